@@ -81,7 +81,7 @@ def open_console_at(arguments: argparse.Namespace, place: tuple[str, int] | None
     code = run_console(
         url,
         screen="wallboard" if is_wall else None,
-        place=place,
+        address=place,
         ascii_only=getattr(arguments, "ascii", False),
         after_first_paint=starter,
         why_ended=lambda: started[-1].why_ended() if started else "",

@@ -92,7 +92,7 @@ async def drawn(store: str) -> str:
     app = HeadwayApp(
         lambda: open_queries(store),
         lambda: EngineClient(store),
-        place=("incident", 1),
+        address=("incident", 1),
         frozen=moment(CLOCK),
         mine=ZoneInfo(ZONE),
     )

@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 from console.config import key_table
 from console.tui.frame.context import ConsoleApp, Put
-from console.tui.frame.history import ViewPlace
+from console.tui.frame.history import ViewAddress
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.frame.service_groups import ServiceGrouping
 from console.tui.views.lists import FilteredList, PagedList
@@ -39,17 +39,17 @@ class Navigator:
             self._close_views()
             if where != self._home:
                 self._app.push_screen(screen := make_screen(where))
-                screen.restore_cursor(*self._app.trail.position_on_screen(where, screen.place))
+                screen.restore_cursor(*self._app.trail.position_on_screen(where, screen.address))
 
         self.unless_lost(self._app.screen_stack, open_screen)
 
-    def return_to(self, place: ViewPlace) -> None:
+    def return_to(self, address: ViewAddress) -> None:
         def open_view() -> None:
             self._close_views()
-            if place != ("screen", self._home):
-                self.visit(*place)
+            if address != ("screen", self._home):
+                self.visit(*address)
                 if isinstance(top := self._app.screen_stack[-1], HeadwayScreen):
-                    top.restore_cursor(*self._app.trail.position(place))
+                    top.restore_cursor(*self._app.trail.position(address))
 
         self.unless_lost(self._app.screen_stack, open_view)
 
@@ -60,8 +60,8 @@ class Navigator:
 
     def _store_cursor(self) -> None:
         screen = self._app.screen
-        if isinstance(screen, HeadwayScreen) and screen.place is not None:
-            self._app.trail.left(screen.place, screen.row_key if screen.was_moved_in else None, screen.top_line)
+        if isinstance(screen, HeadwayScreen) and screen.address is not None:
+            self._app.trail.left(screen.address, screen.row_key if screen.was_moved_in else None, screen.top_line)
 
     def back(self, leave: bool = True) -> None:
         if len(self._app.screen_stack) > 1:

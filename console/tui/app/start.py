@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from console.store.queries import Queries
     from console.tui.frame.context import EngineRequests
-    from console.tui.frame.history import ViewPlace
+    from console.tui.frame.history import ViewAddress
     from console.tui.frame.tour import GuidedTour
 
 
@@ -28,7 +28,7 @@ def run_console(
     url: str,
     *,
     screen: str | None = None,
-    place: ViewPlace | None = None,
+    address: ViewAddress | None = None,
     ascii_only: bool = False,
     after_first_paint: Callable[[], object] | None = None,
     why_ended: Callable[[], str] | None = None,
@@ -42,10 +42,10 @@ def run_console(
 ) -> int:
     """Runs the console until the user quits; returns its exit code.
 
-    `place` opens above the first screen. `after_first_paint` runs in a thread; `why_ended` returns why the engine that
-    it started has ended. `command` is `headway` with this config and store. `in_browser`: a page of `headway console
-    serve` draws the terminal, for `visitor`, whose keys and views are in `own_file`. `set_clock_waiting` stops or
-    resumes the clock of a demo.
+    `address` opens above the first screen. `after_first_paint` runs in a thread; `why_ended` returns why the engine
+    that it started has ended. `command` is `headway` with this config and store. `in_browser`: a page of `headway
+    console serve` draws the terminal, for `visitor`, whose keys and views are in `own_file`. `set_clock_waiting` stops
+    or resumes the clock of a demo.
     """
     gc.disable()  # garbage collection costs 25 ms of the imports; the app enables it after the first paint
     query_thread = store_thread(lambda: _open_reads(url))
@@ -66,7 +66,7 @@ def run_console(
         lambda: _open_requests(url),
         ascii=ascii_only or (not in_browser and _is_plain_terminal()),
         screen=screen,
-        place=place,
+        address=address,
         on_painted=after_first_paint,
         why_ended=why_ended,
         command=command,

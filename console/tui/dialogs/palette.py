@@ -194,13 +194,13 @@ def match_cost(name: str, typed: str) -> int | None:
         return 2
     if typed in name:
         return 3
-    place, gaps = -1, 0
+    found_at, gaps = -1, 0
     for letter in typed:
-        position = name.find(letter, place + 1)
+        position = name.find(letter, found_at + 1)
         if position < 0:
             return None
-        gaps += position - place - 1 if place >= 0 else 0
-        place = position
+        gaps += position - found_at - 1 if found_at >= 0 else 0
+        found_at = position
     return 4 + gaps
 
 

@@ -24,7 +24,7 @@ from console.timing.clock import real_now
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
-from console.tui.frame.history import ViewHistory, ViewPlace
+from console.tui.frame.history import ViewAddress, ViewHistory
 from console.tui.frame.resource_thread import ResourceThread, store_thread
 from console.tui.frame.service_groups import ServiceGrouping
 from console.tui.terminal.key_queue import URGENT_KEYS, KeyQueue
@@ -149,7 +149,7 @@ class Navigation(Protocol):
     def unless_lost(self, closed: Sequence[Screen[Any]], then: Callable[[], object]) -> None:
         """Runs `then`; asks first if one of these screens has unsaved changes."""
 
-    def return_to(self, place: ViewPlace) -> None: ...
+    def return_to(self, address: ViewAddress) -> None: ...
     def visit(self, kind: str, what: Any) -> None: ...
     def open_service(self, name: str) -> None: ...
     def open_incident(self, incident_id: int) -> None: ...
@@ -287,7 +287,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
     """The shared state of all screens (threads, clock, glyphs), and its life from first paint to exit.
 
     `open_queries` and `requests_factory` are called in threads of their own, the second at its first use. `screen` is
-    the first screen, `place` opens above it.
+    the first screen, `address` opens above it.
     """
 
     TITLE = "Headway"
@@ -302,7 +302,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         *,
         ascii: bool = False,
         screen: str | None = None,
-        place: ViewPlace | None = None,
+        address: ViewAddress | None = None,
         frozen: datetime | None = None,
         mine: tzinfo | None = None,
         on_painted: Callable[[], object] | None = None,
@@ -347,7 +347,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self._silent = 0  # ticks since then: none are counted while another program has the terminal
         self.beginning = EngineStartup(on_painted is not None, why_ended)
         self._on_painted = on_painted
-        self._place = place
+        self._address = address
         self._signaller = TerminalSignals(self._write_codes, self._set_title)
         self._gate = KeyQueue(self, super().on_event, self._needs_rows, self._show_waiting_keys)
         self.navigation = self.make_navigation(screen or "services")
@@ -392,8 +392,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
     def on_mount(self) -> None:
         self.take_own("")
         self.query_thread.attach(self.deliver, self.reload)
-        if self._place is not None:
-            self.navigation.visit(*self._place)
+        if self._address is not None:
+            self.navigation.visit(*self._address)
         self.set_interval(1.0, self._tick)
         self.set_interval(HEADER_SECONDS, self.read_header)
         self.call_after_refresh(self._begin)

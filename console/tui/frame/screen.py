@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from console.store.queries import Queries
     from console.tui.frame.context import EngineRequests
-    from console.tui.frame.history import ViewPlace
+    from console.tui.frame.history import ViewAddress
     from console.tui.frame.intent import ScreenCommand
     from console.tui.widgets.paint import Segment
 
@@ -91,8 +91,8 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
         super().__init__()
         self.parts: tuple[ScreenPart, ...] = ()
         self.marked: dict[Hashable, RunChoice] = {}
-        self.subject: ViewPlace | None = None
-        """The place of a screen about one job, run, incident …"""
+        self.subject: ViewAddress | None = None
+        """The address of a screen about one job, run, incident …"""
         self.lost = ""
         """The error of a subject that was not found."""
         self.waiting_keys: Sequence[str] = ()
@@ -159,8 +159,8 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
         self.fetch()
         for part in self.parts:
             part.resumed()
-        if self.place is not None and self.app.screen is self:  # not one passed on the way to another
-            self.board.trail.seen(self.place)
+        if self.address is not None and self.app.screen is self:  # not one passed on the way to another
+            self.board.trail.seen(self.address)
 
     def on_resize(self, event: events.Resize) -> None:
         header_footer.cover_if_small(self, event.size)
@@ -274,7 +274,7 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
         return self.WHERE
 
     def notice(self, text: str, style: str = "plain") -> None:
-        """Shows one line in place of the footer, until the next key or for a few seconds; on the open screen if this
+        """Shows one line instead of the footer, until the next key or for a few seconds; on the open screen if this
         one has closed."""
         if not self.is_whole:
             self.board.show_notice(text, style)
@@ -380,7 +380,7 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
     # the view, and the row under the cursor
 
     @property
-    def place(self) -> ViewPlace | None:
+    def address(self) -> ViewAddress | None:
         return self.subject or (("screen", self.WHERE) if self.WHERE in key_table.GLOBAL_SCREENS else None)
 
     @property

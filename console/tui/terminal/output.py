@@ -69,7 +69,7 @@ class TerminalBuffer:
         if isinstance(update, ChopsUpdate) and self._lines:
             self._change(_wanted_pieces(update), pen)
         elif isinstance(update, LayoutUpdate) and not any(update.region.offset):
-            self._lines = [_place_pieces(line) for line in update.strips]
+            self._lines = [_pieces_by_column(line) for line in update.strips]
             self._width = update.region.width
             for y, line in enumerate(self._lines):
                 pen.draw(y, {}, line)
@@ -118,8 +118,8 @@ class TerminalPen:
         return "".join(self._said)
 
     def scroll(self, block: range, by: int) -> None:
-        place, turn = (block.stop, "\x1bD") if by > 0 else (block.start + 1, "\x1bM")
-        self._said.append(f"\x1b[{block.start + 1};{block.stop}r\x1b[{place};1H{turn * abs(by)}\x1b[r")
+        position, turn = (block.stop, "\x1bD") if by > 0 else (block.start + 1, "\x1bM")
+        self._said.append(f"\x1b[{block.start + 1};{block.stop}r\x1b[{position};1H{turn * abs(by)}\x1b[r")
 
     def draw(self, y: int, before: TerminalPieces, after: TerminalPieces) -> None:
         """Writes the differences of `after` to `before`, in line `y`."""
@@ -166,7 +166,7 @@ def _wanted_pieces(update: ChopsUpdate) -> dict[int, TerminalPieces]:
     return lines
 
 
-def _place_pieces(strips: Iterable[Strip]) -> TerminalPieces:
+def _pieces_by_column(strips: Iterable[Strip]) -> TerminalPieces:
     pieces: TerminalPieces = {}
     x = 0
     for strip in strips:
@@ -190,18 +190,20 @@ def _over(before: TerminalPieces, new: TerminalPieces) -> TerminalPieces:
 
 def _blocks(lines: Sequence[int]) -> Iterator[range]:
     start = 0
-    for place in range(1, len(lines) + 1):
-        if place == len(lines) or lines[place] != lines[place - 1] + 1:
-            if place - start > WORTH + 1:
-                yield range(lines[start], lines[place - 1] + 1)
-            start = place
+    for position in range(1, len(lines) + 1):
+        if position == len(lines) or lines[position] != lines[position - 1] + 1:
+            if position - start > WORTH + 1:
+                yield range(lines[start], lines[position - 1] + 1)
+            start = position
 
 
 def _moved(after: Sequence[TerminalPieces], before: Sequence[TerminalPieces]) -> int:
-    places: dict[StyledPiece, list[int]] = {}
+    positions: dict[StyledPiece, list[int]] = {}
     for y, line in enumerate(before):
-        places.setdefault(_widest(line), []).append(y)
-    by = Counter(old - y for y, line in enumerate(after) for old in places.get(_widest(line), ()) if len(places) > 1)
+        positions.setdefault(_widest(line), []).append(y)
+    by = Counter(
+        old - y for y, line in enumerate(after) for old in positions.get(_widest(line), ()) if len(positions) > 1
+    )
     return by.most_common(1)[0][0] if by else 0
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from console.domain.job import JobView
     from console.domain.run import RunView
     from console.store.queries import Queries
-    from console.tui.frame.history import ViewPlace
+    from console.tui.frame.history import ViewAddress
 
 RUN_VERBS = (Verb.RERUN, Verb.CANCEL, Verb.MARK_OK, Verb.SKIP)
 NO_SHELL = "a console in a browser has no shell"
@@ -84,11 +84,11 @@ def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
 # navigation
 
 
-def _return_to(screen: HeadwayScreen, place: ViewPlace | None, why_not: str) -> None:
-    if place is None:
+def _return_to(screen: HeadwayScreen, address: ViewAddress | None, why_not: str) -> None:
+    if address is None:
         screen.notice(why_not, "warn")
     else:
-        screen.navigation.return_to(place)
+        screen.navigation.return_to(address)
 
 
 def go_back(screen: HeadwayScreen) -> None:

@@ -16,7 +16,7 @@ from textual.app import ComposeResult
 from console.config import key_table
 from console.config.saved_views import SavedView
 from console.domain.filter import JobFilter, matches_terms, parse_typed
-from console.tui.frame.history import ViewPlace
+from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen, ScreenPart
 from console.tui.views.commands import RowMarks
@@ -301,7 +301,7 @@ class PagedList(FilteredList):
         return self._asked[0] if self._asked is not None else JobFilter()
 
     @property
-    def place(self) -> ViewPlace:
+    def address(self) -> ViewAddress:
         return "table", (self.screen.WHERE, self.filter_text, self.sort, self.wide, self.only_problems)
 
     def view_here(self, name: str) -> SavedView:
@@ -339,7 +339,7 @@ class PagedList(FilteredList):
         self._query((typed or self.filter, self.sort))
         if self.whole:
             self.grid.say_empty(self.no_match() or self._empty)
-        board.trail.changed(self.place)
+        board.trail.changed(self.address)
 
     def _query(self, query: tuple[JobFilter, str]) -> None:
         if query == self._asked:
@@ -428,9 +428,9 @@ class PagedList(FilteredList):
 
     def title_runs(self, remarks: Sequence[Segment] = ()) -> tuple[Sequence[Segment], Sequence[Segment]]:
         count = len(self.source)
-        place = f"  row {self.grid.cursor + 1:,} of {count:,}{'' if self.whole else '…'}" if count else " 0"
+        address = f"  row {self.grid.cursor + 1:,} of {count:,}{'' if self.whole else '…'}" if count else " 0"
         name: Segment = (f" {self.screen.WHERE.upper()}", "key")
-        title = [name, (place, "strong"), *self.screen.marks_runs(), *remarks]
+        title = [name, (address, "strong"), *self.screen.marks_runs(), *remarks]
         if self.order_changed and self.grid.cursor:
             title.append(("   order changed, Home sorts", "dim"))
         sort: list[Segment] = [(f" sort:{self.sort} ", "dim")] if self.sort != self._default_sort else []

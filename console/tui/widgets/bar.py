@@ -36,8 +36,8 @@ class FlatWidget(Widget):
     def render_line(self, y: int) -> Strip:
         return self.flat_lines((y,))[0]
 
-    def flat_lines(self, places: Iterable[int]) -> list[Strip]:
-        return [self.render_line(y) for y in places]
+    def flat_lines(self, lines: Iterable[int]) -> list[Strip]:
+        return [self.render_line(y) for y in lines]
 
 
 BarLine = tuple[tuple[Segment, ...], tuple[Segment, ...], str]

@@ -15,7 +15,7 @@ from console.config import key_table
 from console.control.explain.lineage_layout import LayoutNode
 from console.tui.widgets.layered_drawing import LayeredDrawing
 from console.tui.widgets.paint import Segment, palette
-from console.tui.widgets.table import moved_place
+from console.tui.widgets.table import moved_index
 
 CUT_MARKS = "…"
 
@@ -88,9 +88,9 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
         self.virtual_size = Size(drawing.width, drawing.height)
         self._highlight_cursor()
 
-    def move_to(self, place: int) -> None:
-        if place != self.cursor:
-            self.cursor = place
+    def move_to(self, node: int) -> None:
+        if node != self.cursor:
+            self.cursor = node
             self._highlight_cursor()
             self.post_message(self.Moved())
 
@@ -118,7 +118,7 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
         if drawing is None or top + y >= drawing.height:
             blank = drawing is None and y == 1
             return palette(self).strip([("  " + self.empty, "dim")] if blank else (), width)
-        runs = drawing.line(top + y, self.cursor, self._marked, lambda place: self.styles_of.get(place, ""))
+        runs = drawing.line(top + y, self.cursor, self._marked, lambda node: self.styles_of.get(node, ""))
         runs = marked_cuts(runs, start, width)
         return palette(self).strip(runs, max(width + start, drawing.width)).crop(start, start + width)
 
@@ -141,21 +141,21 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _within(self, drawing: LayeredDrawing, way: str) -> int:
         here, spots = drawing.layout.spots[self.cursor], drawing.layout.spots
-        column = sorted(place for place, spot in enumerate(spots) if spot.layer == here.layer and spot.jobs)
-        column.sort(key=lambda place: spots[place].row)
+        column = sorted(node for node, spot in enumerate(spots) if spot.layer == here.layer and spot.jobs)
+        column.sort(key=lambda node: spots[node].row)
         at, page = column.index(self.cursor), max(1, self.size.height // drawing.spacing - 1)
         last = len(column) - 1
-        return column[min(last, max(0, moved_place(way, at, page, last)))]
+        return column[min(last, max(0, moved_index(way, at, page, last)))]
 
     def on_click(self, event: events.Click) -> None:
         drawing = self.drawing
         if drawing is None:
             return
         x, y = event.x + self.scroll_offset.x, event.y + self.scroll_offset.y
-        for place, spot in enumerate(drawing.layout.spots):
-            start, top, width = drawing.box(place)
+        for node, spot in enumerate(drawing.layout.spots):
+            start, top, width = drawing.box(node)
             if spot.jobs and top <= y < top + drawing.spacing and start <= x < start + width:
-                self.move_to(place)
+                self.move_to(node)
                 if event.chain == 2:
                     self.post_message(self.Picked())
                 return

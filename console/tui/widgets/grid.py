@@ -18,7 +18,7 @@ from textual.strip import Strip
 from console.config import key_table
 from console.tui.widgets.bar import FlatWidget
 from console.tui.widgets.paint import Palette, Segment, fit, fit_middle, palette
-from console.tui.widgets.table import Column, FixedRows, RowSource, TableRow, column_widths, moved_place
+from console.tui.widgets.table import Column, FixedRows, RowSource, TableRow, column_widths, moved_index
 
 
 class TableLines:
@@ -137,15 +137,15 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     # display
 
     def show(self, source: RowSource, keep: bool = True, key: Hashable | None = None) -> None:
-        """Shows another source; the cursor stays on its row's key (`key`, if the source was changed in place), else on
-        its place."""
+        """Shows another source; the cursor stays on its row's key (`key`, if the source was changed itself), else in
+        its position."""
         before = (len(self.source), self.cursor, self.scroll_offset)
         key = (key or self.key) if keep else None
         self.source = source
         index = source.index_of(key, self.cursor) if key is not None else None
-        place = index if index is not None else (min(self.cursor, len(source) - 1) if keep else 0)
-        place = self._wanted(place)
-        self.cursor = self._pickable(max(0, place), 1)
+        position = index if index is not None else (min(self.cursor, len(source) - 1) if keep else 0)
+        position = self._wanted(position)
+        self.cursor = self._pickable(max(0, position), 1)
         self.virtual_size = Size(self.room, len(source) + self._head)
         stays = key is not None and self.key == key and not before[2].y <= before[1] < before[2].y + self.page
         if (stays or not self._follow()) and len(source) and before == (len(source), self.cursor, self.scroll_offset):
@@ -165,11 +165,11 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         self._wanted_key, self._wanted_top = key, top
         self.show(self.source)
 
-    def _wanted(self, place: int) -> int:
-        """The index of the requested row; `place` without one."""
-        index = self.source.index_of(self._wanted_key, place) if self._wanted_key is not None else None
+    def _wanted(self, position: int) -> int:
+        """The index of the requested row; `position` without one."""
+        index = self.source.index_of(self._wanted_key, position) if self._wanted_key is not None else None
         if index is None:
-            return place
+            return position
         self._wanted_key, self.touched = None, True
         if (top := self._wanted_top) is not None and top <= index < top + self.page:
             self.call_after_refresh(self.scroll_to, y=top, animate=False)
@@ -187,12 +187,12 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         painted, self._painted = self._painted, {}
         for index, row in enumerate(self._light(), top):
             shown = painted.get(index)
-            if shown is not None and shown[:2] == (self._place(index), row):
+            if shown is not None and shown[:2] == (self._paint_key(index), row):
                 self._painted[index] = shown
             elif first <= index <= last:
                 self.refresh_line(index + self._head)
 
-    def _place(self, index: int) -> tuple[Hashable, bool, bool]:
+    def _paint_key(self, index: int) -> tuple[Hashable, bool, bool]:
         key = self.source.key_at(index)
         return key, index == self.cursor, key in self._lit_rows.keys
 
@@ -250,9 +250,9 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
         self.post_message(self.Resized())
 
-    def flat_lines(self, places: Iterable[int]) -> list[Strip]:
+    def flat_lines(self, lines: Iterable[int]) -> list[Strip]:
         width, top, colours = self.room, self.scroll_offset.y, palette(self)
-        return [self._line(y, width, top, colours) for y in places]
+        return [self._line(y, width, top, colours) for y in lines]
 
     def _line(self, y: int, width: int, top: int, colours: Palette) -> Strip:
         if y < self._head:
@@ -262,17 +262,17 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
             below = y - self._head - 1
             lines = self.empty.split("\n") if self.empty and not len(self.source) else []
             return colours.strip([("  " + lines[below], "dim")] if 0 <= below < len(lines) else (), width)
-        place = self._place(index)
+        paint_key = self._paint_key(index)
         cached = self._painted.get(index)
-        if cached is not None and cached[0] == place:
+        if cached is not None and cached[0] == paint_key:
             return cached[2]
         row = self.source.row(index)
-        background = "cursor" if place[1] and self._picked(row) else "lit" if place[2] else ""
-        strip = colours.strip(self._lines.row(row, width), width, background, mark=place[2] and self.app.no_color)
+        background = "cursor" if paint_key[1] and self._picked(row) else "lit" if paint_key[2] else ""
+        strip = colours.strip(self._lines.row(row, width), width, background, mark=paint_key[2] and self.app.no_color)
         if row is None:
             self.source.want(*self.visible_rows)
         elif len(self._painted) < CACHED_LINES:
-            self._painted[index] = (place, row, strip)
+            self._painted[index] = (paint_key, row, strip)
         return strip
 
     def _picked(self, row: TableRow | None) -> bool:
@@ -298,12 +298,12 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     def _pickable(self, index: int, step: int) -> int:
         step = 1 if step >= 0 else -1
         for turn in (step, -step):
-            place = index
-            while 0 <= place < len(self.source):
-                row = self.source.row(place)
+            position = index
+            while 0 <= position < len(self.source):
+                row = self.source.row(position)
                 if row is None or row.pick:
-                    return place
-                place += turn
+                    return position
+                position += turn
         return index
 
     def _follow(self) -> bool:
@@ -321,7 +321,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_move(self, way: str) -> None:
         before = self.cursor
-        index = moved_place(way, before, self.page, len(self.source) - 1)
+        index = moved_index(way, before, self.page, len(self.source) - 1)
         self.move_to(index, -1 if way in ("up", "page_up", "bottom") else 1)
         is_near = self.cursor in (before, index) or self.cursor < self.page
         if way in ("up", "top") and is_near and self.scroll_offset.y and not self._above():

@@ -39,14 +39,14 @@ class LayeredDrawing:
     ) -> None:  # fmt: skip
         self.layout, self.labels, self.spacing, self.plain = layout, labels, spacing, plain
         self._channels = edge_channels(layout)
-        self._at = {(spot.layer, spot.row): place for place, spot in enumerate(layout.spots)}
+        self._at = {(spot.layer, spot.row): node for node, spot in enumerate(layout.spots)}
         self._right: dict[int, list[int]] = {}
         self._left: dict[int, list[int]] = {}
         for source, target in layout.links:
             self._right.setdefault(source, []).append(target)
             self._left.setdefault(target, []).append(source)
         self.lit = frozenset(self._links_of(critical))
-        self._ends_lit = {place for link in self.lit for place in link[:1]}
+        self._ends_lit = {node for link in self.lit for node in link[:1]}
         names = self._wanted(below=0, is_tight=room > 0)
         spare = room - sum(names.values()) if room else 0
         self._is_narrow = self._between(True) <= spare < self._between(False)  # nothing else makes room for the names
@@ -67,9 +67,9 @@ class LayeredDrawing:
     def _between(self, is_narrow: bool) -> int:
         return sum(_room(channel, _gap(channel, is_narrow)) for channel in self._channels.values())
 
-    def box(self, place: int) -> tuple[int, int, int]:
+    def box(self, node: int) -> tuple[int, int, int]:
         """(x, y, cells) of a node's label."""
-        spot, x = self.layout.spots[place], 0
+        spot, x = self.layout.spots[node], 0
         for layer in self.layers:
             if layer == spot.layer:
                 break
@@ -78,11 +78,11 @@ class LayeredDrawing:
 
     # neighbors
 
-    def ways(self, place: int, step: int) -> list[list[LayerPair]]:
+    def ways(self, node: int, step: int) -> list[list[LayerPair]]:
         """The links from a node to each of its neighbors."""
         next_to = self._right if step > 0 else self._left
         paths: list[list[LayerPair]] = []
-        ahead: list[tuple[int, list[LayerPair]]] = [(place, [])]
+        ahead: list[tuple[int, list[LayerPair]]] = [(node, [])]
         for at, way in ahead:
             for neighbor in next_to.get(at, ()):
                 link = (at, neighbor) if step > 0 else (neighbor, at)
@@ -93,11 +93,9 @@ class LayeredDrawing:
         return paths
 
     def _links_of(self, pairs: Collection[LayerPair]) -> set[LayerPair]:
-        place_of = {job: place for place, spot in enumerate(self.layout.spots) for job in spot.jobs} if pairs else {}
+        node_of = {job: node for node, spot in enumerate(self.layout.spots) for job in spot.jobs} if pairs else {}
         known = {
-            (place_of[source], place_of[target])
-            for source, target in pairs
-            if source in place_of and target in place_of
+            (node_of[source], node_of[target]) for source, target in pairs if source in node_of and target in node_of
         }
         links: set[LayerPair] = set()
         for source in {pair[0] for pair in known}:
@@ -119,7 +117,7 @@ class LayeredDrawing:
 
     def _path(self, link: LayerPair) -> Iterator[tuple[Cell, Arms]]:
         """The cells of a link, with the arms of each."""
-        start, end = (self.layout.spots[place].row for place in link)
+        start, end = (self.layout.spots[node].row for node in link)
         channel = self._channels[self._layer(link)]
         lane, width = channel.lanes.get(start), self._room(channel)
         first, last = start * self.spacing, end * self.spacing
@@ -179,9 +177,9 @@ class LayeredDrawing:
     def _wanted(self, below: int, is_tight: bool = False) -> dict[int, int]:
         """Layer -> cells that its labels, and this many lines below each, need; `is_tight`: without spare cells."""
         cells = {spot.layer: 4 for spot in self.layout.spots}
-        for place, (spot, label) in enumerate(zip(self.layout.spots, self.labels, strict=True)):
+        for node, (spot, label) in enumerate(zip(self.layout.spots, self.labels, strict=True)):
             if spot.jobs:
-                named = length_of([(label.text, ""), label.tail]) + (self._beside(place) if is_tight else 4)
+                named = length_of([(label.text, ""), label.tail]) + (self._beside(node) if is_tight else 4)
                 widths = (length_of(line) + 4 for line in label.below[:below])
                 cells[spot.layer] = max(cells[spot.layer], named, *widths)
         return cells
@@ -204,46 +202,46 @@ class LayeredDrawing:
     def line(
         self, y: int, here: int | None, marked: Collection[tuple[int, int, int]], style: Callable[[int], str]
     ) -> list[Segment]:
-        """One line. `here`: the place under the cursor; `style`: of the label of a place, "" for its own."""
+        """One line. `here`: the node under the cursor; `style`: of the label of a node, "" for its own."""
         row, below = divmod(y, self.spacing)
         runs: list[Segment] = []
         for layer in self.layers:
-            place = self._at.get((layer, row))
-            runs += self._column(layer, place, below, here, style)
+            node = self._at.get((layer, row))
+            runs += self._column(layer, node, below, here, style)
             channel = self._channels.get(layer)
             if channel is not None:
                 runs += [self._cell(layer, (x, y), marked) for x in range(self._room(channel))]
         return runs
 
     def _column(
-        self, layer: int, place: int | None, below: int, here: int | None, style: Callable[[int], str]
+        self, layer: int, node: int | None, below: int, here: int | None, style: Callable[[int], str]
     ) -> list[Segment]:
         width = self._widths[layer]
-        if place is None:
+        if node is None:
             return [(" " * width, "plain")]
-        label, spot = self.labels[place], self.layout.spots[place]
+        label, spot = self.labels[node], self.layout.spots[node]
         if not spot.jobs:
-            lit = place in self._ends_lit
+            lit = node in self._ends_lit
             return [(" " * width if below else self._stroke((0, 2, 0, 2) if lit else (0, 1, 0, 1)) * width,
                      "warn" if lit else "dim")]  # fmt: skip
         if below:
             shown = cut_runs([("  ", "plain"), *(label.below[below - 1] if below <= len(label.below) else ())], width)
             return [*shown, (" " * (width - length_of(shown)), "plain")]
-        own = "here" if place == here else style(place) or label.style
-        text = fit_middle(label.text, max(1, width - self._beside(place) - length_of([label.tail])))
+        own = "here" if node == here else style(node) or label.style
+        text = fit_middle(label.text, max(1, width - self._beside(node) - length_of([label.tail])))
         mark = (label.mark[0], own if own in ("here", "dim") else label.mark[1])
         runs: list[Segment] = [mark, (" ", own if own == "here" else "plain"), (text, own)]
         runs += [label.tail] if label.tail[0] else []
         spare = width - length_of(runs)
-        if not self._right.get(place):
+        if not self._right.get(node):
             return [*runs, (" " * spare, "plain")]
-        lit = place in self._ends_lit
+        lit = node in self._ends_lit
         tail = self._stroke((0, 2, 0, 2) if lit else (0, 1, 0, 1)) * (spare - 1)
         return [*runs, (" ", "plain"), (tail, "warn" if lit else "dim")]
 
-    def _beside(self, place: int) -> int:
+    def _beside(self, node: int) -> int:
         """Cells beside the name: its mark, a blank, and one more before a stroke."""
-        return 3 if self._right.get(place) else 2
+        return 3 if self._right.get(node) else 2
 
     def _cell(self, layer: int, cell: Cell, marked: Collection[tuple[int, int, int]]) -> Segment:
         arms = self._strokes(layer).get(cell)

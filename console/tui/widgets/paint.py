@@ -28,15 +28,15 @@ def line_breaks(text: str, width: int, more_at_first: int = 0) -> list[tuple[int
     if len(text) <= width + more_at_first and text.isascii():
         return [(0, len(text))]
     pieces, start, used, space = [], 0, -more_at_first, 0
-    for place, letter in enumerate(text):
+    for position, letter in enumerate(text):
         size = 1 if letter.isascii() else get_character_cell_size(letter)
-        if used + size > width and place > start:
-            end = space if space > start else place
+        if used + size > width and position > start:
+            end = space if space > start else position
             pieces.append((start, end))
-            start, used = end, cell_len(text[end:place])
+            start, used = end, cell_len(text[end:position])
         used += size
         if letter == " ":
-            space = place + 1
+            space = position + 1
     return [*pieces, (start, len(text))]
 
 

@@ -12,7 +12,7 @@ from textual.strip import Strip
 from console.config import key_table
 from console.text.cleaning import clean
 from console.tui.widgets.paint import Segment, line_breaks, one_line, palette
-from console.tui.widgets.table import moved_place
+from console.tui.widgets.table import moved_index
 
 ERROR = re.compile(
     r"(error|exception|fatal|critical|panic|traceback|fail(ed|ure)?|denied|refused|abort(ed)?|killed)\b"
@@ -132,10 +132,10 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
             number = (start + step * turn) % count
             if matches(self._text[number]):
                 self.following, self.marked = False, number
-                place = next(index for index, (line, _, _) in enumerate(self._lines) if line == number)
+                line_number = next(index for index, (line, _, _) in enumerate(self._lines) if line == number)
                 top, height = self.scroll_offset.y, self.size.height
-                if not top <= place < top + height:
-                    self.scroll_to(y=max(0, place - height // 2), animate=False)
+                if not top <= line_number < top + height:
+                    self.scroll_to(y=max(0, line_number - height // 2), animate=False)
                 self.refresh()
                 return True
         return False
@@ -144,4 +144,4 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         page, top = max(1, self.size.height - 1), self.scroll_offset.y
         end = max(0, len(self._lines) - self.size.height)
         self.following = self.following and way == "bottom"
-        self.scroll_to(y=min(end, max(0, moved_place(way, top, page, end))), animate=False)
+        self.scroll_to(y=min(end, max(0, moved_index(way, top, page, end))), animate=False)

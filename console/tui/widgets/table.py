@@ -97,8 +97,8 @@ def column_widths(columns: Sequence[Column], width: int) -> list[tuple[int, int]
         remaining -= need
     widths = {index: columns[index].width for index in visible}
     flexible = sorted(index for index in visible if columns[index].flex)
-    for place, index in enumerate(flexible):
-        share = sum(columns[later].flex for later in flexible[place:])
+    for position, index in enumerate(flexible):
+        share = sum(columns[later].flex for later in flexible[position:])
         extra = remaining * columns[index].flex // share
         if columns[index].most:
             extra = min(extra, max(0, columns[index].most - columns[index].width))
@@ -129,10 +129,10 @@ def shift_right(columns: Sequence[Column], fixed: int, by: int) -> tuple[Column,
     return tuple(column._replace(rank=0) if index in hidden else column for index, column in enumerate(columns))
 
 
-def moved_place(way: str, place: int, page: int, last: int) -> int:
+def moved_index(way: str, index: int, page: int, last: int) -> int:
     """The row or line that a move of the cursor leads to; it may be outside of 0 to `last`."""
-    steps = {"up": -1, "down": 1, "page_up": -page, "page_down": page, "top": -place, "bottom": last - place}
-    return place + steps[way]
+    steps = {"up": -1, "down": 1, "page_up": -page, "page_down": page, "top": -index, "bottom": last - index}
+    return index + steps[way]
 
 
 PREFETCHED_ROWS = 64

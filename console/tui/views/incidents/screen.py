@@ -53,7 +53,7 @@ def read_incident(reads: Queries, number: int) -> IncidentQuery:
 
 
 class IncidentTabs(Vertical):
-    """`current` is the selected tab, `second` the last one besides the log, whose pane keeps its place."""
+    """`current` is the selected tab, `second` the last one besides the log, whose pane keeps its scroll position."""
 
     DEFAULT_CSS = "IncidentTabs.-tall #notes { border-top: solid $foreground 25%; }"
 
@@ -190,20 +190,20 @@ class IncidentScreen(HeadwayScreen):
         run_id = self.selected.run_id if self.selected else None
         return before is not None and run_id in _step_ids(before) and run_id not in _step_ids(self.view)
 
-    def _step_place(self) -> int | None:
+    def _step_index(self) -> int | None:
         steps = open_steps(self.view) if self.view else []
         return self.grid.source.index_of(("run", steps[0].run_id, steps[0].job), 0) if steps else None
 
     def _point_at_step(self) -> None:
-        place = self._step_place()
-        if place is not None:
-            self.grid.move_to(place)
+        index = self._step_index()
+        if index is not None:
+            self.grid.move_to(index)
             self.grid.touched = False
 
     def _begin(self) -> None:
         """Starts at the top, with the cursor on the step only if both are in view."""
-        place = self._step_place()
-        if place is not None and place < self.grid.page:
+        index = self._step_index()
+        if index is not None and index < self.grid.page:
             self._point_at_step()
             return
         self.grid.action_move("top")

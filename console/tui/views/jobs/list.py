@@ -14,7 +14,7 @@ from console.domain.job import JobRow, JobView
 from console.domain.system import DriftView
 from console.tui.frame.cells import RenderContext, duration_text, marked_row, state_cells
 from console.tui.frame.clock_format import format_signed
-from console.tui.frame.history import ViewPlace
+from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.commands import common_commands, job_commands, show_links
@@ -144,8 +144,8 @@ class JobsScreen(HeadwayScreen):
         ]
 
     @property
-    def place(self) -> ViewPlace:
-        return self.list.place
+    def address(self) -> ViewAddress:
+        return self.list.address
 
     def fetch(self) -> None:
         self.ask("drift", lambda reads: reads.estate.drift(), self._show_drift)

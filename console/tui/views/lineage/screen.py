@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from console.control.explain.lineage import LineageReach, services_below
 from console.domain.dependency import LineageJob
 from console.domain.service import ServiceView
-from console.tui.frame.history import ViewPlace
+from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands, show_links
@@ -91,16 +91,16 @@ class LineageScreen(HeadwayScreen):
         names = [name for name, _ in matches]
         at = names.index(self.selected_name()) + step if self.selected_name() in names else 0
         job_id = matches[at % len(matches)][1]
-        place = self.shown.drawing.layout.spot_of(job_id)
-        if place is not None and len(self.shown.drawing.layout.spots[place].jobs) == 1:
-            self.canvas.move_to(place)
+        node = self.shown.drawing.layout.spot_of(job_id)
+        if node is not None and len(self.shown.drawing.layout.spots[node].jobs) == 1:
+            self.canvas.move_to(node)
         else:
             self.job, self.next_cursor_job = job_id, job_id
             self.fetch()
         self.paint_frame()
 
     @property
-    def place(self) -> ViewPlace:
+    def address(self) -> ViewAddress:
         return "lineage", (self.job, self.blast)
 
     @property
@@ -166,10 +166,10 @@ class LineageScreen(HeadwayScreen):
         layout = shown.drawing.layout
         previous = before.drawing.layout.spots[self.canvas.cursor].jobs[:1] if before is not None else ()
         job_id = previous[0] if previous and self.next_cursor_job is None else self.next_cursor_job
-        place = layout.spot_of(job_id) if job_id is not None else None
+        node = layout.spot_of(job_id) if job_id is not None else None
         centre = layout.spot_of(shown.reach.view.job_id)
         self.next_cursor_job = None
-        self.canvas.show(shown.drawing, place if place is not None else centre or 0)
+        self.canvas.show(shown.drawing, node if node is not None else centre or 0)
         self._lit()
         self.tick()
         step, self._pending_seek = self._pending_seek, 0
@@ -185,7 +185,7 @@ class LineageScreen(HeadwayScreen):
         if self.blast and self.shown is not None and self.canvas.here is not None:
             below = self.shown.jobs_below(self.canvas.here.jobs)
             spots = enumerate(self.shown.drawing.layout.spots)
-            self.canvas.styles_of = {place: "warn" if below.keys() & spot.jobs else "dim" for place, spot in spots}
+            self.canvas.styles_of = {node: "warn" if below.keys() & spot.jobs else "dim" for node, spot in spots}
         self.canvas.refresh()
 
     @on(Canvas.Resized)

@@ -42,26 +42,28 @@ def step_key(step: DraftStep) -> StepKey:
 
 def depths(after: Mapping[int, Sequence[int]]) -> dict[int, int]:
     depth_of: dict[int, int] = {}
-    for place in sorted(after):
-        depth_of[place] = max((depth_of[upstream] + 1 for upstream in after[place] if upstream in depth_of), default=0)
+    for number in sorted(after):
+        depth_of[number] = max(
+            (depth_of[upstream] + 1 for upstream in after[number] if upstream in depth_of), default=0
+        )
     return depth_of
 
 
 def parallel_steps(step: int, after: Mapping[int, Sequence[int]]) -> list[int]:
     """Places that wait neither for this step nor it for them."""
-    above = {place: _above(place, after) for place in after}
-    return [place for place in after if place != step and place not in above[step] and step not in above[place]]
+    above = {number: _above(number, after) for number in after}
+    return [number for number in after if number != step and number not in above[step] and step not in above[number]]
 
 
-def _above(place: int, after: Mapping[int, Sequence[int]]) -> set[int]:
-    places: set[int] = set()
-    pending = list(after[place])
+def _above(number: int, after: Mapping[int, Sequence[int]]) -> set[int]:
+    numbers: set[int] = set()
+    pending = list(after[number])
     while pending:
         step = pending.pop()
-        if step not in places and step in after:
-            places.add(step)
+        if step not in numbers and step in after:
+            numbers.add(step)
             pending += after[step]
-    return places
+    return numbers
 
 
 def name_at(job: str, depth: int, ctx: RenderContext) -> str:
@@ -149,7 +151,10 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> Segme
     lines: SegmentLines = [[(f"{verb}  ", "strong"), (str(shown.get("summary") or step.why), "plain")]]
     side = ", ".join(map(str, parallel_steps(step.place, after))) if step.place in after else ""
     waits = [
-        f"step {place}, {upstream.job}" for place in step.after for upstream in draft.steps if upstream.place == place
+        f"step {number}, {upstream.job}"
+        for number in step.after
+        for upstream in draft.steps
+        if upstream.place == number
     ]
     takes = f"{_duration_cell(step, ctx)} · {step.basis.text}" if step.basis else ""
     rows: list[tuple[str, str, str]] = [

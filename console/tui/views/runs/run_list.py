@@ -12,7 +12,7 @@ from console.domain.filter import JobFilter
 from console.domain.run import HourlyRunCount, RunRow
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.cells import RenderContext
-from console.tui.frame.history import ViewPlace
+from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.commands import common_commands, show_links
@@ -58,8 +58,8 @@ class RunsScreen(HeadwayScreen):
         ]
 
     @property
-    def place(self) -> ViewPlace:
-        return self.list.place
+    def address(self) -> ViewAddress:
+        return self.list.address
 
     def fetch(self) -> None:
         self.list.fetch()
