@@ -76,6 +76,14 @@ class ScreenPart:
 
     def resized(self) -> None: ...
 
+    def headed(self, title: str) -> None:
+        """The heading of this column was clicked."""
+
+    @property
+    def address(self) -> ViewAddress | None:
+        """Where its settings are found again; None for those of its screen."""
+        return None
+
     def close(self) -> bool:
         """Closes the filter or search of this part; False without one."""
         return False
@@ -192,6 +200,11 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
         self.resized()
 
     def resized(self) -> None: ...
+
+    @on(Grid.Headed)
+    def heading_clicked(self, event: Grid.Headed) -> None:
+        for part in self.parts:
+            part.headed(event.title)
 
     @on(Grid.Picked)
     def row_picked(self) -> None:
@@ -381,7 +394,8 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
 
     @property
     def address(self) -> ViewAddress | None:
-        return self.subject or (("screen", self.WHERE) if self.WHERE in key_table.GLOBAL_SCREENS else None)
+        own = self.subject or next(filter(None, (part.address for part in self.parts)), None)
+        return own or (("screen", self.WHERE) if self.WHERE in key_table.GLOBAL_SCREENS else None)
 
     @property
     def row_key(self) -> Any:

@@ -276,7 +276,7 @@ class PagedList(FilteredList):
         self.grid.set_columns(self.columns())
         self.columns_shown()
 
-    def sort_by_heading(self, title: str) -> None:
+    def headed(self, title: str) -> None:
         command = f"sort_{SORT_KEYS.get(title, '')}"
         if any(action.name == command for action in key_table.key_actions(self.screen.WHERE)):
             self.screen.run_command(command)

@@ -12,7 +12,7 @@ from console.domain.incident import step_refusal
 from console.domain.job import Safety
 from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.confirm import Confirmation
-from console.tui.frame.cells import SegmentLines
+from console.tui.frame.cells import LABEL_WIDTH, SegmentLines, labelled_lines
 from console.tui.frame.context import EngineAnswer, EngineRequests
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import REVERSIBLE, ActionIntent, verb_label
@@ -25,7 +25,7 @@ BACK_CHOICE = ("back", "Back", "nothing is sent")
 class ActionConfirmation(Confirmation):
     """Requests the preview, lets the user decide, sends once, and shows the result."""
 
-    HANG = preview_lines.PREVIEW_LABEL
+    HANG = LABEL_WIDTH
 
     def __init__(self, order: ActionIntent) -> None:
         self.order = order
@@ -111,7 +111,7 @@ class ActionConfirmation(Confirmation):
 
     def _lines(self, preview: Mapping[str, Any]) -> SegmentLines:
         why = self.box.why or self.order.why
-        lines: SegmentLines = [[("  why      ", "dim"), (why, "plain")]] if why else []
+        lines = labelled_lines([("why", why, "plain")])
         warned: SegmentLines = [[(self.order.builds_on, "bad")], []] if self.order.builds_on else []
         return [*warned, *preview_lines.preview_lines(preview, self.box.ctx, self.order.verb), *lines]
 

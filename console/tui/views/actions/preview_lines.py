@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.sdk.states import STARTING, RunState, Verb
@@ -10,13 +10,12 @@ from console.domain.action import ActionView
 from console.domain.ids import instant
 from console.domain.incident import step_refusal
 from console.domain.job import Safety
-from console.tui.frame.cells import RenderContext, SegmentLines, counted
+from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
 from console.tui.frame.clock_format import format_span
 from console.tui.frame.intent import REVERSIBLE
 from console.tui.widgets.paint import Segment
 
 STAGES = ("requested", "sending", "sent", "verified")
-PREVIEW_LABEL = 11
 
 
 def _strings(value: object) -> list[str]:
@@ -25,20 +24,23 @@ def _strings(value: object) -> list[str]:
 
 def preview_lines(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb = Verb.RERUN) -> SegmentLines:
     refused = step_refusal(preview, verb)
+    overlap, overlap_style = str(preview.get("overlap") or ""), "warn"
+    if not overlap and not refused and verb in STARTING:
+        overlap, overlap_style = "none: no run in progress", "plain"
     lines: SegmentLines = [
         [(f"  {preview.get('verb', '')}", "strong"), ("   ", "plain"), *_safety(preview, ctx, verb)],
         [("  ", "plain"), (str(preview.get("summary", "")), "plain")],
-        *_labelled("scope", [str(preview.get("scope", ""))]),
-        *_labelled("touches", _strings(preview.get("affected"))),
+        *labelled_lines(
+            [
+                ("scope", str(preview.get("scope", "")), "plain"),
+                *(("touches", text, "plain") for text in _strings(preview.get("affected"))),
+                ("refused", refused, "bad"),
+                ("overlap", overlap, overlap_style),
+                *(("sends", text, "plain") for text in _strings(preview.get("native_calls"))),
+                *(("note", text, "plain") for text in _strings(preview.get("notes"))),
+            ]
+        ),
     ]
-    if refused:
-        lines += [[], [("  refused  ", "bad"), (refused, "plain")]]
-    if preview.get("overlap"):
-        lines.append([("  overlap  ", "warn"), (str(preview["overlap"]), "plain")])
-    elif not refused and verb in STARTING:
-        lines.append([("  overlap  ", "dim"), ("none: no run in progress", "plain")])
-    lines += _labelled("sends", _strings(preview.get("native_calls")))
-    lines += _labelled("note", _strings(preview.get("notes")))
     return lines + (_followers(preview, ctx) if verb in STARTING else [])
 
 
@@ -65,14 +67,6 @@ _SAFETY = {
 }
 
 
-def _labelled(label: str, texts: Iterable[str]) -> SegmentLines:
-    lines: SegmentLines = []
-    for text in texts:
-        for part in text.split("\n") if text else ():
-            lines.append([(f"  {label if not lines else '':<7}  ", "dim"), (part, "plain")])
-    return lines
-
-
 def _followers(preview: Mapping[str, Any], ctx: RenderContext) -> SegmentLines:
     followers = [item for item in preview.get("followers") or () if isinstance(item, Sequence) and len(item) == 3]
     if not followers:
@@ -89,15 +83,15 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
     lines: SegmentLines = [_stage_lines(action, ctx), []]
     if not mine:
         lines.insert(0, [("already requested: the earlier action is shown, this one was not sent", "warn")])
-    requested = ctx.clock.hms(action.requested)
-    lines.append([("  request  ", "dim"), (f"{requested} by {action.requested_by}", "plain")])
-    if action.sent is not None:
-        lines.append([("  sent     ", "dim"), (_sent_text(action, preview, ctx), "plain")])
-    if action.ended is not None:
-        ended = f"{ctx.clock.hms(action.ended)} after {format_span(action.ended - action.requested)}"
-        lines.append([("  ended    ", "dim"), (ended, "plain")])
-    if action.text:
-        lines.append([("  says     ", "dim"), (action.text, "plain")])
+    ended = action.ended and f"{ctx.clock.hms(action.ended)} after {format_span(action.ended - action.requested)}"
+    lines += labelled_lines(
+        [
+            ("request", f"{ctx.clock.hms(action.requested)} by {action.requested_by}", "plain"),
+            ("sent", _sent_text(action, preview, ctx) if action.sent is not None else "", "plain"),
+            ("ended", ended or "", "plain"),
+            ("says", action.text, "plain"),
+        ]
+    )
     lines += [[], [(_meaning(action, ctx), "ok" if action.state == "verified" else "plain")]]
     starts = action.verb in STARTING
     return lines + (_followers(preview, ctx) if action.state == "verified" and starts else [])

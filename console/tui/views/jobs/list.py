@@ -7,19 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
-from textual import on
-
 from console.domain.ids import instant
 from console.domain.job import JobRow, JobView
 from console.domain.system import DriftView
 from console.tui.frame.cells import RenderContext, duration_text, marked_row, state_cells
 from console.tui.frame.clock_format import format_signed
-from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.commands import common_commands, job_commands, show_links
 from console.tui.views.lists import FIXED_COLUMNS, PagedColumns, PagedList, PagedQueries
-from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, roomy, shift_right, widened
 
@@ -143,10 +139,6 @@ class JobsScreen(HeadwayScreen):
             ScreenCommand("drift", self.accept_drift, self._why_no_drift),
         ]
 
-    @property
-    def address(self) -> ViewAddress:
-        return self.list.address
-
     def fetch(self) -> None:
         self.ask("drift", lambda reads: reads.estate.drift(), self._show_drift)
         self._fetch_deadlines()
@@ -167,10 +159,6 @@ class JobsScreen(HeadwayScreen):
             self.drifted = drifted
             self.list.repaint_rows()
             self.paint_frame()
-
-    @on(Grid.Headed)
-    def sort_by_heading(self, event: Grid.Headed) -> None:
-        self.list.sort_by_heading(event.title)
 
     def _row(self, view: JobRow) -> TableRow:
         drifted = self.drifted.get(view.name, "")

@@ -56,10 +56,7 @@ def slack_segments(forecast: JobForecastView, is_whole: bool) -> list[list[Segme
 
 
 def in_service(forecast: JobForecastView) -> list[Segment]:
-    return [
-        (f" slack {slack_text(forecast)}, critical {format_percent(forecast.decides)}", slack_style(forecast)),
-        *_basis(forecast, ", "),
-    ]
+    return [(" ", "plain"), *slack_segments(forecast, is_whole=True)[0], *_basis(forecast, ", ")]
 
 
 def _basis(view: JobForecastView, before: str = "") -> list[Segment]:

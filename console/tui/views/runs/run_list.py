@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from textual import on
 from textual.app import ComposeResult
 
 from console.domain.filter import JobFilter
 from console.domain.run import HourlyRunCount, RunRow
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.cells import RenderContext
-from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.commands import common_commands, show_links
 from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
 from console.tui.views.runs import rows
 from console.tui.widgets.bar import KeyHint
-from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.pane import Pane
 
@@ -57,16 +54,8 @@ class RunsScreen(HeadwayScreen):
             ScreenCommand("heat", lambda: self.board.push_screen(HeatScreen(self.list.filter, self.list.filter_text))),
         ]
 
-    @property
-    def address(self) -> ViewAddress:
-        return self.list.address
-
     def fetch(self) -> None:
         self.list.fetch()
-
-    @on(Grid.Headed)
-    def sort_by_heading(self, event: Grid.Headed) -> None:
-        self.list.sort_by_heading(event.title)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return self.list.title_runs()
