@@ -109,7 +109,7 @@ def test_an_incident_as_lines_tells_what_each_fact_rests_on_and_what_worked_befo
     view = FakeReads().incident_
     lines = incident_lines(view, NOW)
     runs = lines[lines.index("runs") + 1 : lines.index("log")]
-    assert any(line.startswith(f"{'':<14}| ") and "observed " in line for line in runs), runs
+    assert any(line.startswith(f"{'':<14}| ") and "last reported " in line for line in runs), runs
     assert [1, 0] == [sum(name in line for line in lines) for name in ("past repairs", "seen before")]
     told = lines[lines.index("past repairs") + 1 :]
     assert f"      | {view.repairs[0].error}" == told[1]

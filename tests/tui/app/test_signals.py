@@ -123,10 +123,10 @@ def test_a_terminal_without_titles_gets_none(environment: dict[str, str], knows:
 def test_the_title_says_what_is_worst() -> None:
     header = READS.header()
     assert "Headway: 2 at risk" == window_title(header._replace(at_risk=2, late=0))
-    assert "Headway: 1 late, 2 at risk" == window_title(header._replace(at_risk=3, late=1))
+    assert "Headway: 1 breached, 2 at risk" == window_title(header._replace(at_risk=3, late=1))
     assert "Headway: 1 no estimate" == window_title(header._replace(at_risk=1, late=0, no_estimate=1))
-    assert "Headway: 1 late, 1 will miss, 1 at risk" == window_title(header._replace(at_risk=3, late=1, lost=1))
-    assert "Headway: 1 late" == window_title(header._replace(at_risk=1, late=1))
+    assert "Headway: 1 breached, 1 will miss, 1 at risk" == window_title(header._replace(at_risk=3, late=1, lost=1))
+    assert "Headway: 1 breached" == window_title(header._replace(at_risk=1, late=1))
     assert "Headway: 0 at risk" == window_title(header._replace(at_risk=0, late=0))
     assert "Headway: not monitoring" == window_title(header._replace(engine=header.engine._replace(alive=False)))
 

@@ -607,7 +607,7 @@ async def test_the_header_says_which_plan_waits_for_a_person(night: Night) -> No
 async def test_what_is_late_is_not_counted_as_a_risk(night: Night) -> None:
     night.reads.head = header(at_risk=3, late=1)
     night.app.read_header()
-    await night.see("1 late · 2 at risk · 1 incident")
+    await night.see("1 breached · 2 at risk · 1 incident")
 
 
 @on_the_night()
@@ -621,7 +621,7 @@ async def test_what_will_miss_is_not_counted_as_a_risk(night: Night) -> None:
 async def test_the_clock_stays_however_much_the_header_has_to_tell(night: Night) -> None:
     night.reads.head = header(at_risk=3, late=1, lost=1, stopped_plans=(2,), replay=True, silent_targets=())
     night.app.read_header()
-    await night.see("REPLAY  03:17:42 CET", "plan 2 stopped · 1 late · 1 will miss · 1 at risk")
+    await night.see("REPLAY  03:17:42 CET", "plan 2 stopped · 1 breached · 1 will miss · 1 at risk")
 
 
 @on_the_night()

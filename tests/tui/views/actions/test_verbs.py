@@ -280,7 +280,7 @@ async def test_holds_are_reached_by_name_and_one_is_let_go(night: Night) -> None
     await night.type("holds")
     await night.see("screen    holds")
     await night.press("enter")
-    await night.see("HOLDS 2", LOAD, "held", "09:14 5h56m", "watching")
+    await night.see("HOLDS 2", LOAD, "held", "09:14 5h56m", "awaits start")
     await night.press("h")
     await night.see("RELEASE " + LOAD, "Send")
     await night.press("down", "enter")

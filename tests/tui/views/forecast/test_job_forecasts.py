@@ -38,12 +38,12 @@ def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
     finish, *table = text(forecast.forecast_lines(views[::-1], LOOK, 160)).splitlines()
     assert " expected 04:12, p80 04:20, p95 04:41" == finish
     head, supply, revenue = (re.split(r"  +", line.strip()) for line in table)
-    assert ["service", "due", "risk", "slack", "act by", "green by", "decides"] == head
+    assert ["service", "due", "risk", "slack", "act by", "green by", "critical"] == head
     assert ["Supply plan", "06:30", "38 %", "+9m", "03:58 40m", "04:21", "97 %"] == supply
     assert ["Daily revenue", "07:30", "4 %", "+1h22m"] == revenue[:4]
 
 
-@pytest.mark.parametrize("width, last", [(80, "decides"), (60, "green by"), (30, "risk")])
+@pytest.mark.parametrize("width, last", [(80, "critical"), (60, "green by"), (30, "risk")])
 def test_the_table_leaves_out_columns_without_room(width: int, last: str) -> None:
     head = text(forecast.forecast_lines([left("supply-plan", EXTRACT)], LOOK, width)).splitlines()[1]
     assert head.strip().endswith(last)
@@ -124,7 +124,7 @@ async def test_a_jobs_page_tells_tonights_odds_and_counts_down(night: Night) -> 
 async def test_a_job_that_no_service_waits_for_has_no_forecast(night: Night) -> None:
     night.app.navigation.open_job("pg-dwh/vacuum_all")
     await night.see("JOB pg-dwh/vacuum_all", "upstream")
-    assert "green by  decides" not in night.text
+    assert "green by  critical" not in night.text
 
 
 def test_the_last_ten_minutes_are_counted_by_seconds() -> None:

@@ -57,7 +57,7 @@ async def test_on_a_small_screen_it_says_of_what_each_figure_is_and_cuts_neither
     night: Night,
 ) -> None:
     await open_lineage(night)
-    await night.see("slack +9m ", "decides 97 %", "! 06:30 Suppl", "! 07:30 Daily", "slack -4m", "due 04:30, wa")
+    await night.see("slack +9m ", "critical 97 %", "! 06:30 Suppl", "! 07:30 Daily", "slack -4m", "due 04:30, wa")
     await night.see(
         "db07:extract_orders", "churn-scores", "load_orders", "refresh_stock", "revenue_mart", "close-books"
     )
