@@ -272,14 +272,14 @@ async def test_a_banner_that_is_too_long_for_the_terminal_goes_on_in_the_next_li
 
 
 @on_the_night((60, 15))
-async def test_a_banner_that_two_lines_cannot_hold_says_that_there_is_more(night: Night) -> None:
+async def test_a_banner_that_three_lines_cannot_hold_says_that_there_is_more(night: Night) -> None:
     await night.see("SERVICES")
     night.reads.broken = "the disk " + "is gone and " * 20
     night.reads.version += 1
     night.app.read_header()
     await night.see("the disk is gone and")
-    assert night.text.splitlines()[2].rstrip().endswith("…")
-    assert [] == [line for line in night.text.splitlines()[1:3] if len(line.rstrip()) > 60]
+    assert night.text.splitlines()[3].rstrip().endswith("…")
+    assert [] == [line for line in night.text.splitlines()[1:4] if len(line.rstrip()) > 60]
 
 
 @on_the_night()
@@ -307,7 +307,7 @@ async def test_a_replays_header_keeps_its_clock_however_many_targets_are_out_of_
         sick = tuple((f"etl-hosts/etl{number:02}", NOW - timedelta(minutes=4)) for number in range(many))
         night.reads.head = night.reads.head._replace(replay=True, silent_targets=sick, late=many)
         night.reads.changed()
-        await night.see(f"{many} late")
+        await night.see(f"{many} breached")
         first = night.text.splitlines()[0]
         assert ("REPLAY  03:17:42 CET" in first, "silent" in first) == (True, True), first
 

@@ -51,7 +51,9 @@ async def test_tab_leads_through_what_happened_log_timeline_reasons_and_what_wor
     await night.press("tab")
     await night.see("── now ──", "act by, for Supply plan", "notified data-platform: accepted 03:12 (env ONCALL_MAIL)")
     await night.press("tab")
-    await night.see("FACTS", "NATIVE: recorded by its source", 'native state "END"', "last reported 03:12:05 (5m37s ago)")
+    await night.see(
+        "FACTS", "NATIVE: recorded by its source", 'native state "END"', "last reported 03:12:05 (5m37s ago)"
+    )
     await night.press("tab")
     await night.see(
         "FAILED 3 times before",
