@@ -259,7 +259,7 @@ class HoldView:
 
     @property
     def kind_label(self) -> str:
-        """What it was placed for: its upstream of one day, every start of a dependency, or as `kind` names it."""
+        """The kind as people read it: "upstream" holds one start, "always" holds each start of a dependency."""
         return {"reactive": "upstream", "standing": "always"}.get(self.kind, self.kind)
 
     @property

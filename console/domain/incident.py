@@ -220,7 +220,7 @@ class MemberView:
 
     @property
     def reported_text(self) -> str:
-        """What the time of `observed` is: of a start that did not come its detection, else the source's report."""
+        """The label of `observed`: a start that did not come is detected, other states are reported."""
         return "detected" if self.state == RunState.MISSED else "last reported"
 
 

@@ -24,9 +24,8 @@ DialogResult = TypeVar("DialogResult")
 
 
 class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bindings=False):
-    """`WHERE` names its keys in the table, as on a screen."""
+    """`WHERE` of each dialog names its keys in the table, as on a screen."""
 
-    WHERE = "text"
     stops_demo = True
     DEFAULT_CSS = """
     Overlay { align: center middle; background: $background 60%; }

@@ -173,7 +173,7 @@ def is_small(size: Size) -> bool:
 
 
 class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
-    """What screens and dialogs have in common: the app, keys from the key table, commands, and the pace of painting.
+    """Base of screens and dialogs: the app, keys from the key table, commands, and the pace of painting.
 
     Textual calls `check_action` before it runs a binding; a disabled command says why.
     """

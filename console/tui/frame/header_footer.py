@@ -152,7 +152,7 @@ def cover_if_small(screen: Screen[Any], size: Size) -> None:
         from console.tui.widgets.pane import Pane
 
         status = Pane(id="small")
-        status.can_focus, status.wrapped = False, True
+        status.can_focus = False
         screen.mount(status)
     for pane in screen.query("#small"):
         pane.display = is_small(size)

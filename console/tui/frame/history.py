@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 ViewAddress = tuple[str, Any]
-"""Arguments of `HeadwayApp.visit`: a kind, and a name, id or the settings of a table."""
+"""Arguments of `Navigator.visit`: a kind, and a name, id or the settings of a table."""
 MAX_VIEWS = 100
 
 

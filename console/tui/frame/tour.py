@@ -36,7 +36,7 @@ class TourState:
     now: str = ""
     """The time of day in the replay."""
     is_paused: bool = False
-    """The clock of the replay stands still, as the header shows."""
+    """The clock of the replay is stopped, as the header shows."""
     paused_by_key: bool = False
 
 

@@ -99,7 +99,7 @@ def test_a_row_of_lineage_takes_as_many_lines_as_all_rows_have(height: int, has_
 async def test_lineage_says_beside_each_job_how_likely_it_decides_and_what_is_left(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("lineage")
-    await night.see("slack +9m ", "decides 97 %", "slack -4m", "Supply plan 06:30 at risk slack +9m, decides 97 %")
+    await night.see("slack +9m ", "critical 97 %", "slack -4m", "Supply plan 06:30 at risk slack +9m, critical 97 %")
     await night.press("right")
     await night.see("Daily revenue 07:30 at risk slack +1h22m, dec")
 
@@ -193,8 +193,8 @@ def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
 def test_an_incident_tells_how_likely_each_job_of_a_critical_path_decides() -> None:
     told = text(evidence_lines(incident(), LOOK, all_ahead())).splitlines()
     supply, revenue = (line for line in told if "load_orders: usually 12m" in line)
-    assert supply.endswith("history, 31 runs; decides 97 %, slack +9m")
-    assert revenue.endswith("history, 31 runs; decides 61 %, slack +1h22m")
+    assert supply.endswith("history, 31 runs; critical 97 %, slack +9m")
+    assert revenue.endswith("history, 31 runs; critical 61 %, slack +1h22m")
 
 
 # what if
