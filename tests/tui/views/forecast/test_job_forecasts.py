@@ -101,7 +101,7 @@ async def test_lineage_says_beside_each_job_how_likely_it_decides_and_what_is_le
     await night.act("lineage")
     await night.see("slack +9m ", "critical 97 %", "slack -4m", "Supply plan 06:30 at risk slack +9m, critical 97 %")
     await night.press("right")
-    await night.see("Daily revenue 07:30 at risk slack +1h22m, dec")
+    await night.see("Daily revenue 07:30 at risk slack +1h22m, cr")
 
 
 def test_where_there_is_one_line_for_a_job_its_slack_stands_behind_its_name() -> None:
