@@ -1,4 +1,4 @@
-"""What `make check` leaves to `make test`: repetitions that take seconds, of which it runs some of each kind."""
+"""What `make check` leaves to `make test`: tests of over a second, and repetitions, of which it runs some."""
 
 from __future__ import annotations
 

@@ -427,6 +427,7 @@ def test_a_store_that_is_not_there_yet_says_what_makes_it(tmp_path: Path) -> Non
 
 
 # -- a reader that goes away -----------------------------------------------------------------------------------------
+@pytest.mark.deep
 @pytest.mark.parametrize("line", few(["job list", "job list --json", "status", "status --json"], 1))
 def test_a_reader_that_goes_away_ends_the_command_silently(tmp_path: Path, line: str) -> None:
     scheduler = FakeScheduler()

@@ -133,6 +133,8 @@ TICKED_NAME = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)+)(?:\(\))?`")
 
 def docstring_names(source: str) -> set[str]:
     """Dotted names in backticks in strings that document: of modules, classes, functions and fields."""
+    if not TICKED_NAME.search(source):
+        return set()
     strings = [
         node.value.value
         for node in ast.walk(ast.parse(source))
@@ -146,11 +148,11 @@ def stale_names(sources: Mapping[str, str]) -> list[str]:
     that the code does not define. `sources`: path -> text."""
     defined: dict[str, set[str]] = {}
     for path, source in sources.items():
-        tree = ast.parse(source)
-        defined.setdefault(Path(path).stem, set()).update(bound_names(tree.body))
-        for node in ast.walk(tree):
+        nodes = list(ast.walk(ast.parse(source)))
+        defined.setdefault(Path(path).stem, set()).update(bound_names(nodes))
+        for node in nodes:
             if isinstance(node, ast.ClassDef):
-                defined.setdefault(node.name, set()).update(bound_names(node.body))
+                defined.setdefault(node.name, set()).update(bound_names(ast.walk(node)))
     missing = []
     for path, source in sources.items():
         for name in docstring_names(source):
@@ -162,16 +164,16 @@ def stale_names(sources: Mapping[str, str]) -> list[str]:
     return sorted(missing)
 
 
-def bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Names that the statements of a module or a class define, also instance attributes."""
-    for node in body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node.name
-        for part in ast.walk(node):
-            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                yield part.id
-            elif isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
-                yield part.attr
+def bound_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Names that the nodes of a module or a class define, also instance attributes and what is within functions."""
+    for node in nodes:
+        match node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield node.name
+            case ast.Name(ctx=ast.Store()):
+                yield node.id
+            case ast.Attribute(ctx=ast.Store()):
+                yield node.attr
 
 
 def test_every_name_of_the_code_in_a_docstring_exists() -> None:

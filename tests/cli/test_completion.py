@@ -80,6 +80,7 @@ OFFERED = {
 }
 
 
+@pytest.mark.deep
 def test_bash_offers_what_fits(shell: dict[str, str]) -> None:
     offered = offered_by_bash(shell, *OFFERED)
     assert {line: sorted(each) for line, each in zip(OFFERED, offered, strict=True)} == OFFERED

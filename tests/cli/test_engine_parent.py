@@ -31,6 +31,7 @@ os.kill(os.getpid(), int(sys.argv[2]))
 """Dies before the new process can have loaded anything."""
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("number", some([signal.SIGKILL, signal.SIGTERM, signal.SIGINT], signal.SIGKILL))
 def test_an_engine_whose_parent_dies_while_it_starts_does_not_stay(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
@@ -47,6 +48,7 @@ def test_an_engine_whose_parent_dies_while_it_starts_does_not_stay(tmp_path: Pat
     assert not (tmp_path / "headway.db").exists()
 
 
+@pytest.mark.deep
 def test_an_engine_that_names_a_process_which_did_not_start_it_ends_at_once(tmp_path: Path) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -57,6 +59,7 @@ def test_an_engine_that_names_a_process_which_did_not_start_it_ends_at_once(tmp_
     assert not (tmp_path / "headway.db").exists()
 
 
+@pytest.mark.deep
 def test_an_engine_at_a_terminal_names_the_one_that_it_waits_for_and_what_happens_next(tmp_path: Path) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
     store = open_ready(str(tmp_path / "headway.db"))

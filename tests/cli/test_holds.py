@@ -261,6 +261,7 @@ def test_a_gate_knows_no_date_that_does_not_exist(night: Night, capsys: pytest.C
     assert f"'{typed}' is not a date; write 2026-11-19" in told
 
 
+@pytest.mark.deep
 def test_a_gate_becomes_its_command_word_for_word(night: Night) -> None:
     """No shell: what looks like one is an argument; streams and exit code are the command's own."""
     repair(night, "03:20")

@@ -78,6 +78,7 @@ def test_print_gives_a_config_that_loads_and_writes_nothing(home: Home, tmp_path
     assert [] == home.made
 
 
+@pytest.mark.deep
 def test_yes_writes_polls_and_leaves_no_engine_behind(home: Home) -> None:
     done = home.run("--yes", "--only", "cron")
     assert Exit.OK == done.code, done.err
@@ -161,6 +162,7 @@ def test_a_person_takes_what_there_is_and_sees_it_read(home: Home) -> None:
     assert ["cron"] == list(load_config(home.config).systems)
 
 
+@pytest.mark.deep
 def test_a_person_who_leaves_in_the_middle_leaves_nothing(home: Home) -> None:
     with home.terminal() as terminal:
         terminal.wait_for("Which?")
@@ -169,6 +171,7 @@ def test_a_person_who_leaves_in_the_middle_leaves_nothing(home: Home) -> None:
     assert [] == home.made
 
 
+@pytest.mark.deep
 def test_a_person_who_ends_the_input_has_taken_nothing(home: Home) -> None:
     with home.terminal() as terminal:
         terminal.wait_for("Which?")
@@ -206,6 +209,7 @@ def test_a_person_may_begin_anew_and_keeps_the_old_config(home: Home) -> None:
     assert ["cron"] == list(load_config(home.config).systems)
 
 
+@pytest.mark.deep
 def test_headway_without_an_estate_shows_the_ways_on_and_goes_the_chosen_one(home: Home) -> None:
     env = {name: "" for name in os.environ if name.startswith(("PG", "AWS", "HEADWAY", "XDG"))}
     with Terminal(INIT, env={**env, **home.environment}) as terminal:

@@ -53,6 +53,7 @@ def date_of(bench: Bench) -> str:
     return bench.reads().jobs.job(JOB).runs[0].business_date
 
 
+@pytest.mark.deep
 def test_an_incident_opens_the_console_on_it_and_escape_leads_to_the_first_screen(red: Bench) -> None:
     with Terminal(headway(red, "incident", "INC-0001", "--no-engine"), size=(120, 36)) as terminal:
         terminal.wait_for("INC-0001")
@@ -83,6 +84,7 @@ def test_at_a_terminal_it_is_printed_where_lines_are_asked_for(
         assert b"exit 1" in terminal.received
 
 
+@pytest.mark.deep
 def test_a_pipe_gets_lines(red: Bench) -> None:
     said = subprocess.run(headway(red, "incident", "1"), capture_output=True, text=True, timeout=60, check=True)
     assert said.stdout.startswith("INC-0001  ")

@@ -121,6 +121,7 @@ def test_no_table_is_wider_than_its_terminal(bench: Bench, command: str, columns
     assert [] == [line for line in shown.splitlines() if cell_len(line) > columns and " " in line.strip()]
 
 
+@pytest.mark.deep
 def test_a_pipe_gets_the_whole_name(bench: Bench) -> None:
     argv = [sys.executable, "-m", "console", "--store", bench.url, "job", "list"]
     told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout

@@ -68,6 +68,7 @@ def end(bench: Bench, key: str, state: RunState) -> None:
     bench.scheduler.attempt("extract", "a2", state, present(), action_key=key, period_key=None, message=message)
 
 
+@pytest.mark.deep
 def test_with_json_stdout_is_one_document_from_the_step_to_its_end(bench: Bench) -> None:
     fail(bench)
     argv = [sys.executable, "-m", "console", "--store", bench.url, "recover", "INC-0001", "--step", "--yes", "--json"]
@@ -157,6 +158,7 @@ def test_a_changed_plan_promises_nothing_that_it_cannot_keep(
     assert [] == [line for line in shown if line.startswith("      saves ")]
 
 
+@pytest.mark.deep
 def test_what_went_wrong_beside_a_plan_is_said_at_its_end(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +181,7 @@ def test_what_went_wrong_beside_a_plan_is_said_at_its_end(
         assert told == capsys.readouterr().out.splitlines()[-4:]
 
 
+@pytest.mark.deep
 def test_a_plan_as_json_is_one_document_with_its_number(bench: Bench) -> None:
     fail(bench)
     argv = [sys.executable, "-m", "console", "--store", bench.url, "recover", "INC-0001", "--yes", "--json"]
@@ -295,6 +298,7 @@ def test_a_plan_that_there_is_not_is_said_plainly(bench: Bench, capsys: pytest.C
         assert "headway: there is no plan 9; headway plan --all lists them\n" == capsys.readouterr().err
 
 
+@pytest.mark.deep
 def test_a_step_that_waits_says_for_what(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """A rerun of one's own is under way: nobody would know why the plan does nothing."""
     fail(bench)
@@ -313,6 +317,7 @@ def test_a_step_that_waits_says_for_what(bench: Bench, capsys: pytest.CaptureFix
     assert f"      waits for an action in flight on its run: {getpass.getuser()} rerun\n" in shown
 
 
+@pytest.mark.deep
 def test_a_plan_without_an_engine_says_what_makes_it_go_on(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     fail(bench)
     bench.scheduler.on_act = None
@@ -329,6 +334,7 @@ def test_a_plan_without_an_engine_says_what_makes_it_go_on(bench: Bench, capsys:
     assert "the plan continues when one is. Fix: headway engine" in capsys.readouterr().err
 
 
+@pytest.mark.deep
 def test_a_plan_is_paused_and_aborted_without_an_engine(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """Stopping needs nobody: what started it may be what was stopped."""
     fail(bench)

@@ -154,6 +154,7 @@ def test_a_plan_whose_yes_came_late_is_asked_for_anew_and_another_one_is_not_sta
     assert [] == able.scheduler.done
 
 
+@pytest.mark.deep
 def test_a_rerun_over_a_run_that_goes_on_needs_a_choice(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     able.scheduler.overlap = "extract runs since 03:10"
     assert Exit.REFUSED == headway(able, "rerun", "fake/extract", "--yes")
@@ -166,6 +167,7 @@ def test_a_rerun_over_a_run_that_goes_on_needs_a_choice(able: Bench, capsys: pyt
     assert "requested: queued: extract runs since 03:10" in capsys.readouterr().err or able.scheduler.done == []
 
 
+@pytest.mark.deep
 def test_a_cancel_of_what_runs_is_not_in_its_own_way(able: Bench) -> None:
     """Whatever its connector says: it was refused with two options that it does not have."""
     able.scheduler.attempt("extract", "a2", RunState.RUNNING, present())
@@ -195,6 +197,7 @@ def test_who_does_not_want_to_wait_gets_the_terminal_back_at_once(
     assert "; not watched (--timeout 0); the action goes on" in told
 
 
+@pytest.mark.deep
 def test_the_choice_counts_beside_ones_own_rerun_too(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """The first one waits; a second one by choice waits behind it, and is not sent over what has not been sent."""
     able.scheduler.overlap = "extract runs since 03:10"

@@ -185,6 +185,7 @@ def test_the_walk_leaves_time_for_what_has_an_index(monkeypatch: pytest.MonkeyPa
     assert 5 == server.client.deadline.seconds
 
 
+@pytest.mark.deep
 def test_what_has_an_index_is_reported_where_tasks_are_not_listed_in_time_either(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -58,6 +58,7 @@ class SlowServer:
         return [path for _, path in self.fake.requests if path.endswith("/details")]
 
 
+@pytest.mark.deep
 def test_5000_dags_are_read_on_from_call_to_call_and_runs_are_polled_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     server = SlowServer(monkeypatch)
     cursor, jobs = "", 0

@@ -100,6 +100,7 @@ def tables(draw: st.DrawFn) -> tuple[bytes, int]:
     return b"\n".join(lines) + b"\n", draw(st.integers(0, jobs - 1))
 
 
+@pytest.mark.deep
 @examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(table=tables(), ends=st.booleans(), is_system=st.booleans())
 def test_held_line_is_the_same_job_paused_and_comes_back_byte_for_byte(
@@ -420,6 +421,7 @@ def test_host_that_dies_in_the_middle_has_the_old_crontab_or_the_held_one(
     assert [job.paused for job in connector.inventory("", 20).jobs] == [False]
 
 
+@pytest.mark.deep
 def test_holds_placed_at_the_same_time_all_stand_or_are_refused(host: LocalHost) -> None:
     text = "".join(f"# headway: job{n}\n{n} 3 * * * echo {n}\n" for n in range(4))
     host.crontab.write_text(text)

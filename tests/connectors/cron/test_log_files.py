@@ -127,6 +127,7 @@ def flush(host: LocalHost) -> None:
     (host.folder / "countdown").write_text("0")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("seed", few(range(SEEDS), 2))
 def test_no_line_is_lost_or_doubled_by_rotations_at_any_step(
     host: LocalHost, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -212,6 +213,7 @@ def test_line_longer_than_a_bite_is_left_out_and_the_rest_kept(
     assert reader.lines == ["before", "after"]
 
 
+@pytest.mark.deep
 def test_packed_bomb_is_cut(host: LocalHost) -> None:
     with gzip.open(f"{host.log}.1.gz", "wb") as packed:
         packed.write(b"0123456\n" * 4_000_000)
@@ -291,6 +293,7 @@ def test_a_log_of_many_programs_skips_nothing(host: LocalHost) -> None:
     assert [()] == [poll.skipped for poll in polled(host)]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("first", ["before the long line", "inside it"])
 def test_two_rotations_between_two_polls_lose_nothing_behind_a_line_that_packs_well(
     host: LocalHost, first: str, monkeypatch: pytest.MonkeyPatch

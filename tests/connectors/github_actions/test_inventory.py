@@ -88,6 +88,7 @@ def test_a_file_that_is_no_workflow_is_skipped_with_its_reason_and_deletes_nothi
 ODD = ("on: 7", "jobs: 3", "on: {schedule: [7, {cron: 3}]}", "[" * 3000, "a: &a [*a]")
 
 
+@pytest.mark.deep
 def test_any_text_is_a_definition_or_unreadable() -> None:
     for text in (*HOSTILE, *ODD):
         with suppress(RecordUnreadable):

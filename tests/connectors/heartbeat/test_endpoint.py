@@ -111,6 +111,7 @@ def test_a_report_is_told_at_once_and_then_no_more(tmp_path: Path) -> None:
         assert ["succeeded"] == [run.state for run in latest_records(door, first.cursor)]
 
 
+@pytest.mark.deep
 def test_a_slow_caller_keeps_nobody_waiting_and_is_sent_away(
     door: PingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +287,7 @@ def test_an_address_that_others_reach_wants_a_word(listen: str) -> None:
     assert HeartbeatOptions.model_validate({"listen": "[::1]:8787", "jobs": jobs}).address == ("::1", 8787)
 
 
+@pytest.mark.deep
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_door_whose_thread_ended_is_opened_anew(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
     def surprise() -> None:
@@ -299,6 +301,7 @@ def test_a_door_whose_thread_ended_is_opened_anew(door: PingListener, monkeypatc
     assert ["after"] == [run.attempt_key for run in latest_records(door)]
 
 
+@pytest.mark.deep
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_door_that_cannot_be_opened_anew_says_why_and_tries_again(
     door: PingListener, monkeypatch: pytest.MonkeyPatch

@@ -103,6 +103,7 @@ def test_what_the_clock_made_ahead_is_no_run_and_changes_come_by_events() -> Non
     assert 3 >= len(fake.requests) - before
 
 
+@pytest.mark.deep
 def test_many_events_are_read_in_pages_by_their_token_and_none_is_lost() -> None:
     fake = FakePrefect(ORDERS)
     connector = opened(fake)
@@ -114,6 +115,7 @@ def test_many_events_are_read_in_pages_by_their_token_and_none_is_lost() -> None
     assert all(one.state is RunState.SUCCEEDED for one in found.values())
 
 
+@pytest.mark.deep
 def test_a_long_history_is_walked_in_bites_each_run_once() -> None:
     fake = FakePrefect(ORDERS)
     at = fake.now.isoformat()

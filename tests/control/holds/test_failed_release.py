@@ -67,6 +67,7 @@ def test_it_is_asked_again_after_pauses_that_double_up_to_an_hour() -> None:
     assert timedelta(hours=1) <= pauses[-1] < timedelta(minutes=62)
 
 
+@pytest.mark.deep
 def test_what_cannot_be_let_go_stays_so_though_a_plan_would_hold_its_job() -> None:
     """Each refusal was followed by "held on while a plan repairs what it reads", and by its run being awaited again."""
     stage = refused_from("04:10")

@@ -198,6 +198,7 @@ NIGHTS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.deep
 @examples(40)
 @given(NIGHTS)
 def test_however_a_schedule_moves_no_start_is_lost_or_doubled(night: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given
 from hypothesis import strategies as st
 
@@ -89,6 +90,7 @@ NIGHTS = st.builds(
 )
 
 
+@pytest.mark.deep
 @examples(25, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(NIGHTS)
 def test_nothing_of_its_own_clock_is_due_while_a_start_of_ours_begins(night: Night) -> None:

@@ -304,6 +304,7 @@ def test_a_persons_hold_that_is_longer_than_the_dependencys_is_not_started_on_wh
     assert ([], HoldState.RELEASED, told) == (stage.started(), stage.hold().state, stage.hold().text)
 
 
+@pytest.mark.deep
 def test_a_persons_hold_that_runs_out_starts_what_no_dependency_holds_and_the_stale_read_is_told() -> None:
     stage = by_mara(failed(Stage(hold_edge(DependencyMode.OBSERVE))), 1)
     stage.whole = True
@@ -314,6 +315,7 @@ def test_a_persons_hold_that_runs_out_starts_what_no_dependency_holds_and_the_st
     assert told == stage.events[-1]
 
 
+@pytest.mark.deep
 def test_what_a_person_lets_go_before_its_upstream_is_good_is_started_and_said_to_read_it() -> None:
     """Whoever releases it by hand decides that; Headway tells what it means."""
     stage = failed(Stage())
@@ -704,6 +706,7 @@ def hourly(*ends: tuple[str, RunState]) -> Stage:
     return stage
 
 
+@pytest.mark.deep
 def test_of_an_upstream_of_every_hour_the_next_green_run_lets_go() -> None:
     """What is kept back at 04:00 starts after it and reads what that run wrote: nothing of it is stale."""
     stage = hourly(("03:10", RunState.FAILED), ("04:10", RunState.SUCCEEDED), ("05:10", RunState.SUCCEEDED))
@@ -818,6 +821,7 @@ def played(night: dict[str, Any]) -> Stage:
     return stage
 
 
+@pytest.mark.deep
 @pytest.mark.timeout(600)  # each example is a night of 360 evaluations: half a second, and five on a busy machine
 @examples(40)
 @given(NIGHTS)

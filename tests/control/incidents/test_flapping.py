@@ -7,6 +7,7 @@ from datetime import datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -202,6 +203,7 @@ Steps = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=3
 """For each five minutes: whether it turns, and whether the engine is dead then."""
 
 
+@pytest.mark.deep
 @examples(120)
 @example(steps=[(True, False)] * 6)
 @example(steps=[(True, False)] * 7)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ EVENT = st.tuples(st.sampled_from(JOBS), st.sampled_from(SAID), st.sampled_from(
 NIGHTS = st.lists(st.lists(EVENT, max_size=4), max_size=8)
 
 
+@pytest.mark.deep
 @examples(150)
 @given(NIGHTS)
 def test_every_red_job_is_told_once_by_one_incident(night: list[list[tuple[object, str, RunState]]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,6 +112,7 @@ def played(order: list[Seen], looks: list[bool]) -> tuple[Ledger, Told]:
     return ledger, told
 
 
+@pytest.mark.deep
 @examples(40)
 @given(ENDS, st.data())
 def test_what_is_seen_in_any_order_ends_in_the_same_open_incidents(
@@ -126,6 +128,7 @@ def test_what_is_seen_in_any_order_ends_in_the_same_open_incidents(
     assert [] == [one.key for one in one_by_one.estate.incidents if not told.heard(one.key)]
 
 
+@pytest.mark.deep
 @examples(25)
 @given(ENDS, st.data())
 def test_whoever_was_told_that_it_began_is_told_once_that_it_is_over(

@@ -28,6 +28,7 @@ from tests.factories import at, estate, feeds, job, minutes, service, target
 from tests.properties import examples
 
 
+@pytest.mark.deep
 @given(lively(), st.lists(st.lists(THINGS, max_size=3), min_size=1, max_size=len(CLOCKS)))
 def test_what_is_remembered_of_the_look_before_decides_as_a_fresh_look(
     begins: Estate, nights: list[list[tuple[Any, ...]]]
@@ -43,6 +44,7 @@ def test_what_is_remembered_of_the_look_before_decides_as_a_fresh_look(
         ledger.look(clock)
 
 
+@pytest.mark.deep
 @given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
 def test_gates_and_loops_are_remembered_as_well(nights: list[list[tuple[int, RunState, bool]]]) -> None:
     kept = None
@@ -136,6 +138,7 @@ def starts(ledger: Ledger, of: JobFacts, state: RunState, now: datetime) -> None
     ledger.run_at(of, at_last, state, started_at=now - minutes(1), ended_at=ended_at, observed_at=now)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("settles", some([True, False], False))
 def test_minute_by_minute_nothing_remembered_outlives_its_time(settles: bool) -> None:
     """A morning on which little starts, and the target is looked at every fourth minute. `settles`: what is decided is

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -84,6 +85,7 @@ def play(nights: list[list[tuple[int, RunState, bool]]], begins: Estate = WHOLE)
     return seen
 
 
+@pytest.mark.deep
 @given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
 def test_a_part_judged_alone_is_judged_as_within_the_whole(nights: list[list[tuple[int, RunState, bool]]]) -> None:
     for whole, clock in play(nights):
@@ -94,6 +96,7 @@ def test_a_part_judged_alone_is_judged_as_within_the_whole(nights: list[list[tup
             assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
 
 
+@pytest.mark.deep
 @given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
 def test_a_part_with_gates_and_loops_is_judged_as_within_the_whole(
     nights: list[list[tuple[int, RunState, bool]]],
@@ -108,6 +111,7 @@ def test_a_part_with_gates_and_loops_is_judged_as_within_the_whole(
             assert set(ours) == set(evaluate(part, at(clock)).judgements)
 
 
+@pytest.mark.deep
 @given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
 @example([[], [(0, RunState.RUNNING, False)], []])
 def test_a_part_whose_pool_others_fill_is_judged_as_within_the_whole(
@@ -303,6 +307,7 @@ def news(decisions: Decisions, part: Estate) -> tuple[object, ...]:
     )
 
 
+@pytest.mark.deep
 @given(lively(), st.lists(st.lists(THINGS, max_size=3), min_size=1, max_size=len(CLOCKS)))
 def test_what_changed_is_judged_as_within_the_whole_and_changes_nothing_else(
     begins: Estate, nights: list[list[tuple[Any, ...]]]

@@ -323,6 +323,7 @@ def statements() -> Iterator[list[str]]:
         yield found
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("under_way", [False, True], ids=["at rest", "a rerun under way"])
 def test_an_engine_asks_for_actions_once_a_second_though_one_is_under_way_for_hours(
     bench: Bench, under_way: bool

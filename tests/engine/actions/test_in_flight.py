@@ -123,6 +123,7 @@ def test_a_running_part_writes_it_as_soon_as_it_is_known(tmp_path: Path, monkeyp
             part.join(60)
 
 
+@pytest.mark.deep
 def test_an_engine_whose_config_changes_while_it_sends_sends_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,7 @@ def with_service(bench: Bench, **changes: object) -> None:
     bench.turn()
 
 
+@pytest.mark.deep
 def test_a_promise_that_is_another_is_back_tested_anew_and_another_risk_is_not(bench: Bench) -> None:
     lived(bench)
     bench.parts.back_testing.round(bench.fence)

@@ -80,6 +80,7 @@ def test_a_person_is_told_once_long_before_the_deadline(tmp_path: Path, monkeypa
         assert [True] == ["expected 04:21 UTC" in body and "until" not in body for body in recovered]
 
 
+@pytest.mark.deep
 def test_it_is_asked_again_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every five minutes were 36 refusals in these three hours."""
     with a_refusing_night(tmp_path, monkeypatch) as night:

@@ -47,6 +47,7 @@ def test_5000_jobs_red_by_one_root_are_one_incident_and_one_alert_a_route_within
         assert 2 == len(post_of(bench).got)
 
 
+@pytest.mark.deep
 def test_1000_causes_at_once_are_ten_alerts_and_one_digest(tmp_path: Path) -> None:
     names = JOBS[:1000]
     with bench_of(tmp_path, ["extract", "load", *names], oncall=route("ONE")) as bench:

@@ -70,6 +70,7 @@ def succeeds(night: Night, job: str, clock: str) -> None:
     )
 
 
+@pytest.mark.deep
 def test_what_starts_in_the_middle_of_a_repair_is_held_and_started_once_when_it_is_repaired(night: Night) -> None:
     night.at("03:40").rounds()
     draft = plan(night)
@@ -164,6 +165,7 @@ def test_a_plan_that_is_paused_tells_what_is_about_to_be_held_and_not_what_is_le
     assert "held" not in words_of_pause(night)
 
 
+@pytest.mark.deep
 def test_a_hold_that_is_refused_and_asked_anew_is_placed_before_its_start(night: Night) -> None:
     """Resumed, it waited once more as long as at first, and its job started in the middle of the repair."""
 
@@ -188,6 +190,7 @@ def test_a_hold_that_is_refused_and_asked_anew_is_placed_before_its_start(night:
     assert ({}, "verified") == (night.bench.scheduler.marks, steps(night)[2][1])
 
 
+@pytest.mark.deep
 def test_an_engine_that_dies_after_each_move_of_a_plan_holds_lets_go_and_starts_once(night: Night) -> None:
     night.at("03:40").rounds()
     plan(night)
@@ -231,6 +234,7 @@ def held_by_a_person(night: Night, until: str) -> str:
     return key
 
 
+@pytest.mark.deep
 def test_a_hold_of_a_persons_own_is_enough_for_a_plan_and_stays_theirs(night: Night) -> None:
     """The plan's own was refused beside it, and the plan stopped."""
     key = held_by_a_person(night, until="12:00")
@@ -277,6 +281,7 @@ def test_a_plan_lets_go_what_it_held_though_a_person_asks_for_a_hold_as_it_does(
     assert "nothing was sent" not in steps(night)[2][2]
 
 
+@pytest.mark.deep
 def test_a_persons_hold_that_ends_in_the_middle_of_a_repair_goes_on_until_it_is_done(night: Night) -> None:
     key = held_by_a_person(night, until="04:05")
     night.at("04:06")
@@ -293,6 +298,7 @@ def test_a_persons_hold_that_ends_in_the_middle_of_a_repair_goes_on_until_it_is_
     assert ({}, [("start", "load")]) == (night.bench.scheduler.marks, started(night))
 
 
+@pytest.mark.deep
 def test_a_persons_hold_that_ends_before_the_start_is_followed_by_the_plans_own(night: Night) -> None:
     key = held_by_a_person(night, until="03:56")
     assert key == night.bench.scheduler.marks["load"].id

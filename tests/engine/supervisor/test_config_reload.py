@@ -190,6 +190,7 @@ def test_a_permission_that_is_taken_out_permits_nothing_that_was_asked_for_befor
     assert withdrawn not in config.with_name("actions.jsonl").read_text()
 
 
+@pytest.mark.deep
 def test_sighup_has_the_config_read_again_and_ends_no_service(config: Path) -> None:
     with engine(config) as process:
         store = working(config)
@@ -284,6 +285,7 @@ def test_files_that_become_writable_for_others_are_not_read_until_that_is_fixed(
     assert ("", True) == (file.trouble, "dave" in str(file.config.permissions))
 
 
+@pytest.mark.deep
 def test_files_that_do_not_answer_are_told(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network file system that hangs: what changes there is taken up by nobody."""
     hangs, go, ended = threading.Event(), threading.Event(), threading.Event()

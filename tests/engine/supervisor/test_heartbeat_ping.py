@@ -174,6 +174,7 @@ def test_a_scheduler_that_hangs_is_told_and_stops_no_ping() -> None:
     assert "" == well.text()
 
 
+@pytest.mark.deep
 def test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner(
     tmp_path: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def states(bench: Bench) -> dict[str, str]:
         return {one.key: one.state for one in reads.actions.list_actions()}
 
 
+@pytest.mark.deep
 def test_looks_at_forty_silent_hosts_delay_no_sending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free, looking, sent = threading.Event(), threading.Semaphore(0), threading.Event()
 
@@ -176,6 +177,7 @@ def test_a_silent_host_is_found_out_before_it_has_its_systems_turn(
                 free.set()
 
 
+@pytest.mark.deep
 def test_a_silent_host_costs_the_previews_of_a_plan_for_no_other_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def watching(folder: Path, monkeypatch: pytest.MonkeyPatch, *odd: str) -> Iterat
         store.close()
 
 
+@pytest.mark.deep
 def test_a_config_by_which_nothing_can_begin_is_told_and_the_one_before_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_config_by_which_nothing_can_begin_is_told_and_the_one_before_goes_on(
         watch.wait("the trouble's end", lambda: "cannot be used" not in watch.header().engine.trouble)
 
 
+@pytest.mark.deep
 def test_an_engine_that_cannot_begin_at_all_tells_somebody_and_begins_once_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,7 @@ CHILD = """
 """
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("after", [1, 4, 9])
 def test_f01_an_engine_killed_at_any_moment_leaves_whole_batches(night: Estate, after: int) -> None:
     """kill -9 while it writes: what is there is complete up to the cursor, and the next engine goes on."""
@@ -166,6 +167,7 @@ def test_f17_the_log_goes_into_the_file_after_a_pause(night: Estate, monkeypatch
     assert log.stat().st_size <= open_module.QUIET_LOG_BYTES < large
 
 
+@pytest.mark.deep
 def test_f17_the_log_of_a_store_that_is_written_to_without_a_pause_stays_small(night: Estate) -> None:
     assert night.store.path is not None
     log = night.store.path.with_name("headway.db-wal")

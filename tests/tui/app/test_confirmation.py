@@ -126,6 +126,7 @@ def test_every_action_of_the_key_table_has_a_command(where: str) -> None:
     tried()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("where", few(sorted(set(SCREENS) & set(WAYS)), 4))
 def test_no_key_changes_anything_before_it_is_asked_unless_another_key_undoes_it(where: str) -> None:
     at_once: set[str] = set()

@@ -40,6 +40,7 @@ def console(store: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "console", "console", "--no-engine", "--store", str(store), *more]
 
 
+@pytest.mark.deep
 def test_services_jobs_and_the_end_of_the_table_by_keys_and_the_terminal_is_left_clean(store: Path) -> None:
     with Terminal(console(store)) as terminal:
         terminal.wait_for("SERVICES 12")
@@ -80,6 +81,7 @@ def test_a_job_that_another_process_changed_is_repainted_in_place(store: Path) -
         assert "JOBS  row 3 of 400" in terminal.text
 
 
+@pytest.mark.deep
 def test_a_store_that_is_not_there_yet_is_said_and_the_console_waits_for_it(tmp_path: Path) -> None:
     path = tmp_path / "later.db"
     with Terminal(console(path), size=(120, 30)) as terminal:
@@ -90,6 +92,7 @@ def test_a_store_that_is_not_there_yet_is_said_and_the_console_waits_for_it(tmp_
         terminal.wait_for(lambda text: "SERVICES 12" in text and "there is no store at" not in text)
 
 
+@pytest.mark.deep
 def test_until_a_started_engine_has_made_the_store_the_console_says_that_it_starts(tmp_path: Path) -> None:
     path = tmp_path / "later.db"
     code = f"""
@@ -138,6 +141,7 @@ def test_letters_where_the_terminal_is_plain(store: Path, env: dict[str, str]) -
         assert "●" not in terminal.text
 
 
+@pytest.mark.deep
 def test_escape_is_answered_before_textuals_own_hundred_milliseconds(store: Path) -> None:
     """The best of several: a busy machine makes it slower, only a broken driver makes it never quick."""
     with Terminal(console(store)) as terminal:

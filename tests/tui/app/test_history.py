@@ -163,6 +163,7 @@ def test_letters_that_do_not_stand_in_order_do_not_fit() -> None:
     assert match_cost("extract", "tcartxe") is None
 
 
+@pytest.mark.deep
 @on_the_night()
 async def test_minus_goes_to_the_last_view_and_brackets_through_all_of_them(night: Night) -> None:
     await night.see("SERVICES")
@@ -222,6 +223,7 @@ def chosen(screen: PickScreen) -> PaletteChoice:
     return screen.shown[key]
 
 
+@pytest.mark.deep
 @on_the_night()
 async def test_a_jump_finds_by_letters_and_opens_a_table_with_a_filter(night: Night) -> None:
     await night.see("SERVICES")

@@ -62,6 +62,7 @@ def lit_rows(night: Night) -> set[object]:
     return set(night.app.screen.query_one(Grid)._lit_rows.keys)
 
 
+@pytest.mark.deep
 @on_the_night(size=(120, 36))
 async def test_what_changed_is_lit_and_goes_out_again_by_itself(night: Night) -> None:
     await night.press("3")
@@ -84,6 +85,7 @@ async def test_the_screen_below_a_dialog_follows_the_store(night: Night) -> None
     await night.until(lambda: getattr(jobs.list.source.view(11), "state", "") == "failed", "the news below the help")
 
 
+@pytest.mark.deep
 @on_the_night(size=(120, 36))
 async def test_a_new_row_is_lit_like_a_changed_one_and_a_filter_that_shows_it_again_lights_nothing(
     night: Night,
@@ -104,6 +106,7 @@ async def test_a_new_row_is_lit_like_a_changed_one_and_a_filter_that_shows_it_ag
     assert not lit_rows(night)
 
 
+@pytest.mark.deep
 @on_the_night(size=(120, 36))
 async def test_a_new_job_in_the_big_table_is_lit_too(night: Night) -> None:
     await night.press("3")
@@ -115,6 +118,7 @@ async def test_a_new_job_in_the_big_table_is_lit_too(night: Night) -> None:
     await night.until(lambda: not lit_rows(night), "its end")
 
 
+@pytest.mark.deep
 @on_the_night(size=(120, 36), ascii=True)
 async def test_without_colours_a_mark_says_what_changed(night: Night) -> None:
     await night.press("3")
@@ -143,6 +147,7 @@ async def test_the_cursor_and_the_marks_stay_on_their_rows_when_the_order_change
     await night.see("1 marked")
 
 
+@pytest.mark.deep
 @on_the_night(size=(120, 36))
 async def test_a_change_right_after_a_sort_is_sorted_in_without_another_change(night: Night) -> None:
     await night.press("3")
@@ -155,6 +160,7 @@ async def test_a_change_right_after_a_sort_is_sorted_in_without_another_change(n
     await night.see("JOBS  row 1 of 15")
 
 
+@pytest.mark.deep
 @on_the_night(size=(120, 36))
 async def test_a_thousand_changes_are_painted_at_most_ten_times_a_second(night: Night) -> None:
     await night.press("3")

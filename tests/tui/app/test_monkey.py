@@ -48,6 +48,7 @@ def test_any_keys_in_any_order_leave_a_working_console(seed: int) -> None:
     assert night.app._exception is None
 
 
+@pytest.mark.deep
 def test_a_screen_that_was_closed_before_its_answer_came_is_left_alone() -> None:
     async def steps(night: Night) -> None:
         for _ in range(10):

@@ -160,6 +160,7 @@ def test_the_console_rings_for_what_it_has_just_read() -> None:
     assert (BELL, True) == (sent[0], "INC-0900" in sent[1])
 
 
+@pytest.mark.deep
 def test_a_real_terminal_gets_title_bell_and_notification_and_its_old_title_back(bench: Bench) -> None:
     bench.turn()
     with bench.store.write(bench.fence) as connection:
@@ -183,6 +184,7 @@ def test_a_real_terminal_gets_title_bell_and_notification_and_its_old_title_back
         assert bytes(terminal.received).rindex(POP_TITLE.encode()) > bytes(terminal.received).rindex(b"\x1b]0;")
 
 
+@pytest.mark.deep
 def test_a_console_whose_errors_go_to_a_file_is_painted_on_the_terminal(bench: Bench, tmp_path: Path) -> None:
     bench.turn()
     errors = tmp_path / "errors.txt"
@@ -207,6 +209,7 @@ def test_a_console_under_make_ends_with_its_terminal_though_no_signal_reaches_it
     assert "129" == ended.read_text().strip()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", few(["linux", "xterm", "xterm-16color"], 1))
 def test_a_row_that_changes_is_lit_on_a_terminal_with_sixteen_colours(bench: Bench, name: str) -> None:
     bench.turn()

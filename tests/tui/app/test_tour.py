@@ -156,6 +156,7 @@ def _is_enough(night: Night) -> None:
     night.reads.incident_ = dataclasses.replace(night.reads.incident_, members=())
 
 
+@pytest.mark.deep
 @on_the_night(tour=GuidedTour(lambda: 0.0, step=4), prepare=_is_enough)
 async def test_the_tour_ends_wherever_one_is_once_all_is_good(night: Night) -> None:
     await night.see("TOUR 5/5  Start it", "2 then r shows the plan")
@@ -191,6 +192,7 @@ def test_every_line_fits_80_cells_wherever_one_is(step: int, where: str) -> None
         assert len(found.title) <= 56
 
 
+@pytest.mark.deep
 @on_the_night(tour=tour())
 async def test_the_whole_tour_by_keys(night: Night) -> None:
     await night.see("TOUR 1/5  See what is at risk", "! shows only what needs attention")
@@ -263,6 +265,7 @@ async def test_where_a_reason_is_asked_for_the_tour_says_that(night: Night) -> N
 WAITS: list[bool] = []
 
 
+@pytest.mark.deep
 @on_the_night(set_clock_waiting=WAITS.append)
 async def test_the_clock_of_a_demo_waits_for_its_key_and_while_a_dialog_is_open(night: Night) -> None:
     await night.see("Supply plan")

@@ -97,6 +97,7 @@ async def _walk(night: Night) -> None:
             assert re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u200b]", night.text) is None
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("part", some(range(4), 2))
 def test_every_screen_survives_hostile_text_and_shows_none_of_its_controls(part: int) -> None:
     """All of the corpus, a quarter of it in each text."""

@@ -109,6 +109,7 @@ def test_the_link_that_leads_to_the_file_stays_a_link(path: Path, tmp_path: Path
     assert "[views.night]" in real.read_text(encoding="utf-8")
 
 
+@pytest.mark.deep
 @given(st.dictionaries(st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True), st.text(max_size=20), max_size=4))
 def test_any_text_is_read_as_it_was_saved(tmp_path_factory: pytest.TempPathFactory, views: dict[str, str]) -> None:
     path = tmp_path_factory.mktemp("own") / "console.toml"
@@ -174,6 +175,7 @@ def with_shared(night: Night) -> None:
     night.reads.header = lambda: view  # type: ignore[method-assign]
 
 
+@pytest.mark.deep
 @on_the_night(size=(120, 36), prepare=with_shared)
 async def test_what_is_shown_is_saved_under_a_name_and_opened_by_it_from_anywhere(night: Night) -> None:
     await night.press("3", "/")

@@ -82,6 +82,7 @@ def test_silence_before_the_end_of_the_output_ends_at_the_deadline(server: StubS
     assert took(2.5, session).touched
 
 
+@pytest.mark.deep
 def test_missing_exit_status_is_none_and_not_waited_for(server: StubServer, session: SshSession) -> None:
     def talk(channel: paramiko.Channel, stdin: bytes) -> None:
         channel.sendall(b"all")

@@ -140,6 +140,7 @@ def test_a_rogue_postgresql_gets_no_password_whatever_sslmode_says(rogue: Starts
     assert fix in str(refused.value)
 
 
+@pytest.mark.deep
 def test_opting_out_of_both_gives_a_rogue_postgresql_the_password(rogue: Starts) -> None:
     """That the rogue server works: with both settings named it is handed over."""
     server = rogue(cleartext_postgres)
@@ -175,6 +176,7 @@ def test_a_refused_plugin_names_the_fix(rogue: Starts) -> None:
         read_mysql(rogue(mysql_that_requests(b"mysql_clear_password")).port, "off")
 
 
+@pytest.mark.deep
 def test_on_this_machine_a_server_may_still_request_the_password(rogue: Starts) -> None:
     server = rogue(mysql_that_requests(b"mysql_clear_password"))
     with pytest.raises(ConnectorError):

@@ -106,6 +106,7 @@ def _ask(night: Night) -> None:
     night.requests.shown["safety"] = "ask"
 
 
+@pytest.mark.deep
 @on_the_night(prepare=_ask)
 async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> None:
     await _preview(night)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from connectors.sdk.states import Verb
 from console.store.errors import NotAllowed
 from tests.tui.driving import Night, on_the_night
@@ -478,6 +480,7 @@ def _can_start(night: Night) -> None:
     night.requests.shown |= {"verb": "trigger", "summary": "trigger a run now", "safety": "ask", "takes": ["conf"]}
 
 
+@pytest.mark.deep
 @on_the_night(prepare=_can_start)
 async def test_a_job_is_started_with_a_conf_that_was_shown_first(night: Night) -> None:
     await at_the_jobs(night)

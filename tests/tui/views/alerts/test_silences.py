@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
+
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import add_silence
 from console.tui.widgets.themes import DARK, LIGHT
@@ -32,6 +34,7 @@ async def test_the_palette_changes_the_colours_of_all_that_is_open(night: Night)
     assert DARK.background not in grounds(night)
 
 
+@pytest.mark.deep
 @on_the_night()
 async def test_who_types_silence_mutes_a_service_a_system_or_the_job_of_an_incident(night: Night) -> None:
     await night.see("Supply plan")
