@@ -498,7 +498,7 @@ def test_commands_load_arrays_only_when_they_forecast() -> None:
 
 
 def test_the_console_paints_first_and_loads_the_heavy_libraries_later() -> None:
-    loaded = loaded_by("import console.__main__, console.tui.app.app")
+    loaded = loaded_by("import console.__main__, console.tui.app.navigation")
     assert "textual" in loaded
     assert set() == loaded & HEAVY
 

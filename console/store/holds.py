@@ -17,7 +17,6 @@ from console.domain.estate import RunFacts, TargetFacts
 from console.domain.hold import MARK_REMOVED, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import micros, optional_micros
 from console.store import access, alerts, audit
-from console.store.action_requests import NewAction, insert_action, open_incident, run_of_period
 from console.store.actions import ActionStep, move_action
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
@@ -25,6 +24,7 @@ from console.store.db.session import Row, WriteSession
 from console.store.events import record_event
 from console.store.meta import next_changed_seq
 from console.store.names import decode_name, encode_name
+from console.store.new_actions import NewAction, insert_action, open_incident, run_of_period
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot import clock_skew, facts
 from console.text.cleaning import clean, clean_line

@@ -11,11 +11,11 @@ from connectors.sdk.states import Verb
 from console.domain.ids import micros
 from console.domain.plan import EndStep, PlanProgress, StepProgress, parse_places
 from console.store import alerts, approvals, audit
-from console.store.action_requests import NewAction, insert_action
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
 from console.store.db.session import Session, WriteSession
 from console.store.events import record_event
+from console.store.new_actions import NewAction, insert_action
 from console.store.plan_steps import STEPS, parse_run, parse_step
 from console.store.row_values import from_row, parse_object
 from console.text.cleaning import clean_line

@@ -19,7 +19,7 @@ from typing import Any
 from console.domain.run import CALM_RANK
 from console.store.db import migrate
 from console.store.db.database import open_database
-from console.store.db.location import SCHEMA
+from console.store.db.schema_version import SCHEMA
 
 SYSTEMS = ("etl-hosts", "warehouse-airflow", "pg-dwh", "cloud")
 KINDS = ("cron", "airflow", "pg_cron", "step_functions")

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from console.domain.service import ServiceView
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from console.tui.views.services.screen import ServicesScreen, read_services
 from tests.bench.figures import Figure
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests, service

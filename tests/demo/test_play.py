@@ -36,7 +36,7 @@ from console.engine.supervisor.engine import Engine
 from console.store.db.database import Database
 from console.store.queries import open_queries
 from console.timing.clock import ClockSetting, real_now
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from console.tui.frame.tour import GuidedTour
 from tests.asks import rerun_of
 from tests.demo import story

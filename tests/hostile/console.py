@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from console.engine.api.client import EngineClient
 from console.store.queries import open_queries
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from tests import idle
 from tests.hostile.world import harmful
 

@@ -12,7 +12,7 @@ from textual.screen import Screen
 import console.tui.dialogs
 import console.tui.frame
 import console.tui.views
-from console.tui.app.app import make_screen
+from console.tui.app.navigation import make_screen
 from console.tui.dialogs.confirm import Confirmation, SendScreen
 from console.tui.dialogs.palette import ChoiceSource, PickScreen
 from tests.hostile.console import Desk, drive
@@ -22,7 +22,7 @@ from tests.hostile.written import PLAN
 Way = Callable[[Desk], Awaitable[None]]
 PAGES = 40
 SIZES = [(80, 24), pytest.param((120, 40), marks=pytest.mark.deep)]
-ABSTRACT = {"HeadwayScreen", "Overlay", "SendScreen", "Confirmation", "ChoiceSource"}
+ABSTRACT = {"ConsoleScreen", "HeadwayScreen", "Overlay", "SendScreen", "Confirmation", "ChoiceSource"}
 """What others are made of."""
 
 

@@ -13,9 +13,9 @@ from console.engine.api.client import EngineClient
 from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from console.tui.dialogs.overlay import Overlay
-from console.tui.frame.context import is_small
+from console.tui.frame.console_app import is_small
 from console.tui.widgets.grid import Grid
 from tests.deep import some
 from tests.hostile.console import Desk, drive
@@ -104,7 +104,7 @@ class _Reads:
 def test_a_screen_whose_store_goes_and_comes_back_says_so_and_stays(
     written: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.tui.app.app.HEADER_SECONDS", 0.3)
+    monkeypatch.setattr("console.tui.frame.console_app.HEADER_SECONDS", 0.3)
     store = Flaky(written.url)
 
     async def go() -> None:

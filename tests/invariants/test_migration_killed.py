@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from console.failpoints import FAILPOINTS, VARIABLE
-from console.store.db.location import SCHEMA
+from console.store.db.schema_version import SCHEMA
 from tests.deep import some
 from tests.store.estate import build
 from tests.store.fixtures import LATER_SCHEMA, put_later_migration

@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 
 from console.engine.api.client import EngineClient
 from console.store.queries import open_queries
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from console.tui.widgets.grid import Grid
 from tests.bench.bigstore import make_store
 from tests.invariants import locked

@@ -10,7 +10,7 @@ import pytest
 from console.store.config_sync import sync_config
 from console.store.db import migrate
 from console.store.db.database import Database
-from console.store.db.location import SCHEMA
+from console.store.db.schema_version import SCHEMA
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
 from tests.store.estate import MIDNIGHT, SERVED, Estate, build, set_clock

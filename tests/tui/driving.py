@@ -18,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from console.config import key_table
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from console.tui.frame.resource_thread import ResourceThread
 from tests import idle
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests

@@ -30,7 +30,7 @@ from console.engine.supervisor.engine import Engine
 from console.engine.supervisor.log_setup import set_up_logs
 from console.store.queries import open_queries
 from console.timing.clock import REFRESH_SECONDS, ClockSetting, real_now
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from tests.lab.process import wait_until
 
 PICTURE = Path(__file__).parents[2] / "docs" / "picture.svg"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests, job_row
 
 

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 
 from console.domain.header import EngineView
 from console.domain.hold import HoldReason
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from tests.tui.driving import Night
 from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, plan_of, service
 

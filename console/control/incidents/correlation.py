@@ -157,9 +157,9 @@ def match_incidents(index: EstateIndex, groups: Sequence[RootCause]) -> list[Inc
     """Every open incident and every new cause, once each; open incidents first, oldest first."""
     owners: dict[int, list[IncidentFacts]] = {place: [] for place in range(len(groups))}
     free: list[IncidentFacts] = []
-    parents: dict[int, int] = {}
+    split_from: dict[int, int] = {}
     for incident in sorted(index.estate.incidents, key=lambda known: (known.opened_at, known.id)):
-        parents |= _parted(index, incident, groups)
+        split_from |= _parted(index, incident, groups)
         place = _same_cause(incident, groups)
         (free if place is None else owners[place]).append(incident)
     matches: list[IncidentMatch] = []
@@ -168,9 +168,9 @@ def match_incidents(index: EstateIndex, groups: Sequence[RootCause]) -> list[Inc
         unclaimed = {place: group for place, group in unclaimed.items() if group.finding is None}
         followers = _followers(index, incident, unclaimed)
         retried = [place for place in followers if _was_retried(index, incident, groups[place])]
-        parents |= dict.fromkeys(retried, incident.id)
+        split_from |= dict.fromkeys(retried, incident.id)
         followers = [place for place in followers if place not in retried]
-        known = {place: groups[place] for place in owners if place not in parents}
+        known = {place: groups[place] for place in owners if place not in split_from}
         explaining = None if followers or retried else _explained_by(index, incident, known)
         for place in followers:
             del owners[place]
@@ -180,7 +180,7 @@ def match_incidents(index: EstateIndex, groups: Sequence[RootCause]) -> list[Inc
             matches.append(_going_on(index, incident, [run for place in followers for run in groups[place].red]))
     before = _ClosedIncidents(index)
     matches += [
-        _incident_match(index, groups[place], held, parents.get(place), before) for place, held in owners.items()
+        _incident_match(index, groups[place], held, split_from.get(place), before) for place, held in owners.items()
     ]
     for match in matches:
         match.stale = _stale(index, match)
@@ -229,7 +229,7 @@ class _ClosedIncidents:
             self._left.remove(incidents[-1])
         return incidents[-1] if incidents else None
 
-    def parent_of(self, group: RootCause) -> int | None:
+    def split_origin_of(self, group: RootCause) -> int | None:
         """The incident that closed last of those that affected this run."""
         incidents = [incident for incident in self._left if group.root is not None and self._is_soon(incident, group)]
         incidents = [
@@ -274,7 +274,7 @@ def _incident_match(
     incident = before.reopened_by(group)
     if incident is not None:
         return IncidentMatch(incident, group, reopened=True)
-    return IncidentMatch(None, group, split_from=before.parent_of(group) if split_from is None else split_from)
+    return IncidentMatch(None, group, split_from=before.split_origin_of(group) if split_from is None else split_from)
 
 
 def root_run_of(index: EstateIndex, incident: IncidentFacts) -> RunFacts | None:

@@ -9,8 +9,8 @@ from typing import Any
 from connectors.sdk.states import Verb
 from console.engine.api.origin import request_origin
 from console.store import conflicts
-from console.store.action_requests import NewAction, insert_action, insert_restricted, open_incident_of_run
 from console.store.db.session import Session
+from console.store.new_actions import NewAction, insert_action, insert_restricted, open_incident_of_run
 from console.timing.durations import format_duration
 
 EXCLUSIVE_VERBS = (

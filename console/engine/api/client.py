@@ -26,10 +26,10 @@ from console.engine.api.origin import request_origin
 from console.engine.api.plan_client import MAX_RUNS, start_plan, steer_plan
 from console.engine.api.queue import RequestAnswer, RequestQueue, raise_if_refused, refusal_error
 from console.store import access, audit, events, subjects, switches
-from console.store.action_requests import has_action
 from console.store.db import client
 from console.store.db.session import Session
 from console.store.errors import NotAllowed, NotFound
+from console.store.new_actions import has_action
 
 
 class EngineClient:

@@ -11,7 +11,7 @@ from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import EXCLUSIVE_VERBS, AlreadyRequested
 from console.engine.api.origin import request_origin
 from console.engine.api.queue import RequestQueue, raise_if_refused
-from console.store import access, audit, plan_requests
+from console.store import access, audit, new_plans
 from console.store.db import client
 from console.store.db.session import Row, Session
 from console.store.errors import PlanNotFound
@@ -39,7 +39,7 @@ def start_plan(queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", a
     _refuse_empty_plan(draft, at_once)
     known = queue.subjects(lambda _: [step.job_id for step in draft.steps])
     with queue.transaction() as session:
-        if (existing := plan_requests.plan_by_key(session, key)) is not None:
+        if (existing := new_plans.plan_by_key(session, key)) is not None:
             return existing
         now = client.store_now_us(session)
         person = queue.person(session)
@@ -48,7 +48,7 @@ def start_plan(queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", a
         number = 0
         if isinstance(answer, AccessGranted):
             _refuse_duplicate_plan(session, draft, now)
-            number = plan_requests.insert_plan(session, draft, key, person.name, request_origin(), why, at_once, now)
+            number = new_plans.insert_plan(session, draft, key, person.name, request_origin(), why, at_once, now)
         if not (number and session.is_restricted):
             detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
             _audit_plan(session, person.name, "start", number, detail, answer, why)
@@ -63,9 +63,9 @@ def steer_plan(queue: RequestQueue, number: int, how: str, why: str = "") -> str
     PlanRefused if the plan's state does not allow it.
     """
     allowed, state = _STEERING[how]
-    known = queue.subjects(lambda session: plan_requests.jobs_of_plan(session, number))
+    known = queue.subjects(lambda session: new_plans.jobs_of_plan(session, number))
     with queue.transaction() as session:
-        plan = plan_requests.plan_state(session, number)
+        plan = new_plans.plan_state(session, number)
         if plan is None:
             raise PlanNotFound(number)
         now = client.store_now_us(session)
@@ -79,11 +79,11 @@ def steer_plan(queue: RequestQueue, number: int, how: str, why: str = "") -> str
             if plan.state not in allowed:
                 raise PlanRefused(f"plan {number} is {plan.state}: it cannot {how}")
             if session.is_restricted:
-                plan_requests.steer_restricted(session, number, how, why, request_origin())
+                new_plans.steer_restricted(session, number, how, why, request_origin())
                 return state
             done = "resumed" if how == "resume" else state
             held = _remaining_hold(session, number) if how != "resume" else ""
-            plan_requests.set_plan_state(session, number, state, f"{done} by {person.name}{held}", now)
+            new_plans.set_plan_state(session, number, state, f"{done} by {person.name}{held}", now)
             record_event(session, now, "plan", f"plan {number} {done}", incident_id=plan.incident_id, actor=person.name)
         _audit_plan(session, person.name, how, number, {"plan": number}, answer, why)
     raise_if_refused(answer)
@@ -122,17 +122,17 @@ def _refuse_empty_plan(draft: PlanDraft, at_once: int) -> None:
 def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> None:
     """Raises AlreadyRequested if a plan of anyone for this incident, or with the same step for one of its runs, is
     open."""
-    same = plan_requests.open_plan_of_incident(session, draft.incident_id)
+    same = new_plans.open_plan_of_incident(session, draft.incident_id)
     if draft.incident_id is not None and same is not None:
         raise AlreadyRequested(_open_plan_text(same, now_us))
     planned = {
         (row.job_id, row.period_key, _exclusive_verbs(row.verb)): row.plan_id
-        for row in plan_requests.steps_to_come(session)
+        for row in new_plans.steps_to_come(session)
     }
     for step in draft.steps:
         plan_id = planned.get((step.job_id, encode_name(step.period_key), _exclusive_verbs(step.verb)))
         if plan_id is not None and step.verb != WAIT:
-            plan = _open_plan_text(plan_requests.open_plan(session, plan_id), now_us)
+            plan = _open_plan_text(new_plans.open_plan(session, plan_id), now_us)
             raise AlreadyRequested(f"step {step.place}, {step.job}, is already in another plan: {plan}")
 
 
@@ -162,6 +162,6 @@ def _authorize_all(
 
 def _remaining_hold(session: Session, number: int) -> str:
     """The jobs that the plan leaves held, as the end of a sentence; empty if none."""
-    jobs = list(plan_requests.held_jobs(session, number))
+    jobs = list(new_plans.held_jobs(session, number))
     stay = "stays" if len(jobs) == 1 else "stay"
     return f"; {', '.join(jobs)} {stay} held; release with: headway hold release JOB" if jobs else ""

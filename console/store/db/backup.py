@@ -21,7 +21,8 @@ from console.failpoints import failpoint
 from console.store import audit, switches
 from console.store.access import os_user
 from console.store.db.lease import noted_engine
-from console.store.db.location import FIRST_SCHEMA, SCHEMA, development_text, sqlite_uri, too_new_text
+from console.store.db.location import sqlite_uri
+from console.store.db.schema_version import FIRST_SCHEMA, SCHEMA, development_text, too_new_text
 from console.store.db.session import SqliteAdapter
 from console.store.errors import StoreUnusable
 

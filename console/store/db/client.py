@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from console.domain.ids import micros
 from console.store import meta
-from console.store.db import location
+from console.store.db import schema_version
 from console.store.db.location import POSTGRES_URLS, missing_error, sqlite_uri, store_path
 from console.store.db.session import PostgresAdapter, Session, SqliteAdapter, lock_writers
 from console.store.errors import NotAllowed, StoreUnusable, damage_text, folder_text
@@ -52,7 +52,7 @@ def _on_sqlite(url: str, writes: bool) -> Iterator[Session]:
             if writes:
                 connection.execute("PRAGMA synchronous=FULL")
             connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-            location.check_schema(connection.execute(location.SCHEMA_QUERY), str(path))
+            schema_version.check_schema(connection.execute(schema_version.SCHEMA_QUERY), str(path))
             yield SqliteAdapter(connection)
             connection.execute("COMMIT")
         finally:
@@ -71,7 +71,7 @@ def _on_postgres(url: str, writes: bool) -> Iterator[Session]:
         with TimeoutConnection.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
             session, login = PostgresAdapter(connection), connection.info.user
             place = f"postgresql://{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
-            location.check_schema(connection.execute(location.SCHEMA_QUERY), place)
+            schema_version.check_schema(connection.execute(schema_version.SCHEMA_QUERY), place)
             session.is_restricted = not session.rows("SELECT has_table_privilege('lease', 'UPDATE') AS may")[0].may
             role = "headway_store_act"
             if writes and session.is_restricted:

@@ -23,7 +23,6 @@ from console.failpoints import failpoint
 from console.store import meta
 from console.store.db.location import (
     POSTGRES_URLS,
-    SCHEMA,
     checked_url,
     file_identity,
     gone_error,
@@ -32,6 +31,7 @@ from console.store.db.location import (
     store_path,
     without_secrets,
 )
+from console.store.db.schema_version import SCHEMA
 from console.store.db.session import PostgresAdapter, Session, SqliteAdapter, WriteSession, lock_writers
 from console.store.errors import LeaseLost, StoreUnusable, damage_text, folder_text, is_damage, replaced_text
 from console.timing.clock import ClockSetting

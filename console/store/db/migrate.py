@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from console.failpoints import failpoint
-from console.store.db.location import FIRST_SCHEMA, development_text, too_new_text
+from console.store.db.schema_version import FIRST_SCHEMA, development_text, too_new_text
 from console.store.errors import StoreUnusable
 
 FOLDER = Path(__file__).parent / "migrations"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from console.store.db.location import SCHEMA
+from console.store.db.schema_version import SCHEMA
 from console.store.errors import NotFound, StoreError, StoreTooNew, StoreUnusable
 
 if TYPE_CHECKING:

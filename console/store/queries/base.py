@@ -11,7 +11,7 @@ from connectors.sdk.states import OPEN_STATES, RunEvidence, RunState
 from console.domain.ids import instant, optional_instant
 from console.domain.switches import SystemPause, parse_pause
 from console.store import meta
-from console.store.db import location
+from console.store.db import schema_version
 from console.store.db.location import LIST_TABLES, incomplete_text, is_incomplete
 from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
@@ -52,7 +52,7 @@ class ReadStore:
 
     def _check(self) -> None:
         try:
-            rows = self.link.rows(location.SCHEMA_QUERY)
+            rows = self.link.rows(schema_version.SCHEMA_QUERY)
         except StoreUnusable as error:
             try:
                 is_half_made = not self.link.is_postgres and is_incomplete(self.link.rows(LIST_TABLES))
@@ -61,7 +61,7 @@ class ReadStore:
             if is_half_made:
                 raise StoreMissing(incomplete_text(self.link.place)) from error
             raise StoreUnusable(f"{self.link.place} is not a Headway store: {error}") from error
-        location.check_schema(rows, self.link.place)
+        schema_version.check_schema(rows, self.link.place)
 
     def meta(self, name: str) -> str | None:
         """The value in `meta`; None without one."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from console.store.queries import Queries
-    from console.tui.frame.context import EngineRequests
+    from console.tui.frame.console_app import EngineRequests
     from console.tui.frame.history import ViewAddress
     from console.tui.frame.tour import GuidedTour
 
@@ -49,7 +49,7 @@ def run_console(
     """
     gc.disable()  # garbage collection costs 25 ms of the imports; the app enables it after the first paint
     query_thread = store_thread(lambda: _open_reads(url))
-    from console.tui.app.app import HeadwayApp
+    from console.tui.app.navigation import HeadwayApp
     from console.tui.frame.clock_format import ZoneMode
 
     driver_class: type[Driver]

@@ -9,7 +9,7 @@ from console.tui.dialogs.confirm import Confirmation, SendScreen
 from console.tui.dialogs.palette import PaletteChoice, PickScreen
 from console.tui.frame import cells
 from console.tui.frame.clock_format import format_span
-from console.tui.frame.context import EngineAnswer
+from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest, send_order
 from console.tui.frame.intent import ActionIntent, verb_label
 from console.tui.widgets.table import Column

@@ -18,7 +18,7 @@ from console.domain.ids import new_action_key
 from console.store.errors import ReasonNeeded
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame import header_footer
-from console.tui.frame.context import EngineAnswer, EngineRequests
+from console.tui.frame.console_app import EngineAnswer, EngineRequests
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import ActionIntent, ScreenCommand
 from console.tui.widgets.bar import KeyHint

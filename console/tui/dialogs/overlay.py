@@ -15,7 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.widget import Widget
 
 from console.tui.frame import header_footer
-from console.tui.frame.context import ConsoleScreen
+from console.tui.frame.console_app import ConsoleScreen
 from console.tui.frame.intent import ScreenCommand
 from console.tui.widgets.bar import Bar, KeyHint, KeyHints
 from console.tui.widgets.pane import Pane

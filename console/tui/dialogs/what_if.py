@@ -17,7 +17,7 @@ from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext
-from console.tui.frame.context import EngineAnswer
+from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.screen import HeadwayScreen

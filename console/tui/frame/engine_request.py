@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual.widget import Widget
 
-from console.tui.frame.context import ConsoleApp, EngineAnswer, Put
+from console.tui.frame.console_app import ConsoleApp, EngineAnswer, Put
 
 if TYPE_CHECKING:
     from console.tui.frame.screen import HeadwayScreen

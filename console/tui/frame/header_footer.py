@@ -14,7 +14,7 @@ from console.domain.header import HeaderView
 from console.domain.service import ServiceView
 from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short, format_span
-from console.tui.frame.context import ConsoleApp, is_small
+from console.tui.frame.console_app import ConsoleApp, is_small
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.service_groups import by_urgency
 from console.tui.widgets.bar import Bar, BarLine

@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from console.config import key_table
 from console.tui.frame import header_footer
-from console.tui.frame.context import ConsoleScreen
+from console.tui.frame.console_app import ConsoleScreen
 from console.tui.frame.intent import RunChoice
 from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.entry import Entry
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from console.store.queries import Queries
-    from console.tui.frame.context import EngineRequests
+    from console.tui.frame.console_app import EngineRequests
     from console.tui.frame.history import ViewAddress
     from console.tui.frame.intent import ScreenCommand
     from console.tui.widgets.paint import Segment

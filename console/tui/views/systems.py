@@ -20,7 +20,7 @@ from console.tui.frame.cells import (
     target_name,
 )
 from console.tui.frame.clock_format import format_short, format_span
-from console.tui.frame.context import EngineAnswer
+from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.screen import HeadwayScreen

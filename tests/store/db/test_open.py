@@ -19,7 +19,7 @@ from sqlmodel import SQLModel
 from console.domain.ids import instant
 from console.store.db import client, lease, migrate
 from console.store.db.database import Database, open_database, open_read_only
-from console.store.db.location import FIRST_SCHEMA, SCHEMA
+from console.store.db.schema_version import FIRST_SCHEMA, SCHEMA
 from console.store.errors import LeaseLost, StoreTooNew, StoreUnusable
 from console.store.meta import next_changed_seq
 from console.store.queries import open_queries

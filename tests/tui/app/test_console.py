@@ -96,9 +96,9 @@ def test_a_store_that_is_not_there_yet_is_said_and_the_console_waits_for_it(tmp_
 def test_until_a_started_engine_has_made_the_store_the_console_says_that_it_starts(tmp_path: Path) -> None:
     path = tmp_path / "later.db"
     code = f"""
-from console.tui.frame import context
+from console.tui.frame import console_app
 from console.tui.app.start import run_console
-context.START_SECONDS = 600.0  # a busy machine is slow to come so far
+console_app.START_SECONDS = 600.0  # a busy machine is slow to come so far
 run_console({str(path)!r}, after_first_paint=lambda: None)
 """
     with Terminal([sys.executable, "-c", code], size=(120, 30)) as terminal:

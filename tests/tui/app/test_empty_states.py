@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from console.tui.frame import context
+from console.tui.frame import console_app
 from console.tui.views.services.screen import NO_DEADLINE_TEXT, NO_JOBS_TEXT, WAITING_TEXT
 from tests.tui import fake_reads
 from tests.tui.driving import Night, on_the_night
@@ -72,8 +72,8 @@ async def test_a_console_that_starts_none_says_that_there_is_none(night: Night) 
 async def test_an_engine_that_never_comes_is_not_awaited_for_ever(night: Night) -> None:
     await night.see("starting the engine…")
     with pytest.MonkeyPatch.context() as patch:
-        later = time.monotonic() + context.START_SECONDS
-        patch.setattr(context, "time", types.SimpleNamespace(monotonic=lambda: later))
+        later = time.monotonic() + console_app.START_SECONDS
+        patch.setattr(console_app, "time", types.SimpleNamespace(monotonic=lambda: later))
         night.reads.changed()
         await night.see('run "headway engine"', "no service is configured yet")
 

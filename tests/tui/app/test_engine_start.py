@@ -11,7 +11,7 @@ import pytest
 from console.cli.engine_process import StartedEngine
 from console.domain.header import EngineView
 from console.store.errors import StoreMissing, StoreOutdated, StoreUnusable
-from console.tui.frame.context import EngineStartup
+from console.tui.frame.console_app import EngineStartup
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import at, header
 

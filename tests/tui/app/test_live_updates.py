@@ -15,7 +15,7 @@ import pytest
 from textual.screen import Screen
 
 from console.domain.header import EngineView, HeaderView
-from console.tui.frame.context import SILENT_TICKS
+from console.tui.frame.console_app import SILENT_TICKS
 from console.tui.terminal.output import AFTER_TOUCH_SECONDS
 from console.tui.views.jobs.list import JobsScreen
 from console.tui.widgets.grid import Grid, Highlights

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from console.engine.api.action_request import ActionRequest
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from console.tui.app.start import run_console
 from console.tui.frame import resource_thread as desk_module
 from console.tui.frame.resource_thread import ResourceThread

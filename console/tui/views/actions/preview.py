@@ -13,7 +13,7 @@ from console.domain.job import Safety
 from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.confirm import Confirmation
 from console.tui.frame.cells import LABEL_WIDTH, SegmentLines, labelled_lines
-from console.tui.frame.context import EngineAnswer, EngineRequests
+from console.tui.frame.console_app import EngineAnswer, EngineRequests
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import REVERSIBLE, ActionIntent, verb_label
 from console.tui.views.actions import preview_lines

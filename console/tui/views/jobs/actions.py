@@ -12,7 +12,7 @@ from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.confirm import Confirmation
 from console.tui.dialogs.palette import ANSWER_COLUMNS, PaletteChoice, PickScreen, confirm
 from console.tui.frame.cells import RenderContext
-from console.tui.frame.context import EngineAnswer
+from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import ActionIntent
 from console.tui.views.actions.preview import BACK_CHOICE

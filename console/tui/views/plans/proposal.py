@@ -29,7 +29,7 @@ from console.tui.dialogs.confirm import Confirmation, SendScreen
 from console.tui.dialogs.palette import PaletteChoice, PickScreen
 from console.tui.frame import cells
 from console.tui.frame.cells import counted
-from console.tui.frame.context import EngineAnswer, EngineRequests, Put
+from console.tui.frame.console_app import EngineAnswer, EngineRequests, Put
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from connectors.sdk.states import Verb, is_open
 from console.domain.run import AttemptView, RunView
 from console.tui.frame.cells import state_cells
-from console.tui.frame.context import EngineAnswer
+from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, HeadwayScreen

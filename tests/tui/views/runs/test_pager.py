@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from tests.tui.driving import Night, on_the_night
 
 

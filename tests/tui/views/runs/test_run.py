@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from console.tui.app.app import HeadwayApp
+from console.tui.app.navigation import HeadwayApp
 from console.tui.views.runs import overview
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import LOG_PAGE, at, run_view

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from textual.screen import Screen
 
 from console.config import key_table
-from console.tui.frame.context import ConsoleApp, Put
+from console.tui.frame.console_app import ConsoleApp, Put
 from console.tui.frame.history import ViewAddress
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.frame.service_groups import ServiceGrouping
