@@ -111,7 +111,8 @@ class Attacker:
         for _ in range(self.draw.choice((0, 0, 1, 2)) if values else 0):
             values[self.draw.randrange(len(values))] = self.draw.choice(ODD)
         if name in ("headway_act", "headway_start_plan"):
-            self.keys.add(str(values[0]))
+            key = values[0]  # PostgreSQL makes a text of a list by itself
+            self.keys.add(f"{{{','.join(map(str, key))}}}" if isinstance(key, list) else str(key))
         call(connection, name, *values)
         self.done += 1
 

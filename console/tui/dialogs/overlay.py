@@ -76,8 +76,9 @@ class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bi
                 and child.styles.height is not None and child.styles.height.is_fraction]  # fmt: skip
 
     def paint_frame(self) -> None:
-        lines = header_footer.banner_lines(self.alarm(), self.bar("box-title").size.width)
-        for bar in self.query("#box-alarm").results(Bar):
+        boxes = self.query("#box").results(Vertical)  # none before the dialog is composed
+        for box, bar in zip(boxes, self.query("#box-alarm").results(Bar), strict=False):
+            lines = header_footer.banner_lines(self.alarm(), box.content_size.width)
             bar.display = bool(lines)
             bar.show_lines(lines or [((), (), "")])
         header_footer.paint_small(self)
