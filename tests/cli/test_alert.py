@@ -17,6 +17,7 @@ from console.engine.notify.senders import SendResult
 from tests.engine.bench import Bench
 from tests.engine.notify.test_routing import BAD, bench_of, fail, later, post_of, route, rows
 from tests.hostile.commands import headway
+from tests.lab.process import wait_until
 
 
 @contextmanager
@@ -117,7 +118,9 @@ def test_what_was_given_up_is_listed_and_leaves_when_it_is_asked_for(
             assert "delivery 1 is not parked" in capsys.readouterr().err
             assert Exit.OK == main(["--store", bench.url, "alert", "retry", "--parked"])
         later(bench)
-        assert set() == {state for (state,) in rows(bench, "SELECT state FROM delivery")} - {"sent"}
+        wait_until(
+            lambda: rows(bench, "SELECT count(*) FROM delivery WHERE state <> 'sent'") == [(0,)], "every send", 20
+        )
 
 
 @pytest.mark.parametrize("words", [["test"], ["retry"], ["retry", "7", "--parked"], ["retry", "seven"]])
