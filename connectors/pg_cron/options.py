@@ -6,7 +6,7 @@ from connectors.sdk.transport.postgres import PostgresOptions
 
 
 class PgCronOptions(PostgresOptions):
-    """Where the database is and who looks: `dsn`, or `host` and `user` with a `password`."""
+    """Where the database is and who signs in: `dsn`, or `host` and `user` with a `password`."""
 
     dbname: str = "postgres"
     """The database of pg_cron, as shown by `SHOW cron.database_name`."""

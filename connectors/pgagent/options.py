@@ -6,7 +6,7 @@ from connectors.sdk.transport.postgres import PostgresOptions
 
 
 class PgAgentOptions(PostgresOptions):
-    """Where the database is and who looks: `dsn`, or `host` and `user` with a `password`."""
+    """Where the database is and who signs in: `dsn`, or `host` and `user` with a `password`."""
 
     dbname: str = "postgres"
     """The maintenance database, where extension pgagent and its tables are."""

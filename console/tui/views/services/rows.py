@@ -275,12 +275,12 @@ def service_detail(view: ServiceView, ctx: RenderContext, width: int, most: int 
     cause = cause_text(view)
     why: list[list[Segment]] = [[(f" {cause}", "bad" if view.is_endangered else "plain")]] if cause else []
     reasons = _reasons(view)
-    reason = one_line(reasons_text(reasons))
-    parts = [reason]
     if most > 1:
-        parts = _wrapped([one_line(line) for line in reason_lines(reasons)], width)
-        parts = parts if len(parts) <= most else _wrapped([reason], width)
-    parts[most - 1 :] = [" ".join(parts[most - 1 :])] if len(parts) >= most else []
+        lines = [one_line(line) for line in reason_lines(reasons)]
+        parts = _wrapped(lines, width)
+        parts = parts if len(parts) <= most else [fit(line, width - 2).rstrip() for line in lines[:most]]
+    else:
+        parts = [one_line(reasons_text(reasons))]
     why += [[(f" {part}", "plain")] for part in parts if part]
     return [_full_text(_status_lines(view, ctx), width), *why, _people(view, ctx)]
 
