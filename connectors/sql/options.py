@@ -90,7 +90,7 @@ class SqlVerbQuery(SqlSelect):
 
 
 class SqlOptions(PostgresOptions):
-    """Where the database is and who looks, and how its tables are read."""
+    """Where the database is, who signs in, and how its tables are read."""
 
     overlap: float = Field(default=60.0, ge=0, le=86_400)
     """Seconds that a row may be committed behind others: a missing number is read again for so long, and rows are read
