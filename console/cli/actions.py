@@ -98,29 +98,14 @@ def _options_taken(kind: str, verb: Verb) -> frozenset[str]:
         return frozenset()
 
 
-def send_step(
-    arguments: argparse.Namespace,
-    job: str,
-    request: ActionRequest,
-    steps: Sequence[Any] | None = None,
-    notes: Sequence[str] = (),
-) -> int:
-    """Previews, asks and sends one action; the exit code.
-
-    `steps`: beside the preview in the one JSON document. `notes`: lines below the preview.
-    """
-    try:
-        requests = require_engine(arguments)
-        seconds = min(ANSWER_SECONDS, arguments.timeout or ANSWER_SECONDS)
-        data = wait_for_answer(arguments, requests, requests.preview(request), seconds)
-    except CommandError:
-        if arguments.json and steps is not None:
-            set_document(arguments, {"steps": steps, "preview": None})
-        raise
-    preview = {key: value for key, value in data.items() if key != "plan"}
+def send_step(arguments: argparse.Namespace, job: str, request: ActionRequest, notes: Sequence[str] = ()) -> int:
+    """Previews, asks and sends one action; the exit code. `notes`: lines below the preview."""
+    requests = require_engine(arguments)
+    seconds = min(ANSWER_SECONDS, arguments.timeout or ANSWER_SECONDS)
+    data = wait_for_answer(arguments, requests, requests.preview(request), seconds)
     refusal = step_refusal(data, request.verb)
     if arguments.json:
-        set_document(arguments, preview if steps is None else {"steps": steps, "preview": preview})
+        set_document(arguments, {key: value for key, value in data.items() if key != "plan"})
     elif not (refusal and request.verb in HOLD_VERBS):  # a refused hold is not shown as if it could be sent
         print_parts([*preview_lines(job, data, request.verb), *notes])
     if refusal:

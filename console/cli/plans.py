@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk import registry
-from connectors.sdk.states import OPEN_STATES, Verb
+from connectors.sdk.states import Verb
 from console.cli.actions import send_step
 from console.cli.arguments import JOB_HELP, business_date, positive_number, timeout, whole_number
 from console.cli.clock_format import timestamp
@@ -31,20 +31,17 @@ from console.cli.plan_draft import (
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS, AT_ONCE, SENDING, engine_problem, require_engine, wait_for_answer
 from console.domain.filter import JobFilter
-from console.domain.ids import incident_name, is_suffix_of
-from console.domain.incident import IncidentView, MemberView, blocked_reason, next_step, open_steps
+from console.domain.ids import incident_name
+from console.domain.incident import blocked_reason, open_steps
 from console.domain.plan import WAIT, PlanDraft, PlanRefused, PlanStepView, PlanView, after_text
 from console.domain.plan_editing import plan_outlook
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
-from console.store.errors import AmbiguousName
 from console.timing.durations import format_duration
 from console.timing.formats import age_text
 
 if TYPE_CHECKING:
     from console.store.queries import Queries
-
-NEXT_STEP = ""
 
 
 def run_recover(arguments: argparse.Namespace) -> int:
@@ -53,12 +50,8 @@ def run_recover(arguments: argparse.Namespace) -> int:
         view = reads.incidents.incident(number)
     if view.row.closed is not None:
         closed = next((event.text for event in reversed(view.events) if event.kind in ("closed", "merged")), "closed")
-        return print_result(arguments, {"steps": [], "preview": None, "closed": closed}, [closed])
-    recover = _recover_by_plan if arguments.step is None else _recover_one_step
-    return recover(arguments, number, view)
+        return print_result(arguments, {"steps": [], "closed": closed}, [closed])
 
-
-def _recover_by_plan(arguments: argparse.Namespace, number: int, view: IncidentView) -> int:
     def propose() -> PlanDraft:
         return propose_plan(arguments, lambda requests: requests.propose(number, arguments.all))
 
@@ -75,48 +68,6 @@ def _recover_by_plan(arguments: argparse.Namespace, number: int, view: IncidentV
         raise CommandError(Exit.PROBLEM, blocked_reason(view))
     seen = plan_outlook(proposed, draft_changes(arguments, proposed))
     return execute_plan(arguments, draft, incident_name(number), seen, lambda: edited_draft(arguments, propose()))
-
-
-def _recover_one_step(arguments: argparse.Namespace, number: int, view: IncidentView) -> int:
-    steps = [step for step in open_steps(view) if step.state not in OPEN_STATES]
-    running = [step for step in open_steps(view) if step.state in OPEN_STATES]
-    chosen = next_step(view) if arguments.step == NEXT_STEP else _step_named(steps, running, arguments.step)
-    if chosen is None:
-        if arguments.json:
-            set_document(arguments, {"steps": steps, "preview": None})
-        raise CommandError(Exit.PROBLEM, blocked_reason(view))
-    if not arguments.json:
-        print_parts(_step_lines(steps, running, chosen))
-    request = ActionRequest(Verb.RERUN, int(chosen.run_id or 0), incident_id=number)
-    return send_step(arguments, chosen.job, request, steps)
-
-
-def _step_named(steps: list[MemberView], running: list[MemberView], name: str) -> MemberView:
-    candidates = [step for step in [*steps, *running] if step.job == name]
-    candidates = candidates or [step for step in [*steps, *running] if is_suffix_of(name, step.job)]
-    jobs = tuple(dict.fromkeys(step.job for step in candidates))
-    if len(jobs) > 1:
-        raise AmbiguousName(name, jobs)
-    if not candidates:
-        names = ", ".join(dict.fromkeys(step.job for step in steps))
-        raise CommandError(Exit.NOT_FOUND, f"{name} is not an open step of this incident; open steps: {names}")
-    step = candidates[0]
-    if step in running:
-        raise CommandError(Exit.REFUSED, f"{step.job} is {step.state} (run {step.run_id}); nothing was sent")
-    return step
-
-
-def _step_lines(steps: list[MemberView], running: list[MemberView], chosen: MemberView) -> list[str]:
-    return [
-        "steps, in order:",
-        *(
-            f" {'→' if step is chosen else ' '} {step.role:<6} {step.job}  run {step.run_id}"
-            f"  {step.period_key} ({step.state})"
-            for step in steps
-        ),
-        *(f"   not yet: {step.job}  run {step.run_id}  {step.period_key} is {step.state}" for step in running),
-        "",
-    ]
 
 
 WATCHING = (
@@ -322,7 +273,6 @@ HANDLERS = {
     "recover": Handler(
         run_recover,
         option("name", "INC-0001", "INCIDENT"),
-        option("--step", "run only the next step, or the step of JOB", "JOB", nargs="?", const=NEXT_STEP),
         flag("--all", "also rerun downstream jobs that no affected service needs"),
         *DRAFT_CHANGES,
         AT_ONCE,

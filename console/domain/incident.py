@@ -289,12 +289,6 @@ def open_steps(view: IncidentView) -> list[MemberView]:
     return roots + [member for member in live if member.role in ("red", "stale")]
 
 
-def next_step(view: IncidentView) -> MemberView | None:
-    """The step to send now; None if none is left, or while the first is being rerun."""
-    steps = [] if view.row.closed is not None else open_steps(view)
-    return steps[0] if steps and not _is_in_flight(view, steps[0]) else None
-
-
 def blocked_reason(view: IncidentView) -> str:
     if view.row.closed is not None:
         ends = (event.text for event in reversed(view.events) if event.kind in ("closed", "merged"))

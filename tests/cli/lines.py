@@ -74,7 +74,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "incident report": (("1",), ("99",), ("odd",), ()),
     "oncall": ((), ("nobody",), ("--at", "odd")),
     "incident handover": ((), ("--since", "22:00"), ("--since", "odd")),
-    "recover": (("1", "--dry-run"), ("1", "--yes"), ("1", "--step", "--dry-run"), ("99",), ("1", "--only", "77")),
+    "recover": (("1", "--dry-run"), ("1", "--yes"), ("99",), ("1", "--only", "77")),
     "plan": ((), ("--all",), ("1",), ("1", "--watch"), ("99",)),
     "plan pause": (("1",), ("99",)),
     "plan resume": (("99",),),

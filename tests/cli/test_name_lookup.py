@@ -66,7 +66,6 @@ OF_JOBS = (
     "system drift accept {}",
     "gate {} --timeout 0s",
     "action complete {}",
-    "recover 1 --step {} --dry-run",
     "silence add --job {} --for 1h --why x",
     "shadow on --dependency {} fake/load",
 )
@@ -80,7 +79,7 @@ def test_the_end_of_a_name_that_only_one_job_has_is_enough(bench: Bench, line: s
     assert "not found" not in short.err
 
 
-@pytest.mark.parametrize("line", [one for one in OF_JOBS if not one.startswith(("recover", "silence"))])
+@pytest.mark.parametrize("line", [one for one in OF_JOBS if not one.startswith("silence")])
 def test_a_short_name_of_several_jobs_lists_them_and_does_nothing(bench: Bench, line: str) -> None:
     done = typed(bench, line.format("nightly"))
     assert (Exit.NOT_FOUND, "") == (done.code, done.out)
@@ -110,7 +109,7 @@ NOT_THERE: dict[str, tuple[tuple[str, str], ...]] = {
     "run skip": (("run skip 9999", "9999"),),
     "run mark-ok": (("run mark-ok 9999", "9999"),),
     "hold release": (("hold release extrct", "fake/extract"),),
-    "recover": (("recover 99", "INC-0001"), ("recover 1 --step nope --dry-run", "fake/db07:load_orders")),
+    "recover": (("recover 99", "INC-0001"),),
     "silence add": (
         ("silence add --system fak --for 1h --why x", "fake"),
         ("silence add --service suply --for 1h --why x", "supply"),

@@ -71,10 +71,10 @@ def end(bench: Bench, key: str, state: RunState) -> None:
 @pytest.mark.deep
 def test_with_json_stdout_is_one_document_from_the_step_to_its_end(bench: Bench) -> None:
     fail(bench)
-    argv = [sys.executable, "-m", "console", "--store", bench.url, "recover", "INC-0001", "--step", "--yes", "--json"]
+    argv = [sys.executable, "-m", "console", "--store", bench.url, "rerun", "fake/extract", "--yes", "--json"]
     with at_work(bench):
         done = subprocess.run([*argv, "--timeout", "30"], capture_output=True, text=True, timeout=60, check=False)
-    assert (Exit.OK, "run again") == (done.returncode, json.loads(done.stdout)["preview"]["verb"]), done.stderr
+    assert (Exit.OK, "run again") == (done.returncode, json.loads(done.stdout)["verb"]), done.stderr
 
 
 def test_a_closed_incident_says_why_it_is_over(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +86,7 @@ def test_a_closed_incident_says_why_it_is_over(bench: Bench, capsys: pytest.Capt
     assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001"])
     assert f"{words}\n" == capsys.readouterr().out
     assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--json"])
-    assert {"steps": [], "preview": None, "closed": words} == json.loads(capsys.readouterr().out)
+    assert {"steps": [], "closed": words} == json.loads(capsys.readouterr().out)
 
 
 def test_without_an_engine_a_recovery_is_still_one_document(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,16 +99,6 @@ def test_without_an_engine_a_recovery_is_still_one_document(bench: Bench, capsys
     document = json.loads(told.out)
     assert (["fake/extract"], None) == ([one["job"] for one in document["steps"]], document["number"])
     assert "nothing was requested" in told.err
-
-
-def test_a_step_says_of_which_run_and_period_it_is(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    fail(bench)
-    capsys.readouterr()
-    with at_work(bench):
-        assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--step", "--dry-run", "--timeout", "20"])
-    assert f" → root   fake/extract  run 1  extract@{present() - timedelta(minutes=1):%Y-%m-%d} (failed)" in (
-        capsys.readouterr().out.splitlines()
-    )
 
 
 def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,32 +245,15 @@ def test_a_refused_step_is_one_document_that_says_why(tmp_path: Path) -> None:
             "console",
             "--store",
             bench.url,
-            "recover",
-            "INC-0001",
-            "--step",
+            "rerun",
+            "fake/extract",
             "--dry-run",
             "--json",
         ]
         with at_work(bench):
             done = subprocess.run([*argv, "--timeout", "30"], capture_output=True, text=True, timeout=60, check=False)
     document = json.loads(done.stdout)
-    told = (done.returncode, [one["job"] for one in document["steps"]], document["preview"]["safety"])
-    assert (Exit.REFUSED, ["fake/extract"], "never") == told, done.stderr
-
-
-def test_a_step_whose_run_is_open_is_none(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    fail(bench)
-    bench.scheduler.attempt(
-        "extract", "a2", RunState.RUNNING, present(), period_key=bench.scheduler.runs["a1"].period_key
-    )
-    bench.turn()
-    with bench.store.write(None) as connection:  # so that it does not go out of sight meanwhile
-        connection.rows("UPDATE system SET poll_every_s = 600")
-    capsys.readouterr()
-    assert Exit.PROBLEM == main(["--store", bench.url, "recover", "INC-0001", "--step", "--yes"])
-    assert "it waits for fake/extract" in capsys.readouterr().err
-    assert Exit.REFUSED == main(["--store", bench.url, "recover", "INC-0001", "--step", "fake/extract"])
-    assert "fake/extract is running (run 1); nothing was sent" in capsys.readouterr().err
+    assert (Exit.REFUSED, "never") == (done.returncode, document["safety"]), done.stderr
 
 
 def test_where_no_plan_is_under_way_the_way_to_those_that_are_over_is_said(
@@ -304,7 +277,7 @@ def test_a_step_that_waits_says_for_what(bench: Bench, capsys: pytest.CaptureFix
     fail(bench)
     bench.scheduler.on_act = None
     with at_work(bench):
-        main(["--store", bench.url, "recover", "INC-0001", "--step", "--yes", "--timeout", "1"])
+        main(["--store", bench.url, "rerun", "fake/extract", "--yes", "--timeout", "1"])
     requests = EngineClient(bench.url)
     question = requests.propose(1)
     bench.parts.answers.step(bench.fence)

@@ -129,13 +129,13 @@ def repair_root_by_keys(night: Night) -> None:
 
 
 def repair_followers(night: Night) -> None:
-    """One by one, as `headway recover --step` proposes them, until nothing is left red or stale."""
+    """One by one, in the order of the incident, until nothing is left red or stale."""
     for _ in range(6):
         wait_until(lambda: has_step(night), "a next step, or the end", AIRFLOW_RUN, 1.0)
         if night.incident()["row"]["closed"] is not None:
             return
         step = unrepaired(night.incident())[0]
-        words = ("recover", "INC-0001", "--step", "--yes", "--why", "after its root", "--timeout", "200")
+        words = ("rerun", step, "--yes", "--why", "after its root", "--timeout", "200")
         answer = night.headway.run(*words, limit_seconds=260)
         night.recoveries.append((step, answer))
 
