@@ -58,9 +58,9 @@ class GraceEnd:
 def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date) -> GraceEnd:
     """For the job's start that is due then. In maintenance its grace begins with the end of that; a target whose clock
     is behind starts it by that clock, as much later."""
-    slow = _usually_later(estate.history.get(job.id), job.grace)
     target = estate.targets.get(job.target_id)
     behind = target.behind if target is not None else timedelta(0)
+    slow = _usually_later(estate.history.get(job.id), job.grace, behind)
     plain = due + job.grace + slow + behind
     usual_text = f"usually starts {format_duration(slow)} later" if slow else ""
     clock_text = f"its clock is {format_duration(behind)} behind" if behind else ""
@@ -83,12 +83,13 @@ def usual_grace(estate: Estate, job: JobFacts) -> timedelta:
     return job.grace + -(-slow // STEP) * STEP
 
 
-def _usually_later(history: RunHistory | None, grace: timedelta) -> timedelta:
-    """Median delay of its latest starts (a job may wait for a slot each night); zero if well within its grace."""
+def _usually_later(history: RunHistory | None, grace: timedelta, behind: timedelta = timedelta(0)) -> timedelta:
+    """Median delay of its latest starts (a job may wait for a slot each night), less the lag of its clock, which every
+    delay contains; zero if well within its grace."""
     known = sorted(delay for delay in history.delays[:LATEST] if delay >= 0) if history is not None else []
     if len(known) < FEWEST:
         return timedelta(0)
-    usual = timedelta(seconds=round(known[(len(known) - 1) // 2]))
+    usual = timedelta(seconds=round(known[(len(known) - 1) // 2])) - behind
     return usual if usual > grace / 2 else timedelta(0)
 
 

@@ -178,6 +178,20 @@ def test_what_starts_later_every_night_is_waited_for_until_then_and_its_grace(
     assert (state, text) == told(known, now)
 
 
+@pytest.mark.parametrize(
+    "minutes, end, text",
+    [(60, "04:15", "its clock is 1h behind"),
+     (62, "04:15", "its clock is 1h behind"),
+     (68, "04:23", "usually starts 8m later; its clock is 1h behind")],
+)  # fmt: skip
+def test_the_lag_of_a_clock_is_not_awaited_twice(minutes: int, end: str, text: str) -> None:
+    """Its earlier starts came that much later by our clock too."""
+    known = replace(seen(end, declared=Declared()), history={C.id: late_starter(minutes)})
+    host = replace(known.targets[C.target_id], behind=timedelta(hours=1))
+    state, reason = told(replace(known, targets={C.target_id: host}), end)
+    assert (RunState.MISSED, f"nothing in the log by {end} UTC; {text}") == (state, reason)
+
+
 def test_what_starts_every_few_minutes_and_usually_late_is_missed_too() -> None:
     often = replace(C, schedule=Schedule("debian-cron", "*/5 * * * *", "UTC"))
     found = seen("04:30", declared=Declared())
