@@ -98,7 +98,7 @@ class HoldRelease(OpenHold):
         refused = hold.start is not None and hold.start.state == "refused"  # before its clock: nothing was started
         if hold.start_key is not None and not refused and not never_arrived(hold.start, self._now):
             return self._to(HoldState.STARTING)
-        is_absent = self._start_is_absent(max(released, hold.due_at))
+        is_absent = self._start_is_absent(released, hold.due_at)
         if is_absent and (never_met := self._never_met()):
             event = f"{self._name} was released and not started; {HoldReason.NOT_NEEDED.text(never_met)}"
             return self._to(HoldState.RELEASED, event, reason=HoldReason.NOT_NEEDED, detail=never_met)
@@ -135,12 +135,13 @@ class HoldRelease(OpenHold):
         key = instant_key(own)
         return self._to(state, event, due_at=own, period_key=key, business_date=business_date, detail=text)
 
-    def _start_is_absent(self, since: datetime) -> bool:
-        """True if its source has shown no start for long enough; longer for one that proves no absence (AWS)."""
+    def _start_is_absent(self, released: datetime, due: datetime) -> bool:
+        """True if its source has shown no start for long enough after both: `due` is by the source's clock, which may
+        be behind. Longer for one that proves no absence (AWS)."""
         target = self._index.estate.targets.get(self._job.target_id)
         if target is None:
             return False
-        proved = since + (WATCH if target.seen_until is not None else WATCH_UNPROVED)
+        proved = max(released, due + target.behind) + (WATCH if target.seen_until is not None else WATCH_UNPROVED)
         return self._now >= proved and (target.seen_until or target.last_ok_at or _LONG_AGO) >= proved
 
     def starting(self) -> HoldDecision | None:
@@ -201,7 +202,9 @@ def decide_holds(index: EstateIndex) -> HoldDecisions:
             continue
         decision = _step(index, hold, job, policies.get(hold.job_id))
         decided.decisions += [decision] if decision is not None else []
-        decided.turns += [at for at in _turns(hold) if at > index.now]
+        target = index.estate.targets.get(job.target_id)
+        behind = target.behind if target is not None else timedelta(0)
+        decided.turns += [at for at in _turns(hold, behind) if at > index.now]
     active = (hold for hold in index.estate.holds if not hold.state.is_over and hold.state is not HoldState.CLEARING)
     held_jobs = {hold.job_id for hold in active}
     for job_id, policy in policies.items():
@@ -225,13 +228,14 @@ def _step(index: EstateIndex, hold: HoldFacts, job: JobFacts, policy: HoldPolicy
     return steps[hold.state]()
 
 
-def _turns(hold: HoldFacts) -> Iterator[datetime]:
+def _turns(hold: HoldFacts, behind: timedelta) -> Iterator[datetime]:
+    """`behind`: how far the clock of its target is behind ours."""
     yield hold.until
     yield hold.lasts_until
     if hold.start_of_plan is not None:
         yield hold.start_of_plan
     if hold.due_at is not None:
         yield hold.due_at
-        yield from (hold.due_at + WATCH, hold.due_at + WATCH_UNPROVED)
+        yield from (hold.due_at + behind + WATCH, hold.due_at + behind + WATCH_UNPROVED)
     if hold.released_at is not None:
         yield from (hold.released_at + WATCH, hold.released_at + WATCH_UNPROVED)

@@ -654,6 +654,23 @@ def test_a_start_that_comes_within_its_minute_is_not_doubled() -> None:
     assert ([Verb.HOLD, Verb.RELEASE], ["clock"]) == (stage.sent(), [by for _, by in stage.started()])
 
 
+def test_a_start_that_a_clock_that_is_behind_is_still_to_make_is_not_doubled() -> None:
+    """Released at 04:01 by our clock, before 04:00 by its own, which is 5 minutes behind."""
+    stage = repaired(failed(Stage()), "04:00:30")
+    stage.target(2, behind=minutes(5))
+    stage.when("04:05", lambda: stage.source.starts.append((stage.now, "clock")))
+    stage.until("06:00")
+    assert ([Verb.HOLD, Verb.RELEASE], ["clock"]) == (stage.sent(), [by for _, by in stage.started()])
+
+
+def test_a_start_that_a_clock_that_is_behind_never_made_is_made_once_it_had_its_time() -> None:
+    stage = repaired(failed(Stage()), "04:00:30")
+    stage.target(2, behind=minutes(5))
+    stage.until("06:00")
+    [(started, by)] = stage.started()
+    assert ("headway", True) == (by, at("04:05:30") <= started < at("04:07"))
+
+
 def test_a_trigger_before_a_clock_that_the_source_only_names_does_not_double_it() -> None:
     early = replace(NAMED, starts_held=True)
     stage = good(Stage(hold_edge(DependencyMode.TRIGGER, down=early), load=early))
