@@ -93,7 +93,7 @@ def _failure_of_root(index: EstateIndex, match: IncidentMatch) -> KnownFailure |
     name, incident, before = cause_name(index, match), match.incident, last_notification_of(match)
     if not match.close_reason or match.group.root is None or incident is None or before is None or incident.rule:
         return None
-    if incident.title.startswith(name):
+    if f"{incident.title} ".startswith(f"{name} "):
         return None
     return next((failure for failure in reversed(before.failures) if failure.job == name), None)
 
