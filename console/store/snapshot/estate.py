@@ -30,6 +30,7 @@ from console.domain.estate import (
 from console.domain.forecast import ForecastTally, PastForecasts, PeakForecast
 from console.domain.history import MIN_RUNS, DurationPrior, PeerGroup, duration_prior
 from console.domain.ids import instant, micros
+from console.domain.settings import DeclaredPool
 from console.store import checks, config_documents, findings, notification_state, services, switches
 from console.store.db.database import Database
 from console.store.db.session import Row, Session
@@ -39,6 +40,7 @@ from console.store.snapshot.correlation import ContextValues
 from console.store.snapshot.history import HistoryCache
 from console.store.snapshot.interning import LayeredMap, without_gc
 from console.store.snapshot.runs import MINUTE_US, EarlierRuns, RecentRuns
+from console.timing.maintenance import matches_any
 
 _META = (
     "SELECT name, value FROM meta WHERE name IN"
@@ -150,7 +152,7 @@ class SnapshotCache:
         self._refresh_shape(session, meta)
         if self.members is None:
             self.members = frozenset(_members(self.jobs, self.services, self.dependencies))
-            self.lookback.isolate(self._isolated())
+            self.lookback.isolate(self._isolated(config_documents.load_declared(session).pools))
             with_budget = {job.id for job in self.jobs.values() if job.budget_cost is not None}
             self.correlated, self.costs = _correlated(self), ContextValues(with_budget, correlation.run_costs)
         if self.lookback.is_full_refresh(since_us):
@@ -205,13 +207,14 @@ class SnapshotCache:
         self.dependencies = dependencies if dependencies != self.dependencies else self.dependencies
         self.shape_version, self.members = version, None
 
-    def _isolated(self) -> frozenset[int]:
-        """Jobs without a schedule, a budget or tasks, which no service, dependency or other job reads."""
+    def _isolated(self, pools: Sequence[DeclaredPool]) -> frozenset[int]:
+        """Jobs without a schedule, a pool, a budget or tasks, which no service, dependency or other job reads."""
         read = {job.parent_id for job in self.jobs.values()} | (self.members or frozenset())
         read |= {job_id for edge in self.dependencies for job_id in (edge.upstream_id, edge.downstream_id)}
         read |= {service.promise.deadline.of_id for service in self.services}
         alone = (job for job in self.jobs.values() if job.id not in read and job.parent_id is None)
-        return frozenset(job.id for job in alone if job.schedule.dialect == "none" and job.budget_cost is None)
+        free = (job for job in alone if job.schedule.dialect == "none" and job.budget_cost is None and not job.pool)
+        return frozenset(job.id for job in free if not any(matches_any(pool.jobs, job.name) for pool in pools))
 
     def _refresh_incidents(self, session: Session, since_us: int) -> None:
         version = session.rows(_INCIDENTS_VERSION)[0]

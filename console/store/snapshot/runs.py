@@ -1,7 +1,7 @@
 """Runs of the lookback by job, and earlier runs that a dependency on another period reads.
 
 Results never change; a job whose runs changed gets another tuple. Of a job without a schedule that nothing else reads,
-only the latest successes are cached: one that reports a run each second has 172,800 in the lookback.
+old successes that tell nothing are not cached: one that reports a run each second has 172,800 in the lookback.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 
 from connectors.sdk.states import OPEN_STATES, RED_STATES, RunState
 from console.domain.dependency import UpstreamPeriod
@@ -31,7 +31,8 @@ SELECT_RUNS = (
 )
 SELECT_CHANGED_RUNS = f"SELECT {facts.RUN_COLUMNS} FROM run r WHERE r.changed_seq > ?"
 MAX_ISOLATED_SUCCESSES = 100
-"""Latest successes of an isolated job; its runs in any other state are all cached."""
+"""Latest successes of an isolated job. Older ones are cached only after a retry or a red run; runs in any other state
+are all cached."""
 _WAITING = (RunState.WAITING.value, RunState.QUEUED.value)
 _MINUTE = timedelta(minutes=1)
 
@@ -49,7 +50,7 @@ class RecentRuns:
     red: frozenset[int] = frozenset()
     """Jobs with a failed run among these."""
     isolated: frozenset[int] = frozenset()
-    """Jobs of which only the latest successes are cached."""
+    """Jobs of which not all successes are cached."""
     leaving: dict[int, array[int]] = field(default_factory=dict)
     """Minute since 1970 -> jobs of which a run may leave the lookback after it, possibly repeated."""
 
@@ -160,8 +161,13 @@ def _build_runs(session: Session, rows: Sequence[Row], jobs: Mapping[int, JobFac
 
 
 def _without_old_successes(runs: list[RunFacts]) -> list[RunFacts]:
+    """Without the successes before the latest, but with those that tell of a failure: retried ones, and the success
+    after each red run, which repairs it."""
     successes = [run for run in runs if run.state is RunState.SUCCEEDED]
-    old = {run.id for run in successes[:-MAX_ISOLATED_SUCCESSES]}
+    old = {run.id for run in successes[:-MAX_ISOLATED_SUCCESSES] if run.attempt <= 1}
+    if old:
+        settled = (run for run in runs if run.state is RunState.SUCCEEDED or run.state in RED_STATES)
+        old -= {after.id for before, after in pairwise(settled) if before.state in RED_STATES}
     return [run for run in runs if run.id not in old] if old else runs
 
 
