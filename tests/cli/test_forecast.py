@@ -108,8 +108,9 @@ def test_forecasts_are_scored_once_their_day_is_over(bench: Bench, capsys: pytes
 
 
 def test_two_services_at_once_are_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         main(["--store", bench.url, "forecast", "a", "b"])
+    assert Exit.USAGE == ended.value.code
     assert "unrecognized arguments: b" in capsys.readouterr().err
     assert Exit.NOT_FOUND == main(["--store", bench.url, "forecast", "score", "suply"])
 
