@@ -203,7 +203,7 @@ def run_done(arguments: argparse.Namespace) -> int:
     requests = require_engine(arguments)
     document = {"step": name, "business_date": run.business_date, "run": run.id}
     if arguments.undo:
-        wait_for_answer(arguments, requests, requests.undo_done(run.id, arguments.why))
+        wait_for_answer(arguments, requests, requests.undo_completion(run.id, arguments.why))
         return print_result(arguments, {**document, "done": False}, [f"{name} {run.business_date}: reopened"])
     if not _confirm_on_bad_upstream(arguments, name, run):
         raise CommandError(Exit.REFUSED, f"{name} {run.business_date} was not completed; nothing was sent")

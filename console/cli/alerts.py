@@ -100,7 +100,7 @@ def rate_alert(arguments: argparse.Namespace) -> int:
             latest = reads.alerts.latest_alerts(MAX_NEAR_ALERTS)
             raise CommandError(code, _no_such_alert("alert", arguments.name, latest))
     requests = require_engine(arguments)
-    data = wait_for_answer(arguments, requests, requests.judge_alert(number, arguments.said == "yes", arguments.why))
+    data = wait_for_answer(arguments, requests, requests.rate_alert(number, arguments.said == "yes", arguments.why))
     return print_result(arguments, data, [f"alert {number}: {'useful' if data['useful'] else 'not useful'}"])
 
 
@@ -239,7 +239,7 @@ def _full_job_name(reads: Queries, typed: str) -> str:
 
 def expire_silence(arguments: argparse.Namespace) -> int:
     requests = require_engine(arguments)
-    data = wait_for_answer(arguments, requests, requests.end_silence(arguments.id, arguments.why))
+    data = wait_for_answer(arguments, requests, requests.expire_silence(arguments.id, arguments.why))
     return print_result(arguments, data, [f"silence {arguments.id}: expired"])
 
 

@@ -223,7 +223,7 @@ def run_ack(arguments: argparse.Namespace) -> int:
         reads.incidents.incident(number)
     requests = require_engine(arguments)
     if arguments.expire:
-        request = requests.lapse(number, arguments.why)
+        request = requests.unacknowledge(number, arguments.why)
     else:
         request = requests.acknowledge(number, arguments.length.total_seconds(), arguments.why)
     wait_for_answer(arguments, requests, request)

@@ -258,7 +258,7 @@ def edit_card(arguments: argparse.Namespace) -> int:
         print_parts(changes)
     if not confirm_or_yes(arguments, "save?", "nothing was saved", "save"):
         return Exit.REFUSED
-    data = wait_for_answer(arguments, requests, requests.card(view.row.id, fields, arguments.why))
+    data = wait_for_answer(arguments, requests, requests.edit_card(view.row.id, fields, arguments.why))
     return print_result(arguments, {"job": view.row.name, **data}, changes if arguments.yes else [])
 
 

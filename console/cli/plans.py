@@ -35,6 +35,7 @@ from console.domain.ids import incident_name
 from console.domain.incident import blocked_reason, open_steps
 from console.domain.plan import WAIT, PlanDraft, PlanRefused, PlanStepView, PlanView, after_text
 from console.domain.plan_editing import plan_outlook
+from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
 from console.timing.durations import format_duration
@@ -100,11 +101,16 @@ def run_plan(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
+_STEERING = {
+    "plan pause": RequestKind.PAUSE_PLAN, "plan resume": RequestKind.RESUME_PLAN, "plan abort": RequestKind.ABORT_PLAN
+}  # fmt: skip
+
+
 def steer_plan(arguments: argparse.Namespace) -> int:
     """`plan pause`, `plan resume` and `plan abort`."""
-    verb = arguments.command.removeprefix("plan ")
     try:
-        state = EngineClient(store_url_of(arguments)).steer_plan(arguments.number, verb, arguments.why)
+        how = _STEERING[arguments.command]
+        state = EngineClient(store_url_of(arguments)).steer_plan(arguments.number, how, arguments.why)
     except PlanRefused as error:
         raise CommandError(Exit.REFUSED, str(error)) from None
     print_message(f"plan {arguments.number} is {state}")

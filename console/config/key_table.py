@@ -122,7 +122,7 @@ KEY_TABLE: tuple[KeyAction, ...] = (
     KeyAction("pause", ("p",), "pause", "send no further steps; steps in progress continue", ("recovery",), 2),
     KeyAction("resume", ("r",), "resume",
         "continue; failed steps are sent again unless they succeeded since; asks first", ("recovery",), 3),
-    KeyAction("abort", ("x",), "abandon", "abandon the steps that were not sent; asks first", ("recovery",), 4),
+    KeyAction("abort", ("x",), "abort", "drop the steps that were not sent; asks first", ("recovery",), 4),
     KeyAction("recover", ("r",), "recover", "show the recovery plan step by step; nothing is sent before you confirm",
         RECOVERY_SCREENS, 2),
     KeyAction("rerun", ("r",), "rerun", "preview a rerun, or a plan for the marked runs; nothing is sent yet",

@@ -62,7 +62,7 @@ class SwitchChange:
     at: datetime
     by: str
     verb: str
-    """The verb of the audit: "freeze", "thaw", "turn live", "pause polling"."""
+    """The verb of the audit: "freeze", "thaw", "shadow off", "pause polling"."""
     about: str
     """Its scope; empty for the freeze."""
     why: str

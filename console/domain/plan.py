@@ -13,6 +13,7 @@ from connectors.sdk.states import RunState, Verb
 from console.domain.history import EstimateBasis
 from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
+from console.domain.request import RequestKind
 
 WAIT = "wait"
 """The verb of a step that sends nothing: its run is already running, or starts by itself, and must succeed before
@@ -35,6 +36,14 @@ ALTERNATIVE_TEXT: Mapping[str, str] = {
     "mark-ok": "say that it is good; nothing of it runs",
     "skip": "say that it is not needed; nothing of it runs",
 }
+
+
+STEERING = {
+    RequestKind.PAUSE_PLAN: (("running",), "paused", "paused"),
+    RequestKind.RESUME_PLAN: (("paused", "stopped"), "running", "resumed"),
+    RequestKind.ABORT_PLAN: (("running", "paused", "stopped"), "aborted", "aborted"),
+}
+"""The states in which a started plan allows the request, the state it leads to, and what is then said of the plan."""
 
 
 class PlanRefused(Exception):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from console.domain.ids import utc_minute
+from console.domain.request import RequestKind
 from console.domain.service import service_of_instance
 
 FREEZE = "freeze"
@@ -105,6 +106,19 @@ def parse_modes(rows: Iterable[tuple[str, SwitchState]]) -> Modes:
         has_mode=estate is not None,
         scoped={name: switch.value == "live" for name, switch in switches.items() if name in scoped},
     )
+
+
+_SWITCH_REQUESTS = {
+    "on": RequestKind.FREEZE, "off": RequestKind.THAW, "shadow": RequestKind.SHADOW_ON, "live": RequestKind.SHADOW_OFF
+}  # fmt: skip
+
+
+def switch_request(name: str, value: str) -> RequestKind:
+    """The request that sets the switch to this value. Raises ValueError for a value that it cannot have."""
+    request = _SWITCH_REQUESTS.get(value)
+    if request is None or (name == FREEZE) != (request in (RequestKind.FREEZE, RequestKind.THAW)):
+        raise ValueError(f'the switch "{name}" cannot be "{value}"')
+    return request
 
 
 POLLING_SWITCH = "polling"

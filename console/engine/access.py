@@ -11,8 +11,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from connectors.sdk.states import Verb
 from console.control.access.authorization import OPERATIONS, AccessGranted, AccessRefusal, authorize
 from console.domain.access import EVERYBODY, ActionSubject, PermissionRule, Person, Role
+from console.domain.request import RequestKind
 from console.domain.switches import Modes
 from console.store import access, subjects, switches
 from console.store.db.session import Session
@@ -39,7 +41,7 @@ class AccessRights:
     def may(
         self,
         person: Person,
-        operation: str,
+        operation: Verb | RequestKind,
         job_id: int | None = None,
         system: str = "",
         why: str = "",
@@ -52,9 +54,8 @@ class AccessRights:
         `requested_by`: requester of the action to approve. `key`: key of the action that starts a job after its hold.
         `recent`: number of requests within the last hour.
         """
-        known = OPERATIONS.get(operation)
         subject = ActionSubject(system)
-        if job_id is not None and (self._permitted or person.is_policy or (known is not None and known.is_action)):
+        if job_id is not None and (self._permitted or person.is_policy or OPERATIONS[operation].is_action):
             subject = self._subject(job_id)
         held_back = person.is_policy and access.is_start_of_hold(self._session, key)
         subject = replace(subject, why=why, requested_by=requested_by, held_back=held_back, recent=recent)
@@ -82,20 +83,20 @@ class AccessRights:
 
 
 _SUBJECT_ARGUMENTS = {
-    "accept_drift": ("job_id",),
-    "card": ("job_id",),
-    "card loosen": ("job_id",),
-    "log": ("run_id",),
-    "log difference": ("run_id",),
-    "plan preview": ("incident_id", "run_ids", "job_id"),
-    "extend": ("service",),
-    "check look": (),
-    "undo done": ("run_id",),
-    "alert test": (),
-    "alert retry": (),
-    "alert useful": ("alert",),
-    "ack": ("incident_id",),
-    "ack lapse": ("incident_id",),
+    RequestKind.ACCEPT_DRIFT: ("job_id",),
+    RequestKind.EDIT_CARD: ("job_id",),
+    RequestKind.RELAX_RERUN_SAFETY: ("job_id",),
+    RequestKind.LOG: ("run_id",),
+    RequestKind.COMPARE_LOGS: ("run_id",),
+    RequestKind.PROPOSE_PLAN: ("incident_id", "run_ids", "job_id"),
+    RequestKind.EXTEND: ("service",),
+    RequestKind.RUN_CHECK: (),
+    RequestKind.UNDO_COMPLETION: ("run_id",),
+    RequestKind.TEST_ROUTE: (),
+    RequestKind.RETRY_DELIVERIES: (),
+    RequestKind.RATE_ALERT: ("alert",),
+    RequestKind.ACKNOWLEDGE: ("incident_id",),
+    RequestKind.UNACKNOWLEDGE: ("incident_id",),
 }
 """The arguments that name the subject of a request; the first one present counts, as in the handler."""
 
@@ -103,7 +104,7 @@ _SUBJECT_ARGUMENTS = {
 def authorize_request(
     session: Session,
     person: Person,
-    kind: str,
+    kind: RequestKind,
     arguments: Mapping[str, Any],
     known: Mapping[int, ActionSubject] | None = None,
 ) -> AccessGranted | AccessRefusal:
@@ -117,17 +118,17 @@ def all_granted(answers: Iterable[AccessGranted | AccessRefusal]) -> AccessGrant
     return next((answer for answer in answers if isinstance(answer, AccessRefusal)), AccessGranted())
 
 
-def request_subjects(session: Session, kind: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+def request_subjects(session: Session, kind: RequestKind, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The subjects of a request, as arguments of `may`: jobs, by what the store knows of runs, actions and
     incidents; the whole estate if it names nothing that exists."""
-    if kind in ("approve", "withdraw"):
+    if kind in (RequestKind.APPROVE, RequestKind.WITHDRAW):
         action = subjects.requested_action(session, str(arguments.get("key", "")))
         return [{}] if action is None else [{"job_id": action.job_id, "requested_by": action.requested_by}]
-    if kind == "probe":
+    if kind is RequestKind.PROBE:
         return [{"system": str(arguments.get("system", ""))}]
-    if kind in ("silence", "silence end"):
+    if kind in (RequestKind.ADD_SILENCE, RequestKind.EXPIRE_SILENCE):
         matchers: Any = arguments.get("matchers")
-        if kind == "silence end":
+        if kind is RequestKind.EXPIRE_SILENCE:
             matchers = subjects.silence_matchers(session, int(arguments.get("silence") or 0))
         system = str(matchers.get("system", "")) if isinstance(matchers, dict) else ""
         return [{"system": system} if system and "*" not in system else {}]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from console.domain.ids import incident_name, micros
 from console.domain.noise import NoiseAlert, NoiseReport, noise_report
+from console.domain.request import RequestKind
 from console.store.audit import ChangeOrigin
 from console.store.db.session import Session
 from console.store.errors import ItemNotFound
@@ -39,7 +40,7 @@ def acknowledge(store: Database, fence: int, incident_id: int, until_us: int, ch
         )
         text = f"acknowledged{f': {clean_line(change.why)}' if change.why else ''}"
         record_event(session, change.now_us, "acknowledged", text, incident_id=incident_id, actor=change.by)
-        change.audit(session, "acknowledge", name, {"until_us": until_us})
+        change.audit(session, RequestKind.ACKNOWLEDGE, name, {"until_us": until_us})
     return ""
 
 
@@ -56,7 +57,7 @@ def end_acknowledgement(store: Database, fence: int, incident_id: int, change: C
             return f"{name} is not acknowledged"
         text = f"acknowledgement by {ended.made_by} ended"
         record_event(session, change.now_us, "lapsed", text, incident_id=incident_id, actor=change.by)
-        change.audit(session, "end acknowledgement", name, {"was": ended.made_by})
+        change.audit(session, RequestKind.UNACKNOWLEDGE, name, {"was": ended.made_by})
     return ""
 
 
@@ -71,11 +72,11 @@ def add_silence(
             (json.dumps(dict(matchers), sort_keys=True), from_us, until_us, change.why, change.by, change.now_us),
         )
         detail = {"matchers": dict(matchers), "from_us": from_us, "until_us": until_us}
-        change.audit(session, "silence", f"silence {row.id}", detail)
+        change.audit(session, RequestKind.ADD_SILENCE, f"silence {row.id}", detail)
     return int(row.id)
 
 
-def end_silence(store: Database, fence: int, number: int, change: ChangeOrigin) -> None:
+def expire_silence(store: Database, fence: int, number: int, change: ChangeOrigin) -> None:
     """Ends a silence now. Raises ItemNotFound."""
     name = f"silence {number}"
     with store.write(fence, durable=True) as session:
@@ -86,11 +87,11 @@ def end_silence(store: Database, fence: int, number: int, change: ChangeOrigin) 
         )
         if ended is None:
             raise ItemNotFound(name, f"there is no active {name}; headway silence lists them")
-        change.audit(session, "end silence", name, {"matchers": json.loads(ended.matchers)})
+        change.audit(session, RequestKind.EXPIRE_SILENCE, name, {"matchers": json.loads(ended.matchers)})
 
 
-def record_usefulness(store: Database, fence: int, alert_id: int, useful: bool, change: ChangeOrigin) -> None:
-    """Records whether an alert was useful; the last answer counts. Raises ItemNotFound."""
+def rate_alert(store: Database, fence: int, alert_id: int, useful: bool, change: ChangeOrigin) -> None:
+    """Rates an alert as useful or not; the last rating counts. Raises ItemNotFound."""
     name = f"alert {alert_id}"
     with store.write(fence) as session:
         if not session.rows("SELECT 1 FROM alert WHERE id = ?", (alert_id,)):
@@ -101,7 +102,7 @@ def record_usefulness(store: Database, fence: int, alert_id: int, useful: bool, 
             " why = excluded.why, said_us = excluded.said_us",
             (alert_id, useful, change.by, change.why, change.now_us),
         )
-        change.audit(session, "judge alert", name, {"alert": alert_id, "useful": useful})
+        change.audit(session, RequestKind.RATE_ALERT, name, {"alert": alert_id, "useful": useful})
 
 
 _SELECT_ALERTS = (

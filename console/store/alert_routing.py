@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from console.domain.alert import OnCallShift
 from console.domain.ids import incident_name, instant
+from console.domain.request import RequestKind
 from console.store import audit
 from console.store.alerts import DIGEST, FALLBACK, HEADWAY, HEADWAY_RESOLVED, NewAlert, insert_alert
 from console.store.db.database import Database
@@ -226,13 +227,13 @@ def record_offline_alert(
             )  # fmt: skip
 
 
-def create_requested_alert(
+def create_route_test(
     store: Database, fence: int, routes: Routes, new: NewAlert, now_us: int, by: str, origin: str
 ) -> int | None:
-    """Creates an alert requested by a person, with its audit row; its id."""
+    """Creates the alert that tests a route, with its audit row; its id."""
     with store.write(fence) as session:
         alert_id = insert_alert(session, routes, new, now_us)
-        audit.append(session, now_us, by, origin, f"alert {new.kind}", f"route {new.route}", {"alert": alert_id})
+        audit.append(session, now_us, by, origin, RequestKind.TEST_ROUTE, f"route {new.route}", {"alert": alert_id})
     return alert_id
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from connectors.sdk.records import RunRecord, SkippedRecord
 from connectors.sdk.states import RunEvidence, RunState
 from console.domain.ids import micros
+from console.domain.request import RequestKind
 from console.store import audit
 from console.store.actions import ActionRow, ActionStep, move_action, run_ref
 from console.store.db.database import Database
@@ -84,5 +85,5 @@ def reopen_step(store: Database, fence: int, run_id: int, by: str, origin: str, 
         )
         if reason := _write_record(session, ref.target_id, record, now):
             return reason
-        audit.append(session, micros(now), by, origin, "undo done", step.name, {"run_id": run_id}, why)
+        audit.append(session, micros(now), by, origin, RequestKind.UNDO_COMPLETION, step.name, {"run_id": run_id}, why)
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from console.domain.ids import incident_name
+from console.domain.request import RequestKind
 from console.store import audit
 from console.store.db.session import Session
 from console.store.errors import NotFound
@@ -43,5 +44,5 @@ def add_note(session: Session, incident_id: int, note: str, by: str, origin: str
     if session.is_restricted:
         session.rows("SELECT headway_note(?, ?, ?)", (incident_id, text, origin))
         return
-    audit.append(session, now_us, by, origin, "note", incident_name(incident_id), {"text": text})
+    audit.append(session, now_us, by, origin, RequestKind.NOTE, incident_name(incident_id), {"text": text})
     record_event(session, now_us, "note", text, incident_id=incident_id, actor=by)

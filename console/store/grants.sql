@@ -121,7 +121,7 @@ CREATE OR REPLACE FUNCTION headway_ask(kind text, arguments text) RETURNS bigint
 DECLARE
     number bigint;
 BEGIN
-    PERFORM headway_check(kind ~ '^[a-z_]+( [a-z_]+)*$' AND length(kind) <= 40 AND kind <> 'audit', 'no kind of request');
+    PERFORM headway_check(kind ~ '^[a-z]+( [a-z]+)*$' AND length(kind) <= 40 AND kind <> 'audit', 'no kind of request');
     PERFORM headway_json(arguments, 'object');
     arguments := jsonb_set(arguments::jsonb, '{from}', to_jsonb(headway_from(arguments::jsonb ->> 'from')))::text;
     PERFORM headway_check(100 > (SELECT count(*) FROM request r WHERE r.state = 'pending' AND r.requested_by = session_user),
@@ -230,7 +230,7 @@ BEGIN
     INSERT INTO event (at_us, kind, text, incident_id, actor)
     SELECT headway_now_us(), 'plan', 'plan ' || p.id || ' started: ' || title, p.incident_id, session_user
     FROM plan p WHERE p.id = plan_number;
-    PERFORM headway_audit('plan start', 'plan ' || plan_number, json_build_object('plan', plan_number, 'steps', (
+    PERFORM headway_audit('start plan', 'plan ' || plan_number, json_build_object('plan', plan_number, 'steps', (
         SELECT json_agg(s.verb || ' ' || j.name ORDER BY s.place) FROM plan_step s JOIN job j ON j.id = s.job_id
         WHERE s.plan_id = plan_number)), why, claimed);
     RETURN plan_number;
@@ -243,26 +243,27 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     starter text;
     incident bigint;
-    done text := CASE how WHEN 'pause' THEN 'paused' WHEN 'resume' THEN 'resumed' WHEN 'abort' THEN 'aborted' END;
+    done text := CASE how WHEN 'pause plan' THEN 'paused' WHEN 'resume plan' THEN 'resumed'
+        WHEN 'abort plan' THEN 'aborted' END;
 BEGIN
     PERFORM headway_check(done IS NOT NULL, 'a plan is paused, resumed or aborted');
     SELECT p.requested_by INTO starter FROM plan p WHERE p.id = number;
-    IF how = 'resume' AND starter <> session_user AND NOT headway_is('headway_store_admin') THEN
+    IF how = 'resume plan' AND starter <> session_user AND NOT headway_is('headway_store_admin') THEN
         PERFORM headway_refuse(format('plan %s is %s''s: to resume it takes headway_store_admin', number, starter));
     END IF;
-    UPDATE plan p SET state = CASE how WHEN 'resume' THEN 'running' ELSE done END, text = done || ' by ' || session_user,
-        changed_seq = p.changed_seq + 1, ended_us = CASE how WHEN 'abort' THEN headway_now_us() ELSE p.ended_us END
-    WHERE p.id = number AND p.state = ANY (CASE how WHEN 'pause' THEN ARRAY['running']
-        WHEN 'resume' THEN ARRAY['paused', 'stopped'] ELSE ARRAY['running', 'paused', 'stopped'] END)
+    UPDATE plan p SET state = CASE how WHEN 'resume plan' THEN 'running' ELSE done END, text = done || ' by ' || session_user,
+        changed_seq = p.changed_seq + 1, ended_us = CASE how WHEN 'abort plan' THEN headway_now_us() ELSE p.ended_us END
+    WHERE p.id = number AND p.state = ANY (CASE how WHEN 'pause plan' THEN ARRAY['running']
+        WHEN 'resume plan' THEN ARRAY['paused', 'stopped'] ELSE ARRAY['running', 'paused', 'stopped'] END)
     RETURNING p.incident_id INTO incident;
     PERFORM headway_check(FOUND, format('no plan %s that can be %s', number, done));
-    IF how = 'resume' THEN
+    IF how = 'resume plan' THEN
         UPDATE plan_step s SET state = 'planned', action_key = NULL, due_us = NULL, ended_us = NULL
         WHERE s.plan_id = number AND s.state = 'failed';
     END IF;
     INSERT INTO event (at_us, kind, text, incident_id, actor)
     VALUES (headway_now_us(), 'plan', format('plan %s %s', number, done), incident, session_user);
-    PERFORM headway_audit('plan ' || how, 'plan ' || number, json_build_object('plan', number), why, claimed);
+    PERFORM headway_audit(how, 'plan ' || number, json_build_object('plan', number), why, claimed);
 END $$;
 
 -- Sets a switch; false if it had that value. To stop anything takes headway_store_act, to let go on headway_store_admin
@@ -275,7 +276,7 @@ DECLARE
     place text := substr(name, length(split_part(name, ' ', 1)) + 2);
     before text := (SELECT s.value FROM switch s WHERE s.name = name);
     others text[] := '{}';
-    verb text := 'turn ' || value;
+    verb text := CASE value WHEN 'live' THEN 'shadow off' ELSE 'shadow on' END;
     detail json;
 BEGIN
     PERFORM headway_check(CASE

@@ -15,6 +15,7 @@ from connectors.sdk.records import Schedule
 from console.domain import job
 from console.domain.estate import RunFacts
 from console.domain.ids import instant, micros
+from console.domain.request import RequestKind
 from console.store import audit
 from console.store.access import load_permissions
 from console.store.audit import ChangeOrigin
@@ -129,7 +130,7 @@ def _write_card(
         (*now.values(), next_changed_seq(session), job_id),
     )
     detail = {field: {"was": known[field], "is": now[field]} for field in given}
-    change.audit(session, "edit card", name, detail)
+    change.audit(session, RequestKind.EDIT_CARD, name, detail)
 
 
 _OPEN = "SELECT id, what, text FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
@@ -168,7 +169,7 @@ def accept_drift(
         text = f"{name}: accepted {', '.join(sorted(row.what for row in rows)) or 'its schedule'}"
         record_event(session, now_us, "drift", text, job_id=job_id, system_id=job_row.system_id, actor=person)
         detail = {"accepted": [row.what for row in rows], "changes": {row.id: row.text for row in rows}}
-        audit.append(session, now_us, by, origin, "accept drift", name, detail)
+        audit.append(session, now_us, by, origin, RequestKind.ACCEPT_DRIFT, name, detail)
         session.rows("UPDATE job SET changed_seq = ? WHERE id = ?", (next_changed_seq(session), job_id))
     return len(rows)
 

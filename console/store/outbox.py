@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from console.domain.alert import AlertKind
+from console.domain.request import RequestKind
 from console.store import audit
 from console.store.alerts import DIGEST, FALLBACK, GROUP, HEADWAY, HEADWAY_RESOLVED
 from console.store.db.database import Database
@@ -220,7 +221,9 @@ def retry_parked(
         if delivery_id is None:
             session.rows(_RESET_RELEASE, (now_us,))
         if ids:
-            audit.append(session, now_us, by, origin, "alert retry", "parked deliveries", {"deliveries": ids})
+            audit.append(
+                session, now_us, by, origin, RequestKind.RETRY_DELIVERIES, "parked deliveries", {"deliveries": ids}
+            )
         return ids
 
 

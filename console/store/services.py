@@ -14,6 +14,7 @@ from console.domain.estate import LastVerdict
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate
 from console.domain.ids import MAX_AHEAD, instant, micros, optional_micros
+from console.domain.request import RequestKind
 from console.domain.service import (
     MAX_LEAD,
     UNMET_PROMISE,
@@ -238,7 +239,7 @@ def extend_deadline(
             (day.service_id, business_date, until_us or 0, clean_line(by), clean_line(why), now_us, what.submission),
         )
         next_changed_seq(session)
-        verb = "extend" if until_us is not None else "take back the extension of"
+        verb = RequestKind.EXTEND if until_us is not None else "end the extension of"
         detail = {"business_date": business_date, "promised_us": promised_us, "until_us": until_us}
         audit.append(session, now_us, by, origin, verb, service, detail, why)
         if day.incident_id is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from console.domain.ids import instant, micros, optional_instant
+from console.domain.request import RequestKind
 from console.domain.switches import (
     FREEZE,
     MODE,
@@ -13,6 +14,7 @@ from console.domain.switches import (
     parse_modes,
     parse_pause,
     polling_switch,
+    switch_request,
 )
 from console.store import audit
 from console.store.db.session import Row, Session
@@ -59,7 +61,7 @@ def set_pause(session: Session, pause: SystemPause, origin: str, now_us: int) ->
     value = pause.until.isoformat() if lasts else ""
     session.rows(_UPSERT, (polling_switch(pause.system), value, pause.by, pause.why, now_us))
     detail = {"until": value, "before": before.text if before and before.lasts(instant(now_us)) else ""}
-    verb = f"{'pause' if lasts else 'resume'} polling"
+    verb = RequestKind.PAUSE_POLLING if lasts else RequestKind.RESUME_POLLING
     audit.append(session, now_us, pause.by, origin, verb, pause.system, detail, pause.why)
 
 
@@ -73,7 +75,9 @@ def audit_pause_end(session: Session, pause: SystemPause, actor: str, origin: st
     )
     if ended:
         detail = {"until": "", "before": pause.text}
-        audit.append(session, now_us, actor, origin, "resume polling", pause.system, detail, "its time had ended")
+        audit.append(
+            session, now_us, actor, origin, RequestKind.RESUME_POLLING, pause.system, detail, "its time had ended"
+        )
 
 
 _UPSERT = (
@@ -94,10 +98,7 @@ def set_switch(session: Session, name: str, value: str, by: str, origin: str, wh
     for switch in (name, *scopes):
         session.rows(_UPSERT, (switch, value, by, why, now_us))
     detail = {"before": before.value if before is not None else "", "after": value, "with it": scopes}
-    verb = f"turn {value}"
-    if name == FREEZE:
-        verb = "freeze" if value == "on" else "thaw"
-    audit.append(session, now_us, by, origin, verb, name, detail, why)
+    audit.append(session, now_us, by, origin, switch_request(name, value), name, detail, why)
     return True
 
 

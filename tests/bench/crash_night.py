@@ -12,6 +12,7 @@ from pathlib import Path
 from connectors.sdk.states import Verb
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanRefused
+from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.store.errors import StoreError
@@ -193,7 +194,7 @@ class PlanNight(Night):
 
     def person(self, reads: Queries) -> None:
         if reads.plans.plan(1).state == "stopped":
-            EngineClient(store_of(self.folder)).steer_plan(1, "resume")
+            EngineClient(store_of(self.folder)).steer_plan(1, RequestKind.RESUME_PLAN)
 
     def is_done(self, reads: Queries) -> bool:
         return reads.plans.plan(1).state == "done"

@@ -66,7 +66,7 @@ def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_mo
     ]
     verbs = [(one["actor"], one["verb"], one["why"]) for one in headway(bench.url, "audit", "--json").data]
     assert ("ann", "acknowledge", "disk is full") in verbs
-    assert ("ann", "end acknowledgement", "") in verbs
+    assert ("ann", "unacknowledge", "") in verbs
     assert 0 == headway(bench.url, "audit", "verify").code
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
+from console.domain.request import RequestKind
 from console.engine.api.client import EngineClient
 from tests.cli.test_audit import answering, bench, key
 from tests.engine.bench import Bench
@@ -84,7 +85,7 @@ def test_what_an_aborted_plan_asked_for_is_withdrawn_with_it(bench: Bench, monke
     parts.actions.step(bench.fence)
     [row] = headway(bench.url, "action", "approvals", "--json").data
     assert (1, "run extract again", "a bad file") == (row["plan"], row["text"], row["why"])
-    requests.steer_plan(1, "abort")
+    requests.steer_plan(1, RequestKind.ABORT_PLAN)
     assert [] == headway(bench.url, "action", "approvals", "--json").data
     parts.actions.step(bench.fence)
     with bench.reads() as reads:

@@ -234,7 +234,7 @@ def test_the_reason_for_a_plan_is_asked_for_before_it_is_confirmed(
         done = headway(bench.url, "recover", "INC-0001", "--timeout", "0.5")
     assert (5, True) == (done.code, "tier 1 (supply) depends on it: give a reason" in done.err), done.err
     rows = headway(bench.url, "audit", "--json").data
-    assert [("plan start", "a bad file")] == [(one["verb"], one["why"]) for one in rows if one["object"] != "config"]
+    assert [("start plan", "a bad file")] == [(one["verb"], one["why"]) for one in rows if one["object"] != "config"]
 
 
 def test_a_plan_that_tier_one_hangs_on_is_not_started_by_a_yes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

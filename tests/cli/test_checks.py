@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from console.cli.main import main
+from console.domain.request import RequestKind
 from tests.cli.test_audit import answering
 from tests.engine.checks.test_check_runner import ROWS, World, world
 from tests.hostile.commands import headway
@@ -18,7 +19,7 @@ from tests.hostile.commands import headway
 def made(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path, ROWS, ready=()) as found:
         found.bench.parts.checks = found.checks
-        found.bench.parts.answers._by_kind["check look"] = found.checks.run_now
+        found.bench.parts.answers._by_kind[RequestKind.RUN_CHECK] = found.checks.run_now
         yield found
 
 

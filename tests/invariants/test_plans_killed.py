@@ -10,6 +10,7 @@ import pytest
 from connectors.sdk.secrets import SecretStore
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft, PlanView
+from console.domain.request import RequestKind
 from console.engine.api.client import EngineClient
 from console.engine.supervisor.assembly import EngineAssembly
 from console.failpoints import FAILPOINTS
@@ -96,7 +97,7 @@ def test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice(
     if ENDS[name] == STOPS:
         assert_a_person_was_told(tmp_path)
         assert ([], "failed", "planned") == (world.sent, *(step.state for step in found.steps))
-        EngineClient(planned).steer_plan(1, "resume")
+        EngineClient(planned).steer_plan(1, RequestKind.RESUME_PLAN)
         assert GOES_ON == ended(tmp_path, planned, "resumed").state
     assert ["extract", "load"] == world.sent_jobs
     assert len(world.sent) == len(set(world.sent))

@@ -16,6 +16,7 @@ from console.cli.main import main
 from console.config.estate import ActingSettings
 from console.control.access.authorization import OPERATIONS
 from console.domain.access import Role
+from console.domain.request import RequestKind
 from console.domain.switches import FREEZE
 from console.engine.api.emergency import EmergencyAccess, ReportedHold
 from console.store.errors import NotAllowed, ReasonNeeded
@@ -54,12 +55,12 @@ def restore(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("door, ask", [("release natively", release), ("restore", restore)])
+@pytest.mark.parametrize("door, ask", [(RequestKind.RELEASE_NATIVELY, release), (RequestKind.RESTORE, restore)])
 def test_each_door_without_an_engine_opens_from_its_role_on(
     bench: Bench,
     be: Be,
     role: str,
-    door: str,
+    door: RequestKind,
     ask: Any,
 ) -> None:
     be("eve")
@@ -74,7 +75,10 @@ def test_each_door_without_an_engine_opens_from_its_role_on(
 
 
 def test_a_copy_takes_more_than_letting_go() -> None:
-    assert (Role.ADMIN, Role.ACT) == (OPERATIONS["restore"].role, OPERATIONS["release natively"].role)
+    assert (Role.ADMIN, Role.ACT) == (
+        OPERATIONS[RequestKind.RESTORE].role,
+        OPERATIONS[RequestKind.RELEASE_NATIVELY].role,
+    )
 
 
 def test_in_a_freeze_nothing_is_let_go_natively_unless_told_anyway(bench: Bench, be: Be) -> None:

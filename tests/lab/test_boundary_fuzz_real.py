@@ -20,6 +20,7 @@ from psycopg import sql
 
 from connectors.sdk.states import Verb
 from console.domain.ids import new_action_key
+from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest
 from console.store import audit
 from tests.lab.test_team_store_real import FORGED, FUNCTIONS, STEP, Team, call, people, shared
@@ -168,14 +169,14 @@ def test_no_call_of_any_function_gains_a_right_or_stops_the_engine(shared: Team)
     people_only = "SELECT DISTINCT actor, verb FROM audit WHERE actor <> 'headway'"
     entries = set(shared.rows(people_only))
     assert {"alice", "mallory", "ada"} >= {actor for actor, _ in entries}
-    assert {"ada"} >= {actor for actor, verb in entries if verb in ("thaw", "turn live")}
+    assert {"ada"} >= {actor for actor, verb in entries if verb in ("thaw", "shadow off")}
     resumed = shared.rows(
         "SELECT a.actor, p.requested_by FROM audit a JOIN plan p ON a.object = 'plan ' || p.id"
         " WHERE a.verb = 'plan resume'"
     )
     assert all(actor in ("ada", starter) for actor, starter in resumed)
     assert [] == shared.rows(
-        "SELECT 1 FROM audit a JOIN plan p ON a.object = 'plan ' || p.id WHERE a.verb = 'plan start' AND"
+        "SELECT 1 FROM audit a JOIN plan p ON a.object = 'plan ' || p.id WHERE a.verb = 'start plan' AND"
         " json_array_length(a.detail::json -> 'steps') <> (SELECT count(*) FROM plan_step s WHERE s.plan_id = p.id)"
     )
     assert before == {table: contents(shared, table) for table in untouched}
@@ -199,7 +200,7 @@ def goes_on(team: Team) -> None:
     ada.turn("freeze", "off", "over")
     ada.turn("mode", "live", "over")
     for (number,) in team.rows("SELECT id FROM plan WHERE state IN ('running', 'paused', 'stopped')"):
-        ada.steer_plan(number, "abort")
+        ada.steer_plan(number, RequestKind.ABORT_PLAN)
     team.turn()
     with team.store.write(team.fence) as session:
         session.rows("UPDATE action SET state = 'failed' WHERE state IN ('requested', 'sending', 'sent', 'unknown')")

@@ -25,6 +25,7 @@ from console.config.estate import ActingSettings, PermissionSettings
 from console.domain.filter import JobFilter
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
+from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.engine.api.origin import set_visitor
@@ -242,9 +243,9 @@ def test_a_console_that_lies_about_its_name_gains_nothing(shared: Team) -> None:
 
 
 def test_a_question_in_another_name_is_refused_and_its_answer_is_nobody_elses(shared: Team) -> None:
-    number = shared.call("mallory", "headway_ask", "accept_drift", '{"job_id": 1, "by": "alice", "from": "here"}')
+    number = shared.call("mallory", "headway_ask", "accept drift", '{"job_id": 1, "by": "alice", "from": "here"}')
     assert [("mallory", "pending")] == shared.rows("SELECT requested_by, state FROM request")
-    silent = shared.call("mallory", "headway_ask", "accept_drift", '{"job_id": 1}')
+    silent = shared.call("mallory", "headway_ask", "accept drift", '{"job_id": 1}')
     [(arguments,)] = shared.rows("SELECT arguments FROM request ORDER BY id DESC LIMIT 1")
     assert "127.0.0.1 ()" == json.loads(arguments)["from"]
     assert not shared.answer("mallory", silent)[0]
@@ -372,7 +373,7 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
         assert call(ada, "headway_switch", "freeze", "on", "I freeze too", "here")
         ada.commit()
         with pytest.raises(StoreUnusable, match=r"is locked by alice \(process \d+\)"):
-            shared.requests("carol").steer_plan(plan, "abort")
+            shared.requests("carol").steer_plan(plan, RequestKind.ABORT_PLAN)
     assert engine_took < 3
     assert [("ada", "on")] == shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'")
 
@@ -544,7 +545,7 @@ def test_a_plan_is_its_starters_and_closed(shared: Team) -> None:
     with shared.store.write(shared.fence) as session:
         audit.chain_noted(session)
     entries = shared.rows("SELECT verb, actor, detail FROM audit WHERE object LIKE 'plan %' ORDER BY seq")
-    assert [("plan start", "alice"), ("plan pause", "mallory"), ("plan resume", "ada")] == [row[:2] for row in entries]
+    assert [("start plan", "alice"), ("pause plan", "mallory"), ("resume plan", "ada")] == [row[:2] for row in entries]
     assert ["rerun fake/extract"] == json.loads(entries[0][2])["steps"]
 
 
@@ -626,9 +627,9 @@ def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_a
     shared.scheduler.overlap = "extract runs since 03:10"
     shared.turn()
     assert [("requested", "queue", "alice")] == shared.rows("SELECT state, overlap, requested_by FROM action")
-    for how, state in (("pause", "paused"), ("resume", "running")):
+    for how, state in ((RequestKind.PAUSE_PLAN, "paused"), (RequestKind.RESUME_PLAN, "running")):
         assert state == alice.steer_plan(number, how)
-        assert [(f"{how}d by alice",)] == shared.rows("SELECT text FROM plan")
+        assert [(f"{how.split()[0]}d by alice",)] == shared.rows("SELECT text FROM plan")
         shared.turn()
     with pytest.raises(AlreadyRequested, match=f"plan {number} was started by alice"):
         alice.start_plan(draft, new_action_key(), "once more")
@@ -641,9 +642,9 @@ def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_a
         poller.poll_once(shared.fence)
     shared.turn()
     assert [("stopped", "failed")] == shared.rows("SELECT p.state, s.state FROM plan p, plan_step s")
-    assert "running" == alice.steer_plan(number, "resume")
+    assert "running" == alice.steer_plan(number, RequestKind.RESUME_PLAN)
     assert [("planned",)] == shared.rows("SELECT state FROM plan_step")
-    assert "aborted" == alice.steer_plan(number, "abort")
+    assert "aborted" == alice.steer_plan(number, RequestKind.ABORT_PLAN)
     shared.turn()
     assert [("abandoned",)] == shared.rows("SELECT state FROM plan_step")
     assert None is shared.verdict().bad

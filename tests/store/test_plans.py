@@ -11,6 +11,7 @@ from sqlalchemy import text
 from connectors.sdk.states import RunState
 from console.domain.ids import micros, new_action_key
 from console.domain.plan import DraftStep, EndStep, PlanDraft, PlanRefused, SavedService
+from console.domain.request import RequestKind
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.store import actions, assertions, jobs, plans
@@ -80,7 +81,7 @@ def test_a_plan_is_read_back_as_it_was_started(served: Estate, draft: PlanDraft)
 def test_the_same_key_twice_is_one_plan_and_its_start_is_in_the_audit(served: Estate, draft: PlanDraft) -> None:
     assert start(served, draft, "headway-0123456789ab") == start(served, draft, "headway-0123456789ab")
     assert [(1,)] == rows(served, "SELECT count(*) FROM plan")
-    assert [(WHY,)] == rows(served, "SELECT why FROM audit WHERE verb = 'plan start'")
+    assert [(WHY,)] == rows(served, "SELECT why FROM audit WHERE verb = 'start plan'")
 
 
 def test_a_second_plan_for_an_incident_that_has_one_is_refused(served: Estate, draft: PlanDraft) -> None:
@@ -88,7 +89,7 @@ def test_a_second_plan_for_an_incident_that_has_one_is_refused(served: Estate, d
     number = start(served, about)
     with pytest.raises(AlreadyRequested, match=f"plan {number} was started by"):
         start(served, about)
-    requests(served).steer_plan(number, "abort")
+    requests(served).steer_plan(number, RequestKind.ABORT_PLAN)
     assert number < start(served, about)
 
 
@@ -112,7 +113,7 @@ def test_asking_a_step_makes_its_action_in_the_same_transaction_and_only_once(se
 def test_a_plan_that_is_paused_meanwhile_asks_nothing(served: Estate, draft: PlanDraft) -> None:
     number = start(served, draft)
     [plan] = plans.active_plans(served.store, {})
-    requests(served).steer_plan(number, "pause")
+    requests(served).steer_plan(number, RequestKind.PAUSE_PLAN)
     assert plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30")) is False
     assert [] == rows(served, "SELECT key FROM action")
 
@@ -139,12 +140,12 @@ def test_resumed_what_failed_is_planned_anew_and_what_is_over_is_not(served: Est
     plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "failed", "exit 1"), at("03:31"))
     plans.move_plan(served.store, None, plan, "stopped", "step 1: exit 1", at("03:31"))
     assert [] == plans.active_plans(served.store, {})
-    assert "running" == requests(served).steer_plan(number, "resume")
+    assert "running" == requests(served).steer_plan(number, RequestKind.RESUME_PLAN)
     [again] = plans.active_plans(served.store, {})
     assert [("planned", None), ("planned", None)] == [(step.state, step.action_key) for step in again.steps]
-    requests(served).steer_plan(number, "abort")
-    with pytest.raises(PlanRefused, match=f"plan {number} is aborted: it cannot pause"):
-        requests(served).steer_plan(number, "pause")
+    requests(served).steer_plan(number, RequestKind.ABORT_PLAN)
+    with pytest.raises(PlanRefused, match=f"plan {number} is aborted: it cannot be paused"):
+        requests(served).steer_plan(number, RequestKind.PAUSE_PLAN)
 
 
 def test_a_step_says_who_else_is_at_its_run(served: Estate, draft: PlanDraft) -> None:
@@ -233,7 +234,7 @@ def test_the_release_of_a_plan_knows_the_hold_that_it_lets_go_also_one_that_was_
         [now] = plans.active_plans(served.store, {})
         plans.end_step(served.store, None, now, EndStep(now.steps[0], "failed", "no"), at("03:51"))
         assert plans.move_plan(served.store, None, now, "stopped", "step 1", at("03:51"))
-        requests(served).steer_plan(number, "resume")
+        requests(served).steer_plan(number, RequestKind.RESUME_PLAN)
     [plan] = plans.active_plans(served.store, {})
     assert ("planned", None, None, "") == (
         plan.steps[0].state, plan.steps[0].action_key, plan.steps[0].due, plan.steps[0].hold_state)  # fmt: skip

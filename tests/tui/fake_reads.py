@@ -30,7 +30,8 @@ from console.domain.incident import (
     PastRepair,
 )
 from console.domain.job import CardView, JobRow, JobView
-from console.domain.plan import DraftStep, ExcludedRun, PlanDraft, PlanStepView, PlanView, SavedService
+from console.domain.plan import STEERING, DraftStep, ExcludedRun, PlanDraft, PlanStepView, PlanView, SavedService
+from console.domain.request import RequestKind
 from console.domain.run import AttemptView, HourlyRunCount, RunRow, RunView
 from console.domain.service import Reason, ServiceView
 from console.domain.settings import NOTHING_DECLARED, Declared
@@ -800,7 +801,7 @@ class FakeRequests:
     sent: list[tuple[int, str]] = field(default_factory=list)
     wishes: list[ActionRequest] = field(default_factory=list)
     started: list[PlanDraft] = field(default_factory=list)
-    steered: list[tuple[int, str]] = field(default_factory=list)
+    steered: list[tuple[int, RequestKind]] = field(default_factory=list)
     turned: list[tuple[str, str, str]] = field(default_factory=list)
     whys: list[str] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
@@ -842,7 +843,7 @@ class FakeRequests:
     def silence(self, matchers: Mapping[str, str], seconds: float, why: str) -> int:
         return self._ask("silence", (dict(matchers), seconds, why))
 
-    def lapse(self, incident_id: int, why: str = "") -> int:
+    def unacknowledge(self, incident_id: int, why: str = "") -> int:
         return self._ask("ack lapse", (incident_id, why))
 
     def note(self, incident_id: int, words: str) -> None:
@@ -856,7 +857,7 @@ class FakeRequests:
         self.reads.changed()
         return self._ask("drift", (job_id, shown))
 
-    def card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int:
+    def edit_card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int:
         return self._ask("card", (job_id, dict(given)))
 
     def answer(self, request_id: int) -> FakeAnswer | None:
@@ -929,9 +930,9 @@ class FakeRequests:
         self.reads.changed()
         return number
 
-    def steer_plan(self, number: int, how: str, why: str = "") -> str:
+    def steer_plan(self, number: int, how: RequestKind, why: str = "") -> str:
         self.steered.append((number, how))
-        state = {"pause": "paused", "resume": "running", "abort": "aborted"}[how]
+        _, state, _ = STEERING[how]
         self.reads.plans_[0] = dataclasses.replace(self.reads.plans_[0], state=state, text=f"{state} by mara")
         self.reads.changed()
         return state

@@ -2,8 +2,8 @@
 
 Checked when something is requested and again right before it is sent.
 
-`OPERATIONS` lists everything that may be requested; anything else is refused, and a test finds it. Denied unless
-permitted, once the config has any `[[permissions]]`; without any, everyone who can write the store may do everything.
+Denied unless permitted, once the config has any `[[permissions]]`; without any, everyone who can write the store may
+do everything.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from console.domain.access import (
     Role,
     is_same_person,
 )
-from console.domain.switches import FREEZE
+from console.domain.request import RequestKind
 
 LOWEST_TIER = 5
 MAX_NAMED = 3
@@ -41,47 +41,46 @@ class Operation:
 
 
 _SENDS = Operation(Role.ACT, is_action=True)
-OPERATIONS: dict[str, Operation] = {
-    **{verb.value: _SENDS for verb in Verb},
-    "preview": Operation(Role.VIEW),
-    "log": Operation(Role.VIEW),
-    "log difference": Operation(Role.VIEW),
-    "what if": Operation(Role.VIEW),
-    "accept_drift": Operation(Role.ACT),
-    "approve": Operation(Role.APPROVE),
-    "withdraw": Operation(Role.ACT),
-    "shell": Operation(Role.ACT),
-    "plan preview": Operation(Role.VIEW),
-    "plan start": _SENDS,
-    "plan pause": Operation(Role.ACT),
-    "plan resume": Operation(Role.ACT),
-    "plan abort": Operation(Role.ACT),
-    "release natively": _SENDS,
-    "restore": Operation(Role.ADMIN),
-    "freeze on": Operation(Role.ACT),
-    "freeze off": Operation(Role.ADMIN),
-    "shadow on": Operation(Role.ACT),
-    "shadow off": Operation(Role.ADMIN),
-    "extend": Operation(Role.ACT),
-    "check look": Operation(Role.ACT),
-    "probe": Operation(Role.ACT),
-    "pause polling": Operation(Role.ACT),
-    "resume polling": Operation(Role.ACT),
-    "note": Operation(Role.ACT),
-    "undo done": Operation(Role.ACT),
-    "card": Operation(Role.ACT),
-    "card loosen": Operation(Role.ADMIN),
-    "alert test": Operation(Role.ACT),
-    "alert retry": Operation(Role.ACT),
-    "alert useful": Operation(Role.ACT),
-    "ack": Operation(Role.ACT),
-    "ack lapse": Operation(Role.ACT),
-    "silence": Operation(Role.ACT),
-    "silence end": Operation(Role.ACT),
+OPERATIONS: dict[Verb | RequestKind, Operation] = {
+    **dict.fromkeys(Verb, _SENDS),
+    RequestKind.PREVIEW: Operation(Role.VIEW),
+    RequestKind.LOG: Operation(Role.VIEW),
+    RequestKind.COMPARE_LOGS: Operation(Role.VIEW),
+    RequestKind.WHAT_IF: Operation(Role.VIEW),
+    RequestKind.ACCEPT_DRIFT: Operation(Role.ACT),
+    RequestKind.APPROVE: Operation(Role.APPROVE),
+    RequestKind.WITHDRAW: Operation(Role.ACT),
+    RequestKind.SHELL: Operation(Role.ACT),
+    RequestKind.PROPOSE_PLAN: Operation(Role.VIEW),
+    RequestKind.START_PLAN: _SENDS,
+    RequestKind.PAUSE_PLAN: Operation(Role.ACT),
+    RequestKind.RESUME_PLAN: Operation(Role.ACT),
+    RequestKind.ABORT_PLAN: Operation(Role.ACT),
+    RequestKind.RELEASE_NATIVELY: _SENDS,
+    RequestKind.RESTORE: Operation(Role.ADMIN),
+    RequestKind.FREEZE: Operation(Role.ACT),
+    RequestKind.THAW: Operation(Role.ADMIN),
+    RequestKind.SHADOW_ON: Operation(Role.ACT),
+    RequestKind.SHADOW_OFF: Operation(Role.ADMIN),
+    RequestKind.EXTEND: Operation(Role.ACT),
+    RequestKind.RUN_CHECK: Operation(Role.ACT),
+    RequestKind.PROBE: Operation(Role.ACT),
+    RequestKind.PAUSE_POLLING: Operation(Role.ACT),
+    RequestKind.RESUME_POLLING: Operation(Role.ACT),
+    RequestKind.NOTE: Operation(Role.ACT),
+    RequestKind.UNDO_COMPLETION: Operation(Role.ACT),
+    RequestKind.EDIT_CARD: Operation(Role.ACT),
+    RequestKind.RELAX_RERUN_SAFETY: Operation(Role.ADMIN),
+    RequestKind.TEST_ROUTE: Operation(Role.ACT),
+    RequestKind.RETRY_DELIVERIES: Operation(Role.ACT),
+    RequestKind.RATE_ALERT: Operation(Role.ACT),
+    RequestKind.ACKNOWLEDGE: Operation(Role.ACT),
+    RequestKind.UNACKNOWLEDGE: Operation(Role.ACT),
+    RequestKind.ADD_SILENCE: Operation(Role.ACT),
+    RequestKind.EXPIRE_SILENCE: Operation(Role.ACT),
 }
-"""Every kind of request and answer, every verb, every switch, and the operations without an engine. Stopping needs a
-lower role than starting."""
-_POLICY = ("hold", "release", "start")
+"""Stopping needs a lower role than starting."""
+_POLICY = (Verb.HOLD, Verb.RELEASE, Verb.START)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +107,23 @@ class AccessRefusal:
 
 
 def authorize(
-    person: Person, operation: str, subject: ActionSubject, permissions: Sequence[PermissionRule], rules: ActingRules
+    person: Person,
+    operation: Verb | RequestKind,
+    subject: ActionSubject,
+    permissions: Sequence[PermissionRule],
+    rules: ActingRules,
 ) -> AccessGranted | AccessRefusal:
     """Decision for this person now."""
-    known = OPERATIONS.get(operation)
-    if known is None:
-        return AccessRefusal(f'"{operation}" is not a known operation')
+    known = OPERATIONS[operation]
     if person.is_policy:
         return _policy(operation, subject, rules.policy_per_hour)
     held = role_of(person, subject, permissions)
     if held < known.role:
         return AccessRefusal(_denied(person, known.role, held, subject, permissions))
-    if operation == "approve" and is_same_person(person.name, subject.requested_by):
+    if operation is RequestKind.APPROVE and is_same_person(person.name, subject.requested_by):
         return AccessRefusal(f"{subject.requested_by} requested it: another person must approve it")
     is_own = not subject.requested_by or is_same_person(person.name, subject.requested_by)
-    if operation == "withdraw" and not is_own and held < Role.ADMIN:
+    if operation is RequestKind.WITHDRAW and not is_own and held < Role.ADMIN:
         return AccessRefusal(f"{subject.requested_by} requested it: only they or an admin may withdraw it")
     if not known.is_action:
         return AccessGranted()
@@ -133,14 +134,6 @@ def authorize(
     if subject.tier in rules.reason_tiers and not subject.why.strip():
         return AccessRefusal(f"{_affected(subject)} depends on it: give a reason (--why)", wants_reason=True)
     return AccessGranted(needs_approval=subject.tier in rules.approval_tiers)
-
-
-def switch_operation(name: str, value: str) -> str:
-    """Operation that sets a switch of `console.domain.switches` to this value; an unknown value gives an unknown
-    operation."""
-    if name == FREEZE:
-        return f"freeze {value}"
-    return {"live": "shadow off", "shadow": "shadow on"}.get(value, f"turn {value}")
 
 
 def role_of(person: Person, subject: ActionSubject, permissions: Sequence[PermissionRule]) -> Role:
@@ -181,12 +174,12 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
 
 
-def _policy(operation: str, subject: ActionSubject, limit: int) -> AccessGranted | AccessRefusal:
+def _policy(operation: Verb | RequestKind, subject: ActionSubject, limit: int) -> AccessGranted | AccessRefusal:
     """Headway itself, as the mode in the config allows. It may always release its own holds, and start the runs that
     they kept back."""
     if operation not in _POLICY:
         return AccessRefusal(f"no policy may {operation}")
-    if operation == "release" or subject.held_back:
+    if operation is Verb.RELEASE or subject.held_back:
         return AccessGranted()
     if not subject.modes & {"hold", "trigger"}:
         return AccessRefusal(f'no dependency into {subject.job} has the mode "hold" or "trigger" any more')

@@ -13,6 +13,7 @@ from console.control.recovery.execution import why_obsolete
 from console.domain.access import ActingRules
 from console.domain.hold import hold_expired_reason
 from console.domain.ids import instant
+from console.domain.request import RequestKind
 from console.domain.switches import format_freeze
 from console.engine.access import POLICIES, AccessRights, requester
 from console.store import access, approvals, plans, switches
@@ -56,7 +57,7 @@ def send_permission(store: Database, action: ActionRow, now_us: int) -> SendPerm
         else:
             recent = access.recent_actions(session, action.requested_by, action.requested_us, action.key)
         person = requester(session, action.requested_by, action.origin, shared)
-        answer = rights.may(person, action.verb.value, action.job_id, why=action.why, key=action.key, recent=recent)
+        answer = rights.may(person, action.verb, action.job_id, why=action.why, key=action.key, recent=recent)
         if isinstance(answer, AccessRefusal):
             return SendPermission(answer.reason)
         if not (answer.needs_approval or action.needs_approval):
@@ -89,7 +90,7 @@ def _approved(session: Session, rights: AccessRights, action: ActionRow, now_us:
     if not action.approved_by or action.approved_us is None:
         return SendPermission(waits=True)
     approver = access.person_by_name(session, action.approved_by, shared)
-    answer = rights.may(approver, "approve", action.job_id, requested_by=action.requested_by)
+    answer = rights.may(approver, RequestKind.APPROVE, action.job_id, requested_by=action.requested_by)
     if isinstance(answer, AccessGranted):
         used_us = max(action.approved_us, approvals.approval_last_used(session, action.key))
         return SendPermission(approvals.expired_reason(used_us, now_us))

@@ -13,6 +13,7 @@ from console.config.alerts import matcher_fault
 from console.config.document import suggestion
 from console.config.estate import RouteSettings
 from console.domain.ids import MAX_AHEAD, instant, micros
+from console.domain.request import RequestKind
 from console.engine.api.server import ChangeHandlers, RequestFailed, RequestHandler, UnknownName, change_origin
 from console.store import alert_responses, alert_routing, outbox
 from console.store.alerts import TEST, NewAlert
@@ -26,15 +27,15 @@ MAX_SILENCE = timedelta(days=90)
 
 
 class SilenceHandlers(ChangeHandlers):
-    """Answers "ack", "ack lapse", "silence", "silence end" and "alert useful"."""
+    """Acknowledgements, silences and ratings."""
 
-    def by_kind(self) -> dict[str, RequestHandler]:
+    def by_kind(self) -> dict[RequestKind, RequestHandler]:
         return {
-            "ack": self.acknowledge,
-            "ack lapse": self.lapse,
-            "silence": self.silence,
-            "silence end": self.end_silence,
-            "alert useful": self.judge,
+            RequestKind.ACKNOWLEDGE: self.acknowledge,
+            RequestKind.UNACKNOWLEDGE: self.unacknowledge,
+            RequestKind.ADD_SILENCE: self.add_silence,
+            RequestKind.EXPIRE_SILENCE: self.expire_silence,
+            RequestKind.RATE_ALERT: self.rate,
         }
 
     def acknowledge(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -44,12 +45,12 @@ class SilenceHandlers(ChangeHandlers):
         self.finish(alert_responses.acknowledge(self.store, arguments["fence"], number, until, origin))
         return {"incident": number, "until_us": until, "by": origin.by}
 
-    def lapse(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def unacknowledge(self, arguments: dict[str, Any]) -> dict[str, Any]:
         number, origin = int(arguments["incident_id"]), change_origin(arguments, self.clock)
         self.finish(alert_responses.end_acknowledgement(self.store, arguments["fence"], number, origin))
         return {"incident": number}
 
-    def silence(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def add_silence(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Adds a silence, from now or from a given time."""
         origin, matchers = change_origin(arguments, self.clock), dict(arguments["matchers"])
         if fault := matcher_fault(matchers):
@@ -63,16 +64,16 @@ class SilenceHandlers(ChangeHandlers):
         self.wake()
         return {"silence": number, "from_us": begins, "until_us": until}
 
-    def end_silence(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def expire_silence(self, arguments: dict[str, Any]) -> dict[str, Any]:
         number = int(arguments["silence"])
-        alert_responses.end_silence(self.store, arguments["fence"], number, change_origin(arguments, self.clock))
+        alert_responses.expire_silence(self.store, arguments["fence"], number, change_origin(arguments, self.clock))
         self.wake()
         return {"silence": number}
 
-    def judge(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def rate(self, arguments: dict[str, Any]) -> dict[str, Any]:
         number, useful = int(arguments["alert"]), bool(arguments["useful"])
         origin = change_origin(arguments, self.clock)
-        alert_responses.record_usefulness(self.store, arguments["fence"], number, useful, origin)
+        alert_responses.rate_alert(self.store, arguments["fence"], number, useful, origin)
         self.wake()
         return {"alert": number, "useful": useful}
 
@@ -85,7 +86,7 @@ def _end(from_us: int, seconds: float) -> int:
 
 
 class AlertRouteHandlers:
-    """Answers "alert test" and "alert retry". The client has authorized the requester."""
+    """Tests of routes and retries of parked deliveries. The client has authorized the requester."""
 
     def __init__(
         self, store: Database, clock: Clock, routes: Mapping[str, RouteSettings], estate: str, wake: Callable[[], None]
@@ -95,8 +96,8 @@ class AlertRouteHandlers:
         self._urls = {name: tuple(url.text for url in route.urls) for name, route in routes.items()}
         self._estate = clean_line(estate)
 
-    def by_kind(self) -> dict[str, RequestHandler]:
-        return {"alert test": self.test, "alert retry": self.retry}
+    def by_kind(self) -> dict[RequestKind, RequestHandler]:
+        return {RequestKind.TEST_ROUTE: self.test, RequestKind.RETRY_DELIVERIES: self.retry}
 
     def test(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Queues a test message for each URL of a route; the id of the alert, by which its deliveries are found."""
@@ -111,7 +112,7 @@ class AlertRouteHandlers:
         title, key = f'[Headway] test of route "{route}"', f"headway:test:{route}:{micros(now)}"
         alert = NewAlert(route, TEST, title, body, key, title, body, urgent=True, waits=False)
         change = (micros(now), by, str(arguments.get("from", "")))
-        alert_id = alert_routing.create_requested_alert(self._store, arguments["fence"], self._urls, alert, *change)
+        alert_id = alert_routing.create_route_test(self._store, arguments["fence"], self._urls, alert, *change)
         self._wake()
         return {"alert": alert_id, "urls": list(self._urls[route])}
 

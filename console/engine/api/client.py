@@ -12,14 +12,15 @@ from datetime import date, timedelta
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.control.access.authorization import AccessGranted, AccessRefusal, switch_operation
+from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.domain.access import Person
 from console.domain.hold import hold_end_fault
 from console.domain.ids import incident_name, instant
 from console.domain.job import is_less_cautious
 from console.domain.plan import PlanDraft
+from console.domain.request import RequestKind
 from console.domain.service import ServiceView
-from console.domain.switches import MAX_PAUSE, SystemPause, pause_length_fault
+from console.domain.switches import MAX_PAUSE, SystemPause, pause_length_fault, switch_request
 from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import ActionRequest, insert_request, refuse_duplicate
 from console.engine.api.origin import request_origin
@@ -50,27 +51,28 @@ class EngineClient:
     def preview(self, action: ActionRequest) -> int:
         """Requests a preview of the action."""
         arguments = {"run_id": action.run_id, "job_id": action.job_id, "verb": action.verb.value}
-        return self._queue.ask("preview", {**arguments, "parameters": dict(action.parameters)})
+        return self._queue.ask(RequestKind.PREVIEW, {**arguments, "parameters": dict(action.parameters)})
 
     def log(
         self, run_id: int, attempt_id: int | None = None, start: str | None = None, against_good: bool = False
     ) -> int:
         """Requests the log of a run's latest or given attempt, or its difference to the last good log."""
         return self._queue.ask(
-            "log difference" if against_good else "log", {"run_id": run_id, "attempt_id": attempt_id, "start": start}
+            RequestKind.COMPARE_LOGS if against_good else RequestKind.LOG,
+            {"run_id": run_id, "attempt_id": attempt_id, "start": start},
         )
 
     def what_if(self, job_id: int, ways: Sequence[Mapping[str, Any]]) -> int:
         """Requests a forecast of the services that depend on the job, for each of the scenarios `ways`: {"how":
         "restart", "skip" or "faster", "at": time, "factor": share of the usual duration}."""
-        return self._queue.ask("what if", {"job_id": job_id, "ways": [dict(scenario) for scenario in ways]})
+        return self._queue.ask(RequestKind.WHAT_IF, {"job_id": job_id, "ways": [dict(scenario) for scenario in ways]})
 
     def accept_drift(self, job_id: int, shown: int) -> int:
         """Requests to accept drift up to change number `shown`, the newest the person saw of the job; 0 if there was
         none."""
-        return self._queue.ask("accept_drift", {"job_id": job_id, "change": shown, "from": request_origin()})
+        return self._queue.ask(RequestKind.ACCEPT_DRIFT, {"job_id": job_id, "change": shown, "from": request_origin()})
 
-    def card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int:
+    def edit_card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int:
         """Requests new values for fields of a job's card; an empty value restores the config's. Making a rerun less
         cautious takes an admin."""
         with self._queue.transaction(writes=False) as session:
@@ -78,46 +80,46 @@ class EngineClient:
         rerun = given.get("rerun")
         loosens = rerun is not None and is_less_cautious(now, rerun or declared or now)
         arguments = {"job_id": job_id, "card": dict(given), "from": request_origin(), "why": why}
-        return self._queue.ask("card loosen" if loosens else "card", arguments)
+        return self._queue.ask(RequestKind.RELAX_RERUN_SAFETY if loosens else RequestKind.EDIT_CARD, arguments)
 
     def approve(self, key: str, digest: str) -> int:
         """Requests approval of another person's action `key`, as it was shown (`ApprovalView.digest`)."""
-        return self._queue.ask("approve", {"key": key, "digest": digest, "from": request_origin()})
+        return self._queue.ask(RequestKind.APPROVE, {"key": key, "digest": digest, "from": request_origin()})
 
     def withdraw(self, key: str, why: str = "") -> int:
         """Requests to withdraw the unsent action `key`."""
-        return self._queue.ask("withdraw", {"key": key, "from": request_origin(), "why": why})
+        return self._queue.ask(RequestKind.WITHDRAW, {"key": key, "from": request_origin(), "why": why})
 
     def extend(self, day: ServiceView, until_us: int | None, why: str) -> int:
         """Requests an extension of a service day, or of one submission; None ends it."""
         promise = {name: getattr(day, name) for name in ("business_date", "submission", "instance")}
         change = {"until_us": until_us, "from": request_origin(), "why": why}
-        return self._queue.ask("extend", {"service": day.name, **promise, **change})
+        return self._queue.ask(RequestKind.EXTEND, {"service": day.name, **promise, **change})
 
-    def undo_done(self, run_id: int, why: str) -> int:
+    def undo_completion(self, run_id: int, why: str) -> int:
         """Requests to undo the completion of a manual step."""
-        return self._queue.ask("undo done", {"run_id": run_id, "from": request_origin(), "why": why})
+        return self._queue.ask(RequestKind.UNDO_COMPLETION, {"run_id": run_id, "from": request_origin(), "why": why})
 
     def run_check(self, check: str, business_date: str | None = None) -> int:
         """Requests to run a check now, for a business date or the present one."""
-        return self._queue.ask("check look", {"check": check, "business_date": business_date or ""})
+        return self._queue.ask(RequestKind.RUN_CHECK, {"check": check, "business_date": business_date or ""})
 
     def test_route(self, route: str) -> int:
         """Requests a test message to every URL of a route. The answer names its alert."""
-        return self._queue.ask("alert test", {"route": route, "from": request_origin()})
+        return self._queue.ask(RequestKind.TEST_ROUTE, {"route": route, "from": request_origin()})
 
     def retry_parked(self, delivery: int | None) -> int:
         """Requests to send one parked delivery again, or all."""
-        return self._queue.ask("alert retry", {"delivery": delivery, "from": request_origin()})
+        return self._queue.ask(RequestKind.RETRY_DELIVERIES, {"delivery": delivery, "from": request_origin()})
 
     def probe(self, system: str, target: str = "") -> int:
         """Requests reachability, version and rights of a system's targets, or of one."""
-        return self._queue.ask("probe", {"system": system, "target": target, "from": request_origin()})
+        return self._queue.ask(RequestKind.PROBE, {"system": system, "target": target, "from": request_origin()})
 
     def propose(self, incident_id: int, everything: bool = False) -> int:
         """Requests a plan that repairs the services affected by the incident, or `everything` it left red or stale.
         The answer, as of all proposals, is a `PlanDraft` as JSON."""
-        return self._queue.ask("plan preview", {"incident_id": incident_id, "all": everything})
+        return self._queue.ask(RequestKind.PROPOSE_PLAN, {"incident_id": incident_id, "all": everything})
 
     def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
         """Requests a plan that does the same with each of these runs. Raises NotAllowed for more than MAX_RUNS."""
@@ -126,7 +128,7 @@ class EngineClient:
                 f"{len(run_ids)} runs are more than the {MAX_RUNS} that one plan takes. Fix: select fewer runs"
             )
         known = self._queue.subjects(lambda session: subjects.jobs_of_runs(session, run_ids))
-        return self._queue.ask("plan preview", {"run_ids": list(run_ids), "verb": verb.value}, known)
+        return self._queue.ask(RequestKind.PROPOSE_PLAN, {"run_ids": list(run_ids), "verb": verb.value}, known)
 
     def propose_backfill(
         self, job_id: int, first: date, last: date, limit: int | None = None, unseen: bool = False
@@ -134,42 +136,43 @@ class EngineClient:
         """Requests a plan for the periods without a good run on business dates `first` to `last`, both included.
         `limit`: only the oldest so many; `unseen`: also periods from before the job was first seen."""
         dates = {"first": first.isoformat(), "last": last.isoformat()}
-        return self._queue.ask("plan preview", {"job_id": job_id, **dates, "limit": limit, "unseen": unseen})
+        return self._queue.ask(RequestKind.PROPOSE_PLAN, {"job_id": job_id, **dates, "limit": limit, "unseen": unseen})
 
     def start_plan(self, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int:
         """Starts the plan under `key`; its number. Raises as `plan_client.start_plan`."""
         return start_plan(self._queue, draft, key, why, at_once)
 
-    def steer_plan(self, number: int, how: str, why: str = "") -> str:
+    def steer_plan(self, number: int, how: RequestKind, why: str = "") -> str:
         """Pauses, resumes or aborts a plan; its new state. Raises as `plan_client.steer_plan`."""
         return steer_plan(self._queue, number, how, why)
 
     def acknowledge(self, incident_id: int, seconds: float, why: str = "") -> int:
         """Requests to acknowledge the incident for so long."""
         arguments = {"incident_id": incident_id, "seconds": seconds, "why": why, "from": request_origin()}
-        return self._queue.ask("ack", arguments)
+        return self._queue.ask(RequestKind.ACKNOWLEDGE, arguments)
 
-    def lapse(self, incident_id: int, why: str = "") -> int:
+    def unacknowledge(self, incident_id: int, why: str = "") -> int:
         """Requests to end the acknowledgement."""
-        return self._queue.ask("ack lapse", {"incident_id": incident_id, "why": why, "from": request_origin()})
+        arguments = {"incident_id": incident_id, "why": why, "from": request_origin()}
+        return self._queue.ask(RequestKind.UNACKNOWLEDGE, arguments)
 
     def silence(self, matchers: Mapping[str, str], seconds: float, why: str, from_us: int | None = None) -> int:
         """Requests a silence of alerts that match all matchers, from `from_us` (default: now) for so long."""
         arguments = {"matchers": dict(matchers), "seconds": seconds, "why": why, "from_us": from_us}
-        return self._queue.ask("silence", {**arguments, "from": request_origin()})
+        return self._queue.ask(RequestKind.ADD_SILENCE, {**arguments, "from": request_origin()})
 
-    def end_silence(self, number: int, why: str) -> int:
-        return self._queue.ask("silence end", {"silence": number, "why": why, "from": request_origin()})
+    def expire_silence(self, number: int, why: str) -> int:
+        return self._queue.ask(RequestKind.EXPIRE_SILENCE, {"silence": number, "why": why, "from": request_origin()})
 
-    def judge_alert(self, alert_id: int, useful: bool, why: str) -> int:
+    def rate_alert(self, alert_id: int, useful: bool, why: str) -> int:
         """Requests to rate an alert."""
         arguments = {"alert": alert_id, "useful": useful, "why": why, "from": request_origin()}
-        return self._queue.ask("alert useful", arguments)
+        return self._queue.ask(RequestKind.RATE_ALERT, arguments)
 
     def turn(self, name: str, value: str, why: str, system: str = "") -> bool:
         """Set a switch of `console.domain.switches` at once, engine or not; False if it had that value. `system`: of
         a switch that is about one. Raises NotAllowed."""
-        operation = switch_operation(name, value)
+        operation = switch_request(name, value)
         with self._queue.transaction() as session:
             person = self._queue.person(session)
             answer = AccessRights(session).may(person, operation, system=system, why=why)
@@ -182,7 +185,7 @@ class EngineClient:
     def pause_polling(self, system: str, seconds: float, why: str) -> SystemPause:
         """Pauses the polls of a system for so long, or resumes them with 0 seconds; the pause as it is now. Raises
         NotFound, NotAllowed."""
-        operation = "pause polling" if seconds > 0 else "resume polling"
+        operation = RequestKind.PAUSE_POLLING if seconds > 0 else RequestKind.RESUME_POLLING
         with self._queue.transaction() as session:
             if not subjects.has_system(session, system):
                 raise NotFound(f"system {system}")
@@ -207,22 +210,22 @@ class EngineClient:
         with self._queue.transaction() as session:
             job_id = events.root_job(session, incident_id)
             person = self._queue.person(session)
-            answer = AccessRights(session).may(person, "note", job_id)
+            answer = AccessRights(session).may(person, RequestKind.NOTE, job_id)
             if isinstance(answer, AccessGranted):
                 now = client.store_now_us(session)
                 return events.add_note(session, incident_id, text, person.name, request_origin(), now)
-            _audit_refusal(session, person, "note", incident_name(incident_id), answer)
+            _audit_refusal(session, person, RequestKind.NOTE, incident_name(incident_id), answer)
         raise NotAllowed(answer.reason)
 
     def opens_shell(self, place: str) -> None:
         """Records in the audit that a shell is opened at "system/target". Raises NotAllowed."""
         with self._queue.transaction() as session:
             person = self._queue.person(session)
-            answer = AccessRights(session).may(person, "shell", system=place.partition("/")[0])
+            answer = AccessRights(session).may(person, RequestKind.SHELL, system=place.partition("/")[0])
             if isinstance(answer, AccessGranted):
                 now = client.store_now_us(session)
-                return audit.append(session, now, person.name, request_origin(), "shell", place, {})
-            _audit_refusal(session, person, "shell", place, answer)
+                return audit.append(session, now, person.name, request_origin(), RequestKind.SHELL, place, {})
+            _audit_refusal(session, person, RequestKind.SHELL, place, answer)
         raise NotAllowed(answer.reason)
 
     def act(self, action: ActionRequest, key: str) -> None:
@@ -239,7 +242,7 @@ class EngineClient:
             recent = access.recent_actions(session, person.name, now, key)
             rights = AccessRights(session)
             answer = rights.mode_refusal(job_id) or rights.may(
-                person, action.verb.value, job_id, why=action.why, recent=recent
+                person, action.verb, job_id, why=action.why, recent=recent
             )
             if isinstance(answer, AccessGranted) and action.verb is Verb.HOLD:
                 answer = AccessRefusal(fault) if (fault := hold_end_fault(action.parameters, instant(now))) else answer
@@ -262,8 +265,7 @@ class EngineClient:
             person = self._queue.person(session)
             rights = AccessRights(session)
             requested = dict.fromkeys(
-                (action.verb.value, subjects.job_of_action(session, action.run_id, action.job_id))
-                for action in candidates
+                (action.verb, subjects.job_of_action(session, action.run_id, action.job_id)) for action in candidates
             )
             answer = all_granted(
                 rights.mode_refusal(job_id) or rights.may(person, verb, job_id) for verb, job_id in requested
@@ -272,7 +274,7 @@ class EngineClient:
 
 
 def _audit_refusal(
-    session: Session, person: Person, operation: str, subject: str, answer: AccessRefusal, why: str = ""
+    session: Session, person: Person, operation: RequestKind, subject: str, answer: AccessRefusal, why: str = ""
 ) -> None:
     now, detail = client.store_now_us(session), answer.audit_detail
     audit.append(session, now, person.name, request_origin(), f"refuse {operation}", subject, detail, why)

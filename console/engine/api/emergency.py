@@ -11,6 +11,7 @@ from typing import Any
 
 from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.domain.access import Person
+from console.domain.request import RequestKind
 from console.domain.switches import format_freeze
 from console.engine.access import AccessRights
 from console.engine.api.origin import request_origin
@@ -45,11 +46,13 @@ class EmergencyAccess:
         with client.client_transaction(self._url) as session:
             person = access.current_person(session, self._postgres)
             job_id, name = _job(session, mark)
-            answer = AccessRights(session).may(person, "release natively", job_id, system=mark.system, why=why)
+            answer = AccessRights(session).may(
+                person, RequestKind.RELEASE_NATIVELY, job_id, system=mark.system, why=why
+            )
             if isinstance(answer, AccessGranted) and not anyway:
                 answer = _check_modes(session, answer)
             detail = {"hold": mark.hold, "anyway": anyway}
-            _audit_request(session, person, "release natively", name, detail, why, answer)
+            _audit_request(session, person, RequestKind.RELEASE_NATIVELY, name, detail, why, answer)
         raise_if_refused(answer)
 
     def record_release(self, mark: ReportedHold, done: bool, text: str) -> None:
@@ -65,17 +68,23 @@ class EmergencyAccess:
         """Authorizes and audits replacing this store by a copy. Raises NotAllowed."""
         with client.client_transaction(self._url) as session:
             person = access.current_person(session, self._postgres)
-            answer = AccessRights(session).may(person, "restore")
-            _audit_request(session, person, "restore", "store", {}, "", answer)
+            answer = AccessRights(session).may(person, RequestKind.RESTORE)
+            _audit_request(session, person, RequestKind.RESTORE, "store", {}, "", answer)
         raise_if_refused(answer)
 
 
 def _audit_request(
-    session: Session, person: Person, operation: str, subject: str, detail: dict[str, Any], why: str, answer: Any
+    session: Session,
+    person: Person,
+    kind: RequestKind,
+    subject: str,
+    detail: dict[str, Any],
+    why: str,
+    answer: AccessGranted | AccessRefusal,
 ) -> None:
-    verb = f"request {operation}"
+    verb = f"request {kind}"
     if isinstance(answer, AccessRefusal):
-        verb, detail = f"refuse {operation}", {**detail, **answer.audit_detail}
+        verb, detail = f"refuse {kind}", {**detail, **answer.audit_detail}
     audit.append(session, client.store_now_us(session), person.name, request_origin(), verb, subject, detail, why)
 
 

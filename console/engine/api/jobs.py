@@ -15,6 +15,7 @@ from connectors.sdk.errors import ConnectorError
 from connectors.sdk.records import RunRef
 from console.domain.ids import instant
 from console.domain.job import MAX_CARD_LENGTH
+from console.domain.request import RequestKind
 from console.engine.api.server import ChangeHandlers, RequestHandler, change_origin
 from console.engine.connector_pool import ConnectorPool
 from console.engine.polling.sanitize import sanitize_text
@@ -27,10 +28,13 @@ from console.text.normalize import log_difference
 
 
 class JobCardHandlers(ChangeHandlers):
-    """Answers "card" and, for a less cautious rerun setting, "card loosen"."""
+    """Edits of job cards."""
 
-    def by_kind(self) -> dict[str, RequestHandler]:
-        return {"card": partial(self._edit, may_loosen=False), "card loosen": partial(self._edit, may_loosen=True)}
+    def by_kind(self) -> dict[RequestKind, RequestHandler]:
+        return {
+            RequestKind.EDIT_CARD: partial(self._edit, may_loosen=False),
+            RequestKind.RELAX_RERUN_SAFETY: partial(self._edit, may_loosen=True),
+        }
 
     def _edit(self, arguments: dict[str, Any], may_loosen: bool) -> dict[str, Any]:
         card = {str(field): clean_line(str(value), MAX_CARD_LENGTH) for field, value in arguments["card"].items()}
@@ -45,13 +49,13 @@ FETCH_SECONDS = 15.0
 
 
 class LogDifferenceHandlers:
-    """Answers "log difference"."""
+    """Compares a log with that of the last good run."""
 
     def __init__(self, store: Database, connectors: ConnectorPool, mask: Callable[[str], str]) -> None:
         self._store, self._connectors, self._mask = store, connectors, mask
 
-    def by_kind(self) -> dict[str, RequestHandler]:
-        return {"log difference": self.answer}
+    def by_kind(self) -> dict[RequestKind, RequestHandler]:
+        return {RequestKind.COMPARE_LOGS: self.answer}
 
     def answer(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The fields of LogDifference, with "good_run", "good_ended" and "good_error": the reason why no log of a good

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from connectors.sdk.states import Verb
 from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.domain.access import Person
-from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused
+from console.domain.plan import STEERING, WAIT, DraftStep, PlanDraft, PlanRefused
+from console.domain.request import RequestKind
 from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import EXCLUSIVE_VERBS, AlreadyRequested
 from console.engine.api.origin import request_origin
@@ -22,12 +24,6 @@ from console.timing.durations import format_duration
 MAX_RUNS = 1_000
 """Maximum runs of one bulk plan: their ids fit into the request size that PostgreSQL accepts from a console
 (grants.sql)."""
-_STEERING = {
-    "pause": (("running",), "paused"),
-    "resume": (("paused", "stopped"), "running"),
-    "abort": (("running", "paused", "stopped"), "aborted"),
-}
-"""Per order: the states in which it is allowed, and the state it leads to."""
 
 
 def start_plan(queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int:
@@ -51,18 +47,19 @@ def start_plan(queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", a
             number = new_plans.insert_plan(session, draft, key, person.name, request_origin(), why, at_once, now)
         if not (number and session.is_restricted):
             detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
-            _audit_plan(session, person.name, "start", number, detail, answer, why)
+            _audit_plan(session, person.name, RequestKind.START_PLAN, number, detail, answer, why)
     raise_if_refused(answer)
     return number
 
 
-def steer_plan(queue: RequestQueue, number: int, how: str, why: str = "") -> str:
-    """Pauses, resumes or aborts a plan ("pause", "resume", "abort"); its new state.
+def steer_plan(queue: RequestQueue, number: int, how: RequestKind, why: str = "") -> str:
+    """Pauses, resumes or aborts a plan; its new state.
 
     On resume, failed steps are requested again unless their run has become good. Raises PlanNotFound, and
     PlanRefused if the plan's state does not allow it.
     """
-    allowed, state = _STEERING[how]
+    allowed, state, done = STEERING[how]
+    resumes = how is RequestKind.RESUME_PLAN
     known = queue.subjects(lambda session: new_plans.jobs_of_plan(session, number))
     with queue.transaction() as session:
         plan = new_plans.plan_state(session, number)
@@ -72,17 +69,15 @@ def steer_plan(queue: RequestQueue, number: int, how: str, why: str = "") -> str
         person = queue.person(session)
         rights = AccessRights(session, known)
         answer = all_granted(
-            (how == "resume" and rights.mode_refusal(job)) or rights.may(person, f"plan {how}", job, why=why)
-            for job in known
+            (resumes and rights.mode_refusal(job)) or rights.may(person, how, job, why=why) for job in known
         )
         if isinstance(answer, AccessGranted):
             if plan.state not in allowed:
-                raise PlanRefused(f"plan {number} is {plan.state}: it cannot {how}")
+                raise PlanRefused(f"plan {number} is {plan.state}: it cannot be {done}")
             if session.is_restricted:
                 new_plans.steer_restricted(session, number, how, why, request_origin())
                 return state
-            done = "resumed" if how == "resume" else state
-            held = _remaining_hold(session, number) if how != "resume" else ""
+            held = _remaining_hold(session, number) if not resumes else ""
             new_plans.set_plan_state(session, number, state, f"{done} by {person.name}{held}", now)
             record_event(session, now, "plan", f"plan {number} {done}", incident_id=plan.incident_id, actor=person.name)
         _audit_plan(session, person.name, how, number, {"plan": number}, answer, why)
@@ -93,7 +88,7 @@ def steer_plan(queue: RequestQueue, number: int, how: str, why: str = "") -> str
 def _audit_plan(
     session: Session,
     by: str,
-    what: str,
+    what: RequestKind,
     number: int,
     detail: dict[str, object],
     answer: AccessGranted | AccessRefusal,
@@ -103,7 +98,7 @@ def _audit_plan(
     request."""
     if isinstance(answer, AccessRefusal) and answer.wants_reason:
         return
-    subject, verb = f"plan {number}" if number else "estate", f"plan {what}"
+    subject, verb = f"plan {number}" if number else "estate", str(what)
     if isinstance(answer, AccessRefusal):
         verb, detail = f"refuse {verb}", {**detail, **answer.audit_detail}
     audit.append(session, client.store_now_us(session), by, request_origin(), verb, subject, detail, why)
@@ -152,11 +147,13 @@ def _authorize_all(
 ) -> AccessGranted | AccessRefusal:
     """Whether the person may do every step. Steps that send nothing need only the right to start plans."""
     sends = [step for step in steps if step.verb != WAIT]
-    needed = dict.fromkeys((operation, step.job_id) for step in sends for operation in ("plan start", step.verb))
-    needed = needed or dict.fromkeys(("plan start", step.job_id) for step in steps)
+    needed = dict.fromkeys(
+        (operation, step.job_id) for step in sends for operation in (RequestKind.START_PLAN, Verb(step.verb))
+    )
+    needed = needed or dict.fromkeys((RequestKind.START_PLAN, step.job_id) for step in steps)
     return all_granted(
         rights.mode_refusal(job_id) or rights.may(person, operation, job_id, why=why, recent=recent)
-        for operation, job_id in needed
+        for operation, job_id in dict.fromkeys(needed)
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from console.control.access.authorization import OPERATIONS, AccessGranted, AccessRefusal
 from console.domain.access import ActionSubject, Person, Role
+from console.domain.request import RequestKind
 from console.engine.access import AccessRights, authorize_request, request_subjects
 from console.engine.api.origin import request_origin
 from console.store import access, audit, request_queue, subjects
@@ -61,14 +62,16 @@ class RequestQueue:
         """The user of this process, or the visitor it serves."""
         return access.current_person(session, self._postgres)
 
-    def ask(self, kind: str, arguments: dict[str, Any], known: Mapping[int, ActionSubject] | None = None) -> int:
+    def ask(
+        self, kind: RequestKind, arguments: dict[str, Any], known: Mapping[int, ActionSubject] | None = None
+    ) -> int:
         """Inserts a request; its id. Raises NotAllowed if the person may not make it; refused changes are audited."""
         with self.transaction() as session:
             person = self.person(session)
             answer = authorize_request(session, person, kind, arguments, known)
             if isinstance(answer, AccessGranted):
                 return request_queue.insert_request(session, kind, arguments, person.name, client.store_now_us(session))
-            if kind not in OPERATIONS or OPERATIONS[kind].role > Role.VIEW:
+            if OPERATIONS[kind].role > Role.VIEW:
                 [subject, *_] = request_subjects(session, kind, arguments)
                 self.audit(session, person.name, f"refuse {kind}", subject.get("job_id"), answer.audit_detail)
         raise NotAllowed(answer.reason)

@@ -21,6 +21,7 @@ from console.control.access.authorization import AccessRefusal
 from console.domain.conf import texts_in
 from console.domain.hold import hold_end
 from console.domain.ids import micros
+from console.domain.request import RequestKind
 from console.engine.access import authorize_request
 from console.engine.actions.previews import fetch_preview, preview_to_json, unsupported_reason
 from console.engine.connector_pool import REQUESTS_PER_TARGET, ConnectorPool
@@ -94,7 +95,7 @@ class RequestServer:
         accept_drift: Callable[[int, int | None, str, str], None],
         approved: Callable[[], None],
         hold_warnings: Callable[[int, datetime], Sequence[str]],
-        handlers: Mapping[str, RequestHandler],
+        handlers: Mapping[RequestKind, RequestHandler],
     ) -> None:
         """`extras`: run id -> `previews.rerun_context`. `accept_drift`: job id, newest change shown, person, origin.
         `hold_warnings`: job id, end of its hold -> warnings about that end."""
@@ -109,12 +110,12 @@ class RequestServer:
         self._sweep_at = 0.0
         self.wake = threading.Event()
         self.pulse = Pulse()
-        self._by_kind: dict[str, RequestHandler] = {
-            "preview": self._preview,
-            "log": self._log,
-            "accept_drift": self._accept,
-            "approve": self._approve,
-            "withdraw": self._withdraw,
+        self._by_kind: dict[RequestKind, RequestHandler] = {
+            RequestKind.PREVIEW: self._preview,
+            RequestKind.LOG: self._log,
+            RequestKind.ACCEPT_DRIFT: self._accept,
+            RequestKind.APPROVE: self._approve,
+            RequestKind.WITHDRAW: self._withdraw,
             **handlers,
         }
 
@@ -153,8 +154,11 @@ class RequestServer:
         error = ""
         with self._in_flight.at(f'answering a request ("{kind}")'):
             try:
-                self._check_right(kind, arguments)
-                answer = self._by_kind[kind](arguments)
+                request = next((known for known in self._by_kind if known == kind), None)
+                if request is None:
+                    raise UnknownName(f'the engine knows no request "{kind}"')
+                self._check_right(request, arguments)
+                answer = self._by_kind[request](arguments)
             except (RequestFailed, ConnectorError, NotFound, DriftChanged) as problem:
                 error = self._shown(str(problem))
                 answer = {"not_found": True} if isinstance(problem, UnknownName | NotFound) else {}
@@ -238,7 +242,7 @@ class RequestServer:
             raise RequestFailed(refused)
         return {"withdrawn": True}
 
-    def _check_right(self, kind: str, arguments: dict[str, Any]) -> None:
+    def _check_right(self, kind: RequestKind, arguments: dict[str, Any]) -> None:
         """Authorizes again by the present rights: they may have changed since the client checked."""
         with self._store.read() as session:
             person = access.person_by_name(session, arguments["by"], not self._store.is_sqlite)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from console.domain.ids import micros
+from console.domain.request import RequestKind
 from console.engine.api.server import ChangeHandlers, RequestFailed, RequestHandler
 from console.engine.api.what_if import ServiceChange, WhatIfScenario, what_ifs
 from console.forecast.what_if import Counterfactual
@@ -15,10 +16,10 @@ from console.store.services import ExtendedPromise, extend_deadline
 
 
 class ServiceHandlers(ChangeHandlers):
-    """Answers "extend" and "undo done"."""
+    """Extensions, and completions of manual steps undone."""
 
-    def by_kind(self) -> dict[str, RequestHandler]:
-        return {"extend": self._extend, "undo done": self._undo_done}
+    def by_kind(self) -> dict[RequestKind, RequestHandler]:
+        return {RequestKind.EXTEND: self._extend, RequestKind.UNDO_COMPLETION: self._undo_completion}
 
     def _extend(self, arguments: dict[str, Any]) -> dict[str, Any]:
         until = None if arguments.get("until_us") is None else int(arguments["until_us"])
@@ -28,7 +29,7 @@ class ServiceHandlers(ChangeHandlers):
         self.finish(extend_deadline(self.store, arguments["fence"], promise, until, *_requester(arguments), now_us))
         return {"extended": until is not None}
 
-    def _undo_done(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _undo_completion(self, arguments: dict[str, Any]) -> dict[str, Any]:
         run_id, now = int(arguments["run_id"]), self.clock.now()
         self.finish(reopen_step(self.store, arguments["fence"], run_id, *_requester(arguments), now))
         return {"open": True}
@@ -44,13 +45,13 @@ SCENARIO_KINDS = (Counterfactual.RESTARTED, Counterfactual.SKIPPED, Counterfactu
 
 
 class WhatIfHandlers:
-    """Answers "what if"."""
+    """Forecasts of scenarios of a job."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def by_kind(self) -> dict[str, RequestHandler]:
-        return {"what if": self._answer}
+    def by_kind(self) -> dict[RequestKind, RequestHandler]:
+        return {RequestKind.WHAT_IF: self._answer}
 
     def _answer(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """{"services": […]} as `console.domain` reads it: the service days that each scenario affects."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
 from console.domain.ids import micros
-from console.engine.api.server import ANSWER_SECONDS, RequestFailed, UnknownName
+from console.domain.request import RequestKind
+from console.engine.api.server import ANSWER_SECONDS, RequestFailed, RequestHandler, UnknownName
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget
 from console.engine.polling.sanitize import map_texts, sanitizer
 from console.store import audit
@@ -24,13 +24,13 @@ MAX_PARALLEL = 8
 
 
 class ProbeHandlers:
-    """Answers "probe". The version and rights of a target are stored as if polled."""
+    """Probes of targets. The version and rights of a target are stored as if polled."""
 
     def __init__(self, store: Database, clock: Clock, connectors: ConnectorPool, secrets: SecretStore) -> None:
         self._store, self._clock, self._connectors, self._shown = store, clock, connectors, sanitizer(secrets)
 
-    def by_kind(self) -> Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]:
-        return {"probe": self.probe}
+    def by_kind(self) -> dict[RequestKind, RequestHandler]:
+        return {RequestKind.PROBE: self.probe}
 
     def probe(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """{"targets": [{"target", "reachable", "version", "rights", "took_ms", "error"}]}, by name."""
@@ -48,7 +48,7 @@ class ProbeHandlers:
         )
         by, origin = str(arguments["by"]), str(arguments.get("from", ""))
         with self._store.write(arguments["fence"]) as session:
-            audit.append(session, micros(self._clock.now()), by, origin, "probe", system, {"text": text})
+            audit.append(session, micros(self._clock.now()), by, origin, RequestKind.PROBE, system, {"text": text})
         return {"targets": results}
 
     def _probe(self, place: ConnectorTarget, fence: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from console.control.recovery.proposal import propose_bulk, propose_recovery, wi
 from console.domain.estate import Estate, JobFacts
 from console.domain.ids import incident_name
 from console.domain.plan import WAIT, DraftStep, PlanDraft
+from console.domain.request import RequestKind
 from console.engine.access import AccessRights, all_granted
 from console.engine.actions.previews import fetch_preview, preview_to_json, unsupported_reason
 from console.engine.api.origin import hold_owner
@@ -62,7 +63,7 @@ class PlanProposer:
             person = access.person_by_name(session, by, not self._store.is_sqlite)
             jobs = dict.fromkeys(step.job_id for step in draft.steps)
             rights = AccessRights(session)
-            answer = all_granted(rights.may(person, "plan preview", job) for job in jobs)
+            answer = all_granted(rights.may(person, RequestKind.PROPOSE_PLAN, job) for job in jobs)
         if isinstance(answer, AccessRefusal):
             raise RequestFailed(answer.reason)
         owner = {"by": hold_owner(by)}

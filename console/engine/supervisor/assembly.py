@@ -12,6 +12,7 @@ from connectors.sdk.secrets import SecretStore
 from console.config.estate import Config
 from console.control.holds.warnings import contradicting_clocks, empty_hold_warning, unenforceable_holds
 from console.control.services.status import services_missed_by_hold
+from console.domain.request import RequestKind
 from console.engine.actions.dispatcher import ActionDispatcher
 from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.actions.previews import rerun_context
@@ -177,8 +178,8 @@ class EngineAssembly:
                 *services_missed_by_hold(evaluator.estate(), job, until, clock.now()),
             ],
             handlers={
-                "plan preview": PlanProposer(store, clock, connectors, secrets, evaluator.estate).propose,
-                "check look": self.checks.run_now,
+                RequestKind.PROPOSE_PLAN: PlanProposer(store, clock, connectors, secrets, evaluator.estate).propose,
+                RequestKind.RUN_CHECK: self.checks.run_now,
                 **ProbeHandlers(store, clock, connectors, secrets).by_kind(),
                 **LogDifferenceHandlers(store, connectors, secrets.mask).by_kind(),
                 **AlertRouteHandlers(store, clock, config.routes, config.estate.name, self.outbox.wake.set).by_kind(),

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from console.domain.ids import instant, micros
+from console.domain.request import RequestKind
 from console.domain.switches import FREEZE
 from console.failpoints import failpoint
 from console.store import audit, switches
@@ -147,7 +148,9 @@ def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datet
     why = f"restored from a copy of {newest}: check holds and actions, then thaw"
 
     session = SqliteAdapter(connection)
-    audit.append(session, micros(now), by, origin, "restore", "store", {"newest": newest, "audit": summary.audit}, why)
+    audit.append(
+        session, micros(now), by, origin, RequestKind.RESTORE, "store", {"newest": newest, "audit": summary.audit}, why
+    )
     switches.set_switch(session, FREEZE, "on", by, origin, why, micros(now))
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
 from console.domain.ids import instant, micros
 from console.domain.incident import EventView, IncidentRow
+from console.domain.request import RequestKind
 from console.domain.service import instance_name
 from console.domain.switches import FREEZE, format_freeze
 from console.store.db.session import Row
@@ -31,7 +32,10 @@ _SERVICES = (
 )
 _BY_PEOPLE = ("note", "acknowledged", "lapsed")
 """Kinds of events that a person made."""
-_SWITCH_VERBS = ("freeze", "thaw", "turn live", "turn shadow", "pause polling", "resume polling")
+_SWITCH_KINDS = (
+    RequestKind.FREEZE, RequestKind.THAW, RequestKind.SHADOW_ON, RequestKind.SHADOW_OFF, RequestKind.PAUSE_POLLING,
+    RequestKind.RESUME_POLLING,
+)  # fmt: skip
 # ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
 
 
@@ -104,10 +108,10 @@ class HandoverQueries(ContextQueries):
         return tuple(from_row(EventView, row) for row in rows)
 
     def _mode_changes(self, since_us: int) -> tuple[SwitchChange, ...]:
-        marks = ", ".join("?" * len(_SWITCH_VERBS))
+        marks = ", ".join("?" * len(_SWITCH_KINDS))
         rows = self.link.rows(
             f"SELECT at_us, actor, verb, object, why FROM audit WHERE at_us >= ? AND verb IN ({marks}) ORDER BY seq",
-            (since_us, *_SWITCH_VERBS),
+            (since_us, *_SWITCH_KINDS),
         )
         changes = []
         for row in rows:

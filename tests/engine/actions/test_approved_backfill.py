@@ -15,6 +15,7 @@ from connectors.sdk.states import Capability, RunState
 from console.config.estate import ActingSettings, ServiceSettings
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft, PlanView
+from console.domain.request import RequestKind
 from console.engine.api.client import EngineClient
 from console.store.queries.audit import ApprovalView
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -150,7 +151,7 @@ def test_a_period_that_failed_is_not_run_a_second_time_under_the_same_approval(b
     turn(bench)
     end(bench, RunState.FAILED)
     assert "stopped" == view(bench).state
-    EngineClient(bench.url).steer_plan(1, "resume")
+    EngineClient(bench.url).steer_plan(1, RequestKind.RESUME_PLAN)
     turn(bench)
     assert (1, 1) == (len(bench.scheduler.acted), len(waiting(bench)))
     approve(bench)
@@ -165,10 +166,10 @@ def test_an_approval_lasts_while_one_period_follows_the_other_and_grows_old_in_a
     turn(bench)
     approve(bench)
     turn(bench)
-    EngineClient(bench.url).steer_plan(1, "pause")
+    EngineClient(bench.url).steer_plan(1, RequestKind.PAUSE_PLAN)
     end(bench)
     later(bench, hours)
-    EngineClient(bench.url).steer_plan(1, "resume")
+    EngineClient(bench.url).steer_plan(1, RequestKind.RESUME_PLAN)
     turn(bench)
     assert sent == len(bench.scheduler.acted)
 

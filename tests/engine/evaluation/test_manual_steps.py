@@ -102,7 +102,7 @@ def test_a_step_that_is_not_done_after_all_waits_again(desk: Desk) -> None:
     desk.poll(desk.at)
     assert ("waiting", "approval") == (desk.run().state, desk.run().reason)
     told = headway(desk.bench.url, "audit", "--json").data
-    assert ("undo done", "ann", "wrong month") in [(one["verb"], one["actor"], one["why"]) for one in told]
+    assert ("undo completion", "ann", "wrong month") in [(one["verb"], one["actor"], one["why"]) for one in told]
     code, words = desk.say("sign_off", "--undo")
     assert (Exit.NOT_FOUND, True) == (code, "has no completed run" in words)
     assert Exit.OK == desk.say("sign_off")[0]

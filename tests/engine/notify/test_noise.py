@@ -74,7 +74,7 @@ def failed(bench: Bench) -> None:
 def test_the_command_counts_what_was_told_and_judged(bench: Bench) -> None:
     failed(bench)
     said = audit.ChangeOrigin("ann", "here", "", micros(datetime.now(UTC)))
-    alert_responses.record_usefulness(bench.store, bench.fence, 1, True, said)
+    alert_responses.rate_alert(bench.store, bench.fence, 1, True, said)
     found = headway(bench.url, "alert", "noise", "--since", "1d", "--json").data
     assert (1, 1, 1) == (found["total"]["alerts"], found["total"]["judged"], found["total"]["useful"])
     assert ["fake/extract"] == [one["name"] for one in found["roots"]]

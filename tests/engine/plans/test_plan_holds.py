@@ -14,6 +14,7 @@ from connectors.sdk.states import RunState, Verb
 from console.config.estate import ServiceSettings
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
+from console.domain.request import RequestKind
 from console.domain.service import reasons_text
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
@@ -130,7 +131,7 @@ def test_a_plan_that_is_given_up_leaves_what_it_held_held_and_says_so(night: Nig
     go_on(night)
     assert ["load"] == [*night.bench.scheduler.marks]
     held = "fake/load stays held; release with: headway hold release JOB"
-    for how, done in (("pause", "paused"), ("abort", "aborted")):
+    for how, done in ((RequestKind.PAUSE_PLAN, "paused"), (RequestKind.ABORT_PLAN, "aborted")):
         EngineClient(night.bench.url).steer_plan(1, how)
         assert [(f"{done} by {getpass.getuser()}; {held}",)] == night.rows("SELECT text FROM plan")
     go_on(night)
@@ -141,9 +142,9 @@ def test_a_plan_that_is_given_up_leaves_what_it_held_held_and_says_so(night: Nig
 
 
 def words_of_pause(night: Night) -> str:
-    EngineClient(night.bench.url).steer_plan(1, "pause")
+    EngineClient(night.bench.url).steer_plan(1, RequestKind.PAUSE_PLAN)
     [(words,)] = night.rows("SELECT text FROM plan")
-    EngineClient(night.bench.url).steer_plan(1, "resume")
+    EngineClient(night.bench.url).steer_plan(1, RequestKind.RESUME_PLAN)
     return str(words)
 
 
@@ -180,7 +181,7 @@ def test_a_hold_that_is_refused_and_asked_anew_is_placed_before_its_start(night:
     go_on(night)
     assert [("stopped",)] == night.rows("SELECT state FROM plan")
     night.bench.scheduler.on_act = None
-    EngineClient(night.bench.url).steer_plan(1, "resume")
+    EngineClient(night.bench.url).steer_plan(1, RequestKind.RESUME_PLAN)
     night.at("03:53")
     go_on(night)
     assert ["load"] == [*night.bench.scheduler.marks]

@@ -25,6 +25,7 @@ from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft, PlanRefused, PlanView
 from console.domain.plan_editing import ON_TIME, DraftChanges, apply_changes, plan_outlook
+from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.engine.api.plan_client import MAX_RUNS
@@ -171,7 +172,7 @@ def test_a_red_step_stops_the_plan_and_resumed_it_is_asked_anew(night: Bench) ->
     first = view(night).steps[0].action_key
     ends(night, 1, RunState.FAILED)
     assert ["stopped", "failed", "planned"] == states(night)
-    requests(night).steer_plan(number, "resume")
+    requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     turn(night)
     assert ["running", "requested", "planned"] == states(night)
     assert first != view(night).steps[0].action_key
@@ -188,7 +189,7 @@ def test_what_a_person_repaired_meanwhile_is_not_sent_again(night: Bench) -> Non
     )
     night.scheduler.attempt("extract", "by-hand", RunState.SUCCEEDED, datetime.now(UTC), period_key=period)
     night.turn()
-    requests(night).steer_plan(number, "resume")
+    requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     turn(night)
     assert ["running", "verified", "requested"] == states(night)
     assert "good by other means: succeeded (native)" == view(night).steps[0].text
@@ -233,20 +234,20 @@ def test_what_its_scheduler_makes_good_while_the_step_waits_its_turn_is_not_sent
 def test_a_paused_plan_asks_nothing_and_an_aborted_one_gives_up_the_rest(night: Bench) -> None:
     number = started(night)
     turn(night)
-    assert "paused" == requests(night).steer_plan(number, "pause")
+    assert "paused" == requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
     ends(night, 1)
     assert ["paused", "verified", "planned"] == states(night)
-    requests(night).steer_plan(number, "abort", "tomorrow is soon enough")
+    requests(night).steer_plan(number, RequestKind.ABORT_PLAN, "tomorrow is soon enough")
     turn(night)
     assert ["aborted", "verified", "abandoned"] == states(night)
-    with pytest.raises(PlanRefused, match="plan 1 is aborted: it cannot resume"):
-        requests(night).steer_plan(number, "resume")
+    with pytest.raises(PlanRefused, match="plan 1 is aborted: it cannot be resumed"):
+        requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
 
 
 def test_a_paused_plan_whose_last_step_ends_well_is_done_and_stands_in_no_other_plans_way(night: Bench) -> None:
     number = started(night, apply_changes(proposed(night), DraftChanges(only=frozenset({1}))))
     turn(night)
-    requests(night).steer_plan(number, "pause")
+    requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
     ends(night, 1)
     assert ["done", "verified"] == states(night)
 
@@ -332,12 +333,12 @@ def test_a_step_that_waits_its_turn_goes_no_further_than_its_plan(night: Bench) 
     started(night)
     night.scheduler.overlap = "extract runs since 03:10"
     turn(night)
-    requests(night).steer_plan(1, "pause")
+    requests(night).steer_plan(1, RequestKind.PAUSE_PLAN)
     night.scheduler.overlap = None
     due(night)
     [(words,)] = rows(night, "SELECT text FROM action")
     assert ("plan 1 is paused: waiting", []) == (words, night.scheduler.acted)
-    requests(night).steer_plan(1, "resume")
+    requests(night).steer_plan(1, RequestKind.RESUME_PLAN)
     assert f"resumed by {getpass.getuser()}" == view(night).text
     due(night)
     assert 1 == len(night.scheduler.acted)
@@ -347,7 +348,7 @@ def test_a_step_that_waits_its_turn_is_not_sent_once_its_plan_was_aborted(night:
     started(night)
     night.scheduler.overlap = "extract runs since 03:10"
     turn(night)
-    requests(night).steer_plan(1, "abort")
+    requests(night).steer_plan(1, RequestKind.ABORT_PLAN)
     night.scheduler.overlap = None
     due(night)
     assert [("refused", "plan 1 was aborted before this step was sent")] == rows(
@@ -358,11 +359,11 @@ def test_a_step_that_waits_its_turn_is_not_sent_once_its_plan_was_aborted(night:
 
 def test_the_audit_finds_what_a_person_did_with_a_plan_by_its_number(night: Bench) -> None:
     started(night)
-    requests(night).steer_plan(1, "pause")
-    requests(night).steer_plan(1, "abort")
+    requests(night).steer_plan(1, RequestKind.PAUSE_PLAN)
+    requests(night).steer_plan(1, RequestKind.ABORT_PLAN)
     with night.reads() as reads:
         found = reads.audit.list_entries(None, "", "plan 1", 10)
-    assert [("plan start", "plan 1"), ("plan pause", "plan 1"), ("plan abort", "plan 1")] == [
+    assert [("start plan", "plan 1"), ("pause plan", "plan 1"), ("abort plan", "plan 1")] == [
         (one.verb, one.object) for one in found
     ]
 
@@ -385,7 +386,7 @@ def test_a_run_of_an_open_plan_is_in_no_second_one_that_does_the_like(night: Ben
     with pytest.raises(AlreadyRequested, match=words):
         started(night, both)
     assert 2 == started(night, again)
-    requests(night).steer_plan(first, "abort")
+    requests(night).steer_plan(first, RequestKind.ABORT_PLAN)
     turn(night)
     assert 3 == started(night, both)
 
@@ -431,7 +432,7 @@ def test_a_plan_of_many_steps_keeps_no_writer_waiting_for_its_rights(
     assert 10 < len(statements) < 40
     assert not [sql for sql in statements if "FROM service" in sql or "FROM dependency" in sql]
     with writing(monkeypatch) as statements:
-        requests(night).steer_plan(number, "pause")
+        requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
         requests(night).propose_bulk(range(1, 401), Verb.RERUN)
     assert 10 < len(statements) < 40
     assert not [sql for sql in statements if "FROM service" in sql or "FROM dependency" in sql]
@@ -517,7 +518,7 @@ def test_a_backfill_starts_what_has_not_run_and_shows_its_progress(night: Bench)
 
 def test_a_plan_that_nobody_made_is_not_found(night: Bench) -> None:
     with pytest.raises(NotFound, match="there is no plan 9; headway plan --all lists them"):
-        requests(night).steer_plan(9, "pause")
+        requests(night).steer_plan(9, RequestKind.PAUSE_PLAN)
     with pytest.raises(NotFound, match="there is no plan 9; headway plan --all lists them"):
         view(night, 9)
 
@@ -675,7 +676,7 @@ def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: B
     body = night.sink.got[-1][2]
     assert "Why:      step 1, fake/extract: ended failed" in body
     assert "Go on:  headway plan resume 1 (requests failed steps again), or plan abort" in body
-    requests(night).steer_plan(number, "resume")
+    requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     turn(night)
     ends(night, 1, RunState.FAILED)
     assert [title, title] == told(night)
@@ -767,7 +768,7 @@ def test_what_a_running_plan_will_rerun_is_rerun_by_nobody_beside_it(night: Benc
     for wish in (ActionRequest(Verb.RERUN, run_at(night, 2)), ActionRequest(Verb.SKIP, run_at(night, 2))):
         with pytest.raises(AlreadyRequested, match=words):
             requests(night).act(wish, new_action_key())
-    requests(night).steer_plan(1, "pause")
+    requests(night).steer_plan(1, RequestKind.PAUSE_PLAN)
     requests(night).act(ActionRequest(Verb.RERUN, run_at(night, 2)), new_action_key())
 
 
@@ -800,4 +801,4 @@ def test_a_plan_of_which_only_the_reason_is_missing_is_no_refusal_in_the_audit(n
     started(night, draft, why="the disk is swapped")
     with night.reads() as reads:
         told = [row.verb for row in reads.audit.list_entries() if "plan" in row.verb]
-    assert ["plan start"] == told
+    assert ["start plan"] == told

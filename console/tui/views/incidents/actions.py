@@ -49,8 +49,8 @@ def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
     if row.acknowledged_by:
         says = f"{row.acknowledged_by} is on {name}"
         confirm(screen, says, "Remove the acknowledgement", "it repeats and escalates again",
-                lambda: send_order(screen, "ack", lambda requests: requests.lapse(row.id), f"unacknowledge {name}",
-                             f"{name}: unacknowledged"))  # fmt: skip
+                lambda: send_order(screen, "ack", lambda requests: requests.unacknowledge(row.id),
+                                   f"unacknowledge {name}", f"{name}: unacknowledged"))  # fmt: skip
         return
 
     def send(length: str, note: str) -> None:

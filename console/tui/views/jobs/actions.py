@@ -141,7 +141,7 @@ def _confirm(screen: HeadwayScreen, view: JobView, card_field: CardView, value: 
 
     def write() -> None:
         order, given = f"write {card_field.field} of {name}", {card_field.field: value}
-        send_order(screen, "card", lambda requests: requests.card(view.row.id, given), order, done, "not written")
+        send_order(screen, "card", lambda requests: requests.edit_card(view.row.id, given), order, done, "not written")
 
     confirm(screen, f"{card_field.field} of {name}", "Write", says, write)
 

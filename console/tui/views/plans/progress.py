@@ -1,4 +1,4 @@
-"""A plan that was started: the state of each step at its scheduler; paused, resumed, abandoned. It continues without
+"""A plan that was started: the state of each step at its scheduler; paused, resumed, aborted. It continues without
 this screen."""
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from textual.app import ComposeResult
 
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView
-from console.domain.plan import PlanStepView, PlanView
+from console.domain.plan import STEERING, PlanStepView, PlanView
+from console.domain.request import RequestKind
 from console.tui.dialogs.palette import confirm
 from console.tui.frame.cells import LABEL_WIDTH, counted
 from console.tui.frame.intent import RunChoice, ScreenCommand
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from console.store.queries import Queries
 
 STYLES = {"running": "run", "paused": "warn", "stopped": "bad", "done": "ok", "aborted": "warn"}
-STEERING = {"pause": ("running",), "resume": ("paused", "stopped"), "abort": ("running", "paused", "stopped")}
 
 
 class StartedScreen(HeadwayScreen):
@@ -51,9 +51,9 @@ class StartedScreen(HeadwayScreen):
         return [
             *common_commands(self),
             ScreenCommand("open", self.open_run, self.why_no_run),
-            ScreenCommand("pause", lambda: self._steer("pause"), lambda: self._why_not("pause")),
-            ScreenCommand("resume", self.resume, lambda: self._why_not("resume")),
-            ScreenCommand("abort", self.abandon, lambda: self._why_not("abort")),
+            ScreenCommand("pause", self.pause, lambda: self._why_not(RequestKind.PAUSE_PLAN)),
+            ScreenCommand("resume", self.resume, lambda: self._why_not(RequestKind.RESUME_PLAN)),
+            ScreenCommand("abort", self.abort, lambda: self._why_not(RequestKind.ABORT_PLAN)),
         ]
 
     def body(self) -> ComposeResult:
@@ -138,33 +138,36 @@ class StartedScreen(HeadwayScreen):
 
     # steering
 
-    def _why_not(self, how: str) -> str:
+    def _why_not(self, how: RequestKind) -> str:
         if self.view is None:
             return self.lost or "the plan is not read yet"
-        if self.view.state in STEERING[how]:
+        if self.view.state in STEERING[how][0]:
             return ""
-        return f"plan {self.number} is {self.view.state}: it cannot {how}"
+        return f"plan {self.number} is {self.view.state}"
+
+    def pause(self) -> None:
+        self._steer(RequestKind.PAUSE_PLAN)
 
     def resume(self) -> None:
         failed = [step.job for step in self.view.steps if step.state == "failed"] if self.view else []
         says = "sends its remaining steps"
         if failed:
             says = f"retries failed steps that have not succeeded since: {', '.join(failed)}"
-        self._confirm("resume", "Resume it", says)
+        self._confirm(RequestKind.RESUME_PLAN, "Resume it", says)
 
-    def abandon(self) -> None:
-        self._confirm("abort", "Abandon it", "remaining steps are not sent; steps in progress continue")
+    def abort(self) -> None:
+        self._confirm(RequestKind.ABORT_PLAN, "Abort it", "remaining steps are not sent; steps in progress continue")
 
-    def _confirm(self, how: str, name: str, says: str) -> None:
+    def _confirm(self, how: RequestKind, name: str, says: str) -> None:
         confirm(self, f"plan {self.number} is {self.view.state if self.view else ''}", name, says,
                 lambda: self._steer(how))  # fmt: skip
 
-    def _steer(self, how: str) -> None:
+    def _steer(self, how: RequestKind) -> None:
         number = self.number
 
         def steered(state: str) -> None:
             self.notice(f"plan {number} is {state}", "ok")
             self.fetch()
 
-        order = f"{how} plan {number}"
+        order = f"{how} {number}"
         self.send_request(order, lambda requests: requests.steer_plan(number, how), steered, order)

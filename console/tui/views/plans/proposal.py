@@ -79,7 +79,7 @@ class PlanConfirmation(Confirmation):
             lines.append([(f"affects tier 1: {', '.join(self.draft.first_tier)}", "warn")])
         lines += rows.start_lines(self.draft, self.box.ctx)
         pause, abort = self.box.ctx.key("recovery", "pause"), self.box.ctx.key("recovery", "abort")
-        how = f"{pause} pauses it, {abort} abandons it"
+        how = f"{pause} pauses it, {abort} aborts it"
         return [*lines, [], [(f"It stops at the first step that fails; {how}.", "dim")]]
 
     def may_send(self) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from console.config.preferences import PersonalPreferences
 from console.domain.incident import open_reason, open_steps
 from console.domain.plan import WAIT
+from console.domain.request import RequestKind
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, at, draft, incident, plan_of
 from tests.tui.views.plans.test_proposed_plans import started
@@ -146,14 +147,14 @@ async def test_p_pauses_at_once_and_resume_asks_first(night: Night) -> None:
     night.app.navigation.open_plan(7)
     await night.see("PLAN 7 running")
     await night.press("r")
-    await night.see("plan 7 is running: it cannot resume")
+    await night.see("plan 7 is running")
     await night.press("p")
     await night.see("PLAN 7 paused", "paused by mara")
     await night.press("r")
     await night.see("Resume it")
     await night.press("enter")
     await night.see("PLAN 7 paused")
-    assert [(7, "pause")] == night.requests.steered
+    assert [(7, RequestKind.PAUSE_PLAN)] == night.requests.steered
     await night.press("r")
     await night.see("Resume it")
     await night.press("down", "enter")
@@ -170,7 +171,7 @@ async def test_a_plan_is_given_up_only_once_it_was_confirmed(night: Night) -> No
     await night.see("PLAN 7 running")
     assert [] == night.requests.steered
     await night.press("x")
-    await night.see("Abandon it")
+    await night.see("Abort it")
     await night.press("down", "enter")
     await night.see("PLAN 7 aborted")
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0102"
+revision = "0103"
 down_revision = None
 
 TABLES = """
