@@ -507,7 +507,6 @@ SQL = re.compile(r"\b(SELECT|INSERT INTO|DELETE FROM|UPDATE \w+ SET|JOIN|WHERE)\
 
 FOREIGN_SQL = {
     "console.onboarding.discovery": "queries of other databases, to find schedulers in them",
-    "console.demo.estate": "commands of the demo's jobs",
 }
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.replay.client import NightUnusable, load_night
+from connectors.sdk.secrets import FilePath
 
 BorrowedKind = Literal["cron", "airflow", "pg_cron", "step_functions"]
 
@@ -17,15 +17,15 @@ class ReplayOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    night: Path
+    night: FilePath
     """The night's file, JSON, gzipped when it ends in .gz."""
     system: str
     """Which system of the night."""
     lent: BorrowedKind | None = Field(default=None, alias="as")
     """The kind that it imitates; that of the night when not given."""
-    actions: Path
+    actions: FilePath
     """File of the sent actions, JSON lines; shared by all systems of the replay, made when missing."""
-    clock_file: Path | None = None
+    clock_file: FilePath | None = None
     """The replay's clock, as JSON: origin, started, rate, paused. Real time when not given."""
 
     @model_validator(mode="after")

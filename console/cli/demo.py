@@ -40,7 +40,7 @@ DEMO_TIMEOUT_SECONDS = 90.0
 
 def run_demo(arguments: argparse.Namespace) -> int:
     """Plays the night; deletes its folder at the end, unless --keep."""
-    from console.demo.estate import moment
+    from console.demo.playback import moment
 
     is_shown = sys.stdin.isatty() and sys.stdout.isatty() and not arguments.no_screen
     rate = arguments.rate if arguments.rate is not None else (RATE if is_shown else FAST)
@@ -77,7 +77,7 @@ def _exit_on_signal(number: int, _: object) -> None:
 
 
 def _origin(clock: str, rate: float) -> datetime:
-    from console.demo.estate import moment
+    from console.demo.playback import moment
 
     if not 0 < rate <= 10_000:
         raise CommandError(Exit.USAGE, f"--rate {rate:g} is out of range; use a number above 0, at most 10000")
@@ -94,7 +94,7 @@ def _demo_folder(keep: bool) -> Iterator[Path]:
         yield folder
     finally:
         if keep:
-            print_message(f"kept: headway --config {folder / 'headway.toml'} services")
+            print_message(f"kept: headway --config {folder / 'headway.toml'} service")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -104,7 +104,7 @@ def _demo_engine(folder: Path, origin: datetime, rate: float) -> Iterator[tuple[
     """The engine on the recorded night, its history read; and its clock, not yet started."""
     from console.cli.engine_process import running_engine
     from console.demo import playback as plays
-    from console.demo.estate import SINK
+    from console.demo.playback import SINK
 
     play = plays.DemoPlayback(folder)
     with plays.listener() as url:

@@ -9,19 +9,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from connectors.replay import vocabulary
 from connectors.replay.client import load_night
 from connectors.replay.world import home, world
-from console.demo.estate import demo_config_text
 from console.store import meta
 from console.store.db.database import Database, open_database
 from console.timing.clock import REFRESH_SECONDS, ClockSetting, real_now
 
-NIGHT_FILE = Path(__file__).with_name("night.json.gz")
+NIGHT_FILE, CONFIG_FILE = (Path(__file__).with_name(name) for name in ("night.json.gz", "headway.toml"))
+ZONE = "Europe/Berlin"
+NIGHT = date(2026, 11, 19)
+"""The business date of the story; its clock starts at 03:11 of the following morning."""
+SINK = "HEADWAY_DEMO_SINK"
+"""Environment variable with the URL of the alert route: a listener on loopback."""
 LONG = timedelta(days=365)
 LARGEST_ALERT = 1 << 20
 
@@ -31,7 +36,10 @@ class DemoPlayback:
     """The files of one play."""
 
     folder: Path
-    night: Path = NIGHT_FILE
+
+    @property
+    def night(self) -> Path:
+        return self.folder / "night.json.gz"
 
     @property
     def config(self) -> Path:
@@ -54,11 +62,19 @@ class DemoPlayback:
         return self.folder / "engine.log"
 
 
+def moment(clock: str) -> datetime:
+    """The instant (UTC) of a local time of the night; a time before noon is of the following morning."""
+    shown = time.fromisoformat(clock)
+    day = NIGHT + timedelta(days=1 if shown < time(12) else 0)
+    return datetime.combine(day, shown, ZoneInfo(ZONE)).astimezone(UTC)
+
+
 def set_up(play: DemoPlayback, origin: datetime, rate: float) -> Database:
-    """Writes config, store and clock. The clock waits at `origin` until a `DemoClock` starts it; pollers already
+    """Writes config, night, store and clock. The clock waits at `origin` until a `DemoClock` starts it; pollers already
     use `rate`."""
-    play.config.touch(0o600)
-    play.config.write_text(demo_config_text(play.night, play.actions, play.clock_file), encoding="utf-8")
+    for packaged, copy in ((NIGHT_FILE, play.night), (CONFIG_FILE, play.config)):
+        copy.touch(0o600)
+        copy.write_bytes(packaged.read_bytes())
     store = open_database(str(play.store))
     set_clock(play, store, ClockSetting(origin, real_now() + LONG, rate))
     return store

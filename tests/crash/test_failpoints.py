@@ -23,8 +23,16 @@ from pathlib import Path
 
 import pytest
 
-from console.demo.estate import SINK, moment
-from console.demo.playback import DemoPlayback, attempts_read, attempts_recorded, is_evaluated, set_clock, set_up
+from console.demo.playback import (
+    SINK,
+    DemoPlayback,
+    attempts_read,
+    attempts_recorded,
+    is_evaluated,
+    moment,
+    set_clock,
+    set_up,
+)
 from console.failpoints import FAILPOINTS, VARIABLE
 from console.store.db.database import Database
 from console.timing.clock import ClockSetting, real_now

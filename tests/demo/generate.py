@@ -19,11 +19,10 @@ from zoneinfo import ZoneInfo
 
 from connectors.sdk.records import Schedule
 from console.control.snapshot.estimates import quantile
-from console.demo import estate
-from console.demo.estate import DemoJob
-from console.demo.playback import NIGHT_FILE
+from console.demo.playback import CONFIG_FILE, NIGHT, NIGHT_FILE, ZONE, moment
 from console.timing.schedule import instants
-from tests.demo import story
+from tests.demo import estate, story
+from tests.demo.estate import DemoJob
 
 SEED = 20261119
 
@@ -40,7 +39,7 @@ Row = list[int]
 
 def noon(offset: int) -> datetime:
     """The beginning of the business date that lies `offset` days after the night."""
-    local = datetime.combine(estate.NIGHT + timedelta(days=offset), HALF_DAY, ZoneInfo(estate.ZONE))
+    local = datetime.combine(NIGHT + timedelta(days=offset), HALF_DAY, ZoneInfo(ZONE))
     return local.astimezone(UTC)
 
 
@@ -50,7 +49,7 @@ UNTIL = noon(estate.AFTER)
 
 def at(clock: str) -> int:
     """Seconds from BEGINS to this local time of the night."""
-    return seconds(estate.moment(clock))
+    return seconds(moment(clock))
 
 
 def seconds(instant: datetime) -> int:
@@ -85,7 +84,7 @@ def lengths(job: DemoJob, dues: Sequence[datetime]) -> list[int]:
 
 
 def _shape(job: DemoJob, due: datetime) -> float:
-    local = due.astimezone(ZoneInfo(estate.ZONE))
+    local = due.astimezone(ZoneInfo(ZONE))
     monday = job.monday if local.weekday() == 0 else 1.0
     return monday * (job.month_end if (local + timedelta(days=3)).day <= 3 else 1.0)
 
@@ -99,7 +98,7 @@ def recorded(job: DemoJob, failures: dict[tuple[str, str], int]) -> Iterator[Row
         wait = draw.randint(low, high)
         if job.name in story.JOBS and noon(0) <= due < noon(1):
             continue
-        ending = failures.get((job.name, due.astimezone(ZoneInfo(estate.ZONE)).date().isoformat()), 0)
+        ending = failures.get((job.name, due.astimezone(ZoneInfo(ZONE)).date().isoformat()), 0)
         yield [seconds(due), wait, max(2, length // 6) if ending else length, ending]
 
 
@@ -122,7 +121,7 @@ def document() -> dict[str, Any]:
     return {
         "format": 1,
         "name": "demo",
-        "zone": estate.ZONE,
+        "zone": ZONE,
         "begins": BEGINS.isoformat(),
         "starts": (BEGINS + timedelta(seconds=at("03:11"))).isoformat(),
         "until": UNTIL.isoformat(),
@@ -135,7 +134,7 @@ def document() -> dict[str, Any]:
 
 def at_date(date: str, clock: str) -> int:
     """Seconds from BEGINS to a local date and time."""
-    return seconds(datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=ZoneInfo(estate.ZONE)))
+    return seconds(datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=ZoneInfo(ZONE)))
 
 
 def _system(name: str) -> dict[str, Any]:
@@ -189,18 +188,19 @@ def kept() -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the file; with --check says whether it is what would be written."""
+    """Writes night and config; with --check says whether they are what would be written."""
     parser = argparse.ArgumentParser(prog="python -m tests.demo.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the file differs")
     arguments = parser.parse_args(argv)
     made = json.loads(json.dumps(document()))
     if arguments.check:
-        same = NIGHT_FILE.exists() and kept() == made
+        same = NIGHT_FILE.exists() and kept() == made and CONFIG_FILE.read_text() == estate.config_text()
         sys.stderr.write(
             f"{NIGHT_FILE.name} {'is what the script makes' if same else 'differs: run without --check'}\n"
         )
         return 0 if same else 1
     NIGHT_FILE.write_bytes(packed(made))
+    CONFIG_FILE.write_text(estate.config_text())
     sys.stderr.write(f"{NIGHT_FILE.name}: {NIGHT_FILE.stat().st_size} bytes\n")
     return 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from console.demo.estate import CRON, FLOW, PG, SFN
+from tests.demo.estate import CRON, FLOW, PG, SFN
 
 EXTRACT, LOAD, QUALITY = f"{CRON}/db07:extract_orders", f"{FLOW}/load_orders", f"{FLOW}/orders_quality"
 SUPPLY, PLAN = f"{PG}/refresh_supply", f"{FLOW}/supply_plan"

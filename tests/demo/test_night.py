@@ -16,10 +16,8 @@ from connectors.sdk.states import RunState
 from console.config.estate import Config
 from console.config.loading import load_config
 from console.control.snapshot.estimates import quantile
-from console.demo import estate
-from console.demo.estate import moment
-from console.demo.playback import NIGHT_FILE, DemoPlayback, set_up
-from tests.demo import generate, story
+from console.demo.playback import CONFIG_FILE, NIGHT_FILE, DemoPlayback, moment, set_up
+from tests.demo import estate, generate, story
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +58,9 @@ def outcome(night: ReplayNight, name: str, clock: str, *actions: SentAction) -> 
     return ending.state, ending.fresh
 
 
-def test_the_file_is_what_the_script_makes() -> None:
+def test_the_files_are_what_the_script_makes() -> None:
     assert generate.kept() == json.loads(json.dumps(generate.document()))
+    assert estate.config_text() == CONFIG_FILE.read_text()
 
 
 def test_the_file_is_small_and_the_estate_large_enough() -> None:

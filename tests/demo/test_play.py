@@ -22,8 +22,7 @@ import pytest
 from connectors.sdk.secrets import SecretStore
 from console.config.loading import load_config
 from console.demo import playback as plays
-from console.demo.estate import SINK, ZONE, moment
-from console.demo.playback import LONG, DemoPlayback
+from console.demo.playback import LONG, SINK, ZONE, DemoPlayback, moment
 from console.domain.ids import new_action_key
 from console.domain.incident import IncidentView
 from console.domain.plan import PlanDraft, PlanView

@@ -18,7 +18,7 @@ import structlog
 from connectors.sdk.secrets import SecretStore
 from console.config.loading import load_config
 from console.demo import playback as plays
-from console.demo.estate import SINK, ZONE, moment
+from console.demo.playback import SINK, ZONE, moment
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.engine.supervisor.assembly import EngineAssembly

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from console.demo.estate import moment
-from console.demo.playback import DemoPlayback, is_evaluated, set_clock, set_up
+from console.demo.playback import DemoPlayback, is_evaluated, moment, set_clock, set_up
 from console.timing.clock import ClockSetting, real_now
 from tests.lab.headway import WORKING, Headway
 from tests.lab.process import wait_until

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 from connectors.sdk.secrets import SecretStore
 from console.config.loading import load_config
 from console.demo import playback as plays
-from console.demo.estate import SINK, ZONE, moment
+from console.demo.playback import SINK, ZONE, moment
 from console.engine.api.client import EngineClient
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.engine import Engine

@@ -9,14 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
-from pathlib import Path
-from zoneinfo import ZoneInfo
 
-ZONE = "Europe/Berlin"
-NIGHT = date(2026, 11, 19)
-"""The business date of the story; its clock starts at 03:11 of the following morning."""
+from console.demo.playback import SINK, ZONE
+
 NIGHTS = 60
 """Nights of history before it."""
 AFTER = 3
@@ -197,21 +193,14 @@ def rerun_of(plain: str) -> str:
     return "safe" if any(fnmatchcase(plain, pattern) for pattern in SAFE) else "ask"
 
 
-def moment(clock: str) -> datetime:
-    """The instant (UTC) of a local time of the night; a time before noon is of the following morning."""
-    shown = time.fromisoformat(clock)
-    day = NIGHT + timedelta(days=1 if shown < time(12) else 0)
-    return datetime.combine(day, shown, ZoneInfo(ZONE)).astimezone(UTC)
+HEADING = "# The estate of the recorded night, made by `python -m tests.demo.generate`; paths are beside this file.\n"
 
 
-SINK = "HEADWAY_DEMO_SINK"
-"""Environment variable with the URL of the alert route: a listener on loopback."""
-
-
-def demo_config_text(night: Path, actions: Path, clock_file: Path) -> str:
-    tables = ['[estate]\nname = "demo night"\nstore = "headway.db"\nstarts_in = "live"\n']
+def config_text() -> str:
+    """The demo's config. Its paths are those of `DemoPlayback`, relative to the config's folder."""
+    tables = [HEADING, '[estate]\nname = "demo night"\nstore = "headway.db"\nstarts_in = "live"\n']
     tables += ['[acting]\ncards = ["owner", "runbook", "rerun"]\n']
-    tables += [_system(name, night, actions, clock_file) for name in KINDS]
+    tables += [_system(name) for name in KINDS]
     tables += [_job(job) for job in JOBS]
     tables += _dependencies()
     tables += [_service(service) for service in SERVICES]
@@ -219,14 +208,14 @@ def demo_config_text(night: Path, actions: Path, clock_file: Path) -> str:
     return "\n".join(tables)
 
 
-def _text(value: str | Path) -> str:
-    return json.dumps(str(value))
+def _text(value: str) -> str:
+    return json.dumps(value)
 
 
-def _system(name: str, night: Path, actions: Path, clock_file: Path) -> str:
+def _system(name: str) -> str:
     return (
         f'[systems.{name}]\nkind = "replay"\nas = {_text(KINDS[name])}\nsystem = {_text(name)}\n'
-        f"night = {_text(night)}\nactions = {_text(actions)}\nclock_file = {_text(clock_file)}\n"
+        'night = "night.json.gz"\nactions = "actions.jsonl"\nclock_file = "clock.json"\n'
         f'poll_every = "15s"\ntimezone = {_text(ZONE)}\n'
     )
 
