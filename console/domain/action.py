@@ -1,4 +1,4 @@
-"""Actions: how an unsent action is recognized, the action's row, and its full record from request to proof."""
+"""Actions: the action's row, and its full record from request to proof."""
 
 from __future__ import annotations
 
@@ -10,19 +10,6 @@ MANUAL_KIND = "manual"
 """The kind of system whose steps people complete; nothing is rerun there."""
 NOTHING_TO_MARK = "it succeeded already: nothing is left to mark"
 """Refusal for a proved success; a run that read stale data, or is only asserted, may be marked."""
-
-
-NOT_SENT = "not sent: "
-"""Prefix of the text of an action that failed before its call was sent; the reason follows."""
-NEVER_ARRIVED = "looked up: it never arrived. Ask again to send it."
-"""Text of an action that is proved not to have reached its scheduler."""
-UNSENT_PREFIXES = (NOT_SENT, NEVER_ARRIVED.partition(".")[0])
-"""Only a failed action whose text has one of these prefixes may be sent again."""
-
-
-def is_unsent(state: str, text: str) -> bool:
-    """True if an action in this state never reached its scheduler."""
-    return state == "failed" and text.startswith(UNSENT_PREFIXES)
 
 
 def verb_summary(verb: str, summary: str) -> str:

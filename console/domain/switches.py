@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from console.domain.ids import utc_minute
 from console.domain.request import RequestKind
@@ -122,7 +122,7 @@ def switch_request(name: str, value: str) -> RequestKind:
 
 
 POLLING_SWITCH = "polling"
-"""The switch "polling SYSTEM": its value is the instant at which polling resumes; empty: not paused."""
+"""The switch "polling SYSTEM" has no value: its `until_us` is the time at which polling resumes; None: not paused."""
 DEFAULT_PAUSE = timedelta(hours=2)
 MAX_PAUSE = timedelta(days=7)
 
@@ -159,15 +159,6 @@ class SystemPause:
 
 def polling_switch(system: str) -> str:
     return f"{POLLING_SWITCH} {system}"
-
-
-def parse_pause(system: str, value: str | None, by: str, why: str, at: datetime | None) -> SystemPause | None:
-    """From the switch's row; None if not paused or unreadable."""
-    try:
-        until = datetime.fromisoformat(value or "")
-    except ValueError:
-        return None
-    return SystemPause(system, by, why, at, until if until.tzinfo else until.replace(tzinfo=UTC))
 
 
 def pause_length_fault(length: timedelta) -> str:

@@ -129,6 +129,8 @@ class ActionStep:
     """For people to be notified: "outcome stays unknown"; empty: none."""
     code: str = ""
     """`Modes.block_code` of a refusal, for the audit."""
+    unsent: bool = False
+    """True if a failed action is proved not to have reached its scheduler."""
 
 
 def step_action(
@@ -169,8 +171,9 @@ def _request_attention(session: WriteSession, audience: AlertRouting, key: str, 
 _MOVE = (
     "UPDATE action SET state = ?, text = CASE WHEN ? THEN ? ELSE text END, native_ref = COALESCE(?, native_ref),"
     " next_us = ?, looked_up = looked_up + ?, preview = COALESCE(?, preview), sent_us = COALESCE(?, sent_us),"
-    " ended_us = COALESCE(?, ended_us), changed_seq = changed_seq + 1 WHERE key = ? AND state = ? AND NOT (? AND EXISTS"
-    " (SELECT 1 FROM switch WHERE name LIKE 'freeze%' AND value = 'on')) RETURNING job_id, incident_id, requested_by"
+    " ended_us = COALESCE(?, ended_us), unsent = ?, changed_seq = changed_seq + 1 WHERE key = ? AND state = ?"
+    " AND NOT (? AND EXISTS (SELECT 1 FROM switch WHERE name LIKE 'freeze%' AND value = 'on'))"
+    " RETURNING job_id, incident_id, requested_by"
 )
 """No intent is committed once a freeze is. The reason for waiting is cleared when an action leaves."""
 
@@ -183,7 +186,8 @@ def move_action(session: Session, key: str, was: str, step: ActionStep, now_us: 
         _MOVE,
         (
             step.state, is_sending or step.text != "", step.text, step.native_ref, step.next_us, int(step.is_lookup),
-            preview, now_us if is_sending else None, now_us if step.ended else None, key, was, is_sending,
+            preview, now_us if is_sending else None, now_us if step.ended else None, step.unsent, key, was,
+            is_sending,
         ),
     )  # fmt: skip
     if row is None:

@@ -266,8 +266,8 @@ BEGIN
     PERFORM headway_audit(how, 'plan ' || number, json_build_object('plan', number), why, claimed);
 END $$;
 
--- Sets a switch; false if it had that value. To stop anything takes headway_store_act, to let go on headway_store_admin
--- (polls of a system excepted). Each login freezes in a row of its own, so that no login blocks another.
+-- Sets a switch; false if it had that value. To stop anything takes headway_store_act, to let go on headway_store_admin.
+-- Each login freezes in a row of its own, so that no login blocks another.
 CREATE OR REPLACE FUNCTION headway_switch(name text, value text, why text, claimed text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_variable
@@ -281,45 +281,54 @@ DECLARE
 BEGIN
     PERFORM headway_check(CASE
         WHEN name IN ('freeze', 'mode') THEN true
-        WHEN scope IN ('system', 'polling') THEN EXISTS (SELECT 1 FROM system y WHERE y.name = place)
+        WHEN scope = 'system' THEN EXISTS (SELECT 1 FROM system y WHERE y.name = place)
         WHEN scope = 'service' THEN EXISTS (SELECT 1 FROM service y WHERE y.name = place)
         WHEN scope = 'dependency' THEN 2 = (SELECT count(DISTINCT j.name) FROM job j
             WHERE j.name IN (split_part(place, ' -> ', 1), split_part(place, ' -> ', 2)))
         ELSE false END, 'no switch');
     why := headway_line(why, 2000);
-    IF scope = 'polling' THEN
-        PERFORM headway_check(CASE WHEN value = '' THEN true
-            WHEN value ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$'
-            THEN value::timestamptz <= clock_timestamp() + interval '7 days 1 hour' ELSE false END,
-            'polls are paused until a time within 7 days');
-        verb := CASE value WHEN '' THEN 'resume polling' ELSE 'pause polling' END;
-        detail := json_build_object('until', value, 'before', coalesce(before, ''));
-    ELSE
-        PERFORM headway_check(CASE name WHEN 'freeze' THEN value IN ('on', 'off') ELSE value IN ('live', 'shadow') END,
-            'no value of this switch');
-        IF value IN ('off', 'live') AND NOT headway_is('headway_store_admin') THEN
-            PERFORM headway_refuse(format('to turn %s %s takes headway_store_admin', name, value));
-        END IF;
-        IF name = 'mode' THEN
-            others := ARRAY(SELECT s.name FROM switch s WHERE s.value <> value
-                AND split_part(s.name, ' ', 1) IN ('system', 'service', 'dependency') ORDER BY s.name);
-        ELSIF name = 'freeze' THEN
-            others := ARRAY(SELECT s.name FROM switch s WHERE s.value = 'on' AND s.name ~ '^freeze( |$)');
-            before := CASE cardinality(others) WHEN 0 THEN 'off' ELSE 'on' END;
-            others := CASE value WHEN 'off' THEN others ELSE '{}' END;
-            name := CASE value WHEN 'on' THEN 'freeze ' || session_user ELSE name END;
-            verb := CASE value WHEN 'on' THEN 'freeze' ELSE 'thaw' END;
-        END IF;
-        IF before = value AND cardinality(others) = 0 THEN RETURN false; END IF;
-        detail := json_build_object('before', coalesce(before, ''), 'after', value, 'with it', others);
+    PERFORM headway_check(CASE name WHEN 'freeze' THEN value IN ('on', 'off') ELSE value IN ('live', 'shadow') END,
+        'no value of this switch');
+    IF value IN ('off', 'live') AND NOT headway_is('headway_store_admin') THEN
+        PERFORM headway_refuse(format('to turn %s %s takes headway_store_admin', name, value));
     END IF;
+    IF name = 'mode' THEN
+        others := ARRAY(SELECT s.name FROM switch s WHERE s.value <> value
+            AND split_part(s.name, ' ', 1) IN ('system', 'service', 'dependency') ORDER BY s.name);
+    ELSIF name = 'freeze' THEN
+        others := ARRAY(SELECT s.name FROM switch s WHERE s.value = 'on' AND s.name ~ '^freeze( |$)');
+        before := CASE cardinality(others) WHEN 0 THEN 'off' ELSE 'on' END;
+        others := CASE value WHEN 'off' THEN others ELSE '{}' END;
+        name := CASE value WHEN 'on' THEN 'freeze ' || session_user ELSE name END;
+        verb := CASE value WHEN 'on' THEN 'freeze' ELSE 'thaw' END;
+    END IF;
+    IF before = value AND cardinality(others) = 0 THEN RETURN false; END IF;
+    detail := json_build_object('before', coalesce(before, ''), 'after', value, 'with it', others);
     INSERT INTO switch AS s (name, value, set_by, why, at_us)
     SELECT DISTINCT one, value, session_user::text, why, headway_now_us() FROM unnest(array_append(others, name)) one
     ON CONFLICT ON CONSTRAINT switch_pkey DO UPDATE
     SET value = excluded.value, set_by = excluded.set_by, why = excluded.why, at_us = excluded.at_us;
-    PERFORM headway_audit(verb, CASE scope WHEN 'polling' THEN place WHEN 'freeze' THEN 'freeze' ELSE name END,
-        detail, why, claimed);
+    PERFORM headway_audit(verb, CASE scope WHEN 'freeze' THEN 'freeze' ELSE name END, detail, why, claimed);
     RETURN true;
+END $$;
+
+-- Pauses the polls of a system until then, or resumes them without a time.
+CREATE OR REPLACE FUNCTION headway_pause_polling(system text, until_us bigint, why text, claimed text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_variable
+DECLARE
+    before bigint := (SELECT s.until_us FROM switch s WHERE s.name = 'polling ' || system);
+BEGIN
+    PERFORM headway_check(EXISTS (SELECT 1 FROM system y WHERE y.name = system), 'no such system');
+    PERFORM headway_check(until_us IS NULL OR until_us BETWEEN 0 AND headway_now_us() + 608400000000,
+        'polls are paused until a time within 7 days');
+    why := headway_line(why, 2000);
+    INSERT INTO switch AS s (name, value, set_by, why, at_us, until_us)
+    VALUES ('polling ' || system, '', session_user::text, why, headway_now_us(), until_us)
+    ON CONFLICT ON CONSTRAINT switch_pkey DO UPDATE
+    SET set_by = excluded.set_by, why = excluded.why, at_us = excluded.at_us, until_us = excluded.until_us;
+    PERFORM headway_audit(CASE WHEN until_us IS NULL THEN 'resume polling' ELSE 'pause polling' END, system,
+        json_build_object('until_us', until_us, 'before_us', before), why, claimed);
 END $$;
 
 -- A note on an incident's timeline.
@@ -353,6 +362,7 @@ DECLARE
         'headway_act(text, text, integer, bigint, bigint, text, text, text, boolean, text)',
         'headway_start_plan(text, text, text, bigint, text, integer, text, text)',
         'headway_steer_plan(bigint, text, text, text)', 'headway_switch(text, text, text, text)',
+        'headway_pause_polling(text, bigint, text, text)',
         'headway_note(bigint, text, text)', 'headway_record(text, text, text, text, text)'];
 BEGIN
     FOREACH name IN ARRAY helpers || functions LOOP

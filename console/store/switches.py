@@ -12,7 +12,6 @@ from console.domain.switches import (
     SwitchState,
     SystemPause,
     parse_modes,
-    parse_pause,
     polling_switch,
     switch_request,
 )
@@ -20,7 +19,7 @@ from console.store import audit
 from console.store.db.session import Row, Session
 
 JOIN_PAUSES = " LEFT JOIN switch w ON w.name = 'polling ' || s.name"
-"""Joined to a system `s`: the last pause of its polls; `last_pause` reads value, set_by, why and at_us."""
+"""Joined to a system `s`: the last pause of its polls; `last_pause` reads set_by, why, at_us and until_us."""
 SELECT_SWITCHES = "SELECT name, value, set_by, why, at_us FROM switch ORDER BY name"
 
 
@@ -34,50 +33,56 @@ def load_modes(session: Session) -> Modes:
 
 def current_pause(system: str, row: Row) -> SystemPause | None:
     """The pause of a system's polls, active or ended; None without one."""
-    return parse_pause(system, row.value, row.set_by or "", row.why or "", optional_instant(row.at_us or None))
+    if row.until_us is None:
+        return None
+    at = optional_instant(row.at_us or None)
+    return SystemPause(system, row.set_by or "", row.why or "", at, instant(row.until_us))
 
 
 def last_pause(system: str, row: Row) -> SystemPause | None:
     """As `current_pause`; one that a person ended lasted until then."""
-    if row.value == "" and row.at_us:
+    if row.until_us is None and row.at_us:
         return SystemPause(system, row.set_by or "", row.why or "", instant(row.at_us), instant(row.at_us))
     return current_pause(system, row)
 
 
 def pause_of_system(session: Session, system: str) -> SystemPause | None:
     """As `current_pause`, by the system's name."""
-    row = session.first("SELECT value, set_by, why, at_us FROM switch WHERE name = ?", (polling_switch(system),))
+    row = session.first("SELECT set_by, why, at_us, until_us FROM switch WHERE name = ?", (polling_switch(system),))
     return current_pause(system, row) if row is not None else None
 
 
 def set_pause(session: Session, pause: SystemPause, origin: str, now_us: int) -> None:
     """Pauses the polls of a system, or resumes them if `until` has passed. Audited in the caller's transaction."""
-    lasts = micros(pause.until) > now_us
-    if session.is_restricted:
-        until = pause.until.isoformat() if lasts else ""
-        _set_restricted(session, polling_switch(pause.system), until, pause.why, origin)
+    until_us = micros(pause.until) if micros(pause.until) > now_us else None
+    if session.is_restricted:  # by the database's function, which audits it under the login's name
+        session.rows("SELECT headway_pause_polling(?, ?, ?, ?)", (pause.system, until_us, pause.why, origin))
         return
     before = pause_of_system(session, pause.system)
-    value = pause.until.isoformat() if lasts else ""
-    session.rows(_UPSERT, (polling_switch(pause.system), value, pause.by, pause.why, now_us))
-    detail = {"until": value, "before": before.text if before and before.lasts(instant(now_us)) else ""}
-    verb = RequestKind.PAUSE_POLLING if lasts else RequestKind.RESUME_POLLING
+    session.rows(
+        "INSERT INTO switch (name, value, set_by, why, at_us, until_us) VALUES (?, '', ?, ?, ?, ?) ON CONFLICT (name)"
+        " DO UPDATE SET set_by = excluded.set_by, why = excluded.why, at_us = excluded.at_us,"
+        " until_us = excluded.until_us",
+        (polling_switch(pause.system), pause.by, pause.why, now_us, until_us),
+    )
+    detail = {"until_us": until_us, "before": before.text if before and before.lasts(instant(now_us)) else ""}
+    verb = RequestKind.PAUSE_POLLING if until_us is not None else RequestKind.RESUME_POLLING
     audit.append(session, now_us, pause.by, origin, verb, pause.system, detail, pause.why)
 
 
 def audit_pause_end(session: Session, pause: SystemPause, actor: str, origin: str, now_us: int) -> None:
     """Audits once, in the caller's transaction, that a pause ended by itself; not if a person changed it meanwhile."""
     skip = " FOR UPDATE SKIP LOCKED" if session.is_postgres else ""  # a client's open transaction may have the row
+    until_us = micros(pause.until)
     ended = session.rows(
-        "UPDATE switch SET value = '', at_us = ? WHERE name = (SELECT name FROM switch WHERE name = ? AND value = ?"  # noqa: S608
-        f"{skip}) RETURNING name",
-        (micros(pause.until), polling_switch(pause.system), pause.until.isoformat()),
+        "UPDATE switch SET until_us = NULL, at_us = ? WHERE name = (SELECT name FROM switch WHERE name = ?"  # noqa: S608
+        f" AND until_us = ?{skip}) RETURNING name",
+        (until_us, polling_switch(pause.system), until_us),
     )
     if ended:
-        detail = {"until": "", "before": pause.text}
-        audit.append(
-            session, now_us, actor, origin, RequestKind.RESUME_POLLING, pause.system, detail, "its time had ended"
-        )
+        detail = {"until_us": None, "before": pause.text}
+        verb, why = RequestKind.RESUME_POLLING, "its time had ended"
+        audit.append(session, now_us, actor, origin, verb, pause.system, detail, why)
 
 
 _UPSERT = (

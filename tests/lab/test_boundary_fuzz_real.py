@@ -106,7 +106,7 @@ class Attacker:
             others = self.draw.random() < 0.2
             values[0] = FORGED[0] if others else f"headway-{self.draw.randrange(36**6):013d}"
         if name == "headway_steer_plan":
-            values[:2] = [self.draw.randrange(1, 40), self.draw.choice(("pause", "resume", "abort"))]
+            values[:2] = [self.draw.randrange(1, 40), self.draw.choice(("pause plan", "resume plan", "abort plan"))]
         if name == "headway_switch":
             values[:2] = self.draw.choice((("freeze", "on"), ("freeze", "off"), ("mode", "live"), ("mode", "shadow")))
         for _ in range(self.draw.choice((0, 0, 1, 2)) if values else 0):
@@ -214,7 +214,7 @@ def test_open_transactions_of_clients_slow_the_engine_by_less_than_a_tenth(share
     """Every function is called in transactions that stay open meanwhile, and locks are held that a reader can take."""
     pairs = 25 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 12
     plan = shared.call("alice", "headway_start_plan", "p0", *FUNCTIONS["headway_start_plan"][1:])
-    shared.call("alice", "headway_steer_plan", plan, "pause", "", "")
+    shared.call("alice", "headway_steer_plan", plan, "pause plan", "", "")
 
     def measured() -> float:
         left = iter(range(5))

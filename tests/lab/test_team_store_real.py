@@ -302,7 +302,8 @@ FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
     "headway_answer": (1,),
     "headway_act": FORGED,
     "headway_start_plan": PLAN,
-    "headway_steer_plan": (1, "abort", "x", "here"),
+    "headway_steer_plan": (1, "abort plan", "x", "here"),
+    "headway_pause_polling": ("fake", None, "x", "here"),
     "headway_switch": ("freeze", "on", "x", "here"),
     "headway_note": (1, "x", "here"),
     "headway_record": ("shell", "x", "{}", "x", "here"),
@@ -346,9 +347,9 @@ LOCKS = (
 def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
     """Each function in a transaction that stays open, and what a reader can lock, while the engine works on."""
     plan = shared.call("alice", "headway_start_plan", *changed(PLAN, {0: "p0"}))
-    calls = {**FUNCTIONS, "headway_steer_plan": (plan, "pause", "x", "here")}
+    calls = {**FUNCTIONS, "headway_steer_plan": (plan, "pause plan", "x", "here")}
     [(system,)] = shared.rows("SELECT name FROM system")
-    polling = ("headway_switch", f"polling {system}", "2026-01-01T00:00:00+00:00", "over", "here")
+    polling = ("headway_pause_polling", system, 0, "over", "here")
     with contextlib.ExitStack() as stack:
 
         def hold(login: str) -> psycopg.Connection[Any]:
@@ -375,7 +376,7 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
         with pytest.raises(StoreUnusable, match=r"is locked by alice \(process \d+\)"):
             shared.requests("carol").steer_plan(plan, RequestKind.ABORT_PLAN)
     assert engine_took < 3
-    assert [("ada", "on")] == shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'")
+    assert [("ada", "on")] == shared.rows("SELECT set_by, until_us FROM switch WHERE name LIKE 'freeze%'")
 
 
 def test_a_login_that_may_only_look_is_told_who_gives_the_right(shared: Team) -> None:
@@ -447,7 +448,7 @@ def test_whoever_may_act_may_stop_everything_and_only_an_admin_lets_loose(shared
     with pytest.raises(NotAllowed, match="frozen by"):
         shared.ask("alice")
     assert shared.requests("ada").turn("freeze", "off", "over")
-    assert {("ada", "off")} == set(shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'"))
+    assert {("ada", "off")} == set(shared.rows("SELECT set_by, until_us FROM switch WHERE name LIKE 'freeze%'"))
     shared.ask("alice")
     shared.step()
     verbs = [row[0] for row in shared.rows("SELECT verb FROM audit WHERE object = 'freeze' ORDER BY seq")]
@@ -469,11 +470,11 @@ def test_whoever_may_act_pauses_the_polls_of_a_system_for_a_week_at_most_and_has
     alice = shared.requests("alice")
     for seconds in (3600.0, 7200.0, 0.0):
         alice.pause_polling(system, seconds, "db07 gets a new disk")
-    [(by, value)] = shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'polling %'")
-    assert ("alice", "") == (by, value)
-    for value in ("2099-01-01T00:00:00+00:00", "shadow", "infinity", "tomorrow", None):
+    [(by, until_us)] = shared.rows("SELECT set_by, until_us FROM switch WHERE name LIKE 'polling %'")
+    assert ("alice", None) == (by, until_us)
+    for name, until_us in ((system, 4_070_908_800_000_000), (system, -1), ("none", None)):
         with pytest.raises(psycopg.DataError):
-            shared.call("mallory", "headway_switch", f"polling {system}", value, "", "here")
+            shared.call("mallory", "headway_pause_polling", name, until_us, "", "here")
 
 
 def test_an_action_is_about_the_job_of_its_run_whatever_a_console_claims(shared: Team) -> None:
@@ -534,14 +535,14 @@ def test_a_plan_is_its_starters_and_closed(shared: Team) -> None:
     assert 1 == len(shared.rows("SELECT 1 FROM plan_step"))
     with pytest.raises(psycopg.IntegrityError):
         shared.call("mallory", "headway_start_plan", *more)
-    shared.call("mallory", "headway_steer_plan", number, "pause", "", "here")
+    shared.call("mallory", "headway_steer_plan", number, "pause plan", "", "here")
     assert [("paused by mallory",)] == shared.rows("SELECT text FROM plan")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="to resume it takes headway_store_admin"):
-        shared.call("mallory", "headway_steer_plan", number, "resume", "", "here")
+        shared.call("mallory", "headway_steer_plan", number, "resume plan", "", "here")
     for odd in ("done", None):
         with pytest.raises(psycopg.DataError):
             shared.call("alice", "headway_steer_plan", number, odd, "", "here")
-    shared.call("ada", "headway_steer_plan", number, "resume", "", "here")
+    shared.call("ada", "headway_steer_plan", number, "resume plan", "", "here")
     with shared.store.write(shared.fence) as session:
         audit.chain_noted(session)
     entries = shared.rows("SELECT verb, actor, detail FROM audit WHERE object LIKE 'plan %' ORDER BY seq")

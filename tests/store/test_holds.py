@@ -16,6 +16,8 @@ from console.domain.dependency import DependencyMode, ScheduleView
 from console.domain.estate import CancelFacts, EvaluationSettings
 from console.domain.hold import HoldFacts, HoldReason, HoldState
 from console.domain.ids import micros
+from console.engine.actions import verification
+from console.store.actions import move_action
 from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
 from console.store.holds import jobs_to_verify as marked_jobs
@@ -148,12 +150,13 @@ def test_a_dependency_whose_hold_was_refused_is_named_until_it_holds(served: Est
 
 def test_a_failed_action_is_unsent_only_where_that_is_proved(night: Estate) -> None:
     decide(night, placed(night))
-    words = ("not sent: no route to host", "looked up: it never arrived. Ask again to send it.", "ended failed, exit 1")
-    found = []
-    for word in words:
+    found, was = [], "requested"
+    steps = verification.not_sent("no route"), verification.never_arrived(""), verification.failed("exit 1")
+    for step in steps:
         with night.store.write(None) as connection:
-            connection.rows(f"UPDATE action SET state = 'failed', text = '{word}'")
+            assert move_action(connection, KEY, was, step, 1)
         found.append(stored(night)[0].place)
+        was = "failed"
     assert [True, True, False] == [one is not None and one.unsent for one in found]
 
 

@@ -49,6 +49,8 @@ class Action(SQLModel, table=True):
     attempt_id: int | None = big(default=None)
     text: str = string()
     """The reply, or why it was refused."""
+    unsent: bool = False
+    """True if it failed and is proved not to have reached its scheduler: only such an action may be sent again."""
     next_us: int = big(default=0)
     looked_up: int = 0
     changed_seq: int = big(default=0)
@@ -179,13 +181,15 @@ class Permission(SQLModel, table=True):
 
 
 class Switch(SQLModel, table=True):
-    """A switch that survives a restart, of the estate or a scope: "freeze", "mode", "live system NAME" …"""
+    """A switch that survives a restart, of the estate or a scope: "freeze", "mode", "system NAME", "polling NAME" …"""
 
     name: str = Field(primary_key=True, sa_type=Text)
     value: str = string()
     set_by: str = string()
     why: str = string()
     at_us: int = big(default=0)
+    until_us: int | None = big(default=None)
+    """End of a pause of polling; None: not paused."""
 
 
 class Audit(SQLModel, table=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from connectors.sdk.states import RunState, Verb
-from console.domain.action import NEVER_ARRIVED, NOT_SENT
 from console.store import actions
 from console.store.actions import ActionRow, ActionStep
 from console.store.db.database import Database
@@ -74,12 +73,13 @@ def failed(text: str) -> ActionStep:
 
 def not_sent(why: str) -> ActionStep:
     """The action was not sent and may be requested again."""
-    return ActionStep("failed", f"{NOT_SENT}{why}", ended=True, event="not sent")
+    return ActionStep("failed", f"not sent: {why}", ended=True, event="not sent", unsent=True)
 
 
 def never_arrived(notice: str) -> ActionStep:
     """The action was proved not to have arrived and may be requested again."""
-    return ActionStep("failed", NEVER_ARRIVED, ended=True, event="it never arrived", notice=notice)
+    text = "looked up: it never arrived. Ask again to send it."
+    return ActionStep("failed", text, ended=True, event="it never arrived", notice=notice, unsent=True)
 
 
 def verification_timeout(store: Database, action: ActionRow, now_us: int) -> ActionStep | None:

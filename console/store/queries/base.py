@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from connectors.sdk.states import OPEN_STATES, RunEvidence, RunState
 from console.domain.ids import instant, optional_instant
-from console.domain.switches import SystemPause, parse_pause
+from console.domain.switches import SystemPause
 from console.store import meta
 from console.store.db import schema_version
 from console.store.db.location import LIST_TABLES, incomplete_text, is_incomplete
@@ -103,15 +103,15 @@ class ReadStore:
         """Target id -> last successful poll, of targets not seen for three poll intervals or with paused polls."""
         now = self.now()
         rows = self.link.rows(
-            "SELECT t.id, t.last_ok_us, s.poll_every_s, w.value FROM target t JOIN system s ON s.id = t.system_id"
-            " LEFT JOIN switch w ON w.name = 'polling ' || s.name AND w.value <> ''"
+            "SELECT t.id, t.last_ok_us, s.poll_every_s, w.until_us FROM target t JOIN system s ON s.id = t.system_id"
+            " LEFT JOIN switch w ON w.name = 'polling ' || s.name"
         )
         return {
             row.id: optional_instant(row.last_ok_us)
             for row in rows
             if row.last_ok_us is None
             or now - instant(row.last_ok_us) > timedelta(seconds=row.poll_every_s) * STALE_POLLS
-            or (row.value and (pause := parse_pause("", row.value, "", "", None)) is not None and pause.lasts(now))
+            or (row.until_us is not None and now < instant(row.until_us))
         }
 
     def declared(self) -> Declared:
@@ -126,11 +126,14 @@ class ReadStore:
         """System -> its active pause of polling."""
         now = self.now()
         rows = self.link.rows(
-            "SELECT s.name, w.value, w.set_by, w.why, w.at_us FROM system s JOIN switch w"
-            " ON w.name = 'polling ' || s.name WHERE w.value <> '' AND NOT s.removed ORDER BY s.name"
+            "SELECT s.name, w.set_by, w.why, w.at_us, w.until_us FROM system s JOIN switch w"
+            " ON w.name = 'polling ' || s.name WHERE w.until_us IS NOT NULL AND NOT s.removed ORDER BY s.name"
         )
-        pauses = (parse_pause(row.name, row.value, row.set_by, row.why, optional_instant(row.at_us)) for row in rows)
-        return {pause.system: pause for pause in pauses if pause is not None and pause.lasts(now)}
+        pauses = (
+            SystemPause(row.name, row.set_by, row.why, optional_instant(row.at_us), instant(row.until_us))
+            for row in rows
+        )
+        return {pause.system: pause for pause in pauses if pause.lasts(now)}
 
 
 class ContextQueries:

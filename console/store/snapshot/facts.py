@@ -10,7 +10,6 @@ from sys import intern
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RED_STATES, RunState, Verb
-from console.domain.action import is_unsent
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import (
     CancelFacts,
@@ -241,7 +240,7 @@ def load_targets(session: Session) -> dict[int, TargetFacts]:
     rows = session.rows(
         "SELECT t.id, s.name AS system, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error,"
         " t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, t.skew_s,"
-        f" w.value, w.set_by, w.why, w.at_us FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES}"
+        f" w.set_by, w.why, w.at_us, w.until_us FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES}"
         " WHERE NOT t.removed AND NOT s.removed"
     )
     return {row.id: _target(row) for row in rows}
@@ -288,11 +287,13 @@ SELECT_HOLDS = (
     " h.due_us,"
     " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.reason, h.detail, (SELECT"
     " max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
-    " w.parameters AS awaits, p.state AS place_state, p.text AS place_text, p.ended_us AS place_ended_us,"
-    " p.sent_us AS place_sent_us, p.origin AS place_origin, r.state AS release_state, r.text AS release_text,"
-    " r.ended_us AS release_ended_us, r.origin"
-    " AS release_origin, s.state AS start_state, s.text AS start_text, s.ended_us AS start_ended_us, s.origin AS"
-    " start_origin FROM hold h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key LEFT"
+    " w.parameters AS awaits, p.state AS place_state, p.text AS place_text, p.unsent AS place_unsent,"
+    " p.ended_us AS place_ended_us, p.sent_us AS place_sent_us, p.origin AS place_origin,"
+    " r.state AS release_state, r.text AS release_text, r.unsent AS release_unsent,"
+    " r.ended_us AS release_ended_us, r.origin AS release_origin,"
+    " s.state AS start_state, s.text AS start_text, s.unsent AS start_unsent,"
+    " s.ended_us AS start_ended_us, s.origin AS start_origin"
+    " FROM hold h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key LEFT"
     f" JOIN action s ON s.key = h.start_key LEFT JOIN ({_AWAITING}) w ON w.job_id = h.job_id"
 )
 _SELECT_RECENT = (
@@ -327,11 +328,12 @@ def hold_facts(row: Row) -> HoldFacts:
 
 
 def _action(row: Row, of: str) -> HoldActionFacts | None:
-    state, text, ended_us, origin = (getattr(row, f"{of}_{name}") for name in ("state", "text", "ended_us", "origin"))
+    names = ("state", "text", "ended_us", "unsent", "origin")
+    state, text, ended_us, unsent, origin = (getattr(row, f"{of}_{name}") for name in names)
     if state is None:
         return None
     sent_at = optional_instant(row.place_sent_us) if of == "place" else None
-    return HoldActionFacts(state, text, optional_instant(ended_us), is_unsent(state, text), origin, sent_at)
+    return HoldActionFacts(state, text, optional_instant(ended_us), bool(unsent), origin, sent_at)
 
 
 _SENT_ACTIONS = (

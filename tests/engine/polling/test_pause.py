@@ -10,6 +10,7 @@ from connectors.sdk.contract import Probe, SourcePermission
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.states import RunEvidence, RunState
 from console.config.estate import PermissionSettings
+from console.domain.ids import micros
 from console.domain.switches import MAX_PAUSE
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded
 from tests.engine.bench import Bench
@@ -40,9 +41,9 @@ def running(bench: Bench) -> None:
 
 def ends(bench: Bench, after: timedelta) -> None:
     """The pause was for so long only, seen from now."""
-    until = (datetime.now(UTC) + after).isoformat()
+    until = micros(datetime.now(UTC) + after)
     with bench.store.write(None) as connection:
-        connection.rows("UPDATE switch SET value = ? WHERE name = 'polling fake'", (until,))
+        connection.rows("UPDATE switch SET until_us = ? WHERE name = 'polling fake'", (until,))
 
 
 def test_a_paused_system_is_not_polled_until_the_pause_is_over_by_itself(bench: Bench, polls: list[int]) -> None:

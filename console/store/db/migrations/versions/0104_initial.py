@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0103"
+revision = "0104"
 down_revision = None
 
 TABLES = """
@@ -89,7 +89,7 @@ silence
     index silence_until (until_us)
 
 switch
-    name text, value text, set_by text, why text, at_us big
+    name text, value text, set_by text, why text, at_us big, until_us big?
 
 system
     id int, name text, kind text, zone text, cutoff text, poll_every_s float, capabilities text, missing text,
@@ -183,7 +183,8 @@ action
     key text, verb text, job_id int -> job, run_id big?, incident_id big?, state text, preview text,
     requested_by text, requested_from text, why text, requested_us big, sent_us big?, ended_us big?,
     native_ref text, attempt_id big?, text text, next_us big, looked_up int, changed_seq big, parameters text={},
-    origin text=person, overlap text=refuse, needs_approval bool=false, approved_by text=, approved_us big?
+    origin text=person, overlap text=refuse, needs_approval bool=false, approved_by text=, approved_us big?,
+    unsent bool=false
     index action_incident (incident_id), action_requested (requested_us), action_run (run_id), action_state (state)
 
 dependency
