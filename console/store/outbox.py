@@ -35,6 +35,12 @@ _RESOLVED_IN_DIGEST = (
     " (SELECT 1 FROM alert n WHERE n.digest_id = m.digest_id AND n.incident_id = m.incident_id AND n.id > m.id)"
 )
 """Alerts whose incident a digest reports as resolved."""
+_CLOSED_DIGESTS = (
+    "SELECT DISTINCT g.dedup_key FROM alert c JOIN alert m ON m.incident_id = c.incident_id AND m.route = c.route"
+    " JOIN alert g ON g.id = m.digest_id WHERE (c.id = ? OR c.digest_id = ?) AND g.id <> ? AND NOT EXISTS (SELECT 1"
+    " FROM alert n JOIN incident i ON i.id = n.incident_id WHERE n.digest_id = g.id AND i.closed_us IS NULL)"
+)
+"""Dedup keys of other digests with an incident of this alert or digest, all of whose incidents are closed."""
 MAX_PARTS = 20
 """Merged incidents named in the headers of a mail at most."""
 URGENT_FIRST = 1 << 60
@@ -71,7 +77,7 @@ class DueDelivery:
     is_resolved: bool = False
     """It says that its incident, or each one of a digest, is resolved."""
     resolves: tuple[str, ...] = ()
-    """Dedup keys of the incidents that are resolved with it, besides its own."""
+    """Dedup keys of the incidents and digests that are resolved with it, besides its own."""
 
 
 _RELEASE = (
@@ -148,6 +154,8 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
     else:
         is_resolved = origin == AlertKind.RECOVERED or (origin == HEADWAY and row.version == HEADWAY_RESOLVED)
         resolves = parts if is_resolved else ()
+    if is_resolved or resolves:
+        resolves += tuple(digest.dedup_key for digest in session.rows(_CLOSED_DIGESTS, (first_id,) * 3))
     page = {"origin": origin, "is_resolved": is_resolved, "resolves": resolves}
     return from_row(DueDelivery, row, begins=not row.later, parts=parts, **page)
 

@@ -39,7 +39,7 @@ class Page:
     """Dedup key of its incident."""
     action: PageAction = PageAction.OPEN
     resolves: tuple[str, ...] = ()
-    """Dedup keys of other incidents that are resolved with this message."""
+    """Dedup keys of other incidents and digests that are resolved with this message."""
 
     @property
     def steps(self) -> tuple[tuple[str, PageAction], ...]:

@@ -177,6 +177,24 @@ def test_the_recovery_of_an_incident_resolves_its_page_also_on_a_fallback_route(
         assert 1 == len({page.key for page in pages})
 
 
+def test_the_page_of_a_digest_is_resolved_with_the_last_of_its_incidents(tmp_path: Path) -> None:
+    jobs = ["extract", "one", "two"]
+    with bench_of(tmp_path, jobs, oncall=route("ONE", max_per_minute=1)) as bench:
+        fail(bench, *jobs)
+        later(bench, timedelta(seconds=6))
+        [opened, digest] = [page for _, page in post_of(bench).pages]
+        assert [PageAction.OPEN] * 2 == [opened.action, digest.action]
+        resolved_by: dict[str, tuple[str, ...]] = {}
+        for job in jobs:
+            bench.scheduler.attempt(job, f"{job}-2", RunState.SUCCEEDED, datetime.now(UTC))
+            bench.turn()
+            later(bench, timedelta(minutes=2))
+            _, page = post_of(bench).pages[-1]
+            assert PageAction.RESOLVE is page.action
+            resolved_by[job] = page.resolves
+        assert {"extract": (), "one": (), "two": (digest.key,)} == resolved_by
+
+
 def test_a_digest_of_recoveries_resolves_each_and_pages_nobody(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE", max_per_minute=1)) as bench:
         with bench.store.write(None) as session:
