@@ -377,15 +377,10 @@ def _url_fault(address: str) -> str:
     import apprise
 
     from console.engine.notify.paging import silent_fault
-    from console.engine.notify.senders import no_listener, unencrypted_login, unreadable_url
+    from console.engine.notify.senders import no_listener, url_fault
 
     plugin = apprise.Apprise.instantiate(address)
-    return (
-        unreadable_url(address, plugin)
-        or unencrypted_login(plugin)
-        or no_listener(plugin)
-        or silent_fault(address, plugin)
-    )
+    return url_fault(address, plugin) or no_listener(plugin) or silent_fault(address, plugin)
 
 
 OK_VERDICT, NOTE_VERDICT, FAULT_VERDICT = "ok", "note", "FAULT"

@@ -129,15 +129,35 @@ def test_what_is_meant_must_be_said(tmp_path: Path, words: list[str]) -> None:
         assert Exit.USAGE == headway(bench.url, "alert", *words).code
 
 
+STEPS = '[systems.steps]\nkind = "manual"\n[systems.steps.steps.sign]\nat = "09:00"\n'
+
+
+@pytest.mark.parametrize(
+    "url, fault",
+    [
+        ("nothing://host", "apprise cannot read the URL"),
+        ("ntfy://u:pw@ntfy.example/night", "ntfy.example: the password would cross the network unencrypted"),
+        ("rsyslog://127.0.0.1", "rsyslog:// sends UDP, which no receiver confirms"),
+        ("opsgenie://8b799edf-6f98-4d3a-9be7-2862fb4e5752?action=close", "a new incident would not page"),
+    ],
+)
+def test_check_refuses_a_url_that_would_send_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, fault: str
+) -> None:
+    monkeypatch.setenv("ROUTE_ONE", url)
+    config = tmp_path / "check.toml"
+    config.write_text(STEPS + '[routes.oncall]\nurls = [{ env = "ROUTE_ONE" }]\n')
+    done = headway(str(tmp_path / "headway.db"), "--config", str(config), "check", "--json")
+    [result] = [one for one in done.data["targets"] if one["target"] == "route oncall (env ROUTE_ONE)"]
+    assert ("refused", True) == (result["verdict"], fault in result["text"][0])
+
+
 def test_a_route_that_has_accepted_nothing_yet_is_not_called_ok(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROUTE_ONE", "json://127.0.0.1:9/x")
     config = tmp_path / "check.toml"
-    config.write_text(
-        '[systems.steps]\nkind = "manual"\n[systems.steps.steps.sign]\nat = "09:00"\n'
-        '[routes.oncall]\nurls = [{ env = "ROUTE_ONE" }]\n'
-    )
+    config.write_text(STEPS + '[routes.oncall]\nurls = [{ env = "ROUTE_ONE" }]\n')
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         for verdict, text in (("not tried", ["not tried yet: headway alert test oncall"]), ("ok", [])):
             done = headway(bench.url, "--config", str(config), "check", "--json")

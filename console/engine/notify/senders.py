@@ -104,7 +104,7 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
     import apprise  # noqa: PLC0415 - 136 ms, and only the engine's sender needs it
 
     plugin: Any = apprise.Apprise.instantiate(url)
-    if fault := unreadable_url(url, plugin) or unencrypted_login(plugin):
+    if fault := url_fault(url, plugin):
         return SendResult(False, fault, for_good=True)
     if fault := no_listener(plugin):
         return SendResult(False, fault)
@@ -178,6 +178,11 @@ def _result_of(captured: _AppriseReplies) -> SendResult:
     return SendResult(False if answered else None, reason or "the receiver gave no reason", for_good)
 
 
+def url_fault(url: str, plugin: Any) -> str:
+    """Why nothing is ever sent by this apprise URL; empty if it is."""
+    return unreadable_url(url, plugin) or unencrypted_login(plugin) or unconfirmed(plugin)
+
+
 def unreadable_url(url: str, plugin: Any) -> str:
     """Why apprise makes no plugin of this URL; empty if it does."""
     from apprise.manager_plugins import NotificationManager  # noqa: PLC0415 - see send_by_apprise
@@ -214,6 +219,18 @@ def no_listener(plugin: Any) -> str:
     return f"no syslog daemon listens on {SYSLOG_SOCKET} ({reason}). Fix: start one, or name another kind of receiver"
 
 
+def unconfirmed(plugin: Any) -> str:
+    """Why nobody would confirm a message by this apprise URL, so that it never counts as sent. Empty if somebody
+    does."""
+    if plugin.protocol != "rsyslog":
+        return ""
+    return "rsyslog:// sends UDP, which no receiver confirms: not sent. Fix: write syslog://, whose daemon forwards it"
+
+
+_PRIVATE_MODES = frozenset({"device", "off", "private", "selfhosted"})
+"""apprise's names of the mode in which a plugin of a public service asks the server that its URL names instead."""
+
+
 def unencrypted_login(plugin: Any) -> str:
     """Why nothing may be sent by this apprise URL: it has a login and another machine would get it without TLS. Empty
     if that is not so."""
@@ -221,14 +238,11 @@ def unencrypted_login(plugin: Any) -> str:
     name: Any = "mailtos"
     is_plain = getattr(plugin, "secure_mode", "insecure") == "insecure"
     if not host:
-        host, name = _named_server(plugin), getattr(plugin, "secure_protocol", None) or "https"
+        host = plugin.host if getattr(plugin, "mode", None) in _PRIVATE_MODES else _named_server(plugin)
+        name = getattr(plugin, "secure_protocol", None) or "https"
         is_plain = not getattr(plugin, "secure", True)
-    if (
-        not is_plain
-        or not (plugin.user and plugin.password)
-        or not isinstance(host, str)
-        or is_loopback(host.strip("[]"))
-    ):
+    has_login = (plugin.user and plugin.password) or getattr(plugin, "auth", None) == "token"
+    if not is_plain or not has_login or not isinstance(host, str) or is_loopback(host.strip("[]")):
         return ""
     scheme = name if isinstance(name, str) else name[0]
     return f"{host}: the password would cross the network unencrypted: not sent. Fix: write {scheme}:// for TLS"

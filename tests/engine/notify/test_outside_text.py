@@ -80,6 +80,12 @@ def test_the_text_of_a_chat_stays_readable() -> None:
         ("mailto://u:pw@10.0.0.5:25?from=h@b.example&to=a@b.example&mode=insecure", "mailtos"),
         ("json://u:pw@hook.example/x", "jsons"),
         ("xml://u:pw@hook.example/x", "xmls"),
+        ("ntfy://u:pw@ntfy.example/night", "ntfys"),
+        ("ntfy://ntfy.example/night?token=tk_x", "ntfys"),
+        ("ntfy://tk_x@ntfy.example/night", "ntfys"),
+        ("ntfy://u:pw@night?mode=private&to=a", "ntfys"),
+        ("matrix://u:pw@matrix.example/#night", "matrixs"),
+        ("notica://u:pw@notica.example/aaaaaa", "noticas"),
     ],
 )
 def test_a_login_is_not_sent_to_another_machine_without_tls(url: str, fix: str) -> None:
@@ -100,6 +106,10 @@ def test_a_login_is_not_sent_to_another_machine_without_tls(url: str, fix: str) 
         "mailto://u:pw@gmail.com",
         "json://u:pw@localhost/x",
         "jsons://u:pw@hook.example/x",
+        "ntfys://u:pw@ntfy.example/night",
+        "ntfy://u:pw@localhost/night",
+        "ntfy://ntfy.example/night",
+        "ntfy://u:pw@night?mode=cloud",
         CHATS["Telegram"],
     ],
 )

@@ -31,6 +31,19 @@ def test_syslog_is_sent_only_where_a_daemon_listens(
     assert "Connection refused" in send_by_apprise("syslog://", "title", "body", Page("a")).reason
 
 
+def test_what_no_receiver_confirms_is_never_sent() -> None:
+    """rsyslog:// sends UDP; apprise reports it as sent, whether or not somebody listens."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.setblocking(False)
+        url = f"rsyslog://127.0.0.1:{receiver.getsockname()[1]}"
+        result = send_by_apprise(url, "title", "body", Page("a"))
+        assert (False, True) == (result.arrived, result.for_good)
+        assert result.reason.startswith("rsyslog:// sends UDP, which no receiver confirms: not sent. Fix: ")
+        with pytest.raises(BlockingIOError):
+            receiver.recv(1)
+
+
 @pytest.mark.parametrize(
     "url, reason",
     [
