@@ -103,7 +103,7 @@ class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
                 *(_call_text("stopRunningSchedule", {"id": timer.id}) for timer in running),
             ),
             notes=(
-                "runs that wait or are under way go on; it can still be started by hand",
+                "runs that wait or are in progress go on; it can still be started by hand",
                 "the mark is an observation of a separate asset: the schedule's page shows only that it is stopped",
                 *((sensors,) if row.sensors else ()),
             ),

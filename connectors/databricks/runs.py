@@ -182,7 +182,7 @@ MIN_WINDOW_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class DatabricksCursor:
-    """In milliseconds since 1970. All runs that started before `at` are known. `until` above 0: a walk is under way,
+    """In milliseconds since 1970. All runs that started before `at` are known. `until` above 0: a walk goes on,
     ends there, and its next window is `width` wide. Else `older` is where the next read of older runs starts; 0: at the
     newest."""
 

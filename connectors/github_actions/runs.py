@@ -176,7 +176,7 @@ MAX_WINDOW_SECONDS = 30 * 86400
 
 @dataclass(frozen=True, slots=True)
 class GitHubCursor:
-    """All runs created before `at` are known. `until` set: a walk is under way and ends there; its window is `seconds`
+    """All runs created before `at` are known. `until` set: a walk goes on and ends there; its window is `seconds`
     wide, and of that the pages from `page` down to 1 are still to be read (0: not started). Without it: `older` is the
     page of the list that is read again next."""
 

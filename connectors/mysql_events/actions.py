@@ -150,7 +150,7 @@ class MySqlEventHolds(JobAgentHolds[MySqlEventsClient]):
             calls=calls,
             missing=missing,
             by_hand=f"ALTER EVENT {job} ENABLE",
-            notes=("a run that is under way goes on to its end",),
+            notes=("a run in progress goes on to its end",),
         )
 
     def ref(self, plan: Plan) -> str:

@@ -143,7 +143,7 @@ class PgAgentHolds(PostgresAgentHolds[PgAgentClient]):
             calls=(f"SELECT {self.client.act_schema}.pgagent_{call}", f"-- sets {sets} {place}"),
             missing=_missing_grant(now, job, "may_hold", "hold"),
             by_hand=f"set jobenabled = true {place}",
-            notes=("a run that is under way goes on to its end",),
+            notes=("a run in progress goes on to its end",),
             unfit=f"{job} is due and about to start: hold it when it has" if is_due else None,
         )
 

@@ -196,7 +196,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class PrefectCursor:
-    """`until` set: a walk is under way; runs expected before `at`, and the first `skip` at `at` itself, are known, and
+    """`until` set: a walk goes on; runs expected before `at`, and the first `skip` at `at` itself, are known, and
     the walk ends at `until`. Without it: all changes before `at` are known."""
 
     at: datetime = EPOCH

@@ -199,7 +199,7 @@ class LineageJob:
     name: str
     system: str
     state: str
-    """ "unknown" if out of sight; empty if it has not run."""
+    """ "unknown" if unobserved; empty if it has not run."""
     is_red: bool
     period_key: str
     at: datetime | None

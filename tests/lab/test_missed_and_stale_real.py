@@ -1,4 +1,4 @@
-"""A crontab line that vanishes, and a host that stops answering: what is missed, what is only out of sight.
+"""A crontab line that vanishes, and a host that stops answering: what is missed, what is only unobserved.
 
 Two minutes of a real night. In the first `removed_job` of db07 would have started, had its line not been taken away;
 in the second `seen_job` and `lost_job` of etl02 are due, while its sshd is stopped and nobody can look.

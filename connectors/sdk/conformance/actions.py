@@ -238,7 +238,7 @@ class Holds(ConformanceWorld):
         with self.held(job_id) as (key, _), self.opened() as connector:
             before, foreign = self.job(connector, job_id), new_key()
             preview = connector.preview(release_ask(job_id, foreign), self.timeout_seconds)
-            assert preview.refused, f"the hold of another would be released: {preview.summary}"
+            assert preview.refused, f"another person's hold would be released: {preview.summary}"
             self.refuses(connector, preview, new_key())
             assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key]
             assert self.job(connector, job_id) == replace(before, schedule=self.job(connector, job_id).schedule)

@@ -178,7 +178,7 @@ def _gate_status(
     if not engine_alive:
         return GateStatus.UNKNOWN, "is not watched: no engine works"
     if upstream.unseen:
-        return GateStatus.UNKNOWN, "is out of sight: its source does not answer"
+        return GateStatus.UNKNOWN, "cannot be observed: its source does not answer"
     if upstream.state == RunState.UNKNOWN:
         return GateStatus.UNKNOWN, "has an unproved end"
     if not upstream.state and upstream.clock is not None:

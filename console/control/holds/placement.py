@@ -81,7 +81,7 @@ class HoldPlacement:
         awaited = awaited_edges(self._index, policy.edges, due.business_date, due.period_at)
         if not early and near and not awaited:
             return None
-        hindered = "it was out of sight" if self._is_unseen() else "a run of it goes on" if self._is_running() else ""
+        hindered = "it was unobserved" if self._is_unseen() else "a run of it goes on" if self._is_running() else ""
         key, last = self._next_key(due.period_key, due.period_at)
         if hindered or not key:
             why = hindered or (last.text if last is not None and last.state is HoldState.FAILED else "")
@@ -189,7 +189,7 @@ class HoldPlacement:
         if target is None or target.failing_since is None or self._is_known(key):
             return None
         by = zoned_time(until, self._job.zone, self._now)
-        text = f"its source is out of sight; it is started once it is seen, until {by}"
+        text = f"its source does not answer; it is started once observed again, until {by}"
         hold = self._trigger(key, policy, business_date, until, text)
         hold = replace(hold, state=HoldState.FAILED, ended_at=self._now)
         event = f"{condition_text(self._index.estate.jobs, policy.edges)}, and {self._name} is not started: {text}"

@@ -92,7 +92,7 @@ def _of_job(index: EstateIndex, job: JobFacts, service: ServiceFacts) -> Iterato
     runs = [run for run in index.runs.get(job.id, ()) if has_started(run)]
     red = sum(run.state.is_red for run in runs)
     if job.gone_since is not None:
-        fix = f"headway system drift accept {name}, or bring it back"
+        fix = f"headway system drift accept {name}, or undo the change there"
         yield ReviewGap("high", name, "job", "member", "gone from its scheduler", fix)
     elif job.paused_since is not None:
         yield ReviewGap("high", name, "job", "member", "paused at its scheduler", "enable it there")

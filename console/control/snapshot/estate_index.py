@@ -282,7 +282,7 @@ class EstateIndex:
         return run.state.is_red and not self.is_excused(run) and not self.is_superseded(run)
 
     def is_unknown(self, run: RunFacts) -> bool:
-        """True for what is neither green nor red: not proved, excused, or open and out of sight."""
+        """True for what is neither green nor red: not proved, excused, or open and unobserved."""
         if run.state.is_open:
             return run.evidence is RunEvidence.STALE or self.job(run.job_id).target_id in self._unseen
         return run.state in _NEITHER or self.is_excused(run)

@@ -1,7 +1,7 @@
 """Runs of the lookback by job, and earlier runs that a dependency on another period reads.
 
 Results never change; a job whose runs changed gets another tuple. Of a job without a schedule that nothing else reads,
-old successes that tell nothing are not cached: one that reports a run each second has 172,800 in the lookback.
+old successes that decide nothing are not cached: one that reports a run each second has 172,800 in the lookback.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _build_runs(session: Session, rows: Sequence[Row], jobs: Mapping[int, JobFac
 
 
 def _without_old_successes(runs: list[RunFacts]) -> list[RunFacts]:
-    """Without the successes before the latest, but with those that tell of a failure: retried ones, and the success
+    """Without the successes before the latest, but with those that show a failure: retried ones, and the success
     after each red run, which repairs it."""
     successes = [run for run in runs if run.state is RunState.SUCCEEDED]
     old = {run.id for run in successes[:-MAX_ISOLATED_SUCCESSES] if run.attempt <= 1}

@@ -168,7 +168,7 @@ def _lag(view: TargetView, ctx: RenderContext) -> str:
 
 def _reads(view: TargetView, ctx: RenderContext) -> Labelled:
     clock, now = ctx.clock, ctx.now
-    seen = f"every start before {clock.day(view.seen_until, now)}, {format_span(now - view.seen_until)} ago" if (
+    seen = f"all starts known until {clock.day(view.seen_until, now)}, {format_span(now - view.seen_until)} ago" if (
         view.seen_until) else ""  # fmt: skip
     listed = f", listed {format_span(now - view.inventory)} ago" if view.inventory else ""
     lost = "" if view.lost is None else f"evidence from {clock.full(view.lost[0])} to {clock.full(view.lost[1])}"

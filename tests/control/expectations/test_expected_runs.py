@@ -1,4 +1,4 @@
-"""Runs that must exist: planned, held, missed, out of sight. The job is due at 03:10 and has five minutes of grace."""
+"""Runs that must exist: planned, held, missed, unobserved. The job is due at 03:10 and has five minutes of grace."""
 
 from __future__ import annotations
 

@@ -472,7 +472,7 @@ def test_a_start_that_is_not_kept_back_because_nobody_sees_its_source_is_told() 
     stage.until("04:30")
     assert ([(DUE, "clock")], {}) == (stage.started(), stage.asked)
     [told] = stage.events
-    assert told.endswith("it starts at 04:00 UTC by its schedule and is not suppressed: it was out of sight")
+    assert told.endswith("it starts at 04:00 UTC by its schedule and is not suppressed: it was unobserved")
 
 
 def test_a_person_who_undid_a_hold_is_not_told_that_nothing_keeps_it_back() -> None:
@@ -573,7 +573,7 @@ def test_a_trigger_whose_job_is_out_of_sight_says_so_once_and_starts_it_when_it_
 
     stage._polled = polled  # type: ignore[method-assign]
     stage.until("04:59")
-    told = "its source is out of sight; it is started once it is seen, until 10:10 UTC"
+    told = "its source does not answer; it is started once observed again, until 10:10 UTC"
     assert ([f"{EXTRACT.name} is good, and {ready.name} is not started: {told}"], []) == (stage.events, stage.sent())
     stage.until("05:30")
     assert ([Verb.START], 1) == (stage.sent(), len(stage.source.starts))
@@ -800,7 +800,7 @@ def played(night: dict[str, Any]) -> Stage:
     edge = hold_edge(night["mode"], engine_down=night["down"], hold_for=2 * HOUR)
     stage = Stage(edge, load=replace(LOAD, starts_held=night["early"]))
     stage.whole, stage.step = False, minutes(1)
-    stage.target(2, poll_every=stage.step)  # else it is out of sight from poll to poll, and no start leaves
+    stage.target(2, poll_every=stage.step)  # else it is unobserved from poll to poll, and no start leaves
     stage.latency = night["latency"]
     stage.late = lambda now: within(night["late"], now)
     stage.crash = lambda now: within(night["crash"], now)

@@ -61,7 +61,7 @@ def action_title(views: Sequence[ActionDetailView], total: int) -> list[Segment]
     waiting = sum(view.waits_for_approval for view in views)
     going = sum(view.state in ("requested", "sending", "sent") for view in views) - waiting
     unknown = sum(view.state == "unknown" for view in views)
-    counts = ((waiting, "to approve", "warn"), (going, "under way", "run"), (unknown, "unknown", "warn"))
+    counts = ((waiting, "to approve", "warn"), (going, "in progress", "run"), (unknown, "unknown", "warn"))
     return [*runs, *((f"  {number} {label}", style) for number, label, style in counts if number)]
 
 
