@@ -27,9 +27,7 @@ def _fields(value_type: Any, columns: type) -> list[tuple[str, str, Callable[[An
     fields = []
     for name, annotation in get_annotations(value_type).items():
         kind = str(getattr(annotation, "__forward_arg__", annotation))  # of a NamedTuple
-        names = ["business_date" if name == "business_date" else name]
-        if kind.startswith("datetime"):
-            names = [f"{name}_us", f"{name.removesuffix('_at')}_us"]
+        names = [f"{name}_us", f"{name.removesuffix('_at')}_us"] if kind.startswith("datetime") else [name]
         column = next((column for column in names if hasattr(columns, column)), None)
         convert = next((convert for begins, convert in _CONVERTERS if kind.startswith(begins)), None)
         if column is not None:

@@ -135,14 +135,9 @@ class DependencyGraph:
         """Every job that has upstreams, so that upstreams come before their downstreams."""
         return sorted(self._into, key=self._rank.__getitem__)
 
-    def batches(self) -> Iterable[Sequence[int]]:
-        """The same, each alone, but together where they wait for each other through the previous period."""
-        if self._batches is None:
-            return ((job_id,) for job_id in self.downstreams())
-        return self._batches
-
     def batches_of(self, job_ids: Iterable[int]) -> Iterable[Sequence[int]]:
-        """Those of them with one of these jobs, or a task of one."""
+        """These jobs, or their DAGs, that have upstreams, upstreams first: each alone, but together where they wait for
+        each other through the previous period."""
         units = {self.unit(job_id) for job_id in job_ids}
         if self._batches is None:
             return ((job_id,) for job_id in sorted(units & self._into.keys(), key=self._rank.__getitem__))

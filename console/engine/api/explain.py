@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING
 
 from connectors.sdk.states import Verb
 from console.control.expectations.expected_runs import index_with_expected
@@ -20,13 +19,11 @@ from console.domain.timeline import PathJobBaseline, TimelineJob
 from console.forecast.usual import path_usual
 from console.store.db.database import open_read_only
 from console.store.queries import open_queries
+from console.store.queries.reader import Queries
 from console.store.snapshot.estate import load_estate
 from console.store.snapshot.history import direct_upstreams, read_histories
 from console.text.cleaning import clean_line
 from console.timing.zones import business_window, zone_of
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
 from console.control.services.status import service_days
 from console.control.snapshot.estate_index import EstateIndex
@@ -19,10 +18,8 @@ from console.forecast.night_graph import with_neighbours
 from console.forecast.what_if import Counterfactual, WhatIf
 from console.store.errors import NotFound
 from console.store.queries import open_queries
+from console.store.queries.reader import Queries
 from console.text.suggestions import suggest_names
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 
 @dataclass(frozen=True, slots=True)

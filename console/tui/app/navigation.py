@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.screen import Screen
 
 from console.config import key_table
 from console.tui.frame.console_app import ConsoleApp, Put
 from console.tui.frame.history import ViewAddress
+from console.tui.frame.intent import ActionIntent
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.frame.service_groups import ServiceGrouping
 from console.tui.views.lists import FilteredList, PagedList
-
-if TYPE_CHECKING:
-    from console.tui.frame.intent import ActionIntent
 
 
 class HeadwayApp(ConsoleApp, inherit_bindings=False):

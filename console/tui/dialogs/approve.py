@@ -12,11 +12,11 @@ from console.tui.frame.clock_format import format_span
 from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest, send_order
 from console.tui.frame.intent import ActionIntent, verb_label
+from console.tui.frame.screen import HeadwayScreen
 from console.tui.widgets.table import Column
 
 if TYPE_CHECKING:
     from console.store.queries.audit import ApprovalView
-    from console.tui.frame.screen import HeadwayScreen
 
 APPROVAL_COLUMNS = (Column("", 1, 1), Column("", 40, 1, flex=1), Column("", 20, 1, flex=1))
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -26,6 +26,7 @@ from console.domain.job import JobRow
 from console.domain.plan import PlanView
 from console.domain.service import ServiceView
 from console.domain.system import TargetView
+from console.store.queries.reader import Queries
 from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.cells import target_name
@@ -36,9 +37,6 @@ from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.table import Column, FixedRows, TableRow
 from console.tui.widgets.themes import THEMES
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 ANSWER_COLUMNS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1))
 PLACE_COLUMNS = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column("", 16, 2, flex=3))

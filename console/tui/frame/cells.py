@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from connectors.sdk.states import RunEvidence, RunState, is_open
 from console.config import key_table
 from console.config.key_table import NO_REMAP, Remap
+from console.domain.switches import SystemPause
 from console.tui.frame.clock_format import ZonedClock, format_short, format_span
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.widgets.paint import Segment, fit, length_of
@@ -18,7 +19,6 @@ from console.tui.widgets.table import TableRow
 if TYPE_CHECKING:
     from console.domain.job import JobRow
     from console.domain.run import RunRow
-    from console.domain.switches import SystemPause
     from console.domain.system import TargetView
 
 SegmentLines = list[list[Segment]]

@@ -9,22 +9,31 @@ import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar, cast
 
 from textual import events
+from textual.actions import ActionParseResult
 from textual.app import App
 from textual.binding import BindingType
+from textual.dom import DOMNode
+from textual.driver import Driver
+from textual.geometry import Size
 from textual.screen import Screen
 
 from console.config import key_table
 from console.config.preferences import PersonalPreferences, effective_preferences, preferences_file
+from console.domain.header import HeaderView
+from console.domain.service import ServiceView
 from console.store.errors import StoreMissing, StoreOutdated
-from console.timing.clock import real_now
+from console.store.queries.reader import Queries
+from console.timing.clock import ClockSetting, real_now
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.history import ViewAddress, ViewHistory
+from console.tui.frame.intent import ActionIntent, ScreenCommand
 from console.tui.frame.resource_thread import ResourceThread, store_thread
 from console.tui.frame.service_groups import ServiceGrouping
 from console.tui.terminal.key_queue import URGENT_KEYS, KeyQueue
@@ -34,21 +43,9 @@ from console.tui.widgets.bar import Bar, use_ascii_frames
 from console.tui.widgets.themes import THEMES, selected_theme
 
 if TYPE_CHECKING:
-    from datetime import datetime, tzinfo
-
-    from textual.actions import ActionParseResult
-    from textual.dom import DOMNode
-    from textual.driver import Driver
-    from textual.geometry import Size
-
-    from console.domain.header import HeaderView
-    from console.domain.service import ServiceView
     from console.engine.api.client import EngineClient
     from console.engine.api.queue import RequestAnswer
-    from console.store.queries import Queries
     from console.store.queries.audit import ApprovalView
-    from console.timing.clock import ClockSetting
-    from console.tui.frame.intent import ActionIntent, ScreenCommand
     from console.tui.frame.tour import GuidedTour
 
 START_SECONDS = 20.0

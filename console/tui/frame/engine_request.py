@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from textual.widget import Widget
 
 from console.tui.frame.console_app import ConsoleApp, EngineAnswer, Put
-
-if TYPE_CHECKING:
-    from console.tui.frame.screen import HeadwayScreen
+from console.tui.frame.screen import HeadwayScreen
 
 POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 45.0

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from textual.geometry import Size
+from textual.screen import Screen
 
 from console.config import key_table
 from console.config.key_table import OVERLAYS
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView
+from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short, format_span
 from console.tui.frame.console_app import ConsoleApp, is_small
@@ -21,10 +23,7 @@ from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.paint import Segment, cut, fit, length_of, line_breaks
 
 if TYPE_CHECKING:
-    from textual.screen import Screen
-
     from console.domain.plan import PlanView
-    from console.store.queries import Queries
     from console.tui.frame.tour import GuidedTour, TourState
     from console.tui.widgets.pane import Pane
 

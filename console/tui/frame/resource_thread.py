@@ -10,11 +10,9 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from console.store.queries import Queries
-
+from console.store.queries.reader import Queries
 
 Owned = TypeVar("Owned")
 Result = TypeVar("Result")

@@ -6,30 +6,24 @@ binding; a disabled command shows its reason in the last line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from textual import actions, events, on
 from textual.app import ComposeResult
 from textual.widgets import Input
 
 from console.config import key_table
+from console.store.queries.reader import Queries
 from console.tui.frame import header_footer
-from console.tui.frame.console_app import ConsoleScreen
-from console.tui.frame.intent import RunChoice
+from console.tui.frame.console_app import ConsoleScreen, EngineRequests
+from console.tui.frame.history import ViewAddress
+from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
-
-    from console.store.queries import Queries
-    from console.tui.frame.console_app import EngineRequests
-    from console.tui.frame.history import ViewAddress
-    from console.tui.frame.intent import ScreenCommand
-    from console.tui.widgets.paint import Segment
+from console.tui.widgets.paint import Segment
 
 QueryResult = TypeVar("QueryResult")
 NOTICE_SECONDS = 8.0

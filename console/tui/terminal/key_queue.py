@@ -10,14 +10,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual import events
-
-if TYPE_CHECKING:
-    from textual.app import App
-    from textual.message_pump import MessagePump
-    from textual.screen import Screen
+from textual.app import App
+from textual.message_pump import MessagePump
+from textual.screen import Screen
 
 LOOP_TURNS = 2
 MAX_WAIT_SECONDS = 0.5

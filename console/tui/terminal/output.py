@@ -12,19 +12,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from rich.cells import cell_len
 from rich.color import ColorSystem
+from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.screen import Screen
 from textual.strip import Strip
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from textual.screen import Screen
-
 
 TerminalPieces = dict[int, "StyledPiece"]
 WORTH = 2

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from console.store.queries.reader import Queries
 from console.text.cleaning import clean_line
 from console.tui.dialogs.overlay import TextScreen
 from console.tui.frame.cells import RenderContext, counted
@@ -19,7 +20,6 @@ from console.tui.widgets.table import Column, TableRow, cells_row
 
 if TYPE_CHECKING:
     from console.store.audit import ChainVerdict
-    from console.store.queries import Queries
     from console.store.queries.audit import AuditRow
 
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from connectors.sdk.states import Verb
 from console.config import key_table
 from console.domain.ids import incident_name
+from console.store.queries.reader import Queries
 from console.text.cleaning import clean_line
 from console.timing.durations import parse_duration
 from console.tui.frame import header_footer
 from console.tui.frame.cells import counted
 from console.tui.frame.engine_request import send_order
+from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import ActionIntent, RunChoice, ScreenCommand, verb_label
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.widgets.grid import Grid
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from console.domain.hold import HoldView
     from console.domain.job import JobView
     from console.domain.run import RunView
-    from console.store.queries import Queries
-    from console.tui.frame.history import ViewAddress
 
 RUN_VERBS = (Verb.RERUN, Verb.CANCEL, Verb.MARK_OK, Verb.SKIP)
 NO_SHELL = "a console in a browser has no shell"

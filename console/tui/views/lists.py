@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.app import ComposeResult
 
 from console.config import key_table
 from console.config.saved_views import SavedView
 from console.domain.filter import JobFilter, matches_terms, parse_typed
+from console.store.queries.reader import Queries
 from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen, ScreenPart
@@ -23,10 +24,6 @@ from console.tui.views.commands import RowMarks
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, LazyRows, PagedRows, TableRow, shift_right
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
-
 
 WIDE_FROM = 160
 FIXED_COLUMNS = 3

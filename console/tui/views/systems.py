@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connectors.sdk.states import Capability, RunState
 from console.domain.switches import DEFAULT_PAUSE, SystemPause, pause_length_fault
 from console.domain.system import DriftView, TargetView, split_right
+from console.store.queries.reader import Queries
 from console.timing.durations import format_duration, parse_duration
 from console.tui.frame.cells import (
     WIDEST_NAME,
@@ -29,10 +30,6 @@ from console.tui.views.details import DetailText
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
-
 
 SYSTEM_COLUMNS = (
     Column("", 1, 1),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
@@ -17,6 +16,7 @@ from connectors.sdk.states import RunState
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes, timeline_span
 from console.domain.service import format_risk
 from console.domain.timeline import TimelineView
+from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, counted
 from console.tui.frame.glyphs import SIGNS
 from console.tui.frame.intent import RunChoice, ScreenCommand
@@ -26,9 +26,6 @@ from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
 from console.tui.widgets.table import LazyRows, TableRow
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
 TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)

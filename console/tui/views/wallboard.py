@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 
@@ -17,6 +17,7 @@ from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
 from console.domain.service import ServiceView
 from console.domain.system import TargetView
+from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
 from console.tui.frame.cells import RenderContext, act_by, counted, target_name
 from console.tui.frame.clock_format import format_short
@@ -25,9 +26,6 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.services.rows import cause_text, deadline, forecast_bar, time_left
 from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.paint import Segment, cut, fit, length_of
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 PAGE_SECONDS = 12
 HEADLINE_LINES = 30

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from textual import events
+from textual.app import App
 from textual.filter import ANSIToTruecolor
 from textual.geometry import Region
 from textual.message import Message
@@ -14,9 +15,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from console.tui.widgets.paint import Segment, cut_runs, length_of, line_breaks, one_line, palette
-
-if TYPE_CHECKING:
-    from textual.app import App
 
 
 class FlatWidget(Widget):

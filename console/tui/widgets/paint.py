@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.segment import Segment as RichSegment
 from rich.style import Style
+from textual.app import App
 from textual.color import Color
 from textual.strip import Strip
+from textual.widget import Widget
 
 from console.text.cleaning import clean_line
 from console.tui.widgets.themes import ansi_style
-
-if TYPE_CHECKING:
-    from textual.app import App
-    from textual.widget import Widget
 
 
 def line_breaks(text: str, width: int, more_at_first: int = 0) -> list[tuple[int, int]]:

@@ -93,7 +93,7 @@ def test_a_loop_through_the_previous_period_is_no_cycle_and_its_jobs_are_judged_
     back = DependencyFacts(4, 1, DependencyOrigin.DECLARED, wants=Requirement(period=UpstreamPeriod.PREVIOUS))
     found = graph(*feeds(EXTRACT, LOAD), *feeds(LOAD, REFRESH), back, *feeds(REFRESH, REPORT))
     assert ([], {2, 4, 5}) == (found.cycles, found.descendants(1))
-    assert [(1, 2, 4), (5,)] == list(found.batches())
+    assert [(1, 2, 4), (5,)] == list(found.batches_of((1, 2, 4, 5)))
     assert {1: 1, 2: 1, 4: 1, 5: 2} == found.ranks([5, 4, 2, 1])
     assert (True, False, [1]) == (found.is_loop(4, 1), found.is_loop(1, 2), list(found.looped_out_of(4)))
 

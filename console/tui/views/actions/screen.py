@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView, verb_summary
 from console.domain.hold import HoldView
 from console.domain.ids import incident_name
+from console.store.queries.reader import Queries
 from console.tui.dialogs.approve import open_approval
 from console.tui.dialogs.ask import AskScreen
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
@@ -20,9 +20,6 @@ from console.tui.views.details import DetailText
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 ACTION_COLUMNS = (
     Column("", 1, 1),

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, IncidentView
 from console.domain.plan import PlanView
+from console.store.queries.reader import Queries
 from console.timing.durations import parse_duration
 from console.tui.dialogs.ask import AskScreen, ask_length_and_reason, reason_fault
 from console.tui.dialogs.palette import confirm
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 DEFAULT_ACKNOWLEDGE = "1h"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
+from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, SegmentLines, act_by, counted, labelled_lines
 from console.tui.frame.clock_format import format_short
 from console.tui.frame.intent import RunChoice, ScreenCommand
@@ -21,9 +21,6 @@ from console.tui.views.lists import ViewList
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 INCIDENT_COLUMNS = (
     Column("", 1, 1),

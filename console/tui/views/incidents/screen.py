@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -15,6 +14,7 @@ from console.domain.forecast import JobForecastView
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView, blocked_reason, open_steps
 from console.domain.plan import PlanView
+from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, joined_segments
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
@@ -30,9 +30,6 @@ from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import FixedRows
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 TABS = ("log", "timeline", "evidence", "past repairs")
 _HANGS = {"timeline": HANG, "evidence": 4, "past repairs": 4}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connectors.sdk.states import Verb
 from console.domain import job
@@ -15,11 +15,9 @@ from console.tui.frame.cells import RenderContext
 from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import ActionIntent
+from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.actions.preview import BACK_CHOICE
 from console.tui.widgets.paint import Segment
-
-if TYPE_CHECKING:
-    from console.tui.frame.screen import HeadwayScreen
 
 
 def accept_drift(screen: HeadwayScreen, view: JobView) -> None:

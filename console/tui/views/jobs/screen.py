@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
 from console.domain.forecast import JobForecastView
 from console.domain.job import JobView
 from console.domain.run import RunRow
+from console.store.queries.reader import Queries
 from console.tui.frame.cells import paused_text, state_cells
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
@@ -21,9 +21,6 @@ from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import FixedRows
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 
 class JobScreen(HeadwayScreen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from console.control.explain.lineage import LineageReach, services_below
 from console.domain.dependency import LineageJob
 from console.domain.service import ServiceView
+from console.store.queries.reader import Queries
 from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
@@ -23,10 +24,6 @@ from console.tui.views.runs.forecast import by_job
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.canvas import Canvas
 from console.tui.widgets.paint import Segment
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
-
 
 MAX_DEPTH = 99
 MOST_SERVICES = 20

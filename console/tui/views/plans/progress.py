@@ -4,7 +4,6 @@ this screen."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
@@ -12,6 +11,7 @@ from console.domain.ids import incident_name
 from console.domain.incident import IncidentView
 from console.domain.plan import STEERING, PlanStepView, PlanView
 from console.domain.request import RequestKind
+from console.store.queries.reader import Queries
 from console.tui.dialogs.palette import confirm
 from console.tui.frame.cells import LABEL_WIDTH, counted
 from console.tui.frame.intent import RunChoice, ScreenCommand
@@ -23,9 +23,6 @@ from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment, length_of
 from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import FixedRows
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
 
 STYLES = {"running": "run", "paused": "warn", "stopped": "bad", "done": "ok", "aborted": "warn"}
 

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from console.config.saved_views import SavedView
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView
+from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
 from console.tui.frame.cells import heading, joined_segments
 from console.tui.frame.intent import RunChoice, ScreenCommand
@@ -24,7 +25,6 @@ from console.tui.widgets.table import LazyRows, TableRow
 
 if TYPE_CHECKING:
     from console.domain.incident import IncidentView
-    from console.store.queries import Queries
 
 NO_JOBS_TEXT = (
     "Nothing is monitored yet.",
