@@ -178,7 +178,9 @@ def service_table(services: Sequence[ServiceView], now: datetime) -> Table:
         ValueColumn("timeliness", lambda service: service.timeliness.replace("_", " ")),
         ValueColumn("deadline", promised(lambda service: clock_cell(service.deadline, service.zone, now))),
         ValueColumn(
-            "time left", promised(lambda service: service.given or relative_time_text(service.deadline, now)), drop=6
+            "time left",
+            promised(lambda service: service.delivery_text or relative_time_text(service.deadline, now)),
+            drop=6,
         ),
         ValueColumn("slack", promised(lambda service: slack_text(service, now)), drop=4),
         ValueColumn("expected", promised(lambda service: expected_text(service, now)), drop=3),

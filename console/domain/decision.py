@@ -89,8 +89,6 @@ class ServiceDayVerdict:
     """Period key of the instance's submission, its identity: two may show the same `instance`."""
     awaits: tuple[str, ...] = ()
     """Checks that are still pending after all its jobs."""
-    given: str = ""
-    """A delivery that does not keep the promise: "delivered 05:10 UTC, stale: …"; empty otherwise."""
     runs: tuple[int, ...] = ()
     """Of a submission: run id of each job of `path`, 0 without a run. Empty for other services."""
 

@@ -69,6 +69,8 @@ class ReasonKind(StrEnum):
     """The expected finish."""
     NATIVE_START = "native_start"
     """A native start that limits the act-by."""
+    DELIVERY = "delivery"
+    """A delivery that does not keep the promise: stale or partial."""
 
     @classmethod
     def _missing_(cls, value: object) -> ReasonKind:
@@ -166,6 +168,10 @@ def format_risk(p_late: float) -> str:
     return f"risk {format_probability(p_late)}"
 
 
+INCOMPLETE_DATA = ("partial", "stale")
+"""States of data that was delivered, though not as promised."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceView:
     """A service on its current business date, with its promise and status."""
@@ -241,10 +247,15 @@ class ServiceView:
         return self.is_endangered or self.timeliness == Timeliness.MET_LATE
 
     @property
-    def given(self) -> str:
-        """ "delivered", "delivered, partial", "delivered, stale"; empty if not delivered. Stale data does not keep the
-        promise."""
-        if self.delivered is not None:
-            return "delivered" if self.data_state != "partial" else "delivered, partial"
-        was = self.data_state in ("partial", "stale") and self.reason.startswith("delivered ")
-        return f"delivered, {self.data_state}" if was else ""
+    def has_delivered(self) -> bool:
+        """True once all its jobs delivered, also data that does not keep the promise."""
+        return self.delivered is not None or (
+            self.data_state in INCOMPLETE_DATA and any(reason.kind is ReasonKind.DELIVERY for reason in self.reasons)
+        )
+
+    @property
+    def delivery_text(self) -> str:
+        """ "delivered", "delivered, partial", "delivered, stale"; empty if not delivered."""
+        if not self.has_delivered:
+            return ""
+        return f"delivered, {self.data_state}" if self.data_state in INCOMPLETE_DATA else "delivered"

@@ -42,7 +42,7 @@ from console.control.incidents.titles import (
     notified_cause,
     superseded_lines,
 )
-from console.control.services.status import Threat, given_reasons, whole_second
+from console.control.services.status import Threat, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
 from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
@@ -57,7 +57,7 @@ from console.domain.estate import RunFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
 from console.domain.incident import FailureError
-from console.domain.service import UNMET_PROMISE, Timeliness, limit_instances
+from console.domain.service import UNMET_PROMISE, ReasonKind, Timeliness, limit_instances
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.text.cleaning import clean_line
 from console.timing.maintenance import (
@@ -381,6 +381,7 @@ def _in_order(
 def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> AffectedServiceVerdict:
     budget = threatened.budget if threatened else None
     starts = budget.starts if budget else ()
+    delivery = (reason for reason in verdict.reasons if reason.kind is ReasonKind.DELIVERY)
     return AffectedServiceVerdict(
         service=verdict.service,
         business_date=verdict.business_date,
@@ -390,7 +391,7 @@ def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> 
         expected_at=verdict.expected_at,
         timeliness=verdict.timeliness,
         basis=budget.basis if budget else None,
-        reasons=(*given_reasons(verdict.given), *starts) if starts else verdict.reasons,
+        reasons=(*delivery, *starts) if starts else verdict.reasons,
         submission=verdict.submission,
     )
 

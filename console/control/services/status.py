@@ -257,11 +257,6 @@ def _because(threat: Threat | None) -> tuple[Reason, ...]:
     return (Reason(f"cause: {threat.cause}"),) if threat else ()
 
 
-def given_reasons(given: str) -> tuple[Reason, ...]:
-    """The delivery that does not keep the promise (`ServiceDayVerdict.given`), as the first reason."""
-    return (Reason(given),) if given else ()
-
-
 def service_days(index: EstateIndex) -> list[ServiceForecast]:
     """One forecast for each service and business date whose deadline lies between the lookback and the horizon."""
     days: list[ServiceForecast] = []
@@ -287,6 +282,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
     timeliness, reasons = timeliness_of(index, day, done, worst)
     awaits = pending_checks(index, day)
     given = stale_delivery_text(index, day) if done is None else ""
+    delivery = (Reason(given, ReasonKind.DELIVERY),) if given else ()
     is_recent = day.deadline > index.now - timedelta(days=1)
     has_forecast = (
         done is None and not awaits and is_recent and not unobserved_on(index, day)
@@ -310,13 +306,12 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         incident_key=worst.key if worst else None,
         sources=tuple(index.estimate(job_id) for job_id in day.path),
         path=day.path,
-        reasons=(*given_reasons(given), *reasons, *notes),
+        reasons=(*delivery, *reasons, *notes),
         promised=day.promised,
         agreed=sla_deadline(day.service, day.business_date, day.promised or day.deadline),
         extension=day.extended.text if day.extended else "",
         instance=instance,
         submission=day.service.instance.submission[1] if day.service.instance else "",
-        given=given,
         awaits=tuple(pending.check for pending in awaits),
         runs=_runs_read(day) if day.seen is not None else (),
     )

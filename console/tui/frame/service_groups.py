@@ -144,7 +144,7 @@ def _is_settled(views: Sequence[ServiceView]) -> Counter[str]:
 
 @cached_by_identity
 def _open_promises(views: Sequence[ServiceView]) -> list[ServiceView]:
-    promised = [view for view in views if view.is_promised and not view.given]
+    promised = [view for view in views if view.is_promised and not view.has_delivered]
     return sorted(promised, key=lambda view: (view.deadline, view.tier, view.name))
 
 
@@ -174,7 +174,7 @@ def all_well_text(
     if unknown:
         return f"no service is known to be at risk, {unknown} without an estimate{tail}", "plain"
     promised = [view for view in views if view.is_promised]
-    if promised and all(view.given for view in promised):
+    if promised and all(view.has_delivered for view in promised):
         return "every service was delivered", "ok"
     return f"every service is on schedule{tail}", "ok"
 

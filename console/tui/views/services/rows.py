@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from console.domain.service import (
+    INCOMPLETE_DATA,
     Reason,
     ServiceView,
     Timeliness,
@@ -209,8 +210,8 @@ def deadline(view: ServiceView, ctx: RenderContext, zoned: bool = False) -> Segm
 def time_left(view: ServiceView, ctx: RenderContext) -> Segment:
     if not view.is_promised:
         return ctx.sign("dash"), "dim"
-    if view.given:
-        return ("done", "ok") if view.given == "delivered" else (view.given.removeprefix("delivered, "), "warn")
+    if view.has_delivered:
+        return (view.data_state, "warn") if view.data_state in INCOMPLETE_DATA else ("done", "ok")
     return format_short(view.deadline - ctx.now), "plain" if view.deadline > ctx.now else "bad"
 
 
