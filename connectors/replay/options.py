@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from connectors.replay.client import NightUnusable, load_night
+from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.secrets import FilePath
 
 BorrowedKind = Literal["cron", "airflow", "pg_cron", "step_functions"]
 
 
-class ReplayOptions(BaseModel):
+class ReplayOptions(StrictOptions):
     """One system of one night."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     night: FilePath
     """The night's file, JSON, gzipped when it ends in .gz."""

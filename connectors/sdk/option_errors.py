@@ -39,7 +39,7 @@ def _checked_zone(name: str) -> str:
         return ZoneInfo(name).key
     except (ValueError, OSError, KeyError):
         near = get_close_matches(name, available_timezones(), n=1)
-        hint = f'did you mean "{near[0]}"?' if near else 'write "UTC"'
+        hint = f'did you mean "{near[0]}"?' if near else 'write "Europe/Berlin"'
         raise ValueError(f'"{name}" is not a time zone; {hint}') from None
 
 

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from connectors.sdk.option_errors import StrictOptions, Zone
 from connectors.sdk.secrets import SecretRef
 from console.config.templates import fault_of
-from console.config.value_types import Duration, Pause, StrictSettings, TimeOfDay, Zone
+from console.config.value_types import Duration, Pause, TimeOfDay
 from console.domain.alert import MATCHERS, AlertingSettings, InhibitRule, Matchers, QuietHours, RotaRule, RouteRule
 
 Tier = Annotated[int, Field(ge=1, le=5)]
@@ -24,7 +25,7 @@ def _by_tier(value: Any) -> Any:
     return value if isinstance(value, dict) else {"other": value}
 
 
-class QuietSettings(StrictSettings):
+class QuietSettings(StrictOptions):
     begins: TimeOfDay = Field(alias="from")
     ends: TimeOfDay = Field(alias="to")
     """Earlier than `from`: the next morning."""
@@ -42,7 +43,7 @@ class QuietSettings(StrictSettings):
         return QuietHours(self.begins, self.ends, self.timezone, self.break_through)
 
 
-class TemplateSettings(StrictSettings):
+class TemplateSettings(StrictOptions):
     subject: str = ""
     """Jinja2; empty: Headway's default."""
     body: str = ""
@@ -55,7 +56,7 @@ class TemplateSettings(StrictSettings):
         return source
 
 
-class NotificationSettings(StrictSettings):
+class NotificationSettings(StrictOptions):
     """The part of `[routes.NAME]` about when it notifies and in which text."""
 
     style: Literal["", "technical", "business"] = ""
@@ -101,7 +102,7 @@ class NotificationSettings(StrictSettings):
         )
 
 
-class InhibitSettings(StrictSettings):
+class InhibitSettings(StrictOptions):
     by: dict[str, str]
     """Matchers of the open incident …"""
     what: dict[str, str]
@@ -134,7 +135,7 @@ def matchers_of(matchers: Mapping[str, str]) -> Matchers:
     return tuple(sorted(matchers.items()))
 
 
-class RotaSettings(StrictSettings):
+class RotaSettings(StrictOptions):
     ical: str | SecretRef
     """A file next to the config, or a reference to a URL."""
     refresh_every: Pause = timedelta(minutes=15)

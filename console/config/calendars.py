@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
+from connectors.sdk.option_errors import StrictOptions, Zone
 from console.config.document import ConfigDocument, Table, suggestion
-from console.config.value_types import StrictSettings, Zone
 from console.domain.calendar import WEEKDAYS, Calendar, CalendarWindow, DayRule
 
 _DAYS = tuple(day[:3] for day in WEEKDAYS)
@@ -52,7 +52,7 @@ Windows = Annotated[tuple[Annotated[str, AfterValidator(_window)], ...], BeforeV
 Weekdays = tuple[Annotated[str, AfterValidator(_weekday)], ...]
 
 
-class CalendarSettings(StrictSettings):
+class CalendarSettings(StrictOptions):
     weekdays: Weekdays | None = None
     """Days of the week that count: Monday to Friday; none, where the calendar is made of others (`include`)."""
     country: str = ""

@@ -21,11 +21,12 @@ from connectors.checks.queries import (
     refuse_other_than_select,
     refuse_unreadable_path,
 )
+from connectors.sdk.option_errors import StrictOptions, Zone
 from connectors.sdk.secrets import FilePath, SecretRef
 from console.config.document import ConfigDocument, Table, suggestion
 from console.config.estate import SystemConfig
 from console.config.validation import validate
-from console.config.value_types import Pause, StrictSettings, TimeOfDay, Zone
+from console.config.value_types import Pause, TimeOfDay
 from console.domain.check import Check, CheckCriteria, CheckSeverity, Comparator, Comparison, RowCountBand
 from console.text.cleaning import clean_line
 
@@ -35,7 +36,7 @@ Dated = Annotated[str, Field(min_length=1), AfterValidator(refuse_other_braces)]
 Column = Annotated[str, Field(min_length=1, max_length=63)]
 
 
-class LimitSettings(StrictSettings):
+class LimitSettings(StrictOptions):
     min: Count | None = None
     max: Count | None = None
 
@@ -70,12 +71,12 @@ class RowCountLimits(LimitSettings):
         return self
 
 
-class FreshSettings(StrictSettings):
+class FreshSettings(StrictOptions):
     column: Column
     within: Pause
 
 
-class ExpectSettings(StrictSettings):
+class ExpectSettings(StrictOptions):
     equals: bool | int | float | str | None = None
     is_not: bool | int | float | str | None = None
     at_least: int | float | None = None
@@ -119,7 +120,7 @@ def _between(value: Any, low: float | None, high: float | None) -> bool:
     return (low is None or value >= low) and (high is None or value <= high)
 
 
-class CheckSettings(StrictSettings):
+class CheckSettings(StrictOptions):
     """Settings of every check; the others belong to its kind."""
 
     systems: ClassVar[tuple[str, ...]] = ()

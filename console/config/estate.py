@@ -13,16 +13,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from connectors.sdk.contract import ConnectorKind
+from connectors.sdk.option_errors import StrictOptions, Zone
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import Capability
 from console.config.alerts import NotificationSettings, RotaSettings
 from console.config.paths import STORE_URL
 from console.config.services import Deadline, SlaSettings, SloSettings
-from console.config.value_types import Duration, JobName, Pause, StrictSettings, TimeOfDay, Zone
+from console.config.value_types import Duration, JobName, Pause, TimeOfDay
 from console.domain.settings import NOTHING_DECLARED, Declared, DeclaredPool, IncidentGrouping
 
 
-class EstateSection(StrictSettings):
+class EstateSection(StrictOptions):
     name: str = "headway"
     """Shown in the header and in alerts."""
     store: str | SecretRef = "headway.db"
@@ -38,7 +39,7 @@ class EstateSection(StrictSettings):
         return store
 
 
-class SystemSettings(StrictSettings):
+class SystemSettings(StrictOptions):
     """Settings of every system; the rest belongs to its kind."""
 
     kind: str
@@ -52,7 +53,7 @@ class SystemSettings(StrictSettings):
     """The business date's window runs from this time to the same time of the next day."""
 
 
-class BudgetSettings(StrictSettings):
+class BudgetSettings(StrictOptions):
     """Limits of one run; exceeding one is a finding."""
 
     time: Pause | None = None
@@ -61,7 +62,7 @@ class BudgetSettings(StrictSettings):
     """In what its source counts: `cost` in the context of its attempts."""
 
 
-class JobSettings(StrictSettings):
+class JobSettings(StrictOptions):
     owner: str = ""
     """The responsible team; its route has the same name."""
     expected: Pause | None = None
@@ -91,7 +92,7 @@ def _need(value: Any) -> str | int:
 Need = Annotated[str | int, BeforeValidator(_need)]
 
 
-class DependencySettings(StrictSettings):
+class DependencySettings(StrictOptions):
     upstream: JobName | None = None
     upstreams: tuple[JobName, ...] = ()
     """Instead of `upstream`: several, which are one gate together."""
@@ -134,7 +135,7 @@ class DependencySettings(StrictSettings):
         return self
 
 
-class ServiceSettings(StrictSettings):
+class ServiceSettings(StrictOptions):
     title: str = ""
     delivered_by: Annotated[tuple[JobName, ...], Field(min_length=1)]
     """Terminal jobs: when all are done, it is delivered. Everything upstream belongs to it."""
@@ -175,7 +176,7 @@ class RouteSettings(NotificationSettings):
     """How long the URLs of this route have for that."""
 
 
-class AlertSettings(StrictSettings):
+class AlertSettings(StrictOptions):
     default_route: str = ""
     """Route used if a job's owner has none, and for alerts about Headway itself."""
     shadow_route: str = ""
@@ -187,7 +188,7 @@ class AlertSettings(StrictSettings):
     ping_every: Pause = timedelta(minutes=1)
 
 
-class PermissionSettings(StrictSettings):
+class PermissionSettings(StrictOptions):
     who: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     """Logins, "group:NAME", or "*" for everybody."""
     role: Literal["view", "act", "approve", "admin"]
@@ -200,7 +201,7 @@ class PermissionSettings(StrictSettings):
     """Only jobs whose most important service is of one of these tiers."""
 
 
-class ActingSettings(StrictSettings):
+class ActingSettings(StrictOptions):
     reason_tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1,)
     """Tiers of services whose upstream jobs need a reason for actions."""
     approval_tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = ()
@@ -271,7 +272,7 @@ class Config:
         return tuple(dict.fromkeys([*notify, *([owner] if owner in self.routes else [])]))
 
 
-class PoolSettings(StrictSettings):
+class PoolSettings(StrictOptions):
     jobs: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of jobs, * for any text: each of their runs takes a slot. A job is in the first pool that names it."""
     slots: Annotated[int, Field(ge=1)]
@@ -281,7 +282,7 @@ class PoolSettings(StrictSettings):
         return DeclaredPool(name, self.jobs, self.slots)
 
 
-class IncidentSettings(StrictSettings):
+class IncidentSettings(StrictOptions):
     reopen_within: Duration = timedelta(hours=2)
     """The same root red again this soon after its incident closed reopens it; 0s: each time is a new one."""
     steady_for: Duration = timedelta(minutes=30)

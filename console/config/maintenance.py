@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from console.config.value_types import Duration, StrictSettings, Zone
+from connectors.sdk.option_errors import StrictOptions, Zone
+from console.config.value_types import Duration
 from console.domain.calendar import MaintenanceWindow, PlannedException
 
 
@@ -39,7 +40,7 @@ Instant = Annotated[datetime, BeforeValidator(_instant)]
 Why = Annotated[str, Field(min_length=1)]
 
 
-class MaintenanceSettings(StrictSettings):
+class MaintenanceSettings(StrictOptions):
     why: Why
     """Shown as the reason wherever something is suppressed by it."""
     systems: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ class MaintenanceSettings(StrictSettings):
         return MaintenanceWindow(self.why, self.systems, self.targets, self.jobs, since, until, self.calendar)
 
 
-class ExceptionSettings(StrictSettings):
+class ExceptionSettings(StrictOptions):
     why: Why
     """Shown with what it moves."""
     dates: tuple[date, ...] = ()

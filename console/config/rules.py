@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
+from connectors.sdk.option_errors import StrictOptions
 from console.config.document import ConfigDocument, Table, suggestion
 from console.config.references import matches_any
 from console.config.validation import validate
-from console.config.value_types import Pause, StrictSettings
+from console.config.value_types import Pause
 from console.domain.finding import DetectionRule, RuleException, RuleSetting, RuleThresholds
 
 Times = Annotated[float, Field(ge=1, le=1000)]
@@ -20,7 +21,7 @@ Runs = Annotated[int, Field(ge=2, le=60)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class RuleSettings(StrictSettings):
+class RuleSettings(StrictOptions):
     """Settings of every rule. Some rules also have:
 
     threshold   a fixed limit instead of one from history
@@ -49,7 +50,7 @@ TIME_ABOVE = _with_limits(threshold=Pause, factor=Times, runs=Runs)
 NUMBER_ABOVE = _with_limits(threshold=Count, factor=Times, runs=Runs)
 
 
-class WhereSettings(StrictSettings):
+class WhereSettings(StrictOptions):
     """Overrides for the jobs that match all selectors."""
 
     jobs: tuple[str, ...] = ()

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from console.config.value_types import JobName, Pause, StrictSettings, TimeOfDay, time_of_day
+from connectors.sdk.option_errors import StrictOptions
+from console.config.value_types import JobName, Pause, TimeOfDay, time_of_day
 from console.domain.promise import DeadlineRule, Promise, ServiceAgreement, ServiceObjective
 from console.domain.service import MAX_DEADLINE_DAY
 
@@ -16,7 +17,7 @@ _DEADLINE_FORMS = (
 )
 
 
-class DeadlineSettings(StrictSettings):
+class DeadlineSettings(StrictOptions):
     """A time of day, `{ time, day }`, `{ after_start, of }`, or end to end `{ within, of, key }`."""
 
     time: TimeOfDay | None = None
@@ -60,14 +61,14 @@ def _table(value: Any) -> Any:
 Deadline = Annotated[DeadlineSettings, BeforeValidator(_table)]
 
 
-class SloSettings(StrictSettings):
+class SloSettings(StrictOptions):
     objective: Annotated[float, Field(gt=0, lt=1)]
     """Share of its days that must be on time; the rest is the error budget."""
     over: Literal["30d", "90d"] = "30d"
     """How far back days count."""
 
 
-class SlaSettings(StrictSettings):
+class SlaSettings(StrictOptions):
     misses: Annotated[int, Field(ge=0)] = 0
     """Late days that the agreement allows within `over`."""
     over: Literal["30d", "90d"] = "30d"

@@ -1,14 +1,12 @@
-"""Value types of settings: durations, zones, times of day, names of jobs."""
+"""Value types of settings: durations, times of day, names of jobs."""
 
 from __future__ import annotations
 
 import re
 from datetime import time, timedelta
-from difflib import get_close_matches
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BeforeValidator
 
 from console.domain.ids import split_job_name
 from console.timing.durations import parse_duration
@@ -26,17 +24,6 @@ def _duration(value: Any) -> timedelta:
     if duration > LONGEST:
         raise ValueError(f'"{value}" is longer than ten years, which no night lasts; write 15s, 14m, 1h30m or 2d')
     return duration
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        near = get_close_matches(name, available_timezones(), n=1)
-        raise ValueError(
-            f'"{name}" is not a time zone; ' + (f'did you mean "{near[0]}"?' if near else 'write "Europe/Berlin"')
-        ) from None
-    return name
 
 
 def time_of_day(value: Any) -> time:
@@ -68,10 +55,5 @@ def _pause(value: timedelta) -> timedelta:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Pause = Annotated[Duration, AfterValidator(_pause)]
-Zone = Annotated[str, AfterValidator(_zone)]
 TimeOfDay = Annotated[time, BeforeValidator(time_of_day)]
 JobName = Annotated[str, AfterValidator(_job_name)]
-
-
-class StrictSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from connectors.sdk.states import Verb
@@ -217,17 +218,13 @@ def _without(steps: Mapping[int, DraftStep], left_out: Collection[int]) -> dict[
 
 
 def _topological(steps: Mapping[int, DraftStep]) -> list[int]:
-    done: list[int] = []
-    seen: set[int] = set()
-    remaining = list(steps)
-    while remaining:
-        ready = [place for place in remaining if seen.issuperset(steps[place].after)]
-        if not ready:
-            raise PlanRefused("the steps wait for each other")
-        done += ready
-        seen.update(ready)
-        remaining = [place for place in remaining if place not in seen]
-    return done
+    try:
+        order = list(TopologicalSorter({place: step.after for place, step in steps.items()}).static_order())
+    except CycleError:
+        order = []
+    if len(order) != len(steps):  # or one waits for a step that is not there
+        raise PlanRefused("the steps wait for each other")
+    return order
 
 
 def _numbered(steps: Mapping[int, DraftStep], order: Sequence[int]) -> tuple[DraftStep, ...]:

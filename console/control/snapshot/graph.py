@@ -131,10 +131,6 @@ class DependencyGraph:
         """True for a job that has upstreams, be it itself of the period before."""
         return job_id in self._into or job_id in self._gates
 
-    def downstreams(self) -> list[int]:
-        """Every job that has upstreams, so that upstreams come before their downstreams."""
-        return sorted(self._into, key=self._rank.__getitem__)
-
     def batches_of(self, job_ids: Iterable[int]) -> Iterable[Sequence[int]]:
         """These jobs, or their DAGs, that have upstreams, upstreams first: each alone, but together where they wait for
         each other through the previous period."""
