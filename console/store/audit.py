@@ -124,8 +124,10 @@ def verify_chain(rows: Iterable[Sequence[Any]], noted: str = "", head: str = "")
         head_row = count if last == head_hash else head_row
     noted_row, _, noted_hash = noted.partition(" ")
     if noted and (noted_row, noted_hash) != (str(count), last):
-        text = f"the store recorded row {noted_row} as the last, and row {count} is: rows were cut"
-        return ChainVerdict(count, last, count + 1, text)
+        is_longer = noted_row.isascii() and noted_row.isdigit() and int(noted_row) < count
+        how = "rows were added past that record" if is_longer else "rows were cut"
+        text = f"the store recorded row {noted_row} as the last, and row {count} is: {how}"
+        return ChainVerdict(count, last, int(noted_row) + 1 if is_longer else count + 1, text)
     if not noted and count:
         return ChainVerdict(count, last, count, "the store's record of its last row was removed")
     place = head.partition(":")[0] if ":" in head else "?"

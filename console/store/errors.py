@@ -19,7 +19,7 @@ class StoreMissing(StoreUnusable):
 
 
 class StoreGone(StoreUnusable):
-    """An engine has worked on it, and its file was removed or moved away."""
+    """Its file was removed or moved away: the note of an engine, or its log, is still beside it."""
 
 
 class StoreOutdated(StoreUnusable):

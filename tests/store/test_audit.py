@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -69,6 +70,47 @@ def test_the_database_that_refuses_no_more_is_found_by_its_triggers(store: Datab
     with open_queries(store.url) as reads:
         found = reads.audit.verify_audit()
     assert (None, (gone,)) == (found.bad, found.missing_triggers)
+
+
+def test_a_row_that_is_appended_while_the_chain_is_verified_is_no_cut(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(store, "freeze")
+    with open_queries(store.url) as reads:
+        link = reads.audit.link
+        stream = link.stream
+
+        def appended_before(sql: str, *values: Any) -> Iterator[Any]:
+            if "FROM audit" in sql:
+                write(store, "thaw")
+            return stream(sql, *values)
+
+        monkeypatch.setattr(link, "stream", appended_before)
+        found = reads.audit.verify_audit()
+    assert (2, None) == (found.rows, found.bad), found.text
+
+
+def test_a_request_that_waits_to_be_chained_is_not_taken_for_a_removed_row(store: Database) -> None:
+    """A login that may only ask leaves its entry to the engine."""
+    with store.write(None) as session:
+        session.rows("INSERT INTO event (at_us, kind, text, actor) VALUES (1, 'note', 'seen', 'ann')")
+    with open_queries(store.url) as reads:
+        assert (1, True) == ((found := reads.audit.verify_audit()).bad, "all rows were removed" in found.text)
+    with store.write(None) as session:
+        session.rows(
+            "INSERT INTO request (kind, arguments, state, requested_by, requested_us, answer)"
+            " VALUES ('audit', '{}', 'unchained', 'ann', 1, '{}')"
+        )
+    with open_queries(store.url) as reads:
+        assert None is reads.audit.verify_audit().bad
+
+
+def test_rows_beyond_the_recorded_last_one_were_added_and_not_cut() -> None:
+    found = audit.verify_chain(CHAIN, f"7 {CHAIN[6][9]}")
+    assert (8, "the store recorded row 7 as the last, and row 8 is: rows were added past that record") == (
+        found.bad, found.text,
+    )  # fmt: skip
+    assert audit.verify_chain(CHAIN[:6], NOTED).text.endswith("rows were cut")
 
 
 def test_a_row_and_the_change_it_tells_of_come_together_or_not_at_all(

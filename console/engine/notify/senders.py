@@ -194,8 +194,9 @@ def unreadable_url(url: str, plugin: Any) -> str:
     known = manager()
     if scheme in known and not known[scheme].enabled:
         needs = known[scheme].requirements
-        package = needs.get("packages_required")
-        reason = f"{package} is not installed" if package else str(needs.get("details")).rstrip(".")
+        packages = needs.get("packages_required") or []
+        names = packages if isinstance(packages, str) else ", ".join(packages)
+        reason = f"not installed: {names}" if names else str(needs.get("details")).rstrip(".")
         return f"{scheme}:// cannot be used on this machine: {reason}. Fix: name another kind of receiver"
     return "apprise cannot read the URL. Fix: check its scheme and parts"
 

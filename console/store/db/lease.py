@@ -99,10 +99,11 @@ def note_engine_end(path: Path | None, holder: str) -> None:
 
 def noted_engine(path: Path) -> tuple[str, int] | None:
     """The engine that was noted beside the store and lives on this machine, with its process."""
-    if not (holder := _noted_text(path)):
-        return None
-    pid = living_holder(holder, datetime.fromtimestamp(engine_note(path).stat().st_mtime, UTC))
-    return None if pid is None else (holder, pid)
+    if holder := _noted_text(path):
+        with suppress(OSError):  # removed since
+            pid = living_holder(holder, datetime.fromtimestamp(engine_note(path).stat().st_mtime, UTC))
+            return None if pid is None else (holder, pid)
+    return None
 
 
 def _noted_text(path: Path) -> str:

@@ -38,15 +38,16 @@ def engine_note(path: Path) -> Path:
 
 
 def gone_error(path: Path) -> StoreUnusable | None:
-    """For a path whose store was removed or moved away; None where a store may be created. A new one would be empty and
-    in shadow mode, and no alert would be sent."""
-    if path.exists():
+    """For a path whose store was removed, emptied or moved away; None where a store may be created. A new one would be
+    empty and in shadow mode, and no alert would be sent; SQLite deletes the log beside an empty file."""
+    if path.exists() and path.stat().st_size > 0:
         return None
     if engine_note(path).exists():
         new = f"; for a new, empty store remove {engine_note(path)}"
         return StoreGone(replaced_text(path, "an engine has worked on it") + new)
-    if path.with_name(f"{path.name}-wal").exists():  # another process has it open
-        return StoreGone(replaced_text(path, "its log is still beside it"))
+    if (log := path.with_name(f"{path.name}-wal")).exists():  # another process has it open
+        new = f"; for a new, empty store remove {log}"
+        return StoreGone(replaced_text(path, "its log is still beside it") + new)
     return None
 
 

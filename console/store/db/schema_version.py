@@ -31,9 +31,11 @@ def check_schema(rows: Iterable[tuple[Any, ...]], place: str) -> None:
 
 
 def development_text(place: str, schema: str) -> str:
+    """The message for a store whose schema is older than FIRST_SCHEMA."""
     return (
         f"the store at {place} has schema {schema} of a development version, which cannot be migrated. "
-        'Fix: move it away or name another store, then start "headway engine", which creates a new one'
+        "Fix: move it away with the note .NAME.engine beside it, or name another store, then start "
+        '"headway engine", which creates a new one'
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from apprise.manager_plugins import NotificationManager
 
 from console.engine.notify import senders
 from console.engine.notify.paging import Page
-from console.engine.notify.senders import send_by_apprise
+from console.engine.notify.senders import send_by_apprise, unreadable_url
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
@@ -55,3 +57,15 @@ def test_what_no_receiver_confirms_is_never_sent() -> None:
 def test_a_url_that_this_machine_cannot_use_is_refused_for_good(url: str, reason: str) -> None:
     result = send_by_apprise(url, "title", "body", Page("a"))
     assert (False, True, True) == (result.arrived, result.for_good, result.reason.startswith(reason))
+
+
+@pytest.mark.parametrize("packages, names", [("gntp", "gntp"), (["gntp", "six >= 1"], "gntp, six >= 1")])
+def test_the_packages_that_a_receiver_needs_are_named(
+    monkeypatch: pytest.MonkeyPatch, packages: str | list[str], names: str
+) -> None:
+    """Apprise declares one as a text, several as a list."""
+    known: Any = NotificationManager
+    plugin = known()["windows"]
+    monkeypatch.setattr(plugin, "requirements", {"packages_required": packages})
+    text = unreadable_url("windows://", None)
+    assert text.startswith(f"windows:// cannot be used on this machine: not installed: {names}. Fix: ")

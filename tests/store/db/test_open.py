@@ -20,7 +20,7 @@ from console.domain.ids import instant
 from console.store.db import client, lease, migrate
 from console.store.db.database import Database, open_database, open_read_only
 from console.store.db.schema_version import FIRST_SCHEMA, SCHEMA
-from console.store.errors import LeaseLost, StoreTooNew, StoreUnusable
+from console.store.errors import LeaseLost, StoreGone, StoreTooNew, StoreUnusable
 from console.store.meta import next_changed_seq
 from console.store.queries import open_queries
 from tests.store.estate import Estate
@@ -264,6 +264,27 @@ def test_a_store_that_is_opened_twice_in_one_process_keeps_its_log_as_another_pr
     second.close()
     first.close()
     assert has_log
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_a_store_whose_log_is_left_is_gone_and_not_new(tmp_path: Path, is_emptied: bool) -> None:
+    path = tmp_path / "headway.db"
+    path.with_name("headway.db-wal").write_bytes(b"rows")
+    if is_emptied:
+        path.touch()
+    text = r"file is gone: .*its log is still beside it.* for a new, empty store remove .*/headway\.db-wal$"
+    with pytest.raises(StoreGone, match=text):
+        open_database(str(path))
+    with pytest.raises(StoreGone, match=text):
+        open_queries(str(path))
+    assert b"rows" == path.with_name("headway.db-wal").read_bytes()
+
+
+def test_the_note_of_an_engine_that_is_removed_while_it_is_read_names_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_noted_text", lambda path: lease.holder_name())
+    assert None is lease.noted_engine(tmp_path / "headway.db")
 
 
 def test_an_ended_engine_leaves_a_note_that_a_store_was_there(tmp_path: Path) -> None:
