@@ -286,8 +286,8 @@ def _version_note(row: fields.Row) -> tuple[str, ...]:
 
 
 def unchanged_run(client: AirflowClient, plan: Mapping[str, Any], was: Any, states: Collection[Any]) -> fields.Row:
-    """The run as it is, if it is still the attempt that the preview saw, in one of these states. Raises NotSupported:
-    nothing was sent."""
+    """The run, if it is still the attempt that the preview saw, in one of these states. Raises NotSupported: nothing
+    was sent."""
     where = f"Airflow: the run {plan['run']} of {plan['dag']}"
     reply = client.run(plan["dag"], plan["run"])
     if reply.status == 404:

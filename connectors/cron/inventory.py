@@ -50,8 +50,14 @@ def job_record(host: str, line: CrontabLine, zone: str, level: int) -> JobRecord
 
 
 def _own_settings(line: CrontabLine) -> list[tuple[str, str]]:
-    """The settings of the line, sorted; without the shell that is our wrapper: installing it changes no job."""
-    return sorted(setting for setting in line.settings.items() if setting[0] != "SHELL" or not line.is_wrapped)
+    """The settings of the line, sorted; of a wrapped one with the shell that runs its job: installing our wrapper
+    changes no job."""
+    settings = dict(line.settings)
+    if line.is_wrapped:
+        del settings["SHELL"]
+        if shell := settings.pop("HEADWAY_SHELL", ""):
+            settings["SHELL"] = shell
+    return sorted(settings.items())
 
 
 def _match_keys(line: CrontabLine) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ from connectors.sdk.states import Verb
 
 RERUN_NOTES = (
     "starts within 2 s, under an event of its own name",
-    "runs the body as it is now, with the time of now: the run's own context is lost",
+    "runs the present body, with the time of now: the run's own context is lost",
 )
 
 
@@ -134,7 +134,7 @@ class MySqlEventHolds(JobAgentHolds[MySqlEventsClient]):
                 f"-- a row in {act_schema}.events_held; {alter}",
             )
         else:
-            text = f"take our row of event {job} away; enabled or not stays as it is"
+            text = f"take our row of event {job} away; enabled or not is unchanged"
             text = f"enable event {job} again and take our row away" if plan["enables"] else text
             enables = 1 if plan["enables"] else 0
             calls = (f"CALL {act_schema}.event_release('{schema}', '{name}', '{plan['hold']}', {enables})",)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from connectors.mysql_events.session import MySqlLogin
 from connectors.sdk.contract import SecretResolver
-from connectors.sdk.option_errors import StrictOptions, formatted_like
+from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 
 Name = Annotated[str, formatted_like(r"[A-Za-z0-9_$-]{1,64}", "dwh")]
@@ -37,18 +36,10 @@ class MySqlEventsOptions(StrictOptions):
         None
     )
     """The table, as "schema.table", that events write their start and end to: without it only starts are known."""
-    server_zone: str | None = None
+    server_zone: Zone | None = None
     """IANA zone of events that say SYSTEM; the server's offset of now when not given."""
     act_schema: Name = "headway"
     """Database of the procedures that grants.sql makes."""
-
-    @field_validator("server_zone")
-    @classmethod
-    def a_zone(cls, value: str | None) -> str | None:
-        try:
-            return value if value is None else ZoneInfo(value).key
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f'"{value}" is not a zone; write Europe/Berlin or UTC') from None
 
 
 def targets(options: MySqlEventsOptions) -> list[str]:

@@ -56,11 +56,11 @@ OVERDUE = timedelta(minutes=10)
 LONGEST_NAME = 63  # cron.job.jobname is of type name in 1.4
 RERUN_NOTES = (
     "starts within 65 s: pg_cron starts jobs at full minutes",
-    "runs the command as it is now, with the time of now: the missed run's own context is lost",
+    "runs the present command, with the time of now: the missed run's own context is lost",
 )
 START_NOTES = (
     RERUN_NOTES[0],
-    "runs the command as it is now; the job's own entry keeps its times and starts by them as well",
+    "runs the present command; the job's own entry keeps its times and starts by them as well",
 )
 
 
@@ -255,7 +255,7 @@ class PgCronHolds(PostgresAgentHolds[PgCronClient]):
             alter = "active := true, command := the command without our comment"
         else:
             permission, call = "may_clear", f"clear({jobid}, '{plan['hold']}')"
-            text = f"take our comment from the command of pg_cron job {job}; active or not stays as it is"
+            text = f"take our comment from the command of pg_cron job {job}; active or not is unchanged"
             alter = "command := the command without our comment"
         own_run = next((run["runid"] for run in now.running if run["jobid"] == jobid), None)
         consequence = "pg_cron would call its run failed and leave its statement running"

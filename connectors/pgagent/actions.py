@@ -35,7 +35,7 @@ from connectors.sdk.states import Verb
 
 RERUN_NOTES = (
     "starts at the agent's next poll, within 10 s by default",
-    "runs all steps as they are now, with the time of now: the run's own context is lost",
+    "runs the present steps, with the time of now: the run's own context is lost",
     "a start by the clock that falls due while it runs is left out: pgAgent never starts a job beside itself",
 )
 
@@ -132,7 +132,7 @@ class PgAgentHolds(PostgresAgentHolds[PgAgentClient]):
             enables = bool(plan["enables"])
             call = f"release({jobid}, '{plan['hold']}', {str(enables).lower()})"
             sets = f"{'jobenabled = true, ' if enables else ''}jobdesc less our line"
-            text = f"take our line from the comment of pgAgent job {job}; enabled or not stays as it is"
+            text = f"take our line from the comment of pgAgent job {job}; enabled or not is unchanged"
             text = f"enable pgAgent job {job} again and take our line from its comment" if enables else text
         is_due = now.job is not None and now.job["is_due"] and now.job["agent"] is None
         return self.preview_of(

@@ -70,7 +70,7 @@ class JobAgentClient(ConnectorClient, Protocol):
         ...
 
     def hold(self, plan: Plan, mark: HoldMark) -> object:
-        """Disables the job of the plan under our mark by grants.sql, if it is enabled and as it was read."""
+        """Disables the job of the plan under our mark by grants.sql, if it is enabled and unchanged since it was read."""
         ...
 
     def release(self, plan: Plan, hold: str, key: str, enable: bool) -> object:
@@ -189,7 +189,7 @@ class JobAgentConnector(ComposedConnector):
 
 @dataclass(frozen=True, slots=True)
 class AgentJob:
-    """A job as its agent has it now, as far as a hold is concerned."""
+    """What a hold concerns of a job, as its agent has it now."""
 
     ref: str
     """Its place in the catalogue: "cron.job 7"."""
@@ -216,7 +216,7 @@ class JobAgentHolds(AgentAction[Client]):
         raise NotImplementedError
 
     def job_left(self, plan: Plan, key: str) -> tuple[AgentJob | None, LookUpResult]:
-        """The job as it is now, None where it is gone or hidden; and the result where it does not show the action."""
+        """The job now, None where it is gone or hidden; and the result where it does not show the action."""
         raise NotImplementedError
 
     def act(self, plan: Plan, key: str) -> Receipt:

@@ -108,7 +108,8 @@ class SlurmAnswer:
         """Raises InvalidAnswer where the answer lacks it."""
         section = self.section(kind)
         if section is None:
-            raise InvalidAnswer(f"{self.where}: the answer lacks {kind}. Headway retries.")
+            hint = " Fix: give the login a POSIX sh." if kind == "HOST" else ""  # the first section of every script
+            raise InvalidAnswer(f"{self.where}: the answer lacks {kind}. Headway retries.{hint}")
         return section
 
     def lines(self, kind: str) -> list[str]:

@@ -158,7 +158,7 @@ def release(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
         verb="enable its schedules" if enables else "remove the mark",
         summary=f"enable {_count(names)} of {spec.run.job} again and take our mark from the description"
         if enables
-        else f"take our mark from the description of {_count(names)} of {spec.run.job}; enabled or not stays as it is",
+        else f"take our mark from the description of {_count(names)} of {spec.run.job}; enabled or not is unchanged",
         scope=f"hold {requested} of {spec.run.job}",
         affected=names,
         native_calls=tuple(

@@ -240,6 +240,9 @@ def test_installing_the_wrapper_changes_no_definition_and_another_shell_does() -
 
     assert hashes("") == hashes("SHELL=/usr/local/bin/headway-sh\n")
     assert hashes("") != hashes("SHELL=/bin/bash\n")
+    wrapped = "SHELL=/usr/local/bin/headway-sh\nHEADWAY_SHELL=/bin/bash\n"
+    assert hashes("SHELL=/bin/bash\n") == hashes(wrapped), "the wrapper runs its jobs with the same shell"
+    assert hashes("HEADWAY_SHELL=/bin/bash\n") != hashes("SHELL=/bin/bash\n"), "without the wrapper it is a variable"
 
 
 NAMED = "# headway: always_fails\n*/3 * * * * exit 3\n"

@@ -450,7 +450,7 @@ def test_a_row_without_an_event_is_unreadable(fake: FakeEvents) -> None:
     [
         ({"host": "db", "user": "u", "log_table": "event_log"}, "log_table"),
         ({"host": "db", "user": "u", "log_table": "ops.`x`; DROP"}, "log_table"),
-        ({"host": "db", "user": "u", "server_zone": "Berlin"}, '"Berlin" is not a zone'),
+        ({"host": "db", "user": "u", "server_zone": "Berlin"}, '"Berlin" is not a time zone'),
         ({"host": "db", "user": "u", "password": "hunter2hunter2"}, "a secret is written as a reference"),
         ({"host": "db", "user": "u", "tls": "maybe"}, "tls"),
         ({"user": "u"}, "host"),
