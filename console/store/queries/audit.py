@@ -18,6 +18,8 @@ from console.store.queries.base import ContextQueries, preview_parts, stored_pre
 from console.store.row_values import from_row, json_object
 from console.text.cleaning import clean_line
 
+# ruff: noqa: S608  (only our own names; every value is bound)
+
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
