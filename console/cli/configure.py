@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -110,26 +110,27 @@ def run_check(arguments: argparse.Namespace) -> int:
         )
         text = [f"{counted(faults.faults, 'fault')} in the config", str(faults), config_in_use_note(arguments, "")]
         raise CommandError(Exit.USAGE, "\n".join(filter(None, text))) from None
-    remarks = store_faults(arguments) + names_without_job(config, arguments)
+    unreadable = store_faults(arguments)
+    remarks = unreadable + names_without_job(config, arguments)
     remarks += unmatched_patterns(config) + calendars_without_days(config)
     remarks += effective_preferences(config.console, read_preferences()).faults
-    messages = []
+    messages = [f"config {path}: {_config_size(config)}, {_fault_count(remarks)}"]
     if not config.permissions:
         messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
     messages += clock_changes(config, datetime.now(UTC).date())
-    messages += [config_in_use_note(arguments, config.digest), unverified_names_note(config, arguments)]
+    messages.append(config_in_use_note(arguments, config.digest))
+    messages.append("" if unreadable else unverified_names_note(config, arguments))
     messages += weakened_transport(config, store_url_of(arguments))
+    for message in filter(None, messages):
+        print_message(message)
     secrets, results = SecretStore(), list[ProbeResult]()
     if not arguments.no_probe:
         results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
         results += probe_routes(config, secrets, accepted_routes(arguments))
         results += probe_checks(config, secrets, arguments.timeout)
-    all_faults = [*remarks, *(result for result in results if result.is_fault)]
-    print_message(
-        f"config {path}: {_config_size(config)}, {counted(all_faults, 'fault') if all_faults else 'no fault'}"
-    )
-    for message in filter(None, messages):
-        print_message(message)
+    failed = [result for result in results if result.is_fault]
+    if results:
+        print_message(f"{counted(results, 'probe')}, {_fault_count(failed)}")
     rows = table(
         results,
         ValueColumn("target", lambda result: result.target, 24),
@@ -142,8 +143,12 @@ def run_check(arguments: argparse.Namespace) -> int:
         *([rows] if results else []),
         (f"{result.target}: {text}" for result in results for text in (*result.text, *result.notes)),
         remarks,
-        code=Exit.PROBLEM if all_faults else Exit.OK,
+        code=Exit.PROBLEM if remarks or failed else Exit.OK,
     )
+
+
+def _fault_count(faults: Sequence[object]) -> str:
+    return counted(faults, "fault") if faults else "no fault"
 
 
 def weakened_transport(config: Config, store_url: str) -> list[str]:
@@ -406,7 +411,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
         arguments,
         {"healthy": not faults, "findings": [asdict(finding) for finding in findings]},
         (line for finding in findings for line in _diagnosis_lines(finding)),
-        ["", counted(faults, "fault") if faults else "no fault"],
+        ["", _fault_count(faults)],
         code=Exit.PROBLEM if faults else Exit.OK,
     )
 

@@ -20,7 +20,10 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.secrets import SecretStore
-from console.cli.configure import probe_target, weakened_transport
+from console.cli import configure
+from console.cli.configure import ProbeResult, probe_target, weakened_transport
+from console.cli.exits import Exit
+from console.cli.main import main
 from console.config.estate import SystemConfig, SystemSettings
 from console.config.loading import load_config
 
@@ -81,3 +84,38 @@ def test_check_names_each_setting_that_weakens_the_transport(tmp_path: Path, sto
     texts = weakened_transport(load_config(path), store)
     assert len(expected) == len(texts)
     assert all(text.startswith(start) for text, start in zip(texts, expected, strict=True))
+
+
+def test_the_config_is_counted_before_anything_is_probed_and_the_probes_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text(CONFIG)
+    monkeypatch.setenv("LOAD_TOKEN", "0123456789abcdef0123456789abcdef")
+    before: list[str] = []
+
+    def probed(*_: object) -> list[ProbeResult]:
+        before.append(capsys.readouterr().err)
+        return [ProbeResult("hooks/hooks", "unreachable", "", ("no route",))]
+
+    monkeypatch.setattr(configure, "probe_systems", probed)
+    assert Exit.PROBLEM == main(["--config", str(path), "--store", str(tmp_path / "headway.db"), "check"])
+    assert f"config {path}: 1 system, 0 services, no fault\n" in before[0]
+    assert "plain_http = true" in before[0]
+    shown = capsys.readouterr()
+    assert ("1 probe, 1 fault\n", True) == (shown.err, "hooks/hooks: no route" in shown.out)
+
+
+def test_a_store_that_cannot_be_read_is_not_said_to_lack_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text(f'{CONFIG}\n[jobs."hooks/load"]\nexpected = "5m"\n')
+    (tmp_path / "headway.db-wal").write_bytes(b"rows")
+    check = ["--config", str(path), "--store", str(tmp_path / "headway.db"), "check", "--no-probe"]
+    assert Exit.PROBLEM == main(check)
+    shown = capsys.readouterr()
+    assert ("the store's file is gone" in shown.out, "job names not verified" in shown.err) == (True, False)
+    (tmp_path / "headway.db-wal").unlink()
+    assert Exit.OK == main(check)
+    assert "job names not verified" in capsys.readouterr().err
