@@ -91,7 +91,8 @@ class CommandParser(HeadwayParser):
             literal = f' To match "{first}" itself: {self.prog} \'"{first}"\'' if filters[0].dest == "filter" else ""
             return f'{message}. A word that begins with "-" is an option. {exclude}{literal}'
         option = first.partition("=")[0]
-        verbs = verbs_of(self.prog.removeprefix("headway "))
+        takes_names = any(not action.option_strings for action in self._actions)  # then a word is one too many, no verb
+        verbs = [] if takes_names else verbs_of(self.prog.removeprefix("headway "))
         near = get_close_matches(OTHER_NAMES.get(option, option), [*self._option_string_actions, *verbs], n=1)
         if not near and verbs and not first.startswith("-"):
             return f"{message}; verbs: {', '.join(verbs)}"
