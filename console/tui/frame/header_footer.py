@@ -123,10 +123,10 @@ LEAST_WIDTH = 20
 
 def banner_lines(text: str, width: int, style: str = "alarm", background: str = "alarm") -> list[BarLine]:
     """The banner in whole lines; only a very long reason is cut. Empty without a banner."""
-    text = text.strip()
-    texts = [text[start:end].strip() for start, end in line_breaks(text, max(LEAST_WIDTH, width - 1))] if text else []
+    text, room = text.strip(), max(LEAST_WIDTH, width - 1)
+    texts = [text[start:end].strip() for start, end in line_breaks(text, room)] if text else []
     if len(texts) > BANNER_LINES:
-        texts[BANNER_LINES - 1 :] = [fit(" ".join(texts[BANNER_LINES - 1 :]), width - 1)]
+        texts[BANNER_LINES - 1 :] = [fit(" ".join(texts[BANNER_LINES - 1 :]), room)]
     return [(((f" {line}", style),), (), background) for line in texts]
 
 

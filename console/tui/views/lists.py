@@ -425,9 +425,9 @@ class PagedList(FilteredList):
 
     def title_runs(self, remarks: Sequence[Segment] = ()) -> tuple[Sequence[Segment], Sequence[Segment]]:
         count = len(self.source)
-        address = f"  row {self.grid.cursor + 1:,} of {count:,}{'' if self.whole else '…'}" if count else " 0"
+        position = f"  row {self.grid.cursor + 1:,} of {count:,}{'' if self.whole else '…'}" if count else " 0"
         name: Segment = (f" {self.screen.WHERE.upper()}", "key")
-        title = [name, (address, "strong"), *self.screen.marks_runs(), *remarks]
+        title = [name, (position, "strong"), *self.screen.marks_runs(), *remarks]
         if self.order_changed and self.grid.cursor:
             title.append(("   order changed, Home sorts", "dim"))
         sort: list[Segment] = [(f" sort:{self.sort} ", "dim")] if self.sort != self._default_sort else []

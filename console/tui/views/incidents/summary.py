@@ -168,7 +168,7 @@ def _member(member: MemberView, ctx: RenderContext) -> list[Segment]:
     stale: Segment = (" read stale data", "warn") if member.stale_read else ("", "plain")
     return [
         (f" {state_mark} {fit(f'{state} {when}', 16)} ", state_style),
-        (f"{role:<8} ", role_style),
+        (f"{role:<10} ", role_style),
         (member.job, "strong" if member.role == "root" else "plain"),
         stale,
     ]

@@ -76,7 +76,7 @@ def draft_rows(draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext) -
     rows = [_draft_row(step, deep[step.place], ctx) for step in draft.steps]
     runs = [run for run in draft.excluded if run.job not in {step.job for step in out}]
     if out or runs:
-        rows.append(heading("out", f"LEFT OUT {len(out) + len(runs)}"))
+        rows.append(heading("out", f"EXCLUDED {len(out) + len(runs)}"))
     rows += [_out_row(step, ctx) for step in out]
     rows += [
         joined_segments(("out", number), [(f"   {run.job}", "dim"), (f"  {run.why}", "dim")])
@@ -185,7 +185,7 @@ def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
     for step in draft.steps:
         lines += _start_lines(step, ctx)
     for title, rows in (
-        (f"LEFT OUT {len(draft.excluded)}", [(entry.job, entry.why, "dim") for entry in draft.excluded]),
+        (f"EXCLUDED {len(draft.excluded)}", [(entry.job, entry.why, "dim") for entry in draft.excluded]),
         (f"NOT SAVED {len(draft.unsaved)}", [(entry.service, entry.text, "warn") for entry in draft.unsaved]),
         ("NOTES", [("", note, "warn") for note in draft.notes]),
     ):

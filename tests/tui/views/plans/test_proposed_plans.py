@@ -41,7 +41,7 @@ async def test_r_shows_every_step_with_what_it_waits_for_and_what_is_left_out_an
     await planned(night)
     await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "supply-plan, ")
     await night.see("late weekly-f")
-    await night.see("LEFT OUT 1", "its schedule starts it at 04:30", "weekly-finance cannot be saved any more")
+    await night.see("EXCLUDED 1", "its schedule starts it at 04:30", "weekly-finance cannot be saved any more")
     assert [("plan", 412)] == night.requests.asked
     assert [] == night.requests.started
 
@@ -163,11 +163,11 @@ def ways(night: Night, service: str) -> list[str]:
 async def test_a_step_that_is_left_out_is_shown_as_such_and_taken_in_again(night: Night) -> None:
     await planned(night)
     await night.press("down", "space")
-    await night.see("3 steps in 3 systems", "LEFT OUT 2", "by hand; Space includes it again", "which is left out")
+    await night.see("3 steps in 3 systems", "EXCLUDED 2", "by hand; Space includes it again", "which is left out")
     await night.see("unsaved suppl", "22m · history (31 runs)")
     assert "act by 03:58" not in night.text
     await night.press("x")
-    await night.see("4 steps in 4 systems", "LEFT OUT 1")
+    await night.see("4 steps in 4 systems", "EXCLUDED 1")
 
 
 @on_the_night()
@@ -240,7 +240,7 @@ async def test_the_start_box_tells_what_is_done_how_and_what_is_not_done_or_save
         "waits 5m first",
         "    failed-only: rerun only",
     )
-    await night.see(" 3  run once cloud/close-books  ✓ rerun: safe  after step 2", "LEFT OUT 2")
+    await night.see(" 3  run once cloud/close-books  ✓ rerun: safe  after step 2", "EXCLUDED 2")
     await night.see("more below")
     await night.press("pagedown")
     await night.see("its schedule starts it at 04:30")
@@ -261,11 +261,11 @@ def test_what_a_person_changed_in_a_plan_is_dropped_only_once_he_said_so(key: st
     async def steps(night: Night) -> None:
         await planned(night)
         await night.press("down", "space")
-        await night.see("LEFT OUT 2")
+        await night.see("EXCLUDED 2")
         await night.press(key)
         await night.see("the changes to this plan would be lost", "Discard them")
         await night.press("enter")
-        await night.see("LEFT OUT 2")
+        await night.see("EXCLUDED 2")
         await night.press(key)
         await night.see("Discard them")
         await night.press("down", "enter")
@@ -282,7 +282,7 @@ def _no_step(night: Night) -> None:
 async def test_a_plan_without_a_step_names_the_key_that_takes_in_the_rest(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("r")
-    await night.see("0 steps", "LEFT OUT 1")
+    await night.see("0 steps", "EXCLUDED 1")
     await night.press("enter")
     await night.see("no step is left to send; e includes steps that no affected service needs")
     await night.press("e")
@@ -518,12 +518,12 @@ async def test_a_plan_says_when_it_was_worked_out_and_is_worked_out_anew_while_o
 async def test_what_a_person_changed_is_kept_until_the_start_which_asks_once_more(night: Night) -> None:
     await planned(night)
     await night.press("down", "down", "space")
-    await night.see("LEFT OUT 2")
+    await night.see("EXCLUDED 2")
     _moves_on(night)
     with old_at_once():
         cast(HeadwayScreen, night.app.screen).tick()
         await night.at_rest()
-        await night.see("LEFT OUT 2")
+        await night.see("EXCLUDED 2")
         await night.press("enter")
         await night.see("Start the plan")
         await night.press("down", "enter")
@@ -564,7 +564,7 @@ async def test_who_closes_the_box_while_it_is_worked_out_anew_is_told_that_it_is
     """What a person had changed was gone without a word."""
     await planned(night)
     await night.press("down", "down", "space")
-    await night.see("LEFT OUT 2")
+    await night.see("EXCLUDED 2")
     await night.press("enter")
     await night.see("Start the plan")
     _moves_on(night)
