@@ -206,8 +206,12 @@ FAULTS: dict[int, Fault] = {
     ),
     23: Fault(
         "the database host's clock differs",
-        ("test_the_clock_of_a_lease_is_the_real_one",),
-        "leases by the database's clock; no skewed host in a test",
+        (
+            "test_the_clock_of_a_lease_is_the_real_one",
+            "test_f23_of_engines_whose_clock_is_not_the_databases_one_holds_the_lease",
+            "test_f23_a_store_whose_clock_is_off_is_a_fault",
+        ),
+        "requests carry the database's time: one that is off by more than valid_for refuses them, and doctor says so",
     ),
     24: Fault(
         "accepts a connection and never answers, or drips",
@@ -272,9 +276,10 @@ FAULTS: dict[int, Fault] = {
         "connection reset in every position of a reply",
         (
             "test_answer_without_its_end_is_unreachable_not_empty",
+            "test_f36_a_reply_that_is_reset_after_any_byte_is_no_reply",
+            "test_f36_polls_whose_connection_is_reset_anywhere_end_in_the_runs_of_a_calm_poll",
             "test_f36_after_all_that_both_ways_to_a_host_have_told_the_same_runs",
         ),
-        "not at every byte",
     ),
     37: Fault(
         "a reply that belongs to another request",

@@ -390,6 +390,7 @@ def _url_fault(address: str) -> str:
 
 OK_VERDICT, NOTE_VERDICT, FAULT_VERDICT = "ok", "note", "FAULT"
 MIN_FREE_BYTES = 1024**3
+CLOCK_FIX = "synchronize the clock of that machine (timedatectl, chrony)"
 MAX_SKEW_SECONDS = 5.0
 """With a larger skew a start may look missed, or may be assigned to another minute."""
 
@@ -481,6 +482,7 @@ def _diagnose_store(arguments: argparse.Namespace, config: Config | None) -> Ite
         url = store_url_of(arguments)
         with open_queries(url) as reads:
             header = reads.estate.header()
+            skew_seconds = reads.link.real_now_us() / 1e6 - datetime.now(UTC).timestamp()
             clock_format.share_service_zone(reads.service_zones())
         names = names_without_job(config, arguments) if config is not None else []
     except StoreMissing as error:
@@ -489,6 +491,7 @@ def _diagnose_store(arguments: argparse.Namespace, config: Config | None) -> Ite
         yield Diagnosis("store", FAULT_VERDICT, str(error))
     else:
         yield from _diagnose_store_file(url)
+        yield from diagnose_store_clock(skew_seconds)
         yield from _diagnose_engine(header, config)
         yield from (Diagnosis("config", FAULT_VERDICT, name) for name in names)
 
@@ -510,6 +513,13 @@ def _diagnose_store_file(url: str) -> Iterator[Diagnosis]:
     if not os.access(path, os.W_OK):
         problem = f"{path} is not writable for you: no request is possible"
         yield Diagnosis("store", NOTE_VERDICT, problem, "run as the owner of the file")
+
+
+def diagnose_store_clock(skew_seconds: float) -> Iterator[Diagnosis]:
+    """The clock of a shared store's host, if it is off."""
+    if abs(skew_seconds) > MAX_SKEW_SECONDS:
+        problem = f"the clock of the store is {skew_seconds:+.0f} s from this machine; requests and approvals use it"
+        yield Diagnosis("clock", FAULT_VERDICT, problem, CLOCK_FIX)
 
 
 def _diagnose_engine(header: HeaderView, config: Config | None) -> Iterator[Diagnosis]:
@@ -570,7 +580,7 @@ def diagnose_clocks(targets: Iterable[ProbeResult]) -> Iterator[Diagnosis]:
         return
     for target, skew in off.items():
         problem = f"the clock of {target} is {skew:+.0f} s from this machine; start times use its clock"
-        yield Diagnosis("clock", FAULT_VERDICT, problem, "synchronize the clock of that machine (timedatectl, chrony)")
+        yield Diagnosis("clock", FAULT_VERDICT, problem, CLOCK_FIX)
     if skews and not off:
         worst = max(abs(skew) for skew in skews.values())
         yield Diagnosis("clock", OK_VERDICT, f"{counted(skews, 'system')} within {worst:.1f} s of this machine")

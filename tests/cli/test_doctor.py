@@ -10,7 +10,7 @@ import pytest
 
 from connectors.sdk.contract import Probe, SourcePermission
 from connectors.sdk.errors import AccessRefused
-from console.cli.configure import FAULT_VERDICT, Diagnosis, ProbeResult, diagnose_clocks
+from console.cli.configure import FAULT_VERDICT, Diagnosis, ProbeResult, diagnose_clocks, diagnose_store_clock
 from console.cli.exits import Exit
 from tests.corpus import HOSTILE
 from tests.deep import few
@@ -157,3 +157,10 @@ def test_a_clock_that_is_off_is_named_and_ours_where_all_others_agree() -> None:
     assert (FAULT_VERDICT, True) == (ours.verdict, "this machine's clock is off" in ours.text)
     assert ["3 systems within 2.0 s of this machine"] == [one.text for one in skewed(a=0.0, b=1.0, c=2.0)]
     assert [] == skewed(a=None)
+
+
+@pytest.mark.parametrize("skew_seconds, expected", [(-3600.0, "-3600 s"), (3600.0, "+3600 s"), (0.4, None)])
+def test_f23_a_store_whose_clock_is_off_is_a_fault(skew_seconds: float, expected: str | None) -> None:
+    findings = list(diagnose_store_clock(skew_seconds))
+    assert [FAULT_VERDICT] * (expected is not None) == [finding.verdict for finding in findings]
+    assert all(f"the clock of the store is {expected} from this machine" in finding.text for finding in findings)

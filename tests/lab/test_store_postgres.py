@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import count
 
 import pytest
 from psycopg import sql
 
 from console.store.db.database import open_database
+from console.store.db.lease import ENGINE_LEASE, HeldLease, LeaseHolder, acquire_lease
+from console.store.queries import open_queries
 from tests.lab.postgres import PostgresServer
 from tests.store import (
     test_access,
@@ -80,3 +84,21 @@ def store_url(postgres: PostgresServer, migrated: str) -> Iterator[str]:
     dsn = postgres.dsn(name)
     yield dsn
     postgres.drop_database(dsn)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_f23_of_engines_whose_clock_is_not_the_databases_one_holds_the_lease(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """Neither takes the other's lease early, nor does a console call a working engine dead."""
+    real = time.time_ns
+    with closing(open_database(store_url)) as store, open_queries(store_url) as queries:
+        assert isinstance(acquire_lease(store, ENGINE_LEASE, "one:1", 60), HeldLease)
+        monkeypatch.setattr(time, "time_ns", lambda: real() + hours * 3_600_000_000_000)
+        monkeypatch.setattr(time, "time", lambda: (real() + hours * 3_600_000_000_000) / 1e9)
+        assert isinstance(acquire_lease(store, ENGINE_LEASE, "two:2", 60), LeaseHolder)
+        assert queries.estate.engine().alive
+        with store.write(None) as session:
+            session.rows("UPDATE lease SET until_us = until_us - 61000000")
+        assert not queries.estate.engine().alive
+        assert isinstance(acquire_lease(store, ENGINE_LEASE, "two:2", 60), HeldLease)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import socket
+import struct
+import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +139,67 @@ class _Crowd(FaultyTransport):
 def _more(body: Any, times: int) -> Any:
     """Always the same page, and always another token."""
     return body | {"paging": {"after": str(-times)}} if "paging" in body else body
+
+
+@contextmanager
+def resetting(fake: HomeGrown) -> Iterator[tuple[int, Callable[[int | None], None]]]:
+    """Port of a server with this scheduler's answers, and what resets its connections after so many bytes of them."""
+    left: list[int | None] = [None]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            reply = fake.handle(
+                httpx.Request("GET", f"http://127.0.0.1{self.path}", headers=dict(self.headers.items()))
+            )
+            head = f"HTTP/1.1 {reply.status_code} X\r\nContent-Type: application/json\r\n"
+            data = f"{head}Content-Length: {len(reply.content)}\r\n\r\n".encode() + reply.content
+            passed = len(data) if left[0] is None else min(len(data), left[0])
+            self.wfile.write(data[:passed])
+            self.close_connection = True
+            if left[0] is not None:
+                left[0] -= passed
+            if passed < len(data):
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1], lambda count: left.__setitem__(0, count)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_f36_polls_whose_connection_is_reset_anywhere_end_in_the_runs_of_a_calm_poll() -> None:
+    """The pages of a poll arrive whole or the poll fails and leaves its cursor: nothing is lost or doubled."""
+    chance = random.Random(36)
+    fake = HomeGrown()
+    calm = [run for poll in TestHomeGrown().bites(opened(fake), "") for run in poll.runs]
+    with resetting(fake) as (port, reset_after):
+        options = HttpOptions.model_validate(settings(url=f"http://127.0.0.1:{port}"))
+        connector = CONNECTOR.open(options, "api", lambda _: "let-me-in")
+        cursor, more, failures, runs = "", True, 0, list[RunRecord]()
+        while more:
+            for place in [*sorted(chance.sample(range(2_000), 20)), None]:
+                reset_after(place)
+                try:
+                    poll = connector.poll(cursor, (), 5)
+                except SystemUnreachable:
+                    failures += 1
+                else:
+                    break
+            runs += poll.runs
+            cursor, more = poll.cursor, poll.more
+        connector.close()
+    assert failures > 10
+    assert [(run.job, run.attempt_key, run.state, run.ended_at) for run in calm] == [
+        (run.job, run.attempt_key, run.state, run.ended_at) for run in runs
+    ]
 
 
 # -- what it reads ----------------------------------------------------------------------------------------------------

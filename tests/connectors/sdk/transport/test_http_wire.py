@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -120,6 +121,23 @@ def test_a_reply_that_breaks_off_anywhere_is_no_reply(count: int) -> None:
         with pytest.raises(SystemUnreachable):
             call(port)
         assert 2 == len(accepted), "a look is tried once more on a fresh connection"
+
+
+def reset_after(count: int) -> Serve:
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        asked(connection)
+        connection.sendall((HEAD + BODY)[:count])
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return serve
+
+
+@pytest.mark.parametrize("count", range(len(HEAD + BODY)))
+def test_f36_a_reply_that_is_reset_after_any_byte_is_no_reply(count: int) -> None:
+    with server(reset_after(count)) as (port, accepted):
+        with pytest.raises(SystemUnreachable):
+            call(port)
+        assert 2 == len(accepted), "a read is tried once more on a fresh connection"
 
 
 def test_an_action_whose_reply_breaks_off_is_sent_once() -> None:
