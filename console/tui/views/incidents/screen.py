@@ -22,7 +22,7 @@ from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents import summary
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.evidence import evidence_lines
-from console.tui.views.incidents.past_repairs import past_repair_lines
+from console.tui.views.incidents.summary import past_repair_lines
 from console.tui.views.incidents.timeline import HANG, timeline_lines
 from console.tui.views.plans.rows import plan_line
 from console.tui.widgets.bar import Bar

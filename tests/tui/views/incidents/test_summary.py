@@ -8,8 +8,7 @@ from typing import Any
 
 from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.incident import IncidentView
-from console.tui.views.incidents.past_repairs import last_repair
-from console.tui.views.incidents.summary import summary_lines
+from console.tui.views.incidents.summary import last_repair, summary_lines
 from console.tui.views.incidents.timeline import delivery_text, last_notified, notified_cell, suppressed_text
 from tests.tui.fake_reads import NOW, incident
 from tests.tui.views.runs.test_durations import look
