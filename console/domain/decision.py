@@ -181,6 +181,15 @@ class MaintenanceCover:
 
 
 @dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Red runs compared with the last good runs of their jobs."""
+
+    lines: tuple[str, ...] = ()
+    """The changes, or one line that says why there are none; empty if not compared."""
+    has_changes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentDecision:
     """Open, update or close one incident. `incident_id` None opens a new one; the key never changes."""
 
@@ -211,8 +220,7 @@ class IncidentDecision:
     flaps: int = 0
     """How often it was reopened since it was last steady; `flaps_since`: since when."""
     flaps_since: datetime | None = None
-    changes: tuple[str, ...] = ()
-    """Changes since the root was last good, as lines; empty if not compared."""
+    changes: RunComparison = RunComparison()
     cause_run_ids: tuple[int, ...] = ()
     """The root's run; of a shared root the first of the runs that blame it."""
     merges: tuple[int, ...] = ()

@@ -214,11 +214,6 @@ def duration_prior(usual: Sequence[float]) -> DurationPrior | None:
     return DurationPrior(len(ordered), DurationQuantiles(*(timedelta(seconds=seconds) for seconds in at)))
 
 
-NOTHING_CHANGED = "nothing that Headway sees changed"
-NO_GOOD_RUN = "no good run of"
-"""Prefix of the text if nothing changed."""
-
-
 @dataclass(frozen=True, slots=True)
 class LastGoodRun:
     """The context of a failed run, and the last good run of its job before it."""
@@ -237,10 +232,3 @@ class LastGoodRun:
     target: str = ""
     durations: tuple[float, ...] = ()
     """Seconds of its good runs before this one, newest first."""
-
-
-def new_findings(before: Sequence[str], now: Sequence[str]) -> str:
-    """Findings that are new since the last notification, for the timeline; empty if none."""
-    new = (finding for finding in now if finding not in before)
-    fresh = [finding for finding in new if not finding.startswith((NOTHING_CHANGED, NO_GOOD_RUN))]
-    return f"seen since: {'; '.join(fresh)}" if before and fresh else ""

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from console.domain.alert import INCIDENT_PLACEHOLDER
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, MemberVerdict, Notice
-from console.domain.history import new_findings
 from console.domain.ids import incident_name, micros, optional_micros
 from console.domain.service import Timeliness, service_of_instance
 from console.store.alerts import NewAlert, insert_alert, send_as_group
@@ -110,17 +109,18 @@ class IncidentWriter:
 
     def _changes(self, incident_id: int, decision: IncidentDecision) -> None:
         """Stores the changes found; none in most evaluations, which search no past: then the last ones stay."""
-        if not decision.changes:
+        if not decision.changes.lines:
             return
         [row] = self._session.rows("SELECT changes FROM incident WHERE id = ?", (incident_id,))
         before = json.loads(row.changes)
-        if before == list(decision.changes):
+        if before == list(decision.changes.lines):
             return
-        text = json.dumps(decision.changes, ensure_ascii=False)
+        text = json.dumps(decision.changes.lines, ensure_ascii=False)
         query = "UPDATE incident SET changes = ?, changed_seq = ? WHERE id = ?"
         self._session.rows(query, (text, self._seq(), incident_id))
-        if new := new_findings(before, decision.changes):
-            self._event(incident_id, "changed", new, decision.root_job_id)
+        new = [line for line in decision.changes.lines if line not in before]
+        if before and new and decision.changes.has_changes:
+            self._event(incident_id, "changed", f"seen since: {'; '.join(new)}", decision.root_job_id)
 
     def _incident(self, decision: IncidentDecision) -> tuple[int, str, int]:
         """(id, key, version). The version grows with each decision that notifies."""

@@ -376,7 +376,7 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
         with pytest.raises(StoreUnusable, match=r"is locked by alice \(process \d+\)"):
             shared.requests("carol").steer_plan(plan, RequestKind.ABORT_PLAN)
     assert engine_took < 3
-    assert [("ada", "on")] == shared.rows("SELECT set_by, until_us FROM switch WHERE name LIKE 'freeze%'")
+    assert [("ada", "on")] == shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'")
 
 
 def test_a_login_that_may_only_look_is_told_who_gives_the_right(shared: Team) -> None:
@@ -448,7 +448,7 @@ def test_whoever_may_act_may_stop_everything_and_only_an_admin_lets_loose(shared
     with pytest.raises(NotAllowed, match="frozen by"):
         shared.ask("alice")
     assert shared.requests("ada").turn("freeze", "off", "over")
-    assert {("ada", "off")} == set(shared.rows("SELECT set_by, until_us FROM switch WHERE name LIKE 'freeze%'"))
+    assert {("ada", "off")} == set(shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'"))
     shared.ask("alice")
     shared.step()
     verbs = [row[0] for row in shared.rows("SELECT verb FROM audit WHERE object = 'freeze' ORDER BY seq")]

@@ -119,10 +119,10 @@ def _body(index: EstateIndex, notification: Notification, log_tails: Mapping[int
     yield from _facts(index, match, decision)
     yield from _services(index, decision)
     if notification.kind is not AlertKind.RECOVERED:
-        if decision.changes:
+        if decision.changes.lines:
             yield ""
             yield "Changes since the last successful run:"
-            yield from (f"  | {line}" for line in decision.changes)
+            yield from (f"  | {line}" for line in decision.changes.lines)
         if match.to_repair is not None and not match.to_repair.state.is_open:  # the reason is of the attempt before
             tail = tail_lines(index, match, log_tails)
             yield ""

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from console.control.snapshot.estate_index import EstateIndex
+from console.domain.decision import RunComparison
 from console.domain.estate import JobFacts, RunFacts
-from console.domain.history import NO_GOOD_RUN, NOTHING_CHANGED, LastGoodRun
+from console.domain.history import LastGoodRun
 from console.forecast.usual import level_shift
 from console.text.cleaning import clean_line
 from console.text.normalize import normalize_line
@@ -33,25 +34,28 @@ _ITS_OWN = ("run_id", "pid", "try", "host", "queued_at", "redrive")
 """Values that differ in each run, or are shown elsewhere."""
 
 
-def change_lines(index: EstateIndex, roots: Sequence[RunFacts], zone: str) -> tuple[str, ...]:
+def compare_runs(index: EstateIndex, roots: Sequence[RunFacts], zone: str) -> RunComparison:
     """At most five lines for these red runs; empty if their last good runs were not loaded."""
-    return changes_by_run(index.estate.jobs, index.estate.pasts, [(run.id, run.job_id) for run in roots], zone)
+    return compare_runs_by_id(index.estate.jobs, index.estate.pasts, [(run.id, run.job_id) for run in roots], zone)
 
 
-def changes_by_run(
+def compare_runs_by_id(
     jobs: Mapping[int, JobFacts], pasts: Mapping[int, LastGoodRun], roots: Sequence[tuple[int, int]], zone: str
-) -> tuple[str, ...]:
+) -> RunComparison:
     """The same for red runs by their ids: (run, job). The absence of changes is a line too. For several runs, changes
     common to most of them come first, and each line names the jobs or their number."""
     compared = [(jobs[job_id], pasts[run_id]) for run_id, job_id in roots[:MOST_ROOTS] if run_id in pasts]
     known = [(job, past, past.good_at) for job, past in compared if past.good_at is not None]
     if not known:
         run_text = "it" if len(roots) == 1 else "any of them"
-        return (f"{NO_GOOD_RUN} {run_text} is known: there is nothing to compare with",) if compared else ()
+        text = f"no good run of {run_text} is known: there is nothing to compare with"
+        return RunComparison((text,) if compared else ())
     changes = [(clean_line(job.name), tuple(_all(past, zone))) for job, past, _ in known]
     lines = changes[0][1] if len(roots) == 1 else _in_common(changes)
     subject, green = "it was" if len(roots) == 1 else "they were", dated_time(max(at for _, _, at in known), zone)
-    return tuple(lines[:MOST]) or (f"{NOTHING_CHANGED} since {subject} last green, {green}",)
+    if not lines:
+        return RunComparison((f"nothing that Headway sees changed since {subject} last green, {green}",))
+    return RunComparison(tuple(lines[:MOST]), has_changes=True)
 
 
 def _in_common(changes: Sequence[tuple[str, Sequence[str]]]) -> list[str]:

@@ -16,7 +16,7 @@ from itertools import chain
 
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import RunState
-from console.control.incidents.changes import MOST_ROOTS, change_lines
+from console.control.incidents.changes import MOST_ROOTS, compare_runs
 from console.control.incidents.correlation import (
     KNOWN,
     MOST_ERRORS,
@@ -51,6 +51,7 @@ from console.domain.decision import (
     IncidentDecision,
     MaintenanceCover,
     MemberVerdict,
+    RunComparison,
     ServiceDayVerdict,
 )
 from console.domain.estate import RunFacts
@@ -223,7 +224,7 @@ def decide_incident(
         root_shared=match.group.shared,
         split_from=match.split_from,
         reopened=match.reopened,
-        changes=change_lines(index, match.roots(), zone) if not match.close_reason else (),
+        changes=compare_runs(index, match.roots(), zone) if not match.close_reason else RunComparison(),
         flaps=flapped,
         flaps_since=flapping_since,
         merges=match.merges,

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from console.control.evaluate import evaluate
-from console.control.incidents.changes import changes_by_run
+from console.control.incidents.changes import compare_runs_by_id
 from console.control.snapshot.incremental import EvaluationCache, build_cache, part_to_evaluate
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.estate import Estate, EvaluationSettings, JobFacts
@@ -59,7 +59,7 @@ class DefinitionChanges:
             incident.key: {run_id: versions[run_id] for run_id in incident.cause_run_ids if run_id in versions}
             for incident in still_open
         }
-        unchanged = [incident.key for incident in still_open if not incident.changes]
+        unchanged = [incident.key for incident in still_open if not incident.changes.lines]
         due = {key for key in unchanged if known.get(key) != now[key]}
         self._next |= now
         if not due:
@@ -77,7 +77,7 @@ class DefinitionChanges:
         job_of = {member.run_id: member.job_id for member in decision.members if member.run_id is not None}
         roots = [(run_id, job_of[run_id]) for run_id in decision.cause_run_ids if job_of.get(run_id) in jobs]
         last_good = last_good_of_runs(self._store, decision.cause_run_ids)
-        return replace(decision, changes=changes_by_run(jobs, last_good, roots, decision.zone))
+        return replace(decision, changes=compare_runs_by_id(jobs, last_good, roots, decision.zone))
 
 
 log = structlog.get_logger("headway.evaluate")

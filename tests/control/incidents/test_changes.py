@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sdk.states import RunState
-from console.control.incidents.changes import MOST, change_lines
+from console.control.incidents.changes import MOST, compare_runs
 from console.control.snapshot.estate_index import EstateIndex
+from console.domain.decision import RunComparison
 from console.domain.history import LastGoodRun
 from console.text.cleaning import clean_line
 from tests.control.ledger import ended
@@ -24,7 +25,7 @@ GOOD = at("03:20", day=-1)
 
 def told(**past: Any) -> tuple[str, ...]:
     facts = replace(estate(EXTRACT, runs=[FAILED]), pasts={7: LastGoodRun(**{"good_at": GOOD, **past})})
-    return change_lines(EstateIndex(facts, at("03:20")), [FAILED], "UTC")
+    return compare_runs(EstateIndex(facts, at("03:20")), [FAILED], "UTC").lines
 
 
 @pytest.mark.parametrize(
@@ -86,8 +87,8 @@ def test_a_plain_number_that_differs_is_a_change() -> None:
 
 
 def test_without_a_look_at_its_past_nothing_is_said() -> None:
-    assert () == change_lines(EstateIndex(estate(EXTRACT, runs=[FAILED]), at("03:20")), [FAILED], "UTC")
-    assert () == change_lines(EstateIndex(estate(EXTRACT), at("03:20")), [], "UTC")
+    assert RunComparison() == compare_runs(EstateIndex(estate(EXTRACT, runs=[FAILED]), at("03:20")), [FAILED], "UTC")
+    assert RunComparison() == compare_runs(EstateIndex(estate(EXTRACT), at("03:20")), [], "UTC")
 
 
 def told_of_three(*pasts: dict[str, Any]) -> tuple[str, ...]:
@@ -95,7 +96,7 @@ def told_of_three(*pasts: dict[str, Any]) -> tuple[str, ...]:
     jobs = [job(number, f"hosts/j{number}", "03:10") for number in (1, 2, 3)]
     runs = [run(number, each, "03:10", RunState.FAILED, **ended("03:10", 2)) for number, each in enumerate(jobs, 1)]
     known = {number: LastGoodRun(**{"good_at": GOOD, **past}) for number, past in enumerate(pasts, 1)}
-    return change_lines(EstateIndex(replace(estate(*jobs, runs=runs), pasts=known), at("03:20")), runs, "UTC")
+    return compare_runs(EstateIndex(replace(estate(*jobs, runs=runs), pasts=known), at("03:20")), runs, "UTC").lines
 
 
 def test_of_many_that_fail_together_what_changed_for_most_of_them_stands_first() -> None:
