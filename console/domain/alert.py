@@ -33,6 +33,20 @@ Matchers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class PendingAlert:
+    """An alert of one route that has not been released."""
+
+    id: int
+    made_at: datetime
+    urgent: bool
+    incident: str = ""
+    """Name of the incident; empty if it has none."""
+    title: str = ""
+    plain_title: str = ""
+    route: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class QuietHours:
     """Local hours in which a route is not notified; across midnight if the end is earlier."""
 

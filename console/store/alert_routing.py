@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from console.domain.alert import OnCallShift
+from console.domain.alert import OnCallShift, PendingAlert
 from console.domain.ids import incident_name, instant
 from console.domain.request import RequestKind
 from console.store import audit
@@ -17,19 +17,6 @@ from console.store.row_values import from_row
 
 Routes = Mapping[str, tuple[str, ...]]
 """Route -> the text of each of its URL references."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingAlert:
-    """An alert that is not released yet."""
-
-    id: int
-    route: str
-    made_us: int
-    urgent: bool
-    incident: str
-    title: str
-    plain_title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +54,22 @@ class DeliveryOutcome:
     """The reply to one of the tries was lost."""
 
 
-def pending_alerts(store: Database) -> list[WaitingAlert]:
+def pending_alerts(store: Database) -> list[PendingAlert]:
     """Oldest first."""
     with store.read() as session:
         rows = session.rows(
             "SELECT id, route, made_us, urgent, incident_id, title, plain_title FROM alert WHERE waits = ? ORDER BY id",
             (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
         )
-    names = [incident_name(row.incident_id) if row.incident_id else "" for row in rows]
-    return [from_row(WaitingAlert, row, incident=name) for row, name in zip(rows, names, strict=True)]
+    return [
+        from_row(
+            PendingAlert,
+            row,
+            made_at=instant(row.made_us),
+            incident=incident_name(row.incident_id) if row.incident_id else "",
+        )
+        for row in rows
+    ]
 
 
 def released_since(store: Database, route: str, since_us: int) -> tuple[int, int | None]:

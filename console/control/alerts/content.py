@@ -27,7 +27,14 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import Blame, identity_blame
 from console.control.snapshot.reachability import UNREACHABLE_REASONS
 from console.control.snapshot.runs import CLOCK_SKEW, run_time
-from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, TECHNICAL, AlertKind, RouteNotification
+from console.domain.alert import (
+    ALERT_PLACEHOLDER,
+    INCIDENT_PLACEHOLDER,
+    TECHNICAL,
+    AlertKind,
+    PendingAlert,
+    RouteNotification,
+)
 from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, ServiceDayVerdict
 from console.domain.estate import ServiceFacts
@@ -509,19 +516,6 @@ GATHER = timedelta(seconds=5)
 """How long the first alert over the limit waits for others."""
 LINES = 200
 """Alerts that a digest lists; the rest is counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class PendingAlert:
-    """An alert of one route that has not been sent."""
-
-    id: int
-    made_at: datetime
-    urgent: bool
-    incident: str = ""
-    """Name of the incident; empty if it has none."""
-    title: str = ""
-    plain_title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

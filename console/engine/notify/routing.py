@@ -1,5 +1,5 @@
-"""Routing of alerts before delivery: alone or in a digest, on their route or its fallback; abandoned deliveries are
-reported elsewhere.
+"""Routing of alerts before delivery: alone or in a digest, on their route or its fallback; parked deliveries are
+reported to another route.
 
 While the whole estate is in shadow, alerts about Headway itself go to the shadow route, or are recorded only. As soon
 as anything is live, they leave as usual.
@@ -10,16 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 
 import structlog
 
 from console.config.estate import RouteSettings
 from console.config.templates import TemplateFault, render
-from console.control.alerts.content import WINDOW, PendingAlert, digest_text, plan_digest
+from console.control.alerts.content import WINDOW, MessageText, digest_text, plan_digest
 from console.domain.decision import Decisions, Notice
-from console.domain.ids import instant, micros, optional_instant
+from console.domain.ids import micros, optional_instant
 from console.domain.switches import Modes
 from console.failpoints import failpoint
 from console.store import alert_routing as rows
@@ -147,30 +147,22 @@ class AlertRouter:
         if strays:
             log.error("alerts whose URL left the config were abandoned", deliveries=strays)
 
-    def given_up(self) -> dict[str, int]:
+    def parked_by_route(self) -> dict[str, int]:
         """Number of parked deliveries per route."""
         return {delivery.route: delivery.count for delivery in rows.parked_deliveries(self._store)}
 
     def _release(self, fence: int) -> None:
-        waiting = rows.pending_alerts(self._store)
-        if not waiting:
-            return
-        now = self._clock.now()
-        alone: list[int] = []
+        """Releases waiting alerts, each alone while its route's limit allows, then in one digest per route."""
+        now, alone = self._clock.now(), list[int]()
         digests: list[tuple[NewAlert, list[int]]] = []
-        waiting = sorted(waiting, key=lambda alert: (alert.route, alert.id))
+        waiting = sorted(rows.pending_alerts(self._store), key=lambda alert: (alert.route, alert.id))
         for route, group in groupby(waiting, lambda alert: alert.route):
             limit = self._routes[route].max_per_minute if route in self._routes else len(waiting)
             released, digest_us = rows.released_since(self._store, route, micros(now - WINDOW))
-            pending = [
-                PendingAlert(a.id, instant(a.made_us), a.urgent, a.incident, a.title, a.plain_title) for a in group
-            ]
-            plan = plan_digest(pending, released, optional_instant(digest_us), limit, now)
+            plan = plan_digest(list(group), released, optional_instant(digest_us), limit, now)
             alone += plan.alone
             if plan.together:
-                text, key = digest_text(plan.together, limit), f"headway:digest:{route}:{micros(now)}"
-                plain = (text.plain_title, text.plain_body)
-                digest = NewAlert(route, DIGEST, text.title, text.body, key, *plain, waits=False)
+                digest = _digest_alert(route, digest_text(plan.together, limit), now)
                 digests.append((digest, [alert.id for alert in plan.together]))
         if alone or digests:
             rows.release_alerts(self._store, fence, self.url_sources, alone, digests, micros(now))
@@ -205,6 +197,11 @@ class AlertRouter:
                 shadow = self._shadow if self._shadow != delivery.route else ""
                 alert, times = _parked_alert(delivery, recipient), (micros(now), delivery.news_us)
                 notify_or_record(self._store, fence, self.url_sources, alert, shadow, *times)
+
+
+def _digest_alert(route: str, text: MessageText, now: datetime) -> NewAlert:
+    key, plain = f"headway:digest:{route}:{micros(now)}", (text.plain_title, text.plain_body)
+    return NewAlert(route, DIGEST, text.title, text.body, key, *plain, waits=False)
 
 
 def parked_alert_key(route: str) -> str:

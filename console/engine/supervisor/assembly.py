@@ -140,7 +140,7 @@ class EngineAssembly:
         self.health = EngineHealth(
             lambda: {name: worker.pulse for name, worker in self._living()},
             self.outbox.hanging,
-            self.routing.given_up,
+            self.routing.parked_by_route,
             lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
         )
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None

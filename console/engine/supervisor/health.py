@@ -27,7 +27,7 @@ class EngineHealth:
         self,
         pulses: Callable[[], Mapping[str, Pulse]],
         hanging: Callable[[float], Mapping[str, float]],
-        given_up: Callable[[], Mapping[str, int]],
+        parked_by_route: Callable[[], Mapping[str, int]],
         slow_calls: Callable[[float], Mapping[str, float]] = lambda _: {},
     ) -> None:
         self._pulses = pulses
@@ -35,7 +35,7 @@ class EngineHealth:
         """Sends of alerts that take longer than the given seconds, with their duration."""
         self._slow_calls = slow_calls
         """The same for calls to schedulers, which delay no alert."""
-        self._given_up = given_up
+        self._parked_by_route = parked_by_route
         """Number of parked deliveries per route."""
         self._failed_workers = ""
         self._ping_error = ""
@@ -63,7 +63,7 @@ class EngineHealth:
         hangs = {f"{what} hangs": seconds for what, seconds in self._slow_calls(SENDING_SECONDS).items()}
         parts = [self.unhealthy_reason(), *self._dated(hangs, self._slow_calls_since)]
         try:
-            if parked := self._given_up():
+            if parked := self._parked_by_route():
                 number, routes = sum(parked.values()), ", ".join(sorted(parked))
                 parts.append(f"{number} alert{'s' if number > 1 else ''} abandoned ({routes}): headway alert")
         except StoreError:

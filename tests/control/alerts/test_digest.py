@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.control.alerts.content import LINES, DigestPlan, PendingAlert, digest_text, plan_digest
+from console.control.alerts.content import LINES, DigestPlan, digest_text, plan_digest
+from console.domain.alert import PendingAlert
 from console.engine.notify.backoff import BASE, CAP, MIN_DELAY, RetryDecision, after_failure
 from tests.factories import at
 
