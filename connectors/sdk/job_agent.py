@@ -70,7 +70,7 @@ class JobAgentClient(ConnectorClient, Protocol):
         ...
 
     def hold(self, plan: Plan, mark: HoldMark) -> object:
-        """Disables the job of the plan under our mark by grants.sql, if it is enabled and unchanged since it was read."""
+        """Disables the job of the plan under our mark by grants.sql, if it is enabled and unchanged since its read."""
         ...
 
     def release(self, plan: Plan, hold: str, key: str, enable: bool) -> object:
@@ -189,7 +189,7 @@ class JobAgentConnector(ComposedConnector):
 
 @dataclass(frozen=True, slots=True)
 class AgentJob:
-    """What a hold concerns of a job, as its agent has it now."""
+    """The present state of a job at its agent: its mark, and whether it is enabled."""
 
     ref: str
     """Its place in the catalogue: "cron.job 7"."""

@@ -135,7 +135,7 @@ class AuditQueries(ContextQueries):
     def verify_audit(self, head: str = "", *, politely: bool = False) -> audit_rows.ChainVerdict:
         """Verifies the whole chain and the triggers that protect it; `head` was kept elsewhere ("seq:hash").
         `politely`: with pauses for the other threads of this process."""
-        has_requests = bool(self.link.rows(_AUDITED))  # asked first: the chain has their rows by then
+        has_requests = bool(self.link.rows(_AUDITED))  # queried first: by then the chain has their rows
         rows: Iterator[Any] = self.link.stream(_SELECT_CHAIN)
         noted = next(rows).hash or ""
         verdict = audit_rows.verify_chain(_with_pauses(rows) if politely else rows, noted, head)

@@ -78,8 +78,7 @@ class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bi
     def paint_frame(self) -> None:
         boxes = self.query("#box").results(Vertical)  # none before the dialog is composed
         for box, bar in zip(boxes, self.query("#box-alarm").results(Bar), strict=False):
-            width = box.content_size.width or self.app.size.width  # none before its first layout
-            lines = header_footer.banner_lines(self.alarm(), width)
+            lines = header_footer.banner_lines(self.alarm(), box.content_size.width)
             bar.display = bool(lines)
             bar.show_lines(lines or [((), (), "")])
         header_footer.paint_small(self)

@@ -201,7 +201,7 @@ def test_hostile_names_and_commands_are_held_and_released_as_data(host: LocalHos
 @pytest.mark.parametrize("by", ["a b", "a\nb", "", "x" * 65, "$(id)", "alice until=2030"])
 def test_owner_who_cannot_stand_in_a_mark_is_refused_before_anything_is_sent(host: LocalHost, by: str) -> None:
     host.crontab.write_text(JOB)
-    with pytest.raises(NotSupported, match="(?s)^db07:.*: a hold by .* cannot be written down at its source"):
+    with pytest.raises(NotSupported, match=r"(?s)^db07:.*: a hold by .* cannot be written down at its source"):
         connect(host).preview(ask(Verb.HOLD, "db07:job", {"by": by, "until": until()}), 20)
 
 
