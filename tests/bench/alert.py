@@ -18,7 +18,7 @@ from typing import Any
 
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import send_by_apprise
-from tests.bench.figures import Figure, arguments, emit
+from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import WRAPPER
 from tests.lab.headway import WORKING, Headway
@@ -151,14 +151,14 @@ class Bench:
         return self.smtp.wait_for(count + 1)[count].arrived - began
 
 
-def figures(quick: bool) -> list[Figure]:
+def figures(quick: Scale) -> list[Figure]:
     """Raises SystemExit with what to install where the machine lacks something."""
     missing = what_is_missing()
     if missing is not None:
         raise SystemExit(missing)
     began = time.monotonic()
     folder = private_folder("bench-alert")
-    bench = Bench(folder, QUICK_PHASES if quick else PHASES)
+    bench = Bench(folder, quick.of(PHASES, QUICK_PHASES, 2))
     try:
         bench.start()
         delays = bench.measure(began + QUICK_SECONDS if quick else float("inf"))

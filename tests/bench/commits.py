@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from console.domain.service import ServiceView
 from console.tui.app.navigation import HeadwayApp
 from console.tui.views.services.screen import ServicesScreen, read_services
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, Scale
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests, service
 
 SERVICES = 5_000
@@ -52,8 +52,8 @@ async def _times(turns: int, folding: bool) -> list[float]:
     return found
 
 
-def measure(quick: bool) -> Iterator[Figure]:
-    turns = 8 if quick else 40
+def measure(quick: Scale) -> Iterator[Figure]:
+    turns = quick.of(40, 8, 1)
     for name, folding in (("services_commit", True), ("services_commit_unfolded", False)):
         times = asyncio.run(_times(turns, folding))
         yield Figure(name, median(times), f"ms of the screens' thread a commit, {SERVICES:,} services, median")

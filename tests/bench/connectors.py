@@ -86,6 +86,7 @@ RUNS = {
 }
 QUICK = 10
 """With --quick, one run in so many."""
+SMOKE = 100
 
 
 def read(connector: Connector) -> tuple[int, str]:
@@ -328,7 +329,7 @@ def figures(kind: str, runs: int) -> Iterator[Figure]:
 
 def main() -> None:
     wanted = arguments(__doc__ or "", tuple(RUNS))
-    share = QUICK if wanted.quick else 1
+    share = wanted.quick.of(1, QUICK, SMOKE)
     kinds = wanted.only or list(RUNS)
     emit("connectors", (one for kind in kinds for one in figures(kind, RUNS[kind] // share)), wanted.json)
 

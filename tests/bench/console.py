@@ -19,7 +19,7 @@ from statistics import median
 
 from tests.bench import commits, keys, lineage, peers, start
 from tests.bench.bigstore import big_store
-from tests.bench.figures import Figure, arguments, emit
+from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.bench.keys import p95
 from tests.bench.start import JOBS, SIZE, quiet_env
 from tests.pty.terminal import Terminal
@@ -129,17 +129,17 @@ def held_down() -> float:
         return (stopped - at) * 1000
 
 
-def filters(quick: bool) -> Iterator[Figure]:
+def filters(quick: Scale) -> Iterator[Figure]:
     with opened("jobs") as terminal:
-        first, whole = filter_keys(terminal, WORDS[:3] if quick else WORDS, by_letter=True)
-        fields, _ = filter_keys(terminal, FIELDS[:3] if quick else FIELDS, by_letter=False)
+        first, whole = filter_keys(terminal, WORDS[: quick.of(len(WORDS), 3, 1)], by_letter=True)
+        fields, _ = filter_keys(terminal, FIELDS[: quick.of(len(FIELDS), 3, 1)], by_letter=False)
     yield Figure("filter_key", p95(first), "ms to the first rows, p95 of letters")
     yield Figure("filter_key_median", median(first), "ms to the first rows")
     yield Figure("filter_whole", p95(whole), "ms to the whole count, p95 of letters")
     yield Figure("filter_field", p95(fields), "ms to the first rows, a field's last letter")
 
 
-def memory(quick: bool) -> Iterator[Figure]:
+def memory(quick: Scale) -> Iterator[Figure]:
     with opened("jobs") as terminal:
         terminal.press("end")
         terminal.wait_for(f"{JOBS:,} of {JOBS:,}", 60)
@@ -151,26 +151,26 @@ def memory(quick: bool) -> Iterator[Figure]:
         yield Figure("console_rss", terminal.rss_mib, "MiB, after all jobs and a million runs")
 
 
-def on_the_line(quick: bool) -> Iterator[Figure]:
+def on_the_line(quick: Scale) -> Iterator[Figure]:
     with opened("jobs") as terminal:
         yield Figure("bytes_per_key", sent_for(terminal, "down", 20), "bytes a step")
         yield Figure("bytes_per_page", sent_for(terminal, "pagedown", 10), "bytes a page")
         yield Figure("bytes_per_scroll", sent_for(terminal, "down", 20), "bytes a step that scrolls")
     with opened("services") as terminal:
-        yield Figure("bytes_idle_minute", idle_bytes(terminal, 20 if quick else 60), "bytes")
+        yield Figure("bytes_idle_minute", idle_bytes(terminal, quick.of(60, 20, 2)), "bytes")
 
 
-def held(quick: bool) -> Iterator[Figure]:
-    times = [held_down() for _ in range(3 if quick else 7)]
+def held(quick: Scale) -> Iterator[Figure]:
+    times = [held_down() for _ in range(quick.of(7, 3, 1))]
     yield Figure("held_key_stops", max(times), "ms, 64 kB/s, the longest")
     yield Figure("held_key_stops_median", median(times), "ms, 64 kB/s")
 
 
-def starts(quick: bool) -> Iterator[Figure]:
+def starts(quick: Scale) -> Iterator[Figure]:
     return (one for one in start.measure(quick) if one.name != "console_rss")
 
 
-PARTS: dict[str, Callable[[bool], Iterable[Figure]]] = {
+PARTS: dict[str, Callable[[Scale], Iterable[Figure]]] = {
     "start": starts, "keys": keys.measure, "lists": keys.lists, "filter": filters, "memory": memory,
     "bytes": on_the_line, "held": held, "lineage": lineage.lineage_5000,
     "commits": commits.measure, "peers": peers.measure,
@@ -179,11 +179,14 @@ PARTS: dict[str, Callable[[bool], Iterable[Figure]]] = {
 
 SLOW = ("start", "peers")
 """Parts that the quick form leaves out."""
+ELSEWHERE = (*SLOW, "keys", "lineage")
+"""Parts that the smoke form leaves out: benchmarks of their own, and what takes long."""
 
 
-def everything(quick: bool, only: Sequence[str]) -> Iterator[Figure]:
+def everything(quick: Scale, only: Sequence[str]) -> Iterator[Figure]:
     """All figures of the console, the peers' beside them, or those of some parts; quickly, neither starts nor peers."""
-    for name in only or ([name for name in PARTS if name not in SLOW] if quick else PARTS):
+    skipped = ((), SLOW, ELSEWHERE)[quick]
+    for name in only or [name for name in PARTS if name not in skipped]:
         yield from PARTS[name](quick)
 
 

@@ -39,7 +39,7 @@ from console.store.db.database import Database, open_database
 from console.store.decisions import apply_decisions
 from console.store.snapshot.estate import load_estate, refresh_estate
 from tests.bench.calendars import calendar_year
-from tests.bench.figures import Figure, arguments, emit
+from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.bench.nightstore import NOW, night_store
 
 JOBS, QUICK_JOBS, SMALL = 100_000, 10_000, 1_000
@@ -253,24 +253,24 @@ CHANGED = ("one_change_p95", "one_change_forecast_p95", "one_change_jobs", "grow
 FIGURES = (*FULL, *LINEAGE, *CHANGED, "engine_rss", "calendar_year")
 
 
-def measure(quick: bool, only: Set[str]) -> Iterator[Figure]:
+def measure(quick: Scale, only: Set[str]) -> Iterator[Figure]:
     """Those of the figures that are named, as each is found."""
     return (figure for figure in _measured(quick, only) if figure.name in only)
 
 
-def _measured(quick: bool, only: Set[str]) -> Iterator[Figure]:
-    jobs = QUICK_JOBS if quick else JOBS
+def _measured(quick: Scale, only: Set[str]) -> Iterator[Figure]:
+    jobs = quick.of(JOBS, QUICK_JOBS, SMALL)
     if not only.isdisjoint((*FULL, *LINEAGE, *CHANGED)):
         with a_night(jobs) as night:
             yield from full(night) if not only.isdisjoint(FULL) else ()
-            yield from lineage(night, 2_000 if quick else 20_000) if not only.isdisjoint(LINEAGE) else ()
-            count = QUICK_CHANGES if quick else CHANGES
+            yield from lineage(night, quick.of(20_000, 2_000, 100)) if not only.isdisjoint(LINEAGE) else ()
+            count = quick.of(CHANGES, QUICK_CHANGES, 3)
             yield from changes(night, count, count) if not only.isdisjoint(CHANGED) else ()
         gc.unfreeze()
     if "engine_rss" in only:
         yield engine_rss(jobs)
     if "calendar_year" in only:
-        yield calendar_year(QUICK_CRON_JOBS if quick else CRON_JOBS)
+        yield calendar_year(quick.of(CRON_JOBS, QUICK_CRON_JOBS, 20))
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from console.engine.supervisor.log_setup import set_up_logs
 from console.store.db.database import open_database
 from console.store.queries import open_queries
 from tests.bench.ending import Ending, say
-from tests.bench.figures import Figure, arguments, emit
+from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
 from tests.invariants.engines import in_thread
 from tests.lab.cronhost import CronHost
@@ -152,10 +152,10 @@ def p99(values: Sequence[float]) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
 
 
-def figures(quick: bool, over: Event) -> list[Figure]:
+def figures(quick: Scale, over: Event) -> list[Figure]:
     """Once without and once with faults; of what was taken before it was over."""
     folder = Path(private_folder("bench-faults"))
-    count, every, seconds = (60, 3.0, 9.0) if quick else (200, 10.0, 60.0)
+    count, every, seconds = ((200, 10.0, 60.0), (60, 3.0, 9.0), (10, 1.0, 3.0))[quick]
     host = CronHost(folder / "db07", "db07", cron_level=15)
     found: dict[str, list[float]] = {}
     failing: dict[str, int] = {}

@@ -7,6 +7,17 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Scale(IntEnum):
+    """How much a benchmark measures. True wherever only full and quick differ: a smoke run is at most as large."""
+
+    FULL, QUICK, SMOKE = range(3)
+
+    def of(self, full: int, quick: int, smoke: int) -> int:
+        """The number for this scale."""
+        return (full, quick, smoke)[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +61,14 @@ def emit(bench: str, figures: Iterable[Figure], json_flag: bool) -> None:
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
-    """The options that every benchmark has: --json and --quick (ends within 45 s on 2 cores)."""
+    """The options that every benchmark has: --json, --quick (ends within 45 s on 2 cores) and --smoke. `quick` of the
+    result is a `Scale`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 45 s")
+    parser.add_argument(
+        "--quick", action="store_const", const=Scale.QUICK, default=Scale.FULL, help="fewer repetitions, at most 45 s"
+    )
+    parser.add_argument("--smoke", dest="quick", action="store_const", const=Scale.SMOKE, help="smallest sizes")
     return parser
 
 

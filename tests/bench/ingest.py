@@ -45,6 +45,7 @@ class Size:
 
 FULL = Size(100_000, 1_000_000, 5_000, 8, 1_500)
 QUICK = Size(20_000, 200_000, 2_500, 4, 300)
+SMOKE = Size(2_000, 20_000, 500, 2, 50)
 
 
 @dataclass
@@ -283,7 +284,7 @@ def _fill_postgres(raw: psycopg.Connection[Any], size: Size) -> None:
 
 def main() -> None:
     chosen = arguments(__doc__ or "")
-    size = QUICK if chosen.quick else FULL
+    size = (FULL, QUICK, SMOKE)[chosen.quick]
     emit("ingest", [*on_sqlite(size), *on_postgres(size)], chosen.json)
 
 

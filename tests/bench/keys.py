@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.bigstore import big_store, storm
-from tests.bench.figures import Figure, arguments, emit
+from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.bench.fullstore import full_store
 from tests.bench.start import JOBS, SIZE, quiet_env
 from tests.pty.terminal import Terminal
@@ -82,9 +82,9 @@ def escapes(ours: Terminal, bare: Terminal, open_with: str, count: int) -> Figur
     return Figure("esc", p95(times), "ms, p95", ANCHOR, p95(floor))
 
 
-def measure(quick: bool) -> Iterator[Figure]:
+def measure(quick: Scale) -> Iterator[Figure]:
     """The figures, in the order of the issue: the table of jobs, then that of runs, then both under a storm."""
-    count, few = (60, 15) if quick else (200, 50)
+    count, few = quick.of(200, 60, 10), quick.of(50, 15, 2)
     path = big_store(JOBS, 10 * JOBS)
     env = quiet_env(Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}", True)
     with Terminal([sys.executable, "-c", EMPTY], SIZE, env) as bare, Terminal(jobs_screen(path), SIZE, env) as ours:
@@ -103,10 +103,10 @@ def measure(quick: bool) -> Iterator[Figure]:
     yield from in_storm(path, env, count)
 
 
-def lists(quick: bool) -> Iterator[Figure]:
+def lists(quick: Scale) -> Iterator[Figure]:
     """The tables that are read whole, of 5,000 services, of their incidents and of what was asked for. Of Services all
     are shown: what is well is not folded."""
-    path, count = full_store(SERVICES), 10 if quick else 50
+    path, count = full_store(SERVICES), quick.of(50, 10, 2)
     env = quiet_env(Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}", True)
     with Terminal([sys.executable, "-c", EMPTY], SIZE, env) as bare:
         bare.wait_for("key 0")

@@ -14,7 +14,7 @@ from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.lineage.diagram import LineageOptions, draw_lineage
-from tests.bench.figures import Figure, arguments, emit
+from tests.bench.figures import Figure, Scale, arguments, emit
 
 JOBS = 5_000
 SIZE = (120, 36)
@@ -42,13 +42,13 @@ def _job(number: int, state: str) -> LineageJob:
     return LineageJob(number, f"{system}/unit_{number:05d}", system, state, state == "failed", "", at, number)
 
 
-def lineage_5000(quick: bool = False) -> list[Figure]:
+def lineage_5000(quick: Scale) -> list[Figure]:
     """Median milliseconds of some drawings: `lineage_5000` as it opens, `lineage_5000_all` with every layer that there
     is, full ones folded."""
     view, look = company(JOBS), RenderContext(NOW, ZonedClock(), GlyphSet())
     gc.freeze()  # as the console after its first paint: what else a benchmark holds is looked through by no collection
     asked = {"lineage_5000": LineageOptions(), "lineage_5000_all": LineageOptions(up=99, down=99)}
-    return [Figure(name, median(_drawn(view, one, look) for _ in range(5 if quick else 15)), "ms")
+    return [Figure(name, median(_drawn(view, one, look) for _ in range(quick.of(15, 5, 1))), "ms")
             for name, one in asked.items()]  # fmt: skip
 
 

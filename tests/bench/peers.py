@@ -20,7 +20,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, Scale
 from tests.bench.keys import p95, timed
 from tests.bench.start import SIZE
 from tests.pty.terminal import Terminal
@@ -68,7 +68,7 @@ def installed(name: str) -> Path | None:
     return place
 
 
-def measure(quick: bool) -> Iterator[Figure]:
+def measure(quick: Scale) -> Iterator[Figure]:
     """start_PEER and key_PEER of all that install; of what is left out, a figure that says why."""
     for name, opened in OPENED.items():
         place = installed(name)
@@ -77,7 +77,7 @@ def measure(quick: bool) -> Iterator[Figure]:
             continue
         try:
             with opened(place) as peer:
-                yield from _figures(name, peer, 20 if quick else 60)
+                yield from _figures(name, peer, quick.of(60, 20, 2))
         except (AssertionError, OSError) as error:
             yield _left_out(name, f"it did not show its rows: {str(error)[:200]}")
 

@@ -21,7 +21,7 @@ from tests.bench.figures import Figure, emit, parser_of
 from tests.lab.process import Daemon, clean_environment, wait_until
 
 JOBS = 50
-MINUTES, QUICK_MINUTES = 120.0, 0.25
+MINUTES, QUICK_MINUTES, SMOKE_MINUTES = 120.0, 0.25, 0.1
 SYSTEM = """
 [systems.own]
 kind = "heartbeat"
@@ -149,4 +149,5 @@ if __name__ == "__main__":
         "--per-second", type=float, default=float(JOBS), help="runs of all jobs together; 50 if not given"
     )
     given = parser.parse_args()
-    emit("soak", measure(QUICK_MINUTES if given.quick else given.minutes, given.per_second), given.json)
+    minutes = (given.minutes, QUICK_MINUTES, SMOKE_MINUTES)[given.quick]
+    emit("soak", measure(minutes, given.per_second), given.json)

@@ -22,7 +22,7 @@ from connectors.cron.options import CronOptions
 from connectors.cron.runs import CronCursor
 from connectors.sdk.transport.hosts import ThisMachine
 from connectors.sdk.transport.ssh import CompletedCommand, SshAddress
-from tests.bench.figures import Figure, arguments, emit
+from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.fakes.login import no_secret
 from tests.lab.cronhost import CronHost
 from tests.lab.process import private_folder, remove_folder
@@ -142,11 +142,11 @@ def measured(work: Callable[[], None], rounds: int) -> tuple[float, float]:
     return min(cpu), min(wall)
 
 
-def figures(quick: bool) -> list[Figure]:
+def figures(quick: Scale) -> list[Figure]:
     folder = private_folder("bench-ssh")
     host = CronHost(Path(folder) / "db07", "db07", cron_level=15)
-    count = QUICK_TARGETS if quick else TARGETS
-    rounds = 2 if quick else 5
+    count = quick.of(TARGETS, QUICK_TARGETS, 10)
+    rounds = quick.of(5, 2, 1)
     try:
         host.start()
         host.write_crontab("etl", CRONTAB)

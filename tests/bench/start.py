@@ -17,7 +17,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from tests.bench.bigstore import big_store
-from tests.bench.figures import Figure, arguments, emit
+from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.pty.terminal import Terminal
 
 SIZE = (120, 36)
@@ -62,7 +62,7 @@ def quiet_env(folder: Path, compiled: bool) -> dict[str, str]:
     return env | {"PYTHONDONTWRITEBYTECODE": "" if compiled else "1"}
 
 
-def measure(quick: bool) -> list[Figure]:
+def measure(quick: Scale) -> list[Figure]:
     """The figures, in the order of the issue."""
     console = [sys.executable, "-m", "console", "--store", str(big_store(JOBS, 10 * JOBS))]
     empty = [sys.executable, "-c", EMPTY]
@@ -71,10 +71,10 @@ def measure(quick: bool) -> list[Figure]:
     for argv in (console, empty):
         start(argv, with_code, settle=False)  # writes the byte code
     ours, bare = [], []
-    for _ in range(11 if quick else 21):
+    for _ in range(quick.of(21, 11, 1)):
         bare.append(start(empty, with_code, settle=False))
         ours.append(start(console, with_code, settle=False))
-    cold = [(start(console, without, False), start(empty, without, False)) for _ in range(2 if quick else 4)]
+    cold = [(start(console, without, False), start(empty, without, False)) for _ in range(quick.of(4, 2, 1))]
     settled = start(console, with_code, settle=True)
     anchor = "an empty Textual app"
     return [

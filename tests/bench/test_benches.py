@@ -1,4 +1,4 @@
-"""Each benchmark starts and prints figures, in its quick form. What the figures say is judged by people, not here."""
+"""Each benchmark starts and prints figures, in its smallest form. People judge the figures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ NEEDS_LAB = frozenset({"airflow_estate"})
 BENCHES = sorted(
     path.stem for path in HERE.glob("[a-z]*.py") if "__main__" in path.read_text() and path != Path(__file__)
 )
+SMALLEST = {
+    "crash": ("--quick",),  # the crashes of the suite
+    "forecast": ("--every", "200"),
+    "forecast_apart": ("--services", "10"),
+    "forecast_parts": ("--every", "48", "--only", "whole"),
+    "forecast_speed": ("--quick",),
+}
+"""Of those that have their own options; all others have --smoke."""
 NO_SET = "the recorded nights are not here"
 
 
@@ -23,7 +31,7 @@ NO_SET = "the recorded nights are not here"
     "bench", [pytest.param(name, marks=pytest.mark.lab if name in NEEDS_LAB else pytest.mark.deep) for name in BENCHES]
 )
 def test_a_benchmark_prints_figures(bench: str) -> None:
-    argv = [sys.executable, "-m", f"tests.bench.{bench}", "--json", "--quick"]
+    argv = [sys.executable, "-m", f"tests.bench.{bench}", "--json", *SMALLEST.get(bench, ("--smoke",))]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=500, check=False)
     if NO_SET in done.stderr:
         pytest.skip("the recorded nights are missing: put them at ../shared/late-risk beside this repository")

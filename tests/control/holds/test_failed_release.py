@@ -59,7 +59,6 @@ def test_a_release_that_is_refused_or_fails_is_told_once_for_its_hold(text: str)
 
 def test_it_is_asked_again_after_pauses_that_double_up_to_an_hour() -> None:
     stage = refused_from("04:10")
-    stage.whole = False
     stage.until("09:50")
     pauses = stage.releases()
     assert timedelta(minutes=5) <= pauses[0] < timedelta(minutes=7)
@@ -71,7 +70,6 @@ def test_it_is_asked_again_after_pauses_that_double_up_to_an_hour() -> None:
 def test_what_cannot_be_let_go_stays_so_though_a_plan_would_hold_its_job() -> None:
     """Each refusal was followed by "held on while a plan repairs what it reads", and by its run being awaited again."""
     stage = refused_from("04:10")
-    stage.whole = False
 
     def planned() -> None:
         stage.held = {key: replace(one, plan_until=at("10:00", day=1)) for key, one in stage.held.items()}

@@ -203,7 +203,7 @@ NIGHTS = st.fixed_dictionaries(
 @given(NIGHTS)
 def test_however_a_schedule_moves_no_start_is_lost_or_doubled(night: dict[str, Any]) -> None:
     stage = Moving(hold_edge(night["mode"], engine_down=night["down"]))
-    stage.whole, stage.step, stage.latency = False, minutes(1), night["latency"]
+    stage.step, stage.latency = minutes(1), night["latency"]
     stage.target(2, poll_every=stage.step)
     for when, clock in night["moves"]:
         if clock is None and night["mode"] is DependencyMode.TRIGGER:

@@ -41,7 +41,7 @@ class Frequent(Stage):
         schedule = Schedule("pg_cron", f"*/{night.every} * * * *", "UTC")
         load = job(2, "warehouse/load", schedule, target_id=2)
         super().__init__(hold_edge(DependencyMode.OBSERVE, down=load), load=load)
-        self.night, self.latency, self.step, self.whole = night, night.latency, timedelta(seconds=10), False
+        self.night, self.latency, self.step = night, night.latency, timedelta(seconds=10)
         self.ours: list[tuple[datetime, datetime]] = []
         self.clock: list[datetime] = []
         self.source.mark = "headway-held"

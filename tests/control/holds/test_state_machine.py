@@ -799,7 +799,7 @@ def within(windows: list[tuple[datetime, timedelta]], now: datetime) -> bool:
 def played(night: dict[str, Any]) -> Stage:
     edge = hold_edge(night["mode"], engine_down=night["down"], hold_for=2 * HOUR)
     stage = Stage(edge, load=replace(LOAD, starts_held=night["early"]))
-    stage.whole, stage.step = False, minutes(1)
+    stage.step = minutes(1)
     stage.target(2, poll_every=stage.step)  # else it is unobserved from poll to poll, and no start leaves
     stage.latency = night["latency"]
     stage.late = lambda now: within(night["late"], now)
