@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from copy import copy
 from functools import cache
 from html import unescape
 from pathlib import Path
@@ -32,6 +33,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 
@@ -323,7 +325,7 @@ class AwsClient:
         }
         keys = {name: self._secrets(reference) for name, reference in references.items() if reference is not None}
         config = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, user_agent_extra="headway")
-        bare = botocore.session.Session()
+        bare = botocore.session.Session(event_hooks=copy(_builtin_handlers()), include_builtin_handlers=False)
         bare.register_component("data_loader", _shared_loader())
         session: Any = boto3.session.Session(
             botocore_session=bare, profile_name=options.profile, region_name=options.region
@@ -336,6 +338,16 @@ class AwsClient:
 
 _shared_loader: Callable[[], Loader] = cache(create_loader)
 """botocore's models of AWS, read once per process."""
+
+
+@cache
+def _builtin_handlers() -> HierarchicalEmitter:
+    """botocore's own event handlers, to be copied: registering them is half the cost of a client."""
+    import botocore.session
+
+    emitter = HierarchicalEmitter()
+    botocore.session.Session(event_hooks=emitter)
+    return emitter
 
 
 def untried_permission(name: str, fix: str) -> SourcePermission:
