@@ -136,7 +136,7 @@ def timeliness_of(
     index: EstateIndex, day: ServiceForecast, done: datetime | None, threat: Threat | None
 ) -> tuple[Timeliness, tuple[Reason, ...]]:
     """Status, and why. `done`: when it was delivered; `threat`: the most urgent one."""
-    if index.now > day.deadline and (target := unobserved_on(index, day)):
+    if target := unobserved_on(index, day):
         return Timeliness.NO_ESTIMATE, (Reason(f"its deadline was before the first poll of {target}: not counted"),)
     zone = day.service.zone
     if done is not None:
@@ -217,7 +217,9 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
 
 def unobserved_on(index: EstateIndex, day: ServiceForecast) -> str:
     """Target of a terminal that was first polled after the deadline and reports no earlier start of that terminal:
-    whether the promise was kept is unknown. Empty if there is none."""
+    whether the promise was kept is unknown. Empty if there is none, and until the deadline."""
+    if index.now <= day.deadline:
+        return ""
     for end in () if day.service.instance is not None else day.ends:  # the start of a submission was observed
         target = index.estate.targets.get(index.job(end).target_id)
         if target is None or (target.first_ok_at is not None and target.first_ok_at <= day.deadline):

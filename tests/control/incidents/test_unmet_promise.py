@@ -86,6 +86,18 @@ def test_what_was_lost_before_anybody_watched_is_no_news() -> None:
     assert Timeliness.BREACHED is ledger.day("supply-plan").timeliness
 
 
+def test_a_target_that_was_never_polled_leaves_the_forecast_until_the_deadline() -> None:
+    ledger = night()
+    known = ledger.estate.targets[2]
+    ledger.look("04:00")
+    expected = ledger.day("supply-plan").expected_at
+    assert expected is not None
+    ledger = night()
+    ledger.target(2, first_ok_at=None, last_ok_at=known.last_ok_at)
+    ledger.look("04:00")
+    assert expected == ledger.day("supply-plan").expected_at
+
+
 def test_a_start_that_the_first_poll_reports_proves_a_missed_deadline() -> None:
     ledger = night()
     ledger.target(2, first_ok_at=at("06:40"))
