@@ -69,11 +69,11 @@ def append(
             "SELECT headway_record(?, ?, ?, ?, ?)", (verb, about, json.dumps(detail, default=str), why, origin)
         )
         return
-    chain_noted(session)
+    chain_waiting(session)
     _append(session, at_us, actor, origin, verb, about, detail, why)
 
 
-def chain_noted(session: Session) -> None:
+def chain_waiting(session: Session) -> None:
     """Appends the entries that clients of a shared store left (grants.sql), under the writers' lock of the caller."""
     if not session.is_postgres:
         return

@@ -37,7 +37,7 @@ def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[i
         if not session.rows("SELECT 1 FROM request WHERE state IN ('pending', 'unchained') LIMIT 1"):
             return []
     with store.write(fence) as session:
-        audit.chain_noted(session)
+        audit.chain_waiting(session)
         rows = session.rows(pending, (limit,))
         session.many(
             "UPDATE request SET state = 'answering', arguments = '{}' WHERE id = ?", [(row.id,) for row in rows]

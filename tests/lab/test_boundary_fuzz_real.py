@@ -152,7 +152,7 @@ def test_no_call_of_any_function_gains_a_right_or_stops_the_engine(shared: Team)
             thread.start()
         took += turns(shared, lambda: not any(thread.is_alive() for thread in threads))  # noqa: B023 - ends within
     with shared.store.write(shared.fence) as session:
-        audit.chain_noted(session)
+        audit.chain_waiting(session)
 
     assert [] == [surprise for attacker in attackers for surprise in attacker.surprises][:5]
     assert (0, True) == (attackers[0].done, all(attacker.done for attacker in attackers[1:]))

@@ -544,7 +544,7 @@ def test_a_plan_is_its_starters_and_closed(shared: Team) -> None:
             shared.call("alice", "headway_steer_plan", number, odd, "", "here")
     shared.call("ada", "headway_steer_plan", number, "resume plan", "", "here")
     with shared.store.write(shared.fence) as session:
-        audit.chain_noted(session)
+        audit.chain_waiting(session)
     entries = shared.rows("SELECT verb, actor, detail FROM audit WHERE object LIKE 'plan %' ORDER BY seq")
     assert [("start plan", "alice"), ("pause plan", "mallory"), ("resume plan", "ada")] == [row[:2] for row in entries]
     assert ["rerun fake/extract"] == json.loads(entries[0][2])["steps"]
@@ -576,7 +576,7 @@ def test_entries_of_one_login_neither_pile_up_nor_hold_the_writers_for_long(shar
         connection.execute("SELECT headway_record('shell', 'x', '{}', '', '') FROM generate_series(1, 2000)")
         begun = shared.rows("SELECT count(*) FROM audit")[0][0]
         with shared.store.write(shared.fence) as session:
-            audit.chain_noted(session)
+            audit.chain_waiting(session)
         assert begun + 100 == shared.rows("SELECT count(*) FROM audit")[0][0]
         with pytest.raises(psycopg.DataError, match="at most 2,000"):  # those in the chain count too
             call(connection, "headway_record", "shell", "x", "{}", "", "")
@@ -728,7 +728,7 @@ def test_people_and_the_engine_who_write_at_once_make_one_chain(shared: Team) ->
     for one in work:
         one.join(60)
     with shared.store.write(shared.fence) as connection:
-        audit.chain_noted(connection)
+        audit.chain_waiting(connection)
     found = shared.verdict()
     assert (before + 30, None) == (found.rows, found.bad)
 
