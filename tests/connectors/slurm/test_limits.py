@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors.sdk.errors import InvalidAnswer
+from connectors.slurm import parse
 from connectors.slurm.connector import SlurmConnector
 from connectors.slurm.inventory import RunLimits
 from tests.fakes.login import no_secret
@@ -49,3 +51,11 @@ def test_the_inventory_tells_the_pool_of_each_job_but_not_of_an_array(host: Slur
 def test_limits_that_are_not_enforced_are_none(host: SlurmHost) -> None:
     host.set(enforced="associations", limits="normal|4|1")
     assert {("", None)} == set(pools(host).values())
+
+
+def test_an_answer_without_its_first_section_names_the_shell_of_the_login() -> None:
+    answer = parse.SlurmAnswer([], "|", "hpc")
+    with pytest.raises(InvalidAnswer, match=r"hpc: the answer lacks HOST\. .* Fix: give the login a POSIX sh\.$"):
+        answer.needed("HOST")
+    with pytest.raises(InvalidAnswer, match=r"hpc: the answer lacks ME\. Headway retries\.$"):
+        answer.needed("ME")

@@ -12,6 +12,7 @@ from console.cli.engine_process import StartedEngine
 from console.domain.header import EngineView
 from console.store.errors import StoreMissing, StoreOutdated, StoreUnusable
 from console.tui.frame.console_app import EngineStartup
+from console.tui.frame.header_footer import LEAST_WIDTH, banner_lines
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import at, header
 
@@ -77,3 +78,10 @@ def test_why_the_engine_ended_that_was_to_make_the_store_is_said(tmp_path: Path)
         log.write_text('{"event": "the engine waits for its store", "error": "disk I/O error", "level": "warning"}\n')
         assert "the engine exited (2): the engine waits for its store: disk I/O error" == started.why_ended()
     assert "at once" == StartedEngine("at once", ended_at_once="at once").why_ended()
+
+
+@pytest.mark.parametrize("width", [0, 12, 20])
+def test_a_long_banner_keeps_its_least_width_where_there_is_none_yet(width: int) -> None:
+    lines = banner_lines("no engine since the network is being moved " * 9, width)
+    texts = ["".join(text for text, _ in left) for left, _, _ in lines]
+    assert (3, True) == (len(texts), len(texts[-1]) > LEAST_WIDTH // 2), texts
