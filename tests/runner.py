@@ -41,7 +41,7 @@ SHARED = (
     ("kubernetes_real", "kubernetes_rights_real", "kubernetes_runs_real"),
     ("gate_real", "jump_real", "refusals_real", "completion_real"),
 )  # fmt: skip
-MOST_AIRFLOWS = 2
+MAX_AIRFLOWS = 2
 """Groups of `AIRFLOW` at one time: two Airflows are enough for two cores."""
 FAST_WORKERS = 2
 LONGEST_FOLDERS = (
@@ -189,7 +189,7 @@ class LabFirst(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
         is_lab_full = labs >= max(1, len(self.nodes) - FAST_WORKERS)
         waiting: list[str] = []
         for scope in self.workqueue:
-            if scope.startswith(AIRFLOW_PREFIX) and airflows >= MOST_AIRFLOWS:
+            if scope.startswith(AIRFLOW_PREFIX) and airflows >= MAX_AIRFLOWS:
                 continue
             if not (is_lab_full and scope.startswith(LAB_PREFIX)):
                 return str(scope)

@@ -2,7 +2,7 @@
 
 The suite runs on real schedulers beside whatever else the machine does. A test that passes only here is a defect all
 the same, so its name is printed last and belongs on the list of defects; nothing is retried in silence. More than
-`MOST_TESTS` failures are no accident and are not tried again. See docs/decisions/2026-11-22-listed-second-try.md.
+`MAX_TESTS` failures are no accident and are not tried again. See docs/decisions/2026-11-22-listed-second-try.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MOST_TESTS = 5
+MAX_TESTS = 5
 FAILED_TESTS = Path(".pytest_cache/v/cache/lastfailed")
 """What pytest writes at the end of a session: the ids of the tests that failed, of which it forgets those that pass."""
 
@@ -25,7 +25,7 @@ def failed_tests() -> list[str]:
 def main() -> int:
     """The exit code of `make test` after a first run with failures: 0 where all of them pass alone."""
     tests = failed_tests()
-    if not 0 < len(tests) <= MOST_TESTS:
+    if not 0 < len(tests) <= MAX_TESTS:
         return 1
     print(f"second try, one after the other: {len(tests)} failed of the whole suite", flush=True)
     code = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "0", *tests], check=False).returncode

@@ -23,7 +23,7 @@ import pytest
 from connectors.sdk.records import SkippedRecord
 from connectors.sdk.states import RunState
 from console.cli.engine_process import start_engine_if_needed
-from console.config.estate import Config, DependencySettings, JobSettings
+from console.config.sections import Config, DependencySettings, JobSettings
 from console.engine.worker import Worker
 from tests.deep import few, some
 from tests.engine.bench import Bench, estate_config, running_bench

@@ -23,7 +23,7 @@ from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, RecordUnreadable
 from connectors.sdk.secrets import token_masker
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, HttpReply, Transport
 
 MAX_REFUSED_LOGINS = 3

@@ -25,7 +25,7 @@ from connectors.airflow.parse import parse_reference
 from connectors.sdk import fields
 from connectors.sdk.errors import InvalidAnswer, RateLimited, SystemUnreachable
 from connectors.sdk.records import RunRef, TargetClock
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpReply
 
 OVERLAP = timedelta(seconds=30)

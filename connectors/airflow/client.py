@@ -15,7 +15,7 @@ from typing import Any
 from connectors.airflow.auth import AirflowAuth, is_stale_token
 from connectors.sdk import fields
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, HttpReply, path_segment, refusal
 
 PAGE_LIMIT = 100  # [api] maximum_page_limit, Airflow configuration reference: larger limits are silently clipped to it

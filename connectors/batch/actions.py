@@ -12,7 +12,7 @@ from typing import Any
 from connectors.batch import parse
 from connectors.batch.client import CONTAINERS, BatchClient, one_job
 from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
-from connectors.sdk.aws.newest_first import MOST_EMPTY
+from connectors.sdk.aws.newest_first import MAX_EMPTY
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
@@ -109,7 +109,7 @@ class BatchActions(VerbRouter):
     def _look_up_submit(self, plan: Plan, key: str) -> LookUpResult:
         """The job that carries our key. A page may be empty and yet have a next one."""
         token = None
-        for _ in range(MOST_EMPTY):
+        for _ in range(MAX_EMPTY):
             page = self._client.listed(str(plan["queue"]), "JOB_NAME", f"{key}*", token=token)
             for item in page["jobSummaryList"]:
                 if str(item.get("jobName")).startswith(f"{key}_"):
@@ -117,7 +117,7 @@ class BatchActions(VerbRouter):
             token = page.get("nextToken")
             if not token:
                 return ActionAbsent()
-        return ActionUnknown(f"ListJobs by our key does not end: {MOST_EMPTY} pages were read")
+        return ActionUnknown(f"ListJobs by our key does not end: {MAX_EMPTY} pages were read")
 
     def _preview_terminate(self, spec: ActionSpec) -> Preview:
         job_id, _ = parse.place(spec.run)

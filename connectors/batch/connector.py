@@ -64,7 +64,7 @@ class BatchInventory:
         return matches_any(name, self._options.definitions)
 
 
-MOST_OPEN = 1000
+MAX_OPEN = 1000
 """Open jobs that are described in one poll: the rest waits for its turn."""
 
 
@@ -130,7 +130,7 @@ class BatchJobReader(NewestFirstReader):
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
         shown = {run.period_key for run in self.result.records.values()}
         rest = [ref for ref in open_runs if (job := parse.place(ref)[0]) and job not in shown]
-        requested = self.in_turns(rest, MOST_OPEN, at.turn)
+        requested = self.in_turns(rest, MAX_OPEN, at.turn)
         if not requested or not self.has_time:
             return
         ids = list(dict.fromkeys(parse.place(ref)[0] for ref in requested))

@@ -13,7 +13,7 @@ import paramiko
 
 from connectors.checks.queries import Measurement
 from connectors.sdk.errors import AccessRefused, SystemUnreachable
-from connectors.sdk.transport.budget import watchdog
+from connectors.sdk.transport.call_limits import watchdog
 from connectors.sdk.transport.ssh import SshAddress, connect, error_text
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from connectors.checks.queries import HttpQuery, Measurement
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.field_mapping import value_at_names
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 
 NOT_FOUND = (404, 410)

@@ -12,9 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from connectors.checks.queries import Measurement, ObjectQuery
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 
-MOST_PAGES = 100
+MAX_PAGES = 100
 """Of 1000 objects each."""
 MISSING = ("404", "NoSuchKey", "NotFound")
 REFUSED = (
@@ -55,7 +55,7 @@ def measure(
 def _below(store: Any, query: ObjectQuery, deadline: Deadline, place: str) -> Measurement:
     """Their number, their bytes together, and when the newest was written."""
     rows, size, newest, following = 0, 0, None, dict[str, str]()
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page = store.list_objects_v2(Bucket=query.bucket, Prefix=query.prefix, MaxKeys=1000, **following)
         for content in page.get("Contents", []):
             rows, size = rows + 1, size + content["Size"]
@@ -65,4 +65,4 @@ def _below(store: Any, query: ObjectQuery, deadline: Deadline, place: str) -> Me
         if deadline.left <= 0:
             raise SystemUnreachable(f"{place}: no end of the list within {deadline.seconds:g} s")
         following = {"ContinuationToken": page["NextContinuationToken"]}
-    raise NotSupported(f"{place}: more than {MOST_PAGES * 1000:,} objects; name a longer prefix")
+    raise NotSupported(f"{place}: more than {MAX_PAGES * 1000:,} objects; name a longer prefix")

@@ -16,7 +16,7 @@ from connectors.checks.queries import Measurement, Scalar, SqlQuery
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.transport.postgres import PostgresReader, PostgresRow, PostgresSession
 
-MOST_COLUMNS = 1600  # MaxHeapAttributeNumber of PostgreSQL
+MAX_COLUMNS = 1600  # MaxHeapAttributeNumber of PostgreSQL
 TEXT_CHARACTERS = 200
 LOCK_MS = 2000
 """Short, since a waiting lock request blocks all later ones."""
@@ -54,7 +54,7 @@ def _measured(reader: PostgresReader, query: SqlQuery, business_date: date) -> M
     columns = None
     if query.columns:
         table = Identifier(*query.table).as_string()
-        rows = reader.rows(_COLUMNS, {"table": table, "most": MOST_COLUMNS})
+        rows = reader.rows(_COLUMNS, {"table": table, "most": MAX_COLUMNS})
         columns = tuple((row["name"], row["kind"]) for row in rows)
     value = _value(reader, query, business_date) if query.query else []
     return Measurement(

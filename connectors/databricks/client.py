@@ -14,7 +14,7 @@ from typing import Any
 from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, SystemUnreachable
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient
 
 JOBS_LIMIT = 100  # jobs/list: "greater than 0 and less or equal to 100"

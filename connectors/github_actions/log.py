@@ -21,7 +21,7 @@ from connectors.github_actions.runs import parse_reference, read_job_rows
 from connectors.sdk import fields, log_chunks
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.records import LogChunk, RunRef
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, HttpReply, Transport
 from connectors.sdk.transport.loopback import is_loopback
 

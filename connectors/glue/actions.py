@@ -18,7 +18,7 @@ from connectors.sdk.errors import NotSupported
 from connectors.sdk.settle import sent_at
 from connectors.sdk.states import Capability, Verb
 
-MOST_PAGES = 5
+MAX_PAGES = 5
 """Of 200 runs, newest first, in which a key is looked for."""
 LISTED_RUNNING = 50
 BEFORE_SENT = timedelta(minutes=10)
@@ -120,7 +120,7 @@ class GlueActions(VerbRouter):
 
     def _look_up_start(self, plan: Plan, key: str) -> LookUpResult:
         job, sent, token = str(plan["job"]), sent_at(plan), None
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             page = self._client.runs(job, RUNS_SIZE, token)
             for run in page["JobRuns"]:
                 if texts(run.get("Arguments")).get(parse.KEY_ARGUMENT) == key:
@@ -129,7 +129,7 @@ class GlueActions(VerbRouter):
             token = page.get("NextToken")
             if not token or (sent is not None and oldest is not None and oldest < sent - BEFORE_SENT):
                 return ActionAbsent()
-        return ActionUnknown(f"{key} is not among the newest {MOST_PAGES * RUNS_SIZE} runs of {job}")
+        return ActionUnknown(f"{key} is not among the newest {MAX_PAGES * RUNS_SIZE} runs of {job}")
 
     def _preview_stop(self, spec: ActionSpec) -> Preview:
         job, run_id = parse.place(spec.run)

@@ -61,9 +61,9 @@ class GlueInventory:
         return matches_any(name, self._options.jobs)
 
 
-MOST_REQUESTED = 60
+MAX_REQUESTED = 60
 """GetJobRun reads one run: the rest waits for its turn."""
-MOST_WAITED_FOR = 20
+MAX_WAITED_FOR = 20
 """Runs of one poll whose trigger's inputs are read, the newest."""
 
 
@@ -99,13 +99,13 @@ class GlueRunReader(NewestFirstReader):
         """Reads the open runs that no page showed, and what the newest triggered runs waited for."""
         runs = self.result.records
         rest = [ref for ref in open_runs if parse.place(ref)[1] and (ref.job, ref.attempt_key) not in runs]
-        for ref in self.in_turns(rest, MOST_REQUESTED, at.turn):
+        for ref in self.in_turns(rest, MAX_REQUESTED, at.turn):
             if not self.has_time or not self._request(*parse.place(ref), ref):
                 break
         triggered = [
             run for run in runs.values() if run.context.get("trigger") and "inputs" not in run.context
         ]  # the lists do not report the runs that their triggers waited for
-        for run in sorted(triggered, key=lambda run: run.started_at or EPOCH, reverse=True)[:MOST_WAITED_FOR]:
+        for run in sorted(triggered, key=lambda run: run.started_at or EPOCH, reverse=True)[:MAX_WAITED_FOR]:
             if not self.has_time or not self._request(run.job, run.attempt_key):
                 return
 

@@ -19,7 +19,7 @@ from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.file_trust import write_access_fault
 from connectors.sdk.secrets import token_masker
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import (
     HttpAccount,
     HttpAnswerTooLarge,

@@ -18,7 +18,7 @@ from connectors.sdk.errors import PermissionMissing
 from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, Row, act_permission, mark_values
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import LogChunk
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 
 ABOUT = """
 SELECT CURRENT_USER() AS role, VERSION() AS version, @@global.event_scheduler AS scheduler,
@@ -196,7 +196,7 @@ def scheduler_permission(snapshot: ServerSnapshot) -> SourcePermission | None:
     return SourcePermission("events start here", False, f"the event scheduler is {status}", fix)
 
 
-MOST_EVENTS = 50_000
+MAX_EVENTS = 50_000
 PIECE_CHARACTERS = 2 * 1024**2
 """Of a message at a time: with four bytes each half of a packet (max_allowed_packet, 16 MiB by default)."""
 
@@ -283,8 +283,8 @@ class MySqlEventsClient:
         log = self._log(reader, LOG_AFTER, {"after": after, "limit": limit})
         old = self._log(reader, LOG_BY_ID, {"ids": list(again)}) if again and log is not None else None
         newest = self._log(reader, LOG_NEWEST, {}) if log is not None else None
-        table = reader.rows_if_readable(EVENTS_OF_TABLE, {"limit": MOST_EVENTS + 1})
-        events = table if table is not None else reader.rows(EVENTS_OF_VIEW, {"limit": MOST_EVENTS + 1})
+        table = reader.rows_if_readable(EVENTS_OF_TABLE, {"limit": MAX_EVENTS + 1})
+        events = table if table is not None else reader.rows(EVENTS_OF_VIEW, {"limit": MAX_EVENTS + 1})
         uptime = reader.rows(UPTIME)
         return ServerSnapshot(
             about=reader.rows(ABOUT)[0],

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from connectors.mysql_events import actions, client, parse
-from connectors.mysql_events.client import MOST_EVENTS, MySqlEventsClient
+from connectors.mysql_events.client import MAX_EVENTS, MySqlEventsClient
 from connectors.mysql_events.options import MySqlEventsOptions, login_of, targets
 from connectors.mysql_events.parse import ServerSnapshot, every, schedule_of, zone_name
 from connectors.mysql_events.session import MySqlSession
@@ -56,7 +56,7 @@ class MySqlEventsConnector(JobAgentConnector):
                 zone = zone_name(row, snapshot.about, self._options.server_zone)
                 logged = self._is_logged(row, snapshot)
                 jobs.append(parse.job(row, schedule_of(row, zone, logged, clock.target), logged))
-        complete = client.sees_all(snapshot, schemas) and len(snapshot.events) <= MOST_EVENTS
+        complete = client.sees_all(snapshot, schemas) and len(snapshot.events) <= MAX_EVENTS
         hidden = () if complete else (SkippedRecord("events", client.hidden_events_text(snapshot, schemas)),)
         fingerprint = digest([complete, [str(job) for job in jobs]])
         return Inventory(tuple(jobs), complete, fingerprint, clock=clock, skipped=hidden).unless_same(previous_hash)

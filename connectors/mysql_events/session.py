@@ -27,7 +27,7 @@ from connectors.sdk.errors import (
     RateLimited,
     SystemUnreachable,
 )
-from connectors.sdk.transport.budget import Deadline, count_request, socket_watchdog
+from connectors.sdk.transport.call_limits import Deadline, count_request, socket_watchdog
 from connectors.sdk.transport.loopback import is_local_server
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from connectors.sdk.errors import PermissionMissing
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.job_agent import CANCEL, HOLD, NO_MARK, START, Row, add_deleted, native_ids
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentConnector, agent_session
+from connectors.sdk.postgres_agent import MAX_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
@@ -54,7 +54,7 @@ class PgCronConnector(PostgresAgentConnector):
         self._names = self._names.with_jobs(jobs)
         ids, zone = native_ids(jobs), self.zone(access)
         fixed = [[f"{name}={value}" for name, value in sorted(row.items())] for row in jobs]
-        complete = bool(access["sees_all_jobs"]) and len(rows) <= MOST_JOBS
+        complete = bool(access["sees_all_jobs"]) and len(rows) <= MAX_JOBS
         records = (parse.job(row, ids[row["jobid"]], zone) for row in jobs)
         defining = [access["version"], zone, sees_all(access), fixed]
         return self.inventory_of(records, complete, defining, access, previous_hash)

@@ -27,7 +27,7 @@ from connectors.sdk.job_agent import (
     view_fixes,
     view_permission,
 )
-from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentClient, policy_fix, read_pieces
+from connectors.sdk.postgres_agent import MAX_JOBS, PostgresAgentClient, policy_fix, read_pieces
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresReader, quoted
 
@@ -182,7 +182,7 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
         yield act_permission(name, access[column], f"no EXECUTE on the {functions} for role {access['role']}", fix)
 
 
-MOST_STEPS = 20_000
+MAX_STEPS = 20_000
 OUTPUT_CHARACTERS = 2_000
 
 
@@ -249,7 +249,7 @@ class PgAgentClient(PostgresAgentClient):
 
     def plan(self) -> JobPlan:
         def work(reader: PostgresReader) -> JobPlan:
-            access, most = self.checked(reader), {"limit": MOST_JOBS + 1}
+            access, most = self.checked(reader), {"limit": MAX_JOBS + 1}
             schedules = reader.rows(SCHEDULES, most)
             return JobPlan(access, self.read_jobs(reader), reader.rows(STEPS, most), schedules)
 
@@ -324,14 +324,14 @@ class PgAgentClient(PostgresAgentClient):
 def _bite(reader: PostgresReader, runs: Sequence[Row]) -> tuple[Sequence[Row], list[Row], frozenset[int]]:
     """As many of the runs, oldest first, as have their steps in one reply; of one that no reply holds, the run alone,
     unread."""
-    steps = _steps(reader, [row["jlgid"] for row in runs], OUTPUT_CHARACTERS, MOST_STEPS + 1)
-    if len(steps) <= MOST_STEPS:
+    steps = _steps(reader, [row["jlgid"] for row in runs], OUTPUT_CHARACTERS, MAX_STEPS + 1)
+    if len(steps) <= MAX_STEPS:
         return runs, steps, frozenset()
     cut = steps[-1]["jlgid"]
     whole = [row for row in runs if row["jlgid"] < cut]
     if whole:
         return whole, [step for step in steps if step["jlgid"] < cut], frozenset()
-    return [row for row in runs if row["jlgid"] == cut], steps[:MOST_STEPS], frozenset({cut})
+    return [row for row in runs if row["jlgid"] == cut], steps[:MAX_STEPS], frozenset({cut})
 
 
 def _all_steps(reader: PostgresReader, ids: Sequence[int]) -> tuple[list[Row], frozenset[int]]:
@@ -346,6 +346,6 @@ def _all_steps(reader: PostgresReader, ids: Sequence[int]) -> tuple[list[Row], f
     return rows, frozenset(unread)
 
 
-def _steps(reader: PostgresReader, ids: Sequence[int], characters: int, limit: int = MOST_STEPS) -> list[Row]:
+def _steps(reader: PostgresReader, ids: Sequence[int], characters: int, limit: int = MAX_STEPS) -> list[Row]:
     values = {"ids": list(ids), "characters": characters, "limit": limit}
     return reader.rows(STEPS_OF_RUNS, values) if ids else []

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from connectors.pgagent import actions, parse
 from connectors.pgagent.client import (
-    MOST_STEPS,
+    MAX_STEPS,
     STANDBY,
     PgAgentClient,
     PgAgentPage,
@@ -24,7 +24,7 @@ from connectors.sdk.errors import PermissionMissing, RecordUnreadable
 from connectors.sdk.fields import epoch_instant
 from connectors.sdk.job_agent import HOLD, NO_MARK, START, Row, add_deleted, native_ids
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.postgres_agent import MOST_JOBS, PostgresAgentConnector, agent_session
+from connectors.sdk.postgres_agent import MAX_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
@@ -40,7 +40,7 @@ MISSING = {
 }
 NO_AGENT = "no pgAgent is connected to this database: it leaves when PostgreSQL goes away and nothing brings it back"
 START_AGENT = "start it again on its host, best under systemd with Restart=always"
-MANY_STEPS = f"it has more than {MOST_STEPS:,} steps: how it ended is not judged"
+MANY_STEPS = f"it has more than {MAX_STEPS:,} steps: how it ended is not judged"
 SETTLE = timedelta(seconds=2)  # a start is committed moments after its instant
 
 
@@ -68,7 +68,7 @@ class PgAgentConnector(PostgresAgentConnector):
         ids, zone = native_ids(plan.jobs), self.zone(plan.access)
         self._names |= ids
         steps, schedules = _by(plan.steps, "jobid"), _by(plan.schedules, "jobid")
-        complete = sees_all(plan.access) and max(map(len, (plan.jobs, plan.steps, plan.schedules))) <= MOST_JOBS
+        complete = sees_all(plan.access) and max(map(len, (plan.jobs, plan.steps, plan.schedules))) <= MAX_JOBS
         records = (
             parse.job(row, ids[row["jobid"]], steps.get(row["jobid"], []), schedules.get(row["jobid"], []), zone)
             for row in plan.jobs

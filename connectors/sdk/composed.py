@@ -9,7 +9,7 @@ from connectors.sdk.contract import ActionAbsent, ActionSpec, LookUpResult, Nati
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.settle import send_timeout
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 
 
 class ConnectorClient(Protocol):

@@ -125,8 +125,8 @@ class MappedRunFields(MappedFields):
 
 Row = Mapping[str, Any]
 
-MOST_ID_CHARACTERS = 500
-MOST_TEXT_CHARACTERS = 4000
+MAX_ID_CHARACTERS = 500
+MAX_TEXT_CHARACTERS = 4000
 TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE = frozenset({"false", "f", "no", "n", "off", "0", ""})
 MAX_AHEAD = timedelta(minutes=5)
@@ -167,7 +167,7 @@ def rows_at(document: Any, path: str) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
-def text_at(row: Row, path: str, most: int = MOST_TEXT_CHARACTERS) -> str:
+def text_at(row: Row, path: str, most: int = MAX_TEXT_CHARACTERS) -> str:
     value = value_at(row, path) if path else None
     if value is None:
         return ""
@@ -179,8 +179,8 @@ def id_at(row: Row, path: str, what: str) -> str:
     value = value_at(row, path)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise RecordUnreadable(f"{what}: no name or number at {path!r}")
-    if len(str(value)) > MOST_ID_CHARACTERS:
-        raise RecordUnreadable(f"{what} at {path!r} is longer than {MOST_ID_CHARACTERS} characters")
+    if len(str(value)) > MAX_ID_CHARACTERS:
+        raise RecordUnreadable(f"{what} at {path!r} is longer than {MAX_ID_CHARACTERS} characters")
     return str(value)
 
 

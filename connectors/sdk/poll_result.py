@@ -11,7 +11,7 @@ from connectors.sdk import fields
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.states import RunState
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 
 Cursor = TypeVar("Cursor")
 

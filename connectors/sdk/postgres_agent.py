@@ -29,7 +29,7 @@ from connectors.sdk.job_agent import (
 )
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.postgres import (
     PostgresOptions,
     PostgresReader,
@@ -41,7 +41,7 @@ from connectors.sdk.transport.postgres import (
 
 T = TypeVar("T")
 MANY_RUNS = 1_000_000
-MOST_JOBS = 50_000
+MAX_JOBS = 50_000
 PIECE_CHARACTERS = 4 * 1024**2
 """Of a text of a log at a time."""
 
@@ -91,7 +91,7 @@ class PostgresAgentClient:
         return access
 
     def read_jobs(self, reader: PostgresReader, jobid: int | None = None) -> list[Row]:
-        return reader.rows(self.jobs_query, {"limit": MOST_JOBS + 1, "prefix": self.hold_prefix, "jobid": jobid})
+        return reader.rows(self.jobs_query, {"limit": MAX_JOBS + 1, "prefix": self.hold_prefix, "jobid": jobid})
 
     def jobs(self) -> tuple[Row, list[Row]]:
         """Access, and all visible jobs."""

@@ -13,10 +13,10 @@ from datetime import datetime
 from connectors.sdk.fields import as_json
 from connectors.sdk.records import HistoryGap, Poll, TargetClock
 
-MOST_AGAIN = 1000
+MAX_AGAIN = 1000
 MAY_COME_SECONDS = 60.0
 """A number without a row after that time was never used, or rolled back."""
-MOST_MISSING = 200
+MAX_MISSING = 200
 """Missing numbers before one row that are queried again, the newest."""
 
 
@@ -33,7 +33,7 @@ class SequenceCursor:
 
     def text(self) -> str:
         """As JSON, with the newest of `again`; the engine passes open runs anyway."""
-        again = dict(sorted(self.again.items())[-MOST_AGAIN:])
+        again = dict(sorted(self.again.items())[-MAX_AGAIN:])
         return as_json(replace(self, again=again))
 
     def rows_are_gone(self, newest: int | None) -> bool:
@@ -63,6 +63,6 @@ class SequenceCursor:
         }
         for number, started in read:
             if started is None or seconds - started.timestamp() < may_come_seconds:
-                missing |= dict.fromkeys(range(max(before + 1, number - MOST_MISSING), number), seconds)
+                missing |= dict.fromkeys(range(max(before + 1, number - MAX_MISSING), number), seconds)
             before = number
         return missing

@@ -29,7 +29,7 @@ from connectors.slurm.hold import SlurmHolds
 from connectors.slurm.inventory import SlurmInventory
 from connectors.slurm.options import JobSelection
 
-MOST_TASKS = 5000
+MAX_TASKS = 5000
 REQUEUED = (
     "Slurm waits about two minutes before a requeued job may start (reason BeginTime)",
     "the same job id, script, arguments and environment; its output file is overwritten, unless it appends",
@@ -111,7 +111,7 @@ class SlurmReruns:
             return []
         live = [part.part for part in now.parts if part.state.is_red and "[" not in part.part]
         lines = [line for line in now.answer.lines("FAILED") if parse.base_of(line) == ref["id"]]
-        return list(dict.fromkeys([*lines, *live]))[:MOST_TASKS]
+        return list(dict.fromkeys([*lines, *live]))[:MAX_TASKS]
 
     # -- submit -------------------------------------------------------------------------------------------------------
     def _submitting(self, spec: ActionSpec, ref: Mapping[str, Any], now: JobSituation, is_start: bool) -> Preview:

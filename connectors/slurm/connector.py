@@ -23,7 +23,7 @@ from connectors.slurm.options import JobSelection, SlurmOptions
 from connectors.slurm.parse import SlurmAnswer
 from connectors.slurm.runs import SlurmPoller
 
-MOST_USERS = 20
+MAX_USERS = 20
 MAKE_OPERATOR = "sacctmgr modify user {} set adminlevel=Operator"
 
 
@@ -40,7 +40,7 @@ def probe(client: SlurmClient, selection: JobSelection) -> Probe:
         raise parse.nothing_seen([error, *errors], client.where)
     users = {row[2] for mark, row in rows if mark == "+" and len(row) > 6 and selection.wants(row[6])}
     users |= {line.user for queued in waits.values() for line in queued}
-    rights_answer = client.ask(["host", "level", *(("may", user) for user in sorted(users)[:MOST_USERS])])
+    rights_answer = client.ask(["host", "level", *(("may", user) for user in sorted(users)[:MAX_USERS])])
     me, level = rights_answer.needed("ME").fields(2)[0], level_of(rights_answer.needed("LEVEL"))
     rights = [*_view(settings, me, level, error, has_rows, errors), *_act(rights_answer, me, level)]
     notes = [f"signed in as {me}" + (f" ({level})" if level not in ("None", "") else "")]

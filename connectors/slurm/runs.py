@@ -266,7 +266,7 @@ NO_ACCOUNTING = (
     "accounting is off in this cluster (AccountingStorageType): ends are known only as long as slurmctld keeps them"
     " ({} s), outcomes of arrays not at all"
 )
-MOST_AGAIN = 500
+MAX_AGAIN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,4 +425,4 @@ def _gaps(was: SlurmCursor, seen: ClusterSnapshot) -> tuple[HistoryGap, ...]:
 
 def _ids(open_runs: Iterable[RunRef]) -> list[str]:
     ids = dict.fromkeys(str(fields.reference_row(run.native_ref).get("id", "")) for run in open_runs)
-    return [base for base in ids if base.isascii() and base.isdigit() and len(base) < 11][:MOST_AGAIN]
+    return [base for base in ids if base.isascii() and base.isdigit() and len(base) < 11][:MAX_AGAIN]

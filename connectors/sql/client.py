@@ -18,17 +18,17 @@ from connectors.sdk.errors import NotSupported, PermissionMissing
 from connectors.sdk.field_mapping import text_at
 from connectors.sdk.log_chunks import chunk_of_parts
 from connectors.sdk.records import LogChunk, RunRef, TargetClock
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.postgres import PostgresReader, PostgresSession, session_name
 from connectors.sql.options import PLACE, SqlOptions, SqlRunsQuery, SqlVerbQuery
 
 BITE_ROWS = 1000
-MOST_JOBS = 20_000
+MAX_JOBS = 20_000
 LOG_CHARACTERS = 64 * 1024**2
 CASTS = {"number": "bigint", "time": "timestamptz"}
 FIRST = {"number": "-1", "time": "1970-01-01T00:00:00Z"}
 LAST = {"number": str(2**62), "time": "infinity"}  # behind every row: from there on only rows of {open} are read
-MOST_AGAIN = 10_000
+MAX_AGAIN = 10_000
 
 
 _SETTINGS: LiteralString = (
@@ -69,7 +69,7 @@ class SqlClient:
         self.options, self.session, self.deadline = options, session, Deadline(0.0)
 
     def jobs(self) -> SqlRows:
-        return self._rows(_BoundedQuery(_own(self.options.jobs.query, {}), SQL(""), MOST_JOBS, {}))
+        return self._rows(_BoundedQuery(_own(self.options.jobs.query, {}), SQL(""), MAX_JOBS, {}))
 
     def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int]) -> SqlRows:
         """The next rows by the cursor's column; and apart, so that they take no place in the bite, the runs with these
@@ -84,12 +84,12 @@ class SqlClient:
         apart = []
         if open_ids and "open" in PLACE.findall(runs.query):
             apart.append(
-                _BoundedQuery(inner, order, MOST_AGAIN, {"cursor": LAST[runs.cursor_is], "open": list(open_ids)})
+                _BoundedQuery(inner, order, MAX_AGAIN, {"cursor": LAST[runs.cursor_is], "open": list(open_ids)})
             )
         if missing:
             only = SQL(" AND ") + column + SQL(" = ANY(%(missing)s)") + order
             values = {"cursor": str(min(missing) - 1), "open": [], "missing": list(missing)}
-            apart.append(_BoundedQuery(inner, only, MOST_AGAIN, values))
+            apart.append(_BoundedQuery(inner, only, MAX_AGAIN, values))
         return self._rows(bite, *apart)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk | None:

@@ -38,10 +38,10 @@ from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import ProofLevel, RunState, Verb
 from connectors.sdk.transport.postgres import psql_shell, targets
 from connectors.sdk.vanished_runs import no_longer_listed
-from connectors.sql.client import LAST, MOST_AGAIN, MOST_JOBS, SqlClient, SqlRows
+from connectors.sql.client import LAST, MAX_AGAIN, MAX_JOBS, SqlClient, SqlRows
 from connectors.sql.options import SqlOptions, SqlVerbQuery
 
-MOST_STORED = 1000  # ids and numbers in a cursor; the engine hands open runs back as well
+MAX_STORED = 1000  # ids and numbers in a cursor; the engine hands open runs back as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class SqlCursor:
     at: str = ""
 
     def text(self) -> str:
-        missing = dict(sorted(self.missing.items())[-MOST_STORED:])
-        again = tuple(dict.fromkeys(self.again))[-MOST_STORED:]
+        missing = dict(sorted(self.missing.items())[-MAX_STORED:])
+        again = tuple(dict.fromkeys(self.again))[-MAX_STORED:]
         return as_json(replace(self, again=again, missing=missing))
 
 
@@ -160,7 +160,7 @@ class SqlConnector(ComposedConnector):
     def _read_inventory(self, previous_hash: str) -> Inventory:
         result = self._database.jobs()
         proof = ProofLevel.FULL if self._options.log else ProofLevel.EXIT
-        cut = f"more than {MOST_JOBS} rows: no more are read" if result.is_full else ""
+        cut = f"more than {MAX_JOBS} rows: no more are read" if result.is_full else ""
         return inventory_of(result.rows, self._options.jobs, proof, previous_hash, result.clock, cut)
 
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
@@ -169,7 +169,7 @@ class SqlConnector(ComposedConnector):
         result = PollResult()
         at = result.cursor_or_first(cursor, SqlCursor())
         refs = {ref.attempt_key: ref for ref in open_runs}
-        requested = sorted({*at.again, *refs})[:MOST_AGAIN]
+        requested = sorted({*at.again, *refs})[:MAX_AGAIN]
         start, runs = at.after, self._options.runs
         if runs.cursor_is == "time":  # a walk goes on; a new one begins before the newest time: an older one may come
             start = at.at or earlier(at.after, self._options.overlap)

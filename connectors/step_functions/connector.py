@@ -11,7 +11,7 @@ from typing import ClassVar
 from connectors.sdk.aws import scheduler
 from connectors.sdk.aws.client import try_permission, untried_permission
 from connectors.sdk.aws.newest_first import (
-    MOST_CODES,
+    MAX_CODES,
     NewestFirstCursor,
     NewestFirstPoller,
     NewestFirstPosition,
@@ -31,7 +31,7 @@ from connectors.step_functions.client import SERVICE, StepFunctionsClient
 from connectors.step_functions.inventory import NO_MARK, StateMachines, standard_machines
 from connectors.step_functions.options import StepFunctionsOptions, reads_schedules
 
-MOST_DESCRIBED = 60
+MAX_DESCRIBED = 60
 """DescribeExecution refills 10 to 15 a second, by region: the rest waits for its turn."""
 MACHINES_FOR_REDRIVES = 10
 
@@ -69,13 +69,13 @@ class ExecutionReader(NewestFirstReader):
         self._read_redriven(places, at.marks, at.turn)
         shown = {execution_arn(run) for run in self.result.records.values()}
         rest = [(arn, ref) for ref in open_runs if (arn := parse.reference(ref).get("arn")) and arn not in shown]
-        for arn, ref in self.in_turns(rest, MOST_DESCRIBED, at.turn):
+        for arn, ref in self.in_turns(rest, MAX_DESCRIBED, at.turn):
             if not self.has_time or not self.request(ref.job, partial(self.client.execution, arn), ref):
                 break
         # The list has no error and cause. Without them here they are in the log.
         runs = self.result.records.values()
         failed = [run for run in runs if run.native_state in parse.FAILURES and not run.message]
-        newest = sorted(failed, key=lambda run: run.ended_at or run.started_at or EPOCH, reverse=True)[:MOST_DESCRIBED]
+        newest = sorted(failed, key=lambda run: run.ended_at or run.started_at or EPOCH, reverse=True)[:MAX_DESCRIBED]
         for run in newest:
             fetch = partial(self.client.execution, execution_arn(run), with_data=True)
             if not self.has_time or not self.request(run.job, fetch):
@@ -99,7 +99,7 @@ class ExecutionReader(NewestFirstReader):
                     codes |= {code: None} if code else {}
                     if not is_reported:
                         self.add(row, name)
-            self.marks[name] = replace(mark, reported=tuple(codes)[-MOST_CODES:])
+            self.marks[name] = replace(mark, reported=tuple(codes)[-MAX_CODES:])
 
 
 def execution_arn(run: RunRecord) -> str:

@@ -13,7 +13,7 @@ from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
 
 PAGE_SIZE = 200
-MOST_PAGES = 25
+MAX_PAGES = 25
 FIELDS = ("name", "resourceType", "resource", "error", "cause", "redriveCount")
 """Of an event's details. Inputs, outputs and parameters are left out: they may hold anything."""
 
@@ -62,7 +62,7 @@ def _events(client: StepFunctionsClient, arn: str, is_enough: Callable[[Lines], 
     """The newest events, oldest first, until they are enough; whether more may come; whether older ones exist."""
     lines: Lines = []
     token, is_open = None, True
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page = client.history(arn, PAGE_SIZE, token)
         events = page.get("events", ())
         is_open = is_open and not any(_is_end(event) for event in events)

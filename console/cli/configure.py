@@ -29,7 +29,7 @@ from console.cli.reader import lease_holder_text, staleness_text, store_url_of
 if TYPE_CHECKING:
     from connectors.sdk.contract import Probe, SourcePermission
     from connectors.sdk.secrets import SecretStore
-    from console.config.estate import Config, SystemConfig
+    from console.config.sections import Config, SystemConfig
     from console.domain.check import Check
     from console.domain.header import HeaderView
     from console.store.queries import Queries

@@ -32,7 +32,7 @@ from console.timing.durations import format_duration
 if TYPE_CHECKING:
     from connectors.sdk.contract import Connector
     from connectors.sdk.secrets import SecretStore
-    from console.config.estate import Config, SystemConfig
+    from console.config.sections import Config, SystemConfig
     from console.control.holds.gate import GateVerdict
     from console.engine.api.emergency import EmergencyAccess, ReportedHold
     from console.store.queries import Queries

@@ -16,7 +16,7 @@ from console.config.paths import NoStore, config_path, known_store, store_url
 from console.timing.durations import format_duration
 
 if TYPE_CHECKING:
-    from console.config.estate import Config
+    from console.config.sections import Config
     from console.domain.header import EngineView
     from console.store.queries import Queries
 

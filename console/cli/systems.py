@@ -44,7 +44,7 @@ from console.timing.formats import age_text
 
 if TYPE_CHECKING:
     from connectors.sdk.contract import ShellSession
-    from console.config.estate import Config, SystemConfig
+    from console.config.sections import Config, SystemConfig
 
 
 MAX_SHOWN_NAMES = 10

@@ -24,7 +24,7 @@ from connectors.checks.queries import (
 from connectors.sdk.option_errors import StrictOptions, Zone
 from connectors.sdk.secrets import FilePath, SecretRef
 from console.config.document import ConfigDocument, Table, suggestion
-from console.config.estate import SystemConfig
+from console.config.sections import SystemConfig
 from console.config.validation import validate
 from console.config.value_types import Pause, TimeOfDay
 from console.domain.check import Check, CheckCriteria, CheckSeverity, Comparator, Comparison, RowCountBand

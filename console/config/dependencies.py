@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from console.config.document import ConfigDocument
-from console.config.estate import DependencySettings
+from console.config.sections import DependencySettings
 from console.domain.dependency import find_cycles
 
 Pair = tuple[str, str]

@@ -15,7 +15,12 @@ from console.config.calendars import CalendarSettings, calendars
 from console.config.checks import CheckSettings, check_checks, declared_checks, read_checks
 from console.config.dependencies import check_dependencies
 from console.config.document import ConfigDocument, ConfigFaults, Table, read_files, suggestion
-from console.config.estate import (
+from console.config.keymap import read_keys
+from console.config.maintenance import ExceptionSettings, MaintenanceSettings
+from console.config.references import check_references
+from console.config.rules import rules
+from console.config.saved_views import read_view
+from console.config.sections import (
     ActingSettings,
     AlertSettings,
     Config,
@@ -30,11 +35,6 @@ from console.config.estate import (
     SystemConfig,
     SystemSettings,
 )
-from console.config.keymap import read_keys
-from console.config.maintenance import ExceptionSettings, MaintenanceSettings
-from console.config.references import check_references
-from console.config.rules import rules
-from console.config.saved_views import read_view
 from console.config.signals import read_signals
 from console.config.validation import validate, validate_list, validate_named
 from console.domain.settings import Declared

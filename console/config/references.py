@@ -13,7 +13,7 @@ from typing import Any
 from connectors.sdk.states import Capability
 from console.config.dependencies import find_cycle
 from console.config.document import ConfigDocument, Table, suggestion
-from console.config.estate import Config, DependencySettings
+from console.config.sections import Config, DependencySettings
 from console.domain.ids import split_job_name
 
 TIERS = ("1", "2", "3", "4", "5")

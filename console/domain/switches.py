@@ -127,14 +127,6 @@ DEFAULT_PAUSE = timedelta(hours=2)
 MAX_PAUSE = timedelta(days=7)
 
 
-BACKOFF_CAP_SECONDS = 300.0
-
-
-def poll_interval_seconds(every_s: float, failures: int) -> float:
-    """Seconds to the next poll: doubled by each of the first four failures in a row."""
-    return min(every_s * 2.0 ** min(failures, 4), max(BACKOFF_CAP_SECONDS, every_s))
-
-
 @dataclass(frozen=True, slots=True)
 class SystemPause:
     system: str

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import NOTHING_STARTS
-from console.domain.switches import SystemPause, poll_interval_seconds
+from console.domain.switches import SystemPause
 from console.timing.durations import format_duration
+
+BACKOFF_CAP_SECONDS = 300.0
+
+
+def poll_interval_seconds(every_s: float, failures: int) -> float:
+    """Seconds to the next poll: doubled by each of the first four failures in a row."""
+    return min(every_s * 2.0 ** min(failures, 4), max(BACKOFF_CAP_SECONDS, every_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import structlog
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.secrets import SecretStore
-from console.config.estate import SystemConfig
+from console.config.sections import SystemConfig
 
 log = structlog.get_logger("headway.engine")
 

@@ -140,7 +140,7 @@ def past_shape_of(service: ServiceFacts, jobs: Mapping[int, JobFacts]) -> Servic
     return ServiceShape(promise, clocks)
 
 
-MOST_INSTANTS = 12
+MAX_INSTANTS = 12
 """Forecasts per night: before it begins, and right before the ends of the jobs that exceeded their usual duration most.
 P(late) is highest there: it rises while a job runs, and falls with its end."""
 FEWEST_NIGHTS = 10
@@ -286,12 +286,12 @@ class BackTest:
         return _TestedNight(business_date, day.deadline, day.finish.p50, opens, past, learned)
 
     def _instants(self, night: _TestedNight) -> list[datetime]:
-        """The instants to forecast at, in order; at most MOST_INSTANTS."""
+        """The instants to forecast at, in order; at most MAX_INSTANTS."""
         until, at = min(night.finish, night.deadline), night.business_date.toordinal()
         runs = [(job_id, run) for job_id in self._members[0] for run in self._ran[job_id] if run.day == at]
         runs.sort(key=lambda entry: (_middle(night.history[entry[0]]) - entry[1].takes, entry[1].ended, entry[0]))
         before = [run.ended - _SECOND for _, run in runs]
-        chosen = list(dict.fromkeys(moment for moment in before if night.opens < moment < until))[: MOST_INSTANTS - 1]
+        chosen = list(dict.fromkeys(moment for moment in before if night.opens < moment < until))[: MAX_INSTANTS - 1]
         return sorted([night.opens, *chosen]) if night.opens < until else []
 
     def _is_complete(self, job_id: int, night: int) -> bool:

@@ -111,7 +111,7 @@ class ForecastNode:
 
 
 @dataclass(frozen=True, slots=True)
-class RestartClocks:
+class ActByTimes:
     """Act-by times of a service day, if all of its broken jobs are restarted together."""
 
     act_by: datetime
@@ -139,7 +139,7 @@ class ServiceOdds:
     """The cause of a likely delay, with figures; for an unlikely one, jobs that have become slower."""
     jobs: tuple[JobForecast, ...]
     """The unfinished jobs with the greatest influence, upstreams first."""
-    clocks: Callable[[Iterable[int]], RestartClocks | None] = field(compare=False)
+    act_by_times: Callable[[Iterable[int]], ActByTimes | None] = field(compare=False)
     """Act-by times for a restart of these broken jobs; None where no restart helps or no job depends on them."""
     lost_by: int | None = None
     """The job that contributes most to the delay, first in `why`; None where no job dominates."""

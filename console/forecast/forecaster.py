@@ -20,7 +20,7 @@ from console.control.snapshot.runs import round_up_to_minute
 from console.domain.forecast import JobForecast
 from console.domain.history import EstimateKind
 from console.forecast.calibration import learned_slopes, publish_odds
-from console.forecast.finish_times import FinishTimes, NodeState, RestartClocks, ServiceForecast, ServiceOdds
+from console.forecast.finish_times import ActByTimes, FinishTimes, NodeState, ServiceForecast, ServiceOdds
 from console.forecast.night_graph import (
     NightGraph,
     NightPoint,
@@ -33,9 +33,9 @@ from console.forecast.past_nights import PastNights
 from console.forecast.simulation.critical_path import (
     JobSlack,
     ServiceSlack,
+    act_by_times,
     critical_path,
     job_slacks,
-    restart_clocks,
     slack_of,
 )
 from console.forecast.simulation.simulator import (
@@ -164,7 +164,7 @@ class ForecastCache:
 
 
 SHARES = np.array([0.5, 0.8, 0.9, 0.95])
-MOST_JOBS = 40
+MAX_JOBS = 40
 """Maximum number of jobs of a service day with a forecast of their own."""
 MIN_LATE_EXPLAINED = 0.05
 """P(late) from which on the reasons are explained."""
@@ -338,7 +338,7 @@ def _with_odds(
         nights,
         reason.text,
         _job_forecasts(index, simulated, day, slack),
-        partial(_restart_clocks, simulated, slack, day.service.risk),
+        partial(_act_by_times, simulated, slack, day.service.risk),
         reason.job_id,
     )
     return replace(day, finish=FinishTimes(p50, p90, p95), path=path, odds=odds)
@@ -347,7 +347,7 @@ def _with_odds(
 def _job_forecasts(
     index: EstateIndex, simulated: SimulatedService, day: ServiceForecast, slack: ServiceSlack
 ) -> tuple[JobForecast, ...]:
-    """Running and waiting jobs: at most MOST_JOBS, those that decide most often and have the least slack."""
+    """Running and waiting jobs: at most MAX_JOBS, those that decide most often and have the least slack."""
     job_of = {
         node.job_id: job
         for node in day.unfinished()
@@ -355,7 +355,7 @@ def _job_forecasts(
         and (slack.seconds[job] < np.inf or slack.critical[job])
     }  # fmt: skip
     most = sorted(job_of, key=lambda job_id: (-slack.critical[job_of[job_id]], slack.seconds[job_of[job_id]], job_id))
-    shown = [job_id for job_id in day.nodes if job_id in set(most[:MOST_JOBS])]
+    shown = [job_id for job_id in day.nodes if job_id in set(most[:MAX_JOBS])]
     jobs = [job_of[job_id] for job_id in shown]
     slacks = job_slacks(simulated.sim, simulated.promise, slack, jobs, day.service.risk)
     return tuple(
@@ -378,15 +378,15 @@ def _job_forecast(index: EstateIndex, job_id: int, slack: JobSlack, simulated: S
         p80=p80,
         p95=p95,
         slack_s=slack.slack // 60 * 60 if np.isfinite(slack.slack) else None,
-        act_by=None if slack.begun_by is None else simulated.instant(slack.begun_by),
+        act_by=None if slack.act_by is None else simulated.instant(slack.act_by),
         green_by=None if slack.green_by is None else simulated.instant(slack.green_by),
         basis=basis,
     )
 
 
-def _restart_clocks(
+def _act_by_times(
     simulated: SimulatedService, slack: ServiceSlack, risk: float, broken: Iterable[int]
-) -> RestartClocks | None:
+) -> ActByTimes | None:
     jobs = [simulated.job_of[job_id] for job_id in broken if job_id in simulated.job_of]
-    clocks = restart_clocks(simulated.sim, simulated.promise, slack, jobs, risk)
-    return None if clocks is None else RestartClocks(*map(simulated.instant, clocks))
+    times = act_by_times(simulated.sim, simulated.promise, slack, jobs, risk)
+    return None if times is None else ActByTimes(*map(simulated.instant, times))

@@ -19,7 +19,7 @@ from console.control.snapshot.incremental import SourceMemo
 from console.domain.history import MANY_A_DAY, MIN_RUNS, NO_HISTORY, EstimateKind, RunHistory
 from console.forecast.night_graph import NightPoint, StartReference
 from console.forecast.simulation.draws import SHORTEST
-from console.forecast.simulation.past_views import MOST_NIGHTS, UNKNOWN_SPREAD, logs
+from console.forecast.simulation.past_views import MAX_NIGHTS, UNKNOWN_SPREAD, logs
 from console.forecast.simulation.values import Booleans, Floats, Integers, JobPhase, NightHistory
 from console.forecast.usual import night_kind
 
@@ -115,11 +115,11 @@ class PastNights:
 
 
 def _past_dates(pasts: Sequence[JobPast], business_date: date) -> Integers:
-    """The past nights, as ordinals: at least FEWEST, at most MOST_NIGHTS."""
+    """The past nights, as ordinals: at least FEWEST, at most MAX_NIGHTS."""
     until = business_date.toordinal()
     known = [days[days < until] for past in pasts for days in (past.days, past.unrepaired) if len(days)]
-    dates = np.unique(np.concatenate(known))[-MOST_NIGHTS:] if known else np.empty(0, int)
-    rows = max((min(len(past.takes), MOST_NIGHTS) for past in pasts if not len(past.days)), default=0)
+    dates = np.unique(np.concatenate(known))[-MAX_NIGHTS:] if known else np.empty(0, int)
+    rows = max((min(len(past.takes), MAX_NIGHTS) for past in pasts if not len(past.days)), default=0)
     missing = max(rows, FEWEST) - len(dates)
     if missing <= 0:
         return dates

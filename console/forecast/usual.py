@@ -1,4 +1,5 @@
-"""Usual durations, waits and start times of a job, by its own past.
+"""Usual durations, waits and start times of a job, for rules and explanations; the simulation's durations are in
+`past_views`.
 
 Durations: a run counts less the older it is (Brown 1959) and if its night is of another calendar class; runs from
 before a level shift are scaled to the present level. Quantiles instead of means, so that no single run matters much.

@@ -21,7 +21,7 @@ from connectors.sdk.errors import ConnectorError
 from connectors.sdk.records import Inventory
 from connectors.sdk.registry import UnknownKind, load
 from connectors.sdk.secrets import SecretStore
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from console.onboarding import local_files
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
 from console.text.cleaning import clean_line

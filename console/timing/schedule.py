@@ -1,6 +1,6 @@
 """When a schedule starts a job: its instants under each scheduler's rules, its text, and learned cadences.
 
-Each dialect has its own rule for clock changes:
+The rule of each dialect for clock changes:
 
 "debian-cron"  Vixie's rule (cron.c of Debian 12; tests/lab/test_dst_real.py lives both nights): a job of fixed minute
                and hour that falls into the gap runs right after the jump (once for each of its minutes that were
@@ -33,6 +33,8 @@ Each dialect has its own rule for clock changes:
                one that comes twice the second counts, of hourly ones both (tested with Dagster 1.13.27).
 "kubernetes"   The expression in the CronJob's zone: every job skips a gap and runs twice in an overlap (tested with
                robfig/cron 3.0.1, which Kubernetes reads it with).
+"github", "databricks"  The source's own `next_at` first where it names one, then the expression in its zone: a time in
+               the gap runs right after it, of one that comes twice the first counts (an assumption; not lived here).
 "none"         Nothing runs by the clock.
 
 Cron's expressions are read and stepped by cronsim, on naive local times: the zone's rule is applied here.

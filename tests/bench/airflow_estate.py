@@ -18,7 +18,7 @@ from statistics import median
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord, RunRef
-from connectors.sdk.transport.budget import RequestTally, counting
+from connectors.sdk.transport.call_limits import RequestTally, counting
 from tests.bench.airflow_rows import BigEstate
 from tests.bench.figures import Figure, arguments, emit
 from tests.lab.airflow import PASSWORDS, AirflowServer

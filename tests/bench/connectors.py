@@ -22,7 +22,7 @@ from connectors.mysql_events.connector import MySqlEventsConnector
 from connectors.pg_cron.connector import PgCronConnector
 from connectors.pgagent.connector import PgAgentConnector
 from connectors.sdk.contract import Connector
-from connectors.sdk.transport.budget import RequestTally, count_request, counting
+from connectors.sdk.transport.call_limits import RequestTally, count_request, counting
 from connectors.slurm.connector import SlurmConnector
 from connectors.slurm.options import SlurmOptions
 from connectors.sql.connector import SqlConnector

@@ -28,7 +28,7 @@ from connectors.replay.client import _load
 from connectors.replay.connector import ReplayConnector
 from connectors.replay.options import ReplayOptions
 from connectors.sdk.contract import Connector
-from connectors.sdk.transport.budget import count_request
+from connectors.sdk.transport.call_limits import count_request
 from connectors.sdk.transport.ssh import CompletedCommand
 from connectors.systemd.connector import SystemdConnector
 from tests.connectors.heartbeat.support import options_of, secret

@@ -22,7 +22,7 @@ from connectors.cron.options import CronOptions
 from connectors.sdk.contract import Connector, SecretResolver
 from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.secrets import SecretStore
-from console.config.estate import AlertSettings, Config, EstateSection, SystemConfig, SystemSettings
+from console.config.sections import AlertSettings, Config, EstateSection, SystemConfig, SystemSettings
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.engine import Engine
 from console.engine.supervisor.log_setup import set_up_logs

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.states import RunState
-from console.config.estate import PermissionSettings
+from console.config.sections import PermissionSettings
 from console.domain.alert import AlertingSettings, RouteRule
 from console.domain.settings import Declared
 from tests.cli.test_audit import answering

@@ -16,7 +16,7 @@ from connectors.sdk import registry
 from connectors.sdk.states import RunState, Verb
 from console.cli.connectors import GRANT_FILES
 from console.cli.exits import Exit
-from console.config.estate import ActingSettings, ServiceSettings
+from console.config.sections import ActingSettings, ServiceSettings
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest
 from console.store import audit

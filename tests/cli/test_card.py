@@ -9,7 +9,7 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.config.estate import ActingSettings, PermissionSettings
+from console.config.sections import ActingSettings, PermissionSettings
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench

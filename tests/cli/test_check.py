@@ -24,8 +24,8 @@ from console.cli import configure
 from console.cli.configure import ProbeResult, probe_target, weakened_transport
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.config.estate import SystemConfig, SystemSettings
 from console.config.loading import load_config
+from console.config.sections import SystemConfig, SystemSettings
 
 
 @dataclass

@@ -19,7 +19,7 @@ from connectors.sdk.states import RunState
 from console.cli import plan_draft
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.config.estate import JobSettings
+from console.config.sections import JobSettings
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
 from console.engine.api.client import EngineClient

@@ -10,7 +10,7 @@ import pytest
 from connectors.sdk.contract import ActionUnknown
 from connectors.sdk.errors import OutcomeUnknown
 from connectors.sdk.states import Verb
-from console.config.estate import PermissionSettings
+from console.config.sections import PermissionSettings
 from console.domain.ids import new_action_key
 from console.engine.api.action_request import ActionRequest
 from tests.cli.test_audit import answering, bench, key

@@ -21,7 +21,7 @@ from connectors.manual.options import StepOptions
 from connectors.sdk import registry
 from connectors.sdk.states import Capability
 from console.config import alerts, calendars, checks, maintenance, rules, services
-from console.config import estate as settings
+from console.config import sections as settings
 from console.config.dependencies import find_cycle
 from console.config.document import ConfigDocument, ConfigFaults
 from console.config.loading import load_config

@@ -13,8 +13,8 @@ from connectors.replay.client import SentAction, load_night
 from connectors.replay.parse import JobKey, ReplayNight, job_key
 from connectors.replay.world import ReplayAttempt, world
 from connectors.sdk.states import RunState
-from console.config.estate import Config
 from console.config.loading import load_config
+from console.config.sections import Config
 from console.control.snapshot.estimates import quantile
 from console.demo.playback import CONFIG_FILE, NIGHT_FILE, DemoPlayback, moment, set_up
 from tests.demo import estate, generate, story

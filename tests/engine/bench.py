@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.secrets import SecretRef, SecretStore
-from console.config.estate import (
+from console.config.sections import (
     AlertSettings,
     Config,
     DependencySettings,

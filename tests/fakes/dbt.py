@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.dbt.connector import DbtConnector
 from connectors.dbt.options import DbtOptions
-from connectors.sdk.transport.budget import count_request
+from connectors.sdk.transport.call_limits import count_request
 from connectors.sdk.transport.hosts import LocalSession, ThisMachine
 from connectors.sdk.transport.ssh import CompletedCommand
 from tests.fakes import dbt_tool

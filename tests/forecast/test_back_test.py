@@ -16,7 +16,7 @@ from console.control.snapshot.incremental import build_cache
 from console.domain.estate import Estate, RunFacts
 from console.domain.history import UNKNOWN, RunHistory, SuccessfulRun, build_history
 from console.domain.settings import Declared, DeclaredPool
-from console.forecast.back_test import FEWEST_NIGHTS, MOST_INSTANTS, BackTest, BackTestedNight, past_shape_of
+from console.forecast.back_test import FEWEST_NIGHTS, MAX_INSTANTS, BackTest, BackTestedNight, past_shape_of
 from console.forecast.forecaster import Forecaster
 from tests.factories import NIGHT, at, estate, feeds, job, run, service
 
@@ -73,7 +73,7 @@ def night(back: int) -> date:
 def found(test: BackTest, back: int) -> BackTestedNight:
     *steps, last = test.steps(night(back))
     assert last is not None
-    assert len(steps) <= MOST_INSTANTS
+    assert len(steps) <= MAX_INSTANTS
     return last
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.forecast.calibration import PRIOR, ForecastNight, fit_slopes, recalibrated
-from console.forecast.simulation.critical_path import restart_clocks, slack_of
+from console.forecast.simulation.critical_path import act_by_times, slack_of
 from console.forecast.simulation.simulator import UNSEEN, answer_for, quantiles, reweight
 from tests.forecast.test_joint_simulation import PROMISE, seen_at
 
@@ -57,6 +57,6 @@ def test_slack_and_act_by_are_of_the_odds_that_are_told(late: float) -> None:
     told, more = (reweight(SEEN, promise, each) for each in (late, min(late + 0.2, 0.99)))
     slack = slack_of(told, promise)
     assert (slack.seconds[promise.ends[0]] < 0) == (late > 0.5)
-    first, second = (restart_clocks(each, promise, slack_of(each, promise), jobs, 0.25) for each in (told, more))
+    first, second = (act_by_times(each, promise, slack_of(each, promise), jobs, 0.25) for each in (told, more))
     assert first is None or second is None or second[0] <= first[0]
     assert slack.weights.sum() == pytest.approx(1.0)

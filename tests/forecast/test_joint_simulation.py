@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from console.forecast.calibration import PRIOR, ForecastNight, fit_slopes, publish_odds, recalibrated
 from console.forecast.past_nights import night_similarity
-from console.forecast.simulation.critical_path import critical_path, restart_clocks, slack_of
+from console.forecast.simulation.critical_path import act_by_times, critical_path, slack_of
 from console.forecast.simulation.draws import fit_repair_times, residual_times, restarts
 from console.forecast.simulation.layers import plan_layers
 from console.forecast.simulation.past_views import find_stand_ins
@@ -266,9 +266,9 @@ def test_act_by_leaves_what_the_path_after_the_job_takes() -> None:
     )
     promise = ServicePromise("payments", np.array([1]), 1000.0)
     seen = run_simulation(red, 60.0, prepare_night(past, SimulationGraph([[], [0]], np.zeros(2)), [1]))
-    assert restart_clocks(seen, promise, slack_of(seen, promise), [0], 0.1) == pytest.approx((800.0, 900.0), abs=25.0)
+    assert act_by_times(seen, promise, slack_of(seen, promise), [0], 0.1) == pytest.approx((800.0, 900.0), abs=25.0)
     soon = replace(promise, deadline=150.0)
-    assert restart_clocks(seen, soon, slack_of(seen, soon), [0], 0.1) is None, "1 alone takes longer"
+    assert act_by_times(seen, soon, slack_of(seen, soon), [0], 0.1) is None, "1 alone takes longer"
 
 
 def test_criticality_and_slack_come_from_the_same_columns() -> None:

@@ -15,7 +15,7 @@ from connectors.sdk.contract import ConnectorKind
 from connectors.sdk.records import JobRecord, Schedule, SkippedRecord
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
-from console.config.estate import (
+from console.config.sections import (
     AlertSettings,
     Config,
     EstateSection,

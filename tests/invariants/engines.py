@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.sdk.secrets import SecretStore
-from console.config.estate import Config
+from console.config.sections import Config
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.engine import Engine, exit_process, exit_with_parent, stop_on_signals
 from console.engine.supervisor.log_setup import set_up_logs

@@ -40,7 +40,7 @@ from connectors.sdk.records import (
 )
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import Capability, RunState, Verb
-from console.config.estate import (
+from console.config.sections import (
     AlertSettings,
     Config,
     DependencySettings,

@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from connectors.sdk.contract import ActionSpec, Preview
 from connectors.sdk.states import Capability, RunState, Verb
-from console.config.estate import ActingSettings, Config, DependencySettings, PermissionSettings, ServiceSettings
+from console.config.sections import ActingSettings, Config, DependencySettings, PermissionSettings, ServiceSettings
 from console.domain.ids import new_action_key
 from console.domain.plan import WAIT, PlanDraft
 from console.domain.request import RequestKind

@@ -13,7 +13,7 @@ import pytest
 from connectors.sdk.contract import HoldMark
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.config.estate import ActingSettings
+from console.config.sections import ActingSettings
 from console.control.access.authorization import OPERATIONS
 from console.domain.access import Role
 from console.domain.request import RequestKind

@@ -28,7 +28,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, S
 from connectors.sdk.records import LogChunk, Poll, RunRecord, RunRef, SkippedRecord
 from connectors.sdk.secrets import SecretRef, SecretStore
 from console.cli.main import main
-from console.config.estate import AlertSettings, Config, RouteSettings
+from console.config.sections import AlertSettings, Config, RouteSettings
 from console.domain.ids import new_action_key
 from console.engine.api.client import EngineClient
 from console.engine.notify.paging import Page

@@ -33,7 +33,7 @@ from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import Capability, RunState
-from console.config.estate import (
+from console.config.sections import (
     AlertSettings,
     Config,
     DependencySettings,

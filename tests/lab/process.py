@@ -27,7 +27,7 @@ PATIENCE = 4
 """The machine is shared: a wait that is met costs nothing, however long it may last."""
 PORTS = range(20_000, 32_000)
 """Below those that Linux gives to connections (`ip_local_port_range`)."""
-MOST_TAKEN = 200
+MAX_TAKEN = 200
 _taken: deque[int] = deque()
 """Locked files of the ports that this process was given, the latest: bare, so that its end has nothing to warn of."""
 
@@ -90,7 +90,7 @@ def free_port() -> int:
             os.close(lock)
             continue
         _taken.append(lock)
-        if len(_taken) > MOST_TAKEN:
+        if len(_taken) > MAX_TAKEN:
             os.close(_taken.popleft())
         return port
     raise LabError(f"no port of {PORTS} is free")

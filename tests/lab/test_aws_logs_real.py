@@ -12,7 +12,7 @@ from connectors.glue.options import GlueOptions
 from connectors.sdk.aws.cloudwatch_logs import LogStream, chunk
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.secrets import SecretStore
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from tests.lab import aws
 from tests.lab.aws import MotoServer
 from tests.lab.test_step_functions_real import keys

@@ -102,7 +102,7 @@ def test_pages_are_read_to_their_end_and_too_many_are_refused(
     for number in range(1003):
         store.put_object(Bucket="lake", Key=f"many/{number:04}", Body=b"")
     assert 1003 == look(moto, prefix="many/").rows
-    monkeypatch.setattr(objects, "MOST_PAGES", 1)
+    monkeypatch.setattr(objects, "MAX_PAGES", 1)
     with pytest.raises(NotSupported, match="name a longer prefix"):
         look(moto, prefix="many/")
 

@@ -21,7 +21,7 @@ from psycopg import sql
 
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import Capability, RunState, Verb
-from console.config.estate import ActingSettings, PermissionSettings
+from console.config.sections import ActingSettings, PermissionSettings
 from console.domain.filter import JobFilter
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft

@@ -52,7 +52,7 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import LATER as LATER_STATUSES
 from connectors.sdk.transport.http import NEVER_5XX, HttpEndpoint, HttpReply, Transport, retry_after
 from connectors.sdk.transport.http import REFUSED as REFUSED_STATUSES
@@ -231,7 +231,7 @@ def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-MOST_PAGES = 100
+MAX_PAGES = 100
 
 
 class AwsClient:
@@ -289,7 +289,7 @@ class AwsClient:
     def rows(self, service: str, method: str, rows: str, token_name: str, **parameters: Any) -> Iterator[AwsReply]:
         """All rows of a list. `token_name`: of the next page. Raises InvalidAnswer when pages repeat."""
         token, seen = None, set()
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             reply = self.call(service, method, rows, **parameters, **({token_name: token} if token else {}))
             yield from reply[rows]
             token = reply.get(token_name)

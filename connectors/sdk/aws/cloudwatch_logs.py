@@ -22,8 +22,8 @@ from connectors.sdk.log_chunks import from_character, to_character
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.http import Transport
 
-MOST_PAGES = 25
-MOST_EVENTS = 10_000  # limit of GetLogEvents, "The maximum is as many log events as can fit in 1 MB, up to 10,000"
+MAX_PAGES = 25
+MAX_EVENTS = 10_000  # limit of GetLogEvents, "The maximum is as many log events as can fit in 1 MB, up to 10,000"
 
 Line = tuple[int, int, int, bytes]
 """Time in milliseconds, number of its stream, number within that, and the line."""
@@ -70,7 +70,7 @@ def _last(
     """The newest lines of one stream, the position after them (None: no such stream), and whether older ones exist."""
     lines: list[Line] = []
     token, place, size, is_whole = None, None, 0, False
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page = _page(client, stream, token, from_head=False)
         if page is None:
             is_whole = True
@@ -118,7 +118,7 @@ def _after(
 def _following(client: AwsClient, stream: LogStream, place: _StreamPosition) -> tuple[list[AwsReply], str | None]:
     """The next page that is not empty, and the token behind it; None while there is no such stream."""
     token = place.token
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page = _page(client, stream, token, from_head=True)
         if page is None:
             return [], None
@@ -132,7 +132,7 @@ def _following(client: AwsClient, stream: LogStream, place: _StreamPosition) -> 
 def _page(client: AwsClient, stream: LogStream, token: str | None, from_head: bool) -> AwsReply | None:
     which: AwsReply = {"logGroupName": stream.group, "logStreamName": stream.name, "startFromHead": from_head}
     try:
-        page = client.call("logs", "get_log_events", "events", limit=MOST_EVENTS, **which, **given(nextToken=token))
+        page = client.call("logs", "get_log_events", "events", limit=MAX_EVENTS, **which, **given(nextToken=token))
     except AwsNotFound:
         return None
     return {"nextForwardToken": token or "", "nextBackwardToken": token or ""} | page

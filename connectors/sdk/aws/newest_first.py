@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 OVERLAP_SECONDS = 60.0
 """The list is "eventually consistent": executions may appear late."""
-MOST_CODES = 3000
+MAX_CODES = 3000
 
 
 def code(attempt_key: str, status: str = "") -> str:
@@ -56,7 +56,7 @@ class NewestFirstPosition:
 
     def finished(self) -> NewestFirstPosition:
         """The position after a whole reading: the next begins at the newest row and ends here."""
-        return NewestFirstPosition(floor=max(self.floor, self.top - OVERLAP_SECONDS), reported=self.near[-MOST_CODES:])
+        return NewestFirstPosition(floor=max(self.floor, self.top - OVERLAP_SECONDS), reported=self.near[-MAX_CODES:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class NewestFirstCursor:
 PAGES_PER_POLL = 3
 MAX_RUNS_PER_POLL = 2000
 """After as many, the other lists wait for the next poll: a poll is held in memory."""
-MOST_EMPTY = 10
+MAX_EMPTY = 10
 """Accepted successive pages without rows but with a token; `first` has a "-" for each."""
 SHORTEST_CALL_SECONDS = 0.5
 
@@ -207,7 +207,7 @@ class NewestFirstReader:
         starts = [at.timestamp() for row in rows if (at := self.began(row))]
         first = code(self.state_of(rows[0])[0]) if rows else "-" * (1 + mark.first.count("-"))
         is_newer = mark.oldest is not None and max(starts, default=0.0) > mark.oldest
-        is_same = first == mark.first if rows else len(first) > MOST_EMPTY
+        is_same = first == mark.first if rows else len(first) > MAX_EMPTY
         repeats = mark.token is not None and (is_same or is_newer)
         mark = replace(
             mark, token=token, first=first, pages=mark.pages + 1, top=max([mark.top, *starts]),

@@ -68,10 +68,10 @@ NASTY = (
     LONG_LINE, JOB_DELETED,
 )  # fmt: skip
 LONG_BYTES = 10_000_000
-MOST_NASTY_BITES = 60
+MAX_NASTY_BITES = 60
 MAX_COMPARISONS = 4
 MANY_RUNS = 100_000
-MOST_MEMORY_BYTES = 64 * 1024**2
+MAX_MEMORY_BYTES = 64 * 1024**2
 A_PERSON = (401, 402, 403, 407, 451, 301, 302, 307)
 LATER = (408, 425, 429, 500, 502, 503, 504, 520)
 
@@ -211,20 +211,20 @@ class Faults(ConformanceWorld):
             for poll in self.bites(connector, begins):
                 count, most = count + len(poll.runs), max(most, resident_bytes())
         assert count >= MANY_RUNS, f"{MANY_RUNS} runs, and {count} are reported"
-        assert most - before < MOST_MEMORY_BYTES, f"{(most - before) / 1024**2:.0f} MiB for {MANY_RUNS} runs"
+        assert most - before < MAX_MEMORY_BYTES, f"{(most - before) / 1024**2:.0f} MiB for {MANY_RUNS} runs"
 
     def trace_of(self, how: str) -> PollTrace:
         trace, cursor = PollTrace(), ""
         with self.opened(self.answering(how)) as connector:
             try:
-                for _ in range(MOST_NASTY_BITES):
+                for _ in range(MAX_NASTY_BITES):
                     trace.polls.append(connector.poll(cursor, (), self.timeout_seconds))
                     if not trace.polls[-1].more:
                         return trace
                     cursor = trace.polls[-1].cursor
             except ConnectorError as error:
                 trace.error = error
-        assert trace.error is not None, f"{how}: does not end within {MOST_NASTY_BITES} bites"
+        assert trace.error is not None, f"{how}: does not end within {MAX_NASTY_BITES} bites"
         assert str(trace.error), f"{how}: an error without a message"
         return trace
 

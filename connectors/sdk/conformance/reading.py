@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from connectors.sdk.conformance.world import (
     CHECKED,
-    MOST_BITES,
+    MAX_BITES,
     ConformanceWorld,
     check_clock,
     check_instant,
@@ -25,10 +25,10 @@ from connectors.sdk.contract import Connector
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import Capability, RunState
-from connectors.sdk.transport.budget import RequestTally, counting
+from connectors.sdk.transport.call_limits import RequestTally, counting
 
 SCHEDULES = ("", "next", "expression")
-MOST_REQUESTS = 25
+MAX_REQUESTS = 25
 LOG_BYTES = 50_000_000
 LOG_PIECE_BYTES = 1024**2
 SHORT_SECONDS = 0.3
@@ -197,7 +197,7 @@ class Reads(ConformanceWorld):
             with counting(tally):
                 connector.poll(cursor, (), self.timeout_seconds)
         sys.stdout.write(f"{self.kind.kind}: {tally.requests} requests in a quiet poll\n")
-        assert tally.requests <= MOST_REQUESTS, f"{tally.requests} requests in a poll of nothing new"
+        assert tally.requests <= MAX_REQUESTS, f"{tally.requests} requests in a poll of nothing new"
 
     def test_probe_reaches_the_world_and_explains_each_missing_right(self) -> None:
         with self.opened() as connector:
@@ -239,7 +239,7 @@ class Logs(ConformanceWorld):
         assert len(tail.text.encode("utf-8", "surrogateescape")) <= LOG_PIECE_BYTES
 
     def read_on(self, connector: Connector, run: RunRecord, start: str | None) -> None:
-        for _ in range(MOST_BITES):
+        for _ in range(MAX_BITES):
             if start is None:
                 return
             chunk = connector.log(ref(run), start, 64, self.timeout_seconds)
@@ -248,7 +248,7 @@ class Logs(ConformanceWorld):
                 return
             assert chunk.next not in (None, start), "there is more, and no way to ask for it"
             start = chunk.next
-        raise AssertionError(f"the log of an ended run does not end within {MOST_BITES} chunks")
+        raise AssertionError(f"the log of an ended run does not end within {MAX_BITES} chunks")
 
 
 class Deadlines(ConformanceWorld):

@@ -35,7 +35,7 @@ from connectors.sdk.states import RunEvidence, RunState, Verb
 
 T = TypeVar("T")
 
-MOST_BITES = 500
+MAX_BITES = 500
 ACTS = ("rerun", "start", "cancel", "hold", "due")
 CHECKED = ("log", "network", "rerun", "start", "cancel", "hold")
 """Values of `ConformanceWorld.checks`."""
@@ -217,7 +217,7 @@ class ConformanceWorld:
 
     def bites(self, connector: Connector, cursor: str) -> Iterator[Poll]:
         """Polls until there is no more. Fails when a bite moves the cursor nowhere, or when bites never end."""
-        for _ in range(MOST_BITES):
+        for _ in range(MAX_BITES):
             poll = connector.poll(cursor, (), self.timeout_seconds)
             json.loads(poll.cursor)
             yield poll
@@ -225,7 +225,7 @@ class ConformanceWorld:
                 return
             assert poll.cursor != cursor, f"more is promised and the cursor stays at {cursor}"
             cursor = poll.cursor
-        raise AssertionError(f"history does not end within {MOST_BITES} bites")
+        raise AssertionError(f"history does not end within {MAX_BITES} bites")
 
     def whole_inventory(self, connector: Connector) -> Inventory:
         return connector.inventory("", self.timeout_seconds)

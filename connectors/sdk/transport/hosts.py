@@ -29,7 +29,7 @@ from connectors.sdk.errors import AccessRefused, OutcomeUnknown, SystemUnreachab
 from connectors.sdk.file_trust import write_access_fault
 from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef, end_process, refuse_pasted
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.script_output import ScriptSection, sections
 from connectors.sdk.transport.ssh import CompletedCommand, SshAddress, SshFailed, SshSession, known_hosts, trust_hint
 
@@ -325,7 +325,7 @@ def _ssh_g_output(config: Path, argv: list[str], left_seconds: float) -> str:
     return done.stdout.decode("utf-8", "replace")
 
 
-MOST_JUMPS = 8
+MAX_JUMPS = 8
 
 
 def address(options: HostOptions, target: str, resolve: SecretResolver) -> SshAddress:
@@ -372,9 +372,9 @@ class _Route:
     def to(self, host: Host, left_seconds: float = LIMIT_SECONDS, depth: int = 0) -> SshAddress:
         """The address of one host. `depth`: number of hosts behind it; `left_seconds`: for all of them."""
         until = time.monotonic() + left_seconds
-        if depth > MOST_JUMPS:
+        if depth > MAX_JUMPS:
             raise AccessRefused(
-                f"{host.name}: more than {MOST_JUMPS} hosts to go through; do two of them name each other?"
+                f"{host.name}: more than {MAX_JUMPS} hosts to go through; do two of them name each other?"
             )
         options = self._options
         config, name = options.ssh_config, host.address or host.name

@@ -41,7 +41,7 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.records import TargetClock
-from connectors.sdk.transport.budget import Deadline, call_on_thread, count_request, note_limit
+from connectors.sdk.transport.call_limits import Deadline, call_on_thread, count_request, note_limit
 from connectors.sdk.transport.loopback import is_loopback
 
 Resolve = Callable[[str, int], list[str]]

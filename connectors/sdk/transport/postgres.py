@@ -34,7 +34,7 @@ from connectors.sdk.errors import (
 )
 from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
-from connectors.sdk.transport.budget import Deadline, call_on_thread, count_request, socket_watchdog
+from connectors.sdk.transport.call_limits import Deadline, call_on_thread, count_request, socket_watchdog
 from connectors.sdk.transport.libpq import unverified_text, verified
 
 T = TypeVar("T")

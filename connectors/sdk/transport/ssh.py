@@ -28,7 +28,7 @@ import paramiko
 from paramiko.hostkeys import HostKeyEntry
 
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, PermissionMissing, RateLimited, SystemUnreachable
-from connectors.sdk.transport.budget import call_on_thread, count_request, watchdog
+from connectors.sdk.transport.call_limits import call_on_thread, count_request, watchdog
 
 LINES_NAMED = 5
 

@@ -25,7 +25,7 @@ from console.control.incidents.root_cause import failed_tasks
 from console.control.incidents.titles import cause_name, plain_title
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import Blame, identity_blame
-from console.control.snapshot.reachability import UNREACHABLE_REASONS
+from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.control.snapshot.runs import CLOCK_SKEW, run_time
 from console.domain.alert import (
     ALERT_PLACEHOLDER,
@@ -281,7 +281,7 @@ def is_worth_notifying(context: AlertContext, subject: AlertSubject, route: str)
     operators for `UNREACHABLE_FOR`."""
     statuses = {service.timeliness for service in affected_services(context, subject, route)}.difference(_FINE)
     target = subject.match.group.target
-    if target is None or target.error_kind not in UNREACHABLE_REASONS or target.failing_since is None:
+    if target is None or target.error_kind not in NO_STATUS_REASONS or target.failing_since is None:
         return bool(statuses)
     is_late = bool(statuses - {Timeliness.AT_RISK})
     return is_late or (bool(statuses) and context.now >= target.failing_since + UNREACHABLE_FOR)
@@ -411,7 +411,7 @@ def _what_failed(context: AlertContext, subject: AlertSubject, affected: list[Af
         return "the failure is fixed, but not all jobs have finished"
     if group.shared:
         return _SHARED[identity_blame(group.shared)]
-    unseen = UNREACHABLE_REASONS.get(group.target.error_kind if group.target is not None else "")
+    unseen = NO_STATUS_REASONS.get(group.target.error_kind if group.target is not None else "")
     silent = f"{unseen}, so the state of its jobs is unknown" if unseen else "does not answer"
     what, did = ("a job", "failed") if group.root is not None else ("a system", silent)
     owner = clean_line(subject.job_owner)

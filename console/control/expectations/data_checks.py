@@ -21,7 +21,7 @@ from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.timing.formats import dated_time
 
-MOST_DAYS = 26
+MAX_DAYS = 26
 """Past days of one weekday that make a band: half a year."""
 AHEAD = timedelta(hours=1)
 """Accepted clock skew; a time further ahead is invalid, and would be fresh for ever."""
@@ -77,7 +77,7 @@ def same_weekday_counts(business_date: date, past: Sequence[PastRowCount]) -> li
         ),
         key=lambda run: run.business_date,
     )
-    return [count.rows for count in fit[-MOST_DAYS:]]
+    return [count.rows for count in fit[-MAX_DAYS:]]
 
 
 def judge_check(

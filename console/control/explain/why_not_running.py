@@ -19,7 +19,7 @@ from console.control.holds.conditions import awaited_edges, condition_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import LINGERS, hold_text
 from console.control.snapshot.pools import pool_of, slot_text
-from console.control.snapshot.reachability import UNREACHABLE_REASONS, is_out_of_reach
+from console.control.snapshot.reachability import NO_STATUS_REASONS, is_out_of_reach
 from console.control.snapshot.runs import has_no_clock, has_started, lookback_time, run_time
 from console.domain.action import MANUAL_KIND
 from console.domain.dependency import DependencyMode, DependencyOrigin
@@ -71,7 +71,7 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
         name = clean_line(f"{target.system}/{target.name}") if target else "its target"
         seen = f"last seen {_at(target.last_ok_at, job)}" if target and target.last_ok_at else "never seen"
         error = f": {clean_line(target.error)}" if target and target.error else ""
-        reason = UNREACHABLE_REASONS.get(target.error_kind if target else "", "does not answer")
+        reason = NO_STATUS_REASONS.get(target.error_kind if target else "", "does not answer")
         text = f"{name} {reason}, so its status is unknown{error}"
         since = target.failing_since if target else None
         act = "headway check"

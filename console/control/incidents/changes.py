@@ -21,7 +21,7 @@ from console.timing.formats import dated_time
 
 MOST = 5
 """Lines that an alert shows."""
-MOST_ROOTS = 20
+MAX_ROOTS = 20
 """Runs of a shared root that are compared."""
 MAX_LINE_LENGTH = 160
 NOTICED = 30.0
@@ -44,7 +44,7 @@ def compare_runs_by_id(
 ) -> RunComparison:
     """The same for red runs by their ids: (run, job). The absence of changes is a line too. For several runs, changes
     common to most of them come first, and each line names the jobs or their number."""
-    compared = [(jobs[job_id], pasts[run_id]) for run_id, job_id in roots[:MOST_ROOTS] if run_id in pasts]
+    compared = [(jobs[job_id], pasts[run_id]) for run_id, job_id in roots[:MAX_ROOTS] if run_id in pasts]
     known = [(job, past, past.good_at) for job, past in compared if past.good_at is not None]
     if not known:
         run_text = "it" if len(roots) == 1 else "any of them"

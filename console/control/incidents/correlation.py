@@ -460,7 +460,7 @@ def _age(match: IncidentMatch) -> tuple[bool, datetime, int]:
 
 
 NEW, KNOWN = "new", "known"
-MOST_ERRORS = 3
+MAX_ERRORS = 3
 """Different errors of one job, and further causes, that an incident notifies of: more are not news, else messages that
 always differ would notify without end."""
 MOVE_WAIT = timedelta(minutes=5)
@@ -493,7 +493,7 @@ class JobErrors(NamedTuple):
 
     job: str
     notified: int
-    """Number of different errors, at most `MOST_ERRORS`."""
+    """Number of different errors, at most `MAX_ERRORS`."""
     after_success: bool
     """True if the job had succeeded before it failed with the last of them."""
 
@@ -513,7 +513,7 @@ class LastNotification:
     failures: tuple[KnownFailure, ...] = ()
     """Different failures of each job, oldest first: those notified, and the first one that is not."""
     causes: tuple[str, ...] = ()
-    """Jobs left to repair after the root, in the order in which they became the cause; at most `MOST_ERRORS`."""
+    """Jobs left to repair after the root, in the order in which they became the cause; at most `MAX_ERRORS`."""
 
     @property
     def heard(self) -> frozenset[ServiceDayKey]:

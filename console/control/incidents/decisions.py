@@ -16,10 +16,10 @@ from itertools import chain
 
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import RunState
-from console.control.incidents.changes import MOST_ROOTS, compare_runs
+from console.control.incidents.changes import MAX_ROOTS, compare_runs
 from console.control.incidents.correlation import (
     KNOWN,
-    MOST_ERRORS,
+    MAX_ERRORS,
     MOVE_WAIT,
     NEW,
     IncidentMatch,
@@ -44,7 +44,7 @@ from console.control.incidents.titles import (
 )
 from console.control.services.status import Threat, whole_second
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.reachability import UNREACHABLE_REASONS
+from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
 from console.domain.decision import (
     AffectedServiceVerdict,
@@ -149,7 +149,7 @@ def threat_to_day(
 ) -> Threat:
     """Effect of the cause on one service day: act-by and green-by of the jobs that must be restarted first."""
     target = match.group.target
-    if target is not None and target.error_kind in UNREACHABLE_REASONS:  # its jobs may still run
+    if target is not None and target.error_kind in NO_STATUS_REASONS:  # its jobs may still run
         nodes = [node for node in nodes if node.run is not None and node.run.state.is_red]
     if not nodes:  # no restart needed: its forecast counts
         return Threat(dedup_key_of(index, match), blamed_name(index, match), None, waits_for_restart=False)
@@ -157,8 +157,8 @@ def threat_to_day(
     stopped = [node for node in nodes if node.how is not NodeState.RUNNING]
     budget = tightest_budget(budgets.of(node.job_id) for node in stopped or nodes)
     if budget is not None and day.odds is not None:
-        clocks = day.odds.clocks(node.job_id for node in stopped or nodes)
-        budget = replace(budget, act_by=clocks.act_by, green_by=clocks.green_by) if clocks is not None else budget
+        times = day.odds.act_by_times(node.job_id for node in stopped or nodes)
+        budget = replace(budget, act_by=times.act_by, green_by=times.green_by) if times is not None else budget
     is_hanging = match.group.finding is not None and match.group.finding.rule is DetectionRule.TOO_LONG
     first, waiting = (
         match.to_repair,
@@ -204,7 +204,7 @@ def decide_incident(
         key=dedup_key_of(index, match),
         title=incident_title(index, match, zone),
         cause=_cause_kind(match),
-        cause_run_ids=tuple(run.id for run in match.roots()[:MOST_ROOTS] if run.id),
+        cause_run_ids=tuple(run.id for run in match.roots()[:MAX_ROOTS] if run.id),
         rule=cause_rule(match),
         root_job_id=root.job_id if root else None,
         root_run_id=(current.id or None) if current else None,
@@ -252,7 +252,7 @@ def _further_causes(
     known = before.causes if before is not None and not match.reopened else ()
     has_moved = match.cause_moved_at is not None and match.cause_moved_at + MOVE_WAIT <= index.now
     name = cause_name(index, match)
-    return (*known, name) if has_moved and name not in (root, *known) and len(known) < MOST_ERRORS else known
+    return (*known, name) if has_moved and name not in (root, *known) and len(known) < MAX_ERRORS else known
 
 
 def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | None, now: LastNotification) -> str:
@@ -293,15 +293,15 @@ def _failures(
     red = {run.job_id: run for run in [*match.group.red, *match.group.roots()] if index.is_red_now(run)}
     for run in red.values():
         name = index.name(run.job_id)
-        if name not in failures and len(failures) >= MOST_ROOTS:
+        if name not in failures and len(failures) >= MAX_ROOTS:
             continue
         error, success = _error(index, run), _last_success(index, run)
         failure = KnownFailure(name, run.state.value, *error, success.isoformat() if success is not None else "")
         known = failures.setdefault(name, [failure])
         if known[-1].error == FailureError(None, ""):  # it is reported later than the failure
             known[-1] = failure
-        elif len(known) <= MOST_ERRORS and all(failure.differs_from(known_error) for known_error in known):
-            if len(known) < MOST_ERRORS:
+        elif len(known) <= MAX_ERRORS and all(failure.differs_from(known_error) for known_error in known):
+            if len(known) < MAX_ERRORS:
                 after_success = failure.succeeded_at > known[-1].succeeded_at
                 errors[name] = JobErrors(name, len(known) + 1, after_success)
             known.append(failure)
@@ -343,8 +343,8 @@ def cause_change_text(match: IncidentMatch, decision: IncidentDecision, before: 
     counts, counts_before = (
         Counter(failure.job for failure in notification.failures) for notification in (now, before)
     )
-    jobs = [job for job, count in counts.items() if count > MOST_ERRORS >= counts_before[job]]
-    texts += [f"not notified of further errors of {job}: {MOST_ERRORS} different ones were notified" for job in jobs]
+    jobs = [job for job, count in counts.items() if count > MAX_ERRORS >= counts_before[job]]
+    texts += [f"not notified of further errors of {job}: {MAX_ERRORS} different ones were notified" for job in jobs]
     return "; ".join(texts)
 
 

@@ -40,7 +40,7 @@ from console.domain.settings import IncidentGrouping
 from console.timing.business_dates import business_date_of
 from console.timing.durations import format_duration
 
-MOST_THREATENED = 500
+MAX_THREATENED = 500
 """Members per incident that have not started yet; beyond these only the services are listed."""
 
 
@@ -177,7 +177,7 @@ def threatened_runs(
             threatened.append((job_id, ahead[0].period_key, ahead[0].id or None))
         elif not runs:
             threatened.append((job_id, "", None))
-        if len(threatened) == MOST_THREATENED:
+        if len(threatened) == MAX_THREATENED:
             break
     return threatened
 

@@ -7,7 +7,7 @@ from console.control.incidents.correlation import IncidentMatch, KnownFailure, l
 from console.control.incidents.root_cause import failed_tasks
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import identity_blame, identity_name, identity_title
-from console.control.snapshot.reachability import UNREACHABLE_REASONS
+from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.control.snapshot.runs import CLOCK_SKEW, red_since
 from console.domain.estate import RunFacts
 from console.domain.service import UNMET_PROMISE, limit_instances
@@ -70,7 +70,7 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     if match.group.finding is not None:
         return f"{name} {match.group.finding.rule.predicate}: {match.group.finding.text}"
     if target is not None and target.failing_since is not None:
-        return f"{name} {UNREACHABLE_REASONS.get(target.error_kind, 'does not answer')}"
+        return f"{name} {NO_STATUS_REASONS.get(target.error_kind, 'does not answer')}"
     if match.group.shared and match.unrepaired is None:
         return identity_title(match.group.shared)
     if root is not None and root.state.is_red and not index.is_superseded(root):
@@ -102,18 +102,18 @@ def _exit_text(failure: KnownFailure) -> str:
     return f"exit {failure.exit_code}" if failure.exit_code is not None else ""
 
 
-MOST_SUPERSEDED = 20
+MAX_SUPERSEDED = 20
 """Superseded failures that are named."""
 
 
 def superseded_lines(index: EstateIndex, match: IncidentMatch, zone: str) -> tuple[str, ...]:
     """One line for each failure repaired before its target was seen again; beyond the limit their number."""
     lines = []
-    for run in match.superseded[:MOST_SUPERSEDED]:
+    for run in match.superseded[:MAX_SUPERSEDED]:
         why, at = _why(index, run), zoned_time(red_since(run), zone, index.now)
         what = f"{index.name(run.job_id)} {_FAILED[run.state]} at {at}{f': {why}' if why else ''}"
         lines.append(f"not notified: {what}; a later run succeeded before its target was reachable again")
-    omitted = len(match.superseded) - MOST_SUPERSEDED
+    omitted = len(match.superseded) - MAX_SUPERSEDED
     return (*lines, *([f"not notified: {omitted} more superseded failures"] if omitted > 0 else []))
 
 
@@ -138,7 +138,7 @@ def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
     if match.group.finding is not None:
         return f"{name} {match.group.finding.rule.predicate}"
     if target is not None and target.failing_since is not None:
-        return f"{name} {UNREACHABLE_REASONS.get(target.error_kind, 'does not answer')}"
+        return f"{name} {NO_STATUS_REASONS.get(target.error_kind, 'does not answer')}"
     if match.group.awaits:
         blamed = blamed_name(index, match)
         because = f" because of {blamed}" if blamed != name else ""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from console.domain.estate import EvaluationSettings, TargetFacts
 
-UNREACHABLE_REASONS = {
+NO_STATUS_REASONS = {
     "refused": "refuses Headway",
     "forbidden": "does not let Headway read",
     "unsupported": "is not what its kind can read",
@@ -14,13 +14,13 @@ UNREACHABLE_REASONS = {
     "failing": "answers with a fault",
     "limited": "limits our requests",
 }
-"""Why a target is not seen, by the error of its polls: these answer, so their jobs may still run. With other errors
-it does not answer."""
+"""Why the runs of a target have no known status, by the kind of its poll error. It answers with these errors, so its
+jobs may still run; with any other it does not answer."""
 
 
 def is_out_of_reach(target: TargetFacts | None, now: datetime, settings: EvaluationSettings) -> bool:
-    """True when the target has not answered for so many polls, or its polls are paused, so that what it runs now is
-    not known."""
+    """True if what the target runs now is unknown: no poll succeeded for `settings.stale_polls` intervals, or polling
+    is paused."""
     if target is None or target.last_ok_at is None or target.paused(now) is not None:
         return True
     return now - target.last_ok_at > settings.stale_polls * target.poll_every

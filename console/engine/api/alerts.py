@@ -11,7 +11,7 @@ from typing import Any
 
 from console.config.alerts import matcher_fault
 from console.config.document import suggestion
-from console.config.estate import RouteSettings
+from console.config.sections import RouteSettings
 from console.domain.ids import MAX_AHEAD, instant, micros
 from console.domain.request import RequestKind
 from console.engine.api.server import ChangeHandlers, RequestFailed, RequestHandler, UnknownName, change_origin
@@ -26,7 +26,7 @@ MAX_SILENCE = timedelta(days=90)
 """Longest silence; anything permanent belongs into the config."""
 
 
-class SilenceHandlers(ChangeHandlers):
+class AlertResponseHandlers(ChangeHandlers):
     """Acknowledgements, silences and ratings."""
 
     def by_kind(self) -> dict[RequestKind, RequestHandler]:

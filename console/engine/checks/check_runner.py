@@ -17,7 +17,7 @@ from connectors.checks.queries import Measurement, with_business_date
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.secrets import SecretRef, SecretStore
 from console.config.checks import FileSettings, HttpSettings, ObjectSettings, SqlSettings
-from console.config.estate import Config
+from console.config.sections import Config
 from console.domain.check import Check
 from console.timing.zones import date_in_window, zone_of
 

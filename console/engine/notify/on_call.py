@@ -18,7 +18,7 @@ import structlog
 
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, checked_origin
 from console.config.alerts import RotaSettings
 from console.control.alerts.routing import route_of_person

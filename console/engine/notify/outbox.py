@@ -19,7 +19,7 @@ import structlog
 
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
-from console.config.estate import RouteSettings
+from console.config.sections import RouteSettings
 from console.domain.alert import AlertKind
 from console.domain.ids import micros
 from console.engine.notify.backoff import after_failure

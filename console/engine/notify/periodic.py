@@ -21,7 +21,15 @@ from console.store.alerts import NOISE, NewAlert
 from console.store.db.database import Database
 from console.timing.clock import Clock
 
+log = structlog.get_logger("headway.outbox")
+
 EVERY_SECONDS = 15.0
+"""Pause after all tasks have run."""
+WEEK = timedelta(days=7)
+REPORT_TIME = time(7)
+"""UTC, on Mondays."""
+MAX_DELAY = timedelta(days=2)
+"""A report later than this is dropped."""
 
 
 class PeriodicTasks:
@@ -40,15 +48,6 @@ class PeriodicTasks:
                 self.pulse.beat(EVERY_SECONDS)
                 step(fence)
             self.wake.wait(EVERY_SECONDS)
-
-
-log = structlog.get_logger("headway.outbox")
-
-WEEK = timedelta(days=7)
-REPORT_TIME = time(7)
-"""UTC, on Mondays."""
-MAX_DELAY = timedelta(days=2)
-"""A report later than this is dropped."""
 
 
 class WeeklyNoiseReport:

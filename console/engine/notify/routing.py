@@ -15,7 +15,7 @@ from itertools import groupby
 
 import structlog
 
-from console.config.estate import RouteSettings
+from console.config.sections import RouteSettings
 from console.config.templates import TemplateFault, render
 from console.control.alerts.content import WINDOW, MessageText, digest_text, plan_digest
 from console.domain.decision import Decisions, Notice

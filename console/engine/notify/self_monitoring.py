@@ -18,7 +18,7 @@ import structlog
 
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
-from console.config.estate import Config
+from console.config.sections import Config
 from console.domain.ids import micros
 from console.domain.switches import Modes
 from console.engine.notify.backoff import after_failure

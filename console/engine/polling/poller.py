@@ -22,9 +22,9 @@ from connectors.sdk.contract import Connector
 from connectors.sdk.errors import ConnectorError, SystemUnreachable
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
-from connectors.sdk.transport.budget import RequestTally, counting
+from connectors.sdk.transport.call_limits import RequestTally, counting
 from console.control.expectations.inventory import changes_schedules, match_inventory, renames_jobs
-from console.domain.switches import poll_interval_seconds
+from console.domain.system import poll_interval_seconds
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, close_quietly
 from console.engine.holds import HoldObserver
 from console.engine.polling.sanitize import (

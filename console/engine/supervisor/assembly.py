@@ -9,14 +9,14 @@ from collections.abc import Mapping
 import structlog
 
 from connectors.sdk.secrets import SecretStore
-from console.config.estate import Config
+from console.config.sections import Config
 from console.control.holds.warnings import contradicting_clocks, empty_hold_warning, unenforceable_holds
 from console.control.services.status import services_missed_by_hold
 from console.domain.request import RequestKind
 from console.engine.actions.dispatcher import ActionDispatcher
 from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.actions.previews import rerun_context
-from console.engine.api.alerts import AlertRouteHandlers, SilenceHandlers
+from console.engine.api.alerts import AlertResponseHandlers, AlertRouteHandlers
 from console.engine.api.jobs import JobCardHandlers, LogDifferenceHandlers
 from console.engine.api.server import RequestServer
 from console.engine.api.services import ServiceHandlers, WhatIfHandlers
@@ -183,7 +183,7 @@ class EngineAssembly:
                 **ProbeHandlers(store, clock, connectors, secrets).by_kind(),
                 **LogDifferenceHandlers(store, connectors, secrets.mask).by_kind(),
                 **AlertRouteHandlers(store, clock, config.routes, config.estate.name, self.outbox.wake.set).by_kind(),
-                **SilenceHandlers(store, clock, changed).by_kind(),
+                **AlertResponseHandlers(store, clock, changed).by_kind(),
                 **ServiceHandlers(store, clock, changed).by_kind(),
                 **JobCardHandlers(store, clock, changed).by_kind(),
                 **WhatIfHandlers(store.url).by_kind(),
@@ -196,12 +196,12 @@ class EngineAssembly:
         folder, changed = config.path if config.path.is_dir() else config.path.parent, self.evaluator.wake.set
         self.rotas = RotaReader(store, clock, config.rotas, alerting, folder, self.secrets, changed)
         noise = (alerting.noise_report, self.routing.url_sources, config.alerts.shadow_route)
-        self.rounds = PeriodicTasks(self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step)
+        self.periodic = PeriodicTasks(self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step)
 
     def _living(self) -> list[tuple[str, MonitoredWorker]]:
         own: list[tuple[str, MonitoredWorker]] = [
             ("evaluate", self.evaluator), ("outbox", self.outbox), ("actions", self.actions), ("plans", self.plans),
-            ("answers", self.answers), ("checks", self.checks), ("rounds", self.rounds),
+            ("answers", self.answers), ("checks", self.checks), ("periodic", self.periodic),
             ("back-test", self.back_testing),
         ]  # fmt: skip
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []

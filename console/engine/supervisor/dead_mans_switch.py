@@ -15,7 +15,7 @@ import structlog
 
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretRef, SecretStore
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, checked_origin
 from console.engine.supervisor.health import EngineHealth
 from console.text.cleaning import clean_line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from console.config.estate import Config
+from console.config.sections import Config
 from console.config.services import service_promise
 from console.domain.access import ActingRules, PermissionRule, Role
 from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod

@@ -193,7 +193,7 @@ def _slot_holder(sim: SimulationRun, slack: ServiceSlack, job: int) -> int | Non
     return int(plan.order[np.bincount(freed_by[waits], weights[waits]).argmax()])
 
 
-def restart_clocks(
+def act_by_times(
     sim: SimulationRun, promise: ServicePromise, slack: ServiceSlack, jobs: Sequence[int], risk: float
 ) -> tuple[float, float] | None:
     """The latest restart of all these jobs together at which P(late) stays within `risk`, and the latest end; s, maybe
@@ -211,8 +211,8 @@ def restart_clocks(
     late_anyway = finish[0, place[promise.ends]].max(axis=0) > promise.deadline
     green = np.where(late_anyway, -np.inf, latest.min(axis=0))
     begun = np.where(late_anyway, -np.inf, (latest - takes).min(axis=0))
-    begun_by, green_by = latest_within_risk(np.stack([begun, green]), slack.weights, risk).tolist()
-    return (begun_by, green_by) if np.isfinite([begun_by, green_by]).all() else None
+    act_by, green_by = latest_within_risk(np.stack([begun, green]), slack.weights, risk).tolist()
+    return (act_by, green_by) if np.isfinite([act_by, green_by]).all() else None
 
 
 def latest_within_risk(last: Floats, weights: Floats, risk: float) -> Floats:
@@ -239,7 +239,7 @@ class JobSlack:
     """At SHARES."""
     slack: float
     """Infinite: a later finish changes nothing."""
-    begun_by: float | None
+    act_by: float | None
     green_by: float | None
 
 
@@ -262,7 +262,7 @@ def job_slacks(
     begun = latest_within_risk(np.where(late_by_others, -np.inf, latest - takes), slack.weights, risk)
     green = latest_within_risk(np.where(late_by_others, -np.inf, latest), slack.weights, risk)
     for row in np.flatnonzero((decides & is_late) @ slack.weights >= MATTERS).tolist():
-        begun[row], green[row] = restart_clocks(sim, promise, slack, [jobs[row]], risk) or (-np.inf, -np.inf)
+        begun[row], green[row] = act_by_times(sim, promise, slack, [jobs[row]], risk) or (-np.inf, -np.inf)
     at = _quantiles(finish, slack.weights)
     outcome, service_late = sim.outcome(promise), answer_for(sim, promise).late
     of_service = quantiles(outcome.finish, outcome.weights, np.array(SHARES))

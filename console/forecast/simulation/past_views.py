@@ -37,7 +37,7 @@ LEVEL_HALF_LIFE = 1.5
 """The same for the level that is followed: lateness comes in spells."""
 MISSED_HALF_LIFE = 30.0
 """The same for what it missed: a spread moves slowly."""
-MOST_NIGHTS = 80
+MAX_NIGHTS = 80
 OFFSET = 5.0
 """Seconds added before the logarithm: a job of one second may well take three."""
 LEAST_SPREAD = 0.015
@@ -51,7 +51,7 @@ STILL = 1e-6
 """A smaller spread counts as 0: a marker in the graph, or a declared duration."""
 WILD = 4.0
 """Spreads from the level beyond which a night says no more about it."""
-MOST_MOVED = 1.0
+MAX_MOVED = 1.0
 """The most that one night moves the level, before its step; in logarithms."""
 
 
@@ -149,9 +149,9 @@ def usual_durations(shown: UsualDurations, varies: float) -> UsualDurations:
 
 
 def _window(times: Floats, similarity: Floats | None, half_life: float) -> tuple[Floats, Booleans, Floats]:
-    past = logs(np.asarray(times[-MOST_NIGHTS:], float))
+    past = logs(np.asarray(times[-MAX_NIGHTS:], float))
     weights = 0.5 ** (np.arange(len(past) - 1, -1, -1) / half_life)
-    return past, np.isfinite(past), weights if similarity is None else weights * similarity[-MOST_NIGHTS:]
+    return past, np.isfinite(past), weights if similarity is None else weights * similarity[-MAX_NIGHTS:]
 
 
 def _weighted(filled: Floats, weight: Floats) -> tuple[Floats, Floats]:
@@ -172,7 +172,7 @@ def _follow(past: Floats, ran: Booleans, step: float) -> tuple[Floats, Floats]:
         level = np.where(here & (counted == 0), past[night], level)
         counted += here
         missed[night] = np.where(here, past[night] - level, 0.0)
-        moved = clip_within(missed[night], -MOST_MOVED, MOST_MOVED)
+        moved = clip_within(missed[night], -MAX_MOVED, MAX_MOVED)
         level = level + np.maximum(step, 1 / np.maximum(counted, 1)) * moved
     return level, missed
 
@@ -195,7 +195,7 @@ def fill_levels(level: Floats, declared: Floats | None) -> Floats:
 
 
 RIDGE = 1.5
-MOST_SAID = 3.0
+MAX_SAID = 3.0
 """Limit of the evidence of one job, in spreads."""
 OVERTAKEN_SAYS = 1.0
 """The same for a job that is still running longer than usual: weak evidence of a slow run."""
@@ -227,7 +227,7 @@ def night_evidence(usual: UsualDurations, times: Floats, is_over: Booleans, is_o
     """`times`: s, by job: the duration where `is_over`, the elapsed time where `is_on`; NaN: no evidence."""
     away = (logs(np.where(is_over | is_on, times, 0.0)) - usual.level) / usual.spread
     says = (is_over | (is_on & (away > 0))) & (usual.runs > 0) & np.isfinite(away)
-    return NightEvidence(says, np.clip(away, -MOST_SAID, np.where(is_over, MOST_SAID, OVERTAKEN_SAYS)))
+    return NightEvidence(says, np.clip(away, -MAX_SAID, np.where(is_over, MAX_SAID, OVERTAKEN_SAYS)))
 
 
 def infer_run_factor(seen: Floats, tonight: Floats, weights: Floats) -> RunFactor:
@@ -236,7 +236,7 @@ def infer_run_factor(seen: Floats, tonight: Floats, weights: Floats) -> RunFacto
     nights = len(weights)
     if not len(seen) or nights < FEWEST_NIGHTS:
         return RunFactor(np.zeros(nights), np.eye(nights))
-    sane = clip_within(seen, -MOST_SAID, MOST_SAID)
+    sane = clip_within(seen, -MAX_SAID, MAX_SAID)
     similarity = sane.T @ sane / len(sane)
     inverse = np.linalg.inv(similarity.astype(float) + np.diag(RIDGE / weights))
     return RunFactor(inverse @ (sane.T @ tonight / len(sane)), inverse / np.diag(inverse))

@@ -1,7 +1,7 @@
 """The base of every screen: header, footer, a notice, the input line, and its table of commands.
 
-Bindings come from the key table, commands from the screen and its parts. Textual calls `check_action` before it runs a
-binding; a disabled command shows its reason in the last line.
+Bindings come from the key table, commands from the screen and its parts. `check_action`, which Textual
+calls before it runs a binding, and `why_not`, the reason in the last line, are in `console_app`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from connectors.airflow import auth
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.sdk.errors import AccessRefused
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 from tests.fakes.airflow import FakeAirflow
 

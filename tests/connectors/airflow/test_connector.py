@@ -19,7 +19,7 @@ from connectors.sdk.conformance.world import ref
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.records import Inventory, RunRef
 from connectors.sdk.secrets import SecretStore, token_masker
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow

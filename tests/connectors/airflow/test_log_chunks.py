@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from connectors.sdk.conformance.world import ref
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 from tests.connectors.airflow.support import latest, night, opened
 from tests.connectors.airflow.test_requests import BY_VERSION

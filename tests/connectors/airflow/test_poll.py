@@ -21,7 +21,7 @@ from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused, SystemUnreachable
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunEvidence, RunState
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 from tests.connectors.airflow.support import URL, latest, latest_records, night, opened
 from tests.connectors.airflow.test_requests import BY_VERSION

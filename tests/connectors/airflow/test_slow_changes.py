@@ -17,7 +17,7 @@ from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused, ConnectorError, RateLimited, SystemUnreachable
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpReply
 from tests.connectors.airflow.support import latest_records, opened
 from tests.connectors.airflow.test_requests import BY_VERSION, MOST, estate

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.airflow import changes, inventory
 from connectors.airflow.connector import AirflowConnector
-from connectors.sdk.transport import budget
+from connectors.sdk.transport import call_limits
 from tests.connectors.airflow.support import opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow_acts import Row
@@ -35,7 +35,7 @@ class SlowServer:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.fake = 0.0, ManyDags(**{f"dag_{number:04}": ("load",) for number in range(DAGS)})
-        for patched in (budget.Deadline, changes.AirflowRunChanges):
+        for patched in (call_limits.Deadline, changes.AirflowRunChanges):
             monkeypatch.setattr(patched.__init__, "__defaults__", (self.monotonic,))
         monkeypatch.setattr(inventory, "time", self)
         self.connector: AirflowConnector = opened(self.fake, httpx.MockTransport(self.handle))

@@ -19,7 +19,7 @@ from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from tests.connectors.batch.test_conformance import keys, night
 from tests.fakes.batch import ARN, OPTIONS, FakeBatch, milliseconds
 

@@ -22,7 +22,7 @@ from connectors.cron import log_files
 from connectors.cron.client import CronClient
 from connectors.cron.log_files import LogPosition, LogReading, cksum
 from connectors.sdk.records import Poll
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.script_output import ScriptSection
 from tests.connectors.cron.support import connect
 from tests.deep import few

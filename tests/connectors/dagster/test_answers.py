@@ -8,7 +8,7 @@ import pytest
 from connectors.dagster import parse
 from connectors.dagster.client import DagsterClient
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
 from tests.fakes.dagster import FakeDagster
 

@@ -55,7 +55,7 @@ class Session(PostgresSession):
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakePgAgent:
-    monkeypatch.setattr(client, "MOST_STEPS", MOST)
+    monkeypatch.setattr(client, "MAX_STEPS", MOST)
     agent = FakePgAgent()
     agent.runs, agent.step_log = [], []
     return agent

@@ -10,7 +10,7 @@ import pytest
 from connectors.sdk.action_router import ActionRouter, VerbRouter, look_up_until_settled
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 
 
 class Wire:

@@ -12,7 +12,7 @@ from connectors.sdk.contract import ActionSpec
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import RunState, Verb
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from tests.connectors.systemd.test_recorded import changed, connect, polled, states
 from tests.fakes.systemd import SystemdHost
 

@@ -19,7 +19,7 @@ from connectors.sdk.contract import ActionAbsent, ActionUnknown
 from connectors.sdk.errors import OutcomeUnknown, RecordUnreadable, SystemUnreachable
 from connectors.sdk.settle import sent_at
 from connectors.sdk.states import RunState
-from console.config.estate import JobSettings, SystemConfig
+from console.config.sections import JobSettings, SystemConfig
 from console.domain.ids import new_action_key
 from console.engine.actions.state_machine import LOOKUPS
 from console.engine.api.action_request import AlreadyRequested

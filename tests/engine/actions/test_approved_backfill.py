@@ -12,7 +12,7 @@ import pytest
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import Capability, RunState
-from console.config.estate import ActingSettings, ServiceSettings
+from console.config.sections import ActingSettings, ServiceSettings
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft, PlanView
 from console.domain.request import RequestKind

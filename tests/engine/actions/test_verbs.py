@@ -14,7 +14,7 @@ import pytest
 
 from connectors.sdk.errors import RecordUnreadable, SystemUnreachable
 from connectors.sdk.states import Capability, RunState, Verb
-from console.config.estate import JobSettings
+from console.config.sections import JobSettings
 from console.domain.ids import micros, new_action_key
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.store import approvals

@@ -17,7 +17,7 @@ from connectors.checks.queries import Measurement
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.states import RunState
 from console.config.checks import FileSettings, LimitSettings
-from console.config.estate import Config
+from console.config.sections import Config
 from console.domain.check import Check, CheckCriteria, RowCountBand
 from console.domain.settings import Declared
 from console.engine.api.server import UnknownName

@@ -13,7 +13,7 @@ import pytest
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.config.estate import ServiceSettings
+from console.config.sections import ServiceSettings
 from console.domain.forecast import PeakForecast
 from console.engine.evaluation.back_testing import BackTester
 from console.engine.supervisor.settings import estate_settings

@@ -13,7 +13,7 @@ from connectors.manual.connector import CONNECTOR, ManualConnector
 from connectors.manual.options import ManualOptions
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.config.estate import DependencySettings, JobSettings, ServiceSettings, SystemConfig
+from console.config.sections import DependencySettings, JobSettings, ServiceSettings, SystemConfig
 from console.domain.run import RunRow
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient

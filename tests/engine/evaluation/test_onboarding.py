@@ -12,7 +12,7 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
-from console.config.estate import DependencySettings, JobSettings, ServiceSettings, SystemConfig
+from console.config.sections import DependencySettings, JobSettings, ServiceSettings, SystemConfig
 from console.domain.switches import Modes
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench, estate_config, running_bench

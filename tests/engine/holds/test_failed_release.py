@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.errors import AccessRefused
-from console.config.estate import ServiceSettings
+from console.config.sections import ServiceSettings
 from console.store.queries import open_queries
 from tests.engine.bench import running_bench
 from tests.engine.holds import test_holds

@@ -15,7 +15,7 @@ from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import Capability, RunState, Verb
-from console.config.estate import DependencySettings, ServiceSettings
+from console.config.sections import DependencySettings, ServiceSettings
 from console.domain.hold import HoldReason
 from console.domain.ids import micros, new_action_key
 from console.engine.api.action_request import ActionRequest

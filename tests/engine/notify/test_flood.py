@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.states import RunState
-from console.config.estate import DependencySettings
+from console.config.sections import DependencySettings
 from tests.engine.bench import Bench
 from tests.engine.notify.test_routing import bench_of, later, post_of, restarted, route, rows
 

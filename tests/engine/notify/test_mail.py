@@ -14,7 +14,7 @@ from aiosmtpd.smtp import Envelope
 
 from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
-from console.config.estate import RouteSettings
+from console.config.sections import RouteSettings
 from console.domain.ids import micros
 from console.engine.notify.mail import MailThread, as_html, mail_thread, send_mail
 from console.engine.supervisor.assembly import EngineAssembly

@@ -15,7 +15,7 @@ import pytest
 
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
-from console.config.estate import RouteSettings
+from console.config.sections import RouteSettings
 from console.engine.notify import senders
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult, send_by_apprise

@@ -14,7 +14,7 @@ import pytest
 
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
-from console.config.estate import AlertSettings, Config, RouteSettings, ServiceSettings
+from console.config.sections import AlertSettings, Config, RouteSettings, ServiceSettings
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.store.outbox import retry_parked

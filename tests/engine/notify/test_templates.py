@@ -9,7 +9,7 @@ import pytest
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
 from console.config.alerts import TemplateSettings
-from console.config.estate import RouteSettings
+from console.config.sections import RouteSettings
 from console.config.templates import SAMPLE, fault_of, render
 from console.domain.alert import AlertingSettings, NotificationState, OnCallShift, RotaRule, RouteRule
 from console.domain.decision import Decisions, IncidentDecision

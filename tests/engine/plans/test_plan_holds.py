@@ -11,7 +11,7 @@ import pytest
 
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.states import RunState, Verb
-from console.config.estate import ServiceSettings
+from console.config.sections import ServiceSettings
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
 from console.domain.request import RequestKind

@@ -18,7 +18,7 @@ import pytest
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import Capability, RunState, Verb
-from console.config.estate import ActingSettings, JobSettings
+from console.config.sections import ActingSettings, JobSettings
 from console.control.recovery import execution
 from console.domain.access import ActionSubject
 from console.domain.history import EstimateBasis, EstimateKind

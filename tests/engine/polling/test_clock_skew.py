@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.states import RunState
-from console.config.estate import DependencySettings, SystemConfig
+from console.config.sections import DependencySettings, SystemConfig
 from console.domain.estate import RunFacts
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler, NoOptions

@@ -9,7 +9,7 @@ import pytest
 from connectors.sdk.contract import Probe, SourcePermission
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.states import RunEvidence, RunState
-from console.config.estate import PermissionSettings
+from console.config.sections import PermissionSettings
 from console.domain.ids import micros
 from console.domain.switches import MAX_PAUSE
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded

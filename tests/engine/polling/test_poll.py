@@ -15,7 +15,7 @@ from connectors.sdk.contract import Probe
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, RateLimited, SystemUnreachable
 from connectors.sdk.records import JobRecord, Schedule
 from connectors.sdk.states import SOURCE_SCHEDULE, RunState
-from console.config.estate import DependencySettings
+from console.config.sections import DependencySettings
 from console.domain.dependency import DependencyMode
 from console.store.config_sync import SyncResult
 from tests.engine.bench import Bench, estate_config, running_bench

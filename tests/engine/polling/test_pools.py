@@ -16,7 +16,7 @@ import pytest
 from connectors.sdk.records import Schedule
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.config.estate import Config, JobSettings
+from console.config.sections import Config, JobSettings
 from console.domain.calendar import PlannedException
 from console.domain.settings import DeclaredPool
 from tests.engine.bench import Bench, estate_config, running_bench

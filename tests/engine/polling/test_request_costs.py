@@ -8,7 +8,7 @@ import threading
 import httpx
 import pytest
 
-from connectors.sdk.transport.budget import Deadline, RequestTally, count_request, counting, note_limit
+from connectors.sdk.transport.call_limits import Deadline, RequestTally, count_request, counting, note_limit
 from connectors.sdk.transport.http import HttpEndpoint
 from console.engine.polling.poller import RequestCosts
 from tests.engine.bench import Bench

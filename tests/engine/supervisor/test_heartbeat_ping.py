@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.secrets import SecretRef, SecretStore
-from console.config.estate import AlertSettings
+from console.config.sections import AlertSettings
 from console.engine import worker as health_module
 from console.engine.evaluation.evaluator import Evaluator
 from console.engine.supervisor import dead_mans_switch as ping_module

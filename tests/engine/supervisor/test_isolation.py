@@ -15,7 +15,7 @@ import pytest
 from connectors.sdk.contract import ActionFound, ActionSpec, Preview
 from connectors.sdk.errors import OutcomeUnknown
 from connectors.sdk.states import RunState, Verb
-from console.config.estate import ActingSettings, JobSettings, SystemConfig
+from console.config.sections import ActingSettings, JobSettings, SystemConfig
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
 from console.engine import worker

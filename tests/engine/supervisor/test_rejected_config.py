@@ -14,7 +14,7 @@ import pytest
 
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState
-from console.config.estate import Config
+from console.config.sections import Config
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.config_reload import ConfigWatcher
 from console.engine.supervisor.engine import Engine

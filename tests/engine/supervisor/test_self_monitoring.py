@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from console.config.estate import AlertSettings
+from console.config.sections import AlertSettings
 from console.domain.switches import MODE
 from console.engine.notify.outbox import REPEAT_TEXT
 from console.engine.notify.self_monitoring import _TITLES, OUTBOX, PARTS, STORE, SelfMonitor

@@ -26,7 +26,7 @@ from console.tui.widgets.canvas import Canvas
 from console.tui.widgets.paint import Segment
 
 MAX_DEPTH = 99
-MOST_SERVICES = 20
+MAX_SERVICES = 20
 
 
 class LineageScreen(HeadwayScreen):
@@ -289,4 +289,4 @@ class LineageScreen(HeadwayScreen):
 
 
 def _open(services: Sequence[ServiceView]) -> list[ServiceView]:
-    return [service for service in services if service.delivered is None][:MOST_SERVICES]
+    return [service for service in services if service.delivered is None][:MAX_SERVICES]

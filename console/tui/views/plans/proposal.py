@@ -35,7 +35,7 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.plans import rows
-from console.tui.views.plans.rows import MOST_ROWS, TALL, TALL_ROWS, finish_lines
+from console.tui.views.plans.rows import MAX_ROWS, TALL, TALL_ROWS, finish_lines
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.pane import Pane
@@ -318,7 +318,7 @@ class DraftScreen(HeadwayScreen):
         """Shows when each service would finish, for each alternative of the step under the cursor too."""
         outlook = plan_outlook(self.proposed, self.changes, self._place) if self.proposed and self.draft else None
         lines = finish_lines(outlook, self.ctx, self.size.width - 1) if outlook else []
-        room = 1 + (MOST_ROWS if self.size.height < TALL else TALL_ROWS)
+        room = 1 + (MAX_ROWS if self.size.height < TALL else TALL_ROWS)
         self.finishes.styles.height = min(len(lines), room)
         self.finishes.can_focus = len(lines) > room
         self.finishes.show_runs(lines)

@@ -248,7 +248,7 @@ def shown_order(draft: PlanDraft) -> dict[str, Any]:
 
 GAP = 2
 NAME_WIDTH = 14
-MOST_ROWS, TALL_ROWS = 4, 10
+MAX_ROWS, TALL_ROWS = 4, 10
 """Services visible at once, and on a terminal of `TALL` lines; others are scrolled to."""
 TALL = 36
 _RISKS = (plan_editing.AT_RISK, plan_editing.IF_GOOD, plan_editing.PARTIAL, plan_editing.ASSERTED)

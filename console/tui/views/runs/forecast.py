@@ -15,7 +15,7 @@ from console.tui.widgets.paint import Segment
 OFTEN = 0.5
 FORECAST_TEXTS = 0.05
 """P(late) from which its act-by is in the title."""
-MOST_SERVICES = 3
+MAX_SERVICES = 3
 FAR = float("inf")
 
 
@@ -76,8 +76,8 @@ def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: 
     """When the job is done; then a table of the services that depend on it, tightest first. Needs a view."""
     ordered = least_slack(views)
     lines = flowing_groups([_finish(ordered[0], ctx), *([segment] for segment in _basis(ordered[0]))], width)
-    lines += aligned([FORECAST_HEAD, *(_service_cells(view, ctx) for view in ordered[:MOST_SERVICES])], width)
-    hidden = len(ordered) - MOST_SERVICES
+    lines += aligned([FORECAST_HEAD, *(_service_cells(view, ctx) for view in ordered[:MAX_SERVICES])], width)
+    hidden = len(ordered) - MAX_SERVICES
     return [*lines, [(f" and {counted(hidden, 'service')} more", "dim")]] if hidden > 0 else lines
 
 

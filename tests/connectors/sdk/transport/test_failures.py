@@ -29,7 +29,7 @@ from connectors.sdk.errors import ConnectorError
 from connectors.sdk.transport import postgres
 from connectors.sdk.transport.http import HttpReply, refusal
 from connectors.sdk.transport.ssh import SshAddress, SshFailed, SshSession, error_class
-from console.control.snapshot.reachability import UNREACHABLE_REASONS
+from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.domain.system import _FIXES
 from tests.fakes.ssh_stub import StubServer, answer
 
@@ -45,7 +45,7 @@ def of_subclasses(kind: type[ConnectorError]) -> Iterator[str]:
 def test_each_kind_of_failure_has_its_own_mend_and_words_in_a_title() -> None:
     assert set(of_subclasses(ConnectorError)) == KINDS
     assert KINDS | {"broken"} == set(_FIXES)
-    assert KINDS | {"broken"} == {"unreachable", *UNREACHABLE_REASONS}  # "does not answer"
+    assert KINDS | {"broken"} == {"unreachable", *NO_STATUS_REASONS}  # "does not answer"
     assert len(set(_FIXES.values())) == len(_FIXES)
 
 

@@ -23,7 +23,7 @@ from connectors.sdk.errors import (
 )
 from connectors.sdk.records import TargetClock
 from connectors.sdk.transport import http
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, HttpReply, checked_origin, retry_after
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from connectors.sdk.errors import ConnectorError, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import DeadlineBackend, DeadlineTransport, HttpEndpoint
 
 Serve = Callable[[socket.socket, threading.Event], None]

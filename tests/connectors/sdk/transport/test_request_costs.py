@@ -9,7 +9,7 @@ import pytest
 
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.secrets import SecretRef, SecretStore
-from connectors.sdk.transport.budget import Deadline
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply
 
 

@@ -19,7 +19,7 @@ from connectors.sdk.errors import (
     RateLimited,
     SystemUnreachable,
 )
-from connectors.sdk.transport import budget, postgres
+from connectors.sdk.transport import call_limits, postgres
 
 PLACE = "db:5432/ops as headway"
 
@@ -136,7 +136,7 @@ def test_a_connection_that_comes_too_late_carries_nothing() -> None:
             written.append("closed")
 
     class Stopped(postgres.PostgresSession):
-        def _connect(self, deadline: budget.Deadline, name: str) -> Any:
+        def _connect(self, deadline: call_limits.Deadline, name: str) -> Any:
             return Line()
 
     with pytest.raises(SystemUnreachable, match="connected too late"):
