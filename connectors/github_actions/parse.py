@@ -218,8 +218,8 @@ def actor_login(row: fields.Row) -> str:
 
 KEY_INPUT = "headway_key"  # of workflow_dispatch: it gets our key. In `run-name` it is seen from outside.
 PERIOD_INPUT = "headway_period"  # of workflow_dispatch: it gets the period's instant
-_EXPRESSION = re.compile(r"\$\{\{.*?\}\}", re.DOTALL)
-_KEY_IN_RUN_NAME = re.compile(r"\$\{\{[^}]*\b(github\.event\.)?inputs\.headway_key\b[^}]*\}\}")
+_EXPRESSION = re.compile(r"\$\{\{(?:(?!\$\{\{|\}\}).)*\}\}", re.DOTALL)
+_KEY_IN_RUN_NAME = re.compile(r"\$\{\{[^{}]*\b(github\.event\.)?inputs\.headway_key\b[^{}]*\}\}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ NO_IDENTITY = (
     TokenRetrievalError,
 )  # fmt: skip
 THROTTLED_SECONDS = 5.0
-_TITLE = re.compile(r"<title[^>]*>([^<]*)</title", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)</title", re.IGNORECASE)
 SERVICES = {"stepfunctions": "states"}
 """Names of services in IAM, where they differ."""
 PERMISSIONS = {"UpdateSchedule": "scheduler:UpdateSchedule, and iam:PassRole on the schedule's role,"}
