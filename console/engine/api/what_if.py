@@ -147,4 +147,5 @@ def _outcome(day: ServiceForecast) -> WhatIfOutcome | None:
     """The forecast in whole minutes, as all services show it."""
     if day.odds is None or day.finish is None:
         return None
-    return WhatIfOutcome(day.odds.late, round_up_to_minute(day.finish.p50), round_up_to_minute(day.finish.p95))
+    finish = day.finish
+    return WhatIfOutcome(round(day.odds.late, 4), round_up_to_minute(finish.p50), round_up_to_minute(finish.p95))

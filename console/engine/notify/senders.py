@@ -221,8 +221,7 @@ def no_listener(plugin: Any) -> str:
 
 
 def unconfirmed(plugin: Any) -> str:
-    """Why nobody would confirm a message by this apprise URL, so that it never counts as sent. Empty if somebody
-    does."""
+    """Why a message by this apprise URL is never confirmed, so that it never counts as sent. Empty if it is."""
     if plugin.protocol != "rsyslog":
         return ""
     return "rsyslog:// sends UDP, which no receiver confirms: not sent. Fix: write syslog://, whose daemon forwards it"

@@ -148,8 +148,9 @@ def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Tab
     followers = sum(member.role in FOLLOWERS and member.can_rerun for member in view.members)
     note = f"after the root, {followers} to rerun: {ctx.key('incident', 'recover')} plans it" if followers else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
+    role_width = max((len(ctx.mark("role", member.present_role)[1]) for member in view.members), default=0)
     for member in sorted(view.members, key=lambda member: _ORDER.get(member.role, len(_ORDER))):
-        runs = [*_member(member, ctx), *_acknowledged_by(view, member, ctx)]
+        runs = [*_member(member, role_width, ctx), *_acknowledged_by(view, member, ctx)]
         yield joined_segments(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
     if repair := last_repair(view, ctx):
         yield from _wrapped(("before", 0), f"{repair}: {ctx.key('incident', 'before')}", "dim", width)
@@ -169,7 +170,7 @@ def _changed(view: IncidentView, width: int) -> Iterator[TableRow]:
             yield joined_segments(("changed", number, part), [(f"   {text}", "plain")])
 
 
-def _member(member: MemberView, ctx: RenderContext) -> list[Segment]:
+def _member(member: MemberView, role_width: int, ctx: RenderContext) -> list[Segment]:
     """The present state first; then the role, and the job."""
     _, role, role_style = ctx.mark("role", member.present_role)
     state_mark, state, state_style = ctx.mark("state", member.state)
@@ -177,7 +178,7 @@ def _member(member: MemberView, ctx: RenderContext) -> list[Segment]:
     stale: Segment = (" read stale data", "warn") if member.stale_read else ("", "plain")
     return [
         (f" {state_mark} {fit(f'{state} {when}', 16)} ", state_style),
-        (f"{role:<10} ", role_style),
+        (f"{role:<{role_width}} ", role_style),
         (member.job, "strong" if member.role == "root" else "plain"),
         stale,
     ]
