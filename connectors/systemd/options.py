@@ -18,7 +18,7 @@ class SystemdOptions(HostOptions):
     """`[systems.NAME]` with `kind = "systemd"`."""
 
     timers: tuple[UnitPattern, ...] = ("*",)
-    """Timers that are watched: names or patterns ("etl-*.timer"); all of the host if it is left out."""
+    """Timers that are watched: names or patterns ("etl-*.timer"); default: all."""
     ignore: tuple[UnitPattern, ...] = (
         "apt-daily*", "dpkg-*", "e2scrub_*", "fstrim.*", "man-db.*", "systemd-tmpfiles-*",
     )  # fmt: skip

@@ -43,10 +43,10 @@ def format_duration(length: float | timedelta) -> str:
 
 
 def rank_text(seconds: float, good: Sequence[float]) -> str:
-    """How a run's duration compares with those of good runs, at least one: "longer than 92 % of 59 good runs",
-    "shorter than all 57 good runs"."""
-    many = f"{len(good)} good run{'s' * (len(good) != 1)}"
-    every = f"all {many}" if len(good) > 1 else "the one good run"
+    """How a run's duration compares with those of successful runs, at least one: "longer than 92 % of 59 successful
+    runs", "shorter than all 57 successful runs"."""
+    many = f"{len(good)} successful run{'s' * (len(good) != 1)}"
+    every = f"all {many}" if len(good) > 1 else "the one successful run"
     if seconds < min(good) or seconds > max(good):
         return f"{'shorter' if seconds < min(good) else 'longer'} than {every}"
     below = sum(duration < seconds for duration in good) / len(good)

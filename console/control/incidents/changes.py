@@ -1,4 +1,4 @@
-"""Changes since a job's last good run, the most relevant first.
+"""Changes since a job's last successful run, the most relevant first.
 
 Only values that Headway observed in both runs are compared. Values that differ in times or ids only are not changes.
 """
@@ -35,7 +35,7 @@ _ITS_OWN = ("run_id", "pid", "try", "host", "queued_at", "redrive")
 
 
 def compare_runs(index: EstateIndex, roots: Sequence[RunFacts], zone: str) -> RunComparison:
-    """At most five lines for these red runs; empty if their last good runs were not loaded."""
+    """At most five lines for these red runs; empty if their last successful runs were not loaded."""
     return compare_runs_by_id(index.estate.jobs, index.estate.pasts, [(run.id, run.job_id) for run in roots], zone)
 
 
@@ -48,7 +48,7 @@ def compare_runs_by_id(
     known = [(job, past, past.good_at) for job, past in compared if past.good_at is not None]
     if not known:
         run_text = "it" if len(roots) == 1 else "any of them"
-        text = f"no good run of {run_text} is known: there is nothing to compare with"
+        text = f"no successful run of {run_text} is known: there is nothing to compare with"
         return RunComparison((text,) if compared else ())
     changes = [(clean_line(job.name), tuple(_all(past, zone))) for job, past, _ in known]
     lines = changes[0][1] if len(roots) == 1 else _in_common(changes)
@@ -101,7 +101,7 @@ def _all(past: LastGoodRun, zone: str) -> Iterator[str]:
     if moved is not None and abs(moved.since - moved.before) >= NOTICED:
         change, period = "longer" if moved.since > moved.before else "less", f"over the last {moved.nights}"
         since, usual = format_duration(moved.since), format_duration(moved.before)
-        yield f"its good runs take {change} of late: median {since} {period}, {usual} before"
+        yield f"its successful runs take {change} of late: median {since} {period}, {usual} before"
 
 
 def _flat(context: Mapping[str, Any], path: str = "") -> dict[str, str]:

@@ -75,7 +75,7 @@ class WeeklyNoiseReport:
             body = "\n".join(lines) + "\n"
             report = NewAlert(self._route, NOISE, title, body, key, title, title + "\n", waits=False)
             notify_or_record(self._store, fence, self._routes, report, self._shadow_route, micros(now), micros(until))
-            log.info("noise report sent", route=self._route)
+            log.info("noise report created", route=self._route)
         self._handled = key
 
 

@@ -101,7 +101,7 @@ class PlanProposer:
         if limit is None and len(draft.steps) > MAX_PERIODS:
             many = len(draft.steps)
             raise RequestFailed(
-                f"{many} periods have no good run, and one backfill runs at most {MAX_PERIODS} without a limit."
+                f"{many} periods have no successful run, and one backfill runs at most {MAX_PERIODS} without a limit."
                 f" Fix: --limit {many} for all of them, or --limit {MAX_PERIODS} for the oldest {MAX_PERIODS}"
             )
         return draft

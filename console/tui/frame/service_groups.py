@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import wraps
 from typing import NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ from console.tui.widgets.paint import Segment
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_CACHE, MAX_CACHED = 8, 64
+MIN_CACHED, MAX_CACHED = 8, 64
 """Cached results: at least this many; more, up to MAX_CACHED, while their lists together are no longer than this many
 of the longest."""
 
@@ -28,22 +28,22 @@ def cached_by_identity(find: Callable[[Sequence[Item]], Result]) -> Callable[[Se
     known: deque[tuple[Sequence[Item], Result]] = deque(maxlen=MAX_CACHED)
 
     @wraps(find)
-    def found(many: Sequence[Item]) -> Result:
-        for cached, answer in tuple(known):
-            if cached is many:
-                return answer
-        answer = find(many)
-        if isinstance(many, tuple):
-            known.append((many, answer))
-            while len(known) > _CACHE and _total(known) > _CACHE * max(len(cached) for cached, _ in tuple(known)):
+    def cached(items: Sequence[Item]) -> Result:
+        for known_items, result in tuple(known):
+            if known_items is items:
+                return result
+        result = find(items)
+        if isinstance(items, tuple):
+            known.append((items, result))
+            while len(known) > MIN_CACHED and sum(_lengths(known)) > MIN_CACHED * max(_lengths(known)):
                 known.popleft()
-        return answer
+        return result
 
-    return found
+    return cached
 
 
-def _total(known: deque[tuple[Sequence[Item], Result]]) -> int:
-    return sum(len(cached) for cached, _ in tuple(known))
+def _lengths(known: deque[tuple[Sequence[Item], Result]]) -> list[int]:
+    return [len(items) for items, _ in tuple(known)]
 
 
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -130,15 +130,16 @@ def needing(number: int) -> str:
 
 
 def folded_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
-    """ "34 more (z): 30 on time, 4 met; next Price list 05:30 in 2h18m"."""
-    counts = _is_settled(views).most_common()
+    """ "34 more (z): 30 on time, 4 met; next deadline Price list 05:30 in 2h18m"."""
+    counts = _timeliness_counts(views).most_common()
     summary = ", ".join(f"{number} {ctx.mark('timeliness', timeliness)[1]}" for timeliness, number in counts)
     coming = next_deadline_text(views, ctx)
-    return f"{len(views)} more (z): {summary}{f'; next deadline {coming}' if coming else ''}"
+    more = f"{len(views)} more ({ctx.key('services', 'fold')}): {summary}"
+    return f"{more}; next deadline {coming}" if coming else more
 
 
 @cached_by_identity
-def _is_settled(views: Sequence[ServiceView]) -> Counter[str]:
+def _timeliness_counts(views: Sequence[ServiceView]) -> Counter[str]:
     return Counter(view.timeliness for view in views)
 
 
@@ -177,9 +178,3 @@ def all_well_text(
     if promised and all(view.has_delivered for view in promised):
         return "every service was delivered", "ok"
     return f"every service is on schedule{tail}", "ok"
-
-
-def stale_for(header: HeaderView | None, store_error: str, now: datetime) -> timedelta | None:
-    if header is None or (header.engine.alive and not store_error):
-        return None
-    return now - header.engine.heartbeat if header.engine.heartbeat is not None else timedelta(0)

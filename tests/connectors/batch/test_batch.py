@@ -9,9 +9,11 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import Stubber
+from pydantic import ValidationError
 
 from connectors.batch import actions, parse
 from connectors.batch.client import BatchClient
+from connectors.batch.options import BatchOptions
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, Connector
@@ -24,6 +26,16 @@ from tests.connectors.batch.test_conformance import keys, night
 from tests.fakes.batch import ARN, OPTIONS, FakeBatch, milliseconds
 
 __all__ = ["keys"]
+
+
+@pytest.mark.parametrize("option", ["queues", "definitions"])
+@pytest.mark.parametrize("pattern", ["", "night queue", "a/b", "x" * 257])
+def test_patterns_that_no_name_can_match_are_refused(option: str, pattern: str) -> None:
+    with pytest.raises(ValidationError, match=f"{option}.0\n.*is not written like night-\\*"):
+        BatchOptions.model_validate({"region": "eu-central-1", option: [pattern]})
+    options = BatchOptions.model_validate({"region": "eu-central-1", option: ["etl_[0-9]*"]})
+    assert ("etl_[0-9]*",) == getattr(options, option)
+
 
 NOW = datetime(2026, 11, 21, 4, 15, tzinfo=UTC)
 

@@ -121,7 +121,7 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
     (RELEASE, "look_up", lambda *_: ActionFound("x"), "released before it was"),
     (ONCE, "look_up", lambda *_: ActionAbsent(), "held, and not found under its key"),
     (OTHER, "preview", allowed_after_all, "held twice by preview"),
-    (FOREIGN, "preview", allowed_after_all, "the hold of another would be released"),
+    (FOREIGN, "preview", allowed_after_all, "another person's hold would be released"),
     (PERSON, "preview", allowed_after_all, "of a person's pause"),
     (THEIRS, "holds", each_hold(lambda entry: replace(entry, bare=False)), "not seen within .* the bare mark"),
     (THEIRS, "act", wakes, "a person's pause was ended"),

@@ -32,7 +32,7 @@ def told(**past: Any) -> tuple[str, ...]:
     "past, text",
     [
         ({}, "nothing that Headway sees changed since it was last green, 2026-11-19 03:20 UTC"),
-        ({"good_at": None}, "no good run of it is known: there is nothing to compare with"),
+        ({"good_at": None}, "no successful run of it is known: there is nothing to compare with"),
         (
             {"drift": ((at("01:00"), "definition", "command is now load.sh -v"),)},
             "definition changed, seen 2026-11-20 01:00 UTC: command is now load.sh -v",
@@ -54,7 +54,7 @@ def told(**past: Any) -> tuple[str, ...]:
         ({"context": {"rows": 1200}, "good_context": {"rows": 40000}}, "rows: 1,200 instead of 40,000"),
         (
             {"durations": (2000.0,) * 5 + (700.0,) * 20},
-            "its good runs take longer of late: median 33m20s over the last 5, 11m40s before",
+            "its successful runs take longer of late: median 33m20s over the last 5, 11m40s before",
         ),
     ],
 )
@@ -111,7 +111,7 @@ def test_of_many_it_is_said_that_nothing_changed_or_is_known() -> None:
     assert ("nothing that Headway sees changed since they were last green, 2026-11-19 03:20 UTC",) == told_of_three(
         {}, {"good_at": None}, {}
     )
-    nothing = "no good run of any of them is known: there is nothing to compare with"
+    nothing = "no successful run of any of them is known: there is nothing to compare with"
     assert (nothing,) == told_of_three({"good_at": None}, {"good_at": None})
 
 

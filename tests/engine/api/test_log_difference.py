@@ -10,6 +10,8 @@ import pytest
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
+from console.engine.api.jobs import LogDifferenceHandlers
+from console.engine.api.server import RequestFailed
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -47,7 +49,7 @@ def test_new_and_missing_lines_are_told_with_the_first_error(failed: Bench) -> N
 def test_a_good_log_that_is_gone_is_said_to_be(failed: Bench) -> None:
     failed.scheduler.logs["a0"] = ""
     done = diff(failed)
-    assert "the scheduler no longer has the log of the last good run" in done.err
+    assert "the scheduler no longer has the log of the last successful run" in done.err
     assert "+ 11:00 begin" in done.out
 
 
@@ -57,7 +59,20 @@ def test_a_good_log_that_cannot_be_read_says_why(failed: Bench) -> None:
             raise SystemUnreachable("no route to host")
 
     failed.scheduler.on_log = refuse
-    assert "the log of the last good run cannot be read: no route to host" in diff(failed).err
+    assert "the log of the last successful run cannot be read: no route to host" in diff(failed).err
+
+
+def test_a_run_that_is_unknown_or_of_a_system_out_of_the_config_is_refused(
+    failed: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers = LogDifferenceHandlers(failed.store, failed.parts.connectors, str)
+    with pytest.raises(RequestFailed, match="there is no run 999"):
+        handlers.compare_logs({"run_id": 999})
+    monkeypatch.setattr(failed.parts.connectors, "places", {})
+    done = diff(failed)
+    assert (Exit.PROBLEM, "") == (done.code, done.out)
+    assert "is not in the config of the running engine" in done.err
+    assert "shown as new" not in done.err
 
 
 def test_without_a_good_run_there_is_nothing_to_compare_with(bench: Bench) -> None:
@@ -65,4 +80,4 @@ def test_without_a_good_run_there_is_nothing_to_compare_with(bench: Bench) -> No
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1))
     bench.turn()
     done = diff(bench)
-    assert ("no earlier good run of this job is known" in done.err, "+ boom" in done.out) == (True, True)
+    assert ("no earlier successful run of this job is known" in done.err, "+ boom" in done.out) == (True, True)

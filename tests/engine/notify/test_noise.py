@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.sdk.states import RunState
 from console.domain.ids import micros
@@ -87,10 +88,12 @@ def test_the_week_is_told_once_whoever_restarts(bench: Bench) -> None:
     failed(bench)
     routes = {"oncall": ("env BENCH_URL",)}
     next_monday = monday_before(datetime.now(UTC)) + timedelta(days=7, hours=1)
-    for _ in range(2):
-        weekly = WeeklyNoiseReport(bench.store, Clock(real=lambda: next_monday), "oncall", routes)
-        weekly.step(bench.fence)
-        weekly.step(bench.fence)
+    with capture_logs() as logs:
+        for _ in range(2):
+            weekly = WeeklyNoiseReport(bench.store, Clock(real=lambda: next_monday), "oncall", routes)
+            weekly.step(bench.fence)
+            weekly.step(bench.fence)
+    assert ["noise report created"] == [entry["event"] for entry in logs if "noise" in entry["event"]], "not sent yet"
     bench.send()
     titles = [title for _, title, _ in bench.sink.got if "alert noise, week of" in title]
     assert [f"[Headway] alert noise, week of {next_monday - timedelta(days=7):%Y-%m-%d}: 1 alerts"] == titles

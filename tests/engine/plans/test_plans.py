@@ -642,8 +642,8 @@ def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_t
         dates = present().date() - timedelta(days=9), present().date() - timedelta(days=8)
         question = requests(bench).propose_backfill(job_id, *dates, unseen=True)
         bench.parts.answers.step(bench.fence)
-        words = "48 periods have no good run, and one backfill runs at most 31 without a limit. Fix: --limit 48 for all"
-        assert f"{words} of them, or --limit 31 for the oldest 31" == requests(bench).wait(question, 5).error
+        words = "48 periods have no successful run, and one backfill runs at most 31 without a limit. Fix: --limit 48"
+        assert f"{words} for all of them, or --limit 31 for the oldest 31" == requests(bench).wait(question, 5).error
         draft = answer(bench, requests(bench).propose_backfill(job_id, *dates, 47, unseen=True))
         assert (47, 1) == (len(draft.steps), len(draft.excluded))
         assert {"native start"} == {step.preview.get("verb") for step in draft.steps}

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from console.domain.service import ServiceView
-from console.tui.frame.service_groups import _CACHE, MAX_CACHED, cached_by_identity
+from console.tui.frame.service_groups import MAX_CACHED, MIN_CACHED, cached_by_identity
 from tests.tui.driving import Night, on_the_night
 
 MANY = 2_000
@@ -38,11 +38,11 @@ def test_only_the_last_few_are_kept_and_each_by_itself() -> None:
         asked.append(many)
         return many
 
-    lists = [(number, object()) for number in range(_CACHE + 1)]
+    lists = [(number, object()) for number in range(MIN_CACHED + 1)]
     for one in lists:
         assert one is first(one)
     assert lists[0] is first(lists[0])
-    assert _CACHE + 2 == len(asked)
+    assert MIN_CACHED + 2 == len(asked)
 
 
 def test_the_groups_of_a_list_are_kept_beside_it_however_many_they_are() -> None:

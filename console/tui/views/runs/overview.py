@@ -85,8 +85,8 @@ def duration_plot(view: JobView | RunView, ctx: RenderContext) -> tuple[list[Seg
     own = next((pair for pair in known if pair[0].id == lit), None)
     if own is not None:
         return runs, _place(own, other_seconds, isinstance(view, JobView))
-    good_runs = f", {counted(len(other_seconds), 'good run')}{_between(other_seconds)}"
-    return runs, [("  this run has no duration", "key"), (good_runs, "dim")]
+    successful = f", {counted(len(other_seconds), 'successful run')}{_between(other_seconds)}"
+    return runs, [("  this run has no duration", "key"), (successful, "dim")]
 
 
 def _between(seconds: list[float]) -> str:

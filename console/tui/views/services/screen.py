@@ -152,7 +152,7 @@ class ServiceList(ViewList):
 
     def _row(self, view: ServiceView) -> TableRow:
         board, context = self.screen.board, self.screen.ctx
-        is_old = service_groups.stale_for(board.header, board.store_error, context.now) is not None
+        is_old = board.header is not None and (not board.header.engine.alive or bool(board.store_error))
         return rows.service_row(view, context, self.screen.size.width, not context.clock.home, is_old)
 
 

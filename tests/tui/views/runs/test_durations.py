@@ -37,23 +37,23 @@ def text(runs: list[tuple[str, str]] | tuple[list[tuple[str, str]], list[tuple[s
 
 def test_bars_stand_oldest_first_and_the_newest_is_lit_with_its_place_in_words() -> None:
     runs = duration_plot(of(took(16), took(8, ago=2), took(4, ago=3), took(12, ago=4)), look())
-    assert text(runs) == " ▇▃▅█  last 16m, longer than all 3 good runs (4m to 12m)"
+    assert text(runs) == " ▇▃▅█  last 16m, longer than all 3 successful runs (4m to 12m)"
     assert ("█", "key") in runs[0]
 
 
 def test_what_was_red_is_drawn_and_not_compared_with() -> None:
     runs = duration_plot(of(took(8), took(16, "failed", 2), took(10, ago=3)), look())
     assert ("█", "bad") in runs[0]
-    assert text(runs).endswith("last 8m, shorter than the one good run (10m to 10m)")
+    assert text(runs).endswith("last 8m, shorter than the one successful run (10m to 10m)")
 
 
 def test_the_shortest_run_is_shorter_than_all_and_one_as_short_is_no_longer_than_any() -> None:
     others = [took(minutes, ago=ago) for ago, minutes in enumerate((8, 12, 34), 2)]
     assert text(duration_plot(of(took(2), *others), look())).endswith(
-        "last 2m, shorter than all 3 good runs (8m to 34m)"
+        "last 2m, shorter than all 3 successful runs (8m to 34m)"
     )
-    assert "last 8m, no longer than any of 3 good runs" in text(duration_plot(of(took(8), *others), look()))
-    assert "last 10m, longer than 33 % of 3 good runs" in text(duration_plot(of(took(10), *others), look()))
+    assert "last 8m, no longer than any of 3 successful runs" in text(duration_plot(of(took(8), *others), look()))
+    assert "last 10m, longer than 33 % of 3 successful runs" in text(duration_plot(of(took(10), *others), look()))
 
 
 def test_a_reference_that_only_programs_read_is_left_to_the_record() -> None:
@@ -63,7 +63,7 @@ def test_a_reference_that_only_programs_read_is_left_to_the_record() -> None:
 
 def test_a_run_that_goes_on_counts_with_what_it_has_taken() -> None:
     running = run_row(9, 1, EXTRACT, state="running", started=NOW - timedelta(minutes=20), ended=None)
-    assert "last so far 20m, longer than the one good run" in text(duration_plot(of(running, took(8)), look()))
+    assert "last so far 20m, longer than the one successful run" in text(duration_plot(of(running, took(8)), look()))
 
 
 def test_without_durations_it_says_so_and_a_first_one_has_none_to_compare_with() -> None:

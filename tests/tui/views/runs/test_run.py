@@ -57,14 +57,15 @@ def test_its_place_is_among_the_60_runs_up_to_it() -> None:
     slow = dataclasses.replace(slow, ended=at("03:26"))
     view = run_view()
     lines = said(160, row=slow, runs=(slow, *view.runs[1:]))
-    assert "took 14m, longer than 54 % of 57 good runs (9m to 17m)" in lines[-1]
+    assert "took 14m, longer than 54 % of 57 successful runs (9m to 17m)" in lines[-1]
     assert 60 == len(lines[-1].split()[0])
 
 
 def test_a_run_without_a_duration_says_so_beside_those_of_the_others() -> None:
     row = dataclasses.replace(run_view().row, started=None, ended=None, state="missed")
     view = run_view()
-    assert "this run has no duration, 57 good runs (9m to 17m)" in said(160, row=row, runs=(row, *view.runs[1:]))[-1]
+    shown = said(160, row=row, runs=(row, *view.runs[1:]))[-1]
+    assert "this run has no duration, 57 successful runs (9m to 17m)" in shown
 
 
 def test_a_low_terminal_keeps_the_first_line_of_each_block() -> None:

@@ -14,7 +14,7 @@ from console.domain.service import Reason, ReasonKind, ServiceView
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
-from console.tui.frame.service_groups import ServiceGrouping, all_well_text, folded, groups, line_count
+from console.tui.frame.service_groups import ServiceGrouping, all_well_text, folded, folded_text, groups, line_count
 from console.tui.views.services import rows
 from console.tui.views.services.rows import forecast_bar
 from console.tui.widgets.paint import length_of
@@ -151,6 +151,12 @@ async def test_what_is_well_is_folded_until_somebody_wants_it(night: Night) -> N
     await night.see_gone("more (z):")
     await night.press("G")
     await night.see("Stock levels")
+
+
+def test_the_line_of_the_folded_services_names_the_key_that_is_bound() -> None:
+    remapped = RenderContext(NOW, ZonedClock(), GlyphSet(), {"services.fold": ("f7",)})
+    assert "40 more (z): " in folded_text(many(40), LOOK)
+    assert "40 more (F7): " in folded_text(many(40), remapped)
 
 
 @on_the_night(prepare=_crowd)
