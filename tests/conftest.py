@@ -27,7 +27,7 @@ properties.choose()
 os.umask(0o022)  # config that others may write is refused, and a person's umask may be 002
 # Before any test module imports them: the conformance tests explain their assertions like tests that lie here.
 pytest.register_assert_rewrite("connectors.sdk.conformance")
-
+gc.disable()  # until all tests are collected: a seventh of that time
 
 DEEP_FOLDERS = {"crash", "demo", "hostile", "invariants", "pty", "web"}
 """Tests that play whole processes, terminals and hostile estates: `make check` leaves them to `make test`."""
@@ -57,6 +57,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
