@@ -36,7 +36,7 @@ from connectors.sdk.transport.http import Transport
 from connectors.sdk.vanished_runs import no_longer_listed
 
 TARGET = "api"
-VANISHED_MESSAGE = "its source does not have it any more, and its end was not seen"
+VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
 TOO_MANY_PAGES = f"more than {MAX_PAGES} pages: no more are read"
 ENDLESS_PAGES = "the pages do not end: one repeated under another token, so no more are read; correct next and query"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
@@ -97,8 +97,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
             if result.cut:
                 cut = result.cut
                 break
-        fix = "" if "since" in self._runs.places else ": add {since} to the query of runs"
-        raise NotSupported(f"its outcome could not be checked afterwards, {cut}{fix}")
+        fix = "" if "since" in self._runs.places else ". Fix: add {since} to the query of runs"
+        raise NotSupported(f"the outcome of a lost reply cannot be checked: {cut}{fix}")
 
 
 class HttpConnector(ComposedConnector):
@@ -163,8 +163,8 @@ class HttpConnector(ComposedConnector):
         seen_until = seen_until if result.complete else None
         return result.poll(as_json(cursor), more=cursor.page is not None, clock=page.clock, seen_until=seen_until)
 
-    def _add_runs(self, page: HttpPage, at: HttpCursor, requested: Collection[str], result: PollResult) -> datetime:
-        """Adds the runs of a page that changed since the walk's beginning, are open or requested. The newest change."""
+    def _add_runs(self, page: HttpPage, at: HttpCursor, open_keys: Collection[str], result: PollResult) -> datetime:
+        """Adds the runs of a page that changed since the walk's beginning, are open, or were. The newest change."""
         newest, fields = EPOCH, self._options.runs
         for number, row in enumerate(page.rows, 1):
             try:
@@ -174,7 +174,7 @@ class HttpConnector(ComposedConnector):
                 result.skip(f"run {number}", error, row)
                 continue
             newest = max(newest, changed or EPOCH)
-            if changed is None or changed >= at.begun or run.state.is_open or run.attempt_key in requested:
+            if changed is None or changed >= at.begun or run.state.is_open or run.attempt_key in open_keys:
                 result.add(run)
         return newest
 
@@ -204,9 +204,9 @@ class HttpConnector(ComposedConnector):
         except AccessRefused as error:
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))
         rights += [
-            SourcePermission(verb.value, None, "it shows when it is sent", "let the account call it", "act")
+            SourcePermission(verb.value, None, "unknown until first sent", f"permit {call.method} {call.path}", "act")
             for verb in VERB_NAMES
-            if options.verbs.of(verb) is not None
+            if (call := options.verbs.of(verb)) is not None
         ]
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 

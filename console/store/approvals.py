@@ -20,28 +20,30 @@ from console.timing.durations import format_duration
 if TYPE_CHECKING:
     from console.store.db.database import Database
 
+EXPIRED_REASON = f"not approved within {format_duration(APPROVAL_SECONDS)}: request it again"
 
-_SIBLINGS = (
+_BACKFILL_STEPS = (
     " FROM plan_step s JOIN plan p ON p.id = s.plan_id AND p.kind = 'backfill'"
     " JOIN plan_step n ON n.plan_id = p.id AND n.job_id = s.job_id AND n.verb IN ('rerun', 'start')"
 )
-_COVERED = (
+_COVERED_STEPS = (
     "SELECT COALESCE(r.period_key, n.period_key) AS period_key, n.action_key, n.verb, n.run_id, n.parameters"
-    f"{_SIBLINGS} LEFT JOIN action o ON o.key = n.action_key LEFT JOIN run r ON r.id = n.run_id"
+    f"{_BACKFILL_STEPS} LEFT JOIN action o ON o.key = n.action_key LEFT JOIN run r ON r.id = n.run_id"
     " WHERE s.action_key = ? AND s.verb IN ('rerun', 'start') AND ((n.state = 'planned' AND n.started_us IS NULL)"
     " OR (o.state = 'requested' AND o.needs_approval AND o.approved_by = '')) ORDER BY n.place"
 )
-_SHOWN = (
+_SHOWN_FACTS = (
     "SELECT a.verb, a.job_id, a.run_id, a.requested_by, a.requested_us, a.why, a.overlap, a.parameters, a.preview,"
     " s.preview AS step_preview, p.id AS plan, p.at_once FROM action a LEFT JOIN plan_step s ON s.action_key = a.key"
     " LEFT JOIN plan p ON p.id = s.plan_id WHERE a.key = ?"
 )
-_APPROVED = (
-    f"SELECT o.approved_by, o.approved_us{_SIBLINGS} JOIN action o ON o.key = n.action_key WHERE s.id = ? AND s.verb IN"
-    " ('rerun', 'start') AND s.started_us IS NULL AND o.approved_by <> '' ORDER BY o.approved_us DESC LIMIT 1"
+_STEP_APPROVAL = (
+    f"SELECT o.approved_by, o.approved_us{_BACKFILL_STEPS} JOIN action o ON o.key = n.action_key WHERE s.id = ?"
+    " AND s.verb IN ('rerun', 'start') AND s.started_us IS NULL AND o.approved_by <> ''"
+    " ORDER BY o.approved_us DESC LIMIT 1"
 )
-_USED = (
-    f"SELECT COALESCE(MAX(COALESCE(o.ended_us, o.sent_us)), 0) AS used_us{_SIBLINGS} JOIN action o ON o.key ="
+_LAST_USED = (
+    f"SELECT COALESCE(MAX(COALESCE(o.ended_us, o.sent_us)), 0) AS used_us{_BACKFILL_STEPS} JOIN action o ON o.key ="
     " n.action_key JOIN action a ON a.key = s.action_key WHERE a.key = ? AND o.key <> a.key AND o.state <> 'refused'"
     " AND o.approved_by = a.approved_by AND o.approved_us = a.approved_us"
 )
@@ -52,7 +54,7 @@ class CoveredPeriod:
     """One period covered by an approval."""
 
     period: str
-    """Its run's own, whatever the plan claims, with the parameters that say more than the period."""
+    """Period key of the run, else of the step; parameters that differ from it in brackets."""
     key: str
     """Key of its action; empty while its step is only planned."""
 
@@ -60,7 +62,7 @@ class CoveredPeriod:
 def covered_periods(session: Session, key: str) -> list[CoveredPeriod]:
     """Periods that approving the action `key` covers, in order, its own included; none if it is not a step of a
     backfill."""
-    return [CoveredPeriod(_period_text(row), row.action_key or "") for row in session.rows(_COVERED, (key,))]
+    return [CoveredPeriod(_period_text(row), row.action_key or "") for row in session.rows(_COVERED_STEPS, (key,))]
 
 
 def _period_text(row: Row) -> str:
@@ -73,30 +75,27 @@ def approval_digest(session: Session, key: str) -> str:
     """Digest of the stored facts about the action `key` that an approver is shown."""
     import hashlib  # noqa: PLC0415 - 3 ms that no first paint needs
 
-    covered = [(row.period_key, row.verb, row.run_id, row.parameters) for row in session.rows(_COVERED, (key,))]
-    shown = [list(row) for row in session.rows(_SHOWN, (key,))]
+    covered = [(row.period_key, row.verb, row.run_id, row.parameters) for row in session.rows(_COVERED_STEPS, (key,))]
+    shown = [list(row) for row in session.rows(_SHOWN_FACTS, (key,))]
     return hashlib.sha256(json.dumps([shown, covered]).encode()).hexdigest()
 
 
 def approval_of(session: Session, step_id: int) -> tuple[str, int] | None:
     """(approver, time in µs) of the approval that covers a step about to be requested for the first time; None without
     one."""
-    rows = session.rows(_APPROVED, (step_id,))
+    rows = session.rows(_STEP_APPROVAL, (step_id,))
     return (str(rows[0].approved_by), int(rows[0].approved_us)) if rows else None
 
 
 def approval_last_used(session: Session, key: str) -> int:
     """When the latest other run under the approval of `key` was sent or ended (µs); 0 for none. An approval does not
     expire while its runs follow each other."""
-    return int(session.rows(_USED, (key,))[0].used_us)
+    return int(session.rows(_LAST_USED, (key,))[0].used_us)
 
 
 def format_periods(periods: list[str]) -> str:
-    """ "31 periods: 2026-10-01 to 2026-10-31"; empty for one."""
+    """ "31 periods: 2026-10-01 to 2026-10-31"; empty for fewer than two periods."""
     return f"{len(periods)} periods: {periods[0]} to {periods[-1]}" if len(periods) > 1 else ""
-
-
-EXPIRED = f"not approved within {format_duration(APPROVAL_SECONDS)}: request it again"
 
 
 def approve_action(store: Database, fence: int, key: str, digest: str, by: str, origin: str, now_us: int) -> str:
@@ -137,9 +136,7 @@ def approve_action(store: Database, fence: int, key: str, digest: str, by: str, 
     return ""
 
 
-def require_approval(
-    store: Database, fence: int, key: str, now_us: int, audience: AlertRouting = alerts.NO_ROUTING
-) -> None:
+def require_approval(store: Database, fence: int, key: str, now_us: int, audience: AlertRouting) -> None:
     """Makes the action await approval, and notifies once for all that one approval covers.
 
     `next_us` becomes the time at which the approval expires; nothing else can happen to the action before."""
@@ -172,4 +169,4 @@ def expired_reason(since_us: int, now_us: int) -> str:
     if now_us - since_us <= APPROVAL_SECONDS * 1_000_000:
         return ""
     ago, limit = format_duration((now_us - since_us) / 1e6), format_duration(APPROVAL_SECONDS)
-    return f"that was {ago} ago, and an approval is valid for {limit}: request it again"
+    return f"requested {ago} ago; an approval is valid for {limit}: request it again"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from console.domain.action import ActionView
@@ -26,7 +26,7 @@ class ReportSection:
     """A heading with its lines, plain; `block`: outside text of several lines, shown as it is."""
 
     heading: str
-    lines: Sequence[str] = field(default_factory=tuple)
+    lines: Sequence[str] = ()
     block: str = ""
     empty: str = "none"
 
@@ -63,20 +63,23 @@ def as_text(title: str, sections: Iterable[ReportSection]) -> list[str]:
 
 
 LOG_LINES = 20
-_NO_CHANGES = ("not applicable: the root cause is not a run", "unknown")
 
 
-Wall = Callable[[datetime | None], str]
+FormatInstant = Callable[[datetime | None], str]
 """Formats an instant in a zone, with the zone's label."""
 
 
-def end_text(view: IncidentView, now: datetime, at: Wall = timestamp_text) -> str:
+def end_text(view: IncidentView, now: datetime, at: FormatInstant = timestamp_text) -> str:
     """ "closed …", or "open, as of …"."""
     return f"closed {at(view.row.closed)}" if view.row.closed else f"open, as of {at(now)}"
 
 
 def report_sections(
-    view: IncidentView, nights: Sequence[ServiceNight], plans: Sequence[PlanView], end: str, at: Wall = timestamp_text
+    view: IncidentView,
+    nights: Sequence[ServiceNight],
+    plans: Sequence[PlanView],
+    end: str,
+    at: FormatInstant = timestamp_text,
 ) -> list[ReportSection]:
     """Summary, cause, impact, timeline, actions, open questions; instants as `at` shows them."""
     row = view.row
@@ -91,7 +94,7 @@ def report_sections(
         for delivery in view.deliveries
     ]
     runs = [f"{member.state}: {member.job} {member.period_key}, {member.present_role}" for member in view.members]
-    no_changes = _NO_CHANGES[view.row.cause in ("run", "shared")]
+    no_changes = "unknown" if row.cause in ("run", "shared") else "not applicable: the root cause is not a run"
     return [
         ReportSection("Summary", _summary(view, nights, end, at)),
         ReportSection("Root cause", cause, block="\n".join(view.log.splitlines()[-LOG_LINES:])),
@@ -125,7 +128,7 @@ def open_questions(view: IncidentView) -> list[str]:
     return questions + ([f"Why did it come back? It was reopened {how_often}."] if row.reopened else [])
 
 
-def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: Wall) -> list[str]:
+def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: FormatInstant) -> list[str]:
     row = view.row
     missed, saved = sum(night.is_missed for night in nights), sum(night.is_saved for night in nights)
     lines = [f"Failed since {at(row.failed_since)}; {end}"]
@@ -139,14 +142,14 @@ def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: W
             if row.acknowledged_by
             else "Not acknowledged"
         )
-    lines.append(f"Affected services: {len(nights)}, of them missed {missed}, saved {saved}")
+    lines.append(f"Affected services: {len(nights)}, of them {missed} missed, {saved} saved")
     lines.append(
         f"Business date {row.business_date}; owner {row.owner or 'not set'}; runbook {row.runbook or 'not set'}"
     )
     return lines
 
 
-def _impact(night: ServiceNight, at: Wall) -> str:
+def _impact(night: ServiceNight, at: FormatInstant) -> str:
     return (
         f"{night.title} (tier {night.tier}, {night.business_date}), due {at(night.deadline)}: {service_line(night, at)}"
     )
@@ -157,16 +160,18 @@ def _event(text: str, at: str, actor: str) -> str:
 
 
 def _plan(plan: PlanView) -> str:
-    return f"plan {plan.id} of {plan.requested_by}: {plan.state}, {plan.done} of {len(plan.steps)} steps over"
+    return (
+        f"plan {plan.id}, requested by {plan.requested_by}: {plan.state}, {plan.done} of {len(plan.steps)} steps done"
+    )
 
 
-def action_line(action: ActionView, at: Wall = timestamp_text) -> str:
-    """Requester, action and proof."""
-    proof = f": {action.text}" if action.text else ""
-    return f"{at(action.requested)} {action.requested_by}: {action.verb} {action.job}, {action.state}{proof}"
+def action_line(action: ActionView, at: FormatInstant = timestamp_text) -> str:
+    """When and by whom it was requested, the action, its state and outcome."""
+    detail = f": {action.text}" if action.text else ""
+    return f"{at(action.requested)} {action.requested_by}: {action.verb} {action.job}, {action.state}{detail}"
 
 
-def service_line(night: ServiceNight, at: Wall) -> str:
+def service_line(night: ServiceNight, at: FormatInstant) -> str:
     """ "delivered 07:41 CET, 11m late", or the status."""
     if night.delivered is None:
         return night.timeliness.replace("_", " ")

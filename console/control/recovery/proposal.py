@@ -55,65 +55,73 @@ from console.timing.formats import zoned_time
 from console.timing.schedule import next_instant
 
 
-def start_in_seconds(index: EstateIndex, run: RunFacts) -> float:
+def _start_in_seconds(index: EstateIndex, run: RunFacts) -> float:
     """When it started, or its clock starts it, in seconds from now; 0 where nothing says so."""
     at = run.started_at or run.period_at
     return 0.0 if at is None or (run.started_at is None and at < index.now) else (at - index.now).total_seconds()
 
 
-def with_native_starts(
+def _with_native_starts(
     index: EstateIndex, steps: Sequence[DraftStep], runs: Sequence[RunFacts]
 ) -> tuple[DraftStep, ...]:
-    """The steps with the next start of each by its own clock, of the same business date, once what it reads was run
-    again by its own clock too. `runs`: that they are of, in their order."""
+    """The steps with `again_s`: seconds until the job's own schedule next starts it on the same business date, after
+    its upstreams. `runs`: one per step, same order."""
     ends: dict[int, float | None] = {}
     timed_steps = []
     for step, run in zip(steps, runs, strict=True):
         above = [ends[place] for place in step.after]
-        start = _again(index, step, run, [end for end in above if end is not None]) if None not in above else None
+        start = (
+            _native_start_s(index, step, run, [end for end in above if end is not None]) if None not in above else None
+        )
         takes = step.expected_s
         ends[step.place] = None if start is None or takes is None else start + takes
         timed_steps.append(step if step.verb == WAIT else replace(step, again_s=start))
     return tuple(timed_steps)
 
 
-def _again(index: EstateIndex, step: DraftStep, run: RunFacts, above: Sequence[float]) -> float | None:
+def _native_start_s(index: EstateIndex, step: DraftStep, run: RunFacts, above: Sequence[float]) -> float | None:
+    """Seconds until the job's own schedule next starts it, not before the ends `above` of its upstreams; None if it
+    does not on that business date, or if Headway holds or gates that start."""
     if step.verb == WAIT:
         return max([step.starts_s, *above])
     job = index.job(step.job_id)
     if step.verb not in STARTING or job.id in hold_policies(index):
         return None
-    read = index.now + timedelta(seconds=max([0.0, *above]))
-    at: datetime | None = next_instant(job.schedule, read)
+    inputs_ready_at = index.now + timedelta(seconds=max([0.0, *above]))
+    at: datetime | None = next_instant(job.schedule, inputs_ready_at)
     if at is None or run.business_date != business_date_of(at, None, job.zone, job.cutoff):
         return None
-    counts = is_start_expected(index.estate.declared.calendar(job.calendar), at, run.business_date)
+    is_expected = is_start_expected(index.estate.declared.calendar(job.calendar), at, run.business_date)
     hold_reason = held_start_reason(index.estate, job.id, at, index.now)
-    return (at - index.now).total_seconds() if counts and not hold_reason else None
+    return (at - index.now).total_seconds() if is_expected and not hold_reason else None
 
 
 SimulatePlan = Callable[[Callable[[NightPoint], NightPoint]], SimulateDays]
-"""The simulation of a night of which each point is another."""
+"""Makes a simulation whose points are replaced."""
 MAX_SIMULATED_STEPS = 6
 """Steps whose saved services are computed: each needs a simulation."""
 _DONE = ("skip", "mark-ok")
 
 
 def with_finishes(
-    index: EstateIndex, draft: PlanDraft, near: Sequence[ServiceForecast], days: AffectedDays, otherwise: SimulatePlan
+    index: EstateIndex,
+    draft: PlanDraft,
+    near: Sequence[ServiceForecast],
+    days: AffectedDays,
+    simulate_plan: SimulatePlan,
 ) -> PlanDraft:
-    """`days`: those that the plan is for; `near`: they and all that is foreseen together with them."""
+    """`days`: those that the plan is for; `near`: they and all that is simulated together with them."""
     sending = [step for step in draft.steps if step.verb not in (WAIT, *HOLD_VERBS)]
     skipped = [step for step in sending if set(_DONE) & set(step.alternatives)][:MAX_SIMULATED_STEPS]
     finishes: list[PlannedFinish] = []
     for step in [None, *skipped] if days else ():
         # A plan that only waits changes nothing: each day is done as it is foreseen.
         as_it_is = [day for day, _ in days.values()]
-        foreseen = otherwise(_planned(index, draft, sending, step))(index, near) if sending else as_it_is
+        forecasts = simulate_plan(_planned(index, draft, sending, step))(index, near) if sending else as_it_is
         finishes += [
             PlannedFinish(day.service.name, day.business_date.isoformat(), step.place if step else 0, day.odds.late,
                        instant_key(round_up_to_minute(day.odds.by)))
-            for day in foreseen if day.key in days and day.odds is not None
+            for day in forecasts if day.key in days and day.odds is not None
         ]  # fmt: skip
     return replace(draft, finishes=tuple(finishes))
 
@@ -147,13 +155,13 @@ def propose_recovery(
     now: datetime,
     can_act: CanAct,
     everything: bool = False,
-    foresee: SimulateDays | None = None,
-    otherwise: SimulatePlan | None = None,
+    simulate: SimulateDays | None = None,
+    simulate_plan: SimulatePlan | None = None,
 ) -> PlanDraft | None:
     """The plan for an open incident; None if there is no such incident. Without steps if nothing is left to send.
     `everything`: also red or stale runs that no affected service waits for, so that the incident closes.
-    `foresee`: the simulation that its act-by times come from, as in an evaluation; `otherwise`: the simulation of a
-    night that follows the plan."""
+    `simulate`: the simulation that its act-by times come from, as in an evaluation; `simulate_plan`: makes the
+    simulation of a night that follows the plan."""
     estate = without_own_pauses(estate)
     index = index_with_expected(estate, now)
     matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
@@ -161,9 +169,9 @@ def propose_recovery(
     if match is None:
         return None
     near = with_neighbours(index, service_days(index), lambda days: _undelivered(index, match, days))
-    days = _undelivered(index, match, foresee(index, near) if foresee is not None else near)
+    days = _undelivered(index, match, simulate(index, near) if simulate is not None else near)
     draft = _draft(index, match, days, can_act, everything)
-    return draft if otherwise is None else with_finishes(index, draft, near, days, otherwise)
+    return draft if simulate_plan is None else with_finishes(index, draft, near, days, simulate_plan)
 
 
 def _draft(
@@ -188,13 +196,13 @@ def _draft(
         or includes_any(read.values(), index.graph.descendants(scope.run.job_id), scope.run.business_date)
     }
     excluded = [(scope.run, scope.why) for key, scope in starting.items() if key not in between]
-    excluded += [(todo[key].run, "no service that is hit waits for it") for key in todo.keys() - scopes]
-    excluded += [(run, "it is good again") for run in match.broken() if index.is_green(run)]
+    excluded += [(todo[key].run, "no affected service waits for it") for key in todo.keys() - scopes]
+    excluded += [(run, "succeeded meanwhile") for run in match.broken() if index.is_green(run)]
     scopes, blocked = without_blocked(index, scopes)
     steps = reassess_steps(with_holds(index, _steps(index, [*scopes.values(), *between.values()], can_act), clash))
     skipped = [*(excluded_run(index, run, why) for run, why in excluded), *blocked]
     planned_jobs = {step.job for step in steps}
-    unique = tuple({edge.job: edge for edge in reversed(skipped) if edge.job not in planned_jobs}.values())[::-1]
+    unique = tuple({run.job: run for run in reversed(skipped) if run.job not in planned_jobs}.values())[::-1]
     excluded_runs = (*unique, *superseded_notes(index, runs, instead, scopes))
     title, notes = f"repair {cause_name(index, match)}", saving_notes(index, match, days)
     return PlanDraft("recovery", title, match.incident.id if match.incident else None, steps, excluded_runs, notes)
@@ -226,7 +234,9 @@ def _is_good(index: EstateIndex, run: RunFacts) -> bool:
 
 def _after_its_start(index: EstateIndex, scope: PlanScope, due: datetime) -> PlanScope:
     at = zoned_time(due, index.job(scope.run.job_id).zone, index.now)
-    why = f"its schedule starts it at {at}, before its upstreams have succeeded: run again after both, where too early"
+    why = (
+        f"its schedule starts it at {at}, before its upstreams have succeeded: rerun after them if it started too early"
+    )
     return replace(scope, verb=Verb.RERUN, why=why)
 
 
@@ -241,7 +251,7 @@ def _steps(
     if verb is None:
         ordered = [_with_own_start(index, scope, scopes) for scope in ordered]
     steps = [_step(index, scope, place, after[place], can_act, verb) for place, scope in enumerate(ordered, 1)]
-    return with_native_starts(index, steps, [scope.run for scope in ordered])
+    return _with_native_starts(index, steps, [scope.run for scope in ordered])
 
 
 def _with_own_start(index: EstateIndex, scope: PlanScope, scopes: Sequence[PlanScope]) -> PlanScope:
@@ -272,7 +282,7 @@ def _step(
         why=scope.why,
         parameters=period if chosen is Verb.START else {},
         after=after,
-        starts_s=start_in_seconds(index, run) if chosen == WAIT else 0.0,
+        starts_s=_start_in_seconds(index, run) if chosen == WAIT else 0.0,
         safety=job.rerun.value,
         expected_s=(None if known.p50 is None else known.p50.total_seconds()) if runs else None,
         basis=known.basis if runs else None,

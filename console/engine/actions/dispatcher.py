@@ -129,7 +129,7 @@ class ActionDispatcher:
         self._write_down(fence)
         for key, origin in actions.unapproved_since(self._store, self._actions.later(-APPROVAL_SECONDS)):
             notice = "" if origin == "plan" else "not approved in time"  # the plan stops for it and notifies
-            self._actions.refuse(fence, key, approvals.EXPIRED, notice)
+            self._actions.refuse(fence, key, approvals.EXPIRED_REASON, notice)
         for key, plan in actions.awaiting_in_aborted_plans(self._store):
             self._actions.refuse(fence, key, permission.aborted_reason(plan))
         for key in actions.unannounced_approvals(self._store):

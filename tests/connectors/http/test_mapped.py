@@ -394,8 +394,8 @@ def test_an_action_that_could_not_be_looked_up_is_refused_before_and_never_sent(
     for _ in range(MAX_SEARCHED_PAGES):
         fake.run("load", "done", fake.now)
     refused = crowded.preview(TestHomeGrown().ask(run), 5).refused
-    assert "more than 50 pages of runs are listed: add {since} to the query of runs" in str(refused)
-    with pytest.raises(NotSupported, match=r"outcome could not be checked afterwards.*add \{since\}"):
+    assert "more than 50 pages of runs are listed. Fix: add {since} to the query of runs" in str(refused)
+    with pytest.raises(NotSupported, match=r"the outcome of a lost reply cannot be checked: .*Fix: add \{since\}"):
         crowded.act(before, "headway-" + "a" * 20, 5)
     assert not any(line.startswith("POST") for line in fake.asked)
 

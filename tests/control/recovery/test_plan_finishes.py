@@ -57,7 +57,7 @@ def ledger(due: time = time(7, 45)) -> Ledger:
 
 def proposed(of: Ledger) -> PlanDraft:
     [incident] = of.estate.incidents
-    found = propose_recovery(of.estate, incident.id, at(NOW), can, foresee=Forecaster(), otherwise=Forecaster)
+    found = propose_recovery(of.estate, incident.id, at(NOW), can, simulate=Forecaster(), simulate_plan=Forecaster)
     assert found is not None
     return found
 

@@ -80,7 +80,7 @@ def test_the_root_comes_first_then_what_it_left_stale_in_the_order_in_which_they
 
 def test_what_no_hit_service_waits_for_is_left_out_with_the_reason() -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, STALE_AUDIT, now="05:20")
-    assert "no service that is hit waits for it" == left(plan)["dwh/audit"]
+    assert "no affected service waits for it" == left(plan)["dwh/audit"]
     assert "dwh/audit" not in [step.job for step in plan.steps]
 
 
@@ -216,7 +216,7 @@ def test_what_is_good_again_is_left_out_and_the_others_do_not_wait_for_it() -> N
     plan = propose_recovery(ledger.estate, 1, at("05:31"), can)
     assert plan is not None
     assert [("warehouse/load", ()), ("dwh/mart", (1,))] == [(step.job, step.after) for step in plan.steps]
-    assert {"hosts/extract": "it is good again"} == left(plan)
+    assert {"hosts/extract": "succeeded meanwhile"} == left(plan)
 
 
 def test_what_runs_again_already_is_waited_for_and_not_sent_twice() -> None:
@@ -281,7 +281,7 @@ def test_past_its_act_by_a_service_is_told_with_the_chance_that_is_left(deadline
     )  # fmt: skip
     ledger = Ledger(replace(seen, history={3: past(MART, "04:30", takes)}))
     ledger.look("05:20")
-    plan = propose_recovery(ledger.estate, ledger.estate.incidents[0].id, at("05:20"), can, foresee=Forecaster())
+    plan = propose_recovery(ledger.estate, ledger.estate.incidents[0].id, at("05:20"), can, simulate=Forecaster())
     assert plan is not None
     [save], [note] = plan.steps[0].saves, plan.notes
     assert save.saved is False
@@ -876,7 +876,7 @@ def test_the_slack_of_each_step_is_of_the_simulation_that_its_service_is_told_by
         for one in evaluate(ledger.estate, at("05:20"), foresee=Forecaster()).service_days
         if one.business_date == NIGHT
     )
-    plan = propose_recovery(ledger.estate, incident.id, at("05:20"), can, foresee=Forecaster())
+    plan = propose_recovery(ledger.estate, incident.id, at("05:20"), can, simulate=Forecaster())
     summed = propose_recovery(ledger.estate, incident.id, at("05:20"), can)
     assert plan is not None
     assert summed is not None
