@@ -101,10 +101,18 @@ class AirflowStateSetter:
         row = reply.table()
         tasks = inventory.read_task_instances(self._client, at.dag, at.run) or []
         if at.task:
-            return self._mark_task(verb, at, row, [instance for instance in tasks if instance.key[2] == at.task])
-        return self._cancel(at, row, tasks) if verb is Verb.CANCEL else self._mark_run(verb, at, row, tasks)
+            return self._preview_mark_task(
+                verb, at, row, [instance for instance in tasks if instance.key[2] == at.task]
+            )
+        return (
+            self._preview_cancel(at, row, tasks)
+            if verb is Verb.CANCEL
+            else self._preview_mark_run(verb, at, row, tasks)
+        )
 
-    def _cancel(self, at: AirflowRunReference, row: fields.Row, tasks: Sequence[AirflowTaskInstance]) -> Preview:
+    def _preview_cancel(
+        self, at: AirflowRunReference, row: fields.Row, tasks: Sequence[AirflowTaskInstance]
+    ) -> Preview:
         native = fields.optional_text(row, "state")
         if native not in OPEN_RUN_STATES:
             return Preview.refusal("cancel", f"the run has ended: Airflow says {native}")
@@ -126,7 +134,7 @@ class AirflowStateSetter:
             plan=_state_plan(at, row, Verb.CANCEL, "failed"),
         )
 
-    def _mark_run(
+    def _preview_mark_run(
         self, verb: Verb, at: AirflowRunReference, row: fields.Row, tasks: Sequence[AirflowTaskInstance]
     ) -> Preview:
         native, do = fields.optional_text(row, "state"), _verb_text(verb)
@@ -159,7 +167,7 @@ class AirflowStateSetter:
         body = {"state": state, "note": action_mark("KEY", verb=str(verb))}
         return self._client.calls("PATCH", run_path(at.dag, at.run), body)
 
-    def _mark_task(
+    def _preview_mark_task(
         self, verb: Verb, at: AirflowRunReference, row: fields.Row, group: Sequence[AirflowTaskInstance]
     ) -> Preview:
         state, do = NATIVE_STATES[verb], _verb_text(verb)

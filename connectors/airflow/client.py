@@ -7,7 +7,6 @@ Measured on Airflow 3.3; see docs/connectors/airflow.md. Airflow 2 has the same 
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from connectors.airflow.auth import AirflowAuth, is_stale_token
 from connectors.sdk import fields
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.settle import wait_seconds
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, HttpReply, path_segment, refusal
 
@@ -268,7 +268,7 @@ class AirflowClient:
         else:
             self._auth.accept()
         if reply.status == 500 and self.deadline.left > BUSY_PAUSE_SECONDS:
-            threading.Event().wait(BUSY_PAUSE_SECONDS)
+            wait_seconds(BUSY_PAUSE_SECONDS)
             reply = self._with_token(method, path, accept, options)
         if reply.status < 300 or reply.status in accept:
             return reply

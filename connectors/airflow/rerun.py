@@ -61,9 +61,11 @@ class AirflowRerunner:
         if reply.status == 404:
             return _refuse(f"Airflow no longer has the run {at.run} of {at.dag}")
         row = {**reply.table(), LATEST_KEY: version == "latest"}
-        return self._preview_clear_task(at, row, scope) if at.task else self._of_run(at, row, spec.state, scope)
+        return self._preview_clear_task(at, row, scope) if at.task else self._preview_run(at, row, spec.state, scope)
 
-    def _of_run(self, at: AirflowRunReference, row: fields.Row, seen_state: RunState, scope: str | None) -> Preview:
+    def _preview_run(
+        self, at: AirflowRunReference, row: fields.Row, seen_state: RunState, scope: str | None
+    ) -> Preview:
         native = fields.optional_text(row, "state")
         if native in OPEN_RUN_STATES:
             return _refuse(

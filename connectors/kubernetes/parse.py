@@ -172,14 +172,15 @@ def _run_context(job: KubernetesJob, pods: Sequence[KubernetesPod]) -> dict[str,
     image = containers[0].get("image") if containers else None
     indexes = {name: fields.optional_text(status, name) for name in ("completedIndexes", "failedIndexes")}
     context: dict[str, Any] = {
-        "image": fields.clean(image) if isinstance(image, str) else None,
-        "owner": f"{job.kind}/{job.owner}" if job.kind not in ("", "CronJob") else None,
+        **({"image": fields.clean(image)} if isinstance(image, str) else {}),
+        **({"owner": f"{job.kind}/{job.owner}"} if job.kind not in ("", "CronJob") else {}),
         **{name: value for name, value in counts.items() if value},
         **{name: value for name, value in limits.items() if value > 1 or (name == "backoffLimit" and value)},
         **{name: value for name, value in indexes.items() if value},
-        "pods": [pod.context for pod in pods[-MAX_LISTED_PODS:]] or None,
     }
-    return {name: value for name, value in context.items() if value is not None}
+    if pods:
+        context["pods"] = [pod.context for pod in pods[-MAX_LISTED_PODS:]]
+    return context
 
 
 def deleted_run(record: RunRecord, at: datetime | None) -> RunRecord:

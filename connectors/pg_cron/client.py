@@ -181,7 +181,7 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
         ("take a mark alone from a job", "may_clear", "function clear"),
         ("cancel a run", "may_cancel", "function cancel"),
     ):
-        reason = f"no EXECUTE on the {functions} for role {access['role']}"
+        reason = f"the {functions} of grants.sql: missing, or no EXECUTE for role {access['role']}"
         yield act_permission(name, access[column], reason, granted(access))
 
 

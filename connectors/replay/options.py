@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from connectors.replay.client import NightUnusable, load_night
 from connectors.sdk.option_errors import StrictOptions
@@ -15,8 +15,6 @@ BorrowedKind = Literal["cron", "airflow", "pg_cron", "step_functions"]
 
 class ReplayOptions(StrictOptions):
     """One system of one night."""
-
-    model_config = ConfigDict(populate_by_name=True)
 
     night: FilePath
     """The night's file, JSON, gzipped when it ends in .gz."""

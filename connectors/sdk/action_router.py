@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -20,7 +19,7 @@ from connectors.sdk.contract import (
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import RunRef
-from connectors.sdk.settle import unless_in_flight
+from connectors.sdk.settle import unless_in_flight, wait_seconds
 from connectors.sdk.states import Capability, Verb
 
 Plan = Mapping[str, Any]
@@ -159,5 +158,5 @@ def look_up_until_settled(
     client's time is left to the last call."""
     until = max(client.deadline.left / 4, client.deadline.left - settle_seconds)
     while isinstance(answer := look_up(), ActionAbsent) and client.deadline.left > until:
-        threading.Event().wait(min(1.0, settle_seconds, client.deadline.left / 4))
+        wait_seconds(min(1.0, settle_seconds, client.deadline.left / 4))
     return answer

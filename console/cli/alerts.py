@@ -100,7 +100,7 @@ def rate_alert(arguments: argparse.Namespace) -> int:
             latest = reads.alerts.latest_alerts(MAX_NEAR_ALERTS)
             raise CommandError(code, _no_such_alert("alert", arguments.name, latest))
     requests = require_engine(arguments)
-    data = wait_for_answer(arguments, requests, requests.rate_alert(number, arguments.said == "yes", arguments.why))
+    data = wait_for_answer(arguments, requests, requests.rate_alert(number, arguments.useful == "yes", arguments.why))
     return print_result(arguments, data, [f"alert {number}: {'useful' if data['useful'] else 'not useful'}"])
 
 
@@ -336,7 +336,7 @@ HANDLERS = {
     "alert rate": Handler(
         rate_alert,
         option("name", "number of the alert, in its last lines", "ID"),
-        option("said", "was the alert useful", "yes|no", choices=["yes", "no"]),
+        option("useful", "was the alert useful", "yes|no", choices=["yes", "no"]),
         option("--why", "reason", "TEXT", default=""),
         JSON,
     ),

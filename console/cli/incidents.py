@@ -126,9 +126,9 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     history = history or [f"  {timestamp(at)}  {text}" for at, text in view.seen_before]  # a cause that is not a run
     is_unrepaired = view.repairs and not any(repair.how for repair in view.repairs)
     suppressed = [
-        f"  {hold.kind:<10} {hold.route}: suppressed by {hold.stage}: {hold.ended_why or hold.why}"
-        for hold in view.held
-        if hold.is_listed
+        f"  {notice.kind:<10} {notice.route}: suppressed by {notice.stage}: {notice.ended_why or notice.why}"
+        for notice in view.suppressed
+        if notice.is_listed
     ]
     events = [
         f"  {timestamp(event.at)}  {event.formatted(timestamp)}{f' ({event.actor})' * bool(event.actor)}"

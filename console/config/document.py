@@ -131,8 +131,8 @@ def read_files(path: Path, reading: ConfigDocument) -> Table:
 
 
 def _text_of(file: Path, reading: ConfigDocument) -> str:
-    """The text; of a file that is not UTF-8 with replacements, so that its other faults are found too. Raises
-    OSError."""
+    """Text of the file. Bytes that are not UTF-8 are reported and replaced, so that its other faults are found too.
+    Raises OSError."""
     try:
         return file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -41,7 +41,7 @@ class RuleSettings(StrictOptions):
 
 
 def _with_limits(**types: Any) -> type[RuleSettings]:
-    """The settings of a rule that has these too."""
+    """RuleSettings with these fields as well, each optional: None unless it is set."""
     fields: dict[str, Any] = {name: (of | None, None) for name, of in types.items()}
     return create_model("RuleSettings", __base__=RuleSettings, **fields)
 

@@ -49,7 +49,7 @@ def _job_name(value: str) -> str:
 
 def _pause(value: timedelta) -> timedelta:
     if value <= timedelta(0):
-        raise ValueError("no time at all will not do; write one above zero, as in 15s")
+        raise ValueError("must be longer than zero; write 15s, for example")
     return value
 
 

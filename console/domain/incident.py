@@ -135,7 +135,7 @@ class IncidentRow:
     """Titles of the affected services, by deadline."""
     notifications: tuple[DeliveryView, ...] = ()
     """The last alert about it, to each of its addresses."""
-    held: SuppressionView | None = None
+    suppression: SuppressionView | None = None
     tier: int | None = None
     """The most important tier of the affected services; None without one."""
 
@@ -255,7 +255,7 @@ class IncidentView:
     actions: tuple[ActionView, ...] = ()
     seen_before: tuple[tuple[datetime, str], ...] = ()
     """Earlier incidents with the same root job, newest first: (opened, close reason)."""
-    held: tuple[SuppressionView, ...] = ()
+    suppressed: tuple[SuppressionView, ...] = ()
     """Suppressed notifications, oldest first."""
     findings: tuple[FindingView, ...] = ()
     """Of its members, open during the incident, oldest first."""

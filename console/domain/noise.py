@@ -53,7 +53,7 @@ class NoiseReport:
     roots: tuple[NoiseCount, ...]
     flapping: tuple[tuple[str, int], ...]
     """(root, occurrences) of recurring causes: as new incidents, or reopened ones."""
-    held: tuple[tuple[str, int], ...]
+    suppressed: tuple[tuple[str, int], ...]
     """(stage, notifications that it suppressed)."""
     never_acknowledged: int
     """Notified incidents without an acknowledgement."""
@@ -82,7 +82,7 @@ def noise_report(
         rules=_count_by(alerts, lambda alert: alert.rule),
         roots=_count_by(alerts, lambda alert: alert.root or "not known any more"),
         flapping=tuple(sorted(flapping, key=lambda pair: (-pair[1], pair[0]))),
-        held=tuple(sorted(suppressed, key=lambda pair: (-pair[1], pair[0]))),
+        suppressed=tuple(sorted(suppressed, key=lambda pair: (-pair[1], pair[0]))),
         never_acknowledged=len(incidents - set(acknowledged)),
     )
 
@@ -130,7 +130,7 @@ def format_report(report: NoiseReport) -> Iterator[str]:
     yield from [f"  {count:>5}  {name}" for name, count in report.flapping[:MAX_SHOWN]] or ["  (none)"]
     yield ""
     yield "suppressed"
-    yield from [f"  {count:>5}  {stage}" for stage, count in report.held] or ["  (none)"]
+    yield from [f"  {count:>5}  {stage}" for stage, count in report.suppressed] or ["  (none)"]
 
 
 def _plural(number: int, noun: str) -> str:

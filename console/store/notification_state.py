@@ -147,13 +147,13 @@ def record_suppressed(session: WriteSession, incident_id: int, decision: Inciden
     notified = {(notice.route, notice.style) for notice in decision.notices}
     for suppression, number in stored.items():
         if suppression not in current:
-            notice = (suppression.route, suppression.style)
-            why = "notified" if notice in notified else reasons.get(notice, "")
+            style = (suppression.route, suppression.style)
+            why = "notified" if style in notified else reasons.get(style, "")
             session.rows("UPDATE alert_suppressed SET ended_us = ?, ended_why = ? WHERE id = ?", (now_us, why, number))
-    for suppression, held in current.items():
+    for suppression, notice in current.items():
         if suppression not in stored:
-            started = since.get((held.route, held.style, held.stage), now_us)
-            ended = optional_micros(held.until) if decision.closed else None
+            started = since.get((notice.route, notice.style, notice.stage), now_us)
+            ended = optional_micros(notice.until) if decision.closed else None
             session.rows(
                 "INSERT INTO alert_suppressed (incident_id, route, style, kind, stage, why, until_us, since_us,"
                 " ended_us, ended_why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -198,5 +198,6 @@ class _Suppression(NamedTuple):
     until_us: int | None
 
 
-def _row(held: SuppressedNotice) -> _Suppression:
-    return _Suppression(held.route, held.style, held.kind.value, held.stage, held.why, optional_micros(held.until))
+def _row(notice: SuppressedNotice) -> _Suppression:
+    until_us = optional_micros(notice.until)
+    return _Suppression(notice.route, notice.style, notice.kind.value, notice.stage, notice.why, until_us)

@@ -159,11 +159,22 @@ def test_a_route_that_has_accepted_nothing_yet_is_not_called_ok(
     config = tmp_path / "check.toml"
     config.write_text(STEPS + '[routes.oncall]\nurls = [{ env = "ROUTE_ONE" }]\n')
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
-        for verdict, text in (("not tried", ["not tried yet: headway alert test oncall"]), ("ok", [])):
-            done = headway(bench.url, "--config", str(config), "check", "--json")
-            [result] = [one for one in done.data["targets"] if one["target"] == "route oncall (env ROUTE_ONE)"]
-            assert (verdict, text) == (result["verdict"], result["text"])
-            doctor = headway(bench.url, "--config", str(config), "doctor", "--json").data["findings"]
-            assert [{"ok": "ok"}.get(verdict, "note")] == [one["verdict"] for one in doctor if one["area"] == "route"]
-            with at_work(bench):
-                assert Exit.OK == main(["--store", bench.url, "alert", "test", "oncall"])
+        assert ("not tried", ["not tried yet: headway alert test oncall"]) == checked_route(bench, config)
+        assert ["note"] == doctor_verdicts(bench, config)
+        with at_work(bench):
+            assert Exit.OK == main(["--store", bench.url, "alert", "test", "oncall"])
+        assert ("ok", []) == checked_route(bench, config)
+        assert ["ok"] == doctor_verdicts(bench, config)
+
+
+def checked_route(bench: Bench, config: Path) -> tuple[str, list[str]]:
+    """Verdict and text of `headway check` about the route oncall."""
+    done = headway(bench.url, "--config", str(config), "check", "--json")
+    [result] = [target for target in done.data["targets"] if target["target"] == "route oncall (env ROUTE_ONE)"]
+    return result["verdict"], result["text"]
+
+
+def doctor_verdicts(bench: Bench, config: Path) -> list[str]:
+    """Verdicts of `headway doctor` about routes."""
+    findings = headway(bench.url, "--config", str(config), "doctor", "--json").data["findings"]
+    return [finding["verdict"] for finding in findings if finding["area"] == "route"]

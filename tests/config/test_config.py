@@ -153,7 +153,10 @@ def test_a_relative_path_lies_beside_the_config_wherever_one_stands(
             '[services.t]\ndelivered_by = ["dwh/b"]\ntimezone = "UTC"',
             'services.t.deadline: is missing. Add it: deadline = "06:30".',
         ),
-        ('[systems.a]\nkind = "cron"\npoll_every = "0s"', "headway.toml:3: systems.a.poll_every: no time at all"),
+        (
+            '[systems.a]\nkind = "cron"\npoll_every = "0s"',
+            "headway.toml:3: systems.a.poll_every: must be longer than zero",
+        ),
         ('[jobs."dwh/x"]\ngrace = "99999999999d"', "is longer than any clock runs; write 15s, 14m, 1h30m or 2d"),
         ('[[permissions]]\nwho = []\nrole = "act"', "permissions.1.who: is an empty list. Name at least one."),
         (
@@ -253,7 +256,7 @@ def test_a_value_of_the_wrong_shape_is_told_in_plain_words_with_its_mend(model: 
             "headway.toml:5: services.t.slo.objective: 99 is too large: less than 1.",
         ),
         ('[jobs."dwh/x"]\ngrace = "99999999d"', '"99999999d" is longer than ten years, which no night'),
-        ('[jobs."dwh/x"]\nexpected = "0s"', 'jobs."dwh/x".expected: no time at all will not do'),
+        ('[jobs."dwh/x"]\nexpected = "0s"', 'jobs."dwh/x".expected: must be longer than zero'),
         ('[routes.a]\nurls = [{ env = "X" }]\nrota = "b"', 'no rota "b". None is configured: add [rotas.b].'),
         ('[[permissions]]\nrole = "act"', 'permissions.1.who: is missing. Add it: who = ["ann"].'),
         (

@@ -68,7 +68,7 @@ def test_a_wrong_promise_names_place_value_and_mend(tmp_path: Path, written: str
     "written, expected",
     [
         ("{ cost = 0 }", 'jobs."dwh/a".budget.cost: '),
-        ('{ time = "0s" }', 'jobs."dwh/a".budget.time: no time at all'),
+        ('{ time = "0s" }', 'jobs."dwh/a".budget.time: must be longer than zero'),
         ('{ money = "5" }', 'jobs."dwh/a".budget.money: unknown key.'),
     ],
 )

@@ -63,7 +63,7 @@ def test_f01_what_a_stage_holds_back_is_told_once_though_the_engine_dies_meanwhi
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
     assert [False] == [one.body.startswith(REPEAT_TEXT) for one in failures(tmp_path)]
     with open_queries(store_of(tmp_path)) as reads:
-        assert [("group", "notified")] == [(one.stage, one.ended_why) for one in reads.incidents.incident(1).held]
+        assert [("group", "notified")] == [(one.stage, one.ended_why) for one in reads.incidents.incident(1).suppressed]
 
 
 @pytest.mark.parametrize("name", [one for one in CRASHES if one.partition(".")[0] in ("outbox", "send", "record")])

@@ -242,30 +242,21 @@ class PostgresSession:
         that ended is then in the later snapshot."""
         return int(self.read(lambda reader: reader.row(SESSIONS, {"name": name}), timeout_seconds)["alive"])
 
-    def write_once(
-        self,
-        statement: LiteralString | Composed,
-        values: Mapping[str, object],
-        timeout_seconds: float,
-        application_name: str,
-    ) -> list[PostgresRow]:
-        """The rows of one statement, committed, on a connection of its own named `application_name`. Raises
-        OutcomeUnknown when it was sent and no answer came; any other error means that nothing happened."""
-        with self._writing(timeout_seconds, application_name) as connection:
-            return connection.execute(statement, values).fetchall()
-
     def call_once(
         self, schema: str, function: str, values: Mapping[str, object], timeout_seconds: float, application_name: str
     ) -> list[PostgresRow]:
-        """The rows of one call of a function, its result as "done", sent as by `write_once`. `values` in its order."""
+        """The rows of one call of a function, its result as "done"; `values` in the order of its parameters. Committed,
+        on a connection of its own named `application_name`. Raises OutcomeUnknown when it was sent and no answer came;
+        any other error means that nothing happened."""
         places = SQL(", ").join(Placeholder(name) for name in values)
         statement = SQL("SELECT {}.{}({}) AS done").format(Identifier(schema), Identifier(function), places)
-        return self.write_once(statement, values, timeout_seconds, application_name)
+        with self._writing(timeout_seconds, application_name) as connection:
+            return connection.execute(statement, values).fetchall()
 
     def transact_once(
         self, statement: SQL, values: Mapping[str, object], timeout_seconds: float, application_name: str
     ) -> str:
-        """The first value of the first row of a user's statement, "" without rows; sent as by `write_once`. One that
+        """The first value of the first row of a user's statement, "" without rows; sent as by `call_once`. One that
         touches no row, or returns false, is rolled back: NotSupported. An error of the commit is OutcomeUnknown."""
         with self._writing(timeout_seconds, application_name) as connection:
             connection.execute("BEGIN")

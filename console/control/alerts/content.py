@@ -26,7 +26,7 @@ from console.control.incidents.titles import cause_name, plain_title
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import Blame, identity_blame
 from console.control.snapshot.reachability import NO_STATUS_REASONS
-from console.control.snapshot.runs import CLOCK_SKEW, run_time
+from console.control.snapshot.runs import CLOCK_SKEW, red_since, run_time
 from console.domain.alert import (
     ALERT_PLACEHOLDER,
     INCIDENT_PLACEHOLDER,
@@ -146,6 +146,12 @@ def _commands(notification: Notification) -> Iterator[str]:
     yield f"Useful?      headway alert rate {ALERT_PLACEHOLDER} yes|no"
 
 
+def _failed_since(match: IncidentMatch, decision: IncidentDecision) -> datetime:
+    """When the run that is named as the cause failed, once the root is repaired; until then that of the incident."""
+    run = match.unrepaired
+    return red_since(run) if run is not None and run.state.is_red else decision.failed_since
+
+
 def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> Iterator[str]:
     zone, where = decision.zone, _place(index, match)
     if where:
@@ -155,7 +161,7 @@ def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision)
         no_schedule = f"no schedule ({clean_line(root.period_key)})"
         yield f"Period:        {no_schedule if root.period_at is None else dated_time(run_time(root), zone)}"
     yield f"Business date: {decision.business_date.isoformat()}"
-    yield f"Failed since:  {dated_time(decision.failed_since, zone)}"
+    yield f"Failed since:  {dated_time(_failed_since(match, decision), zone)}"
     if decision.reason:
         yield f"Reason:        {decision.reason}"
     if match.feeds and not decision.services:
@@ -484,7 +490,7 @@ def plain_template_values(context: AlertContext, notification: Notification, tex
         "owner": clean_line(decision.owner),
         "runbook": clean_line(decision.runbook) if technical else "",
         "business_date": decision.business_date.isoformat(),
-        "failed_since": dated_time(decision.failed_since, decision.zone),
+        "failed_since": dated_time(_failed_since(match, decision), decision.zone),
         "act_by": zoned_time(decision.act_by, decision.zone, context.now) if decision.act_by is not None else "",
         "tier": notification.subject.tier or 0,
         "services": [_service_values(context, service) for service in decision.services],

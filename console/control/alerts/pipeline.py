@@ -94,8 +94,8 @@ class _StageResult:
 
     @property
     def suppressed(self) -> SuppressedNotice | None:
-        """To be decided again; None if no stage suppresses it, or if it is never sent: a closed incident, and a
-        suppression without an end."""
+        """The notice to decide again at the next evaluation; None if no stage suppresses it, or if it will never be
+        sent: its incident is closed and the suppression has no end."""
         notification, suppressed_by = self.notification, self.suppression
         if suppressed_by is None or (notification.subject.decision.closed and not self.leaves):
             return None
@@ -106,7 +106,7 @@ class _StageResult:
 def _run_stages(context: AlertContext, subject: AlertSubject) -> list[_StageResult]:
     results = []
     for notification in candidates_for(context, subject):
-        stages = () if notification.style == SHADOW else STAGES  # there, all is shown that would be sent
+        stages = () if notification.style == SHADOW else STAGES  # shadow shows all that would be sent
         suppressed_by = next(filter(None, (stage(context, notification) for stage in stages)), None)
         if suppressed_by is not None and suppressed_by.until is not None:
             context.turns.append(suppressed_by.until)

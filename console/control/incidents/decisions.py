@@ -160,10 +160,8 @@ def threat_to_day(
         times = day.odds.act_by_times(node.job_id for node in stopped or nodes)
         budget = replace(budget, act_by=times.act_by, green_by=times.green_by) if times is not None else budget
     is_hanging = match.group.finding is not None and match.group.finding.rule is DetectionRule.TOO_LONG
-    first, waiting = (
-        match.to_repair,
-        {node.job_id for node in stopped if node.run is not None and _needs_start(node.run)},
-    )
+    first = match.to_repair
+    waiting = {node.job_id for node in stopped if node.run is not None and _needs_start(node.run)}
     later = index.graph.ordered(waiting - {first.job_id}) if first is not None and first.job_id in waiting else ()
     then = tuple(map(index.name, later))
     return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging, then)

@@ -88,8 +88,8 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
 
 
 def _failure_of_root(index: EstateIndex, match: IncidentMatch) -> KnownFailure | None:
-    """The last failure of the root, if it is resolved and its incident was last about another job: the message about
-    the end names one cause."""
+    """The last notified failure of the root job, for the title of a resolved incident that was last about another job;
+    else None."""
     name, incident, before = cause_name(index, match), match.incident, last_notification_of(match)
     if not match.close_reason or match.group.root is None or incident is None or before is None or incident.rule:
         return None

@@ -71,7 +71,9 @@ def propose_backfill(
             steps.append(_period_step(index, job, key, run, at, len(steps) + 1, can_act))
     unknown = reasons.pop(_UNKNOWN, [])
     title = f"backfill {clean_line(job.name)}" + (f": {len(steps)} period{'s' * (len(steps) > 1)}" if steps else "")
-    excluded = [line for reason, skipped in reasons.items() for line in _left(clean_line(job.name), reason, skipped)]
+    excluded = [
+        line for reason, skipped in reasons.items() for line in _excluded_runs(clean_line(job.name), reason, skipped)
+    ]
     notes = _notes(job, steps, unknown, since, can_act)
     if not steps and not excluded and not notes:
         notes = (_why_none(job),)
@@ -95,7 +97,7 @@ def _reason(
     return ""
 
 
-def _left(job: str, reason: str, periods: Sequence[tuple[str, int | None]]) -> list[ExcludedRun]:
+def _excluded_runs(job: str, reason: str, periods: Sequence[tuple[str, int | None]]) -> list[ExcludedRun]:
     if len(periods) > _MAX_LISTED:
         return [ExcludedRun(job, None, f"{periods[0][0]} to {periods[-1][0]}, {len(periods)} periods: each {reason}")]
     return [ExcludedRun(job, run_id, f"{key} {reason}") for key, run_id in periods]

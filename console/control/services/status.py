@@ -192,15 +192,12 @@ def _by_forecast(
 
 def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tuple[Timeliness, tuple[Reason, ...]]:
     budget, zone, cause = threat.budget, day.service.zone, threat.cause
-    first = index.name(budget.job_id) if budget is not None else ""
-    then = f", then {threat.then[0]}" if threat.then else ""
-    then += f" and {len(threat.then) - 1} more" if len(threat.then) > 1 else ""
+    restart = _restart_text(index, threat)
     if budget is None or budget.act_by is None or budget.green_by is None:
-        advice = f"restart {'it' if first == cause else first} now" if first else "a person must act now"
         missing, *rest = _missing(index, day)
         why = missing.removeprefix("no estimate: ")
-        why = why if then else why.replace(f"{cause} ", "it ", 1)
-        texts = (f"restart {cause}{then}" if then else f"{cause}: {advice}", f"no act-by is known: {why}", *rest)
+        why = why if threat.then else why.replace(f"{cause} ", "it ", 1)
+        texts = (f"{restart} now", f"no act-by is known: {why}", *rest)
         return Timeliness.AT_RISK, tuple(map(Reason, texts))
     after = budget.starts
     if day.odds is not None and day.odds.late >= MIN_SHOWN_P_LATE and day.odds.why:
@@ -209,10 +206,18 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
     was = index.estate.last_verdicts.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
         return Timeliness.WILL_MISS, (Reason(f"{cause}: its act-by {act_by} has passed"), *after)
-    advice = (
-        f"{cause}: restart" if first == cause else f"restart {cause}{then}" if then else f"{cause}: restart {first}"
-    )
-    return Timeliness.AT_RISK, (Reason(f"{advice} by {act_by}, green by {green_by}"), *after)
+    return Timeliness.AT_RISK, (Reason(f"{restart} by {act_by}, green by {green_by}"), *after)
+
+
+def _restart_text(index: EstateIndex, threat: Threat) -> str:
+    """The jobs to restart, the broken upstream first: "restart load, then mart and 2 more", "load: restart"."""
+    if threat.then:
+        rest = f" and {len(threat.then) - 1} more" if len(threat.then) > 1 else ""
+        return f"restart {threat.cause}, then {threat.then[0]}{rest}"
+    if threat.budget is None:
+        return f"{threat.cause}: a person must act"
+    first = index.name(threat.budget.job_id)
+    return f"{threat.cause}: restart{'' if first == threat.cause else f' {first}'}"
 
 
 def unobserved_on(index: EstateIndex, day: ServiceForecast) -> str:

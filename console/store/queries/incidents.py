@@ -162,7 +162,7 @@ class IncidentQueries(ContextQueries):
             " ORDER BY a.id, d.url_index",
             (incident_id,),
         )
-        held = self.link.rows(f"{SELECT_SUPPRESSIONS} WHERE incident_id = ? ORDER BY id", (incident_id,))
+        suppressed = self.link.rows(f"{SELECT_SUPPRESSIONS} WHERE incident_id = ? ORDER BY id", (incident_id,))
         runs = [(row.sort_us, _outcome(row)) for row in self.link.rows(_RED_BEFORE, (incident_id,))]
         earlier = self.link.rows(_SEEN_BEFORE, (incident_id,))
         seen_before = sorted([*runs, *((row.opened_us, row.close_reason) for row in earlier)], reverse=True)[:5]
@@ -176,7 +176,7 @@ class IncidentQueries(ContextQueries):
             log_error=log_error,
             actions=tuple(self.actions.list_actions(incident_id=incident_id)),
             seen_before=tuple((instant(at), outcome) for at, outcome in seen_before),
-            held=tuple(from_row(SuppressionView, suppression) for suppression in held),
+            suppressed=tuple(from_row(SuppressionView, row) for row in suppressed),
             findings=self.findings.findings_of_incident(incident_id),
             repairs=self._repairs(incident_id),
         )
@@ -234,13 +234,13 @@ class IncidentQueries(ContextQueries):
             " ORDER BY h.since_us",
             ids,
         )
-        held = {row.incident_id: from_row(SuppressionView, row) for row in suppressed}
+        suppressions = {row.incident_id: from_row(SuppressionView, row) for row in suppressed}
         return [
             replace(
                 incident,
                 hits=tuple(services[incident.id]),
                 notifications=tuple(deliveries[incident.id]),
-                held=held.get(incident.id),
+                suppression=suppressions.get(incident.id),
                 **({} if incident.acknowledged_until is None or incident.acknowledged_until > now else _UNACKNOWLEDGED),
             )
             for incident in incidents

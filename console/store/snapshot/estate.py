@@ -246,12 +246,12 @@ _LATEST = (
     f" AND started_us IS NOT NULL AND ended_us >= started_us ORDER BY sort_us DESC LIMIT {MAX_DURATIONS}"
 )
 _DURATIONS_SQLITE = (
-    f"SELECT k.a AS job_id, (SELECT group_concat(us) FROM ({_LATEST.format(us='ended_us - started_us')})) AS texts"
-    " FROM {keys}"
+    f"SELECT k.a AS job_id, (SELECT group_concat(us) FROM ({_LATEST.format(us='ended_us - started_us')}))"
+    " AS durations_us FROM {keys}"
 )
 _DURATIONS_POSTGRES = (
     "SELECT k.a AS job_id, (SELECT string_agg(us::text, ',' ORDER BY sort_us DESC) FROM"
-    f" ({_LATEST.format(us='sort_us, ended_us - started_us')}) x) AS texts FROM {{keys}}"
+    f" ({_LATEST.format(us='sort_us, ended_us - started_us')}) x) AS durations_us FROM {{keys}}"
 )
 """Microseconds, newest first, as one text per job: a row for each took twice as long."""
 
@@ -381,6 +381,8 @@ def _refresh_durations(session: Session, is_sqlite: bool, cache: SnapshotCache, 
     durations: dict[int, Sequence[float]] = {}
     for at in range(0, len(job_ids), HISTORY_BATCH):
         for row in session.by_keys(query, job_ids[at : at + HISTORY_BATCH]):
-            durations[row.job_id] = array("d", [int(us) / 1e6 for us in row.texts.split(",")] if row.texts else ())
+            durations[row.job_id] = array(
+                "d", [int(us) / 1e6 for us in row.durations_us.split(",")] if row.durations_us else ()
+            )
     if durations:
         cache.durations = cache.durations.changed(durations)

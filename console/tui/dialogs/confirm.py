@@ -116,7 +116,7 @@ class SendScreen(Overlay[Any]):
         return super().alarm() or frozen
 
     @property
-    def stops_demo(self) -> bool:  # type: ignore[override]
+    def stops_demo(self) -> bool:
         return not self.sent or self.turned_down
 
     @property

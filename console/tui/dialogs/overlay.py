@@ -26,13 +26,16 @@ DialogResult = TypeVar("DialogResult")
 class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bindings=False):
     """`WHERE` of each dialog names its keys in the table, as on a screen."""
 
-    stops_demo = True
     DEFAULT_CSS = """
     Overlay { align: center middle; background: $background 60%; }
     Overlay #box { width: 90%; max-width: 110; max-height: 80%; padding: 0 1; }
     Overlay #box { background: $background; border: solid $primary; }
     Overlay.-tight #box { width: 100%; max-height: 100%; }
     """
+
+    @property
+    def stops_demo(self) -> bool:
+        return True
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:

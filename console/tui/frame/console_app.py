@@ -177,10 +177,6 @@ class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
 
     WHERE: ClassVar[str] = ""
     """Its name in the key table."""
-    stops_demo = False
-    """True while the clock of a demo waits for this dialog."""
-    is_whole = False
-    """True while it can show a notice: an answer may arrive after the screen was closed."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         if cls.WHERE:
@@ -190,6 +186,16 @@ class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self.pacer = PaintPacer(self)
+
+    @property
+    def stops_demo(self) -> bool:
+        """True while the clock of a demo waits for this dialog."""
+        return False
+
+    @property
+    def is_whole(self) -> bool:
+        """True while it can show a notice: an answer may arrive after the screen was closed."""
+        return False
 
     @property
     def board(self) -> ConsoleApp:

@@ -113,7 +113,7 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
             yield from part.widgets()
 
     @property
-    def is_whole(self) -> bool:  # type: ignore[override]
+    def is_whole(self) -> bool:
         """True while its widgets exist."""
         return self.is_attached and bool(self.query("#foot"))
 

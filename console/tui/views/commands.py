@@ -345,12 +345,12 @@ def _ask_hold_length(screen: HeadwayScreen, view: JobView) -> None:
     ask_length_and_reason(screen, f"HOLD {view.row.name}", says, DEFAULT_HOLD, reason_says, hold, fault)
 
 
-def release_hold(screen: HeadwayScreen, held: HoldView) -> None:
-    if held.state not in RELEASABLE_STATES:
-        screen.notice(f"{held.status_text}: {held.reason}", "warn")
+def release_hold(screen: HeadwayScreen, hold: HoldView) -> None:
+    if hold.state not in RELEASABLE_STATES:
+        screen.notice(f"{hold.status_text}: {hold.reason}", "warn")
         return
-    parameters = {"hold": held.key}
-    screen.navigation.open_order(ActionIntent(Verb.RELEASE, held.job, job_id=held.job_id, parameters=parameters))
+    parameters = {"hold": hold.key}
+    screen.navigation.open_order(ActionIntent(Verb.RELEASE, hold.job, job_id=hold.job_id, parameters=parameters))
 
 
 def toggle_freeze(screen: HeadwayScreen) -> None:

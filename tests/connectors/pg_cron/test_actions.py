@@ -173,6 +173,15 @@ def test_a_missing_right_is_named_with_its_mend_by_preview_and_probe(fake: FakeP
     assert all(mend in right.fix and right.needed_for == "act" for right in missing)
 
 
+def test_a_superuser_needs_the_functions_as_well(fake: FakePgCron) -> None:
+    fake.access |= {"role": "postgres", "may_rerun": None}
+    connector = connector_on(fake)
+    assert "first run connectors/pg_cron/grants.sql" in refused(connector, start_ask())
+    [missing] = [right for right in connector.probe(5).rights if right.held is False and right.needed_for == "act"]
+    text = "the function rerun of grants.sql: missing, or no EXECUTE for role postgres"
+    assert ("rerun or start a job", text) == (missing.name, missing.why)
+
+
 def test_what_is_held_is_let_go_where_an_older_grants_sql_knows_no_clear(fake: FakePgCron) -> None:
     """The functions of the version before: an upgrade must leave no job held that nobody can release."""
     fake.access |= {"may_clear": None}

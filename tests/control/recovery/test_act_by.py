@@ -108,7 +108,7 @@ def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_t
     assert (None, None, NO_ESTIMATE, Timeliness.AT_RISK) == (
         found.act_by, found.green_by, found.basis, found.timeliness)  # fmt: skip
     mend = 'declare its duration: expected = "…" in [jobs."dwh/mart"]'
-    assert f"hosts/extract: restart it now; no act-by is known: dwh/mart has 0 of 5 runs; {mend}" == found.reason
+    assert f"hosts/extract: restart now; no act-by is known: dwh/mart has 0 of 5 runs; {mend}" == found.reason
 
 
 def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a_history() -> None:
@@ -121,7 +121,7 @@ def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a
         verdict = min(ledger.look(clock).service_days, key=lambda one: one.business_date)
         told.append((verdict.timeliness, verdict.reason.partition(";")[0]))
     assert [
-        (Timeliness.AT_RISK, "hosts/deliver: restart it now"),
+        (Timeliness.AT_RISK, "hosts/deliver: restart now"),
         (Timeliness.AT_RISK, "no estimate: hosts/deliver has 0 of 5 runs"),
     ] == told
 
@@ -130,7 +130,7 @@ def test_the_cause_that_has_no_figure_itself_is_named_once() -> None:
     bare = job(1, "hosts/extract", "03:10")
     found = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
     ((verdict,),) = (one.services for one in found.incidents)
-    words = "hosts/extract: restart it now; no act-by is known: it has 0 of 5 runs; declare its duration: "
+    words = "hosts/extract: restart now; no act-by is known: it has 0 of 5 runs; declare its duration: "
     assert verdict.reason.startswith(words)
     assert 2 == verdict.reason.count("hosts/extract")
     assert verdict.reason.endswith('[jobs."hosts/extract"]')
@@ -144,7 +144,9 @@ def test_the_source_of_the_clocks_is_said() -> None:
 
 def test_the_first_of_two_broken_jobs_sets_the_clocks() -> None:
     red = run(2, LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
-    assert ("04:40", "05:00") == clocks(hurt(LOAD, red, now="04:10"))[:2]
+    found = hurt(LOAD, red, now="04:10")
+    assert ("04:40", "05:00") == clocks(found)[:2]
+    assert "restart hosts/extract, then warehouse/load by 04:40 UTC, green by 05:00 UTC" == found.reason
 
 
 def test_after_its_deadline_nothing_is_left_to_act_by_but_the_breach_is_told() -> None:

@@ -37,7 +37,7 @@ def test_alerts_are_counted_by_route_owner_rule_and_job_the_loudest_first() -> N
     )
     assert [(1, 3), (0, 0)] == [(one.useful, one.judged) for one in found.routes]
     assert (("hosts/a", 3),) == found.flapping
-    assert (("wait", 9), ("silence", 2)) == found.held
+    assert (("wait", 9), ("silence", 2)) == found.suppressed
     assert 3 == found.never_acknowledged
 
 

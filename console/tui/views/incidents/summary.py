@@ -211,8 +211,8 @@ def _actions(view: IncidentView, ctx: RenderContext) -> Iterator[TableRow]:
 def _notified_lines(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     """A row for each suppressed notification and each delivery: alert, route, outcome, detail."""
     yield heading("told", f"NOTIFIED {len(view.deliveries)}", "" if view.deliveries else "none sent")
-    held = [entry for entry in view.held if entry.is_listed]
-    rows = [*map(suppressed_cells, held), *(delivery_cells(delivery, ctx) for delivery in view.deliveries)]
+    suppressed = [entry for entry in view.suppressed if entry.is_listed]
+    rows = [*map(suppressed_cells, suppressed), *(delivery_cells(delivery, ctx) for delivery in view.deliveries)]
     heads = aligned([cells[:-1] for cells in rows], width)
     for number, (head, (*_, detail)) in enumerate(zip(heads, rows, strict=True)):
         if fits := length_of([*head, detail]) < width - 2:

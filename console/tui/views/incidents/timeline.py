@@ -93,30 +93,30 @@ def _failed_again(row: IncidentRow, ctx: RenderContext) -> str:
     """The state of an incident that is red again after its recovery was notified; else empty."""
     if row.closed is not None or not any(delivery.kind == AlertKind.RECOVERED for delivery in row.notifications):
         return ""
-    if row.held is None:
+    if row.suppression is None:
         return "red again, not notified yet"
-    until = f" until {ctx.hm(row.held.until)}" if row.held.until is not None else ""
-    return f"red again, suppressed{until} ({row.held.stage}: {_suppression_reason(row.held)})"
+    until = f" until {ctx.hm(row.suppression.until)}" if row.suppression.until is not None else ""
+    return f"red again, suppressed{until} ({row.suppression.stage}: {_suppression_reason(row.suppression)})"
 
 
 def last_notified(view: IncidentView, ctx: RenderContext) -> Segment:
     last = view.deliveries[-1] if view.deliveries else None
     same = tuple(sent for sent in view.deliveries if last and (sent.kind, sent.made) == (last.kind, last.made))
-    held = next((suppression for suppression in reversed(view.held) if suppression.ended is None), None)
-    return notified_cell(replace(view.row, notifications=same, held=held), ctx)
+    current = next((suppression for suppression in reversed(view.suppressed) if suppression.ended is None), None)
+    return notified_cell(replace(view.row, notifications=same, suppression=current), ctx)
 
 
 def notified_cell(row: IncidentRow, ctx: RenderContext, is_short: bool = False) -> Segment:
     """The last notification of an incident's row; `is_short`: for a cell of ten."""
     if again := _failed_again(row, ctx):
-        return ("suppressed" if is_short and row.held else "not notified" if is_short else again), "warn"
+        return ("suppressed" if is_short and row.suppression else "not notified" if is_short else again), "warn"
     worst = next(
         (delivery for delivery in row.notifications if delivery.sent is None),
         row.notifications[-1] if row.notifications else None,
     )
     if worst is None:
-        if row.held is not None:
-            return ("suppressed" if is_short else suppressed_text(row.held)), "warn"
+        if row.suppression is not None:
+            return ("suppressed" if is_short else suppressed_text(row.suppression)), "warn"
         return ("none" if is_short else "not notified"), "warn" if row.closed is None else "dim"
     if is_short:
         return _short_outcome(worst, ctx)
@@ -131,8 +131,8 @@ def _past(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
     for delivery in view.deliveries:
         text, style = delivery_text(delivery, ctx)
         yield TimelineEntry(delivery.sent or delivery.made or row.opened, f"{delivery.kind}: {text}", style)
-    for held in view.held:
-        yield TimelineEntry(held.since, suppressed_text(held), "warn" if held.ended is None else "dim")
+    for entry in view.suppressed:
+        yield TimelineEntry(entry.since, suppressed_text(entry), "warn" if entry.ended is None else "dim")
 
 
 def _event(event: EventView, ctx: RenderContext) -> TimelineEntry:

@@ -121,7 +121,7 @@ def test_no_error_shows_the_password_nor_leads_to_it() -> None:
 def test_a_write_that_never_reached_a_server_did_not_happen() -> None:
     session = session_at(closed_port())
     with pytest.raises(SystemUnreachable):
-        session.write_once("SELECT 1", {}, 2.0, "headway act x")
+        session.call_once("headway", "rerun", {}, 2.0, "headway act x")
 
 
 def test_a_connection_that_comes_too_late_carries_nothing() -> None:
@@ -140,7 +140,7 @@ def test_a_connection_that_comes_too_late_carries_nothing() -> None:
             return Line()
 
     with pytest.raises(SystemUnreachable, match="connected too late"):
-        Stopped(dict, "headway").write_once("SELECT 1", {}, 0.0, "headway act x")
+        Stopped(dict, "headway").call_once("headway", "rerun", {}, 0.0, "headway act x")
     assert ["closed"] == written
 
 

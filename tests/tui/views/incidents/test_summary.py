@@ -68,13 +68,13 @@ AGAIN = SuppressionView(412, "oncall", "technical", "opened", "flapping", "flapp
 
 
 def test_what_is_red_again_does_not_read_as_recovered_while_its_alert_is_held_back() -> None:
-    view = dataclasses.replace(of(reopened=2), deliveries=(ALL_CLEAR,), held=(AGAIN,))
+    view = dataclasses.replace(of(reopened=2), deliveries=(ALL_CLEAR,), suppressed=(AGAIN,))
     assert last_notified(view, look()) == (
         "red again, suppressed until 03:47 (flapping: red 3 times since 02:10Z)", "warn")  # fmt: skip
-    row = dataclasses.replace(view.row, notifications=(ALL_CLEAR,), held=AGAIN)
+    row = dataclasses.replace(view.row, notifications=(ALL_CLEAR,), suppression=AGAIN)
     assert notified_cell(row, look(), is_short=True) == ("suppressed", "warn")
-    assert last_notified(dataclasses.replace(view, held=()), look()) == ("red again, not notified yet", "warn")
-    over = dataclasses.replace(view, row=dataclasses.replace(view.row, closed=NOW), held=())
+    assert last_notified(dataclasses.replace(view, suppressed=()), look()) == ("red again, not notified yet", "warn")
+    over = dataclasses.replace(view, row=dataclasses.replace(view.row, closed=NOW), suppressed=())
     assert last_notified(over, look())[1] == "ok"
 
 
