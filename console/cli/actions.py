@@ -472,8 +472,7 @@ def _withdraw_action(arguments: argparse.Namespace, action: ActionView | None) -
     if not confirm_or_yes(arguments, "withdraw this action?", "nothing was withdrawn", "withdraw"):
         raise CommandError(Exit.REFUSED, "nothing was withdrawn")
     wait_for_answer(arguments, requests, requests.withdraw(action.key, arguments.why))
-    outcome = "withdrawn" if action.state == "requested" else "abandoned"
-    return print_result(arguments, {"action": action, "withdrawn": True}, [f"{action.key}: {outcome}"])
+    return print_result(arguments, {"action": action, "withdrawn": True}, [f"{action.key}: withdrawn"])
 
 
 RUN_VERB_ARGUMENTS = (

@@ -260,7 +260,7 @@ COMMANDS: dict[str, Command] = {
         "headway shadow report --since 14d"),
     "store backup": Command("store", "Copy the store while it is in use, and verify the copy",
         "headway store backup /var/backups/headway.db"),
-    "store restore": Command("store", "Replace the store by a copy, frozen until you unfreeze it",
+    "store restore": Command("store", "Replace the store by a copy, frozen until you thaw it",
         "headway store restore /var/backups/headway.db"),
     "store grants": Command("connectors", "Print the grants of a store on PostgreSQL", "headway store grants"),
     "completion": Command("completion", "Print the completion script for a shell",

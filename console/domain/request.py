@@ -37,8 +37,8 @@ class RequestKind(StrEnum):
     ADD_SILENCE = "add silence"
     EXPIRE_SILENCE = "expire silence"
     RATE_ALERT = "rate alert"
-    TEST_ROUTE = "test route"
-    RETRY_DELIVERIES = "retry deliveries"
+    TEST_ALERT = "test alert"
+    RETRY_ALERTS = "retry alerts"
 
     FREEZE = "freeze"
     THAW = "thaw"

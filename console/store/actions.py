@@ -160,7 +160,7 @@ def _request_attention(session: WriteSession, audience: AlertRouting, key: str, 
     what = row.verb.replace("_", " ")
     fixes = ["See it: headway status"]
     if not step.ended:
-        fixes.append(f"Abandon it, after checking its scheduler: headway action withdraw {key}")
+        fixes.append(f"Withdraw it, after checking its scheduler: headway action withdraw {key}")
     need = AttentionRequest(
         key, f"{what}: {step.notice}", f"{what} {row.job}", step.text, tuple(fixes), row.requested_by,
         row.incident_id, row.job_id,
@@ -299,8 +299,8 @@ _SELECT_REQUESTED = (
 
 
 def withdraw(store: Database, fence: int, key: str, by: str, origin: str, why: str, now_us: int) -> str:
-    """Withdraws the action unless it was sent: the sender commits its intent by compare-and-set on the same row. The
-    reason for refusal; empty on success."""
+    """Withdraws the action if it is unsent, or its outcome is unknown: the sender commits its intent by compare-and-set
+    on the same row. The reason for refusal; empty on success."""
     with store.write(fence, durable=True) as session:
         action = session.first(_SELECT_REQUESTED, (key,))
         if action is None:
@@ -312,7 +312,7 @@ def withdraw(store: Database, fence: int, key: str, by: str, origin: str, why: s
             text = f"withdrawn by {by} before it was sent"
             step = ActionStep("refused", text, ended=True, event=text)
         elif action.state == "unknown":
-            text = f"abandoned by {by} with an unknown outcome"
+            text = f"withdrawn by {by} with an unknown outcome"
             step = ActionStep("failed", text, ended=True, event=text)
         elif action.state in ("sending", "sent"):
             return "it was sent already; headway run cancel ends a running run"

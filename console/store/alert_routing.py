@@ -227,7 +227,7 @@ def create_route_test(
     """Creates the alert that tests a route, with its audit row; its id."""
     with store.write(fence) as session:
         alert_id = insert_alert(session, routes, new, now_us)
-        audit.append(session, now_us, by, origin, RequestKind.TEST_ROUTE, f"route {new.route}", {"alert": alert_id})
+        audit.append(session, now_us, by, origin, RequestKind.TEST_ALERT, f"route {new.route}", {"alert": alert_id})
     return alert_id
 
 

@@ -230,7 +230,7 @@ def retry_parked(
             session.rows(_RESET_RELEASE, (now_us,))
         if ids:
             audit.append(
-                session, now_us, by, origin, RequestKind.RETRY_DELIVERIES, "parked deliveries", {"deliveries": ids}
+                session, now_us, by, origin, RequestKind.RETRY_ALERTS, "parked deliveries", {"deliveries": ids}
             )
         return ids
 

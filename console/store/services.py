@@ -239,7 +239,7 @@ def extend_deadline(
             (day.service_id, business_date, until_us or 0, clean_line(by), clean_line(why), now_us, what.submission),
         )
         next_changed_seq(session)
-        verb = RequestKind.EXTEND if until_us is not None else "end the extension of"
+        verb = RequestKind.EXTEND if until_us is not None else "revoke extension of"
         detail = {"business_date": business_date, "promised_us": promised_us, "until_us": until_us}
         audit.append(session, now_us, by, origin, verb, service, detail, why)
         if day.incident_id is not None:

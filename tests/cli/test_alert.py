@@ -72,8 +72,8 @@ def test_a_test_tells_of_each_url_what_became_of_it(
         assert any(line.startswith("env ROUTE_TWO: accepted in") for line in out)
         [(title, body)] = post_of(bench).to("two")
         assert ('[Headway] test of route "oncall"', True) == (title, "Nothing is wrong" in body)
-        verbs = [verb for (verb,) in rows(bench, "SELECT verb FROM audit") if verb == "test route"]
-        assert ["test route"] == verbs
+        verbs = [verb for (verb,) in rows(bench, "SELECT verb FROM audit") if verb == "test alert"]
+        assert ["test alert"] == verbs
 
 
 def test_a_test_is_tried_once_and_is_no_trouble_of_the_outbox(

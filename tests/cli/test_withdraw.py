@@ -135,7 +135,7 @@ def test_what_nobody_can_tell_of_is_given_up_by_a_person_and_may_be_asked_for_an
     assert "unknown" == ended(bench, made)[0]
     assert "its outcome is unknown" in headway(bench.url, "action", "withdraw", made).out
     code, words = taken_back(bench, made)
-    assert (0, True) == (code, f"{made}: abandoned" in words), words
+    assert (0, True) == (code, f"{made}: withdrawn" in words), words
     state, said = ended(bench, made)
-    assert ("failed", True) == (state, said.startswith("abandoned by ") and said.endswith("with an unknown outcome"))
+    assert ("failed", True) == (state, said.startswith("withdrawn by ") and said.endswith("with an unknown outcome"))
     assert made != ask(bench)

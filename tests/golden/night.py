@@ -95,7 +95,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "silence": ("silence",),
     "rota": ("oncall",),
     "alert": ("alert",),
-    "alert-held": ("alert", "--suppressed"),
+    "alert-suppressed": ("alert", "--suppressed"),
     "actions": ("action",),
     "approvals": (
         "action",

@@ -226,7 +226,7 @@ class ActionStateMachine:
 
     def _resolve_unknown(self, fence: int, action: ActionRow) -> None:
         """Checks the scheduler for an action with an unknown outcome. After LOOKUPS checks without evidence they
-        become rare, a person is notified once, and the outcome stays unknown until a person abandons the action."""
+        become rare, a person is notified once, and the outcome stays unknown until a person withdraws the action."""
         try:
             result: LookUpResult = ActionFound("", "the scheduler reports the run that it started")
             if actions.attempt_after(self._store, action) is None:

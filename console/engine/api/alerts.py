@@ -97,7 +97,7 @@ class AlertRouteHandlers:
         self._estate = clean_line(estate)
 
     def by_kind(self) -> dict[RequestKind, RequestHandler]:
-        return {RequestKind.TEST_ROUTE: self.test, RequestKind.RETRY_DELIVERIES: self.retry}
+        return {RequestKind.TEST_ALERT: self.test, RequestKind.RETRY_ALERTS: self.retry}
 
     def test(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Queues a test message for each URL of a route; the id of the alert, by which its deliveries are found."""

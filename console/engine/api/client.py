@@ -106,11 +106,11 @@ class EngineClient:
 
     def test_route(self, route: str) -> int:
         """Requests a test message to every URL of a route. The answer names its alert."""
-        return self._queue.ask(RequestKind.TEST_ROUTE, {"route": route, "from": request_origin()})
+        return self._queue.ask(RequestKind.TEST_ALERT, {"route": route, "from": request_origin()})
 
     def retry_parked(self, delivery: int | None) -> int:
         """Requests to send one parked delivery again, or all."""
-        return self._queue.ask(RequestKind.RETRY_DELIVERIES, {"delivery": delivery, "from": request_origin()})
+        return self._queue.ask(RequestKind.RETRY_ALERTS, {"delivery": delivery, "from": request_origin()})
 
     def probe(self, system: str, target: str = "") -> int:
         """Requests reachability, version and rights of a system's targets, or of one."""

@@ -2,7 +2,7 @@
 tools.
 
 Pending work of a copy may have been done since. After a restore none of it runs by itself, and the estate is frozen
-until a person lifts the freeze.
+until a person thaws it.
 """
 
 from __future__ import annotations

@@ -276,7 +276,7 @@ def pause_polling(screen: HeadwayScreen, view: TargetView) -> None:
     says = "for how long? Polling resumes by itself after that; applies to all its targets"
     usual = format_duration(DEFAULT_PAUSE.total_seconds())
     reason_says = "reason. Until then its jobs are shown as unknown"
-    ask_length_and_reason(screen, f"PAUSE POLLS of {system}", says, usual, reason_says,
+    ask_length_and_reason(screen, f"PAUSE POLLING of {system}", says, usual, reason_says,
                           lambda length, why: _send_pause(screen, system, parse_duration(length).total_seconds(), why),
                           fault)  # fmt: skip
 

@@ -180,7 +180,7 @@ def run_of(screen: HeadwayScreen, action: ActionDetailView | None) -> RunChoice 
 
 
 def withdraw_action(screen: HeadwayScreen, action: ActionDetailView) -> None:
-    """Withdraws an unsent action, or abandons one with an unknown outcome; asks why first."""
+    """Withdraws an action that is unsent, or whose outcome is unknown; asks why first."""
     about = f"{verb_label(action.verb)} {action.job}"
     says = "it was not sent and will not be. Reason (recorded in the audit)"
     if action.state == "unknown":
@@ -188,14 +188,12 @@ def withdraw_action(screen: HeadwayScreen, action: ActionDetailView) -> None:
 
     def send(why: str | None) -> None:
         if why is not None:
-            done = f"withdrawn: {about}" if action.state == "requested" else f"abandoned: {about}"
-            order = f"withdraw {about}"
+            order, done = f"withdraw {about}", f"withdrawn: {about}"
             send_order(
                 screen, "withdraw", lambda requests: requests.withdraw(action.key, why), order, done, "not withdrawn"
             )
 
-    title = f"WITHDRAW {about}" if action.state == "requested" else f"ABANDON {about}"
-    screen.board.push_screen(AskScreen(title, says), send)
+    screen.board.push_screen(AskScreen(f"WITHDRAW {about}", says), send)
 
 
 class ActionsScreen(HeadwayScreen):

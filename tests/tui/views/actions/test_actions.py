@@ -84,7 +84,7 @@ async def test_what_nobody_can_tell_of_warns_that_it_may_run_twice(night: Night)
     await night.press("6")
     await night.see("ACTIONS 6")
     await night.press("down", "down", "w")
-    await night.see("ABANDON rerun cloud/supply-mart", "it MAY have arrived")
+    await night.see("WITHDRAW rerun cloud/supply-mart", "it MAY have arrived")
     await night.press("escape")
     await night.see("ACTIONS 6")
     assert [] == night.requests.asked

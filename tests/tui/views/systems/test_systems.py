@@ -63,7 +63,7 @@ async def test_polls_are_paused_once_it_is_said_how_long_and_why(night: Night) -
     await night.press("5")
     await night.see("SYSTEMS 5")
     await night.press("P")
-    await night.see("PAUSE POLLS of etl-hosts", "2h")
+    await night.see("PAUSE POLLING of etl-hosts", "2h")
     await night.typing()
     await night.press("enter")
     await night.see("reason. Until then its jobs")
@@ -78,7 +78,7 @@ async def test_polls_are_paused_once_it_is_said_how_long_and_why(night: Night) -
 @on_the_night()
 async def test_nobody_pauses_for_ever(night: Night) -> None:
     await night.press("5", "P")
-    await night.see("PAUSE POLLS")
+    await night.see("PAUSE POLLING")
     await night.typing()
     await night.press("backspace", "backspace", *"30d", "enter")
     await night.see("at most 7d")
