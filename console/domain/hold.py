@@ -233,7 +233,7 @@ class HoldView:
     system: str
     state: str
     kind: str
-    """ "reactive", "standing", "person", "trigger" as in HoldFacts; "foreign": a mark that is not of this Headway."""
+    """As `HoldFacts` names them; "foreign": a mark that is not of this Headway."""
     mode: str
     upstream: str
     """The job that it waits for; empty for a manual hold."""

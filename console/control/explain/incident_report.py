@@ -166,7 +166,7 @@ def _plan(plan: PlanView) -> str:
 
 
 def action_line(action: ActionView, at: FormatInstant = timestamp_text) -> str:
-    """When and by whom it was requested, the action, its state and outcome."""
+    """Time and requester, action, state and outcome, on one line."""
     detail = f": {action.text}" if action.text else ""
     return f"{at(action.requested)} {action.requested_by}: {action.verb} {action.job}, {action.state}{detail}"
 

@@ -134,8 +134,8 @@ def folded_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
     counts = _timeliness_counts(views).most_common()
     summary = ", ".join(f"{number} {ctx.mark('timeliness', timeliness)[1]}" for timeliness, number in counts)
     coming = next_deadline_text(views, ctx)
-    more = f"{len(views)} more ({ctx.key('services', 'fold')}): {summary}"
-    return f"{more}; next deadline {coming}" if coming else more
+    folded = f"{len(views)} more ({ctx.key('services', 'fold')}): {summary}"
+    return f"{folded}; next deadline {coming}" if coming else folded
 
 
 @cached_by_identity
