@@ -207,7 +207,7 @@ def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
         out = capsys.readouterr().out
         assert '"state": "aborted"' in out
         assert Exit.REFUSED == main(["--store", bench.url, "plan", "resume", "1"])
-        assert "plan 1 is aborted: it cannot resume" in capsys.readouterr().err
+        assert "plan 1 is aborted: it cannot be resumed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
