@@ -39,8 +39,7 @@ def mails_to(url: str) -> None:
         os.environ[ROUTE] = url
         return made
 
-    engines.config_of = config
-    engines.Sink = lambda _: send_by_apprise  # type: ignore[assignment, misc]
+    vars(engines).update(config_of=config, Sink=lambda _: send_by_apprise)
 
 
 def is_still(pid: int) -> bool:
