@@ -48,6 +48,7 @@ FAULTS: dict[int, Fault] = {
             "test_f03_an_engine_whose_receiver_and_whose_action_hang_ends_in_time",
             "test_f03_an_engine_whose_target_never_answers_ends_in_time_and_well",
             "test_f03_what_was_being_sent_gets_a_moment_to_be_recorded",
+            "test_an_order_that_waits_at_a_sighup_is_sent_once",
         ),
         "up to 30 s while another process holds SQLite's lock",
     ),
@@ -95,8 +96,9 @@ FAULTS: dict[int, Fault] = {
             "test_f08_of_many_that_flood_at_once_one_stands_in_the_line_for_the_store",
             "test_a_flood_that_was_cut_between_two_bites_is_whole_after_the_next_poll",
             "test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_alert",
+            "test_f08_of_a_thousand_systems_that_flood_at_once_one_writes_at_a_time",
         ),
-        "twelve systems; memory holds one page of each at once, and no test sets its ceiling",
+        "memory holds one page of each at once, and no test sets its ceiling",
     ),
     9: Fault(
         "an unhandled exception in any thread",
@@ -147,8 +149,12 @@ FAULTS: dict[int, Fault] = {
     ),
     15: Fault(
         "corruption",
-        ("test_a_damaged_copy_is_refused", "test_a_row_that_was_changed_is_named"),
-        "the audit finds every flip in itself, a copy is checked whole; runs are not checksummed",
+        (
+            "test_a_damaged_copy_is_refused",
+            "test_a_row_that_was_changed_is_named",
+            "test_f15_a_flipped_byte_is_refused_or_read_and_never_a_false_audit",
+        ),
+        "the audit finds every flip in itself, a copy is checked whole; runs have no checksum, a foreign -wal is read",
     ),
     16: Fault("torn write", ("test_f16_a_copy_that_was_torn_while_writing_opens_at_a_committed_point",)),
     17: Fault(
@@ -239,7 +245,10 @@ FAULTS: dict[int, Fault] = {
     ),
     27: Fault(
         "a system that answers slowly delays no other",
-        ("test_an_action_at_a_system_that_hangs_holds_up_no_other_systems_action",),
+        (
+            "test_an_action_at_a_system_that_hangs_holds_up_no_other_systems_action",
+            "test_f27_a_slow_system_is_polled_once_at_a_time_and_delays_no_other",
+        ),
     ),
     28: Fault(
         "429 and 503 with Retry-After",
@@ -261,7 +270,11 @@ FAULTS: dict[int, Fault] = {
     ),
     32: Fault(
         "a list that is suddenly empty or much shorter",
-        ("test_an_empty_list_is_incomplete_because_rights_may_be_missing", "test_a_narrowed_choice_is_not_doubted"),
+        (
+            "test_an_empty_list_is_incomplete_because_rights_may_be_missing",
+            "test_a_narrowed_choice_is_not_doubted",
+            "test_f32_a_list_that_is_ninety_percent_shorter_is_doubted_and_one_of_a_fifth_is_not",
+        ),
     ),
     33: Fault("a log of 10 MB", ("test_log_stays_within_its_limit_and_goes_on",)),
     34: Fault("a packed bomb", ("test_a_packed_bomb_stops_at_the_limit",)),
@@ -302,12 +315,20 @@ FAULTS: dict[int, Fault] = {
     ),
     40: Fault(
         "a whole data centre is gone",
-        ("test_the_host_itself_is_an_incident_after_three_polls_without_an_answer",),
+        (
+            "test_the_host_itself_is_an_incident_after_three_polls_without_an_answer",
+            "test_f40_of_a_thousand_systems_three_hundred_are_gone_at_once",
+        ),
         "a host is one cause; many hosts are many",
     ),
     41: Fault("late, repeated, shuffled polls", ("test_late_repeated_and_shuffled_polls_end_in_the_same_tables",)),
     42: Fault(
-        "duplicate ids, ids used again", ("test_rows_that_were_replaced_are_a_gap_and_are_read_anew",), "in part"
+        "duplicate ids, ids used again",
+        (
+            "test_rows_that_were_replaced_are_a_gap_and_are_read_anew",
+            "test_f42_an_attempt_number_that_goes_back_is_the_attempt_that_started_last",
+        ),
+        "a purged id used again is the old attempt",
     ),
     43: Fault("a job renamed, deleted, back again", ("test_a_renamed_job_keeps_its_identity_and_its_history",)),
     44: Fault(

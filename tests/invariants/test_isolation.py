@@ -173,3 +173,29 @@ def test_f08_of_many_that_flood_at_once_one_stands_in_the_line_for_the_store(
 
 def telling(count: int, salt: int, _: float) -> Sequence[RunRecord]:
     return flooding(count, salt)
+
+
+def test_f27_a_slow_system_is_polled_once_at_a_time_and_delays_no_other(tmp_path: Path) -> None:
+    """However often it is woken meanwhile."""
+    within, most, lock = [0], [0], threading.Lock()
+
+    def slow(_: float) -> Sequence[RunRecord]:
+        with lock:
+            within[0] += 1
+            most[0] = max(most[0], within[0])
+        let_go.wait(0.4)
+        with lock:
+            within[0] -= 1
+        return ()
+
+    good, bad = World(tmp_path, "good"), World(tmp_path, "bad", slow)
+    with running(tmp_path, good, bad, poll_every=PERIOD) as engine:
+        wait_until(lambda: bool(bad.polled and good.polled), "the first polls", 10)
+        before, until = len(good.polled), time.monotonic() + 0.9
+        while time.monotonic() < until:
+            for poller in engine.engine._parts.pollers.values():
+                poller.wake.set()
+            time.sleep(0.02)
+        polls = len(good.polled) - before
+    assert most == [1]
+    assert len(bad.polled) * 3 < polls

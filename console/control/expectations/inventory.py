@@ -13,7 +13,7 @@ from console.timing.schedule import schedule_text
 
 SHRUNK_SHARE = 0.9
 SHRUNK_JOBS = 10
-"""If more than this share and number of jobs vanish at once, a lost permission or mount is likelier than a cleanup."""
+"""If this share and more than this number of jobs vanish at once, a lost right or mount is likelier than a cleanup."""
 
 _GONE = {
     "cron": "crontab line gone",
@@ -92,7 +92,7 @@ def _left_out(jobs: Sequence[KnownJob], missing: Sequence[KnownJob], inventory: 
 
 
 def _doubt(vanished: int, alive: int, confirmed: bool) -> str:
-    if confirmed or vanished <= SHRUNK_JOBS or vanished <= SHRUNK_SHARE * alive:
+    if confirmed or vanished <= SHRUNK_JOBS or vanished < SHRUNK_SHARE * alive:
         return ""
     return f"{vanished} of {alive} jobs are gone at once: not believed until the next inventory says the same"
 

@@ -232,6 +232,12 @@ def test_a_target_that_lost_nearly_everything_is_believed_at_the_second_look() -
         *(found(known(20 + n, f"x{n}")) for n in range(20)), found(many[0]))).gone)  # fmt: skip
 
 
+def test_f32_a_list_that_is_ninety_percent_shorter_is_doubted_and_one_of_a_fifth_is_not() -> None:
+    many = [known(number, f"job{number}") for number in range(100)]
+    left = {count: match_inventory(many, inventory(*map(found, many[:count]))) for count in (10, 20)}
+    assert [(0, True), (80, False)] == [(len(changes.gone), bool(changes.doubted)) for changes in left.values()]
+
+
 @given(st.integers(0, 30), st.integers(0, 30), st.randoms(use_true_random=False))
 def test_every_job_and_every_record_is_told_once(jobs: int, records: int, dice: random.Random) -> None:
     def some_keys() -> tuple[str, ...]:

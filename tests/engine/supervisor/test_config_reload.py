@@ -202,6 +202,33 @@ def test_sighup_has_the_config_read_again_and_ends_no_service(config: Path) -> N
         assert None is process.poll()
 
 
+@pytest.mark.deep
+def test_an_order_that_waits_at_a_sighup_is_sent_once(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One waits for an approval, the other for an engine that stands still as its request and the signal arrive."""
+    with engine(config) as process:
+        store = working(config)
+        monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
+        waits = ask(store, EXTRACT)
+        run_id, late = store.runs(CALM)[0], new_action_key()
+        requests = EngineClient(store.url)
+        answer = requests.wait(requests.preview(rerun_of(run_id)), LIMIT_SECONDS)
+        process.send_signal(signal.SIGSTOP)
+        requests.act(rerun_of(run_id, answer.data), late)
+        config.write_text(f"{config.read_text()}# as it was\n")
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGCONT)
+        store.wait("the config as it is now", lambda: store.goes_by(config))
+        assert ("requested", "requested") == (store.action(waits)[0], store.action(late)[0])
+        monkeypatch.setattr("console.store.access.os_user", lambda: "carol")
+        for key in (waits, late):
+            approve(store, key)
+        waiting = {"requested", "approved", "sending"}
+        store.wait("their sending", lambda: waiting.isdisjoint(store.action(key)[0] for key in (waits, late)))
+        assert None is process.poll()
+    acted = config.with_name("actions.jsonl").read_text()
+    assert [(1, "sent")] * 2 == [(acted.count(key), store.action(key)[0]) for key in (waits, late)]
+
+
 # -- the file, look by look ------------------------------------------------------------------------------------------
 def test_what_is_still_being_written_is_not_taken(config: Path) -> None:
     file = ConfigWatcher(config, own_store=True)

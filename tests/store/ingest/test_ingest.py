@@ -99,6 +99,13 @@ def test_attempts_that_started_together_are_numbered_by_their_key(night: Estate)
     assert "failed" == night.one("SELECT state FROM run")
 
 
+def test_f42_an_attempt_number_that_goes_back_is_the_attempt_that_started_last(night: Estate) -> None:
+    night.ingest(failed(), failed(attempt="2", started_at=at("03:20"), ended_at=at("03:25")), now="03:26")
+    night.ingest(run(attempt="1", started_at=at("03:30"), ended_at=at("03:36")), now="03:40")
+    assert ("succeeded", 2) == night.one("SELECT state, attempts FROM run")
+    assert [("2", 1), ("1", 2)] == night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
+
+
 def test_an_attempt_that_ended_does_not_run_again_because_an_old_poll_comes_late(night: Estate) -> None:
     night.ingest(failed(), now="03:20")
     done = night.ingest(running(), now="03:12")
