@@ -1,0 +1,55 @@
+"""What an engine keeps in memory depends on its estate and lookback, not on how long it works."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections import Counter, deque
+from datetime import timedelta
+from functools import _lru_cache_wrapper
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.states import RunState
+from tests.engine.bench import estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.present import present
+
+JOBS, EARLY, LATE, A_POLL = 50, 5_000, 20_000, 1_000
+SPAN = timedelta(days=400)
+
+
+def counts() -> Counter[str]:
+    """Living objects of our own classes, and entries of all containers, without what caches of a fixed size keep."""
+    for module in [module for name, module in sys.modules.items() if name.startswith(("console.", "connectors."))]:
+        for one in vars(module).values():
+            if isinstance(one, _lru_cache_wrapper) and one.cache_parameters()["maxsize"] is not None:
+                one.cache_clear()
+    gc.collect()
+    found: Counter[str] = Counter()
+    for one in gc.get_objects():
+        if type(one) in (dict, list, set, deque):
+            found["entries"] += len(one)
+        elif type(one).__module__.startswith(("console.", "connectors.")):
+            found[type(one).__qualname__] += 1
+    return found
+
+
+@pytest.mark.deep
+def test_after_twenty_thousand_runs_the_engine_keeps_as_many_objects_as_after_five_thousand(tmp_path: Path) -> None:
+    scheduler, kept, began = FakeScheduler(), {}, present() - SPAN - timedelta(days=30)
+    for number in range(JOBS):
+        scheduler.job(f"job{number}")
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        for number in range(LATE):
+            at = began + number * SPAN / LATE
+            scheduler.attempt(f"job{number % JOBS}", f"a{number}", RunState.SUCCEEDED, at, period_key=f"p{number}")
+            if (number + 1) % A_POLL == 0:
+                bench.turn()
+                scheduler.runs.clear()
+                bench.turn()
+            if number + 1 in (EARLY, LATE):
+                kept[number + 1] = counts()
+    early, late = kept[EARLY], kept[LATE]
+    assert {} == {name: (early[name], count) for name, count in late.items() if count > early[name] * 1.05 + 5}
