@@ -445,3 +445,21 @@ def test_a_reader_that_goes_away_ends_the_command_silently(tmp_path: Path, line:
             env={**os.environ, "ERRORS": str(errors)},
         )  # fmt: skip
     assert ("141\n", "") == (done.stdout, errors.read_text())
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(
+    "command, environment, code, text",
+    [
+        ("connector list >/dev/full", {}, 1, "headway: the output cannot be written: No space left on device"),
+        ("job findings --help", {"PYTHONIOENCODING": "ascii"}, 0, ""),
+    ],
+)
+def test_output_that_cannot_be_written_costs_no_traceback(
+    command: str, environment: dict[str, str], code: int, text: str
+) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m console {command}"],
+        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert (code, text) == (done.returncode, done.stderr.strip())

@@ -6,6 +6,8 @@ Only the module of the command that was typed is imported; start-up time is a fe
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import itertools
 import os
 import re
@@ -153,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complete(os.environ.get("COMP_LINE", ""), int(os.environ.get("COMP_POINT", "0")), build_parser)
         return Exit.OK
     arguments = with_full_name(sys.argv[1:] if argv is None else argv)
-    _replace_closed_streams()
+    _prepare_streams()
     index = command_index(arguments)
     command = None if index is None else arguments[index]
     after: list[str] = []
@@ -186,8 +188,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = Exit.REFUSED if is_refused else Exit.NOT_FOUND if is_missing else Exit.USAGE
         return _report_error(document, code, str(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return Exit.PIPE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+            raise
+        _drop_output()
+        print_message(f"headway: the output cannot be written: {error.strerror}")
+        return Exit.PROBLEM
     except KeyboardInterrupt:
         return _report_error(document, Exit.INTERRUPTED, "interrupted")
 
@@ -206,11 +214,20 @@ def _noun_help(noun: str) -> str:
     return "\n".join([f"usage: headway {noun} VERB ...", "", *verbs])
 
 
-def _replace_closed_streams() -> None:
-    """Opens stdout and stderr on /dev/null where they were closed by the caller (`>&-`)."""
+def _drop_output() -> None:
+    """Sends stdout to /dev/null: what is left of it cannot be written when the process ends either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _prepare_streams() -> None:
+    """Opens stdout and stderr on /dev/null where they were closed by the caller (`>&-`); characters that their encoding
+    lacks are printed as "?"."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we live
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _run_command(parsed: argparse.Namespace, after: list[str]) -> int:

@@ -155,7 +155,7 @@ def require_approval(store: Database, fence: int, key: str, now_us: int, audienc
         if action is None or any(period.key not in ("", key) for period in covered):
             return
         [job] = session.rows("SELECT name FROM job WHERE id = ?", (action.job_id,))
-        about = f"{action.verb} {job.name}".replace("_", " ")
+        about = f"{action.verb.replace('_', ' ')} {job.name}"
         if periods := format_periods([period.period for period in covered]):
             about = f"{about}, {periods}"
         fixes = (f"See and approve it, within the hour: headway action approve {key}",)

@@ -82,8 +82,8 @@ def is_incomplete(tables: Iterable[tuple[Any, ...]]) -> bool:
 
 def incomplete_text(place: str) -> str:
     return (
-        f"the store at {place} has no tables yet: an engine is creating them now, or could not, because its disk was"
-        " full. Fix: if this stays for more than a few seconds, free disk space and run headway engine"
+        f"the store at {place} has no tables yet: an engine that has just started creates them. Fix: try again in a few"
+        " seconds; if this stays, run headway engine, whose log names the reason"
     )
 
 

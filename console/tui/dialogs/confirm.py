@@ -237,7 +237,7 @@ class SendScreen(Overlay[Any]):
         elif text in self.subject.names:
             self.send()
         elif text:
-            self.say(f"that is not the name: {self.subject.names[0]}")
+            self.say(f"another name was typed; type {self.subject.names[0]}")
             self.is_wrong_name = True
 
     @on(Input.Changed)

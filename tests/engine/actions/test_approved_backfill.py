@@ -28,11 +28,11 @@ NIGHTS = 3
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """alice asked for three nights of what hangs on tier 1; from then on this process is carol's."""
     scheduler = FakeScheduler(capabilities=frozenset(Capability) - {Capability.MARK})
-    scheduler.job("nightly", Schedule("debian-cron", "10 3 * * *", "UTC"))
+    scheduler.job("load_orders", Schedule("debian-cron", "10 3 * * *", "UTC"))
     scheduler.job("extract")
     scheduler.job("load")
     config = estate_config(tmp_path, scheduler)
-    service = config.services["supply"].model_dump() | {"tier": 1, "delivered_by": ("fake/nightly",)}
+    service = config.services["supply"].model_dump() | {"tier": 1, "delivered_by": ("fake/load_orders",)}
     acting = ActingSettings(reason_tiers=(), approval_tiers=(1,))
     config = replace(config, services={"supply": ServiceSettings(**service)}, acting=acting)
     with running_bench(tmp_path, scheduler, config) as made:
@@ -46,7 +46,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 def start(bench: Bench, at_once: int = 1) -> None:
     requests = EngineClient(bench.url)
-    [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
+    [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'load_orders'")
     first = datetime.now(UTC).date() - timedelta(days=9)
     question = requests.propose_backfill(job_id, first, first + timedelta(days=NIGHTS - 1), unseen=True)
     bench.parts.answers.step(bench.fence)
@@ -89,7 +89,7 @@ def end(bench: Bench, state: RunState = RunState.SUCCEEDED) -> None:
     for step in view(bench).steps:
         if step.state == "requested" and step.action_key in bench.scheduler.acted:
             more = {"action_key": step.action_key, "period_key": None}
-            bench.scheduler.attempt("nightly", step.action_key or "", state, datetime.now(UTC), **more)
+            bench.scheduler.attempt("load_orders", step.action_key or "", state, datetime.now(UTC), **more)
     bench.turn()
     turn(bench)
 
@@ -126,7 +126,7 @@ def test_the_wish_for_an_approval_is_told_once_for_the_whole_range(bench: Bench)
     turn(bench)
     bench.send()
     [(_, title, body)] = [one for one in bench.sink.got if "approval required" in one[1]]
-    assert "start fake/nightly, 3 periods: " in title
+    assert "start fake/load_orders, 3 periods: " in title
     assert f"headway action approve {waiting(bench)[0].key}" in body
     approve(bench)
     end(bench)

@@ -116,10 +116,10 @@ async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> Non
     assert [] == night.requests.sent
     await night.type("db07:extract_items")
     await night.press("enter")
-    await night.see("that is not the name: extract_orders")
+    await night.see("another name was typed; type extract_orders")
     assert [] == night.requests.sent
     await night.press("backspace")
-    await night.see_gone("that is not the name")
+    await night.see_gone("another name was typed")
     await night.see("type the name shown above")
     for _ in "b07:extract_items":
         await night.press("backspace")
