@@ -99,7 +99,7 @@ def preview_hold(order: HoldOrder, line: CrontabLine, refused: str | None, bare:
     release = "remove the mark of a hold; someone has changed the line below it" if bare else "enable this line"
     text = f"comment this crontab line out, until {order.until}, held by {order.by}" if is_hold else release
     how = "replaced in one step" if order.kind == "system" else "through crontab(1)"
-    call = f"on {order.host}, sh -s as {order.runs_as}: {verb} {order.hash[:12]} of {order.path}, {how}"
+    call = f"on {order.host}, sh -s as {order.runs_as}: {verb} (line {order.hash[:12]} of {order.path}, {how})"
     return Preview(
         verb=verb,
         summary=f"{text} ({order.where}): {shown(line.command)}",
