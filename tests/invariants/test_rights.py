@@ -388,7 +388,7 @@ def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: B
         connection.rows("UPDATE action SET requested_us = requested_us - 3601000000")
     be("carol")
     ok, error = answer(strict, strict.requests().approve(key, strict.digest(key)))
-    assert (False, True) == (ok, error.startswith("that was 1h"))
+    assert (False, True) == (ok, error.startswith("requested 1h"))
     step(strict)
     step(strict)
     assert ("refused", "not approved within 1h: request it again") == told(strict, key)
@@ -431,7 +431,7 @@ def test_nothing_is_approved_while_nothing_may_be_sent(
 @pytest.mark.parametrize(
     "change, words",
     [
-        ("approved_us = approved_us - 3601000000", "and an approval is valid for 1h"),
+        ("approved_us = approved_us - 3601000000", "an approval is valid for 1h"),
         ("approved_by = 'alice'", "approved by alice, who no longer has the right: "),
         ("approved_by = 'vera'", "; vera has view; ask "),
     ],
