@@ -36,6 +36,7 @@ END $$;
 GRANT headway_store_view TO headway_store_act;
 GRANT headway_store_act TO headway_store_admin;
 REVOKE SELECT ON request FROM headway_store_view;  -- what others typed, and logs: see headway_answer
+GRANT SELECT (state) ON request TO headway_store_view;  -- whether audit entries wait to be chained
 REVOKE UPDATE, DELETE ON audit FROM headway_store_engine;
 REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM headway_store_engine;
 -- The row that clients lock among themselves. The engine locks the row 'engine', which no client can reach.
