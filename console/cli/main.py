@@ -215,7 +215,7 @@ def _noun_help(noun: str) -> str:
 
 
 def _drop_output() -> None:
-    """Sends stdout to /dev/null: what is left of it cannot be written when the process ends either."""
+    """Redirects stdout to /dev/null, so that flushing it when the process ends does not fail too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
