@@ -50,7 +50,7 @@ class RecentRuns:
     red: frozenset[int] = frozenset()
     """Jobs with a failed run among these."""
     isolated: frozenset[int] = frozenset()
-    """Jobs of which not all successes are cached."""
+    """Jobs whose old successes are not all cached."""
     leaving: dict[int, array[int]] = field(default_factory=dict)
     """Minute since 1970 -> jobs of which a run may leave the lookback after it, possibly repeated."""
 
