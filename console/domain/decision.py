@@ -182,7 +182,7 @@ class MaintenanceCover:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Red runs compared with the last good runs of their jobs."""
+    """Red runs compared with the last successful runs of their jobs."""
 
     lines: tuple[str, ...] = ()
     """The changes, or one line that says why there are none; empty if not compared."""
