@@ -70,8 +70,9 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
     "console.demo": (*VOCABULARY, "connectors.replay", "console.store"),
     "console.web": ("console.text",),
     "console.tui": (
-        *VOCABULARY, "console.config", "console.control.explain", "console.control.holds", "console.engine.api",
-        "console.store.audit", "console.store.errors", "console.store.queries",
+        *VOCABULARY, "console.config", "console.control.explain", "console.control.holds",
+        "console.control.incidents.verdict", "console.engine.api", "console.store.audit", "console.store.errors",
+        "console.store.queries",
     ),
     "console.cli": (
         *VOCABULARY, "connectors.cron.client", "connectors.sdk", "console.config", "console.control.explain",
