@@ -123,7 +123,7 @@ class WebServer:
         self._why_shut = why_shut
         self._connections = connections or ConnectionLimits()
         self._door, self._argv, self._limits, self._say = gate, tuple(argv), limits, say
-        self._open: set[asyncio.Task[Any]] = set()
+        self._open: dict[asyncio.Task[Any], ConsoleSession] = {}
         self._of: Counter[str] = Counter()
         self._page = Environment(autoescape=True).from_string(_text("page.html"))
 
@@ -236,24 +236,26 @@ class WebServer:
             return socket
         task = asyncio.current_task()
         assert task is not None
-        self._open.add(task)  # before the first await, so that concurrent visitors are counted
+        size = _size(request.query.get("width"), request.query.get("height"))
+        session = ConsoleSession(
+            socket.send_bytes, lambda title: socket.send_json(["title", clean_line(title, LONGEST_TITLE)])
+        )
+        self._open[task] = session  # before the first await, so that concurrent visitors are counted
         self._of[visitor.name.casefold()] += 1
         label = visitor.name or visitor.place
         try:
             await socket.prepare(request)
             self._say(f"{label}: a console was opened ({visitor.place})")
-            await self._serve(socket, request, visitor)
+            await self._serve(socket, session, size, visitor)
         finally:
-            self._open.discard(task)
+            del self._open[task]
             self._of[visitor.name.casefold()] -= 1
             self._say(f"{label}: the console has ended; {len(self._open)} open")
         return socket
 
-    async def _serve(self, socket: web.WebSocketResponse, request: web.Request, visitor: Visitor) -> None:
-        session = ConsoleSession(
-            socket.send_bytes, lambda title: socket.send_json(["title", clean_line(title, LONGEST_TITLE)])
-        )
-        size = _size(request.query.get("width"), request.query.get("height"))
+    async def _serve(
+        self, socket: web.WebSocketResponse, session: ConsoleSession, size: Size, visitor: Visitor
+    ) -> None:
         task = asyncio.create_task(session.run(self._argv, size, to_environment(visitor)))
         heard = asyncio.create_task(_listen(socket, session))
         try:
@@ -269,10 +271,9 @@ class WebServer:
             await _part(socket, session.said)
 
     async def _end_all(self, _app: web.Application) -> None:
-        tasks = tuple(self._open)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for session in self._open.values():
+            session.leave()  # a cancelled task that is already ending would leave its process and its pipes open
+        await asyncio.gather(*self._open, return_exceptions=True)
 
 
 async def _part(socket: web.WebSocketResponse, text: str) -> None:
