@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 MAX_CANDIDATES = 8
 """Full names listed where a short one matches several."""
 
@@ -87,9 +89,20 @@ class AmbiguousName(NotFound):
         super().__init__(name, names, text=f"{shown}. Name one in full")
 
 
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""Raised by SQLite: the second instead of the first where its message names a damaged table that is not UTF-8."""
+
+
+def sqlite_text(error: BaseException | None) -> str:
+    """SQLite's message, readable where it is not UTF-8."""
+    return error.object.decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
+
+
 def is_damage(error: BaseException | None) -> bool:
     """True for SQLite's errors about a corrupt file."""
-    return "malformed" in str(error) or "not a database" in str(error)
+    return isinstance(error, UnicodeDecodeError) or any(
+        words in str(error) for words in ("malformed", "not a database", "Could not decode to UTF-8")
+    )
 
 
 def damage_text(error: BaseException | None) -> str:

@@ -25,7 +25,7 @@ from console.store.db.lease import noted_engine
 from console.store.db.location import sqlite_uri
 from console.store.db.schema_version import FIRST_SCHEMA, SCHEMA, development_text, too_new_text
 from console.store.db.session import SqliteAdapter
-from console.store.errors import StoreUnusable
+from console.store.errors import SQLITE_ERRORS, StoreUnusable, sqlite_text
 
 PAGES = 512
 """Copied at a time: a writer waits for one such step at most."""
@@ -173,7 +173,7 @@ def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
 
 
 def _move_aside(store: Path, now: datetime) -> Path:
-    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(store)) as connection:  # damaged: moved as it is
+    with suppress(*SQLITE_ERRORS), closing(sqlite3.connect(store)) as connection:  # damaged: moved as it is
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     moved = store.with_name(f"{store.name}.{now:%Y%m%dT%H%M%SZ}.before-restore")
     os.link(store, moved)
@@ -220,5 +220,5 @@ def _open(path: Path) -> sqlite3.Connection:
 def _display_path(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
-        raise StoreUnusable(f"{path}: {error}; nothing was changed there") from error
+    except SQLITE_ERRORS as error:
+        raise StoreUnusable(f"{path}: {sqlite_text(error)}; nothing was changed there") from error

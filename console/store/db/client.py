@@ -15,7 +15,7 @@ from console.store import meta
 from console.store.db import schema_version
 from console.store.db.location import POSTGRES_URLS, missing_error, sqlite_uri, store_path
 from console.store.db.session import PostgresAdapter, Session, SqliteAdapter, lock_writers
-from console.store.errors import NotAllowed, StoreUnusable, damage_text, folder_text
+from console.store.errors import SQLITE_ERRORS, NotAllowed, StoreUnusable, damage_text, folder_text, sqlite_text
 from console.timing.clock import Clock
 
 BUSY_SECONDS = 5.0
@@ -57,8 +57,8 @@ def _on_sqlite(url: str, writes: bool) -> Iterator[Session]:
             connection.execute("COMMIT")
         finally:
             connection.close()
-    except sqlite3.Error as error:
-        raise StoreUnusable(f"the store at {path}: {error}{damage_text(error)}") from error
+    except SQLITE_ERRORS as error:
+        raise StoreUnusable(f"the store at {path}: {sqlite_text(error)}{damage_text(error)}") from error
 
 
 def _on_postgres(url: str, writes: bool) -> Iterator[Session]:

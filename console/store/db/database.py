@@ -33,7 +33,16 @@ from console.store.db.location import (
 )
 from console.store.db.schema_version import SCHEMA
 from console.store.db.session import PostgresAdapter, Session, SqliteAdapter, WriteSession, lock_writers
-from console.store.errors import LeaseLost, StoreUnusable, damage_text, folder_text, is_damage, replaced_text
+from console.store.errors import (
+    SQLITE_ERRORS,
+    LeaseLost,
+    StoreUnusable,
+    damage_text,
+    folder_text,
+    is_damage,
+    replaced_text,
+    sqlite_text,
+)
 from console.timing.clock import ClockSetting
 
 BUSY_MS = 30_000
@@ -227,10 +236,12 @@ def _check_own_file(path: Path) -> None:
     try:
         with closing(sqlite3.connect(sqlite_uri(path), uri=True)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         if not os.access(path, os.W_OK):
             return  # `_make_private` reports it
-        raise StoreUnusable(f"the store at {path}: {error}{damage_text(error) or '; name another store'}") from error
+        raise StoreUnusable(
+            f"the store at {path}: {sqlite_text(error)}{damage_text(error) or '; name another store'}"
+        ) from error
     if tables and "alembic_version" not in tables:
         raise StoreUnusable(f"{path} holds tables that Headway did not make; name another store")
 

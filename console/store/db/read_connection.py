@@ -11,7 +11,14 @@ from typing import Any, Protocol
 from console.store.db.location import POSTGRES_URLS as POSTGRES_URLS
 from console.store.db.location import file_identity, missing_error, sqlite_uri, store_path
 from console.store.db.session import Row, Session, SqliteAdapter
-from console.store.errors import StoreUnusable, damage_text, folder_text, is_damage, replaced_text
+from console.store.errors import (
+    SQLITE_ERRORS,
+    StoreUnusable,
+    damage_text,
+    folder_text,
+    replaced_text,
+    sqlite_text,
+)
 
 BUSY_SECONDS = 5.0
 
@@ -91,8 +98,8 @@ class SqliteReadConnection(SqliteAdapter):
             self._file: tuple[int, int] | None = identity
         except OSError as error:
             raise StoreUnusable(f"the store at {path} cannot be read: {error.strerror}") from error
-        except sqlite3.Error as error:
-            raise StoreUnusable(f"the store at {path} cannot be read: {error}{_fix_for(error)}") from error
+        except SQLITE_ERRORS as error:
+            raise _unreadable(self.place, error) from error
 
     def _check_in_place(self) -> None:
         """Opens the file again if another one has replaced it. Raises StoreUnusable if it was moved away: it could
@@ -113,8 +120,10 @@ class SqliteReadConnection(SqliteAdapter):
     def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         try:
             yield from super().stream(sql, values)
-        except sqlite3.Error as error:
-            raise StoreUnusable(f"the store at {self.place} cannot be read: {error}{_fix_for(error)}") from error
+        except SQLITE_ERRORS as error:
+            raise StoreUnusable(
+                f"the store at {self.place} cannot be read: {sqlite_text(error)}{_fix_for(error)}"
+            ) from error
 
     def contains(self, column: str) -> str:
         return f"instr(lower({column}), lower(?)) > 0"
@@ -139,12 +148,11 @@ class SqliteReadConnection(SqliteAdapter):
         self._raw.close()
 
 
-def _fix_for(error: sqlite3.Error) -> str:
-    if is_damage(error):
-        return damage_text(error)
-    if "readonly" not in str(error) and "unable to open" not in str(error):
-        return ""
-    return (
-        "; SQLite keeps files beside the store, and this user may not write in that folder. "
-        "Fix: run this as the user of the engine"
-    )
+def _unreadable(place: str, error: Exception) -> StoreUnusable:
+    fix = damage_text(error)
+    if "readonly" in str(error) or "unable to open" in str(error):
+        fix = (
+            "; SQLite keeps files beside the store, and this user may not write in that folder. "
+            "Fix: run this as the user of the engine"
+        )
+    return StoreUnusable(f"the store at {place} cannot be read: {sqlite_text(error)}{fix}")
