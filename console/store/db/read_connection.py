@@ -121,9 +121,7 @@ class SqliteReadConnection(SqliteAdapter):
         try:
             yield from super().stream(sql, values)
         except SQLITE_ERRORS as error:
-            raise StoreUnusable(
-                f"the store at {self.place} cannot be read: {sqlite_text(error)}{_fix_for(error)}"
-            ) from error
+            raise _unreadable(self.place, error) from error
 
     def contains(self, column: str) -> str:
         return f"instr(lower({column}), lower(?)) > 0"
