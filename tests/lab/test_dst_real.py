@@ -24,6 +24,7 @@ from tests.lab.process import wait_until
 BERLIN = "Europe/Berlin"
 MINUTE = timedelta(minutes=1)
 LATEST = 3 * MINUTE
+GAP_END = datetime(2026, 3, 29, 1, tzinfo=UTC)
 BEGIN = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\S+ \S+ CRON\[\d+\]: \(root\) CMD \(\[\d+\] true (\w+)\)$", re.M)
 
 JOBS = {
@@ -128,11 +129,13 @@ def lived(night: Night, host: CronHost) -> Lived:
 
 def as_due(logged: Iterable[datetime], due: list[datetime], shown_at: Mapping[datetime, datetime]) -> list[datetime]:
     """The due minutes that lines stand for, in order; a line that stands for none is given as its own minute. Cron
-    catches up minutes in which a busy machine did not let it wake, and logs them late."""
+    catches up minutes in which a busy machine did not let it wake, and logs them late; all that it jumped over has the
+    minute at the end of the gap, also where these lines take longer than that minute."""
     found: set[datetime] = set()
     for line in sorted(logged):
-        fitting = [each for each in due if shown_at[each] <= line <= shown_at[each] + LATEST and each not in found]
-        found.add(fitting[0] if fitting else line)
+        fitting = [each for each in due if shown_at[each] <= line <= shown_at[each] + LATEST]
+        free = [each for each in fitting if each not in found]
+        found.add(next(iter([*free, *(each for each in fitting if each == GAP_END), line])))
     return sorted(found)
 
 
@@ -171,5 +174,5 @@ def test_the_hour_that_is_twice_is_in_the_log_twice(nights: dict[str, Lived]) ->
 def test_a_job_due_three_times_in_the_gap_is_started_three_times_at_its_end(nights: dict[str, Lived]) -> None:
     """One instant for us, three lines in the log: cron makes up for every minute that it jumped over."""
     due = expected("range_in_two", NIGHTS["spring"])
-    assert [datetime(2026, 3, 29, 1, tzinfo=UTC)] == due
+    assert [GAP_END] == due
     assert 3 == len(nights["spring"].minutes["range_in_two"])
