@@ -20,7 +20,7 @@ from connectors.sdk.records import LogChunk, RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunEvidence, RunState
 from tests.lab.airflow import PASSWORDS
 from tests.lab.airflow2 import Airflow2Server
-from tests.lab.airflow_talk import PATIENCE_SECONDS, attempt, connect, every, ran, running, until
+from tests.lab.airflow_talk import CALL_SECONDS, PATIENCE_SECONDS, attempt, connect, every, ran, running, until
 from tests.lab.airflow_versions import compared, watched
 from tests.lab.jobs import next_minute
 from tests.lab.process import private_folder, remove_folder
@@ -105,7 +105,10 @@ class TestAirflow2Conformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, H
         finally:
             self.airflow.schedule(job_id, None)
         with self.opened() as connector:
-            until("a calm inventory", lambda: connector.inventory(connector.inventory("", 20).hash, 20).unchanged)
+            until(
+                "a calm inventory",
+                lambda: connector.inventory(connector.inventory("", CALL_SECONDS).hash, CALL_SECONDS).unchanged,
+            )
 
     def clocked(self, dag: str) -> list[dict[str, Any]]:
         runs = self.airflow.call("GET", f"dags/{dag}/dagRuns?limit=100")["dag_runs"]
@@ -119,7 +122,7 @@ class TestAirflow2Conformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, H
 def test_the_inventory_has_schedules_tasks_and_the_edges_airflow_knows(
     airflow2: Airflow2Server, connector: Connector
 ) -> None:
-    jobs = {job.native_id: job for job in connector.inventory("", 20).jobs}
+    jobs = {job.native_id: job for job in connector.inventory("", CALL_SECONDS).jobs}
     schedule = jobs["parked"].schedule
     assert ("airflow", "0 3 * * *", "UTC", "At 03:00") == (
         schedule.dialect,
@@ -148,7 +151,7 @@ def test_a_failed_run_tells_its_tasks_and_the_log_of_the_one_that_failed(
     states = {one.job: one.state for one in every(connector) if one.period_key == run}
     expected = {"load_orders.check_file": RunState.SUCCEEDED, "load_orders.load": RunState.FAILED}
     assert {"load_orders": RunState.FAILED, "load_orders.publish": RunState.BLOCKED, **expected} == states
-    log = connector.log(ref(told), None, 65536, 20)
+    log = connector.log(ref(told), None, 65536, CALL_SECONDS)
     assert re.match(r"\[log of task load, try [12] \(failed\)\]\n", log.text), "Airflow 2 may count a try twice"
     assert "FileNotFoundError: /data/orders.csv of this business date is not there" in log.text
     assert log.next is None
@@ -185,16 +188,16 @@ def with_line(chunk: LogChunk) -> LogChunk | None:
 def test_a_running_log_is_followed_and_ends(airflow2: Airflow2Server, connector: Connector) -> None:
     dag = running(airflow2, connector, "stock_count", "count")
     task = next(one for one in every(connector) if one.job == "stock_count.count" and one.period_key == dag.period_key)
-    whole = until("a first line", lambda: with_line(connector.log(ref(task), None, 65536, 20)))
+    whole = until("a first line", lambda: with_line(connector.log(ref(task), None, 65536, CALL_SECONDS)))
     assert whole.next is not None
-    more = until("a further line", lambda: with_line(connector.log(ref(task), whole.next, 65536, 20)))
+    more = until("a further line", lambda: with_line(connector.log(ref(task), whole.next, 65536, CALL_SECONDS)))
     assert len(more.text) < len(whole.text), "what was shown is not shown again"
     airflow2.behave("stock_count", "succeed")
     airflow2.wait_for("stock_count", str(dag.period_key), "success")
     place: str | None = more.next
     end = time.monotonic() + 30
     while place is not None and time.monotonic() < end:
-        place = connector.log(ref(task), place, 65536, 20).next
+        place = connector.log(ref(task), place, 65536, CALL_SECONDS).next
     assert None is place
 
 
@@ -204,7 +207,7 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow2: Airflow2S
     cursor, seen, known = "", dict[str, RunRecord](), dict[str, RunRef]()
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
-        poll = connector.poll(cursor, tuple(known.values()), 20)
+        poll = connector.poll(cursor, tuple(known.values()), CALL_SECONDS)
         cursor = poll.cursor
         for one in poll.runs:
             if one.job == "retried.second_time" and one.period_key == run:
@@ -225,7 +228,7 @@ def test_mapped_instances_are_one_run_of_their_task(airflow2: Airflow2Server, co
     told = [one for one in every(connector) if one.job == "mapped.regions.count_region" and one.period_key == run]
     assert [RunState.FAILED] == [one.state for one in told]
     assert "3 mapped: 2 success, 1 failed; not green: 2" == told[0].message
-    assert "ZeroDivisionError" in connector.log(ref(told[0]), None, 65536, 20).text
+    assert "ZeroDivisionError" in connector.log(ref(told[0]), None, 65536, CALL_SECONDS).text
 
 
 def test_a_run_of_an_interval_has_its_end_as_period_and_so_have_its_tasks(
@@ -257,8 +260,8 @@ def test_a_deleted_run_is_not_taken_for_ended(airflow2: Airflow2Server, connecto
     run = ran(airflow2, "stock_count", "succeed", "success")
     told = attempt(connector, "stock_count", run)
     airflow2.call("DELETE", f"dags/stock_count/dagRuns/{run}")
-    cursor = connector.poll("", (), 20).cursor
-    gone = {one.attempt_key: one for one in connector.poll(cursor, (ref(told),), 20).runs}[told.attempt_key]
+    cursor = connector.poll("", (), CALL_SECONDS).cursor
+    gone = {one.attempt_key: one for one in connector.poll(cursor, (ref(told),), CALL_SECONDS).runs}[told.attempt_key]
     assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
 
 
@@ -280,9 +283,9 @@ def test_a_wrong_password_is_refused_and_after_three_tries_not_sent_again(
     try:
         for _ in range(3):
             with pytest.raises(AccessRefused, match="the password of 'nobody' was refused"):
-                stranger.poll("", (), 20)
+                stranger.poll("", (), CALL_SECONDS)
         with pytest.raises(AccessRefused, match="3 logins of 'nobody'"):
-            stranger.poll("", (), 20)
+            stranger.poll("", (), CALL_SECONDS)
     finally:
         stranger.close()
 

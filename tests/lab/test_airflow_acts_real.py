@@ -18,7 +18,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
 from connectors.sdk.records import RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
 from tests.lab.airflow import PASSWORDS, AirflowServer
-from tests.lab.airflow_talk import attempt, connect, eating_answers, every, ran, running, until
+from tests.lab.airflow_talk import CALL_SECONDS, attempt, connect, eating_answers, every, ran, running, until
 from tests.lab.jobs import next_minute
 
 MINUTE = timedelta(minutes=1)
@@ -52,7 +52,7 @@ def of_run(verb: Verb, run: RunRecord, **parameters: Any) -> ActionSpec:
 
 
 def allowed(connector: Connector, ask: ActionSpec) -> Preview:
-    preview = connector.preview(ask, 20)
+    preview = connector.preview(ask, CALL_SECONDS)
     assert preview.refused is None
     return preview
 
@@ -60,7 +60,7 @@ def allowed(connector: Connector, ask: ActionSpec) -> Preview:
 def sent(connector: Connector, ask: ActionSpec) -> str:
     """Does what is asked; the key."""
     key = new_key()
-    connector.act(allowed(connector, ask), key, 20)
+    connector.act(allowed(connector, ask), key, CALL_SECONDS)
     return key
 
 
@@ -120,15 +120,15 @@ def test_when_a_held_dag_is_released_airflow_makes_the_latest_run_or_with_catchu
             airflow.reread()
             assert set(CLOCKED) == {one.job for one in connector.holds(20)}
             assert [] == [row for dag in CLOCKED for row in scheduled(airflow, dag, dues[0])]
-            told = connector.preview(of_job(Verb.RELEASE, "caught_up", hold=caught), 20)
+            told = connector.preview(of_job(Verb.RELEASE, "caught_up", hold=caught), CALL_SECONDS)
             assert told.notes[-1].startswith("Airflow makes every missed run at once, from ")
-            told = connector.preview(of_job(Verb.RELEASE, "stock_count", hold=plain), 20)
+            told = connector.preview(of_job(Verb.RELEASE, "stock_count", hold=plain), CALL_SECONDS)
             assert told.notes[-1].endswith("earlier ones of the pause are left out (catchup is off)")
         for dag in ("stock_count", "by_interval"):
             until(f"the run of {dag} of the latest instant", partial(scheduled, airflow, dag, dues[-1]))
             assert dues[1] not in {at(row) for row in scheduled(airflow, dag, dues[0])}, "left out without catch-up"
             start_once(airflow, connector, dag, dues[1])
-            there = connector.preview(of_job(Verb.START, dag, period_at=instant_key(dues[-1])), 20)
+            there = connector.preview(of_job(Verb.START, dag, period_at=instant_key(dues[-1])), CALL_SECONDS)
             assert "Airflow has this run: scheduled__" in str(there.refused)
         until("the run of every instant", lambda: len(scheduled(airflow, "caught_up", dues[0])) >= len(dues))
     finally:
@@ -169,13 +169,13 @@ def test_a_run_that_we_started_ahead_of_the_release_is_not_made_again_by_the_clo
         with held(connector, "stock_count"):
             airflow.schedule("stock_count", "* * * * *")
             due = next_minute()
-            early = connector.preview(of_job(Verb.START, "stock_count", period_at=instant_key(due)), 20)
+            early = connector.preview(of_job(Verb.START, "stock_count", period_at=instant_key(due)), CALL_SECONDS)
             assert "runs no task before the logical date" in str(early.refused)
             time.sleep((due - datetime.now(UTC)).total_seconds() + 2)
             preview = allowed(connector, of_job(Verb.START, "stock_count", period_at=instant_key(due)))
             assert "stock_count is held by ada" in preview.notes[0]
             key = new_key()
-            connector.act(preview, key, 20)
+            connector.act(preview, key, CALL_SECONDS)
             run = f"headway__{key.removeprefix('headway-')}"
             assert "queued" == airflow.state("stock_count", run)
             airflow.reread()
@@ -228,7 +228,7 @@ def test_a_run_under_way_stops_after_its_task_while_its_dag_is_held(
             airflow.state("load_orders", str(run.period_key)),
             airflow.call("GET", publish)["state"],
         )
-        release = connector.preview(of_job(Verb.RELEASE, "load_orders", hold=key), 20)
+        release = connector.preview(of_job(Verb.RELEASE, "load_orders", hold=key), CALL_SECONDS)
         assert release.notes[0] == f"go on at once: {run.period_key} (running)"
     airflow.wait_for("load_orders", str(run.period_key), "success")
 
@@ -259,7 +259,7 @@ def test_a_person_who_resumes_a_held_dag_wins_and_the_release_takes_only_the_mar
     airflow.call("PATCH", "dags/stock_count", {"is_paused": False})
     preview = allowed(connector, of_job(Verb.RELEASE, "stock_count", hold=key))
     assert "remove the mark" == preview.verb
-    connector.act(preview, new_key(), 20)
+    connector.act(preview, new_key(), CALL_SECONDS)
     assert (None, False) == (note(airflow, "stock_count", run), is_paused(airflow, "stock_count"))
 
 
@@ -271,16 +271,16 @@ def test_a_hold_whose_answer_is_lost_is_looked_up(airflow: AirflowServer, connec
     with eating_answers(airflow.port, lost) as port:
         cut_off = connect(f"http://127.0.0.1:{port}")
         with pytest.raises((OutcomeUnknown, NotSupported)):
-            cut_off.act(preview, key, 20)
+            cut_off.act(preview, key, CALL_SECONDS)
         cut_off.close()
     paused = is_paused(airflow, "stock_count")
-    assert (ActionFound if paused else ActionAbsent) is type(connector.look_up(preview, key, 20))
+    assert (ActionFound if paused else ActionAbsent) is type(connector.look_up(preview, key, CALL_SECONDS))
     assert paused == (b"dagRuns" not in lost)
     if paused:
         release = allowed(connector, of_job(Verb.RELEASE, "stock_count", hold=key))
-        assert isinstance(connector.look_up(release, new_key(), 20), ActionAbsent)
-        connector.act(release, new_key(), 20)
-        assert isinstance(connector.look_up(release, new_key(), 20), ActionFound)
+        assert isinstance(connector.look_up(release, new_key(), CALL_SECONDS), ActionAbsent)
+        connector.act(release, new_key(), CALL_SECONDS)
+        assert isinstance(connector.look_up(release, new_key(), CALL_SECONDS), ActionFound)
     assert None is note(airflow, "stock_count", run)
 
 
@@ -288,16 +288,16 @@ def test_a_task_is_not_held_and_a_dag_without_runs_is_refused_with_the_reason(
     airflow: AirflowServer, connector: Connector
 ) -> None:
     with pytest.raises(NotSupported, match="Airflow can hold no single task, hold its DAG"):
-        connector.preview(hold_ask("load_orders.load"), 20)
+        connector.preview(hold_ask("load_orders.load"), CALL_SECONDS)
     airflow.call("PATCH", "dags/parked", {"is_paused": False})
     try:
         runs = {row["dag_run_id"] for row in runs_of(airflow, "parked")}
-        refused = connector.preview(hold_ask("parked"), 20).refused
+        refused = connector.preview(hold_ask("parked"), CALL_SECONDS).refused
         assert runs or "no run yet whose note has room" in str(refused)
     finally:
         airflow.call("PATCH", "dags/parked", {"is_paused": True})
-    assert "parked is paused already, not by Headway" == connector.preview(hold_ask("parked"), 20).refused
-    start = connector.preview(of_job(Verb.START, "parked", period_at=instant_key(datetime.now(UTC))), 20)
+    assert "parked is paused already, not by Headway" == connector.preview(hold_ask("parked"), CALL_SECONDS).refused
+    start = connector.preview(of_job(Verb.START, "parked", period_at=instant_key(datetime.now(UTC))), CALL_SECONDS)
     assert start.refused is not None
 
 
@@ -308,7 +308,7 @@ def test_a_viewer_may_neither_hold_nor_start(airflow: AirflowServer) -> None:
         for ask in (hold_ask("stock_count"), of_job(Verb.START, "stock_count")):
             preview = allowed(viewer, ask)
             with pytest.raises(AccessRefused, match="Forbidden"):
-                viewer.act(preview, new_key(), 20)
+                viewer.act(preview, new_key(), CALL_SECONDS)
         assert (None, False) == (note(airflow, "stock_count", run), is_paused(airflow, "stock_count"))
     finally:
         viewer.close()
@@ -326,9 +326,9 @@ def test_a_cancelled_run_is_failed_at_once_and_its_process_ends(airflow: Airflow
         == preview.summary
     )
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
-    connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionAbsent)
+    connector.act(preview, key, CALL_SECONDS)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     told = {one.job: one for one in every(connector) if one.period_key == run.period_key}
     states = {job: one.native_state for job, one in told.items()}
     expected = {"load_orders.check_file": "success", "load_orders.load": "failed", "load_orders.publish": "skipped"}
@@ -337,14 +337,14 @@ def test_a_cancelled_run_is_failed_at_once_and_its_process_ends(airflow: Airflow
     assert str(note(airflow, "load_orders", str(run.period_key))).endswith("]\nseen by Ada")
     until("the process of the task ends", lambda: is_silent(connector, told["load_orders.load"]))
     airflow.behave("load_orders", "succeed")
-    assert "the run has ended: Airflow says failed" == connector.preview(of_run(Verb.CANCEL, run), 20).refused
+    assert "the run has ended: Airflow says failed" == connector.preview(of_run(Verb.CANCEL, run), CALL_SECONDS).refused
 
 
 def is_silent(connector: Connector, task: RunRecord) -> bool:
     """Whether a task that said something twice a second says nothing more for two seconds."""
-    first = connector.log(ref(task), None, 65536, 20).text
+    first = connector.log(ref(task), None, 65536, CALL_SECONDS).text
     time.sleep(2)
-    return first == connector.log(ref(task), None, 65536, 20).text
+    return first == connector.log(ref(task), None, 65536, CALL_SECONDS).text
 
 
 def test_a_cancel_whose_answer_is_lost_is_found_by_its_note(airflow: AirflowServer, connector: Connector) -> None:
@@ -353,9 +353,9 @@ def test_a_cancel_whose_answer_is_lost_is_found_by_its_note(airflow: AirflowServ
     with eating_answers(airflow.port, b"PATCH ") as port:
         cut_off = connect(f"http://127.0.0.1:{port}")
         with pytest.raises(OutcomeUnknown, match="its answer was lost"):
-            cut_off.act(preview, key, 20)
+            cut_off.act(preview, key, CALL_SECONDS)
         cut_off.close()
-    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     airflow.behave("load_orders", "succeed")
 
 
@@ -368,15 +368,15 @@ def test_a_marked_run_is_what_was_said_and_runs_nothing(
     preview = allowed(connector, of_run(verb, failed))
     assert preview.notes[0] == "nothing runs: its tasks stay as they are (load, publish not green)"
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
-    connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionAbsent)
+    connector.act(preview, key, CALL_SECONDS)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     marked = attempt(connector, "load_orders", str(failed.period_key))
     assert (state, "success", failed.attempt_key) == (marked.state, marked.native_state, marked.attempt_key)
     time.sleep(3)
     assert plans == len(runs_of(airflow, "supply_plan")), "no asset is updated by a mark"
     assert "failed" == airflow.call("GET", f"dags/load_orders/dagRuns/{failed.period_key}/taskInstances/load")["state"]
-    assert "Airflow says success already" == connector.preview(of_run(verb, replace(failed)), 20).refused
+    assert "Airflow says success already" == connector.preview(of_run(verb, replace(failed)), CALL_SECONDS).refused
 
 
 def test_a_task_that_is_marked_ok_lets_what_failed_after_it_run(airflow: AirflowServer, connector: Connector) -> None:
@@ -386,14 +386,14 @@ def test_a_task_that_is_marked_ok_lets_what_failed_after_it_run(airflow: Airflow
     assert ("mark task success", ("load",)) == (preview.verb, preview.affected)
     assert preview.notes == ("Airflow then clears the failed downstream tasks, which run: publish",)
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
-    connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionAbsent)
+    connector.act(preview, key, CALL_SECONDS)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     airflow.wait_for("load_orders", run, "success")
     told = {one.job: one.state for one in every(connector) if one.period_key == run}
     assert {RunState.SUCCEEDED} == set(told.values())
     with pytest.raises(NotSupported, match="by now; nothing was sent"):
-        connector.act(preview, new_key(), 20)
+        connector.act(preview, new_key(), CALL_SECONDS)
 
 
 def test_a_skipped_last_task_leaves_its_run_failed_and_that_is_said_before(
@@ -403,7 +403,7 @@ def test_a_skipped_last_task_leaves_its_run_failed_and_that_is_said_before(
     task = attempt(connector, "stock_count.count", run)
     preview = allowed(connector, of_run(Verb.SKIP, task))
     assert "the run of stock_count stays failed; mark the run itself too" in preview.notes[0]
-    connector.act(preview, new_key(), 20)
+    connector.act(preview, new_key(), CALL_SECONDS)
     assert RunState.SKIPPED == attempt(connector, "stock_count.count", run).state
     assert "failed" == airflow.state("stock_count", run)
     airflow.behave("stock_count", "succeed")
@@ -419,13 +419,13 @@ def test_a_rerun_of_failed_tasks_with_what_follows_is_one_attempt_under_our_key(
     assert ("check_file", "load", "publish") == whole.affected
     airflow.behave("load_orders", "succeed")
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionAbsent)
     with eating_answers(airflow.port, b"/clearTaskInstances HTTP") as port:
         cut_off = connect(f"http://127.0.0.1:{port}")
         with pytest.raises(OutcomeUnknown, match="its answer was lost"):
-            cut_off.act(preview, key, 20)
+            cut_off.act(preview, key, CALL_SECONDS)
         cut_off.close()
-    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     airflow.wait_for("load_orders", str(failed.period_key), "success")
     again = attempt(connector, "load_orders", str(failed.period_key))
     assert (RunState.SUCCEEDED, key) == (again.state, again.action_key)

@@ -12,7 +12,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from tests.lab.airflow import PASSWORDS, AirflowServer
-from tests.lab.airflow_talk import attempt, connect, every, until
+from tests.lab.airflow_talk import CALL_SECONDS, attempt, connect, every, until
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def answerable(connector: Connector, task: RunRecord, verb: Verb) -> Preview:
     """The preview of an answer, once Airflow's scheduler must have seen that the task waits."""
 
     def allowed() -> Preview | None:
-        step = connector.preview(ActionSpec(verb, ref(task), task.state), 20)
+        step = connector.preview(ActionSpec(verb, ref(task), task.state), CALL_SECONDS)
         assert step.refused is None or "is new: Airflow fails" in step.refused
         return step if step.refused is None else None
 
@@ -59,19 +59,19 @@ def test_a_question_is_told_and_approved_once(airflow: AirflowServer, connector:
     assert "answer Approve" == step.verb
     other = answerable(connector, task, Verb.SKIP)  # another of its workers may answer, whose clock is a second behind
     key = new_key()
-    assert isinstance(connector.look_up(step, key, 20), ActionAbsent)
-    connector.act(step, key, 20)
-    assert isinstance(connector.look_up(step, key, 20), ActionFound)
-    assert connector.act(step, key, 20).message.startswith("answered Approve by ")
+    assert isinstance(connector.look_up(step, key, CALL_SECONDS), ActionAbsent)
+    connector.act(step, key, CALL_SECONDS)
+    assert isinstance(connector.look_up(step, key, CALL_SECONDS), ActionFound)
+    assert connector.act(step, key, CALL_SECONDS).message.startswith("answered Approve by ")
     with pytest.raises(NotSupported, match="has another answer now; nothing was sent"):
-        connector.act(other, new_key(), 20)
+        connector.act(other, new_key(), CALL_SECONDS)
     airflow.wait_for("figures", run, "success")
     assert RunState.SUCCEEDED == attempt(connector, "figures.publish", run).state
 
 
 def test_a_rejection_skips_what_follows(airflow: AirflowServer, connector: Connector) -> None:
     run, task = asking(airflow, connector)
-    connector.act(answerable(connector, task, Verb.SKIP), new_key(), 20)
+    connector.act(answerable(connector, task, Verb.SKIP), new_key(), CALL_SECONDS)
     airflow.wait_for("figures", run, "success")
     assert RunState.SKIPPED == attempt(connector, "figures.publish", run).state
 
@@ -84,10 +84,10 @@ def test_a_viewer_is_told_the_question_and_may_not_answer(airflow: AirflowServer
         assert task.message == asked
         step = answerable(viewer, task, Verb.MARK_OK)
         with pytest.raises(AccessRefused):
-            viewer.act(step, new_key(), 20)
+            viewer.act(step, new_key(), CALL_SECONDS)
     finally:
         viewer.close()
-    connector.act(answerable(connector, task, Verb.MARK_OK), new_key(), 20)
+    connector.act(answerable(connector, task, Verb.MARK_OK), new_key(), CALL_SECONDS)
     airflow.wait_for("figures", run, "success")
 
 
@@ -112,8 +112,8 @@ def test_the_newest_code_is_taken_where_it_is_asked_for(airflow: AirflowServer, 
     airflow.wait_for("stock_count", run, "failed")
     failed = attempt(connector, "stock_count", run)
     airflow.behave("stock_count", "succeed")
-    step = connector.preview(ActionSpec(Verb.RERUN, ref(failed), failed.state, {"version": "latest"}), 20)
+    step = connector.preview(ActionSpec(Verb.RERUN, ref(failed), failed.state, {"version": "latest"}), CALL_SECONDS)
     assert step.refused is None
-    connector.act(step, key := new_key(), 20)
+    connector.act(step, key := new_key(), CALL_SECONDS)
     airflow.wait_for("stock_count", run, "success")
     assert key == attempt(connector, "stock_count", run).action_key

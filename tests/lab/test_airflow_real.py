@@ -19,6 +19,7 @@ from connectors.sdk.records import LogChunk, RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.lab.airflow import PASSWORDS, AirflowServer
 from tests.lab.airflow_talk import (
+    CALL_SECONDS,
     PATIENCE_SECONDS,
     asking,
     attempt,
@@ -99,7 +100,10 @@ class TestAirflowConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         finally:
             self.airflow.schedule(job_id, None)
         with self.opened() as connector:
-            until("a calm inventory", lambda: connector.inventory(connector.inventory("", 20).hash, 20).unchanged)
+            until(
+                "a calm inventory",
+                lambda: connector.inventory(connector.inventory("", CALL_SECONDS).hash, CALL_SECONDS).unchanged,
+            )
 
     def clocked(self, dag: str) -> list[dict[str, Any]]:
         runs = self.airflow.call("GET", f"dags/{dag}/dagRuns?run_type=scheduled&limit=100")["dag_runs"]
@@ -114,7 +118,7 @@ def test_the_inventory_has_schedules_tasks_and_the_edges_airflow_knows(
     airflow: AirflowServer, connector: Connector
 ) -> None:
     airflow.schedule("stock_count", "0 6 * * *")
-    jobs = {job.native_id: job for job in connector.inventory("", 20).jobs}
+    jobs = {job.native_id: job for job in connector.inventory("", CALL_SECONDS).jobs}
     schedule = jobs["stock_count"].schedule
     assert ("airflow", "0 6 * * *", "UTC", "At 06:00") == (
         schedule.dialect,
@@ -137,9 +141,9 @@ def test_the_inventory_has_schedules_tasks_and_the_edges_airflow_knows(
 
 def test_a_changed_schedule_is_seen_in_the_next_inventory(airflow: AirflowServer, connector: Connector) -> None:
     airflow.schedule("stock_count", "0 6 * * *")
-    first = connector.inventory("", 20)
+    first = connector.inventory("", CALL_SECONDS)
     airflow.schedule("stock_count", "30 7 * * *")
-    second = connector.inventory(first.hash, 20)
+    second = connector.inventory(first.hash, CALL_SECONDS)
     assert not second.unchanged
     before = next(job for job in first.jobs if job.native_id == "stock_count")
     after = next(job for job in second.jobs if job.native_id == "stock_count")
@@ -157,7 +161,7 @@ def test_a_failed_run_tells_its_tasks_and_the_log_of_the_one_that_failed(
     states = {one.job: one.state for one in every(connector) if one.period_key == run}
     expected = {"load_orders.check_file": RunState.SUCCEEDED, "load_orders.load": RunState.FAILED}
     assert {"load_orders": RunState.FAILED, "load_orders.publish": RunState.BLOCKED, **expected} == states
-    log = connector.log(ref(told), None, 65536, 20)
+    log = connector.log(ref(told), None, 65536, CALL_SECONDS)
     assert log.text.startswith("[log of task load, try 1 (failed)]\n")
     assert "reading /data/orders.csv" in log.text
     assert "FileNotFoundError: /data/orders.csv of this business date is not there" in log.text
@@ -170,14 +174,14 @@ def test_failed_tasks_are_cleared_under_our_key_and_the_run_gets_attempt_two(
     run = ran(airflow, "load_orders", "fail", "failed")
     airflow.call("PATCH", f"dags/load_orders/dagRuns/{run}", {"note": "seen by Ada"})
     first = attempt(connector, "load_orders", run)
-    preview = connector.preview(asking(first), 20)
+    preview = connector.preview(asking(first), CALL_SECONDS)
     assert ("clear failed tasks", f"clear failed tasks of load_orders {run}") == (preview.verb, preview.summary)
     assert ("load", "publish") == preview.affected
     airflow.behave("load_orders", "succeed")
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
-    connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionAbsent)
+    connector.act(preview, key, CALL_SECONDS)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     airflow.wait_for("load_orders", run, "success")
     second = attempt(connector, "load_orders", run)
     assert (RunState.SUCCEEDED, key, first.period_key) == (second.state, second.action_key, second.period_key)
@@ -185,14 +189,14 @@ def test_failed_tasks_are_cleared_under_our_key_and_the_run_gets_attempt_two(
     note = airflow.call("GET", f"dags/load_orders/dagRuns/{run}")["note"]
     assert note.endswith("]\nseen by Ada")
     with pytest.raises(NotSupported, match="changed since the preview"):
-        connector.act(preview, new_key(), 20)
+        connector.act(preview, new_key(), CALL_SECONDS)
 
 
 def test_a_clear_by_somebody_else_is_an_attempt_without_our_key(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "load_orders", "fail", "failed")
-    preview = connector.preview(asking(attempt(connector, "load_orders", run)), 20)
+    preview = connector.preview(asking(attempt(connector, "load_orders", run)), CALL_SECONDS)
     key = new_key()
-    connector.act(preview, key, 20)
+    connector.act(preview, key, CALL_SECONDS)
     airflow.wait_for("load_orders", run, "failed")
     ours = attempt(connector, "load_orders", run)
     airflow.call("POST", f"dags/load_orders/dagRuns/{run}/clear", {"dry_run": False, "only_failed": True})
@@ -204,14 +208,14 @@ def test_a_clear_by_somebody_else_is_an_attempt_without_our_key(airflow: Airflow
 
 def test_a_lost_answer_of_a_clear_is_found_again_by_its_note(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "load_orders", "fail", "failed")
-    preview = connector.preview(asking(attempt(connector, "load_orders", run)), 20)
+    preview = connector.preview(asking(attempt(connector, "load_orders", run)), CALL_SECONDS)
     key = new_key()
     with eating_answers(airflow.port, b"/clear HTTP") as port:
         cut_off = connect(f"http://127.0.0.1:{port}")
         with pytest.raises(OutcomeUnknown, match="its answer was lost"):
-            cut_off.act(preview, key, 20)
+            cut_off.act(preview, key, CALL_SECONDS)
         cut_off.close()
-    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     airflow.wait_for("load_orders", run, "failed")
     assert key == attempt(connector, "load_orders", run).action_key, "though the second half of the mark was never sent"
 
@@ -219,10 +223,10 @@ def test_a_lost_answer_of_a_clear_is_found_again_by_its_note(airflow: AirflowSer
 def test_a_green_run_is_cleared_whole(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "load_orders", "succeed", "success")
     told = attempt(connector, "load_orders", run)
-    preview = connector.preview(asking(told), 20)
+    preview = connector.preview(asking(told), CALL_SECONDS)
     assert f"clear the whole run load_orders {run}" == preview.summary
     assert ("check_file", "load", "publish") == preview.affected
-    connector.act(preview, key := new_key(), 20)
+    connector.act(preview, key := new_key(), CALL_SECONDS)
     airflow.wait_for("load_orders", run, "success")
     assert key == attempt(connector, "load_orders", run).action_key
 
@@ -230,13 +234,13 @@ def test_a_green_run_is_cleared_whole(airflow: AirflowServer, connector: Connect
 def test_a_task_is_cleared_with_what_follows_it(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "load_orders", "fail", "failed")
     task = attempt(connector, "load_orders.load", run)
-    preview = connector.preview(asking(task), 20)
+    preview = connector.preview(asking(task), CALL_SECONDS)
     assert ("load", "publish") == preview.affected
     airflow.behave("load_orders", "succeed")
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
-    connector.act(preview, key, 20)
-    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionAbsent)
+    connector.act(preview, key, CALL_SECONDS)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     airflow.wait_for("load_orders", run, "success")
     again = attempt(connector, "load_orders.load", run)
     assert (RunState.SUCCEEDED, key) == (again.state, again.action_key)
@@ -251,7 +255,7 @@ def test_what_runs_is_not_cleared(airflow: AirflowServer, connector: Connector) 
     told = every(connector)
     dag = next(one for one in told if one.job == "stock_count" and one.period_key == run)
     assert RunState.RUNNING == dag.state
-    refused = connector.preview(asking(dag), 20).refused
+    refused = connector.preview(asking(dag), CALL_SECONDS).refused
     assert refused is not None
     assert refused.startswith("the run is running since ")
     airflow.behave("stock_count", "succeed")
@@ -278,16 +282,16 @@ def test_a_running_log_is_followed_and_ends(airflow: AirflowServer, connector: C
             None,
         ),
     )
-    whole = until("a first line", lambda: with_line(connector.log(ref(task), None, 65536, 20)))
+    whole = until("a first line", lambda: with_line(connector.log(ref(task), None, 65536, CALL_SECONDS)))
     assert whole.next is not None
-    more = until("a further line", lambda: with_line(connector.log(ref(task), whole.next, 65536, 20)))
+    more = until("a further line", lambda: with_line(connector.log(ref(task), whole.next, 65536, CALL_SECONDS)))
     assert len(more.text) < len(whole.text), "what was shown is not shown again"
     airflow.behave("stock_count", "succeed")
     airflow.wait_for("stock_count", run, "success")
     place: str | None = more.next
     end = time.monotonic() + 30
     while place is not None and time.monotonic() < end:
-        place = connector.log(ref(task), place, 65536, 20).next
+        place = connector.log(ref(task), place, 65536, CALL_SECONDS).next
     assert None is place
 
 
@@ -297,7 +301,7 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow: AirflowSer
     cursor, seen, known = "", dict[str, RunRecord](), dict[str, RunRef]()
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
-        poll = connector.poll(cursor, tuple(known.values()), 20)
+        poll = connector.poll(cursor, tuple(known.values()), CALL_SECONDS)
         cursor = poll.cursor
         for one in poll.runs:
             if one.job == "retried.second_time" and one.period_key == run:
@@ -316,7 +320,7 @@ def test_mapped_instances_are_one_run_of_their_task(airflow: AirflowServer, conn
     told = [one for one in every(connector) if one.job == "mapped.regions.count_region" and one.period_key == run]
     assert [RunState.FAILED] == [one.state for one in told]
     assert "3 mapped: 2 success, 1 failed; not green: 2" == told[0].message
-    log = connector.log(ref(told[0]), None, 65536, 20)
+    log = connector.log(ref(told[0]), None, 65536, CALL_SECONDS)
     assert "ZeroDivisionError" in log.text
 
 
@@ -344,26 +348,28 @@ def test_a_missed_run_is_triggered_once_for_its_instant(airflow: AirflowServer, 
     airflow.behave("supply_plan", "succeed")
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
     missed = ActionSpec(Verb.RERUN, RunRef("supply_plan", instant_key(at), "", ""), RunState.MISSED)
-    preview = connector.preview(missed, 20)
+    preview = connector.preview(missed, CALL_SECONDS)
     assert (None, "trigger") == (preview.refused, preview.verb)
     key = new_key()
-    assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
-    first = connector.act(preview, key, 20)
-    assert first.native_ref == connector.act(preview, key, 20).native_ref
-    assert isinstance(connector.look_up(preview, key, 20), ActionFound)
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionAbsent)
+    first = connector.act(preview, key, CALL_SECONDS)
+    assert first.native_ref == connector.act(preview, key, CALL_SECONDS).native_ref
+    assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     run = f"headway__{key.removeprefix('headway-')}"
     airflow.wait_for("supply_plan", run, "success")
     told = attempt(connector, "supply_plan", run)
     assert (RunState.SUCCEEDED, key, instant_key(at)) == (told.state, told.action_key, told.period_key)
-    again = connector.preview(missed, 20)
+    again = connector.preview(missed, CALL_SECONDS)
     assert f"Airflow has this run: {run} is success" == again.refused
     with pytest.raises(NotSupported, match="another run for"):
-        connector.act(preview, new_key(), 20)
+        connector.act(preview, new_key(), CALL_SECONDS)
 
 
 def test_a_missed_run_of_a_paused_dag_says_that_it_would_wait(connector: Connector) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
-    preview = connector.preview(ActionSpec(Verb.RERUN, RunRef("parked", instant_key(at), "", ""), RunState.MISSED), 20)
+    preview = connector.preview(
+        ActionSpec(Verb.RERUN, RunRef("parked", instant_key(at), "", ""), RunState.MISSED), CALL_SECONDS
+    )
     assert preview.notes == ("parked is paused: the run stays queued until the DAG is resumed",)
 
 
@@ -371,8 +377,8 @@ def test_a_deleted_run_is_not_taken_for_ended(airflow: AirflowServer, connector:
     run = ran(airflow, "stock_count", "succeed", "success")
     told = attempt(connector, "stock_count", run)
     airflow.call("DELETE", f"dags/stock_count/dagRuns/{run}")
-    cursor = connector.poll("", (), 20).cursor
-    gone = {one.attempt_key: one for one in connector.poll(cursor, (ref(told),), 20).runs}[told.attempt_key]
+    cursor = connector.poll("", (), CALL_SECONDS).cursor
+    gone = {one.attempt_key: one for one in connector.poll(cursor, (ref(told),), CALL_SECONDS).runs}[told.attempt_key]
     assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
 
 
@@ -385,7 +391,7 @@ def test_a_viewer_sees_everything_and_is_told_that_it_cannot_act(airflow: Airflo
         assert {True} == {held for name, held in rights.items() if name.startswith("read")}
         told = attempt(viewer, "load_orders", run)
         with pytest.raises(AccessRefused, match="Forbidden"):
-            viewer.preview(asking(told), 20)
+            viewer.preview(asking(told), CALL_SECONDS)
     finally:
         viewer.close()
 
@@ -410,9 +416,9 @@ def test_a_wrong_password_is_refused_and_after_three_tries_not_sent_again(
     try:
         for _ in range(3):
             with pytest.raises(AccessRefused, match="the password of 'nobody' was refused"):
-                stranger.poll("", (), 20)
+                stranger.poll("", (), CALL_SECONDS)
         with pytest.raises(AccessRefused, match="3 logins of 'nobody'"):
-            stranger.poll("", (), 20)
+            stranger.poll("", (), CALL_SECONDS)
     finally:
         stranger.close()
 
@@ -420,7 +426,7 @@ def test_a_wrong_password_is_refused_and_after_three_tries_not_sent_again(
 def test_a_frozen_server_is_unreachable_at_the_deadline_and_nothing_is_lost(
     airflow: AirflowServer, connector: Connector
 ) -> None:
-    cursor = connector.poll("", (), 20).cursor
+    cursor = connector.poll("", (), CALL_SECONDS).cursor
     airflow.freeze()
     try:
         began = time.monotonic()

@@ -63,6 +63,7 @@ class TestDagsterConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
     kind = CONNECTOR
     against = "real: Dagster 1.13.27"
     patience_seconds: ClassVar[float] = 180.0
+    timeout_seconds: ClassVar[float] = 60.0
     limits: ClassVar[dict[str, str]] = {"unknown_word": "a real Dagster says no word that it does not have"}
     made: ClassVar[dict[str, str]] = {}
 
