@@ -268,7 +268,7 @@ def commands(text: str) -> set[str]:
     lines += ticked(text)
     found = set()
     for line in lines:
-        code = line.partition("#")[0].strip().removeprefix("$ ").removeprefix(".venv/bin/")
+        code = line.partition("#")[0].strip().removeprefix("$ ").removeprefix(".venv/bin/").partition(" | ")[0].strip()
         if code == "headway" or re.match(r"headway (?!ALL=)", code):  # (a rule of sudoers)
             found.add(code.removesuffix("&").strip())
     return found

@@ -257,6 +257,17 @@ WRAPPER_SPOOL = "/var/spool/headway"
 WRAPPER_PATH = "/usr/local/bin/headway-sh"
 
 
+def host_script(key: str, users: Iterable[str] = (), login: str = "headway") -> str:
+    """The POSIX shell script that prepares a host, run there as root: the login with this public key, its sudo rules,
+    and the wrapper on the crontabs of `users` (empty: of everybody who has one, except root)."""
+    text = scripts_beside(__file__, "grants.sh").replace("#WRAPPER#\n", script("headway-sh"))
+    values = {"LOGIN=headway": f"LOGIN={quote(login)}", "KEY=''": f"KEY={quote(key)}"}
+    values["USERS=''"] = f"USERS={quote(' '.join(users))}"
+    for empty, line in values.items():
+        text = text.replace(f"\n{empty}", f"\n{line}", 1)
+    return text
+
+
 def wrapper_instructions(spool: str = WRAPPER_SPOOL) -> str:
     """How to install it, step by step, as shell comments and commands; `spool` is where its records go."""
     elsewhere = f"HEADWAY_SPOOL={spool}\n    " if spool != WRAPPER_SPOOL else ""

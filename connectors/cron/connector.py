@@ -136,19 +136,31 @@ def _actions(parts: list[ScriptSection], login: str) -> Iterator[SourcePermissio
 
 def _notes(answer: HostAnswer, crontabs: HostCrontabs, parts: list[ScriptSection]) -> Iterator[str]:
     yield f"cron's clock runs in {crontabs.zone} ({answer.host.offset_text})"
-    level = answer.processes.level
-    if answer.processes.program is CronDaemon.BUSYBOX:
-        yield "crond of busybox: its log proves starts only"
-    elif level is not None:
-        proves = "starts, ends and exit statuses" if level & ENDS_LOGGED and level & ERRORS_LOGGED else "starts only"
-        yield f"cron -L {level}: its log proves {proves}"
+    yield from _unseen_ends(answer, crontabs)
     wrapped = sorted({line.user for line in crontabs.tables.lines if line.is_wrapped})
     seen = [part.fields(2) for part in parts if part.kind == "WRAPPER"]
-    missing = [path for state, path in seen if state != "yes"]
-    named = f" ({', '.join(missing)}: not installed)" if wrapped else " (not installed)"
-    yield f"shell wrapper on crontabs of: {', '.join(wrapped) or 'nobody'}" + (named if missing else "")
+    if wrapped and (missing := [path for state, path in seen if state != "yes"]):
+        yield f"shell wrapper on crontabs of: {', '.join(wrapped)} ({', '.join(missing)}: not installed)"
+    elif wrapped:
+        yield f"shell wrapper on crontabs of: {', '.join(wrapped)}"
     for fault in crontabs.tables.faults:
         yield f"{fault.where}: {fault.reason}"
+
+
+def _unseen_ends(answer: HostAnswer, crontabs: HostCrontabs) -> Iterator[str]:
+    """Whose jobs end without evidence, and what would record it."""
+    level = answer.processes.level
+    if answer.processes.program is not CronDaemon.BUSYBOX:
+        if level is None or (level & ENDS_LOGGED and level & ERRORS_LOGGED):
+            return
+        logs, unseen = ("failures", "success") if level & ERRORS_LOGGED else ("starts", "failures")
+    else:
+        logs, unseen = "starts", "failures"
+    if users := sorted({line.user for line in crontabs.tables.lines if not line.is_wrapped}):
+        yield (
+            f"{unseen} of the jobs of {', '.join(users)} cannot be seen: cron logs {logs} only. "
+            "Fix: install the wrapper: headway connector cron wrapper"
+        )
 
 
 NO_OUTPUT = "cron keeps no output of this job. The lines of its log about this run:\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import LiteralString
 
 from connectors.pg_cron.parse import ENTRY_PREFIX, is_entry, is_open, run_log
@@ -22,10 +23,9 @@ from connectors.sdk.job_agent import (
     act_permission,
     mark_values,
     version_of,
-    view_fixes,
     view_permission,
 )
-from connectors.sdk.postgres_agent import PostgresAgentClient, policy_fix, read_pieces
+from connectors.sdk.postgres_agent import PostgresAgentClient, read_pieces
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.postgres import SEES_ALL_ROWS, PostgresReader, quoted
 
@@ -122,7 +122,6 @@ MESSAGE_PIECE: LiteralString = """
 SELECT substr(return_message, %(first)s, %(count)s) AS piece FROM cron.job_run_details WHERE runid = %(runid)s
 """
 
-GRANTS = "run connectors/pg_cron/grants.sql (headway connector grants pg_cron) as a superuser"
 OLDEST_VERSION = (1, 4)
 STANDBY = SourcePermission(
     "jobs start here",
@@ -141,13 +140,13 @@ def hidden_jobs_text(access: Row) -> str:
     """Why what we see is not all there is; "" where it is."""
     if sees_all(access):
         return ""
-    return f"row security shows role {access['role']} only its own jobs and runs: {granted(access, 'headway_view')}"
+    return f"row security shows role {access['role']} only its own jobs and runs: {granted(access)}"
 
 
-def granted(access: Row, of: str = "headway_act") -> str:
-    """The SQL that gives the role the permissions of a role in grants.sql; those roles need that file alone."""
-    own = access["role"] in ("headway_act", of)  # headway_act has what headway_view has
-    return GRANTS if own else f"GRANT {of} TO {quoted(access['role'])}; where that role is missing, first {GRANTS}"
+def granted(access: Row) -> str:
+    """The one command that grants the role whatever it lacks."""
+    login, database = quote(access["role"]), quote(access["database"])
+    return f"as a superuser, headway connector grants pg_cron --login {login} | psql {database}"
 
 
 def permissions(access: Row) -> Iterator[SourcePermission]:
@@ -157,18 +156,16 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
         reason = f"it is not in database {access['database']}"
         yield SourcePermission("pg_cron in this database", False, reason, fix)
         return
-    role = quoted(access["role"])
     tables = (("may_read_jobs", "job"), ("may_read_runs", "job_run_details"))
-    yield view_permission("usage of schema cron", access["may_enter"], f"GRANT USAGE ON SCHEMA cron TO {role};")
+    yield view_permission("usage of schema cron", access["may_enter"], granted(access))
     for column, table in tables:
-        yield view_permission(f"read cron.{table}", access[column], f"GRANT SELECT ON cron.{table} TO {role};")
+        yield view_permission(f"read cron.{table}", access[column], granted(access))
     for column, table in (("sees_all_jobs", "job"), ("sees_all_runs", "job_run_details")):
         why = f"row security shows role {access['role']} only its own rows"
-        fix = policy_fix(access, f"cron.{table}")
-        yield SourcePermission.checked(f"see all rows of cron.{table}", access[column], why, fix)
+        yield SourcePermission.checked(f"see all rows of cron.{table}", access[column], why, granted(access))
     name = "pg_cron records runs (cron.log_run)"
     if access["log_run"] is None:
-        fix = f"GRANT pg_read_all_settings TO {role};"
+        fix = f"GRANT pg_read_all_settings TO {quoted(access['role'])};"
         yield SourcePermission(name, None, "the setting is hidden from this role", fix)
     else:
         why, fix = "cron.log_run is off: no run leaves a row", "cron.log_run = on, then restart PostgreSQL"
@@ -244,7 +241,7 @@ class PgCronClient(PostgresAgentClient):
             raise NotSupported(f"{self.place}: pg_cron {access['version']} is too old; 1.4 or newer is needed")
         if not (access["may_enter"] and access["may_read_jobs"] and access["may_read_runs"]):
             raise PermissionMissing(
-                f"{self.place}: role {access['role']} may not read pg_cron's tables: {view_fixes(permissions(access))}"
+                f"{self.place}: role {access['role']} may not read pg_cron's tables: {granted(access)}"
             )
 
     def access(self) -> Row:

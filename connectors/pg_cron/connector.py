@@ -99,7 +99,8 @@ class PgCronConnector(PostgresAgentConnector):
 
     def read_permissions(self) -> Probe:
         access = self._database.access()
-        notes = [text for text in self._warnings(access) if not text.startswith(NOTHING_STARTS)]
+        stated = (NOTHING_STARTS, hidden_jobs_text(access) or NOTHING_STARTS)  # as permissions
+        notes = [text for text in self._warnings(access) if not text.startswith(stated)]
         return self.probe_of(access, permissions(access), notes)
 
     def _warnings(self, access: Row) -> list[str]:

@@ -132,6 +132,8 @@ class SecretStore:
     """Resolves references and masks what it resolved. One per process; thread safe."""
 
     def __init__(self) -> None:
+        self.variables: set[str] = set()
+        """Environment variables that were resolved, or missed."""
         self._values: set[str] = set()
         self._forms: tuple[str, ...] = ()
         self._lock = threading.Lock()
@@ -139,6 +141,7 @@ class SecretStore:
     def __call__(self, reference: SecretRef) -> str:
         """The secret's value now, never cached: rotated secrets are read again. Raises AccessRefused with the fix."""
         if reference.env is not None:
+            self.variables.add(reference.env)
             value = os.environ.get(reference.env, "")
             if not value:
                 raise AccessRefused(

@@ -41,6 +41,7 @@ from console.cli.requests import (
     preview_lines,
     refuse_overlap,
     require_engine,
+    require_reason,
     send_action,
     wait_for_answer,
 )
@@ -101,6 +102,7 @@ def _options_taken(kind: str, verb: Verb) -> frozenset[str]:
 def send_step(arguments: argparse.Namespace, job: str, request: ActionRequest, notes: Sequence[str] = ()) -> int:
     """Previews, asks and sends one action; the exit code. `notes`: lines below the preview."""
     requests = require_engine(arguments)
+    require_reason(arguments, lambda: requests.check([request]))
     seconds = min(ANSWER_SECONDS, arguments.timeout or ANSWER_SECONDS)
     data = wait_for_answer(arguments, requests, requests.preview(request), seconds)
     refusal = step_refusal(data, request.verb)

@@ -117,7 +117,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     messages = [f"config {path}: {_config_size(config)}, {_fault_count(remarks)}"]
     if not config.permissions:
         messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
-    messages += clock_changes(config, datetime.now(UTC).date())
+    messages += [*clock_changes(config, datetime.now(UTC).date()), *other_cutoffs(config)]
     messages.append(config_in_use_note(arguments, config.digest))
     messages.append("" if unreadable else unverified_names_note(config, arguments))
     messages += weakened_transport(config, store_url_of(arguments))
@@ -128,6 +128,8 @@ def run_check(arguments: argparse.Namespace) -> int:
         results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
         results += probe_routes(config, secrets, accepted_routes(arguments))
         results += probe_checks(config, secrets, arguments.timeout)
+    for message in other_environment(arguments, secrets.variables):
+        print_message(message)
     failed = [result for result in results if result.is_fault]
     if results:
         print_message(f"{counted(results, 'probe')}, {_fault_count(failed)}")
@@ -198,6 +200,46 @@ def _store_header(arguments: argparse.Namespace) -> HeaderView | None:
 def accepted_routes(arguments: argparse.Namespace) -> set[tuple[str, str]]:
     """(route, receiver) of every URL that has accepted an alert or a test, as the store knows."""
     return _stored(arguments, lambda reads: reads.alerts.accepted()) or set()
+
+
+def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -> list[str]:
+    """Those of the variables that the running engine has with another value than this shell; nothing where the
+    environment of the engine cannot be read."""
+    from console.store.db.lease import local_pid
+
+    header = _store_header(arguments)
+    pid = local_pid(header.engine.holder) if header is not None and header.engine.alive else None
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if pid is not None else []
+    except OSError:
+        return []
+    if not any(entries):
+        return []
+    engine_environment = dict(entry.partition(b"=")[::2] for entry in entries)
+    texts = []
+    for name in sorted(variables):
+        here, there = os.environb.get(name.encode(), b""), engine_environment.get(name.encode(), b"")
+        if here != there:
+            which = "another value" if here and there else "a value only there" if there else "no value there"
+            texts.append(
+                f"{name} has {which} in the engine's environment (process {pid}): check uses this shell's, the engine "
+                "its own. Fix: start the engine again from this shell"
+            )
+    return texts
+
+
+def other_cutoffs(config: Config) -> Iterator[str]:
+    """Services whose day begins at another time than that of a system that delivers them: their runs near it count for
+    different business dates."""
+    for name, service in config.services.items():
+        for system in dict.fromkeys(job.partition("/")[0] for job in service.delivered_by):
+            known = config.systems.get(system)
+            if known is not None and known.settings.cutoff != service.cutoff:
+                yield (
+                    f"services.{name}.cutoff is {service.cutoff:%H:%M}, systems.{system}.cutoff"
+                    f" {known.settings.cutoff:%H:%M}: a run between them counts for another date there."
+                    " Fix: the same cutoff in both"
+                )
 
 
 def _named_jobs(config: Config) -> list[str]:
@@ -309,9 +351,13 @@ def _guarded(name: str, secrets: SecretStore, probe: Callable[[], ProbeResult]) 
 
 
 def _probe_verdict(name: str, probe: Probe, engine_works: bool) -> ProbeResult:
-    missing = [right for right in probe.rights if right.held is False]
-    reasons = tuple(_right_text("missing", right) for right in missing if right.needed_for == "view")
-    notes = tuple(_right_text("cannot act", right) for right in missing if right.needed_for != "view")
+    by_fix: dict[str, list[SourcePermission]] = {}
+    for right in probe.rights:
+        if right.held is False:
+            by_fix.setdefault(right.fix or right.name, []).append(right)
+    lines = [(any(right.needed_for == "view" for right in rights), _rights_text(rights)) for rights in by_fix.values()]
+    reasons = tuple(text for hides_jobs, text in lines if hides_jobs)
+    notes = tuple(text for hides_jobs, text in lines if not hides_jobs)
     is_well = probe.reachable or (probe.opens_with_engine and not engine_works)
     verdict = MISSING_RIGHTS if reasons else "ok" if is_well else "unreachable"
     if is_well:
@@ -323,8 +369,13 @@ def _probe_verdict(name: str, probe: Probe, engine_works: bool) -> ProbeResult:
     return ProbeResult(name, verdict, probe.version, reasons, rights, skew, notes)
 
 
-def _right_text(label: str, right: SourcePermission) -> str:
-    parts = filter(None, [f"{label}: {right.name}", right.why, right.fix and f"Fix: {right.fix}"])
+def _rights_text(rights: Sequence[SourcePermission]) -> str:
+    """Permissions that one fix grants, as one line; with the reasons of those to read, which the others follow."""
+    to_read = [right for right in rights if right.needed_for == "view"]
+    names = ", ".join(right.name for right in rights)
+    reasons = "; ".join(dict.fromkeys(right.why for right in to_read or rights[:1] if right.why))
+    fix = rights[0].fix
+    parts = filter(None, [f"{'missing' if to_read else 'cannot act'}: {names}", reasons, fix and f"Fix: {fix}"])
     return " ".join(part if part.endswith((".", ";")) else f"{part}." for part in parts)
 
 
@@ -378,13 +429,19 @@ def probe_routes(config: Config, secrets: SecretStore, accepted: Collection[tupl
 
 
 def _url_fault(address: str) -> str:
-    """Why an alert could not be sent by this URL; empty if it could."""
+    """Why an alert could not be sent by this URL, by the part that is wrong; empty if it could."""
     import apprise
+    from apprise.manager_plugins import NotificationManager
 
+    from console.config.alert_urls import MAIL_SCHEMES, wrong_part
     from console.engine.notify.paging import silent_fault
     from console.engine.notify.senders import no_listener, url_fault
 
     plugin = apprise.Apprise.instantiate(address)
+    known: Any = NotificationManager
+    is_mail = address.partition(":")[0].lower() in MAIL_SCHEMES  # of which apprise drops a wrong recipient in silence
+    if (plugin is None or is_mail) and (fault := wrong_part(address, known().schemas())):
+        return fault
     return url_fault(address, plugin) or no_listener(plugin) or silent_fault(address, plugin)
 
 

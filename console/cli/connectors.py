@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.states import RunState
 from console.cli.arguments import timeout
-from console.cli.commands import JSON, Handler, flag, option
+from console.cli.commands import JSON, Handler, flag, option, titled
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_parts, print_result, table
 from console.cli.reader import load_valid_config
@@ -222,9 +223,63 @@ GRANT_FILES = {file.parent.name: file for file in sorted(Path(str(files("connect
 """Kind -> its grants, printed as they are: they can be piped into psql or a file."""
 
 
+PUBLIC_KEY = "~/.ssh/headway_ed25519.pub"
+LOGIN_KINDS = ("pg_cron", "pgagent")
+"""Kinds whose grants can create the login, too."""
+
+
 def run_grants(arguments: argparse.Namespace) -> int:
-    sys.stdout.write(grants_text(arguments.what))
+    kinds = {"key": ("cron",), "user": ("cron",), **dict.fromkeys(("login", "dsn", "view"), LOGIN_KINDS)}
+    for name, takes in kinds.items():
+        if getattr(arguments, name) and arguments.what not in takes:
+            raise CommandError(Exit.USAGE, f"--{name} is for the grants of {' and '.join(takes)} only")
+    text = _host_script(arguments) if arguments.what == "cron" else grants_text(arguments.what) + _login_sql(arguments)
+    sys.stdout.write(text)
     return Exit.OK
+
+
+def _host_script(arguments: argparse.Namespace) -> str:
+    """With the engine's public key; without one, only a key that was named is missed."""
+    from connectors.cron.client import host_script, is_safe_name
+
+    path = Path(arguments.key or PUBLIC_KEY).expanduser()
+    if unsafe := [user for user in arguments.user if not is_safe_name(user)]:
+        raise CommandError(Exit.USAGE, f"{unsafe[0]!a} is not a user name")
+    try:
+        key = " ".join(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a public key"
+        make = f"ssh-keygen -q -t ed25519 -N '' -f {path.with_suffix('')}"
+        raise CommandError(Exit.NOT_FOUND, f"{path}: {reason}. Fix: {make}") from None
+    if not key.startswith(("ssh-", "ecdsa-", "sk-")):
+        raise CommandError(Exit.USAGE, f"{path} is not a public key; name the file that ends in .pub")
+    return host_script(key, arguments.user)
+
+
+def _login_sql(arguments: argparse.Namespace) -> str:
+    if not (arguments.login or arguments.dsn):
+        return ""
+    from connectors.sdk.transport.postgres import login_script
+
+    role, password = arguments.login, ""
+    if arguments.dsn:
+        parts = _dsn_parts(arguments.dsn)
+        role, password = role or parts.get("user", ""), parts.get("password", "")
+    if not role:
+        raise CommandError(Exit.USAGE, f"{arguments.dsn} names no user: write postgresql://user:password@host/database")
+    return login_script(role, "headway_view" if arguments.view else "headway_act", password)
+
+
+def _dsn_parts(variable: str) -> dict[str, str]:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    if not (dsn := os.environ.get(variable, "")):
+        raise CommandError(Exit.USAGE, f"--dsn {variable}: no such environment variable. Fix: export {variable}=…")
+    try:
+        return {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+    except ProgrammingError:
+        raise CommandError(Exit.USAGE, f"{variable} is not a libpq connection string") from None
 
 
 def run_store_grants(_: argparse.Namespace) -> int:
@@ -289,7 +344,25 @@ HANDLERS = {
         JSON,
     ),
     "connector grants": Handler(
-        run_grants, option("what", f"kind of system: {', '.join(GRANT_FILES)}", "KIND", choices=list(GRANT_FILES))
+        run_grants,
+        option("what", f"kind of system: {', '.join(GRANT_FILES)}", "KIND", choices=list(GRANT_FILES)),
+        titled(
+            "cron",
+            option("--key", f"public key of the engine ({PUBLIC_KEY})", "FILE"),
+            option(
+                "--user",
+                "whose jobs to watch, record and rerun; repeatable (everybody with a crontab, except root)",
+                "USER",
+                action="append",
+                default=[],
+            ),
+        ),
+        titled(
+            " and ".join(LOGIN_KINDS),
+            option("--login", "also make this role a login of Headway", "ROLE"),
+            option("--dsn", "the same with user and password of the DSN in this variable", "VARIABLE"),
+            flag("--view", "the login may watch, not act"),
+        ),
     ),
     "store grants": Handler(run_store_grants),
     "connector cron": Handler(

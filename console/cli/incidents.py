@@ -222,7 +222,7 @@ def run_ack(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         reads.incidents.incident(number)
     requests = require_engine(arguments)
-    if arguments.expire:
+    if arguments.off:
         request = requests.unacknowledge(number, arguments.why)
     else:
         request = requests.acknowledge(number, arguments.length.total_seconds(), arguments.why)
@@ -381,7 +381,7 @@ HANDLERS = {
         option("name", "INC-0001", "INCIDENT"),
         one_of(
             option("--for", "duration (1h)", "TIME", dest="length", type=duration, default=duration(ACK_FOR)),
-            flag("--expire", "end the acknowledgement: escalation goes on"),
+            flag("--off", "end the acknowledgement: escalation goes on"),
         ),
         option("--why", "reason, shown on the incident and kept in the audit log", "TEXT", default=""),
         JSON,

@@ -134,6 +134,16 @@ def with_reason(arguments: argparse.Namespace, send: Callable[[str], T]) -> T:
         return send(prompt("reason: "))
 
 
+def require_reason(arguments: argparse.Namespace, check: Callable[[], None]) -> None:
+    """Raises ReasonNeeded where --yes leaves nobody to ask for it; before a preview, which would read as accepted."""
+    if arguments.yes and not (arguments.why or arguments.dry_run):
+        try:
+            check()
+        except NotAllowed as error:
+            if isinstance(error, ReasonNeeded):
+                raise
+
+
 def ask_reason_first(arguments: argparse.Namespace, check: Callable[[], None]) -> None:
     """Prompts for a required reason before any other question; a dry run prints why sending would be refused.
     `check` raises NotAllowed; a missing permission is refused, and audited, when the action is requested."""

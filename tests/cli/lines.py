@@ -103,7 +103,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "alert test": (("oncall", "--timeout", "0.1"), ("nobody",), ()),
     "alert retry": (("--parked",), ()),
     "alert rate": (("1", "yes"), ()),
-    "ack": (("1",), ("1", "--expire"), ("99",), ("odd",)),
+    "ack": (("1",), ("1", "--off"), ("99",), ("odd",)),
     "silence": ((), ("--all",)),
     "silence add": (("--system", "fake", "--for", "1h", "--why", "x"), ()),
     "silence expire": (("99",), ()),

@@ -259,7 +259,7 @@ def test_a_dry_run_says_which_reason_sending_would_take(bench: Bench) -> None:
     ), done.err
 
 
-@pytest.mark.parametrize("what", ["store", *GRANT_FILES])
+@pytest.mark.parametrize("what", ["store", *sorted({*GRANT_FILES} - {"cron"})])
 def test_the_grants_are_printed_as_they_are(what: str) -> None:
     done = headway("none.db", *(("store", "grants") if what == "store" else ("connector", "grants", what)))
     assert (0, "") == (done.code, done.err)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+from argparse import Namespace
 from dataclasses import dataclass, replace
 from pathlib import Path
+from socket import gethostname
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from connectors.heartbeat.connector import CONNECTOR
-from connectors.sdk.contract import Connector
+from connectors.sdk.contract import Connector, Probe, SourcePermission
 from connectors.sdk.errors import (
     AccessRefused,
     ConnectorError,
@@ -21,11 +25,13 @@ from connectors.sdk.errors import (
 )
 from connectors.sdk.secrets import SecretStore
 from console.cli import configure
-from console.cli.configure import ProbeResult, probe_target, weakened_transport
+from console.cli.configure import ProbeResult, other_cutoffs, probe_target, weakened_transport
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.config.loading import load_config
 from console.config.sections import SystemConfig, SystemSettings
+from console.domain.header import EngineView
+from console.store.db.lease import _namespace
 
 
 @dataclass
@@ -119,3 +125,74 @@ def test_a_store_that_cannot_be_read_is_not_said_to_lack_names(
     (tmp_path / "headway.db-wal").unlink()
     assert Exit.OK == main(check)
     assert "job names not verified" in capsys.readouterr().err
+
+
+def permission(name: str, fix: str, needed_for: str = "view", held: bool = False) -> SourcePermission:
+    return SourcePermission(name, held, f"no {name}", fix, needed_for)
+
+
+def test_permissions_that_one_command_grants_are_one_line() -> None:
+    rights = (
+        permission("read jobs", "run grants"),
+        permission("read runs", "run grants", held=True),
+        permission("rerun", "run grants", "act"),
+        permission("hold", "run grants", "act"),
+        permission("cancel", "ask Ann", "act"),
+    )
+    probe = Probe(True, "1", rights)
+    kind = replace(CONNECTOR, open=lambda *_: cast(Connector, Answering(probe)))
+    found = probe_target(SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5)
+    assert ("missing rights", ("missing: read jobs, rerun, hold. no read jobs. Fix: run grants.",)) == (
+        found.verdict,
+        found.text,
+    )
+    assert ("cannot act: cancel. no cancel. Fix: ask Ann.",) == found.notes
+
+
+@dataclass
+class Answering:
+    answer: Probe
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        return self.answer
+
+    def close(self) -> None:
+        pass
+
+
+SERVICE = """
+[jobs."hooks/load"]
+expected = "5m"
+
+[services.daily]
+delivered_by = ["hooks/load"]
+deadline = "07:30"
+timezone = "Europe/Berlin"
+"""
+
+
+@pytest.mark.parametrize("cutoff, said", [("06:00", True), ("12:00", False)])
+def test_a_service_whose_day_begins_at_another_time_than_its_systems_is_named(
+    tmp_path: Path, cutoff: str, said: bool
+) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text(f'{CONFIG}{SERVICE}cutoff = "{cutoff}"\n')
+    texts = list(other_cutoffs(load_config(path)))
+    expected = f"services.daily.cutoff is {cutoff}, systems.hooks.cutoff 12:00"
+    assert ([True] if said else []) == [text.startswith(expected) for text in texts]
+
+
+@pytest.mark.parametrize("theirs, said", [("other", "another value"), (None, "no value there"), ("same", "")])
+def test_a_variable_that_the_engine_has_otherwise_is_named_and_never_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str | None, said: str
+) -> None:
+    monkeypatch.setenv("ONCALL_MAIL", "same")
+    environment = {"PATH": "/usr/bin:/bin"} | ({"ONCALL_MAIL": theirs} if theirs else {})
+    with subprocess.Popen(["sleep", "60"], env=environment) as engine:
+        lease = EngineView(f"{gethostname()}:{engine.pid}~{_namespace()}", None, None, True, "", "")
+        monkeypatch.setattr(configure, "_store_header", lambda _: SimpleNamespace(engine=lease))
+        texts = configure.other_environment(Namespace(), ["ONCALL_MAIL"])
+        engine.kill()
+    assert ([f"ONCALL_MAIL has {said} in the engine's environment"] if said else []) == [
+        text.partition(" (process")[0] for text in texts
+    ]

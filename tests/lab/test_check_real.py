@@ -221,28 +221,25 @@ def test_a_host_where_nobody_listens_is_unreachable(seen: Seen) -> None:
     assert "127.0.0.1" in seen.words["dead/dead01"]
 
 
-def test_a_role_that_row_security_blinds_lacks_a_right_and_the_mend_is_the_sql(seen: Seen) -> None:
+def test_a_role_that_row_security_blinds_lacks_rights_in_one_line_with_one_fix(seen: Seen) -> None:
     [target] = [name for name in seen.verdicts if name.startswith("dwh")]
     assert "missing rights" == seen.verdicts[target]
     right = seen.rights[target]["see all rows of cron.job"]
     assert right["held"] is False
-    assert "CREATE POLICY headway_blind_all ON cron.job FOR SELECT TO headway_blind USING (true);" == right["fix"]
-    assert right["fix"] in seen.words[target]
+    assert "as a superuser, headway connector grants pg_cron --login headway_blind | psql ops" == right["fix"]
+    assert 1 == seen.words[target].count(right["fix"])
 
 
-def test_that_sql_gives_the_right(estate: Estate, seen: Seen, tmp_path: Path) -> None:
-    [target] = [name for name in seen.verdicts if name.startswith("dwh")]
-    mends = [right["fix"] for right in seen.rights[target].values() if right["held"] is False]
-    policies = [sql for sql in mends if sql.startswith("CREATE POLICY")]
+def test_that_command_grants_them_all(estate: Estate, seen: Seen, tmp_path: Path) -> None:
     config = estate.write_config(tmp_path / "config", Options(systems=("dwh",), database_role="headway_blind"))
+    headway = Headway(config)
     try:
-        for sql in policies:
-            estate.postgres.run_script(sql.encode())
-        after = json.loads(Headway(config).run("check", "--json").stdout)["targets"][0]
-        assert (2, "ok") == (len(policies), after["verdict"])
+        granted = headway.run("connector", "grants", "pg_cron", "--login", "headway_blind")
+        estate.postgres.run_script(granted.stdout.encode())
+        after = json.loads(headway.run("check", "--json").stdout)["targets"][0]
+        assert ("ok", [], []) == (after["verdict"], after["text"], after["notes"])
     finally:
-        for table in ("job", "job_run_details"):
-            estate.postgres.run_script(f"DROP POLICY IF EXISTS headway_blind_all ON cron.{table}".encode())
+        estate.postgres.run_script(b"REVOKE headway_act FROM headway_blind")
 
 
 def test_a_cron_host_without_group_adm_and_without_sudo_names_each_right_with_its_mend(seen: Seen) -> None:

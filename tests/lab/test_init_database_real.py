@@ -51,7 +51,7 @@ def test_only_what_is_really_missing_is_told(
     one = found(postgres, tmp_path, monkeypatch, "headway_blind")
     assert ("ops", WatchReadiness.NEEDS) == (one.settings["dbname"], one.ready)
     assert "pg_read_all_settings" not in one.note
-    assert "GRANT headway_view TO headway_blind; where that role is missing" in one.note
+    assert "headway connector grants pg_cron --login headway_blind" in one.note
 
 
 def test_the_wrong_database_names_its_one_fault(

@@ -284,7 +284,7 @@ def test_view_may_neither_hold_nor_cancel(
     for ask in (hold_ask("acts-plain"), ActionSpec(Verb.CANCEL, ref(run), run.state)):
         preview = view.preview(ask, 10)
         assert preview.refused is not None
-        assert "GRANT headway_act TO headway_view; where that role is missing" in preview.refused
+        assert "headway connector grants pg_cron --login headway_view" in preview.refused
         with pytest.raises(AccessRefused, match="permission denied"):  # the database refuses by itself too
             view.act(replace(preview, refused=None), new_key(), 10)
     missing = [right for right in view.probe(10).rights if right.held is False]
@@ -302,7 +302,7 @@ def test_a_server_with_functions_of_an_older_version_names_the_mend(
     refused = connector.preview(hold_ask("acts-plain"), 10).refused
     connector.close()
     assert refused is not None
-    assert "run connectors/pg_cron/grants.sql (headway connector grants pg_cron) as a superuser" in refused
+    assert "headway connector grants pg_cron --login lab | psql ops" in refused
 
 
 def test_hidden_jobs_leave_holds_unknown(postgres: PostgresServer) -> None:

@@ -7,8 +7,13 @@ Each kind that lives in a database adds its own default of `dbname` to the setti
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import math
 import re
+import secrets
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Annotated, Any, Literal, LiteralString, Self, TypeVar
@@ -128,6 +133,29 @@ def psql_shell(options: PostgresOptions, _target: str, secrets: SecretResolver) 
 def quoted(name: str) -> str:
     """A role as an SQL identifier."""
     return name if name.isidentifier() and name.islower() else '"' + name.replace('"', '""') + '"'
+
+
+def scram_verifier(password: str, salt: bytes) -> str:
+    """The password as PostgreSQL stores it (RFC 5803), so that no script or log has to contain it."""
+    iterations = 4096
+    salted = hashlib.pbkdf2_hmac("sha256", unicodedata.normalize("NFKC", password).encode(), salt, iterations)
+    client, server = (hmac.digest(salted, key, "sha256") for key in (b"Client Key", b"Server Key"))
+    stored = hashlib.sha256(client).digest()
+    texts = [base64.b64encode(part).decode() for part in (salt, stored, server)]
+    return f"SCRAM-SHA-256${iterations}:{texts[0]}${texts[1]}:{texts[2]}"
+
+
+def login_script(role: str, of: str, password: str = "") -> str:
+    """SQL that makes the role a login and a member of the role `of` in grants.sql; running it again changes nothing but
+    the password, if there is one."""
+    name, literal = quoted(role), "'" + quoted(role).replace("'", "''") + "'"
+    secret = f" PASSWORD '{scram_verifier(password, secrets.token_bytes(16))}'" if password else ""
+    member = f"GRANT {of} TO {name};\n" if role not in ("headway_act", of) else ""  # headway_act has what view has
+    return (
+        "\n-- The login of Headway.\n"
+        f"DO $$ BEGIN IF to_regrole({literal}) IS NULL THEN CREATE ROLE {name}; END IF; END $$;\n"
+        f"ALTER ROLE {name} LOGIN{secret};\n{member}"
+    )
 
 
 PostgresRow = dict[str, Any]

@@ -163,8 +163,7 @@ def test_a_missing_right_is_named_with_its_mend_by_preview_and_probe(fake: FakeP
     cancel = cancel_ask(fake)
     fake.access |= {"role": "watcher", "may_hold": False, "may_clear": None, "may_cancel": None}
     connector = connector_on(fake)
-    run = "run connectors/pg_cron/grants.sql (headway connector grants pg_cron) as a superuser"
-    mend = f"GRANT headway_act TO watcher; where that role is missing, first {run}"
+    mend = "as a superuser, headway connector grants pg_cron --login watcher | psql "
     for spec in (hold_ask(JOB), release_ask(JOB, KEY), cancel):
         assert mend in refused(connector, spec)
     missing = [right for right in connector.probe(5).rights if right.held is False]
@@ -176,7 +175,7 @@ def test_a_missing_right_is_named_with_its_mend_by_preview_and_probe(fake: FakeP
 def test_a_superuser_needs_the_functions_as_well(fake: FakePgCron) -> None:
     fake.access |= {"role": "postgres", "may_rerun": None}
     connector = connector_on(fake)
-    assert "first run connectors/pg_cron/grants.sql" in refused(connector, start_ask())
+    assert "headway connector grants pg_cron --login postgres" in refused(connector, start_ask())
     [missing] = [right for right in connector.probe(5).rights if right.held is False and right.needed_for == "act"]
     text = "the function rerun of grants.sql: missing, or no EXECUTE for role postgres"
     assert ("rerun or start a job", text) == (missing.name, missing.why)
@@ -189,7 +188,7 @@ def test_what_is_held_is_let_go_where_an_older_grants_sql_knows_no_clear(fake: F
     connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
     alone = replace(release_ask(JOB, KEY), parameters={"hold": KEY, "enable": "no"})
     words = refused(connector, alone)
-    assert f"may not take our mark from {JOB} alone: run connectors/pg_cron/grants.sql" in words
+    assert f"may not take our mark from {JOB} alone: as a superuser, headway connector grants pg_cron" in words
     missing = [right.name for right in connector.probe(5).rights if right.held is False]
     assert ["take a mark alone from a job"] == missing
     connector.act(allowed(connector, release_ask(JOB, KEY)), new_key(), 5)
@@ -247,8 +246,8 @@ def test_a_state_cannot_be_set(fake: FakePgCron, verb: Verb) -> None:
         connector_on(fake).preview(ActionSpec(verb, RunRef(JOB, "x", "", ""), RunState.FAILED), 5)
 
 
-def test_a_role_is_not_told_to_be_granted_to_itself(fake: FakePgCron) -> None:
+def test_the_role_of_the_grants_may_be_the_login(fake: FakePgCron) -> None:
     fake.access |= {"may_hold": False}
     [right] = [right for right in connector_on(fake).probe(5).rights if right.held is False]
-    run = "run connectors/pg_cron/grants.sql (headway connector grants pg_cron) as a superuser"
+    run = f"as a superuser, headway connector grants pg_cron --login headway_act | psql {fake.access['database']}"
     assert ("headway_act", run) == (fake.access["role"], right.fix)
