@@ -6,7 +6,8 @@ it reads stale data and must be rerun after them. Red and stale jobs count as re
 k-th of its upstreams. `ServiceOdds` holds the simulation's figures as plain values: no numpy here.
 
 The service reads the last run of each job in time, from the terminals up. For a job that runs many times a day, that
-is the last one that can be done by the deadline. A red run counts until the next is green.
+is the last one that can be done by the deadline; where they run close together, the last that surely is. A red run
+counts until the next is green.
 """
 
 from __future__ import annotations
@@ -348,8 +349,9 @@ def _of_many(
 ) -> Read | None:
     """For a job that runs many times a day: its red run until the next is green, else the last that can end in time;
     None if there is none. A delivering job must end by `limit`, any other must start before it."""
-    takes = (index.estimate(job.id).p50 if delivers else None) or timedelta(0)
     day = index.of_day(job.id, business_date)
+    quantiles = index.estimate(job.id).takes if delivers else None
+    takes = _time_to_end(quantiles, [*map(run_time, day), *starts], limit) if quantiles is not None else timedelta(0)
     runs = [run for run in day if run_time(run) < limit and run_time(run) + takes <= limit]
     last = runs[-1] if runs else None
     ahead = [start for start in _ahead(index, job, starts, last) if start < limit and start + takes <= limit]
@@ -359,6 +361,17 @@ def _of_many(
     if ahead:
         return None, ahead[-1]
     return _good_or_it(index, last) if last is not None else None
+
+
+def _time_to_end(takes: DurationQuantiles, starts: Sequence[datetime], limit: datetime) -> timedelta:
+    """How long before `limit` a run must start to count: p95 where the last that ends in time even then is at most
+    that much older than the last that usually does, so that no service is at risk for a run of which the one before
+    says nearly the same."""
+    usually_last = max((start for start in starts if start + takes.p50 <= limit), default=None)
+    surely_last = max((start for start in starts if start + takes.p95 <= limit), default=None)
+    if usually_last is None or surely_last is None or usually_last - surely_last > takes.p95:
+        return takes.p50
+    return takes.p95
 
 
 def _is_running(run: RunFacts | None) -> bool:

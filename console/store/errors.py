@@ -101,7 +101,7 @@ def sqlite_text(error: BaseException | None) -> str:
 def is_damage(error: BaseException | None) -> bool:
     """True for SQLite's errors about a corrupt file."""
     return isinstance(error, UnicodeDecodeError) or any(
-        words in str(error) for words in ("malformed", "not a database", "Could not decode to UTF-8")
+        sign in str(error) for sign in ("malformed", "not a database", "Could not decode to UTF-8")
     )
 
 

@@ -205,6 +205,26 @@ def test_what_starts_seconds_before_the_deadline_is_not_waited_for() -> None:
     assert (at("03:20:01"), "03:19", Timeliness.ON_TIME) == (verdict.deadline, *told(verdict))
 
 
+@pytest.mark.parametrize(
+    "schedule, takes, expected",
+    [
+        ("* * * * *", (50, 70), "06:29"),
+        ("* * * * *", (50, 55), "06:30"),  # all of them end in time
+        ("*/5 * * * *", (200, 320), "06:24"),
+        ("0 * * * *", (1500, 2000), "06:25"),  # an hour older is not nearly the same
+    ],
+)
+def test_of_runs_that_are_close_together_the_last_that_surely_ends_in_time_counts(
+    schedule: str, takes: tuple[int, int], expected: str
+) -> None:
+    """Else a service is at risk all night because the last of its runs might take a few seconds more."""
+    often = job(1, "hosts/often", Schedule("debian-cron", schedule), accepted_at=at("04:00"))
+    history = {1: tuple(float(takes[number % 3 == 0]) for number in range(40))}
+    verdict = day("04:00:10", jobs=(often,), promise=service("often", "06:30", often), deps=[], durations=history)
+    assert verdict.expected_at is not None
+    assert (expected, Timeliness.ON_TIME) == (f"{verdict.expected_at:%H:%M}", verdict.timeliness)
+
+
 def test_a_run_of_another_business_date_is_not_waited_for_again() -> None:
     """A data interval may give its run another date than its instant has."""
     hourly = job(1, "warehouse/hourly", daily("05:00", "airflow"), expected=minutes(5))

@@ -1,4 +1,4 @@
-"""The verdict of an incident in one line: what to do, until when, what it saves. For alerts and the console."""
+"""The verdict of an incident in one line: action, latest time, services saved. For alerts and the console."""
 
 from __future__ import annotations
 

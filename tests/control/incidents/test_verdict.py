@@ -16,7 +16,7 @@ def clock(at: datetime) -> str:
 
 
 @pytest.mark.parametrize(
-    ("job", "label"),
+    "job, label",
     [
         ("etl-hosts/db07:extract_orders", "extract_orders"),
         ("dwh/refresh_revenue", "refresh_revenue"),
@@ -29,7 +29,7 @@ def test_a_job_is_named_without_its_system_and_host(job: str, label: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("minutes", "text"),
+    "minutes, text",
     [
         (8, "in 8 min"),
         (60, "in 1 h"),
