@@ -9,9 +9,14 @@ from datetime import date, datetime
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _PATH = re.compile(r"([^.\[\]]+|\[\d{1,6}\])(\.[^.\[\]]+|\[\d{1,6}\])*")
 _FORMAT = re.compile(r"(%[YymdjGVuabAB%]|[^%])*")
-_STRING = r"[eE]'(?:\\.|''|[^'\\])*'|'(?:''|[^'])*'|(?P<tag>\$\w*\$).*?(?P=tag)"
-_UNREAD = re.compile(rf'--[^\n]*|/\*.*?\*/|"(?:""|[^"])*"|(?P<string>{_STRING})', re.DOTALL)
-"""Comments, quoted names and strings."""
+_TAG = r"\$\w*\$"
+_ANY_TAG = re.compile(rf"(?=({_TAG}))")
+_LITERAL = re.compile(
+    r"""--[^\n]*|/\*.*?\*/|"(?:""|[^"])*+"|(?P<string>[eE]'(?:\\.|''|[^'\\])*+'|'(?:''|[^'])*+')"""
+    rf"""|(?P<tag>{_TAG})|(?P<open>(?:/\*|["']).*)""",
+    re.DOTALL,
+)
+"""Comments, quoted names and strings, the tag that may begin a string, and what begins like one and never ends."""
 _QUERIES = ("select", "with", "values", "table")
 
 
@@ -100,14 +105,28 @@ def refuse_no_condition(where: str) -> str:
 
 def _without_literals(sql: str) -> str:
     """The SQL without strings, quoted names and comments. ValueError where it is not one whole piece."""
-    for quoted in _UNREAD.finditer(sql):
-        if "{business_date}" in (quoted["string"] or ""):
+    last_tags = {tag[1]: tag.start() for tag in _ANY_TAG.finditer(sql)}
+    pieces, start = [], 0
+    while literal := _LITERAL.search(sql, start):
+        string, tag, end = literal["string"], literal["tag"], literal.end()
+        if literal["open"]:
+            kind = "comment" if literal["open"].startswith("/") else "quote"
+            raise ValueError(f"has a {kind} that does not end; close it")
+        pieces.append(sql[start : literal.start()])
+        if tag and last_tags[tag] < end:  # part of a name: it closes nowhere
+            pieces.append("$")
+            start = literal.start() + 1
+            continue
+        if tag:
+            end = sql.index(tag, end) + len(tag)
+            string = sql[literal.start() : end]
+        if "{business_date}" in (string or ""):
             raise ValueError("{business_date} is in quotes, where no date is bound; write it without them")
-    bare, depth = _UNREAD.sub(" ", sql), 0
+        pieces.append(" ")
+        start = end
+    bare, depth = "".join((*pieces, sql[start:])), 0
     if ";" in bare:
         raise ValueError('holds a ";": a check asks one statement; keep the one, without it')
-    if "'" in bare or '"' in bare:
-        raise ValueError("has a quote that does not end; close it")
     for item in bare:
         depth += (item == "(") - (item == ")")
         if depth < 0:
