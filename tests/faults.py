@@ -153,8 +153,9 @@ FAULTS: dict[int, Fault] = {
             "test_a_damaged_copy_is_refused",
             "test_a_row_that_was_changed_is_named",
             "test_f15_a_flipped_byte_is_refused_or_read_and_never_a_false_audit",
+            "test_f15_the_log_of_another_store_is_refused_or_found_and_that_of_a_copy_is_read_whole",
         ),
-        "the audit finds every flip in itself, a copy is checked whole; runs have no checksum, a foreign -wal is read",
+        "the audit finds every flip in itself, a copy is checked whole; runs have no checksum; a copy's -wal is read",
     ),
     16: Fault("torn write", ("test_f16_a_copy_that_was_torn_while_writing_opens_at_a_committed_point",)),
     17: Fault(
@@ -252,20 +253,20 @@ FAULTS: dict[int, Fault] = {
     ),
     28: Fault(
         "429 and 503 with Retry-After",
-        ("test_retry_after_is_obeyed_up_to_a_quarter_of_an_hour", "test_a_server_that_asks_for_a_pause_has_it"),
+        ("test_f28_retry_after_is_obeyed_up_to_a_quarter_of_an_hour", "test_a_server_that_asks_for_a_pause_has_it"),
     ),
     29: Fault(
-        "a login page with 200, a redirect", ("test_a_login_page_with_200_is_a_refused_access_and_no_empty_list",)
+        "a login page with 200, a redirect", ("test_f29_a_login_page_with_200_is_a_refused_access_and_no_empty_list",)
     ),
     30: Fault(
         "truncated and odd JSON",
-        ("test_what_is_no_whole_json_object_is_told_with_its_place", "test_odd_json_that_is_whole_is_read"),
+        ("test_f30_what_is_no_whole_json_object_is_told_with_its_place", "test_odd_json_that_is_whole_is_read"),
     ),
     31: Fault(
         "a page that repeats for ever",
         (
             "test_a_page_that_repeats_for_ever_ends_the_poll_as_incomplete",
-            "test_a_source_that_gives_the_same_page_for_ever_is_cut_off_and_named",
+            "test_f31_a_source_that_gives_the_same_page_for_ever_is_cut_off_and_named",
         ),
     ),
     32: Fault(
@@ -276,12 +277,19 @@ FAULTS: dict[int, Fault] = {
             "test_f32_a_list_that_is_ninety_percent_shorter_is_doubted_and_one_of_a_fifth_is_not",
         ),
     ),
-    33: Fault("a log of 10 MB", ("test_log_stays_within_its_limit_and_goes_on",)),
-    34: Fault("a packed bomb", ("test_a_packed_bomb_stops_at_the_limit",)),
+    33: Fault(
+        "a log of many megabytes, with NUL bytes and without a newline at its end",
+        (
+            "test_f33_of_a_log_of_many_megabytes_with_nul_bytes_the_end_alone_is_fetched",
+            "test_long_log_is_read_in_pieces",
+            "test_log_stays_within_its_limit_and_goes_on",
+        ),
+    ),
+    34: Fault("a packed bomb", ("test_f34_a_packed_bomb_stops_at_the_limit",)),
     35: Fault(
         "log rotated, truncated, replaced in mid poll",
         (
-            "test_no_line_is_lost_or_doubled_by_rotations_at_any_step",
+            "test_f35_no_line_is_lost_or_doubled_by_rotations_at_any_step",
             "test_inode_that_comes_back_is_not_taken_for_the_old_log",
             "test_truncated_log_without_a_copy_is_a_gap",
         ),
@@ -305,11 +313,11 @@ FAULTS: dict[int, Fault] = {
         ),
         "a log page names no run; its content cannot be distinguished from another run's",
     ),
-    38: Fault("DNS that is slow or fails", ("test_a_name_that_is_resolved_too_slowly_ends_at_the_deadline",)),
+    38: Fault("DNS that is slow or fails", ("test_f38_a_name_that_is_resolved_too_slowly_ends_at_the_deadline",)),
     39: Fault(
         "credentials rotated, expired, locked out",
         (
-            "test_after_three_refused_logins_none_is_sent_for_a_quarter_of_an_hour",
+            "test_f39_after_three_refused_logins_none_is_sent_for_a_quarter_of_an_hour",
             "test_a_rotated_password_is_read_again_and_forgives_the_refusals",
         ),
     ),
@@ -321,22 +329,23 @@ FAULTS: dict[int, Fault] = {
         ),
         "a host is one cause; many hosts are many",
     ),
-    41: Fault("late, repeated, shuffled polls", ("test_late_repeated_and_shuffled_polls_end_in_the_same_tables",)),
+    41: Fault("late, repeated, shuffled polls", ("test_f41_late_repeated_and_shuffled_polls_end_in_the_same_tables",)),
     42: Fault(
         "duplicate ids, ids used again",
         (
             "test_rows_that_were_replaced_are_a_gap_and_are_read_anew",
             "test_f42_an_attempt_number_that_goes_back_is_the_attempt_that_started_last",
+            "test_f42_a_source_id_that_is_used_again_for_another_period_overwrites_the_run_that_had_it",
         ),
-        "a purged id used again is the old attempt",
+        "an id used again after a purge overwrites the run that had it, and the new period counts as missed",
     ),
-    43: Fault("a job renamed, deleted, back again", ("test_a_renamed_job_keeps_its_identity_and_its_history",)),
+    43: Fault("a job renamed, deleted, back again", ("test_f43_a_renamed_job_keeps_its_identity_and_its_history",)),
     44: Fault(
         "runs in the future, years 1 and 9999",
         (
             "test_times_that_no_calendar_holds_are_none_and_kept_as_words",
             "test_f44_times_that_no_clock_tells_cost_their_target_nothing",
-            "test_times_and_codes_at_the_edges_are_kept_as_they_are",
+            "test_f47_times_and_codes_at_the_edges_are_kept_as_they_are",
         ),
     ),
     45: Fault(
@@ -355,32 +364,32 @@ FAULTS: dict[int, Fault] = {
     46: Fault(
         "clock changes",
         (
-            "test_one_expected_run_in_each_night_of_a_clock_change",
+            "test_f46_one_expected_run_in_each_night_of_a_clock_change",
             "test_a_deadline_is_computed_in_its_own_zone_and_strictly_over_clock_changes",
         ),
     ),
-    47: Fault("huge numbers, odd exit codes", ("test_times_and_codes_at_the_edges_are_kept_as_they_are",)),
+    47: Fault("huge numbers, odd exit codes", ("test_f47_times_and_codes_at_the_edges_are_kept_as_they_are",)),
     48: Fault(
         "cycles, chains of 100,000",
         (
-            "test_a_chain_of_a_many_thousand_jobs_is_walked_and_its_cycle_told",
+            "test_f48_a_chain_of_a_many_thousand_jobs_is_walked_and_its_cycle_told",
             "test_a_graph_with_a_cycle_leaves_its_edges_out_and_names_it",
         ),
     ),
     49: Fault(
         "bytes that are not UTF-8",
-        ("test_bytes_that_are_not_utf8_are_spelled_out", "test_bytes_that_are_not_utf8_survive_as_surrogates"),
+        ("test_f49_bytes_that_are_not_utf8_are_spelled_out", "test_bytes_that_are_not_utf8_survive_as_surrogates"),
     ),
     50: Fault(
         "escape sequences, bidi, control bytes",
         (
-            "test_every_screen_survives_hostile_text_and_shows_none_of_its_controls",
+            "test_f50_every_screen_survives_hostile_text_and_shows_none_of_its_controls",
             "test_every_hostile_job_is_shown_harmlessly",
             "test_what_was_done_is_listed_harmlessly",
             "test_what_is_typed_is_never_more_than_text",
         ),
     ),
-    51: Fault("markup in names and logs", ("test_markup_in_a_name_stands_on_the_screen_as_it_is",)),
+    51: Fault("markup in names and logs", ("test_f51_markup_in_a_name_stands_on_the_screen_as_it_is",)),
     52: Fault(
         "markup of the receivers",
         (
@@ -388,10 +397,10 @@ FAULTS: dict[int, Fault] = {
             "test_f52_a_digest_of_them_holds_nothing_that_acts_either",
         ),
     ),
-    53: Fault("SQL in fields and filters", ("test_a_filter_is_text_and_no_pattern_and_no_sql",)),
+    53: Fault("SQL in fields and filters", ("test_f53_a_filter_is_text_and_no_pattern_and_no_sql",)),
     54: Fault(
         "shell in crontab names, users, paths",
-        ("test_hostile_names_make_no_canary", "test_hostile_names_commands_and_variables_reach_no_shell_of_ours"),
+        ("test_hostile_names_make_no_canary", "test_f54_hostile_names_commands_and_variables_reach_no_shell_of_ours"),
     ),
     55: Fault(
         "path traversal in log paths",
@@ -413,7 +422,7 @@ FAULTS: dict[int, Fault] = {
     ),
     57: Fault(
         "a filter that is a slow regular expression",
-        ("test_a_filter_is_text_and_no_pattern_and_no_sql", "test_hostile_repetition_is_read_in_linear_time"),
+        ("test_f53_a_filter_is_text_and_no_pattern_and_no_sql", "test_f57_hostile_repetition_is_read_in_linear_time"),
     ),
     58: Fault(
         "secrets anywhere",
@@ -427,7 +436,7 @@ FAULTS: dict[int, Fault] = {
     ),
     59: Fault(
         "redirect to another origin with the token",
-        ("test_a_redirect_to_another_origin_is_not_followed_and_the_token_stays_here",),
+        ("test_f59_a_redirect_to_another_origin_is_not_followed_and_the_token_stays_here",),
     ),
     60: Fault(
         "links from outside that point inside",
@@ -435,7 +444,10 @@ FAULTS: dict[int, Fault] = {
     ),
     61: Fault(
         "host key changed, certificate wrong",
-        ("test_changed_host_key_is_refused_with_both_fingerprints", "test_a_certificate_for_another_name_is_refused"),
+        (
+            "test_f61_changed_host_key_is_refused_with_both_fingerprints",
+            "test_a_certificate_for_another_name_is_refused",
+        ),
     ),
     62: Fault(
         "a secret command that hangs or floods",
@@ -452,7 +464,7 @@ FAULTS: dict[int, Fault] = {
     63: Fault(
         "config half written, broken under a running engine",
         (
-            "test_half_written_config_is_faults_or_settings_but_never_a_traceback",
+            "test_f63_half_written_config_is_faults_or_settings_but_never_a_traceback",
             "test_a_config_that_breaks_under_a_running_engine_changes_nothing_for_it",
             "test_what_is_still_being_written_is_not_taken",
             "test_a_permission_that_is_taken_out_permits_nothing_that_was_asked_for_before",
@@ -460,7 +472,7 @@ FAULTS: dict[int, Fault] = {
     ),
     64: Fault(
         "terminals too small, no terminal, a reader that goes away",
-        ("test_a_terminal_that_is_too_small", "test_a_reader_that_goes_away_ends_the_command_silently"),
+        ("test_a_terminal_that_is_too_small", "test_f64_a_reader_that_goes_away_ends_the_command_silently"),
     ),
     65: Fault(
         "two people act at once, double Enter",

@@ -196,7 +196,7 @@ def test_a_file_that_cron_ignores_as_a_whole_stands_in_status(bench: Bench) -> N
     assert [] == remarks(bench)
 
 
-def test_a_source_that_gives_the_same_page_for_ever_is_cut_off_and_named(bench: Bench) -> None:
+def test_f31_a_source_that_gives_the_same_page_for_ever_is_cut_off_and_named(bench: Bench) -> None:
     bench.turn()
     before = bench.scheduler.polls
     bench.scheduler.more = True
@@ -429,7 +429,7 @@ def test_a_store_that_is_not_there_yet_says_what_makes_it(tmp_path: Path) -> Non
 # -- a reader that goes away -----------------------------------------------------------------------------------------
 @pytest.mark.deep
 @pytest.mark.parametrize("line", few(["job list", "job list --json", "status", "status --json"], 1))
-def test_a_reader_that_goes_away_ends_the_command_silently(tmp_path: Path, line: str) -> None:
+def test_f64_a_reader_that_goes_away_ends_the_command_silently(tmp_path: Path, line: str) -> None:
     scheduler = FakeScheduler()
     for number in range(2_000):
         scheduler.job(f"a_job_with_a_rather_long_name_{number:05d}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.reliability import joined, keep
+from tests.faults import FAULTS
+from tests.reliability import joined, keep, places
 
 
 def printed(points: float) -> str:
@@ -32,3 +33,9 @@ def test_the_pieces_of_a_full_run_are_summed_and_what_is_at_most_stays_so() -> N
     ]
     found = json.loads(joined([json.dumps(piece) for piece in pieces]))["figures"]
     assert {"points": 1_100.0, "repeats_per_crash": 1.0} == {one["name"]: one["value"] for one in found}
+
+
+def test_each_fault_has_a_test_that_is_named_by_its_number() -> None:
+    numbered = {number for number in FAULTS for name in FAULTS[number].tests if name.startswith(f"test_f{number:02}_")}
+    assert {*range(1, 67)} <= numbered
+    assert {} == {number: name for number in FAULTS for name in FAULTS[number].tests if name not in places()}

@@ -431,7 +431,7 @@ def test_no_circle_is_found_where_there_is_none() -> None:
 
 
 @pytest.mark.parametrize("end", range(1, len(GOOD), 7))
-def test_half_written_config_is_faults_or_settings_but_never_a_traceback(tmp_path: Path, end: int) -> None:
+def test_f63_half_written_config_is_faults_or_settings_but_never_a_traceback(tmp_path: Path, end: int) -> None:
     file = tmp_path / "headway.toml"
     file.write_text(GOOD[:end])
     with suppress(ConfigFaults):

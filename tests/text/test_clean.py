@@ -62,7 +62,7 @@ def test_what_is_outside_text_is_shown_and_what_acts_is_not(text: str, expected:
     assert expected == clean(text)
 
 
-def test_bytes_that_are_not_utf8_are_spelled_out() -> None:
+def test_f49_bytes_that_are_not_utf8_are_spelled_out() -> None:
     assert "caf\\xe9" == clean(b"caf\xe9")
     assert "caf\\xe9" == clean(b"caf\xe9".decode("utf-8", "surrogateescape"))
 
@@ -84,7 +84,7 @@ def test_a_long_text_is_cut_with_a_mark() -> None:
 
 
 @pytest.mark.parametrize("piece", ["\x1b[", "\x90", "\x1b]0;", "\x1b[0;", "\x1b", "[" * 3 + "\x9b 0"])
-def test_hostile_repetition_is_read_in_linear_time(piece: str) -> None:
+def test_f57_hostile_repetition_is_read_in_linear_time(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
     before = time.process_time()
     clean(text)

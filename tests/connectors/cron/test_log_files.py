@@ -129,7 +129,7 @@ def flush(host: LocalHost) -> None:
 
 @pytest.mark.deep
 @pytest.mark.parametrize("seed", few(range(SEEDS), 2))
-def test_no_line_is_lost_or_doubled_by_rotations_at_any_step(
+def test_f35_no_line_is_lost_or_doubled_by_rotations_at_any_step(
     host: LocalHost, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(seed)

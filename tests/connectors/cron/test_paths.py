@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from connectors.cron.attempts import AttemptRef
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.records import RunRef
+from connectors.sdk.records import LogChunk, RunRef
+from connectors.sdk.secrets import SecretStore
+from console.engine.polling.sanitize import sanitizer
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import LocalHost
 
@@ -30,8 +33,12 @@ def spool_of(host: LocalHost) -> Path:
 
 
 def read(host: LocalHost, output: str) -> str:
+    return end_of(host, output).text
+
+
+def end_of(host: LocalHost, output: str) -> LogChunk:
     ref = RunRef("db07:x", "p", "a", json.dumps({"attempt": {}, "output": output, "lines": []}))
-    return connect(host).log(ref, None, 1000, 20).text
+    return connect(host).log(ref, None, 1000, 20)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +94,26 @@ def test_f55_the_output_of_a_run_is_read_also_where_the_spool_itself_is_a_link(h
 @pytest.mark.parametrize("user", ["..", "../..", ".", "a/b", ""])
 def test_f55_a_name_that_is_a_path_has_no_output(user: str) -> None:
     assert not AttemptRef({}, f"/spool/{user}/out/{RUN}", ()).has_output("/spool")
+
+
+def test_f33_of_a_log_of_many_megabytes_with_nul_bytes_the_end_alone_is_fetched(host: LocalHost) -> None:
+    """Without a newline at its end, and with the memory of its end."""
+    output = spool_of(host) / "me" / "out" / RUN
+    output.parent.mkdir(parents=True)
+    with output.open("wb") as file:
+        file.truncate(64 * 2**20)
+        file.seek(0, 2)
+        file.write(b"last words\0of it")
+    read(host, str(output))
+    tracemalloc.start()
+    try:
+        chunk = end_of(host, str(output))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (True, 1000) == (chunk.cut, len(chunk.text.encode()))
+    assert peak < 2**20
+    shown = sanitizer(SecretStore())(chunk.text)
+    assert "\0" not in shown
+    assert "last words" in shown
+    assert shown.endswith("of it")

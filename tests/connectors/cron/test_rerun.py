@@ -228,7 +228,7 @@ def test_spool_that_cannot_be_written_is_refused_with_the_mend(host: LocalHost) 
 
 
 @pytest.mark.parametrize("number", few(range(len(HOSTILE)), 3))
-def test_hostile_names_commands_and_variables_reach_no_shell_of_ours(
+def test_f54_hostile_names_commands_and_variables_reach_no_shell_of_ours(
     host: LocalHost, tmp_path: Path, number: int
 ) -> None:
     """The command itself is cron's to run; its name, its crontab's variables and our keys are only data."""

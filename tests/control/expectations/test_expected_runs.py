@@ -202,7 +202,7 @@ def test_what_has_no_instants_of_its_own_expects_nothing(schedule: Schedule) -> 
     assert () == of("03:12", job=job(1, "dwh/tick", schedule)).runs
 
 
-def test_one_expected_run_in_each_night_of_a_clock_change() -> None:
+def test_f46_one_expected_run_in_each_night_of_a_clock_change() -> None:
     berlin = job(1, "etl-hosts/db07:berlin", daily("02:30", zone="Europe/Berlin"), zone="Europe/Berlin",
                  accepted_at=datetime.fromisoformat("2026-01-01T12:00Z"))  # fmt: skip
     for noon in (datetime.fromisoformat("2026-03-28T12:00Z"), datetime.fromisoformat("2026-10-24T12:00Z")):

@@ -80,7 +80,7 @@ def test_a_graph_with_a_cycle_leaves_its_edges_out_and_names_it() -> None:
     assert ({2}, {5}) == (found.descendants(1), found.descendants(4))
 
 
-def test_a_chain_of_a_many_thousand_jobs_is_walked_and_its_cycle_told() -> None:
+def test_f48_a_chain_of_a_many_thousand_jobs_is_walked_and_its_cycle_told() -> None:
     jobs, dependencies = chain(20_000)
     found = DependencyGraph(jobs, dependencies)
     assert 19_999 == len(found.ancestors(20_000))

@@ -91,7 +91,7 @@ def test_a_redirect_is_followed_within_the_origin(watcher: Watcher) -> None:
     assert [f"/ping/{TOKEN}", f"/ping/{TOKEN}/"] == watcher.got
 
 
-def test_a_redirect_to_another_origin_is_not_followed_and_the_token_stays_here(watcher: Watcher) -> None:
+def test_f59_a_redirect_to_another_origin_is_not_followed_and_the_token_stays_here(watcher: Watcher) -> None:
     with listening() as other:
         watcher.answer = lambda path: (302, {"Location": other.url})
         with pytest.raises(PingFailed, match=r"the answer \(302\) redirects to another origin"):

@@ -104,7 +104,7 @@ def _fields(record: RunRecord) -> dict[str, Any]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data(), history=histories())
-def test_late_repeated_and_shuffled_polls_end_in_the_same_tables(
+def test_f41_late_repeated_and_shuffled_polls_end_in_the_same_tables(
     night: Estate, data: st.DataObject, history: list[list[RunRecord]]
 ) -> None:
     calm = [(index, records) for index, records in enumerate(history) if records]

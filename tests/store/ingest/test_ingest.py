@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.records import HistoryGap, RunRecord, SkippedRecord
+from connectors.sdk.records import HistoryGap, RunRecord, SkippedRecord, instant_key
 from connectors.sdk.states import RunEvidence, RunState
 from console.domain.ids import instant, micros
 from console.store.actions import actions_in, attempt_after
@@ -302,7 +302,7 @@ def test_what_a_source_lists_again_at_each_poll_is_counted_once(night: Estate) -
     assert [1_006, 1_006] == [counted(*many), counted(*many)]
 
 
-def test_times_and_codes_at_the_edges_are_kept_as_they_are(night: Estate) -> None:
+def test_f47_times_and_codes_at_the_edges_are_kept_as_they_are(night: Estate) -> None:
     night.ingest(
         run(
             started_at=datetime(1, 1, 1, tzinfo=UTC),
@@ -391,3 +391,13 @@ def test_five_thousand_records_go_in_one_batch(night: Estate) -> None:
         "SELECT count(*) FROM latest_run l JOIN run r ON r.id = l.run_id WHERE r.period_key = 'p1'"
     )
     assert () == night.ingest(*records, now="05:02").changed_run_ids
+
+
+def test_f42_a_source_id_that_is_used_again_for_another_period_overwrites_the_run_that_had_it(night: Estate) -> None:
+    """A documented limit: an id names one attempt for ever, and what the source reports last is shown."""
+    night.ingest(failed(attempt="7"))
+    night.ingest(run(attempt="7", period="05:30"), now="05:40")
+    assert [(instant_key(at("03:10")), "succeeded", micros(at("05:30")), 1)] == night.rows(
+        "SELECT period_key, state, started_us, attempts FROM run"
+    )
+    assert [("7", 1)] == night.rows("SELECT attempt_key, number FROM attempt")

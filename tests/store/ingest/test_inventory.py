@@ -164,7 +164,7 @@ def renamed(night: Estate, new: str = "db07:extract_all", old: str = JOBS[0]) ->
     return job_id
 
 
-def test_a_renamed_job_keeps_its_identity_and_its_history(night: Estate) -> None:
+def test_f43_a_renamed_job_keeps_its_identity_and_its_history(night: Estate) -> None:
     night.ingest(run())
     job_id = renamed(night)
     job = known(night, "db07:extract_all")

@@ -90,7 +90,7 @@ def test_jobs_are_filtered_by_words_state_system_and_owner(served: Estate, reads
 @pytest.mark.parametrize(
     "words", ["%", "db0_", "100%", "' OR '1'='1", "'; DROP TABLE run; --", "\\", "?", "%s", "{ids}"]
 )
-def test_a_filter_is_text_and_no_pattern_and_no_sql(served: Estate, reads: Queries, words: str) -> None:
+def test_f53_a_filter_is_text_and_no_pattern_and_no_sql(served: Estate, reads: Queries, words: str) -> None:
     assert [] == names(reads, terms=(words,))
     assert [] == names(reads, "name", owners=(words,), systems=(words,), states=(words,))
     assert 4 == len(names(reads, without=(words,)))

@@ -99,7 +99,7 @@ async def _walk(night: Night) -> None:
 
 @pytest.mark.deep
 @pytest.mark.parametrize("part", some(range(4), 2))
-def test_every_screen_survives_hostile_text_and_shows_none_of_its_controls(part: int) -> None:
+def test_f50_every_screen_survives_hostile_text_and_shows_none_of_its_controls(part: int) -> None:
     """All of the corpus, a quarter of it in each text."""
     text = " ".join(HOSTILE[part::4])
 

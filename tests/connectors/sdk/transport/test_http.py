@@ -89,7 +89,7 @@ def test_a_status_that_the_caller_expects_is_a_reply() -> None:
         ("٣٠", None),
     ],
 )
-def test_retry_after_is_obeyed_up_to_a_quarter_of_an_hour(value: str | None, seconds: float | None) -> None:
+def test_f28_retry_after_is_obeyed_up_to_a_quarter_of_an_hour(value: str | None, seconds: float | None) -> None:
     assert seconds == retry_after(value, TargetClock(NOON, NOON))
 
 
@@ -100,7 +100,7 @@ def test_a_busy_server_says_when_to_come_back(status: int) -> None:
     assert 120.0 == caught.value.retry_after_seconds
 
 
-def test_a_login_page_with_200_is_a_refused_access_and_no_empty_list() -> None:
+def test_f29_a_login_page_with_200_is_a_refused_access_and_no_empty_list() -> None:
     with pytest.raises(AccessRefused, match="is a web page, not JSON: a login"):
         get(answering(body=b"<html>Sign in</html>", content_type="text/html; charset=utf-8")).table()
 
@@ -124,7 +124,7 @@ def test_a_redirect_is_not_followed_and_names_only_its_host() -> None:
     ],
     ids=["cut", "empty", "no UTF-8", "deep", "list", "text", "endless number"],
 )
-def test_what_is_no_whole_json_object_is_told_with_its_place(body: bytes, words: str) -> None:
+def test_f30_what_is_no_whole_json_object_is_told_with_its_place(body: bytes, words: str) -> None:
     with pytest.raises(InvalidAnswer) as caught:
         get(answering(body=body)).table()
     assert words in str(caught.value)
@@ -142,7 +142,7 @@ def test_a_packed_reply_is_unpacked() -> None:
     assert {"dags": []} == get(item).table()
 
 
-def test_a_packed_bomb_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f34_a_packed_bomb_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "LIMIT_BYTES", 1024 * 1024)
     bomb = gzip.compress(bytes(20 * 1024 * 1024))
     with pytest.raises(SystemUnreachable, match="is larger than 1 MiB"):

@@ -156,7 +156,7 @@ def test_a_kept_connection_that_died_is_replaced_without_a_word() -> None:
     assert 3 == len(accepted)
 
 
-def test_a_name_that_is_resolved_too_slowly_ends_at_the_deadline() -> None:
+def test_f38_a_name_that_is_resolved_too_slowly_ends_at_the_deadline() -> None:
     release = threading.Event()
 
     def slow(host: str, port: int) -> list[str]:

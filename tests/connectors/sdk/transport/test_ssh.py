@@ -150,7 +150,7 @@ def test_unknown_host_key_is_refused_with_file_and_fingerprint(server: StubServe
     assert server.commands == []
 
 
-def test_changed_host_key_is_refused_with_both_fingerprints(
+def test_f61_changed_host_key_is_refused_with_both_fingerprints(
     server: StubServer, session: SshSession, tmp_path: Path
 ) -> None:
     other = new_key(tmp_path / "other")
