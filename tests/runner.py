@@ -34,6 +34,7 @@ AIRFLOW = (
     ("check_real", "lab_main", "lab_parts", "faults_real", "inventory_real"),
 )
 SHARED = (
+    ("airflow_versions_real",),
     ("holds_real",), ("pg_cron_real",), ("moved_clock_real",), ("cron_real",), ("slurm_real",), ("pg_cron_acts_real",),
     ("prefect_real",), ("missed_and_stale_real",), ("control_plane_real",), ("step_functions_real",), ("dagster_real",),
     ("killed_postgres",), ("store_postgres",), ("team_store_real",), ("keys_real",),

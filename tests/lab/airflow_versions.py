@@ -1,8 +1,8 @@
-"""The supported Airflows with the example DAGs that they ship: `python -m tests.lab.airflow_versions [VERSION …]`.
+"""The supported Airflows with the example DAGs that they ship, and every row of their databases beside the store's.
 
-Each is started with its examples; every one of them that needs nothing but Airflow is triggered while an engine
-polls. After `--minutes` all but its API is ended, and every run and task instance of the metadata database is compared
-with the store. Exit status 1 where a row differs.
+`test_airflow_versions_real.py` runs one example of each kind of DAG and task on every version. `python -m
+tests.lab.airflow_versions [VERSION …]` runs every example that needs nothing but Airflow while an engine polls; after
+`--minutes` all but its API is ended and the rows are compared. Exit status 1 where a row differs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,9 +31,17 @@ from tests.lab.process import LabError, private_folder, remove_folder, wait_unti
 TRIES = Path(__file__).with_name("dags_tries")
 NEEDS_MORE = (
     "kubernetes", "_http", "sla", "external_task", "inlet_event", "params_ui", "display_name", "long_running",
-    "branch_dop", "via_test_command",
+    "branch_dop", "via_test_command", "second_order",
 )  # fmt: skip
 """Parts of the ids of examples that need another system or a person, or run each minute."""
+KINDS = (
+    "branch_labels", "short_circuit_operator", "skip_dag", "setup_teardown", "dynamic_task_mapping", "sensor_decorator",
+    "time_delta_sensor_async", "trigger_controller_dag", "trigger_target_dag",
+)  # fmt: skip
+"""Files of examples, one of each kind: labels, skips by a condition and by an exception, setup and teardown, mapped
+tasks, a sensor, a deferred task, a DAG that starts another. What a minor version has besides: `kinds_of`."""
+STAY_OPEN = ("example_hitl", "example_subdag")
+"""DAGs that wait for a person, or for a subdag, which is paused."""
 LIMIT_SECONDS = 900.0
 SETTLE_SECONDS = 90.0
 
@@ -43,21 +51,19 @@ class Examples(AirflowServer):
 
     dag_ids: tuple[str, ...] = ("third_time", "always_red")
 
-    def __init__(self, folder: Path, version: str) -> None:
+    def __init__(self, folder: Path, version: str, kinds: Sequence[str] = ()) -> None:
         super().__init__(folder)
-        self.version = version
+        self.version, self.kinds = version, kinds
 
     def _components(self) -> dict[str, list[str]]:
         return {**super()._components(), "triggerer": ["triggerer"]}
 
-    _launch = Airflow2Server._launch
-
     def _prepare(self) -> None:
         super()._prepare()
-        with_tries(self._dags)
+        with_tries(self._dags, self.version, self.kinds)
 
     def _settings(self) -> dict[str, str]:
-        return with_examples(super()._settings())
+        return with_examples(super()._settings(), all_of_them=not self.kinds)
 
     def _knows_the_dags(self) -> bool:
         return knows_the_examples(self)
@@ -68,36 +74,49 @@ class Examples2(Airflow2Server):
 
     dag_ids = Examples.dag_ids
 
-    def __init__(self, folder: Path, version: str) -> None:
+    def __init__(self, folder: Path, version: str, kinds: Sequence[str] = ()) -> None:
         super().__init__(folder)
-        self.version = version
+        self.version, self.kinds = version, kinds
 
     def _components(self) -> dict[str, list[str]]:
         return {**super()._components(), "triggerer": ["triggerer"]}
 
     def _prepare(self) -> None:
         super()._prepare()
-        with_tries(self._dags)
+        with_tries(self._dags, self.version, self.kinds)
 
     def _settings(self) -> dict[str, str]:
-        return with_examples(super()._settings())
+        return with_examples(super()._settings(), all_of_them=not self.kinds)
 
     def _knows_the_dags(self) -> bool:
         return knows_the_examples(self)
 
 
-def knows_the_examples(server: AirflowServer) -> bool:
+def knows_the_examples(server: Examples | Examples2) -> bool:
     known = set(all_dags(server))
-    return set(server.dag_ids) <= known and len(known) > 50
+    return set(server.dag_ids) <= known and len(known) > (len(server.kinds) or 50)
 
 
-def with_tries(dags: Path) -> None:
+def kinds_of(version: str) -> tuple[str, ...]:
+    """Files of examples: one of each kind of DAG and task that this version has."""
+    if version.startswith("2."):
+        return (*KINDS, "dataset_alias", "subdag_operator")
+    return (*KINDS, "asset_alias", *(() if version.startswith("3.0.") else ("hitl_operator",)))
+
+
+def with_tries(dags: Path, version: str, kinds: Sequence[str]) -> None:
+    """The DAGs folder: those with tries, and the examples of these kinds."""
     shutil.rmtree(dags)
     shutil.copytree(TRIES, dags, ignore=shutil.ignore_patterns("__pycache__"))
+    package = next(venvs.airflow_environment(version).glob("lib/python*/site-packages/airflow"))
+    for kind in kinds:
+        [shipped] = package.glob(f"**/example_dags/example_{kind}.py")
+        shutil.copy(shipped, dags)
 
 
-def with_examples(settings: dict[str, str]) -> dict[str, str]:
-    more = {"CORE__LOAD_EXAMPLES": "True", "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True", "CORE__PARALLELISM": "4"}
+def with_examples(settings: dict[str, str], all_of_them: bool) -> dict[str, str]:
+    more = {"CORE__LOAD_EXAMPLES": str(all_of_them), "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True"}
+    more |= {"CORE__PARALLELISM": "4"}
     more |= {"SCHEDULER__CATCHUP_BY_DEFAULT": "False", "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "300"}
     more |= {"DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300"}
     return {**settings, **{f"AIRFLOW__{name}": value for name, value in more.items()}}
@@ -117,9 +136,10 @@ def paged(server: AirflowServer, path: str, name: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def running(version: str) -> Iterator[AirflowServer]:
+def running(version: str, kinds: Sequence[str] = ()) -> Iterator[AirflowServer]:
+    """An Airflow of that version with examples of these kinds, or with all of them."""
     folder = private_folder("airflow-versions")
-    server = (Examples2 if version.startswith("2.") else Examples)(folder, version)
+    server = (Examples2 if version.startswith("2.") else Examples)(folder, version, kinds)
     try:
         server.start()
         yield server.wait_ready()
@@ -187,8 +207,9 @@ def written(send: Callable[[], object]) -> bool:
 
 
 def open_runs(server: AirflowServer) -> int:
-    total: int = server.call("GET", "dags/~/dagRuns?limit=1&state=queued&state=running")["total_entries"]
-    return total
+    """Runs that will end by themselves and have not."""
+    runs = server.call("GET", "dags/~/dagRuns?limit=100&state=queued&state=running")["dag_runs"]
+    return sum(not run["dag_id"].startswith(STAY_OPEN) for run in runs)
 
 
 def keep(folder: Path, version: str, *databases: Path) -> None:

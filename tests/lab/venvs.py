@@ -76,7 +76,7 @@ AIRFLOWS = {
     for version in ("2.10.5", "2.11.0", "3.0.6", "3.3.2")
 }
 AIRFLOW_VERSION, AIRFLOW2_VERSION = "3.3.2", "2.11.0"
-"""Those that every run of the suite starts; the others are for `python -m tests.lab.airflow_versions`."""
+"""Those that most tests start; `tests.lab.airflow_versions` starts each."""
 _PREFECT = Environment(f"prefect-{PREFECT_VERSION}", (f"prefect=={PREFECT_VERSION}",), HERE / "prefect-constraints.txt")
 _DAGSTER = Environment(
     f"dagster-{DAGSTER_VERSION}",
@@ -179,8 +179,7 @@ def call(argv: list[str], environment: dict[str, str] | None = None, given: str 
 def main() -> None:
     """Makes what is missing and says where it is."""
     for name, make in (
-        (f"Airflow {AIRFLOW_VERSION}", AIRFLOWS[AIRFLOW_VERSION].made),
-        (f"Airflow {AIRFLOW2_VERSION}", AIRFLOWS[AIRFLOW2_VERSION].made),
+        *((f"Airflow {version}", environment.made) for version, environment in AIRFLOWS.items()),
         (f"Prefect {PREFECT_VERSION}", prefect_environment),
         (f"Dagster {DAGSTER_VERSION}", dagster_environment),
         (f"dbt {DBT_VERSION}", dbt_environment),

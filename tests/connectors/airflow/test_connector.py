@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 
 from connectors.airflow import auth, client, inventory
 from connectors.airflow.auth import REFUSED_WINDOW_SECONDS, PasswordAuth, RefusedLogins
+from connectors.airflow.client import NEWEST_TESTED, OLDEST_TESTED
 from connectors.airflow.connector import CONNECTOR, AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.sdk import composed
@@ -25,6 +28,7 @@ from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
 from tests.fakes.airflow_acts import recorded
+from tests.lab.venvs import AIRFLOWS
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -108,7 +112,7 @@ def test_a_token_is_renewed_where_it_is_to_blame_and_not_the_right(status: int, 
     assert body["detail"] in str(caught.value)
 
 
-def test_after_three_refused_logins_none_is_sent_for_a_quarter_of_an_hour() -> None:
+def test_f39_after_three_refused_logins_none_is_sent_for_a_quarter_of_an_hour() -> None:
     now = [0.0]
     fake = night()
     login = PasswordAuth("headway", lambda: "wrong", RefusedLogins(lambda: now[0]))
@@ -587,6 +591,19 @@ def test_a_version_newer_than_the_tested_ones_is_used_with_a_warning(version: st
 @pytest.mark.parametrize("version", ["3.0.6", "3.1.8", "3.3.2", "3.3.2+astro.1"])
 def test_a_supported_version_is_used_without_one(version: str) -> None:
     assert () == answering(night(), "/version", 200, {"version": version}).poll("", (), 5).warnings
+
+
+def test_the_docs_have_a_row_of_what_each_minor_version_lacks_and_name_those_that_the_tests_start() -> None:
+    text = (Path(__file__).parents[3] / "docs/connectors/airflow.md").read_text("utf-8")
+    table = text.partition("## Versions")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if re.match(r"\| \d", line)]
+    assert {"2.10", "2.11", "3.0", "3.1", "3.2", "3.3"} == {
+        one for row in rows for one in re.findall(r"[\d.]+", row[0])
+    }
+    assert {OLDEST_TESTED, NEWEST_TESTED} == {(2, 10), (3, 3)}
+    assert {*AIRFLOWS} <= {one for row in rows for one in re.findall(r"\d+\.\d+\.\d+", row[1])}
+    assert "2.10 is the oldest supported version" in table
+    assert [row[0] for row in rows if not row[2].strip()] == [" 3.3 "]
 
 
 @pytest.mark.parametrize("version", ["2.11.0", "1.10.15", ""])
