@@ -32,6 +32,7 @@ pytestmark = pytest.mark.deep
 
 SYSTEMS = 1_000
 POLLS = 3
+THREADS = 100
 ROWS = 5
 GONE = 300
 AT_ONCE = 10
@@ -55,10 +56,7 @@ def estate(folder: Path, worlds: Sequence[World]) -> Iterator[tuple[EngineAssemb
         store.close()
 
 
-def test_f40_of_a_thousand_systems_three_hundred_are_gone_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(EngineAssembly, "_jobs_changed", lambda *_: None)  # once for all of them
+def test_f40_of_a_thousand_systems_three_hundred_are_gone_at_once(tmp_path: Path) -> None:
     gone = threading.Event()
 
     def is_gone(_: float) -> Sequence[RunRecord]:
@@ -69,10 +67,8 @@ def test_f40_of_a_thousand_systems_three_hundred_are_gone_at_once(
     worlds = [World(tmp_path, f"s{number:03}", is_gone if number < GONE else None) for number in range(SYSTEMS)]
     with estate(tmp_path, worlds) as (parts, fence):
         for _ in range(1 + POLLS):
-            for one in parts.pollers.values():
-                one.poll_once(fence)
-            if not gone.is_set():
-                parts.sync_config(fence)
+            with ThreadPoolExecutor(THREADS) as pool:  # config is matched once for those that wait for it
+                list(pool.map(lambda one: one.poll_once(fence), parts.pollers.values()))
             gone.set()
             parts.evaluator.step(fence)
             while parts.outbox.step(fence):
@@ -94,7 +90,6 @@ def test_f08_of_a_thousand_systems_that_flood_at_once_one_writes_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What each tells stands in memory once, whatever the others do: threads, not rows, wait for the store."""
-    monkeypatch.setattr(EngineAssembly, "_jobs_changed", lambda *_: None)
     monkeypatch.setattr(poller, "FLOOD", ROWS)
     real, lock, writing, most, sizes = records.ingest_batch, threading.Lock(), [0], [0], set()
 

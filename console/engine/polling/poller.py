@@ -191,10 +191,8 @@ class PollingContext:
     changed: Callable[[], None]
     """Wakes the evaluator."""
     jobs_changed: Callable[[int], None]
-    """Called with the fence when new jobs were stored: config is matched against the jobs again."""
-    clocks_changed: Callable[[int], None]
-    """Called with the fence when jobs disappeared, returned, were paused or changed schedule: dependencies are
-    checked again."""
+    """Called with the fence when jobs appeared, disappeared, returned, were renamed, paused or changed schedule: config
+    is matched against the jobs and dependencies are checked again."""
     flood: threading.Lock = field(default_factory=threading.Lock)
     """Held while writing a part of a flood."""
 
@@ -357,10 +355,8 @@ class TargetPoller:
             self._log.warning("inventory doubted", text=changes.doubted)
         self._inventory_faults = inventory_text(inventory, changes.doubted)
         write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
-        if changes.new or renames_jobs(known, changes):  # the others keep the names used in config
+        if changes.new or renames_jobs(known, changes) or changes_schedules(known, changes):
             self._shared.jobs_changed(fence)
-        elif changes_schedules(known, changes):
-            self._shared.clocks_changed(fence)
 
     def _store(self, connector: Connector, fence: int, poll: Poll, before: str, now: datetime, poll_ms: float) -> None:
         if poll.inventory is not None:

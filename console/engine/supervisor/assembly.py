@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
+from itertools import count
 
 import structlog
 
@@ -62,7 +63,10 @@ class EngineAssembly:
         self.secrets = secrets
         self.clock = Clock(store.clock_hand)
         self._logged: frozenset[str] = frozenset()
-        self._recording = threading.Lock()
+        self._syncing = threading.Lock()
+        self._change_numbers = count(1)
+        self._synced = 0
+        """Changes up to this number are synced."""
         self._underway = ActionsInFlight(WRITES_PER_SYSTEM)
         self._inbound = InboundListeners(secrets)
         self._joined = False
@@ -107,17 +111,21 @@ class EngineAssembly:
                 log.warning("a service waits for a job that does not exist", service=end.service, text=end.text)
         self._logged = unmatched | renamed.keys() | {end.text for end in synced.unknown_ends}
 
-    def _jobs_changed(self, fence: int) -> None:
-        self.sync_config(fence)
-        self._record_dependency_faults(fence)
+    def _sync_changed_jobs(self, fence: int) -> None:
+        """Matches config against the jobs that a poll has changed. Of pollers that wait for it, one does it for all."""
+        number = next(self._change_numbers)
+        with self._syncing:
+            if number > self._synced:
+                newest = next(self._change_numbers)
+                self.sync_config(fence)
+                self._record_dependency_faults(fence)
+                self._synced = newest
 
     def _record_dependency_faults(self, fence: int) -> None:
-        """Records which dependencies contradict the schedules or cannot hold. Serialized across pollers, so that the
-        last one sees all changes of the others."""
-        with self._recording:
-            estate = self.evaluator.estate()
-            faults = sorted([*contradicting_clocks(estate, self.clock.now()), *unenforceable_holds(estate)])
-            record_dependency_faults(self.store, faults, fence)
+        """Records which dependencies contradict the schedules or cannot hold."""
+        estate = self.evaluator.estate()
+        faults = sorted([*contradicting_clocks(estate, self.clock.now()), *unenforceable_holds(estate)])
+        record_dependency_faults(self.store, faults, fence)
 
     def _join(self) -> None:
         places = {
@@ -149,8 +157,7 @@ class EngineAssembly:
     def _join_polling(self, places: Mapping[int, ConnectorTarget]) -> None:
         """Creates the workers that poll schedulers and run checks."""
         store, clock, secrets, changed = self.store, self.clock, self.secrets, self.evaluator.wake.set
-        clocks_changed = self._record_dependency_faults
-        shared = PollingContext(store, clock, self.connectors, secrets, changed, self._jobs_changed, clocks_changed)
+        shared = PollingContext(store, clock, self.connectors, secrets, changed, self._sync_changed_jobs)
         self.pollers = {target_id: TargetPoller(shared, place) for target_id, place in places.items()}
         self._inbound.sync_listeners(places, self._poll_now)
         measure, checks = CheckRunner(self.config, secrets).measure, self.config.declared.checks
@@ -237,5 +244,5 @@ class EngineAssembly:
 
     def _accept_drift(self, job_id: int, shown: int | None, by: str, origin: str) -> None:
         accept_drift(self.store, job_id, shown, by, self.clock.now(), self._fence, origin)
-        self._record_dependency_faults(self._fence)
+        self._sync_changed_jobs(self._fence)
         self.evaluator.wake.set()
