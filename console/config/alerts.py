@@ -154,7 +154,11 @@ class RotaSettings(StrictOptions):
 
 
 def alerting(
-    routes: Mapping[str, Any], inhibit: Iterable[InhibitSettings], rotas: Mapping[str, RotaSettings], noise_report: str
+    routes: Mapping[str, Any],
+    inhibit: Iterable[InhibitSettings],
+    rotas: Mapping[str, RotaSettings],
+    noise_report: str,
+    link: str = "",
 ) -> AlertingSettings:
     """All alerting settings as decisions use them. `routes`: RouteSettings by name."""
     return AlertingSettings(
@@ -162,4 +166,5 @@ def alerting(
         inhibit=tuple(rule.declared() for rule in inhibit),
         rotas=tuple(rota.declared(name) for name, rota in rotas.items()),
         noise_report=noise_report,
+        link=link,
     )

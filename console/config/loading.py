@@ -150,7 +150,7 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     estate, alerts, acting = estate or EstateSection(), alerts or AlertSettings(), acting or ActingSettings()
     checks = read_checks(document, reading)
     declared = declared_values(document, reading, checks)
-    declared = replace(declared, alerting=alerting(routes, inhibit.values(), rotas, alerts.noise_report))
+    declared = replace(declared, alerting=alerting(routes, inhibit.values(), rotas, alerts.noise_report, alerts.link))
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
         tuple(permissions.values()), acting, declared, rotas, checks,

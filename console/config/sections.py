@@ -10,7 +10,7 @@ from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from connectors.sdk.contract import ConnectorKind
 from connectors.sdk.option_errors import StrictOptions, Zone
@@ -21,6 +21,7 @@ from console.config.paths import STORE_URL
 from console.config.services import Deadline, SlaSettings, SloSettings
 from console.config.value_types import Duration, JobName, Pause, TimeOfDay
 from console.domain.settings import NOTHING_DECLARED, Declared, DeclaredPool, IncidentGrouping
+from console.text.message import LINK
 
 
 class EstateSection(StrictOptions):
@@ -176,6 +177,12 @@ class RouteSettings(NotificationSettings):
     """How long the URLs of this route have for that."""
 
 
+def _web_address(text: str) -> str:
+    if text and not LINK.match(text):
+        raise ValueError('write an address that a browser opens, as "https://ops.example.org/headway/"')
+    return text
+
+
 class AlertSettings(StrictOptions):
     default_route: str = ""
     """Route used if a job's owner has none, and for alerts about Headway itself."""
@@ -183,6 +190,9 @@ class AlertSettings(StrictOptions):
     """Route that receives what shadow mode suppresses; without it that is only recorded."""
     noise_report: str = ""
     """Route of the weekly report of noisy alerts; empty: none."""
+    link: Annotated[str, AfterValidator(_web_address)] = ""
+    """Address that notifications open: of `headway console serve` or of a published status page; {incident} is filled
+    in. Empty: they name the command."""
     ping: SecretRef | None = None
     """Heartbeat URL, fetched while the engine is healthy, so that an outside monitor notices when it stops."""
     ping_every: Pause = timedelta(minutes=1)

@@ -32,8 +32,8 @@ SAMPLE: dict[str, Any] = {
     "tier": 2,
     "services": [SAMPLE_SERVICE],
     "log": ["connecting", "no listener"],
-    "subject": "[Headway] INC-0001: etl-hosts/db07:extract_orders failed: exit 1; act by 03:58 CET",
-    "body": "etl-hosts/db07:extract_orders failed: exit 1\n",
+    "subject": "Supply plan 06:30 at risk: restart db07:extract_orders by 03:58 (in 46 min) [INC-0001]",
+    "body": "Do  headway recover INC-0001\n",
 }
 """Every value that a template is given, as it may be."""
 

@@ -26,6 +26,28 @@ ALERT_PLACEHOLDER = "{alert}"
 
 TECHNICAL, BUSINESS, SHADOW = "technical", "business", "shadow"
 """The style of a notification."""
+SHADOW_LABEL = "Shadow: "
+"""Begins the title of what would have been sent."""
+KIND_LABELS = {
+    AlertKind.OPENED: "",
+    AlertKind.UPDATED: "Update: ",
+    AlertKind.RECOVERED: "Resolved: ",
+    AlertKind.REPEATED: "Reminder: ",
+    AlertKind.ESCALATED: "Escalated: ",
+}
+"""Begin the titles of notifications."""
+
+
+def digest_title(titles: Sequence[str]) -> str:
+    """ "Daily revenue 07:30 at risk, and 3 more alerts": begins with the first that is not resolved."""
+    is_resolved = KIND_LABELS[AlertKind.RECOVERED]
+    first = next((title for title in titles if not title.startswith(is_resolved)), titles[0])
+    for label in (SHADOW_LABEL, *filter(None, KIND_LABELS.values())):
+        first = first.removeprefix(label)
+    suffix = f", and {len(titles) - 1} more alert{'s' if len(titles) > 2 else ''}" if len(titles) > 1 else ""
+    return f"{first.partition(': ')[0].partition(' [')[0]}{suffix}"
+
+
 MATCHERS = ("system", "job", "service", "tier", "owner", "route")
 """Matchers of silences and inhibit rules."""
 Matchers = tuple[tuple[str, str], ...]
@@ -69,7 +91,7 @@ class RouteRule:
     group_wait: timedelta = timedelta(0)
     repeat_every: timedelta | None = None
     escalate_after: tuple[tuple[int, timedelta], ...] = ()
-    """(tier, time without acknowledgement); tier 0: all others, and incidents without an affected service."""
+    """(tier, time without acknowledgement); tier 0: all suffix, and incidents without an affected service."""
     escalate_to: tuple[str, ...] = ()
     """The first route after `escalate_after`, each further one as much later."""
     quiet: QuietHours | None = None
@@ -105,6 +127,8 @@ class AlertingSettings:
     rotas: tuple[RotaRule, ...] = ()
     noise_report: str = ""
     """Route of the weekly noise report; empty: none."""
+    link: str = ""
+    """Address of the console or the status page in a browser, with the incident's number filled in; empty: none."""
 
     def route(self, name: str) -> RouteRule:
         return next((route for route in self.routes if route.name == name), RouteRule(name))

@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from console.domain.alert import ALERT_PLACEHOLDER
+from console.domain.alert import ALERT_PLACEHOLDER, digest_title
 from console.domain.ids import incident_name
 from console.store import access, switches
 from console.store.db.session import WriteSession
 from console.store.events import record_event
 from console.text.cleaning import clean_line, one_line
+from console.text.message import RULE, quote, table, text_of
 
 TEST, DIGEST, FALLBACK, HEADWAY, PERSON = "test", "digest", "fallback", "headway", "person"
 GROUP, NOISE = "group", "noise"
@@ -94,18 +95,17 @@ def send_as_group(
 ) -> int | None:
     """Creates one alert for these alerts of one route; its id. `alerts`: (id, as it was created)."""
 
-    def title(titles: Iterable[str]) -> str:
-        return f"[Headway] {len(alerts)} incidents: {'; '.join(text.removeprefix('[Headway] ') for text in titles)}"
+    def body(texts: Iterable[tuple[str, str]]) -> str:
+        return f"\n{RULE}\n\n".join(f"{title}\n\n{text}" for title, text in texts)
 
-    line = f"\n{'-' * 60}\n\n"
     group = NewAlert(
         route=alerts[0][1].route,
         kind=GROUP,
-        title=title(new.title for _, new in alerts),
-        body=line.join(with_alert_number(new.body, alert_id) for alert_id, new in alerts),
+        title=digest_title([new.title for _, new in alerts]),
+        body=body((new.title, with_alert_number(new.body, alert_id)) for alert_id, new in alerts),
         dedup_key=f"headway:group:{alerts[0][0]}",
-        plain_title=title(new.plain_title for _, new in alerts),
-        plain_body=line.join(with_alert_number(new.plain_body, alert_id) for alert_id, new in alerts),
+        plain_title=digest_title([new.plain_title for _, new in alerts]),
+        plain_body=body((new.plain_title, with_alert_number(new.plain_body, alert_id)) for alert_id, new in alerts),
         waits=False,
     )
     group_id = insert_alert(session, routes, group, now_us)
@@ -169,18 +169,18 @@ def _attention_alert(session: WriteSession, need: AttentionRequest, route: str) 
         "SELECT COALESCE(max(version), 0) AS version FROM alert WHERE incident_id = ? AND route = ? AND kind = ?",
         (need.incident_id, route, PERSON),
     )
-    name = f"{incident_name(need.incident_id)}: " if need.incident_id is not None else ""
-    plain_title = f"[Headway] {name}{need.title}"
-    plain = "\n".join([f"A person is needed: {need.meanwhile}", "", *need.fixes]) + "\n"
+    number = f" [{incident_name(need.incident_id)}]" if need.incident_id is not None else ""
+    verdict = need.title[:1].upper() + need.title[1:]
     about, why, by = clean_line(need.about), one_line(need.why), clean_line(need.by)
+    ways_on = [need.fixes, [f"A person is needed: {need.meanwhile}"]]
     return NewAlert(
         route=route,
         kind=PERSON,
-        title=f"{plain_title}: {about}",
-        body=f"About:    {about}\nWhy:      {why}\nBy:       {by}\n\n{plain}",
+        title=f"{verdict}: {about}{number}",
+        body=text_of([quote([why]), *ways_on, table([("By", by)])]),
         dedup_key=f"headway:person:{need.key}",
-        plain_title=plain_title,
-        plain_body=plain,
+        plain_title=f"{verdict}{number}",
+        plain_body=text_of(ways_on),
         incident_id=need.incident_id,
         version=last.version + 1,
     )

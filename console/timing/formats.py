@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from console.timing.durations import format_duration
@@ -35,6 +35,17 @@ def _local(at: datetime, zone: str) -> datetime:
         return at.astimezone(zone_of(zone))
     except OverflowError:
         return at.astimezone(UTC)
+
+
+def rough_duration(length: timedelta) -> str:
+    """ "8 min", "3 h 20 min", "2 d 4 h": for people, in full minutes; "under 1 min"."""
+    minutes = round(abs(length).total_seconds() // 60)
+    if minutes < 1:
+        return "under 1 min"
+    hours, rest = divmod(minutes, 60)
+    days, hours_of_day = divmod(hours, 24)
+    parts = [(days, "d"), (hours_of_day, "h")] if days else [(hours, "h"), (rest, "min")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
 def age_text(at: datetime | None, now: datetime) -> str:

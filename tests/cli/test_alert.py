@@ -71,7 +71,10 @@ def test_a_test_tells_of_each_url_what_became_of_it(
         assert any(line.startswith(words) for line in out)
         assert any(line.startswith("env ROUTE_TWO: accepted in") for line in out)
         [(title, body)] = post_of(bench).to("two")
-        assert ('[Headway] test of route "oncall"', True) == (title, "Nothing is wrong" in body)
+        assert ('Test of route "oncall": nothing is wrong', True) == (
+            title,
+            "alerts arrive here" in body,
+        )
         verbs = [verb for (verb,) in rows(bench, "SELECT verb FROM audit") if verb == "test alert"]
         assert ["test alert"] == verbs
 

@@ -211,7 +211,7 @@ def flat(text: str) -> str:
             "action complete nope",
             'no manual step "nope"; the config declares none (a system of kind "manual" does)',
         ),
-        ("alert rate x yes", 'no alert "x"; known: 2 ([Headway] INC-0002: fake/extract failed'),
+        ("alert rate x yes", 'no alert "x"; known: 2 (Supply plan '),
         ("alert retry x", 'no parked delivery "x"; none exists'),
     ],
 )

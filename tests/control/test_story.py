@@ -76,39 +76,46 @@ def test_one_alert_leaves_for_each_route_and_says_all_that_is_needed() -> None:
     assert [("platform", AlertKind.OPENED), ("planning", AlertKind.OPENED), ("finance", AlertKind.OPENED)] == [
         (each.route, each.kind) for each in notices
     ]
-    assert "[Headway] {incident}: etl-hosts/db07:extract_orders failed: exit 1; act by 03:58 UTC" == notices[0].title
+    assert (
+        "Supply plan 06:30 and 1 more at risk: restart db07:extract_orders by 03:58 (in 46 min) [{incident}]"
+        == notices[0].title
+    )
     assert BODY == notices[0].body
     assert BUSINESS == notices[1].body
 
 
 BODY = """\
-etl-hosts/db07:extract_orders failed: exit 1
-
-Where:         etl-hosts/db07 (cron)
-Period:        2026-11-20 03:10 UTC
-Business date: 2026-11-19
-Failed since:  2026-11-20 03:12 UTC
-Reason:        ORA-12541: no listener
-Owner:         data-platform
-Runbook:       https://wiki.internal/extract
-
-Affected services:
-  Supply plan (tier 2), due 2026-11-20 06:30 UTC: at risk
-    act by 03:58 UTC, green by 04:21 UTC, estimated from declared duration
-    04:00 UTC  load_orders starts  reads stale data unless fixed before, then rerun
-  Daily revenue (tier 1), due 2026-11-20 07:30 UTC: at risk
-    act by 06:07 UTC, green by 06:30 UTC, estimated from declared duration
-    04:00 UTC  load_orders     starts  reads stale data unless fixed before, then rerun
-    05:00 UTC  refresh_revenue starts  reads stale data unless fixed before, then rerun
-    05:45 UTC  revenue_mart    starts  reads stale data unless fixed before, then rerun
-
-Last log lines:
-  | connecting
   | ORA-12541: no listener
 
-Acknowledge: headway ack {incident}
-Details:     headway incident {incident}
-Useful?      headway alert rate {alert} yes|no
+Do           headway recover {incident}
+Acknowledge  headway ack {incident}
+Open         headway incident {incident}
+Runbook      https://wiki.internal/extract
+
+SERVICE        DUE (UTC)  STATUS
+Supply plan    06:30      at risk, act by 03:58
+Daily revenue  07:30      at risk, act by 06:07
+
+----------------------------------------
+
+Cause          etl-hosts/db07:extract_orders
+Where          etl-hosts/db07 (cron)
+Since          03:12 UTC (under 1 min ago)
+Period         03:10 UTC
+Business date  2026-11-19
+Supply plan    green by 04:21; estimated from declared duration
+Daily revenue  green by 06:30; estimated from declared duration
+Owner          data-platform
+Rate           headway alert rate {alert} yes|no
+
+NEXT START  JOB              EFFECT
+04:00 UTC   load_orders      reads stale data unless fixed before, then rerun
+05:00 UTC   refresh_revenue  reads stale data unless fixed before, then rerun
+05:45 UTC   revenue_mart     reads stale data unless fixed before, then rerun
+
+Last log lines:
+
+  | connecting
 """
 BUSINESS = """\
 Supply plan, promised 06:30 UTC, may be late unless it is repaired by 03:58.
@@ -126,7 +133,7 @@ def test_until_it_is_acted_on_time_alone_tells_nothing_until_the_act_by_passes()
     assert ((), "") == (night.incident().notices, night.incident().event)
     night.look("03:59")
     assert Timeliness.WILL_MISS == night.day("supply-plan").timeliness
-    assert ["[Headway] Supply plan, promised 06:30 UTC, is likely late (expected 06:31)"] == [
+    assert ["Supply plan 06:30 is likely late (expected 06:31) [{incident}]"] == [
         each.title for each in night.incident().notices
     ]
     night.look("06:31")

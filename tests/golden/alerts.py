@@ -1,10 +1,19 @@
-"""The text of alerts: every timeline of tests/control, and nights of this file, with all that is decided in them."""
+"""The text of alerts: one of each kind in every sink, then every timeline of tests/control and the nights of this file,
+with all that is decided in them; of these texts only what stands above the details.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+from console.control.alerts.content import digest_text
+from console.domain.alert import AlertKind, PendingAlert
 from console.domain.decision import Notice, SuppressedNotice
+from console.engine.notify.routing import _parked_alert, to_shadow_route
+from console.engine.notify.self_monitoring import OUTBOX, STORE, _alert
+from console.store.alert_routing import ParkedDeliveries
+from console.text.message import RULE, SLACK, as_chat, as_html
 from tests.control.timelines import Player, files
 
 _ESTATE = (
@@ -61,6 +70,11 @@ NIGHTS: dict[str, tuple[str, ...]] = {
         "at 03:20 nothing happens",
         "at 03:40 nothing happens",
     ),
+    "repaired by a rerun": (
+        "at 03:12 extract fails: exit 1, no space left on device",
+        "at 03:20 extract is rerun",
+        "at 03:25 extract is green",
+    ),
     "business words": (
         "estate: route etl; in business words",
         "estate: route planning; in technical words",
@@ -110,6 +124,7 @@ class _Recorder(Player):
     def __init__(self, lines: list[str], name: str) -> None:
         super().__init__(lines, name)
         self.texts: list[str] = []
+        self.notices: list[Notice] = []
 
     def play_all(self) -> None:
         """All lines. Raises Unreadable for a line that is not understood."""
@@ -128,6 +143,7 @@ class _Recorder(Player):
                 clock = f"{self.now:%H:%M}" if self.now is not None else "-"
                 self.texts += [f"-- {clock} event: {one.event}\n"] if one.event else []
                 self.texts += [_notice(clock, notice) for notice in one.notices]
+                self.notices += one.notices
                 self.texts += [_suppressed(clock, notice) for notice in one.suppressed]
                 self.texts += [f"-- {clock} closed: {one.close_reason}\n"] if one.closed else []
 
@@ -138,32 +154,75 @@ def _suppressed(clock: str, notice: SuppressedNotice) -> str:
 
 
 def alerts_text() -> str:
-    """Every notice with title and body, and what is suppressed, with its reason."""
-    return "\n".join(_nights())
+    """One of each kind in every sink, then every notice, and what is suppressed, with its reason."""
+    return "\n".join([*_kinds(), *_nights()])
+
+
+PICKED = (
+    ("service at risk", "log", "opened", "technical"),
+    ("no service affected", "a_chain_of_red_is_one_incident", "opened", "technical"),
+    ("not started", "not started", "opened", "technical"),
+    ("system away", "target unreachable", "opened", "technical"),
+    ("late", "nobody_starts_the_last_job", "opened", "technical"),
+    ("missed", "a_deadline_passes_and_nobody_is_named", "updated", "technical"),
+    ("reminder", "repeat and escalate", "repeated", "technical"),
+    ("escalation", "repeat and escalate", "escalated", "technical"),
+    ("resolved", "repaired by a rerun", "recovered", "technical"),
+    ("resolved too late", "repeat and escalate", "recovered", "technical"),
+    ("for business people", "log", "opened", "business"),
+)
+"""(title, night, kind, style): the first such notice of that night."""
+
+
+def _kinds() -> Iterator[str]:
+    nights = {name: recorder.notices for name, recorder in _recorded()}
+    for name, night, kind, style in PICKED:
+        found = (one for one in nights[night] if (one.kind.value, one.style) == (kind, style))
+        notice = next(found)
+        yield _in_every_sink(name, notice.title, notice.body)
+    at = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
+    pending = [
+        PendingAlert(number, at, False, f"INC-{number:04}", one.title, one.plain_title)
+        for number, one in enumerate(nights["log"], 1)
+    ]
+    digest = digest_text(pending, 10)
+    yield _in_every_sink("digest", digest.title, digest.body)
+    down = _alert("oncall", STORE, AlertKind.OPENED, "database or disk is full", "night", at)
+    up = _alert("oncall", STORE, AlertKind.RECOVERED, "", "night", at)
+    parked = _parked_alert(ParkedDeliveries("oncall", 3, 0, "error=500"), "boss")
+    sending = to_shadow_route(_alert("oncall", OUTBOX, AlertKind.REPEATED, "no thread", "night", at), "trial")
+    for name, alert in (("engine down", down), ("engine up", up), ("undelivered", parked), ("shadow", sending)):
+        yield _in_every_sink(name, alert.title, alert.body)
+
+
+def _in_every_sink(name: str, title: str, body: str) -> str:
+    """Push (what a locked phone shows), mail as text and as HTML without its style, and a chat."""
+    page = as_html(title, body).partition("<body>\n")[2].removesuffix("</body></html>\n")
+    chat = as_chat(SLACK, body)
+    texts = {"push": f"{title[:50]}\n", "mail": f"{title}\n\n{body}", "HTML": page, "chat": f"{title}\n{chat}"}
+    return "\n".join([f"==== {name}\n", *(f"---- {sink}\n{text}" for sink, text in texts.items())])
+
+
+def _recorded() -> Iterator[tuple[str, _Recorder]]:
+    nights: dict[str, list[str]] = {path.stem: path.read_text().splitlines() for path in files()}
+    for name, events in NIGHTS.items():
+        ordered = sorted((*_ESTATE, *events), key=lambda line: not line.startswith("estate: "))
+        nights[name] = [line if line.startswith(("estate: ", "at ")) else f"at 03:12 {line}" for line in ordered]
+    for name, lines in nights.items():
+        recorder = _Recorder([line for line in lines if not line.startswith("expect ")], name)
+        recorder.play_all()
+        yield name, recorder
 
 
 def _nights() -> Iterator[str]:
-    for path in files():
-        yield from _played(path.stem, path.read_text().splitlines())
-    for name, lines in NIGHTS.items():
-        ordered = sorted((*_ESTATE, *lines), key=lambda line: not line.startswith("estate: "))
-        yield from _played(
-            name, [line if line.startswith(("estate: ", "at ")) else f"at 03:12 {line}" for line in ordered]
-        )
-
-
-def _played(name: str, lines: list[str]) -> Iterator[str]:
-    events = [line for line in lines if not line.startswith("expect ")]
-    recorder = _Recorder(events, name)
-    recorder.play_all()
-    yield f"==== {name}\n"
-    yield from dict.fromkeys(recorder.texts)
+    for name, recorder in _recorded():
+        yield f"==== {name}\n"
+        yield from dict.fromkeys(recorder.texts)
 
 
 def _notice(clock: str, notice: Notice) -> str:
-    text = (
-        f"-- {clock} {notice.kind.value} to {notice.route} ({notice.style})\n{notice.title}\n\n{notice.body.rstrip()}\n"
-    )
-    if (notice.plain_title, notice.plain_body) != (notice.title, notice.body):
-        text += f'-- the same with body = "link"\n{notice.plain_title}\n\n{notice.plain_body.rstrip()}\n'
-    return text
+    """The text above the details; of one for routes with body = "link" the title, if it differs."""
+    head = f"-- {clock} {notice.kind.value} to {notice.route} ({notice.style})"
+    plain = f"-- without external text: {notice.plain_title}\n" if notice.plain_title != notice.title else ""
+    above = notice.body.partition(RULE)[0].rstrip()
+    return f"{head}\n{notice.title}\n\n{above}\n{plain}"

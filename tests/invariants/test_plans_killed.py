@@ -108,7 +108,7 @@ def assert_a_person_was_told(folder: Path) -> None:
     with successor(folder, "teller"):
         wait_until(lambda: told(folder), "the alert", 20)
     [(title, body)] = told(folder)
-    assert "[Headway] INC-0001: plan 1 stopped: repair good/extract" == title
+    assert "Plan 1 stopped: repair good/extract [INC-0001]" == title
     assert "Why:      step 1, good/extract: looked up: it never arrived." in body
 
 

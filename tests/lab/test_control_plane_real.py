@@ -173,8 +173,8 @@ def test_the_check_is_one_incident_told_once_and_recovered_once(night: Night) ->
         one["kind"] for one in night.closed["deliveries"] if one["receiver"].endswith("oncall-mail")
     ]
     opening, recovery = night.mails
-    assert f"check {CHECK}: 1 row, fewer than {NEEDED}" in opening.subject
-    assert "resolved" in recovery.subject
+    assert f"at risk: check {CHECK} does not pass" in opening.subject
+    assert recovery.subject.startswith("Resolved: ")
     assert "Daily revenue" in opening.text
 
 

@@ -305,4 +305,4 @@ def test_the_incident_of_the_host_is_closed_keeps_its_title_and_is_told(night: N
     assert closed["closed"] is not None
     assert f"{DARK} does not answer" == closed["title"]
     assert "closed: it answers again" == night.events[closed["title"]][-1]
-    assert 1 == len([mail for mail in night.mails if "resolved" in mail.subject and DARK in mail.subject])
+    assert 1 == len([mail for mail in night.mails if mail.subject.startswith("Resolved: ") and DARK in mail.text])

@@ -16,17 +16,25 @@ from datetime import date, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
-from connectors.sdk.states import RunEvidence, Verb
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
+from console.control.alerts.headline import (
+    REFERENCE,
+    STATUS,
+    headline,
+    needs_restart,
+    repair_text,
+    resolved_at,
+    run_length,
+    service_title,
+)
 from console.control.alerts.routing import services_on_route
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey
-from console.control.incidents.decisions import list_names
 from console.control.incidents.root_cause import failed_tasks
 from console.control.incidents.titles import cause_name, plain_title
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import Blame, identity_blame
 from console.control.snapshot.reachability import NO_STATUS_REASONS
-from console.control.snapshot.runs import CLOCK_SKEW, red_since, run_time
+from console.control.snapshot.runs import red_since, run_time
 from console.domain.alert import (
     ALERT_PLACEHOLDER,
     INCIDENT_PLACEHOLDER,
@@ -34,22 +42,22 @@ from console.domain.alert import (
     AlertKind,
     PendingAlert,
     RouteNotification,
+    digest_title,
 )
 from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, ServiceDayVerdict
 from console.domain.estate import ServiceFacts
 from console.domain.ids import incident_name
 from console.domain.service import (
-    UNMET_PROMISE,
+    ReasonKind,
     Timeliness,
     format_probability,
     limit_instances,
-    reason_lines,
     service_of_instance,
 )
 from console.text.cleaning import clean, clean_line
-from console.timing.durations import format_duration
-from console.timing.formats import dated_time, local_time, zoned_time
+from console.text.message import RULE, quote, table, text_of
+from console.timing.formats import dated_time, local_time, rough_duration, zoned_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,84 +74,96 @@ TAIL_LINES = 20
 TAIL_WIDTH = 160
 MAX_FINDINGS = 3
 """Findings of other rules, one line each."""
-_KINDS = {
-    AlertKind.OPENED: "",
-    AlertKind.UPDATED: " update",
-    AlertKind.RECOVERED: " resolved",
-    AlertKind.REPEATED: " still open",
-    AlertKind.ESCALATED: " escalated",
-}
-_TECH_STATUS = {
-    Timeliness.NO_ESTIMATE: "no estimate",
-    Timeliness.ON_TIME: "on time",
-    Timeliness.AT_RISK: "at risk",
-    Timeliness.WILL_MISS: "will miss",
-    Timeliness.BREACHED: "breached",
-    Timeliness.MET_LATE: "delivered late",
-    Timeliness.MET: "delivered",
-}
 
 
 def technical_text(
-    index: EstateIndex, notification: Notification, log_tails: Mapping[int, str], changes: str
+    context: AlertContext, notification: Notification, log_tails: Mapping[int, str], changes: str
 ) -> MessageText:
     """Technical notification. `changes`: news for the route, or why it is notified again."""
-    decision, kind = notification.subject.decision, notification.kind
-    match = notification.subject.match
-    bare, title = plain_title(index, match), decision.title
-    if kind is AlertKind.RECOVERED:
-        repair = _in_brackets(repair_text(index, match))
-        is_promise = decision.rule == UNMET_PROMISE
-        subject = list_names(row.service for row in decision.services) if is_promise else cause_name(index, match)
-        bare, title = f"{bare}{repair}", f"{subject}{repair}"
-    titles = [_technical_title(index, decision, kind, text) for text in (title, bare)]
-    plain = [bare, *_services(index, decision, reasons=False), "", *_commands(notification)]
-    body = "\n".join(_body(index, notification, log_tails, changes)) + "\n"
-    return MessageText(titles[0], body, titles[1], "\n".join(plain) + "\n")
+    texts = []
+    for plain in (False, True):
+        title = headline(context, notification, plain)
+        texts += [title, text_of(_blocks(context, notification, title, log_tails, "" if plain else changes, plain))]
+    return MessageText(*texts)
 
 
-def _technical_title(index: EstateIndex, decision: IncidentDecision, kind: AlertKind, text: str) -> str:
-    label = " again" if decision.reopened and kind is AlertKind.UPDATED else _KINDS[kind]
-    act_by = ""
-    if kind is not AlertKind.RECOVERED and not decision.closed and decision.act_by is not None:
-        passed = decision.act_by < index.now
-        at = zoned_time(decision.act_by, decision.zone, index.now)
-        act_by = f"; act-by {at} has passed" if passed else f"; act by {at}"
-    return f"[Headway] {INCIDENT_PLACEHOLDER}{label}: {text}{act_by}"
+def _blocks(
+    context: AlertContext, notification: Notification, title: str, log_tails: Mapping[int, str], changes: str,
+    plain: bool,
+) -> Iterator[Sequence[str]]:  # fmt: skip
+    """The error, the next commands and the affected services; below a rule the details, without those of the title."""
+    index, subject = context.index, notification.subject
+    match, decision = subject.match, subject.decision
+    error = "" if plain or decision.reason in title else decision.reason
+    yield list(_news(index, subject, changes))
+    if error and not decision.closed:
+        yield quote([error])
+    yield table(_ways_on(index, subject, plain))
+    yield _services_table(context, decision)
+    yield [RULE]
+    tail = [] if plain or decision.closed else tail_lines(index, match, log_tails)
+    yield table(row for row in _facts(index, match, decision, plain) if row[1] not in title)
+    if not plain:
+        yield _starts_table(decision)
+        if decision.changes.lines and not decision.closed:
+            yield ["Changes since the last successful run:"]
+            yield quote(decision.changes.lines)
+    tail = [line for line in tail if line.strip() != decision.reason]
+    if tail:
+        yield ["Last log lines:"]
+        yield quote(tail)
 
 
-def _body(index: EstateIndex, notification: Notification, log_tails: Mapping[int, str], changes: str) -> Iterator[str]:
-    match, decision = notification.subject.match, notification.subject.decision
-    yield decision.title
-    if notification.kind is AlertKind.RECOVERED:
-        yield f"Resolved: {decision.close_reason}{_in_brackets(repair_text(index, match))}"
-    if changes:
-        yield changes[:1].upper() + changes[1:]
-    ack = notification.subject.ack
-    if ack is not None and not decision.closed:
-        yield f"Acknowledged by {clean_line(ack.by)} until {zoned_time(ack.until, decision.zone, index.now)}."
-    yield ""
-    yield from _facts(index, match, decision)
-    yield from _services(index, decision)
-    if notification.kind is not AlertKind.RECOVERED:
-        if decision.changes.lines:
-            yield ""
-            yield "Changes since the last successful run:"
-            yield from (f"  | {line}" for line in decision.changes.lines)
-        if match.to_repair is not None and not match.to_repair.state.is_open:  # the reason is of the attempt before
-            tail = tail_lines(index, match, log_tails)
-            yield ""
-            yield "Last log lines:" if tail else "Log not available."
-            yield from (f"  | {line}" for line in tail)
-    yield ""
-    yield from _commands(notification)
+def _news(index: EstateIndex, subject: AlertSubject, changes: str) -> Iterator[str]:
+    decision = subject.decision
+    if decision.closed:
+        yield f"{decision.close_reason[:1].upper()}{decision.close_reason[1:]}."
+    elif changes:
+        yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
+    if subject.ack is not None and not decision.closed:
+        until = zoned_time(subject.ack.until, decision.zone, index.now)
+        yield f"Acknowledged by {clean_line(subject.ack.by)} until {until}."
 
 
-def _commands(notification: Notification) -> Iterator[str]:
-    if not notification.subject.decision.closed and notification.subject.ack is None:
-        yield f"Acknowledge: headway ack {INCIDENT_PLACEHOLDER}"
-    yield f"Details:     headway incident {INCIDENT_PLACEHOLDER}"
-    yield f"Useful?      headway alert rate {ALERT_PLACEHOLDER} yes|no"
+def _ways_on(index: EstateIndex, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
+    """ "Do", "Acknowledge" and "Open", each with its command."""
+    decision, link = subject.decision, index.estate.declared.alerting.link
+    if not decision.closed and needs_restart(index, subject.match):
+        yield "Do", f"headway recover {INCIDENT_PLACEHOLDER}"
+    if not decision.closed and subject.ack is None:
+        yield "Acknowledge", f"headway ack {INCIDENT_PLACEHOLDER}"
+    yield "Open", link or f"headway incident {INCIDENT_PLACEHOLDER}"
+    if decision.runbook and not decision.closed and not plain:
+        yield "Runbook", clean_line(decision.runbook)
+
+
+def _services_table(context: AlertContext, decision: IncidentDecision) -> list[str]:
+    rows, near = [], context.now
+    labels = {zoned_time(service.deadline, decision.zone).rpartition(" ")[2] for service in decision.services}
+    for service, hidden in limit_instances(decision.services, attrgetter("service")):
+        due = (local_time if len(labels) == 1 else zoned_time)(service.deadline, decision.zone, near)
+        status = STATUS[service.timeliness]
+        if not decision.closed and service.act_by is not None and service.timeliness not in _FINE:
+            status += f", act by {local_time(service.act_by, decision.zone, near)}"
+        elif known := _delivery(context, service, decision.zone):
+            status += f"{'' if service.timeliness in _DELIVERED else ', expected'} {known}"
+        rows.append([service_title(context.index, service), due, status])
+        rows += [[f"{clean_line(service_of_instance(service.service))}: {hidden} more", "", ""]] if hidden else []
+    return table([["SERVICE", f"DUE ({labels.pop()})" if len(labels) == 1 else "DUE", "STATUS"], *rows]) if rows else []
+
+
+def _delivery(context: AlertContext, service: AffectedServiceVerdict, zone: str) -> str:
+    """When it was delivered, or else is expected; empty if unknown."""
+    day = context.days.get(service.key)
+    at = (day.delivered_at or day.expected_at) if day is not None else service.expected_at
+    return local_time(at, zone, context.now) if at is not None else ""
+
+
+def _starts_table(decision: IncidentDecision) -> list[str]:
+    """The native starts that limit the act-by."""
+    starts = [reason for row in decision.services for reason in row.reasons if reason.kind is ReasonKind.NATIVE_START]
+    rows = [[reason.at, reason.job, reason.text] for reason in dict.fromkeys(starts)]
+    return table([["NEXT START", "JOB", "EFFECT"], *rows]) if rows and not decision.closed else []
 
 
 def _failed_since(match: IncidentMatch, decision: IncidentDecision) -> datetime:
@@ -152,27 +172,60 @@ def _failed_since(match: IncidentMatch, decision: IncidentDecision) -> datetime:
     return red_since(run) if run is not None and run.state.is_red else decision.failed_since
 
 
-def _facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> Iterator[str]:
-    zone, where = decision.zone, _place(index, match)
-    if where:
-        yield f"Where:         {where}"
-    root = match.to_repair
-    if root is not None:
-        no_schedule = f"no schedule ({clean_line(root.period_key)})"
-        yield f"Period:        {no_schedule if root.period_at is None else dated_time(run_time(root), zone)}"
-    yield f"Business date: {decision.business_date.isoformat()}"
-    yield f"Failed since:  {dated_time(_failed_since(match, decision), zone)}"
-    if decision.reason:
-        yield f"Reason:        {decision.reason}"
+def _facts(
+    index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, plain: bool
+) -> Iterator[tuple[str, str]]:
+    """Rows of details; without those that are empty."""
+    zone, root, since = decision.zone, match.to_repair, _failed_since(match, decision)
+    if decision.closed:
+        yield from _repair_facts(index, match, decision)
+    yield "Cause", cause_name(index, match)
+    if plain:
+        yield "Rate", f"headway alert rate {ALERT_PLACEHOLDER} yes|no"
+        return
+    if decision.closed and decision.reason:
+        yield "Error", decision.reason
+    if place := _place(index, match):
+        yield "Where", place
+    age = "" if decision.closed else f" ({rough_duration(index.now - since)} ago)"
+    yield "Since", f"{zoned_time(since, zone, index.now)}{age}"
+    if root is not None and root.period_at is not None:
+        yield "Period", zoned_time(run_time(root), zone, index.now)
+    elif root is not None and root.period_key:
+        yield "Period", f"no schedule ({clean_line(root.period_key)})"
+    yield "Business date", decision.business_date.isoformat()
     if match.feeds and not decision.services:
-        yield f"Feeds:         {clean_line(', '.join(match.feeds))}"
+        yield "Feeds", clean_line(", ".join(match.feeds))
     if decision.split_from is not None:
-        yield f"Split from:    {incident_name(decision.split_from)}"
+        yield "Split from", incident_name(decision.split_from)
     for finding in match.evidence[:MAX_FINDINGS]:
-        name = index.name(finding.job_id)
-        yield f"Finding:       {name} {finding.rule.predicate}: {finding.with_source}"
-    yield f"Owner:         {clean_line(decision.owner) or 'not set'}"
-    yield f"Runbook:       {clean_line(decision.runbook) or 'not set'}"
+        yield "Finding", f"{index.name(finding.job_id)} {finding.rule.predicate}: {finding.with_source}"
+    for service in decision.services if not decision.closed else ():
+        if reasons := "; ".join(_service_reasons(service, decision, index.now)):
+            yield service_title(index, service), reasons
+    if decision.owner:
+        yield "Owner", clean_line(decision.owner)
+    yield "Rate", f"headway alert rate {ALERT_PLACEHOLDER} yes|no"
+
+
+def _repair_facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> Iterator[tuple[str, str]]:
+    """The repair: its requester, its time and its length."""
+    at, took = resolved_at(index, match), run_length(match)
+    if how := repair_text(index, match):
+        ran = f", ran {rough_duration(took)}" if took is not None else ""
+        yield "Repaired", f"{how}, good at {zoned_time(at, decision.zone, index.now)}{ran}"
+    if match.recovered:
+        yield "Lasted", f"{rough_duration(at - decision.failed_since)}"
+
+
+def _service_reasons(affected: AffectedServiceVerdict, decision: IncidentDecision, now: datetime) -> Iterator[str]:
+    reasons = (reason.clause for reason in affected.reasons if reason.kind is not ReasonKind.NATIVE_START)
+    clauses = [clause for clause in reasons if clause != decision.reason]
+    if affected.act_by is not None and affected.green_by is not None and affected.basis is not None:
+        if not any("green by" in clause for clause in clauses):
+            yield f"green by {local_time(affected.green_by, decision.zone, now)}"
+        yield f"estimated from {affected.basis.text}"
+    yield from clauses
 
 
 def _place(index: EstateIndex, match: IncidentMatch) -> str:
@@ -182,55 +235,7 @@ def _place(index: EstateIndex, match: IncidentMatch) -> str:
         host = f"{target.system}/{target.name}" if target is not None else job.system
         return clean_line(f"{host} ({job.kind})" if job.kind else host)
     check = index.estate.declared.check(match.group.check)
-    return check.about if check is not None else cause_name(index, match)
-
-
-_REPAIRS = {Verb.RERUN: "rerun", Verb.START: "started", Verb.MARK_OK: "marked OK", Verb.SKIP: "skipped"}
-
-
-def repair_text(index: EstateIndex, match: IncidentMatch) -> str:
-    """ "rerun by anna, 2m": how the root was repaired, the requester, and how long its run took. Empty if unknown."""
-    root = match.group.root
-    if root is None or root.state.is_red or root.state.is_open:
-        return ""
-    is_asserted, took = root.evidence is RunEvidence.ASSERTED, ""
-    if root.started_at is not None and root.ended_at is not None and not is_asserted:
-        took = f", {format_duration(root.ended_at - root.started_at)}"
-    repair = index.estate.repairs.get(root.id)
-    if repair is not None and (is_asserted or (root.started_at or index.now) + CLOCK_SKEW >= repair.sent_at):
-        return f"{_REPAIRS[repair.verb]} by {clean_line(repair.by)}{took}"
-    return f"attempt {root.attempt}{took}" if root.attempt > 1 and took else ""
-
-
-def _in_brackets(text: str) -> str:
-    return f" ({text})" if text else ""
-
-
-def _services(index: EstateIndex, decision: IncidentDecision, reasons: bool = True) -> Iterator[str]:
-    yield ""
-    if not decision.services:
-        yield "No affected services."
-        return
-    yield "Affected services:"
-    for service, hidden in limit_instances(decision.services, attrgetter("service")):
-        known = _service_facts(index, service)
-        title = _named(index, service) if known else service.service
-        tier = f" (tier {known.tier})" if known else ""
-        due = dated_time(service.deadline, decision.zone)
-        yield f"  {title}{tier}, due {due}: {_TECH_STATUS[service.timeliness]}"
-        yield from (f"    {line}" for line in _service_lines(service, decision, index.now, reasons))
-        yield from [f"  and {hidden} more of {clean_line(service_of_instance(service.service))}"] if hidden else []
-
-
-def _service_lines(
-    affected: AffectedServiceVerdict, decision: IncidentDecision, now: datetime, reasons: bool
-) -> Iterator[str]:
-    is_open, basis = not decision.closed, affected.basis
-    if affected.act_by is not None and affected.green_by is not None and basis is not None and is_open:
-        act_by, green_by = (zoned_time(at, decision.zone, now) for at in (affected.act_by, affected.green_by))
-        yield f"act by {act_by}, green by {green_by}, estimated from {basis.text}"
-    if reasons:
-        yield from reason_lines(affected.reasons)
+    return check.about if check is not None else ""
 
 
 def tail_lines(index: EstateIndex, match: IncidentMatch, log_tails: Mapping[int, str]) -> list[str]:
@@ -260,6 +265,7 @@ MATERIAL = timedelta(minutes=15)
 """An expectation that moves by less is not news; nor is one that is still in time."""
 _ZERO, _MINUTE = timedelta(0), timedelta(minutes=1)
 """Expectations are shown in full minutes."""
+_DELIVERED = (Timeliness.MET, Timeliness.MET_LATE)
 _FINE = (Timeliness.ON_TIME, Timeliness.MET, Timeliness.MET_LATE)
 _BUSINESS_STATUS = {
     Timeliness.AT_RISK: "may be late",
@@ -332,7 +338,7 @@ def business_text(context: AlertContext, notification: Notification, leaves: boo
     affected = affected_services(context, notification.subject, notification.route)
     is_resolved = notification.kind is AlertKind.RECOVERED
     lines = list(_lines(context, affected, is_resolved)) or ["No longer at risk."]
-    title = f"[Headway] {_business_title(context, affected, is_resolved) or 'no longer at risk'}"
+    title = f"{_business_title(context, affected, is_resolved) or 'No longer at risk'}{REFERENCE}"
     lines.append("")
     if not is_resolved:
         lines += [_cause(context, notification.subject, affected, leaves), *_next(context, affected), ""]
@@ -351,7 +357,7 @@ def _business_title(context: AlertContext, affected: list[AffectedServiceVerdict
         return ""
     worst = min(affected, key=lambda service: (service.timeliness in _FINE, service.deadline))
     suffix = f", and {len(affected) - 1} more" if len(affected) > 1 else ""
-    return _line(context, worst, is_resolved).rstrip(".") + suffix
+    return _line(context, worst, is_resolved, in_title=True).rstrip(".") + suffix
 
 
 def _lines(context: AlertContext, affected: list[AffectedServiceVerdict], is_resolved: bool) -> Iterator[str]:
@@ -360,10 +366,12 @@ def _lines(context: AlertContext, affected: list[AffectedServiceVerdict], is_res
         yield from [f"And {hidden} more of {clean_line(service_of_instance(service.service))}."] if hidden else []
 
 
-def _line(context: AlertContext, affected: AffectedServiceVerdict, is_resolved: bool) -> str:
-    """ "Supply plan, promised 06:30, is likely late (expected 07:05)." """
-    zone = _zone(context.index, affected)
-    promised = f"{_named(context.index, affected)}, promised {zoned_time(affected.deadline, zone, context.now)},"
+def _line(context: AlertContext, affected: AffectedServiceVerdict, is_resolved: bool, in_title: bool = False) -> str:
+    """ "Supply plan, promised 06:30 CET, is likely late (expected 07:05)."; in a title "Supply plan 06:30 is …"."""
+    zone, title = _zone(context.index, affected), service_title(context.index, affected)
+    promised = f"{title}, promised {zoned_time(affected.deadline, zone, context.now)},"
+    if in_title:
+        promised = f"{title} {local_time(affected.deadline, zone, context.now)}"
     day = context.days.get(affected.key)
     if day is not None and day.delivered_at is not None:
         return f"{promised} was delivered at {local_time(day.delivered_at, zone, affected.deadline)}."
@@ -374,11 +382,6 @@ def _line(context: AlertContext, affected: AffectedServiceVerdict, is_resolved: 
         return f"{promised} is no longer at risk from this incident{still}{expected}."
     expected = _expected(day, affected, zone, context.now)
     return f"{promised} {_BUSINESS_STATUS[affected.timeliness]}{expected}."
-
-
-def _named(index: EstateIndex, affected: AffectedServiceVerdict) -> str:
-    service = _service_facts(index, affected)
-    return clean_line((service.title if service is not None else "") or affected.service)
 
 
 def _expected(day: ServiceDayVerdict | None, affected: AffectedServiceVerdict, zone: str, now: datetime) -> str:
@@ -427,7 +430,7 @@ def _what_failed(context: AlertContext, subject: AlertSubject, affected: list[Af
 def _data_failure(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict]) -> str:
     """ "all jobs ran, but the data of Supply plan failed a check"."""
     group = subject.match.group
-    titles = ", ".join(dict.fromkeys(_named(context.index, service) for service in affected))
+    titles = ", ".join(dict.fromkeys(service_title(context.index, service) for service in affected))
     data = f"the data of {titles}" if titles else "the data"
     known = context.index.estate.checks.get((group.check, group.business_date))
     if known is not None and known.last.state is CheckState.FAILED:
@@ -494,7 +497,7 @@ def plain_template_values(context: AlertContext, notification: Notification, tex
         "act_by": zoned_time(decision.act_by, decision.zone, context.now) if decision.act_by is not None else "",
         "tier": notification.subject.tier or 0,
         "services": [_service_values(context, service) for service in decision.services],
-        "title": plain_title(context.index, match) if technical else text.title.removeprefix("[Headway] "),
+        "title": plain_title(context.index, match) if technical else text.title.removesuffix(REFERENCE),
         "cause": cause_name(context.index, match) if technical else "",
         "reason": "",
         "log": [],
@@ -507,7 +510,7 @@ def _service_values(context: AlertContext, affected: AffectedServiceVerdict) -> 
     known, zone = _service_facts(context.index, affected), _zone(context.index, affected)
     return {
         "name": clean_line(affected.service),
-        "title": _named(context.index, affected),
+        "title": service_title(context.index, affected),
         "tier": known.tier if known is not None else 0,
         "status": affected.timeliness.value.replace("_", " "),
         "deadline": zoned_time(affected.deadline, zone, context.now),
@@ -557,18 +560,10 @@ def digest_text(together: Sequence[PendingAlert], limit: int) -> MessageText:
         newest.pop(key, None)
         newest[key] = alert
     lines = sorted(newest.values(), key=lambda alert: alert.id)
-    number = f"{len(together)} more alert{'s' if len(together) > 1 else ''}"
-    about = f" about {len(lines)} incident{'s' if len(lines) > 1 else ''}" if len(lines) < len(together) else ""
-    title = f"[Headway] {number}{about} since {min(alert.made_at for alert in together):%H:%M:%S}Z"
-    head = f"More than {limit} alerts in one minute; these are sent together."
-    tail = "List them: headway incident"
-    body = _list(head, [line.title for line in lines], tail)
-    plain = _list(head, [line.plain_title or line.incident for line in lines], tail)
-    return MessageText(title, body, title, plain)
-
-
-def _list(head: str, titles: Sequence[str], tail: str) -> str:
-    shown = [f"  {title.removeprefix('[Headway] ')}" for title in titles[:LINES]]
-    if len(titles) > LINES:
-        shown.append(f"  and {len(titles) - LINES} more")
-    return "\n".join([head, "", *shown, "", tail]) + "\n"
+    since = f"{min(alert.made_at for alert in together):%H:%M} UTC"
+    note = f"{len(together)} alerts since {since}: more than {limit} in one minute, so they are sent together."
+    texts = []
+    for titles in ([line.title for line in lines], [line.plain_title or line.incident for line in lines]):
+        shown = [*titles[:LINES], *([f"and {len(titles) - LINES} more"] if len(titles) > LINES else [])]
+        texts += [digest_title(titles), text_of([shown, table([("Open", "headway incident")]), [RULE], [note]])]
+    return MessageText(*texts)

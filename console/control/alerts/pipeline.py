@@ -25,7 +25,7 @@ from console.control.alerts.context import (
 from console.control.incidents.correlation import IncidentMatch, notified_content
 from console.control.incidents.decisions import event_text
 from console.control.snapshot.estate_index import EstateIndex
-from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind
+from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL, AlertKind
 from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
 
 STAGES: tuple[SuppressionStage, ...] = (
@@ -157,10 +157,10 @@ def _notice(context: AlertContext, notification: Notification, leaves: bool, log
     if notification.style == BUSINESS:
         text = content.business_text(context, notification, leaves)
     else:
-        text = content.technical_text(context.index, notification, log_tails, _changes(context, notification))
+        text = content.technical_text(context, notification, log_tails, _changes(context, notification))
     if notification.style == SHADOW:
         first = f"Shadow mode: this would have been sent to {', '.join(notification.subject.decision.in_shadow)}.\n\n"
-        titles = f"[shadow] {text.title}", f"[shadow] {text.plain_title}"
+        titles = f"{SHADOW_LABEL}{text.title}", f"{SHADOW_LABEL}{text.plain_title}"
         text = MessageText(titles[0], first + text.body, titles[1], first + text.plain_body)
     return Notice(
         notification.kind, notification.route, text.title, text.body, text.plain_title, text.plain_body,

@@ -107,9 +107,9 @@ class AlertRouteHandlers:
         now = self._clock.now()
         body = (
             f'{by} sent this with "headway alert test {route}" at {now:%Y-%m-%d %H:%M:%S}Z, from the estate'
-            f" {self._estate}.\nNothing is wrong: this shows that alerts arrive here.\n"
+            f" {self._estate}.\nThis shows that alerts arrive here.\n"
         )
-        title, key = f'[Headway] test of route "{route}"', f"headway:test:{route}:{micros(now)}"
+        title, key = f'Test of route "{route}": nothing is wrong', f"headway:test:{route}:{micros(now)}"
         alert = NewAlert(route, TEST, title, body, key, title, body, urgent=True, waits=False)
         change = (micros(now), by, str(arguments.get("from", "")))
         alert_id = alert_routing.create_route_test(self._store, arguments["fence"], self._urls, alert, *change)

@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import default as default_policy
 from email.utils import format_datetime, formataddr, localtime
-from itertools import groupby
 from typing import Any
 
 from console.engine.notify.senders import SendResult, unencrypted_login
 from console.store.errors import LeaseLost
 from console.text.cleaning import clean_line
+from console.text.message import as_html
 
 SECONDS = 15.0
 """Timeout of each reply of the server, as in apprise."""
 TITLE_LIMIT = 300
-MARK = "  | "
-"""Prefix of external text in a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,36 +105,9 @@ def compose_mail(plugin: Any, title: str, body: str, thread: MailThread) -> Emai
         message["In-Reply-To"] = f"<headway.{thread.references[-1]}@{domain}>"
         message["References"] = " ".join(f"<headway.{reference}@{domain}>" for reference in thread.references)
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(body)
+    message.set_content(f"{title}\n\n{body}")
     message.add_alternative(as_html(title, body), subtype="html")
     return message
-
-
-_PAGE = """<!DOCTYPE html>
-<html><body style="font-family: sans-serif; font-size: 14px; color: #222">
-<h2 style="font-size: 16px">{{ title }}</h2>
-{% for is_outside, text in blocks -%}
-{% if is_outside -%}
-<pre style="font-family: monospace; background: #f4f4f4; border-left: 4px solid #999; padding: 6px 10px; \
-white-space: pre-wrap">{{ text }}</pre>
-{% else -%}
-<pre style="font-family: inherit; margin: 0; white-space: pre-wrap">{{ text }}</pre>
-{% endif -%}
-{% endfor -%}
-</body></html>
-"""
-
-
-def as_html(title: str, body: str) -> str:
-    """The body as HTML: external text in a block of its own, everything escaped."""
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only where a mail is sent
-
-    blocks = [
-        (is_outside, "\n".join(line.removeprefix(MARK) for line in lines))
-        for is_outside, lines in groupby(body.rstrip("\n").split("\n"), lambda line: line.startswith(MARK))
-    ]
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
-    return page.render(title=title, blocks=blocks)
 
 
 _END = b"\r\n.\r\n"

@@ -70,7 +70,7 @@ class WeeklyNoiseReport:
         if not rows.notified_since(self._store, key, micros(until)):
             with self._store.read() as session:
                 noise = noise_since(session, until - WEEK, until)
-            title = f"[Headway] alert noise, week of {until - WEEK:%Y-%m-%d}: {noise.total.alerts} alerts"
+            title = f"Alert noise, week of {until - WEEK:%Y-%m-%d}: {noise.total.alerts} alerts"
             lines = [*format_report(noise), "", "The same for any time: headway alert noise --since 7d"]
             body = "\n".join(lines) + "\n"
             report = NewAlert(self._route, NOISE, title, body, key, title, title + "\n", waits=False)

@@ -8,7 +8,7 @@ as anything is live, they leave as usual.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -18,6 +18,7 @@ import structlog
 from console.config.sections import RouteSettings
 from console.config.templates import TemplateFault, render
 from console.control.alerts.content import WINDOW, MessageText, digest_text, plan_digest
+from console.domain.alert import SHADOW_LABEL
 from console.domain.decision import Decisions, Notice
 from console.domain.ids import micros, optional_instant
 from console.domain.switches import Modes
@@ -27,6 +28,7 @@ from console.store import switches
 from console.store.alerts import DIGEST, HEADWAY, NewAlert
 from console.store.db.database import Database
 from console.text.cleaning import clean, clean_line
+from console.text.message import quote, table, text_of
 from console.timing.clock import Clock
 from console.timing.durations import format_duration
 
@@ -56,9 +58,9 @@ def to_shadow_route(alert: NewAlert, shadow_route: str) -> NewAlert:
     return replace(
         alert,
         route=shadow_route,
-        title=f"[shadow] {alert.title}",
+        title=f"{SHADOW_LABEL}{alert.title}",
         body=first + alert.body,
-        plain_title=f"[shadow] {alert.plain_title}",
+        plain_title=f"{SHADOW_LABEL}{alert.plain_title}",
         plain_body=first + alert.plain_body,
     )
 
@@ -208,16 +210,19 @@ def parked_alert_key(route: str) -> str:
     return f"headway:parked:{route}"
 
 
-def self_alert(route: str, key: str, title: str, lines: list[str], plain: list[str]) -> NewAlert:
+def self_alert(
+    route: str, key: str, title: str, blocks: Sequence[Sequence[str]], plain: Sequence[Sequence[str]]
+) -> NewAlert:
     """An alert about Headway itself; nothing delays or suppresses it."""
-    body, short = "\n".join(lines) + "\n", "\n".join(plain) + "\n"
+    body, short = text_of(blocks), text_of(plain)
     return NewAlert(route, HEADWAY, title, body, key, title, short, urgent=True, waits=False)
 
 
 def _parked_alert(deliveries: rows.ParkedDeliveries, route: str) -> NewAlert:
     number = f"{deliveries.count} alert{'s' if deliveries.count > 1 else ''}"
-    title = f'[Headway] {number} to route "{deliveries.route}" not delivered'
-    first = f'{number} to route "{deliveries.route}" could not be delivered; Headway does not retry.'
-    fix = ["", "List: headway alert", "Fix: repair the receiver, then send again: headway alert retry --parked"]
-    lines = [first, f"Last answer: {deliveries.error}", *fix]
-    return self_alert(route, parked_alert_key(deliveries.route), title, lines, [first, *fix])
+    title = f'{number} not delivered: route "{deliveries.route}"'
+    ways_on = [
+        ["Headway does not retry. Repair the receiver, then send again."],
+        table([("Do", "headway alert retry --parked"), ("Open", "headway alert")]),
+    ]
+    return self_alert(route, parked_alert_key(deliveries.route), title, [quote([deliveries.error]), *ways_on], ways_on)

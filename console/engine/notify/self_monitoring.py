@@ -19,6 +19,7 @@ import structlog
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
 from console.config.sections import Config
+from console.domain.alert import KIND_LABELS, AlertKind
 from console.domain.ids import micros
 from console.domain.switches import Modes
 from console.engine.notify.backoff import after_failure
@@ -33,6 +34,7 @@ from console.store.alerts import HEADWAY_RESOLVED, NewAlert
 from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
+from console.text.message import quote, table
 from console.text.redact import mask_strictly
 from console.timing.clock import real_now
 
@@ -43,9 +45,9 @@ _LASTS_SECONDS = {STORE: 20.0, OUTBOX: 0.0, PARTS: 0.0}
 """How long a problem lasts before it is reported; a worker has failed several times by then."""
 RETRY_SECONDS = 3600.0
 _TITLES = {
-    STORE: "store unavailable: nothing is evaluated, no alert is written",
-    OUTBOX: "the outbox keeps failing: no alert is sent",
-    PARTS: "engine workers keep failing",
+    STORE: "no alerts, store unavailable",
+    OUTBOX: "no alerts, the outbox keeps failing",
+    PARTS: "degraded, engine workers keep failing",
 }
 _RESOLVED = {STORE: "store available again", OUTBOX: "the outbox works again", PARTS: "all engine workers run again"}
 
@@ -117,11 +119,12 @@ class SelfMonitor:
         """Reports a problem, or, with empty `text`, its end. `is_repeat`: it was reported and lasts."""
         route = channel.config.alerts.default_route
         made = real_now()
-        title = f"{'still: ' * is_repeat}{_TITLES[key]}" if text else _RESOLVED[key]
+        title = _TITLES[key] if text else _RESOLVED[key]
         log.error("reporting a problem of the engine", trouble=title, reason=text, route=route)
         if not route:
             return
-        alert = _alert(route, key, title, text, channel.config.estate.name, made)
+        kind = AlertKind.REPEATED if is_repeat else AlertKind.OPENED if text else AlertKind.RECOVERED
+        alert = _alert(route, key, kind, text, channel.config.estate.name, made)
         if self._modes is not None and self._modes.nothing_is_live:
             shadow_route = channel.config.alerts.shadow_route
             if not shadow_route:
@@ -211,12 +214,9 @@ class SelfMonitor:
             self._offline.remove(unrecorded)
 
 
-def _alert(route: str, key: str, title: str, text: str, estate: str, made: datetime) -> NewAlert:
-    name = clean_line(estate)
-    first = f"Headway, estate {name}: {title}."
-    at = f"Sent at {made:%Y-%m-%d %H:%M:%S}Z."
-    fix = "Fix: run headway status, then read the engine's log."
-    plain = [first, "", at, *([fix] if text else [])]
-    lines = [first, *([text] if text else []), *plain[1:]]
-    alert = self_alert(route, key, f"[Headway] {name}: {title}", lines, plain)
+def _alert(route: str, key: str, kind: AlertKind, text: str, estate: str, made: datetime) -> NewAlert:
+    title = f"{KIND_LABELS[kind]}Headway {clean_line(estate)}: {_TITLES[key] if text else _RESOLVED[key]}"
+    at = [f"Sent at {made:%Y-%m-%d %H:%M:%S}Z."]
+    plain = [table([("Do", "headway status")]), ["Then read the engine's log."], at] if text else [at]
+    alert = self_alert(route, key, title, [quote([text] if text else []), *plain], plain)
     return replace(alert, version=1 if text else HEADWAY_RESOLVED)

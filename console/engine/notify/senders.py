@@ -14,10 +14,13 @@ from urllib.request import getproxies
 
 from connectors.sdk.transport.loopback import is_loopback
 from console.engine.notify.paging import Page, PageAction, alias_status, is_pager, page_url
+from console.text.message import DISCORD, LINK_LABELS, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat
 
 CONNECT_SECONDS = 5.0
 DATA_SCHEMES = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"})
 """Receivers of the text unchanged: programs and mail readers. All others are chats, which may read markup in it."""
+CHATS = {"slack": SLACK, "discord": DISCORD, "workflow": TEAMS, "workflows": TEAMS, "tgram": TELEGRAM}
+"""Chats whose own markup is written; all others get plain text."""
 PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422})
 """HTTP statuses after which the same message will be refused again. 408, 425, 429 and 5xx are temporary."""
 _SOCKET = "Socket Exception: "
@@ -108,12 +111,16 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
         return SendResult(False, fault, for_good=True)
     if fault := no_listener(plugin):
         return SendResult(False, fault)
-    if url.partition(":")[0].lower() not in DATA_SCHEMES:
+    scheme = url.partition(":")[0].lower()
+    markup = CHATS.get(scheme)
+    if scheme not in DATA_SCHEMES:
         title, body = without_markup(title), without_markup(body)
+    if markup is not None:
+        title, body = markup.escape(title), as_chat(markup, body)
     if unreachable := _unreachable(plugin):
         return SendResult(False, unreachable)
     if not is_pager(plugin):
-        return _notify(plugin, title, body, page.action)
+        return _notify(plugin, title, body, page.action, markup)
     for key, action in page.steps:
         result = _send_page(url, plugin, key, action, title, body)
         if not result.arrived:
@@ -145,14 +152,17 @@ def _alias_result(plugin: Any, key: str, action: PageAction, text: str) -> SendR
     return SendResult(False, f"HTTP {status}", for_good=status in PERMANENT_STATUSES)
 
 
-def _notify(plugin: Any, title: str, body: str, action: PageAction) -> SendResult:
+def _notify(plugin: Any, title: str, body: str, action: PageAction, markup: ChatMarkup | None = None) -> SendResult:
     """The result of sending by apprise. It is sent only if something left: some plugins report success without."""
     from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - see send_by_apprise
 
     kinds = {PageAction.RESOLVE: NotifyType.SUCCESS, PageAction.INFORM: NotifyType.INFO}
     with _apprise_log.listening() as captured:
         notify_type = kinds.get(action, NotifyType.FAILURE)
-        done = bool(plugin.notify(title=title, body=body, body_format=NotifyFormat.TEXT, notify_type=notify_type))
+        form = NotifyFormat.TEXT
+        if markup is not None:
+            form = NotifyFormat.HTML if markup.is_html else NotifyFormat.MARKDOWN
+        done = bool(plugin.notify(title=title, body=body, body_format=form, notify_type=notify_type))
     if not done:
         return _result_of(captured)
     if captured.answers or captured.some_sent:
@@ -271,8 +281,8 @@ def _unreachable(plugin: Any) -> str:
     return ""
 
 
-_OWN_LINK = re.compile(r"Runbook: |\s*https?://\S+$")
-"""A line whose link is from config: the runbook, or a link alone on a line of a route's template."""
+_OWN_LINK = re.compile(rf"(?:(?:{'|'.join(LINK_LABELS)}) {{2,}})?https?://\S+$")
+"""A line whose link is from config: a row for links, or a link alone on a line of a route's template."""
 
 
 def without_markup(text: str) -> str:

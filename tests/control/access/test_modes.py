@@ -59,8 +59,10 @@ def test_without_a_shadow_route_nobody_is_told() -> None:
 def test_the_shadow_route_reads_who_would_have_been_told() -> None:
     [incident] = evaluate(night(SHADOW), at("03:20")).incidents
     [notice] = incident.notices
-    assert notice.title.startswith("[shadow] [Headway] ")
-    assert notice.body.startswith("Shadow mode: this would have been sent to team, oncall.\n\nhosts/extract failed")
+    assert notice.title.startswith("Shadow: Supply 06:30 at risk: ")
+    assert notice.body.startswith(
+        "Shadow mode: this would have been sent to team, oncall.\n\nDo           headway recover {incident}\n"
+    )
 
 
 def test_switches_are_read_as_they_were_turned() -> None:

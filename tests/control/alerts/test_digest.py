@@ -65,20 +65,21 @@ def test_nothing_is_lost_or_told_twice(urgent: list[bool], let: int, limit: int,
 def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
     words = digest_text(
         [
-            waiting(1, incident="INC-1", title="[Headway] INC-1: a failed: secret", plain_title="[Headway] INC-1: a"),
-            waiting(2, incident="INC-2", title="[Headway] INC-2: b failed"),
-            waiting(3, incident="INC-1", title="[Headway] INC-1 resolved: a", plain_title="[Headway] INC-1 ok"),
+            waiting(1, incident="INC-1", title="a failed: secret [INC-1]", plain_title="a failed [INC-1]"),
+            waiting(2, incident="INC-2", title="Update: Daily 07:30 at risk: restart b [INC-2]"),
+            waiting(3, incident="INC-1", title="Resolved: a is good again (INC-1)", plain_title="Resolved: a (INC-1)"),
         ],
         10,
     )
-    assert "[Headway] 3 more alerts about 2 incidents since 12:00:00Z" == words.title
-    assert "\n  INC-2: b failed\n  INC-1 resolved: a\n" in words.body
-    assert "\n  INC-2\n  INC-1 ok\n" in words.plain_body
+    assert ("Daily 07:30 at risk, and 1 more alert", "INC-2, and 1 more alert") == (words.title, words.plain_title)
+    assert words.body.startswith("Update: Daily 07:30 at risk: restart b [INC-2]\nResolved: a is good again (INC-1)\n")
+    assert words.plain_body.startswith("INC-2\nResolved: a (INC-1)\n")
+    assert "3 alerts since 12:00 UTC: more than 10 in one minute" in words.body
 
 
 def test_a_long_digest_counts_what_it_does_not_list() -> None:
     words = digest_text([waiting(n, incident=f"INC-{n}", title="t") for n in range(LINES + 7)], 10)
-    assert "  and 7 more\n" in words.body
+    assert "\nand 7 more\n" in words.body
 
 
 @pytest.mark.parametrize("tries, longest", [(1, BASE), (2, 2 * BASE), (4, 8 * BASE), (30, CAP), (3000, CAP)])

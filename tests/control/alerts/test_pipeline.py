@@ -500,7 +500,7 @@ def test_another_error_after_a_success_is_notified_although_the_incident_is_ackn
     assert [("updated", "oncall")] == told(one, "03:43")
     notice = only(one).notices[0]
     assert "Failed again after a success, with another error: hosts/extract" in notice.body
-    assert "Acknowledge: headway ack" in notice.body
+    assert "Acknowledge  headway ack" in notice.body
     assert not one.estate.notifications.acks
     assert [] == told(one, "03:50")
 
@@ -634,8 +634,8 @@ def test_an_alert_has_one_zone_that_of_its_service() -> None:
     fails(one)
     told(one, "03:12")
     body = only(one).notices[0].body
-    assert "Failed since:  2026-11-20 04:12 CET" in body
-    assert ", due 2026-11-20 " in body
+    assert "Since          04:12 CET (" in body
+    assert "SERVICE  DUE (CET)  STATUS" in body
     assert "UTC" not in body
 
 
@@ -648,8 +648,10 @@ def test_a_resolved_alert_names_the_repair_and_not_the_failure() -> None:
     recovers(one, started="03:20", takes=2)
     assert [("recovered", "oncall")] == told(one, "03:23")
     notice = only(one).notices[0]
-    assert "[Headway] {incident} resolved: hosts/extract (rerun by anna, 2m)" == notice.title == notice.plain_title
-    assert "Resolved: green again, with all affected runs (rerun by anna, 2m)" in notice.body
+    assert "Resolved: Daily safe ({incident}, 10 min, rerun by anna)" == notice.title == notice.plain_title
+    assert notice.body.startswith("Green again, with all affected runs.\n")
+    assert "Repaired       rerun by anna, good at 03:22 UTC, ran 2 min\n" in notice.body
+    assert "failed" not in notice.title + notice.body
 
 
 def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> None:
@@ -660,7 +662,7 @@ def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> N
     one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:21"))})
     recovers(one, started="03:20", takes=2)
     told(one, "03:23")
-    assert "[Headway] {incident} resolved: hosts/extract (attempt 2, 2m)" == only(one).notices[0].title
+    assert "Resolved: Daily safe ({incident}, 10 min, attempt 2)" == only(one).notices[0].title
 
 
 def test_failed_since_is_after_the_last_success() -> None:
@@ -889,7 +891,7 @@ def test_a_services_owner_is_told_in_business_words_when_it_is_in_danger_and_whe
     fails(one)
     assert [("opened", "oncall"), ("opened", "supply")] == told(one, "03:12")
     business = only(one).notices[1]
-    assert "[Headway] Daily, promised 06:30 UTC, may be late unless it is repaired by" in business.title
+    assert "Daily 06:30 may be late unless it is repaired by" in business.title
     assert "Cause: a job of etl failed; its owner was notified at 03:12 UTC.\n" in business.body
     assert "hosts/extract" not in business.title + business.body
     assert [] == told(one, "03:30")
@@ -903,7 +905,7 @@ def test_a_route_that_owns_both_the_cause_and_the_service_is_told_once_and_techn
     fails(one)
     one.look("03:12")
     assert [("oncall", "technical")] == [(each.route, each.style) for each in only(one).notices]
-    assert "Daily (tier 2), due" in only(one).notices[0].body
+    assert "SERVICE  DUE (UTC)  STATUS\nDaily    06:30      at risk, act by 05:40\n" in only(one).notices[0].body
 
 
 def test_a_roots_route_in_business_words_is_told_of_all_that_it_hurts_though_no_service_names_it() -> None:

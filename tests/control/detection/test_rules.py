@@ -413,8 +413,8 @@ def test_a_run_that_hangs_before_a_service_is_told_once_with_rule_figures_and_so
     (notice,) = one.notices
     assert "etl-hosts/db07:extract is running too long: running since 03:10 UTC, longer than 15m" == one.title
     assert ("rule", "too_long") == (one.cause, one.rule)
-    assert "Reason:        running since 03:10 UTC, longer than 15m; threshold 15m, history (20 runs)" in notice.body
-    assert "[Headway] {incident}: etl-hosts/db07:extract is running too long" == notice.plain_title.split(";")[0]
+    assert "  | running since 03:10 UTC, longer than 15m; threshold 15m, history (20 runs)\n" in notice.body
+    assert "etl-hosts/db07:extract is running too long, fix by " in notice.plain_title
     assert ["day"] == [each.service for each in one.services]
     assert () == ledger.look("03:40").incidents[0].notices
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 32))
@@ -435,7 +435,7 @@ def test_a_green_run_with_too_few_rows_is_told_to_the_service_that_it_feeds() ->
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 10))
     ledger.look("03:21")
     (notice,) = ledger.incident().notices
-    assert ("finance", True) == (notice.route, "Feeds:         day" in notice.body)
+    assert ("finance", True) == (notice.route, "Feeds          day" in notice.body)
     assert "with 100 rows, fewer than 500 rows; threshold 500 rows, history (19 runs)" in notice.body
 
 

@@ -177,7 +177,7 @@ def test_an_outcome_that_nobody_can_tell_stays_unknown_and_a_person_is_told_once
     assert ("unknown", "unknown whether it arrived: its list was cut") == told(bench, key)
     bench.send()
     [alert] = [one for one in bench.sink.got if "stays unknown" in one[1]]
-    assert "[Headway] rerun: outcome stays unknown: rerun fake/extract" == alert[1]
+    assert "Rerun: outcome stays unknown: rerun fake/extract" == alert[1]
     assert f"headway action withdraw {key}" in alert[2]
     with bench.reads() as reads:
         [run_id] = {one.run_id for one in reads.actions.list_actions()}
@@ -204,7 +204,7 @@ def test_a_rerun_that_never_arrived_is_told_to_people_who_may_have_gone(
     for _ in range(3):
         again(bench)
     bench.send()
-    assert ["[Headway] rerun: it never arrived: rerun fake/extract"] == [title for _, title, _ in bench.sink.got]
+    assert ["Rerun: it never arrived: rerun fake/extract"] == [title for _, title, _ in bench.sink.got]
 
 
 def test_what_could_not_be_sent_for_hours_is_not_sent_any_more_and_says_why(bench: Bench) -> None:
@@ -284,7 +284,7 @@ def test_an_action_whose_run_is_never_seen_to_begin_is_over_after_an_hour(bench:
     bench.parts.actions.step(bench.fence)
     assert ("failed", "its run did not start within 1 h. Fix: check the job in the scheduler.") == told(bench, key)
     bench.send()
-    assert ["[Headway] rerun: outcome not verified: rerun fake/extract"] == [one[1] for one in bench.sink.got]
+    assert ["Rerun: outcome not verified: rerun fake/extract"] == [one[1] for one in bench.sink.got]
 
 
 def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: Bench) -> None:

@@ -125,13 +125,13 @@ def test_one_approval_shows_the_whole_range_and_lets_each_period_run_once(bench:
 def test_the_wish_for_an_approval_is_told_once_for_the_whole_range(bench: Bench) -> None:
     turn(bench)
     bench.send()
-    [(_, title, body)] = [one for one in bench.sink.got if "approval required" in one[1]]
+    [(_, title, body)] = [one for one in bench.sink.got if "Approval required" in one[1]]
     assert "start fake/load_orders, 3 periods: " in title
     assert f"headway action approve {waiting(bench)[0].key}" in body
     approve(bench)
     end(bench)
     bench.send()
-    assert 1 == len([one for one in bench.sink.got if "approval required" in one[1]])
+    assert 1 == len([one for one in bench.sink.got if "Approval required" in one[1]])
 
 
 def test_an_approval_that_never_came_stops_the_plan_and_is_told(bench: Bench) -> None:
@@ -140,9 +140,9 @@ def test_an_approval_that_never_came_stops_the_plan_and_is_told(bench: Bench) ->
     turn(bench)
     assert ("stopped", []) == (view(bench).state, bench.scheduler.acted)
     bench.send()
-    [body] = [body for _, title, body in bench.sink.got if "plan 1 stopped" in title]
+    [body] = [body for _, title, body in bench.sink.got if "Plan 1 stopped" in title]
     assert "not approved within 1h" in body
-    assert [] == [title for _, title, _ in bench.sink.got if "start: not approved in time" in title]
+    assert [] == [title for _, title, _ in bench.sink.got if "Start: not approved in time" in title]
 
 
 def test_a_period_that_failed_is_not_run_a_second_time_under_the_same_approval(bench: Bench) -> None:
@@ -190,7 +190,7 @@ def test_several_at_once_are_approved_by_one_yes(bench: Bench) -> None:
     turn(bench)
     assert NIGHTS == len(waiting(bench))
     bench.send()
-    assert 1 == len([one for one in bench.sink.got if "approval required" in one[1]])
+    assert 1 == len([one for one in bench.sink.got if "Approval required" in one[1]])
     assert "" == approve(bench)
     assert [] == waiting(bench)
     turn(bench)

@@ -95,5 +95,5 @@ def test_the_week_is_told_once_whoever_restarts(bench: Bench) -> None:
             weekly.step(bench.fence)
     assert ["noise report created"] == [entry["event"] for entry in logs if "noise" in entry["event"]], "not sent yet"
     bench.send()
-    titles = [title for _, title, _ in bench.sink.got if "alert noise, week of" in title]
-    assert [f"[Headway] alert noise, week of {next_monday - timedelta(days=7):%Y-%m-%d}: 1 alerts"] == titles
+    titles = [title for _, title, _ in bench.sink.got if "Alert noise, week of" in title]
+    assert [f"Alert noise, week of {next_monday - timedelta(days=7):%Y-%m-%d}: 1 alerts"] == titles

@@ -19,6 +19,7 @@ from console.engine.notify.senders import neutralise, send_by_apprise, unencrypt
 
 HEX = "8b799edf6f984d3a9be72862fb4e5752"
 CHATS = {
+    "Slack": "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops",
     "Telegram": "tgram://123456789:abcdefghijklmnopqrstuvwxyz0123456789/12345",
     "Discord": f"discord://123456789012345678/{HEX}{HEX}",
     "Mattermost": "mmosts://chat.example/abcdefghijklmnopqrstuvwx",
@@ -27,11 +28,19 @@ CHATS = {
     "Webex": f"wxteams://{HEX}{HEX}abcdefghijklmnop",
     "Zulip": f"zulip://bot@org/{HEX}/stream",
 }
-TITLE = '[Headway] INC-0001 <a href="http://evil/">Approve</a> [click](http://evil) <@&999> <@U123> @everyone'
+TITLE = 'INC-0001 <a href="http://evil/">Approve</a> [click](http://evil) <@&999> <@U123> @everyone'
 BODY = (
     '<a href="http://evil/">Approve</a> [click](http://evil) [x][y] @ann failed\n'
-    "Reason:        http://evil/\n"
-    "Runbook:       https://wiki.example/load\n"
+    "\n"
+    "  | <a href='http://evil/'>x</a> ``` <pre> *b* _c_\n"
+    "\n"
+    "Error    http://evil/\n"
+    "Runbook  https://wiki.example/load\n"
+    "Do       headway recover `x` </code> INC-0001\n"
+    "\n"
+    "SERVICE                    DUE (UTC)\n"
+    "[click](http://evil) <b>   06:30\n"
+    "\n"
     "  | <@123> <#5> <b>x</b> <http://evil|here> ![i](http://evil) <at>ann</at> mail ann@bank.example\n"
     "  | [y]: http://evil\n"
 )
@@ -43,7 +52,7 @@ def payload(url: str) -> str:
 
     def record(*_: Any, **given: Any) -> mock.Mock:
         sent.append(given.get("data") or given.get("json"))
-        return mock.Mock(status_code=200, content=b'{"ok": true}', text='{"ok": true}')
+        return mock.Mock(status_code=200, content=b"ok", text='{"ok": true}')
 
     with (
         mock.patch.object(requests, "post", record),
@@ -60,8 +69,24 @@ def test_text_from_outside_is_no_link_no_tag_and_no_mention_in_a_chat(chat: str)
     sent = payload(CHATS[chat])
     assert "click" in sent
     for live in ("<a", "<@", "<#", "<at", "<http", "](http", "][", "]:", "@everyone", "@ann", "http://evil"):
-        assert live not in sent.replace("<b>[Headway]", ""), live
+        assert live not in sent.replace("<https://wiki.example", "").replace("](https://wiki.example", ""), live
     assert "://wiki.example/load" in sent.replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    "chat, bold, command, link, quoted",
+    [
+        ("Slack", "*Do*", "`headway recover 'x' ‹/code&gt; INC-0001`", "<https://wiki.example/load>", "```\n‹a"),
+        ("Discord", "**Do**", "`headway recover 'x' ‹/code> INC-0001`", "https://wiki.example/load", "```\n‹a"),
+        ("Teams", "**Do**", "headway recover \\`x\\`", "[https://wiki.example/load](https:", "‹a href='http\\[:"),
+        ("Telegram", "<b>Do</b>", "<code>headway recover `x` ‹/code&gt; INC-0001</code>", "https:", "<pre>‹a"),
+    ],
+)
+def test_a_chat_reads_its_own_markup(chat: str, bold: str, command: str, link: str, quoted: str) -> None:
+    sent = payload(CHATS[chat]).replace("\\n", "\n").replace("\\\\", "\\")
+    assert "SERVICE" not in sent  # a list: a phone has no room for columns
+    for native in (bold, command, link, quoted):
+        assert native in sent, native
 
 
 def test_what_a_program_gets_is_not_changed() -> None:

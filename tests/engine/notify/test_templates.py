@@ -85,7 +85,7 @@ def test_for_a_link_route_the_template_is_given_no_outside_word() -> None:
 
 def test_a_template_that_fails_at_night_leaves_headways_own_words() -> None:
     (notice,) = decided("{{ services[0].title }}").notices
-    assert notice.title.startswith("[Headway] {incident}: hosts/extract failed")
+    assert notice.title.startswith("hosts/extract failed, no service affected")
 
 
 def test_every_value_that_is_promised_is_given() -> None:

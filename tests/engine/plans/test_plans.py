@@ -668,7 +668,7 @@ def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: B
     ends(night, 1, RunState.FAILED)
     for _ in range(2):
         turn(night)
-    title = "[Headway] INC-0001: plan 1 stopped: repair fake/extract"
+    title = "Plan 1 stopped: repair fake/extract [INC-0001]"
     assert [title] == told(night)
     with night.reads() as reads:
         assert (1,) == reads.estate.header().stopped_plans
@@ -736,7 +736,7 @@ def test_a_plan_about_no_incident_that_stops_tells_the_routes_of_its_job(
             connection.rows("UPDATE switch SET value = ? WHERE name = 'mode'", (mode,))
         turn(bench)
         assert "stopped" == view(bench).state
-        title = "[Headway] plan 1 stopped: backfill fake/nightly: 1 period"
+        title = "Plan 1 stopped: backfill fake/nightly: 1 period"
         found = rows(bench, "SELECT title, route FROM alert WHERE kind = 'person'")
         assert [(title, route) for route in routes] == found
         assert [(1 - len(routes),)] == rows(
@@ -749,7 +749,7 @@ def test_a_plan_that_is_given_up_tells_a_person(night: Bench) -> None:
     with night.store.write(None) as connection:
         connection.rows("UPDATE plan_step SET after = '{}'")
     turn(night)
-    assert ["aborted", "[Headway] INC-0001: plan 1 was abandoned: repair fake/extract"] == [
+    assert ["aborted", "Plan 1 was abandoned: repair fake/extract [INC-0001]"] == [
         view(night).state,
         *told(night),
     ]

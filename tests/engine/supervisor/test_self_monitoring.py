@@ -38,11 +38,11 @@ def test_a_part_that_keeps_breaking_is_told_to_the_default_route_once_and_again_
         for _ in range(3):
             own.report(bench.parts, bench.fence, {PARTS: "evaluate broke: ValueError: x"})
         bench.send()
-        assert ["[Headway] bench: engine workers keep failing"] == titles(bench)
+        assert ["Headway bench: degraded, engine workers keep failing"] == titles(bench)
         assert "evaluate broke: ValueError: x" in post_of(bench).got[0][2]
         own.report(bench.parts, bench.fence, {})
         bench.send()
-        assert ["[Headway] bench: all engine workers run again"] == titles(bench)[1:]
+        assert ["Resolved: Headway bench: all engine workers run again"] == titles(bench)[1:]
         assert [("headway:parts", None, "headway"), ("headway:parts", None, "headway")] == rows(
             bench, "SELECT dedup_key, incident_id, kind FROM alert"
         )
@@ -91,9 +91,9 @@ def test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_ag
         later(bench)
         told = [title for title, _ in post_of(bench).to("one")]
         assert [
-            "store unavailable: nothing is evaluated, no alert is written",
-            "store available again",
-        ] == [title.removeprefix("[Headway] bench: ") for title in told]
+            "Headway bench: no alerts, store unavailable",
+            "Resolved: Headway bench: store available again",
+        ] == told
         assert {"sent"} == {state for (state,) in rows(bench, "SELECT state FROM delivery")}
 
 
@@ -146,7 +146,7 @@ def test_trouble_that_lasts_is_told_again_as_the_same_one(tmp_path: Path, monkey
         for number in (1, 2):
             own.report(bench.parts, None, FULL)
             wait_until(lambda number=number: number == len(titles(bench)), "the alert from memory", 10)  # type: ignore[misc]
-        assert [f"[Headway] bench: {_TITLES[STORE]}", f"[Headway] bench: still: {_TITLES[STORE]}"] == titles(bench)
+        assert [f"Headway bench: {_TITLES[STORE]}", f"Reminder: Headway bench: {_TITLES[STORE]}"] == titles(bench)
 
 
 def test_without_a_default_route_it_stands_in_the_log_and_the_status_only(tmp_path: Path) -> None:
@@ -183,10 +183,10 @@ def test_an_estate_in_shadow_records_what_it_would_have_told_of_itself_and_sends
         assert [] == titles(bench)
         assert [] == rows(bench, "SELECT id FROM alert")
         assert [
-            "would have notified oncall: [Headway] bench: all engine workers run again",
-            "would have notified oncall: [Headway] bench: engine workers keep failing",
-            "would have notified oncall: [Headway] bench: store available again",
-            f"would have notified oncall: [Headway] bench: {_TITLES[STORE]}",
+            "would have notified oncall: Resolved: Headway bench: all engine workers run again",
+            "would have notified oncall: Headway bench: degraded, engine workers keep failing",
+            "would have notified oncall: Resolved: Headway bench: store available again",
+            f"would have notified oncall: Headway bench: {_TITLES[STORE]}",
         ] == would_have_told(bench)
 
 
@@ -199,7 +199,7 @@ def test_an_estate_in_shadow_tells_the_shadow_route_of_itself_where_it_has_one(t
         own.report(bench.parts, None, FULL)
         wait_until(lambda: bool(post_of(bench).got), "the alert from memory", 10)
         [(title, body)] = post_of(bench).to("two")
-        assert title.startswith("[shadow] [Headway] bench: store unavailable")
+        assert title.startswith("Shadow: Headway bench: no alerts, store unavailable")
         assert body.startswith("Shadow mode: this would have been sent to oncall.\n\n")
         assert [] == post_of(bench).to("one")
 
@@ -211,7 +211,7 @@ def test_an_estate_with_something_live_tells_of_itself(tmp_path: Path) -> None:
         own = at_once()
         own.report(bench.parts, bench.fence, {PARTS: "evaluate broke"})
         bench.send()
-        assert ["[Headway] bench: engine workers keep failing"] == titles(bench)
+        assert ["Headway bench: degraded, engine workers keep failing"] == titles(bench)
 
 
 def test_what_was_given_up_is_only_recorded_in_shadow(tmp_path: Path) -> None:
@@ -221,7 +221,5 @@ def test_what_was_given_up_is_only_recorded_in_shadow(tmp_path: Path) -> None:
         in_shadow(bench)
         for _ in range(4):
             later(bench)
-        assert ['would have notified oncall: [Headway] 1 alert to route "oncall" not delivered'] == would_have_told(
-            bench
-        )
+        assert ['would have notified oncall: 1 alert not delivered: route "oncall"'] == would_have_told(bench)
         assert [] == rows(bench, "SELECT id FROM alert WHERE kind = 'headway'")

@@ -1,0 +1,181 @@
+"""First lines of notifications: the service at risk, the next step and its time; the incident's number is last.
+
+The first 50 characters have the service and its deadline. With `plain`, only names come from outside.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from connectors.sdk.states import RunEvidence, RunState, Verb
+from console.control.alerts.context import AlertContext, Notification, deadline_passed_since
+from console.control.incidents.correlation import IncidentMatch
+from console.control.incidents.titles import cancelled_by, cause_name, incident_title, plain_title
+from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.runs import CLOCK_SKEW
+from console.domain.alert import INCIDENT_PLACEHOLDER, KIND_LABELS, AlertKind
+from console.domain.decision import AffectedServiceVerdict, IncidentDecision
+from console.domain.service import Timeliness
+from console.text.cleaning import CUT, clean_line
+from console.timing.formats import local_time, rough_duration
+
+PUSH_LENGTH = 50
+"""Characters that a locked phone shows."""
+LEAST_NAME = 12
+REFERENCE = f" [{INCIDENT_PLACEHOLDER}]"
+STATUS = {
+    Timeliness.NO_ESTIMATE: "at risk",
+    Timeliness.ON_TIME: "on time",
+    Timeliness.AT_RISK: "at risk",
+    Timeliness.WILL_MISS: "will be late",
+    Timeliness.BREACHED: "missed",
+    Timeliness.MET_LATE: "delivered late",
+    Timeliness.MET: "delivered",
+}
+_FINE = (Timeliness.ON_TIME, Timeliness.MET)
+_REPAIRS = {Verb.RERUN: "rerun", Verb.START: "started", Verb.MARK_OK: "marked OK", Verb.SKIP: "skipped"}
+
+
+def headline(context: AlertContext, notification: Notification, plain: bool) -> str:
+    """ "Daily revenue 07:30 at risk: restart refresh_revenue by 07:29 (in 8 min) [{incident}]"."""
+    subject, index = notification.subject, context.index
+    decision, match = subject.decision, subject.match
+    label = (
+        "Again: " if decision.reopened and notification.kind is AlertKind.UPDATED else KIND_LABELS[notification.kind]
+    )
+    if decision.closed:
+        return _end(index, match, decision, label if match.recovered else "Closed: ")
+    service = _most_urgent(context, notification)
+    if service is None or service.timeliness in _FINE:
+        problem, _, why = _problem(index, match, decision, plain).partition(": ")
+        well = (
+            "no service affected"
+            if service is None
+            else f"{service_title(index, service)} {STATUS[service.timeliness]}"
+        )
+        return f"{label}{problem}, {well}{': ' * bool(why)}{why}{REFERENCE}"
+    promise = _promise(index, decision, service, label)
+    what = _what_to_do(index, match, decision, service, plain)
+    return f"{label}{promise} {STATUS[service.timeliness]}: {what}{REFERENCE}"
+
+
+def _most_urgent(context: AlertContext, notification: Notification) -> AffectedServiceVerdict | None:
+    """The service whose deadline has just passed, else the first that can still be saved."""
+
+    def urgency(service: AffectedServiceVerdict) -> tuple[int, datetime]:
+        before = notification.before
+        if before is not None and deadline_passed_since(context, service, before):
+            return 0, service.deadline
+        is_late = service.timeliness in (Timeliness.BREACHED, Timeliness.MET_LATE)
+        return (3 if service.timeliness in _FINE else 2 if is_late else 1), service.act_by or service.deadline
+
+    return min(notification.subject.decision.services, key=urgency, default=None)
+
+
+def service_title(index: EstateIndex, service: AffectedServiceVerdict) -> str:
+    """Its title of config, or its name."""
+    known = next((facts for facts in index.estate.services if facts.name == service.service), None)
+    return clean_line((known.title if known is not None else "") or service.service)
+
+
+def _promise(index: EstateIndex, decision: IncidentDecision, service: AffectedServiceVerdict, label: str) -> str:
+    due = f" {local_time(service.deadline, decision.zone, index.now)}"
+    suffix = f" and {len(decision.services) - 1} more" if len(decision.services) > 1 else ""
+    room = max(PUSH_LENGTH - len(label) - len(due), LEAST_NAME)
+    title = service_title(index, service)
+    return (title if len(title) <= room else title[: room - 1].rstrip() + CUT) + due + suffix
+
+
+def short_name(index: EstateIndex, match: IncidentMatch) -> str:
+    """The cause without its system, where it is a job."""
+    run = match.to_repair
+    return clean_line(index.job(run.job_id).native_id) if run is not None else cause_name(index, match)
+
+
+def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
+    """True if its cause is a run that failed, did not start or read bad data, and is not running again."""
+    run, group = match.to_repair, match.group
+    if run is None or run.state.is_open or group.finding is not None or group.target is not None or group.awaits:
+        return False
+    return not match.awaits and (run.state.is_red or index.is_stale(run))
+
+
+def _what_to_do(
+    index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, service: AffectedServiceVerdict, plain: bool
+) -> str:
+    run, at = match.to_repair, service.act_by or decision.act_by
+    until, passed = "", ""
+    if at is not None and at >= index.now:
+        until = f" by {local_time(at, decision.zone, index.now)} (in {rough_duration(at - index.now)})"
+    elif at is not None:
+        passed = f", act-by {local_time(at, decision.zone, index.now)} has passed"
+    if service.expected_at is not None and service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
+        passed = f", expected {local_time(service.expected_at, decision.zone, index.now)}"
+    if run is not None and needs_restart(index, match) and not cancelled_by(index, run):
+        verb = "start" if run.state is RunState.MISSED else "restart"
+        return f"{verb} {short_name(index, match)}{until or (' now' if passed else '')}{passed}"
+    return f"{_problem(index, match, decision, plain)}{f', fix{until}' if until else passed}"
+
+
+def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, plain: bool) -> str:
+    run, group = match.to_repair, match.group
+    if match.awaits or group.awaits:
+        waits_for = group.lost_by if group.lost_by is not None else run.job_id if run is not None else None
+        return f"{clean_line(index.job(waits_for).native_id) if waits_for is not None else 'a job'} has not finished"
+    if run is not None and run.state.is_open and group.finding is None and not group.shared:
+        return f"{short_name(index, match)} is running again"
+    is_named = group.shared and match.unrepaired is None and not plain
+    return incident_title(index, match, decision.zone) if is_named else plain_title(index, match)
+
+
+def _end(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, label: str) -> str:
+    """ "Resolved: Daily revenue safe (INC-0002, 2 min, rerun by anna)"; first a service that is not safe yet."""
+    if not match.recovered:
+        return f"{label}{cause_name(index, match)}, {decision.close_reason}{REFERENCE}"
+    unsafe = [service for service in decision.services if service.timeliness not in _FINE]
+    known = [service for service in unsafe if service.timeliness is not Timeliness.NO_ESTIMATE]
+    if known:
+        is_over = known[0].timeliness is Timeliness.MET_LATE
+        label = label if is_over else "Cause resolved: "
+        promise = _promise(index, decision, known[0], label)
+        what = f"{promise} {'' if is_over else 'still '}{STATUS[known[0].timeliness]}"
+    elif unsafe or not decision.services:
+        what = f"{cause_name(index, match)} {_good_again(match)}"
+    else:
+        names = [service_title(index, service) for service in decision.services]
+        what = f"{', '.join(names[:2])}{f' and {len(names) - 2} more' if len(names) > 2 else ''} safe"
+    lasted = rough_duration(resolved_at(index, match) - decision.failed_since)
+    return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, repair_text(index, match)]))})"
+
+
+def _good_again(match: IncidentMatch) -> str:
+    if match.group.target is not None:
+        return "answers again"
+    return "passes" if match.group.check else "is good again"
+
+
+def resolved_at(index: EstateIndex, match: IncidentMatch) -> datetime:
+    """When its root was good again; now if that is unknown."""
+    root = match.group.root
+    at = index.repaired_at(root) if root is not None else None
+    return min(at, index.now) if at is not None else index.now
+
+
+def repair_text(index: EstateIndex, match: IncidentMatch) -> str:
+    """ "rerun by anna": how the root was repaired, and the requester. Empty if unknown."""
+    root = match.group.root
+    if root is None or root.state.is_red or root.state.is_open:
+        return ""
+    is_asserted = root.evidence is RunEvidence.ASSERTED
+    repair = index.estate.repairs.get(root.id)
+    if repair is not None and (is_asserted or (root.started_at or index.now) + CLOCK_SKEW >= repair.sent_at):
+        return f"{_REPAIRS[repair.verb]} by {clean_line(repair.by)}"
+    return f"attempt {root.attempt}" if root.attempt > 1 else ""
+
+
+def run_length(match: IncidentMatch) -> timedelta | None:
+    """How long the run took that repaired the root; None if no run did."""
+    root = match.group.root
+    if root is None or root.started_at is None or root.ended_at is None or root.evidence is RunEvidence.ASSERTED:
+        return None
+    return None if root.state.is_red else root.ended_at - root.started_at
