@@ -663,6 +663,9 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         self._look()
         return night_of(self.services_, self.jobs_, NOW, business_date)
 
+    def timeline_of(self, services: Sequence[ServiceView], business_date: str, is_present: bool = True) -> TimelineView:
+        return night_of(services, self.jobs_, NOW, business_date)
+
     def latest_runs(self, job_ids: Iterable[int]) -> Mapping[int, Sequence[LineageRun]]:
         return {job_id: runs_of(next(row for row in self.jobs_ if row.id == job_id)) for job_id in job_ids}
 

@@ -21,7 +21,7 @@ from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, 
 
 SnapCompare = Callable[..., bool]
 Prepare = Callable[[Night], None]
-SMALL, WIDE = (80, 24), (120, 36)
+SMALL, WIDE, HUGE = (80, 24), (120, 36), (200, 50)
 
 
 def shot(
@@ -113,6 +113,11 @@ def test_at_80_by_24(snap_compare: SnapCompare, state: str) -> None:
 )
 def test_at_120_by_36(snap_compare: SnapCompare, state: str) -> None:
     assert shot(snap_compare, *STATES[state], size=WIDE)
+
+
+@pytest.mark.parametrize("state", ["services", "incidents"])
+def test_at_200_by_50(snap_compare: SnapCompare, state: str) -> None:
+    assert shot(snap_compare, (*STATES[state][0], "see:LOG"), STATES[state][1], size=HUGE)
 
 
 def _dead_engine(night: Night) -> None:

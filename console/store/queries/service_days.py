@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ from console.domain.promise import (
     ServiceObjective,
     attainment,
 )
-from console.domain.service import MAX_LEAD, Timeliness, instance_name
+from console.domain.service import MAX_LEAD, ServiceView, Timeliness, instance_name
 from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, TimelineView
 from console.store.db.session import Row
 from console.store.errors import NotFound
@@ -140,31 +141,39 @@ class ServiceDayQueries(ContextQueries):
         date_shown = business_date or latest
         if date_shown != latest or set(current) - {date_shown}:
             services = self.services.list_services(date_shown)
+        published: dict[_Day, list[PublishedForecast]] = defaultdict(list)
+        for row in self.link.rows(_SELECT_PUBLISHED, (date_shown,)):
+            published[row.service_id, row.submission].append(_published(row))
+        night = self.timeline_of(services, date_shown, date_shown == latest)
+        dates = [row.business_date for row in self.link.rows(_DATES, (max(date_shown, latest), MAX_DATES))]
+        by_place = {place: tuple(published[service.id, service.submission]) for place, service in enumerate(services)}
+        return replace(night, dates=tuple(reversed(dates)), published=by_place)
+
+    def timeline_of(self, services: Sequence[ServiceView], business_date: str, is_present: bool = True) -> TimelineView:
+        """These services on that business date, without other dates and published forecasts."""
         paths: dict[_Day, list[int]] = {}
         estimates: dict[str, dict[str, Any]] = {}
         foreseen: dict[_Day, _Foreseen] = {}
-        for row in self.link.rows(_PATHS, (date_shown,)):
+        keys = [(service.id, service.submission) for service in services]
+        selected = set(keys)
+        for row in self.link.rows(_PATHS, (business_date,)):
             key = (row.service_id, row.submission)
+            if key not in selected:
+                continue
             paths[key] = json.loads(row.path)
             estimates |= {source["job"]: source for source in json.loads(row.sources)}
             ends = {job["job"]: (instant(job["p50_us"]), instant(job["p95_us"])) for job in json.loads(row.jobs)}
             foreseen[key] = ends
-        published: dict[_Day, list[PublishedForecast]] = defaultdict(list)
-        for row in self.link.rows(_SELECT_PUBLISHED, (date_shown,)):
-            published[row.service_id, row.submission].append(_published(row))
-        keys = [(service.id, service.submission) for service in services]
         job_ids = sorted({job_id for key in keys for job_id in paths.get(key, ())})
-        dates = [row.business_date for row in self.link.rows(_DATES, (max(date_shown, latest), MAX_DATES))]
-        jobs = self._jobs(job_ids, estimates, date_shown, date_shown == latest)
+        jobs = self._jobs(job_ids, estimates, business_date, is_present)
         return TimelineView(
-            date_shown,
-            now,
+            business_date,
+            self.store.now(),
             tuple(services),
             {place: tuple(job for job in paths.get(key, ()) if job in jobs) for place, key in enumerate(keys)},
             jobs,
-            tuple(reversed(dates)),
+            (business_date,),
             {place: foreseen.get(key, {}) for place, key in enumerate(keys)},
-            {place: tuple(published[key]) for place, key in enumerate(keys)},
         )
 
     def _jobs(

@@ -1,191 +1,35 @@
-"""Tonight: services and the jobs on their critical paths over time; any past night replayed.
-
-The timeline is drawn as lines of cells. Of several things in one cell the most important is drawn: a red end, the
-deadline, the present. All times are in the zone of the ruler.
-"""
+"""Tonight: services and the jobs on their critical paths over time; any past night replayed."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from textual.app import ComposeResult
 
-from connectors.sdk.states import RunState
-from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes, timeline_span
-from console.domain.service import format_risk
-from console.domain.timeline import TimelineView
+from console.control.explain.timeline import TimelineLane
 from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, counted
-from console.tui.frame.glyphs import SIGNS
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands
+from console.tui.views.lanes import (
+    DrawnNight,
+    TimeScale,
+    drawn_at,
+    fitted_scale,
+    lane_cells,
+    lane_label,
+    lane_text,
+    ruler,
+)
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
+from console.tui.widgets.paint import Segment, fit, length_of
 from console.tui.widgets.table import LazyRows, TableRow
 
-ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
-TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
-NAMED = 8
-MARKS = {BarKind.RAN: ("━", "="), BarKind.RUNS: ("━", "="), BarKind.EXPECTED: SIGNS["ahead"], BarKind.FAN: SIGNS["fan"]}
-STATE_TEXTS = 0.01
-BESIDE = 8
-"""Cells from a deadline within which its time may be drawn."""
-NOW, DEADLINE = ("┊", ":"), SIGNS["deadline"]
-
-
-@dataclass(frozen=True, slots=True)
-class TimeScale:
-    start: datetime
-    minutes: int
-    width: int
-
-    @property
-    def end(self) -> datetime:
-        return self.start + self.width * self.step
-
-    @property
-    def step(self) -> timedelta:
-        return timedelta(minutes=self.minutes)
-
-    def cell(self, at: datetime) -> int:
-        """The cell of a moment; outside of the screen below 0, or `width` and more."""
-        return (at - self.start) // self.step
-
-    def moved(self, cells: int) -> TimeScale:
-        return TimeScale(self.start + cells * self.step, self.minutes, self.width)
-
-    def within(self, first: datetime, last: datetime) -> TimeScale:
-        """The same, moved so that at least a third of the screen shows the time from `first` to `last`."""
-        shown = max(1, self.width // 3) * self.step
-        start = max(min(self.start, max(last - shown, first)), first + shown - self.width * self.step)
-        return TimeScale(start, self.minutes, self.width)
-
-    def zoomed(self, by: int, around: datetime) -> TimeScale:
-        """Finer (-1) or coarser (1); `around` keeps its place if it is in view."""
-        minutes = ZOOMS[min(len(ZOOMS) - 1, max(0, ZOOMS.index(self.minutes) + by))]
-        if not self.start <= around < self.end:
-            around = self.start + self.width // 2 * self.step
-        return TimeScale(around - self.cell(around) * timedelta(minutes=minutes), minutes, self.width)
-
-
-def fitted_scale(first: datetime, last: datetime, width: int) -> TimeScale:
-    """The finest scale that shows all of it, beginning at a full step; else the coarsest."""
-    for minutes in ZOOMS:
-        scale = TimeScale(_floor(first, minutes), minutes, width)
-        if last < scale.end - scale.step:
-            return scale
-    return TimeScale(_floor(first, ZOOMS[-1]), ZOOMS[-1], width)
-
-
-def _floor(at: datetime, minutes: int) -> datetime:
-    return at - timedelta(minutes=at.minute % min(minutes, 60), seconds=at.second, microseconds=at.microsecond)
-
-
-def ruler(scale: TimeScale, ctx: RenderContext) -> list[Segment]:
-    step = next((minutes for minutes in TICKS if minutes >= NAMED * scale.minutes), TICKS[-1])
-    text = ""
-    for cell in range(scale.width):
-        begins = ctx.clock.local(scale.start + cell * scale.step)
-        until = -(begins.hour * 60 + begins.minute) % step
-        if until < scale.minutes and len(text) <= cell:
-            text += " " * (cell - len(text)) + (begins + timedelta(minutes=until)).strftime("%H:%M")
-    return [(fit(text, scale.width), "head")]
-
-
-def lane_cells(lane: TimelineLane, scale: TimeScale, at: datetime, ctx: RenderContext) -> list[Segment]:
-    plain = int(ctx.plain)
-    drawn: list[Segment] = [(" ", "plain")] * scale.width
-    _put(drawn, scale.cell(at), (NOW[plain], "key"))
-    for bar in sorted(lane.bars, key=lambda bar: bar.kind in (BarKind.RAN, BarKind.RUNS)):
-        first, last = scale.cell(bar.start), max(scale.cell(bar.start), scale.cell(bar.end - timedelta(microseconds=1)))
-        for cell in range(max(0, first), min(scale.width - 1, last) + 1):
-            drawn[cell] = (MARKS[bar.kind][plain], _style(bar))
-        if bar.kind is BarKind.RAN and RunState(bar.state).is_red:
-            _put(drawn, last, (ctx.mark("state", bar.state)[0], "bad"))
-        elif bar.kind is BarKind.RUNS:
-            _put(drawn, last, (ctx.mark("state", RunState.RUNNING)[0], "run"))
-    if lane.service is not None:
-        _promise(drawn, lane, scale, ctx)
-    segments: list[Segment] = []
-    for text, style in drawn:
-        if segments and segments[-1][1] == style:
-            segments[-1] = (segments[-1][0] + text, style)
-        else:
-            segments.append((text, style))
-    return segments
-
-
-def _promise(drawn: list[Segment], lane: TimelineLane, scale: TimeScale, ctx: RenderContext) -> None:
-    service, plain = lane.service, int(ctx.plain)
-    if service is None:
-        return
-    if lane.done is not None:
-        _put(drawn, scale.cell(lane.done), (ctx.mark("state", RunState.SUCCEEDED)[0], "ok"))
-    if not service.is_promised:
-        return
-    cell = scale.cell(service.deadline)
-    late = lane.expected is not None and lane.expected > service.deadline
-    _put(drawn, cell, (DEADLINE[plain], "bad" if late else "strong"))
-    if cell >= 0:
-        letters = ctx.clock.local(service.deadline).strftime("%H:%M")
-        for at, letter in enumerate(letters, _room_for(drawn, cell + 1, len(letters))):
-            _put(drawn, at, (letter, "dim"))
-
-
-def _room_for(drawn: Sequence[Segment], first: int, cells: int) -> int:
-    """The cell of the time: beside its line, else past a slight overrun, else over it."""
-
-    def is_free(at: int) -> bool:
-        return all(text in (" ", *NOW) for text, _ in drawn[at : at + cells])
-
-    if is_free(first):
-        return first
-    return next((at + 1 for at in range(first, first + BESIDE) if is_free(at) and is_free(at + 1)), first)
-
-
-def _put(drawn: list[Segment], cell: int, run: Segment) -> None:
-    if 0 <= cell < len(drawn):
-        drawn[cell] = run
-
-
-def _style(bar: TimelineBar) -> str:
-    if bar.kind is BarKind.RAN:
-        return "bad" if RunState(bar.state).is_red else "ok"
-    return {BarKind.RUNS: "run", BarKind.EXPECTED: "plain", BarKind.FAN: "warn"}[bar.kind]
-
-
-def lane_label(lane: TimelineLane, width: int, ctx: RenderContext) -> list[Segment]:
-    if lane.service is not None:
-        service = lane.service
-        mark, _, style = ctx.mark("timeliness", lane.state)
-        return [(f"{mark} ", style), (fit(service.title or service.name, width - 2), "strong")]
-    name = lane.name.partition("/")[2] or lane.name
-    state = lane.state or (RunState.WAITING if lane.waits_for else "")
-    mark, _, style = ctx.mark("state", state) if state else (" ", "", "dim")
-    return [("  ", "plain"), (f"{mark} ", style), (fit(fit_middle(name, width - 5), width - 4), "plain")]
-
-
-def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list[Segment]:
-    """A lane as text: deadline, expected or actual end, and if `wide` the chance to be late."""
-    clock, now = ctx.clock, ctx.now
-    name = lane.service.title or lane.name if lane.service is not None else lane.name
-    runs: list[Segment] = [(f" {name}  ", "strong")]
-    if lane.service is not None and lane.service.is_promised:
-        runs.append((f"due {clock.hm(lane.service.deadline, now)}  ", "plain"))
-    if lane.waits_for:
-        runs.append((f"waits for {lane.waits_for}  ", "warn"))
-    if lane.done is not None:
-        return [*runs, (f"done {clock.hm(lane.done, now)}", "ok")]
-    if lane.expected is None:
-        return [*runs, ("no estimate", "dim")]
-    late = clock.hm(lane.late, now)
-    odds = lane.service.p_late if wide and lane.service is not None else None
-    chance = f", {format_risk(odds)}" if odds is not None and odds >= STATE_TEXTS else ""
-    return [*runs, (f"expected {clock.hm(lane.expected, now)}, p95 {late}{chance}", "plain")]
+WIDE = 100
+SCRUBBER_LEAST, SCRUBBER_MOST = 18, 40
 
 
 def scrubber(first: datetime, last: datetime, at: datetime, width: int, ctx: RenderContext) -> list[Segment]:
@@ -195,26 +39,6 @@ def scrubber(first: datetime, last: datetime, at: datetime, width: int, ctx: Ren
     line, knob = ("-", "O") if ctx.plain else ("─", "●")
     return [(f" {ends[0]} ", "dim"), (line * place, "dim"), (knob, "key"), (line * (room - 1 - place), "dim"),
             (f" {ends[1]} ", "dim")]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnNight:
-    night: TimelineView
-    lanes: tuple[TimelineLane, ...]
-    at: datetime
-    first: datetime
-    last: datetime
-
-
-def drawn_at(night: TimelineView, at: datetime | None) -> DrawnNight:
-    whole = timeline_lanes(night, night.now)
-    first, last = timeline_span(night, whole)
-    shown = whole if at is None else timeline_lanes(night, at)
-    return DrawnNight(night, tuple(shown), at or night.now, first, last)
-
-
-WIDE = 100
-SCRUBBER_LEAST, SCRUBBER_MOST = 18, 40
 
 
 class TonightScreen(HeadwayScreen):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
 
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
@@ -16,8 +17,11 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
+from console.tui.views.incidents.summary import incident_preview
 from console.tui.views.incidents.timeline import notified_cell
+from console.tui.views.incidents.verdict_line import OpenIncident
 from console.tui.views.lists import ViewList
+from console.tui.views.preview import Preview, PreviewSource
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
@@ -100,7 +104,8 @@ class IncidentsScreen(HeadwayScreen):
             text=self._filter_text,
             painted=self._paint_summary,
         )
-        self.parts = (self.list,)
+        self.preview = Preview(self, self._preview_source)
+        self.parts = (self.list, self.preview)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -113,8 +118,17 @@ class IncidentsScreen(HeadwayScreen):
         ]
 
     def body(self) -> ComposeResult:
-        yield from super().body()
-        yield Bar(id="about")
+        with Horizontal():
+            with Vertical():
+                yield from self.list.widgets()
+                yield Bar(id="about")
+            yield self.preview.pane
+
+    def _preview_source(self) -> PreviewSource | None:
+        if self.selected is None:
+            return None
+        number = self.selected.id
+        return PreviewSource(number, lambda reads: OpenIncident.read(reads, number), incident_preview)
 
     def fetch(self) -> None:
         self._closed_read = with_closed = self.with_closed or self._lists_closed
@@ -126,6 +140,7 @@ class IncidentsScreen(HeadwayScreen):
             return sort_by_impact([*reads.incidents.list_incidents(), *recent])
 
         self.ask("incidents", read, self.list.show_views)
+        self.preview.fetch()
 
     @property
     def _lists_closed(self) -> bool:
@@ -146,7 +161,7 @@ class IncidentsScreen(HeadwayScreen):
         if self._closed_read != (self.with_closed or self._lists_closed):
             self.fetch()
         if bars := self.query("#about"):
-            bars.first().display = self.selected is not None
+            bars.first().display = self.selected is not None and not self.preview.pane.display
             if self.selected is not None:
                 lines = incident_summary(self.selected, self.ctx)
                 self.bar("about").show_lines([(tuple(line), (), "") for line in lines])

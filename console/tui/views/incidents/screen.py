@@ -14,6 +14,8 @@ from console.domain.forecast import JobForecastView
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView, blocked_reason, open_steps
 from console.domain.plan import PlanView
+from console.domain.service import ServiceView
+from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, joined_segments
 from console.tui.frame.intent import RunChoice, ScreenCommand
@@ -24,6 +26,8 @@ from console.tui.views.incidents.actions import acknowledge, incident_commands, 
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.summary import past_repair_lines
 from console.tui.views.incidents.timeline import HANG, timeline_lines
+from console.tui.views.incidents.verdict_line import OpenIncident, urgent_service
+from console.tui.views.lanes import PathMarks, path_lines
 from console.tui.views.plans.rows import plan_line
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
@@ -39,14 +43,20 @@ TALL = 36
 MAX_FORECAST_JOBS = 5
 """Services whose job forecasts are read, the soonest due first."""
 Notice = Callable[[IncidentView, RenderContext], list[list[Segment]]]
-IncidentQuery = tuple[IncidentView, Sequence[PlanView], Sequence[JobForecastView]]
+IncidentQuery = tuple[IncidentView, Sequence[PlanView], Sequence[JobForecastView], TimelineView | None]
+PATH_SHARE = 4
+"""The path takes at most a quarter of the lines."""
 
 
-def read_incident(reads: Queries, number: int) -> IncidentQuery:
+def read_incident(reads: Queries, number: int, services: Sequence[ServiceView]) -> IncidentQuery:
+    """With the critical path of its most urgent service, one of `services`."""
     view = reads.incidents.incident(number)
+    affected = [service for service in services if service.incident_id == number and not service.has_delivered]
+    urgent = urgent_service(affected)
+    night = reads.service_days.timeline_of((urgent,), urgent.business_date) if urgent is not None else None
     names = dict.fromkeys(service.name for service in view.services[:MAX_FORECAST_JOBS])
     by_service = (reads.service_days.job_forecasts(name, view.row.business_date) for name in names)
-    return view, reads.plans.list_plans(number), list(chain.from_iterable(by_service))
+    return view, reads.plans.list_plans(number), list(chain.from_iterable(by_service)), night
 
 
 class IncidentTabs(Vertical):
@@ -143,6 +153,7 @@ class IncidentScreen(HeadwayScreen):
         self.view: IncidentView | None = None
         self.plans: tuple[PlanView, ...] = ()
         self.forecasts: Sequence[JobForecastView] = ()
+        self.night: TimelineView | None = None
         self.grid = Grid((), READING_TEXT, id="grid")
         self.tabs = IncidentTabs()
 
@@ -162,17 +173,18 @@ class IncidentScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield Bar(id="clocks")
+        yield Bar(id="path", background="panel")
         with Container(id="panels"):
             with Vertical(id="story"):
                 yield self.grid
             yield self.tabs
 
     def fetch(self) -> None:
-        number = self.incident_id
-        self.fetch_subject("incident", lambda reads: read_incident(reads, number), self._show)
+        number, services = self.incident_id, self.board.services
+        self.fetch_subject("incident", lambda reads: read_incident(reads, number, services), self._show)
 
     def _show(self, answer: IncidentQuery) -> None:
-        view, plans, self.forecasts = answer
+        view, plans, self.forecasts, self.night = answer
         before, self.view = self.view, view
         self.plans = tuple(plan for plan in plans if plan.ended is None)
         self.tick()
@@ -215,11 +227,25 @@ class IncidentScreen(HeadwayScreen):
             pending = [joined_segments(("approve", approval.key), summary.approval_lines(approval, self.ctx))
                        for approval in waiting]  # fmt: skip
             if self.grid.size:  # behind an open tab it has none: its lines wait until they know their width
-                lines = summary.summary_lines(self.view, self.ctx, self.grid.room, self.grid.size.height)
+                lines = summary.summary_lines(self.view, self.ctx, self.grid.room)
                 self.grid.show(FixedRows([*plans, *pending, *lines]))
-            clocks = summary.clock_segments(self.view, self.ctx, self.size.width)
-            self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in clocks])
+            opened = OpenIncident(self.view, self.plans)
+            head = summary.header_lines(opened, self.ctx, self.size.width, self.size.height)
+            self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in head])
+            self._paint_path(self.view)
             self.tabs.show(self.view, self.ctx, self.focused, self.forecasts)
+
+    def _paint_path(self, view: IncidentView) -> None:
+        """The critical path from the root to the deadline of its most urgent service, while it is open."""
+        lines: list[list[Segment]] = []
+        if self.night is not None and view.row.closed is None:
+            name = self.night.services[0].name
+            service = next((service for service in view.services if service.name == name), None)
+            green_by = service.green_by if service is not None else None
+            marks = PathMarks(view.row.root_job, service.act_by if service is not None else None, green_by)
+            lines = path_lines(self.night, self.ctx, self.size.width, self.size.height // PATH_SHARE, marks)
+        self.bar("path").display = bool(lines)
+        self.bar("path").show_lines([(tuple(line), (), "panel") for line in lines])
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         if self.view is None:

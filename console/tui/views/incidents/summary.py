@@ -9,6 +9,7 @@ from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from console.domain.history import NO_ESTIMATE
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView, PastRepair, repair_methods
 from console.domain.service import format_risk, limit_instances, reason_lines
@@ -28,15 +29,13 @@ from console.tui.frame.clock_format import format_short
 from console.tui.frame.glyphs import ROLES
 from console.tui.frame.intent import verb_label
 from console.tui.views.incidents.timeline import delivery_cells, last_notified, suppressed_cells
+from console.tui.views.incidents.verdict_line import OpenIncident, verdict_line
 from console.tui.widgets.paint import Segment, fit, length_of
 from console.tui.widgets.table import TableRow
 
 if TYPE_CHECKING:
     from console.store.queries.audit import ApprovalView
 
-REASON_LINES, TALL_REASON_LINES = 2, 8
-"""Lines of one reason, and from `TALL` lines of the summary on; the record (`i`) has all of it."""
-TALL = 24
 FOLLOWERS = ("red", "stale")
 _ORDER = {role: place for place, role in enumerate(ROLES)}
 
@@ -64,27 +63,61 @@ def _budget(view: IncidentView, ctx: RenderContext, width: int) -> list[Segment]
     return [(ctx.sign("full") * full, "warn"), (ctx.sign("empty") * (8 - full), "dim")]
 
 
-def clock_segments(view: IncidentView, ctx: RenderContext, width: int) -> list[list[Segment]]:
-    row = view.row
+SHORT = 30
+"""Lines of a screen below which one line has the facts of an incident."""
+
+
+def header_lines(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> list[list[Segment]]:
+    """The verdict, the error, and the facts."""
+    view, row = opened.view, opened.view.row
     since = f"{ctx.hm(row.failed_since)} ({format_short((row.closed or ctx.now) - row.failed_since)})"
-    parts: list[Segment] = [(f"business date {row.business_date}", "dim"), (f"failed since {since}", "dim")]
-    parts += [(f"owner {row.owner}", "dim")] if row.owner else []
+    parts: list[Segment] = [(f"failed since {since}", "dim")]
     if row.acknowledged_by:
         parts.append((f"acknowledged by {row.acknowledged_by} until {ctx.hm(row.acknowledged_until)}", "ok"))
     elif row.closed is None:
         parts.append(("unacknowledged", "warn"))
+    owner: list[Segment] = [(f"owner {row.owner}", "dim")] if row.owner else []
     text, style = last_notified(view, ctx)
-    return flowing([(row.reason or row.title, "plain"), *parts, (clean_line(text), style)], width)
-
-
-def summary_lines(view: IncidentView, ctx: RenderContext, width: int, height: int = 0) -> list[TableRow]:
+    notified: Segment = (clean_line(text), style)
+    is_unsent = style in ("warn", "bad")
+    parts += [notified, *owner] if is_unsent else [*owner, notified]
+    facts = flowing([*parts, (f"business date {row.business_date}", "dim")], width)
+    error: list[Segment] = [(f" {fit(clean_line(row.reason or row.title), width - 1).rstrip()}", "plain")]
     return [
-        *_services(view, ctx, width, TALL_REASON_LINES if height >= TALL else REASON_LINES),
+        verdict_line(view, opened.plans, ctx, width),
+        error,
+        *(facts if height >= SHORT else facts[: 1 + is_unsent]),
+    ]
+
+
+def summary_lines(view: IncidentView, ctx: RenderContext, width: int) -> list[TableRow]:
+    return [
+        *_services(view, ctx, width),
         *_members(view, ctx, width),
         *_changed(view, width),
         *_actions(view, ctx),
         *_notified_lines(view, ctx, width),
     ]
+
+
+LOG_LINES = 12
+
+
+def incident_preview(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+    """An incident beside its list: verdict, reason, affected services, runs, and the end of its log."""
+    view, plans = opened
+    title, _ = incident_title(view, ctx, 0)
+    reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
+    rows = [list(row.cells) for row in summary_lines(view, ctx, width)]
+    lines = [title, verdict_line(view, plans, ctx, width), reason, []]
+    rows = rows[: max(MIN_ROWS, height - len(lines) - LOG_LINES - 2)]
+    why = f": {view.log_error}" if view.log_error else ""
+    room = height - len(lines) - len(rows) - 2
+    log = view.log.rstrip().splitlines()[-max(LOG_LINES, room) :] or [f"log not available{why}"]
+    return [*lines, *rows, [], [(" LOG", "key")], *([(f" {clean_line(line)}", "plain")] for line in log)]
+
+
+MIN_ROWS = 8
 
 
 def approval_lines(approval: ApprovalView, ctx: RenderContext) -> list[Segment]:
@@ -97,50 +130,33 @@ def approval_lines(approval: ApprovalView, ctx: RenderContext) -> list[Segment]:
     ]
 
 
-def _services(view: IncidentView, ctx: RenderContext, width: int, most: int) -> Iterator[TableRow]:
+def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
+    """A row each; `evidence_lines` has the reasons."""
+    times = f"times: {ctx.clock.label(ctx.now, view.services[0].zone)}" if view.services else ""
     note = f"{counted(view.row.affected_runs, 'run')} left red or stale" if view.row.affected_runs else ""
-    yield heading("hurts", f"AFFECTED SERVICES {len({service.name for service in view.services})}", note)
-    for service, hidden in limit_instances(view.services, attrgetter("name")):
-        key = (service.name, service.instance)
-        yield joined_segments(("service", *key), _service(service, ctx, view.row.closed is not None), pick=True)
-        facts = flowing([(fact, "dim") for fact in _facts(service, ctx)], width - 2)
-        for number, line in enumerate(facts):
-            yield joined_segments(("facts", *key, number), [("  ", "plain"), *line])
-        reasons = [
-            line
-            for reason in reason_lines(service.reasons)
-            for line in wrap(
-                clean_line(reason), max(20, width - 6), max_lines=most, placeholder=" …", subsequent_indent="  "
-            )
-        ]
-        for number, text in enumerate(reasons):
-            yield joined_segments(("why", *key, number), [(f"   {text}", "plain")])
+    title = f"AFFECTED SERVICES {len({service.name for service in view.services})}"
+    yield heading("hurts", title, ", ".join(filter(None, (note, times))))
+    shown = list(limit_instances(view.services, attrgetter("name")))
+    lines = aligned([_service(service, ctx, view.row.closed is not None) for service, _ in shown], width)
+    for (service, hidden), line in zip(shown, lines, strict=True):
+        mark, _, style = ctx.mark("timeliness", service.timeliness)
+        yield joined_segments(("service", service.name, service.instance), [(f" {mark}", style), *line], pick=True)
+        if service.basis == NO_ESTIMATE:
+            for number, reason in enumerate(reason_lines(service.reasons)):
+                yield from _wrapped((f"why {service.name}", number), clean_line(reason), "plain", width)
         if hidden:
             yield joined_segments(("more", service.name), [(f"   and {hidden} more of {service.name}", "dim")])
 
 
-def _facts(service: AffectedServiceView, ctx: RenderContext) -> Iterator[str]:
-    yield f"tier {service.tier}"
-    if service.p_late is not None:
-        yield format_risk(service.p_late)
-        if service.unreliable_because:
-            yield "forecast unreliable"
-    if service.green_by is not None:
-        yield f"green by {ctx.hm(service.green_by, service.zone)}"
-    if service.basis and not service.reason.startswith(service.basis.text):
-        yield service.basis.text
-
-
 def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool) -> list[Segment]:
-    mark, _, style = ctx.mark("timeliness", service.timeliness)
     when, urgent = act_by(service.act_by, ctx, service.zone)
-    deadline = ctx.hm(service.deadline, service.zone)
-    label = ctx.clock.label(service.deadline, service.zone)
+    risk = format_risk(service.p_late) if service.p_late is not None else ""
     return [
-        (f" {mark} ", style),
-        (fit(service.title or service.name, 18), "strong"),
-        (f" {deadline} {label}  ", "plain"),
-        *([] if is_over and service.act_by is None else [("act by ", "dim"), (when, urgent)]),
+        (service.title or service.name, "strong"),
+        (ctx.hm(service.deadline, service.zone), "plain"),
+        ("", "dim") if service.act_by is None or is_over else (f"act by {when}", urgent),
+        (risk, "dim"),
+        (f"tier {service.tier}", "dim"),
     ]
 
 

@@ -15,12 +15,12 @@ from console.domain.service import (
     ServiceView,
     Timeliness,
     format_percent,
+    format_probability,
     format_risk,
     reason_lines,
-    reasons_text,
 )
 from console.tui.frame import header_footer
-from console.tui.frame.cells import RenderContext, act_by, counted
+from console.tui.frame.cells import RenderContext, act_by, counted, labelled_lines
 from console.tui.frame.clock_format import format_short, format_signed
 from console.tui.frame.service_groups import cached_by_identity
 from console.tui.widgets.paint import Segment, fit, length_of, line_breaks, one_line
@@ -94,19 +94,15 @@ CAUSE_LEAST = 20
 
 
 def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> tuple[Column, ...]:
-    """The columns for that width. If services do not share one zone, each deadline shows its own; "who" has a column of
-    its own if there is room; columns without content are dropped. The forecast and the status always stay: on 80
-    columns "who" is dropped first, then "left"."""
+    """The columns for that width, whatever their content: an incident moves none. If services do not share one zone,
+    each deadline shows its own. On 80 columns the owner, "left" and "slack" have no room."""
     is_wide, of = width >= WIDE, service_context(views)
-    ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 6 * of.has_taken}
-    if of.is_calm:
-        ranks |= {"act by": 0, "cause": 0, "who": 7 * is_wide}
-    elif USUAL <= width < WIDE:
+    ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 0}
+    if USUAL <= width < WIDE:
         ranks["left"] = 4
     sizes = {"deadline": 10 if of.is_zoned else 8, "forecast": bar_cells(width)}
     if is_wide:
-        widening = len(" 61 %") - 2 if of.has_odds else 0  # the longest label with odds is shorter by two
-        sizes |= {"who": 18 if width >= HUGE else 13, "cause": 27 - widening, "status": 11 + widening}
+        sizes |= {"who": 18 if width >= HUGE else 13, "cause": 24, "status": 14}
     fitted = tuple(
         column._replace(width=sizes.get(column.title, column.width), middle=column.middle and not is_wide)
         for column in by_priority(SERVICES, **ranks)
@@ -117,16 +113,9 @@ def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> 
 class ServiceContext(NamedTuple):
     is_zoned: bool
     """They do not share one zone."""
-    is_calm: bool
-    has_taken: bool
-    has_cause: bool
-    has_odds: bool
-    """A chance to be late is shown beside the status."""
+    has_reasons: bool
+    """One without an incident has reasons."""
     longest_name: int
-    longest_reason: int
-    """Characters, of those that have a cause."""
-    most_clauses: int
-    """The same in clauses, each a line if there is room."""
 
 
 @cached_by_identity
@@ -134,13 +123,8 @@ def service_context(views: Sequence[ServiceView]) -> ServiceContext:
     """Of all rows, visible or not."""
     return ServiceContext(
         len({view.zone for view in views}) > 1,
-        not any(view.cause or view.act_by or not view.is_promised for view in views),
-        any(view.acknowledged_by for view in views),
-        any(view.cause for view in views),
-        any(_odds(view) for view in views),
+        any(_shown_reasons(view) for view in views),
         max((length_of([(one_line(view.title or view.name), "")]) for view in views), default=NAME),
-        max((len(reasons_text(_reasons(view))) for view in views if view.cause), default=0),
-        max((len(_reasons(view)) for view in views if view.cause), default=0),
     )
 
 
@@ -191,7 +175,7 @@ def service_row(
         forecast_bar(view, ctx, bar_cells(width)),
         act_by(view.act_by, ctx, view.zone) if view.delivered is None else dash,
         _cause(view, is_wide),
-        (f"{label}{_odds(view)}" if is_wide else label, style),
+        (f"{label}{_odds(view)}" if is_wide else f"{label}{_taken(view, ctx)}", style),
         _assigned_to(view, ctx, is_wide),
         _slack(view, ctx),
         (ctx.hm(view.delivered or view.expected, view.zone), "dim"),
@@ -238,6 +222,10 @@ def _odds(view: ServiceView) -> str:
     return f" {format_percent(min(view.p_late, MOST))}"
 
 
+def _taken(view: ServiceView, ctx: RenderContext) -> str:
+    return f" {ctx.sign('taken')}" if view.acknowledged_by and view.is_endangered else ""
+
+
 def _reasons(view: ServiceView) -> tuple[Reason, ...]:
     """Its reasons; and why its forecast is unreliable."""
     if not view.unreliable_because or view.unreliable_because in view.reason:
@@ -272,18 +260,46 @@ def _slack(view: ServiceView, ctx: RenderContext) -> Segment:
     return format_signed(slack), "bad" if slack < timedelta(0) else "plain"
 
 
-def service_detail(view: ServiceView, ctx: RenderContext, width: int, most: int = 1) -> list[list[Segment]]:
+DETAIL_LINES, REASON_LINES = 2, 2
+"""Lines of the status and the people; and of the reasons of a service without an incident."""
+
+
+def service_detail(view: ServiceView, ctx: RenderContext, width: int, most: int = REASON_LINES) -> list[list[Segment]]:
+    """Its status; its cause and the people; and its reasons, unless an incident has them, in `most` lines."""
     cause = cause_text(view)
-    why: list[list[Segment]] = [[(f" {cause}", "bad" if view.is_endangered else "plain")]] if cause else []
-    reasons = _reasons(view)
-    if most > 1:
-        lines = [one_line(line) for line in reason_lines(reasons)]
-        parts = _wrapped(lines, width)
-        parts = parts if len(parts) <= most else [fit(line, width - 2).rstrip() for line in lines[:most]]
-    else:
-        parts = [one_line(reasons_text(reasons))]
-    why += [[(f" {part}", "plain")] for part in parts if part]
-    return [_full_text(_status_lines(view, ctx), width), *why, _people(view, ctx)]
+    people = _people(view, ctx)
+    if cause:
+        dot = (f" {ctx.sign('dot')}", "dim")
+        people = [(f" {cause}", "bad" if view.is_endangered else "plain"), dot, *people]
+    lines = [one_line(line) for line in reason_lines(_shown_reasons(view))]
+    parts = _wrapped(lines, width)
+    parts = parts if len(parts) <= most else [fit(line, width - 2).rstrip() for line in lines[:most]]
+    return [_full_text(_status_lines(view, ctx), width), people, *([(f" {part}", "plain")] for part in parts)]
+
+
+def service_preview(view: ServiceView, ctx: RenderContext, width: int, height: int) -> list[list[Segment]]:
+    """A service without an incident."""
+    mark, label, style = ctx.mark("timeliness", view.timeliness)
+    rows = [
+        ("tier", str(view.tier), "plain"),
+        ("date", f"business date {view.business_date}", "plain"),
+        ("due", ctx.hm(view.deadline, view.zone) if view.is_promised else "", "plain"),
+        ("expected", ctx.hm(view.expected, view.zone) if view.expected and not view.delivered else "", "plain"),
+        ("at", f"delivered {ctx.hm(view.delivered, view.zone)}" if view.delivered else "", "ok"),
+        ("risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),
+        ("based", f"on {view.nights} nights" if view.nights else "", "plain"),
+        ("owner", view.owner, "plain"),
+        ("runbook", view.runbook, "plain"),
+        ("calendar", view.calendar, "plain"),
+        ("awaits", ", ".join(view.awaits), "warn"),
+        *(("path" if not place else "", job, "plain") for place, job in enumerate(view.path)),
+        *(("why", line, "plain") for line in reason_lines(_reasons(view))),
+    ]
+    return [[(f" {view.title or view.name}", "strong"), (f"  {mark} {label}", style)], [], *labelled_lines(rows)]
+
+
+def _shown_reasons(view: ServiceView) -> tuple[Reason, ...]:
+    return () if view.incident_id is not None else _reasons(view)
 
 
 def _wrapped(lines: Sequence[str], width: int) -> list[str]:
@@ -303,7 +319,8 @@ def _status_lines(view: ServiceView, ctx: RenderContext) -> list[list[Segment]]:
     mark, label, style = ctx.mark("timeliness", view.timeliness)
     known: list[Segment] = []
     if view.is_promised:
-        at = f"{ctx.hm(view.deadline, view.zone)} {ctx.clock.label(view.deadline, view.zone)}"
+        zone = "" if ctx.clock.home else f" {ctx.clock.label(view.deadline, view.zone)}"
+        at = f"{ctx.hm(view.deadline, view.zone)}{zone}"
         known.append((f"due {at}", "plain"))
     if view.is_promised and view.delivered is not None:
         known.append((f"delivered {ctx.hm(view.delivered, view.zone)}", "plain"))

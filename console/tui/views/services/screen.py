@@ -6,10 +6,12 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
 
 from console.config.saved_views import SavedView
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView
+from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
 from console.tui.frame.cells import heading, joined_segments
@@ -17,7 +19,11 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.frame.service_groups import ServiceGroup, ServiceGrouping
 from console.tui.views.commands import common_commands, recover_incident
+from console.tui.views.incidents.summary import incident_preview
+from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, urgent_service, verdict_line
+from console.tui.views.lanes import path_lines
 from console.tui.views.lists import ViewList
+from console.tui.views.preview import Preview, PreviewSource, list_width
 from console.tui.views.services import rows
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment, length_of
@@ -63,22 +69,21 @@ def empty_text(header: HeaderView | None, is_awaited: bool = False) -> str:
 
 DETAIL_FROM = 20
 """Lines of a terminal with room for the details of the selected service."""
-ROOMY = 45
-TALL, TALL_REASON = 30, 3
-BROKEN = 10
-LEAST_DETAIL = 3
 
 
 Line = ServiceView | TableRow | tuple[ServiceView, ...]
 
 
-def read_services(reads: Queries) -> tuple[ServiceView, ...]:
-    """All services. Results for thousands are cached here, in the reader's thread, not in the screen's."""
+def read_services(reads: Queries) -> tuple[tuple[ServiceView, ...], OpenIncident | None]:
+    """All services, and the incident to act on first. Results for thousands are cached here, in the reader's thread,
+    not in the screen's."""
     services = tuple(reads.services.list_services())
     service_groups.needing_a_person(services)
     service_groups.needing_a_person(service_groups.by_urgency(services))
     rows.service_context(services)
-    return services
+    urgent = urgent_service(services)
+    number = urgent.incident_id if urgent is not None else None
+    return services, None if number is None else OpenIncident.read(reads, number)
 
 
 class ServiceList(ViewList):
@@ -103,6 +108,10 @@ class ServiceList(ViewList):
     def view_here(self, name: str) -> SavedView:
         return super().view_here(name)._replace(grouping=self.screen.board.grouping.value)
 
+    @property
+    def _width(self) -> int:
+        return list_width(self.screen.size.width)
+
     def resized(self) -> None:
         super().resized()
         self.refilter()
@@ -110,7 +119,7 @@ class ServiceList(ViewList):
     def refilter(self) -> None:
         by_tier = self.screen.board.grouping is ServiceGrouping.TIER
         self.grid.empty = (self.no_match() or self.empty()) if self.loaded else self.screen.waiting
-        self.grid.set_columns(rows.columns(self.views, self.screen.size.width, by_tier))
+        self.grid.set_columns(rows.columns(self.views, self._width, by_tier))
         self.grid.show(self._rows(), keep=self.grid.touched)
         self.painted()
 
@@ -153,7 +162,7 @@ class ServiceList(ViewList):
     def _row(self, view: ServiceView) -> TableRow:
         board, context = self.screen.board, self.screen.ctx
         is_old = board.header is not None and (not board.header.engine.alive or bool(board.store_error))
-        return rows.service_row(view, context, self.screen.size.width, not context.clock.home, is_old)
+        return rows.service_row(view, context, self._width, not context.clock.home, is_old)
 
 
 def _filter_text(view: ServiceView) -> str:
@@ -167,9 +176,13 @@ class ServicesScreen(HeadwayScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.list = ServiceList(self, self._paint_detail)
+        self.list = ServiceList(self, self._paint_about)
         self.grid = self.list.grid
-        self.parts = (self.list,)
+        self.preview = Preview(self, self._preview_source)
+        self.parts = (self.list, self.preview)
+        self.urgent: OpenIncident | None = None
+        self.night: TimelineView | None = None
+        """The critical path of the selected service, or of the one selected before until it is read."""
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -181,15 +194,51 @@ class ServicesScreen(HeadwayScreen):
         ]
 
     def body(self) -> ComposeResult:
-        yield from super().body()
-        yield Bar(id="detail", background="panel", lines=2)
+        yield Bar(id="verdict")
+        with Horizontal():
+            with Vertical():
+                yield from self.list.widgets()
+                yield Bar(id="detail", background="panel", lines=2)
+            yield self.preview.pane
 
     def on_mount(self) -> None:
         if self.board.header is not None:  # read while textual was starting: the first paint has rows
             self.list.show_views(self.board.services)
 
     def fetch(self) -> None:
-        self.ask("services", read_services, self.list.show_views)
+        self.ask("services", read_services, self._show)
+        self._fetch_night()
+        self.preview.fetch()
+
+    def _show(self, answer: tuple[tuple[ServiceView, ...], OpenIncident | None]) -> None:
+        services, self.urgent = answer
+        self.list.show_views(services)
+
+    def _fetch_night(self) -> None:
+        """The path of the selected service; and of others of that date, as far as there is room for them."""
+        view: ServiceView | None = self.selected
+        if view is not None:
+            date, others = view.business_date, self._spare_lines // 2
+            same = [other for other in service_groups.by_urgency(self.list.views) if other.business_date == date]
+            shown = (view, *[other for other in same if other is not view][: max(0, others)])
+            self.ask("night", lambda reads: reads.service_days.timeline_of(shown, date), self._show_night, instead=True)
+
+    def _show_night(self, night: TimelineView) -> None:
+        self.night = night
+        self._paint_about()
+
+    @property
+    def _spare_lines(self) -> int:
+        """Lines below the list."""
+        return self.grid.page + self.bar("detail").size.height - service_groups.line_count(self.list.groups())
+
+    def _preview_source(self) -> PreviewSource | None:
+        view: ServiceView | None = self.selected
+        if view is None:
+            return None
+        if (number := view.incident_id) is None:
+            return PreviewSource(("service", view.id), lambda _: view, rows.service_preview)
+        return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), incident_preview)
 
     @property
     def only_problems(self) -> bool:
@@ -199,44 +248,59 @@ class ServicesScreen(HeadwayScreen):
         views, by = self.list.views, self.board.grouping
         count = "" if self.board.beginning.awaits_services else f" {len(views)}"
         title: list[Segment] = [(" SERVICES", "key"), (count, "strong")]
-        if bad := service_groups.needing_a_person(views):
-            title.append((f"  {service_groups.needing(bad)}", "warn"))
-        calm = service_groups.all_well_text(views, self.board.header, self.board.store_error, self.ctx)
-        if calm is not None:
-            title.append((f"  {calm[0]}", calm[1]))
-        elif by is not ServiceGrouping.NONE:
+        if by is not ServiceGrouping.NONE:
             title.append((f"   by {by}", "dim"))
         marks = self.list.title_marks()
         return rows.with_times(title, self.ctx, self.size.width - length_of(marks)), marks
 
-    def _paint_detail(self) -> None:
-        bar, view = self.query_one("#detail", Bar), self.selected
-        bar.display = view is not None and self.size.height >= DETAIL_FROM
-        if view is not None:
-            context = rows.service_context(self.list.views)
-            is_long = context.longest_reason > self.size.width - 2
-            spare = self.grid.page + bar.size.height - service_groups.line_count(self.list.groups())
-            is_tall = self.size.height >= TALL or spare >= LEAST_DETAIL + TALL_REASON
-            needed = max(context.most_clauses, 1 + context.longest_reason // max(1, self.size.width - BROKEN))
-            most = max(TALL_REASON, min(needed, spare - LEAST_DETAIL)) if is_long and is_tall else 1
-            lines = rows.service_detail(view, self.ctx, self.size.width, most)
-            height = max(len(lines), 3 + most if context.has_cause else 2)  # the same for every row
-            further = self._others(view, spare - height) if self.size.height >= ROOMY else []
-            lines = [*lines, *[[]] * (height - len(lines)), *further]
-            bar.show_lines([(tuple(line), (), "panel") for line in lines])
+    def _paint_about(self) -> None:
+        if self.is_whole:
+            self._paint_verdict()
+            self._paint_detail()
 
-    def _others(self, selected: ServiceView, room: int) -> list[list[Segment]]:
-        """On a large screen the details of other services that need a person, while they fit whole."""
-        lines: list[list[Segment]] = []
-        for view in self.list.views:
-            if view is not selected and view.needs_a_person:
-                detail = [[], *rows.service_detail(view, self.ctx, self.size.width)]
-                if len(lines) + len(detail) < room:
-                    lines += detail
-        return lines
+    def _paint_verdict(self) -> None:
+        """What to do first, in one line that is always there: the rows below keep their place."""
+        bar, views, width = self.bar("verdict"), self.list.views, self.size.width
+        bar.display = bool(views)
+        calm = service_groups.all_well_text(views, self.board.header, self.board.store_error, self.ctx)
+        if calm is not None:
+            bar.show([(f" {calm[0]}", calm[1])])
+            return
+        right: list[Segment] = []
+        if self.urgent is not None:
+            right = [(self.key_for("recover"), "key"), (" recover ", "plain")]
+        room = width - length_of(right) - 1
+        if self.urgent is not None:
+            left = verdict_line(*self.urgent, self.ctx, room)
+        else:
+            left = service_verdict(views, self.ctx, room)
+        bar.show(left, right)
+
+    def _paint_detail(self) -> None:
+        """The status of the selected service, its path tonight, and without an incident its reasons, as far as there is
+        room below the list."""
+        bar, view = self.bar("detail"), self.selected
+        bar.display = view is not None and self.size.height >= DETAIL_FROM
+        if view is None or not bar.display:
+            return
+        width = list_width(self.size.width)
+        context = rows.service_context(self.list.views)
+        lines = rows.service_detail(view, self.ctx, width)
+        height = rows.DETAIL_LINES + (rows.REASON_LINES if context.has_reasons else 0)
+        lines += [[]] * (height - len(lines))
+        room = max(0, self._spare_lines - height - 1)
+        night = self.night
+        if night is not None and night.services and night.services[0].id == view.id:
+            lines += path_lines(night, self.ctx, width, room)
+        lines += [[]] * (height + room - len(lines))  # the same height for every row
+        bar.show_lines([(tuple(line), (), "panel") for line in lines])
+
+    def resized(self) -> None:
+        self._fetch_night()
 
     def moved(self) -> None:
-        self._paint_detail()
+        self._fetch_night()
+        self._paint_about()
 
     def next_grouping(self) -> None:
         by = self.board.grouping = self.board.grouping.next()

@@ -141,10 +141,10 @@ def test_further_lines_of_the_upper_blocks_come_before_those_of_the_lower_ones()
 
 def test_a_forecast_that_is_not_to_be_trusted_says_so_and_why() -> None:
     doubted = dataclasses.replace(services()[0], unreliable_because="past forecasts were 14 % off on average")
-    told = text(rows.service_detail(doubted, LOOK, 160, 3))
-    assert "risk 38 % · unreliable" in told
+    assert "risk 38 % · unreliable" in text(rows.service_detail(doubted, LOOK, 160))
+    told = text(rows.service_detail(dataclasses.replace(doubted, incident_id=None), LOOK, 160))
     assert "its forecast is unreliable: past forecasts were 14 % off on average" in told
-    assert "unreliable" not in text(rows.service_detail(services()[0], LOOK, 160, 3))
+    assert "unreliable" not in text(rows.service_detail(services()[0], LOOK, 160))
     view = incident()
     hurt = dataclasses.replace(view.services[0], unreliable_because=doubted.unreliable_because)
     assert f"unreliable: {doubted.unreliable_because}" in text(
@@ -162,9 +162,9 @@ def test_a_forecast_that_rests_on_what_somebody_declared_says_so() -> None:
 
 def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figures() -> None:
     view = incident()
-    rows = story_lines(view, LOOK, 120, 40)
+    rows = story_lines(view, LOOK, 120)
     told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
-    assert "tier 2   risk 38 %   green by 04:21" in told
+    assert "act by 03:58 40m    risk 38 %  tier 2" in told
     assert "risk 38 %: expected 05:50, p80 06:14, p95 06:52" in text(evidence_lines(view, LOOK))
 
 

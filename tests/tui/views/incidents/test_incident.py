@@ -42,7 +42,7 @@ async def test_one_that_is_opened_from_services_begins_at_its_top(night: Night) 
     assert (0, True) == (grid.scroll_offset.y, grid.cursor < grid.page)  # type: ignore[attr-defined]
 
 
-@on_the_night(size=(80, 28))
+@on_the_night(size=(80, 36))
 async def test_tab_leads_through_what_happened_log_timeline_reasons_and_what_worked_before(night: Night) -> None:
     await _open(night)
     await night.press("tab")

@@ -13,8 +13,8 @@ from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
-from console.tui.views import tonight
-from console.tui.views.tonight import ZOOMS, TimeScale, fitted_scale
+from console.tui.views import lanes
+from console.tui.views.lanes import ZOOMS, TimeScale, fitted_scale
 from tests.tui.fake_reads import service
 
 START = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
@@ -26,7 +26,7 @@ def look(plain: bool = False, zone: str = "Europe/Berlin") -> RenderContext:
 
 
 def text(lane: TimelineLane, plain: bool = False, minutes: int = 10, width: int = 30, now: int = 0) -> str:
-    runs = tonight.lane_cells(lane, TimeScale(START, minutes, width), START + timedelta(minutes=now), look(plain))
+    runs = lanes.lane_cells(lane, TimeScale(START, minutes, width), START + timedelta(minutes=now), look(plain))
     return "".join(piece for piece, _ in runs)
 
 
@@ -51,7 +51,7 @@ def test_a_date_without_a_promise_shows_no_deadline() -> None:
         replace(SUPPLY, timeliness="no_promise", deadline=START + timedelta(minutes=60)), None, (), "no_promise"
     )
     assert text(left_out, width=14, now=200).strip() == ""
-    assert "due" not in "".join(piece for piece, _ in tonight.lane_text(left_out, look()))
+    assert "due" not in "".join(piece for piece, _ in lanes.lane_text(left_out, look()))
 
 
 def test_what_took_less_than_a_cell_is_seen() -> None:
@@ -70,10 +70,10 @@ def test_the_time_of_a_deadline_is_what_the_ruler_says_above_it() -> None:
     """A service of Berlin among others stood at 17:30 of an axis in UTC and read 18:30."""
     utc, scale = look(zone="UTC"), TimeScale(SUPPLY.deadline - timedelta(minutes=30), 2, 60)
     lane = TimelineLane(SUPPLY, None, (), "on_time", expected=SUPPLY.deadline, late=SUPPLY.deadline)
-    drawn = "".join(piece for piece, _ in tonight.lane_cells(lane, scale, START, utc))
-    above = "".join(piece for piece, _ in tonight.ruler(scale, utc))
+    drawn = "".join(piece for piece, _ in lanes.lane_cells(lane, scale, START, utc))
+    above = "".join(piece for piece, _ in lanes.ruler(scale, utc))
     assert drawn.index("▏05:30") == above.index("05:30")
-    told = "".join(piece for piece, _ in tonight.lane_text(lane, utc))
+    told = "".join(piece for piece, _ in lanes.lane_text(lane, utc))
     assert "due 05:30  expected 05:30, p95 05:30" in told
 
 
@@ -119,15 +119,15 @@ def test_zooming_keeps_the_moment_in_its_cell(minutes: int, by: int, cell: int) 
 
 def test_the_ruler_names_hours_by_the_wall_also_where_the_clocks_change() -> None:
     scale = TimeScale(datetime(2026, 10, 25, 0, 0, tzinfo=UTC), 10, 30)
-    assert "02:00 02:00       04:00" == tonight.ruler(scale, look())[0][0].rstrip()
+    assert "02:00 02:00       04:00" == lanes.ruler(scale, look())[0][0].rstrip()
 
 
 def test_the_ruler_names_full_hours_also_where_a_cell_begins_before_one() -> None:
-    assert "04:00" in tonight.ruler(TimeScale(START - timedelta(minutes=4), 8, 30), look())[0][0]
+    assert "04:00" in lanes.ruler(TimeScale(START - timedelta(minutes=4), 8, 30), look())[0][0]
 
 
 def test_a_label_of_wide_letters_keeps_its_width() -> None:
     from rich.cells import cell_len
 
     lane = TimelineLane(replace(SUPPLY, title="漢字の名前の仕事とても長い"), None, (), "on_time")
-    assert sum(cell_len(piece) for piece, _ in tonight.lane_label(lane, 20, look())) == 20
+    assert sum(cell_len(piece) for piece, _ in lanes.lane_label(lane, 20, look())) == 20

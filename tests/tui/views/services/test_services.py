@@ -188,7 +188,7 @@ async def test_groups_are_headings_that_the_cursor_steps_over_and_stay_until_tur
 
 @on_the_night()
 async def test_what_a_row_has_no_room_for_is_told_below_it(night: Night) -> None:
-    await night.see("starts by the clock at 04:30 and must find", "unacknowledged")
+    await night.see("db07:extract_orders · owner data-platform  unacknowledged")
     await night.press("j", "j")
     await night.see("Weekly finance  – no estimate")
 
@@ -249,7 +249,8 @@ def test_each_mark_has_its_word_in_its_row(width: int, zones: tuple[str, ...], t
         word, _ = rows.service_row(view, LOOK, width).cells[words]
         assert len(word) <= widths[words]
         odds = f" {round(view.p_late * 100)} %" if view.p_late is not None and width >= 100 else ""
-        assert word == LOOK.glyphs.mark("timeliness", view.timeliness)[1] + odds
+        person = " ✓" if taken and width < 100 and view.is_endangered else ""
+        assert word == LOOK.glyphs.mark("timeliness", view.timeliness)[1] + odds + person
     causes = next(index for index, column in enumerate(shown) if column.title == "cause")
     assert calm or width < 80 or widths[causes] >= 14
 
@@ -263,14 +264,6 @@ def test_whose_times_are_shown_is_in_the_title_however_long_the_rest_is(width: i
     runs = rows.with_times(left, LOOK, width)
     assert runs[-1][0].strip().startswith("times: ")
     assert length_of(runs) <= width
-
-
-@on_the_night(size=(200, 50))
-async def test_a_tall_screen_tells_all_of_a_reason(night: Night) -> None:
-    long = "load_orders starts 04:00 by the clock and must find it green; " * 5 + "and that is all"
-    night.reads.services_ = [dataclasses.replace(one, reasons=(Reason(long),)) for one in night.reads.services_]
-    night.reads.changed()
-    await night.see("and that is all")
 
 
 def test_no_promise_that_is_still_to_come_is_green_while_nobody_looks() -> None:
@@ -289,43 +282,50 @@ REASONS = (
 
 def _long_reason(night: Night) -> None:
     first, *others = night.reads.services_
-    night.reads.services_ = [dataclasses.replace(first, reasons=REASONS), *others]
+    night.reads.services_ = [dataclasses.replace(first, reasons=REASONS[1:], incident_id=None), *others]
 
 
 @on_the_night(prepare=_long_reason)
-async def test_a_reason_is_told_whole_on_80_columns_where_no_row_needs_the_lines(night: Night) -> None:
-    await night.see("Supply plan", "the last words")
-    calm = night.reads.services_[-1]
-    more = [dataclasses.replace(calm, id=50 + n, name=f"s-{n}", title=f"Service {n}") for n in range(12)]
-    night.reads.services_ = [*night.reads.services_, *more]
+async def test_reasons_without_an_incident_are_told_below_the_list(night: Night) -> None:
+    await night.see("Supply plan", "rerun it after", "the last words")
+
+
+@on_the_night()
+async def test_reasons_of_an_incident_are_one_key_deeper(night: Night) -> None:
+    why = night.reads.services_[0].reason
+    await night.see("Restart extract_orders by 03:58 (in 40 min), saves 2 services")
+    assert why not in night.text
+    await night.press("enter")
+    await night.see("AFFECTED SERVICES")
+    assert why not in night.text
+    await night.act("evidence")
+    await night.see("starts by the clock at 04:30")
+
+
+@on_the_night(size=(120, 36))
+async def test_the_verdict_is_in_the_same_line_before_during_and_after_an_incident(night: Night) -> None:
+    await night.see("Restart extract_orders by 03:58 (in 40 min), saves Supply plan, Daily revenue", "r recover")
+    heads = [line for line in night.text.splitlines() if "forecast" in line]
+    hurt, night.reads.services_ = night.reads.services_, many(5)
+    night.reads.head = CALM
     night.reads.changed()
-    await night.see("SERVICES 17", "Service 11")
-    await night.see_gone("the last words")
-    await night.see("green by 04:27")
-
-
-def _longer_reason(night: Night) -> None:
-    first, *others = night.reads.services_
-    why = Reason("refresh_supply starts 04:40 CET by the clock and must find it green: rerun it after, last-word")
-    night.reads.services_ = [dataclasses.replace(first, reasons=(*REASONS[:2], why)), *others]
-
-
-@on_the_night(prepare=_longer_reason)
-async def test_a_reason_takes_as_many_lines_as_no_row_needs(night: Night) -> None:
-    """It was cut after three, above seven empty lines."""
-    await night.see("Supply plan", "last-word")
+    await night.see("every service is on schedule")
+    assert heads == [line for line in night.text.splitlines() if "forecast" in line]
+    assert "every service is on schedule" in night.text.splitlines()[2]
+    night.reads.services_ = hurt
+    night.reads.changed()
+    await night.see("Restart extract_orders")
+    assert "Restart extract_orders" in night.text.splitlines()[2]
 
 
 @on_the_night(size=(200, 50))
-async def test_a_large_screen_tells_of_all_that_need_a_person_below_the_table(night: Night) -> None:
-    """Half of it was empty."""
-    bad = [view for view in night.reads.services_ if view.needs_a_person]
-    assert len(bad) > 1
-    for _ in bad:
-        await night.at_rest()
-        below = night.text.partition("SERVICES")[2].splitlines()[len(night.reads.services_) + 2 :]
-        assert [] == [view.name for view in bad if (view.title or view.name) not in "\n".join(below)], night.text
-        await night.press("j")
+async def test_a_wide_screen_previews_what_is_under_the_cursor_and_its_night(night: Night) -> None:
+    await night.see("INC-0412 ✖", "AFFECTED SERVICES 2", "LOG", "extract_orders failed, exit 1", "▏06:30")
+    await night.press("down", "down", "down")
+    await night.see("Churn scores  ● on time", "business date 2026-11-19")
+    await night.see_gone("AFFECTED SERVICES")
+    await night.press("up", "up", "up")
+    await night.see("AFFECTED SERVICES 2")
 
 
 @pytest.mark.parametrize("width", range(40, 121, 10))
@@ -358,6 +358,6 @@ def test_reasons_that_do_not_fit_are_rows_cut_at_the_edge_and_never_a_paragraph(
                      job=f"load_{hour}") for hour in (4, 5)]  # fmt: skip
     cause = Reason("restart by 04:07 CET; " + "by past repairs it succeeds in time " * 4)
     view = dataclasses.replace(service(1, "supply-plan", "Supply plan", 2, "06:30"), reasons=(cause, *starts), cause="")
-    lines = ["".join(text for text, _ in line) for line in rows.service_detail(view, LOOK, 60, 3)][1:-1]
+    lines = ["".join(text for text, _ in line) for line in rows.service_detail(view, LOOK, 60, 3)][2:]
     assert ["restart by", "04:00 CET ", "05:00 CET "] == [line[1:11] for line in lines]
     assert all(length_of([(line, "")]) <= 60 and line.endswith("…") for line in lines)

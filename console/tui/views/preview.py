@@ -1,0 +1,84 @@
+"""The preview beside a list on a wide screen: what is under the cursor, as Enter would open it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from console.store.queries.reader import Queries
+from console.tui.frame.cells import RenderContext, SegmentLines
+from console.tui.frame.screen import HeadwayScreen, ScreenPart
+from console.tui.widgets.pane import Pane
+
+PREVIEW_FROM = 160
+"""Columns of a screen from which a list has a preview."""
+
+
+def list_width(width: int) -> int:
+    """Columns of a list on a screen of `width`: all, or what the preview leaves."""
+    return width if width < PREVIEW_FROM else width * 5 // 8
+
+
+class PreviewSource(NamedTuple):
+    """The subject of a preview: its key, its query, and its lines for a width and height."""
+
+    key: Hashable
+    read: Callable[[Queries], Any]
+    lines: Callable[[Any, RenderContext, int, int], SegmentLines]
+
+
+class Preview(ScreenPart):
+    """`source` returns the subject under the cursor; None for none. It is read only while there is room for it."""
+
+    def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None]) -> None:
+        self._screen, self._source = screen, source
+        self.pane = Pane(id="preview")
+        self.pane.styles.border_left = ("solid", "gray")
+        self.pane.can_focus = self.pane.finds_errors = False
+        self.pane.wrapped, self.pane.hang = True, 4
+        self.pane.display = False
+        self._answer: tuple[PreviewSource, Any] | None = None
+        self._key: Hashable = None
+
+    def resized(self) -> None:
+        width = self._screen.size.width
+        self.pane.display = width >= PREVIEW_FROM
+        self.pane.styles.width = width - list_width(width)
+        self.moved()
+
+    def resumed(self) -> None:
+        self.fetch()
+
+    def moved(self) -> None:
+        source = self._source() if self.pane.display else None
+        if (source.key if source else None) != self._key:
+            self._key, self._answer = source.key if source else None, None
+            self.fetch()
+            self._paint()
+
+    def tick(self) -> None:
+        self.moved()
+        self._paint()
+
+    def fetch(self) -> None:
+        """Reads the subject again."""
+        source = self._source() if self.pane.display else None
+        if source is None:
+            return
+
+        def show(answer: Any) -> None:
+            if source.key == self._key:
+                self._answer = source, answer
+                self._paint()
+
+        self._key = source.key
+        self._screen.ask("preview", source.read, show, lambda _: None, instead=True)
+
+    def _paint(self) -> None:
+        if self._answer is None:
+            self.pane.show_runs([])
+            return
+        source, answer = self._answer
+        size = self._screen.size
+        width = size.width - list_width(size.width) - 3
+        self.pane.show_runs(source.lines(answer, self._screen.ctx, width, self.pane.size.height or size.height))
