@@ -103,6 +103,7 @@ SMALL_MODULES = {
     "connectors.checks.file": "one module per data source of checks",
     "connectors.checks.http": "one module per data source of checks",
     "connectors.checks.object": "one module per data source of checks",
+    "console.control.incidents.verdict": "the verdict line that alerts and the console share",
     "console.engine.api.systems": "one module of requests per context",
     "console.engine.holds": "the engine's part of the context holds",
     "console.store.queries.checks": "one reader per context",

@@ -52,7 +52,7 @@ existing() {  # words that are no local folder, or one that is there: uv stops a
 install_with_uv() {
   pinned uv >"$venv/uv.txt"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$venv/uv.txt" || return 1
-  (teach_uv; "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode \
+  (teach_uv; "$venv/bin/uv" pip install "${quiet[@]}" --python "$venv/bin/python" --compile-bytecode \
     --constraints constraints.txt "${plain_path[@]}" --editable ".[$1]")
 }
 
@@ -86,10 +86,13 @@ check_python
 mkdir -p "$venv"
 if command -v flock >/dev/null; then exec 9>"$venv/.setup-lock"; flock 9; fi  # two makes at once: the second waits (.lock is uv's own)
 ! is_ready || exit 0
-say "making .venv ($extra), a minute or two"
+quiet=(--quiet)
+[ ! -t 2 ] || quiet=(--color auto)  # on a terminal uv shows its progress
+say "making .venv ($extra), a minute or two; 1 of 3: the environment"
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "$venv"
+say "2 of 3: the packages"
 install_with_uv "$extra" || { say "uv could not install here; trying pip"; install_with_pip; }
-# Our own modules are compiled too: the first start should not pay for it.
+say "3 of 3: compiling"  # our own modules too: the first start should not pay for it
 env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m compileall -q console connectors || say "one of our modules did not compile; see above"
 printf '%s\n' "$sum" >"$stamp"
 say "ready: .venv/bin/headway"

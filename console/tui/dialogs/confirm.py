@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
 from textual.widgets import Input
 
 from console.config import key_table
@@ -21,14 +23,16 @@ from console.tui.frame import header_footer
 from console.tui.frame.console_app import EngineAnswer, EngineRequests
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import ActionIntent, ScreenCommand
-from console.tui.widgets.bar import KeyHint
+from console.tui.widgets.bar import Bar, KeyHint
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
+from console.tui.widgets.paint import fit_middle
 from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import Column, FixedRows, TableRow
 
 CHOICES = (Column("", 20, 1), Column("", 20, 1, flex=1))
-NAME_PROMPT = "type the name shown above, then Enter"
+PROMPT_WIDTH = 26
+"""Cells of a prompt beside its field."""
 
 
 class Choices(Grid):
@@ -88,6 +92,11 @@ class Confirmation:
         """True if it did what the chosen line says."""
         return False
 
+    has_details = False
+    """True if it shows a summary first."""
+
+    def toggle_details(self) -> None: ...
+
     def fetch(self) -> None: ...
 
 
@@ -96,6 +105,9 @@ class SendScreen(Overlay[Any]):
     DEFAULT_CSS = """
     SendScreen #choices { height: auto; max-height: 6; margin-top: 1; }
     SendScreen.-tight #choices { margin-top: 0; }
+    SendScreen #form { height: auto; border: round $primary; }
+    SendScreen #form Horizontal { height: 1; }
+    SendScreen #form Bar { width: 26; }
     """
 
     def __init__(self, subject: Confirmation) -> None:
@@ -125,7 +137,7 @@ class SendScreen(Overlay[Any]):
 
     @property
     def typed_first(self) -> str:
-        if not self.is_attached or not self.line.display:
+        if not self.is_attached or not self.form.display:
             return ""
         return "enter a reason" if self.wants_why else self.prompt
 
@@ -143,11 +155,18 @@ class SendScreen(Overlay[Any]):
 
     def content(self) -> ComposeResult:
         yield self.pane
-        yield Entry(placeholder="", id="typed")
+        with Vertical(id="form"):
+            with Horizontal(id="name-row"):
+                yield Bar(id="name-prompt")
+                yield Entry(id="typed")
+            with Horizontal():
+                yield Bar(id="why-prompt")
+                yield Entry(id="why", placeholder="where a rule asks for one")
         yield self.grid
 
     def on_mount(self) -> None:
-        self.line.display = False
+        self.form.display = False
+        self.bar("why-prompt").show([(" reason", "key")])
         self.paint_title("")
         self.offer([("back", "Back", "nothing is sent")])
         self._foot()
@@ -157,8 +176,16 @@ class SendScreen(Overlay[Any]):
         self._foot()
 
     @property
-    def line(self) -> Input:
-        return self.query_one(Input)
+    def form(self) -> Widget:
+        return self.query_one("#form")
+
+    @property
+    def name_field(self) -> Input:
+        return self.query_one("#typed", Input)
+
+    @property
+    def why_field(self) -> Input:
+        return self.query_one("#why", Input)
 
     def offer(self, choices: Sequence[tuple[str, str, str]]) -> None:
         self.grid.show(
@@ -166,13 +193,12 @@ class SendScreen(Overlay[Any]):
             keep=False,
         )
         self.grid.styles.height = len(choices)
-        if not self.line.display:
+        if not self.form.display:
             self.grid.focus()
 
     def offer_sending(self, says: str) -> None:
         if self.subject.must_type:
-            self._open_line(f"{self.prompt} to send it")
-            self.say(NAME_PROMPT)
+            self._open_form()
             return
         self.offer([("back", "Back", "nothing is sent"), ("send", self.subject.SEND, says)])
         self.paint_title(f"{self.key_name('down')} then {self.key_name('enter')}: {self.subject.DOES} ")
@@ -189,6 +215,8 @@ class SendScreen(Overlay[Any]):
             return
         label = "back; the sent action continues" if self.sent and not self.turned_down else "nothing is sent"
         hints = [KeyHint(self.key_name("enter"), "choose", 1), KeyHint(self.key_for("back"), label)]
+        if self.subject.has_details and not self.sent:
+            hints.append(KeyHint(self.key_for("details"), "native calls"))
         if self.pane.virtual_size.height > self.pane.size.height:
             hints.insert(0, KeyHint(self.key_name("pagedown"), "more below", style="mark"))
         self.foot(*hints, message=self.message)
@@ -197,17 +225,39 @@ class SendScreen(Overlay[Any]):
         self.message, self.is_wrong_name = text, False
         self._foot()
 
-    def _open_line(self, placeholder: str) -> None:
-        line = self.line
-        line.display, line.value, line.placeholder = True, "", placeholder
-        line.focus()
+    def _open_form(self) -> None:
+        """Asks for the name, if one must be typed, and the reason, both at once."""
+        asks_name = bool(self.subject.names) and self.subject.must_type
+        self.bar("name-prompt").show([(f" {fit_middle(self.prompt if asks_name else '', PROMPT_WIDTH - 2)}", "key")])
+        self.query_one("#name-row").display = asks_name
+        self.form.display = True
+        (self.name_field if asks_name and not self.wants_why else self.why_field).focus()
         self.offer([("back", "Back", "nothing is sent")])
         header_footer.paint_tour(self, self.WHERE, must_type=self.typed_first)
+
+    def ask_again(self, message: str) -> None:
+        """The confirmation given so far does not apply any more."""
+        self.name_field.value = ""
+        self.offer_sending("")
+        self.say(message)
 
     # deciding
 
     def commands(self) -> Sequence[ScreenCommand]:
-        return [*super().commands(), ScreenCommand("choose", self.choose)]
+        def no_details() -> str:
+            return "" if self.subject.has_details else "all of it is shown"
+
+        return [
+            *super().commands(),
+            ScreenCommand("choose", self.choose),
+            ScreenCommand("details", self.subject.toggle_details, no_details),
+            ScreenCommand("field", self._next_field, lambda: "" if self.form.display else "there is no field"),
+        ]
+
+    def _next_field(self) -> None:
+        fields = [field for field in (self.name_field, self.why_field) if field.parent and field.parent.display]
+        place = fields.index(self.focused) if self.focused in fields else -1
+        fields[(place + 1) % len(fields)].focus()
 
     def on_key(self, event: events.Key) -> None:
         """The page keys scroll the text also while the user types."""
@@ -228,30 +278,31 @@ class SendScreen(Overlay[Any]):
             self.dismiss(None)
 
     @on(Input.Submitted)
-    def typed(self, event: Input.Submitted) -> None:
-        text = event.value.strip()
-        if self.wants_why:
-            self.why = text
-            if text:
-                self.send()
-        elif text in self.subject.names:
-            self.send()
-        elif text:
-            self.say(f"another name was typed; type {self.subject.names[0]}")
+    def typed(self) -> None:
+        """Sends it once the form is complete; else says what is missing."""
+        name, self.why = self.name_field.value.strip(), self.why_field.value.strip()
+        if self.query_one("#name-row").display and name not in self.subject.names:
+            self.name_field.focus()
+            self.say(f"another name was typed; {self.prompt}" if name else f"the field is empty: {self.prompt}")
             self.is_wrong_name = True
+        elif self.wants_why and not self.why:
+            self.why_field.focus()
+            self.say("the field is empty: give a reason")
+        else:
+            self.send()
 
     @on(Input.Changed)
     def corrected(self) -> None:
         """A fault of the previous text does not apply to the new one."""
         if self.is_wrong_name:
-            self.say(NAME_PROMPT)
+            self.say("")
 
     def send(self) -> None:
         """Sends the request to the engine, once."""
         if self.sent or self.is_small or not self.subject.may_send():
             return
         self.sent, self.turned_down = True, False
-        self.line.display = False
+        self.form.display = False
         self.say("")
         self.paint_title("")
         self.offer([("back", "Back", "the sent action continues without this dialog")])
@@ -280,7 +331,7 @@ class SendScreen(Overlay[Any]):
             self.board.show_notice(f"{self.order}: it was NOT sent: {error}", "bad")
         elif isinstance(error, ReasonNeeded):
             self.sent, self.wants_why = False, True
-            self._open_line("enter a reason, then Enter sends")
+            self._open_form()
             self.say(str(error).removesuffix(" (--why)"))
         else:
             self.turned_down = True

@@ -27,7 +27,7 @@ class PreviewSource(NamedTuple):
     lines: Callable[[Any, RenderContext, int, int], SegmentLines]
 
 
-class Preview(ScreenPart):
+class ListPreview(ScreenPart):
     """`source` returns the subject under the cursor; None for none. It is read only while there is room for it."""
 
     def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None]) -> None:

@@ -259,7 +259,7 @@ async def test_where_a_reason_is_asked_for_the_tour_says_that(night: Night) -> N
     await night.act("start")
     await night.see("TOUR 5/5", "selects Start the plan, then ↵ starts it")
     await night.press("down", "enter")
-    await night.see("enter a reason, then Enter sends", "enter a reason, then ↵ starts it")
+    await night.see("give a reason", "enter a reason, then ↵ starts it")
 
 
 WAITS: list[bool] = []

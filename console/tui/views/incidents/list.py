@@ -21,7 +21,7 @@ from console.tui.views.incidents.summary import incident_preview
 from console.tui.views.incidents.timeline import notified_cell
 from console.tui.views.incidents.verdict_line import OpenIncident
 from console.tui.views.lists import ViewList
-from console.tui.views.preview import Preview, PreviewSource
+from console.tui.views.preview import ListPreview, PreviewSource
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
@@ -104,7 +104,7 @@ class IncidentsScreen(HeadwayScreen):
             text=self._filter_text,
             painted=self._paint_summary,
         )
-        self.preview = Preview(self, self._preview_source)
+        self.preview = ListPreview(self, self._preview_source)
         self.parts = (self.list, self.preview)
 
     def commands(self) -> Sequence[ScreenCommand]:

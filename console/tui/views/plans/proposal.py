@@ -53,7 +53,16 @@ class PlanConfirmation(Confirmation):
         self.unsafe = rows.unsafe_steps(draft)
         self.renewing = False
         """True while it is recomputed: a second Enter does nothing."""
-        self.is_renewed = False
+        self.is_renewed = self.is_detailed = False
+        self.changed: cells.SegmentLines = []
+        """What differs from the plan that was shown before."""
+
+    has_details = True
+
+    def toggle_details(self) -> None:
+        self.is_detailed = not self.is_detailed
+        self.box.pane.show_runs(self._lines())
+        self.box.pane.scroll_to(y=0, animate=False)
 
     @property
     def about(self) -> tuple[str, str]:
@@ -77,10 +86,15 @@ class PlanConfirmation(Confirmation):
             lines.append([(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")])
         if self.draft.first_tier:
             lines.append([(f"affects tier 1: {', '.join(self.draft.first_tier)}", "warn")])
-        lines += rows.start_lines(self.draft, self.box.ctx)
+        if self.is_detailed:
+            lines += rows.start_lines(self.draft, self.box.ctx)
+        elif self.proposal.proposed is not None:
+            outlook = plan_outlook(self.proposal.proposed, self.proposal.changes)
+            lines = [*rows.summary_lines(self.draft, outlook, self.box.ctx), *lines]
         pause, abort = self.box.ctx.key("recovery", "pause"), self.box.ctx.key("recovery", "abort")
         how = f"{pause} pauses it, {abort} aborts it"
-        return [*lines, [], [(f"It stops at the first step that fails; {how}.", "dim")]]
+        end: cells.SegmentLines = [[(f"It stops at the first step that fails; {how}.", "dim")]]
+        return [*self.changed, *lines, *([[]] if self.is_detailed else []), *end]
 
     def may_send(self) -> bool:
         """An old plan is recomputed first: if it changed, the confirmation does not apply to it."""
@@ -99,9 +113,15 @@ class PlanConfirmation(Confirmation):
         if not self.box.is_attached:
             self.proposal.show_change(text)
             return
-        if text or self.proposal.draft is None:
+        if self.proposal.draft is None:
             self.proposal.notice(f"{text}; nothing was started", "warn")
             self.box.dismiss(None)
+            return
+        if text:
+            self.changed = rows.changed_lines(self.draft, self.proposal.draft)
+            self.draft, self.unsafe = self.proposal.draft, rows.unsafe_steps(self.proposal.draft)
+            self.box.pane.show_runs(self._lines())
+            self.box.ask_again("the plan has changed, nothing was started: confirm it again")
             return
         self.draft, self.is_renewed = self.proposal.draft, True
         self.box.send()

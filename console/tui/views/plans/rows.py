@@ -3,6 +3,7 @@ Pure."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, open_reason
 from console.domain.job import Safety
 from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, PlanDraft, PlanStepView, PlanView, SavedService, after_text
-from console.domain.plan_editing import ESTIMATE_SIGN, PlanOutlook, VariantFinish
+from console.domain.plan_editing import ESTIMATE_SIGN, PLAN_CHANGED, PlanOutlook, VariantFinish
 from console.domain.service import Timeliness
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, heading, joined_segments, labelled_lines
@@ -177,6 +178,46 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> Segme
     if not shown and step.verb not in (WAIT, Verb.RELEASE) and not step.trouble and not step.cannot:
         rows.insert(1, ("preview", "read from its scheduler right before it is sent", "dim"))
     return lines + labelled_lines(rows)
+
+
+def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) -> SegmentLines:
+    """The plan in five lines: what it sends and when it is done, what it saves, what it affects, and what it leaves."""
+    verbs = Counter("wait" if step.verb == WAIT else verb_label(step.verb) for step in draft.steps)
+    order = dict.fromkeys((Verb.HOLD.value, *(verb for verb in verbs if verb != "wait"), "wait"))
+    steps = ", ".join(counted(verbs[verb], verb) for verb in order if verb in verbs)
+    systems = counted(len({step.system for step in draft.steps}), "system")
+    present = next((way.finishes for way in outlook.variants if way.is_present), ())
+    ends = [(finish.at, day.zone) for finish, day in zip(present, outlook.days, strict=False) if finish.at is not None]
+    done = f" {ctx.sign('dot')} done about {ctx.hm(*max(ends))}" if ends else ""
+    lines: SegmentLines = [[(steps, "strong"), (f" in {systems}{done}", "plain")]]
+    lost = {day.service: day.text for day in draft.unsaved}
+    saved = [day for day in outlook.days if day.service not in lost]
+    if saved:
+        names = ", ".join(f"{day.service} {ctx.hm(datetime.fromisoformat(day.deadline), day.zone)}" for day in saved)
+        lines.append([("saves ", "ok"), (names, "strong")])
+    lines += [[(f"does not save {service}: ", "bad"), (text, "plain")] for service, text in lost.items()]
+    if draft.excluded:
+        names = ", ".join(run.job.partition("/")[2] or run.job for run in draft.excluded)
+        lines.append([("not in it ", "dim"), (names, "dim")])
+    return lines
+
+
+def changed_lines(before: PlanDraft, after: PlanDraft) -> SegmentLines:
+    """Each step that is new, changed or gone since the plan was shown."""
+    old, new = ({step_key(step): step for step in draft.steps} for draft in (before, after))
+    lines: SegmentLines = []
+    for key, step in new.items():
+        was = old.get(key)
+        what = "new" if was is None else "changed" if _shown_effect(was) != _shown_effect(step) else ""
+        if what:
+            lines.append([(f"{what:<8}", "mark"), (f" {step.place} {verb_label(step.verb)} {step.job}", "strong")])
+    gone = (step for key, step in old.items() if key not in new)
+    lines += [[(f"{'gone':<8}", "mark"), (f" {verb_label(step.verb)} {step.job}", "dim")] for step in gone]
+    return [[(PLAN_CHANGED, "warn")], *lines, []]
+
+
+def _shown_effect(step: DraftStep) -> tuple[object, ...]:
+    return step.safety, step.refusal, [(save.service, save.label) for save in step.saves]
 
 
 def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:

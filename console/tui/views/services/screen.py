@@ -23,7 +23,7 @@ from console.tui.views.incidents.summary import incident_preview
 from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, urgent_service, verdict_line
 from console.tui.views.lanes import path_lines
 from console.tui.views.lists import ViewList
-from console.tui.views.preview import Preview, PreviewSource, list_width
+from console.tui.views.preview import ListPreview, PreviewSource, list_width
 from console.tui.views.services import rows
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment, length_of
@@ -178,7 +178,7 @@ class ServicesScreen(HeadwayScreen):
         super().__init__()
         self.list = ServiceList(self, self._paint_about)
         self.grid = self.list.grid
-        self.preview = Preview(self, self._preview_source)
+        self.preview = ListPreview(self, self._preview_source)
         self.parts = (self.list, self.preview)
         self.urgent: OpenIncident | None = None
         self.night: TimelineView | None = None

@@ -56,8 +56,9 @@ def _wants_why(night: Night) -> None:
 async def test_what_hangs_on_tier_one_is_sent_once_a_person_has_said_why(night: Night) -> None:
     await _preview(night)
     await night.press("down", "enter")
-    await night.see("tier 1 (daily-revenue) depends on it", "enter a reason, then Enter sends")
+    await night.see("tier 1 (daily-revenue) depends on it: give a reason")
     await night.press("enter")
+    await night.see("the field is empty: give a reason")
     assert [] == night.requests.sent
     await night.type("a bad file")
     await night.press("enter")
@@ -69,7 +70,7 @@ async def test_what_hangs_on_tier_one_is_sent_once_a_person_has_said_why(night: 
 async def test_escape_instead_of_a_reason_sends_nothing(night: Night) -> None:
     await _preview(night)
     await night.press("down", "enter")
-    await night.see("enter a reason, then Enter sends")
+    await night.see("depends on it: give a reason")
     await night.press("escape")
     await night.see("AFFECTED SERVICES")
     assert [] == night.requests.sent
@@ -110,9 +111,10 @@ def _ask(night: Night) -> None:
 @on_the_night(prepare=_ask)
 async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> None:
     await _preview(night)
-    await night.see("not declared safe", "type extract_orders to send it")
+    await night.see("not declared safe", "type extract_orders")
     assert "Send" not in night.text
     await night.press("enter")
+    await night.see("the field is empty: type extract_orders")
     assert [] == night.requests.sent
     await night.type("db07:extract_items")
     await night.press("enter")
@@ -120,7 +122,6 @@ async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> Non
     assert [] == night.requests.sent
     await night.press("backspace")
     await night.see_gone("another name was typed")
-    await night.see("type the name shown above")
     for _ in "b07:extract_items":
         await night.press("backspace")
     await night.type("db07:extract_orders")
@@ -146,7 +147,7 @@ def test_what_runs_now_is_waited_for_or_sent_beside(safety: str, line: int, is_t
         assert "Send   " not in night.text
         await night.press(*["down"] * line, "enter")
         if is_typed:
-            await night.see("type extract_orders to send it")
+            await night.see("type extract_orders")
             assert [] == night.requests.sent
             await night.type("db07:extract_orders")
             await night.press("enter")
@@ -358,7 +359,7 @@ async def test_a_name_that_was_typed_is_not_sent_by_an_enter_that_is_not_seen(ni
     await night.at_rest()
     assert [] == night.requests.sent
     await night.pilot.resize_terminal(80, 24)
-    await night.see("type the name shown above")
+    await night.see("type extract_orders")
     await night.typing()
 
 

@@ -113,7 +113,7 @@ async def test_a_manual_step_on_red_inputs_that_is_not_declared_safe_wants_its_n
     await night.press("M")
     await night.see("Mark OK anyway")
     await night.press("down", "enter")
-    await night.see("to send it", "type the name shown above")
+    await night.see("type ", "reason")
     assert [] == night.requests.sent
 
 
@@ -496,7 +496,7 @@ async def test_a_job_is_started_with_a_conf_that_was_shown_first(night: Night) -
     await night.press("enter")
     await night.see("With a conf", "Send")
     await night.press("down", "enter")
-    await night.see("type extract_orders to send it")
+    await night.see("type extract_orders")
     assert [] == night.requests.wishes
     await night.type(EXTRACT)
     await night.press("enter")

@@ -235,6 +235,12 @@ async def test_the_start_box_tells_what_is_done_how_and_what_is_not_done_or_save
     await night.see("failed-only: rerun only what failed in it")
     await night.press("down", "space", "enter")
     await night.see(
+        "START INC-0412", "3 reruns in 3 systems", "does not save weekly-finance: its act-by 02:50 has passed"
+    )
+    await night.see("not in it supply-mart, revenue_mart", "It stops at the first step that fails")
+    assert "✓ rerun: safe" not in night.text
+    await night.press("d")
+    await night.see(
         "START INC-0412",
         f" 2  rerun {LOAD}  ✓ rerun: safe  after step 1",
         "waits 5m first",
@@ -318,9 +324,7 @@ def _one_not_safe(night: Night) -> None:
 async def test_where_one_job_is_not_declared_safe_the_incident_is_typed_as_the_title_has_it(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see(
-        "1 step not declared safe", "START INC-0412", "type INC-0412 to send it", "type the name shown above"
-    )
+    await night.see("1 step not declared safe", "START INC-0412", "type INC-0412", "reason")
     assert "Start the plan" not in night.text
     await night.type("INC-0413")
     await night.press("enter")
@@ -359,6 +363,8 @@ def _native(night: Night) -> None:
 async def test_before_a_plan_is_started_each_step_says_what_its_scheduler_is_sent(night: Night) -> None:
     await planned(night)
     await night.press("enter")
+    await night.see("START INC-0412")
+    await night.act("details")
     await night.see("sends on db07, headway-rerun <key> 873a01d2")
 
 
@@ -441,7 +447,7 @@ def _first_tier(night: Night) -> None:
 async def test_a_plan_that_tier_one_hangs_on_is_started_by_its_typed_name_alone(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see("affects tier 1: daily-revenue", "type INC-0412 to send it")
+    await night.see("affects tier 1: daily-revenue", "type INC-0412")
     assert "Start the plan" not in night.text
     await night.type("INC-0413")
     await night.press("enter")
@@ -527,8 +533,12 @@ async def test_what_a_person_changed_is_kept_until_the_start_which_asks_once_mor
         await night.press("enter")
         await night.see("Start the plan")
         await night.press("down", "enter")
-        await night.see("your changes to the one before are gone; nothing was started", "1 step in 1 system")
-    assert [] == night.requests.started
+        await night.see(
+            "the plan has changed, nothing was started: confirm it again", "gone     run once", "1 rerun in 1"
+        )
+        assert [] == night.requests.started
+        await night.press("down", "enter")
+        await night.see("PLAN 1 running")
 
 
 @on_the_night(size=(120, 36))
