@@ -534,7 +534,9 @@ async def test_what_a_person_changed_is_kept_until_the_start_which_asks_once_mor
         await night.see("Start the plan")
         await night.press("down", "enter")
         await night.see(
-            "the plan has changed, nothing was started: confirm it again", "gone     run once", "1 rerun in 1"
+            "the plan has changed, nothing was started: confirm it again",
+            f"gone     rerun {LOAD}",
+            "1 rerun in 1 system",
         )
         assert [] == night.requests.started
         await night.press("down", "enter")
