@@ -8,6 +8,7 @@ import re
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from console.cli.main import build_parser, with_full_name
 from console.config.loading import load_config
 from console.domain.schema import estate
 from console.failpoints import FAILPOINTS
+from console.onboarding.answers import dsn_answer, host_answer
+from console.onboarding.config_writer import ConfiguredScheduler, first_config_text
+from console.onboarding.schedulers import Machine
 from tests import reliability
 from tests.faults import FAULTS
 from tests.test_architecture import ALLOWED_IMPORTS, BELOW_DECISIONS, VOCABULARY
@@ -319,10 +323,13 @@ def test_every_make_target_that_a_page_names_is_in_the_makefile() -> None:
 # config
 
 
-def test_the_config_of_the_readme_loads(tmp_path: Path) -> None:
+def test_the_config_of_the_readme_loads_behind_what_its_init_writes(tmp_path: Path) -> None:
     [text] = fences((ROOT / "README.md").read_text(encoding="utf-8"), "toml")
+    machine = Machine(tmp_path, {})
+    systems = [host_answer(machine, "db07"), dsn_answer(machine, "postgresql://headway@dwh/ops", {"env": "DWH_DSN"})]
+    head = first_config_text("x", "x", datetime.now(UTC), [ConfiguredScheduler(one) for one in systems])
     file = tmp_path / "headway.toml"
-    file.write_text(text, encoding="utf-8")
+    file.write_text(head + text, encoding="utf-8")
     config = load_config(file)
     assert {"cron", "pg_cron"} == {system.settings.kind for system in config.systems.values()}
     assert len(config.services) == len(config.dependencies) == 1

@@ -445,6 +445,30 @@ def _url_fault(address: str) -> str:
     return url_fault(address, plugin) or no_listener(plugin) or silent_fault(address, plugin)
 
 
+def send_test_message(address: str) -> str:
+    """Sends a message by an apprise URL, and ends the page that it opens; why it was not accepted, or ""."""
+    from console.engine.notify.paging import Page, PageAction
+    from console.engine.notify.senders import send_by_apprise
+
+    if fault := _url_fault(address):
+        return fault
+    title, text = "[Headway] test of the first route", "Nothing is wrong: this shows that alerts arrive here.\n"
+    key = f"headway:init:{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    for action in (PageAction.INFORM, PageAction.RESOLVE)[: 2 if _is_pager(address) else 1]:
+        result = send_by_apprise(address, title, text, Page(key, action))
+        if not result.arrived:
+            return result.reason or "no answer"
+    return ""
+
+
+def _is_pager(address: str) -> bool:
+    import apprise
+
+    from console.engine.notify.paging import is_pager
+
+    return is_pager(apprise.Apprise.instantiate(address))
+
+
 OK_VERDICT, NOTE_VERDICT, FAULT_VERDICT = "ok", "note", "FAULT"
 MIN_FREE_BYTES = 1024**3
 CLOCK_FIX = "synchronize the clock of that machine (timedatectl, chrony)"

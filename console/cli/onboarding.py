@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,6 +18,14 @@ from typing import TYPE_CHECKING
 from console.cli.commands import Handler, flag, option
 from console.cli.engine_process import running_engine
 from console.cli.exits import CommandError, Exit
+from console.cli.init_dialog import (
+    Secrets,
+    ask_route,
+    ask_systems,
+    named_route,
+    named_systems,
+    print_commands,
+)
 from console.cli.output import counted, print_message, print_parts, terminal_width
 from console.cli.prompts import confirm, prompt_or
 from console.config.paths import NoStore, config_path, store_url, user_config
@@ -47,18 +55,23 @@ def run_init(arguments: argparse.Namespace) -> int:
     path = _config_file(arguments)
     is_interactive = sys.stdin.isatty() and not arguments.yes and not arguments.print
     _refuse_overwrite(path, arguments, is_interactive)
-    machine = Machine(Path.home(), os.environ)
+    machine, secrets = Machine(Path.home(), os.environ), Secrets(path)
+    named = named_systems(arguments, machine)
     findings = _find_schedulers(machine)
-    chosen = _select_findings(findings, arguments.only)
+    found_keys = {finding.key for finding in findings}
+    chosen = [] if named and not arguments.only else _select_findings(findings, arguments.only)
+    findings = [*(finding for finding in findings if finding.key not in {new.key for new in named}), *named]
+    chosen = [*(finding for finding in chosen if finding in findings), *named]
     if arguments.print:
         print(_config_text(machine, findings, chosen, {}), end="")
         return Exit.OK
-    print_parts(_finding_lines(findings))
-    if not any(finding.name for finding in findings):
+    print_parts(_finding_lines([finding for finding in findings if finding.key in found_keys]))
+    if not is_interactive and not any(finding.name for finding in findings):
         print_parts(
             [
                 "No scheduler was found on this machine: no crontab, no Airflow home, no pg_cron, no AWS.",
-                f"If yours run elsewhere, write {path} by hand; config.example.toml has every setting.",
+                "If yours run elsewhere, name them: headway init --host db07 --dsn DWH_DSN --yes",
+                f"Or write {path} by hand; config.example.toml has every setting.",
                 "Any other job can report by curl: headway connector grants heartbeat",
                 "To try it first: headway demo",
             ]
@@ -67,17 +80,30 @@ def run_init(arguments: argparse.Namespace) -> int:
     if not is_interactive and not arguments.yes:
         print_parts(["", f"Would watch {_finding_keys(chosen) or 'nothing'} and write {path}, in shadow mode."])
         raise CommandError(Exit.USAGE, "nothing was written. Fix: --yes writes it without a terminal, --print shows it")
-    if is_interactive and not arguments.only:
-        chosen = _ask_selection(findings, chosen, path)
+    if is_interactive and not arguments.only and not named and any(finding.name for finding in findings):
+        selected = _ask_selection(findings, chosen, path)
+        if selected is None:
+            return _nothing_selected()
+        chosen = selected
+    why_not = probe_selection(chosen, arguments.timeout) if chosen else {}
+    for finding in named:
+        if finding.key in why_not:
+            print_commands(finding)
+    if is_interactive and not named:
+
+        def probe(system: DetectedScheduler) -> str:
+            return "; ".join(probe_selection([system], arguments.timeout, watchable=("ok",)).values())
+
+        added = ask_systems(machine, secrets, arguments.timeout, probe)
+        findings, chosen = [*findings, *added], [*chosen, *added]
     if not chosen:
-        print_parts(["Nothing selected; no config was written. Fix: --only KEY"])
-        return Exit.REFUSED
-    why_not = probe_selection(chosen, arguments.timeout)
+        return _nothing_selected()
     if all(finding.key in why_not for finding in chosen):
         raise CommandError(
             Exit.PROBLEM, "no selected system lets Headway in; no config was written. --print shows the findings"
         )
-    text = _config_text(machine, findings, chosen, why_not)
+    route = _route(arguments, machine, secrets, is_interactive)
+    text = _config_text(machine, findings, chosen, why_not, route)
     write_config(path, text)
     active = [finding for finding in chosen if finding.key not in why_not]
     print_parts(["", f"Wrote {path}: {counted(active, 'system')}, in shadow mode."])
@@ -90,6 +116,22 @@ def run_init(arguments: argparse.Namespace) -> int:
         f"headway{own} shadow   what would have been sent so far; `shadow off` goes live",
     ])  # fmt: skip
     return code
+
+
+def _nothing_selected() -> int:
+    print_parts(["Nothing selected; no config was written. Fix: --only KEY, or --host, --dsn, --airflow"])
+    return Exit.REFUSED
+
+
+def _route(
+    arguments: argparse.Namespace, machine: Machine, secrets: Secrets, is_interactive: bool
+) -> Mapping[str, object] | None:
+    """The reference to the URL of the first route, to which a test message was sent; None without one."""
+    from console.cli.configure import send_test_message
+
+    if arguments.route:
+        return named_route(arguments.route, machine, secrets, send_test_message)
+    return ask_route(machine, secrets, send_test_message) if is_interactive else None
 
 
 def _find_schedulers(machine: Machine) -> list[DetectedScheduler]:
@@ -159,12 +201,15 @@ def _finding_lines(findings: Sequence[DetectedScheduler]) -> list[str]:
 
 def _ask_selection(
     findings: Sequence[DetectedScheduler], selected: Sequence[DetectedScheduler], path: Path
-) -> list[DetectedScheduler]:
+) -> list[DetectedScheduler] | None:
+    """The selection; None at the end of input."""
     offered = [finding for finding in findings if finding.name]
     default = " ".join(str(offered.index(finding) + 1) for finding in selected) or "none"
     print_parts(["", f"Headway probes what you select and writes it to {path}."])
     while True:
-        answer = prompt_or(f"Which? Enter for {default}, or numbers like 1 3, all, none: ", "none").lower()
+        answer = prompt_or(f"Which? Enter for {default}, or numbers like 1 3, all, none: ", "end").lower()
+        if answer == "end":
+            return None
         if answer in ("", "none", "all"):
             return {"": list(selected), "none": [], "all": offered}[answer]
         numbers = answer.replace(",", " ").split()
@@ -178,6 +223,7 @@ def _config_text(
     findings: Sequence[DetectedScheduler],
     chosen: Sequence[DetectedScheduler],
     why_not: dict[str, str],
+    route: Mapping[str, object] | None = None,
 ) -> str:
     """The config: selected systems, and as comments those that are not selected or cannot be watched yet."""
 
@@ -187,14 +233,16 @@ def _config_text(
         return why_not.get(finding.key, "" if finding in chosen else reason)
 
     systems = [ConfiguredScheduler(finding, comment(finding)) for finding in findings]
-    return first_config_text(machine.host, machine.host, datetime.now(UTC), systems)
+    return first_config_text(machine.host, machine.host, datetime.now(UTC), systems, route)
 
 
 WATCHABLE = ("ok", "missing rights")
 """Probe verdicts of systems that can be watched."""
 
 
-def probe_selection(chosen: Sequence[DetectedScheduler], timeout: float) -> dict[str, str]:
+def probe_selection(
+    chosen: Sequence[DetectedScheduler], timeout: float, watchable: Sequence[str] = WATCHABLE
+) -> dict[str, str]:
     """Probes every selected system and prints the results; key -> why it cannot be watched."""
     from connectors.sdk.secrets import SecretStore
     from console.cli.configure import probe_systems
@@ -216,7 +264,7 @@ def probe_selection(chosen: Sequence[DetectedScheduler], timeout: float) -> dict
     for result in probe_systems(config, SecretStore(), timeout):
         print_parts([f"  {result.target}: {result.verdict}" + (f", {result.version}" if result.version else "")])
         print_parts([f"    {text}" for text in (*result.text, *result.notes) if result.verdict != "ok"])
-        if result.verdict not in WATCHABLE:
+        if result.verdict not in watchable:
             why_not[keys[result.target.partition("/")[0]]] = "; ".join([result.verdict, *result.text])
     return why_not
 
@@ -436,6 +484,10 @@ HANDLERS = {
         run_init,
         flag("--yes", "do not ask: take everything that can be watched, and the proposed service"),
         option("--only", "only this finding, by its key in the list; repeatable", "KEY", action="append", default=[]),
+        option("--host", "cron host: db07, or user@host:port; repeatable", "HOST", action="append", default=[]),
+        option("--dsn", "variable with a PostgreSQL DSN; repeatable", "VARIABLE", action="append", default=[]),
+        option("--airflow", "Airflow, with AIRFLOW_PASSWORD; repeatable", "URL", action="append", default=[]),
+        option("--route", "where alerts go: variable, apprise URL, mail address or PagerDuty key", "TO", default=""),
         flag("--print", "print the config instead of writing it; do not ask"),
         flag("--no-poll", "write the config without a first poll"),
         option("--timeout", "timeout per probe (20)", "SECONDS", type=float, default=20.0),

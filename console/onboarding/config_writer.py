@@ -25,14 +25,16 @@ HEAD = """\
 name = {name}
 starts_in = "shadow"   # all is watched, judged and recorded, and nothing is sent; `headway shadow off` turns it live
 """
-NEXT = """\
+ROUTES = """\
 # ── routes: without one no alert is sent ────────────────────────────────────────────────────────────────────────────
-# [routes.oncall]
-# urls = [{ env = "ONCALL_MAIL" }]      # an apprise URL in that variable: mailtos://user:password@mail.example.com
-#
-# [alerts]
-# default_route = "oncall"
+{lead}[routes.oncall]
+{lead}urls = [{url}]      # an apprise URL: mailtos://user:password@mail.example.com?to=oncall@example.com
+{lead}
+{lead}[alerts]
+{lead}default_route = "oncall"
 
+"""
+NEXT = """\
 # ── dependencies that no scheduler knows: a job that reads another's data ──────────────────────────────────────────
 # [[dependencies]]
 # upstream = "SYSTEM/JOB"
@@ -55,15 +57,22 @@ class ConfiguredScheduler:
     why_not: str = ""
 
 
-def first_config_text(name: str, host: str, now: datetime, schedulers: Sequence[ConfiguredScheduler]) -> str:
-    """The whole file, without a service."""
+def first_config_text(
+    name: str,
+    host: str,
+    now: datetime,
+    schedulers: Sequence[ConfiguredScheduler],
+    route: Mapping[str, object] | None = None,
+) -> str:
+    """The whole file, without a service. `route`: the reference to the URL of the one route; as a comment if None."""
     parts = [HEAD.format(host=clean_line(host), day=f"{now:%Y-%m-%d}", name=toml(name))]
     parts += ["\n".join(_system(scheduler)) + "\n" for scheduler in schedulers if scheduler.finding.name]
     if later := [scheduler.finding for scheduler in schedulers if not scheduler.finding.name]:
         lines = ["# ── detected, not supported yet: Headway has no connector for these yet " + "─" * 48]
         lines += [line for finding in later for line in _comments(finding)]
         parts.append("\n".join(lines) + "\n")
-    return "\n".join([*parts, NEXT])
+    routes = ROUTES.format(lead="# " if route is None else "", url=toml(route or {"env": "ONCALL_MAIL"}))
+    return "\n".join([*parts, routes.replace("# \n", "#\n") + NEXT])
 
 
 def _system(scheduler: ConfiguredScheduler) -> Iterator[str]:
@@ -102,6 +111,15 @@ def toml(value: object) -> str:
     if isinstance(value, Iterable) and not isinstance(value, str):
         return "[" + ", ".join(toml(item) for item in value) + "]"
     return json.dumps(clean_line(str(value)), ensure_ascii=False)
+
+
+def write_secret(folder: Path, name: str, value: str) -> dict[str, object]:
+    """Writes a typed secret to a file that only we may read; the reference to it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / name
+    with _temporary_file(path, f"{value}\n") as temporary:
+        os.replace(temporary, path)
+    return {"file": str(path)}
 
 
 def write_new(path: Path, text: str) -> None:

@@ -22,7 +22,7 @@ from connectors.sdk.records import Inventory
 from connectors.sdk.registry import UnknownKind, load
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import Deadline
-from console.onboarding import local_files
+from console.onboarding import answers, local_files
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
 from console.text.cleaning import clean_line
 
@@ -207,11 +207,24 @@ def _settings(machine: Machine, host: str, port: int, user: str) -> dict[str, An
     return {"host": host, "port": port, "dbname": database, "user": user, **password, "timezone": machine.zone}
 
 
+def database_agent(dsn: str, seconds: float) -> str:
+    """The kind of job agent in a database: "pg_cron", "pgagent", or "" for neither. Raises psycopg.Error."""
+    import psycopg  # noqa: PLC0415 - an extra
+
+    with psycopg.connect(dsn, connect_timeout=max(2, int(seconds)), autocommit=True) as connection:
+        if connection.execute(PG_CRON_QUERY).fetchone() is not None:
+            return "pg_cron"
+        agent = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'pgagent'").fetchone()
+        return "pgagent" if agent is not None else ""
+
+
 DETECTORS: tuple[tuple[str, Callable[[Machine], Iterator[DetectedScheduler]]], ...] = (
     ("crontabs", crontabs),
     ("systemd timers", local_files.timers),
     ("an Airflow home", local_files.airflow),
     ("PostgreSQL with pg_cron", databases),
+    ("DSNs in the environment", answers.dsn_variables),
+    ("~/.pgpass", answers.pgpass_servers),
     ("AWS profiles", local_files.aws),
     ("Databricks", local_files.databricks),
     ("GitHub and clones with workflows", local_files.github),

@@ -186,6 +186,9 @@ def timers(machine: Machine) -> Iterator[DetectedScheduler]:
         )
 
 
+DEFAULT_KEY = "~/.ssh/id_ed25519"
+
+
 def ssh_hosts(machine: Machine) -> Iterator[DetectedScheduler]:
     """Hosts of ~/.ssh/config: any of them may run cron."""
     path = machine.home / ".ssh/config"
@@ -198,7 +201,7 @@ def ssh_hosts(machine: Machine) -> Iterator[DetectedScheduler]:
         address = {name: host[old] for name, old in (("address", "hostname"), ("user", "user")) if old in host}
         port = {"port": int(host["port"])} if host.get("port", "").isdigit() else {}
         entry = {"name": host["host"], **address, **port}
-        settings = {"hosts": [entry], "key": key or "~/.ssh/id_ed25519", "timezone": machine.zone}
+        settings = {"hosts": [entry], "key": key or DEFAULT_KEY, "timezone": machine.zone}
         note = "may run cron; Headway signs in with its key and without an agent, once you select it"
         name = system_name(f"cron-{host['host']}")
         key_name = f"ssh:{host['host']}"

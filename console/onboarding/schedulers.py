@@ -55,7 +55,9 @@ class DetectedScheduler:
     def is_wanted(self) -> bool:
         """Whether it is selected by default."""
         return self.ready is WatchReadiness.NOW or (
-            self.ready is WatchReadiness.ON_CONSENT and self.kind not in ONLY_BY_NAME
+            self.ready is WatchReadiness.ON_CONSENT
+            and self.kind not in ONLY_BY_NAME
+            and not self.key.startswith(("dsn:", "pgpass:"))  # a person's logins, often of databases without jobs
         )
 
 

@@ -6,6 +6,8 @@ import os
 import re
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,6 +18,7 @@ from console.cli.exits import CommandError, Exit
 from console.config.loading import load_config
 from tests.fakes.ssh_local import LocalHost
 from tests.hostile.commands import Done, in_process
+from tests.lab.sinks import SmtpSink
 from tests.onboarding.homes import SECRET, full_home, put
 from tests.pty.terminal import Terminal
 
@@ -148,6 +151,13 @@ def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> No
     assert ["cron"] == list(load_config(tmp_path / "x.toml").systems)
 
 
+def leave_out_what_is_elsewhere(terminal: Terminal) -> None:
+    terminal.wait_for("Add (Enter goes on):", LIMIT_SECONDS)
+    terminal.press("enter")
+    terminal.wait_for("Send alerts to (Enter: nowhere yet):")
+    terminal.press("enter")
+
+
 @pytest.mark.deep
 def test_a_person_takes_what_there_is_and_sees_it_read(home: Home) -> None:
     with home.terminal() as terminal:
@@ -155,6 +165,7 @@ def test_a_person_takes_what_there_is_and_sees_it_read(home: Home) -> None:
         terminal.press("9", "enter")
         terminal.wait_for('"9" is not a choice')
         terminal.press("1", "enter")
+        leave_out_what_is_elsewhere(terminal)
         terminal.wait_for("in shadow mode.", LIMIT_SECONDS)
         seen = terminal.wait_for("Found 2 jobs", LIMIT_SECONDS)
         assert "████████████  done, 2 jobs, 0 runs" in seen
@@ -204,6 +215,7 @@ def test_a_person_may_begin_anew_and_keeps_the_old_config(home: Home) -> None:
         terminal.wait_for("Which?")
         assert "# mine\n" == home.config.read_text()
         terminal.press("all", "enter")
+        leave_out_what_is_elsewhere(terminal)
         assert Exit.OK == terminal.wait_for_end()
     assert "# mine\n" == home.config.with_name("headway.toml.before-init").read_text()
     assert ["cron"] == list(load_config(home.config).systems)
@@ -238,3 +250,77 @@ def test_a_command_without_an_estate_says_where_to_begin(home: Home) -> None:
     done = home.run(command="status")
     assert Exit.USAGE == done.code
     assert '"headway init" writes one from what runs here' in " ".join(done.err.split())
+
+
+@pytest.mark.deep
+def test_what_is_elsewhere_is_asked_for_tried_and_tried_again_after_its_fix(home: Home) -> None:
+    with home.terminal("--no-poll") as terminal:
+        terminal.wait_for("Which? Enter for none")
+        terminal.press("1", "enter")
+        terminal.wait_for("Add (Enter goes on):")
+        terminal.press("a b", "enter")
+        terminal.wait_for("'a b' is neither a host")
+        terminal.press("127.0.0.1:1", "enter")
+        seen = terminal.wait_for("Enter tries again", LIMIT_SECONDS)
+        assert "    ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/headway_ed25519\n" in seen
+        terminal.press("enter")
+        terminal.wait_for("Enter tries again")
+        terminal.press("s", "enter")
+        terminal.wait_for("Add (Enter goes on):")
+        terminal.press("enter")
+        terminal.wait_for("Send alerts to (Enter: nowhere yet):")
+        terminal.press("nonsense", "enter")
+        terminal.wait_for("not a receiver. Fix:")
+        terminal.press("mailtox://nobody", "enter")
+        terminal.wait_for("scheme: 'mailtox' is unknown")
+        terminal.press("enter")
+        assert Exit.OK == terminal.wait_for_end()
+    assert ["cron"] == list(load_config(home.config).systems)
+
+
+def test_a_route_is_proved_by_a_message_and_a_typed_url_is_a_secret_in_a_file(home: Home) -> None:
+    with mail_sink() as sink:
+        url = f"mailto://127.0.0.1:{sink.port}/?from=headway@example.org&to=oncall@example.org&mode=insecure"
+        done = home.run("--yes", "--only", "cron", "--no-poll", "--route", url)
+        assert Exit.OK == done.code, done.err
+        [mail] = sink.mails
+    assert ("[Headway] test of the first route", True) == (mail.subject, "Nothing is wrong" in mail.text)
+    config = load_config(home.config)
+    assert ("oncall", False) == (config.alerts.default_route, url in home.config.read_text())
+    [reference] = config.routes["oncall"].urls
+    assert reference.file is not None
+    assert (url, 0o600) == (reference.file.read_text().strip(), reference.file.stat().st_mode & 0o777)
+
+
+def test_a_route_that_accepts_nothing_leaves_no_config(home: Home) -> None:
+    home.env["ONCALL_MAIL"] = "mailto://127.0.0.1:1/?from=headway@example.org&to=oncall@example.org&mode=insecure"
+    done = home.run("--yes", "--only", "cron", "--no-poll", "--route", "ONCALL_MAIL")
+    assert (Exit.PROBLEM, True) == (
+        done.code,
+        "the route did not accept the test message" in " ".join(done.err.split()),
+    )
+    assert [] == home.made
+    done = home.run("--yes", "--only", "cron", "--no-poll", "--route", "NO_SUCH_VARIABLE")
+    assert (Exit.USAGE, []) == (done.code, home.made)
+
+
+def test_a_named_system_that_lets_nobody_in_comes_with_the_commands_to_copy(home: Home) -> None:
+    home.env["DWH_DSN"] = f"postgresql://headway:{SECRET}@127.0.0.1:1/ops"
+    done = home.run("--yes", "--no-poll", "--host", "ann@127.0.0.1:1", "--dsn", "DWH_DSN")
+    assert (Exit.PROBLEM, []) == (done.code, home.made)
+    lines = [line.strip() for line in done.out.splitlines() if line.startswith("    ") and "headway connector" in line]
+    assert lines == [
+        "headway connector grants cron | ssh -p 1 root@127.0.0.1 sh",
+        "headway connector grants pg_cron --dsn DWH_DSN | psql -h 127.0.0.1 -p 1 -U postgres ops",
+    ]
+    assert SECRET not in done.out + done.err
+
+
+@contextmanager
+def mail_sink() -> Iterator[SmtpSink]:
+    sink = SmtpSink()
+    sink.start()
+    try:
+        yield sink
+    finally:
+        sink.stop()

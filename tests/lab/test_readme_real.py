@@ -1,70 +1,171 @@
-"""The README's real start, word by word, on a real cron host and a real pg_cron: only addresses are the lab's."""
+"""The first hour by the README alone: its commands are played as they stand, on a cron host and a pg_cron that know
+nothing of Headway; only passwords and addresses are the lab's. At their end each of two real failures is a mail."""
 
 from __future__ import annotations
 
-import json
+import os
 import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.lab.cronhost import CronHost
-from tests.lab.headway import Headway
-from tests.lab.jobs import CronJobs, DatabaseJobs
+from tests.lab.headway import COMMAND, Headway
+from tests.lab.hostfiles import LOGIN_USER, SSHD_CONFIG
 from tests.lab.postgres import PostgresServer
-from tests.lab.process import wait_until
+from tests.lab.process import clean_environment, private_folder, remove_folder
 from tests.lab.sinks import SmtpSink
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-HOSTS = 'hosts = ["db07"]'
-EXTRACT, REVENUE = "etl-hosts/db07:extract_orders", "dwh/refresh_revenue"
+pytestmark = pytest.mark.timeout(900)
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MOST_COMMANDS, MOST_SECONDS = 8, 360.0
+EXTRACT, REVENUE = "cron-db07/db07:extract_orders", "dwh/refresh_revenue"
+PASSWORD = "chosen-by-a-stranger"
+SSH = """\
+Host db07
+  HostName 127.0.0.1
+  Port {port}
+  IdentityFile {key}
+  UserKnownHostsFile {home}/.ssh/known_hosts
+  StrictHostKeyChecking accept-new
+"""
 
 
 def block(language: str, holding: str) -> str:
     """The fenced block of the README in that language that holds a word."""
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    return next(text for text in found if holding in text)
+    blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return next(text for text in blocks if holding in text)
 
 
 @pytest.fixture
-def stranger(db07: CronHost, postgres: PostgresServer, smtp: SmtpSink, tmp_path: Path) -> Headway:
-    """Somebody with the README's config in a home of his own, who may sign in and has two jobs to watch."""
-    CronJobs(db07).schedule({"extract_orders": "10 3 * * *"})
-    DatabaseJobs(postgres).schedule("refresh_revenue", "30 4 * * *")
-    login = tmp_path / ".ssh"
-    login.mkdir(mode=0o700)
-    (login / "headway_ed25519").touch(0o600)
-    (login / "headway_ed25519").write_text(db07.key.read_text())
-    (login / "known_hosts").write_text(db07.files.known_hosts_line)
-    config = tmp_path / "headway.toml"
-    text = block("toml", "[systems.etl-hosts]")
-    assert HOSTS in text
-    address = f'hosts = [{{ name = "db07", address = "127.0.0.1", port = {db07.port} }}]'
-    config.write_text(text.replace(HOSTS, address))
-    return Headway(config, DWH_DSN=postgres.dsn(role="headway_act"), ONCALL_MAIL=smtp.url())
+def strange_host() -> Iterator[CronHost]:
+    """Debian's cron with one job of etl; root may sign in, and there is no user, key, rule or wrapper of Headway."""
+    folder = private_folder("readme")
+    host = CronHost(folder / "db07", "db07")
+    host.prepare()
+    files = host.files
+    for name in ("passwd", "shadow", "group"):
+        path = host.fs / "etc" / name
+        lines = [line for line in path.read_text().splitlines() if not line.startswith(f"{LOGIN_USER}:")]
+        files.put(f"etc/{name}", "\n".join(re.sub(rf":{LOGIN_USER}$", ":", line) for line in lines) + "\n")
+    (host.fs / "etc/ssh/authorized_keys" / LOGIN_USER).unlink()
+    shutil.rmtree(host.fs / "home" / LOGIN_USER)
+    shutil.rmtree(host.fs / "var/spool/headway")
+    keys = "AuthorizedKeysFile /etc/ssh/authorized_keys/%u"
+    files.put("etc/ssh/sshd_config", SSHD_CONFIG.format(port=host.port).replace(keys, f"{keys} .ssh/authorized_keys"))
+    files.put("etc/sudoers", "root ALL=(ALL) ALL\n@includedir /etc/sudoers.d\n", 0o440)
+    host.start()
+    try:
+        host.write_crontab("etl", "# headway: extract_orders\n* * * * * test ! -e /home/etl/broken\n")
+        yield host
+    finally:
+        host.stop()
+        remove_folder(folder)
 
 
-def test_a_stranger_gets_from_check_to_a_board_by_the_words_of_the_readme(stranger: Headway) -> None:
-    commands = [line.partition("#")[0].strip(" &\n") for line in block("bash", "headway check").splitlines()]
-    words = [line.removeprefix("headway").split() for line in commands if line.startswith("headway")]
-    assert [["check"], ["engine"], ["status"], [], ["shadow", "off"], ["engine", "stop"]] == words
+@dataclass
+class Stranger:
+    """Somebody at a shell in the folder of the project, with a home of his own."""
 
-    check = stranger.run("check")
+    home: Path
+    environment: dict[str, str]
+    addresses: dict[str, str]
+
+    def play(self, commands: str) -> None:
+        """Types the lines of a block, one after the other; each must exit 0."""
+        for readme, lab in self.addresses.items():
+            commands = commands.replace(readme, lab)
+        with (self.home / "typed.log").open("wb") as log:
+            shell = subprocess.Popen(
+                ["bash", "-ec", f"set -o pipefail\n{commands}"], cwd=ROOT, env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        try:
+            code = shell.wait(MOST_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(shell.pid, signal.SIGKILL)
+            code = shell.wait()
+        assert 0 == code, (self.home / "typed.log").read_text(errors="replace")
+
+
+@pytest.fixture
+def stranger(strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink, tmp_path: Path) -> Iterator[Stranger]:
+    ssh, programs = tmp_path / ".ssh", tmp_path / "bin"
+    ssh.mkdir(mode=0o700)
+    programs.mkdir()
+    (ssh / "config").write_text(SSH.format(port=strange_host.port, key=strange_host.key, home=tmp_path))
+    # OpenSSH takes its folder from the password database, not from HOME
+    shim(programs / "ssh", f'exec {shutil.which("ssh")} -F "$HOME/.ssh/config" "$@"')
+    superuser = f"-h 127.0.0.1 -p {postgres.port} -U lab ops"
+    shim(programs / "psql", f'[ "$*" = "-h dwh -U postgres ops" ] && exec {shutil.which("psql")} -q {superuser}')
+    path = f"{programs}:{COMMAND.parent}:/usr/sbin:/usr/bin:/sbin:/bin"
+    environment = clean_environment(HOME=str(tmp_path), PATH=path)
+    mail = re.search(r"ONCALL_MAIL='([^']+)'", README)
+    assert mail is not None
+    dsn = f"headway:{PASSWORD}@127.0.0.1:{postgres.port}/ops"
+    person = Stranger(tmp_path, environment, {"headway:PASSWORD@dwh/ops": dsn, mail[1]: smtp.url()})
+    try:
+        yield person
+    finally:
+        subprocess.run([str(COMMAND), "engine", "stop"], env=environment, cwd=tmp_path, capture_output=True)
+        postgres.execute("DROP OWNED BY headway")
+        postgres.execute("DROP ROLE headway")
+
+
+def shim(path: Path, command: str) -> None:
+    path.write_text(f"#!/bin/sh\n{command}\n")
+    path.chmod(0o755)
+
+
+def test_the_commands_of_the_readme_lead_to_a_true_mail_of_each_real_failure(
+    stranger: Stranger, strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink
+) -> None:
+    began = time.monotonic()
+    first, then = block("bash", "headway init"), block("bash", "headway check")
+    commands = [line for line in first.splitlines() if line.strip()]
+    assert len(commands) <= MOST_COMMANDS
+    stranger.play(first)
+    assert ["[Headway] test of the first route"] == [mail.subject for mail in smtp.mails]
+    assert PASSWORD not in (stranger.home / "typed.log").read_text()
+    strange_host.run("etl", "touch /home/etl/broken")
+    postgres.schedule("refresh_revenue", "* * * * *", "SELECT 1 / 0")
+    try:
+        smtp.wait_for(3, MOST_SECONDS)
+        took = time.monotonic() - began
+        texts = [mail.subject + mail.text for mail in smtp.mails[1:]]
+        assert any("extract_orders" in text and "exit 1" in text for text in texts), texts
+        assert any("refresh_revenue" in text and "division by zero" in text for text in texts), texts
+        assert took <= MOST_SECONDS, took
+        print(f"{len(commands)} commands, {took:.0f} s to the mails of both failures")
+        stranger.environment |= declared(stranger)  # the same shell
+        add_what_no_scheduler_knows(stranger)
+        stranger.play("\n".join(line for line in then.splitlines() if re.match(r"headway \S*[a-z]", line)))
+    finally:
+        postgres.unschedule("refresh_revenue")
+
+
+def add_what_no_scheduler_knows(stranger: Stranger) -> None:
+    """The README's TOML behind what init wrote; `check` knows its jobs by then."""
+    path = stranger.home / ".config/headway/headway.toml"
+    with path.open("a") as file:
+        file.write(block("toml", "[services.daily-revenue]"))
+    headway = Headway(path)
+    headway.environment = stranger.environment
+    check = headway.run("check")
     assert (0, True) == (check.exit_status, "2 systems, 1 service, no fault" in check.stderr), check
-    with stranger.running_engine():
-        wait_until(lambda: {one["name"] for one in jobs(stranger)} == {EXTRACT, REVENUE}, "both jobs", 30)
-        status = stranger.run("status")
-        assert (0, True) == (status.exit_status, "daily-revenue" in status.stdout)
-        job = stranger.json("job", REVENUE)
-        assert ([[EXTRACT, "declared"]], ["daily-revenue"]) == (job["upstreams"], job["services"])
-        assert "IN SHADOW: the estate" in status.stdout
-        assert "everything is live" in stranger.run("shadow", "off").stdout
-        stop = stranger.run("engine", "stop")
-        assert (0, True) == (stop.exit_status, "stopped" in stop.stderr)
 
 
-def jobs(stranger: Headway) -> list[dict[str, object]]:
-    """The jobs that are known; none before the engine has made its store."""
-    answer = stranger.run("job", "list", "--json")
-    found: list[dict[str, object]] = json.loads(answer.stdout) if answer.exit_status == 0 else []
-    return found
+def declared(stranger: Stranger) -> dict[str, str]:
+    """The variables that the README exports, as the lab has them."""
+    text = block("bash", "headway init")
+    for readme, lab in stranger.addresses.items():
+        text = text.replace(readme, lab)
+    return dict(re.findall(r"([A-Z_]+)='([^']+)'", text))

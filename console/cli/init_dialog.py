@@ -1,0 +1,210 @@
+"""What `headway init` asks beyond what it found: systems elsewhere, each tried at once, and where alerts go."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from getpass import getpass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from console.cli.exits import CommandError, Exit
+from console.cli.output import print_message, print_parts
+from console.cli.prompts import prompt
+from console.config.alert_urls import mail_url, pagerduty_url, receiver_kind
+from console.onboarding.answers import FORMS, airflow_answer, dsn_answer, host_answer, is_dsn, is_url
+from console.onboarding.config_writer import write_secret
+from console.onboarding.schedulers import DetectedScheduler, Machine
+from console.text.cleaning import clean
+
+Probe = Callable[[DetectedScheduler], str]
+"""Tries a system and prints the result: "" if it can be watched with every right, else why not."""
+
+
+class Secrets:
+    """Secrets that a person typed, each in a file below the config's folder that only its owner may read."""
+
+    def __init__(self, config: Path) -> None:
+        self._folder = config.parent / "secrets"
+
+    def keep(self, name: str, value: str) -> Mapping[str, object]:
+        try:
+            return write_secret(self._folder, name, value)
+        except OSError as error:
+            raise CommandError(Exit.USAGE, f"{error.filename or self._folder}: {error.strerror}") from None
+
+
+def named_systems(arguments: argparse.Namespace, machine: Machine) -> list[DetectedScheduler]:
+    """The systems of --host, --dsn and --airflow. Raises CommandError for one that is none."""
+    try:
+        systems = [host_answer(machine, text) for text in arguments.host]
+        systems += [_of_variable(machine, variable, arguments.timeout) for variable in arguments.dsn]
+        user = machine.env.get("AIRFLOW_USERNAME", "headway")
+        systems += [airflow_answer(machine, url, user, {"env": "AIRFLOW_PASSWORD"}) for url in arguments.airflow]
+    except ValueError as error:
+        raise CommandError(Exit.USAGE, f"{error}; nothing was written") from None
+    return systems
+
+
+def _of_variable(machine: Machine, variable: str, seconds: float) -> DetectedScheduler:
+    dsn = machine.env.get(variable, "")
+    if not is_dsn(dsn):
+        problem = "is no postgresql:// DSN" if dsn else "is no environment variable"
+        raise ValueError(f"--dsn {variable[:40]!a} {problem}; name the variable that has the DSN")
+    return dsn_answer(machine, dsn, {"env": variable}, agent_of(dsn, seconds))
+
+
+def agent_of(dsn: str, seconds: float) -> str:
+    """The kind of the database's job agent; pg_cron where that is unknown, so that its probe says why."""
+    import psycopg
+
+    from connectors.sdk.transport.libpq import verified
+    from console.onboarding.discovery import database_agent
+
+    try:
+        parameters = psycopg.conninfo.conninfo_to_dict(dsn)
+        verified_parameters = verified({key: str(value) for key, value in parameters.items()})
+        return database_agent(psycopg.conninfo.make_conninfo("", **verified_parameters), seconds) or "pg_cron"
+    except psycopg.Error:
+        return "pg_cron"
+
+
+def ask_systems(machine: Machine, secrets: Secrets, timeout: float, probe: Probe) -> list[DetectedScheduler]:
+    """Systems elsewhere, one after the other until Enter; each is tried at once, and again after its fix."""
+    systems: list[DetectedScheduler] = []
+    print_parts(["", f"Anything elsewhere? Name {FORMS}."])
+    while answer := prompt("Add (Enter goes on): "):
+        try:
+            system = _system_of(machine, answer, secrets, timeout)
+        except ValueError as error:
+            print_message(str(error))
+            continue
+        if any(known.key == system.key for known in systems):
+            print_message(f"{system.title} is on the list already")
+            continue
+        if _try(system, probe):
+            systems.append(system)
+    return systems
+
+
+def _system_of(machine: Machine, answer: str, secrets: Secrets, timeout: float) -> DetectedScheduler:
+    if is_url(answer):
+        user = prompt("Account in Airflow (Enter for headway): ") or "headway"
+        password = getpass("Its password: ") if sys.stdin.isatty() else ""
+        return airflow_answer(machine, answer, user, secrets.keep("airflow-password", password))
+    if is_dsn(answer):
+        system = dsn_answer(machine, answer, {"env": "DSN"}, agent_of(answer, timeout))
+        reference = secrets.keep(f"{system.name}-dsn", answer)
+        return dsn_answer(machine, answer, reference, system.kind)
+    if is_dsn(machine.env.get(answer, "")):
+        return _of_variable(machine, answer, timeout)
+    return host_answer(machine, answer)
+
+
+def _try(system: DetectedScheduler, probe: Probe) -> bool:
+    """Probes until it can be watched or the person gives up; True if it is to be written."""
+    while probe(system):
+        print_commands(system)
+        answer = prompt("Enter tries again, k keeps it as it is, s skips it: ").lower()
+        if answer in ("k", "s"):
+            return answer == "k"
+    return True
+
+
+def _host_commands(system: DetectedScheduler) -> Iterator[str]:
+    from connectors.sdk.transport.ssh import known_hosts
+
+    host: Mapping[str, Any] = dict(system.settings)["hosts"][0]  # type: ignore[index]
+    address, port = str(host.get("address", host["name"])), int(host.get("port", 22))
+    if not Path(str(system.settings["key"])).expanduser().is_file():
+        yield f"ssh-keygen -q -t ed25519 -N '' -f {system.settings['key']}"
+    trusted = Path("~/.ssh/known_hosts").expanduser()
+    known_as = address if port == 22 else f"[{address}]:{port}"
+    if not trusted.exists() or not known_hosts(trusted).keys_of([known_as]):
+        yield f"ssh-keyscan -p {port} {quote(address)} >> ~/.ssh/known_hosts"
+    by_alias = system.where.endswith(".ssh/config")
+    target = quote(f"root@{host['name'] if by_alias else address}")
+    yield f"headway connector grants cron | ssh {'' if by_alias or port == 22 else f'-p {port} '}{target} sh"
+
+
+def setup_commands(system: DetectedScheduler) -> Iterator[str]:
+    """The commands that give Headway access, one per line, to be copied."""
+    if system.kind == "cron":
+        yield from _host_commands(system)
+    elif "dsn" in system.settings:
+        reference: Mapping[str, object] = dict(system.settings)["dsn"]  # type: ignore[assignment]
+        login = f"--dsn {reference['env']}" if "env" in reference else f"--login {_user_of(reference)}"
+        place = system.title.partition(" ")[2].partition(" as ")[0]
+        server, _, database = place.partition("/")
+        host_name, _, port_number = server.rpartition(":")
+        to = f"-h {quote(host_name)} -p {port_number} -U postgres {quote(database)}"
+        yield f"headway connector grants {system.kind} {login} | psql {to}"
+
+
+def _user_of(reference: Mapping[str, object]) -> str:
+    dsn = Path(str(reference["file"])).read_text(encoding="utf-8").strip()
+    return quote(unquote(urlsplit(dsn).username or "headway"))
+
+
+def print_commands(system: DetectedScheduler) -> None:
+    """Each on one unfolded line, so that it can be copied."""
+    lines = list(setup_commands(system))
+    if lines:
+        print_parts([f"  To let Headway in at {system.title}, run:"])
+    for line in lines:
+        print(f"    {clean(line)}")
+
+
+SendTest = Callable[[str], str]
+"""Sends a test message by a URL; why it was not accepted, or ""."""
+
+
+def named_route(text: str, machine: Machine, secrets: Secrets, send: SendTest) -> Mapping[str, object]:
+    """The reference to the URL of --route: a variable that has it, an apprise URL, a Slack webhook, a PagerDuty key, or
+    a mail address (by a mail server on this machine). Raises CommandError where no test message is accepted."""
+    in_variable = machine.env.get(text, "")
+    url = in_variable or _plain_url(text)
+    if not url:
+        raise CommandError(
+            Exit.USAGE, f"--route {text[:20]!a} is no variable, apprise URL, mail address or PagerDuty key"
+        )
+    if fault := send(url):
+        raise CommandError(
+            Exit.PROBLEM, f"the test message to the route was not accepted: {fault}; nothing was written"
+        )
+    print_parts(["  route oncall: the test message was accepted"])
+    return {"env": text} if in_variable else secrets.keep("oncall-url", url)
+
+
+def _plain_url(text: str) -> str:
+    kind = receiver_kind(text)
+    if kind == "mail":
+        return mail_url(text, "localhost")
+    return pagerduty_url(text) if kind == "pagerduty" else text if kind == "url" else ""
+
+
+def ask_route(machine: Machine, secrets: Secrets, send: SendTest) -> Mapping[str, object] | None:
+    """Where alerts go, proved by a message that was accepted; None for nowhere yet."""
+    print_parts(["", "Where do alerts go? A mail address, Slack webhook, PagerDuty integration key or apprise URL."])
+    while answer := prompt("Send alerts to (Enter: nowhere yet): "):
+        in_variable = machine.env.get(answer, "")
+        try:
+            url = _mail_answer(answer) if receiver_kind(answer) == "mail" else in_variable or _plain_url(answer)
+        except ValueError as error:
+            print_message(str(error))
+            continue
+        fault = send(url) if url else "not a receiver. Fix: oncall@example.com, https://hooks.slack.com/services/…"
+        if not fault:
+            print_parts(["  the test message was accepted: look for it"])
+            return {"env": answer} if in_variable else secrets.keep("oncall-url", url)
+        print_message(f"  {fault}")
+    return None
+
+
+def _mail_answer(to: str) -> str:
+    server = prompt("Mail server (Enter for localhost, or mail.example.com:587): ") or "localhost"
+    user = prompt("Login there (Enter for none): ")
+    return mail_url(to, server, user, getpass("Password: ") if user else "")

@@ -1,0 +1,131 @@
+"""Schedulers elsewhere: from what a person types (a host, a DSN, an Airflow URL), and from variables and ~/.pgpass.
+
+Nothing is sent to them here; a secret is a reference to where it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from console.onboarding.local_files import DEFAULT_KEY, ssh_hosts, system_name
+from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness, text_of
+
+KEY = "~/.ssh/headway_ed25519"
+_HOST = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_.-]*)@)?([A-Za-z0-9][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:]+\])(?::([0-9]{1,5}))?")
+_POSTGRES = re.compile(r"postgres(?:ql)?://\S+", re.I)
+FORMS = "a host (db07, user@db07:22), a DSN (postgresql://…, or the variable that has it) or an Airflow URL"
+
+
+def is_dsn(text: str) -> bool:
+    return _POSTGRES.fullmatch(text) is not None
+
+
+def is_url(text: str) -> bool:
+    return text.lower().startswith(("http://", "https://"))
+
+
+def host_answer(machine: Machine, text: str) -> DetectedScheduler:
+    """The cron host that was typed. Names of ~/.ssh/config keep its address and port, and its user and key unless
+    Headway has a key of its own. Raises ValueError."""
+    parts = _HOST.fullmatch(text.strip())
+    if parts is None or (parts[3] and not 0 < int(parts[3]) < 65536):
+        raise ValueError(f"{text[:40]!a} is neither {FORMS}")
+    user, address, port = parts[1], parts[2].strip("[]"), parts[3]
+    has_own_key = (machine.home / KEY.removeprefix("~/")).is_file()
+    known = next((host for host in ssh_hosts(machine) if host.key == f"ssh:{address}"), None)
+    settings: dict[str, Any] = dict(known.settings) if known is not None else {"key": KEY, "timezone": machine.zone}
+    entry = dict(settings["hosts"][0]) if known is not None else {"name": re.sub(r"[^A-Za-z0-9_.-]", "-", address)}
+    if known is None and entry["name"] != address:
+        entry["address"] = address
+    if has_own_key or settings["key"] == DEFAULT_KEY:
+        settings["key"] = KEY
+        entry.pop("user", None)
+    entry |= ({"user": user} if user else {}) | ({"port": int(port)} if port else {})
+    settings = {"hosts": [entry], **{name: value for name, value in settings.items() if name != "hosts"}}
+    name = system_name(f"cron-{entry['name']}")
+    return DetectedScheduler(
+        f"ssh:{entry['name']}", f"host {address}", known.where if known else "your answer", WatchReadiness.NOW, "",
+        None, name, "cron", settings,
+    )  # fmt: skip
+
+
+def dsn_answer(machine: Machine, dsn: str, reference: Mapping[str, object], kind: str = "pg_cron") -> DetectedScheduler:
+    """The PostgreSQL of a DSN; in the config the DSN is `reference`: a variable, or a file. Raises ValueError."""
+    where = dsn_place(dsn)
+    variable = str(reference.get("env", ""))
+    label = re.sub(r"_?(DSN|URL|URI|DATABASE)$", "", variable).lower() or where.partition(":")[0]
+    settings = {"dsn": dict(reference), "timezone": machine.zone}
+    source = f"{variable} in the environment" if variable else "your answer"
+    return DetectedScheduler(
+        f"dsn:{variable or where}", f"PostgreSQL {where}", source, WatchReadiness.ON_CONSENT,
+        "pg_cron or pgAgent, with the rights of this login", None, system_name(label), kind, settings,
+    )  # fmt: skip
+
+
+def dsn_place(dsn: str) -> str:
+    """ "dwh:5432/ops as headway", without its password. Raises ValueError."""
+    try:
+        parts = urlsplit(dsn)
+        host, port = parts.hostname or "localhost", parts.port or 5432
+    except ValueError:
+        raise ValueError("the DSN cannot be read; write postgresql://user:password@host:5432/database") from None
+    user = f" as {unquote(parts.username)}" if parts.username else ""
+    return f"{host}:{port}{parts.path}{user}"
+
+
+def airflow_answer(machine: Machine, url: str, user: str, password: Mapping[str, object]) -> DetectedScheduler:
+    """The Airflow of an address. Raises ValueError."""
+    try:
+        parts = urlsplit(url.strip())
+        is_address = bool(parts.hostname) and parts.username is None and (parts.port or 1) > 0
+    except ValueError:
+        is_address = False
+    if not is_address or parts.scheme.lower() not in ("http", "https"):
+        raise ValueError(f"{url[:60]!a} is no address; write https://airflow.example.com, without user and password")
+    settings = {"url": url.strip().rstrip("/"), "username": user, "password": dict(password), "timezone": machine.zone}
+    return DetectedScheduler(
+        f"airflow:{parts.hostname}", f"Airflow at {settings['url']}", "your answer", WatchReadiness.NOW, "", None,
+        system_name(f"airflow-{parts.hostname}"), "airflow", settings,
+    )  # fmt: skip
+
+
+def dsn_variables(machine: Machine) -> Iterator[DetectedScheduler]:
+    """Variables that contain a PostgreSQL DSN: DWH_DSN, DATABASE_URL."""
+    for variable, value in sorted(machine.env.items()):
+        if is_dsn(value) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+            try:
+                yield dsn_answer(machine, value, {"env": variable})
+            except ValueError as error:
+                yield DetectedScheduler(
+                    f"dsn:{variable}", "PostgreSQL", f"{variable} in the environment", WatchReadiness.LATER, str(error)
+                )
+
+
+def pgpass_servers(machine: Machine) -> Iterator[DetectedScheduler]:
+    """Logins of ~/.pgpass; libpq reads their passwords there itself."""
+    path = machine.home / ".pgpass"
+    try:
+        lines = text_of(path).splitlines()
+    except OSError:
+        return
+    for number, line in enumerate(lines, 1):
+        fields = re.findall(r"((?:[^:\\]|\\.)*)(?::|$)", line)[:5]
+        if not line.strip() or line.startswith("#"):
+            continue
+        host, port, database, user = (re.sub(r"\\(.)", r"\1", field) for field in (*fields, "", "", "", "")[:4])
+        if "*" in (host, user):
+            continue
+        if len(fields) < 5 or not user or not (port == "*" or (port.isascii() and port.isdigit())):
+            fault = "not host:port:database:user:password"
+            yield DetectedScheduler("pgpass", "PostgreSQL", f"{path}, line {number}", WatchReadiness.LATER, fault)
+            continue
+        database = "postgres" if database == "*" else database
+        settings = {"host": host, "port": 5432 if port == "*" else int(port), "dbname": database, "user": user}
+        title = f"PostgreSQL {host}:{settings['port']}/{database} as {user}"
+        yield DetectedScheduler(
+            f"pgpass:{host}", title, str(path), WatchReadiness.ON_CONSENT, "pg_cron or pgAgent, with this login", None,
+            system_name(f"pg-{host}"), "pg_cron", settings | {"timezone": machine.zone},
+        )  # fmt: skip

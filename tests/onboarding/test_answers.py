@@ -1,0 +1,124 @@
+"""Schedulers elsewhere, from what a person types, variables and ~/.pgpass; malformed input gives a clear line."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.sdk.registry import load
+from console.onboarding.answers import airflow_answer, dsn_answer, dsn_variables, host_answer, pgpass_servers
+from console.onboarding.discovery import DETECTORS
+from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
+from tests.onboarding.homes import SECRET, machine, put
+
+PASSWORD = {"file": "/secrets/password"}
+
+
+def validated(scheduler: DetectedScheduler) -> DetectedScheduler:
+    """The same, after its kind has accepted the settings."""
+    load(scheduler.kind).options.model_validate({k: v for k, v in scheduler.settings.items() if k != "timezone"})
+    return scheduler
+
+
+@pytest.mark.parametrize(
+    "text, entry",
+    [
+        ("db07", {"name": "db07"}),
+        ("ops@db07:2222", {"name": "db07", "user": "ops", "port": 2222}),
+        ("10.0.0.7", {"name": "10.0.0.7"}),
+        ("[2001:db8::7]:2222", {"name": "2001-db8--7", "address": "2001:db8::7", "port": 2222}),
+    ],
+)
+def test_a_typed_host_is_signed_in_to_with_a_key_of_our_own(
+    text: str, entry: dict[str, object], tmp_path: Path
+) -> None:
+    settings = validated(host_answer(Machine(tmp_path, {}), text)).settings
+    assert ([entry], "~/.ssh/headway_ed25519") == (settings["hosts"], settings["key"])
+
+
+def test_a_name_of_the_ssh_config_keeps_its_address_and_its_own_key(tmp_path: Path) -> None:
+    here = machine(tmp_path)
+    settings = validated(host_answer(here, "etl02")).settings
+    entry = {"name": "etl02", "address": "10.0.0.7", "user": "ops", "port": 2222}
+    assert ([entry], "~/.ssh/ops_ed25519") == (settings["hosts"], settings["key"])
+    put(tmp_path / ".ssh/headway_ed25519", "key")
+    settings = host_answer(here, "etl02").settings
+    entry.pop("user")  # our key is that of the user headway
+    assert ([entry], "~/.ssh/headway_ed25519") == (settings["hosts"], settings["key"])
+
+
+@pytest.mark.parametrize("text", ["", "a b", "db07:0", "db07:99999", "-oProxyCommand=x", "a@b@c", "db07:", "\x1b[2J"])
+def test_what_is_no_host_is_refused_with_the_forms(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is neither a host"):
+        host_answer(Machine(tmp_path, {}), text)
+
+
+@given(st.text())
+def test_any_text_is_a_scheduler_or_refused(text: str) -> None:
+    here = Machine(Path("/nonexistent"), {})
+    for answer in (text, f"x@{text}", f"{text}:22"):
+        with suppress(ValueError):
+            validated(host_answer(here, answer))
+    for url in (text, f"http://{text}"):
+        with suppress(ValueError):
+            validated(airflow_answer(here, url, "headway", PASSWORD))
+    with suppress(ValueError):
+        validated(dsn_answer(here, f"postgresql://{text}", {"env": "DWH_DSN"}))
+
+
+def test_a_dsn_is_a_reference_and_its_password_nowhere(tmp_path: Path) -> None:
+    dsn = f"postgresql://headway:{SECRET}@dwh:6432/ops"
+    here = Machine(tmp_path, {"DWH_DSN": dsn, "BROKEN_URL": f"postgres://x:{SECRET}@[::1", "PATH": "/bin"})
+    broken, system = dsn_variables(here)
+    assert ("dwh", "PostgreSQL dwh:6432/ops as headway") == (system.name, system.title)
+    assert {"env": "DWH_DSN"} == validated(system).settings["dsn"]
+    assert (WatchReadiness.LATER, True) == (broken.ready, "the DSN cannot be read" in broken.note)
+    assert SECRET not in f"{system}{broken}"
+    assert not system.is_wanted, "it may be the database of any program"
+    assert "pgagent" == dsn_answer(here, dsn, {"file": "/x"}, "pgagent").kind
+
+
+def test_an_airflow_address_with_a_password_in_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="without user and password"):
+        airflow_answer(Machine(tmp_path, {}), "https://me:pw@airflow.example.com", "headway", PASSWORD)
+    settings = validated(airflow_answer(Machine(tmp_path, {}), "https://a.example.com/x/", "ann", PASSWORD)).settings
+    assert ("https://a.example.com/x", "ann", PASSWORD) == (settings["url"], settings["username"], settings["password"])
+
+
+PGPASS = f"""\
+# a comment
+dwh:5432:ops:headway:{SECRET}
+other:*:*:ann:{SECRET}
+with\\:colon:6432:d\\\\b:bob:{SECRET}
+*:*:*:*:{SECRET}
+broken
+host:port:db:user:{SECRET}
+"""
+
+
+def test_each_login_of_pgpass_is_found_and_lines_that_are_none_are_named(tmp_path: Path) -> None:
+    put(tmp_path / ".pgpass", PGPASS)
+    found = list(pgpass_servers(Machine(tmp_path, {})))
+    places = [(one.settings["host"], one.settings["port"], one.settings["dbname"]) for one in found if one.kind]
+    assert [("dwh", 5432, "ops"), ("other", 5432, "postgres"), ("with:colon", 6432, "d\\b")] == places
+    assert ["line 6", "line 7"] == [one.where.rpartition(", ")[2] for one in found if not one.kind]
+    assert SECRET not in str(found)
+    assert not any(one.is_wanted for one in found)
+
+
+@given(st.binary(max_size=300))
+def test_any_file_in_any_place_gives_findings_and_never_an_error(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    for name in (".pgpass", ".ssh/config", ".aws/config", ".kube/config", ".databrickscfg", "airflow/airflow.cfg"):
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).write_bytes(data)
+    here = Machine(home, {"PATH": "", "X": data.decode("utf-8", "surrogateescape")}, etc=home, sockets=(), roots=())
+    for title, detector in DETECTORS:
+        if title not in ("crontabs", "PostgreSQL with pg_cron"):  # these ask programs of this machine
+            list(detector(here))
