@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -87,6 +87,14 @@ def instant_with_zone(text: str) -> datetime:
     if instant.tzinfo is None:
         raise argparse.ArgumentTypeError(f'"{text}" has no time zone; write {text}Z or {text}+01:00')
     return instant
+
+
+TIME_FORMS: tuple[tuple[tuple[str, ...], str, Callable[[str], object]], ...] = (
+    (("15s", "14m", "1h30m", "2d"), "a duration: --for, --timeout, --since", duration),
+    (("2026-11-20",), "a date: --date, --from, --to", business_date),
+    (("2026-11-21T02:00Z", "2026-11-21T03:00+01:00"), "a time with its zone: --at", instant_with_zone),
+)
+"""Examples, meaning and parser of each form of time."""
 
 
 def saved_view(table: str, name: str | None, reads: Queries) -> SavedView:

@@ -123,7 +123,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 """Heading in `headway --help` -> command or noun -> its help there."""
-ALSO = ("calendar", "completion", "datacheck", "demo", "gate", "oncall", "version")
+ALSO = ("calendar", "completion", "datacheck", "demo", "gate", "help", "oncall", "version")
 """Top-level commands that `headway --help` only names."""
 
 COMMANDS: dict[str, Command] = {
@@ -265,6 +265,7 @@ COMMANDS: dict[str, Command] = {
     "store grants": Command("connectors", "Print the grants of a store on PostgreSQL", "headway store grants"),
     "completion": Command("completion", "Print the completion script for a shell",
         "headway completion bash >> ~/.bashrc"),
+    "help": Command("help", "Explain filters, times, exit codes or symbols", "headway help filters"),
     "version": Command("configure", "Print the installed version", "headway version --json"),
 }  # fmt: skip
 """Full name -> command. A noun without an entry of its own has verbs only."""

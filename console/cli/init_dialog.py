@@ -172,9 +172,7 @@ def named_route(text: str, machine: Machine, secrets: Secrets, send: SendTest) -
             Exit.USAGE, f"--route {text[:20]!a} is no variable, apprise URL, mail address or PagerDuty key"
         )
     if fault := send(url):
-        raise CommandError(
-            Exit.PROBLEM, f"the test message to the route was not accepted: {fault}; nothing was written"
-        )
+        raise CommandError(Exit.PROBLEM, f"the route did not accept the test message: {fault}; nothing was written")
     print_parts(["  route oncall: the test message was accepted"])
     return {"env": text} if in_variable else secrets.keep("oncall-url", url)
 

@@ -21,6 +21,7 @@ NO_JSON = {
 """Commands without --json, and why."""
 JOB, RUN = "{job}", "{run}"
 LINES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "help": ((), ("filters",), ("odd",)),
     "check": (("--no-probe",), ()),
     "doctor": (("--no-probe",), ("--timeout", "odd")),
     "datacheck": ((), ("nothing",), ("nothing", "--now"), ("--now",), ("nothing", "--date", "odd")),

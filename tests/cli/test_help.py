@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 
 import pytest
 
+from console.cli.arguments import TIME_FORMS
 from console.cli.commands import ALSO, COMMANDS, GROUPS, NOUNS, OTHER_COMMANDS, overview
 from console.cli.exits import Exit
+from console.cli.help import TOPICS
 from console.cli.main import build_parser, with_full_name
+from console.domain.filter import FILTER_FIELDS
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
@@ -85,6 +89,33 @@ def test_a_noun_without_a_name_lists(line: str) -> None:
 @pytest.mark.parametrize("line", ["job load", "job view load", "job --json load", "job --plain -- load", "job -h"])
 def test_a_noun_with_a_name_shows_it(line: str) -> None:
     assert "job" == with_full_name(line.split())[0]
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_each_topic_is_printed_for_people_and_as_json(topic: str) -> None:
+    done, document = headway("none.db", "help", topic), headway("none.db", "help", topic, "--json")
+    rows = json.loads(document.out)
+    assert (Exit.OK, True) == (done.code, len(rows) > 2)
+    for row in rows:
+        assert next(iter(row.values())) in done.out
+
+
+def test_topics_have_what_the_code_takes() -> None:
+    for field, example in FILTER_FIELDS.items():
+        assert example.partition(",")[0] in headway("none.db", "help", "filters").out, field
+    for examples, _, parse in TIME_FORMS:
+        for example in examples:
+            parse(example)
+            assert example in headway("none.db", "help", "times").out
+    codes = {row["code"]: row["name"] for row in json.loads(headway("none.db", "help", "exit-codes", "--json").out)}
+    assert {str(code.value): code.name for code in Exit} == codes
+    assert "✖" in headway("none.db", "help", "symbols").out
+
+
+def test_a_topic_that_is_none_names_those_there_are() -> None:
+    done = headway("none.db", "help", "filter")
+    assert (Exit.NOT_FOUND, True) == (done.code, "did you mean filters?" in done.err)
+    assert "topics: filters, times, exit-codes, symbols" in " ".join(headway("none.db", "help", "zzz").err.split())
 
 
 def usage_of(name: str) -> str:
