@@ -148,7 +148,7 @@ def _notes(answer: HostAnswer, crontabs: HostCrontabs, parts: list[ScriptSection
 
 
 def _unseen_ends(answer: HostAnswer, crontabs: HostCrontabs) -> Iterator[str]:
-    """Whose jobs end without evidence, and what would record it."""
+    """Users with jobs that end without evidence, and what would record it."""
     level = answer.processes.level
     if answer.processes.program is not CronDaemon.BUSYBOX:
         if level is None or (level & ENDS_LOGGED and level & ERRORS_LOGGED):

@@ -218,9 +218,10 @@ def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -
     engine_environment = dict(entry.partition(b"=")[::2] for entry in entries)
     texts = []
     for name in sorted(variables):
-        here, there = os.environb.get(name.encode(), b""), engine_environment.get(name.encode(), b"")
-        if here != there:
-            which = "another value" if here and there else "a value only there" if there else "no value there"
+        value, engine_value = os.environb.get(name.encode(), b""), engine_environment.get(name.encode(), b"")
+        if value != engine_value:
+            only = "a value only there" if engine_value else "no value there"
+            which = "another value" if value and engine_value else only
             texts.append(
                 f"{name} has {which} in the engine's environment (process {pid}): check uses this shell's, the engine "
                 "its own. Fix: start the engine again from this shell"

@@ -351,7 +351,7 @@ HANDLERS = {
             option("--key", f"public key of the engine ({PUBLIC_KEY})", "FILE"),
             option(
                 "--user",
-                "whose jobs to watch, record and rerun; repeatable (everybody with a crontab, except root)",
+                "user with jobs to watch, record and rerun; repeatable (all with a crontab, except root)",
                 "USER",
                 action="append",
                 default=[],

@@ -1,4 +1,4 @@
-"""What `headway init` asks beyond what it found: systems elsewhere, each tried at once, and where alerts go."""
+"""Questions of `headway init` about systems elsewhere, each tried at once, and about the first route."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Secrets:
 
 
 def named_systems(arguments: argparse.Namespace, machine: Machine) -> list[DetectedScheduler]:
-    """The systems of --host, --dsn and --airflow. Raises CommandError for one that is none."""
+    """The systems of --host, --dsn and --airflow. Raises CommandError for an invalid one."""
     try:
         systems = [host_answer(machine, text) for text in arguments.host]
         systems += [_of_variable(machine, variable, arguments.timeout) for variable in arguments.dsn]
@@ -52,7 +52,7 @@ def named_systems(arguments: argparse.Namespace, machine: Machine) -> list[Detec
 def _of_variable(machine: Machine, variable: str, seconds: float) -> DetectedScheduler:
     dsn = machine.env.get(variable, "")
     if not is_dsn(dsn):
-        problem = "is no postgresql:// DSN" if dsn else "is no environment variable"
+        problem = "is not a postgresql:// DSN" if dsn else "is not set"
         raise ValueError(f"--dsn {variable[:40]!a} {problem}; name the variable that has the DSN")
     return dsn_answer(machine, dsn, {"env": variable}, agent_of(dsn, seconds))
 
@@ -105,7 +105,7 @@ def _system_of(machine: Machine, answer: str, secrets: Secrets, timeout: float) 
 
 
 def _try(system: DetectedScheduler, probe: Probe) -> bool:
-    """Probes until it can be watched or the person gives up; True if it is to be written."""
+    """Probes until it can be watched or the person skips it; True if it is to be written."""
     while probe(system):
         print_commands(system)
         answer = prompt("Enter tries again, k keeps it as it is, s skips it: ").lower()
@@ -169,7 +169,7 @@ def named_route(text: str, machine: Machine, secrets: Secrets, send: SendTest) -
     url = in_variable or _plain_url(text)
     if not url:
         raise CommandError(
-            Exit.USAGE, f"--route {text[:20]!a} is no variable, apprise URL, mail address or PagerDuty key"
+            Exit.USAGE, f"--route {text[:20]!a} is not a variable, apprise URL, mail address or PagerDuty key"
         )
     if fault := send(url):
         raise CommandError(Exit.PROBLEM, f"the route did not accept the test message: {fault}; nothing was written")

@@ -135,7 +135,7 @@ def with_reason(arguments: argparse.Namespace, send: Callable[[str], T]) -> T:
 
 
 def require_reason(arguments: argparse.Namespace, check: Callable[[], None]) -> None:
-    """Raises ReasonNeeded where --yes leaves nobody to ask for it; before a preview, which would read as accepted."""
+    """Raises ReasonNeeded where --yes forbids to ask for it; before a preview, which would read as accepted."""
     if arguments.yes and not (arguments.why or arguments.dry_run):
         try:
             check()

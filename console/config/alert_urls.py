@@ -21,7 +21,7 @@ FORMS = {
 
 
 def receiver_kind(answer: str) -> str:
-    """What a typed receiver is: "mail", "url" (an apprise URL or a Slack webhook), "pagerduty" or "" (none of them)."""
+    """The kind of a typed receiver: "mail", "url" (of apprise, or a Slack webhook), "pagerduty", or "" (unknown)."""
     if _ADDRESS.fullmatch(answer):
         return "mail"
     if "://" in answer:
@@ -36,10 +36,10 @@ def pagerduty_url(integration_key: str) -> str:
 
 def mail_url(to: str, server: str, user: str = "", password: str = "") -> str:
     """The URL that mails `to` through `server` ("mail.example.com", or with a port): with a login by STARTTLS, without
-    one as the server permits it. Raises ValueError for a server that is none."""
+    one as the server permits it. Raises ValueError for an invalid server."""
     parts = urlsplit(f"//{server}")
     if not parts.hostname or parts.username or parts.path:
-        raise ValueError(f"{server!a} is no server; write mail.example.com or mail.example.com:25")
+        raise ValueError(f"{server!a} is not a server; write mail.example.com or mail.example.com:25")
     port = f":{parts.port}" if parts.port else ""
     sender = user if _ADDRESS.fullmatch(user) else f"headway@{to.rpartition('@')[2]}"
     query = f"from={quote(sender, safe='@')}&to={quote(to, safe='@')}"

@@ -84,7 +84,7 @@ def airflow_answer(machine: Machine, url: str, user: str, password: Mapping[str,
     except ValueError:
         is_address = False
     if not is_address or parts.scheme.lower() not in ("http", "https"):
-        raise ValueError(f"{url[:60]!a} is no address; write https://airflow.example.com, without user and password")
+        raise ValueError(f"{url[:60]!a} is not an address; write https://airflow.example.com, no user, no password")
     settings = {"url": url.strip().rstrip("/"), "username": user, "password": dict(password), "timezone": machine.zone}
     return DetectedScheduler(
         f"airflow:{parts.hostname}", f"Airflow at {settings['url']}", "your answer", WatchReadiness.NOW, "", None,

@@ -171,6 +171,7 @@ NAMES_NOTHING = {
     "freeze": "a switch",
     "connector grants": "a kind: choices of its own",
     "completion": "choices",
+    "help": "topics: choices of its own",
     "version": "a number",
     "store backup": "a path",
     "store restore": "a path",

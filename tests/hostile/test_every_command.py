@@ -24,6 +24,7 @@ ELSEWHERE = {
     "store grants": "prints a file of ours",
     "completion": "prints a file of a library",
     "version": "prints a number of ours",
+    "help": "prints tables of ours",
     "console serve": "tests/web/test_auth_gate.py",
     "store backup": "prints counts and the path that was typed",
     "store restore": "prints counts and the path that was typed",
