@@ -227,11 +227,11 @@ class SendScreen(Overlay[Any]):
 
     def _open_form(self) -> None:
         """Asks for the name, if one must be typed, and the reason, both at once."""
-        asks_name = bool(self.subject.names) and self.subject.must_type
-        self.bar("name-prompt").show([(f" {fit_middle(self.prompt if asks_name else '', PROMPT_WIDTH - 2)}", "key")])
-        self.query_one("#name-row").display = asks_name
+        has_name = bool(self.subject.names) and self.subject.must_type
+        self.bar("name-prompt").show([(f" {fit_middle(self.prompt if has_name else '', PROMPT_WIDTH - 2)}", "key")])
+        self.query_one("#name-row").display = has_name
         self.form.display = True
-        (self.name_field if asks_name and not self.wants_why else self.why_field).focus()
+        (self.name_field if has_name and not self.wants_why else self.why_field).focus()
         self.offer([("back", "Back", "nothing is sent")])
         header_footer.paint_tour(self, self.WHERE, must_type=self.typed_first)
 

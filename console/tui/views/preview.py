@@ -1,4 +1,4 @@
-"""The preview beside a list on a wide screen: what is under the cursor, as Enter would open it."""
+"""The preview of the row under the cursor, beside its list on a wide screen."""
 
 from __future__ import annotations
 

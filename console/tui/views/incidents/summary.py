@@ -178,7 +178,7 @@ def _changed(view: IncidentView, width: int) -> Iterator[TableRow]:
     kin += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
     kin += [f"reopened {'once' if row.reopened == 1 else f'{row.reopened} times'}"] if row.reopened else []
     if row.changes or kin:
-        yield heading("changed", "CHANGED since it was last green", "")
+        yield heading("changed", "CHANGES", "")
     if kin:
         yield joined_segments(("kin",), [(f"   {', '.join(kin)}", "warn")])
     for number, change in enumerate(row.changes):

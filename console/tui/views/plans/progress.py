@@ -13,7 +13,7 @@ from console.domain.plan import STEERING, PlanStepView, PlanView
 from console.domain.request import RequestKind
 from console.store.queries.reader import Queries
 from console.tui.dialogs.palette import confirm
-from console.tui.frame.cells import LABEL_WIDTH, counted
+from console.tui.frame.cells import LABEL_WIDTH
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands
@@ -63,7 +63,7 @@ class StartedScreen(HeadwayScreen):
 
     def _read(self, reads: Queries) -> tuple[PlanView, IncidentView | None]:
         view = reads.plans.plan(self.number)
-        if view.state != "done" or view.incident_id is None:
+        if view.incident_id is None:
             return view, None
         return view, reads.incidents.incident(view.incident_id)
 
@@ -86,7 +86,8 @@ class StartedScreen(HeadwayScreen):
             self._explain()
 
     def _rows(self, view: PlanView) -> FixedRows:
-        ended = rows.ended_rows(self.incident, self.ctx) if self.incident is not None else []
+        is_done = self.incident is not None and view.state == "done"
+        ended = rows.ended_rows(self.incident, self.ctx) if self.incident is not None and is_done else []
         return FixedRows([*rows.plan_rows(view, self.ctx), *ended])
 
     def _status_lines(self, view: PlanView, width: int) -> list[BarLine]:
@@ -108,7 +109,7 @@ class StartedScreen(HeadwayScreen):
             return [(f" PLAN {self.number}", "key"), (f"  {self.waiting}", "warn")], []
         title: list[Segment] = [(f" PLAN {view.id} ", "key"), (view.state, STYLES.get(view.state, "plain"))]
         title.append((f"  {view.title}", "strong"))
-        return title, [(f"  {view.done} of {counted(len(view.steps), 'step')} ", "plain")]
+        return title, rows.progress_segments(view, self.incident, self.ctx, self.size.width)
 
     def crumb(self) -> str:
         incident = self.view.incident_id if self.view else None

@@ -21,6 +21,7 @@ from console.tui.frame.cells import RenderContext, SegmentLines, counted, headin
 from console.tui.frame.glyphs import PLAN_STEPS
 from console.tui.frame.intent import verb_label
 from console.tui.views.actions.preview_lines import safety_text
+from console.tui.views.incidents.verdict_line import expected_end
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -181,7 +182,7 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> Segme
 
 
 def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) -> SegmentLines:
-    """The plan in five lines: what it sends and when it is done, what it saves, what it affects, and what it leaves."""
+    """The plan in five lines: steps and end, saved and lost services, excluded jobs."""
     verbs = Counter("wait" if step.verb == WAIT else verb_label(step.verb) for step in draft.steps)
     order = dict.fromkeys((Verb.HOLD.value, *(verb for verb in verbs if verb != "wait"), "wait"))
     steps = ", ".join(counted(verbs[verb], verb) for verb in order if verb in verbs)
@@ -359,6 +360,30 @@ def plan_rows(plan: PlanView, ctx: RenderContext) -> list[TableRow]:
     return [_plan_row(plan, step, deep[step.place], ctx) for step in plan.steps]
 
 
+PROGRESS_CELLS, PROGRESS_FROM = 10, 100
+
+
+def progress_segments(plan: PlanView, incident: IncidentView | None, ctx: RenderContext, width: int) -> list[Segment]:
+    """ "▓▓▓░░░░░░░ 3 of 10 steps, services done about 06:16"; the end only while it runs."""
+    full = round(PROGRESS_CELLS * plan.done / max(1, len(plan.steps)))
+    bar: list[Segment] = [(ctx.sign("full") * full, "ok"), (ctx.sign("empty") * (PROGRESS_CELLS - full), "dim")]
+    segments: list[Segment] = [(f"  {plan.done} of {counted(len(plan.steps), 'step')}", "plain")]
+    end = expected_end(incident) if incident is not None and plan.state == "running" else None
+    if end is not None:
+        zone = incident.services[0].zone if incident is not None and incident.services else ""
+        about = ", services done about" if width >= PROGRESS_FROM else ", done about"
+        segments.append((f"{about} {ctx.hm(end, zone)}", "plain"))
+    return [*(bar if width >= PROGRESS_FROM else []), *segments, (" ", "plain")]
+
+
+def recap_text(view: IncidentView, ctx: RenderContext) -> str:
+    """ "failed 03:12, repaired 03:37, 2 of 2 deadlines kept"."""
+    lost = (Timeliness.WILL_MISS, Timeliness.BREACHED, Timeliness.MET_LATE)
+    met = sum(service.timeliness not in lost for service in view.services)
+    deadlines = f", {met} of {counted(len(view.services), 'deadline')} kept" if view.services else ""
+    return f"failed {ctx.hm(view.row.failed_since)}, repaired {ctx.hm(view.row.closed)}{deadlines}"
+
+
 def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
     """Below a completed plan: its incident is closed, or why it stays open and how to continue; and the state of its
     services."""
@@ -367,7 +392,7 @@ def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
         texts = (*reasons, f"the rest: {ctx.key('incident', 'recover')} on the incident plans it")
         lines = (joined_segments(("left", at), [(f"   {text}", "warn")]) for at, text in enumerate(texts))
         return [heading("left", f"{name} STAYS OPEN"), *lines]
-    closed = f"{name} closed {ctx.hm(view.row.closed)}" if view.row.closed is not None else ""
+    closed = f"{name} closed: {recap_text(view, ctx)}" if view.row.closed is not None else ""
     says = closed or f"{name} closes once what starts by itself has run"
     return [
         heading("saved", says),

@@ -259,7 +259,7 @@ class ServicesScreen(HeadwayScreen):
             self._paint_detail()
 
     def _paint_verdict(self) -> None:
-        """What to do first, in one line that is always there: the rows below keep their place."""
+        """Shows the verdict in a line that is always there: the rows below keep their place."""
         bar, views, width = self.bar("verdict"), self.list.views, self.size.width
         bar.display = bool(views)
         calm = service_groups.all_well_text(views, self.board.header, self.board.store_error, self.ctx)

@@ -17,5 +17,5 @@ async def test_the_incident_says_what_changed_and_that_it_came_back(night: Night
     await night.press("2")
     await night.see("extract_orders")
     await night.press("enter")
-    await night.see("CHANGED since it was last green", "version is 12; it was 11")
+    await night.see("CHANGES", "version is 12; it was 11")
     await night.see("split from INC-0007, reopened 2 times")

@@ -92,7 +92,11 @@ async def test_a_plan_that_ended_well_says_that_its_incident_is_closed_and_what_
     row = dataclasses.replace(view.row, closed=NOW)
     night.reads.incident_ = dataclasses.replace(view, row=row, services=saved)
     night.app.navigation.open_plan(7)
-    await night.see("PLAN 7 done", "INC-0412 closed 03:17", "● Supply plan  due 06:30, expected 05:56  on time")
+    await night.see(
+        "PLAN 7 done",
+        "INC-0412 closed: failed 03:12, repaired 03:17, 2 of 2 deadlines kept",
+        "● Supply plan  due 06:30, expected 05:56  on time",
+    )
     assert "STAYS OPEN" not in night.text
 
 
