@@ -219,8 +219,14 @@ class StartedPeriods(NamedTuple):
     """-> start of that one, if its source reports it."""
 
 
-def started_periods(store: Database, target_id: int, records: Iterable[RunRecord]) -> StartedPeriods:
-    """Periods with a run around the starts in these records, and those of attempts that these execute again."""
+def started_periods(
+    store: Database, target_id: int, records: Iterable[RunRecord], schedules: Mapping[str, Schedule]
+) -> StartedPeriods:
+    """Periods with a run around the starts in these records, and those of attempts that these execute again.
+
+    Of a job without instants in `schedules`, whose every start is a period of its own, those of these attempts alone:
+    one that reports a run each second has 93,600 around each start.
+    """
     unmatched = [record for record in records if record.period_key is None]
     if not unmatched:
         return StartedPeriods({}, {})
@@ -233,7 +239,7 @@ def started_periods(store: Database, target_id: int, records: Iterable[RunRecord
         " AND r.job_id = j.id AND a.run_id = r.id AND a.action_key IS NULL"
         " AND r.attempts > 0 AND r.sort_us >= ? ORDER BY a.number DESC"
     )
-    executed_again = (
+    by_attempt = (
         "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} CROSS JOIN target t CROSS JOIN job j"
         " CROSS JOIN attempt a CROSS JOIN run r WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a"
         " AND j.target_id + 0 = t.id AND a.job_id = j.id AND a.attempt_key = k.b AND r.id = a.run_id"
@@ -242,11 +248,14 @@ def started_periods(store: Database, target_id: int, records: Iterable[RunRecord
         at for record in unmatched if (at := record.started_at or record.queued_at or record.ended_at) is not None
     ]
     since = micros(min(starts) - PERIOD_MARGIN) if starts else 0
-    jobs = sorted({encode_name(record.job) for record in unmatched})
-    again = sorted({(encode_name(record.job), encode_name(record.again_of)) for record in unmatched if record.again_of})
+    timed = {job for job, schedule in schedules.items() if schedule.dialect != "none"}
+    jobs = sorted({encode_name(record.job) for record in unmatched if record.job in timed})
+    own = {(record.job, record.attempt_key) for record in unmatched if record.job not in timed}
+    again = {(record.job, record.again_of) for record in unmatched if record.again_of}
+    attempts = sorted((encode_name(job), encode_name(attempt)) for job, attempt in own | again)
     with store.read() as session:
         rows = session.by_keys(around, jobs, (target_id, since))
-        earlier = session.by_keys(executed_again, again, (target_id,))
+        earlier = session.by_keys(by_attempt, attempts, (target_id,))
     owners = {_period_of(row): decode_name(row.attempt_key) for row in (*earlier, *rows)}
     began = {_period_of(row): instant(row.started_us) for row in rows if row.started_us is not None}
     return StartedPeriods(owners, began)

@@ -246,9 +246,15 @@ def load_targets(session: Session) -> dict[int, TargetFacts]:
     return {row.id: _target(row) for row in rows}
 
 
-@lru_cache(maxsize=4096)  # each refresh reads all rows, few of them changed
+_latest_targets: dict[int, tuple[Row, TargetFacts]] = {}
+"""By target: each refresh reads all rows, few of them changed. One row each, since a poll changes it for good."""
+
+
 def _target(row: Row) -> TargetFacts:
-    return from_row(
+    latest = _latest_targets.get(row.id)
+    if latest is not None and latest[0] == row:
+        return latest[1]
+    target = from_row(
         TargetFacts,
         row,
         name=decode_name(row.name),
@@ -257,6 +263,8 @@ def _target(row: Row) -> TargetFacts:
         behind=clock_skew.clock_behind(row.skew_s),
         pause=switches.last_pause(row.system, row),
     )
+    _latest_targets[row.id] = row, target
+    return target
 
 
 def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension, ...]:

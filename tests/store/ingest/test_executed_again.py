@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from connectors.sdk.records import Schedule
+import pytest
+
+from connectors.sdk.records import Schedule, instant_key
 from console.store.ingest import targets
 from console.timing.business_dates import assign_periods
-from tests.store.estate import Estate, failed, run
+from tests.store.estate import Estate, at, failed, run
 
 
 def test_an_attempt_of_days_later_joins_the_run_that_it_executes_again(night: Estate) -> None:
@@ -18,7 +20,7 @@ def test_an_attempt_of_days_later_joins_the_run_that_it_executes_again(night: Es
     later = bare.started_at + timedelta(days=4)
     again = replace(bare, started_at=later, queued_at=None, ended_at=later, again_of="root")
     schedules = {again.job: Schedule("debian-cron", "10 3 * * *")}
-    records = assign_periods([again], schedules, *targets.started_periods(night.store, night.host, [again]))
+    records = assign_periods([again], schedules, *targets.started_periods(night.store, night.host, [again], schedules))
     night.ingest(*records)
     assert [("2026-11-20T03:10:00Z", 2)] == night.rows("SELECT period_key, attempts FROM run")
 
@@ -26,9 +28,25 @@ def test_an_attempt_of_days_later_joins_the_run_that_it_executes_again(night: Es
 def test_a_start_on_time_joins_the_run_that_began_by_hand_just_before_its_clock(night: Estate) -> None:
     """Also where the two came in different polls: the store tells when the first one began."""
     due = datetime(2026, 11, 20, 3, 10, tzinfo=UTC)
-    schedules = {"db07:extract": Schedule("debian-cron", "10 3 * * *")}
+    schedules = {run().job: Schedule("debian-cron", "10 3 * * *")}
     for attempt, started in (("by hand", due - timedelta(minutes=6)), ("by the clock", due + timedelta(seconds=1))):
         bare = run(attempt=attempt, period_key=None, period_at=None, started_at=started, queued_at=None)
-        taken = targets.started_periods(night.store, night.host, [bare])
-        night.ingest(*assign_periods([bare], {bare.job: schedules["db07:extract"]}, *taken, may_start_early=True))
+        taken = targets.started_periods(night.store, night.host, [bare], schedules)
+        night.ingest(*assign_periods([bare], schedules, *taken, may_start_early=True))
     assert [("2026-11-20T03:10:00Z", 2)] == night.rows("SELECT period_key, attempts FROM run")
+
+
+@pytest.mark.parametrize("schedules", [{}, {run().job: Schedule("none")}])
+def test_of_a_job_without_a_clock_the_periods_of_these_attempts_alone_are_read(
+    night: Estate, schedules: dict[str, Schedule]
+) -> None:
+    """Its other runs of the day may be a hundred thousand, and no start is matched with one of them."""
+    bare = [run(attempt=f"a{number}", period_key=None, period_at=None) for number in range(5)]
+    night.ingest(*assign_periods(bare, schedules, {}))
+    late = replace(bare[3], started_at=bare[3].ended_at)
+    taken = targets.started_periods(night.store, night.host, [late], schedules)
+    assert [(late.job, f"start:{instant_key(at('03:10'))}")] == list(taken.owners)
+    assert taken.owners == dict.fromkeys(taken.owners, "a3")
+    assert {} == taken.began
+    [again] = assign_periods([late], schedules, *taken)
+    assert again.period_key == f"start:{instant_key(at('03:10'))}", "a known attempt keeps its period"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from connectors.sdk.records import Schedule
 from console.domain.decision import HoldDecision
 from console.domain.filter import JobFilter
 from console.store.db.database import Database
@@ -105,12 +106,13 @@ def test_a_start_is_matched_by_the_runs_of_its_job_alone(store: Database, monkey
         return rows(self, sql, values)
 
     monkeypatch.setattr(SqliteAdapter, "rows", explained)
-    targets.started_periods(store, 1, [run(period_key=None)])
+    schedules = {run().job: Schedule("debian-cron", "10 3 * * *")}
+    targets.started_periods(store, 1, [run(period_key=None)], schedules)
     wanted = ("SCAN json_each", "SEARCH t", "job_source (system_id=? AND source_id=?)",
               "run_job_period (job_id=? AND sort_us>?)", "attempt_run (run_id=?)", "ORDER BY")  # fmt: skip
     assert [name in plan for name, plan in zip(wanted, plans, strict=True)] == [True] * len(wanted), plans
     plans.clear()
-    targets.started_periods(store, 1, [run(period_key=None, again_of="root")])
+    targets.started_periods(store, 1, [run(period_key=None, again_of="root")], schedules)
     assert any("attempt" in plan and "(job_id=? AND attempt_key=?)" in plan for plan in plans), plans
     assert ["SCAN json_each"] * 2 == [plan[:14] for plan in plans if plan.startswith("SCAN")], plans
 
