@@ -9,6 +9,7 @@ import os
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,9 @@ pytestmark = pytest.mark.timeout(600)
 
 CALLS = 480
 """Of all logins together, in one wave: the engine's round is as long as the requests that it finds are many."""
-WAVES = 25 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 1
+IS_DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+WAVES, LEAST_CALLS = (25, 10_000) if IS_DEEP else (1, 0)
+"""`LEAST_CALLS`: of functions, besides the statements that go past them; a hundredth of each by each login."""
 LOGINS = ("vera", "alice", "mallory", "ada")
 DEEP = ('{"x": ' + "[" * 900 + "]" * 900 + "}", "[" * 19_000, '{"a":' * 2_000 + "1" + "}" * 2_000)
 TEXTS = (
@@ -69,6 +72,8 @@ class Attacker:
     draw: random.Random
     keys: set[str] = field(default_factory=set)
     """Of the actions and plans that this login requested."""
+    called: Counter[str] = field(default_factory=Counter)
+    """Calls by function."""
     done: int = 0
     """Calls that were carried out."""
     surprises: list[str] = field(default_factory=list)
@@ -114,6 +119,7 @@ class Attacker:
         if name in ("headway_act", "headway_start_plan"):
             key = values[0]  # PostgreSQL makes a text of a list by itself
             self.keys.add(f"{{{','.join(map(str, key))}}}" if isinstance(key, list) else str(key))
+        self.called[name] += 1
         call(connection, name, *values)
         self.done += 1
 
@@ -154,6 +160,9 @@ def test_no_call_of_any_function_gains_a_right_or_stops_the_engine(shared: Team)
     with shared.store.write(shared.fence) as session:
         audit.chain_waiting(session)
 
+    counts = [attacker.called[name] for attacker in attackers for name in FUNCTIONS]
+    assert sum(counts) >= LEAST_CALLS
+    assert min(counts) >= LEAST_CALLS // 100, "each function was called as each login"
     assert [] == [surprise for attacker in attackers for surprise in attacker.surprises][:5]
     assert (0, True) == (attackers[0].done, all(attacker.done for attacker in attackers[1:]))
     assert max(took) < 10, sorted(took)[-5:]
@@ -227,7 +236,7 @@ def test_open_transactions_of_clients_slow_the_engine_by_less_than_a_tenth(share
     """Every function is called in transactions that stay open meanwhile, and locks are held that a reader can take.
     The work is measured, which what else runs on this machine does not add to; and the waits: one for what such a
     transaction holds would last as long as that."""
-    pairs = 25 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 12
+    pairs = 25 if IS_DEEP else 12
     plan = shared.call("alice", "headway_start_plan", "p0", *FUNCTIONS["headway_start_plan"][1:])
     shared.call("alice", "headway_steer_plan", plan, "pause plan", "", "")
     costs(shared)

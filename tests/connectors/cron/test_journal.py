@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from connectors.cron.connector import _log
 from connectors.cron.runs import CronCursor
 from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.states import RunState
+from connectors.sdk.transport.script_output import ScriptSection
 from tests.connectors.cron.support import connect
 from tests.connectors.cron.test_gate import Gated, told
 from tests.fakes.ssh_local import ME, LocalHost
@@ -171,3 +173,16 @@ def test_the_journal_comes_through_the_gate(host: JournalHost) -> None:
     assert "not a place in a journal" in told(gated, ("journal", f"$(touch {canary})", "0", "100"))
     assert "not a number" in told(gated, ("journal", "", "--file=/etc/shadow", "100"))
     assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "groups, expected",
+    [
+        (["headway"], "usermod -a -G adm headway"),
+        (["headway", "adm"], "chgrp adm /var/log/cron.log && chmod g+r /var/log/cron.log"),
+    ],
+)
+def test_the_fix_for_a_denied_log_fits_the_groups_of_the_login(groups: list[str], expected: str) -> None:
+    """A member of adm is not told to become one."""
+    right = _log([ScriptSection("READ", "denied|/var/log/cron.log", b"")], "headway", groups)
+    assert (False, "denied: /var/log/cron.log", expected) == (right.held, right.why, right.fix)
