@@ -247,7 +247,7 @@ def load_targets(session: Session) -> dict[int, TargetFacts]:
 
 
 _latest_targets: dict[int, tuple[Row, TargetFacts]] = {}
-"""By target: each refresh reads all rows, few of them changed. One row each, since a poll changes it for good."""
+"""By target: each refresh reads all rows, few of them changed. Every poll changes its row, so only the last is kept."""
 
 
 def _target(row: Row) -> TargetFacts:
