@@ -210,7 +210,7 @@ def _facts(
 
 def _repair_facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> Iterator[tuple[str, str]]:
     """The repair: its requester, its time and its length."""
-    at, took = resolved_at(index, match), run_length(match)
+    at, took = resolved_at(index, match), run_length(index, match)
     if how := repair_text(index, match):
         ran = f", ran {rough_duration(took)}" if took is not None else ""
         yield "Repaired", f"{how}, good at {zoned_time(at, decision.zone, index.now)}{ran}"

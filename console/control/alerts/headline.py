@@ -164,18 +164,19 @@ def resolved_at(index: EstateIndex, match: IncidentMatch) -> datetime:
 def repair_text(index: EstateIndex, match: IncidentMatch) -> str:
     """ "rerun by anna": how the root was repaired, and the requester. Empty if unknown."""
     root = match.group.root
-    if root is None or root.state.is_red or root.state.is_open:
+    run = index.repairing_run(root) if root is not None and not root.state.is_open else None
+    if root is None or run is None:
         return ""
-    is_asserted = root.evidence is RunEvidence.ASSERTED
+    is_asserted = run.evidence is RunEvidence.ASSERTED
     repair = index.estate.repairs.get(root.id)
-    if repair is not None and (is_asserted or (root.started_at or index.now) + CLOCK_SKEW >= repair.sent_at):
+    if repair is not None and (is_asserted or (run.started_at or index.now) + CLOCK_SKEW >= repair.sent_at):
         return f"{_REPAIRS[repair.verb]} by {clean_line(repair.by)}"
-    return f"attempt {root.attempt}" if root.attempt > 1 else ""
+    return f"attempt {run.attempt}" if run.attempt > 1 else ""
 
 
-def run_length(match: IncidentMatch) -> timedelta | None:
+def run_length(index: EstateIndex, match: IncidentMatch) -> timedelta | None:
     """How long the run took that repaired the root; None if no run did."""
-    root = match.group.root
-    if root is None or root.started_at is None or root.ended_at is None or root.evidence is RunEvidence.ASSERTED:
+    run = index.repairing_run(match.group.root) if match.group.root is not None else None
+    if run is None or run.started_at is None or run.ended_at is None or run.evidence is RunEvidence.ASSERTED:
         return None
-    return None if root.state.is_red else root.ended_at - root.started_at
+    return run.ended_at - run.started_at

@@ -28,6 +28,7 @@ from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
 from console.domain.incident import FailureError
 from console.domain.service import UNMET_PROMISE
+from console.text.cleaning import clean_line
 
 
 def causes_from_findings(
@@ -404,7 +405,14 @@ def _settled(index: EstateIndex, root: RunFacts) -> str:
         return "green again, with all affected runs"
     if root.state is RunState.SKIPPED and root.evidence is RunEvidence.ASSERTED:
         return "skipped by a person, and no affected run is red or stale"
-    return "superseded: a later run of the same job went well" if index.is_superseded(root) else ""
+    if not index.is_superseded(root):
+        return ""
+    later, repair = index.repairing_run(root), index.estate.repairs.get(root.id)
+    if repair is None or later is None or not root.state.is_red:
+        return "superseded: a later run of the same job went well"
+    if (later.started_at or index.now) + CLOCK_SKEW >= repair.sent_at:
+        return f"green again, by the run that {clean_line(repair.by)} started"
+    return "superseded: a later run of the same job went well"
 
 
 def _shared_over(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:

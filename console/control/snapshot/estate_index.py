@@ -247,6 +247,10 @@ class EstateIndex:
             return self.freshness(run).good_at
         return min((later.ended_at or run_time(later) for later in self._superseding(run)), default=None)
 
+    def repairing_run(self, run: RunFacts) -> RunFacts | None:
+        """It, unless it is red; else the first run that superseded it, None while there is none."""
+        return min(self._superseding(run), key=run_time, default=None) if run.state.is_red else run
+
     def _superseding(self, run: RunFacts) -> Iterator[RunFacts]:
         """The runs that supersede it, the latest first."""
         at, proof = run_time(run), self.job(run.job_id).proof

@@ -654,6 +654,21 @@ def test_a_resolved_alert_names_the_repair_and_not_the_failure() -> None:
     assert "failed" not in notice.title + notice.body
 
 
+def test_a_rerun_that_its_scheduler_shows_as_a_later_run_is_named_as_the_repair() -> None:
+    """As of pg_cron: the failed run stays red."""
+    one = night()
+    fails(one)
+    told(one, "03:12")
+    root = one.state(EXTRACT, "03:10")
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:15"))})
+    one.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))
+    assert ("recovered", "oncall") in told(one, "03:23")
+    notice = only(one).notices[0]
+    assert "Resolved: Daily safe ({incident}, 10 min, rerun by anna)" == notice.title
+    assert notice.body.startswith("Green again, by the run that anna started.\n")
+    assert "Repaired       rerun by anna, good at 03:22 UTC, ran 2 min\n" in notice.body
+
+
 def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> None:
     one = night()
     fails(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from console.engine.notify.mail import MailThread, mail_thread, send_mail
 from console.engine.supervisor.assembly import EngineAssembly
 from console.store.db import lease
 from console.store.db.lease import HeldLease, LeaseHolder
+from console.text.message import as_html
 from tests.engine.bench import Bench, Sink, estate_config
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port
@@ -91,6 +93,19 @@ def test_a_mail_says_the_same_as_text_and_as_html_with_everything_escaped(server
         "code",
     }
     assert "<i>x</i> [INC-0001]" == message["Subject"]
+
+
+def test_the_page_fits_a_phone_in_light_and_dark_and_its_tables_are_tables() -> None:
+    body = (
+        "Open  https://ops.example/x\n\nSERVICE  DUE (CET)\nDaily    07:30\n\n" + "-" * 40 + "\n\nError  http://evil/\n"
+    )
+    page = as_html("Daily 07:30 at risk", body)
+    ET.fromstring(re.sub(r"<meta[^>]*>|<!DOCTYPE html>|<hr>", "", page))  # every tag is closed
+    assert (3, 1) == (page.count("<table"), page.count('<a href="https://ops.example/x">'))
+    assert "<th>Due (CET)</th>" in page
+    assert 'href="http://evil' not in page
+    assert "@media (prefers-color-scheme:dark)" in page
+    assert [] == [width for width in re.findall(r"(?<!max-)width[:=]\D?(\d+)px", page) if int(width) > 360]
 
 
 def test_a_subject_cannot_bring_a_header_of_its_own(server: SmtpSink) -> None:
