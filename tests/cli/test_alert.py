@@ -138,7 +138,7 @@ STEPS = '[systems.steps]\nkind = "manual"\n[systems.steps.steps.sign]\nat = "09:
 @pytest.mark.parametrize(
     "url, fault",
     [
-        ("nothing://host", "apprise cannot read the URL"),
+        ("nothing://host", "scheme: 'nothing' is unknown"),
         ("ntfy://u:pw@ntfy.example/night", "ntfy.example: the password would cross the network unencrypted"),
         ("rsyslog://127.0.0.1", "rsyslog:// sends UDP, which no receiver confirms"),
         ("opsgenie://8b799edf-6f98-4d3a-9be7-2862fb4e5752?action=close", "a new incident would not page"),

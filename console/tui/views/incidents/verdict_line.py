@@ -1,4 +1,4 @@
-"""The verdict of an incident as one line: what to do and until when, what it saves; or what is being done. Pure."""
+"""The verdict of an incident as one line: action, latest time, services saved; or the plan that runs. Pure."""
 
 from __future__ import annotations
 

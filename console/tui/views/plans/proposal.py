@@ -55,7 +55,7 @@ class PlanConfirmation(Confirmation):
         """True while it is recomputed: a second Enter does nothing."""
         self.is_renewed = self.is_detailed = False
         self.changed: cells.SegmentLines = []
-        """What differs from the plan that was shown before."""
+        """Differences from the plan that was shown before."""
 
     has_details = True
 

@@ -212,8 +212,8 @@ def changed_lines(before: PlanDraft, after: PlanDraft) -> SegmentLines:
         what = "new" if was is None else "changed" if _shown_effect(was) != _shown_effect(step) else ""
         if what:
             lines.append([(f"{what:<8}", "mark"), (f" {step.place} {verb_label(step.verb)} {step.job}", "strong")])
-    gone = (step for key, step in old.items() if key not in new)
-    lines += [[(f"{'gone':<8}", "mark"), (f" {verb_label(step.verb)} {step.job}", "dim")] for step in gone]
+    removed_steps = (step for key, step in old.items() if key not in new)
+    lines += [[(f"{'gone':<8}", "mark"), (f" {verb_label(step.verb)} {step.job}", "dim")] for step in removed_steps]
     return [[(PLAN_CHANGED, "warn")], *lines, []]
 
 

@@ -218,9 +218,10 @@ class ServicesScreen(HeadwayScreen):
         """The path of the selected service; and of others of that date, as far as there is room for them."""
         view: ServiceView | None = self.selected
         if view is not None:
-            date, others = view.business_date, self._spare_lines // 2
-            same = [other for other in service_groups.by_urgency(self.list.views) if other.business_date == date]
-            shown = (view, *[other for other in same if other is not view][: max(0, others)])
+            date, room = view.business_date, max(0, self._spare_lines // 2)
+            by_urgency = service_groups.by_urgency(self.list.views)
+            further = [service for service in by_urgency if service.business_date == date and service is not view]
+            shown = (view, *further[:room])
             self.ask("night", lambda reads: reads.service_days.timeline_of(shown, date), self._show_night, instead=True)
 
     def _show_night(self, night: TimelineView) -> None:
@@ -271,10 +272,10 @@ class ServicesScreen(HeadwayScreen):
             right = [(self.key_for("recover"), "key"), (" recover ", "plain")]
         room = width - length_of(right) - 1
         if self.urgent is not None:
-            left = verdict_line(*self.urgent, self.ctx, room)
+            verdict = verdict_line(*self.urgent, self.ctx, room)
         else:
-            left = service_verdict(views, self.ctx, room)
-        bar.show(left, right)
+            verdict = service_verdict(views, self.ctx, room)
+        bar.show(verdict, right)
 
     def _paint_detail(self) -> None:
         """The status of the selected service, its path tonight, and without an incident its reasons, as far as there is
