@@ -62,6 +62,9 @@ NO_STORE_ASKED = {
     ("connector",),
     ("doctor", "--timeout", "odd"),
     ("doctor", "--no-probe"),
+    ("help",),
+    ("help", "filters"),
+    ("help", "odd"),
 }
 """Lines that need no store, or are refused before one is opened; `doctor` tells of it among the rest."""
 WORDS = "has schema 9999, written by a newer Headway; this is Headway "
