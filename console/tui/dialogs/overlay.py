@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.scroll_view import ScrollView
 from textual.widget import Widget
@@ -47,6 +48,7 @@ class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bi
             yield KeyHints(id="box-foot")
 
     def on_mount(self) -> None:
+        self._tighten(self.app.size)  # before the first layout: the box never shrinks
         self.pacer.hold()  # it is painted once it is as high as it shall be
         self.screen_layout_refresh_signal.subscribe(self, lambda _: self._fit())
         self.paint_frame()
@@ -81,7 +83,8 @@ class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bi
     def paint_frame(self) -> None:
         boxes = self.query("#box").results(Vertical)  # none before the dialog is composed
         for box, bar in zip(boxes, self.query("#box-alarm").results(Bar), strict=False):
-            lines = header_footer.banner_lines(self.alarm(), box.content_size.width)
+            width = box.content_size.width  # none before the first layout
+            lines = header_footer.banner_lines(self.alarm(), width) if width else []
             bar.display = bool(lines)
             bar.show_lines(lines or [((), (), "")])
         header_footer.paint_small(self)
@@ -101,9 +104,12 @@ class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bi
 
     def on_resize(self, event: events.Resize) -> None:
         header_footer.paint_tour(self, self.WHERE, must_type=self.typed_first)
-        self.set_class(event.size.width < 100 or event.size.height < 30, "-tight")
+        self._tighten(event.size)
         header_footer.cover_if_small(self, event.size)
         self.call_after_refresh(self.paint_frame)
+
+    def _tighten(self, size: Size) -> None:
+        self.set_class(size.width < 100 or size.height < 30, "-tight")
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [ScreenCommand("back", lambda: self.dismiss(None)), ScreenCommand("leave", lambda: self.board.exit(0))]

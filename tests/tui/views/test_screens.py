@@ -23,7 +23,8 @@ from tests.tui.views.runs.test_durations import look
 async def test_the_first_screen_shows_who_loses_something_soonest_first(night: Night) -> None:
     await night.see("Supply plan", "03:58 40m", "2 at risk")
     lines = night.text.splitlines()
-    names = [line[2:16].strip() for line in lines[3:8]]
+    first = next(place for place, line in enumerate(lines) if line.startswith("  service ")) + 1
+    names = [line[2:16].strip() for line in lines[first : first + 5]]
     assert ["Supply plan", "Daily revenue", "Weekly finance", "Churn scores", "Stock levels"] == names
 
 
@@ -656,7 +657,9 @@ def _much_to_say(night: Night) -> None:
 @on_the_night(size=(120, 36), prepare=_much_to_say)
 async def test_an_incident_says_all_of_it_where_there_is_room(night: Night) -> None:
     night.app.navigation.open_incident(412)
-    await night.see("AT THE END", "by itself", "failed since 03:12 (5m)", "1 run left", "HOUSE_ONE", "HOUSE_TWO")
+    await night.see("by itself", "failed since 03:12 (5m)", "1 run left", "HOUSE_ONE", "HOUSE_TWO")
+    await night.act("evidence")
+    await night.see("AT THE END")
 
 
 def _quiet_systems(night: Night) -> None:

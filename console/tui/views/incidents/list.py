@@ -169,6 +169,10 @@ class IncidentsScreen(HeadwayScreen):
     def moved(self) -> None:
         self._paint_summary()
 
+    def resized(self) -> None:
+        """The preview may have come or gone."""
+        self._paint_summary()
+
     def _filter_text(self, view: IncidentRow) -> str:
         state = "closed" if view.closed is not None else "open"
         parts = [incident_name(view.id), view.title, view.root_job, view.reason, f"owner:{view.owner}", *view.hits]
