@@ -3,6 +3,7 @@ keys, headings and the header."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,14 @@ def place(terminal: Terminal, words: str) -> tuple[int, int]:
     raise AssertionError(f"{words} does not stand there:\n{terminal.text}")
 
 
+def listed(text: str) -> int:
+    """Rows of the Services list: from its heading to the empty line above the details."""
+    lines = text.splitlines()
+    heading = next(place for place, line in enumerate(lines) if line.startswith("  service "))
+    rows = list(itertools.takewhile(str.strip, lines[heading + 1 :]))
+    return len(rows)
+
+
 def click(terminal: Terminal, words: str, times: int = 1) -> None:
     x, y = place(terminal, words)
     for _ in range(times):
@@ -53,7 +62,7 @@ def wheel(terminal: Terminal, words: str, button: int) -> None:
 
 def test_a_row_is_chosen_by_a_click_and_opened_by_two(terminal: Terminal) -> None:
     click(terminal, "Service 5 ")
-    terminal.wait_for(lambda text: "Service 5 " in "\n".join(text.splitlines()[-5:]))
+    terminal.wait_for("\n Service 5  ● on time")
     terminal.settle(0.6)  # else the next one is its second click
     click(terminal, "Service 7 ", times=2)
     terminal.wait_for("/ service:")
@@ -65,8 +74,9 @@ def test_the_keys_of_the_footer_are_buttons(terminal: Terminal) -> None:
     terminal.press("escape")
     terminal.wait_for("SERVICES 12")
     click(terminal, "/ filter")
+    terminal.wait_for(lambda text: "filter" in map(str.strip, text.splitlines()))
     terminal.press("Service 11")
-    terminal.wait_for(lambda text: "Service 11" in text and "Service 5" not in text)
+    terminal.wait_for(lambda text: "/ Service 11" in text and "\n● Service 11 " in text and listed(text) == 1)
 
 
 def test_the_wheel_scrolls_three_rows_and_a_heading_sorts(terminal: Terminal) -> None:
