@@ -106,7 +106,7 @@ def test_an_engine_clock_that_is_set_reports_no_missed_start_and_no_old_failure(
         wait_until(lambda: len(headway.json("job")) == 2, "the inventory", 60, 0.5)
         wait_until(lambda: "failed" in states("sour"), "the failure", 150, 0.5)
         CronJobs(db07).behave("sour", "succeed")
-        wait_until(lambda: any("resolved" in title for title in titles()), "the recovery", 150, 0.5)
+        wait_until(lambda: any(title.startswith("Resolved: ") for title in titles()), "the recovery", 150, 0.5)
         before = titles()
         for offset in (timedelta(hours=1), timedelta(0), timedelta(hours=-2), timedelta(0)):
             clock.set(offset)

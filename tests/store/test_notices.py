@@ -44,4 +44,4 @@ def test_a_reason_of_several_lines_is_told_on_one_without_a_replaced_letter(stor
         switches.initialize_mode(connection, "live", 1)
         request_attention(connection, AlertRouting({"oncall": ("env A",)}, "oncall"), need, 1)
         [body] = [row[0] for row in connection.rows("SELECT body FROM alert")]
-    assert "Why:      table orders is empty · CONTEXT: PL/pgSQL function obey(text)\n" in body
+    assert body.startswith("  | table orders is empty · CONTEXT: PL/pgSQL function obey(text)\n\n")

@@ -16,6 +16,7 @@ from datetime import date, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
+from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import (
     REFERENCE,
@@ -46,7 +47,7 @@ from console.domain.alert import (
 )
 from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, ServiceDayVerdict
-from console.domain.estate import ServiceFacts
+from console.domain.estate import RunFacts, ServiceFacts
 from console.domain.ids import incident_name
 from console.domain.service import (
     ReasonKind,
@@ -108,17 +109,23 @@ def _blocks(
         if decision.changes.lines and not decision.closed:
             yield ["Changes since the last successful run:"]
             yield quote(decision.changes.lines)
-    tail = [line for line in tail if line.strip() != decision.reason]
-    if tail:
+    if news := [line for line in tail if line.strip() != decision.reason]:
         yield ["Last log lines:"]
-        yield quote(tail)
+        yield quote(news)
+    elif not (tail or plain or decision.closed) and _has_failed(match.to_repair):
+        yield ["Log not available."]
+
+
+def _has_failed(run: RunFacts | None) -> bool:
+    """True for a run that began, so a log of it is expected."""
+    return run is not None and run.state.is_red and run.state is not RunState.MISSED
 
 
 def _news(index: EstateIndex, subject: AlertSubject, changes: str) -> Iterator[str]:
     decision = subject.decision
     if decision.closed:
         yield f"{decision.close_reason[:1].upper()}{decision.close_reason[1:]}."
-    elif changes:
+    if changes:
         yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
     if subject.ack is not None and not decision.closed:
         until = zoned_time(subject.ack.until, decision.zone, index.now)
@@ -200,7 +207,7 @@ def _facts(
         yield "Split from", incident_name(decision.split_from)
     for finding in match.evidence[:MAX_FINDINGS]:
         yield "Finding", f"{index.name(finding.job_id)} {finding.rule.predicate}: {finding.with_source}"
-    for service in decision.services if not decision.closed else ():
+    for service, _ in limit_instances(decision.services, attrgetter("service")) if not decision.closed else ():
         if reasons := "; ".join(_service_reasons(service, decision, index.now)):
             yield service_title(index, service), reasons
     if decision.owner:

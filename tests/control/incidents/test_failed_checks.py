@@ -76,7 +76,7 @@ def test_a_failing_check_is_a_root_cause_and_is_told_once() -> None:
     assert (incident.cause, incident.root_check, incident.failed_since) == ("check", "supply-rows", at("03:22"))
     assert [("supply-plan", Timeliness.AT_RISK)] == [(one.service, one.timeliness) for one in incident.services]
     [notice] = incident.notices
-    assert (AlertKind.OPENED, True) == (notice.kind, "Where:         table supply.rows\n" in notice.body)
+    assert (AlertKind.OPENED, True) == (notice.kind, "\nWhere          table supply.rows\n" in notice.body)
     assert "12 rows" not in notice.plain_title + notice.plain_body
     assert (day.timeliness, day.cause, day.data_state) == (Timeliness.AT_RISK, "check supply-rows", "failed")
     looked(ledger, failed("03:22", "03:27")._replace(text="13 rows, fewer than 100"))

@@ -108,7 +108,7 @@ def test_one_word_says_that_it_is_over_once_it_has_been_green_for_a_steady_time(
     assert [] == night.green("03:50")
     (notice,) = night.ledger.incident().notices
     assert at("04:20") == notice.not_before
-    assert "\nRed 3 times since 03:00 UTC, green since 03:50 UTC\n" in notice.body
+    assert "\nRed 3 times since 03:00 UTC, green since 03:50 UTC.\n" in notice.body
     assert [(at("04:20"), "recovered")] == night.told_by("04:20")
 
 
@@ -142,7 +142,7 @@ def test_one_word_says_that_it_stays_red() -> None:
     night = flapping()
     assert [] == night.look(at("04:09"))
     assert ["updated"] == night.look(at("04:10"))
-    assert "Red 3 times since 03:00 UTC, now since 03:40 UTC\n" in night.ledger.incident().notices[0].body
+    assert night.ledger.incident().notices[0].body.startswith("Red 3 times since 03:00 UTC, now since 03:40 UTC.\n")
     assert [] == night.look(at("04:40"))
 
 

@@ -128,9 +128,10 @@ def test_of_many_hurt_instances_the_first_five_are_named_and_the_others_counted(
     [incident] = evaluate(played(*runs), at("02:50")).incidents
     assert [f"onboarding #{key}" for key in keys] == [one.service for one in incident.services]
     [notice] = incident.notices
-    named = [line.partition("(")[0].strip() for line in notice.body.splitlines() if line.startswith("  Onboarding")]
-    assert [f"Onboarding #{key}" for key in keys[:5]] == named
-    assert "  and 12 more of onboarding" in notice.body.splitlines()
+    lines = notice.body.splitlines()
+    named = [line.partition("  ")[0] for line in lines if line.startswith("Onboarding #")]
+    assert [f"Onboarding #{key}" for key in keys[:5]] * 2 == named, "a row of the table, and one of details"
+    assert "onboarding: 12 more  –          –" in lines
 
 
 def test_looking_again_without_a_change_tells_nothing() -> None:

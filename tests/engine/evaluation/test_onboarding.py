@@ -102,9 +102,10 @@ def test_what_breaks_in_one_system_names_the_customer_whose_hour_it_costs(night:
     night.went("4712", since=45, steps=6)
     night.turn()
     [(_, title, body)] = night.bench.sink.got
-    assert "core/account" in title
-    assert "Onboarding #4711" in body
-    assert "#4712" not in body
+    assert title.startswith("Onboarding #4711 ")
+    assert " will be late: restart account now, expected " in title
+    assert "\nCause             core/account\n" in body
+    assert "#4712" not in title + body
     before = len(night.bench.sink.got)
     night.turn()
     assert before == len(night.bench.sink.got)

@@ -359,5 +359,5 @@ def test_a_release_of_a_plan_that_is_refused_calls_a_person_once(night: Night) -
     night.rounds()
     assert [("stopped",)] == night.rows("SELECT state FROM plan")
     assert "fake/load is still held: role headway may not resume load" in night.events()
-    titles = [title for _, title, _ in night.bench.sink.got if "plan 1" in title or "let go" in title]
+    titles = [title for _, title, body in night.bench.sink.got if "A person is needed" in body]
     assert ["Plan 1 stopped: repair fake/extract [INC-0001]"] == titles

@@ -674,7 +674,7 @@ def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: B
         assert (1,) == reads.estate.header().stopped_plans
         assert [number] == [one.id for one in reads.plans.list_plans(ended=False)]
     body = night.sink.got[-1][2]
-    assert "Why:      step 1, fake/extract: ended failed" in body
+    assert body.startswith("  | step 1, fake/extract: ended failed\n\n")
     assert "Go on:  headway plan resume 1 (requests failed steps again), or plan abort" in body
     requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     turn(night)
