@@ -54,7 +54,7 @@ def test_f52_a_digest_of_them_holds_nothing_that_acts_either(world: World) -> No
         [PendingAlert(number, now, False, f"INC-{number}", title, "") for number, (_, title, _) in got], 10
     )
     assert [] == harmful(words.title) + harmful(words.body) + harmful(words.plain_body)
-    assert len(world.bench.sink.got) + 4 == len(words.body.splitlines())
+    assert len(world.bench.sink.got) + 6 == len(words.body.splitlines())
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,7 +58,9 @@ def fail(bench: Bench, *names: str) -> None:
 
 
 def told(bench: Bench) -> list[str]:
-    return sorted(title.partition(": ")[2].partition(" ")[0] for _, title, _ in bench.sink.got)
+    """Causes: in the details where the title does not name them in full."""
+    alerts = [(title, re.search(r"^Cause +(\S+)$", body, re.MULTILINE)) for _, title, body in bench.sink.got]
+    return sorted(cause[1] if cause is not None else title.partition(" failed")[0] for title, cause in alerts)
 
 
 def test_f07_a_record_that_breaks_the_evaluation_hides_no_other_failure(bench: Bench, poisoned: list[int]) -> None:
