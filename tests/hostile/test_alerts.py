@@ -44,7 +44,8 @@ def test_markup_of_the_receivers_stands_there_as_it_is(world: World) -> None:
     calls = re.compile(r"@(here|all|channel|everyone)|<!|=\?")  # the outbox takes these apart: they would act
     plain = [text for text in red if clean_line(text) == text and len(text) < 40 and not calls.search(text)]
     assert len(plain) > 10
-    assert [] == [text for text in plain if f"hostile/{text} failed" not in titles]
+    named = [(f"hostile/{text} failed,", f" at risk: restart {text} [INC-") for text in plain]
+    assert [] == [forms for forms in named if not any(form in titles for form in forms)]
 
 
 def test_f52_a_digest_of_them_holds_nothing_that_acts_either(world: World) -> None:
