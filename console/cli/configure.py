@@ -453,7 +453,7 @@ def send_test_message(address: str) -> str:
 
     if fault := _url_fault(address):
         return fault
-    title, text = "[Headway] test of the first route", "Nothing is wrong: this shows that alerts arrive here.\n"
+    title, text = "Test of the first route: nothing is wrong", "Alerts arrive here.\n"
     key = f"headway:init:{datetime.now(UTC):%Y%m%dT%H%M%S}"
     for action in (PageAction.INFORM, PageAction.RESOLVE)[: 2 if _is_pager(address) else 1]:
         result = send_by_apprise(address, title, text, Page(key, action))

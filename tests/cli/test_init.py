@@ -284,7 +284,7 @@ def test_a_route_is_proved_by_a_message_and_a_typed_url_is_a_secret_in_a_file(ho
         done = home.run("--yes", "--only", "cron", "--no-poll", "--route", url)
         assert Exit.OK == done.code, done.err
         [mail] = sink.mails
-    assert ("[Headway] test of the first route", True) == (mail.subject, "Nothing is wrong" in mail.text)
+    assert ("Test of the first route: nothing is wrong", True) == (mail.subject, "Alerts arrive here" in mail.text)
     config = load_config(home.config)
     assert ("oncall", False) == (config.alerts.default_route, url in home.config.read_text())
     [reference] = config.routes["oncall"].urls

@@ -133,7 +133,7 @@ def test_the_commands_of_the_readme_lead_to_a_true_mail_of_each_real_failure(
     commands = [line for line in first.splitlines() if line.strip()]
     assert len(commands) <= MOST_COMMANDS
     stranger.play(first)
-    assert ["[Headway] test of the first route"] == [mail.subject for mail in smtp.mails]
+    assert ["Test of the first route: nothing is wrong"] == [mail.subject for mail in smtp.mails]
     assert PASSWORD not in (stranger.home / "typed.log").read_text()
     strange_host.run("etl", "touch /home/etl/broken")
     postgres.schedule("refresh_revenue", "* * * * *", "SELECT 1 / 0")
