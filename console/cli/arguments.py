@@ -15,7 +15,7 @@ from console.cli.exits import CommandError, Exit
 from console.config.saved_views import SavedView
 from console.domain.filter import FILTER_FIELDS, FilterError, JobFilter, argument_terms, name_terms, parse_terms
 from console.domain.ids import MAX_ID_DIGITS
-from console.timing.durations import parse_duration
+from console.timing.durations import parse_duration, time_of_day
 
 if TYPE_CHECKING:
     from console.store.queries import Queries
@@ -90,9 +90,10 @@ def instant_with_zone(text: str) -> datetime:
 
 
 TIME_FORMS: tuple[tuple[tuple[str, ...], str, Callable[[str], object]], ...] = (
-    (("15s", "14m", "1h30m", "2d"), "a duration: --for, --timeout, --since", duration),
+    (("15s", "14m", "8h", "1h30m", "2d"), "a duration: --for, --since, gate --timeout", duration),
+    (("22:00",), "a time of day (HH:MM): --at, service extend --until, incident handover --since", time_of_day),
     (("2026-11-20",), "a date: --date, --from, --to", business_date),
-    (("2026-11-21T02:00Z", "2026-11-21T03:00+01:00"), "a time with its zone: --at", instant_with_zone),
+    (("2026-11-21T02:00Z", "2026-11-21T03:00+01:00"), "a time with its zone: oncall --at, silence --from", instant_with_zone),
 )
 """Examples, meaning and parser of each form of time."""
 

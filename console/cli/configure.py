@@ -203,8 +203,8 @@ def accepted_routes(arguments: argparse.Namespace) -> set[tuple[str, str]]:
 
 
 def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -> list[str]:
-    """Those of the variables that the running engine has with another value than this shell; nothing where the
-    environment of the engine cannot be read."""
+    """Those of the variables that the running engine has with another value than this shell, each with its fix;
+    nothing where the environment of the engine cannot be read."""
     from console.store.db.lease import local_pid
 
     header = _store_header(arguments)
@@ -219,12 +219,15 @@ def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -
     texts = []
     for name in sorted(variables):
         value, engine_value = os.environb.get(name.encode(), b""), engine_environment.get(name.encode(), b"")
-        if value != engine_value:
-            only = "a value only there" if engine_value else "no value there"
-            which = "another value" if value and engine_value else only
+        if engine_value and not value:
             texts.append(
-                f"{name} has {which} in the engine's environment (process {pid}): check uses this shell's, the engine "
-                "its own. Fix: start the engine again from this shell"
+                f"{name} is set for the engine (process {pid}) but not in this shell, so check cannot use it."
+                f" Fix: export {name} here"
+            )
+        elif value != engine_value:
+            texts.append(
+                f"{name} differs between this shell and the engine (process {pid})."
+                " Fix: restart the engine from this shell"
             )
     return texts
 

@@ -360,7 +360,7 @@ HANDLERS = {
         titled(
             " and ".join(LOGIN_KINDS),
             option("--login", "also make this role a login of Headway", "ROLE"),
-            option("--dsn", "the same with user and password of the DSN in this variable", "VARIABLE"),
+            option("--dsn", "take role and password from the DSN in this variable", "VARIABLE"),
             flag("--view", "the login may watch, not act"),
         ),
     ),

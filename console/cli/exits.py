@@ -39,7 +39,7 @@ MEANING = {
     "`recover`: the incident has no step to send; `plan backfill`: a date has no known period; "
     "`alert test`: a URL accepted nothing; `audit verify`: the chain is "
     "broken, or the database no longer protects it; `store backup`: the audit log of the store is broken (the copy "
-    "stays); `init`: no system lets Headway in, or the first poll could not read everything; "
+    "stays); `init`: no selected system grants Headway access, or the first poll could not read everything; "
     "`demo` and `engine stop`: timeout.",
     Exit.USAGE: "The command line, the config or the store is invalid; stderr names every fault.",
     Exit.NO_ENGINE: "No engine is running on this store, and the command needs one (`status`, `engine stop`); "

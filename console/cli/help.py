@@ -19,7 +19,7 @@ Rows = list[tuple[str, ...]]
 
 def _filters() -> tuple[str, Rows]:
     plain = ("extract, ~xord", "the name contains it, or its letters in that order; several words must all match")
-    without = ("-state:succeeded", "without what the rest matches; a word or a field")
+    without = ("-state:succeeded", "excludes what `state:succeeded` matches")
     title = "filters of headway job list, headway run and / in the console"
     return title, [plain, *((f"{field}:", text) for field, text in FILTER_FIELDS.items()), without]
 

@@ -75,15 +75,15 @@ def agent_of(dsn: str, seconds: float) -> str:
 def ask_systems(machine: Machine, secrets: Secrets, timeout: float, probe: Probe) -> list[DetectedScheduler]:
     """Systems elsewhere, one after the other until Enter; each is tried at once, and again after its fix."""
     systems: list[DetectedScheduler] = []
-    print_parts(["", f"Anything elsewhere? Name {FORMS}."])
-    while answer := prompt("Add (Enter goes on): "):
+    print_parts(["", f"Schedulers on other machines: {FORMS}."])
+    while answer := prompt("Add (Enter to continue): "):
         try:
             system = _system_of(machine, answer, secrets, timeout)
         except ValueError as error:
             print_message(str(error))
             continue
         if any(known.key == system.key for known in systems):
-            print_message(f"{system.title} is on the list already")
+            print_message(f"{system.title} is already listed")
             continue
         if _try(system, probe):
             systems.append(system)
@@ -108,7 +108,7 @@ def _try(system: DetectedScheduler, probe: Probe) -> bool:
     """Probes until it can be watched or the person skips it; True if it is to be written."""
     while probe(system):
         print_commands(system)
-        answer = prompt("Enter tries again, k keeps it as it is, s skips it: ").lower()
+        answer = prompt("[Enter] retry · k keep without access · s skip: ").lower()
         if answer in ("k", "s"):
             return answer == "k"
     return True
@@ -153,7 +153,7 @@ def print_commands(system: DetectedScheduler) -> None:
     """Each on one unfolded line, so that it can be copied."""
     lines = list(setup_commands(system))
     if lines:
-        print_parts([f"  To let Headway in at {system.title}, run:"])
+        print_parts([f"  Grant access at {system.title}:"])
     for line in lines:
         print(f"    {clean(line)}")
 

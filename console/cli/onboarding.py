@@ -100,7 +100,7 @@ def run_init(arguments: argparse.Namespace) -> int:
         return _nothing_selected()
     if all(finding.key in why_not for finding in chosen):
         raise CommandError(
-            Exit.PROBLEM, "no selected system lets Headway in; no config was written. --print shows the findings"
+            Exit.PROBLEM, "no selected system grants Headway access; no config was written. --print shows the findings"
         )
     route = _route(arguments, machine, secrets, is_interactive)
     text = _config_text(machine, findings, chosen, why_not, route)

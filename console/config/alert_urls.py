@@ -9,7 +9,6 @@ from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 MAIL_SCHEMES = ("mailto", "mailtos")
 _ADDRESS = re.compile(r"[^@\s,]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
-_SLACK = re.compile(r"https://hooks\.slack\.com/services/\S+")
 _PAGERDUTY = re.compile(r"[A-Za-z0-9]{32}")
 FORMS = {
     "slack": "use the webhook's own address, https://hooks.slack.com/services/T…/B…/…",

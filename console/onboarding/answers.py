@@ -16,7 +16,7 @@ from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadi
 KEY = "~/.ssh/headway_ed25519"
 _HOST = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_.-]*)@)?([A-Za-z0-9][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:]+\])(?::([0-9]{1,5}))?")
 _POSTGRES = re.compile(r"postgres(?:ql)?://\S+", re.I)
-FORMS = "a host (db07, user@db07:22), a DSN (postgresql://…, or the variable that has it) or an Airflow URL"
+FORMS = "a host (db07, user@db07:22), a DSN (postgresql://…, or the variable that has it), an Airflow URL"
 
 
 def is_dsn(text: str) -> bool:
@@ -32,7 +32,7 @@ def host_answer(machine: Machine, text: str) -> DetectedScheduler:
     Headway has a key of its own. Raises ValueError."""
     parts = _HOST.fullmatch(text.strip())
     if parts is None or (parts[3] and not 0 < int(parts[3]) < 65536):
-        raise ValueError(f"{text[:40]!a} is neither {FORMS}")
+        raise ValueError(f"{text[:40]!a} is not one of: {FORMS}")
     user, address, port = parts[1], parts[2].strip("[]"), parts[3]
     has_own_key = (machine.home / KEY.removeprefix("~/")).is_file()
     known = next((host for host in ssh_hosts(machine) if host.key == f"ssh:{address}"), None)

@@ -152,7 +152,7 @@ def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> No
 
 
 def leave_out_what_is_elsewhere(terminal: Terminal) -> None:
-    terminal.wait_for("Add (Enter goes on):", LIMIT_SECONDS)
+    terminal.wait_for("Add (Enter to continue):", LIMIT_SECONDS)
     terminal.press("enter")
     terminal.wait_for("Send alerts to (Enter: nowhere yet):")
     terminal.press("enter")
@@ -257,16 +257,16 @@ def test_what_is_elsewhere_is_asked_for_tried_and_tried_again_after_its_fix(home
     with home.terminal("--no-poll") as terminal:
         terminal.wait_for("Which? Enter for none")
         terminal.press("1", "enter")
-        terminal.wait_for("Add (Enter goes on):")
+        terminal.wait_for("Add (Enter to continue):")
         terminal.press("a b", "enter")
-        terminal.wait_for("'a b' is neither a host")
+        terminal.wait_for("'a b' is not one of: a host")
         terminal.press("127.0.0.1:1", "enter")
-        seen = terminal.wait_for("Enter tries again", LIMIT_SECONDS)
+        seen = terminal.wait_for("[Enter] retry", LIMIT_SECONDS)
         assert "    ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/headway_ed25519\n" in seen
         terminal.press("enter")
-        terminal.wait_for("Enter tries again")
+        terminal.wait_for("[Enter] retry")
         terminal.press("s", "enter")
-        terminal.wait_for("Add (Enter goes on):")
+        terminal.wait_for("Add (Enter to continue):")
         terminal.press("enter")
         terminal.wait_for("Send alerts to (Enter: nowhere yet):")
         terminal.press("nonsense", "enter")

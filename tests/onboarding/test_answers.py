@@ -53,7 +53,7 @@ def test_a_name_of_the_ssh_config_keeps_its_address_and_its_own_key(tmp_path: Pa
 
 @pytest.mark.parametrize("text", ["", "a b", "db07:0", "db07:99999", "-oProxyCommand=x", "a@b@c", "db07:", "\x1b[2J"])
 def test_what_is_no_host_is_refused_with_the_forms(text: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is neither a host"):
+    with pytest.raises(ValueError, match="is not one of: a host"):
         host_answer(Machine(tmp_path, {}), text)
 
 
