@@ -257,12 +257,13 @@ WRAPPER_SPOOL = "/var/spool/headway"
 WRAPPER_PATH = "/usr/local/bin/headway-sh"
 
 
-def host_script(key: str, users: Iterable[str] = (), login: str = "headway") -> str:
+def host_script(key: str, users: Iterable[str] = (), login: str = "headway", *, view: bool = False) -> str:
     """The POSIX shell script that prepares a host, run there as root: the login with this public key, its sudo rules,
-    and the wrapper on the crontabs of `users` (empty: of everybody who has one, except root)."""
+    and the wrapper on the crontabs of `users` (empty: of everybody who has one, except root). `view`: no rule to act.
+    """
     text = scripts_beside(__file__, "grants.sh").replace("#WRAPPER#\n", script("headway-sh"))
     values = {"LOGIN=headway": f"LOGIN={quote(login)}", "KEY=''": f"KEY={quote(key)}"}
-    values["USERS=''"] = f"USERS={quote(' '.join(users))}"
+    values |= {"USERS=''": f"USERS={quote(' '.join(users))}", "VIEW=''": f"VIEW={'1' if view else quote('')}"}
     for empty, line in values.items():
         text = text.replace(f"\n{empty}", f"\n{line}", 1)
     return text

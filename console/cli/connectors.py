@@ -229,7 +229,13 @@ LOGIN_KINDS = ("pg_cron", "pgagent")
 
 
 def run_grants(arguments: argparse.Namespace) -> int:
-    kinds = {"key": ("cron",), "user": ("cron",), **dict.fromkeys(("login", "dsn", "view"), LOGIN_KINDS)}
+    kinds = {
+        "key": ("cron",),
+        "user": ("cron",),
+        "login": LOGIN_KINDS,
+        "dsn": LOGIN_KINDS,
+        "view": ("cron", *LOGIN_KINDS),
+    }
     for name, takes in kinds.items():
         if getattr(arguments, name) and arguments.what not in takes:
             raise CommandError(Exit.USAGE, f"--{name} is for the grants of {' and '.join(takes)} only")
@@ -253,7 +259,7 @@ def _host_script(arguments: argparse.Namespace) -> str:
         raise CommandError(Exit.NOT_FOUND, f"{path}: {reason}. Fix: {make}") from None
     if not key.startswith(("ssh-", "ecdsa-", "sk-")):
         raise CommandError(Exit.USAGE, f"{path} is not a public key; name the file that ends in .pub")
-    return host_script(key, arguments.user)
+    return host_script(key, arguments.user, view=arguments.view)
 
 
 def _login_sql(arguments: argparse.Namespace) -> str:
@@ -346,6 +352,7 @@ HANDLERS = {
     "connector grants": Handler(
         run_grants,
         option("what", f"kind of system: {', '.join(GRANT_FILES)}", "KIND", choices=list(GRANT_FILES)),
+        flag("--view", "grant to watch, not to act: pg_cron, pgagent, and cron (which keeps the wrapper)"),
         titled(
             "cron",
             option("--key", f"public key of the engine ({PUBLIC_KEY})", "FILE"),
@@ -361,7 +368,6 @@ HANDLERS = {
             " and ".join(LOGIN_KINDS),
             option("--login", "also make this role a login of Headway", "ROLE"),
             option("--dsn", "take role and password from the DSN in this variable", "VARIABLE"),
-            flag("--view", "the login may watch, not act"),
         ),
     ),
     "store grants": Handler(run_store_grants),

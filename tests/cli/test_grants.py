@@ -43,6 +43,71 @@ def test_the_script_of_a_cron_host_has_the_key_the_users_and_the_wrapper(key: Pa
     subprocess.run(["sh", "-n"], input=done.out, text=True, check=True)
 
 
+SHIMS = {
+    "id": '[ "$1" != -u ] || echo 0',
+    "getent": 'echo "headway:x:1:1::$ROOT/home:/bin/sh"',
+    "install": 'for last; do :; done; case " $*" in *" -d "*) mkdir -p "$last" ;; *) cp "$3" "$last" ;; esac',
+    "crontab": """case $3 in
+-l) cat "$ROOT/$2.cron"; exit "$(cat "$ROOT/exit")" ;;
+*) cat "$3" >"$ROOT/$2.cron" ;;
+esac""",
+    **dict.fromkeys(("usermod", "visudo", "chown"), ":"),
+}
+"""Commands that change a host, instead of those of this machine."""
+
+
+class FakeHost:
+    """A cron host below a folder, on which the printed script runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder in ("bin", "sbin", "etc/sudoers.d", "home/.ssh"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        for name, body in SHIMS.items():
+            (root / "sbin" / name).write_text(f"#!/bin/sh\nROOT={root}\n{body}\n")
+            (root / "sbin" / name).chmod(0o755)
+        self.crontab, self.keys = root / "etl.cron", root / "home/.ssh/authorized_keys"
+        (root / "exit").write_text("0")
+        self.crontab.write_text("10 3 * * * /opt/extract\n")
+
+    def run(self, script: str) -> str:
+        for place, here in (("/usr/local/bin/", "bin/"), ("/etc/sudoers.d/", "etc/sudoers.d/")):
+            script = re.sub(rf"(?<!=){place}", f"{self.root}/{here}", script)
+        script = script.replace("SPOOL=/var/spool/headway", f"SPOOL={self.root}/spool")
+        environment = {"PATH": f"{self.root}/sbin:/usr/bin:/bin"}
+        done = subprocess.run(["sh"], input=script, env=environment, text=True, capture_output=True, check=True)
+        return done.stdout
+
+    @property
+    def rules(self) -> list[str]:
+        text = (self.root / "etc/sudoers.d/headway").read_text()
+        return [line.partition("ALL=")[2].partition(" NOPASSWD: ")[2] for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("view", [False, True])
+def test_a_host_is_granted_the_right_to_act_unless_it_is_only_watched(key: Path, tmp_path: Path, view: bool) -> None:
+    host = FakeHost(tmp_path)
+    said = host.run(grants("cron", "--user", "etl", *(["--view"] if view else [])).out)
+    assert ([] if view else ["/bin/sh -s"]) == [rule for rule in host.rules if not rule.startswith("/usr/bin/cat /")]
+    assert view != ("act for" in said)
+    assert "SHELL=/usr/local/bin/headway-sh\n10 3 * * * /opt/extract\n" == host.crontab.read_text()
+
+
+def test_a_crontab_that_could_not_be_read_whole_stays_as_it_is(key: Path, tmp_path: Path) -> None:
+    host = FakeHost(tmp_path)
+    (tmp_path / "exit").write_text("1")
+    host.run(grants("cron", "--user", "etl").out)
+    assert "10 3 * * * /opt/extract\n" == host.crontab.read_text()
+
+
+def test_the_key_has_a_line_of_its_own_and_is_added_once(key: Path, tmp_path: Path) -> None:
+    host = FakeHost(tmp_path)
+    host.keys.write_text("ssh-rsa AAAA ops@bastion")
+    for _ in range(2):
+        host.run(grants("cron", "--user", "etl").out)
+    assert f"ssh-rsa AAAA ops@bastion\nrestrict {KEY}\n" == host.keys.read_text()
+
+
 @pytest.mark.parametrize("text", [None, "-----BEGIN OPENSSH PRIVATE KEY-----\n", b"\xff\xfe"])
 def test_without_a_public_key_nothing_is_printed_and_the_fix_is_named(key: Path, text: str | bytes | None) -> None:
     if text is None:
