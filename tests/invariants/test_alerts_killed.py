@@ -26,7 +26,7 @@ CRASHES = [name for name in FAILPOINTS if name.partition(".")[0] in STEPS and na
 
 
 def failures(folder: Path) -> list[Alert]:
-    return [one for one in Sink(folder).got if "good/extract failed" in one.title]
+    return [alert for alert in Sink(folder).got if "at risk: restart extract by " in alert.title]
 
 
 def is_recorded(folder: Path) -> bool:

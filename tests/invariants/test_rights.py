@@ -331,9 +331,9 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     be("alice")
     key = ask(strict)
     step(strict)
-    [(title, body)] = alerts(strict, "approval required")
-    assert title.endswith("approval required: rerun fake/extract")
-    assert [] == [one for one in (f"headway action approve {key}", "By:       alice", "it failed") if one not in body]
+    [(title, body)] = alerts(strict, "Approval required")
+    assert title.endswith("Approval required: rerun fake/extract")
+    assert [] == [one for one in (f"headway action approve {key}", "By  alice", "it failed") if one not in body]
     waits = f"waiting for approval by another person: headway action approve {key}"
     assert (("requested", waits), []) == (told(strict, key), strict.scheduler.acted)
     with pytest.raises(NotAllowed, match="needs role approve"):
@@ -348,7 +348,7 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     )
     step(strict)
     assert ("sent", [key]) == (told(strict, key)[0], strict.scheduler.acted)
-    assert 1 == len(alerts(strict, "approval required"))
+    assert 1 == len(alerts(strict, "Approval required"))
     assert ("carol", "approve rerun") in verbs(strict)
     [sent] = [detail for _, verb, detail in audit(strict) if verb == "send rerun"]
     assert ("alice", "carol", ["POST /again"]) == (sent["requested_by"], sent["approved_by"], sent["sends"])
@@ -368,7 +368,7 @@ def test_that_an_approval_is_wanted_is_told_once_for_every_verb_and_across_engin
     strict.restart()
     step(strict)
     what = str(verb).replace("_", " ")
-    assert [True] == [one.endswith(f": {what} fake/extract") for one, _ in alerts(strict, "approval required")]
+    assert [True] == [one.endswith(f": {what} fake/extract") for one, _ in alerts(strict, "Approval required")]
 
 
 def test_who_approves_before_the_engine_has_looked_is_not_asked_again(strict: Bench, be: Be) -> None:
@@ -377,7 +377,7 @@ def test_who_approves_before_the_engine_has_looked_is_not_asked_again(strict: Be
     be("carol")
     assert (True, "") == answer(strict, strict.requests().approve(key, strict.digest(key)))
     step(strict)
-    assert ([], [key]) == (alerts(strict, "approval required"), strict.scheduler.acted)
+    assert ([], [key]) == (alerts(strict, "Approval required"), strict.scheduler.acted)
 
 
 def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: Be) -> None:
@@ -394,7 +394,7 @@ def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: B
     assert ("refused", "not approved within 1h: request it again") == told(strict, key)
     assert [] == strict.scheduler.acted
     [(title, body)] = alerts(strict, "not approved in time")
-    assert title.endswith("rerun: not approved in time: rerun fake/extract")
+    assert title.endswith("Rerun: not approved in time: rerun fake/extract")
     assert "not approved within 1h: request it again" in body
 
 

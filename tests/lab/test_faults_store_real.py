@@ -48,7 +48,7 @@ def proxy(folder: Path, store_url: str, postgres: PostgresServer) -> Iterator[Fa
 
 
 def told(folder: Path, job: str) -> list[str]:
-    return [one.title for one in Sink(folder).got if f"good/{job} failed" in one.title]
+    return [alert.title for alert in Sink(folder).got if f": restart {job} by " in alert.title]
 
 
 def trip(postgres: PostgresServer) -> None:
@@ -68,7 +68,7 @@ def settled(folder: Path, url: str) -> None:
     """Each failure is one incident, told once; a repeat says that it is one."""
     got = Sink(folder).got
     marked = [one.body.startswith(REPEAT_TEXT) for one in got]
-    assert 2 == len({(one.title, one.body.removeprefix(REPEAT_TEXT)) for one in got if "failed" in one.title})
+    assert 2 == len({(one.title, one.body.removeprefix(REPEAT_TEXT)) for one in got if ": restart " in one.title})
     assert len(got) - sum(marked) == len({one.title for one in got})
     with open_queries(url) as reads:
         assert 2 == len(reads.incidents.list_incidents())

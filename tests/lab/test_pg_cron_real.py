@@ -266,7 +266,7 @@ def test_view_may_look_and_is_told_what_reruns_need(view: Connector) -> None:
     run = runs_of(view, "bad")[-1]
     preview = view.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert preview.refused is not None
-    assert "GRANT headway_act TO headway_view;" in preview.refused
+    assert "headway connector grants pg_cron --login headway_view | psql ops" in preview.refused
     with pytest.raises(AccessRefused, match="permission denied"):  # the database refuses by itself too
         view.act(replace(preview, refused=None), new_key(), 10)
 
