@@ -278,9 +278,9 @@ KEY_TABLE: tuple[KeyAction, ...] = (
         priority=True),
     # in dialogs
     KeyAction("choose", ("enter",), "choose", "select the line under the cursor", ("pick", "preview")),
-    KeyAction("field", ("tab",), "next field", "go to the next field of the form", ("preview",)),
-    KeyAction("details", ("ctrl+n", "d"), "native calls", "show every step with its native calls, or the summary again",
-        ("preview",)),
+    KeyAction("field", ("tab",), "focus next field", "go to the next field of the form", ("preview",)),
+    KeyAction("details", ("ctrl+n", "d"), "show all steps",
+        "show every step with its native calls, or the summary again", ("preview",)),
     KeyAction("back", ("escape",), "back", "close the dialog; nothing is sent", DIALOGS),
     KeyAction("copy", ("y",), "copy", "copy the text, or the first address", ("text",)),
     KeyAction("what_if_at", ("t",), "restarted at", "forecast a restart at another time", ("what_if",)),

@@ -302,6 +302,13 @@ def blocked_reason(view: IncidentView) -> str:
     return "no step is left to send: it closes as soon as its runs are seen to be green"
 
 
+def has_recovered(view: IncidentView) -> bool:
+    """True if it is closed and no run is left to repair; False if it was merged or superseded, or its
+    root is not a run."""
+    is_closed = view.row.closed is not None and view.row.merged_into is None
+    return is_closed and view.row.root_run_id is not None and not open_steps(view)
+
+
 def open_reason(view: IncidentView) -> list[str]:
     """Why an incident stays open after its plan is done: red or stale runs, and services lost or at risk. Empty if it
     is closed, or closes once pending starts have run."""

@@ -161,7 +161,7 @@ class SendScreen(Overlay[Any]):
                 yield Entry(id="typed")
             with Horizontal():
                 yield Bar(id="why-prompt")
-                yield Entry(id="why", placeholder="where a rule asks for one")
+                yield Entry(id="why", placeholder="optional; required if a permission rule says so")
         yield self.grid
 
     def on_mount(self) -> None:
@@ -216,7 +216,7 @@ class SendScreen(Overlay[Any]):
         label = "back; the sent action continues" if self.sent and not self.turned_down else "nothing is sent"
         hints = [KeyHint(self.key_name("enter"), "choose", 1), KeyHint(self.key_for("back"), label)]
         if self.subject.has_details and not self.sent:
-            hints.append(KeyHint(self.key_for("details"), "native calls"))
+            hints.append(KeyHint(self.key_for("details"), "show all steps"))
         if self.pane.virtual_size.height > self.pane.size.height:
             hints.insert(0, KeyHint(self.key_name("pagedown"), "more below", style="mark"))
         self.foot(*hints, message=self.message)

@@ -176,12 +176,12 @@ def target_name(view: TargetView) -> str:
 LABEL_WIDTH = 11
 
 
-def labelled_lines(rows: Sequence[tuple[str, str, str]]) -> SegmentLines:
+def labelled_lines(rows: Sequence[tuple[str, str, str]], label_width: int = 8) -> SegmentLines:
     """A line for each (label, text, style) that has a text, and for each further line of it."""
     lines: SegmentLines = []
     before = ""
     for label, text, style in rows:
         for part in text.split("\n") if text else ():
-            lines.append([(f"  {label if label != before else '':<8} ", "dim"), (part, style)])
+            lines.append([(f"  {label if label != before else '':<{label_width}} ", "dim"), (part, style)])
             before = label
     return lines

@@ -262,7 +262,7 @@ def _path_legend(lanes: Sequence[TimelineLane], marks: PathMarks, ctx: RenderCon
     if marks.act_by is not None:
         parts.append((f"  {ctx.sign('act_by')} act by {ctx.hm(marks.act_by)}", "warn"))
     if marks.green_by is not None:
-        parts.append((f"  {ctx.sign('green_by')} point of no return {ctx.hm(marks.green_by)}", "bad"))
+        parts.append((f"  {ctx.sign('green_by')} green by {ctx.hm(marks.green_by)}", "bad"))
     if any(_clock_start(lane) is not None for lane in lanes):
         parts.append((f"  {ctx.sign('start')} starts by its clock", "dim"))
     return [*parts, (f"  {ctx.sign('deadline')} deadline", "dim")]

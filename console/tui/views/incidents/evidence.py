@@ -56,11 +56,11 @@ def _service(
     service: AffectedServiceView, by_job: Mapping[str, JobForecastView], ctx: RenderContext
 ) -> Iterator[list[Segment]]:
     mark, label, style = ctx.mark("timeliness", service.timeliness)
-    name, deadline = service.title or service.name, ctx.hm(service.deadline, service.zone)
+    name, deadline = service.title or service.name, ctx.hm(service.deadline)
     yield [(f" {mark} ", style), (f"{name} ", "strong"), (label, style), (f", due {deadline}", "plain")]
     yield from ([(f"   {clean_line(reason)}", "plain")] for reason in _reasons(service))
-    green_by = ctx.hm(service.green_by, service.zone)
-    act_by = ctx.hm(service.act_by, service.zone)
+    green_by = ctx.hm(service.green_by)
+    act_by = ctx.hm(service.act_by)
     yield [
         (f"   act by {act_by}, green by {green_by}: {service.basis.text if service.basis else 'no estimate'}", "dim")
     ]
@@ -87,7 +87,7 @@ def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segm
     """ "risk 61 %: expected 05:50, p80 06:20, p95 06:52"; and why it is unreliable."""
     if service.p_late is None or service.expected is None:
         return
-    p50, p80, p95 = (ctx.hm(at, service.zone) for at in (service.expected, service.p80, service.p95))
+    p50, p80, p95 = (ctx.hm(at) for at in (service.expected, service.p80, service.p95))
     yield f"{format_risk(service.p_late)}: expected {p50}, p80 {p80}, p95 {p95}", "plain"
     if service.unreliable_because:
         yield f"its forecast is unreliable: {service.unreliable_because}", "warn"

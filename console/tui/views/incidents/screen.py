@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from textual import events, on
@@ -42,7 +42,6 @@ TALL = 36
 
 MAX_FORECAST_JOBS = 5
 """Services whose job forecasts are read, the soonest due first."""
-Notice = Callable[[IncidentView, RenderContext], list[list[Segment]]]
 IncidentQuery = tuple[IncidentView, Sequence[PlanView], Sequence[JobForecastView], TimelineView | None]
 PATH_SHARE = 4
 """The path takes at most a quarter of the lines."""
@@ -52,7 +51,7 @@ def read_incident(reads: Queries, number: int, services: Sequence[ServiceView]) 
     """With the critical path of its most urgent service, one of `services`."""
     view = reads.incidents.incident(number)
     affected = [service for service in services if service.incident_id == number and not service.has_delivered]
-    urgent = urgent_service(affected)
+    urgent = urgent_service(affected, reads.now())
     night = reads.service_days.timeline_of((urgent,), urgent.business_date) if urgent is not None else None
     names = dict.fromkeys(service.name for service in view.services[:MAX_FORECAST_JOBS])
     by_service = (reads.service_days.job_forecasts(name, view.row.business_date) for name in names)

@@ -84,7 +84,7 @@ def header_lines(opened: OpenIncident, ctx: RenderContext, width: int, height: i
     facts = flowing([*parts, (f"business date {row.business_date}", "dim")], width)
     error: list[Segment] = [(f" {fit(clean_line(row.reason or row.title), width - 1).rstrip()}", "plain")]
     return [
-        verdict_line(view, opened.plans, ctx, width),
+        verdict_line(opened, ctx, width),
         error,
         *(facts if height >= SHORT else facts[: 1 + is_unsent]),
     ]
@@ -105,11 +105,11 @@ LOG_LINES = 12
 
 def incident_preview(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
     """An incident beside its list: verdict, reason, affected services, runs, and the end of its log."""
-    view, plans = opened
+    view = opened.view
     title, _ = incident_title(view, ctx, 0)
     reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
     rows = [list(row.cells) for row in summary_lines(view, ctx, width)]
-    lines = [title, verdict_line(view, plans, ctx, width), reason, []]
+    lines = [title, verdict_line(opened, ctx, width), reason, []]
     rows = rows[: max(MIN_ROWS, height - len(lines) - LOG_LINES - 2)]
     why = f": {view.log_error}" if view.log_error else ""
     room = height - len(lines) - len(rows) - 2
@@ -132,7 +132,7 @@ def approval_lines(approval: ApprovalView, ctx: RenderContext) -> list[Segment]:
 
 def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     """A row each; `evidence_lines` has the reasons."""
-    times = f"times: {ctx.clock.label(ctx.now, view.services[0].zone)}" if view.services else ""
+    times = f"times: {ctx.clock.label(ctx.now)}" if view.services else ""
     note = f"{counted(view.row.affected_runs, 'run')} left red or stale" if view.row.affected_runs else ""
     title = f"AFFECTED SERVICES {len({service.name for service in view.services})}"
     yield heading("hurts", title, ", ".join(filter(None, (note, times))))
@@ -149,11 +149,11 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
 
 
 def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool) -> list[Segment]:
-    when, urgent = act_by(service.act_by, ctx, service.zone)
+    when, urgent = act_by(service.act_by, ctx)
     risk = format_risk(service.p_late) if service.p_late is not None else ""
     return [
         (service.title or service.name, "strong"),
-        (ctx.hm(service.deadline, service.zone), "plain"),
+        (ctx.hm(service.deadline), "plain"),
         ("", "dim") if service.act_by is None or is_over else (f"act by {when}", urgent),
         (risk, "dim"),
         (f"tier {service.tier}", "dim"),

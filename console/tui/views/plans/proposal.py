@@ -118,7 +118,7 @@ class PlanConfirmation(Confirmation):
             self.box.dismiss(None)
             return
         if text:
-            self.changed = rows.changed_lines(self.draft, self.proposal.draft)
+            self.changed = rows.changed_lines(self.draft, self.proposal.draft, self.proposal.ctx)
             self.draft, self.unsafe = self.proposal.draft, rows.unsafe_steps(self.proposal.draft)
             self.box.pane.show_runs(self._lines())
             self.box.ask_again("the plan has changed, nothing was started: confirm it again")

@@ -21,7 +21,7 @@ from console.tui.frame.cells import RenderContext, SegmentLines, counted, headin
 from console.tui.frame.glyphs import PLAN_STEPS
 from console.tui.frame.intent import verb_label
 from console.tui.views.actions.preview_lines import safety_text
-from console.tui.views.incidents.verdict_line import expected_end
+from console.tui.views.incidents.verdict_line import delivery_estimate
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -203,22 +203,38 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
     return lines
 
 
-def changed_lines(before: PlanDraft, after: PlanDraft) -> SegmentLines:
+def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> SegmentLines:
     """Each step that is new, changed or gone since the plan was shown."""
     old, new = ({step_key(step): step for step in draft.steps} for draft in (before, after))
+    old_effects, new_effects = _effects(before), _effects(after)
     lines: SegmentLines = []
     for key, step in new.items():
         was = old.get(key)
-        what = "new" if was is None else "changed" if _shown_effect(was) != _shown_effect(step) else ""
+        what = "new" if was is None else "changed" if old_effects[key] != new_effects[key] else ""
         if what:
             lines.append([(f"{what:<8}", "mark"), (f" {step.place} {verb_label(step.verb)} {step.job}", "strong")])
     removed_steps = (step for key, step in old.items() if key not in new)
     lines += [[(f"{'gone':<8}", "mark"), (f" {verb_label(step.verb)} {step.job}", "dim")] for step in removed_steps]
+    if not lines:
+        every_step = ctx.key("preview", "details")
+        lines.append([(f"Order or expected times changed; {every_step} shows every step", "plain")])
     return [[(PLAN_CHANGED, "warn")], *lines, []]
 
 
-def _shown_effect(step: DraftStep) -> tuple[object, ...]:
-    return step.safety, step.refusal, [(save.service, save.label) for save in step.saves]
+def _effects(draft: PlanDraft) -> dict[StepKey, tuple[object, ...]]:
+    """What each step does, waits for and saves; without its place and times."""
+    key_of = {step.place: step_key(step) for step in draft.steps}
+    return {
+        step_key(step): (
+            step.safety,
+            step.refusal,
+            [(save.service, save.label) for save in step.saves],
+            tuple(step.preview.get("native_calls") or ()),
+            sorted(key_of[place] for place in step.after if place in key_of),
+            step.wait_s,
+        )
+        for step in draft.steps
+    }
 
 
 def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
@@ -368,20 +384,17 @@ def progress_segments(plan: PlanView, incident: IncidentView | None, ctx: Render
     full = round(PROGRESS_CELLS * plan.done / max(1, len(plan.steps)))
     bar: list[Segment] = [(ctx.sign("full") * full, "ok"), (ctx.sign("empty") * (PROGRESS_CELLS - full), "dim")]
     segments: list[Segment] = [(f"  {plan.done} of {counted(len(plan.steps), 'step')}", "plain")]
-    end = expected_end(incident) if incident is not None and plan.state == "running" else None
-    if end is not None:
-        zone = incident.services[0].zone if incident is not None and incident.services else ""
-        about = ", services done about" if width >= PROGRESS_FROM else ", done about"
-        segments.append((f"{about} {ctx.hm(end, zone)}", "plain"))
+    zone = incident.services[0].zone if incident is not None and incident.services else ""
+    if incident is not None and (done := delivery_estimate(plan, incident, ctx, zone)):
+        segments.append((f", {done if width >= PROGRESS_FROM else done.removeprefix('services ')}", "plain"))
     return [*(bar if width >= PROGRESS_FROM else []), *segments, (" ", "plain")]
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:
-    """ "failed 03:12, repaired 03:37, 2 of 2 deadlines kept"."""
-    lost = (Timeliness.WILL_MISS, Timeliness.BREACHED, Timeliness.MET_LATE)
-    met = sum(service.timeliness not in lost for service in view.services)
-    deadlines = f", {met} of {counted(len(view.services), 'deadline')} kept" if view.services else ""
-    return f"failed {ctx.hm(view.row.failed_since)}, repaired {ctx.hm(view.row.closed)}{deadlines}"
+    """ "failed 03:12, closed 03:37, 2 of 2 services delivered on time"."""
+    delivered = sum(service.timeliness == Timeliness.MET for service in view.services)
+    services = f", {delivered} of {counted(len(view.services), 'service')} delivered on time" if view.services else ""
+    return f"failed {ctx.hm(view.row.failed_since)}, closed {ctx.hm(view.row.closed)}{services}"
 
 
 def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
@@ -392,7 +405,7 @@ def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
         texts = (*reasons, f"the rest: {ctx.key('incident', 'recover')} on the incident plans it")
         lines = (joined_segments(("left", at), [(f"   {text}", "warn")]) for at, text in enumerate(texts))
         return [heading("left", f"{name} STAYS OPEN"), *lines]
-    closed = f"{name} closed: {recap_text(view, ctx)}" if view.row.closed is not None else ""
+    closed = f"{name}: {recap_text(view, ctx)}" if view.row.closed is not None else ""
     says = closed or f"{name} closes once what starts by itself has run"
     return [
         heading("saved", says),

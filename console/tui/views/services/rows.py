@@ -282,20 +282,21 @@ def service_preview(view: ServiceView, ctx: RenderContext, width: int, height: i
     mark, label, style = ctx.mark("timeliness", view.timeliness)
     rows = [
         ("tier", str(view.tier), "plain"),
-        ("date", f"business date {view.business_date}", "plain"),
+        ("business date", view.business_date, "plain"),
         ("due", ctx.hm(view.deadline, view.zone) if view.is_promised else "", "plain"),
         ("expected", ctx.hm(view.expected, view.zone) if view.expected and not view.delivered else "", "plain"),
-        ("at", f"delivered {ctx.hm(view.delivered, view.zone)}" if view.delivered else "", "ok"),
+        ("delivered", ctx.hm(view.delivered, view.zone) if view.delivered else "", "ok"),
         ("risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),
-        ("based", f"on {view.nights} nights" if view.nights else "", "plain"),
+        ("history", counted(view.nights, "night") if view.nights else "", "plain"),
         ("owner", view.owner, "plain"),
         ("runbook", view.runbook, "plain"),
         ("calendar", view.calendar, "plain"),
-        ("awaits", ", ".join(view.awaits), "warn"),
+        ("waits for", ", ".join(view.awaits), "warn"),
         *(("path" if not place else "", job, "plain") for place, job in enumerate(view.path)),
         *(("why", line, "plain") for line in reason_lines(_reasons(view))),
     ]
-    return [[(f" {view.title or view.name}", "strong"), (f"  {mark} {label}", style)], [], *labelled_lines(rows)]
+    title: list[Segment] = [(f" {view.title or view.name}", "strong"), (f"  {mark} {label}", style)]
+    return [title, [], *labelled_lines(rows, len("business date"))]
 
 
 def _shown_reasons(view: ServiceView) -> tuple[Reason, ...]:

@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical
 
 from console.config.saved_views import SavedView
 from console.domain.header import HeaderView
+from console.domain.ids import incident_name
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
@@ -81,9 +82,10 @@ def read_services(reads: Queries) -> tuple[tuple[ServiceView, ...], OpenIncident
     service_groups.needing_a_person(services)
     service_groups.needing_a_person(service_groups.by_urgency(services))
     rows.service_context(services)
-    urgent = urgent_service(services)
-    number = urgent.incident_id if urgent is not None else None
-    return services, None if number is None else OpenIncident.read(reads, number)
+    urgent = urgent_service(services, reads.now())
+    if urgent is None or urgent.incident_id is None:
+        return services, None
+    return services, OpenIncident.read(reads, urgent.incident_id, urgent.zone)
 
 
 class ServiceList(ViewList):
@@ -269,13 +271,19 @@ class ServicesScreen(HeadwayScreen):
             return
         right: list[Segment] = []
         if self.urgent is not None:
-            right = [(self.key_for("recover"), "key"), (" recover ", "plain")]
+            right = self._verdict_key(self.urgent.view.row.id)
         room = width - length_of(right) - 1
         if self.urgent is not None:
-            verdict = verdict_line(*self.urgent, self.ctx, room)
+            verdict = verdict_line(self.urgent, self.ctx, room)
         else:
             verdict = service_verdict(views, self.ctx, room)
         bar.show(verdict, right)
+
+    def _verdict_key(self, incident_id: int) -> list[Segment]:
+        """The key that recovers the incident of the verdict; its name while the key acts on another row."""
+        if self.selected is None or self.selected.incident_id != incident_id:
+            return [(f"{incident_name(incident_id)} ", "key")]
+        return [(self.key_for("recover"), "key"), (" recover ", "plain")]
 
     def _paint_detail(self) -> None:
         """The status of the selected service, its path tonight, and without an incident its reasons, as far as there is

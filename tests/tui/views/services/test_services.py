@@ -318,6 +318,35 @@ async def test_the_verdict_is_in_the_same_line_before_during_and_after_an_incide
     assert "Restart extract_orders" in night.text.splitlines()[2]
 
 
+@on_the_night(size=(120, 36))
+async def test_the_key_beside_the_verdict_is_there_only_while_it_acts_on_that_incident(night: Night) -> None:
+    first, second, *others = night.reads.services_
+    night.reads.services_ = [first, dataclasses.replace(second, incident_id=413), *others]
+    night.reads.changed()
+    await night.see("Restart extract_orders by 03:58", "r recover")
+    await night.press("down")
+    await night.see("INC-0412")
+    assert "r recover" not in night.text.splitlines()[2]
+    await night.press("up")
+    await night.see_gone("INC-0412")
+    assert "r recover" in night.text.splitlines()[2]
+
+
+def test_a_preview_of_a_service_is_a_table_of_labels_and_values() -> None:
+    view = dataclasses.replace(
+        services()[3], nights=30, awaits=("supply-rows",), delivered=at("06:01"), business_date="2026-11-19"
+    )
+    look = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
+    told = ["".join(text for text, _ in line) for line in rows.service_preview(view, look, 80, 40)]
+    for line in (
+        "business date 2026-11-19",
+        "delivered     06:01",
+        "history       30 nights",
+        "waits for     supply-rows",
+    ):
+        assert f"  {line}" in told
+
+
 @on_the_night(size=(200, 50))
 async def test_a_wide_screen_previews_what_is_under_the_cursor_and_its_night(night: Night) -> None:
     await night.see("INC-0412 ✖", "AFFECTED SERVICES 2", "LOG", "extract_orders failed, exit 1", "▏06:30")

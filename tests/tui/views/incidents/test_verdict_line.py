@@ -1,0 +1,106 @@
+"""The verdict in one line: which service first, what is still saved, what runs, and in which zone."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from console.domain.incident import IncidentView
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock
+from console.tui.frame.glyphs import GlyphSet
+from console.tui.views.incidents.evidence import evidence_lines
+from console.tui.views.incidents.summary import header_lines, summary_lines
+from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, urgent_service, verdict_line
+from console.tui.widgets.paint import Segment
+from tests.tui.fake_reads import NOW, at, draft, incident, plan_of, services
+from tests.tui.views.runs.test_durations import look
+
+
+def text_of(segments: list[Segment]) -> str:
+    return "".join(text for text, _ in segments)
+
+
+def verdict(view: IncidentView, zone: str = "") -> str:
+    return text_of(verdict_line(OpenIncident(view, (), zone), look(), 200))
+
+
+def with_service(view: IncidentView, **changes: Any) -> IncidentView:
+    """The second service changed."""
+    first, second = view.services
+    return dataclasses.replace(view, services=(first, dataclasses.replace(second, **changes)))
+
+
+def with_root(**changes: Any) -> IncidentView:
+    view = incident()
+    return dataclasses.replace(view, members=(dataclasses.replace(view.members[0], **changes), *view.members[1:]))
+
+
+def closed(view: IncidentView, **changes: Any) -> IncidentView:
+    return dataclasses.replace(view, row=dataclasses.replace(view.row, closed=NOW, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"act_by": at("03:10")}, {"act_by": None}, {"timeliness": "breached"}, {"timeliness": "no_estimate"}]
+)
+def test_only_services_that_can_still_be_saved_are_named(changes: dict[str, Any]) -> None:
+    assert verdict(incident()).endswith("(in 40 min), saves Supply plan, Daily revenue")
+    assert verdict(with_service(incident(), **changes)).endswith("(in 40 min), saves Supply plan")
+    first, second, *others = services()
+    views = [first, dataclasses.replace(second, **changes), *others]
+    assert text_of(service_verdict(views, look(), 200)).endswith("saves Supply plan")
+
+
+def test_a_service_that_can_still_be_saved_ranks_before_one_that_cannot() -> None:
+    supply, revenue, *_ = services()
+    passed = dataclasses.replace(supply, act_by=at("03:10"))
+    unknown = dataclasses.replace(supply, act_by=None)
+    assert urgent_service([supply, revenue], NOW) is supply
+    assert urgent_service([passed, revenue], NOW) is revenue
+    assert urgent_service([unknown, passed], NOW) is passed
+
+
+def test_a_rerun_in_progress_says_by_when_it_must_succeed() -> None:
+    root = with_root(state="running", started=at("03:15"))
+    assert verdict(root) == " extract_orders runs again since 03:15, must succeed by 04:21 (in 1 h 3 min)"
+
+
+def test_a_first_run_that_takes_too_long_does_not_run_again() -> None:
+    failed_since = incident().row.failed_since
+    said = verdict(with_root(state="running", started=failed_since))
+    assert said.startswith(f" extract_orders is still running since {look().hm(failed_since)}, must succeed by 04:21")
+
+
+def test_a_closed_incident_is_resolved_only_if_its_runs_are_good() -> None:
+    view = incident()
+    good = dataclasses.replace(view, members=(dataclasses.replace(view.members[0], state="succeeded"),))
+    assert verdict(closed(good)) == " Resolved 03:17: it is closed"
+    assert verdict(closed(good, merged_into=9)) == " Closed 03:17: it is closed"
+    assert verdict(closed(view)) == " Closed 03:17: it is closed"
+    assert verdict(closed(good, root_run_id=None)) == " Closed 03:17: it is closed"
+
+
+def test_the_incident_page_has_one_clock() -> None:
+    view = incident()
+    tokyo = tuple(dataclasses.replace(service, zone="Asia/Tokyo") for service in view.services)
+    view, plan = dataclasses.replace(view, services=tokyo), plan_of(draft())
+    ctx = RenderContext(NOW, ZonedClock(ZoneInfo("Europe/Berlin")), GlyphSet())
+    opened = OpenIncident(view, ())
+    lines = [*header_lines(opened, ctx, 200, 50), verdict_line(OpenIncident(view, (plan,)), ctx, 200)]
+    lines += [list(row.cells) for row in summary_lines(view, ctx, 200)]
+    said = "\n".join(map(text_of, [*lines, *evidence_lines(view, ctx)]))
+    assert "restart extract_orders by 03:58" in said.replace("Restart", "restart")
+    assert "services done about 06:08" in said
+    assert "06:30  act by 03:58" in said
+    assert "times: CET" in said
+    assert "JST" not in said
+    assert [] == [hour for hour in ("10:", "11:", "12:", "13:", "14:") if f" {hour}" in said]
+
+
+def test_beside_a_service_the_verdict_has_the_zone_of_its_row() -> None:
+    ctx = RenderContext(NOW, ZonedClock(), GlyphSet())
+    line = verdict_line(OpenIncident(incident(), (), "Asia/Tokyo"), ctx, 200)
+    assert text_of(line).startswith(" Restart extract_orders by 11:58 (in 40 min)")
