@@ -16,7 +16,7 @@ from console.domain.service import format_risk
 from console.domain.timeline import TimelineView
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.glyphs import SIGNS
-from console.tui.widgets.paint import Segment, fit, fit_middle
+from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
 
 ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
 TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
@@ -226,7 +226,11 @@ def path_lines(
         return []
     service, *jobs = path
     first = next((place for place, lane in enumerate(jobs) if lane.name == marks.root), 0)
-    legend = _path_legend(jobs[first:], marks, ctx) if marks.root and room > len(jobs) - first + LEAST_PATH - 1 else []
+    legend = (
+        _path_legend(jobs[first:], marks, ctx, width)
+        if marks.root and room > len(jobs) - first + LEAST_PATH - 1
+        else []
+    )
     own = [*jobs[first : first + room - 2 - bool(legend)], service]
     shown = [*own, *_other_lanes(night, own, ctx)][: room - 1 - bool(legend)]
     start, end = timeline_span(night, shown)
@@ -257,7 +261,8 @@ def _other_lanes(night: TimelineView, own: Sequence[TimelineLane], ctx: RenderCo
     return lanes
 
 
-def _path_legend(lanes: Sequence[TimelineLane], marks: PathMarks, ctx: RenderContext) -> list[Segment]:
+def _path_legend(lanes: Sequence[TimelineLane], marks: PathMarks, ctx: RenderContext, width: int) -> list[Segment]:
+    """As many parts as fit whole, the most important ones first."""
     parts: list[Segment] = [(f"  {ctx.sign('now')} now {ctx.hm(ctx.now)}", "dim")]
     if marks.act_by is not None:
         parts.append((f"  {ctx.sign('act_by')} act by {ctx.hm(marks.act_by)}", "warn"))
@@ -265,7 +270,10 @@ def _path_legend(lanes: Sequence[TimelineLane], marks: PathMarks, ctx: RenderCon
         parts.append((f"  {ctx.sign('green_by')} green by {ctx.hm(marks.green_by)}", "bad"))
     if any(_clock_start(lane) is not None for lane in lanes):
         parts.append((f"  {ctx.sign('start')} starts by its clock", "dim"))
-    return [*parts, (f"  {ctx.sign('deadline')} deadline", "dim")]
+    parts.append((f"  {ctx.sign('deadline')} deadline", "dim"))
+    while length_of(parts) > width and len(parts) > 1:
+        parts.pop()
+    return parts
 
 
 def _clock_start(lane: TimelineLane) -> datetime | None:

@@ -16,6 +16,7 @@ from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.summary import header_lines, summary_lines
 from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, urgent_service, verdict_line
 from console.tui.widgets.paint import Segment
+from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, at, draft, incident, plan_of, services
 from tests.tui.views.runs.test_durations import look
 
@@ -104,3 +105,20 @@ def test_beside_a_service_the_verdict_has_the_zone_of_its_row() -> None:
     ctx = RenderContext(NOW, ZonedClock(), GlyphSet())
     line = verdict_line(OpenIncident(incident(), (), "Asia/Tokyo"), ctx, 200)
     assert text_of(line).startswith(" Restart extract_orders by 11:58 (in 40 min)")
+
+
+@on_the_night()
+async def test_the_legend_of_the_path_names_the_green_by_and_has_no_half_part(night: Night) -> None:
+    night.app.navigation.open_incident(412)
+    await night.see("▼ act by 03:58  ▲ green by 04:21")
+    [legend] = [line for line in night.text.splitlines() if "green by" in line]
+    assert "…" not in legend
+
+
+@on_the_night()
+async def test_the_key_of_the_plan_box_shows_all_steps(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see("PLAN INC-0412")
+    await night.press("enter")
+    await night.see("^N show all steps")
