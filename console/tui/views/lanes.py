@@ -226,11 +226,8 @@ def path_lines(
         return []
     service, *jobs = path
     first = next((place for place, lane in enumerate(jobs) if lane.name == marks.root), 0)
-    legend = (
-        _path_legend(jobs[first:], marks, ctx, width)
-        if marks.root and room > len(jobs) - first + LEAST_PATH - 1
-        else []
-    )
+    has_legend = bool(marks.root) and room > len(jobs) - first + LEAST_PATH - 1
+    legend = _path_legend(jobs[first:], marks, ctx, width) if has_legend else []
     own = [*jobs[first : first + room - 2 - bool(legend)], service]
     shown = [*own, *_other_lanes(night, own, ctx)][: room - 1 - bool(legend)]
     start, end = timeline_span(night, shown)
