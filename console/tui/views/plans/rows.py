@@ -222,7 +222,7 @@ def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> Se
 
 
 def _effects(draft: PlanDraft) -> dict[StepKey, tuple[object, ...]]:
-    """What each step does, waits for and saves; without its place and times."""
+    """Safety, calls, predecessors and saved services of each step; without its place and times."""
     key_of = {step.place: step_key(step) for step in draft.steps}
     return {
         step_key(step): (
