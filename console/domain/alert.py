@@ -36,13 +36,21 @@ KIND_LABELS = {
     AlertKind.ESCALATED: "Escalated: ",
 }
 """Begin the titles of notifications."""
+REOPENED_LABEL = "Again: "
+CLOSED_LABEL = "Closed: "
+"""It ended without a repair."""
+CAUSE_RESOLVED_LABEL = "Cause resolved: "
+"""A service is not safe yet."""
 
 
 def digest_title(titles: Sequence[str]) -> str:
     """ "Daily revenue 07:30 at risk, and 3 more alerts": begins with the first that is not resolved."""
-    is_resolved = KIND_LABELS[AlertKind.RECOVERED]
-    first = next((title for title in titles if not title.startswith(is_resolved)), titles[0])
-    for label in (SHADOW_LABEL, *filter(None, KIND_LABELS.values())):
+    resolved = KIND_LABELS[AlertKind.RECOVERED]
+    titles = [title.removeprefix(SHADOW_LABEL) for title in titles]
+    first = next((title for title in titles if not title.startswith(resolved)), None)
+    if first is None:
+        return f"{resolved}{len(titles)} incident{'s' if len(titles) > 1 else ''}"
+    for label in filter(None, (*KIND_LABELS.values(), REOPENED_LABEL, CLOSED_LABEL, CAUSE_RESOLVED_LABEL)):
         first = first.removeprefix(label)
     suffix = f", and {len(titles) - 1} more alert{'s' if len(titles) > 2 else ''}" if len(titles) > 1 else ""
     return f"{first.partition(': ')[0].partition(' [')[0]}{suffix}"
@@ -91,7 +99,7 @@ class RouteRule:
     group_wait: timedelta = timedelta(0)
     repeat_every: timedelta | None = None
     escalate_after: tuple[tuple[int, timedelta], ...] = ()
-    """(tier, time without acknowledgement); tier 0: all suffix, and incidents without an affected service."""
+    """(tier, time without acknowledgement); tier 0: all others, and incidents without an affected service."""
     escalate_to: tuple[str, ...] = ()
     """The first route after `escalate_after`, each further one as much later."""
     quiet: QuietHours | None = None

@@ -96,7 +96,7 @@ def send_as_group(
     """Creates one alert for these alerts of one route; its id. `alerts`: (id, as it was created)."""
 
     def body(texts: Iterable[tuple[str, str]]) -> str:
-        return f"\n{RULE}\n\n".join(f"{title}\n\n{text}" for title, text in texts)
+        return f"\n{RULE}\n\n".join(f"{table([[title]])[0]}\n\n{text}" for title, text in texts)
 
     group = NewAlert(
         route=alerts[0][1].route,

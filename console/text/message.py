@@ -51,7 +51,8 @@ class _Block:
 
     @property
     def has_header(self) -> bool:
-        return all(cell.upper() == cell and cell[:1].isalpha() for cell in self.rows[0])
+        names = [cell.partition(" (")[0] for cell in self.rows[0]]
+        return all(name.upper() == name and name[:1].isalpha() for name in names)
 
 
 def _blocks(body: str) -> Iterator[_Block]:
@@ -193,7 +194,7 @@ def _chat_row(markup: ChatMarkup, label: str, row: Sequence[str], between: str) 
 
 def _chat_cell(markup: ChatMarkup, label: str, cell: str) -> str:
     if is_own_link(label, cell):
-        return markup.link.format(cell)
+        return markup.link.format(markup.escape(cell) if markup.is_html else cell)
     return markup.as_code(cell) if cell.startswith(_COMMAND) else markup.escape(cell)
 
 

@@ -333,7 +333,7 @@ def test_a_notice_that_is_held_back_is_a_row_until_it_was_told(served: Estate) -
 
 def test_notices_of_one_group_leave_as_one_message_and_each_says_in_which(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]))
-    notices = [(Notice(AlertKind.OPENED, "oncall", f"t{n}", f"b{n}\n", group="oncall"),) for n in (1, 2)]
+    notices = [(Notice(AlertKind.OPENED, "oncall", f"t  {n}", f"b{n}\n", group="oncall"),) for n in (1, 2)]
     one = incident(notices=notices[0])
     decide(served, incidents=(one, incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=notices[1])))
     assert [("opened", 3, "digested"), ("opened", 3, "digested"), ("group", None, "pending")] == served.rows(
@@ -341,7 +341,9 @@ def test_notices_of_one_group_leave_as_one_message_and_each_says_in_which(served
         " ORDER BY a.id"
     )
     [(title, body)] = served.rows("SELECT title, body FROM alert WHERE kind = 'group'")
-    assert ("t1, and 1 more alert", True) == (title, body.startswith("t1\n\nb1\n") and "\nt2\n\nb2\n" in body)
+    assert "t  1, and 1 more alert" == title
+    assert body.startswith("t 1\n\nb1\n")
+    assert "\nt 2\n\nb2\n" in body  # two blanks would part cells of a table
 
 
 def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(served: Estate) -> None:

@@ -92,18 +92,20 @@ def _blocks(
     context: AlertContext, notification: Notification, title: str, log_tails: Mapping[int, str], changes: str,
     plain: bool,
 ) -> Iterator[Sequence[str]]:  # fmt: skip
-    """The error, the next commands and the affected services; below a rule the details, without those of the title."""
+    """The error, the next commands and the affected services; below a rule the details, without the title's cause."""
     index, subject = context.index, notification.subject
     match, decision = subject.match, subject.decision
     error = "" if plain or decision.reason in title else decision.reason
-    yield list(_news(index, subject, changes))
+    yield list(_news(index, subject, changes, plain))
+    if decision.closed and match.group.check and not plain:
+        yield quote([decision.close_reason])
     if error and not decision.closed:
         yield quote([error])
     yield table(_ways_on(index, subject, plain))
     yield _services_table(context, decision)
     yield [RULE]
     tail = [] if plain or decision.closed else tail_lines(index, match, log_tails)
-    yield table(row for row in _facts(index, match, decision, plain) if row[1] not in title)
+    yield table(row for row in _facts(index, match, decision, plain) if row[0] != "Cause" or row[1] not in title)
     if not plain:
         yield _starts_table(decision)
         if decision.changes.lines and not decision.closed:
@@ -121,9 +123,9 @@ def _has_failed(run: RunFacts | None) -> bool:
     return run is not None and run.state.is_red and run.state is not RunState.MISSED
 
 
-def _news(index: EstateIndex, subject: AlertSubject, changes: str) -> Iterator[str]:
+def _news(index: EstateIndex, subject: AlertSubject, changes: str, plain: bool) -> Iterator[str]:
     decision = subject.decision
-    if decision.closed:
+    if decision.closed and not plain and not subject.match.group.check:
         yield f"{decision.close_reason[:1].upper()}{decision.close_reason[1:]}."
     if changes:
         yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
@@ -221,8 +223,6 @@ def _repair_facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDe
     if how := repair_text(index, match):
         ran = f", ran {rough_duration(took)}" if took is not None else ""
         yield "Repaired", f"{how}, good at {zoned_time(at, decision.zone, index.now)}{ran}"
-    if match.recovered:
-        yield "Lasted", f"{rough_duration(at - decision.failed_since)}"
 
 
 def _service_reasons(affected: AffectedServiceVerdict, decision: IncidentDecision, now: datetime) -> Iterator[str]:
@@ -568,9 +568,10 @@ def digest_text(together: Sequence[PendingAlert], limit: int) -> MessageText:
         newest[key] = alert
     lines = sorted(newest.values(), key=lambda alert: alert.id)
     since = f"{min(alert.made_at for alert in together):%H:%M} UTC"
-    note = f"{len(together)} alerts since {since}: more than {limit} in one minute, so they are sent together."
+    note = f"More than {limit} alerts in one minute: these {len(together)}, since {since}, are sent together."
     texts = []
     for titles in ([line.title for line in lines], [line.plain_title or line.incident for line in lines]):
         shown = [*titles[:LINES], *([f"and {len(titles) - LINES} more"] if len(titles) > LINES else [])]
-        texts += [digest_title(titles), text_of([shown, table([("Open", "headway incident")]), [RULE], [note]])]
+        blocks = table([title] for title in shown), table([("Open", "headway incident")]), [RULE], [note]
+        texts += [digest_title(titles), text_of(blocks)]
     return MessageText(*texts)

@@ -13,7 +13,14 @@ from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.titles import cancelled_by, cause_name, incident_title, plain_title
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import CLOCK_SKEW
-from console.domain.alert import INCIDENT_PLACEHOLDER, KIND_LABELS, AlertKind
+from console.domain.alert import (
+    CAUSE_RESOLVED_LABEL,
+    CLOSED_LABEL,
+    INCIDENT_PLACEHOLDER,
+    KIND_LABELS,
+    REOPENED_LABEL,
+    AlertKind,
+)
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.service import Timeliness
 from console.text.cleaning import CUT, clean_line
@@ -33,6 +40,7 @@ STATUS = {
     Timeliness.MET: "delivered",
 }
 _FINE = (Timeliness.ON_TIME, Timeliness.MET)
+_WORST_FIRST = (Timeliness.BREACHED, Timeliness.WILL_MISS, Timeliness.AT_RISK, Timeliness.MET_LATE)
 _REPAIRS = {Verb.RERUN: "rerun", Verb.START: "started", Verb.MARK_OK: "marked OK", Verb.SKIP: "skipped"}
 
 
@@ -40,11 +48,10 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
     """ "Daily revenue 07:30 at risk: restart refresh_revenue by 07:29 (in 8 min) [{incident}]"."""
     subject, index = notification.subject, context.index
     decision, match = subject.decision, subject.match
-    label = (
-        "Again: " if decision.reopened and notification.kind is AlertKind.UPDATED else KIND_LABELS[notification.kind]
-    )
+    is_again = decision.reopened and notification.kind is AlertKind.UPDATED
+    label = REOPENED_LABEL if is_again else KIND_LABELS[notification.kind]
     if decision.closed:
-        return _end(index, match, decision, label if match.recovered else "Closed: ")
+        return _end(index, match, decision, label if match.recovered else CLOSED_LABEL, plain)
     service = _most_urgent(context, notification)
     if service is None or service.timeliness in _FINE:
         problem, _, why = _problem(index, match, decision, plain).partition(": ")
@@ -60,14 +67,16 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
 
 
 def _most_urgent(context: AlertContext, notification: Notification) -> AffectedServiceVerdict | None:
-    """The service whose deadline has just passed, else the first that can still be saved."""
+    """The service whose deadline has just passed, else the first that can still be saved, else one that is lost."""
 
     def urgency(service: AffectedServiceVerdict) -> tuple[int, datetime]:
         before = notification.before
         if before is not None and deadline_passed_since(context, service, before):
             return 0, service.deadline
         is_late = service.timeliness in (Timeliness.BREACHED, Timeliness.MET_LATE)
-        return (3 if service.timeliness in _FINE else 2 if is_late else 1), service.act_by or service.deadline
+        is_lost = service.act_by is not None and service.act_by < context.now
+        rank = 4 if service.timeliness in _FINE else 3 if is_late else 2 if is_lost else 1
+        return rank, service.act_by or service.deadline
 
     return min(notification.subject.decision.services, key=urgency, default=None)
 
@@ -80,7 +89,8 @@ def service_title(index: EstateIndex, service: AffectedServiceVerdict) -> str:
 
 def _promise(index: EstateIndex, decision: IncidentDecision, service: AffectedServiceVerdict, label: str) -> str:
     due = f" {local_time(service.deadline, decision.zone, index.now)}"
-    suffix = f" and {len(decision.services) - 1} more" if len(decision.services) > 1 else ""
+    same_status = [row for row in decision.services if STATUS[row.timeliness] == STATUS[service.timeliness]]
+    suffix = f" and {len(same_status) - 1} more" if len(same_status) > 1 else ""
     room = max(PUSH_LENGTH - len(label) - len(due), LEAST_NAME)
     title = service_title(index, service)
     return (title if len(title) <= room else title[: room - 1].rstrip() + CUT) + due + suffix
@@ -103,7 +113,7 @@ def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
 def _what_to_do(
     index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, service: AffectedServiceVerdict, plain: bool
 ) -> str:
-    run, at = match.to_repair, service.act_by or decision.act_by
+    run, at = match.to_repair, service.act_by
     until, passed = "", ""
     if at is not None and at >= index.now:
         until = f" by {local_time(at, decision.zone, index.now)} (in {rough_duration(at - index.now)})"
@@ -128,17 +138,19 @@ def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecisio
     return incident_title(index, match, decision.zone) if is_named else plain_title(index, match)
 
 
-def _end(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, label: str) -> str:
-    """ "Resolved: Daily revenue safe (INC-0002, 2 min, rerun by anna)"; first a service that is not safe yet."""
+def _end(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, label: str, plain: bool) -> str:
+    """ "Resolved: Daily revenue safe (INC-0002, 2 min, rerun by anna)"; first the service in the worst state."""
     if not match.recovered:
-        return f"{label}{cause_name(index, match)}, {decision.close_reason}{REFERENCE}"
+        why = "" if plain else f", {decision.close_reason}"
+        return f"{label}{cause_name(index, match)}{why}{REFERENCE}"
     unsafe = [service for service in decision.services if service.timeliness not in _FINE]
     known = [service for service in unsafe if service.timeliness is not Timeliness.NO_ESTIMATE]
     if known:
-        is_over = known[0].timeliness is Timeliness.MET_LATE
-        label = label if is_over else "Cause resolved: "
-        promise = _promise(index, decision, known[0], label)
-        what = f"{promise} {'' if is_over else 'still '}{STATUS[known[0].timeliness]}"
+        worst = min(known, key=lambda service: _WORST_FIRST.index(service.timeliness))
+        is_over = worst.timeliness is Timeliness.MET_LATE
+        label = label if is_over else CAUSE_RESOLVED_LABEL
+        promise = _promise(index, decision, worst, label)
+        what = f"{promise} {'' if is_over else 'still '}{STATUS[worst.timeliness]}"
     elif unsafe or not decision.services:
         what = f"{cause_name(index, match)} {_good_again(match)}"
     else:

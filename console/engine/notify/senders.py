@@ -111,9 +111,9 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
         return SendResult(False, fault, for_good=True)
     if fault := no_listener(plugin):
         return SendResult(False, fault)
-    scheme = url.partition(":")[0].lower()
-    markup = CHATS.get(scheme)
-    if scheme not in DATA_SCHEMES:
+    schemes = _schemes(plugin)
+    markup = next((CHATS[scheme] for scheme in schemes if scheme in CHATS), None)
+    if DATA_SCHEMES.isdisjoint(schemes):
         title, body = without_markup(title), without_markup(body)
     if markup is not None:
         title, body = markup.escape(title), as_chat(markup, body)
@@ -126,6 +126,12 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
         if not result.arrived:
             return result
     return result
+
+
+def _schemes(plugin: Any) -> list[str]:
+    """All URL schemes of the plugin, which also reads some https:// addresses of its service."""
+    names = [plugin.protocol or (), plugin.secure_protocol or ()]
+    return [scheme for name in names for scheme in ([name] if isinstance(name, str) else name)]
 
 
 def _send_page(url: str, plugin: Any, key: str, action: PageAction, title: str, body: str) -> SendResult:

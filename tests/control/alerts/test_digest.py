@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.alerts.content import LINES, DigestPlan, digest_text, plan_digest
-from console.domain.alert import PendingAlert
+from console.domain.alert import (
+    CAUSE_RESOLVED_LABEL,
+    CLOSED_LABEL,
+    KIND_LABELS,
+    REOPENED_LABEL,
+    SHADOW_LABEL,
+    AlertKind,
+    PendingAlert,
+    digest_title,
+)
 from console.engine.notify.backoff import BASE, CAP, MIN_DELAY, RetryDecision, after_failure
+from console.text.message import as_html
 from tests.factories import at
 
+GOLDEN = Path(__file__).parents[2] / "golden/alerts.txt"
 NOON = at("12:00")
 DAY = timedelta(hours=24)
 
@@ -74,7 +87,36 @@ def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
     assert ("Daily 07:30 at risk, and 1 more alert", "INC-2, and 1 more alert") == (words.title, words.plain_title)
     assert words.body.startswith("Update: Daily 07:30 at risk: restart b [INC-2]\nResolved: a is good again (INC-1)\n")
     assert words.plain_body.startswith("INC-2\nResolved: a (INC-1)\n")
-    assert "3 alerts since 12:00 UTC: more than 10 in one minute" in words.body
+    assert "More than 10 alerts in one minute: these 3, since 12:00 UTC, are sent together." in words.body
+
+
+LABELS = {*KIND_LABELS.values(), REOPENED_LABEL, CLOSED_LABEL, CAUSE_RESOLVED_LABEL}
+
+
+@pytest.mark.parametrize("shadow", ["", SHADOW_LABEL])
+@pytest.mark.parametrize("label", sorted(LABELS - {KIND_LABELS[AlertKind.RECOVERED]}))
+def test_a_digest_title_has_the_problem_and_no_label(shadow: str, label: str) -> None:
+    resolved = f"{shadow}Resolved: Supply plan safe (INC-1)"
+    problem = f"{shadow}{label}Daily 07:30 at risk: restart b [INC-2]"
+    assert "Daily 07:30 at risk, and 1 more alert" == digest_title([resolved, problem])
+
+
+def test_every_label_of_a_title_is_one_that_a_digest_leaves_out() -> None:
+    written = re.findall(
+        r"^(?:Shadow: )?([A-Z][a-z]+(?: resolved)?: )(?=.*[\[(]{incident})", GOLDEN.read_text("utf-8"), re.MULTILINE
+    )
+    assert {"Again: ", "Cause resolved: ", "Reminder: ", "Resolved: ", "Update: "} <= set(written) <= LABELS
+
+
+def test_a_digest_of_resolved_incidents_counts_them() -> None:
+    assert "Resolved: 2 incidents" == digest_title(["Resolved: Daily safe (INC-1)", "Shadow: Resolved: b (INC-2)"])
+    assert "Resolved: 1 incident" == digest_title(["Resolved: Daily safe (INC-1)"])
+
+
+def test_titles_with_blanks_in_a_row_are_no_table_in_a_digest() -> None:
+    together = [waiting(number, incident=f"INC-{number}", title=f"load  {number} failed") for number in (1, 2)]
+    words = digest_text(together, 10)
+    assert "<p>load 1 failed<br>load 2 failed</p>" in as_html(words.title, words.body)
 
 
 def test_a_long_digest_counts_what_it_does_not_list() -> None:

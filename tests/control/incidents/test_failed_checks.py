@@ -124,7 +124,9 @@ def test_an_incident_of_a_check_is_over_when_it_passes() -> None:
     ledger.look("03:58")
     incident, day = ledger.incident(), ledger.day("supply-plan")
     assert (incident.closed, incident.close_reason) == (True, "it passes: 120 rows")
-    assert [AlertKind.RECOVERED] == [one.kind for one in incident.notices]
+    [notice] = incident.notices
+    assert (AlertKind.RECOVERED, True) == (notice.kind, "\n  | it passes: 120 rows\n" in f"\n{notice.body}")
+    assert "120 rows" not in notice.plain_title + notice.plain_body
     assert (day.timeliness, day.delivered_at) == (Timeliness.MET, at("03:57"))
 
 
@@ -136,6 +138,9 @@ def test_an_incident_of_a_check_is_over_when_no_service_waits_for_it() -> None:
     ledger.look("03:24")
     incident = ledger.incident()
     assert (incident.closed, incident.close_reason) == (True, "no service waits for it")
+    [notice] = incident.notices
+    assert "Closed: check supply-rows, no service waits for it [{incident}]" == notice.title
+    assert "Closed: check supply-rows [{incident}]" == notice.plain_title
 
 
 def test_one_check_that_keeps_two_services_back_is_one_incident() -> None:

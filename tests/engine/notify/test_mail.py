@@ -104,6 +104,7 @@ def test_the_page_fits_a_phone_in_light_and_dark_and_its_tables_are_tables() -> 
     assert (3, 1) == (page.count("<table"), page.count('<a href="https://ops.example/x">'))
     assert "<th>Due (CET)</th>" in page
     assert 'href="http://evil' not in page
+    assert "<th>Due (ChST)</th>" in as_html("t", body.replace("CET", "ChST"))
     assert "@media (prefers-color-scheme:dark)" in page
     assert [] == [width for width in re.findall(r"(?<!max-)width[:=]\D?(\d+)px", page) if int(width) > 360]
 

@@ -16,12 +16,15 @@ import requests
 from console.engine.notify.mail import mail_thread, send_mail
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import neutralise, send_by_apprise, unencrypted_login, without_markup
+from console.text.message import TELEGRAM, as_chat
 
 HEX = "8b799edf6f984d3a9be72862fb4e5752"
 CHATS = {
     "Slack": "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops",
     "Telegram": "tgram://123456789:abcdefghijklmnopqrstuvwxyz0123456789/12345",
     "Discord": f"discord://123456789012345678/{HEX}{HEX}",
+    "Slack's own address": "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+    "Discord's own address": f"https://discord.com/api/webhooks/123456789012345678/{HEX}{HEX}",
     "Mattermost": "mmosts://chat.example/abcdefghijklmnopqrstuvwx",
     "Teams": f"workflows://prod.example/{HEX}/abcdef_sig",
     "Google Chat": "gchat://workspace/key/token",
@@ -78,6 +81,8 @@ def test_text_from_outside_is_no_link_no_tag_and_no_mention_in_a_chat(chat: str)
     [
         ("Slack", "*Do*", "`headway recover 'x' ‹/code&gt; INC-0001`", "<https://wiki.example/load>", "```\n‹a"),
         ("Discord", "**Do**", "`headway recover 'x' ‹/code> INC-0001`", "https://wiki.example/load", "```\n‹a"),
+        ("Slack's own address", "*Do*", "`headway recover 'x'", "<https://wiki.example/load>", "```\n‹a"),
+        ("Discord's own address", "**Do**", "`headway recover 'x'", "https://wiki.example/load", "```\n‹a"),
         ("Teams", "**Do**", "headway recover \\`x\\`", "[https://wiki.example/load](https:", "‹a href='http\\[:"),
         ("Telegram", "<b>Do</b>", "<code>headway recover `x` ‹/code&gt; INC-0001</code>", "https:", "<pre>‹a"),
     ],
@@ -87,6 +92,12 @@ def test_a_chat_reads_its_own_markup(chat: str, bold: str, command: str, link: s
     assert "SERVICE" not in sent  # a list: a phone has no room for columns
     for native in (bold, command, link, quoted):
         assert native in sent, native
+
+
+def test_a_link_in_telegram_is_escaped() -> None:
+    assert "<b>Open</b>  https://ops.example/?a=1&amp;b=2\n" == as_chat(
+        TELEGRAM, "Open  https://ops.example/?a=1&b=2\n"
+    )
 
 
 def test_what_a_program_gets_is_not_changed() -> None:

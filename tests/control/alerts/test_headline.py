@@ -1,0 +1,59 @@
+"""The service of a title, the services that it counts, and the step that it names."""
+
+from __future__ import annotations
+
+from connectors.sdk.states import RunState
+from console.domain.estate import EvaluationSettings, JobFacts, ServiceFacts
+from tests.control.ledger import Ledger, ended
+from tests.factories import estate, feeds, job, minutes, service, target
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",))
+LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
+
+
+def title(ledger: Ledger, clock: str) -> str:
+    ledger.look(clock)
+    return ledger.incident().notices[0].title
+
+
+def failed(*services: ServiceFacts, more: tuple[JobFacts, ...] = ()) -> Ledger:
+    """`extract`, which feeds `load` and `more`, failed at 03:12."""
+    ledger = Ledger(
+        estate(
+            EXTRACT, LOAD, *more,
+            feeds=feeds(EXTRACT, LOAD, *more),
+            services=services,
+            targets=[target(1), target(2, "warehouse", "warehouse")],
+            settings=EvaluationSettings(default_route=("default",)),
+        )
+    )  # fmt: skip
+    ledger.look("02:00")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
+    return ledger
+
+
+def test_a_service_that_can_be_saved_is_named_before_a_lost_one() -> None:
+    ledger = failed(service("early", "03:50", LOAD), service("daily", "06:30", LOAD))
+    assert title(ledger, "03:12").startswith("Daily 06:30 at risk: restart extract by 05:40 ")
+
+
+def test_only_services_in_the_state_of_the_named_one_are_counted() -> None:
+    lost, later = service("early", "03:50", LOAD), service("plan", "07:00", LOAD)
+    ledger = failed(lost, service("daily", "06:30", LOAD), later)
+    assert title(ledger, "03:12").startswith("Daily 06:30 and 1 more at risk: ")
+
+
+def test_a_service_without_an_act_by_does_not_have_that_of_another() -> None:
+    blind = job(3, "warehouse/blind", target_id=2)
+    ledger = failed(service("daily", "06:30", LOAD), service("blind", "04:30", blind), more=(blind,))
+    assert "Blind 04:30 and 1 more at risk: restart extract [{incident}]" == title(ledger, "03:12")
+
+
+def test_the_end_of_a_cause_names_the_worst_service_and_not_one_that_is_delivered() -> None:
+    ledger = failed(service("first", "03:40", EXTRACT), service("daily", "04:10", LOAD))
+    ledger.look("03:12")
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:50", 5))
+    ledger.look("03:56")
+    [closed] = [incident for incident in ledger.decisions.incidents if incident.closed]
+    assert ["first", "daily"] == [affected.service for affected in closed.services]
+    assert closed.notices[0].title.startswith("Cause resolved: Daily 04:10 still will be late (")
