@@ -280,8 +280,11 @@ def _dsn_parts(variable: str) -> dict[str, str]:
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
+    from console.onboarding.answers import shown
+
     if not (dsn := os.environ.get(variable, "")):
-        raise CommandError(Exit.USAGE, f"--dsn {variable}: no such environment variable. Fix: export {variable}=…")
+        name = shown(variable, "VARIABLE")
+        raise CommandError(Exit.USAGE, f"--dsn {name}: no such environment variable. Fix: export it, and name it here")
     try:
         return {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
     except ProgrammingError:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from getpass import getpass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from console.cli.exits import CommandError, Exit
 from console.cli.output import print_message, print_parts
-from console.cli.prompts import prompt
+from console.cli.prompts import prompt, prompt_hidden
 from console.config.alert_urls import mail_url, pagerduty_url, receiver_kind
-from console.onboarding.answers import FORMS, airflow_answer, dsn_answer, host_answer, is_dsn, is_url
+from console.onboarding.answers import FORMS, airflow_answer, dsn_answer, host_answer, is_dsn, is_url, shown
 from console.onboarding.config_writer import write_secret
-from console.onboarding.schedulers import DetectedScheduler, Machine
+from console.onboarding.schedulers import DetectedScheduler, Machine, with_unique_names
 from console.text.cleaning import clean
 
 Probe = Callable[[DetectedScheduler], str]
@@ -44,6 +45,9 @@ def named_systems(arguments: argparse.Namespace, machine: Machine) -> list[Detec
         systems += [_of_variable(machine, variable, arguments.timeout) for variable in arguments.dsn]
         user = machine.env.get("AIRFLOW_USERNAME", "headway")
         systems += [airflow_answer(machine, url, user, {"env": "AIRFLOW_PASSWORD"}) for url in arguments.airflow]
+        for number, system in enumerate(systems):
+            if any(earlier.key == system.key for earlier in systems[:number]):
+                raise ValueError(f"{system.title} is named twice")
     except ValueError as error:
         raise CommandError(Exit.USAGE, f"{error}; nothing was written") from None
     return systems
@@ -53,7 +57,7 @@ def _of_variable(machine: Machine, variable: str, seconds: float) -> DetectedSch
     dsn = machine.env.get(variable, "")
     if not is_dsn(dsn):
         problem = "is not a postgresql:// DSN" if dsn else "is not set"
-        raise ValueError(f"--dsn {variable[:40]!a} {problem}; name the variable that has the DSN")
+        raise ValueError(f"{shown(variable, 'the value of --dsn')} {problem}; name the variable that has the DSN")
     return dsn_answer(machine, dsn, {"env": variable}, agent_of(dsn, seconds))
 
 
@@ -72,36 +76,50 @@ def agent_of(dsn: str, seconds: float) -> str:
         return "pg_cron"
 
 
-def ask_systems(machine: Machine, secrets: Secrets, timeout: float, probe: Probe) -> list[DetectedScheduler]:
-    """Systems elsewhere, one after the other until Enter; each is tried at once, and again after its fix."""
+def ask_systems(
+    machine: Machine, secrets: Secrets, timeout: float, probe: Probe, findings: Sequence[DetectedScheduler],
+    chosen: Sequence[DetectedScheduler],
+) -> list[DetectedScheduler]:  # fmt: skip
+    """Systems elsewhere, one after the other until Enter; each is tried at once, and again after its fix. Their names
+    differ from those of `findings`; one that is chosen already is refused."""
     systems: list[DetectedScheduler] = []
     print_parts(["", f"Schedulers on other machines: {FORMS}."])
     while answer := prompt("Add (Enter to continue): "):
         try:
-            system = _system_of(machine, answer, secrets, timeout)
+            system, secret = _system_of(machine, answer, timeout)
         except ValueError as error:
             print_message(str(error))
             continue
-        if any(known.key == system.key for known in systems):
+        if any(known.key == system.key for known in (*chosen, *systems)):
             print_message(f"{system.title} is already listed")
             continue
-        if _try(system, probe):
-            systems.append(system)
+        [system] = with_unique_names([system], [*findings, *systems])
+        with TemporaryDirectory(prefix="headway-init-") as folder:
+            is_accepted = _try(_with_secret(system, secret, Secrets(Path(folder) / "headway.toml")), probe)
+        if is_accepted:
+            systems.append(_with_secret(system, secret, secrets))
     return systems
 
 
-def _system_of(machine: Machine, answer: str, secrets: Secrets, timeout: float) -> DetectedScheduler:
+def _with_secret(system: DetectedScheduler, secret: tuple[str, str], secrets: Secrets) -> DetectedScheduler:
+    """The system with a reference to the file of its secret."""
+    setting, value = secret
+    if not setting:
+        return system
+    return replace(system, settings={**system.settings, setting: secrets.keep(f"{system.name}-{setting}", value)})
+
+
+def _system_of(machine: Machine, answer: str, timeout: float) -> tuple[DetectedScheduler, tuple[str, str]]:
+    """The system that was named, and (setting, value) of its typed secret, both empty without one."""
     if is_url(answer):
         user = prompt("Account in Airflow (Enter for headway): ") or "headway"
-        password = getpass("Its password: ") if sys.stdin.isatty() else ""
-        return airflow_answer(machine, answer, user, secrets.keep("airflow-password", password))
+        password = prompt_hidden("Its password: ") if sys.stdin.isatty() else ""
+        return airflow_answer(machine, answer, user, {}), ("password", password)
     if is_dsn(answer):
-        system = dsn_answer(machine, answer, {"env": "DSN"}, agent_of(answer, timeout))
-        reference = secrets.keep(f"{system.name}-dsn", answer)
-        return dsn_answer(machine, answer, reference, system.kind)
+        return dsn_answer(machine, answer, {}, agent_of(answer, timeout)), ("dsn", answer)
     if is_dsn(machine.env.get(answer, "")):
-        return _of_variable(machine, answer, timeout)
-    return host_answer(machine, answer)
+        return _of_variable(machine, answer, timeout), ("", "")
+    return host_answer(machine, answer), ("", "")
 
 
 def _try(system: DetectedScheduler, probe: Probe) -> bool:
@@ -163,13 +181,15 @@ SendTest = Callable[[str], str]
 
 
 def named_route(text: str, machine: Machine, secrets: Secrets, send: SendTest) -> Mapping[str, object]:
-    """The reference to the URL of --route: a variable that has it, an apprise URL, a Slack webhook, a PagerDuty key, or
-    a mail address (by a mail server on this machine). Raises CommandError where no test message is accepted."""
+    """The reference to the URL of --route: a variable that has it, or a mail address (by a mail server on this
+    machine). Raises CommandError where no test message is accepted."""
     in_variable = machine.env.get(text, "")
-    url = in_variable or _plain_url(text)
+    url = in_variable or (_plain_url(text) if receiver_kind(text) == "mail" else "")
     if not url:
         raise CommandError(
-            Exit.USAGE, f"--route {text[:20]!a} is not a variable, apprise URL, mail address or PagerDuty key"
+            Exit.USAGE,
+            f"{shown(text, 'the value of --route')} is no variable that is set, and no mail address. Fix: export the"
+            " URL as a variable, as in --route ONCALL_MAIL, or type it at the prompt of headway init",
         )
     if fault := send(url):
         raise CommandError(Exit.PROBLEM, f"the route did not accept the test message: {fault}; nothing was written")
@@ -187,16 +207,17 @@ def _plain_url(text: str) -> str:
 def ask_route(machine: Machine, secrets: Secrets, send: SendTest) -> Mapping[str, object] | None:
     """Where alerts go, proved by a message that was accepted; None for nowhere yet."""
     print_parts(["", "Where do alerts go? A mail address, Slack webhook, PagerDuty integration key or apprise URL."])
-    while answer := prompt("Send alerts to (Enter: nowhere yet): "):
+    while answer := prompt_hidden("Send alerts to (not echoed; Enter: nowhere yet): "):
         in_variable = machine.env.get(answer, "")
         try:
-            url = _mail_answer(answer) if receiver_kind(answer) == "mail" else in_variable or _plain_url(answer)
+            is_mail = receiver_kind(answer) == "mail"
+            url = _mail_answer(answer) if is_mail else in_variable or _plain_url(answer)
         except ValueError as error:
             print_message(str(error))
             continue
         fault = send(url) if url else "not a receiver. Fix: oncall@example.com, https://hooks.slack.com/services/…"
         if not fault:
-            print_parts(["  the test message was accepted: look for it"])
+            print_parts([f"  the test message{f' to {answer}' if is_mail else ''} was accepted: look for it"])
             return {"env": answer} if in_variable else secrets.keep("oncall-url", url)
         print_message(f"  {fault}")
     return None
@@ -205,4 +226,4 @@ def ask_route(machine: Machine, secrets: Secrets, send: SendTest) -> Mapping[str
 def _mail_answer(to: str) -> str:
     server = prompt("Mail server (Enter for localhost, or mail.example.com:587): ") or "localhost"
     user = prompt("Login there (Enter for none): ")
-    return mail_url(to, server, user, getpass("Password: ") if user else "")
+    return mail_url(to, server, user, prompt_hidden("Password: ") if user else "")

@@ -39,11 +39,12 @@ from console.onboarding.config_writer import (
 )
 from console.onboarding.discovery import discover
 from console.onboarding.first_service import JobHistory, ServiceProposal, propose, with_deadline
-from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
+from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness, with_unique_names
 from console.text.charset import takes_utf8
 from console.text.cleaning import clean_line
 
 if TYPE_CHECKING:
+    from console.config.sections import Config
     from console.store.queries import Queries
 
 
@@ -60,7 +61,9 @@ def run_init(arguments: argparse.Namespace) -> int:
     findings = _find_schedulers(machine)
     found_keys = {finding.key for finding in findings}
     chosen = [] if named and not arguments.only else _select_findings(findings, arguments.only)
-    findings = [*(finding for finding in findings if finding.key not in {new.key for new in named}), *named]
+    others = [finding for finding in findings if finding.key not in {new.key for new in named}]
+    named = with_unique_names(named, others)
+    findings = [*others, *named]
     chosen = [*(finding for finding in chosen if finding in findings), *named]
     if arguments.print:
         print(_config_text(machine, findings, chosen, {}), end="")
@@ -94,8 +97,9 @@ def run_init(arguments: argparse.Namespace) -> int:
         def probe(system: DetectedScheduler) -> str:
             return "; ".join(probe_selection([system], arguments.timeout, watchable=("ok",)).values())
 
-        added = ask_systems(machine, secrets, arguments.timeout, probe)
-        findings, chosen = [*findings, *added], [*chosen, *added]
+        added = ask_systems(machine, secrets, arguments.timeout, probe, findings, chosen)
+        others = [finding for finding in findings if finding.key not in {new.key for new in added}]
+        findings, chosen = [*others, *added], [*chosen, *added]
     if not chosen:
         return _nothing_selected()
     if all(finding.key in why_not for finding in chosen):
@@ -104,6 +108,7 @@ def run_init(arguments: argparse.Namespace) -> int:
         )
     route = _route(arguments, machine, secrets, is_interactive)
     text = _config_text(machine, findings, chosen, why_not, route)
+    _loaded(text)
     write_config(path, text)
     active = [finding for finding in chosen if finding.key not in why_not]
     print_parts(["", f"Wrote {path}: {counted(active, 'system')}, in shadow mode."])
@@ -246,18 +251,10 @@ def probe_selection(
     """Probes every selected system and prints the results; key -> why it cannot be watched."""
     from connectors.sdk.secrets import SecretStore
     from console.cli.configure import probe_systems
-    from console.config.document import ConfigFaults
-    from console.config.loading import load_config
 
-    with tempfile.TemporaryDirectory(prefix="headway-init-") as folder:
-        path = Path(folder) / "headway.toml"
-        text = first_config_text("init", "", datetime.now(UTC), [ConfiguredScheduler(finding) for finding in chosen])
-        path.touch(0o600)
-        path.write_text(text, encoding="utf-8")
-        try:
-            config = load_config(path)
-        except ConfigFaults as faults:
-            raise CommandError(Exit.USAGE, f"the findings make no valid config:\n{faults}") from None
+    config = _loaded(
+        first_config_text("init", "", datetime.now(UTC), [ConfiguredScheduler(finding) for finding in chosen])
+    )
     print_parts([""])
     keys = {finding.name: finding.key for finding in chosen}
     why_not: dict[str, str] = {}
@@ -267,6 +264,23 @@ def probe_selection(
         if result.verdict not in watchable:
             why_not[keys[result.target.partition("/")[0]]] = "; ".join([result.verdict, *result.text])
     return why_not
+
+
+def _loaded(text: str) -> Config:
+    """The config of this text. Raises CommandError if it is not valid."""
+    from console.config.document import ConfigFaults
+    from console.config.loading import load_config
+
+    with tempfile.TemporaryDirectory(prefix="headway-init-") as folder:
+        path = Path(folder) / "headway.toml"
+        path.touch(0o600)
+        path.write_text(text, encoding="utf-8")
+        try:
+            return load_config(path)
+        except ConfigFaults as faults:
+            raise CommandError(
+                Exit.USAGE, f"the findings make no valid config; nothing was written:\n{faults}"
+            ) from None
 
 
 def write_config(path: Path, text: str) -> None:
@@ -487,7 +501,7 @@ HANDLERS = {
         option("--host", "cron host: db07, or user@host:port; repeatable", "HOST", action="append", default=[]),
         option("--dsn", "variable with a PostgreSQL DSN; repeatable", "VARIABLE", action="append", default=[]),
         option("--airflow", "Airflow, with AIRFLOW_PASSWORD; repeatable", "URL", action="append", default=[]),
-        option("--route", "where alerts go: variable, apprise URL, mail address or PagerDuty key", "TO", default=""),
+        option("--route", "where alerts go: variable with an apprise URL, or mail address", "TO", default=""),
         flag("--print", "print the config instead of writing it; do not ask"),
         flag("--no-poll", "write the config without a first poll"),
         option("--timeout", "timeout per probe (20)", "SECONDS", type=float, default=20.0),

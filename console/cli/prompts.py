@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from getpass import getpass
 
 from console.cli.exits import CommandError, Exit
 from console.cli.output import terminal_width, wrap
@@ -24,6 +25,14 @@ def prompt_or(question: str, leaving: str) -> str:
         return input().strip()
     except EOFError:
         return leaving
+
+
+def prompt_hidden(question: str) -> str:
+    """The answer, typed without echo; empty at the end of input."""
+    try:
+        return getpass(clean(question), sys.stderr).strip()
+    except EOFError:
+        return ""
 
 
 def confirm(question: str) -> bool:

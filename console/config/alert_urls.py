@@ -38,7 +38,7 @@ def mail_url(to: str, server: str, user: str = "", password: str = "") -> str:
     one as the server permits it. Raises ValueError for an invalid server."""
     parts = urlsplit(f"//{server}")
     if not parts.hostname or parts.username or parts.path:
-        raise ValueError(f"{server!a} is not a server; write mail.example.com or mail.example.com:25")
+        raise ValueError("the mail server is not a host; write mail.example.com or mail.example.com:25")
     port = f":{parts.port}" if parts.port else ""
     sender = user if _ADDRESS.fullmatch(user) else f"headway@{to.rpartition('@')[2]}"
     query = f"from={quote(sender, safe='@')}&to={quote(to, safe='@')}"

@@ -19,6 +19,11 @@ _POSTGRES = re.compile(r"postgres(?:ql)?://\S+", re.I)
 FORMS = "a host (db07, user@db07:22), a DSN (postgresql://…, or the variable that has it), an Airflow URL"
 
 
+def shown(text: str, question: str) -> str:
+    """The typed text if it cannot be or contain a secret, else what it answers."""
+    return text if re.fullmatch(r"[A-Za-z0-9_.-]{1,31}", text) else question
+
+
 def is_dsn(text: str) -> bool:
     return _POSTGRES.fullmatch(text) is not None
 
@@ -32,7 +37,7 @@ def host_answer(machine: Machine, text: str) -> DetectedScheduler:
     Headway has a key of its own. Raises ValueError."""
     parts = _HOST.fullmatch(text.strip())
     if parts is None or (parts[3] and not 0 < int(parts[3]) < 65536):
-        raise ValueError(f"{text[:40]!a} is not one of: {FORMS}")
+        raise ValueError(f"{shown(text, 'the answer')} is not one of: {FORMS}")
     user, address, port = parts[1], parts[2].strip("[]"), parts[3]
     has_own_key = (machine.home / KEY.removeprefix("~/")).is_file()
     known = next((host for host in ssh_hosts(machine) if host.key == f"ssh:{address}"), None)
@@ -84,7 +89,7 @@ def airflow_answer(machine: Machine, url: str, user: str, password: Mapping[str,
     except ValueError:
         is_address = False
     if not is_address or parts.scheme.lower() not in ("http", "https"):
-        raise ValueError(f"{url[:60]!a} is not an address; write https://airflow.example.com, no user, no password")
+        raise ValueError("the Airflow URL is not an address; write https://airflow.example.com, no user, no password")
     settings = {"url": url.strip().rstrip("/"), "username": user, "password": dict(password), "timezone": machine.zone}
     return DetectedScheduler(
         f"airflow:{parts.hostname}", f"Airflow at {settings['url']}", "your answer", WatchReadiness.NOW, "", None,

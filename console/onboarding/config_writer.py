@@ -6,13 +6,13 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 
-from console.onboarding.schedulers import DetectedScheduler
+from console.onboarding.schedulers import DetectedScheduler, unique_name
 from console.text.cleaning import clean_line
 
 WIDEST = 110
@@ -114,12 +114,13 @@ def toml(value: object) -> str:
 
 
 def write_secret(folder: Path, name: str, value: str) -> dict[str, object]:
-    """Writes a typed secret to a file that only we may read; the reference to it."""
+    """Writes a typed secret to a new file that only we may read ("name", or "name-2"); the reference to it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / name
-    with _temporary_file(path, f"{value}\n") as temporary:
-        os.replace(temporary, path)
-    return {"file": str(path)}
+    while True:
+        path = folder / unique_name(name, [existing.name for existing in folder.iterdir()])
+        with suppress(FileExistsError):
+            write_new(path, f"{value}\n")
+            return {"file": str(path)}
 
 
 def write_new(path: Path, text: str) -> None:

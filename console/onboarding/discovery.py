@@ -23,7 +23,7 @@ from connectors.sdk.registry import UnknownKind, load
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import Deadline
 from console.onboarding import answers, local_files
-from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
+from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness, unique_name, with_unique_names
 from console.text.cleaning import clean_line
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ DETECTORS: tuple[tuple[str, Callable[[Machine], Iterator[DetectedScheduler]]], .
 
 
 def discover(machine: Machine, progress: Callable[[str], None]) -> list[DetectedScheduler]:
-    """All detected schedulers with unique keys ("pg", "pg-2"); `progress` receives the name of each search."""
+    """All detected schedulers with unique keys and names ("pg", "pg-2"); `progress` receives each search's name."""
     findings: list[DetectedScheduler] = []
     for title, detector in DETECTORS:
         progress(title)
@@ -246,11 +246,7 @@ def discover(machine: Machine, progress: Callable[[str], None]) -> list[Detected
         except Exception as error:  # noqa: BLE001 - a failing detector must not hide the findings of the others
             fault = f"detection failed: {clean_line(f'{type(error).__name__}: {error}')}"
             findings.append(DetectedScheduler("?", title, "here", WatchReadiness.LATER, fault))
-    numbers: Counter[str] = Counter()
-    unique = []
+    keys: list[str] = []
     for finding in findings:
-        numbers[finding.key] += 1
-        suffix = f"-{numbers[finding.key]}" if numbers[finding.key] > 1 else ""
-        name = f"{finding.name}{suffix}" if finding.name else ""
-        unique.append(replace(finding, key=f"{finding.key}{suffix}", name=name))
-    return unique
+        keys.append(unique_name(finding.key, keys))
+    return [replace(finding, key=key) for finding, key in zip(with_unique_names(findings), keys, strict=True)]

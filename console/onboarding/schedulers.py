@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 
 
@@ -88,6 +89,25 @@ class Machine:
             return "UTC"
         name = place.partition("zoneinfo/")[2]
         return name if name and not name.startswith(("posix/", "right/")) and name != "localtime" else "UTC"
+
+
+def unique_name(name: str, taken: Collection[str]) -> str:
+    """The name if it is not taken, else "name-2", "name-3" and so on."""
+    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return next(candidate for candidate in names if candidate not in taken)
+
+
+def with_unique_names(
+    systems: Iterable[DetectedScheduler], others: Iterable[DetectedScheduler] = ()
+) -> list[DetectedScheduler]:
+    """The systems, each with a name that neither an earlier one nor one of `others` has."""
+    taken = {other.name for other in others}
+    unique = []
+    for system in systems:
+        name = unique_name(system.name, taken) if system.name else ""
+        taken.add(name)
+        unique.append(replace(system, name=name))
+    return unique
 
 
 def text_of(path: Path) -> str:

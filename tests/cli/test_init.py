@@ -13,9 +13,10 @@ from unittest.mock import patch
 
 import pytest
 
-from console.cli import onboarding
+from console.cli import init_dialog, onboarding
 from console.cli.exits import CommandError, Exit
 from console.config.loading import load_config
+from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
 from tests.fakes.ssh_local import LocalHost
 from tests.hostile.commands import Done, in_process
 from tests.lab.sinks import SmtpSink
@@ -154,7 +155,7 @@ def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> No
 def leave_out_what_is_elsewhere(terminal: Terminal) -> None:
     terminal.wait_for("Add (Enter to continue):", LIMIT_SECONDS)
     terminal.press("enter")
-    terminal.wait_for("Send alerts to (Enter: nowhere yet):")
+    terminal.wait_for("Send alerts to (not echoed; Enter: nowhere yet):")
     terminal.press("enter")
 
 
@@ -259,7 +260,7 @@ def test_what_is_elsewhere_is_asked_for_tried_and_tried_again_after_its_fix(home
         terminal.press("1", "enter")
         terminal.wait_for("Add (Enter to continue):")
         terminal.press("a b", "enter")
-        terminal.wait_for("'a b' is not one of: a host")
+        terminal.wait_for("the answer is not one of: a host")
         terminal.press("127.0.0.1:1", "enter")
         seen = terminal.wait_for("[Enter] retry", LIMIT_SECONDS)
         assert "    ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/headway_ed25519\n" in seen
@@ -268,7 +269,7 @@ def test_what_is_elsewhere_is_asked_for_tried_and_tried_again_after_its_fix(home
         terminal.press("s", "enter")
         terminal.wait_for("Add (Enter to continue):")
         terminal.press("enter")
-        terminal.wait_for("Send alerts to (Enter: nowhere yet):")
+        terminal.wait_for("Send alerts to (not echoed; Enter: nowhere yet):")
         terminal.press("nonsense", "enter")
         terminal.wait_for("not a receiver. Fix:")
         terminal.press("mailtox://nobody", "enter")
@@ -278,18 +279,67 @@ def test_what_is_elsewhere_is_asked_for_tried_and_tried_again_after_its_fix(home
     assert ["cron"] == list(load_config(home.config).systems)
 
 
-def test_a_route_is_proved_by_a_message_and_a_typed_url_is_a_secret_in_a_file(home: Home) -> None:
+def test_a_route_is_proved_by_a_message_and_a_variable_stays_a_reference(home: Home) -> None:
     with mail_sink() as sink:
         url = f"mailto://127.0.0.1:{sink.port}/?from=headway@example.org&to=oncall@example.org&mode=insecure"
-        done = home.run("--yes", "--only", "cron", "--no-poll", "--route", url)
+        home.env["ONCALL_MAIL"] = url
+        done = home.run("--yes", "--only", "cron", "--no-poll", "--route", "ONCALL_MAIL")
         assert Exit.OK == done.code, done.err
         [mail] = sink.mails
     assert ("Test of the first route: nothing is wrong", True) == (mail.subject, "Alerts arrive here" in mail.text)
     config = load_config(home.config)
     assert ("oncall", False) == (config.alerts.default_route, url in home.config.read_text())
-    [reference] = config.routes["oncall"].urls
-    assert reference.file is not None
-    assert (url, 0o600) == (reference.file.read_text().strip(), reference.file.stat().st_mode & 0o777)
+    assert ["ONCALL_MAIL"] == [reference.env for reference in config.routes["oncall"].urls]
+
+
+@pytest.mark.parametrize("secret", ["0123456789abcdef0123456789abcdef", f"https://hooks.slack.com/services/{SECRET}"])
+def test_a_secret_is_refused_on_the_command_line_and_not_repeated(home: Home, secret: str) -> None:
+    for option in ("--route", "--dsn", "--airflow"):
+        done = home.run("--yes", "--only", "cron", "--no-poll", option, secret.replace("https://", "https://me:pw@"))
+        assert Exit.USAGE == done.code, (option, done.err)
+        assert not any(part in done.out + done.err for part in (secret[:20], SECRET, "me:pw")), done.err
+    assert [] == home.made
+
+
+def test_a_typed_route_is_a_new_secret_and_replaces_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "secrets/oncall-url", "of the live config\n")
+    monkeypatch.setattr(init_dialog, "prompt_hidden", lambda _: "https://hooks.slack.com/services/x")
+    secrets = init_dialog.Secrets(tmp_path / "headway.toml")
+    reference = init_dialog.ask_route(Machine(tmp_path, {}), secrets, lambda _: "")
+    assert {"file": str(tmp_path / "secrets/oncall-url-2")} == reference
+    assert "of the live config\n" == (tmp_path / "secrets/oncall-url").read_text()
+    assert 0o600 == (tmp_path / "secrets/oncall-url-2").stat().st_mode & 0o777
+
+
+def test_typed_systems_have_names_of_their_own_and_secrets_only_once_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsns = [f"postgresql://headway:{SECRET}@dwh/{name}" for name in ("ops", "bi", "skipped", "ops")]
+    answers = iter([*dsns[:2], dsns[2], "s", dsns[3], ""])
+    monkeypatch.setattr(init_dialog, "prompt", lambda _: next(answers))
+    monkeypatch.setattr(init_dialog, "agent_of", lambda *_: "pg_cron")
+
+    def probe(system: DetectedScheduler) -> str:
+        reference = dict(system.settings)["dsn"]
+        assert isinstance(reference, dict)
+        assert system.title.partition("/")[2].partition(" ")[0] in Path(reference["file"]).read_text()
+        return "refused" if "skipped" in system.title else ""
+
+    secrets = init_dialog.Secrets(tmp_path / "headway.toml")
+    found = DetectedScheduler("dsn:DWH_DSN", "PostgreSQL", "", WatchReadiness.NOW, name="dwh", kind="pg_cron")
+    systems = init_dialog.ask_systems(Machine(tmp_path, {}), secrets, 1.0, probe, [found], [])
+    assert ["dwh-2", "dwh-3"] == [system.name for system in systems]
+    files = [{"file": str(tmp_path / f"secrets/{name}-dsn")} for name in ("dwh-2", "dwh-3")]
+    assert files == [system.settings["dsn"] for system in systems]
+    assert ["dwh-2-dsn", "dwh-3-dsn"] == sorted(path.name for path in (tmp_path / "secrets").iterdir())
+
+
+def test_named_systems_have_names_of_their_own_and_one_host_is_named_once(home: Home) -> None:
+    home.env |= {"DWH_DSN": "postgresql://headway@127.0.0.1:1/ops", "DWH_URL": "postgresql://headway@127.0.0.1:1/bi"}
+    done = home.run("--print", "--dsn", "DWH_DSN", "--dsn", "DWH_URL")
+    assert ["dwh", "dwh-2"] == re.findall(r"^\[systems\.(dwh\S*)\]", done.out, re.M)
+    done = home.run("--print", "--host", "db07", "--host", "root@db07:2222")
+    assert (Exit.USAGE, True) == (done.code, "host db07 is named twice; nothing was written" in done.err)
 
 
 def test_a_route_that_accepts_nothing_leaves_no_config(home: Home) -> None:
