@@ -188,7 +188,7 @@ def named_route(text: str, machine: Machine, secrets: Secrets, send: SendTest) -
     if not url:
         raise CommandError(
             Exit.USAGE,
-            f"{shown(text, 'the value of --route')} is no variable that is set, and no mail address. Fix: export the"
+            f"{shown(text, 'the value of --route')} is not a mail address or a variable that is set. Fix: export the"
             " URL as a variable, as in --route ONCALL_MAIL, or type it at the prompt of headway init",
         )
     if fault := send(url):

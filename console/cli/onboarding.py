@@ -61,9 +61,9 @@ def run_init(arguments: argparse.Namespace) -> int:
     findings = _find_schedulers(machine)
     found_keys = {finding.key for finding in findings}
     chosen = [] if named and not arguments.only else _select_findings(findings, arguments.only)
-    others = [finding for finding in findings if finding.key not in {new.key for new in named}]
-    named = with_unique_names(named, others)
-    findings = [*others, *named]
+    unnamed = [finding for finding in findings if finding.key not in {new.key for new in named}]
+    named = with_unique_names(named, unnamed)
+    findings = [*unnamed, *named]
     chosen = [*(finding for finding in chosen if finding in findings), *named]
     if arguments.print:
         print(_config_text(machine, findings, chosen, {}), end="")
@@ -98,8 +98,8 @@ def run_init(arguments: argparse.Namespace) -> int:
             return "; ".join(probe_selection([system], arguments.timeout, watchable=("ok",)).values())
 
         added = ask_systems(machine, secrets, arguments.timeout, probe, findings, chosen)
-        others = [finding for finding in findings if finding.key not in {new.key for new in added}]
-        findings, chosen = [*others, *added], [*chosen, *added]
+        unnamed = [finding for finding in findings if finding.key not in {new.key for new in added}]
+        findings, chosen = [*unnamed, *added], [*chosen, *added]
     if not chosen:
         return _nothing_selected()
     if all(finding.key in why_not for finding in chosen):

@@ -98,10 +98,10 @@ def unique_name(name: str, taken: Collection[str]) -> str:
 
 
 def with_unique_names(
-    systems: Iterable[DetectedScheduler], others: Iterable[DetectedScheduler] = ()
+    systems: Iterable[DetectedScheduler], configured: Iterable[DetectedScheduler] = ()
 ) -> list[DetectedScheduler]:
-    """The systems, each with a name that neither an earlier one nor one of `others` has."""
-    taken = {other.name for other in others}
+    """The systems, each with a name that neither an earlier one nor one of `configured` has."""
+    taken = {system.name for system in configured}
     unique = []
     for system in systems:
         name = unique_name(system.name, taken) if system.name else ""
