@@ -48,7 +48,12 @@ def proxy(folder: Path, store_url: str, postgres: PostgresServer) -> Iterator[Fa
 
 
 def told(folder: Path, job: str) -> list[str]:
-    return [alert.title for alert in Sink(folder).got if f": restart {job} by " in alert.title]
+    """Titles of its failure: with the service that it endangers, or without one."""
+    return [
+        alert.title
+        for alert in Sink(folder).got
+        if f": restart {job} by " in alert.title or alert.title.startswith(f"good/{job} failed, ")
+    ]
 
 
 def trip(postgres: PostgresServer) -> None:
@@ -68,7 +73,8 @@ def settled(folder: Path, url: str) -> None:
     """Each failure is one incident, told once; a repeat says that it is one."""
     got = Sink(folder).got
     marked = [one.body.startswith(REPEAT_TEXT) for one in got]
-    assert 2 == len({(one.title, one.body.removeprefix(REPEAT_TEXT)) for one in got if ": restart " in one.title})
+    failures = {*told(folder, "extract"), *told(folder, "audit")}
+    assert 2 == len({(alert.title, alert.body.removeprefix(REPEAT_TEXT)) for alert in got if alert.title in failures})
     assert len(got) - sum(marked) == len({one.title for one in got})
     with open_queries(url) as reads:
         assert 2 == len(reads.incidents.list_incidents())
