@@ -164,8 +164,8 @@ def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figur
     view = incident()
     rows = story_lines(view, LOOK, 120)
     told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
-    assert "act by 03:58 40m    risk 38 %  tier 2" in told
-    assert "risk 38 %: expected 05:50, p80 06:14, p95 06:52" in text(evidence_lines(view, LOOK))
+    assert "times: UTC\n ! Supply plan    05:30  act by 02:58 40m    risk 38 %  tier 2" in told
+    assert "risk 38 %: expected 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, LOOK))
 
 
 def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
