@@ -497,7 +497,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
                 return
 
     def _tick(self) -> None:
-        if self.is_running and isinstance(self.screen, ConsoleScreen):
+        if not self.is_running or not self.screen_stack:
+            return  # it begins or ends
+        if isinstance(self.screen, ConsoleScreen):
             self.screen.tick()
         self.update_demo_clock()
         self._silent += 1
