@@ -77,7 +77,7 @@ def test_one_alert_leaves_for_each_route_and_says_all_that_is_needed() -> None:
         (each.route, each.kind) for each in notices
     ]
     assert (
-        "Supply plan 06:30 and 1 more at risk: restart db07:extract_orders by 03:58 (in 46 min) [{incident}]"
+        "Supply plan 06:30 and 1 more at risk: restart extract_orders by 03:58 (in 46 min) [{incident}]"
         == notices[0].title
     )
     assert BODY == notices[0].body

@@ -11,6 +11,7 @@ from connectors.sdk.states import RunEvidence, RunState, Verb
 from console.control.alerts.context import AlertContext, Notification, deadline_passed_since
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.titles import cancelled_by, cause_name, incident_title, plain_title
+from console.control.incidents.verdict import fix_text, job_label, passed_text, until_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.alert import (
@@ -96,10 +97,10 @@ def _promise(index: EstateIndex, decision: IncidentDecision, service: AffectedSe
     return (title if len(title) <= room else title[: room - 1].rstrip() + CUT) + due + suffix
 
 
-def short_name(index: EstateIndex, match: IncidentMatch) -> str:
-    """The cause without its system, where it is a job."""
+def cause_label(index: EstateIndex, match: IncidentMatch) -> str:
+    """The cause without its system and host, where it is a job."""
     run = match.to_repair
-    return clean_line(index.job(run.job_id).native_id) if run is not None else cause_name(index, match)
+    return clean_line(job_label(index.job(run.job_id).name)) if run is not None else cause_name(index, match)
 
 
 def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
@@ -113,27 +114,29 @@ def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
 def _what_to_do(
     index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, service: AffectedServiceVerdict, plain: bool
 ) -> str:
-    run, at = match.to_repair, service.act_by
-    until, passed = "", ""
-    if at is not None and at >= index.now:
-        until = f" by {local_time(at, decision.zone, index.now)} (in {rough_duration(at - index.now)})"
-    elif at is not None:
-        passed = f", act-by {local_time(at, decision.zone, index.now)} has passed"
+    def clock(at: datetime) -> str:
+        return local_time(at, decision.zone, now)
+
+    run, now, act_by, expected = match.to_repair, index.now, service.act_by, ""
     if service.expected_at is not None and service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
-        passed = f", expected {local_time(service.expected_at, decision.zone, index.now)}"
+        expected = f", expected {clock(service.expected_at)}"
     if run is not None and needs_restart(index, match) and not cancelled_by(index, run):
         verb = "start" if run.state is RunState.MISSED else "restart"
-        return f"{verb} {short_name(index, match)}{until or (' now' if passed else '')}{passed}"
-    return f"{_problem(index, match, decision, plain)}{f', fix{until}' if until else passed}"
+        return fix_text(cause_label(index, match), act_by, now, clock, verb, expected)
+    until = until_text(act_by, now, clock)
+    late = f", fix{until}" if until else expected or passed_text(act_by, now, clock)
+    return f"{_problem(index, match, decision, plain)}{late}"
 
 
 def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, plain: bool) -> str:
     run, group = match.to_repair, match.group
     if match.awaits or group.awaits:
         waits_for = group.lost_by if group.lost_by is not None else run.job_id if run is not None else None
-        return f"{clean_line(index.job(waits_for).native_id) if waits_for is not None else 'a job'} has not finished"
+        return (
+            f"{clean_line(job_label(index.job(waits_for).name)) if waits_for is not None else 'a job'} has not finished"
+        )
     if run is not None and run.state.is_open and group.finding is None and not group.shared:
-        return f"{short_name(index, match)} is running again"
+        return f"{cause_label(index, match)} is running again"
     is_named = group.shared and match.unrepaired is None and not plain
     return incident_title(index, match, decision.zone) if is_named else plain_title(index, match)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+
+from console.timing.formats import rough_duration
 
 Clock = Callable[[datetime], str]
 """Formats an instant as a time of day."""
@@ -11,32 +13,29 @@ Clock = Callable[[datetime], str]
 
 def job_label(job: str) -> str:
     """The job's name without its system and host: "extract_orders" of "etl-hosts/db07:extract_orders"."""
-    return (job.partition("/")[2] or job).rpartition(":")[2] or job
+    native = job.partition("/")[2] or job
+    return native.partition(":")[2] or (job if ":" in native else native)
 
 
-def countdown_text(at: datetime, now: datetime) -> str:
-    """ "in 8 min", "in 2 h 57 min", "in 3 d 2 h"; of a past moment "8 min ago"."""
-    minutes = int(abs(at - now) / timedelta(minutes=1))
-    if not minutes:
-        return "now"
-    hours, days = minutes // 60, minutes // (24 * 60)
-    span = f"{minutes} min"
-    if days:
-        span = f"{days} d {hours % 24} h" if hours % 24 else f"{days} d"
-    elif hours:
-        span = f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
-    return f"in {span}" if at > now else f"{span} ago"
+def until_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
+    """ " by 07:29 (in 8 min)"; empty without an act-by, and once it has passed."""
+    return f" by {clock(act_by)} (in {rough_duration(act_by - now)})" if act_by is not None and act_by > now else ""
 
 
-def fix_text(job: str, act_by: datetime | None, now: datetime, clock: Clock, verb: str = "restart") -> str:
-    """ "restart extract_orders by 04:07 (in 54 min)"; after its act-by "restart extract_orders now: act-by 04:07 passed
-    3 min ago". `job` as `job_label` returns it, or another cause."""
-    if act_by is None:
-        return f"{verb} {job}"
-    if act_by <= now:
-        passed = countdown_text(act_by, now)
-        return f"{verb} {job} now: act-by {clock(act_by)} passed{f' {passed}' if passed != 'now' else ''}"
-    return f"{verb} {job} by {clock(act_by)} ({countdown_text(act_by, now)})"
+def passed_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
+    """ ", act-by 07:29 has passed"; empty without one that has."""
+    return f", act-by {clock(act_by)} has passed" if act_by is not None and act_by <= now else ""
+
+
+def fix_text(
+    label: str, act_by: datetime | None, now: datetime, clock: Clock, verb: str = "restart", expected: str = ""
+) -> str:
+    """ "restart extract_orders by 04:07 (in 54 min)"; later "restart extract_orders now, act-by 04:07 has passed".
+
+    `label`: `job_label` or another cause. `expected`: ", expected 07:40" where the service is late all the same.
+    """
+    until, late = until_text(act_by, now, clock), expected or passed_text(act_by, now, clock)
+    return f"{verb} {label}{until or (' now' if late else '')}{late}"
 
 
 def saved_text(services: Sequence[str], at_most: int = 2) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from connectors.sdk.states import is_open
-from console.control.incidents.verdict import countdown_text, fix_text, job_label, saved_text
+from console.control.incidents.verdict import fix_text, job_label, saved_text, until_text
 from console.domain.incident import (
     AffectedServiceView,
     IncidentView,
@@ -102,7 +102,7 @@ def _still_runs(root: MemberView, started: datetime, opened: OpenIncident, ctx: 
     green_bys = (service.green_by for service in view.services if service.green_by is not None)
     by = min((green_by for green_by in green_bys if green_by > ctx.now), default=None)
     if by is not None:
-        segments.append((f", must succeed by {ctx.hm(by, zone)} ({countdown_text(by, ctx.now)})", "plain"))
+        segments.append((f", must succeed{until_text(by, ctx.now, lambda at: ctx.hm(at, zone))}", "plain"))
     return segments
 
 

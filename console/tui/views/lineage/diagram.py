@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from console.control.explain.lineage import LineageReach, blast_radius, runs_read_by_edge
 from console.control.explain.lineage_layout import FOLDED, LayerPair, LayoutNode, LayoutRequest, LineageLayout, lay_out
+from console.control.incidents.verdict import job_label
 from console.domain.dependency import LineageJob, LineageRun, RunInput
 from console.domain.forecast import JobForecastView
 from console.domain.service import ServiceView
@@ -121,15 +122,11 @@ def _ahead(job: LineageJob, ctx: RenderContext) -> list[Segment]:
     job "due 04:00, waits for extract_orders"."""
     due = f"due {ctx.day(job.at)}" if job.at is not None else "has not run"
     if job.waits_for:
-        return [(due, "plain"), (f", waits for {short_name(job.waits_for)}", "warn")]
+        return [(due, "plain"), (f", waits for {job_label(job.waits_for)}", "warn")]
     _, label, _ = ctx.mark("state", job.state)
     was = ctx.mark("state", job.before)[0]
     expected = due if label == "planned" else f"{label}, {due}"
     return [(expected, "plain"), (f" ({was} {ctx.day(job.before_at)})", "dim")]
-
-
-def short_name(job: str) -> str:
-    return (job.partition("/")[2] or job).rpartition(":")[2]
 
 
 def _folded(spot: LayoutNode, jobs: Sequence[LineageJob], ctx: RenderContext) -> NodeSign:

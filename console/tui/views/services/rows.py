@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from console.control.incidents.verdict import job_label
 from console.domain.service import (
     INCOMPLETE_DATA,
     Reason,
@@ -211,7 +212,7 @@ def _cause(view: ServiceView, is_wide: bool) -> Segment:
         return view.reason, "dim"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
         return (view.reason if is_wide else format_risk(view.p_late)), "plain"
-    short = view.cause.partition("/")[2].rpartition(":")[2] or view.cause
+    short = job_label(view.cause)
     return cause_text(view, short) if is_wide else short, "plain"
 
 
