@@ -443,7 +443,7 @@ def _url_fault(address: str) -> str:
 
     plugin = apprise.Apprise.instantiate(address)
     known: Any = NotificationManager
-    is_mail = address.partition(":")[0].lower() in MAIL_SCHEMES  # of which apprise drops a wrong recipient in silence
+    is_mail = address.partition(":")[0].lower() in MAIL_SCHEMES  # apprise silently drops a wrong recipient
     if (plugin is None or is_mail) and (fault := wrong_part(address, known().schemas())):
         return fault
     return url_fault(address, plugin) or no_listener(plugin) or silent_fault(address, plugin)

@@ -365,8 +365,8 @@ def _of_many(
 
 def _time_to_end(takes: DurationQuantiles, starts: Sequence[datetime], limit: datetime) -> timedelta:
     """How long before `limit` a run must start to count: p95 where the last that ends in time even then is at most
-    that much older than the last that usually does, so that no service is at risk for a run of which the one before
-    says nearly the same."""
+    that much older than the last that usually does, so that of runs close together, as every
+    minute, the last that surely ends in time counts."""
     usually_last = max((start for start in starts if start + takes.p50 <= limit), default=None)
     surely_last = max((start for start in starts if start + takes.p95 <= limit), default=None)
     if usually_last is None or surely_last is None or usually_last - surely_last > takes.p95:

@@ -43,7 +43,9 @@ def text_of(blocks: Iterable[Sequence[str]]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Block:
+    """A part of a message between two blank lines."""
+
     kind: str
     """ "text", "quote", "rule" or "table"."""
     rows: Sequence[Sequence[str]]
@@ -54,77 +56,35 @@ class _Block:
         names = [cell.partition(" (")[0] for cell in self.rows[0]]
         return all(name.upper() == name and name[:1].isalpha() for name in names)
 
+    @property
+    def header(self) -> list[str]:
+        """The names of its columns: "Due (CET)" of "DUE (CET)"."""
+        return [_HEADER.sub(lambda name: name[0].capitalize(), cell) for cell in self.rows[0]]
 
-def _blocks(body: str) -> Iterator[_Block]:
+
+def read_blocks(body: str) -> Iterator[Block]:
+    """The blocks of a body that `text_of` made."""
     for is_outside, lines in groupby(body.rstrip("\n").split("\n"), lambda line: line.startswith(BAR)):
         if is_outside:
-            yield _Block("quote", [[line.removeprefix(BAR)] for line in lines])
+            yield Block("quote", [[line.removeprefix(BAR)] for line in lines])
             continue
         for is_blank, group in groupby(lines, lambda line: not line.strip()):
             if not is_blank:
                 yield _read(list(group))
 
 
-def _read(lines: list[str]) -> _Block:
+def _read(lines: list[str]) -> Block:
     if len(lines) == 1 and len(lines[0]) >= len(RULE) and not lines[0].strip("-"):
-        return _Block("rule", [])
+        return Block("rule", [])
     rows = [_GAP.split(line) for line in lines]
     if len(rows[0]) > 1 and len({len(row) for row in rows}) == 1 and all(row[0] for row in rows):
-        return _Block("table", rows)
-    return _Block("text", [[line] for line in lines])
+        return Block("table", rows)
+    return Block("text", [[line] for line in lines])
 
 
-_STYLE = """:root{color-scheme:light dark}
-body{margin:0;padding:16px;max-width:640px;font:16px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;\
-color:#1a1a1a;background:#fff}
-h1{font-size:20px;line-height:1.3;margin:0 0 12px}
-p{margin:0 0 12px;overflow-wrap:anywhere}
-table{border-collapse:collapse;width:100%;margin:0 0 14px}
-th,td{text-align:left;vertical-align:top;padding:6px 12px 6px 0;border-bottom:1px solid #ddd;overflow-wrap:anywhere}
-th{font-weight:600;color:#555}
-td:first-child,th:first-child{min-width:88px}
-.rows th{white-space:nowrap;font-weight:400;width:1%}
-pre,code{font:14px/1.4 ui-monospace,Menlo,Consolas,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
-pre{margin:0 0 14px;padding:8px 10px;background:#f2f2f2;border-left:4px solid #999}
-hr{border:0;border-top:1px solid #bbb;margin:18px 0}
-a{color:#0b57d0}
-@media (prefers-color-scheme:dark){body{color:#e6e6e6;background:#161616}th,td{border-color:#3a3a3a}th{color:#aaa}
-pre{background:#262626}hr{border-color:#555}a{color:#8ab4f8}}"""
-
-
-def as_html(title: str, body: str) -> str:
-    """The message as a page for a phone: tables are tables, external text is in a block of its own, all is escaped."""
-    parts = [f"<h1>{escape(title)}</h1>", *map(_html, _blocks(body))]
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    return (
-        f"<!DOCTYPE html>\n<html><head>{head}\n<style>{_STYLE}</style></head>\n<body>\n{_lines(parts)}</body></html>\n"
-    )
-
-
-def _html(block: _Block) -> str:
-    if block.kind == "rule":
-        return "<hr>"
-    if block.kind == "quote":
-        return f"<pre>{escape(_lines(row[0] for row in block.rows)).rstrip()}</pre>"
-    if block.kind == "text":
-        return f"<p>{'<br>'.join(_html_cell('', row[0]) for row in block.rows)}</p>"
-    if block.has_header:
-        head = "".join(
-            f"<th>{escape(_HEADER.sub(lambda name: name[0].capitalize(), cell))}</th>" for cell in block.rows[0]
-        )
-        rows = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in block.rows[1:]]
-        return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
-    rows = [
-        f"<th>{escape(row[0])}</th>{''.join(f'<td>{_html_cell(row[0], cell)}</td>' for cell in row[1:])}"
-        for row in block.rows
-    ]
-    return f'<table class="rows">{"".join(f"<tr>{row}</tr>" for row in rows)}</table>'
-
-
-def _html_cell(label: str, cell: str) -> str:
-    if is_own_link(label, cell):
-        return f'<a href="{escape(cell)}">{escape(cell)}</a>'
-    return f"<code>{escape(cell)}</code>" if cell.startswith(_COMMAND) else escape(cell)
+def is_command(cell: str) -> bool:
+    """True for a command of Headway."""
+    return cell.startswith(_COMMAND)
 
 
 def is_own_link(label: str, cell: str) -> bool:
@@ -173,10 +133,10 @@ TELEGRAM = ChatMarkup("<b>{}</b>", "<code>{}</code>", "<pre>{}</pre>", "{}", is_
 
 def as_chat(markup: ChatMarkup, body: str) -> str:
     """The message for a chat: a table is a list, as a phone has no room for columns."""
-    return "\n\n".join(_chat(markup, block) for block in _blocks(body) if block.kind != "rule") + "\n"
+    return "\n\n".join(_chat(markup, block) for block in read_blocks(body) if block.kind != "rule") + "\n"
 
 
-def _chat(markup: ChatMarkup, block: _Block) -> str:
+def _chat(markup: ChatMarkup, block: Block) -> str:
     if block.kind == "quote":
         return markup.as_block([row[0] for row in block.rows])
     if block.kind == "text":
@@ -195,8 +155,4 @@ def _chat_row(markup: ChatMarkup, label: str, row: Sequence[str], between: str) 
 def _chat_cell(markup: ChatMarkup, label: str, cell: str) -> str:
     if is_own_link(label, cell):
         return markup.link.format(markup.escape(cell) if markup.is_html else cell)
-    return markup.as_code(cell) if cell.startswith(_COMMAND) else markup.escape(cell)
-
-
-def _lines(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
+    return markup.as_code(cell) if is_command(cell) else markup.escape(cell)

@@ -21,7 +21,7 @@ from console.store.queries import open_queries
 from console.timing.clock import ClockSetting, real_now
 from tests.bench.crash_engine import hits, prepared, tell_stacks
 from tests.bench.crash_points import Point
-from tests.bench.crash_seen import TOO_LATE, Broken, Limits, Patience, Seen, doubled
+from tests.bench.crash_seen import OPENED, RESOLVED, TOO_LATE, Broken, Limits, Patience, Seen, doubled
 from tests.invariants.engines import Child, server, store_of
 from tests.invariants.held_world import DUE, HeldWorld
 from tests.invariants.test_holds_killed import EVENING
@@ -88,7 +88,7 @@ class HeldNight:
         return False
 
     def _is_told(self, world: HeldWorld) -> bool:
-        if any("resolved" in one.title for one in Sink(self.folder).got):
+        if any(RESOLVED in one.title for one in Sink(self.folder).got):
             return True
         return world.now() >= world.good + QUIET and (_is_stale(world) or not self._saw_the_failure(world))
 
@@ -96,7 +96,7 @@ class HeldNight:
         is_over, seen, starts = self._is_over(world), self.seen, world.starts()
         seen.hits = hits(self.folder)
         seen.crashed = seen.crashed or bool(seen.hits)
-        expected = ("extract failed",) if _is_stale(world) else ("extract failed", "resolved")
+        expected = (OPENED,) if _is_stale(world) else (OPENED, RESOLVED)
         seen.double_actions = max(len(starts) - 1, 0) + doubled([line.key for line in world.lines()])
         early = [by for by, at in starts if by != "clock" and at < world.good]
         seen.lost_actions = (1 if not starts else 0) + len(early)

@@ -20,7 +20,7 @@ from console.store.queries import open_queries
 from console.store.queries.reader import Queries
 from tests.bench.crash_engine import SELDOM, hits, prepared, tell_stacks
 from tests.bench.crash_points import Point
-from tests.bench.crash_seen import Broken, Limits, Patience, Seen, doubled
+from tests.bench.crash_seen import OPENED, RESOLVED, Broken, Limits, Patience, Seen, doubled
 from tests.invariants.engines import LEASE_SECONDS, Child, child, store_of
 from tests.invariants.worlds import Sink, World
 
@@ -139,7 +139,7 @@ class Night:
     # what should have happened
 
     def _is_over(self) -> bool:
-        if not any("resolved" in one.title for one in self.sink.got):
+        if not any(RESOLVED in one.title for one in self.sink.got):
             return False
         try:
             reads = self.reads()
@@ -162,7 +162,7 @@ class Night:
         seen.double_actions = doubled(self.world.sent)
         self._close()
         with open_queries(store_of(self.folder)) as reads:
-            seen.judge_alerts(self.sink.got, ("extract failed", "resolved"), reads)
+            seen.judge_alerts(self.sink.got, (OPENED, RESOLVED), reads)
             self.judge_actions(reads)
         seen.words.append(f"sent {self.world.sent}")
         seen.unjudged = ""

@@ -38,6 +38,8 @@ THINGS = (
 NO_TIME, TOO_SLOW, NO_LEASE = "there was no time", "the machine was too busy", "the machine stood still"
 TOO_LATE = "no engine worked long enough before the repair"
 """Why a night is not judged."""
+OPENED, RESOLVED = "restart extract", "Resolved: "
+"""What stands in the titles of an incident's two alerts."""
 
 
 class Deadline:

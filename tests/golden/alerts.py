@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from console.control.alerts.content import digest_text
 from console.domain.alert import AlertKind, PendingAlert
 from console.domain.decision import Notice, SuppressedNotice
+from console.engine.notify.mail import as_html
 from console.engine.notify.routing import _parked_alert, to_shadow_route
 from console.engine.notify.self_monitoring import OUTBOX, STORE, _alert
 from console.store.alert_routing import ParkedDeliveries
-from console.text.message import RULE, SLACK, as_chat, as_html
+from console.text.message import RULE, SLACK, as_chat
 from tests.control.timelines import Player, files
 
 _ESTATE = (

@@ -19,7 +19,7 @@ from typing import Any
 from console.engine.notify.senders import SendResult, unencrypted_login
 from console.store.errors import LeaseLost
 from console.text.cleaning import clean_line
-from console.text.message import as_html
+from console.text.message import is_command, is_own_link, read_blocks
 
 SECONDS = 15.0
 """Timeout of each reply of the server, as in apprise."""
@@ -199,3 +199,54 @@ def _replies(refused: dict[str, tuple[int, bytes]]) -> str:
 
 def _text(reply: bytes | str) -> str:
     return clean_line(reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply, 200)
+
+
+_PAGE = """<!DOCTYPE html>
+<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{ title }}</title>
+<style>:root{color-scheme:light dark}
+body{margin:0;padding:16px;max-width:640px;font:16px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;\
+color:#1a1a1a;background:#fff}
+h1{font-size:20px;line-height:1.3;margin:0 0 12px}
+p{margin:0 0 12px;overflow-wrap:anywhere}
+table{border-collapse:collapse;width:100%;margin:0 0 14px}
+th,td{text-align:left;vertical-align:top;padding:6px 12px 6px 0;border-bottom:1px solid #ddd;overflow-wrap:anywhere}
+th{font-weight:600;color:#555}
+td:first-child,th:first-child{min-width:88px}
+.rows th{white-space:nowrap;font-weight:400;width:1%}
+pre,code{font:14px/1.4 ui-monospace,Menlo,Consolas,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
+pre{margin:0 0 14px;padding:8px 10px;background:#f2f2f2;border-left:4px solid #999}
+hr{border:0;border-top:1px solid #bbb;margin:18px 0}
+a{color:#0b57d0}
+@media (prefers-color-scheme:dark){body{color:#e6e6e6;background:#161616}th,td{border-color:#3a3a3a}th{color:#aaa}
+pre{background:#262626}hr{border-color:#555}a{color:#8ab4f8}}</style></head>
+<body>
+<h1>{{ title }}</h1>
+{% macro cell(label, text) -%}
+{% if is_own_link(label, text) %}<a href="{{ text }}">{{ text }}</a>
+{%- elif is_command(text) %}<code>{{ text }}</code>{% else %}{{ text }}{% endif %}
+{%- endmacro -%}
+{% for block in blocks -%}
+{% if block.kind == "rule" -%}
+<hr>
+{% elif block.kind == "quote" -%}
+<pre>{{ block.rows | map("first") | join("\n") }}</pre>
+{% elif block.kind == "text" -%}
+<p>{% for row in block.rows %}{{ cell("", row[0]) }}{% if not loop.last %}<br>{% endif %}{% endfor %}</p>
+{% elif block.has_header -%}
+<table><tr>{% for name in block.header %}<th>{{ name }}</th>{% endfor %}</tr>
+{%- for row in block.rows[1:] %}<tr>{% for text in row %}<td>{{ text }}</td>{% endfor %}</tr>{% endfor %}</table>
+{% else -%}
+<table class="rows">{% for row in block.rows %}<tr><th>{{ row[0] }}</th>
+{%- for text in row[1:] %}<td>{{ cell(row[0], text) }}</td>{% endfor %}</tr>{% endfor %}</table>
+{% endif -%}
+{% endfor -%}
+</body></html>
+"""
+
+
+def as_html(title: str, body: str) -> str:
+    """The message as a page for a phone: tables are tables, external text is in a block of its own, all is escaped."""
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only where a mail is sent
+
+    page = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True).from_string(_PAGE)
+    return page.render(title=title, blocks=read_blocks(body), is_own_link=is_own_link, is_command=is_command)

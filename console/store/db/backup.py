@@ -173,7 +173,7 @@ def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
 
 
 def _move_aside(store: Path, now: datetime) -> Path:
-    with suppress(*SQLITE_ERRORS), closing(sqlite3.connect(store)) as connection:  # damaged: moved as it is
+    with suppress(*SQLITE_ERRORS), closing(sqlite3.connect(store)) as connection:  # damaged: moved unchanged
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     moved = store.with_name(f"{store.name}.{now:%Y%m%dT%H%M%SZ}.before-restore")
     os.link(store, moved)

@@ -39,7 +39,10 @@ _SELECT_JOB_FORECASTS = (
     " WHERE NOT s.removed AND d.jobs <> '[]' AND d.business_date >= ?"
 )
 
-_PATHS = "SELECT service_id, submission, path, sources, jobs FROM service_day WHERE business_date = ?"
+_PATHS = (
+    "SELECT d.service_id, d.submission, d.path, d.sources, d.jobs FROM {keys}"
+    " JOIN service_day d ON d.service_id = k.a WHERE d.business_date = ?"
+)
 _SELECT_PUBLISHED = (
     "SELECT d.service_id, d.submission, f.at_us, f.p_late, f.p50_us, f.p95_us FROM service_day d"
     " JOIN forecast f ON f.service_day_id = d.id WHERE d.business_date = ? ORDER BY f.id"
@@ -155,10 +158,9 @@ class ServiceDayQueries(ContextQueries):
         estimates: dict[str, dict[str, Any]] = {}
         foreseen: dict[_Day, _Foreseen] = {}
         keys = [(service.id, service.submission) for service in services]
-        selected = set(keys)
-        for row in self.link.rows(_PATHS, (business_date,)):
+        for row in self.link.by_keys(_PATHS, sorted({service.id for service in services}), (business_date,)):
             key = (row.service_id, row.submission)
-            if key not in selected:
+            if key not in keys:
                 continue
             paths[key] = json.loads(row.path)
             estimates |= {source["job"]: source for source in json.loads(row.sources)}

@@ -33,7 +33,6 @@ class ListPreview(ScreenPart):
     def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None]) -> None:
         self._screen, self._source = screen, source
         self.pane = Pane(id="preview")
-        self.pane.styles.border_left = ("solid", "gray")
         self.pane.can_focus = self.pane.finds_errors = False
         self.pane.wrapped, self.pane.hang = True, 4
         self.pane.display = False

@@ -22,7 +22,7 @@ from console.domain.alert import (
     digest_title,
 )
 from console.engine.notify.backoff import BASE, CAP, MIN_DELAY, RetryDecision, after_failure
-from console.text.message import as_html
+from console.engine.notify.mail import as_html
 from tests.factories import at
 
 GOLDEN = Path(__file__).parents[2] / "golden/alerts.txt"

@@ -17,11 +17,10 @@ from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
 from console.config.sections import RouteSettings
 from console.domain.ids import micros
-from console.engine.notify.mail import MailThread, mail_thread, send_mail
+from console.engine.notify.mail import MailThread, as_html, mail_thread, send_mail
 from console.engine.supervisor.assembly import EngineAssembly
 from console.store.db import lease
 from console.store.db.lease import HeldLease, LeaseHolder
-from console.text.message import as_html
 from tests.engine.bench import Bench, Sink, estate_config
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port

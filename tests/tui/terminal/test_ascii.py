@@ -12,7 +12,7 @@ WAYS: dict[str, tuple[tuple[str, str], ...]] = {
     "incidents": (("2", "INC-0412"),),
     "incident": (("2", "INC-0412"), ("enter", "AFFECTED SERVICES")),
     "timeline": (("2", "INC-0412"), ("enter", "AFFECTED SERVICES"), ("T", "now")),
-    "evidence": (("2", "INC-0412"), ("enter", "AFFECTED SERVICES"), ("e", "FACTS")),
+    "evidence": (("2", "INC-0412"), ("enter", "AFFECTED SERVICES"), ("e", "declared duration")),
     "plan": (("r", "4 steps"),),
     "start": (("r", "4 steps"), ("enter", "Start the plan")),
     "lineage": (("g", "root cause"),),
