@@ -43,8 +43,10 @@ OVERLAYS = {
     "wallboard": "Wallboard, an unattended display",
 }
 """Screens without the global keys."""
-DIALOGS = ("preview", "ask", "pick", "text", "what_if")
-"""Modal dialogs."""
+FORM_DIALOGS = ("preview", "ask", "pick")
+"""Modal dialogs with an answer, most of them with a line to type in."""
+READING_DIALOGS = ("text", "what_if")
+"""Modal dialogs with text to read."""
 RUN_SCREENS = ("services", "incidents", "incident", "jobs", "runs", "job", "run")
 """Where `l` and `o` refer to a run."""
 RECOVERY_SCREENS = ("services", "incidents", "incident")
@@ -281,7 +283,8 @@ KEY_TABLE: tuple[KeyAction, ...] = (
     KeyAction("field", ("tab",), "focus next field", "go to the next field of the form", ("preview",)),
     KeyAction("details", ("ctrl+n", "d"), "show all steps",
         "show every step with its native calls, or the summary again", ("preview",)),
-    KeyAction("back", ("escape",), "back", "close the dialog; nothing is sent", DIALOGS),
+    KeyAction("back", ("escape",), "back", "close the dialog; nothing is sent", FORM_DIALOGS),
+    KeyAction("back", ("escape", "q"), "back", "close the text", READING_DIALOGS),
     KeyAction("copy", ("y",), "copy", "copy the text, or the first address", ("text",)),
     KeyAction("what_if_at", ("t",), "restarted at", "forecast a restart at another time", ("what_if",)),
 )  # fmt: skip

@@ -53,11 +53,9 @@ def _screen_titles(action: key_table.KeyAction) -> str:
 
 _CONFIRMATION = (
     "No key alone changes anything at a scheduler: a dialog shows what would be sent, with *Back* selected; `↓`, then "
-    "`↵` sends it once. A name is typed first where a job is not declared safe to rerun (the part of its name that no "
-    "other job shares) or where a plan affects tier 1 (the plan's incident). A job that is running waits, or is sent "
-    "concurrently after its name is typed. A reason is required where the rules say so; `Esc` sends nothing. "
-    "Only `p`, which pauses a plan, acts at once. A key that is not available says why in the last line. In a terminal "
-    "that is too small only `^C` works."
+    "`↵` sends it once. A name is typed first where a job runs or is not declared safe to rerun (the part of its name "
+    "that no other job shares) or where a plan affects tier 1 (the plan's incident), and a reason where the rules say "
+    "so. Only `p`, which pauses a plan, acts at once. A key that is not available says why in the last line."
 )
 
 if __name__ == "__main__":

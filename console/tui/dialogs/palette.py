@@ -211,7 +211,8 @@ TAGS = {"svc": "service", "inc": "incident", "sys": "system"}
 """Prefixes that restrict the list to one kind."""
 JUMP_ALIASES = {
     "svc": "services", "inc": "incidents", "jobs": "jobs", "job": "jobs", "runs": "runs", "run": "runs",
-    "sys": "systems", "hold": "holds", "tl": "tonight", "acts": "actions", "plan": "recover", "log": "log", "q": "quit",
+    "sys": "systems", "hold": "holds", "tl": "tonight", "acts": "actions", "plan": "recover", "log": "log",
+    **dict.fromkeys(("q", "quit", "q!"), "leave"),
 }  # fmt: skip
 """Short names after `:` and their actions: a screen, or an action on the selected row."""
 

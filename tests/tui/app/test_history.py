@@ -286,5 +286,30 @@ async def test_the_short_words_of_acts_run_them(night: Night) -> None:
     await night.see("JOBS  row 1 of 14")
     await night.press(":", *"log", "enter")
     await night.see("RUN")
-    await night.press(":", *"q", "enter")
-    await night.see("JOBS  row")
+
+
+@pytest.mark.parametrize("word", ["q", "quit", "q!"])
+def test_a_colon_and_q_quit_from_anywhere(word: str) -> None:
+    @on_the_night(size=(120, 36))
+    async def quits(night: Night) -> None:
+        await night.press("3")
+        await night.see("JOBS  row 1 of 14")
+        await night.press(":", *word)
+        await night.see("quit at once")
+        await night.press("enter")
+        await night.until(lambda: night.app.return_code == 0 and not night.app.is_running, "the end")
+
+    quits()
+
+
+@on_the_night(size=(120, 36))
+async def test_q_closes_a_text_and_then_goes_back(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS  row 1 of 14")
+    await night.press("i")
+    await night.see("record of")
+    await night.press("q")
+    await night.see_gone("record of")
+    await night.see("JOBS  row 1 of 14")
+    await night.press("q")
+    await night.see("SERVICES")
