@@ -39,7 +39,7 @@ from console.domain.incident import (
     sort_by_impact,
 )
 from console.domain.run import evidence_text
-from console.domain.service import limit_instances
+from console.domain.service import limit_instances, timeliness_label
 from console.domain.system import TargetView
 from console.engine.api.client import EngineClient
 from console.timing.durations import format_duration, parse_duration, time_of_day
@@ -203,7 +203,7 @@ def _affected_service_line(service: AffectedServiceView, now: datetime) -> str:
         f"act by {clock_text(act_by, service.zone, now)} ({relative_time_text(act_by, now)})" if act_by else "no act-by"
     )
     basis = f" · {service.basis.text}" if service.basis else ""
-    return f"  {service.title:<20} {service.timeliness.replace('_', ' '):<11} deadline {deadline}  {act}{basis}"
+    return f"  {service.title:<20} {timeliness_label(service.timeliness):<14} deadline {deadline}  {act}{basis}"
 
 
 def _notification_line(delivery: DeliveryView) -> str:
@@ -233,7 +233,7 @@ def run_ack(arguments: argparse.Namespace) -> int:
 
 
 def _acknowledgement(incident: IncidentRow) -> str:
-    return f"acknowledged by {acknowledged_until(incident)}" if incident.acknowledged_by else "not acknowledged"
+    return f"acknowledged by {acknowledged_until(incident)}" if incident.acknowledged_by else "unacknowledged"
 
 
 MAX_NOTE_CHARS = 2000
@@ -284,7 +284,7 @@ def handover_sections(view: HandoverView) -> list[ReportSection]:
         for night in services
         if night.deadline > now and (night.timeliness in ("at_risk", "will_miss") or night.is_in_doubt)
     ]
-    missed = [night for night in services if night.is_missed]
+    late = [night for night in services if night.is_late]
     saved = [night for night in services if night.is_saved and (night.deadline <= now or night.delivered is not None)]
     opened = [incident for incident in view.opened if incident.closed is not None]
     closed = [incident for incident in view.closed if incident not in view.opened]
@@ -295,7 +295,7 @@ def handover_sections(view: HandoverView) -> list[ReportSection]:
         ReportSection(
             "Services at risk in the next 12 hours", [_handover_service_line(night, now) for night in at_risk]
         ),
-        ReportSection("Services missed", [_handover_service_line(night, now) for night in missed]),
+        ReportSection("Services late", [_handover_service_line(night, now) for night in late]),
         ReportSection("Services saved", [_handover_service_line(night, now) for night in saved]),
         ReportSection("Opened and closed in this shift", [handover_incident_line(row, view) for row in opened]),
         ReportSection("Opened before, closed in this shift", [handover_incident_line(row, view) for row in closed]),
@@ -381,7 +381,7 @@ HANDLERS = {
         option("name", "INC-0001", "INCIDENT"),
         one_of(
             option("--for", "duration (1h)", "TIME", dest="length", type=duration, default=duration(ACK_FOR)),
-            flag("--off", "end the acknowledgement: escalation goes on"),
+            flag("--off", "unacknowledge: it repeats and escalates again"),
         ),
         option("--why", "reason, shown on the incident and kept in the audit log", "TEXT", default=""),
         JSON,

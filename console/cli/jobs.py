@@ -42,6 +42,7 @@ from console.domain.filter import split_filter
 from console.domain.finding import DetectionRule, FindingView
 from console.domain.job import CardView, JobRow, JobView
 from console.domain.run import RunRow, RunView, evidence_text
+from console.domain.service import timeliness_label
 from console.store.errors import NotFound
 from console.timing.durations import format_duration, rank_text
 from console.timing.formats import age_text
@@ -200,7 +201,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
     return [
         f"{row.name}  {state_text(row, now)}",
         *([f"not watched {view.unwatched_reason}"] if view.unwatched_reason else []),
-        f"timeliness  {row.timeliness.replace('_', ' ')}{evidence}",
+        f"timeliness  {timeliness_label(row.timeliness)}{evidence}",
         f"schedule    {row.schedule or '–'}",
         f"runs        {view.definition or '–'}",
         f"run as      {view.run_as or '–'}",

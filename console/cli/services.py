@@ -31,7 +31,15 @@ from console.cli.requests import require_engine, wait_for_answer
 from console.domain.ids import micros
 from console.domain.incident import IncidentRow
 from console.domain.promise import Attainment, AttainmentView, AttainmentWindow
-from console.domain.service import Reason, ServiceView, Timeliness, format_percent, format_risk, instance_name
+from console.domain.service import (
+    Reason,
+    ServiceView,
+    Timeliness,
+    format_percent,
+    format_risk,
+    instance_name,
+    timeliness_label,
+)
 from console.store.queries.services import NOT_EVALUATED
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration, time_of_day
@@ -175,7 +183,7 @@ def service_table(services: Sequence[ServiceView], now: datetime) -> Table:
         by_urgency(services),
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("tier", lambda service: str(service.tier), drop=5),
-        ValueColumn("timeliness", lambda service: service.timeliness.replace("_", " ")),
+        ValueColumn("timeliness", lambda service: timeliness_label(service.timeliness)),
         ValueColumn("deadline", promised(lambda service: clock_cell(service.deadline, service.zone, now))),
         ValueColumn(
             "time left",

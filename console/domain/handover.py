@@ -35,7 +35,7 @@ class ServiceNight:
         return is_in_doubt(self.timeliness, self.incident_id)
 
     @property
-    def is_missed(self) -> bool:
+    def is_late(self) -> bool:
         return self.timeliness in ("breached", "met_late")
 
     @property

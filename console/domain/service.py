@@ -23,6 +23,11 @@ class Timeliness(StrEnum):
     """Of a service, on a business date outside its calendar."""
 
 
+def timeliness_label(timeliness: str) -> str:
+    """Its word on screens, in notifications and reports."""
+    return "delivered late" if timeliness == Timeliness.MET_LATE else timeliness.replace("_", " ")
+
+
 UNMET_PROMISE = "undelivered"
 """The rule of a cause that is nothing but an unmet promise."""
 

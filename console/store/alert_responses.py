@@ -54,9 +54,9 @@ def end_acknowledgement(store: Database, fence: int, incident_id: int, change: C
             (change.now_us, change.by, incident_id, change.now_us),
         )
         if ended is None:
-            return f"{name} is not acknowledged"
-        text = f"acknowledgement by {ended.made_by} ended"
-        record_event(session, change.now_us, "lapsed", text, incident_id=incident_id, actor=change.by)
+            return f"{name} is unacknowledged"
+        text = f"unacknowledged (was {ended.made_by})"
+        record_event(session, change.now_us, "unacknowledged", text, incident_id=incident_id, actor=change.by)
         change.audit(session, RequestKind.UNACKNOWLEDGE, name, {"was": ended.made_by})
     return ""
 

@@ -98,7 +98,7 @@ class IncidentWriter:
             (self._now_us, incident_id, self._now_us, self._now_us),
         )
         for row in ended[-1:] if not decision.closed else ():
-            self._event(incident_id, "lapsed", f"acknowledgement by {row.made_by} ended: {decision.ends_ack}", None)
+            self._event(incident_id, "unacknowledged", f"unacknowledged (was {row.made_by}): {decision.ends_ack}", None)
         return bool(ended)
 
     def finish(self) -> None:

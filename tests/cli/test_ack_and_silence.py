@@ -62,7 +62,7 @@ def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_mo
     assert "repeated   oncall: suppressed by acknowledgement: acknowledged by ann until" in shown
     assert ["ann"] == [one["acknowledged_by"] for one in headway(bench.url, "incident", "list", "--json").data]
     assert ["acknowledgement"] == [one["stage"] for one in headway(bench.url, "alert", "--suppressed", "--json").data]
-    assert "not acknowledged" in say(bench, "ack", "INC-0001", "--off").out
+    assert "unacknowledged" in say(bench, "ack", "INC-0001", "--off").out
     bench.turn()
     assert f"Reminder: {FAILED}" in told(bench)
     verbs = [(one["actor"], one["verb"], one["why"]) for one in headway(bench.url, "audit", "--json").data]
@@ -86,7 +86,7 @@ def test_an_acknowledgement_ends_when_the_job_fails_with_another_error_after_a_s
     assert "Failed again after a success, with another error: fake/extract" in bench.sink.got[-1][2]
     assert f"last green, {success:%Y-%m-%d %H:%M} UTC" in bench.sink.got[-1][2]
     shown = headway(bench.url, "incident", "1").out
-    assert "acknowledgement by ann ended: failed again after a success, with another error: fake/extract" in shown
+    assert "unacknowledged (was ann): failed again after a success, with another error: fake/extract" in shown
     assert [""] == [one["acknowledged_by"] for one in headway(bench.url, "incident", "list", "--json").data]
 
 
@@ -129,7 +129,7 @@ def test_an_alert_says_how_it_is_judged_and_the_last_word_is_kept(bench: Bench) 
     "line, code, words",
     [
         (("ack", "INC-0099"), 6, "INC-0099"),
-        (("ack", "INC-0001", "--off"), 4, "INC-0001 is not acknowledged"),
+        (("ack", "INC-0001", "--off"), 4, "INC-0001 is unacknowledged"),
         (("ack", "INC-0001", "--for", "120d"), 4, "for 120d: say a time above zero and of at most 90 days"),
         (("silence", "add", "--tier", "2", "--from", "9999-12-31T23:00Z", "--for", "2h", "--why", "x"), 4, "366 days"),
         (("silence", "expire", "7"), 6, "there is no active silence 7"),

@@ -37,7 +37,7 @@ NIGHTS: dict[str, tuple[str, ...]] = {
         "at 07:06 load is rerun",
         "at 07:30 load is green",
     ),
-    "acknowledged, then lapsed": (
+    "acknowledged, then unacknowledged": (
         "estate: route etl; repeats every 30m; escalates after 15m to lead",
         "at 03:12 extract fails: exit 1",
         "at 03:14 ann acknowledges extract for 1h",

@@ -64,7 +64,7 @@ def repeat_reason(context: AlertContext, subject: AlertSubject, last: RouteNotif
     if every is None or not context.is_due(last.last_at + every):
         return ""
     open_for = format_duration(context.now - last.first_at)
-    return f"Still open {open_for} after the first notification, and not acknowledged."
+    return f"Still open {open_for} after the first notification, unacknowledged."
 
 
 def unannounced_misses(context: AlertContext, subject: AlertSubject, before: RouteNotification) -> list[str]:

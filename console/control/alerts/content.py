@@ -20,13 +20,13 @@ from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import (
     REFERENCE,
-    STATUS,
     headline,
     needs_restart,
     repair_text,
     resolved_at,
     run_length,
     service_title,
+    status_text,
 )
 from console.control.alerts.routing import services_on_route
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey
@@ -55,6 +55,7 @@ from console.domain.service import (
     format_probability,
     limit_instances,
     service_of_instance,
+    timeliness_label,
 )
 from console.text.cleaning import clean, clean_line
 from console.text.message import RULE, quote, table, text_of
@@ -151,7 +152,7 @@ def _services_table(context: AlertContext, decision: IncidentDecision) -> list[s
     labels = {zoned_time(service.deadline, decision.zone).rpartition(" ")[2] for service in decision.services}
     for service, hidden in limit_instances(decision.services, attrgetter("service")):
         due = (local_time if len(labels) == 1 else zoned_time)(service.deadline, decision.zone, near)
-        status = STATUS[service.timeliness]
+        status = status_text(service.timeliness)
         if not decision.closed and service.act_by is not None and service.timeliness not in _FINE:
             status += f", act by {local_time(service.act_by, decision.zone, near)}"
         elif known := _delivery(context, service, decision.zone):
@@ -519,7 +520,7 @@ def _service_values(context: AlertContext, affected: AffectedServiceVerdict) -> 
         "name": clean_line(affected.service),
         "title": service_title(context.index, affected),
         "tier": known.tier if known is not None else 0,
-        "status": affected.timeliness.value.replace("_", " "),
+        "status": timeliness_label(affected.timeliness),
         "deadline": zoned_time(affected.deadline, zone, context.now),
         "expected": zoned_time(affected.expected_at, zone, context.now) if affected.expected_at is not None else "",
         "act_by": zoned_time(affected.act_by, zone, context.now) if affected.act_by is not None else "",

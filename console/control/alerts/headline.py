@@ -23,7 +23,7 @@ from console.domain.alert import (
     AlertKind,
 )
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.service import Timeliness
+from console.domain.service import Timeliness, timeliness_label
 from console.text.cleaning import CUT, clean_line
 from console.timing.formats import local_time, rough_duration
 
@@ -31,15 +31,6 @@ PUSH_LENGTH = 50
 """Characters that a locked phone shows."""
 LEAST_NAME = 12
 REFERENCE = f" [{INCIDENT_PLACEHOLDER}]"
-STATUS = {
-    Timeliness.NO_ESTIMATE: "at risk",
-    Timeliness.ON_TIME: "on time",
-    Timeliness.AT_RISK: "at risk",
-    Timeliness.WILL_MISS: "will be late",
-    Timeliness.BREACHED: "missed",
-    Timeliness.MET_LATE: "delivered late",
-    Timeliness.MET: "delivered",
-}
 _FINE = (Timeliness.ON_TIME, Timeliness.MET)
 _WORST_FIRST = (Timeliness.BREACHED, Timeliness.WILL_MISS, Timeliness.AT_RISK, Timeliness.MET_LATE)
 _REPAIRS = {Verb.RERUN: "rerun", Verb.START: "started", Verb.MARK_OK: "marked OK", Verb.SKIP: "skipped"}
@@ -59,12 +50,12 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
         well = (
             "no service affected"
             if service is None
-            else f"{service_title(index, service)} {STATUS[service.timeliness]}"
+            else f"{service_title(index, service)} {status_text(service.timeliness)}"
         )
         return f"{label}{problem}, {well}{': ' * bool(why)}{why}{REFERENCE}"
     promise = _promise(index, decision, service, label)
     what = _what_to_do(index, match, decision, service, plain)
-    return f"{label}{promise} {STATUS[service.timeliness]}: {what}{REFERENCE}"
+    return f"{label}{promise} {status_text(service.timeliness)}: {what}{REFERENCE}"
 
 
 def _most_urgent(context: AlertContext, notification: Notification) -> AffectedServiceVerdict | None:
@@ -82,6 +73,11 @@ def _most_urgent(context: AlertContext, notification: Notification) -> AffectedS
     return min(notification.subject.decision.services, key=urgency, default=None)
 
 
+def status_text(timeliness: Timeliness) -> str:
+    """The word for it; an affected service without an estimate is at risk."""
+    return timeliness_label(Timeliness.AT_RISK if timeliness is Timeliness.NO_ESTIMATE else timeliness)
+
+
 def service_title(index: EstateIndex, service: AffectedServiceVerdict) -> str:
     """Its title of config, or its name."""
     known = next((facts for facts in index.estate.services if facts.name == service.service), None)
@@ -90,7 +86,7 @@ def service_title(index: EstateIndex, service: AffectedServiceVerdict) -> str:
 
 def _promise(index: EstateIndex, decision: IncidentDecision, service: AffectedServiceVerdict, label: str) -> str:
     due = f" {local_time(service.deadline, decision.zone, index.now)}"
-    same_status = [row for row in decision.services if STATUS[row.timeliness] == STATUS[service.timeliness]]
+    same_status = [row for row in decision.services if status_text(row.timeliness) == status_text(service.timeliness)]
     suffix = f" and {len(same_status) - 1} more" if len(same_status) > 1 else ""
     room = max(PUSH_LENGTH - len(label) - len(due), LEAST_NAME)
     title = service_title(index, service)
@@ -153,7 +149,7 @@ def _end(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, l
         is_over = worst.timeliness is Timeliness.MET_LATE
         label = label if is_over else CAUSE_RESOLVED_LABEL
         promise = _promise(index, decision, worst, label)
-        what = f"{promise} {'' if is_over else 'still '}{STATUS[worst.timeliness]}"
+        what = f"{promise} {'' if is_over else 'still '}{status_text(worst.timeliness)}"
     elif unsafe or not decision.services:
         what = f"{cause_name(index, match)} {_good_again(match)}"
     else:

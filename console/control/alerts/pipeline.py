@@ -39,7 +39,7 @@ STAGES: tuple[SuppressionStage, ...] = (
     inhibition.suppress_inhibited,
     # 5. A silence holds at any hour: before the stages that only delay.
     suppression.suppress_silenced,
-    # 6. Neither repeated nor escalated until the acknowledgement lapses.
+    # 6. Neither repeated nor escalated while it is acknowledged.
     suppression.suppress_acknowledged,
     # 7. Notified once it is stable: after the stages that suppress it, before the one that chooses the hour.
     suppression.suppress_flapping,

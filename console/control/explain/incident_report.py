@@ -12,6 +12,7 @@ from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView
 from console.domain.plan import PlanView
+from console.domain.service import timeliness_label
 from console.text.cleaning import clean, clean_line
 from console.timing.durations import format_duration
 from console.timing.formats import timestamp_text
@@ -130,7 +131,7 @@ def open_questions(view: IncidentView) -> list[str]:
 
 def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: FormatInstant) -> list[str]:
     row = view.row
-    missed, saved = sum(night.is_missed for night in nights), sum(night.is_saved for night in nights)
+    late, saved = sum(night.is_late for night in nights), sum(night.is_saved for night in nights)
     lines = [f"Failed since {at(row.failed_since)}; {end}"]
     if row.closed is not None:
         took = format_duration(row.closed - row.failed_since)
@@ -140,9 +141,9 @@ def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: F
         lines.append(
             f"Acknowledged by {row.acknowledged_by} until {at(row.acknowledged_until)}"
             if row.acknowledged_by
-            else "Not acknowledged"
+            else "Unacknowledged"
         )
-    lines.append(f"Affected services: {len(nights)}, of them {missed} missed, {saved} saved")
+    lines.append(f"Affected services: {len(nights)}, of them {late} late, {saved} saved")
     lines.append(
         f"Business date {row.business_date}; owner {row.owner or 'not set'}; runbook {row.runbook or 'not set'}"
     )
@@ -174,7 +175,7 @@ def action_line(action: ActionView, at: FormatInstant = timestamp_text) -> str:
 def service_line(night: ServiceNight, at: FormatInstant) -> str:
     """ "delivered 07:41 CET, 11m late", or the status."""
     if night.delivered is None:
-        return night.timeliness.replace("_", " ")
+        return timeliness_label(night.timeliness)
     late = (night.delivered - night.deadline).total_seconds()
     how = f"{format_duration(late)} late" if late > 0 else f"{format_duration(-late)} before its deadline"
     return f"delivered {at(night.delivered)}, {how}"

@@ -152,7 +152,7 @@ class EngineClient:
         return self._queue.ask(RequestKind.ACKNOWLEDGE, arguments)
 
     def unacknowledge(self, incident_id: int, why: str = "") -> int:
-        """Requests to end the acknowledgement."""
+        """Requests to unacknowledge the incident."""
         arguments = {"incident_id": incident_id, "why": why, "from": request_origin()}
         return self._queue.ask(RequestKind.UNACKNOWLEDGE, arguments)
 

@@ -30,7 +30,7 @@ _SERVICES = (
     " AND x.submission = d.submission) AS was_threatened, d.instance"
     " FROM service_day d JOIN service s ON s.id = d.service_id WHERE {where} ORDER BY d.deadline_us, s.tier, s.name"
 )
-_BY_PEOPLE = ("note", "acknowledged", "lapsed")
+_BY_PEOPLE = ("note", "acknowledged", "unacknowledged")
 """Kinds of events that a person made."""
 _SWITCH_KINDS = (
     RequestKind.FREEZE, RequestKind.THAW, RequestKind.SHADOW_ON, RequestKind.SHADOW_OFF, RequestKind.PAUSE_POLLING,

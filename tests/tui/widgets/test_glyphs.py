@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from connectors.sdk.states import RunEvidence, RunState
 from console.domain.job import Safety
-from console.domain.service import Timeliness
+from console.domain.service import Timeliness, timeliness_label
 from console.tui.frame.glyphs import COLUMNS, GlyphSet
 from console.tui.widgets.paint import INKS
 
@@ -21,6 +21,12 @@ MEMBERS: dict[str, Iterable[str]] = {
     "role": ("root", "red", "stale", "threatened", "rerun", "repaired", "superseded"),
     "action": ("requested", "sending", "sent", "verified", "refused", "failed", "unknown"),
 }
+
+
+def test_a_status_has_the_word_that_commands_and_alerts_have_for_it() -> None:
+    assert {member: timeliness_label(member) for member in Timeliness} == {
+        member: mark.label for member, mark in COLUMNS["timeliness"].items()
+    }
 
 
 @pytest.mark.parametrize("column", sorted(COLUMNS))

@@ -44,8 +44,8 @@ def root_run(row: IncidentRow) -> RunChoice | str:
 def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
     name = incident_name(row.id)
     if row.acknowledged_by:
-        says = f"{row.acknowledged_by} is on {name}"
-        confirm(screen, says, "Remove the acknowledgement", "it repeats and escalates again",
+        says = f"{name} is acknowledged by {row.acknowledged_by}"
+        confirm(screen, says, "Unacknowledge", "it repeats and escalates again",
                 lambda: send_order(screen, "ack", lambda requests: requests.unacknowledge(row.id),
                                    f"unacknowledge {name}", f"{name}: unacknowledged"))  # fmt: skip
         return

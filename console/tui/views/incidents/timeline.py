@@ -16,7 +16,7 @@ from console.tui.frame.clock_format import format_short
 from console.tui.widgets.paint import Segment
 
 HANG = 8
-_KINDS = {"note": "strong", "acknowledged": "ok", "lapsed": "warn", "unsent": "warn", "deadline": "bad"}
+_KINDS = {"note": "strong", "acknowledged": "ok", "unacknowledged": "warn", "unsent": "warn", "deadline": "bad"}
 
 
 class TimelineEntry(NamedTuple):
