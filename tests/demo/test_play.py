@@ -191,7 +191,7 @@ async def _follow_the_tour(app: HeadwayApp, size: tuple[int, int]) -> None:
         await page.until(lambda: app.clock_waits, "a clock that waits")
         stopped = app.now()
         for keys, text in (
-            ("!", "TOUR 2/5"), ("enter", "TOUR 3/5"), ("g", "TOUR 4/5"), ("escape", "plans the repair"),
+            ("!", "TOUR 2/5"), ("enter", "TOUR 3/5"), ("g", "TOUR 4/5"), ("escape", "shows a plan"),
             ("r", "10 steps in 3 systems"), ("enter", "type INC-0001, then"), ("INC-0001", "INC-0001"),
             ("enter", "enter a reason, then"),
         ):  # fmt: skip

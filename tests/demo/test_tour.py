@@ -30,14 +30,14 @@ def test_a_person_who_follows_it_ends_with_everything_proved_within_three_minute
             (opens_it, "enter"),
             ("AFFECTED SERVICES 2", "g"),
             ("TOUR 4/5", "escape"),
-            ("plans the repair over all systems", "r"),
+            ("shows a plan of reruns and holds", "r"),
             ("10 steps in 3 systems", "enter"),
             ("type INC-0001, then ↵ starts it", "INC-0001", "enter"),
             ("enter a reason, then ↵ starts it", "the disk was full", "enter"),
         ):
             terminal.wait_for(see, LIMIT_SECONDS)
             terminal.press(*keys)
-        terminal.wait_for("is verified at its scheduler", LIMIT_SECONDS)
+        terminal.wait_for("Its scheduler confirms the rerun", LIMIT_SECONDS)
         screen = terminal.wait_for("Done in", LIMIT_SECONDS)
         found = re.search(r"Done in (\S+)", screen)
         assert found is not None

@@ -100,7 +100,7 @@ def test_a_job_without_a_figure_on_the_way_gives_no_estimate_and_is_named() -> N
     verdict = day("02:00", jobs=(EXTRACT, job(2, "warehouse/load", "04:00"), MART), durations={2: (60.0,) * 4})
     assert ("", Timeliness.NO_ESTIMATE) == told(verdict)
     mend = 'declare its duration: expected = "…" in [jobs."warehouse/load"]'
-    assert f"no estimate: warehouse/load has 4 of 5 runs; {mend}" == verdict.reason
+    assert f"no estimate: warehouse/load has 4 runs, an estimate needs 5; {mend}" == verdict.reason
 
 
 def test_a_job_without_a_figure_that_is_done_is_not_missed() -> None:

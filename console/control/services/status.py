@@ -256,7 +256,7 @@ def _missing(index: EstateIndex, day: ServiceForecast) -> list[str]:
             return [f"no estimate: {name} starts neither by the clock nor after another job"]
         if known.source is EstimateKind.NONE:
             advice = f'declare its duration: expected = "…" in [jobs."{name}"]'
-            return [f"no estimate: {name} has {known.runs} of {MIN_RUNS} runs", advice]
+            return [f"no estimate: {name} has {known.runs} runs, an estimate needs {MIN_RUNS}", advice]
     return ["no estimate"]
 
 

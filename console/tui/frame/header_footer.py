@@ -323,7 +323,7 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
     board.tour.notice(seen)
     for bar in screen.query(f"#{TOUR_BAR_ID}").results(Bar):
         bar.display = board.tour.on and not is_small(board.size)
-        bar.show_lines(_tour_lines(board, board.tour, seen))
+        bar.show_lines(_tour_lines(board, board.tour, seen, bar.size.width or board.size.width))
 
 
 def _plan_states(reads: Queries) -> list[str]:
@@ -340,15 +340,12 @@ def _needs_another_plan(plan: PlanView, reads: Queries) -> bool:
     return plan.incident_id is not None and bool(open_reason(reads.incidents.incident(plan.incident_id)))
 
 
-def _tour_lines(board: ConsoleApp, tour: GuidedTour, seen: TourState) -> list[BarLine]:
+def _tour_lines(board: ConsoleApp, tour: GuidedTour, seen: TourState, width: int) -> list[BarLine]:
     key = board.ctx.key
     hints = [] if seen.where in OVERLAYS else [("tour_skip", "skip"), ("tour", "leave")][tour.is_done :]
     right: list[Segment] = []
     for name, label in hints:
         right += [(key(seen.where, name), "key"), (f" {label}  ", "plain")]
-    recap: list[BarLine] = [(((f" {tour.recap}", "ok"),), (), "panel")] if tour.is_done and tour.recap else []
-    return [
-        (((f" {tour.title} ", "ok" if tour.is_done else "mark"),), tuple(right), "panel"),
-        *recap,
-        (((f" {tour.text(seen, key)}", "plain"),), (), "panel"),
-    ]
+    title: BarLine = (((f" {tour.title} ", "ok" if tour.is_done else "mark"),), tuple(right), "panel")
+    recap = banner_lines(tour.recap, width, "ok", "panel") if tour.is_done else []
+    return [title, *recap, *banner_lines(tour.text(seen, key), width, "plain", "panel")]

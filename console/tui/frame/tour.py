@@ -127,7 +127,7 @@ class GuidedTour:
             if seen.at_risk or seen.incidents:
                 where = "services" if seen.at_risk else "incidents"
                 return f"The night goes on: {key(seen.where, where)} shows what needs attention now"
-            rest = "The plan waits for the later starts. " if "running" in self.plans and not self.skipped else ""
+            rest = "The plan finishes by itself. " if "running" in self.plans and not self.skipped else ""
             return f"{rest}Your own estate{skipped}: {key(seen.where, 'leave')}, then headway init"
         if seen.where == "preview" and self.step < len(NAMES) - 1:
             return f"Nothing is sent yet. {key('preview', 'back')} closes it"
@@ -168,18 +168,18 @@ def _spread(tour: GuidedTour, seen: TourState, key: Keys) -> str:
 
 def _plan(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     if seen.where == "incident":
-        return f"{key('incident', 'recover')} plans the repair over all systems; nothing is sent yet"
+        return f"{key('incident', 'recover')} shows a plan of reruns and holds; nothing is sent yet"
     if seen.where == "lineage":
-        return f"The critical path is highlighted. {key('lineage', 'back')} goes back to the incident"
+        return f"Highlighted: the jobs that decide when it finishes. {key('lineage', 'back')} goes back"
     if seen.where == "run":
         return f"The disk was full. {key('run', 'back')} goes back to the incident"
     return f"{key(seen.where, 'incidents')} then {key('incidents', 'open')} opens the incident"
 
 
 def _proves(seen: TourState, key: Keys) -> str:
-    text = "Each step is verified at its scheduler: about a minute"
     if seen.paused_by_key:
-        return f"The clock is paused: {key(seen.where, 'demo_pause')} resumes it. {text}"
+        return f"The clock is paused: {key(seen.where, 'demo_pause')} resumes it"
+    text = "Its scheduler confirms the rerun in about a minute"
     return text if seen.is_paused else f"The clock runs again. {text}"
 
 
@@ -191,20 +191,20 @@ def _start(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     if "running" in tour.plans:
         if seen.where == "recovery":
             return _proves(seen, key)
-        return f"The plan runs by itself, each step verified; {key(seen.where, 'incidents')} shows its status"
+        return f"The plan runs by itself; {key(seen.where, 'incidents')} shows its status"
     if "short" in tour.plans and seen.where in ("recovery", "incident"):
         recover = key("incident", "recover")
-        return f"Verified, but too late for what had started: {recover} on the incident plans the rest"
+        return f"Verified, but later jobs had started: {recover} on the incident plans their reruns"
     if seen.where == "recovery":
         return _proves(seen, key)
     if seen.where == "plan":
-        return f"Each step in the verb of its scheduler. {key('plan', 'start')} asks once more before it starts"
+        return f"One rerun; holds keep later jobs off its old output. {key('plan', 'start')} asks before it starts"
     if seen.where == "preview":
         down, enter = key("grid", "move('down')"), key("preview", "choose")
         how = seen.must_type or f"{down} selects Start the plan"
         return f"{how}, then {enter} starts it"
     if seen.where == "incident":
-        return f"{key('incident', 'recover')} shows the plan; once it runs, the incident closes when all is good"
+        return f"{key('incident', 'recover')} shows the plan; the incident closes once its runs succeed"
     return f"{key(seen.where, 'incidents')} then {key('incidents', 'recover')} shows the plan; nothing is sent yet"
 
 

@@ -108,7 +108,10 @@ def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_t
     assert (None, None, NO_ESTIMATE, Timeliness.AT_RISK) == (
         found.act_by, found.green_by, found.basis, found.timeliness)  # fmt: skip
     mend = 'declare its duration: expected = "…" in [jobs."dwh/mart"]'
-    assert f"hosts/extract: restart now; no act-by is known: dwh/mart has 0 of 5 runs; {mend}" == found.reason
+    assert (
+        f"hosts/extract: restart now; no act-by is known: dwh/mart has 0 runs, an estimate needs 5; {mend}"
+        == found.reason
+    )
 
 
 def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a_history() -> None:
@@ -122,7 +125,7 @@ def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a
         told.append((verdict.timeliness, verdict.reason.partition(";")[0]))
     assert [
         (Timeliness.AT_RISK, "hosts/deliver: restart now"),
-        (Timeliness.AT_RISK, "no estimate: hosts/deliver has 0 of 5 runs"),
+        (Timeliness.AT_RISK, "no estimate: hosts/deliver has 0 runs, an estimate needs 5"),
     ] == told
 
 
@@ -130,7 +133,7 @@ def test_the_cause_that_has_no_figure_itself_is_named_once() -> None:
     bare = job(1, "hosts/extract", "03:10")
     found = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
     ((verdict,),) = (one.services for one in found.incidents)
-    words = "hosts/extract: restart now; no act-by is known: it has 0 of 5 runs; declare its duration: "
+    words = "hosts/extract: restart now; no act-by is known: it has 0 runs, an estimate needs 5; declare its duration: "
     assert verdict.reason.startswith(words)
     assert 2 == verdict.reason.count("hosts/extract")
     assert verdict.reason.endswith('[jobs."hosts/extract"]')

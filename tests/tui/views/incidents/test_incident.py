@@ -206,9 +206,10 @@ async def test_that_there_is_no_estimate_is_said_once(night: Night) -> None:
     found = night.reads.incident(412)
     assert found is not None
     [first, *_] = found.services
-    why = 'no estimate: cloud/load has 0 of 5 runs; declare its duration: expected = "…" in [jobs."cloud/load"]'
+    why = "no estimate: cloud/load has 0 runs, an estimate needs 5"
+    why += '; declare its duration: expected = "…" in [jobs."cloud/load"]'
     told = dataclasses.replace(first, basis=NO_ESTIMATE, reasons=(Reason(why),))
     night.reads.incident = lambda number: dataclasses.replace(found, services=(told,))  # type: ignore[method-assign, assignment]
     await _open(night)
-    await night.see("no estimate: cloud/load has 0 of 5 runs")
+    await night.see("no estimate: cloud/load has 0 runs, an estimate needs 5")
     assert 1 == night.text.count("no estimate")
