@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import lru_cache
 from operator import attrgetter
 
 from console.domain.finding import (
@@ -27,11 +28,13 @@ _OPEN = (
 )
 """Unordered: for the order of ids SQLite would walk through all that ever closed, beside the index of the open."""
 
+_RULES = frozenset(rule.value for rule in DetectionRule)
+
 
 def open_findings(session: Session) -> tuple[StoredFinding, ...]:
     """All that are open, oldest first; not those of a rule that this version does not know."""
-    known = [row for row in session.rows(_OPEN) if row.rule in list(DetectionRule)]
-    return tuple(StoredFinding(row.id, _finding(row)) for row in sorted(known, key=attrgetter("id")))
+    known = [row for row in session.rows(_OPEN) if row.rule in _RULES]
+    return tuple(_stored_finding(row) for row in sorted(known, key=attrgetter("id")))
 
 
 def write_findings(session: WriteSession, changes: Sequence[FindingChange], now_us: int) -> None:
@@ -71,9 +74,12 @@ def _row(finding: Finding) -> Values:
     return finding.run_id, day, since, finding.text, evidence, finding.severity.value
 
 
-def _finding(row: Row) -> Finding:
-    return Finding(
+@lru_cache(maxsize=16384)
+def _stored_finding(row: Row) -> StoredFinding:
+    """Each refresh reads all open findings, few of them changed."""
+    finding = Finding(
         DetectionRule(row.rule), row.job_id, decode_name(row.period_key), row.run_id,
         date.fromisoformat(row.business_date),
         instant(row.since_us), row.text, FindingEvidence(**json.loads(row.evidence)), FindingSeverity(row.severity),
     )  # fmt: skip
+    return StoredFinding(row.id, finding)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
@@ -25,7 +26,7 @@ from console.domain.service import (
 )
 from console.store import audit
 from console.store.db.database import Database
-from console.store.db.session import Session, Values, WriteSession
+from console.store.db.session import Row, Session, Values, WriteSession
 from console.store.events import record_event
 from console.store.meta import next_changed_seq
 from console.store.row_values import parse_reasons
@@ -126,13 +127,15 @@ def last_verdicts(session: Session, since_us: int) -> dict[tuple[str, date], Las
         " >= ? AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
         (UNMET_PROMISE, (instant(since_us) - MAX_LEAD).date().isoformat(), since_us),
     )
-    names = [instance_name(row.name, row.instance) if row.instance else row.name for row in rows]
-    return {
-        (name, date.fromisoformat(row.business_date)): LastVerdict(
-            Timeliness(row.timeliness), row.incident_id is not None
-        )
-        for name, row in zip(names, rows, strict=True)
-    }
+    return dict(_last_verdict(row) for row in rows)
+
+
+@lru_cache(maxsize=16384)
+def _last_verdict(row: Row) -> tuple[tuple[str, date], LastVerdict]:
+    """Each refresh reads all of them, few of them changed."""
+    name = instance_name(row.name, row.instance) if row.instance else row.name
+    verdict = LastVerdict(Timeliness(row.timeliness), row.incident_id is not None)
+    return (name, date.fromisoformat(row.business_date)), verdict
 
 
 def _names(session: WriteSession, days: Sequence[ServiceDayVerdict]) -> dict[int, str]:

@@ -6,7 +6,7 @@ Only what is recognized and named is a signature, so "exit 1" or "no such table"
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -169,28 +169,26 @@ def red_jobs_of(estate: Estate, before: Mapping[int, RedJob], known: Set[int] | 
     """The red jobs by id. `before`: those of an earlier snapshot, returned itself if nothing differs; `known`: the jobs
     that may differ from it; None: any."""
     runs = group_runs(estate.runs)
-    unchanged = () if known is None else runs.red - known
-    red_jobs = {job_id: before[job_id] for job_id in unchanged if job_id in before}
-    labels = {number: target_label(estate, number) for number in estate.targets}
-    for job_id in runs.red - red_jobs.keys():
+    compared = runs.red if known is None else (runs.red & known) | (runs.red - before.keys())
+    changed: dict[int, RedJob] = {}
+    gone = before.keys() - runs.red
+    for job_id in compared:
         job_runs, red_job, job = runs.by_job[job_id], before.get(job_id), estate.jobs.get(job_id)
         if job is None:
+            gone.add(job_id)
             continue
-        target = labels.get(job.target_id, "")
+        target = target_label(estate, job.target_id)
         if red_job is None or red_job.runs is not job_runs or red_job.job is not job or red_job.target != target:
-            since = max(red_since(run) for run in job_runs if run.state.is_red)
-            red = [
-                (run, signature)
-                for run in job_runs
-                if run.state.is_red and (signature := run_signature(run)) is not None
-            ]
-            blamed_by = frozenset({run_identity(estate, run, signature) for run, signature in red} - {""})
-            red_job = RedJob(job_runs, job, target, blamed_by, since)
-        red_jobs[job_id] = red_job
-    is_same = len(red_jobs) == len(before) and all(
-        before.get(job_id) is red_job for job_id, red_job in red_jobs.items()
-    )
-    return before if is_same else red_jobs
+            changed[job_id] = _red_job(estate, job, job_runs, target)
+    if not changed and gone.isdisjoint(before):
+        return before
+    return {job_id: red_job for job_id, red_job in before.items() if job_id not in gone} | changed
+
+
+def _red_job(estate: Estate, job: JobFacts, runs: Sequence[RunFacts], target: str) -> RedJob:
+    red = [(run, run_signature(run)) for run in runs if run.state.is_red]
+    blames = frozenset(run_identity(estate, run, signature) for run, signature in red if signature is not None)
+    return RedJob(runs, job, target, blames - {""}, max(red_since(run) for run, _ in red))
 
 
 def blame_links(estate: Estate, red_jobs: Mapping[int, RedJob], failing: Set[int]) -> Iterator[list[int]]:

@@ -291,6 +291,7 @@ class EvaluationCache:
     """Targets on which nearly everything may fail."""
     memo: EvaluationMemo
     """Filled by evaluations of this estate and of its parts."""
+    links: LinksMemo
 
 
 def build_cache(
@@ -303,14 +304,14 @@ def build_cache(
         red_jobs = red_jobs_of(estate, old_red)
         graph = DependencyGraph(estate.jobs, estate.dependencies)
         failing = failing_targets(estate, red_jobs)
-        return EvaluationCache(estate, EstateShape(estate), graph, red_jobs, failing, EvaluationMemo())
+        return EvaluationCache(estate, EstateShape(estate), graph, red_jobs, failing, EvaluationMemo(), LinksMemo())
     has_same_config = (before.estate.declared, before.estate.settings) == (estate.declared, estate.settings)
     memo = before.memo if has_same_config else EvaluationMemo()
     memo.invalidate(jobs_with_changed_context(before.estate, estate))
     red_jobs = red_jobs_of(estate, old_red, known if _target_names(before.estate) == _target_names(estate) else None)
     is_same = has_same_config and red_jobs is before.red_jobs
     failing = before.failing if is_same else failing_targets(estate, red_jobs)
-    return EvaluationCache(estate, before.shape, before.graph, red_jobs, failing, memo)
+    return EvaluationCache(estate, before.shape, before.graph, red_jobs, failing, memo, before.links)
 
 
 def _target_names(estate: Estate) -> list[tuple[int, str, str]]:
@@ -432,12 +433,8 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
 
 def _connected_for_now(estate: Estate, cache: EvaluationCache, job_ids: Iterable[int]) -> set[int]:
     """The numbers of the components that are connected with these jobs now."""
-    shape = cache.shape
-    reached = shape.components_with(job_ids)
-    linked = [numbers for numbers in map(shape.components_with, _passing_links(estate, cache)) if len(numbers) > 1]
-    while new := [numbers for numbers in linked if not numbers.isdisjoint(reached) and not numbers <= reached]:
-        reached = reached.union(*new)
-    return reached
+    reached = cache.shape.components_with(job_ids)
+    return cache.links.of(estate, cache).connected_with(reached)
 
 
 def _incident_jobs(estate: Estate, shape: EstateShape, incidents: Iterable[IncidentFacts]) -> Iterator[int]:
@@ -461,6 +458,45 @@ def _is_about(incident: IncidentFacts, jobs: set[int], targets: Set[int | None],
     return incident.root_job_id in jobs or (incident.root_job_id is None and incident.root_target_id in targets)
 
 
+class PassingLinks:
+    """Groups of components that are connected for now."""
+
+    def __init__(self, groups: Iterable[set[int]] = ()) -> None:
+        self._groups: dict[int, list[set[int]]] = {}
+        for group in groups:
+            for number in group if len(group) > 1 else ():
+                self._groups.setdefault(number, []).append(group)
+
+    def connected_with(self, components: Iterable[int]) -> set[int]:
+        """These components and all that are connected with them, over any number of groups."""
+        frontier = list(components)
+        reached = set(frontier)
+        while frontier:
+            for group in self._groups.get(frontier.pop(), ()):
+                frontier += group - reached
+                reached |= group
+        return reached
+
+
+class LinksMemo:
+    """The links of the last snapshot, for the next one with the same holds, incidents and causes."""
+
+    def __init__(self) -> None:
+        self._sources: tuple[object, ...] = ()
+        self._links = PassingLinks()
+
+    def of(self, estate: Estate, cache: EvaluationCache) -> PassingLinks:
+        silent = frozenset(number for number, target in estate.targets.items() if target.failing_since is not None)
+        waiting = _grouped_incidents(estate)
+        sources = cache.shape, estate.holds, estate.incidents, cache.red_jobs, cache.failing, silent, waiting
+        if len(sources) != len(self._sources) or any(
+            old is not new and old != new for old, new in zip(self._sources, sources, strict=True)
+        ):
+            self._links = PassingLinks(map(cache.shape.components_with, _passing_links(estate, cache)))
+            self._sources = sources
+        return self._links
+
+
 def components_of(estate: Estate, cache: EvaluationCache | None = None) -> list[set[int]]:
     """The ids of its jobs, by components that are connected now."""
     cache = cache or build_cache(estate)
@@ -482,10 +518,15 @@ def _passing_links(estate: Estate, cache: EvaluationCache) -> Iterator[Sequence[
     silent |= {incident.root_target_id for incident in estate.incidents if incident.root_target_id is not None}
     for number in sorted(silent):
         yield shape.on_target(number)
-    waiting = {
+    waiting = _grouped_incidents(estate)
+    grouped = _incident_jobs(estate, shape, (incident for incident in estate.incidents if incident.id in waiting))
+    yield [job_id for job_id in grouped if job_id in estate.jobs]
+
+
+def _grouped_incidents(estate: Estate) -> frozenset[int]:
+    """The incidents whose alerts wait for others of their group."""
+    return frozenset(
         number
         for number, suppressions in estate.notifications.suppressions.items()
         if any(suppression.stage == "group" for suppression in suppressions)
-    }
-    grouped = _incident_jobs(estate, shape, (incident for incident in estate.incidents if incident.id in waiting))
-    yield [job_id for job_id in grouped if job_id in estate.jobs]
+    )

@@ -386,10 +386,12 @@ def load_incidents(session: Session, closed_since_us: int | None = None) -> tupl
         f" i.flaps_since_us FROM incident i WHERE {where} ORDER BY i.id",
         bound,
     )
-    return tuple(_incident(row, members[row.id]) for row in rows)
+    return tuple(_incident(row, tuple(sorted(members[row.id]))) for row in rows)
 
 
-def _incident(row: Row, members: Sequence[Row]) -> IncidentFacts:
+@lru_cache(maxsize=4096)
+def _incident(row: Row, members: tuple[Row, ...]) -> IncidentFacts:
+    """The same object while an incident is the same: what it connects is derived from it once."""
     return from_row(
         IncidentFacts,
         row,
