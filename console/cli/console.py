@@ -15,18 +15,18 @@ from console.cli.output import PLAIN_ENV, print_message, print_parts
 from console.cli.prompts import prompt_or
 from console.cli.reader import store_url_of
 from console.config.paths import config_path
+from console.config.preferences import THEMES
 
 if TYPE_CHECKING:
     from console.cli.engine_process import StartedEngine
 
 
-THEMES = ("dark", "light")
 THEME_ENV = "HEADWAY_THEME"
 
 
 TERMINAL_OPTIONS = (
     flag("--ascii", "use ASCII instead of symbols"),
-    option("--theme", f"colors; or set {THEME_ENV}", choices=THEMES),
+    option("--theme", f"colors: dark, light, or a theme of Textual; or set {THEME_ENV}", "NAME", choices=THEMES),
 )
 CONSOLE_OPTIONS = (
     *TERMINAL_OPTIONS,

@@ -1,4 +1,4 @@
-"""Preferences: a person's own `console.toml` over what the estate's config shares: keys, signals and saved views.
+"""Preferences: a person's own `console.toml` over what the config shares: keys, signals, theme and saved views.
 
 The file is edited by hand or by the console. A change touches only its own part: comments and everything else stay as
 they were written. A file that cannot be read is never overwritten.
@@ -22,9 +22,16 @@ from console.config.saved_views import SavedView, read_view
 from console.config.signals import Signals, read_signals
 
 TABLES = ("keys", "views", "signals")
+THEMES = (
+    "dark", "light",
+    "atom-one-dark", "atom-one-light", "catppuccin-frappe", "catppuccin-latte", "catppuccin-macchiato",
+    "catppuccin-mocha", "dracula", "flexoki", "gruvbox", "monokai", "nord", "rose-pine", "rose-pine-dawn",
+    "rose-pine-moon", "solarized-dark", "solarized-light", "textual-dark", "textual-light", "tokyo-night",
+)  # fmt: skip
+"""Ours, then Textual's."""
 _FIRST = (
-    "# Yours alone: keys, signals and saved views of the Headway console. docs/console.md lists the settings.\n"
-    "# The console writes the views that you save; all else stays as you leave it.\n"
+    "# Yours alone: keys, signals, theme and saved views of the Headway console. docs/console.md lists the settings.\n"
+    "# The console writes the theme that you choose and the views that you save; all else stays as you leave it.\n"
 )
 
 
@@ -41,6 +48,8 @@ class PersonalPreferences(NamedTuple):
     signals: Mapping[str, bool] = {}
     faults: tuple[str, ...] = ()
     text: str = ""
+    theme: str = ""
+    """One of `THEMES`; empty for the default."""
 
     def place(self, *key: str) -> str:
         """ "console.toml:12", of a key in it."""
@@ -88,8 +97,8 @@ def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> P
         faults.append(f"{preferences.place(*keys)}: {'.'.join(filter(None, keys))}: {problem}")
 
     for top in document:
-        if top not in TABLES:
-            report("unknown. There are [keys], [signals] and [views.NAME].", top)
+        if top not in (*TABLES, "theme"):
+            report("unknown. There are theme, [keys], [signals] and [views.NAME].", top)
     keys, tables = document.get("keys", {}), document.get("views", {})
     for name, table in (("keys", keys), ("views", tables)):
         if not isinstance(table, dict):
@@ -101,11 +110,23 @@ def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> P
             views[name] = view
         for fault in view_faults:
             report(fault.problem, "views", name, fault.field)
+    theme = document.get("theme", "")
+    if theme and theme not in THEMES:
+        near = get_close_matches(str(theme), THEMES, 1)
+        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(THEMES)}."
+        report(f"unknown theme; {hint}", "theme")
+        theme = ""
     signals, signal_faults = read_signals(document.get("signals", {}))
     for signal_fault in signal_faults:
         report(signal_fault.problem, "signals", signal_fault.name)
     return PersonalPreferences(
-        preferences.path, keys if isinstance(keys, dict) else {}, views, signals, tuple(faults), preferences.text
+        preferences.path,
+        keys if isinstance(keys, dict) else {},
+        views,
+        signals,
+        tuple(faults),
+        preferences.text,
+        theme,
     )
 
 
@@ -117,6 +138,28 @@ def save_view(view: SavedView, path: Path | None = None) -> None:
 def delete_view(name: str, path: Path | None = None) -> None:
     """Raises PreferencesNotSaved."""
     _change(path or preferences_file(), name, None)
+
+
+def save_theme(name: str, path: Path | None = None) -> None:
+    """Writes the theme, in place of the one before. Raises PreferencesNotSaved."""
+    path = path or preferences_file()
+    text, before = _read_unchanged(path)
+    lines = text.splitlines(keepends=True)
+    head = next((at for at, line in enumerate(lines) if re.match(r"\s*\[", line)), len(lines))
+    at = next((at for at in range(head) if re.match(r"\s*[\"']?theme[\"']?\s*=", lines[at])), None)
+    line = f"theme = {_toml(name)}\n"
+    if at is not None:
+        lines[at] = line
+    else:
+        lines[:0] = [line, "\n"] if lines else [_FIRST, "\n", line]
+    after = "".join(lines)
+    try:
+        is_whole = _parsed(after) == {**before, "theme": name}
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise PreferencesNotSaved(f"{path}: theme is written in a way that only you can change: edit it there")
+    _write(path, after)
 
 
 def _change(path: Path, name: str, fields: Mapping[str, Any] | None) -> None:

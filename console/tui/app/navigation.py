@@ -91,10 +91,16 @@ class Navigator:
             "table": lambda shown: self._app.push_screen(make_table(*shown)),
             "view": self.open_view,
             "lineage": lambda shown: self.open_lineage(*shown),
-            "theme": self._app.use_theme,
+            "theme": self._choose_theme,
             "silence": lambda matcher: self._silence(*matcher),
         }
         openers[kind](what)
+
+    def _choose_theme(self, name: str) -> None:
+        from console.tui.dialogs.palette import choose_theme
+
+        if isinstance(self._app.screen, HeadwayScreen):
+            choose_theme(self._app.screen, name)
 
     def _silence(self, by: str, name: str) -> None:
         from console.tui.views.commands import add_silence

@@ -17,7 +17,14 @@ from textual.widgets import Input
 
 from connectors.sdk.states import RunEvidence
 from console.config import key_table
-from console.config.preferences import PreferencesNotSaved, delete_view, read_preferences, save_view
+from console.config.preferences import (
+    THEMES,
+    PreferencesNotSaved,
+    delete_view,
+    read_preferences,
+    save_theme,
+    save_view,
+)
 from console.config.saved_views import SavedView, name_fault
 from console.domain.filter import FilterError, parse_filter
 from console.domain.ids import incident_name
@@ -36,7 +43,6 @@ from console.tui.widgets.bar import KeyHint
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.table import Column, FixedRows, TableRow
-from console.tui.widgets.themes import THEMES
 
 ANSWER_COLUMNS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1))
 PLACE_COLUMNS = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column("", 16, 2, flex=3))
@@ -48,6 +54,9 @@ LEGEND = (
     ("role", "stale", "stale", "mark: it read its upstream too early, or while that was red"),
     ("evidence", RunEvidence.STALE, "outdated", "mark: its system is silent; this is the last known state"),
 )
+
+
+MOUSE_HELP = "selects; a double click opens; the wheel scrolls; headings sort; keys below are buttons"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +168,7 @@ def help_screen(screen: HeadwayScreen) -> PickScreen:
         PaletteChoice(" ".join(key_table.key_label(key) for key in act.keys), act.label, act.says, None)
         for act in moved
     ]
+    moves.append(PaletteChoice("mouse", "click", MOUSE_HELP, None))
     legend = []
     if screen.WHERE in ("jobs", "job", "runs", "run"):
         legend = [PaletteChoice(screen.ctx.mark(column, value)[0], label, says, None)
@@ -260,8 +270,7 @@ class JumpChoices(ChoiceSource):
         views = (PaletteChoice("view", view.name, view.says, ("view", view.name)) for view in board.own.views)
         places = [*self.places, *self.jobs, *views]
         first, then = (places, acts) if self.jumps_first else (acts, places)
-        says = "colors; HEADWAY_THEME={}makes it permanent"
-        themes = (PaletteChoice("theme", name, says.format(name), ("theme", name)) for name in THEMES)
+        themes = (PaletteChoice("theme", name, "colors, kept for you", ("theme", name)) for name in THEMES)
         self.box.choices = (*first, *then, *(theme for theme in themes if theme.name != board.theme))
 
     def _on_places(
@@ -458,6 +467,13 @@ def _delete_view(screen: HeadwayScreen, name: str) -> None:
     path = screen.board.personal.path
     confirm(screen, f'delete "{name}"?', "Delete it", says,
             lambda: _write_and_reload(screen, lambda: delete_view(name, path), f"deleted: {name}"))  # fmt: skip
+
+
+def choose_theme(screen: HeadwayScreen, name: str) -> None:
+    """Shows the theme, and keeps it in the user's file."""
+    board = screen.board
+    board.use_theme(name)
+    _write_and_reload(screen, lambda: save_theme(name, board.personal.path), f"theme {name}, kept in console.toml")
 
 
 def _write_and_reload(screen: HeadwayScreen, change: Callable[[], None], done: str) -> None:

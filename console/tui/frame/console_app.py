@@ -40,7 +40,7 @@ from console.tui.terminal.key_queue import URGENT_KEYS, KeyQueue
 from console.tui.terminal.output import PaintPacer, TerminalBuffer
 from console.tui.terminal.signals import TerminalSignals
 from console.tui.widgets.bar import Bar, use_ascii_frames
-from console.tui.widgets.themes import THEMES, selected_theme
+from console.tui.widgets.themes import selected_theme, theme_named
 
 if TYPE_CHECKING:
     from console.engine.api.client import EngineClient
@@ -318,7 +318,8 @@ class ConsoleApp(App[int], inherit_bindings=False):
     ) -> None:
         super().__init__(driver_class=driver_class)
         self.scroll_sensitivity_y = WHEEL_LINES
-        theme = selected_theme()
+        self.personal = personal or PersonalPreferences(preferences_file())
+        theme = selected_theme(self.personal.theme)
         self.register_theme(theme)
         self.set_reactive(ConsoleApp.theme, theme.name)  # before any CSS is read, so that it is read once
         self.stylesheet.set_variables(self.get_css_variables())
@@ -344,7 +345,6 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.demo_pause = DemoPause(set_clock_waiting, self.deliver) if set_clock_waiting is not None else None
         """None outside of a demo."""
         self.touched_at = time.monotonic()
-        self.personal = personal or PersonalPreferences(preferences_file())
         self.own = effective_preferences("", self.personal)
         """Keys and views: those of the config, overridden by the user's."""
         self._silent = 0  # ticks since then: none are counted while another program has the terminal
@@ -560,7 +560,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
             set_title(text)
 
     def use_theme(self, name: str) -> None:
-        self.register_theme(THEMES[name])
+        self.register_theme(theme_named(name))
         self.theme = name
 
 

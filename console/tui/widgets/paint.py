@@ -167,6 +167,8 @@ class Palette:
         base = self._colors["background"]
         below = base.blend(self._colors[under], share_below)
         ink = below.blend(self._colors[variable], min(1.0, share + _BRIGHTER.get(background, 0.0)))
+        if not self._grey:
+            ink = _readable(ink, below)
         return Style(color=ink.rich_color, bgcolor=below.rich_color, bold=bold or background == "cursor" or None)
 
     def strip(self, runs: Sequence[Segment], width: int, background: str = "", mark: bool = False) -> Strip:
@@ -203,6 +205,28 @@ class Palette:
         if text:
             segments.append(RichSegment(text, self.style(name, background)))
         return Strip(segments, width)
+
+
+LEAST_CONTRAST = 4.5
+"""WCAG 2 for text; our own themes have it, of Textual's the light ones have not."""
+
+
+def _readable(ink: Color, ground: Color) -> Color:
+    """The ink, as much darker or lighter as it takes to read it on this ground."""
+    far = max((Color(0, 0, 0), Color(255, 255, 255)), key=lambda end: _contrast(end, ground))
+    candidates = (ink.blend(far, share / 20) for share in range(21))
+    return next((color for color in candidates if _contrast(color, ground) >= LEAST_CONTRAST), far)
+
+
+def _contrast(one: Color, other: Color) -> float:
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(color: Color) -> float:
+    parts = (part / 255 for part in color.rgb)
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def is_16_colors(app: App[Any]) -> bool:

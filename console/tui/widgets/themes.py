@@ -8,7 +8,9 @@ from rich.color import Color
 from rich.palette import Palette
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
+
+from console.config.preferences import THEMES
 
 THEME_VARIABLE = "HEADWAY_THEME"
 
@@ -40,11 +42,18 @@ LIGHT = Theme(
     panel="#F0F2F6",
     dark=False,
 )
-THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
+OWN_THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
 
 
-def selected_theme() -> Theme:
-    return THEMES.get(os.environ.get(THEME_VARIABLE, ""), DARK)
+def theme_named(name: str) -> Theme:
+    """One of `console.config.preferences.THEMES`; the default for any other name."""
+    return OWN_THEMES.get(name) or (BUILTIN_THEMES.get(name, DARK) if name in THEMES else DARK)
+
+
+def selected_theme(preferred: str) -> Theme:
+    """The theme of the environment, else the one that the user prefers, else the default."""
+    chosen = os.environ.get(THEME_VARIABLE, "")
+    return theme_named(chosen if chosen in THEMES else preferred)
 
 
 _SHADES: Palette = TerminalTheme(

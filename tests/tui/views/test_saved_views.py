@@ -19,6 +19,7 @@ from console.config.preferences import (
     effective_preferences,
     find_view,
     read_preferences,
+    save_theme,
     save_view,
 )
 from console.config.saved_views import SavedView
@@ -86,6 +87,28 @@ def test_what_is_forgotten_takes_nothing_else_with_it(path: Path) -> None:
     assert (["red"], {"rerun": "ctrl+r"}) == (list(found.views), found.keys)
 
 
+@pytest.mark.parametrize(
+    "before",
+    ["", "# mine\n[keys]\nrecover = 'f4'\n", "theme = 'nord'\n[keys]\n", "# no table\n", "# a\n'theme' = 'dracula'\n"],
+)
+def test_a_theme_is_kept_and_all_else_stays_as_it_was(path: Path, before: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(before)
+    save_theme("light", path)
+    save_theme("solarized-light", path)
+    preferences = read_preferences(path)
+    assert ("solarized-light", ()) == (preferences.theme, preferences.faults)
+    assert preferences.text.count("theme =") + preferences.text.count("'theme'") == 1
+    assert all(line in preferences.text for line in before.splitlines() if "theme" not in line)
+
+
+def test_an_unknown_theme_is_a_fault_and_the_default_stays(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('theme = "nrod"\n')
+    preferences = read_preferences(path)
+    assert ("", (f'{path}:1: theme: unknown theme; did you mean "nord"?',)) == (preferences.theme, preferences.faults)
+
+
 @pytest.mark.parametrize("text", ["[views.late\n", "views = 3\n", "views.late = { table = 'jobs' }\n"])
 def test_a_file_that_only_a_person_can_change_is_never_written_over(path: Path, text: str) -> None:
     hand_written(path, text)
@@ -132,7 +155,7 @@ def test_faults_name_file_line_value_and_mend_and_the_rest_is_used(path: Path) -
     found = read_preferences(path)
     assert ["ok"] == list(found.views)
     assert [
-        f"{path}:11: veiws: unknown. There are [keys], [signals] and [views.NAME].",
+        f"{path}:11: veiws: unknown. There are theme, [keys], [signals] and [views.NAME].",
         f'{path}:5: views.bad.table: "job": Did you mean "jobs"?',
         f'{path}:8: views.odd.sort: "deadlin": jobs cannot be sorted by it. Did you mean "deadline"?',
         f'{path}:9: views.odd.filter: no field "stat:"; did you mean state:? In quotes it is part of a name.',

@@ -16,13 +16,13 @@ from rich.color import Color, ColorSystem
 from textual.app import App
 from textual.color import Color as Blended
 from textual.filter import monochrome_style
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from console.cli.console import THEME_ENV
-from console.cli.console import THEMES as NAMES
+from console.config.preferences import THEMES as NAMES
 from console.tui.widgets import paint, themes
 from console.tui.widgets.paint import INKS, Palette
-from console.tui.widgets.themes import THEME_VARIABLE, THEMES, selected_theme
+from console.tui.widgets.themes import DARK, OWN_THEMES, THEME_VARIABLE, selected_theme, theme_named
 from tests.tui.driving import Night, on_the_night
 
 CONTRAST = 4.5
@@ -37,6 +37,10 @@ BLIND = {
     "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
 }
 Three = tuple[float, float, float]
+
+
+THEMES = OWN_THEMES
+ALL_THEMES = [theme_named(name) for name in NAMES]
 
 
 def made(theme: Theme) -> Palette:
@@ -77,7 +81,7 @@ def seen(color: Color | None, by: str) -> Three:
 
 @pytest.mark.parametrize("ground", GROUNDS)
 @pytest.mark.parametrize("name", INKS)
-@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+@pytest.mark.parametrize("theme", ALL_THEMES, ids=lambda theme: theme.name)
 def test_every_ink_is_read_on_every_ground(theme: Theme, name: str, ground: str) -> None:
     style = made(theme).style(name, "" if name in ON_THEIR_OWN else ground)
     assert contrast(style.color, style.bgcolor) >= CONTRAST
@@ -107,12 +111,20 @@ def test_a_row_that_is_lit_is_seen_and_is_not_the_one_under_the_cursor(theme: Th
 
 
 def test_a_theme_is_chosen_by_name_and_another_word_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (THEME_ENV, set(NAMES)) == (THEME_VARIABLE, set(THEMES))
-    for name, theme in THEMES.items():
-        monkeypatch.setenv(THEME_VARIABLE, name)
-        assert theme is selected_theme()
+    assert THEME_ENV == THEME_VARIABLE
+    for theme in ALL_THEMES:
+        monkeypatch.setenv(THEME_VARIABLE, theme.name)
+        assert theme is selected_theme("")
+        assert theme is selected_theme("nord")
     monkeypatch.setenv(THEME_VARIABLE, "pink")
-    assert THEMES["dark"] is selected_theme()
+    assert DARK is selected_theme("")
+    assert "nord" == selected_theme("nord").name
+    assert DARK is selected_theme("ansi-dark")
+
+
+def test_every_theme_of_textual_with_colors_of_its_own_can_be_chosen() -> None:
+    own = {name for name, theme in BUILTIN_THEMES.items() if not theme.primary.startswith("ansi")}
+    assert {*OWN_THEMES, *own} == set(NAMES)
 
 
 # -- sixteen colours --------------------------------------------------------------------------------------------------

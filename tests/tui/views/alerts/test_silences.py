@@ -26,12 +26,14 @@ async def test_the_palette_changes_the_colours_of_all_that_is_open(night: Night)
     assert DARK.background in grounds(night)
     await night.press("ctrl+p")
     await night.type("theme light")
-    await night.see("light", "colors;")
+    await night.see("light", "colors, kept for you")
     await night.press("enter")
     await night.until(lambda: LIGHT.background in grounds(night), "the light theme")
     await night.press("3")
     await night.see("JOBS")
     assert DARK.background not in grounds(night)
+    path = night.app.personal.path
+    await night.until(lambda: 'theme = "light"' in path.read_text(), "the choice in the user's file")
 
 
 @pytest.mark.deep
