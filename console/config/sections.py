@@ -4,6 +4,7 @@ it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
@@ -276,6 +277,13 @@ class Config:
     """Settings of the checks by name, as `config.checks.KINDS` has them."""
     console: str = ""
     """Keys and views that all consoles share, as the store keeps them (`config.loading.shared_preferences`)."""
+
+    @property
+    def zone(self) -> str:
+        """The zone of notifications about no single service: that of the most services, else of the most systems."""
+        zones = [service.timezone for service in self.services.values()]
+        zones = zones or [system.settings.timezone for system in self.systems.values()]
+        return Counter(zones).most_common(1)[0][0] if zones else "UTC"
 
     def routes_of(self, owner: str, notify: tuple[str, ...]) -> tuple[str, ...]:
         """The routes that a job or service names, and its owner's: a route of the owner's name."""

@@ -158,12 +158,12 @@ def _request_attention(session: WriteSession, audience: AlertRouting, key: str, 
         (key,),
     )
     what = row.verb.replace("_", " ")
-    fixes = ["See it: headway status"]
-    if not step.ended:
-        fixes.append(f"Withdraw it, after checking its scheduler: headway action withdraw {key}")
+    fixes = [] if step.ended else [("Do", f"headway action withdraw {key}")]
+    fixes.append(("Open", "headway status"))
+    notes = () if step.ended else ("Check its scheduler before it is withdrawn.",)
     need = AttentionRequest(
         key, f"{what}: {step.notice}", f"{what} {row.job}", step.text, tuple(fixes), row.requested_by,
-        row.incident_id, row.job_id,
+        row.incident_id, row.job_id, notes=notes,
     )  # fmt: skip
     alerts.request_attention(session, audience, need, now_us)
 

@@ -14,6 +14,7 @@ from console.store.alerts import DIGEST, FALLBACK, HEADWAY, HEADWAY_RESOLVED, Ne
 from console.store.db.database import Database
 from console.store.events import record_event
 from console.store.row_values import from_row
+from console.text.message import without_countdown
 
 Routes = Mapping[str, tuple[str, ...]]
 """Route -> the text of each of its URL references."""
@@ -237,8 +238,10 @@ def as_fallback(alert: UndeliveredAlert, fallback: str, first_line: str, plain_l
         alert.new,
         route=fallback,
         kind=FALLBACK,
-        body=f"{first_line}\n\n{alert.new.body}",
-        plain_body=f"{plain_line}\n\n{alert.new.plain_body}",
+        title=without_countdown(alert.new.title),
+        body=f"{first_line}\n\n{without_countdown(alert.new.body)}",
+        plain_title=without_countdown(alert.new.plain_title),
+        plain_body=f"{plain_line}\n\n{without_countdown(alert.new.plain_body)}",
         fallback_of=alert.id,
     )
 

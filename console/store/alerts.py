@@ -7,7 +7,7 @@ else of its job's services, else to the default route; in shadow, to the shadow 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from console.domain.alert import ALERT_PLACEHOLDER, digest_title
@@ -16,7 +16,7 @@ from console.store import access, switches
 from console.store.db.session import WriteSession
 from console.store.events import record_event
 from console.text.cleaning import clean_line, one_line
-from console.text.message import RULE, quote, table, text_of
+from console.text.message import group_text, quote, table, text_of
 
 TEST, DIGEST, FALLBACK, HEADWAY, PERSON = "test", "digest", "fallback", "headway", "person"
 GROUP, NOISE = "group", "noise"
@@ -95,17 +95,18 @@ def send_as_group(
 ) -> int | None:
     """Creates one alert for these alerts of one route; its id. `alerts`: (id, as it was created)."""
 
-    def body(texts: Iterable[tuple[str, str]]) -> str:
-        return f"\n{RULE}\n\n".join(f"{table([[title]])[0]}\n\n{text}" for title, text in texts)
-
+    numbered = [
+        (new, with_alert_number(new.body, alert_id), with_alert_number(new.plain_body, alert_id))
+        for alert_id, new in alerts
+    ]
     group = NewAlert(
         route=alerts[0][1].route,
         kind=GROUP,
         title=digest_title([new.title for _, new in alerts]),
-        body=body((new.title, with_alert_number(new.body, alert_id)) for alert_id, new in alerts),
+        body=group_text((new.title, body) for new, body, _ in numbered),
         dedup_key=f"headway:group:{alerts[0][0]}",
         plain_title=digest_title([new.plain_title for _, new in alerts]),
-        plain_body=body((new.plain_title, with_alert_number(new.plain_body, alert_id)) for alert_id, new in alerts),
+        plain_body=group_text((new.plain_title, body) for new, _, body in numbered),
         waits=False,
     )
     group_id = insert_alert(session, routes, group, now_us)
@@ -139,13 +140,15 @@ class AttentionRequest:
     about: str
     """Its subject; may hold names from outside."""
     why: str
-    fixes: tuple[str, ...]
-    """Commands, each with its purpose."""
+    fixes: tuple[tuple[str, str], ...]
+    """Rows "Do" and "Open", each with its command."""
     by: str
     """The requester."""
     incident_id: int | None
     job_id: int | None
     meanwhile: str = "Headway does nothing further here by itself."
+    notes: tuple[str, ...] = ()
+    """Sentences about the commands."""
 
 
 def request_attention(session: WriteSession, audience: AlertRouting, need: AttentionRequest, now_us: int) -> None:
@@ -172,7 +175,7 @@ def _attention_alert(session: WriteSession, need: AttentionRequest, route: str) 
     number = f" [{incident_name(need.incident_id)}]" if need.incident_id is not None else ""
     verdict = need.title[:1].upper() + need.title[1:]
     about, why, by = clean_line(need.about), one_line(need.why), clean_line(need.by)
-    ways_on = [need.fixes, [f"A person is needed: {need.meanwhile}"]]
+    ways_on = [table(need.fixes), [f"A person is needed: {need.meanwhile}", *need.notes]]
     return NewAlert(
         route=route,
         kind=PERSON,

@@ -158,9 +158,10 @@ def require_approval(store: Database, fence: int, key: str, now_us: int, audienc
         about = f"{action.verb.replace('_', ' ')} {job.name}"
         if periods := format_periods([period.period for period in covered]):
             about = f"{about}, {periods}"
-        fixes = (f"See and approve it, within the hour: headway action approve {key}",)
+        fixes = (("Do", f"headway action approve {key}"),)
         need = AttentionRequest(key, "approval required", about, action.why or "no reason given", fixes,
-                                action.requested_by, action.incident_id, action.job_id)  # fmt: skip
+                                action.requested_by, action.incident_id, action.job_id,
+                                notes=("An approval is valid for one hour.",))  # fmt: skip
         alerts.request_attention(session, audience, need, now_us)
 
 

@@ -184,22 +184,21 @@ def _request_attention(session: WriteSession, audience: AlertRouting, decision: 
         (hold.release_key, hold.job_id),
     )
     services = access.action_subject(session, hold.job_id).services
-    fixes = (
-        f"Services that wait for it: {', '.join(f'{name} (tier {tier})' for name, tier in services) or 'none'}",
-        "The release is repeated, after pauses that double up to an hour.",
-        f"Repeat it now, once the cause is fixed: headway hold release {hold.key}",
-        "See all holds, with their marks: headway hold",
+    notes = (
+        f"Services that wait for it: {', '.join(f'{name} (tier {tier})' for name, tier in services) or 'none'}.",
+        "The release is repeated, after pauses that double up to an hour; once the cause is fixed, release it now.",
     )
     need = AttentionRequest(
         key=hold.release_key or hold.key,
         title="a hold cannot be released",
         about=f"{row.name}, held by {hold.held_by} (hold {hold.key})",
         why=decision.attention_reason,
-        fixes=fixes,
+        fixes=(("Do", f"headway hold release {hold.key}"), ("Open", "headway hold")),
         by=POLICY_ACTOR,
         incident_id=row.incident_id,
         job_id=hold.job_id,
         meanwhile="The held job does not start until then.",
+        notes=notes,
     )
     alerts.request_attention(session, audience, need, now_us)
 

@@ -66,6 +66,7 @@ class DueDelivery:
     plain_title: str = ""
     plain_body: str = ""
     since_us: int = 0
+    made_us: int = 0
     refusals: int = 0
     incident_id: int | None = None
     begins: bool = True
@@ -88,7 +89,7 @@ _RELEASE = (
 _DUE = (
     "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us IS NOT NULL AS"
     " maybe_repeat, d.receiver, a.kind, a.plain_title, a.plain_body, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
-    f" a.made_us END AS since_us, d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS"
+    f" a.made_us END AS since_us, a.made_us, d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS"
     f" alert_id, {_SENT_BEFORE} AS later FROM (SELECT"
     f" MIN(CASE WHEN y.urgent THEN x.id - {URGENT_FIRST} ELSE x.id END) AS first FROM delivery x JOIN alert y ON y.id ="
     f" x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT EXISTS ({_OWN_BEFORE}) AND NOT"

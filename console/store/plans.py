@@ -212,8 +212,9 @@ def _request_attention(
     session: WriteSession, audience: AlertRouting, number: int, what: str, text: str, now: datetime
 ) -> None:
     [plan] = session.rows(_STOPPED, (number,))
-    resume = f"Go on:  headway plan resume {number} (requests failed steps again), or plan abort"
-    fixes = (f"See it: headway plan {number}", *((resume,) if what == "stopped" else ()))
+    is_stopped = what == "stopped"
+    fixes = (*((("Do", f"headway plan resume {number}"),) if is_stopped else ()), ("Open", f"headway plan {number}"))
+    notes = (f"To resume requests failed steps again; headway plan abort {number} ends it.",) if is_stopped else ()
     why = text.partition("; to go on: ")[0]
     need = AttentionRequest(
         f"plan:{number}",
@@ -224,6 +225,7 @@ def _request_attention(
         plan.requested_by,
         plan.incident_id,
         plan.job_id,
+        notes=notes,
     )
     alerts.request_attention(session, audience, need, micros(now))
 

@@ -15,6 +15,9 @@ from itertools import groupby
 BAR = "  | "
 """Prefix of external text."""
 RULE = "-" * 40
+DIVIDER = "=" * 40
+"""Line above the title of each incident of a group."""
+CHAT_DIVIDER = "─" * 12
 LINK = re.compile(r"https?://\S+$")
 LINK_LABELS = ("Open", "Runbook", "Do", "Acknowledge")
 """Rows whose link is from config."""
@@ -22,6 +25,7 @@ _COMMAND = "headway "
 """Prefix of a cell that is a command."""
 _HEADER = re.compile(r"^[^(]*")
 """A header without the zone in brackets."""
+_COUNTDOWN = re.compile(r"( by (?:\d{1,2} \w{3} )?\d\d:\d\d) \(in [\w ]+\)")
 _GAP = re.compile(r" {2,}")
 
 
@@ -42,12 +46,22 @@ def text_of(blocks: Iterable[Sequence[str]]) -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
+def without_countdown(text: str) -> str:
+    """The text for a later time: "restart extract by 07:29" of "restart extract by 07:29 (in 8 min)"."""
+    return _COUNTDOWN.sub(r"\1", text)
+
+
+def group_text(messages: Iterable[tuple[str, str]]) -> str:
+    """One body for several messages, each below its title. `messages`: (title, body)."""
+    return "\n".join(f"{DIVIDER}\n{table([[title]])[0]}\n\n{body}" for title, body in messages)
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """A part of a message between two blank lines."""
 
     kind: str
-    """ "text", "quote", "rule" or "table"."""
+    """ "text", "quote", "rule", "title" or "table"."""
     rows: Sequence[Sequence[str]]
     """A line is a row of one cell."""
 
@@ -76,6 +90,8 @@ def read_blocks(body: str) -> Iterator[Block]:
 def _read(lines: list[str]) -> Block:
     if len(lines) == 1 and len(lines[0]) >= len(RULE) and not lines[0].strip("-"):
         return Block("rule", [])
+    if lines[0] == DIVIDER and len(lines) == 2:
+        return Block("title", [[lines[1]]])
     rows = [_GAP.split(line) for line in lines]
     if len(rows[0]) > 1 and len({len(row) for row in rows}) == 1 and all(row[0] for row in rows):
         return Block("table", rows)
@@ -139,6 +155,8 @@ def as_chat(markup: ChatMarkup, body: str) -> str:
 def _chat(markup: ChatMarkup, block: Block) -> str:
     if block.kind == "quote":
         return markup.as_block([row[0] for row in block.rows])
+    if block.kind == "title":
+        return markup.joined([CHAT_DIVIDER, markup.bold.format(markup.escape(block.rows[0][0]))])
     if block.kind == "text":
         return markup.joined(_chat_cell(markup, "", row[0]) for row in block.rows)
     if block.has_header:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from console.engine.notify.outbox import REPEAT_TEXT
 from console.store.queries.reader import Queries
+from console.text.message import without_countdown
 from tests.bench.crash_points import Point
 from tests.invariants.engines import Child
 from tests.invariants.held_world import POLLED
@@ -157,9 +158,11 @@ class Seen:
         is a repeat; it must say so. Two alerts about two things may read the same."""
         bodies: dict[tuple[str, str], list[bool]] = {}
         for one in got:
-            key = one.title, one.body.removeprefix(REPEAT_TEXT)
+            key = without_countdown(one.title), without_countdown(one.body.removeprefix(REPEAT_TEXT))
             bodies.setdefault(key, []).append(one.body.startswith(REPEAT_TEXT))
-        things = {(title, body): count for title, body, count in reads.link.rows(THINGS)}
+        things = {
+            (without_countdown(title), without_countdown(body)): count for title, body, count in reads.link.rows(THINGS)
+        }
         self.lost_alerts = sum(not any(words in title for title, _ in bodies) for words in expected)
         self.repeats = sum(max(0, len(marks) - things.get(key, 1)) for key, marks in bodies.items())
         self.unmarked_repeats = sum(max(0, marks.count(False) - things.get(key, 1)) for key, marks in bodies.items())

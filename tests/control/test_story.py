@@ -100,7 +100,7 @@ Daily revenue  07:30      at risk, act by 06:07
 
 Cause          etl-hosts/db07:extract_orders
 Where          etl-hosts/db07 (cron)
-Since          03:12 UTC (under 1 min ago)
+Since          03:12 UTC
 Period         03:10 UTC
 Business date  2026-11-19
 Supply plan    green by 04:21; estimated from declared duration

@@ -186,12 +186,13 @@ def _kinds() -> Iterator[str]:
         PendingAlert(number, at, False, f"INC-{number:04}", one.title, one.plain_title)
         for number, one in enumerate(nights["log"], 1)
     ]
-    digest = digest_text(pending, 10)
+    digest = digest_text(pending, 10, "Europe/Berlin")
     yield _in_every_sink("digest", digest.title, digest.body)
-    down = _alert("oncall", STORE, AlertKind.OPENED, "database or disk is full", "night", at)
-    up = _alert("oncall", STORE, AlertKind.RECOVERED, "", "night", at)
+    down = _alert("oncall", STORE, AlertKind.OPENED, "database or disk is full", "night", at, "Europe/Berlin")
+    up = _alert("oncall", STORE, AlertKind.RECOVERED, "", "night", at, "Europe/Berlin")
     parked = _parked_alert(ParkedDeliveries("oncall", 3, 0, "error=500"), "boss")
-    sending = to_shadow_route(_alert("oncall", OUTBOX, AlertKind.REPEATED, "no thread", "night", at), "trial")
+    failing = _alert("oncall", OUTBOX, AlertKind.REPEATED, "no thread", "night", at, "Europe/Berlin")
+    sending = to_shadow_route(failing, "trial")
     for name, alert in (("engine down", down), ("engine up", up), ("undelivered", parked), ("shadow", sending)):
         yield _in_every_sink(name, alert.title, alert.body)
 

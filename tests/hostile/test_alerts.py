@@ -52,7 +52,7 @@ def test_f52_a_digest_of_them_holds_nothing_that_acts_either(world: World) -> No
     now = datetime(2026, 11, 20, tzinfo=UTC)
     got = enumerate(world.bench.sink.got)
     words = digest_text(
-        [PendingAlert(number, now, False, f"INC-{number}", title, "") for number, (_, title, _) in got], 10
+        [PendingAlert(number, now, False, f"INC-{number}", title, "") for number, (_, title, _) in got], 10, "UTC"
     )
     assert [] == harmful(words.title) + harmful(words.body) + harmful(words.plain_body)
     assert len(world.bench.sink.got) + 6 == len(words.body.splitlines())

@@ -36,6 +36,7 @@ from console.store.ingest.inventory import write_inventory
 from console.store.notification_state import load_notification_state
 from console.store.queries import open_queries
 from console.store.snapshot.estate import load_estate
+from console.text.message import DIVIDER
 from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, Estate, at, failed, run, running
 
 ROUTES = {"oncall": ("env ONCALL_MAIL", "env ONCALL_CHAT"), "nobody": ()}
@@ -342,8 +343,8 @@ def test_notices_of_one_group_leave_as_one_message_and_each_says_in_which(served
     )
     [(title, body)] = served.rows("SELECT title, body FROM alert WHERE kind = 'group'")
     assert "t  1, and 1 more alert" == title
-    assert body.startswith("t 1\n\nb1\n")
-    assert "\nt 2\n\nb2\n" in body  # two blanks would part cells of a table
+    assert body.startswith(f"{DIVIDER}\nt 1\n\nb1\n")
+    assert f"\n{DIVIDER}\nt 2\n\nb2\n" in body  # two blanks would part cells of a table
 
 
 def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(served: Estate) -> None:

@@ -58,7 +58,7 @@ from console.domain.service import (
     timeliness_label,
 )
 from console.text.cleaning import clean, clean_line
-from console.text.message import RULE, quote, table, text_of
+from console.text.message import RULE, quote, table, text_of, without_countdown
 from console.timing.formats import dated_time, local_time, rough_duration, zoned_time
 
 
@@ -197,8 +197,7 @@ def _facts(
         yield "Error", decision.reason
     if place := _place(index, match):
         yield "Where", place
-    age = "" if decision.closed else f" ({rough_duration(index.now - since)} ago)"
-    yield "Since", f"{zoned_time(since, zone, index.now)}{age}"
+    yield "Since", zoned_time(since, zone, index.now)
     if root is not None and root.period_at is not None:
         yield "Period", zoned_time(run_time(root), zone, index.now)
     elif root is not None and root.period_key:
@@ -364,7 +363,8 @@ def _business_title(context: AlertContext, affected: list[AffectedServiceVerdict
     if not affected:
         return ""
     worst = min(affected, key=lambda service: (service.timeliness in _FINE, service.deadline))
-    suffix = f", and {len(affected) - 1} more" if len(affected) > 1 else ""
+    rest = sum(_BUSINESS_STATUS[row.timeliness] == _BUSINESS_STATUS[worst.timeliness] for row in affected) - 1
+    suffix = f", and {rest} more" if rest else ""
     return _line(context, worst, is_resolved, in_title=True).rstrip(".") + suffix
 
 
@@ -560,7 +560,7 @@ def plan_digest(
     return DigestPlan(ids, tuple(rest) if now >= ripe else ())
 
 
-def digest_text(together: Sequence[PendingAlert], limit: int) -> MessageText:
+def digest_text(together: Sequence[PendingAlert], limit: int, zone: str) -> MessageText:
     """Digest with each incident's newest title, in the order of their creation."""
     newest: dict[str, PendingAlert] = {}
     for alert in together:
@@ -568,11 +568,12 @@ def digest_text(together: Sequence[PendingAlert], limit: int) -> MessageText:
         newest.pop(key, None)
         newest[key] = alert
     lines = sorted(newest.values(), key=lambda alert: alert.id)
-    since = f"{min(alert.made_at for alert in together):%H:%M} UTC"
+    since = zoned_time(min(alert.made_at for alert in together), zone)
     note = f"More than {limit} alerts in one minute: these {len(together)}, since {since}, are sent together."
     texts = []
     for titles in ([line.title for line in lines], [line.plain_title or line.incident for line in lines]):
-        shown = [*titles[:LINES], *([f"and {len(titles) - LINES} more"] if len(titles) > LINES else [])]
+        shown = [without_countdown(title) for title in titles[:LINES]]
+        shown += [f"and {len(titles) - LINES} more"] if len(titles) > LINES else []
         blocks = table([title] for title in shown), table([("Open", "headway incident")]), [RULE], [note]
         texts += [digest_title(titles), text_of(blocks)]
     return MessageText(*texts)

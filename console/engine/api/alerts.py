@@ -5,13 +5,13 @@ The client has authorized the requester before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from console.config.alerts import matcher_fault
 from console.config.document import suggestion
-from console.config.sections import RouteSettings
+from console.config.sections import Config
 from console.domain.ids import MAX_AHEAD, instant, micros
 from console.domain.request import RequestKind
 from console.engine.api.server import ChangeHandlers, RequestFailed, RequestHandler, UnknownName, change_origin
@@ -21,6 +21,8 @@ from console.store.db.database import Database
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
 from console.timing.durations import format_duration
+from console.timing.formats import timestamp_text
+from console.timing.zones import zone_of
 
 MAX_SILENCE = timedelta(days=90)
 """Longest silence; anything permanent belongs into the config."""
@@ -88,13 +90,11 @@ def _end(from_us: int, seconds: float) -> int:
 class AlertRouteHandlers:
     """Tests of routes and retries of parked deliveries. The client has authorized the requester."""
 
-    def __init__(
-        self, store: Database, clock: Clock, routes: Mapping[str, RouteSettings], estate: str, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, store: Database, clock: Clock, config: Config, wake: Callable[[], None]) -> None:
         """`wake`: wakes the outbox."""
         self._store, self._clock, self._wake = store, clock, wake
-        self._urls = {name: tuple(url.text for url in route.urls) for name, route in routes.items()}
-        self._estate = clean_line(estate)
+        self._urls = {name: tuple(url.text for url in route.urls) for name, route in config.routes.items()}
+        self._estate, self._zone = clean_line(config.estate.name), zone_of(config.zone)
 
     def by_kind(self) -> dict[RequestKind, RequestHandler]:
         return {RequestKind.TEST_ALERT: self.test, RequestKind.RETRY_ALERTS: self.retry}
@@ -106,7 +106,7 @@ class AlertRouteHandlers:
             raise UnknownName(f'no route "{route}". {suggestion(route, self._urls or ["add [routes.NAME]"])}')
         now = self._clock.now()
         body = (
-            f'{by} sent this with "headway alert test {route}" at {now:%Y-%m-%d %H:%M:%S}Z, from the estate'
+            f'{by} sent this with "headway alert test {route}" at {timestamp_text(now, self._zone)}, from the estate'
             f" {self._estate}.\nThis shows that alerts arrive here.\n"
         )
         title, key = f'Test of route "{route}": nothing is wrong', f"headway:test:{route}:{micros(now)}"

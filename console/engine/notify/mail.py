@@ -207,6 +207,7 @@ _PAGE = """<!DOCTYPE html>
 body{margin:0;padding:16px;max-width:640px;font:16px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;\
 color:#1a1a1a;background:#fff}
 h1{font-size:20px;line-height:1.3;margin:0 0 12px}
+h2{font-size:17px;line-height:1.3;margin:24px 0 12px;padding-top:12px;border-top:3px solid #888}
 p{margin:0 0 12px;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;margin:0 0 14px}
 th,td{text-align:left;vertical-align:top;padding:6px 12px 6px 0;border-bottom:1px solid #ddd;overflow-wrap:anywhere}
@@ -228,6 +229,8 @@ pre{background:#262626}hr{border-color:#555}a{color:#8ab4f8}}</style></head>
 {% for block in blocks -%}
 {% if block.kind == "rule" -%}
 <hr>
+{% elif block.kind == "title" -%}
+<h2>{{ block.rows[0][0] }}</h2>
 {% elif block.kind == "quote" -%}
 <pre>{{ block.rows | map("first") | join("\n") }}</pre>
 {% elif block.kind == "text" -%}

@@ -35,6 +35,7 @@ from console.store.alerts import NOISE, TEST
 from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
+from console.text.message import without_countdown
 from console.text.redact import mask_strictly
 from console.timing.clock import Clock, wait_seconds
 
@@ -44,6 +45,8 @@ REPEAT_TEXT = "May be a duplicate: the answer to the first delivery was lost.\n\
 SPARE_THREADS = 2
 """Threads in addition to one per URL, for deliveries whose URL left the config: these are parked locally."""
 MESSAGE_LIMIT = 300
+COUNTDOWN_US = 60_000_000
+"""Age from which an alert is sent with its act-by alone, without "(in 8 min)"."""
 
 
 class Outbox:
@@ -195,11 +198,14 @@ class Outbox:
         """Title and body as far as the route's `body` setting allows."""
         repeat = REPEAT_TEXT if delivery.maybe_repeat else ""
         how = self._routes[delivery.route].body
+        title, body = delivery.title, delivery.body
         if how == "link":
-            return delivery.plain_title or delivery.title.partition(":")[0], repeat + delivery.plain_body
-        if how == "masked":
-            return mask_strictly(delivery.title), repeat + mask_strictly(delivery.body)
-        return delivery.title, repeat + delivery.body
+            title, body = delivery.plain_title or title.partition(":")[0], delivery.plain_body
+        elif how == "masked":
+            title, body = mask_strictly(title), mask_strictly(body)
+        if self._now() - delivery.made_us >= COUNTDOWN_US:
+            title, body = without_countdown(title), without_countdown(body)
+        return title, repeat + body
 
     def _write(self, write: Callable[[], None]) -> None:
         """Writes now, or later if the store is unavailable. Raises LeaseLost."""

@@ -129,10 +129,17 @@ class AlertRouter:
     """Routes alerts before the outbox claims them, in transactions of its own."""
 
     def __init__(
-        self, store: Database, clock: Clock, routes: Mapping[str, RouteSettings], default_route: str, shadow_route: str
+        self,
+        store: Database,
+        clock: Clock,
+        routes: Mapping[str, RouteSettings],
+        default_route: str,
+        shadow_route: str,
+        zone: str,
     ) -> None:
+        """`zone`: of the times in digests."""
         self._store, self._clock, self._routes = store, clock, routes
-        self._default, self._shadow = default_route, shadow_route
+        self._default, self._shadow, self._zone = default_route, shadow_route, zone
         self.url_sources = {name: tuple(url.text for url in route.urls) for name, route in routes.items()}
         self._check_at = 0.0
 
@@ -164,7 +171,7 @@ class AlertRouter:
             plan = plan_digest(list(group), released, optional_instant(digest_us), limit, now)
             alone += plan.alone
             if plan.together:
-                digest = _digest_alert(route, digest_text(plan.together, limit), now)
+                digest = _digest_alert(route, digest_text(plan.together, limit, self._zone), now)
                 digests.append((digest, [alert.id for alert in plan.together]))
         if alone or digests:
             rows.release_alerts(self._store, fence, self.url_sources, alone, digests, micros(now))

@@ -37,6 +37,8 @@ from console.text.cleaning import clean_line
 from console.text.message import quote, table
 from console.text.redact import mask_strictly
 from console.timing.clock import real_now
+from console.timing.formats import timestamp_text
+from console.timing.zones import zone_of
 
 log = structlog.get_logger("headway.engine")
 
@@ -124,7 +126,7 @@ class SelfMonitor:
         if not route:
             return
         kind = AlertKind.REPEATED if is_repeat else AlertKind.OPENED if text else AlertKind.RECOVERED
-        alert = _alert(route, key, kind, text, channel.config.estate.name, made)
+        alert = _alert(route, key, kind, text, channel.config.estate.name, made, channel.config.zone)
         if self._modes is not None and self._modes.nothing_is_live:
             shadow_route = channel.config.alerts.shadow_route
             if not shadow_route:
@@ -214,9 +216,9 @@ class SelfMonitor:
             self._offline.remove(unrecorded)
 
 
-def _alert(route: str, key: str, kind: AlertKind, text: str, estate: str, made: datetime) -> NewAlert:
+def _alert(route: str, key: str, kind: AlertKind, text: str, estate: str, made: datetime, zone: str) -> NewAlert:
     title = f"{KIND_LABELS[kind]}Headway {clean_line(estate)}: {_TITLES[key] if text else _RESOLVED[key]}"
-    at = [f"Sent at {made:%Y-%m-%d %H:%M:%S}Z."]
+    at = [f"Sent at {timestamp_text(made, zone_of(zone))}."]
     plain = [table([("Do", "headway status")]), ["Then read the engine's log."], at] if text else [at]
     alert = self_alert(route, key, title, [quote([text] if text else []), *plain], plain)
     return replace(alert, version=1 if text else HEADWAY_RESOLVED)

@@ -136,7 +136,7 @@ class EngineAssembly:
         store, clock, config, secrets = self.store, self.clock, self.config, self.secrets
         self.connectors = ConnectorPool(places, secrets)
         alerts, audience = config.alerts, plain.audience(config)
-        self.routing = AlertRouter(store, clock, config.routes, alerts.default_route, alerts.shadow_route)
+        self.routing = AlertRouter(store, clock, config.routes, alerts.default_route, alerts.shadow_route, config.zone)
         mail = send_mail if self.send is send_by_apprise else None
         self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, self.send, mail)
         decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render
@@ -189,7 +189,7 @@ class EngineAssembly:
                 RequestKind.RUN_CHECK: self.checks.run_now,
                 **ProbeHandlers(store, clock, connectors, secrets).by_kind(),
                 **LogDifferenceHandlers(store, connectors, secrets.mask).by_kind(),
-                **AlertRouteHandlers(store, clock, config.routes, config.estate.name, self.outbox.wake.set).by_kind(),
+                **AlertRouteHandlers(store, clock, config, self.outbox.wake.set).by_kind(),
                 **AlertResponseHandlers(store, clock, changed).by_kind(),
                 **ServiceHandlers(store, clock, changed).by_kind(),
                 **JobCardHandlers(store, clock, changed).by_kind(),

@@ -83,11 +83,12 @@ def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
             waiting(3, incident="INC-1", title="Resolved: a is good again (INC-1)", plain_title="Resolved: a (INC-1)"),
         ],
         10,
+        "Europe/Berlin",
     )
     assert ("Daily 07:30 at risk, and 1 more alert", "INC-2, and 1 more alert") == (words.title, words.plain_title)
     assert words.body.startswith("Update: Daily 07:30 at risk: restart b [INC-2]\nResolved: a is good again (INC-1)\n")
     assert words.plain_body.startswith("INC-2\nResolved: a (INC-1)\n")
-    assert "More than 10 alerts in one minute: these 3, since 12:00 UTC, are sent together." in words.body
+    assert "More than 10 alerts in one minute: these 3, since 13:00 CET, are sent together." in words.body
 
 
 LABELS = {*KIND_LABELS.values(), REOPENED_LABEL, CLOSED_LABEL, CAUSE_RESOLVED_LABEL}
@@ -115,12 +116,12 @@ def test_a_digest_of_resolved_incidents_counts_them() -> None:
 
 def test_titles_with_blanks_in_a_row_are_no_table_in_a_digest() -> None:
     together = [waiting(number, incident=f"INC-{number}", title=f"load  {number} failed") for number in (1, 2)]
-    words = digest_text(together, 10)
+    words = digest_text(together, 10, "UTC")
     assert "<p>load 1 failed<br>load 2 failed</p>" in as_html(words.title, words.body)
 
 
 def test_a_long_digest_counts_what_it_does_not_list() -> None:
-    words = digest_text([waiting(n, incident=f"INC-{n}", title="t") for n in range(LINES + 7)], 10)
+    words = digest_text([waiting(n, incident=f"INC-{n}", title="t") for n in range(LINES + 7)], 10, "UTC")
     assert "\nand 7 more\n" in words.body
 
 

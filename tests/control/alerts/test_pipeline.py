@@ -634,7 +634,7 @@ def test_an_alert_has_one_zone_that_of_its_service() -> None:
     fails(one)
     told(one, "03:12")
     body = only(one).notices[0].body
-    assert "Since          04:12 CET (" in body
+    assert "Since          04:12 CET\n" in body
     assert "SERVICE  DUE (CET)  STATUS" in body
     assert "UTC" not in body
 

@@ -675,7 +675,7 @@ def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: B
         assert [number] == [one.id for one in reads.plans.list_plans(ended=False)]
     body = night.sink.got[-1][2]
     assert body.startswith("  | step 1, fake/extract: ended failed\n\n")
-    assert "Go on:  headway plan resume 1 (requests failed steps again), or plan abort" in body
+    assert "Do    headway plan resume 1\nOpen  headway plan 1\n" in body
     requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     turn(night)
     ends(night, 1, RunState.FAILED)
