@@ -347,7 +347,7 @@ class AttemptBook:
             return
         code = record.exit_code
         state = RunState.SUCCEEDED if code == 0 else RunState.FAILED
-        message = "" if code == 0 else f"exit status {code}" + (f" (signal {code - 128})" if 128 < code < 193 else "")
+        message = "" if code == 0 else f"exit {code}" + (f" (signal {code - 128})" if 128 < code < 193 else "")
         attempt.end(state, RunEvidence.NATIVE, f"E {code}", record.at.timestamp(), code, message)
 
     def _cancelled(self, record: CancelRecord) -> None:
