@@ -79,6 +79,18 @@ def test_the_keys_of_the_footer_are_buttons(terminal: Terminal) -> None:
     terminal.wait_for(lambda text: "/ Service 11" in text and "\n● Service 11 " in text and listed(text) == 1)
 
 
+@pytest.mark.parametrize(
+    "button, typed, opened", [("/ filter", "Service 11", "/ Service 11"), ("? keys", "wheel", "mouse")]
+)
+def test_a_key_typed_at_once_after_a_click_reaches_what_the_click_opens(
+    terminal: Terminal, button: str, typed: str, opened: str
+) -> None:
+    """Bytes of both come in one piece over a slow line."""
+    x, y = place(terminal, button)
+    terminal.press(f"\x1b[<{LEFT};{x};{y}M\x1b[<{LEFT};{x};{y}m{typed}")
+    terminal.wait_for(lambda text: opened in text and typed in text)
+
+
 def test_the_wheel_scrolls_three_rows_and_a_heading_sorts(terminal: Terminal) -> None:
     terminal.press("3")
     terminal.wait_for("JOBS  row 1 of 400")

@@ -19,6 +19,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.driver import Driver
+from textual.errors import NoWidget
 from textual.geometry import Size
 from textual.screen import Screen
 
@@ -411,6 +412,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
         await super().on_event(event)
         if isinstance(event, events.Key):
             self._gate.back()
+        elif isinstance(event, events.MouseUp):
+            with suppress(NoWidget):
+                await self._gate.follow_click(self.screen.get_widget_at(event.x, event.y)[0])
 
     def _needs_rows(self, key: str) -> bool:
         return isinstance(self.screen, ConsoleScreen) and self.screen.needs_rows(key)

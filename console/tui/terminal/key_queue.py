@@ -67,6 +67,11 @@ class KeyQueue:
             if self._limit is None:
                 self._app.call_later(self._follow)
 
+    async def follow_click(self, clicked: MessagePump) -> None:
+        """Keys wait until the click has been handled by its widget and what it opens has the focus."""
+        if self._limit is None:
+            await self._follow(clicked)
+
     def _set_waiting(self, keys: list[events.Key]) -> None:
         if keys or self._waiting:
             self._waiting, self._waits_on = keys, self._app.screen
@@ -91,25 +96,27 @@ class KeyQueue:
         self._passed_at = time.monotonic()
         await self._handle(event)
 
-    async def _follow(self) -> None:
+    async def _follow(self, clicked: MessagePump | None = None) -> None:
         self._number += 1
         number = self._number
         self._limit = asyncio.get_running_loop().call_later(MAX_WAIT_SECONDS, self._app.call_later, self._open, number)
-        await self._turn(number, LOOP_TURNS)
+        starts: list[MessagePump | None] = [None] * LOOP_TURNS
+        await self._turn(number, [clicked] * LOOP_TURNS + starts if clicked is not None else starts)
 
-    async def _turn(self, number: int, turns: int) -> None:
-        """Follows the last key from the focused widget up to the app, behind it in each queue."""
-        if not turns:
+    async def _turn(self, number: int, starts: list[MessagePump | None]) -> None:
+        """Follows the last key or click up to the app, behind it in each queue: from each of `starts`, None for the
+        widget that has the focus by then."""
+        if not starts:
             await self._open(number)
             return
-        focused = self._app.focused or self._app.screen
-        await self._hop([*focused.ancestors_with_self], number, turns)
+        start = starts[0] or self._app.focused or self._app.screen
+        await self._hop([*start.ancestors_with_self], number, starts[1:])
 
-    async def _hop(self, way: list[MessagePump], number: int, turns: int) -> None:
+    async def _hop(self, way: list[MessagePump], number: int, starts: list[MessagePump | None]) -> None:
         while way:
-            if way.pop(0).call_later(self._hop, way, number, turns):
+            if way.pop(0).call_later(self._hop, way, number, starts):
                 return
-        await self._turn(number, turns - 1)
+        await self._turn(number, starts)
 
     async def _open(self, number: int) -> None:
         """Passes the next key; a late limit has another number."""

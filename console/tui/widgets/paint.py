@@ -211,15 +211,15 @@ LEAST_CONTRAST = 4.5
 """WCAG 2 for text; our own themes have it, of Textual's the light ones have not."""
 
 
-def _readable(ink: Color, ground: Color) -> Color:
-    """The ink, as much darker or lighter as it takes to read it on this ground."""
-    far = max((Color(0, 0, 0), Color(255, 255, 255)), key=lambda end: _contrast(end, ground))
+def _readable(ink: Color, below: Color) -> Color:
+    """The ink, as much darker or lighter as it takes to read it on the color below."""
+    far = max((Color(0, 0, 0), Color(255, 255, 255)), key=lambda end: _contrast(end, below))
     candidates = (ink.blend(far, share / 20) for share in range(21))
-    return next((color for color in candidates if _contrast(color, ground) >= LEAST_CONTRAST), far)
+    return next((color for color in candidates if _contrast(color, below) >= LEAST_CONTRAST), far)
 
 
-def _contrast(one: Color, other: Color) -> float:
-    dark, light = sorted((_luminance(one), _luminance(other)))
+def _contrast(ink: Color, below: Color) -> float:
+    dark, light = sorted((_luminance(ink), _luminance(below)))
     return (light + 0.05) / (dark + 0.05)
 
 
