@@ -14,6 +14,7 @@ from typing import Any
 
 from textual import events
 from textual.app import App
+from textual.dom import DOMNode
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 
@@ -67,7 +68,7 @@ class KeyQueue:
             if self._limit is None:
                 self._app.call_later(self._follow)
 
-    async def follow_click(self, clicked: MessagePump) -> None:
+    async def follow_click(self, clicked: DOMNode) -> None:
         """Keys wait until the click has been handled by its widget and what it opens has the focus."""
         if self._limit is None:
             await self._follow(clicked)
@@ -96,14 +97,14 @@ class KeyQueue:
         self._passed_at = time.monotonic()
         await self._handle(event)
 
-    async def _follow(self, clicked: MessagePump | None = None) -> None:
+    async def _follow(self, clicked: DOMNode | None = None) -> None:
         self._number += 1
         number = self._number
         self._limit = asyncio.get_running_loop().call_later(MAX_WAIT_SECONDS, self._app.call_later, self._open, number)
-        starts: list[MessagePump | None] = [None] * LOOP_TURNS
-        await self._turn(number, [clicked] * LOOP_TURNS + starts if clicked is not None else starts)
+        clicks = [] if clicked is None else [clicked] * LOOP_TURNS
+        await self._turn(number, [*clicks, *[None] * LOOP_TURNS])
 
-    async def _turn(self, number: int, starts: list[MessagePump | None]) -> None:
+    async def _turn(self, number: int, starts: Sequence[DOMNode | None]) -> None:
         """Follows the last key or click up to the app, behind it in each queue: from each of `starts`, None for the
         widget that has the focus by then."""
         if not starts:
@@ -112,7 +113,7 @@ class KeyQueue:
         start = starts[0] or self._app.focused or self._app.screen
         await self._hop([*start.ancestors_with_self], number, starts[1:])
 
-    async def _hop(self, way: list[MessagePump], number: int, starts: list[MessagePump | None]) -> None:
+    async def _hop(self, way: list[MessagePump], number: int, starts: Sequence[DOMNode | None]) -> None:
         while way:
             if way.pop(0).call_later(self._hop, way, number, starts):
                 return
