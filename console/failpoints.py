@@ -43,6 +43,7 @@ FAILPOINTS = (
     "plan.before_step",
     "plan.after_step",
     "audit.before_append",
+    "prune.mid",
     "checkpoint.before",
     "lease.acquired",
     "lease.before_renew",

@@ -210,7 +210,7 @@ FAULTS: dict[int, Fault] = {
             "test_a_start_is_matched_by_the_runs_of_its_job_alone",
             "test_f22_no_statement_of_a_working_engine_walks_through_what_grows",
         ),
-        "by the plans of the statements; 1 M runs are measured, and pruning does not exist yet",
+        "by the plans of the statements; 1 M runs are measured",
     ),
     23: Fault(
         "the database host's clock differs",

@@ -30,6 +30,7 @@ from console.config.sections import (
     JobSettings,
     PermissionSettings,
     PoolSettings,
+    RetentionSettings,
     RouteSettings,
     ServiceSettings,
     SystemConfig,
@@ -128,7 +129,7 @@ def load_config(path: Path) -> Config:
 
 TABLES = (
     "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting", "inhibit",
-    "rotas", "console", "views", *DECLARED_TABLES,
+    "retention", "rotas", "console", "views", *DECLARED_TABLES,
 )  # fmt: skip
 
 
@@ -140,6 +141,7 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     routes = validate_named(RouteSettings, document, "routes", reading)
     alerts = validate(AlertSettings, document.get("alerts", {}), ("alerts",), reading)
     acting = validate(ActingSettings, document.get("acting", {}), ("acting",), reading)
+    retention = validate(RetentionSettings, document.get("retention", {}), ("retention",), reading)
     dependencies = validate_list(DependencySettings, document, "dependencies", reading)
     permissions = validate_list(PermissionSettings, document, "permissions", reading)
     inhibit = validate_list(InhibitSettings, document, "inhibit", reading)
@@ -153,7 +155,7 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     declared = replace(declared, alerting=alerting(routes, inhibit.values(), rotas, alerts.noise_report, alerts.link))
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
-        tuple(permissions.values()), acting, declared, rotas, checks,
+        tuple(permissions.values()), acting, declared, rotas, checks, retention or RetentionSettings(),
         shared_preferences(document, reading),
     )  # fmt: skip
     check_references(config, document, dependencies, reading)

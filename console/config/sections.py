@@ -228,6 +228,30 @@ class ActingSettings(StrictOptions):
     """Fields of a job's card that users may set, in the console or by "headway job", where [jobs] does not set them."""
 
 
+def _at_least(days: int, why: str) -> AfterValidator:
+    def check(value: timedelta) -> timedelta:
+        if value < timedelta(days=days):
+            raise ValueError(f'must be at least "{days}d": {why}')
+        return value
+
+    return AfterValidator(check)
+
+
+class RetentionSettings(StrictOptions):
+    """How long what has ended is kept; open work and the audit stay."""
+
+    runs: Annotated[Duration, _at_least(70, "dependencies and forecasts read two months back")] = timedelta(days=90)
+    """Runs and their attempts."""
+    log_tails: Pause = timedelta(days=30)
+    """Ends of logs of failed runs."""
+    incidents: Annotated[Duration, _at_least(30, "reviews and reports read a month back")] = timedelta(days=400)
+    """Closed incidents with their timeline and notifications, and findings."""
+    actions: Annotated[Duration, _at_least(30, "reviews and reports read a month back")] = timedelta(days=400)
+    """Ended actions, holds and plans; the audit keeps who did what."""
+    job_days: Annotated[Duration, _at_least(90, "shorter than the runs they stand for")] = timedelta(days=1826)
+    """Daily figures of each job, for dates whose runs are deleted."""
+
+
 @dataclass(frozen=True, slots=True)
 class SystemConfig:
     """One system with its kind's own options, checked."""
@@ -275,6 +299,7 @@ class Config:
     rotas: Mapping[str, RotaSettings] = field(default_factory=dict)
     checks: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the checks by name, as `config.checks.KINDS` has them."""
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     console: str = ""
     """Keys and views that all consoles share, as the store keeps them (`config.loading.shared_preferences`)."""
 

@@ -33,6 +33,21 @@ class IncidentGrouping:
     """After two reopenings it is notified again once red or green for this long; at most `reopen_within`."""
 
 
+@dataclass(frozen=True, slots=True)
+class RetentionRules:
+    """`[retention]`: how long the store keeps what has ended."""
+
+    runs: timedelta = timedelta(days=90)
+    """Runs with their attempts, and expected runs that were judged."""
+    log_tails: timedelta = timedelta(days=30)
+    incidents: timedelta = timedelta(days=400)
+    """Closed incidents with their events and notifications; findings."""
+    actions: timedelta = timedelta(days=400)
+    """Actions, holds and plans."""
+    job_days: timedelta = timedelta(days=1826)
+    """Daily figures of each job."""
+
+
 class JobPool(NamedTuple):
     name: str
     slots: int

@@ -10,8 +10,9 @@ from itertools import islice
 
 from console.failpoints import FAILPOINTS
 
-ELSEWHERE = ("migrate", "backup")
-"""Rooms that no night of an engine passes: tests/invariants/test_migration_killed.py, tests/store/db/test_backup.py."""
+ELSEWHERE = ("migrate", "backup", "prune")
+"""Rooms that no night of an engine passes: tests/invariants/test_migration_killed.py, tests/store/db/test_backup.py,
+tests/store/test_retention.py."""
 ONLY_FILES = ("checkpoint.before",)
 """PostgreSQL keeps its log itself."""
 PLAN = ("plan.before_step", "plan.after_step")

@@ -25,6 +25,7 @@ from tests.store import (
     test_holds,
     test_notification_order,
     test_plans,
+    test_retention,
     test_services,
 )
 from tests.store.db import test_change_detector, test_lease, test_open, test_session
@@ -54,6 +55,7 @@ SHARED = (
     test_access,
     test_services,
     test_plans,
+    test_retention,
     test_checks,
     test_alerts,
     test_holds,

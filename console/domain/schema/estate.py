@@ -284,6 +284,24 @@ class LogTail(SQLModel, table=True):
     fetched_us: int = big(default=0)
 
 
+class JobDay(SQLModel, table=True):
+    """The runs of a job on one business date in figures, written before retention deletes the first of them."""
+
+    __tablename__: ClassVar[str] = "job_day"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    job_id: int = big(primary_key=True)
+    business_date: str = Field(primary_key=True, sa_type=Text)
+    runs: int
+    """Runs that began; `missed`: those that never did."""
+    succeeded: int
+    missed: int
+    p50_s: float | None = None
+    """Seconds of its successes at the 50th and 95th percentile; None without one."""
+    p95_s: float | None = None
+    late_s: float | None = None
+    """The longest time from a period's instant to its first start; None without such a start."""
+
+
 class LatestRun(SQLModel, table=True):
     """One row per job: its newest run by period, written in the transaction that writes the run, read by lists."""
 

@@ -62,6 +62,7 @@ class IncidentMember(SQLModel, table=True):
     """A run of an incident: its root, the red or stale, the threatened."""
 
     __tablename__: ClassVar[str] = "incident_member"
+    __table_args__ = (Index("incident_member_job", "job_id", "period_key"),)
     incident_id: int = big(primary_key=True, foreign_key="incident.id")
     job_id: int = Field(primary_key=True)
     period_key: str = Field(primary_key=True, sa_type=Text)

@@ -37,6 +37,7 @@ from console.engine.plans.executor import PlanExecutor
 from console.engine.plans.proposals import PlanProposer
 from console.engine.polling.inbound import InboundListeners
 from console.engine.polling.poller import PollingContext, TargetPoller
+from console.engine.retention import StoreRetention
 from console.engine.supervisor import settings as plain
 from console.engine.supervisor.dead_mans_switch import DeadMansSwitch
 from console.engine.supervisor.health import EngineHealth
@@ -198,18 +199,19 @@ class EngineAssembly:
         )
 
     def _join_periodic(self) -> None:
-        """Creates the periodic tasks of alerting."""
+        """Creates the periodic tasks of alerting and of the store."""
         store, clock, config, alerting = self.store, self.clock, self.config, self.config.declared.alerting
         folder, changed = config.path if config.path.is_dir() else config.path.parent, self.evaluator.wake.set
         self.rotas = RotaReader(store, clock, config.rotas, alerting, folder, self.secrets, changed)
         noise = (alerting.noise_report, self.routing.url_sources, config.alerts.shadow_route)
         self.periodic = PeriodicTasks(self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step)
+        self.retention = PeriodicTasks(StoreRetention(store, clock, plain.retention_rules(config)).step)
 
     def _living(self) -> list[tuple[str, MonitoredWorker]]:
         own: list[tuple[str, MonitoredWorker]] = [
             ("evaluate", self.evaluator), ("outbox", self.outbox), ("actions", self.actions), ("plans", self.plans),
             ("answers", self.answers), ("checks", self.checks), ("periodic", self.periodic),
-            ("back-test", self.back_testing),
+            ("back-test", self.back_testing), ("retention", self.retention),
         ]  # fmt: skip
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []
         return own + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 from console.config.sections import Config
@@ -11,7 +12,14 @@ from console.domain.access import ActingRules, PermissionRule, Role
 from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import EvaluationSettings
 from console.domain.job import Safety
-from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
+from console.domain.settings import (
+    DependencySetting,
+    EstateSettings,
+    JobSetting,
+    RetentionRules,
+    ServiceSetting,
+    SystemSetting,
+)
 from console.store.alerts import AlertRouting
 
 
@@ -46,6 +54,13 @@ def decision_settings(config: Config) -> EvaluationSettings:
         shadow_route=config.alerts.shadow_route,
         lookback=EvaluationSettings().lookback + longest,
     )
+
+
+def retention_rules(config: Config) -> RetentionRules:
+    """The rules of the config; runs are kept for as long as any rule or dependency reads back."""
+    rules = RetentionRules(**config.retention.model_dump())
+    reach = max((dependency.within or timedelta(0) for dependency in config.dependencies), default=timedelta(0))
+    return replace(rules, runs=max(rules.runs, decision_settings(config).lookback + reach))
 
 
 def route_url_sources(config: Config) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,307 @@
+"""Retention: deletes what the rules no longer keep, in small transactions under the lease's fence.
+
+Kept whatever its age: every run of a job with open work (an open incident, action, plan or hold); runs of an incident
+that is kept, or with an open finding; a job's newest runs and successes, which screens and forecasts read; red runs
+since its last success. The figures of a job's day (`job_day`) are written before the first of its runs is deleted. The
+audit is never deleted: its chain could no longer be verified. Standard library only: `headway store size` reads the
+same rules.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from connectors.sdk.states import OPEN_STATES, RED_STATES
+from console.domain.ids import micros
+from console.domain.settings import RetentionRules
+from console.failpoints import failpoint
+from console.store.db.session import Row, Session, Values, WriteSession
+
+if TYPE_CHECKING:
+    from console.store.db.database import Database
+
+# ruff: noqa: S608  (only our own names; every value is bound)
+BATCH_ROWS = 500
+"""Rows of the main table that one transaction deletes."""
+BATCH_JOBS = 500
+KEPT_RUNS = 60
+"""Newest runs of a job, and its newest successes: as many as a job's screen and its forecast read."""
+DAY_US = 86_400_000_000
+_OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES) if state.value != "planned")
+_RED = ", ".join(f"'{state.value}'" for state in sorted(RED_STATES))
+_SUCCESS = (
+    "FROM run r WHERE r.job_id = k.a AND r.state = 'succeeded' AND r.evidence = 'native' AND r.started_us IS NOT NULL"
+    " AND r.ended_us >= r.started_us ORDER BY r.sort_us"
+)
+_JOBS = "SELECT id FROM job WHERE id > ? ORDER BY id LIMIT ?"
+_BUSY_JOBS = (
+    "SELECT m.job_id FROM incident i JOIN incident_member m ON m.incident_id = i.id WHERE i.closed_us IS NULL"
+    " UNION SELECT root_job_id FROM incident WHERE closed_us IS NULL AND root_job_id IS NOT NULL"
+    " UNION SELECT job_id FROM action WHERE state IN ('requested', 'sending', 'sent', 'unknown')"
+    " UNION SELECT s.job_id FROM plan p JOIN plan_step s ON s.plan_id = p.id"
+    " WHERE p.state IN ('running', 'paused', 'stopped') AND s.job_id IS NOT NULL"
+    " UNION SELECT job_id FROM hold WHERE ended_us IS NULL"
+)
+_BOUNDS = (
+    "SELECT k.a AS job_id,"
+    " (SELECT r.sort_us FROM run r WHERE r.job_id = k.a AND r.sort_us < k.b ORDER BY r.sort_us DESC LIMIT 1)"
+    " AS last_us,"
+    f" (SELECT r.sort_us FROM run r WHERE r.job_id = k.a ORDER BY r.sort_us DESC LIMIT 1 OFFSET {KEPT_RUNS - 1})"
+    " AS newest_us,"
+    f" COALESCE((SELECT r.sort_us {_SUCCESS} DESC LIMIT 1 OFFSET {KEPT_RUNS - 1}), (SELECT r.sort_us {_SUCCESS}"
+    " LIMIT 1)) AS success_us,"
+    " (SELECT r.sort_us FROM run r WHERE r.job_id = k.a AND r.state = 'succeeded' ORDER BY r.sort_us DESC LIMIT 1)"
+    " AS good_us FROM {keys}"
+)
+"""`last_us`: the newest run that is old enough; a dependency on an earlier period may read it."""
+_MAY_GO = (
+    f"r.state NOT IN ({_OPEN}) AND NOT EXISTS (SELECT 1 FROM incident_member m WHERE m.job_id = r.job_id AND"
+    " m.period_key = r.period_key) AND NOT EXISTS (SELECT 1 FROM incident i WHERE i.root_run_id = r.id)"
+    " AND NOT EXISTS (SELECT 1 FROM finding f WHERE f.run_id = r.id AND f.closed_us IS NULL)"
+)
+_OLD_RUNS = (
+    "SELECT r.id, r.job_id, r.sort_us, r.business_date, r.changed_seq FROM {keys} JOIN run r ON r.job_id = k.a"
+    f" AND r.sort_us < k.b WHERE COALESCE(r.ended_us, r.sort_us) < ? AND (r.state NOT IN ({_RED}) OR r.sort_us <= k.c)"
+    f" AND {_MAY_GO}"
+)
+_UNCHANGED = f"SELECT r.id FROM {{keys}} JOIN run r ON r.id = k.a WHERE r.changed_seq = k.b AND {_MAY_GO}"
+_DAY_RUNS = (
+    "SELECT r.job_id, r.business_date, r.state, r.attempts, r.period_us, r.first_started_us, r.started_us, r.ended_us"
+    " FROM {keys} JOIN run r ON r.job_id = k.a AND r.sort_us >= k.b AND r.sort_us <= k.c"
+)
+_KNOWN_DAYS = "SELECT d.job_id, d.business_date FROM {keys} JOIN job_day d ON d.job_id = k.a AND d.business_date = k.b"
+_ADD_DAY = (
+    "INSERT INTO job_day (job_id, business_date, runs, succeeded, missed, p50_s, p95_s, late_s)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, business_date) DO NOTHING"
+)
+"""Runs that a source reports again after they were deleted are not counted twice."""
+_NO_OPEN_DELIVERY = (
+    "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN ('pending', 'claimed', 'sending'))"
+)
+
+
+class SimpleRule(NamedTuple):
+    """Rows of one table that go as a whole, with the rows that belong to them."""
+
+    table: str
+    rule: str
+    """Field of RetentionRules."""
+    old: str
+    """Statement: keys of old rows; its one value is the instant before which they ended."""
+    deletes: tuple[str, ...]
+    """Statements for one key, in order."""
+
+
+_OF_INCIDENT = ("event", "alert_suppressed", "alert_notified", "acknowledgement", "incident_member", "incident_service")
+_OF_ALERT = ("DELETE FROM alert_useful WHERE alert_id {}", "DELETE FROM delivery WHERE alert_id {}")
+_ALERTS_OF_INCIDENT = "IN (SELECT a.id FROM alert a WHERE a.incident_id = ?)"
+SIMPLE_RULES = (
+    SimpleRule(
+        "incident",
+        "incidents",
+        "SELECT i.id AS key FROM incident i WHERE i.closed_us < ? AND NOT EXISTS (SELECT 1 FROM alert a WHERE"
+        f" a.incident_id = i.id AND NOT {_NO_OPEN_DELIVERY}) ORDER BY i.closed_us",
+        (
+            *(statement.format(_ALERTS_OF_INCIDENT) for statement in _OF_ALERT),
+            "DELETE FROM alert WHERE incident_id = ?",
+            *(f"DELETE FROM {table} WHERE incident_id = ?" for table in _OF_INCIDENT),
+            "DELETE FROM incident WHERE id = ?",
+        ),
+    ),
+    SimpleRule(
+        "alert",
+        "incidents",
+        "SELECT a.id AS key FROM alert a WHERE a.made_us < ? AND a.incident_id IS NULL AND"
+        f" {_NO_OPEN_DELIVERY} ORDER BY a.made_us",
+        (*(statement.format("= ?") for statement in _OF_ALERT), "DELETE FROM alert WHERE id = ?"),
+    ),
+    SimpleRule(
+        "event",
+        "incidents",
+        "SELECT e.id AS key FROM (SELECT x.id, x.at_us FROM event x WHERE x.incident_id IS NULL ORDER BY x.id LIMIT"
+        f" {BATCH_ROWS}) e WHERE e.at_us < ?",
+        ("DELETE FROM event WHERE id = ?",),
+    ),
+    SimpleRule(
+        "plan",
+        "actions",
+        "SELECT p.id AS key FROM plan p WHERE p.state IN ('done', 'aborted') AND p.ended_us < ?",
+        ("DELETE FROM plan_step WHERE plan_id = ?", "DELETE FROM plan WHERE id = ?"),
+    ),
+    SimpleRule(
+        "hold",
+        "actions",
+        "SELECT h.key FROM hold h WHERE h.ended_us < ? ORDER BY h.ended_us",
+        ("DELETE FROM hold WHERE key = ?",),
+    ),
+    SimpleRule(
+        "action",
+        "actions",
+        "SELECT a.key FROM action a WHERE a.requested_us < ? AND a.state IN ('verified', 'refused', 'failed')"
+        " AND NOT EXISTS (SELECT 1 FROM plan_step s WHERE s.action_key = a.key)"
+        " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.key = a.key)"
+        " AND NOT EXISTS (SELECT 1 FROM incident i WHERE i.id = a.incident_id AND i.closed_us IS NULL)"
+        " ORDER BY a.requested_us",
+        ("DELETE FROM action WHERE key = ?",),
+    ),
+)
+_OLD_FINDINGS = "SELECT f.id AS key FROM {keys} JOIN finding f ON f.job_id = k.a WHERE f.closed_us < ?"
+_OLD_DAYS = "SELECT d.job_id, d.business_date FROM {keys} JOIN job_day d ON d.job_id = k.a WHERE d.business_date < ?"
+_TAILS = (
+    "SELECT l.attempt_id, l.fetched_us, t.job_id FROM log_tail l LEFT JOIN attempt t ON t.id = l.attempt_id"
+    " WHERE l.attempt_id > ? ORDER BY l.attempt_id LIMIT ?"
+)
+
+
+class RetentionPass:
+    """One walk through the store. Where it is, only this process knows: a pass that was cut short is begun anew and
+    finds what is left."""
+
+    def __init__(self, rules: RetentionRules, now: datetime) -> None:
+        self._rules, self._now = rules, now
+        self.deleted: dict[str, int] = defaultdict(int)
+        """Table -> rows deleted so far, without the rows that belong to them."""
+
+    def steps(self, store: Database, fence: int | None) -> Iterator[None]:
+        """Deletes; yields after each transaction."""
+        for rule in SIMPLE_RULES:
+            while keys := self._old_keys(store, rule):
+                with store.write(fence) as session:
+                    for statement in rule.deletes:
+                        session.many(statement, [(key,) for key in keys])
+                    failpoint("prune.mid")
+                self.deleted[rule.table] += len(keys)
+                yield
+        yield from self._log_tails(store, fence)
+        job_id = -1
+        while job_ids := self._next_jobs(store, job_id):
+            job_id = job_ids[-1]
+            yield from self._of_jobs(store, fence, job_ids)
+
+    def _before_us(self, rule: str) -> int:
+        return micros(self._now - getattr(self._rules, rule))
+
+    def _old_keys(self, store: Database, rule: SimpleRule) -> list[int | str]:
+        with store.read() as session:
+            rows = session.rows(f"{rule.old} LIMIT {BATCH_ROWS}", (self._before_us(rule.rule),))
+        return [row.key for row in rows]
+
+    def _log_tails(self, store: Database, fence: int | None) -> Iterator[None]:
+        position, before_us = -1, self._before_us("log_tails")
+        while True:
+            with store.read() as session:
+                rows = session.rows(_TAILS, (position, BATCH_ROWS))
+                busy = busy_jobs(session)
+            old = [row for row in rows if row.fetched_us < before_us]
+            if keys := [(row.attempt_id,) for row in old if row.job_id not in busy]:
+                with store.write(fence) as write:
+                    write.many("DELETE FROM log_tail WHERE attempt_id = ?", keys)
+                self.deleted["log_tail"] += len(keys)
+                yield
+            if len(old) < BATCH_ROWS:  # the rest is younger, as attempts are numbered in order
+                return
+            position = rows[-1].attempt_id
+
+    def _next_jobs(self, store: Database, job_id: int) -> list[int]:
+        with store.read() as session:
+            return [row.id for row in session.rows(_JOBS, (job_id, BATCH_JOBS))]
+
+    def _of_jobs(self, store: Database, fence: int | None, job_ids: Sequence[int]) -> Iterator[None]:
+        """Runs, findings and daily figures of these jobs."""
+        while True:
+            with store.read() as session:
+                runs = old_runs(session, job_ids, self._before_us("runs"), BATCH_ROWS)
+                days = day_figures(session, runs)
+            if not runs:
+                break
+            with store.write(fence) as write:
+                self.deleted["run"] += _delete_runs(write, runs, days)
+            yield
+            if len(runs) < BATCH_ROWS:
+                break
+        last_day = (self._now - self._rules.job_days).date().isoformat()
+        with store.read() as session:
+            findings = session.by_keys(_OLD_FINDINGS, job_ids, (self._before_us("incidents"),))
+            old_days = session.by_keys(_OLD_DAYS, job_ids, (last_day,))
+        for rows, table, statement in (
+            (findings, "finding", "DELETE FROM finding WHERE id = ?"),
+            (old_days, "job_day", "DELETE FROM job_day WHERE job_id = ? AND business_date = ?"),
+        ):
+            for start in range(0, len(rows), BATCH_ROWS):
+                batch = rows[start : start + BATCH_ROWS]
+                with store.write(fence) as write:
+                    write.many(statement, [tuple(row) for row in batch])
+                self.deleted[table] += len(batch)
+                yield
+
+
+def busy_jobs(session: Session) -> set[int]:
+    """Jobs with open work: nothing of them is deleted until it ends."""
+    return {row[0] for row in session.rows(_BUSY_JOBS)}
+
+
+def old_runs(session: Session, job_ids: Sequence[int], before_us: int, limit: int | None = None) -> list[Row]:
+    """Runs of these jobs that the rule no longer keeps: id, job, sort_us, business date and version."""
+    busy = busy_jobs(session)
+    keys = []
+    for row in session.by_keys(_BOUNDS, [(job_id, before_us) for job_id in job_ids if job_id not in busy]):
+        if row.last_us is not None and row.newest_us is not None:
+            kept = [row.last_us, row.newest_us]
+            kept += [] if row.success_us is None else [row.success_us - DAY_US]
+            keys.append((row.job_id, min(kept), row.good_us or 0))
+    return session.by_keys(_OLD_RUNS + (f" LIMIT {limit}" if limit else ""), keys, (before_us,))
+
+
+def day_figures(session: Session, runs: Sequence[Row]) -> list[Values]:
+    """Rows of `job_day` for the dates of these runs that have none yet, over all runs of those dates."""
+    spans: dict[int, tuple[int, int]] = {}
+    dates = {(run.job_id, run.business_date) for run in runs}
+    dates -= {(row.job_id, row.business_date) for row in session.by_keys(_KNOWN_DAYS, sorted(dates))}
+    for run in runs:
+        if (run.job_id, run.business_date) in dates:
+            first, last = spans.get(run.job_id, (run.sort_us, run.sort_us))
+            spans[run.job_id] = min(first, run.sort_us), max(last, run.sort_us)
+    keys = [(job_id, first - DAY_US, last + DAY_US) for job_id, (first, last) in spans.items()]
+    of_date: Mapping[tuple[int, str], list[Row]] = defaultdict(list)
+    for row in session.by_keys(_DAY_RUNS, keys):
+        if (row.job_id, row.business_date) in dates:
+            of_date[row.job_id, row.business_date].append(row)
+    return [(*date, *_figures(of_date[date])) for date in sorted(of_date)]
+
+
+def _figures(runs: Sequence[Row]) -> Values:
+    """runs, succeeded, missed, p50_s, p95_s, late_s."""
+    good = [run for run in runs if run.state == "succeeded"]
+    seconds = sorted(
+        (run.ended_us - run.started_us) / 1_000_000
+        for run in good
+        if run.started_us is not None and run.ended_us is not None and run.ended_us >= run.started_us
+    )
+    late = [
+        max(run.first_started_us - run.period_us, 0) / 1_000_000
+        for run in runs
+        if run.period_us is not None and run.first_started_us is not None
+    ]
+    began = sum(run.attempts > 0 for run in runs)
+    p50, p95 = (seconds[int(len(seconds) * share)] if seconds else None for share in (0.5, 0.95))
+    return began, len(good), sum(run.state == "missed" for run in runs), p50, p95, max(late, default=None)
+
+
+def _delete_runs(session: WriteSession, runs: Sequence[Row], days: Sequence[Values]) -> int:
+    """Deletes those of the runs that did not change since they were read; how many. The log tails go first, so that
+    nothing refers to a row that is gone."""
+    unchanged = session.by_keys(_UNCHANGED, [(run.id, run.changed_seq) for run in runs])
+    if not unchanged:
+        return 0
+    ids = [row.id for row in unchanged]
+    session.many(_ADD_DAY, days)
+    attempts = session.by_keys("SELECT t.id FROM {keys} JOIN attempt t ON t.run_id = k.a", ids)
+    if attempts:
+        session.many("DELETE FROM log_tail WHERE attempt_id = ?", [(row.id,) for row in attempts])
+        session.delete("attempt", [row.id for row in attempts])
+    failpoint("prune.mid")
+    session.delete("run", ids)
+    return len(ids)
