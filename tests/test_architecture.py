@@ -105,6 +105,7 @@ SMALL_MODULES = {
     "connectors.checks.object": "one module per data source of checks",
     "console.control.incidents.verdict": "the verdict line that alerts and the console share",
     "console.engine.api.systems": "one module of requests per context",
+    "console.engine.retention": "the engine's part of retention",
     "console.engine.holds": "the engine's part of the context holds",
     "console.store.queries.checks": "one reader per context",
     "console.store.queries.names": "one reader per context",

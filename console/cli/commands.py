@@ -117,7 +117,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Operate": {
         "engine": "Run the engine: watch, evaluate, notify and send",
-        "store": "Back up and restore the store",
+        "store": "Back up and restore the store; show its size",
         "shadow": "Observe without notifying or acting; off goes live",
         "audit": "Print and verify the audit log",
     },
@@ -259,6 +259,8 @@ COMMANDS: dict[str, Command] = {
     "shadow on": Command("modes", "Observe without notifying or acting", "headway shadow on --system etl-hosts"),
     "shadow report": Command("modes", "Show what would have been sent if everything had been live",
         "headway shadow report --since 14d"),
+    "store size": Command("store", "Show the size of each table, and what [retention] would delete",
+        "headway store size --json"),
     "store backup": Command("store", "Copy the store while it is in use, and verify the copy",
         "headway store backup /var/backups/headway.db"),
     "store restore": Command("store", "Replace the store by a copy, frozen until `headway freeze --off`",

@@ -1,4 +1,4 @@
-"""The store: a verified backup while it is in use, and restore from one."""
+"""The store: its size, a verified backup while it is in use, and restore from one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import print_message, print_result
-from console.cli.reader import store_url_of
+from console.cli.output import ValueColumn, print_message, print_result, table
+from console.cli.reader import load_valid_config, store_reader, store_url_of
+from console.domain.settings import RetentionRules
 from console.engine.api.emergency import EmergencyAccess
 from console.engine.api.origin import request_origin
 from console.store.db.backup import CopySummary, back_up, engine_at_work, restore
@@ -92,7 +93,40 @@ def _refuse_while_engine_runs(store: Path) -> None:
         raise CommandError(Exit.REFUSED, f"an engine works on {store} ({holder}): headway engine stop, then restore")
 
 
+def run_size(arguments: argparse.Namespace) -> int:
+    """With --store the default rules are used: no config is read."""
+    rules = RetentionRules() if arguments.store else retention_rules(arguments)
+    with store_reader(arguments) as reads:
+        tables = reads.table_sizes(rules)
+    document = [{**size._asdict(), "free_size": size.free_size} for size in tables]
+    sizes, free = [size.size or 0 for size in tables], [size.free_size or 0 for size in tables]
+    total = f"{size_text(sum(sizes))} in all, {size_text(sum(free))} of it beyond [retention]"
+    columns = (
+        ValueColumn("table", lambda size: size.table, 8),
+        ValueColumn("rows", lambda size: f"{size.rows:,}"),
+        ValueColumn("size", lambda size: size_text(size.size)),
+        ValueColumn("rows to delete", lambda size: f"{size.free_rows:,}" if size.free_rows else ""),
+        ValueColumn("frees", lambda size: size_text(size.free_size) if size.free_rows else ""),
+    )
+    return print_result(arguments, document, table(tables, *columns), ["", total])
+
+
+def retention_rules(arguments: argparse.Namespace) -> RetentionRules:
+    return RetentionRules(**load_valid_config(arguments).retention.model_dump())
+
+
+def size_text(size: int | None) -> str:
+    """Bytes for people: "12 kB", "3.4 MB"; "?" where the database does not say."""
+    if size is None:
+        return "?"
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
 HANDLERS = {
+    "store size": Handler(run_size, JSON),
     "store backup": Handler(
         run_backup,
         option("file", "file of the copy; mode 0600", type=Path),

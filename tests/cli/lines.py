@@ -122,6 +122,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "shadow report": ((), ("--since", "x")),
     "store backup": (("{folder}/copy.db",), ("{folder}/none/copy.db",)),
     "store restore": (("{folder}/none.db",),),
+    "store size": ((),),
     "connector": ((), ("list", "cron"), ("corn",)),
     "connector try": (("nobody",), ()),
     "connector new": (("Odd Name",),),

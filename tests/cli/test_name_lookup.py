@@ -175,6 +175,7 @@ NAMES_NOTHING = {
     "version": "a number",
     "store backup": "a path",
     "store restore": "a path",
+    "store size": "tables of ours",
     "console serve": "a port",
     "console": "a screen",
     "demo": "a recorded night",

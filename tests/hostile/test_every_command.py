@@ -28,6 +28,7 @@ ELSEWHERE = {
     "console serve": "tests/web/test_auth_gate.py",
     "store backup": "prints counts and the path that was typed",
     "store restore": "prints counts and the path that was typed",
+    "store size": "prints names of tables and counts",
 }
 """Commands that read nothing of others here, and where they are fed."""
 LISTS: dict[str, tuple[tuple[str, ...], ...]] = {

@@ -127,7 +127,10 @@ def test_what_is_shown_and_decided_is_as_before(served: Estate, reads: Queries, 
     served.ingest(run(), run(JOBS[1]), failed(JOBS[2]), running_since_long())
     judged(served, "03:20")
     before, rows = shown(served, reads), counts(served)
+    freed = {size.table: size.free_rows for size in reads.table_sizes(RULES) if size.free_rows}
     deleted = prune(served)
+    assert deleted == {table: number for table, number in freed.items() if table != "attempt"}, "as announced"
+    assert rows["attempt"] - freed["attempt"] == counts(served)["attempt"]
     assert before == shown(served, reads)
     assert deleted["run"] > 100
     assert rows["run"] - deleted["run"] == counts(served)["run"]

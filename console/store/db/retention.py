@@ -38,7 +38,7 @@ _SUCCESS = (
 )
 _JOBS = "SELECT id FROM job WHERE id > ? ORDER BY id LIMIT ?"
 _BUSY_JOBS = (
-    "SELECT m.job_id FROM incident i JOIN incident_member m ON m.incident_id = i.id WHERE i.closed_us IS NULL"
+    "SELECT m.job_id AS job_id FROM incident i JOIN incident_member m ON m.incident_id = i.id WHERE i.closed_us IS NULL"
     " UNION SELECT root_job_id FROM incident WHERE closed_us IS NULL AND root_job_id IS NOT NULL"
     " UNION SELECT job_id FROM action WHERE state IN ('requested', 'sending', 'sent', 'unknown')"
     " UNION SELECT s.job_id FROM plan p JOIN plan_step s ON s.plan_id = p.id"
@@ -240,7 +240,7 @@ class RetentionPass:
 
 def busy_jobs(session: Session) -> set[int]:
     """Jobs with open work: nothing of them is deleted until it ends."""
-    return {row[0] for row in session.rows(_BUSY_JOBS)}
+    return {row.job_id for row in session.rows(_BUSY_JOBS)}
 
 
 def old_runs(session: Session, job_ids: Sequence[int], before_us: int, limit: int | None = None) -> list[Row]:
@@ -305,3 +305,71 @@ def _delete_runs(session: WriteSession, runs: Sequence[Row], days: Sequence[Valu
     failpoint("prune.mid")
     session.delete("run", ids)
     return len(ids)
+
+
+def freeable(session: Session, rules: RetentionRules, now: datetime) -> dict[str, int]:
+    """Table -> rows that the rules would delete now; tables without any are left out."""
+    rows: dict[str, int] = defaultdict(int)
+    for rule in SIMPLE_RULES:
+        query = f"SELECT count(*) AS n FROM ({rule.old.replace(f' LIMIT {BATCH_ROWS}', '')}) o"
+        [row] = session.rows(query, (micros(now - getattr(rules, rule.rule)),))
+        rows[rule.table] += row.n
+    runs_us, incidents_us = micros(now - rules.runs), micros(now - rules.incidents)
+    last_day, job_id = (now - rules.job_days).date().isoformat(), -1
+    while job_ids := [row.id for row in session.rows(_JOBS, (job_id, BATCH_JOBS))]:
+        job_id = job_ids[-1]
+        old = [row.id for row in old_runs(session, job_ids, runs_us)]
+        rows["run"] += len(old)
+        rows["attempt"] += len(session.by_keys("SELECT t.id FROM {keys} JOIN attempt t ON t.run_id = k.a", old))
+        rows["finding"] += len(session.by_keys(_OLD_FINDINGS, job_ids, (incidents_us,)))
+        rows["job_day"] += len(session.by_keys(_OLD_DAYS, job_ids, (last_day,)))
+    [tails] = session.rows(
+        "SELECT count(*) AS n FROM log_tail l LEFT JOIN attempt t ON t.id = l.attempt_id WHERE l.fetched_us < ? AND"
+        f" COALESCE(t.job_id, 0) NOT IN ({_BUSY_JOBS})",
+        (micros(now - rules.log_tails),),
+    )
+    rows["log_tail"] += tails.n
+    return {table: count for table, count in rows.items() if count}
+
+
+class TableSize(NamedTuple):
+    """A table of the store with its indexes."""
+
+    table: str
+    rows: int
+    """On PostgreSQL by its statistics."""
+    size: int | None
+    """Bytes; None where SQLite was built without dbstat."""
+    free_rows: int
+    """Rows that the rules would delete now, without the rows that belong to them."""
+
+    @property
+    def free_size(self) -> int | None:
+        """Bytes of those rows, at the mean of the table."""
+        return None if self.size is None else self.size * self.free_rows // max(self.rows, self.free_rows, 1)
+
+
+_POSTGRES_SIZES = (
+    "SELECT c.relname AS name, pg_total_relation_size(c.oid) AS size, pg_stat_get_live_tuples(c.oid) AS n"
+    " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r'"
+    " AND n.nspname = current_schema()"
+)
+_SQLITE_SIZES = (
+    "SELECT m.tbl_name AS name, SUM(s.pgsize) AS size FROM dbstat s JOIN sqlite_master m ON m.name = s.name"
+    " WHERE s.aggregate = TRUE GROUP BY m.tbl_name"
+)
+
+
+def table_sizes(session: Session, rules: RetentionRules, now: datetime) -> list[TableSize]:
+    """Every table, largest first, with what the rules would free."""
+    if session.is_postgres:  # counted by the server: not every login may read every table
+        known = session.rows(_POSTGRES_SIZES)
+        sizes, counts = {row.name: int(row.size) for row in known}, {row.name: int(row.n) for row in known}
+    else:
+        has_sizes = session.rows("SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'")
+        sizes = {row.name: row.size for row in session.rows(_SQLITE_SIZES)} if has_sizes else {}
+        names = session.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+        counts = {row.name: session.rows(f"SELECT count(*) AS n FROM {row.name}")[0].n for row in names}
+    free = freeable(session, rules, now)
+    tables = [TableSize(name, rows, sizes.get(name), free.get(name, 0)) for name, rows in counts.items()]
+    return sorted(tables, key=lambda table: (-(table.size or 0), table.table))

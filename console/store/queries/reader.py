@@ -11,6 +11,8 @@ from console.store.queries.estate import EstateQueries
 from console.store.queries.services import MemberQueries, ServiceQueries
 
 if TYPE_CHECKING:
+    from console.domain.settings import RetentionRules
+    from console.store.db.retention import TableSize
     from console.store.queries.actions import ActionQueries
     from console.store.queries.alerts import AlertQueries
     from console.store.queries.audit import ApprovalQueries, AuditQueries
@@ -38,6 +40,12 @@ class Queries(ReadStore):
         self.members = MemberQueries(self)
         self.services = ServiceQueries(self, self.members)
         self.estate = EstateQueries(self, self.services)
+
+    def table_sizes(self, rules: RetentionRules) -> list[TableSize]:
+        """Every table of the store, largest first, with what the rules would free; reads the whole store."""
+        from console.store.db.retention import table_sizes
+
+        return table_sizes(self.link, rules, self.now())
 
     # ruff: noqa: PLC0415 - loaded with the first query
 
