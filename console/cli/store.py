@@ -101,14 +101,15 @@ def run_size(arguments: argparse.Namespace) -> int:
     document = [{**size._asdict(), "free_size": size.free_size} for size in tables]
     sizes, free = [size.size or 0 for size in tables], [size.free_size or 0 for size in tables]
     total = f"{size_text(sum(sizes))} in all, {size_text(sum(free))} of it beyond [retention]"
-    columns = (
+    listing = table(
+        tables,
         ValueColumn("table", lambda size: size.table, 8),
         ValueColumn("rows", lambda size: f"{size.rows:,}"),
         ValueColumn("size", lambda size: size_text(size.size)),
         ValueColumn("rows to delete", lambda size: f"{size.free_rows:,}" if size.free_rows else ""),
         ValueColumn("frees", lambda size: size_text(size.free_size) if size.free_rows else ""),
     )
-    return print_result(arguments, document, table(tables, *columns), ["", total])
+    return print_result(arguments, document, listing, ["", total])
 
 
 def retention_rules(arguments: argparse.Namespace) -> RetentionRules:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 500
 """Rows of the main table that one transaction deletes."""
 BATCH_JOBS = 500
-KEPT_RUNS = 60
+NEWEST_RUNS = 60
 """Newest runs of a job, and its newest successes: as many as a job's screen and its forecast read."""
 DAY_US = 86_400_000_000
 _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES) if state.value != "planned")
@@ -49,9 +49,9 @@ _BOUNDS = (
     "SELECT k.a AS job_id,"
     " (SELECT r.sort_us FROM run r WHERE r.job_id = k.a AND r.sort_us < k.b ORDER BY r.sort_us DESC LIMIT 1)"
     " AS last_us,"
-    f" (SELECT r.sort_us FROM run r WHERE r.job_id = k.a ORDER BY r.sort_us DESC LIMIT 1 OFFSET {KEPT_RUNS - 1})"
+    f" (SELECT r.sort_us FROM run r WHERE r.job_id = k.a ORDER BY r.sort_us DESC LIMIT 1 OFFSET {NEWEST_RUNS - 1})"
     " AS newest_us,"
-    f" COALESCE((SELECT r.sort_us {_SUCCESS} DESC LIMIT 1 OFFSET {KEPT_RUNS - 1}), (SELECT r.sort_us {_SUCCESS}"
+    f" COALESCE((SELECT r.sort_us {_SUCCESS} DESC LIMIT 1 OFFSET {NEWEST_RUNS - 1}), (SELECT r.sort_us {_SUCCESS}"
     " LIMIT 1)) AS success_us,"
     " (SELECT r.sort_us FROM run r WHERE r.job_id = k.a AND r.state = 'succeeded' ORDER BY r.sort_us DESC LIMIT 1)"
     " AS good_us FROM {keys}"
@@ -157,8 +157,8 @@ _TAILS = (
 
 
 class RetentionPass:
-    """One walk through the store. Where it is, only this process knows: a pass that was cut short is begun anew and
-    finds what is left."""
+    """One walk through the store. Where it is, only this process knows: a pass that was cut short starts again
+    and finds what is left."""
 
     def __init__(self, rules: RetentionRules, now: datetime) -> None:
         self._rules, self._now = rules, now
@@ -249,9 +249,10 @@ def old_runs(session: Session, job_ids: Sequence[int], before_us: int, limit: in
     keys = []
     for row in session.by_keys(_BOUNDS, [(job_id, before_us) for job_id in job_ids if job_id not in busy]):
         if row.last_us is not None and row.newest_us is not None:
-            kept = [row.last_us, row.newest_us]
-            kept += [] if row.success_us is None else [row.success_us - DAY_US]
-            keys.append((row.job_id, min(kept), row.good_us or 0))
+            bound_us = min(row.last_us, row.newest_us)
+            if row.success_us is not None:
+                bound_us = min(bound_us, row.success_us - DAY_US)
+            keys.append((row.job_id, bound_us, row.good_us or 0))
     return session.by_keys(_OLD_RUNS + (f" LIMIT {limit}" if limit else ""), keys, (before_us,))
 
 
