@@ -148,6 +148,19 @@ def test_a_lost_answer_stays_lost_although_the_receiver_is_out_of_reach_afterwar
     assert [False, True, True] == [body.startswith("May be a duplicate") for _, _, body in bench.sink.got]
 
 
+def test_a_late_copy_counts_no_minutes_and_is_otherwise_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    title = "Daily 07:30 at risk: restart load (in db) by 21 Nov 07:29 (in 1 h 8 min) [INC-0001]"
+    fail_and_tell(bench, SendResult(None, "read timed out"))
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE alert SET title = ?", (title,))
+    send_again(bench, SendResult(None, "read timed out"))
+    monkeypatch.setattr("console.engine.notify.outbox.COUNTDOWN_US", 0)
+    send_again(bench, SendResult(True))
+    (_, soon, body), (_, late, same_body) = bench.sink.got[1:]
+    assert (title, title.replace(" (in 1 h 8 min)", "")) == (soon, late)
+    assert body == same_body
+
+
 def test_a_sender_that_breaks_is_tried_again_after_a_pause_as_a_marked_repeat(bench: Bench) -> None:
     def broken(url: str, title: str, body: str, page: Page) -> SendResult:
         bench.sink(url, title, body, page)

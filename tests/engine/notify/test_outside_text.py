@@ -13,10 +13,10 @@ import apprise
 import pytest
 import requests
 
-from console.engine.notify.mail import mail_thread, send_mail
+from console.engine.notify.mail import as_html, mail_thread, send_mail
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import neutralise, send_by_apprise, unencrypted_login, without_markup
-from console.text.message import TELEGRAM, as_chat
+from console.text.message import CHAT_DIVIDER, DISCORD, TELEGRAM, as_chat, group_text, read_blocks
 
 HEX = "8b799edf6f984d3a9be72862fb4e5752"
 CHATS = {
@@ -98,6 +98,16 @@ def test_a_link_in_telegram_is_escaped() -> None:
     assert "<b>Open</b>  https://ops.example/?a=1&amp;b=2\n" == as_chat(
         TELEGRAM, "Open  https://ops.example/?a=1&b=2\n"
     )
+
+
+def test_each_incident_of_a_group_is_a_block_below_its_title() -> None:
+    body = group_text([("Daily  at_risk", "Do    headway recover 1\n\n----\n"), ("Weekly", "  | ====\n")])
+    assert ["title", "table", "text", "title", "quote"] == [block.kind for block in read_blocks(body)]
+    assert as_chat(DISCORD, body).startswith(
+        f"{CHAT_DIVIDER}  \n**Daily at\\_risk**\n\n**Do**  `headway recover 1`\n\n"
+    )
+    assert f"\n\n{CHAT_DIVIDER}  \n**Weekly**\n\n```\n====\n```\n" in as_chat(DISCORD, body)
+    assert "<h2>Weekly</h2>\n<pre>====</pre>" in as_html("two", body)
 
 
 def test_what_a_program_gets_is_not_changed() -> None:
