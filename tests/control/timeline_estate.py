@@ -33,11 +33,13 @@ class Opening:
         self.edges: list[DependencyFacts] = []
         self.routes: list[RouteRule] = []
         self.checks: dict[str, Check] = {}
+        self.link = ""
         self.settings = EvaluationSettings(default_route=("oncall",))
 
     def estate(self, since: datetime | None) -> Estate:
         """All of it; no schedule demands anything before `since`."""
-        declared = Declared(alerting=AlertingSettings(routes=tuple(self.routes)), checks=tuple(self.checks.values()))
+        alerting = AlertingSettings(routes=tuple(self.routes), link=self.link)
+        declared = Declared(alerting=alerting, checks=tuple(self.checks.values()))
         jobs = [replace(each, accepted_at=since) for each in self.jobs.values()]
         return estate(*jobs, feeds=self.edges, services=self.services,
                       targets=list(self.targets.values()), settings=self.settings, declared=declared)  # fmt: skip
@@ -55,6 +57,8 @@ class Opening:
             self._route(found[1], options)
         elif found := re.fullmatch(r"check (\S+) of (.+)", head):
             self.checks[found[1]] = Check(found[1], "sql", found[2])
+        elif found := re.fullmatch(r"link (\S+)", head):
+            self.link = found[1]
         else:
             raise Unreadable("no line of an estate: timeline_words.py has every one")
 
@@ -129,6 +133,8 @@ def _service_option(text: str) -> dict[str, Any]:
         return {"notify": tuple(_listed(found[1]))}
     if found := re.fullmatch(r"owned by (.+)", text):
         return {"owner": found[1]}
+    if found := re.fullmatch(r"zone (\S+)", text):
+        return {"zone": found[1]}
     if found := re.fullmatch(r"checked by (.+)", text):
         return {"ready": tuple(_listed(found[1]))}
     raise Unreadable(f'no option of a service: "{text}"')

@@ -6,15 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 from console.control.alerts.content import digest_text
-from console.domain.alert import AlertKind, PendingAlert
+from console.domain.alert import AlertKind, PendingAlert, digest_title
 from console.domain.decision import Notice, SuppressedNotice
+from console.domain.noise import NoiseCount, NoiseReport, format_report
 from console.engine.notify.mail import as_html
 from console.engine.notify.routing import _parked_alert, to_shadow_route
 from console.engine.notify.self_monitoring import OUTBOX, STORE, _alert
 from console.store.alert_routing import ParkedDeliveries
-from console.text.message import RULE, SLACK, as_chat
+from console.store.alerts import AttentionRequest, _attention_alert
+from console.text.message import RULE, SLACK, as_chat, group_text
 from tests.control.timelines import Player, files
 
 _ESTATE = (
@@ -73,6 +77,18 @@ NIGHTS: dict[str, tuple[str, ...]] = {
     ),
     "repaired by a rerun": (
         "at 03:12 extract fails: exit 1, no space left on device",
+        "at 03:20 extract is rerun",
+        "at 03:25 extract is green",
+    ),
+    "act-by passed": (
+        "estate: route etl; repeats every 30m",
+        "at 03:12 extract fails: exit 1",
+        "at 06:00 nothing happens",
+    ),
+    "two zones, a link": (
+        "estate: link https://ops.example/{incident}",
+        "estate: service daily-view due 05:10, delivered by warehouse/load; tier 2; zone Europe/Berlin",
+        "at 03:12 extract fails: exit 1",
         "at 03:20 extract is rerun",
         "at 03:25 extract is green",
     ),
@@ -161,6 +177,10 @@ def alerts_text() -> str:
 
 PICKED = (
     ("service at risk", "log", "opened", "technical"),
+    ("mixed status, two zones, with a link", "two zones, a link", "opened", "technical"),
+    ("act-by passed", "act-by passed", "repeated", "technical"),
+    ("updated", "too long, then late", "updated", "business"),
+    ("reopened", "flapping", "updated", "technical"),
     ("no service affected", "a_chain_of_red_is_one_incident", "opened", "technical"),
     ("not started", "not started", "opened", "technical"),
     ("system away", "target unreachable", "opened", "technical"),
@@ -182,6 +202,16 @@ def _kinds() -> Iterator[str]:
         notice = next(found)
         yield _in_every_sink(name, notice.title, notice.body)
     at = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
+    group = [(one.title, one.body) for one in nights["log"]]
+    yield _in_every_sink("group", digest_title([title for title, _ in group]), group_text(group))
+    session: Any = SimpleNamespace(rows=lambda *_: [SimpleNamespace(version=0)])
+    fixes = (("Do", "headway plan resume 3"), ("Open", "headway plan 3"))
+    request = AttentionRequest("plan:3", "plan 3 stopped", "Rerun extract", "exit 1", fixes, "ann", 1, None)
+    attention = _attention_alert(session, request, "oncall")
+    yield _in_every_sink("attention", attention.title, attention.body)
+    count = (NoiseCount("etl", 9, 4, 2, 3, 1),)
+    noise = NoiseReport(at, at, count[0], count, count, count, count, (("hosts/extract", 3),), (("silence", 2),), 1)
+    yield _in_every_sink("noise", "Alert noise, week of 2026-11-16: 9 alerts", "\n".join(format_report(noise)) + "\n")
     pending = [
         PendingAlert(number, at, False, f"INC-{number:04}", one.title, one.plain_title)
         for number, one in enumerate(nights["log"], 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from console.timing.formats import rough_duration
 
+_HOST = re.compile(r"[\w.-]+")
 Clock = Callable[[datetime], str]
 """Formats an instant as a time of day."""
 
@@ -14,7 +16,10 @@ Clock = Callable[[datetime], str]
 def job_label(job: str) -> str:
     """The job's name without its system and host: "extract_orders" of "etl-hosts/db07:extract_orders"."""
     native = job.partition("/")[2] or job
-    return native.partition(":")[2] or (job if ":" in native else native)
+    host, _, name = native.partition(":")
+    if not _HOST.fullmatch(host):
+        return native
+    return name or (job if ":" in native else native)
 
 
 def until_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:

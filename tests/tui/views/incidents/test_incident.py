@@ -129,7 +129,7 @@ async def test_a_note_is_written_once_and_said(night: Night) -> None:
 async def test_the_page_to_hand_over_is_read_first_and_the_terminal_is_not_promised_to_take_it(night: Night) -> None:
     await _open(night)
     await night.act("handover")
-    await night.see("handover of INC-0412", "Summary", "Not acknowledged")
+    await night.see("handover of INC-0412", "Summary", "Unacknowledged")
     await night.see("Recoverable until 2026-11-20 03:58:00 CET")
     assert "" == night.app.clipboard
     await night.press("y")
