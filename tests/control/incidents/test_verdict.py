@@ -22,6 +22,7 @@ def clock(at: datetime) -> str:
         ("dwh/refresh_revenue", "refresh_revenue"),
         ("extract", "extract"),
         ("etl/odd:", "etl/odd:"),
+        ("etl/load (http://wiki.example/x)", "load (http://wiki.example/x)"),
         ("etl/db07:backup at 10:30", "backup at 10:30"),
     ],
 )
