@@ -51,7 +51,7 @@ existing() {  # words that are no local folder, or one that is there: uv stops a
 
 install_with_uv() {
   pinned uv >"$venv/uv.txt"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$venv/uv.txt" || return 1
+  "$venv/bin/python" -m pip install "${pip_quiet[@]}" --disable-pip-version-check --require-hashes --requirement "$venv/uv.txt" || return 1
   (teach_uv; "$venv/bin/uv" pip install "${quiet[@]}" --python "$venv/bin/python" --compile-bytecode \
     --constraints constraints.txt "${plain_path[@]}" --editable ".[$1]")
 }
@@ -64,7 +64,7 @@ pinned() {  # NAME...: their pins with all hashes
 # pip takes no hashes beside an editable package, and none as constraints. So all that is pinned is installed by its
 # hashes, what only the tests need too, and then our own code, with the setuptools that came with it.
 install_with_pip() {
-  env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --compile \
+  env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m pip install "${pip_quiet[@]}" --disable-pip-version-check --compile \
     --require-hashes --requirement constraints.txt || return 1
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation "${plain_path[@]}" --editable .
 }
@@ -86,8 +86,8 @@ check_python
 mkdir -p "$venv"
 if command -v flock >/dev/null; then exec 9>"$venv/.setup-lock"; flock 9; fi  # two makes at once: the second waits (.lock is uv's own)
 ! is_ready || exit 0
-quiet=(--quiet)
-[ ! -t 2 ] || quiet=(--color auto)  # on a terminal uv shows its progress
+quiet=(--quiet) pip_quiet=(--quiet)
+[ ! -t 2 ] || quiet=(--color auto) pip_quiet=(--progress-bar on)  # on a terminal both show their progress
 say "making .venv ($extra), a minute or two; 1 of 3: the environment"
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "$venv"
 say "2 of 3: the packages"
