@@ -12,7 +12,7 @@ from console.cli.commands import JSON, Handler, option
 from console.cli.exits import MEANING, CommandError, Exit
 from console.cli.output import Table, TableColumn, print_result
 from console.domain.filter import FILTER_FIELDS
-from console.tui.frame.glyphs import COLUMNS
+from console.tui.frame.glyphs import legend
 
 Rows = list[tuple[str, ...]]
 
@@ -36,13 +36,8 @@ def _exit_codes() -> tuple[str, Rows]:
 
 
 def _symbols() -> tuple[str, Rows]:
-    rows: Rows = [
-        (column, mark.glyph, mark.letter, mark.label)
-        for column, marks in COLUMNS.items()
-        for mark in marks.values()
-        if mark.glyph.strip()
-    ]
-    return "symbols of the console, and their letters on a plain terminal", rows
+    rows: Rows = [(column, mark.glyph, mark.letter, mark.meaning) for column, mark in legend()]
+    return "symbols of the console, and their letters with --ascii", rows
 
 
 TOPICS: dict[str, Callable[[], tuple[str, Rows]]] = {
@@ -55,7 +50,7 @@ HEADINGS = {
     "filters": ("filter", "matches"),
     "times": ("form", "meaning"),
     "exit-codes": ("code", "name", "meaning"),
-    "symbols": ("column", "symbol", "letter", "meaning"),
+    "symbols": ("of", "symbol", "letter", "meaning"),
 }
 
 

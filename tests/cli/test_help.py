@@ -109,7 +109,8 @@ def test_topics_have_what_the_code_takes() -> None:
             assert example in headway("none.db", "help", "times").out
     codes = {row["code"]: row["name"] for row in json.loads(headway("none.db", "help", "exit-codes", "--json").out)}
     assert {str(code.value): code.name for code in Exit} == codes
-    assert "✖" in headway("none.db", "help", "symbols").out
+    symbols = {row["symbol"] for row in json.loads(headway("none.db", "help", "symbols", "--json").out)}
+    assert symbols >= {"✖", *"▼▲├┊▏━░»"}
 
 
 def test_a_topic_that_is_none_names_those_there_are() -> None:

@@ -15,7 +15,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Input
 
-from connectors.sdk.states import RunEvidence
 from console.config import key_table
 from console.config.preferences import (
     THEMES,
@@ -37,6 +36,7 @@ from console.store.queries.reader import Queries
 from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.cells import target_name
+from console.tui.frame.glyphs import legend
 from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.widgets.bar import KeyHint
@@ -47,14 +47,6 @@ from console.tui.widgets.table import Column, FixedRows, TableRow
 ANSWER_COLUMNS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1))
 PLACE_COLUMNS = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column("", 16, 2, flex=3))
 KEY_COLUMNS = (Column("", 8, 1), Column("", 16, 1), Column("", 20, 1, flex=1))
-
-LEGEND = (
-    ("evidence", RunEvidence.INFERRED, "inferred", "mark: no source recorded its end; inferred from other facts"),
-    ("evidence", RunEvidence.CONFLICT, "conflict", "mark: sources disagree"),
-    ("role", "stale", "stale", "mark: it read its upstream too early, or while that was red"),
-    ("evidence", RunEvidence.STALE, "outdated", "mark: its system is silent; this is the last known state"),
-)
-
 
 MOUSE_HELP = "selects; a double click opens; the wheel scrolls; headings sort; keys below are buttons"
 
@@ -169,12 +161,12 @@ def help_screen(screen: HeadwayScreen) -> PickScreen:
         for act in moved
     ]
     moves.append(PaletteChoice("mouse", "click", MOUSE_HELP, None))
-    legend = []
-    if screen.WHERE in ("jobs", "job", "runs", "run"):
-        legend = [PaletteChoice(screen.ctx.mark(column, value)[0], label, says, None)
-                  for column, value, label, says in LEGEND]  # fmt: skip
-    title = f"keys of {key_table.SCREENS[screen.WHERE]}"
-    return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *legend])
+    symbols = [
+        PaletteChoice(mark.shape(screen.ctx.plain), f"symbol: {title}", mark.meaning, None) for title, mark in legend()
+    ]
+    title = f"keys of {key_table.SCREENS[screen.WHERE]}, then all symbols"
+    hint = 'type to narrow; "symbol" lists only the symbols'
+    return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *symbols], hint)
 
 
 def confirm(screen: HeadwayScreen, title: str, name: str, says: str, then: Callable[[], object]) -> None:

@@ -1,7 +1,8 @@
-"""One mark for every state: shape first, color second, an ASCII twin for plain terminals."""
+"""One mark for every state, each sign of a drawing: shape first, color second, an ASCII twin for plain terminals."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from connectors.sdk.states import RunEvidence, RunState
@@ -15,6 +16,16 @@ class Glyph(NamedTuple):
     letter: str
     label: str
     style: str
+    says: str = ""
+    """Explanation in the legend, beyond the label."""
+
+    def shape(self, plain: bool) -> str:
+        """The letter on a plain terminal, else the glyph."""
+        return self.letter if plain else self.glyph
+
+    @property
+    def meaning(self) -> str:
+        return f"{self.label}: {self.says}" if self.says else self.label
 
 
 STATES: dict[str, Glyph] = {
@@ -50,10 +61,10 @@ TIMELINESS: dict[str, Glyph] = {
 
 EVIDENCE: dict[str, Glyph] = {
     RunEvidence.NATIVE: Glyph(" ", " ", "native", "dim"),
-    RunEvidence.INFERRED: Glyph("≈", "~", "inferred", "dim"),
-    RunEvidence.ASSERTED: Glyph("p", "p", "asserted", "dim"),
-    RunEvidence.CONFLICT: Glyph("≠", "#", "conflict", "warn"),
-    RunEvidence.STALE: Glyph("◷", "o", "outdated", "warn"),
+    RunEvidence.INFERRED: Glyph("≈", "~", "inferred", "dim", "no source recorded its end"),
+    RunEvidence.ASSERTED: Glyph("p", "p", "asserted", "dim", "by a person"),
+    RunEvidence.CONFLICT: Glyph("≠", "#", "conflict", "warn", "sources disagree"),
+    RunEvidence.STALE: Glyph("◷", "o", "outdated", "warn", "its system is silent; this is the last known state"),
 }
 
 SAFETY: dict[str, Glyph] = {
@@ -64,9 +75,9 @@ SAFETY: dict[str, Glyph] = {
 
 
 ROLES: dict[str, Glyph] = {
-    "root": Glyph("◉", "O", "root", "bad"),
+    "root": Glyph("◉", "O", "root", "bad", "its failure explains the others"),
     "red": Glyph("✖", "X", "red", "bad"),
-    "stale": Glyph("«", "<", "stale", "warn"),
+    "stale": Glyph("«", "<", "stale", "warn", "it read its upstream too early, or while that was red"),
     "threatened": Glyph("!", "!", "at risk", "warn"),
     "rerun": Glyph("▶", ">", "rerun", "run"),
     "repaired": Glyph("●", "+", "repaired", "ok"),
@@ -91,6 +102,33 @@ PLAN_STEPS: dict[str, Glyph] = {
 }
 """States of a plan's step that no action has."""
 
+TIMELINE: dict[str, Glyph] = {
+    "ran": Glyph("━", "=", "runs, or ran", "ok"),
+    "ahead": Glyph("─", "-", "still to come, until the expected end (p50)", "plain"),
+    "fan": Glyph("░", ".", "the end may be as late as here (p95)", "warn"),
+    "now": Glyph("┊", ":", "now", "key"),
+    "start": Glyph("├", "[", "starts by its clock", "strong"),
+    "act_by": Glyph("▼", "v", "act by", "warn", "latest restart that keeps the deadline"),
+    "green_by": Glyph("▲", "^", "green by", "bad", "latest success that keeps the deadline"),
+    "deadline": Glyph("▏", "|", "deadline", "strong"),
+    "beyond": Glyph("»", ">", "ends beyond the cell", "warn"),
+}
+"""Signs of forecast cells, paths and Tonight."""
+
+SIGNS: dict[str, Glyph] = {
+    "silent": Glyph("◷", "?", "silent", "warn", "its system does not answer"),
+    "stale": Glyph("«", "<", "stale", "warn", "read old or unfinished data"),
+    "full": Glyph("▓", "#", "done, or time left", "ok"),
+    "empty": Glyph("░", ".", "not done, or time used", "dim"),
+    "marked": Glyph("◆", "*", "marked, or the plan as shown", "key"),
+    "taken": Glyph("✓", "a", "acknowledged", "ok"),
+    "branch": Glyph("└", "+", "step after the one above", "plain"),
+    "dash": Glyph("–", "-", "nothing to show", "dim"),
+    "dot": Glyph("·", "|", "separates facts", "dim"),
+    "arrow": Glyph("▸", ">", "read by the job on its right", "dim"),
+    "red_hour": Glyph("▪", "!", "hour with a failed run", "bad"),
+}
+
 COLUMNS = {
     "state": STATES,
     "timeliness": TIMELINESS,
@@ -98,31 +136,24 @@ COLUMNS = {
     "safety": SAFETY,
     "role": ROLES,
     "action": STEPS,
+    "plan step": PLAN_STEPS,
+    "timeline": TIMELINE,
+    "sign": SIGNS,
 }
 """Marks of one column; a test asserts that no two of a column share a shape."""
 
-_MARKS = {(column, str(value)): mark for column, marks in COLUMNS.items() for value, mark in marks.items()}
+COLUMN_TITLES = {"state": "run", "timeliness": "service", "role": "run in incident", "safety": "rerun", "sign": "any"}
+"""Subjects of the marks of a column, where its name does not say it."""
 
-SIGNS = {
-    "silent": ("◷", "?"),
-    "stale": ("«", "<"),
-    "full": ("▓", "#"),
-    "empty": ("░", "."),
-    "dash": ("–", "-"),
-    "dot": ("·", "|"),
-    "enter": ("↵", "Enter"),
-    "branch": ("└", "`"),
-    "marked": ("◆", "*"),
-    "ahead": ("─", "-"),
-    "fan": ("░", "."),
-    "deadline": ("▏", "|"),
-    "beyond": ("»", ">"),
-    "now": ("┊", ":"),
-    "start": ("├", "["),
-    "act_by": ("▼", "v"),
-    "green_by": ("▲", "^"),
-    "taken": ("✓", "a"),
-}
+_MARKS = {(column, str(value)): mark for column, marks in COLUMNS.items() for value, mark in marks.items()}
+_SIGNS = {**TIMELINE, **SIGNS}
+
+
+def legend() -> Iterator[tuple[str, Glyph]]:
+    """Every visible mark and sign with its subject: "run", "service" …"""
+    for column, marks in COLUMNS.items():
+        title = COLUMN_TITLES.get(column, column)
+        yield from ((title, mark) for mark in marks.values() if mark.glyph.strip())
 
 
 class GlyphSet:
@@ -136,7 +167,7 @@ class GlyphSet:
         glyph = _MARKS.get((column, value))
         if glyph is None:
             return "?", value or "unknown", "warn"
-        return (glyph.letter if self.plain else glyph.glyph), glyph.label, glyph.style
+        return glyph.shape(self.plain), glyph.label, glyph.style
 
     def sign(self, name: str) -> str:
-        return SIGNS[name][self.plain]
+        return _SIGNS[name].shape(self.plain)

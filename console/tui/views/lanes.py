@@ -15,18 +15,16 @@ from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane,
 from console.domain.service import format_risk
 from console.domain.timeline import TimelineView
 from console.tui.frame.cells import RenderContext
-from console.tui.frame.glyphs import SIGNS
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
 
 ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
 TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
 NAMED = 8
-MARKS = {BarKind.RAN: ("━", "="), BarKind.RUNS: ("━", "="), BarKind.EXPECTED: SIGNS["ahead"], BarKind.FAN: SIGNS["fan"]}
+MARKS = {BarKind.RAN: "ran", BarKind.RUNS: "ran", BarKind.EXPECTED: "ahead", BarKind.FAN: "fan"}
 LEAST_RISK = 0.01
 LEAST_PATH, LEAST_SCALE, PATH_WIDE = 3, 20, 100
 BESIDE = 8
 """Cells from a deadline within which its time may be drawn."""
-NOW, DEADLINE = SIGNS["now"], SIGNS["deadline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +89,12 @@ def ruler(scale: TimeScale, ctx: RenderContext) -> list[Segment]:
 def lane_cells(
     lane: TimelineLane, scale: TimeScale, at: datetime, ctx: RenderContext, marks: PathMarks | None = None
 ) -> list[Segment]:
-    plain = int(ctx.plain)
     drawn: list[Segment] = [(" ", "plain")] * scale.width
-    _put(drawn, scale.cell(at), (NOW[plain], "key"))
+    _put(drawn, scale.cell(at), (ctx.sign("now"), "key"))
     for bar in sorted(lane.bars, key=lambda bar: bar.kind in (BarKind.RAN, BarKind.RUNS)):
         first, last = scale.cell(bar.start), max(scale.cell(bar.start), scale.cell(bar.end - timedelta(microseconds=1)))
         for cell in range(max(0, first), min(scale.width - 1, last) + 1):
-            drawn[cell] = (MARKS[bar.kind][plain], _style(bar))
+            drawn[cell] = (ctx.sign(MARKS[bar.kind]), _style(bar))
         if bar.kind is BarKind.RAN and RunState(bar.state).is_red:
             _put(drawn, last, (ctx.mark("state", bar.state)[0], "bad"))
         elif bar.kind is BarKind.RUNS:
@@ -120,7 +117,7 @@ def lane_cells(
 
 
 def _promise(drawn: list[Segment], lane: TimelineLane, scale: TimeScale, ctx: RenderContext) -> None:
-    service, plain = lane.service, int(ctx.plain)
+    service = lane.service
     if service is None:
         return
     if lane.done is not None:
@@ -129,18 +126,18 @@ def _promise(drawn: list[Segment], lane: TimelineLane, scale: TimeScale, ctx: Re
         return
     cell = scale.cell(service.deadline)
     late = lane.expected is not None and lane.expected > service.deadline
-    _put(drawn, cell, (DEADLINE[plain], "bad" if late else "strong"))
+    _put(drawn, cell, (ctx.sign("deadline"), "bad" if late else "strong"))
     if cell >= 0:
         letters = ctx.clock.local(service.deadline).strftime("%H:%M")
-        for at, letter in enumerate(letters, _room_for(drawn, cell + 1, len(letters))):
+        for at, letter in enumerate(letters, _room_for(drawn, cell + 1, len(letters), ctx.sign("now"))):
             _put(drawn, at, (letter, "dim"))
 
 
-def _room_for(drawn: Sequence[Segment], first: int, cells: int) -> int:
+def _room_for(drawn: Sequence[Segment], first: int, cells: int, now: str) -> int:
     """The cell of the time: beside its line, else past a slight overrun, else over it."""
 
     def is_free(at: int) -> bool:
-        return all(text in (" ", *NOW) for text, _ in drawn[at : at + cells])
+        return all(text in (" ", now) for text, _ in drawn[at : at + cells])
 
     if is_free(first):
         return first

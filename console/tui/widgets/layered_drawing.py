@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from itertools import chain
 
 from console.control.explain.lineage_layout import EdgeChannel, LayerPair, LineageLayout, edge_channels
+from console.tui.frame.glyphs import SIGNS
 from console.tui.widgets.paint import Segment, cut_runs, fit_middle, length_of
 
 BOX = " ╴╸╷┐┑╻┒┓╶─╾┌┬┭┎┰┱╺╼━┍┮┯┏┲┳╵┘┙│┤┥╽┧┪└┴┵├┼┽┟╁╅┕┶┷┝┾┿┢╆╈╹┚┛╿┦┩┃┨┫┖┸┹┞╀╃┠╂╉┗┺┻┡╄╇┣╊╋"
 """The stroke of a cell by its arms: up, right, down, left, each 0, 1 (light) or 2 (heavy), as digits of base 3."""
+ARROW = SIGNS["arrow"]
 Arms = tuple[int, int, int, int]
 Cell = tuple[int, int]
 WIDE_LANES = 5
@@ -252,7 +254,7 @@ class LayeredDrawing:
         if x == self._room(self._channels[layer]) - 1:
             following = self._at.get((layer + 1, y // self.spacing))
             if following is not None and self.layout.spots[following].jobs:
-                return (">" if self.plain else "▸"), style
+                return ARROW.shape(self.plain), style
         return self._stroke(arms), style
 
     def _stroke(self, arms: Arms) -> str:

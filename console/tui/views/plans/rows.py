@@ -365,10 +365,7 @@ PROGRESS_COLUMNS = (
 
 
 def step_mark(step: PlanStepView, ctx: RenderContext) -> tuple[str, str, str]:
-    glyph = PLAN_STEPS.get(step.status)
-    if glyph is None:
-        return ctx.mark("action", step.status)
-    return glyph.letter if ctx.plain else glyph.glyph, glyph.label, glyph.style
+    return ctx.mark("plan step" if step.status in PLAN_STEPS else "action", step.status)
 
 
 def plan_rows(plan: PlanView, ctx: RenderContext) -> list[TableRow]:

@@ -89,8 +89,11 @@ def heat_lines(hours: Sequence[HourlyRunCount], ctx: RenderContext) -> list[list
     ruler = "".join(f"{hour:02d}    " for hour in range(0, 24, 3))
     lines: list[list[Segment]] = [[(f"{'':11}{ruler}", "dim"), ("  runs   red", "dim")]]
     lines += [_heat_line(day, of, most, ctx) for day, of in days.items()]
-    mark = "!" if ctx.plain else "▪"
-    return [*lines, [], [(f"the busiest hour had {most:,} runs; ", "dim"), (mark, "bad"), (" something failed", "dim")]]
+    return [
+        *lines,
+        [],
+        [(f"the busiest hour had {most:,} runs; ", "dim"), (ctx.sign("red_hour"), "bad"), (" something failed", "dim")],
+    ]
 
 
 def _heat_line(day: str, of: dict[int, HourlyRunCount], most: int, ctx: RenderContext) -> list[Segment]:
@@ -100,7 +103,7 @@ def _heat_line(day: str, of: dict[int, HourlyRunCount], most: int, ctx: RenderCo
         count = of.get(hour)
         runs, red = (count.runs, count.red) if count else (0, 0)
         step = -(-runs * (len(shapes) - 1) // most) if most else 0
-        mark = ("!" if ctx.plain else "▪") if red else " "
+        mark = ctx.sign("red_hour") if red else " "
         segments += [(shapes[step], "run"), (mark, "bad")]
     total, failed = sum(value.runs for value in of.values()), sum(value.red for value in of.values())
     return [*segments, (f"{total:>6,}", "plain"), (f"{failed:>6,}", "bad" if failed else "dim")]
