@@ -452,6 +452,7 @@ def job_histories(reads: Queries) -> list[JobHistory]:
                 for run in view.runs
                 if run.ended is not None and run.state == "succeeded"
             ),
+            view.row.next,
         )
         for view in views
     ]

@@ -21,6 +21,8 @@ SPREAD_SHARE = 0.25
 STEP_MINUTES = 15
 MAX_ENDS_PER_NIGHT = 3
 """Jobs that end more often per night deliver nothing by a deadline."""
+LEAST_GAP = timedelta(hours=24) / MAX_ENDS_PER_NIGHT
+"""Jobs that start again sooner than this after their last end run more often than that."""
 NOON = time(12, 0)
 MAX_NIGHT = timedelta(hours=24) - timedelta(minutes=STEP_MINUTES)
 
@@ -33,6 +35,8 @@ class JobHistory:
     upstreams: tuple[str, ...]
     """Direct ones."""
     ends: tuple[tuple[date, datetime], ...]
+    next_start: datetime | None = None
+    """By its schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,8 @@ def with_deadline(proposal: ServiceProposal, text: str) -> ServiceProposal | Non
 def _nightly(history: JobHistory, zone: str) -> dict[date, timedelta]:
     """The last end per business date, as an offset from the noon before; empty for jobs that end all the time."""
     if len(history.ends) > MAX_ENDS_PER_NIGHT * len({business_date for business_date, _ in history.ends}):
+        return {}
+    if history.next_start is not None and any(history.next_start - end < LEAST_GAP for _, end in history.ends):
         return {}
     offsets: dict[date, timedelta] = {}
     for business_date, end in history.ends:

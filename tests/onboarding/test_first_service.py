@@ -68,6 +68,13 @@ def test_a_job_of_every_few_minutes_delivers_nothing() -> None:
     assert propose([often], ZONE) is None
 
 
+def test_a_job_of_every_minute_that_has_just_begun_delivers_nothing() -> None:
+    noon = datetime(2026, 11, 2, 12, tzinfo=UTC)
+    ends = ((FIRST, noon), (FIRST, noon + timedelta(minutes=1)))
+    assert propose([JobHistory("etl/beat", (), ends, noon + timedelta(minutes=2))], ZONE) is None
+    assert propose([JobHistory("etl/beat", (), ends, noon + timedelta(hours=24))], ZONE) is not None
+
+
 def test_without_a_proved_end_nothing_is_proposed() -> None:
     assert propose([JobHistory("etl/a", (), ())], ZONE) is None
 
