@@ -171,18 +171,18 @@ def red_jobs_of(estate: Estate, before: Mapping[int, RedJob], known: Set[int] | 
     runs = group_runs(estate.runs)
     compared = runs.red if known is None else (runs.red & known) | (runs.red - before.keys())
     changed: dict[int, RedJob] = {}
-    gone = before.keys() - runs.red
+    no_longer_red = before.keys() - runs.red
     for job_id in compared:
         job_runs, red_job, job = runs.by_job[job_id], before.get(job_id), estate.jobs.get(job_id)
         if job is None:
-            gone.add(job_id)
+            no_longer_red.add(job_id)
             continue
         target = target_label(estate, job.target_id)
         if red_job is None or red_job.runs is not job_runs or red_job.job is not job or red_job.target != target:
             changed[job_id] = _red_job(estate, job, job_runs, target)
-    if not changed and gone.isdisjoint(before):
+    if not changed and no_longer_red.isdisjoint(before):
         return before
-    return {job_id: red_job for job_id, red_job in before.items() if job_id not in gone} | changed
+    return {job_id: red_job for job_id, red_job in before.items() if job_id not in no_longer_red} | changed
 
 
 def _red_job(estate: Estate, job: JobFacts, runs: Sequence[RunFacts], target: str) -> RedJob:

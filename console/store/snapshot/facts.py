@@ -391,7 +391,7 @@ def load_incidents(session: Session, closed_since_us: int | None = None) -> tupl
 
 @lru_cache(maxsize=4096)
 def _incident(row: Row, members: tuple[Row, ...]) -> IncidentFacts:
-    """The same object while an incident is the same: what it connects is derived from it once."""
+    """One object while its rows are equal, so that values derived from it are reused."""
     return from_row(
         IncidentFacts,
         row,
