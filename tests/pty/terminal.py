@@ -173,7 +173,7 @@ class Terminal:
         at = time.perf_counter()
         for key in keys:
             at = time.perf_counter()
-            os.write(self._fd, KEYS.get(key, key).encode())
+            os.write(self._fd, KEYS.get(key, key).encode(errors="surrogateescape"))
         return at
 
     def answer_ms(self, key: str, timeout_seconds: float = 2.0) -> float | None:

@@ -15,3 +15,8 @@ def test_a_place_and_enter_in_one_piece_lead_there(terminal: Terminal, name: str
     terminal.press(f":{name}\r")
     terminal.wait_for("/ service:")
     assert "jump" not in terminal.text.splitlines()[2]
+
+
+def test_bytes_of_another_encoding_are_no_keys(terminal: Terminal) -> None:
+    terminal.press("\udce4", "\udcff\udc80", "3")
+    terminal.wait_for("JOBS")

@@ -247,9 +247,9 @@ class JumpChoices(ChoiceSource):
         self._gather()
         self._awaited.add("places")
 
-        def read(reads: Queries) -> tuple[Any, Any, Any, Any]:
-            services, incidents = reads.services.list_services(), reads.incidents.list_incidents()
-            return services, incidents, reads.estate.systems(), reads.plans.list_plans(ended=False)
+        def read(reads: Queries) -> tuple[Any, ...]:
+            open_, closed = (reads.incidents.list_incidents(closed=is_closed) for is_closed in (False, True))
+            return reads.services.list_services(), open_, closed, reads.estate.systems(), reads.plans.list_plans()
 
         self.box.ask("places", read, self._on_places, self._on_failed, first=True)
 
@@ -265,20 +265,18 @@ class JumpChoices(ChoiceSource):
         themes = (PaletteChoice("theme", name, "colors, kept for you", ("theme", name)) for name in THEMES)
         self.box.choices = (*first, *then, *(theme for theme in themes if theme.name != board.theme))
 
-    def _on_places(
-        self, places: tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView], Sequence[PlanView]]
-    ) -> None:
-        services, incidents, targets, plans = places
+    def _on_places(self, places: tuple[Any, ...]) -> None:
+        services, incidents, closed, targets, plans = places
         self.places = [
             *screen_choices(),
-            *(PaletteChoice("incident", f"{incident_name(view.id)} {view.root_job or view.title}", view.reason,
-                            ("incident", view.id)) for view in incidents),
-            *(PaletteChoice("plan", f"{view.id} {view.title}", f"{view.state}, by {view.requested_by}",
-                            ("plan", view.id)) for view in plans),
+            *map(_incident_choice, incidents),
+            *(_plan_choice(view) for view in plans if view.ended is None),
             *(PaletteChoice("service", view.title or view.name, view.name, ("service", view.name))
               for view in services),
             *(PaletteChoice("system", target_name(view), f"{view.kind}, {view.jobs:,} jobs", ("system", view.system))
               for view in targets),
+            *map(_incident_choice, closed),
+            *(_plan_choice(view) for view in plans if view.ended is not None),
         ]  # fmt: skip
         self.silences = [*_silence_choices(services, incidents, targets)]
         self._has_come("places")
@@ -388,6 +386,17 @@ def screen_choices() -> list[PaletteChoice]:
         for act in key_table.KEY_TABLE
         if act.name in key_table.GLOBAL_SCREENS
     ]
+
+
+def _incident_choice(view: IncidentRow) -> PaletteChoice:
+    says = "closed" if view.closed is not None else view.reason
+    return PaletteChoice(
+        "incident", f"{incident_name(view.id)} {view.root_job or view.title}", says, ("incident", view.id)
+    )
+
+
+def _plan_choice(view: PlanView) -> PaletteChoice:
+    return PaletteChoice("plan", f"{view.id} {view.title}", f"{view.state}, by {view.requested_by}", ("plan", view.id))
 
 
 def _silence_choices(

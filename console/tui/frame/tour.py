@@ -119,7 +119,7 @@ class GuidedTour:
         if not self.is_repaired:
             return ""
         saved = ", ".join(self.were_at_risk) or "every service"
-        return f"Failed {self.times['failed']}, repaired {self.times['repaired']}. On time: {saved}"
+        return f"Failed {self.times['failed']}, repaired {self.times['repaired']}. Expected on time: {saved}"
 
     def text(self, seen: TourState, key: Keys) -> str:
         if self.is_done:

@@ -7,6 +7,7 @@ does not pass SIGHUP on); Escape is answered after 20 ms; the title is restored 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import errno
 import os
 import select
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import IO, Any
 
@@ -37,6 +39,12 @@ class _EscapeSelector(selectors.SelectSelector):
         if any(is_hung_up(key.fd) for key, _ in ready):
             raise OSError(errno.EIO, "the terminal is gone")
         return ready
+
+
+def lenient_decoder(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
+    """A decoder in which a byte that is not of the encoding, as of a paste in Latin-1, is a character that no key
+    has; Textual's own would end the console."""
+    return partial(codecs.getincrementaldecoder(encoding), errors="replace")
 
 
 def is_hung_up(descriptor: int) -> bool:
@@ -126,6 +134,7 @@ class TerminalDriver(linux_driver.LinuxDriver):
     def run_input_thread(self) -> None:
         quick = SimpleNamespace(SelectSelector=_EscapeSelector, EVENT_READ=selectors.EVENT_READ)
         linux_driver.__dict__["selectors"] = quick
+        linux_driver.__dict__["getincrementaldecoder"] = lenient_decoder
         with suppress(OSError):
             super().run_input_thread()
         exit_if_lost(self, self.exit_event)

@@ -99,7 +99,7 @@ def test_it_never_contradicts_the_header() -> None:
     assert "until no service is at risk" in progress.text(at_risk, key)
     progress.notice(seen("run", 0))
     assert progress.is_done
-    assert "Failed 03:12, repaired 03:31. On time: Supply plan" == progress.recap
+    assert "Failed 03:12, repaired 03:31. Expected on time: Supply plan" == progress.recap
     assert "then headway init" in progress.text(seen("run", 0), key)
     assert "shows what needs attention now" in progress.text(at_risk, key)
 
@@ -147,7 +147,7 @@ async def test_a_plan_that_left_something_red_ends_no_tour(night: Night) -> None
     night.app.navigation.open_plan(7)
     await night.see("TOUR 5/5  Start it", "STAYS OPEN", "later jobs had started: r on the incident plans their reruns")
     _all_is_good(night)
-    await night.see("TOUR 5/5  Done in", "On time: ")
+    await night.see("TOUR 5/5  Done in", "Expected on time: ")
 
 
 def _is_enough(night: Night) -> None:
@@ -163,7 +163,7 @@ async def test_the_tour_ends_wherever_one_is_once_all_is_good(night: Night) -> N
     night.reads.plans_ = [plan_of(draft(), 7, state="done")]
     await night.see("2 shows the incident that is still open")
     _all_is_good(night)
-    await night.see("TOUR 5/5  Done in", "On time: ")
+    await night.see("TOUR 5/5  Done in", "Expected on time: ")
 
 
 def test_it_stops_its_clock_when_it_is_done_and_tells_what_was_skipped() -> None:
