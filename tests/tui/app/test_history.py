@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -221,6 +222,18 @@ def chosen(screen: PickScreen) -> PaletteChoice:
     key = screen.grid.key
     assert isinstance(key, int)
     return screen.shown[key]
+
+
+@on_the_night(size=(120, 36))
+async def test_a_jump_finds_a_closed_incident_by_its_number(night: Night) -> None:
+    await night.see("SERVICES")
+    read = night.reads.incidents.list_incidents
+    [last] = [replace(incident, id=7, closed=incident.opened) for incident in read()]
+    setattr(night.reads.incidents, "list_incidents", lambda closed=False: [last] if closed else read())  # noqa: B010
+    await night.press(":")
+    await night.typing()
+    await night.type("INC-0007")
+    await night.see("INC-0007 etl-hosts/db07:extract_orders", "closed")
 
 
 @pytest.mark.deep
