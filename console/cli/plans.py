@@ -301,7 +301,7 @@ HANDLERS = {
         ),
         option("--to", "last business date, inclusive", "DATE", dest="last", type=business_date),
         option("--limit", "only the oldest N periods (more than 31 need --limit)", "N", type=positive_number),
-        flag("--unseen", "include periods before Headway first saw the job"),
+        flag("--unseen", "include periods before Headway had runs of the job"),
         one_of(
             flag("--native", "use the scheduler's native backfill (Airflow 3)"),
             flag("--list", "list native backfills in progress"),

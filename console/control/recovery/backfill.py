@@ -114,7 +114,7 @@ def _notes(
     if unknown and since is not None:
         many = f"{unknown[0][0]} to {unknown[-1][0]}, {len(unknown)} periods" if len(unknown) > 1 else unknown[0][0]
         seen = dated_time(since, job.zone)
-        notes.append(f"not known: {many}. Headway first saw the job {seen}; --unseen takes them all the same")
+        notes.append(f"not known: {many}. Headway has its runs since {seen}; --unseen takes them all the same")
     if steps and not can_act(job, Capability.PERIODS):
         notes.append("its kind gives a run no date: each of these runs works for now, not for its period")
     return tuple(notes)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from connectors.sdk.contract import ActionSpec
@@ -31,6 +31,7 @@ from console.engine.polling.sanitize import sanitizer
 from console.store import access, actions, jobs
 from console.store.db.database import Database
 from console.timing.clock import Clock
+from console.timing.zones import business_window, zone_of
 
 PREVIEW_SECONDS = 25.0
 """For the previews of all steps together; the requester waits 45 s."""
@@ -95,7 +96,7 @@ class PlanProposer:
             raise RequestFailed(f"no job {arguments['job_id']}")
         first, last = date.fromisoformat(arguments["first"]), date.fromisoformat(arguments["last"])
         runs = jobs.runs_between(self._store, job.id, first, last)
-        since = None if arguments.get("unseen") is True else jobs.job_first_seen(self._store, job.id)
+        since = None if arguments.get("unseen") is True else self._known_since(job)
         limit = arguments.get("limit")
         draft = propose_backfill(estate, job.id, backfill_periods(job, first, last, now), runs, limit, now, can, since)
         if limit is None and len(draft.steps) > MAX_PERIODS:
@@ -105,6 +106,14 @@ class PlanProposer:
                 f" Fix: --limit {many} for all of them, or --limit {MAX_PERIODS} for the oldest {MAX_PERIODS}"
             )
         return draft
+
+    def _known_since(self, job: JobFacts) -> datetime | None:
+        """From when on a period without a run has not run; before, its run may never have been seen, or be deleted."""
+        first_seen, deleted = jobs.job_first_seen(self._store, job.id)
+        if deleted is None:
+            return first_seen
+        kept_from = business_window(deleted, zone_of(job.zone), job.cutoff)[1]
+        return max(first_seen or kept_from, kept_from)
 
     def _previewed(self, draft: PlanDraft) -> PlanDraft:
         """Each step with its scheduler's preview, as far as these arrive in time, and with the person who declared

@@ -648,7 +648,7 @@ def test_a_backfill_leaves_out_what_is_still_to_come_and_what_nobody_knows_of() 
         "2026-11-20T04:59:00Z is planned and not proved missed yet",
         "2026-11-20T06:10:00Z is not due yet: its schedule starts it",
     ] == [one.why for one in plan.excluded]
-    words = "not known: 2026-11-18T03:10:00Z. Headway first saw the job 2026-11-18 12:00 UTC; --unseen takes them"
+    words = "not known: 2026-11-18T03:10:00Z. Headway has its runs since 2026-11-18 12:00 UTC; --unseen takes them"
     assert (f"{words} all the same",) == plan.notes
 
 
