@@ -11,12 +11,20 @@ import structlog
 from console.domain.settings import RetentionRules
 from console.store.db.database import Database
 from console.store.db.retention import RetentionPass
+from console.store.errors import LeaseLost
+from console.text.cleaning import clean_line
 from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.retention")
 
 PASS_EVERY = timedelta(hours=6)
 """From the end of a pass through the store to the start of the next."""
+RETRY_AFTER = timedelta(minutes=15)
+"""After a failed pass."""
+MESSAGE_LIMIT = 160
+GRANTS_FIX = ". Fix: as the store's owner, run what `headway store grants` prints"
+NOT_PERMITTED = "42501"
+"""SQLSTATE of a table that this login may not use."""
 STEP_SECONDS = 2.0
 """Longest work of one step; the rest follows in the next."""
 PAUSE_SECONDS = 0.02
@@ -32,6 +40,8 @@ class StoreRetention:
         self._fence: int | None = None
         self._pass: RetentionPass | None = None
         self._batches: Iterator[None] = iter(())
+        self.trouble = ""
+        """Why nothing is deleted, with the fix; empty if nothing hinders it. It must not stop the heartbeat ping."""
 
     def step(self, fence: int) -> None:
         """Continues the pass, or starts one that is due, for at most STEP_SECONDS."""
@@ -47,9 +57,21 @@ class StoreRetention:
                 time.sleep(PAUSE_SECONDS)
                 if time.monotonic() >= until:
                     return
-        except Exception:
+        except LeaseLost:
             self._pass = None
             raise
-        deleted, self._pass, self._next = dict(self._pass.deleted), None, now + PASS_EVERY
+        except Exception as error:  # noqa: BLE001 - alerting does not depend on it
+            self._pass, self._next = None, now + RETRY_AFTER
+            self._report(error)
+            return
+        deleted, self._pass, self._next, self.trouble = dict(self._pass.deleted), None, now + PASS_EVERY, ""
         if deleted:
             log.info("retention pass ended", deleted=deleted)
+
+    def _report(self, error: Exception) -> None:
+        reason = clean_line(str(error).partition("\n")[0], MESSAGE_LIMIT)
+        fix = GRANTS_FIX if getattr(error, "sqlstate", "") == NOT_PERMITTED else ""
+        text = f"[retention] deletes nothing: {reason}{fix}"
+        if text != self.trouble:
+            log.error("retention failed", error=text, exc_info=error)
+        self.trouble = text

@@ -205,13 +205,14 @@ class EngineAssembly:
         self.rotas = RotaReader(store, clock, config.rotas, alerting, folder, self.secrets, changed)
         noise = (alerting.noise_report, self.routing.url_sources, config.alerts.shadow_route)
         self.periodic = PeriodicTasks(self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step)
-        self.retention = PeriodicTasks(StoreRetention(store, clock, plain.retention_rules(config)).step)
+        self.retention = StoreRetention(store, clock, plain.retention_rules(config))
+        self._pruning = PeriodicTasks(self.retention.step)
 
     def _living(self) -> list[tuple[str, MonitoredWorker]]:
         own: list[tuple[str, MonitoredWorker]] = [
             ("evaluate", self.evaluator), ("outbox", self.outbox), ("actions", self.actions), ("plans", self.plans),
             ("answers", self.answers), ("checks", self.checks), ("periodic", self.periodic),
-            ("back-test", self.back_testing), ("retention", self.retention),
+            ("back-test", self.back_testing), ("retention", self._pruning),
         ]  # fmt: skip
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []
         return own + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]
@@ -219,7 +220,7 @@ class EngineAssembly:
     def trouble(self, broken: str) -> str:
         """Problems of the engine for status and console: failed, silent or hanging workers, parked deliveries."""
         self.health.set_failed_workers("; ".join(filter(None, (broken, self.evaluator.trouble))))
-        troubles = self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble()
+        troubles = self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble(), self.retention.trouble
         return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *troubles]))
 
     def running(self) -> list[tuple[str, Worker]]:
