@@ -144,11 +144,12 @@ class IncidentWriter:
 
     def _open(self, decision: IncidentDecision) -> tuple[int, str, int]:
         escaped = decision.key.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        [earlier] = self._session.rows(
-            "SELECT count(*) AS total FROM incident WHERE key = ? OR key LIKE ? ESCAPE '!'",
-            (decision.key, f"{escaped}#%"),
+        earlier = self._session.rows(
+            "SELECT key FROM incident WHERE key = ? OR key LIKE ? ESCAPE '!'", (decision.key, f"{escaped}#%")
         )
-        key = f"{decision.key}#{earlier.total + 1}" if earlier.total else decision.key
+        numbers = [row.key[len(decision.key) + 1 :] for row in earlier]  # not their count: retention deletes old ones
+        last = max((int(number) if number.isdecimal() else 1 for number in numbers), default=0)
+        key = f"{decision.key}#{last + 1}" if earlier else decision.key
         values = {
             "key": key, "opened_us": self._now_us, "version": 1, "split_from": decision.split_from,
             **self._columns(decision, None), "changed_seq": self._seq(),

@@ -12,20 +12,24 @@ import pytest
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
+from console.domain.decision import Decisions
 from console.domain.estate import EvaluationSettings
 from console.domain.ids import micros
 from console.domain.settings import RetentionRules
 from console.engine.retention import StoreRetention
 from console.failpoints import VARIABLE, FailpointReached
+from console.store.alerts import DIGEST, NewAlert, insert_alert
 from console.store.db import retention
 from console.store.db.retention import RetentionPass
 from console.store.decisions import apply_decisions
 from console.store.errors import LeaseLost
 from console.store.ingest.batch import LogTailText
+from console.store.jobs import job_first_seen
 from console.store.queries.reader import Queries
 from console.store.snapshot.estate import load_estate
 from console.timing.clock import Clock
 from tests.store.estate import JOBS, Estate, at, failed, run
+from tests.store.test_decisions import incident
 
 SETTINGS = EvaluationSettings(default_route=("oncall",))
 RULES = RetentionRules()
@@ -198,6 +202,8 @@ def test_runs_of_incidents_stay_until_the_incident_goes(served: Estate) -> None:
     member = served.one("SELECT run_id FROM incident_member")
     prune(served)
     assert [(member,)] == served.rows("SELECT id FROM run WHERE id = :run", run=member)
+    opened_and_closed(served, 10, key="run:new:x")
+    newer_alert(served)
     shorter = replace(RULES, incidents=timedelta(days=100))
     assert "incident" not in prune(served, shorter), "its notification waits to be sent"
     with served.store.write(None) as session:
@@ -205,7 +211,9 @@ def test_runs_of_incidents_stay_until_the_incident_goes(served: Estate) -> None:
     deleted = prune(served, shorter)
     assert deleted["incident"] > 0
     gone = counts(served)
-    assert (0, 0, 0) == (gone["incident"], gone["incident_member"], gone["delivery"])
+    assert (1, 0) == (gone["incident"], gone["delivery"]), "the newer one"
+    assert 0 == served.one("SELECT count(*) FROM incident_member m LEFT JOIN incident i ON i.id = m.incident_id"
+                           " WHERE i.id IS NULL")  # fmt: skip
     assert [] == served.rows("SELECT id FROM run WHERE id = :run", run=member)
     check_whole(served)
 
@@ -224,3 +232,128 @@ def test_the_engine_prunes_under_its_fence_and_rests_between_two_passes(served: 
         )
     worker.step(7)
     assert counts(served)["run"] < before
+
+
+def opened_and_closed(night: Estate, nights: int, **fields: Any) -> int:
+    """An incident that was open for an hour that many nights ago; its id."""
+    back = timedelta(days=nights)
+    opening = incident(notices=(), root_run_id=None, members=(), **fields)
+    [number] = apply_decisions(night.store, Decisions(incidents=(opening,)), NOW - back, 1, None, {}).opened
+    closing = replace(opening, incident_id=number, closed=True)
+    apply_decisions(night.store, Decisions(incidents=(closing,)), NOW - back + timedelta(hours=1), 1, None, {})
+    return number
+
+
+def newer_alert(night: Estate) -> None:
+    """The newest alert stays, for its number."""
+    with night.store.write(None) as session:
+        insert_alert(session, {}, NewAlert("oncall", DIGEST, "", "", "headway:digest:x"), micros(NOW))
+
+
+def test_an_incident_opens_again_where_only_later_ones_with_its_key_are_left(served: Estate) -> None:
+    for nights in (500, 450, 100):
+        opened_and_closed(served, nights)
+    assert {"incident": 2} == {t: n for t, n in prune(served).items() if t == "incident"}
+    for nights in (20, 10):
+        opened_and_closed(served, nights)
+
+
+def test_the_number_of_a_deleted_incident_is_not_given_again(served: Estate) -> None:
+    numbers = [opened_and_closed(served, nights) for nights in (500, 450)]
+    prune(served)
+    assert opened_and_closed(served, 10) > max(numbers)
+
+
+def test_a_digest_stays_with_its_alerts(served: Estate) -> None:
+    """The page under its key is resolved when their incidents are."""
+    opened_and_closed(served, 20)
+    with served.store.write(None) as session:
+        old_us = micros(NOW - timedelta(days=500))
+        alert = ("INSERT INTO alert (id, incident_id, digest_id, made_us, dedup_key, kind, version, route, title, body,"
+                 " plain_title, plain_body, urgent, waits, let_us) VALUES (?, ?, ?, ?, '', ?, 1, 'oncall', '', '', '',"
+                 " '', ?, ?, 0)")  # fmt: skip
+        session.rows(alert, (101, 1, 102, old_us, "opened", False, False))
+        session.rows(alert, (102, None, None, old_us, "digest", False, False))
+        session.rows(alert, (103, None, None, old_us, "digest", False, False))
+    newer_alert(served)
+    assert {"alert": 1} == {t: n for t, n in prune(served).items() if t == "alert"}
+    assert [(101,), (102,), (104,)] == served.rows("SELECT id FROM alert ORDER BY id")
+
+
+def test_a_merged_incident_stays_with_the_one_it_is_part_of(served: Estate) -> None:
+    """Its page is resolved with that one."""
+    part, whole = (opened_and_closed(served, nights, key=f"run:{nights}:x") for nights in (500, 20))
+    with served.store.write(None) as session:
+        session.rows("UPDATE incident SET merged_into = ? WHERE id = ?", (whole, part))
+    assert "incident" not in prune(served)
+    with served.store.write(None) as session:
+        session.rows("UPDATE incident SET closed_us = ?", (micros(NOW - timedelta(days=450)),))
+    opened_and_closed(served, 10, key="run:new:x")
+    assert 2 == prune(served)["incident"]
+
+
+def test_a_young_log_tail_of_an_old_attempt_keeps_no_older_one(served: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH_ROWS", 5)
+    many_nights(served, 1)
+    with served.store.write(None) as session:
+        session.rows("UPDATE log_tail SET fetched_us = ?", (micros(NOW - timedelta(days=40)),))
+        session.rows("UPDATE log_tail SET fetched_us = ? WHERE attempt_id = (SELECT min(attempt_id) FROM log_tail)",
+                     (micros(NOW),))  # fmt: skip
+    prune(served)
+    old_us = micros(NOW - RULES.log_tails)
+    assert 0 == served.one("SELECT count(*) FROM log_tail WHERE fetched_us < :old", old=old_us)
+
+
+def test_an_old_failure_that_is_reported_again_after_it_was_deleted_opens_no_incident(served: Estate) -> None:
+    many_nights(served, 2)
+    served.ingest(run())
+    judged(served, "03:20")
+    prune(served)
+    incidents = counts(served)["incident"]
+    reported = nights_ago(failed(), NIGHTS)
+    assert [] == served.rows("SELECT id FROM run WHERE period_key = :key AND job_id = 1", key=reported.period_key)
+    served.ingest(reported)
+    judged(served, "03:21")
+    assert incidents == counts(served)["incident"]
+    latest = served.one("SELECT r.sort_us FROM latest_run l JOIN run r ON r.id = l.run_id WHERE l.job_id = 1")
+    assert latest > micros(NOW - timedelta(days=3))
+    assert 1 == prune(served)["run"]
+
+
+def test_of_deleted_periods_a_backfill_does_not_say_that_they_have_not_run(served: Estate) -> None:
+    many_nights(served, 2)
+    assert job_first_seen(served.store, 1)[1] is None
+    prune(served)
+    last = job_first_seen(served.store, 1)[1]
+    assert last is not None
+    assert last.isoformat() < served.one("SELECT min(business_date) FROM run WHERE job_id = 1")
+
+
+def test_a_store_that_refuses_retention_is_reported_with_the_fix_and_ends_no_worker(
+    served: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new table of a schema without the new grants: the heartbeat ping goes on."""
+
+    class Refused(Exception):
+        sqlstate = "42501"
+
+    def refuse(*_: object) -> None:
+        raise Refused("permission denied for table job_day")
+
+    many_nights(served, 1)
+    worker = StoreRetention(served.store, Clock(served.store.clock_hand), RULES)
+    with served.store.write(None) as session:
+        session.rows(
+            "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us)"
+            " VALUES ('engine', 'x', 7, 0, 0, 0) ON CONFLICT (name) DO UPDATE SET fence = excluded.fence"
+        )
+    monkeypatch.setattr(retention, "day_figures", refuse)
+    worker.step(7)
+    assert worker.trouble == (
+        "[retention] deletes nothing: permission denied for table job_day."
+        " Fix: as the store's owner, run what `headway store grants` prints"
+    )
+    monkeypatch.undo()
+    before = counts(served)["run"]
+    worker.step(7)
+    assert before == counts(served)["run"], "tried again later, not every 15 seconds"

@@ -81,6 +81,8 @@ _ADD_DAY = (
 _NO_OPEN_DELIVERY = (
     "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN ('pending', 'claimed', 'sending'))"
 )
+_NOT_NEWEST_ALERT = "a.id < (SELECT max(x.id) FROM alert x)"
+"""As for incidents and plans: SQLite would give the number of the newest one again."""
 
 
 class SimpleRule(NamedTuple):
@@ -102,8 +104,9 @@ SIMPLE_RULES = (
     SimpleRule(
         "incident",
         "incidents",
-        "SELECT i.id AS key FROM incident i WHERE i.closed_us < ? AND NOT EXISTS (SELECT 1 FROM alert a WHERE"
-        f" a.incident_id = i.id AND NOT {_NO_OPEN_DELIVERY}) ORDER BY i.closed_us",
+        "SELECT i.id AS key FROM incident i WHERE i.closed_us < ? AND i.id < (SELECT max(x.id) FROM incident x)"
+        " AND NOT EXISTS (SELECT 1 FROM incident p WHERE p.id = i.merged_into) AND NOT EXISTS (SELECT 1 FROM alert a"
+        f" WHERE a.incident_id = i.id AND NOT ({_NO_OPEN_DELIVERY} AND {_NOT_NEWEST_ALERT})) ORDER BY i.closed_us",
         (
             *(statement.format(_ALERTS_OF_INCIDENT) for statement in _OF_ALERT),
             "DELETE FROM alert WHERE incident_id = ?",
@@ -115,7 +118,8 @@ SIMPLE_RULES = (
         "alert",
         "incidents",
         "SELECT a.id AS key FROM alert a WHERE a.made_us < ? AND a.incident_id IS NULL AND"
-        f" {_NO_OPEN_DELIVERY} ORDER BY a.made_us",
+        f" {_NO_OPEN_DELIVERY} AND {_NOT_NEWEST_ALERT} AND NOT EXISTS (SELECT 1 FROM alert m WHERE m.digest_id = a.id)"
+        " ORDER BY a.made_us",
         (*(statement.format("= ?") for statement in _OF_ALERT), "DELETE FROM alert WHERE id = ?"),
     ),
     SimpleRule(
@@ -128,7 +132,8 @@ SIMPLE_RULES = (
     SimpleRule(
         "plan",
         "actions",
-        "SELECT p.id AS key FROM plan p WHERE p.state IN ('done', 'aborted') AND p.ended_us < ?",
+        "SELECT p.id AS key FROM plan p WHERE p.state IN ('done', 'aborted') AND p.ended_us < ?"
+        " AND p.id < (SELECT max(x.id) FROM plan x)",
         ("DELETE FROM plan_step WHERE plan_id = ?", "DELETE FROM plan WHERE id = ?"),
     ),
     SimpleRule(
@@ -143,6 +148,8 @@ SIMPLE_RULES = (
         "SELECT a.key FROM action a WHERE a.requested_us < ? AND a.state IN ('verified', 'refused', 'failed')"
         " AND NOT EXISTS (SELECT 1 FROM plan_step s WHERE s.action_key = a.key)"
         " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.key = a.key)"
+        " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.release_key = a.key)"
+        " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.start_key = a.key)"
         " AND NOT EXISTS (SELECT 1 FROM incident i WHERE i.id = a.incident_id AND i.closed_us IS NULL)"
         " ORDER BY a.requested_us",
         ("DELETE FROM action WHERE key = ?",),
@@ -166,7 +173,7 @@ class RetentionPass:
         """Table -> rows deleted so far, without the rows that belong to them."""
 
     def steps(self, store: Database, fence: int | None) -> Iterator[None]:
-        """Deletes; yields after each transaction."""
+        """Deletes; yields after each transaction and each batch of jobs."""
         for rule in SIMPLE_RULES:
             while keys := self._old_keys(store, rule):
                 with store.write(fence) as session:
@@ -180,6 +187,7 @@ class RetentionPass:
         while job_ids := self._next_jobs(store, job_id):
             job_id = job_ids[-1]
             yield from self._of_jobs(store, fence, job_ids)
+            yield
 
     def _before_us(self, rule: str) -> int:
         return micros(self._now - getattr(self._rules, rule))
@@ -201,7 +209,7 @@ class RetentionPass:
                     write.many("DELETE FROM log_tail WHERE attempt_id = ?", keys)
                 self.deleted["log_tail"] += len(keys)
                 yield
-            if len(old) < BATCH_ROWS:  # the rest is younger, as attempts are numbered in order
+            if not old or len(rows) < BATCH_ROWS:  # the rest is younger, as attempts are numbered in order
                 return
             position = rows[-1].attempt_id
 
