@@ -26,7 +26,7 @@ def suggestion(name: str, known: Iterable[str], table: str = "") -> str:
 
 Table = dict[str, Any]
 NAMED = ("systems", "jobs", "services", "routes", "calendars", "rules", "rotas", "checks", "pools", "views")
-SINGLE_FILE_TABLES = ("estate", "alerts", "acting", "incidents", "console")
+SINGLE_FILE_TABLES = ("estate", "alerts", "acting", "incidents", "retention", "console")
 LISTS = {
     "dependencies": "each upstream and downstream",
     "permissions": "each who and role",
