@@ -11,7 +11,7 @@ import structlog
 from console.domain.settings import RetentionRules
 from console.store.db.database import Database
 from console.store.db.retention import RetentionPass
-from console.store.errors import LeaseLost
+from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
 
@@ -73,5 +73,5 @@ class StoreRetention:
         fix = GRANTS_FIX if getattr(error, "sqlstate", "") == NOT_PERMITTED else ""
         text = f"[retention] deletes nothing: {reason}{fix}"
         if text != self.trouble:
-            log.error("retention failed", error=text, exc_info=error)
+            log.error("retention failed", error=text, exc_info=None if fix or isinstance(error, StoreError) else error)
         self.trouble = text

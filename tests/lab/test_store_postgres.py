@@ -7,13 +7,19 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
 
+import psycopg
 import pytest
 from psycopg import sql
 
+from console.domain.settings import RetentionRules
+from console.engine.retention import StoreRetention
 from console.store.db.database import open_database
 from console.store.db.lease import ENGINE_LEASE, HeldLease, LeaseHolder, acquire_lease
+from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
+from console.timing.clock import Clock
 from tests.lab.postgres import PostgresServer
+from tests.lab.test_team_store_real import GRANTS
 from tests.store import (
     test_access,
     test_alerts,
@@ -29,11 +35,13 @@ from tests.store import (
     test_services,
 )
 from tests.store.db import test_change_detector, test_lease, test_open, test_session
+from tests.store.estate import build
 from tests.store.fixtures import later_folder, night, reads, served, store
 from tests.store.ingest import test_config_sync, test_converge, test_ingest, test_inventory
 from tests.store.queries import test_job_names, test_queries
 from tests.store.snapshot import test_past_forecasts
 from tests.store.test_plans import draft
+from tests.store.test_retention import many_nights
 
 __all__ = ["draft", "later_folder", "night", "reads", "served", "store", "store_url"]
 
@@ -104,3 +112,30 @@ def test_f23_of_engines_whose_clock_is_not_the_databases_one_holds_the_lease(
             session.rows("UPDATE lease SET until_us = until_us - 61000000")
         assert not queries.estate.engine().alive
         assert isinstance(acquire_lease(store, ENGINE_LEASE, "two:2", 60), HeldLease)
+
+
+def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_on(
+    postgres: PostgresServer, store_url: str
+) -> None:
+    """First the engine's login meets the schema before, then the new table without its grants."""
+    login = f"upgraded_{next(_numbers)}"
+    words = "CREATE ROLE {} LOGIN PASSWORD 'pw' IN ROLE headway_store_engine"
+    with psycopg.connect(store_url, autocommit=True) as owner:
+        owner.execute("DROP TABLE job_day")
+        owner.execute("DROP INDEX incident_member_job")
+        owner.execute("UPDATE alembic_version SET version_num = '0104'")
+        owner.execute(GRANTS.read_bytes())
+        owner.execute(sql.SQL(words).format(sql.Identifier(login)))
+    engine_url = store_url.replace("://lab@", f"://{login}:pw@")
+    with pytest.raises(StoreUnusable, match=r"migrated to schema 0105\. Fix: start this version's engine once as"):
+        open_database(engine_url)
+    with closing(open_database(store_url)) as store:
+        many_nights(build(store), 1)
+    with closing(open_database(engine_url)) as store:
+        lease = acquire_lease(store, ENGINE_LEASE, "one:1", 60)
+        assert isinstance(lease, HeldLease)
+        worker = StoreRetention(store, Clock(store.clock_hand), RetentionRules())
+        worker.step(lease.fence)
+        assert "permission denied for table job_day. Fix: as the store's owner" in worker.trouble
+    with open_queries(engine_url) as queries, pytest.raises(StoreUnusable, match="Fix: as the store's owner"):
+        queries.table_sizes(RetentionRules())

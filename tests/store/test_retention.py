@@ -268,16 +268,16 @@ def test_a_digest_stays_with_its_alerts(served: Estate) -> None:
     """The page under its key is resolved when their incidents are."""
     opened_and_closed(served, 20)
     with served.store.write(None) as session:
-        old_us = micros(NOW - timedelta(days=500))
-        alert = ("INSERT INTO alert (id, incident_id, digest_id, made_us, dedup_key, kind, version, route, title, body,"
-                 " plain_title, plain_body, urgent, waits, let_us) VALUES (?, ?, ?, ?, '', ?, 1, 'oncall', '', '', '',"
-                 " '', ?, ?, 0)")  # fmt: skip
-        session.rows(alert, (101, 1, 102, old_us, "opened", False, False))
-        session.rows(alert, (102, None, None, old_us, "digest", False, False))
-        session.rows(alert, (103, None, None, old_us, "digest", False, False))
+        old_us, digest = micros(NOW - timedelta(days=500)), NewAlert("oncall", DIGEST, "", "", "headway:digest:x")
+        made = replace(digest, kind="opened", incident_id=1), digest, digest
+        member, its_digest, _ = (insert_alert(session, {}, alert, old_us) for alert in made)
+        session.rows("UPDATE alert SET waits = ?", (False,))
+        session.rows("UPDATE alert SET digest_id = ? WHERE id = ?", (its_digest, member))
     newer_alert(served)
     assert {"alert": 1} == {t: n for t, n in prune(served).items() if t == "alert"}
-    assert [(101,), (102,), (104,)] == served.rows("SELECT id FROM alert ORDER BY id")
+    assert [(member,), (its_digest,)] == served.rows(
+        "SELECT id FROM alert WHERE made_us = :old ORDER BY id", old=old_us
+    )
 
 
 def test_a_merged_incident_stays_with_the_one_it_is_part_of(served: Estate) -> None:

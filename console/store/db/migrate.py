@@ -32,6 +32,12 @@ _VERSION_TABLE = (
 )
 """On PostgreSQL its lock lets one engine migrate at a time; unlike an advisory lock, it needs write access."""
 
+NOT_PERMITTED = "42501"
+NOT_OWNER = (
+    ", and it is to be migrated to schema {}. Fix: start this version's engine once as the login that owns the tables,"
+    " then run what `headway store grants` prints"
+)
+
 
 def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
     """Migrates to the newest version in `folder`."""
@@ -47,7 +53,8 @@ def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
                 _migrate_locked(connection, path, scripts, folder)
     except DBAPIError as error:
         place = path or engine.url.set(query={}).render_as_string()
-        raise StoreUnusable(f"the store at {place}: {error.orig}") from error
+        fix = NOT_OWNER.format(newest) if getattr(error.orig, "sqlstate", "") == NOT_PERMITTED else ""
+        raise StoreUnusable(f"the store at {place}: {error.orig}{fix}") from error
 
 
 def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDirectory, folder: Path) -> None:

@@ -18,6 +18,7 @@ CONNECT_SECONDS = 10
 ANSWER_SECONDS = 30.0
 """Per answer; as long as a writer waits for SQLite's lock."""
 POLL_SECONDS = 0.1
+GRANTS_FIX = ". Fix: as the store's owner, run what `headway store grants` prints (once more after each upgrade)"
 
 
 class TimeoutConnection(psycopg.Connection[Any]):
@@ -81,7 +82,8 @@ class PostgresReadConnection(PostgresAdapter):
         try:
             return super().rows(sql, values)
         except psycopg.Error as error:
-            raise StoreUnusable(f"the store at {self.place} cannot be read: {error}") from error
+            fix = GRANTS_FIX if isinstance(error, psycopg.errors.InsufficientPrivilege) else ""
+            raise StoreUnusable(f"the store at {self.place} cannot be read: {error}{fix}") from error
 
     def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         return iter(self.rows(sql, values))  # a server-side cursor needs a transaction
