@@ -95,6 +95,8 @@ class SimpleRule(NamedTuple):
     """Statement: keys of old rows; its one value is the instant before which they ended."""
     deletes: tuple[str, ...]
     """Statements for one key, in order."""
+    share: int = 1
+    """Of BATCH_ROWS keys, one in so many per transaction: rows that belong to them are deleted with them."""
 
 
 _OF_INCIDENT = ("event", "alert_suppressed", "alert_notified", "acknowledgement", "incident_member", "incident_service")
@@ -113,6 +115,7 @@ SIMPLE_RULES = (
             *(f"DELETE FROM {table} WHERE incident_id = ?" for table in _OF_INCIDENT),
             "DELETE FROM incident WHERE id = ?",
         ),
+        share=10,
     ),
     SimpleRule(
         "alert",
@@ -135,6 +138,7 @@ SIMPLE_RULES = (
         "SELECT p.id AS key FROM plan p WHERE p.state IN ('done', 'aborted') AND p.ended_us < ?"
         " AND p.id < (SELECT max(x.id) FROM plan x)",
         ("DELETE FROM plan_step WHERE plan_id = ?", "DELETE FROM plan WHERE id = ?"),
+        share=50,
     ),
     SimpleRule(
         "hold",
@@ -194,7 +198,7 @@ class RetentionPass:
 
     def _old_keys(self, store: Database, rule: SimpleRule) -> list[int | str]:
         with store.read() as session:
-            rows = session.rows(f"{rule.old} LIMIT {BATCH_ROWS}", (self._before_us(rule.rule),))
+            rows = session.rows(f"{rule.old} LIMIT {max(BATCH_ROWS // rule.share, 1)}", (self._before_us(rule.rule),))
         return [row.key for row in rows]
 
     def _log_tails(self, store: Database, fence: int | None) -> Iterator[None]:
