@@ -176,8 +176,10 @@ def test_a_relative_path_lies_beside_the_config_wherever_one_stands(
         ("permissions = 1", "permissions: is not a list of tables. Write [[permissions]] above each who and role."),
         (
             '[retention]\nlog_tails = "9d"\nruns = "10d"',
-            'headway.toml:3: retention.runs: must be at least "70d": dependencies and forecasts read two months back'
-            " (it is '10d')",
+            (
+                'headway.toml:3: retention.runs: must be at least "70d": dependencies and forecasts read two months'
+                " back (it is '10d')"
+            ),
         ),
         ("[acting]\nreason_tiers = [0]", "acting.reason_tiers.1: 0 is too small: at least 1."),
         ('[alerts]\ndefault_route = "oncal"\n[routes.oncall]\nurls = [{env = "X"}]', 'Did you mean "oncall"?'),

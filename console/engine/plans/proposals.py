@@ -112,8 +112,8 @@ class PlanProposer:
         first_seen, deleted = jobs.job_first_seen(self._store, job.id)
         if deleted is None:
             return first_seen
-        kept_from = business_window(deleted, zone_of(job.zone), job.cutoff)[1]
-        return max(first_seen or kept_from, kept_from)
+        known_from = business_window(deleted, zone_of(job.zone), job.cutoff)[1]
+        return max(first_seen or known_from, known_from)
 
     def _previewed(self, draft: PlanDraft) -> PlanDraft:
         """Each step with its scheduler's preview, as far as these arrive in time, and with the person who declared

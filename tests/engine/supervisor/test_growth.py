@@ -24,7 +24,7 @@ from tests.present import present
 
 LAST = re.compile(r"FROM audit ORDER BY seq DESC LIMIT 1$")
 """The last row by the table's own order: SQLite calls it a scan and reads one."""
-NAMED = re.compile(r"count\(\*\) AS total FROM incident WHERE key = \? OR key LIKE")
+NAMED = re.compile(r"SELECT key FROM incident WHERE key = \? OR key LIKE")
 """What may be walked: the keys of incidents, once for an incident that is new."""
 GROWS = (
     "run|attempt|run_edge|log_tail|event|audit|alert|delivery|action|request|incident|incident_member|hold|plan"
