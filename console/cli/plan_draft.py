@@ -32,7 +32,6 @@ from console.domain.incident import open_reason
 from console.domain.job import Safety
 from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused, PlanView, SavedService, after_text
 from console.domain.plan_editing import (
-    ESTIMATE_SIGN,
     NO_OUTLOOK,
     PLAN_CHANGED,
     VALID_SECONDS,
@@ -52,7 +51,6 @@ def outlook_table(outlook: PlanOutlook) -> list[Part]:
     Empty without a prediction."""
     if not outlook.variants:
         return []
-    summed = f"; {ESTIMATE_SIGN} sum of typical durations" if outlook.is_mixed else ""
     last = len(outlook.variants)
     variants = [
         TableColumn(f"{way.label}{'*' * way.is_present}", drop=0 if number < 2 else last - number)
@@ -66,12 +64,12 @@ def outlook_table(outlook: PlanOutlook) -> list[Part]:
         ]
         for number, day in enumerate(outlook.days)
     ]
-    heading = ["", f"predicted finish of each variant (* this plan{summed}):"]
+    heading = ["", "predicted finish and late risk of each variant (* this plan):"]
     return [heading, Table([TableColumn("service", 8, middle=True), TableColumn("due"), *variants], rows)]
 
 
 def _finish_cell(outlook: PlanOutlook, finish: VariantFinish, day: SavedService) -> str:
-    """ "06:05, 12 % late", "~06:05 on time", "not delivered"; with the date if it is not the deadline's."""
+    """ "06:05, 12 %", "about 06:05 on time", "not delivered"; with the date if it is not the deadline's."""
     near = datetime.fromisoformat(day.deadline)
     at = clock_text(finish.at, day.zone, near).rpartition(" ")[0] if finish.at is not None else ""
     return f"{outlook.sign(finish)}{at}{finish.text}".lstrip()

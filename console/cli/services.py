@@ -274,7 +274,7 @@ def expected_text(service: ServiceView, now: datetime) -> str:
 
 
 def forecast_text(service: ServiceView, now: datetime) -> str:
-    """ "05:50–06:40 CET, risk 61 %": with the probability that it misses its deadline, if it was simulated."""
+    """ "05:50–06:40 CET, 61 % risk of being late"; the risk only if it was simulated."""
     expected = expected_text(service, now)
     if expected == "–":
         return expected

@@ -248,8 +248,15 @@ class PlanStepView:
     """For a hold not requested yet: holder and end of the job's present hold; empty if not held."""
 
     @property
+    def is_needless(self) -> bool:
+        """True for a hold or release that was not needed: nothing was sent, `text` says why."""
+        return self.verb in HOLD_VERBS and self.state == "verified" and self.action_state != "verified"
+
+    @property
     def status(self) -> str:
-        """Its state; while its action is in flight, that of the action."""
+        """Its state; while its action is in flight, that of the action; "not sent" if it was not needed."""
+        if self.is_needless:
+            return "not sent"
         return (self.action_state or self.state) if self.state == "requested" else self.state
 
 

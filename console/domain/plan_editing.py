@@ -24,7 +24,7 @@ from console.domain.plan import (
     PlanRefused,
     SavedService,
 )
-from console.domain.service import format_risk
+from console.domain.service import format_probability
 from console.timing.durations import format_duration
 
 MAX_WAIT_S = 30 * 86_400.0
@@ -265,7 +265,7 @@ LEFT_OUT = "left out"
 _RESULT_TEXT = {"skip": "skipped", "mark-ok": "marked OK"}
 _MARKED = {Verb.SKIP: PARTIAL, Verb.MARK_OK: ASSERTED}
 EVEN_ODDS = 0.5
-ESTIMATE_SIGN = "~"
+ESTIMATE_SIGN = "about "
 """Before an estimated finish, where others were simulated."""
 
 
@@ -280,11 +280,11 @@ class VariantFinish:
 
     @property
     def text(self) -> str:
-        """After its time: " on time"; ", risk 12 %" if simulated, " partial, risk 12 %"."""
+        """After its time: " on time"; if simulated the risk of being late, ", 12 %", " partial, 12 %"."""
         if self.late is None:
             return f" {self.status}"
         status = f" {self.status}" if self.status in (PARTIAL, ASSERTED) else ""
-        return f"{status}, {format_risk(self.late)}"
+        return f"{status}, {format_probability(self.late)}"
 
 
 @dataclass(frozen=True, slots=True)

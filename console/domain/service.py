@@ -168,9 +168,9 @@ def format_probability(p_late: float) -> str:
     return "under 1 %" if share < 1 else "over 99 %" if share > 99 else format_percent(p_late)
 
 
-def format_risk(p_late: float) -> str:
-    """ "risk 61 %": the probability that a deadline is missed."""
-    return f"risk {format_probability(p_late)}"
+def format_risk(p_late: float, is_short: bool = False) -> str:
+    """ "61 % risk of being late", short "61 % late risk": the probability that a deadline is missed."""
+    return f"{format_probability(p_late)} {'late risk' if is_short else 'risk of being late'}"
 
 
 INCOMPLETE_DATA = ("partial", "stale")

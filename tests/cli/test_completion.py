@@ -62,7 +62,7 @@ OFFERED = {
     "headway inc": ["incident"],
     "headway incident ": ["INC-0001", "handover", "list", "note", "report"],
     "headway incident note ": ["INC-0001"],
-    "headway store ": ["backup", "grants", "restore"],
+    "headway store ": ["backup", "grants", "restore", "size"],
     "headway job fake/ex": ["fake/extract"],
     "headway lineage nothing": [],
     "headway hold add ext": ["extract"],

@@ -39,7 +39,7 @@ def test_a_forecast_names_its_odds_its_path_and_what_it_rests_on(
     red(bench)
     words = told(bench, capsys, "supply")
     assert "Supply plan  " in words
-    assert ", risk " in words
+    assert " % risk of being late" in words
     assert "in 95 %\n" in words
     assert "path      critical: fake/extract → fake/load\n" in words
     assert "evidence  declared durations (too few runs)" in words

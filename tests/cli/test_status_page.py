@@ -68,7 +68,7 @@ def test_all_times_are_of_one_clock_and_who_has_no_terminal_sees_what_is_expecte
     text = render_page(board(incidents=[taken], services=served, systems=[(seen, "ok")]))
     told = "\n".join(Words(text).text)
     assert [] == re.findall(r"\d\dZ|\d UTC", told)
-    assert re.search(r"\d\d:\d\d–\d\d:\d\d CET, risk 61 %", told)
+    assert re.search(r"\d\d:\d\d–\d\d:\d\d CET, 61 % risk of being late", told)
     assert "mara until 03:47 CET" in told
     assert 'class="whole">data-platform<' in text
 

@@ -91,7 +91,7 @@ def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.Capt
     assert "Supply plan  " in told
     assert "after its usual, " in told
     assert re.search(r"in all: repair \+30m(\d+s)?, ahead \+", told), told
-    assert re.search(r"\nforecast  (\w+ )?\S+–(\w+ )?\S+ \S+, risk \d+ %\n", told), told
+    assert re.search(r"\nforecast  (\w+ )?\S+–(\w+ )?\S+ \S+, \d+ % risk of being late\n", told), told
     assert Exit.OK == main(["--store", bench.url, "why", "supply", "--json"])
     document = json.loads(capsys.readouterr().out)
     assert ["fake/extract", "fake/load"] == [one["job"] for one in document["jobs"]]

@@ -152,7 +152,7 @@ def test_a_service_that_is_likely_late_says_so_and_why() -> None:
     assert 0.5 < late.p_late
     assert Timeliness.WILL_MISS is late.timeliness
     words = "dwh/mart has run 1h33m, 3m over its p90 (30 runs)"
-    assert late.reason.startswith(f"risk {round(late.p_late * 100)} %: expected "), late.reason
+    assert late.reason.startswith(f"{round(late.p_late * 100)} % risk of being late: expected "), late.reason
     assert words in late.reason
 
 
@@ -161,7 +161,7 @@ def test_under_an_open_cause_a_service_says_how_likely_it_is_late_and_why() -> N
     late, calm = (told("03:30", [40.0, 60.0, 90.0], red, due=due) for due in ("06:06", "23:00"))
     assert late.p_late is not None
     assert 0.05 < late.p_late
-    cause, odds = late.reason.split(f"; risk {round(late.p_late * 100)} %: ")
+    cause, odds = late.reason.split(f"; {round(late.p_late * 100)} % risk of being late: ")
     assert cause.startswith("hosts/extract: ")
     assert "hosts/extract failed (by past repairs it succeeds in " in odds
     assert "late" not in calm.reason, "it has all day"

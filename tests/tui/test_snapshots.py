@@ -81,8 +81,8 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "lineage-blast": (("see:Supply plan", "b", "see:takes with it", "right"), "on the critical path"),
     "lineage-runs": (("see:Supply plan", "g", "see:root cause", "v", "right"), "which run read which"),
     "what-if": (("see:Supply plan", "W"), "nothing is sent"),
-    "tonight": (("4",), "TONIGHT 2026-11-19"),
-    "night-replayed": (("4", "see:TONIGHT 2026", "{", "see:past night", *["comma"] * 28), "as of"),
+    "tonight": (("4",), "TONIGHT business date 2026-11-19"),
+    "night-replayed": (("4", "see:TONIGHT business", "{", "see:past night", *["comma"] * 28), "as of"),
     "record": (("see:Supply plan", "i"), '"title"'),
 }
 

@@ -404,7 +404,7 @@ def _silence_choices(
 ) -> Iterator[PaletteChoice]:
     jobs = (("job", view.root_job) for view in incidents if view.root_job)
     named = (("service", view.name) for view in services)
-    says = "suppress its notifications; asks how long and why"
+    says = "no notifications about it; jobs and polls go on; asks how long and why"
     for by, name in dict.fromkeys([*jobs, *named, *(("system", view.system) for view in targets)]):
         yield PaletteChoice(SILENCE, f"{by} {name}", says, (SILENCE, (by, name)))
 

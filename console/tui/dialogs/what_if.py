@@ -25,7 +25,7 @@ from console.tui.widgets.bar import KeyHint
 from console.tui.widgets.paint import Segment, fit
 from console.tui.widgets.pane import Pane
 
-NAME_WIDTH, LATE = 20, 15
+NAME_WIDTH, LATE = 20, 20
 EVEN = 0.01
 UNCHANGED = "unchanged"
 
@@ -68,7 +68,7 @@ def _variant_line(name: str, odds: WhatIfOutcome, outlook: WhatIfView, ctx: Rend
     until = f", p95 {p95}" if p95 != p50 else ""
     return [
         (f"  {fit(name, NAME_WIDTH)} ", "dim" if name == UNCHANGED else "plain"),
-        (fit(format_risk(odds.late), LATE), style),
+        (fit(format_risk(odds.late, is_short=True), LATE), style),
         (f"expected {p50}{until}", "plain"),
     ]
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from console.domain.system import TargetView
 
 SegmentLines = list[list[Segment]]
+UTC_STAMP = re.compile(r"(?<![\w:])\d{4}-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d(:[0-5]\d)?Z\b")
 
 
 class RenderContext(NamedTuple):
@@ -48,6 +49,10 @@ class RenderContext(NamedTuple):
 
     def day(self, at: datetime | None, zone: str = "") -> str:
         return self.clock.day(at, self.now, zone)
+
+    def localized(self, text: str) -> str:
+        """The text of a scheduler or plan with its UTC stamps ("2026-11-20T09:00:00Z") in the selected zone."""
+        return UTC_STAMP.sub(lambda stamp: self.hm(datetime.fromisoformat(stamp[0])), text)
 
     def key(self, screen: str, act: str) -> str:
         """The first key of an action, as the user has remapped it; "Esc" without one."""

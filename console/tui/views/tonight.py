@@ -226,7 +226,8 @@ class TonightScreen(HeadwayScreen):
             right = [(" past night ", "mark")]
         if self.scale is not None:
             right.append((f" {self.scale.minutes} min a cell ", "dim"))
-        return [name, (drawn.night.business_date, "strong"), (counts, "dim")], right
+        date: list[Segment] = [("business date ", "dim"), (drawn.night.business_date, "strong")]
+        return [name, *date, *([(counts, "dim")] if self.size.width >= WIDE else [])], right
 
     def crumb(self) -> str:
         return "tonight" if self.business_date is None else self.business_date

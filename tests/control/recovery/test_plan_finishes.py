@@ -92,7 +92,7 @@ def test_what_was_not_simulated_is_marked_as_a_sum() -> None:
     plan = proposed(ledger())
     found = plan_outlook(plan, DraftChanges(waits={1: 600.0}))
     told = cells(found)
-    assert (None, "~") == (told["as changed"].late, found.sign(told["as changed"]))
+    assert (None, "about ") == (told["as changed"].late, found.sign(told["as changed"]))
     assert (NEVER, "") == (told["nothing done"].status, found.sign(told["nothing done"]))
     assert "" == found.sign(told["as planned"])
     assert told["as planned"].late is not None
@@ -120,8 +120,8 @@ def test_with_a_step_skipped_the_day_is_there_earlier_and_in_part() -> None:
     assert skipped.at is not None
     assert whole.at is not None
     assert skipped.at < whole.at
-    assert (PARTIAL, " partial, risk under 1 %") == (skipped.status, skipped.text)
-    assert ", risk under 1 %" == whole.text
+    assert (PARTIAL, " partial, under 1 %") == (skipped.status, skipped.text)
+    assert ", under 1 %" == whole.text
     chosen = cells(plan_outlook(plan, DraftChanges(alternatives={3: "skip"})))["as changed"]
     assert skipped == chosen
     assert plan == PlanDraft.read(plan.as_json())

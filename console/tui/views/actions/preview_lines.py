@@ -29,15 +29,15 @@ def preview_lines(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb = V
         overlap, overlap_style = "none: no run in progress", "plain"
     lines: SegmentLines = [
         [(f"  {preview.get('verb', '')}", "strong"), ("   ", "plain"), *_safety(preview, ctx, verb)],
-        [("  ", "plain"), (str(preview.get("summary", "")), "plain")],
+        [("  ", "plain"), (ctx.localized(str(preview.get("summary", ""))), "plain")],
         *labelled_lines(
             [
-                ("scope", str(preview.get("scope", "")), "plain"),
+                ("scope", ctx.localized(str(preview.get("scope", ""))), "plain"),
                 *(("touches", text, "plain") for text in _strings(preview.get("affected"))),
                 ("refused", refused, "bad"),
                 ("overlap", overlap, overlap_style),
                 *(("sends", text, "plain") for text in _strings(preview.get("native_calls"))),
-                *(("note", text, "plain") for text in _strings(preview.get("notes"))),
+                *(("note", ctx.localized(text), "plain") for text in _strings(preview.get("notes"))),
             ]
         ),
     ]
@@ -89,7 +89,7 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
             ("request", f"{ctx.clock.hms(action.requested)} by {action.requested_by}", "plain"),
             ("sent", _sent_text(action, preview, ctx) if action.sent is not None else "", "plain"),
             ("ended", ended or "", "plain"),
-            ("says", action.text, "plain"),
+            ("says", ctx.localized(action.text), "plain"),
         ]
     )
     lines += [[], [(_meaning(action, ctx), "ok" if action.state == "verified" else "plain")]]

@@ -36,6 +36,8 @@ from console.tui.widgets.table import TableRow
 if TYPE_CHECKING:
     from console.store.queries.audit import ApprovalView
 
+RISK_FROM = 68
+"""Columns from which a row has room for "61 % risk of being late", and for the time left to act."""
 FOLLOWERS = ("red", "stale")
 _ORDER = {role: place for place, role in enumerate(ROLES)}
 
@@ -103,13 +105,17 @@ def summary_lines(view: IncidentView, ctx: RenderContext, width: int) -> list[Ta
 LOG_LINES = 12
 
 
-def incident_preview(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
-    """An incident beside its list: verdict, reason, affected services, runs, and the end of its log."""
+def incident_preview(
+    opened: OpenIncident, ctx: RenderContext, width: int, height: int, with_verdict: bool = True
+) -> SegmentLines:
+    """An incident beside its list: verdict, reason, affected services, runs, and the end of its log. `with_verdict`:
+    no other line of the screen has it."""
     view = opened.view
     title, _ = incident_title(view, ctx, 0)
     reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
     rows = [list(row.cells) for row in summary_lines(view, ctx, width)]
-    lines = [title, verdict_line(opened, ctx, width), reason, []]
+    verdict = [verdict_line(opened, ctx, width)] if with_verdict else []
+    lines = [title, *verdict, reason, []]
     rows = rows[: max(MIN_ROWS, height - len(lines) - LOG_LINES - 2)]
     why = f": {view.log_error}" if view.log_error else ""
     room = height - len(lines) - len(rows) - 2
@@ -137,7 +143,8 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
     title = f"AFFECTED SERVICES {len({service.name for service in view.services})}"
     yield heading("hurts", title, ", ".join(filter(None, (note, times))))
     shown = list(limit_instances(view.services, attrgetter("name")))
-    lines = aligned([_service(service, ctx, view.row.closed is not None) for service, _ in shown], width)
+    is_over = view.row.closed is not None
+    lines = aligned([_service(service, ctx, is_over, width) for service, _ in shown], width - len(" !"))
     for (service, hidden), line in zip(shown, lines, strict=True):
         mark, _, style = ctx.mark("timeliness", service.timeliness)
         yield joined_segments(("service", service.name, service.instance), [(f" {mark}", style), *line], pick=True)
@@ -148,9 +155,12 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
             yield joined_segments(("more", service.name), [(f"   and {hidden} more of {service.name}", "dim")])
 
 
-def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool) -> list[Segment]:
+def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, width: int) -> list[Segment]:
+    is_narrow = width < RISK_FROM
     when, urgent = act_by(service.act_by, ctx)
-    risk = format_risk(service.p_late) if service.p_late is not None else ""
+    if is_narrow and service.act_by is not None and service.act_by >= ctx.now:
+        when = ctx.hm(service.act_by)
+    risk = format_risk(service.p_late, is_narrow) if service.p_late is not None else ""
     return [
         (service.title or service.name, "strong"),
         (ctx.hm(service.deadline), "plain"),

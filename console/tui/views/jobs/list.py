@@ -26,7 +26,7 @@ JOB_COLUMNS = (
     Column("state", 10, 2),
     Column("deadline", 9, 0),
     Column("slack", 7, 0, right=True),
-    Column("date", 10, 5),
+    Column("business date", 13, 5),
     Column("started", 9, 3),
     Column("took", 7, 4, right=True),
     Column("next", 9, 3),
@@ -37,7 +37,7 @@ JOB_COLUMNS = (
 )
 PROMISED_COLUMNS = by_priority(JOB_COLUMNS, deadline=2, slack=2)
 JOB_COLUMNS_ROOMY = roomy(
-    by_priority(JOB_COLUMNS, deadline=8, slack=9, native=10, **{"try": 11}), job=50, schedule=44, native=14
+    by_priority(JOB_COLUMNS, deadline=8, slack=9, native=10, **{"try": 11}), job=48, schedule=44, native=14
 )
 JOB_COLUMNS_WIDE = widened(by_priority(JOB_COLUMNS, deadline=3, slack=3, native=8, **{"try": 8}))
 

@@ -14,7 +14,7 @@ from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, open_reason
 from console.domain.job import Safety
 from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, PlanDraft, PlanStepView, PlanView, SavedService, after_text
-from console.domain.plan_editing import ESTIMATE_SIGN, PLAN_CHANGED, PlanOutlook, VariantFinish
+from console.domain.plan_editing import PLAN_CHANGED, PlanOutlook, VariantFinish
 from console.domain.service import Timeliness
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, heading, joined_segments, labelled_lines
@@ -150,7 +150,7 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> Segme
     shown = step.preview
     after = {step.place: step.after for step in draft.steps}
     verb = "wait for it" if step.verb == WAIT else str(shown.get("verb") or verb_label(step.verb))
-    lines: SegmentLines = [[(f"{verb}  ", "strong"), (str(shown.get("summary") or step.why), "plain")]]
+    lines: SegmentLines = [[(f"{verb}  ", "strong"), (ctx.localized(str(shown.get("summary") or step.why)), "plain")]]
     side = ", ".join(map(str, parallel_steps(step.place, after))) if step.place in after else ""
     waits = [
         f"step {number}, {upstream.job}"
@@ -166,14 +166,14 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> Segme
         ("overlap", str(shown.get("overlap") or ""), "warn"),
         ("safety", step.safety + safety_text(shown, ctx) if shown.get("safety_said") else "", "plain"),
         ("way", step.way, "warn"),
-        ("scope", str(shown.get("scope") or step.period_key), "plain"),
+        ("scope", ctx.localized(str(shown.get("scope") or ctx.clock.period(step.period_key))), "plain"),
         ("after", "; ".join(waits), "plain"),
         ("beside", side and f"step {side}: they run in parallel", "plain"),
         ("waits", format_duration(step.wait_s) if step.wait_s else "", "plain"),
         ("takes", takes, "plain"),
         *((save.label, f"{save.service}: {save.text}", "plain" if save.saved else "warn") for save in step.saves),
         *(("sends", str(call), "plain") for call in shown.get("native_calls") or ()),
-        *(("note", str(note), "plain") for note in shown.get("notes") or ()),
+        *(("note", ctx.localized(str(note)), "plain") for note in shown.get("notes") or ()),
         ("or", ", ".join(step.alternatives), "dim"),
     ]
     if not shown and step.verb not in (WAIT, Verb.RELEASE) and not step.trouble and not step.cannot:
@@ -263,14 +263,14 @@ def _start_lines(step: DraftStep, ctx: RenderContext) -> SegmentLines:
     return [
         [*first, (after, "dim"), (wait, "warn")],
         *([(f"    {text}", how)] for text, how in further if text),
-        *([(f"    {label:<6}", "dim"), (text, "plain")] for label, text in _sends(step)),
+        *([(f"    {label:<6}", "dim"), (text, "plain")] for label, text in _sends(step, ctx)),
     ]
 
 
-def _sends(step: DraftStep) -> list[tuple[str, str]]:
+def _sends(step: DraftStep, ctx: RenderContext) -> list[tuple[str, str]]:
     if step.verb == WAIT:
         return []
-    summary, calls = str(step.preview.get("summary") or ""), step.preview.get("native_calls") or ()
+    summary, calls = ctx.localized(str(step.preview.get("summary") or "")), step.preview.get("native_calls") or ()
     if not summary and not calls:
         return [("sends", "read from its scheduler right before it is sent")]
     parts = [part for call in calls for part in str(call).split("\n")]
@@ -305,7 +305,8 @@ def shown_order(draft: PlanDraft) -> dict[str, Any]:
 
 
 GAP = 2
-NAME_WIDTH = 14
+FINISH_HEAD = "FINISH, LATE RISK"
+NAME_WIDTH = len(FINISH_HEAD)
 MAX_ROWS, TALL_ROWS = 4, 10
 """Services visible at once, and on a terminal of `TALL` lines; others are scrolled to."""
 TALL = 36
@@ -323,7 +324,7 @@ def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[l
     if not outlook.variants:
         return []
     due = ["due", *(ctx.hm(datetime.fromisoformat(day.deadline), day.zone) for day in outlook.days)]
-    names = [f"FINISH ({ESTIMATE_SIGN} sum)" if outlook.is_mixed else "FINISH", *(day.service for day in outlook.days)]
+    names = [FINISH_HEAD, *(day.service for day in outlook.days)]
     due_width = max(map(len, due))
     remaining = width - 1 - NAME_WIDTH - GAP - due_width
     shown: list[tuple[int, list[list[Segment]]]] = []
@@ -434,7 +435,7 @@ def _plan_row(plan: PlanView, step: PlanStepView, depth: int, ctx: RenderContext
 
 def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
     if step.text:
-        return step.text
+        return ctx.localized(step.text.removesuffix("; nothing was sent") if step.is_needless else step.text)
     if step.state == "planned" and (why := plan.waits_for(step)):
         return why
     if step.due is not None and step.state == "planned":
@@ -453,7 +454,7 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
     since = ctx.clock.hms(step.started) if step.started and not step.ended else ""
     return lines + labelled_lines(
         [
-            ("says", step.text, "plain"),
+            ("says", ctx.localized(step.text), "plain"),
             ("now", why if (why := plan.waits_for(step)) != step.text else "", "plain"),
             ("period", ctx.clock.period(step.period_key), "plain"),
             ("at", times, "plain"),

@@ -211,7 +211,7 @@ def _cause(view: ServiceView, is_wide: bool) -> Segment:
     if not view.is_promised:
         return view.reason, "dim"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
-        return (view.reason if is_wide else format_risk(view.p_late)), "plain"
+        return (view.reason if is_wide else "forecast"), "plain"
     short = job_label(view.cause)
     return cause_text(view, short) if is_wide else short, "plain"
 
@@ -275,7 +275,11 @@ def service_detail(view: ServiceView, ctx: RenderContext, width: int, most: int 
     lines = [one_line(line) for line in reason_lines(_shown_reasons(view))]
     parts = _wrapped(lines, width)
     parts = parts if len(parts) <= most else [fit(line, width - 2).rstrip() for line in lines[:most]]
-    return [_full_text(_status_lines(view, ctx), width), people, *([(f" {part}", "plain")] for part in parts)]
+    return [
+        _full_text(_status_lines(view, ctx, width < WIDE), width),
+        people,
+        *([(f" {part}", "plain")] for part in parts),
+    ]
 
 
 def service_preview(view: ServiceView, ctx: RenderContext, width: int, height: int) -> list[list[Segment]]:
@@ -287,7 +291,7 @@ def service_preview(view: ServiceView, ctx: RenderContext, width: int, height: i
         ("due", ctx.hm(view.deadline, view.zone) if view.is_promised else "", "plain"),
         ("expected", ctx.hm(view.expected, view.zone) if view.expected and not view.delivered else "", "plain"),
         ("delivered", ctx.hm(view.delivered, view.zone) if view.delivered else "", "ok"),
-        ("risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),
+        ("late risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),
         ("history", counted(view.nights, "night") if view.nights else "", "plain"),
         ("owner", view.owner, "plain"),
         ("runbook", view.runbook, "plain"),
@@ -317,10 +321,11 @@ def _full_text(parts: Sequence[Sequence[Segment]], width: int) -> list[Segment]:
     return segments
 
 
-def _status_lines(view: ServiceView, ctx: RenderContext) -> list[list[Segment]]:
+def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool) -> list[list[Segment]]:
+    """Parts in the order in which they have room. A narrow screen has the deadline in the row above alone."""
     mark, label, style = ctx.mark("timeliness", view.timeliness)
     known: list[Segment] = []
-    if view.is_promised:
+    if view.is_promised and not is_narrow:
         zone = "" if ctx.clock.home else f" {ctx.clock.label(view.deadline, view.zone)}"
         at = f"{ctx.hm(view.deadline, view.zone)}{zone}"
         known.append((f"due {at}", "plain"))
@@ -332,12 +337,12 @@ def _status_lines(view: ServiceView, ctx: RenderContext) -> list[list[Segment]]:
         slip = f" to {ctx.hm(latest, view.zone)}" if latest and latest > view.expected else ""
         known.append((expected + slip, "plain"))
         if view.p_late is not None and view.p_late >= LEAST:
-            known.append((format_risk(view.p_late), style))
+            known.append((format_risk(view.p_late, is_narrow), style))
         if view.unreliable_because:
             known.append(("unreliable", "warn"))
         if text := evidence_text(view.sources):
             known.append((text, "warn"))
-    known += [(f"tier {view.tier}", "dim"), (f"date {view.business_date}", "dim")]
+    known += [(f"tier {view.tier}", "dim"), (f"business date {view.business_date}", "dim")]
     dot: Segment = (f" {ctx.sign('dot')} ", "dim")
     return [
         [(f" {view.title or view.name}", "strong"), (f"  {mark} {label}", style)],

@@ -15,7 +15,7 @@ from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
-from console.tui.frame.cells import heading, joined_segments
+from console.tui.frame.cells import RenderContext, SegmentLines, heading, joined_segments
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.frame.service_groups import ServiceGroup, ServiceGrouping
@@ -241,7 +241,12 @@ class ServicesScreen(HeadwayScreen):
             return None
         if (number := view.incident_id) is None:
             return PreviewSource(("service", view.id), lambda _: view, rows.service_preview)
-        return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), incident_preview)
+
+        def lines(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+            is_above = self.urgent is not None and self.urgent.view.row.id == number
+            return incident_preview(opened, ctx, width, height, with_verdict=not is_above)
+
+        return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), lines)
 
     @property
     def only_problems(self) -> bool:

@@ -43,7 +43,7 @@ async def test_who_types_silence_mutes_a_service_a_system_or_the_job_of_an_incid
     await night.press(":")
     await night.typing()
     await night.type("silence supply")
-    await night.see("service supply-plan", "suppress its")
+    await night.see("service supply-plan", "no notifications about")
     await night.press("enter")
     await night.see("SILENCE service supply-plan", "for how long?")
     await night.press("enter")

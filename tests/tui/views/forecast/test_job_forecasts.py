@@ -38,12 +38,12 @@ def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
     finish, *table = text(forecast.forecast_lines(views[::-1], LOOK, 160)).splitlines()
     assert " expected 04:12, p80 04:20, p95 04:41" == finish
     head, supply, revenue = (re.split(r"  +", line.strip()) for line in table)
-    assert ["service", "due", "risk", "slack", "act by", "green by", "critical"] == head
+    assert ["service", "due", "late risk", "slack", "act by", "green by", "critical"] == head
     assert ["Supply plan", "06:30", "38 %", "+9m", "03:58 40m", "04:21", "97 %"] == supply
     assert ["Daily revenue", "07:30", "4 %", "+1h22m"] == revenue[:4]
 
 
-@pytest.mark.parametrize("width, last", [(80, "critical"), (60, "green by"), (30, "risk")])
+@pytest.mark.parametrize("width, last", [(80, "critical"), (60, "green by"), (30, "late risk")])
 def test_the_table_leaves_out_columns_without_room(width: int, last: str) -> None:
     head = text(forecast.forecast_lines([left("supply-plan", EXTRACT)], LOOK, width)).splitlines()[1]
     assert head.strip().endswith(last)
@@ -117,7 +117,7 @@ def test_where_there_is_one_line_for_a_job_its_slack_stands_behind_its_name() ->
 @on_the_night()
 async def test_a_jobs_page_tells_tonights_odds_and_counts_down(night: Night) -> None:
     night.app.navigation.open_job(EXTRACT)
-    await night.see("act by 03:58 40m", "risk", "Supply plan    06:30  38 %", "p95 04:41")
+    await night.see("act by 03:58 40m", "late risk", "Supply plan    06:30  38 %", "p95 04:41")
 
 
 @on_the_night()
@@ -141,7 +141,7 @@ def test_further_lines_of_the_upper_blocks_come_before_those_of_the_lower_ones()
 
 def test_a_forecast_that_is_not_to_be_trusted_says_so_and_why() -> None:
     doubted = dataclasses.replace(services()[0], unreliable_because="past forecasts were 14 % off on average")
-    assert "risk 38 % · unreliable" in text(rows.service_detail(doubted, LOOK, 160))
+    assert "38 % risk of being late · unreliable" in text(rows.service_detail(doubted, LOOK, 160))
     told = text(rows.service_detail(dataclasses.replace(doubted, incident_id=None), LOOK, 160))
     assert "its forecast is unreliable: past forecasts were 14 % off on average" in told
     assert "unreliable" not in text(rows.service_detail(services()[0], LOOK, 160))
@@ -164,8 +164,8 @@ def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figur
     view = incident()
     rows = story_lines(view, LOOK, 120)
     told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
-    assert "times: UTC\n ! Supply plan    05:30  act by 02:58 40m    risk 38 %  tier 2" in told
-    assert "risk 38 %: expected 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, LOOK))
+    assert "times: UTC\n ! Supply plan    05:30  act by 02:58 40m    38 % risk of being late  tier 2" in told
+    assert "38 % late risk: expected 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, LOOK))
 
 
 def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
@@ -177,7 +177,7 @@ def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
     )
     hurt = dataclasses.replace(incident().services[0], reasons=judged)
     told = text(evidence_lines(dataclasses.replace(incident(), services=(hurt,)), LOOK))
-    assert ["risk 38 %"] == re.findall(r"risk [0-9]+ %", told)
+    assert ["38 % late risk"] == re.findall(r"[0-9]+ % (?:late )?risk", told)
     assert "expected 06:01" not in told
     assert "extract took 1h, 24m over its p90 (18 runs)" in told
     repaired = dataclasses.replace(
@@ -185,7 +185,7 @@ def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
     )
     assert "   extract is red" in text(evidence_lines(dataclasses.replace(incident(), services=(repaired,)), LOOK))
     unforeseen = dataclasses.replace(hurt, p_late=None)
-    assert "risk 41 %: expected 06:01" in text(
+    assert "41 % risk of being late: expected 06:01" in text(
         evidence_lines(dataclasses.replace(incident(), services=(unforeseen,)), LOOK)
     )
 
@@ -204,7 +204,7 @@ def test_an_incident_tells_how_likely_each_job_of_a_critical_path_decides() -> N
 async def test_one_key_tells_what_would_become_of_services_if_the_job_went_otherwise(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("what_if")
-    await night.see("WHAT IF etl-hosts/db07:extract_orders", "restarted now        risk 18 %", "nothing is sent")
+    await night.see("WHAT IF etl-hosts/db07:extract_orders", "restarted now        18 % late risk", "nothing is sent")
     assert [("what if", (1, [{"how": "restart"}, {"how": "skip"}, {"how": "faster", "factor": 0.5}]))] == (
         night.requests.asked
     )
@@ -227,7 +227,7 @@ async def test_a_restart_at_another_time_stands_beside_the_others(night: Night) 
         await night.press("backspace")
     await night.type("3:58")
     await night.press("enter")
-    await night.see("restarted at 03:58   risk 81 %")
+    await night.see("restarted at 03:58   81 % late risk")
     [_, again] = night.requests.asked
     assert {"how": "restart", "at": "2026-11-20T03:58:00+01:00"} in again[1][1]
 

@@ -360,7 +360,7 @@ async def test_a_wide_screen_previews_what_is_under_the_cursor_and_its_night(nig
 @pytest.mark.parametrize("width", range(40, 121, 10))
 def test_what_is_told_of_a_service_ends_with_no_half_a_part(width: int) -> None:
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk")
-    parts = {"due 06:30 CET", "expected 05:40", "tier 2", "date 2026-11-19"}
+    parts = {"due 06:30 CET", "expected 05:40", "tier 2", "business date 2026-11-19"}
     look = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
     told = "".join(text for text, _ in rows.service_detail(view, look, width)[0])
     first, *rest = told.split(" · ")
@@ -374,7 +374,7 @@ def test_a_chance_in_the_table_is_no_wider_than_99() -> None:
     assert "will miss 99 %" in [text.strip("! ") for text, _ in rows.service_row(view, LOOK, 120).cells]
 
 
-@pytest.mark.parametrize("late, words", [(1.0, "risk over 99 %"), (0.61, "risk 61 %")])
+@pytest.mark.parametrize("late, words", [(1.0, "over 99 % risk of being late"), (0.61, "61 % risk of being late")])
 def test_a_chance_is_told_in_the_words_of_why(late: float, words: str) -> None:
     """A simulation is never sure: `why` and `forecast` say "over 99 %" too."""
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="will_miss", p_late=late, cause="")

@@ -20,7 +20,7 @@ def screen(night: Night) -> TonightScreen:
 async def open_tonight(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("tonight")
-    await night.see("TONIGHT 2026-11-19", "extract_orders")
+    await night.see("TONIGHT business date 2026-11-19", "extract_orders")
 
 
 def line_of(night: Night, text: str) -> str:
@@ -93,7 +93,7 @@ async def test_escape_on_the_jobs_of_a_service_leads_back_to_the_night(night: Ni
     await night.act("open")
     await night.see("JOBS", f"service:{CALM}")
     await night.press("escape")
-    await night.see("TONIGHT 2026-11-19")
+    await night.see("TONIGHT business date 2026-11-19")
 
 
 @on_the_night()
@@ -108,7 +108,7 @@ async def test_escape_clears_a_filter_of_ones_own_first(night: Night) -> None:
     await night.see("JOBS")
     assert "filter" not in night.text
     await night.press("escape")
-    await night.see("TONIGHT 2026-11-19")
+    await night.see("TONIGHT business date 2026-11-19")
 
 
 @on_the_night()
@@ -117,7 +117,7 @@ async def test_enter_in_a_past_night_opens_what_ran_then_or_says_that_it_is_of_n
 ) -> None:
     await open_tonight(night)
     await night.act("night_before")
-    await night.see("NIGHT 2026-11-18")
+    await night.see("NIGHT business date 2026-11-18")
     lane = next(one for one in screen(night).drawn.lanes if one.run_id is not None)  # type: ignore[union-attr]
     await restore_cursor(night, lane.name)
     await night.act("open")
@@ -125,13 +125,13 @@ async def test_enter_in_a_past_night_opens_what_ran_then_or_says_that_it_is_of_n
     assert isinstance(shown := night.app.screen, RunScreen)
     assert lane.run_id == shown.run_id
     await night.press("escape")
-    await night.see("NIGHT 2026-11-18")
+    await night.see("NIGHT business date 2026-11-18")
     await night.press("home")
     await restore_cursor(night, CALM)
     await night.act("open")
     await night.see("this is as of now; Esc leads back to the night of 2026-11-18")
     await night.press("escape")
-    await night.see("NIGHT 2026-11-18", "past night")
+    await night.see("NIGHT business date 2026-11-18", "past night")
 
 
 @on_the_night()
@@ -160,7 +160,7 @@ async def test_whose_times_the_axis_shows_stands_beside_it_and_turns_with_them(n
 async def test_a_moment_of_a_past_night_is_shown_and_escape_leads_back_to_the_present(night: Night) -> None:
     await open_tonight(night)
     await night.act("night_before")
-    await night.see("NIGHT 2026-11-18", "past night")
+    await night.see("NIGHT business date 2026-11-18", "past night")
     await night.act("night_before")
     await night.see("no earlier night is recorded")
     await night.act("moment_before")
@@ -168,7 +168,7 @@ async def test_a_moment_of_a_past_night_is_shown_and_escape_leads_back_to_the_pr
     await night.press("escape")
     await night.see("past night")
     await night.press("escape")
-    await night.see("TONIGHT 2026-11-19")
+    await night.see("TONIGHT business date 2026-11-19")
     await night.press("escape")
     await night.see("SERVICES 5")
 
