@@ -299,7 +299,10 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
     assert incident.title.startswith(f"daily {stands}")
     assert incident.title.endswith(" because of etl/extract, and nothing failed; it waits for dwh/load")
     assert "etl/extract" == day.cause
-    assert now > "06:10" or "%: expected 07:05 UTC, after its deadline; etl/extract took 2h10m, " in day.reason
+    assert (
+        now > "06:10"
+        or " % risk of being late: expected 07:05 UTC, after its deadline; etl/extract took 2h10m, " in day.reason
+    )
     assert day.reason.endswith("; cause: etl/extract")
     (notice,) = incident.notices
     assert ": extract has not finished, expected 07:" in notice.plain_title

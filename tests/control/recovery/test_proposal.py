@@ -285,7 +285,7 @@ def test_past_its_act_by_a_service_is_told_with_the_chance_that_is_left(deadline
     assert plan is not None
     [save], [note] = plan.steps[0].saves, plan.notes
     assert save.saved is False
-    told = re.search(r"risk (\d+) %", note)
+    told = re.search(r"(\d+) % risk of being late", note)
     assert is_lost == ("cannot be saved any more" in note) == (told is None)
     assert is_lost or (told is not None and save.text.endswith(f" has passed, {told[0]}"))
 
