@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 from collections import Counter, deque
 from datetime import timedelta
 from functools import _lru_cache_wrapper
@@ -21,7 +22,8 @@ SPAN = timedelta(days=400)
 
 
 def counts() -> Counter[str]:
-    """Living objects of our own classes, and entries of all containers, without what caches of a fixed size keep."""
+    """Living objects of our own classes, and entries of all containers, without what caches of a fixed size keep, and
+    without the cursors that a connection of sqlite3 has known: it forgets the ended ones two hundred at a time."""
     for module in [module for name, module in sys.modules.items() if name.startswith(("console.", "connectors."))]:
         for one in vars(module).values():
             if isinstance(one, _lru_cache_wrapper) and one.cache_parameters()["maxsize"] is not None:
@@ -29,6 +31,8 @@ def counts() -> Counter[str]:
     gc.collect()
     found: Counter[str] = Counter()
     for one in gc.get_objects():
+        if type(one) is list and one and isinstance(one[0], weakref.ref):
+            continue
         if type(one) in (dict, list, set, deque):
             found["entries"] += len(one)
         elif type(one).__module__.startswith(("console.", "connectors.")):
