@@ -12,7 +12,7 @@ from console.domain.run import HourlyRunCount, RunRow
 from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.intent import RunChoice, ScreenCommand
-from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
+from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands, show_links
 from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
 from console.tui.views.runs import rows
@@ -72,6 +72,8 @@ def _choice(view: RunRow) -> RunChoice:
 
 
 DAYS = 7
+AGAIN_SECONDS = 2.0
+"""After which a chart that could not be read is read again."""
 SHAPES = " ▁▂▃▄▅▆▇█"
 PLAIN_SHAPES = " 123456789"
 
@@ -121,18 +123,27 @@ class HeatScreen(Overlay[None]):
         yield self.pane
 
     def on_mount(self) -> None:
-        title = f"runs by hour, {DAYS} days" + (f": {self.text}" if self.text else "")
-        self.bar("box-title").show([(title, "strong"), ("   reading…", "dim")])
         self.foot(KeyHint(self.key_for("back"), "back"), KeyHint(self.key_for("copy"), "copy", 1))
+        self._title(READING_TEXT, "dim")
+        self._read()
 
-        def found(hours: Sequence[HourlyRunCount]) -> None:
-            self.bar("box-title").show([(title, "strong")])
-            self.pane.show_runs(heat_lines(hours, self.ctx))
+    def _read(self) -> None:
+        self.ask(
+            "hours", lambda reads: reads.run_table.run_hours(self.job_filter, DAYS * 24), self._show, self._read_again
+        )
 
-        def failed(error: Exception) -> None:
-            self.bar("box-title").show([(title, "strong"), (f"   {error}", "bad")])
+    def _show(self, hours: Sequence[HourlyRunCount]) -> None:
+        self._title()
+        self.pane.show_runs(heat_lines(hours, self.ctx))
 
-        self.ask("hours", lambda reads: reads.run_table.run_hours(self.job_filter, DAYS * 24), found, failed)
+    def _read_again(self, error: Exception) -> None:
+        """Nothing else reads here: without this an error would remain until the dialog is closed."""
+        self._title(str(error), "bad")
+        self.set_timer(AGAIN_SECONDS, self._read)
+
+    def _title(self, note: str = "", style: str = "dim") -> None:
+        title = f"runs by hour, {DAYS} days" + (f": {self.text}" if self.text else "")
+        self.bar("box-title").show([(title, "strong"), *([(f"   {note}", style)] if note else [])])
 
     def commands(self) -> Sequence[ScreenCommand]:
         copy = ScreenCommand("copy", lambda: self.board.copy_to_clipboard(self.pane.text))

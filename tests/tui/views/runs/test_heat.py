@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from console.domain.run import HourlyRunCount
+from console.store.errors import StoreUnusable
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock, ZoneMode
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.runs import run_list
 from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import FakeReads
 
 NOW = datetime(2026, 11, 20, 2, 17, tzinfo=UTC)
 
@@ -56,3 +60,18 @@ async def test_a_person_sees_the_hours_of_what_the_filter_leaves(night: Night) -
     await night.see("runs by hour, 7 days", "the busiest hour had 39 runs")
     await night.press("escape")
     await night.see("RUNS  row 1 of")
+
+
+@on_the_night()
+async def test_an_hour_chart_that_could_not_be_read_is_read_again(night: Night) -> None:
+    def refuse(*_: object) -> object:
+        raise StoreUnusable("the disk of the store is gone")
+
+    await night.press("7")
+    await night.see("RUNS  row 1 of")
+    with pytest.MonkeyPatch.context() as gone:
+        gone.setattr(FakeReads, "run_hours", refuse)
+        await night.press("H")
+        await night.see("the disk of the store is gone")
+    await night.see("the busiest hour had 39 runs")  # after `AGAIN_SECONDS`
+    assert "the disk of the store is gone" not in night.text
