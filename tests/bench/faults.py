@@ -79,7 +79,7 @@ class Field:
             set_up_logs(secrets, folder / "engine.log")
             parts = EngineAssembly(config, store, secrets)
             stack.enter_context(in_thread(Engine(lambda: parts, parts), ENDING_SECONDS))
-            self._wait_for_all(over)
+            self._wait_for(self.good + self.bad, "", 0.0, over)
             for number, proxy in enumerate(proxies):
                 proxy.fault = faults[number % len(faults)]
                 if proxy.fault.refuse:
@@ -87,11 +87,12 @@ class Field:
             yield
 
     def delays(self, seconds: float, over: Event) -> list[float]:
-        """How much later than it was meant each poll of a good target began, in these next seconds, or until it is
-        over: after the shortest pause between two polls, 97 % of the period; up to 3 % of the period are the spread
-        that is meant."""
+        """How much later than it was meant each poll of a good target began, in these next seconds and until each was
+        polled twice, or until it is over: after the shortest pause between two polls, 97 % of the period; up to 3 % of
+        the period are the spread that is meant."""
         since = time.monotonic()
         over.wait(seconds)
+        self._wait_for(self.good, "good", since, over)
         found = []
         for name, starts in self.starts.items():
             if name.startswith("good"):
@@ -99,12 +100,18 @@ class Field:
                 found += [after - before - SHORTEST * self.every for before, after in pairs]
         return found
 
-    def _wait_for_all(self, over: Event) -> None:
-        """Until each was polled twice, or it is over; TimeoutError after ten minutes."""
+    def _wait_for(self, count: int, prefix: str, since: float, over: Event) -> None:
+        """Until `count` targets of this prefix were polled twice since then, or it is over; TimeoutError after ten
+        minutes."""
         until = time.monotonic() + PATIENCE_SECONDS
-        while (seen := sum(len(starts) >= 2 for starts in self.starts.values())) < self.good + self.bad:
+
+        def seen() -> int:
+            polls = [starts for name, starts in list(self.starts.items()) if name.startswith(prefix)]
+            return sum(sum(at >= since for at in starts) >= 2 for starts in polls)
+
+        while (polled := seen()) < count:
             if time.monotonic() > until:
-                raise TimeoutError(f"{seen} of {self.good + self.bad} targets were polled twice in ten minutes")
+                raise TimeoutError(f"{polled} of {count} targets were polled twice in ten minutes")
             if over.wait(0.1):
                 return
 

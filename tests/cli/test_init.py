@@ -24,6 +24,8 @@ from tests.onboarding.homes import SECRET, full_home, put
 from tests.pty.terminal import Terminal
 
 INIT = [sys.executable, "-m", "console"]
+ROUTE_PROMPT = "Send alerts to (not echoed; Enter: nowhere yet):"
+"""Shown once keys are no longer echoed; what was typed before is dropped."""
 LIMIT_SECONDS = 90.0
 
 
@@ -269,11 +271,11 @@ def test_what_is_elsewhere_is_asked_for_tried_and_tried_again_after_its_fix(home
         terminal.press("s", "enter")
         terminal.wait_for("Add (Enter to continue):")
         terminal.press("enter")
-        terminal.wait_for("Send alerts to (not echoed; Enter: nowhere yet):")
+        terminal.wait_for(ROUTE_PROMPT)
         terminal.press("nonsense", "enter")
-        terminal.wait_for("not a receiver. Fix:")
+        terminal.wait_for(lambda text: "not a receiver. Fix:" in text and text.count(ROUTE_PROMPT) == 2)
         terminal.press("mailtox://nobody", "enter")
-        terminal.wait_for("scheme: 'mailtox' is unknown")
+        terminal.wait_for(lambda text: "scheme: 'mailtox' is unknown" in text and text.count(ROUTE_PROMPT) == 3)
         terminal.press("enter")
         assert Exit.OK == terminal.wait_for_end()
     assert ["cron"] == list(load_config(home.config).systems)

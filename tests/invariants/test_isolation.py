@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -100,8 +101,20 @@ def watched(engine: Running, seconds: float) -> float:
 
 @pytest.mark.parametrize("trouble", [hangs, drips, raises, refuses, pytest.param(floods, marks=pytest.mark.lab)])
 def test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_alert(
-    tmp_path: Path, trouble: Trouble
+    tmp_path: Path, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A poll waits for no more than one part of a flood to be written, however slow the machine is at present."""
+    real = records.ingest_batch
+    writes = [0.0]
+
+    def timed(store: Database, target_id: int, batch: IngestBatch, fence: int | None) -> IngestResult:
+        begun = time.monotonic()
+        result = real(store, target_id, batch, fence)
+        if len(batch.runs) == CHUNK_RUNS:
+            writes.append(time.monotonic() - begun)
+        return result
+
+    monkeypatch.setattr(records, "ingest_batch", timed)
     good, bad = World(tmp_path, "good"), World(tmp_path, "bad", trouble)
     with running(tmp_path, good, bad, poll_every=PERIOD) as engine:
         wait_until(lambda: bool(bad.polled), "the bad system's poll", 10)
@@ -112,7 +125,7 @@ def test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_aler
         wait_until(lambda: bool(engine.sink.got), "the alert", 10)
         told = time.monotonic() - failed
         between = sorted(gaps(good, begun))
-    assert between[len(between) // 2] < 2 * PERIOD
+    assert median(between) < 2 * PERIOD + median(writes)
     assert between[-1] < PERIOD + SHARED_MACHINE
     assert told < 2 + SHARED_MACHINE
 

@@ -195,8 +195,14 @@ def told_as(instant: datetime) -> str:
 def test_asset_updates_during_a_hold_are_lost_and_a_start_makes_up_for_them(
     airflow: AirflowServer, connector: Connector
 ) -> None:
+    earlier = len(runs_of(airflow, "supply_plan"))
     ran(airflow, "load_orders", "succeed", "success")
-    until("a first run of supply_plan", lambda: [row for row in runs_of(airflow, "supply_plan") if row["end_date"]])
+
+    def has_run() -> bool:
+        runs = runs_of(airflow, "supply_plan")
+        return len(runs) > earlier and all(row["end_date"] for row in runs)
+
+    until("the run of supply_plan by this update", has_run)
     before = len(runs_of(airflow, "supply_plan"))
     preview = allowed(connector, hold_ask("supply_plan"))
     assert (
