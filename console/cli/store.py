@@ -95,7 +95,7 @@ def _refuse_while_engine_runs(store: Path) -> None:
 
 def run_size(arguments: argparse.Namespace) -> int:
     """With --store the default rules are used: no config is read."""
-    rules = RetentionRules() if arguments.store else retention_rules(arguments)
+    rules = RetentionRules() if arguments.store else load_valid_config(arguments).retention_rules
     with store_reader(arguments) as reads:
         tables = reads.table_sizes(rules)
     document = [{**size._asdict(), "free_size": size.free_size} for size in tables]
@@ -110,10 +110,6 @@ def run_size(arguments: argparse.Namespace) -> int:
         ValueColumn("frees", lambda size: size_text(size.free_size) if size.free_rows else ""),
     )
     return print_result(arguments, document, listing, ["", total])
-
-
-def retention_rules(arguments: argparse.Namespace) -> RetentionRules:
-    return RetentionRules(**load_valid_config(arguments).retention.model_dump())
 
 
 def size_text(size: int | None) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +21,8 @@ from console.config.alerts import NotificationSettings, RotaSettings
 from console.config.paths import STORE_URL
 from console.config.services import Deadline, SlaSettings, SloSettings
 from console.config.value_types import Duration, JobName, Pause, TimeOfDay
-from console.domain.settings import NOTHING_DECLARED, Declared, DeclaredPool, IncidentGrouping
+from console.domain.estate import EvaluationSettings
+from console.domain.settings import NOTHING_DECLARED, Declared, DeclaredPool, IncidentGrouping, RetentionRules
 from console.text.message import LINK
 
 
@@ -228,6 +229,10 @@ class ActingSettings(StrictOptions):
     """Fields of a job's card that users may set, in the console or by "headway job", where [jobs] does not set them."""
 
 
+_RULES = RetentionRules()
+"""The defaults."""
+
+
 def _at_least(days: int, why: str) -> AfterValidator:
     def check(value: timedelta) -> timedelta:
         if value < timedelta(days=days):
@@ -240,15 +245,15 @@ def _at_least(days: int, why: str) -> AfterValidator:
 class RetentionSettings(StrictOptions):
     """How long what has ended is kept; open work and the audit stay."""
 
-    runs: Annotated[Duration, _at_least(70, "dependencies and forecasts read two months back")] = timedelta(days=90)
+    runs: Annotated[Duration, _at_least(70, "dependencies and forecasts read two months back")] = _RULES.runs
     """Runs and their attempts."""
-    log_tails: Pause = timedelta(days=30)
+    log_tails: Pause = _RULES.log_tails
     """Ends of logs of failed runs."""
-    incidents: Annotated[Duration, _at_least(30, "reviews and reports read a month back")] = timedelta(days=400)
+    incidents: Annotated[Duration, _at_least(30, "reviews and reports read a month back")] = _RULES.incidents
     """Closed incidents with their timeline and notifications, and findings."""
-    actions: Annotated[Duration, _at_least(30, "reviews and reports read a month back")] = timedelta(days=400)
+    actions: Annotated[Duration, _at_least(30, "reviews and reports read a month back")] = _RULES.actions
     """Ended actions, holds and plans; the audit keeps who did what."""
-    job_days: Annotated[Duration, _at_least(90, "shorter than the runs they stand for")] = timedelta(days=1826)
+    job_days: Annotated[Duration, _at_least(90, "shorter than the runs they stand for")] = _RULES.job_days
     """Daily figures of each job, for dates whose runs are deleted."""
 
 
@@ -309,6 +314,19 @@ class Config:
         zones = [service.timezone for service in self.services.values()]
         zones = zones or [system.settings.timezone for system in self.systems.values()]
         return Counter(zones).most_common(1)[0][0] if zones else "UTC"
+
+    @property
+    def lookback(self) -> timedelta:
+        """How far back runs and expectations are judged: longer where a deadline lies days after its business date."""
+        longest = max((service.deadline.rule.reach for service in self.services.values()), default=timedelta(0))
+        return EvaluationSettings().lookback + longest
+
+    @property
+    def retention_rules(self) -> RetentionRules:
+        """Runs are kept for as long as any decision or dependency reads back."""
+        rules = RetentionRules(**self.retention.model_dump())
+        within = max((dependency.within or timedelta(0) for dependency in self.dependencies), default=timedelta(0))
+        return replace(rules, runs=max(rules.runs, self.lookback + within))
 
     def routes_of(self, owner: str, notify: tuple[str, ...]) -> tuple[str, ...]:
         """The routes that a job or service names, and its owner's: a route of the owner's name."""

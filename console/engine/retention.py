@@ -11,7 +11,7 @@ import structlog
 from console.domain.settings import RetentionRules
 from console.store.db.database import Database
 from console.store.db.retention import RetentionPass
-from console.store.errors import LeaseLost, StoreError
+from console.store.errors import GRANTS_FIX, LeaseLost, StoreError, is_not_permitted
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
 
@@ -22,9 +22,6 @@ PASS_EVERY = timedelta(hours=6)
 RETRY_AFTER = timedelta(minutes=15)
 """After a failed pass."""
 MESSAGE_LIMIT = 160
-GRANTS_FIX = ". Fix: as the store's owner, run what `headway store grants` prints"
-NOT_PERMITTED = "42501"
-"""SQLSTATE of a table that this login may not use."""
 STEP_SECONDS = 2.0
 """Longest work of one step; the rest follows in the next."""
 PAUSE_SECONDS = 0.02
@@ -70,7 +67,7 @@ class StoreRetention:
 
     def _report(self, error: Exception) -> None:
         reason = clean_line(str(error).partition("\n")[0], MESSAGE_LIMIT)
-        fix = GRANTS_FIX if getattr(error, "sqlstate", "") == NOT_PERMITTED else ""
+        fix = GRANTS_FIX if is_not_permitted(error) else ""
         text = f"[retention] deletes nothing: {reason}{fix}"
         if text != self.trouble:
             log.error("retention failed", error=text, exc_info=None if fix or isinstance(error, StoreError) else error)

@@ -8,6 +8,14 @@ MAX_CANDIDATES = 8
 """Full names listed where a short one matches several."""
 
 
+GRANTS_FIX = ". Fix: as the store's owner, run what `headway store grants` prints (once more after each upgrade)"
+
+
+def is_not_permitted(error: object) -> bool:
+    """True for a statement that PostgreSQL refused because this login lacks a right."""
+    return getattr(error, "sqlstate", "") == "42501"
+
+
 class StoreError(Exception):
     """An expected failure of the store."""
 

@@ -182,18 +182,18 @@ def _changed_text(name: str, shown: int | None, rows: list[Row]) -> str:
     return f"{name}: nothing was accepted: {was}. Now there is {now}"
 
 
-def job_first_seen(store: Database, job_id: int) -> tuple[datetime | None, date | None]:
-    """When an inventory first showed the job, and the last business date of which retention has deleted runs."""
+def job_first_seen(store: Database, job_id: int) -> datetime | None:
+    """When an inventory first showed the job."""
     with store.read() as session:
-        row = session.first(
-            "SELECT first_seen_us, (SELECT max(d.business_date) FROM job_day d WHERE d.job_id = job.id) AS deleted"
-            " FROM job WHERE id = ?",
-            (job_id,),
-        )
-    if row is None:
-        return None, None
-    deleted = date.fromisoformat(row.deleted) if row.deleted else None
-    return instant(row.first_seen_us) if row.first_seen_us else None, deleted
+        row = session.first("SELECT first_seen_us FROM job WHERE id = ?", (job_id,))
+    return instant(row.first_seen_us) if row is not None and row.first_seen_us else None
+
+
+def last_deleted_date(store: Database, job_id: int) -> date | None:
+    """The last business date with runs that retention has deleted; None without one."""
+    with store.read() as session:
+        [row] = session.rows("SELECT max(business_date) AS last FROM job_day WHERE job_id = ?", (job_id,))
+    return date.fromisoformat(row.last) if row.last else None
 
 
 def runs_between(store: Database, job_id: int, first: date, last: date) -> list[RunFacts]:

@@ -214,7 +214,8 @@ def _request_attention(
     [plan] = session.rows(_STOPPED, (number,))
     is_stopped = what == "stopped"
     fixes = (*((("Do", f"headway plan resume {number}"),) if is_stopped else ()), ("Open", f"headway plan {number}"))
-    notes = (f"To resume requests failed steps again; headway plan abort {number} ends it.",) if is_stopped else ()
+    how = f"Resuming requests the failed steps again; headway plan abort {number} drops what was not sent."
+    notes = (how,) if is_stopped else ()
     why = text.partition("; to go on: ")[0]
     need = AttentionRequest(
         f"plan:{number}",

@@ -24,7 +24,7 @@ from console.store.db.retention import RetentionPass
 from console.store.decisions import apply_decisions
 from console.store.errors import LeaseLost
 from console.store.ingest.batch import LogTailText
-from console.store.jobs import job_first_seen
+from console.store.jobs import last_deleted_date
 from console.store.queries.reader import Queries
 from console.store.snapshot.estate import load_estate
 from console.timing.clock import Clock
@@ -322,9 +322,9 @@ def test_an_old_failure_that_is_reported_again_after_it_was_deleted_opens_no_inc
 
 def test_of_deleted_periods_a_backfill_does_not_say_that_they_have_not_run(served: Estate) -> None:
     many_nights(served, 2)
-    assert job_first_seen(served.store, 1)[1] is None
+    assert last_deleted_date(served.store, 1) is None
     prune(served)
-    last = job_first_seen(served.store, 1)[1]
+    last = last_deleted_date(served.store, 1)
     assert last is not None
     assert last.isoformat() < served.one("SELECT min(business_date) FROM run WHERE job_id = 1")
 
@@ -351,7 +351,7 @@ def test_a_store_that_refuses_retention_is_reported_with_the_fix_and_ends_no_wor
     worker.step(7)
     assert worker.trouble == (
         "[retention] deletes nothing: permission denied for table job_day."
-        " Fix: as the store's owner, run what `headway store grants` prints"
+        " Fix: as the store's owner, run what `headway store grants` prints (once more after each upgrade)"
     )
     monkeypatch.undo()
     before = counts(served)["run"]

@@ -41,6 +41,7 @@ from console.domain.timeline import TimelineView
 from console.engine.api.action_request import ActionRequest
 from console.store.errors import NotFound, ReasonNeeded
 from console.store.queries.audit import ApprovalView
+from console.store.queries.estate import EndedWork
 from console.store.queries.reader import Queries
 from console.timing.clock import ClockSetting
 from tests.tui.fake_ahead import FakeAhead, otherwise
@@ -684,6 +685,10 @@ class FakeReads(FakeOps, FakeAhead, Queries):
 
     def systems(self) -> Sequence[TargetView]:
         return self.targets_
+
+    def ended_work(self) -> Sequence[EndedWork]:
+        ended = [one for one in self.plans_ if one.ended is not None]
+        return [EndedWork("plan", one.id, one.title, one.state) for one in ended]
 
     def config_fault_count(self) -> int:
         return self.to_mend_

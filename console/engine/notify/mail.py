@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import default as default_policy
 from email.utils import format_datetime, formataddr, localtime
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from console.engine.notify.senders import SendResult, unencrypted_login
 from console.store.errors import LeaseLost
 from console.text.cleaning import clean_line
 from console.text.message import is_command, is_own_link, read_blocks
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 SECONDS = 15.0
 """Timeout of each reply of the server, as in apprise."""
@@ -247,9 +251,13 @@ pre{background:#262626}hr{border-color:#555}a{color:#8ab4f8}}</style></head>
 """
 
 
-def as_html(title: str, body: str) -> str:
-    """The message as a page for a phone: tables are tables, external text is in a block of its own, all is escaped."""
+@cache
+def _page() -> Template:
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only where a mail is sent
 
-    page = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True).from_string(_PAGE)
-    return page.render(title=title, blocks=read_blocks(body), is_own_link=is_own_link, is_command=is_command)
+    return Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True).from_string(_PAGE)
+
+
+def as_html(title: str, body: str) -> str:
+    """The message as a page for a phone: tables are tables, external text is in a block of its own, all is escaped."""
+    return _page().render(title=title, blocks=read_blocks(body), is_own_link=is_own_link, is_command=is_command)

@@ -109,7 +109,7 @@ class PlanProposer:
 
     def _known_since(self, job: JobFacts) -> datetime | None:
         """From when on a period without a run has not run; before, its run may never have been seen, or be deleted."""
-        first_seen, deleted = jobs.job_first_seen(self._store, job.id)
+        first_seen, deleted = jobs.job_first_seen(self._store, job.id), jobs.last_deleted_date(self._store, job.id)
         if deleted is None:
             return first_seen
         known_from = business_window(deleted, zone_of(job.zone), job.cutoff)[1]

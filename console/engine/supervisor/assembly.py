@@ -205,7 +205,7 @@ class EngineAssembly:
         self.rotas = RotaReader(store, clock, config.rotas, alerting, folder, self.secrets, changed)
         noise = (alerting.noise_report, self.routing.url_sources, config.alerts.shadow_route)
         self.periodic = PeriodicTasks(self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step)
-        self.retention = StoreRetention(store, clock, plain.retention_rules(config))
+        self.retention = StoreRetention(store, clock, config.retention_rules)
         self._pruning = PeriodicTasks(self.retention.step)
 
     def _living(self) -> list[tuple[str, MonitoredWorker]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
 
 from console.config.sections import Config
 from console.config.services import service_promise
@@ -16,7 +14,6 @@ from console.domain.settings import (
     DependencySetting,
     EstateSettings,
     JobSetting,
-    RetentionRules,
     ServiceSetting,
     SystemSetting,
 )
@@ -48,19 +45,11 @@ def estate_settings(config: Config) -> EstateSettings:
 
 def decision_settings(config: Config) -> EvaluationSettings:
     default = config.alerts.default_route
-    longest = max((service.deadline.rule.reach for service in config.services.values()), default=timedelta(0))
     return EvaluationSettings(
         default_route=(default,) if default else (),
         shadow_route=config.alerts.shadow_route,
-        lookback=EvaluationSettings().lookback + longest,
+        lookback=config.lookback,
     )
-
-
-def retention_rules(config: Config) -> RetentionRules:
-    """The rules of the config; runs are kept for as long as any rule or dependency reads back."""
-    rules = RetentionRules(**config.retention.model_dump())
-    reach = max((dependency.within or timedelta(0) for dependency in config.dependencies), default=timedelta(0))
-    return replace(rules, runs=max(rules.runs, decision_settings(config).lookback + reach))
 
 
 def route_url_sources(config: Config) -> dict[str, tuple[str, ...]]:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 
 from console.failpoints import failpoint
 from console.store.db.schema_version import FIRST_SCHEMA, development_text, too_new_text
-from console.store.errors import StoreUnusable
+from console.store.errors import StoreUnusable, is_not_permitted
 
 FOLDER = Path(__file__).parent / "migrations"
 _VERSION_TABLE = (
@@ -32,7 +32,6 @@ _VERSION_TABLE = (
 )
 """On PostgreSQL its lock lets one engine migrate at a time; unlike an advisory lock, it needs write access."""
 
-NOT_PERMITTED = "42501"
 NOT_OWNER = (
     ", and it is to be migrated to schema {}. Fix: start this version's engine once as the login that owns the tables,"
     " then run what `headway store grants` prints"
@@ -53,7 +52,7 @@ def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
                 _migrate_locked(connection, path, scripts, folder)
     except DBAPIError as error:
         place = path or engine.url.set(query={}).render_as_string()
-        fix = NOT_OWNER.format(newest) if getattr(error.orig, "sqlstate", "") == NOT_PERMITTED else ""
+        fix = NOT_OWNER.format(newest) if is_not_permitted(error.orig) else ""
         raise StoreUnusable(f"the store at {place}: {error.orig}{fix}") from error
 
 

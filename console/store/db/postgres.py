@@ -12,13 +12,12 @@ from psycopg.conninfo import conninfo_to_dict
 from connectors.sdk.transport.libpq import verified
 from console.store.db.location import checked_url, without_secrets
 from console.store.db.session import PostgresAdapter, Row
-from console.store.errors import StoreUnusable
+from console.store.errors import GRANTS_FIX, StoreUnusable, is_not_permitted
 
 CONNECT_SECONDS = 10
 ANSWER_SECONDS = 30.0
 """Per answer; as long as a writer waits for SQLite's lock."""
 POLL_SECONDS = 0.1
-GRANTS_FIX = ". Fix: as the store's owner, run what `headway store grants` prints (once more after each upgrade)"
 
 
 class TimeoutConnection(psycopg.Connection[Any]):
@@ -82,7 +81,7 @@ class PostgresReadConnection(PostgresAdapter):
         try:
             return super().rows(sql, values)
         except psycopg.Error as error:
-            fix = GRANTS_FIX if isinstance(error, psycopg.errors.InsufficientPrivilege) else ""
+            fix = GRANTS_FIX if is_not_permitted(error) else ""
             raise StoreUnusable(f"the store at {self.place} cannot be read: {error}{fix}") from error
 
     def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:

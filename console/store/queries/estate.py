@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.domain.header import EngineView, HeaderView
 from console.domain.ids import instant, micros, optional_instant
@@ -39,10 +39,33 @@ _DRIFT = (
 )
 
 
+_ENDED = (
+    "SELECT * FROM (SELECT 'incident' AS kind, i.id, COALESCE(j.name, i.title) AS title, 'closed' AS state"
+    " FROM incident i LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id,"
+    " i.root_job_id) WHERE i.closed_us IS NOT NULL ORDER BY i.closed_us DESC LIMIT 200) closed_incident"
+    " UNION ALL SELECT * FROM (SELECT 'plan' AS kind, id, title, state FROM plan WHERE state IN ('done', 'aborted')"
+    " ORDER BY id DESC LIMIT 200) ended_plan"
+)
+
+
+class EndedWork(NamedTuple):
+    """An incident that is closed, or a plan that has ended."""
+
+    kind: str
+    """ "incident" or "plan"."""
+    id: int
+    title: str
+    state: str
+
+
 class EstateQueries(ContextQueries):
     def __init__(self, store: ReadStore, services: ServiceQueries) -> None:
         super().__init__(store)
         self.services = services
+
+    def ended_work(self) -> list[EndedWork]:
+        """The latest 200 closed incidents and the latest 200 ended plans, each newest first."""
+        return [from_row(EndedWork, row) for row in self.link.rows(_ENDED)]
 
     def header(self) -> HeaderView:
         meta: dict[str, str] = dict(self.link.rows("SELECT name, value FROM meta"))

@@ -158,9 +158,10 @@ class ServiceDayQueries(ContextQueries):
         estimates: dict[str, dict[str, Any]] = {}
         foreseen: dict[_Day, _Foreseen] = {}
         keys = [(service.id, service.submission) for service in services]
+        selected = set(keys)
         for row in self.link.by_keys(_PATHS, sorted({service.id for service in services}), (business_date,)):
             key = (row.service_id, row.submission)
-            if key not in keys:
+            if key not in selected:
                 continue
             paths[key] = json.loads(row.path)
             estimates |= {source["job"]: source for source in json.loads(row.sources)}

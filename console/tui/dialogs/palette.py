@@ -29,7 +29,6 @@ from console.domain.filter import FilterError, parse_filter
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow
 from console.domain.job import JobRow
-from console.domain.plan import PlanView
 from console.domain.service import ServiceView
 from console.domain.system import TargetView
 from console.store.queries.reader import Queries
@@ -248,8 +247,9 @@ class JumpChoices(ChoiceSource):
         self._awaited.add("places")
 
         def read(reads: Queries) -> tuple[Any, ...]:
-            open_, closed = (reads.incidents.list_incidents(closed=is_closed) for is_closed in (False, True))
-            return reads.services.list_services(), open_, closed, reads.estate.systems(), reads.plans.list_plans()
+            services, incidents = reads.services.list_services(), reads.incidents.list_incidents()
+            plans = reads.plans.list_plans(ended=False)
+            return services, incidents, reads.estate.systems(), plans, reads.estate.ended_work()
 
         self.box.ask("places", read, self._on_places, self._on_failed, first=True)
 
@@ -266,17 +266,19 @@ class JumpChoices(ChoiceSource):
         self.box.choices = (*first, *then, *(theme for theme in themes if theme.name != board.theme))
 
     def _on_places(self, places: tuple[Any, ...]) -> None:
-        services, incidents, closed, targets, plans = places
+        services, incidents, targets, plans, ended = places
         self.places = [
             *screen_choices(),
-            *map(_incident_choice, incidents),
-            *(_plan_choice(view) for view in plans if view.ended is None),
+            *(PaletteChoice("incident", f"{incident_name(view.id)} {view.root_job or view.title}", view.reason,
+                            ("incident", view.id)) for view in incidents),
+            *(PaletteChoice("plan", f"{view.id} {view.title}", f"{view.state}, by {view.requested_by}",
+                            ("plan", view.id)) for view in plans),
             *(PaletteChoice("service", view.title or view.name, view.name, ("service", view.name))
               for view in services),
             *(PaletteChoice("system", target_name(view), f"{view.kind}, {view.jobs:,} jobs", ("system", view.system))
               for view in targets),
-            *map(_incident_choice, closed),
-            *(_plan_choice(view) for view in plans if view.ended is not None),
+            *(PaletteChoice(work.kind, f"{incident_name(work.id) if work.kind == 'incident' else work.id} {work.title}",
+                            work.state, (work.kind, work.id)) for work in ended),
         ]  # fmt: skip
         self.silences = [*_silence_choices(services, incidents, targets)]
         self._has_come("places")
@@ -386,17 +388,6 @@ def screen_choices() -> list[PaletteChoice]:
         for act in key_table.KEY_TABLE
         if act.name in key_table.GLOBAL_SCREENS
     ]
-
-
-def _incident_choice(view: IncidentRow) -> PaletteChoice:
-    says = "closed" if view.closed is not None else view.reason
-    return PaletteChoice(
-        "incident", f"{incident_name(view.id)} {view.root_job or view.title}", says, ("incident", view.id)
-    )
-
-
-def _plan_choice(view: PlanView) -> PaletteChoice:
-    return PaletteChoice("plan", f"{view.id} {view.title}", f"{view.state}, by {view.requested_by}", ("plan", view.id))
 
 
 def _silence_choices(

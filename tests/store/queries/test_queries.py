@@ -312,6 +312,8 @@ def test_earlier_incidents_of_the_same_job_are_told(served: Estate, reads: Queri
     decide(served, incidents=(incident(),))
     assert ((at("03:20"), "rerun was good"),) == reads.incidents.incident(2).seen_before
     assert [1] == [one.id for one in reads.incidents.list_incidents(closed=True)]
+    [ended] = reads.estate.ended_work()
+    assert ("incident", 1, reads.incidents.incident(1).row.root_job, "closed") == ended
 
 
 def test_earlier_red_runs_of_the_root_are_told_and_how_each_was_repaired(served: Estate, reads: Queries) -> None:

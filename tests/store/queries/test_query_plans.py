@@ -64,6 +64,7 @@ def ask_everything(reads: Queries) -> None:
     reads.incidents.incident(1)
     reads.estate.systems()
     reads.estate.drift()
+    reads.estate.ended_work()
     reads.actions.list_actions()
     reads.actions.list_actions(run_id=1)
     reads.jobs.jobs_first_page(everything)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
 from console.domain.filter import JobFilter
 from console.domain.job import JobRow
+from console.store.queries.estate import EndedWork
 from console.tui.dialogs.palette import JumpChoices, PaletteChoice, PickScreen, match_cost
 from console.tui.frame.history import ViewHistory
 from tests.deep import few
@@ -227,9 +227,8 @@ def chosen(screen: PickScreen) -> PaletteChoice:
 @on_the_night(size=(120, 36))
 async def test_a_jump_finds_a_closed_incident_by_its_number(night: Night) -> None:
     await night.see("SERVICES")
-    read = night.reads.incidents.list_incidents
-    [last] = [replace(incident, id=7, closed=incident.opened) for incident in read()]
-    setattr(night.reads.incidents, "list_incidents", lambda closed=False: [last] if closed else read())  # noqa: B010
+    ended = [EndedWork("incident", 7, "etl-hosts/db07:extract_orders", "closed")]
+    setattr(night.reads.estate, "ended_work", lambda: ended)  # noqa: B010 - mypy knows it as a method
     await night.press(":")
     await night.typing()
     await night.type("INC-0007")
