@@ -63,12 +63,20 @@ def _is_unmapped(owner: int) -> bool:
 def _mode_fault(place: Path, status: os.stat_result, on_way: bool) -> str:
     mode = stat.S_IMODE(status.st_mode)
     write_bits = mode & OTHERS_WRITE
-    if write_bits == stat.S_IWGRP and _is_private_group(status.st_gid, status.st_uid):
+    if write_bits == stat.S_IWGRP and not _has_acl(place) and _is_private_group(status.st_gid, status.st_uid):
         write_bits = 0
     is_safe_folder = on_way and mode & stat.S_ISVTX
     if not write_bits or is_safe_folder or os.statvfs(place).f_flag & os.ST_RDONLY:
         return ""
     return f"others may write {place} (mode {mode:04o}). Fix: chmod go-w {place}"
+
+
+def _has_acl(place: Path) -> bool:
+    """Whether it has an access control list: the group's bits then say what any user on the list may do, acl(5)."""
+    try:
+        return "system.posix_acl_access" in os.listxattr(place)
+    except OSError:
+        return False  # a file system without lists
 
 
 def _is_private_group(group: int, owner: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,21 @@ def test_a_group_of_nobody_but_the_owner_may_write(file: Path, set_group: Callab
         assert "" == write_access_fault(file)
     file.chmod(0o666)
     assert "(mode 0666)" in write_access_fault(file)
+
+
+def test_a_user_on_the_access_list_may_write_whatever_the_group(file: Path, set_group: Callable[..., None]) -> None:
+    """setfacl -m u:54321:rw; the list's entries are tag, permissions and user (acl(5), linux/posix_acl_xattr.h)."""
+    set_group("ann")
+    nobody = 2**32 - 1
+    entries = ((0x01, 6, nobody), (0x02, 6, 54321), (0x04, 4, nobody), (0x10, 6, nobody), (0x20, 0, nobody))
+    content = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(file, "system.posix_acl_access", content)
+    except OSError as error:
+        pytest.skip(f"no access lists here: {error}")
+    assert f"others may write {file} (mode 0660). Fix: chmod go-w {file}" == write_access_fault(file)
+    file.chmod(0o640)  # the fix takes the right from the list as well
+    assert "" == write_access_fault(file)
 
 
 @pytest.mark.parametrize(
