@@ -60,6 +60,8 @@ class SmtpSink:
         self.mode: MailMode = "accept"
         self.mails: list[Mail] = []
         self.rejected = 0
+        self.refused: dict[str, str] = {}
+        """Recipient -> reply that refuses it."""
         self._controller: Controller | None = None
 
     def start(self) -> None:
@@ -81,6 +83,15 @@ class SmtpSink:
         """The mails so far, once there are `count` of them."""
         wait_until(lambda: len(self.mails) >= count, f"mail {count} (there are {len(self.mails)})", limit_seconds, 0.01)
         return list(self.mails)
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """aiosmtpd's hook: one recipient of a mail."""
+        if address in self.refused:
+            return self.refused[address]
+        envelope.rcpt_tos.append(address)
+        return "250 ok"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """aiosmtpd's hook: one mail, whole."""

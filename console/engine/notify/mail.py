@@ -138,7 +138,8 @@ class _SmtpSsl(_LeaseChecked, smtplib.SMTP_SSL): ...
 
 
 def _deliver(plugin: Any, message: EmailMessage, check_lease: Callable[[], None]) -> SendResult:
-    """The result of sending. A refusal, or a failure before the message itself is sent, proves that nothing arrived."""
+    """The result of sending. A refusal, or a failure before the message itself is sent, proves that nothing arrived; not
+    a refusal of some recipients: the others have it, and each retry is a duplicate to them."""
     recipients = [to for _, to in plugin.targets] + sorted({*plugin.cc, *plugin.bcc})
     try:
         smtp = _connected(plugin)
@@ -162,7 +163,7 @@ def _deliver(plugin: Any, message: EmailMessage, check_lease: Callable[[], None]
         except (OSError, smtplib.SMTPException):  # its reply does not matter
             smtp.close()
     if refused:
-        return SendResult(None, _replies(refused))
+        return _recipients_result(None, refused)
     return SendResult(True)
 
 
@@ -186,8 +187,7 @@ def _connected(plugin: Any) -> _Smtp | _SmtpSsl:
 
 def _refusal_result(error: Exception, where: str) -> SendResult:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        codes = [code for code, _ in error.recipients.values()]
-        return SendResult(False, _replies(error.recipients), for_good=all(code >= 500 for code in codes))
+        return _recipients_result(False, error.recipients)
     if isinstance(error, smtplib.SMTPResponseException):
         text = f"SMTP {error.smtp_code} {_text(error.smtp_error)}"
         return SendResult(False, text, for_good=error.smtp_code >= 500)
@@ -196,9 +196,10 @@ def _refusal_result(error: Exception, where: str) -> SendResult:
     return SendResult(False, f"{where}: {error}")
 
 
-def _replies(refused: dict[str, tuple[int, bytes]]) -> str:
-    """The distinct replies, without addresses."""
-    return "; ".join(dict.fromkeys(f"SMTP {code} {_text(text)}" for code, text in refused.values()))
+def _recipients_result(arrived: bool | None, refused: dict[str, tuple[int, bytes]]) -> SendResult:
+    """The result where recipients were refused: the distinct replies, without addresses."""
+    replies = "; ".join(dict.fromkeys(f"SMTP {code} {_text(text)}" for code, text in refused.values()))
+    return SendResult(arrived, replies, for_good=all(code >= 500 for code, _ in refused.values()))
 
 
 def _text(reply: bytes | str) -> str:

@@ -18,6 +18,7 @@ from connectors.sdk.states import RunState
 from console.config.sections import RouteSettings
 from console.domain.ids import micros
 from console.engine.notify.mail import MailThread, as_html, mail_thread, send_mail
+from console.engine.notify.senders import SendResult
 from console.engine.supervisor.assembly import EngineAssembly
 from console.store.db import lease
 from console.store.db.lease import HeldLease, LeaseHolder
@@ -145,6 +146,16 @@ def test_a_refusal_proves_that_nothing_arrived_and_a_lost_answer_proves_nothing(
     assert sent is not None
     assert (arrived, for_good) == (sent.arrived, sent.for_good)
     assert words in sent.reason
+
+
+@pytest.mark.parametrize(("reply", "for_good"), [("550 5.1.1 no such user here", True), ("451 try again later", False)])
+def test_a_recipient_that_is_refused_for_good_is_not_retried_at_the_cost_of_the_others(
+    server: SmtpSink, reply: str, for_good: bool
+) -> None:
+    server.refused["gone@example.org"] = reply
+    sent = send_mail(server.url("oncall@example.org,gone@example.org"), "t", "x\n", ROOT)
+    assert SendResult(None, f"SMTP {reply}", for_good) == sent
+    assert ["oncall@example.org"] == [recipient for mail in server.mails for recipient in mail.recipients]
 
 
 def test_a_server_that_is_not_there_was_never_reached() -> None:
