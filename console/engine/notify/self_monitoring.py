@@ -101,7 +101,7 @@ class SelfMonitor:
         for key in [key for key in self._since if key not in troubles]:
             if key in self._notified_at and (fence is None or self._offline):
                 continue  # the end is reported only after the problem itself
-            if self._notified_at.pop(key, None) is not None and fence is not None:
+            if self._notified_at.pop(key, None) is not None:
                 self._notify(channel, fence, key, "")
             del self._since[key]
         for key, text in troubles.items():
@@ -207,12 +207,12 @@ class SelfMonitor:
     def _record(self, channel: NotificationChannel, fence: int) -> None:
         """Moves alerts from memory into the store, with their outcomes; skips those being sent."""
         for unrecorded in list(self._offline):
-            with unrecorded.lock:
+            urls, made = route_url_sources(channel.config), micros(unrecorded.made)
+            with unrecorded.lock:  # no send begins during the write; if that fails, sending from memory goes on
                 if unrecorded.sending:
                     continue
+                rows.record_offline_alert(channel.store, fence, urls, unrecorded.alert, made, unrecorded.outcomes)
                 unrecorded.ended.set()
-            urls, made = route_url_sources(channel.config), micros(unrecorded.made)
-            rows.record_offline_alert(channel.store, fence, urls, unrecorded.alert, made, unrecorded.outcomes)
             self._offline.remove(unrecorded)
 
 

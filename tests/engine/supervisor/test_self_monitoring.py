@@ -115,6 +115,27 @@ def test_a_store_that_fails_while_it_is_told_does_not_lose_it(tmp_path: Path, mo
         wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
 
 
+def test_an_alert_that_cannot_be_recorded_is_still_sent_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreUnusable("the store at x: database or disk is full")
+
+    monkeypatch.setattr("random.random", lambda: 0.5)
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        post_of(bench).answers["one"] = SendResult(False, "error=503")
+        own = at_once()
+        own.report(bench.parts, None, FULL)
+        wait_until(lambda: bool(post_of(bench).got) and not own._offline[0].sending, "the first try", 10)
+        with monkeypatch.context() as patch:
+            patch.setattr(rows_module, "record_offline_alert", full)
+            with pytest.raises(StoreUnusable):
+                own.report(bench.parts, bench.fence, {})
+            post_of(bench).answers.clear()
+            wait_until(lambda: 2 <= len(post_of(bench).got), "the second try", 20)
+        wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
+
+
 def test_a_receiver_that_refuses_for_good_is_not_asked_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
