@@ -58,10 +58,10 @@ def run_serve(arguments: argparse.Namespace) -> int:
         if engine.message:
             print_message(engine.message)
     limits = WebLimits(arguments.sessions, min(PER_VISITOR_OPTIONS, arguments.sessions))
-    shut = AccessGate(config_path(arguments.config)) if arguments.behind_proxy else str
+    why_closed = AccessGate(config_path(arguments.config)) if arguments.behind_proxy else str
     options = ("--ascii",) if arguments.ascii else ()
     console_command = (*own_command(arguments), "console", "--in-browser", "--no-engine", *options)
-    consoles = WebServer(gate, console_command, limits, print_message, shut)
+    consoles = WebServer(gate, console_command, limits, print_message, why_closed)
     try:
         asyncio.run(serve(consoles, host, arguments.port, lambda: _print_address(arguments, gate, host)))
     except OSError as error:

@@ -54,7 +54,10 @@ class AuthGate(Protocol):
     base: str
     """Base path of everything; starts and ends with a slash."""
 
-    def enter(self, knock: AccessRequest) -> Visitor: ...
+    def admit(self, request: AccessRequest) -> Visitor:
+        """The visitor of this request. Raises WebAccessDenied."""
+        ...
+
     def socket_url(self, host: str) -> str:
         """The WebSocket URL for the page; `host` as in the request."""
         ...
@@ -75,32 +78,32 @@ class LinkGate:
         """The sign-in link. It works once; afterwards this is a new one."""
         return f"http://{self._here}/?token={self._token}"
 
-    def redeem(self, knock: AccessRequest) -> None:
+    def redeem(self, request: AccessRequest) -> None:
         """Redeems the link's token, which becomes invalid. Raises WebAccessDenied."""
-        self._check_host(knock)
-        if not _is_equal(knock.token, self._token):
+        self._check_host(request)
+        if not _is_equal(request.token, self._token):
             raise WebAccessDenied(
                 "the link is invalid or was used already: the terminal of headway console serve shows the present one"
             )
         self._token = secrets.token_urlsafe(TOKEN_BYTES)
 
-    def enter(self, knock: AccessRequest) -> Visitor:
-        self._check_host(knock)
-        if not _is_equal(knock.cookie, self.cookie):
+    def admit(self, request: AccessRequest) -> Visitor:
+        self._check_host(request)
+        if not _is_equal(request.cookie, self.cookie):
             raise WebAccessDenied(
                 "not signed in. Fix: open the link that headway console serve printed to its terminal"
             )
-        return Visitor("", f"browser on {knock.peer}")
+        return Visitor("", f"browser on {request.peer}")
 
     def socket_url(self, host: str) -> str:
         return f"ws://{host}{self.base}ws"
 
-    def _check_host(self, knock: AccessRequest) -> None:
+    def _check_host(self, request: AccessRequest) -> None:
         """Rejects other hosts and origins (DNS rebinding, cross-site sockets)."""
-        host, origin = knock.only("Host"), knock.only("Origin")
+        host, origin = request.only("Host"), request.only("Origin")
         if host not in self._names:
             raise WebAccessDenied(f"this is {self._here}; no other host name is accepted")
-        if origin != f"http://{host}" and (origin or knock.is_socket):
+        if origin != f"http://{host}" and (origin or request.is_socket):
             raise WebAccessDenied("request from another origin")
 
 
@@ -116,31 +119,31 @@ class ProxyGate:
         self._user_header, self._secret = user_header, secret
         self._trusted = [ip_network(network) for network in trusted]
 
-    def enter(self, knock: AccessRequest) -> Visitor:
-        if not any(ip_address(knock.peer) in network for network in self._trusted):
-            raise WebAccessDenied(f"{knock.peer} is not the proxy that headway console serve trusts (--trust)")
-        if not _is_equal(knock.only(SECRET_HEADER), self._secret):
+    def admit(self, request: AccessRequest) -> Visitor:
+        if not any(ip_address(request.peer) in network for network in self._trusted):
+            raise WebAccessDenied(f"{request.peer} is not the proxy that headway console serve trusts (--trust)")
+        if not _is_equal(request.only(SECRET_HEADER), self._secret):
             raise WebAccessDenied(
                 f"the proxy sent no {SECRET_HEADER}, or another one than the file of --secret-file holds"
             )
-        origin = knock.only("Origin")
-        if origin != self._origin and (origin or knock.is_socket):
+        origin = request.only("Origin")
+        if origin != self._origin and (origin or request.is_socket):
             raise WebAccessDenied(f"request from another origin than {self._origin} (--behind-proxy)")
-        name = knock.only(self._user_header)
+        name = request.only(self._user_header)
         if not name:
             raise WebAccessDenied(f"the proxy sent no {self._user_header}. Fix: configure it to authenticate first")
         if not is_valid_name(name):
             raise WebAccessDenied(f"{self._user_header} contains a name that the audit cannot record: {name[:64]!a}")
-        return Visitor(name, f"browser on {self._far_end(knock)}")
+        return Visitor(name, f"browser on {self._browser_address(request)}")
 
     def socket_url(self, host: str) -> str:
         return self._socket_url
 
     @staticmethod
-    def _far_end(knock: AccessRequest) -> str:
+    def _browser_address(request: AccessRequest) -> str:
         """The client address that the proxy saw: the last entry; the ones before come from the browser."""
-        last = knock.headers.get("x-forwarded-for", ("",))[-1].rpartition(",")[2].strip()
+        last = request.headers.get("x-forwarded-for", ("",))[-1].rpartition(",")[2].strip()
         try:
             return str(ip_address(last))
         except ValueError:
-            return knock.peer
+            return request.peer

@@ -52,7 +52,7 @@ HEADERS = {
 """'unsafe-inline' for styles alone: xterm puts its own styles into the page."""
 ASSETS = Path(textual_serve.__file__).parent / "static"
 TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
-Say = Callable[[str], object]
+Log = Callable[[str], object]
 
 
 class WebLimits(NamedTuple):
@@ -78,8 +78,8 @@ class ConnectionLimits:
         self._server = runner.server
         return await asyncio.get_running_loop().create_server(self._connection, host, port)
 
-    async def follow(self) -> None:
-        """Closes what waits too long, until cancelled."""
+    async def close_late(self) -> None:
+        """Closes connections that wait too long, until cancelled."""
         while True:
             await asyncio.sleep(min(CHECK_SECONDS, self.seconds / 2))
             limit = time.monotonic() - self.seconds
@@ -108,35 +108,35 @@ class ConnectionLimits:
 
 
 class WebServer:
-    """Answers requests. `argv`: command of each visitor's console; `say` prints a line to the terminal."""
+    """Answers requests. `argv`: command of each visitor's console; `log` writes a line to the terminal."""
 
     def __init__(
         self,
         gate: AuthGate,
         argv: Sequence[str],
         limits: WebLimits,
-        say: Say,
-        why_shut: Callable[[], str] = str,
+        log: Log,
+        why_closed: Callable[[], str] = str,
         connections: ConnectionLimits | None = None,
     ) -> None:
-        """`why_shut`: why no visitor is admitted now, empty otherwise; called per request."""
-        self._why_shut = why_shut
+        """`why_closed`: why no visitor is admitted now, empty otherwise; called per request."""
+        self._why_closed = why_closed
         self._connections = connections or ConnectionLimits()
-        self._door, self._argv, self._limits, self._say = gate, tuple(argv), limits, say
+        self._gate, self._argv, self._limits, self._log = gate, tuple(argv), limits, log
         self._open: dict[asyncio.Task[Any], ConsoleSession] = {}
-        self._of: Counter[str] = Counter()
+        self._open_by_name: Counter[str] = Counter()
         self._page = Environment(autoescape=True).from_string(_text("page.html"))
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._guard])
-        base = self._door.base
+        base = self._gate.base
         routes: list[web.AbstractRouteDef] = [
             web.get(base, self._show_page),
-            web.get(f"{base}ws", self._talk),
+            web.get(f"{base}ws", self._serve_console),
             web.static(f"{base}assets", ASSETS, show_index=False, follow_symlinks=False),
             *(web.get(f"{base}{name}", self._show_file) for name in TYPES),
         ]
-        if isinstance(self._door, LinkGate):
+        if isinstance(self._gate, LinkGate):
             routes.append(web.get("/", self._sign_in, allow_head=False))  # HEAD must not redeem the token
         app.add_routes(routes)
         app.on_shutdown.append(self._end_all)
@@ -149,11 +149,11 @@ class WebServer:
         await runner.setup()
         try:
             async with await self._connections.listen(runner, host, port) as server:
-                following = asyncio.create_task(self._connections.follow())
+                closing = asyncio.create_task(self._connections.close_late())
                 try:
                     yield
                 finally:
-                    following.cancel()
+                    closing.cancel()
                     server.close()
                     await runner.cleanup()  # ends the connections, for which the server waits
         finally:
@@ -173,7 +173,7 @@ class WebServer:
                 policy = self._policy(request)
             answer = await handler(request)
         except WebAccessDenied as why:
-            self._say(f"rejected: {clean_line(str(why))}")
+            self._log(f"rejected: {clean_line(str(why))}")
             answer = web.Response(status=403, text=f"Headway: {why}\n")
         except web.HTTPException as error:
             answer = web.Response(status=error.status, text=f"{error.reason}\n")
@@ -184,17 +184,17 @@ class WebServer:
         return answer
 
     def _visitor(self, request: web.Request) -> Visitor:
-        return self._door.enter(access_request(request))
+        return self._gate.admit(access_request(request))
 
     def _policy(self, request: web.Request) -> str:
         """The page's connect policy. It contains the secret path, so rejected requests do not get it."""
-        return f"'self' {self._door.socket_url(request.host).rpartition('/ws')[0]}/"
+        return f"'self' {self._gate.socket_url(request.host).rpartition('/ws')[0]}/"
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
-        gate = self._door
+        gate = self._gate
         assert isinstance(gate, LinkGate)
         gate.redeem(access_request(request))
-        self._say(f"signed in from a browser on this machine; another one: {gate.link}")
+        self._log(f"signed in from a browser on this machine; another one: {gate.link}")
         answer = web.Response(status=303, headers={"Location": gate.base})
         answer.set_cookie(COOKIE, gate.cookie, path=gate.base, httponly=True, samesite="Strict")
         return answer
@@ -202,37 +202,37 @@ class WebServer:
     # display
 
     async def _show_page(self, request: web.Request) -> web.StreamResponse:
-        if why := await self._why_not(self._visitor(request)):
+        if why := await self._refusal_reason(self._visitor(request)):
             return web.Response(status=503, text=f"Headway: {why}\n")
-        text = self._page.render(socket=self._door.socket_url(request.host), size=FONT_SIZE)
+        text = self._page.render(socket=self._gate.socket_url(request.host), size=FONT_SIZE)
         return web.Response(text=text, content_type="text/html")
 
     async def _show_file(self, request: web.Request) -> web.StreamResponse:
         name = request.path.rpartition("/")[2]
         return web.Response(text=_text(name), content_type=TYPES[name])
 
-    async def _why_not(self, visitor: Visitor) -> str:
-        if shut := await asyncio.to_thread(self._why_shut):
-            self._say(f"rejected, {visitor.name or visitor.place}: {clean_line(shut)}")
-        return shut or self._why_full(visitor)
+    async def _refusal_reason(self, visitor: Visitor) -> str:
+        if reason := await asyncio.to_thread(self._why_closed):
+            self._log(f"rejected, {visitor.name or visitor.place}: {clean_line(reason)}")
+        return reason or self._why_full(visitor)
 
     def _why_full(self, visitor: Visitor) -> str:
         if len(self._open) >= self._limits.sessions:
             return f"all {self._limits.sessions} consoles are in use (--sessions)"
-        if self._of[visitor.name.casefold()] >= self._limits.for_each:
+        if self._open_by_name[visitor.name.casefold()] >= self._limits.for_each:
             return f"{visitor.name or 'you'} have {self._limits.for_each} consoles open; close one first"
         return ""
 
     # one console
 
-    async def _talk(self, request: web.Request) -> web.StreamResponse:
+    async def _serve_console(self, request: web.Request) -> web.StreamResponse:
         visitor = self._visitor(request)
         socket = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=HEARTBEAT_SECONDS, max_msg_size=LARGEST_MESSAGE)
         socket.headers.update(_headers(self._policy(request)))
-        why = await self._why_not(visitor)
+        why = await self._refusal_reason(visitor)
         if why:
             await socket.prepare(request)
-            await _part(socket, f"Headway: {why}")
+            await _close_with_message(socket, f"Headway: {why}")
             return socket
         task = asyncio.current_task()
         assert task is not None
@@ -241,34 +241,34 @@ class WebServer:
             socket.send_bytes, lambda title: socket.send_json(["title", clean_line(title, LONGEST_TITLE)])
         )
         self._open[task] = session  # before the first await, so that concurrent visitors are counted
-        self._of[visitor.name.casefold()] += 1
+        self._open_by_name[visitor.name.casefold()] += 1
         label = visitor.name or visitor.place
         try:
             await socket.prepare(request)
-            self._say(f"{label}: a console was opened ({visitor.place})")
-            await self._serve(socket, session, size, visitor)
+            self._log(f"{label}: a console was opened ({visitor.place})")
+            await self._run_session(socket, session, size, visitor)
         finally:
             del self._open[task]
-            self._of[visitor.name.casefold()] -= 1
-            self._say(f"{label}: the console has ended; {len(self._open)} open")
+            self._open_by_name[visitor.name.casefold()] -= 1
+            self._log(f"{label}: the console has ended; {len(self._open)} open")
         return socket
 
-    async def _serve(
+    async def _run_session(
         self, socket: web.WebSocketResponse, session: ConsoleSession, size: Size, visitor: Visitor
     ) -> None:
-        task = asyncio.create_task(session.run(self._argv, size, to_environment(visitor)))
-        heard = asyncio.create_task(_listen(socket, session))
+        session_task = asyncio.create_task(session.run(self._argv, size, to_environment(visitor)))
+        input_task = asyncio.create_task(_forward_input(socket, session))
         try:
-            await asyncio.wait({task, heard}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({session_task, input_task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            heard.cancel()
+            input_task.cancel()
             session.leave()
-            code, _ = await asyncio.gather(task, heard, return_exceptions=True)
+            code, _ = await asyncio.gather(session_task, input_task, return_exceptions=True)
             if isinstance(code, OSError):
-                session.said = f"the console could not be started: {code.strerror}"
-            if session.said:
-                self._say(f"{visitor.name or visitor.place}: {clean_line(session.said.strip()[-300:])}")
-            await _part(socket, session.said)
+                session.last_output = f"the console could not be started: {code.strerror}"
+            if session.last_output:
+                self._log(f"{visitor.name or visitor.place}: {clean_line(session.last_output.strip()[-300:])}")
+            await _close_with_message(socket, session.last_output)
 
     async def _end_all(self, _app: web.Application) -> None:
         for session in self._open.values():
@@ -276,7 +276,7 @@ class WebServer:
         await asyncio.gather(*self._open, return_exceptions=True)
 
 
-async def _part(socket: web.WebSocketResponse, text: str) -> None:
+async def _close_with_message(socket: web.WebSocketResponse, text: str) -> None:
     """Leaves a message on the screen and closes the socket, if it is still open."""
     with suppress(ConnectionError):
         if not socket.closed:
@@ -285,7 +285,7 @@ async def _part(socket: web.WebSocketResponse, text: str) -> None:
             await socket.close()
 
 
-async def _listen(socket: web.WebSocketResponse, session: ConsoleSession) -> None:
+async def _forward_input(socket: web.WebSocketResponse, session: ConsoleSession) -> None:
     """Forwards messages until the browser is gone. Unknown messages are ignored."""
     async for message in socket:
         try:

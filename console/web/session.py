@@ -25,13 +25,13 @@ Size = tuple[int, int]
 
 
 class ConsoleSession:
-    """`send` receives the output for the browser's terminal, `entitle` the title of its tab."""
+    """`send` receives the output for the browser's terminal, `set_title` the title of its tab."""
 
-    def __init__(self, send: Callable[[bytes], Awaitable[None]], entitle: Callable[[str], Awaitable[None]]) -> None:
-        self._send, self._entitle = send, entitle
+    def __init__(self, send: Callable[[bytes], Awaitable[None]], set_title: Callable[[str], Awaitable[None]]) -> None:
+        self._send, self._set_title = send, set_title
         self._process: asyncio.subprocess.Process | None = None
-        self._left = asyncio.Event()
-        self.said = ""
+        self._leaving = asyncio.Event()
+        self.last_output = ""
         """Last output outside its screen: why it could not start, or a message on exit."""
 
     async def run(self, argv: Sequence[str], size: Size, visitor: Mapping[str, str]) -> int:
@@ -39,25 +39,32 @@ class ConsoleSession:
 
         Must not be cancelled: a process that is being created would stay.
         """
-        own = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-        shown = {"TEXTUAL_COLOR_SYSTEM": "truecolor", "COLUMNS": str(size[0]), "ROWS": str(size[1]), "PYTHONUTF8": "1"}
+        environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+        columns, rows = map(str, size)
+        environment |= {
+            "TEXTUAL_COLOR_SYSTEM": "truecolor",
+            "COLUMNS": columns,
+            "ROWS": rows,
+            "PYTHONUTF8": "1",
+            **visitor,
+        }
         pipe = asyncio.subprocess.PIPE
         self._process = process = await asyncio.create_subprocess_exec(
-            *argv, stdin=pipe, stdout=pipe, stderr=pipe, env={**own, **shown, **visitor}, start_new_session=True
+            *argv, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
         )
-        task = asyncio.create_task(self._listen(process.stderr))
-        ends = [asyncio.create_task(self._show(process.stdout)), asyncio.create_task(self._left.wait())]
+        stderr_task = asyncio.create_task(self._read_errors(process.stderr))
+        ends = [asyncio.create_task(self._forward_output(process.stdout)), asyncio.create_task(self._leaving.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
         await asyncio.gather(*ends, return_exceptions=True)
-        unseen = asyncio.create_task(_drop(process.stdout))  # a full pipe would keep it from leaving
+        drain_task = asyncio.create_task(_drain(process.stdout))  # a full pipe would keep it from leaving
         await self._end(process)
-        await asyncio.gather(unseen, task)
+        await asyncio.gather(drain_task, stderr_task)
         return process.returncode or 0
 
     def leave(self) -> None:
-        self._left.set()
+        self._leaving.set()
 
     async def type(self, keys: str) -> None:
         await self._send_packet(b"D", keys.encode("utf-8", "replace"))
@@ -76,7 +83,7 @@ class ConsoleSession:
         except (BrokenPipeError, ConnectionResetError):
             return  # it has just ended; `run` reports that
 
-    async def _show(self, stdout: asyncio.StreamReader | None) -> None:
+    async def _forward_output(self, stdout: asyncio.StreamReader | None) -> None:
         assert stdout is not None
         try:
             if await stdout.readline() != BEGINNING:
@@ -94,14 +101,14 @@ class ConsoleSession:
                     case {"type": "exit"}:
                         return
                     case {"type": "title", "title": str(title)}:
-                        await self._entitle(title)
+                        await self._set_title(title)
         except (asyncio.IncompleteReadError, ConnectionResetError, ValueError):
             return  # it has ended, or the browser has
 
-    async def _listen(self, stderr: asyncio.StreamReader | None) -> None:
+    async def _read_errors(self, stderr: asyncio.StreamReader | None) -> None:
         assert stderr is not None
         while chunk := await stderr.read(LAST_OUTPUT_BYTES):
-            self.said = (self.said + chunk.decode("utf-8", "replace"))[-LAST_OUTPUT_BYTES:]
+            self.last_output = (self.last_output + chunk.decode("utf-8", "replace"))[-LAST_OUTPUT_BYTES:]
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         """Closes the console's keyboard, so that it exits; kills it if it does not."""
@@ -114,6 +121,6 @@ class ConsoleSession:
             await process.wait()
 
 
-async def _drop(stream: asyncio.StreamReader | None) -> None:
+async def _drain(stream: asyncio.StreamReader | None) -> None:
     while stream is not None and await stream.read(65_536):
         pass

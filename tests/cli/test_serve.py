@@ -28,11 +28,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, str, int]]:
-    """(door, address, port) that would have been served."""
+    """(gate, address, port) that would have been served."""
     found: list[tuple[object, str, int]] = []
 
     async def kept(consoles: object, host: str, port: int, ready: object) -> None:
-        found.append((vars(consoles)["_door"], host, port))
+        found.append((vars(consoles)["_gate"], host, port))
 
     monkeypatch.setattr("console.web.server.run", kept)
     return found
@@ -44,15 +44,15 @@ def run(folder: Path, *words: str) -> int:
 
 def test_alone_it_is_for_this_machine(folder: Path, served: list[tuple[object, str, int]]) -> None:
     assert Exit.OK == run(folder, "--port", "8111")
-    [(door, host, port)] = served
-    assert (True, "127.0.0.1", 8111) == (isinstance(door, LinkGate), host, port)
+    [(gate, host, port)] = served
+    assert (True, "127.0.0.1", 8111) == (isinstance(gate, LinkGate), host, port)
 
 
 def test_behind_a_proxy_it_may_listen_elsewhere(folder: Path, served: list[tuple[object, str, int]]) -> None:
     words = (*PROXY, "--secret-file", str(folder / "secret"), "--listen", "10.0.0.7")
     assert Exit.OK == run(folder, *words)
-    [(door, host, _)] = served
-    assert (True, "10.0.0.7") == (isinstance(door, ProxyGate), host)
+    [(gate, host, _)] = served
+    assert (True, "10.0.0.7") == (isinstance(gate, ProxyGate), host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "ops.example.org"])

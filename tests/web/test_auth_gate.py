@@ -16,60 +16,60 @@ SECRET = "0123456789abcdef"
 PROXY = "10.0.0.5"
 
 
-def knock(
+def request(
     peer: str = "127.0.0.1", cookie: str = "", token: str = "", is_socket: bool = False, **headers: str
 ) -> AccessRequest:
     named = {name.replace("_", "-").lower(): (value,) for name, value in headers.items()}
     return AccessRequest(peer, "/", named, cookie, token, is_socket)
 
 
-def token_of(door: LinkGate) -> str:
-    return parse_qs(urlsplit(door.link).query)["token"][0]
+def token_of(gate: LinkGate) -> str:
+    return parse_qs(urlsplit(gate.link).query)["token"][0]
 
 
 # -- one person on this machine -------------------------------------------------------------------------------------
 def test_the_link_works_once_and_then_another_is_there() -> None:
-    door = LinkGate(8474)
-    first = token_of(door)
-    door.redeem(knock(token=first, host=HERE))
+    gate = LinkGate(8474)
+    first = token_of(gate)
+    gate.redeem(request(token=first, host=HERE))
     with pytest.raises(WebAccessDenied, match="was used already"):
-        door.redeem(knock(token=first, host=HERE))
-    door.redeem(knock(token=token_of(door), host=HERE))
+        gate.redeem(request(token=first, host=HERE))
+    gate.redeem(request(token=token_of(gate), host=HERE))
 
 
 @pytest.mark.parametrize("token", ["", "x", "é", "0" * 43])
 def test_a_guessed_link_does_not_work(token: str) -> None:
     with pytest.raises(WebAccessDenied):
-        LinkGate(8474).redeem(knock(token=token, host=HERE))
+        LinkGate(8474).redeem(request(token=token, host=HERE))
 
 
 def test_who_has_signed_in_may_come_again_by_any_name_of_this_machine() -> None:
-    door = LinkGate(8474)
+    gate = LinkGate(8474)
     for host in (HERE, "localhost:8474", "[::1]:8474"):
-        found = door.enter(knock(cookie=door.cookie, host=host, origin=f"http://{host}", is_socket=True))
+        found = gate.admit(request(cookie=gate.cookie, host=host, origin=f"http://{host}", is_socket=True))
         assert Visitor("", "browser on 127.0.0.1") == found
 
 
 @pytest.mark.parametrize("cookie", ["", "guessed", "é"])
 def test_another_user_of_this_machine_is_turned_away(cookie: str) -> None:
     with pytest.raises(WebAccessDenied, match="not signed in"):
-        LinkGate(8474).enter(knock(cookie=cookie, host=HERE))
+        LinkGate(8474).admit(request(cookie=cookie, host=HERE))
 
 
 @pytest.mark.parametrize("host", ["", "evil.example", "evil.example:8474", "127.0.0.1", "127.0.0.1:8475"])
 def test_a_name_that_was_led_here_is_turned_away(host: str) -> None:
-    door = LinkGate(8474)
+    gate = LinkGate(8474)
     with pytest.raises(WebAccessDenied, match="no other host name is accepted"):
-        door.enter(knock(cookie=door.cookie, host=host))
+        gate.admit(request(cookie=gate.cookie, host=host))
     with pytest.raises(WebAccessDenied, match="no other host name is accepted"):
-        door.redeem(knock(token=token_of(door), host=host))
+        gate.redeem(request(token=token_of(gate), host=host))
 
 
 @pytest.mark.parametrize("origin", ["", "null", "http://evil.example", f"https://{HERE}", "http://127.0.0.1:9999"])
 def test_a_page_of_another_place_opens_no_socket(origin: str) -> None:
-    door = LinkGate(8474)
+    gate = LinkGate(8474)
     with pytest.raises(WebAccessDenied, match="another origin"):
-        door.enter(knock(cookie=door.cookie, host=HERE, is_socket=True, **({"origin": origin} if origin else {})))
+        gate.admit(request(cookie=gate.cookie, host=HERE, is_socket=True, **({"origin": origin} if origin else {})))
 
 
 def test_the_secret_path_and_the_cookie_are_new_for_every_server() -> None:
@@ -84,11 +84,11 @@ def proxy() -> ProxyGate:
 
 def forwarded(peer: str = PROXY, is_socket: bool = False, **more: str) -> AccessRequest:
     said = {"X_Headway_Secret": SECRET, "X_Forwarded_User": "ann", "Origin": "https://ops.example.org", **more}
-    return knock(peer, is_socket=is_socket, **{name: value for name, value in said.items() if value})
+    return request(peer, is_socket=is_socket, **{name: value for name, value in said.items() if value})
 
 
 def test_the_proxys_word_is_who_somebody_is() -> None:
-    assert Visitor("ann", "browser on 192.0.2.7") == proxy().enter(
+    assert Visitor("ann", "browser on 192.0.2.7") == proxy().admit(
         forwarded(X_Forwarded_For="6.6.6.6, 192.0.2.7", is_socket=True)
     )
     assert "wss://ops.example.org/headway/ws" == proxy().socket_url("whatever")
@@ -112,25 +112,25 @@ def test_the_proxys_word_is_who_somebody_is() -> None:
 )
 def test_what_is_not_proved_is_turned_away(asked: AccessRequest, why: str) -> None:
     with pytest.raises(WebAccessDenied, match=why):
-        proxy().enter(asked)
+        proxy().admit(asked)
 
 
 def test_a_name_that_the_browser_sent_beside_the_proxys_is_turned_away() -> None:
     asked = forwarded()
     twice = asked._replace(headers={**asked.headers, "x-forwarded-user": ("root", "ann")})
     with pytest.raises(WebAccessDenied, match="came 2 times"):
-        proxy().enter(twice)
+        proxy().admit(twice)
 
 
 def test_where_the_proxy_tells_no_address_its_own_is_kept() -> None:
-    assert "browser on 10.0.0.5" == proxy().enter(forwarded(X_Forwarded_For="six, <script>")).place
+    assert "browser on 10.0.0.5" == proxy().admit(forwarded(X_Forwarded_For="six, <script>")).place
 
 
 @given(st.text())
 def test_whatever_name_comes_is_one_that_the_audit_can_tell(name: str) -> None:
     found, why = "", ""
     try:
-        found = proxy().enter(forwarded(X_Forwarded_User=name)).name
+        found = proxy().admit(forwarded(X_Forwarded_User=name)).name
     except WebAccessDenied as refused:
         why = str(refused)
     assert why.isprintable()

@@ -171,7 +171,7 @@ def test_an_open_session_goes_by_the_rights_of_each_moment(bench: Bench) -> None
     assert ["freeze", "refuse freeze", "refuse freeze"] == sorted(verbs)
 
 
-def test_a_config_that_permits_nothing_any_more_shuts_the_door_until_it_does(bench: Bench) -> None:
+def test_a_config_that_permits_nothing_any_more_closes_the_console_until_it_does(bench: Bench) -> None:
     async def page(at: str) -> tuple[int, str]:
         async with aiohttp.ClientSession() as browser, browser.get(f"{at}/", headers=as_visitor("ann")) as answer:
             return answer.status, await answer.text()

@@ -50,18 +50,18 @@ FEW = WebLimits(3, 2)
 class Served:
     """A server that listens, and a browser of one user."""
 
-    door: LinkGate
+    gate: LinkGate
     browser: aiohttp.ClientSession
     at: str
     said: list[str] = field(default_factory=list)
 
     async def sign_in(self) -> str:
         """The page."""
-        async with self.browser.get(self.door.link) as answer:
+        async with self.browser.get(self.gate.link) as answer:
             return await answer.text()
 
     def socket(self, origin: str = "", size: str = "?width=90&height=30") -> aiohttp.client._WSRequestContextManager:
-        return self.browser.ws_connect(f"{self.at}{self.door.base}ws{size}", headers={"Origin": origin or self.at})
+        return self.browser.ws_connect(f"{self.at}{self.gate.base}ws{size}", headers={"Origin": origin or self.at})
 
 
 @asynccontextmanager
@@ -69,11 +69,11 @@ async def serving(
     code: str, limits: WebLimits = FEW, connections: ConnectionLimits | None = None
 ) -> AsyncIterator[Served]:
     port = free_port()
-    door, said = LinkGate(port), list[str]()
-    server = WebServer(door, (sys.executable, "-c", code), limits, said.append, connections=connections)
+    gate, said = LinkGate(port), list[str]()
+    server = WebServer(gate, (sys.executable, "-c", code), limits, said.append, connections=connections)
     jar = aiohttp.CookieJar(unsafe=True)
     async with server.listening("127.0.0.1", port), aiohttp.ClientSession(cookie_jar=jar) as browser:
-        yield Served(door, browser, f"http://127.0.0.1:{port}", said)
+        yield Served(gate, browser, f"http://127.0.0.1:{port}", said)
 
 
 def on_server(code: str = CONSOLE, limits: WebLimits = FEW) -> Callable[..., Callable[[], None]]:
@@ -111,10 +111,10 @@ async def test_the_page_fetches_nothing_from_elsewhere(served: Served) -> None:
     addresses = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"'\s>)]+)""", page)
     assert {"assets/js/textual.js", "page.js", "page.css", "assets/css/xterm.css"} <= set(addresses)
     for name in {*addresses, "assets/fonts/RobotoMono-VariableFont_wght.ttf"} - {"data:,"}:
-        if name == served.door.socket_url(served.at.removeprefix("http://")):
+        if name == served.gate.socket_url(served.at.removeprefix("http://")):
             continue
         assert not re.match(r"[a-z]+:|//", name), name
-        async with served.browser.get(f"{served.at}{served.door.base}{name}") as answer:
+        async with served.browser.get(f"{served.at}{served.gate.base}{name}") as answer:
             assert 200 == answer.status, name
             text = await answer.read()
         if name.endswith(("page.js", ".css")):
@@ -124,11 +124,11 @@ async def test_the_page_fetches_nothing_from_elsewhere(served: Served) -> None:
 @on_server()
 async def test_the_browser_is_told_to_fetch_nothing_from_elsewhere(served: Served) -> None:
     await served.sign_in()
-    async with served.browser.get(f"{served.at}{served.door.base}") as answer:
+    async with served.browser.get(f"{served.at}{served.gate.base}") as answer:
         policy = dict(each.strip().split(" ", 1) for each in answer.headers["Content-Security-Policy"].split(";"))
         assert {"'none'"} == {policy["default-src"], policy["frame-ancestors"], policy["base-uri"]}
         assert "'self'" == policy["script-src"]
-        assert f"'self' ws://127.0.0.1:{answer.url.port}{served.door.base}" == policy["connect-src"]
+        assert f"'self' ws://127.0.0.1:{answer.url.port}{served.gate.base}" == policy["connect-src"]
         assert "nosniff" == answer.headers["X-Content-Type-Options"]
         assert "script>" not in re.sub(r"<script src=[^>]*></script>|noscript>", "", await answer.text())
 
@@ -141,14 +141,14 @@ async def test_nobody_else_gets_anything(served: Served) -> None:
             "/",
             "/ws",
             "/assets/js/textual.js",
-            served.door.base,
-            f"{served.door.base}page.js",
+            served.gate.base,
+            f"{served.gate.base}page.js",
             "/download/x",
         ):
             async with other.get(served.at + path) as answer:
                 assert 403 == answer.status, path
                 assert "textual" not in await answer.text()
-                assert served.door.base not in str(answer.headers)
+                assert served.gate.base not in str(answer.headers)
     for origin in ("http://evil.example", "null"):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await served.socket(origin)
@@ -157,9 +157,9 @@ async def test_nobody_else_gets_anything(served: Served) -> None:
 
 @on_server()
 async def test_a_look_ahead_uses_up_no_link(served: Served) -> None:
-    link = served.door.link
+    link = served.gate.link
     async with served.browser.head(link) as answer:
-        assert (403, link) == (answer.status, served.door.link)
+        assert (403, link) == (answer.status, served.gate.link)
 
 
 @on_server()
@@ -243,7 +243,7 @@ async def test_there_are_no_more_consoles_than_allowed(served: Served) -> None:
     await heard(two)
     async with served.socket() as third:
         assert "you have 2 consoles open; close one first" in await heard(third)
-    async with served.browser.get(f"{served.at}{served.door.base}") as answer:
+    async with served.browser.get(f"{served.at}{served.gate.base}") as answer:
         assert 503 == answer.status
     await one.close()
     for _ in range(100):
@@ -285,7 +285,7 @@ async def test_bytes_that_are_no_text_are_forbidden_and_not_an_error(served: Ser
     host = served.at.removeprefix("http://").encode()
     for path, header in (
         (b"/x", b"Cookie: headway=\xff"),
-        (served.door.base.encode(), b"Cookie: headway=\xc3\x28"),
+        (served.gate.base.encode(), b"Cookie: headway=\xc3\x28"),
         (b"/x", b"Origin: \xff"),
         (b"/?token=%ff%ed%a0%80", b"X-Y: \x80"),
         (b"/?token=\xff", b"X-Headway-Secret: \xff"),

@@ -138,8 +138,8 @@ class _SmtpSsl(_LeaseChecked, smtplib.SMTP_SSL): ...
 
 
 def _deliver(plugin: Any, message: EmailMessage, check_lease: Callable[[], None]) -> SendResult:
-    """The result of sending. A refusal, or a failure before the message itself is sent, proves that nothing arrived; not
-    a refusal of some recipients: the others have it, and each retry is a duplicate to them."""
+    """The result of sending. A refusal, or a failure before the message itself is sent, proves that nothing arrived. A
+    refusal of some recipients does not: the others have it, and each retry is a duplicate to them."""
     recipients = [to for _, to in plugin.targets] + sorted({*plugin.cc, *plugin.bcc})
     try:
         smtp = _connected(plugin)

@@ -148,7 +148,7 @@ def test_a_refusal_proves_that_nothing_arrived_and_a_lost_answer_proves_nothing(
     assert words in sent.reason
 
 
-@pytest.mark.parametrize(("reply", "for_good"), [("550 5.1.1 no such user here", True), ("451 try again later", False)])
+@pytest.mark.parametrize("reply, for_good", [("550 5.1.1 no such user here", True), ("451 try again later", False)])
 def test_a_recipient_that_is_refused_for_good_is_not_retried_at_the_cost_of_the_others(
     server: SmtpSink, reply: str, for_good: bool
 ) -> None:
