@@ -45,7 +45,7 @@ def suppress_waiting(context: AlertContext, notification: Notification) -> Suppr
     fact = subject.suppressed_for(notification.route, notification.style)
     # A success in between does not restart the wait.
     since = [fact.since] if fact is not None and fact.stage == WAIT_STAGE else []
-    until = min([subject.decision.failed_since, *since]) + wait
+    until = min(subject.decision.failed_since, context.now, *since) + wait  # a source's clock may be ahead
     if until <= context.now:
         return None
     return Suppression(WAIT_STAGE, f"notified once it has lasted {format_duration(wait)}", until)

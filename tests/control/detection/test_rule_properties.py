@@ -103,7 +103,12 @@ UPSTREAM_IS_OVER: list[list[tuple[int, RunState, int]]] = [
 """What a rule found of the upstream holds no longer, and what one finds of its downstream is explained no more."""
 
 
+ENDED_AHEAD_OF_OUR_CLOCK: list[list[tuple[int, RunState, int]]] = [[(3, RunState.FAILED, 8)]]
+"""Ended at 03:13, read at 03:12: the alert waits for no clock."""
+
+
 @example([RunHistory()] * 4, UPSTREAM_IS_OVER)
+@example([RunHistory()] * 4, ENDED_AHEAD_OF_OUR_CLOCK)
 @given(PASTS, NIGHTS)
 def test_a_second_look_finds_tells_and_writes_nothing(
     pasts: list[RunHistory], night: list[list[tuple[int, RunState, int]]]
