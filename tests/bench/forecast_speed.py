@@ -1,4 +1,4 @@
-"""How fast the forecast is on a large estate: `python -m tests.bench.forecast_speed [--json] [--quick]`.
+"""How fast the forecast is on a large estate: `python -m tests.bench.forecast_speed [--json] [--quick] [--jobs N]`.
 
 100,000 jobs, 230,000 dependencies, 40 layers, 50 services that wait for two thirds of the jobs, 60 nights of history,
 in the middle of a night.
@@ -56,7 +56,7 @@ FAILS = 0.005
 """Of all runs."""
 
 
-def an_estate(jobs: int = JOBS, dependencies: int = EDGES) -> tuple[SimulationGraph, list[Integers]]:
+def an_estate(jobs: int, dependencies: int) -> tuple[SimulationGraph, list[Integers]]:
     """Every job waits for one of the layer before, the other dependencies lie anywhere. Of what nothing waits for, each
     service is delivered by ENDS."""
     random = np.random.default_rng(1)
@@ -76,7 +76,7 @@ def an_estate(jobs: int = JOBS, dependencies: int = EDGES) -> tuple[SimulationGr
     graph = SimulationGraph(
         [each.tolist() for each in split], earliest, names=[f"estate/job{each}" for each in range(jobs)]
     )
-    return graph, np.split(ends, SERVICES)
+    return graph, np.array_split(ends, SERVICES)
 
 
 def its_past(jobs: int) -> NightHistory:
@@ -104,9 +104,9 @@ def in_the_middle(graph: SimulationGraph, takes: Floats) -> Tonight:
     return Tonight(phase, start, start, end)
 
 
-def a_night(samples: int) -> tuple[SimulatedNight, Tonight, list[ServicePromise]]:
-    graph, services = an_estate()
-    past = its_past(JOBS)
+def a_night(jobs: int, samples: int) -> tuple[SimulatedNight, Tonight, list[ServicePromise]]:
+    graph, services = an_estate(jobs, jobs * EDGES // JOBS)
+    past = its_past(jobs)
     usual = np.exp(np.nanmean(np.log(past.takes), axis=0, dtype=float))
     made = prepare_night(past, graph, np.concatenate(services).tolist(), samples=samples)
     promises = [ServicePromise(f"service{at}", its, 30_000.0) for at, its in enumerate(services)]
@@ -173,25 +173,25 @@ def one_job(made: SimulatedNight, tonight: Tonight, times: int, late: float) -> 
     return seconds, moved
 
 
-def in_its_own_process() -> float:
+def in_its_own_process(jobs: int) -> float:
     """Megabytes at the peak of a process that makes the night and looks at it once."""
     found = subprocess.run(
-        [sys.executable, "-m", __spec__.name, "--peak"], capture_output=True, text=True, check=True, timeout=600
+        [sys.executable, "-m", __spec__.name, "--peak", "--jobs", str(jobs)], capture_output=True, text=True, check=True, timeout=600
     )
     return float(found.stdout)
 
 
-def peak() -> float:
-    made, tonight, promises = a_night(SAMPLES)
+def peak(jobs: int) -> float:
+    made, tonight, promises = a_night(jobs, SAMPLES)
     whole(made, tonight, promises)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def figures(quick: bool) -> Iterator[Figure]:
-    yield Figure("full_pass_rss", in_its_own_process(), "MB, a process of its own that makes the night and looks once")
+def figures(quick: bool, jobs: int) -> Iterator[Figure]:
+    yield Figure("full_pass_rss", in_its_own_process(jobs), "MB, a process of its own that makes the night and looks once")
     begun = process_time()
-    made, tonight, promises = a_night(SAMPLES)
-    yield Figure("jobs", made.plan.size, f"that services wait for, of {JOBS}")
+    made, tonight, promises = a_night(jobs, SAMPLES)
+    yield Figure("jobs", made.plan.size, f"that services wait for, of {jobs}")
     yield Figure("edges", len(made.plan.upstreams.linked), "of these")
     yield Figure("night", process_time() - begun, "CPU s, once a night, with the making of the estate")
     held = whole(made, tonight, promises)
@@ -207,7 +207,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     del held, drawn
     yield from _one_job("one_job", made, tonight, 30 if quick else 200)
     del made
-    made, tonight, _ = a_night(CHUNK)
+    made, tonight, _ = a_night(jobs, CHUNK)
     yield from _one_job("one_job_256", made, tonight, 30 if quick else 200)
 
 
@@ -224,12 +224,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="fewer jobs and as many times fewer dependencies")
     parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.peak:
-        print(peak())
+        print(peak(asked.jobs))
         return
-    emit("forecast_speed", figures(asked.quick), asked.json)
+    emit("forecast_speed", figures(asked.quick, asked.jobs), asked.json)
 
 
 if __name__ == "__main__":

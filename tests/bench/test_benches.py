@@ -16,11 +16,11 @@ BENCHES = sorted(
     path.stem for path in HERE.glob("[a-z]*.py") if "__main__" in path.read_text() and path != Path(__file__)
 )
 SMALLEST = {
-    "crash": ("--quick",),  # the crashes of the suite
-    "forecast": ("--every", "200"),
+    "crash": ("--points", "12", "--seconds", "45"),
+    "forecast": ("--every", "400"),
     "forecast_apart": ("--services", "10"),
-    "forecast_parts": ("--every", "48", "--only", "whole"),
-    "forecast_speed": ("--quick",),
+    "forecast_parts": ("--every", "96", "--only", "whole"),
+    "forecast_speed": ("--quick", "--jobs", "5000"),
 }
 """Of those that have their own options; all others have --smoke."""
 NO_SET = "the recorded nights are not here"
