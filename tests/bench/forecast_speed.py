@@ -176,7 +176,11 @@ def one_job(made: SimulatedNight, tonight: Tonight, times: int, late: float) -> 
 def in_its_own_process(jobs: int) -> float:
     """Megabytes at the peak of a process that makes the night and looks at it once."""
     found = subprocess.run(
-        [sys.executable, "-m", __spec__.name, "--peak", "--jobs", str(jobs)], capture_output=True, text=True, check=True, timeout=600
+        [sys.executable, "-m", __spec__.name, "--peak", "--jobs", str(jobs)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
     )
     return float(found.stdout)
 
@@ -188,7 +192,9 @@ def peak(jobs: int) -> float:
 
 
 def figures(quick: bool, jobs: int) -> Iterator[Figure]:
-    yield Figure("full_pass_rss", in_its_own_process(jobs), "MB, a process of its own that makes the night and looks once")
+    yield Figure(
+        "full_pass_rss", in_its_own_process(jobs), "MB, a process of its own that makes the night and looks once"
+    )
     begun = process_time()
     made, tonight, promises = a_night(jobs, SAMPLES)
     yield Figure("jobs", made.plan.size, f"that services wait for, of {jobs}")

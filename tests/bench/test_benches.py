@@ -17,7 +17,7 @@ BENCHES = sorted(
 )
 SMALLEST = {
     "crash": ("--points", "12", "--seconds", "45"),
-    "forecast": ("--every", "400"),
+    "forecast": ("--every", "200"),
     "forecast_apart": ("--services", "10"),
     "forecast_parts": ("--every", "96", "--only", "whole"),
     "forecast_speed": ("--quick", "--jobs", "5000"),
