@@ -25,7 +25,7 @@ FAILPOINTS = (
     "evaluate.before",
     "evaluate.before_commit",
     "evaluate.after_commit",
-    "outbox.let_out",
+    "outbox.released",
     "outbox.claimed",
     "send.before",
     "send.after_wire",

@@ -81,7 +81,7 @@ class CronAttempt:
         return guessed and not self.ended
 
     @property
-    def last_heard(self) -> float:
+    def last_change(self) -> float:
         """Time of its last change; later for one whose end the wrapper may still record."""
         waits = self.run_id and not self.ended
         return max(self.started, self.ended, self.missed_at) + (RECORD_SECONDS if waits else 0.0)
@@ -365,7 +365,7 @@ class AttemptBook:
     # -- the book -----------------------------------------------------------------------------------------------------
     def forget(self, before: float) -> None:
         """Drops attempts that ended before; keeps open ones, and the MAX_ATTEMPTS youngest."""
-        recent = [item for item in self.attempts if item.state is RunState.RUNNING or item.last_heard >= before]
+        recent = [item for item in self.attempts if item.state is RunState.RUNNING or item.last_change >= before]
         is_full = len(recent) > MAX_ATTEMPTS
         self.attempts = sorted(recent, key=lambda item: item.started)[-MAX_ATTEMPTS:] if is_full else recent
 

@@ -100,13 +100,13 @@ def _busybox_text(part: str, field: TimeField, values: frozenset[int]) -> str:
     low, high = _busybox_bounds(field)
     if len(values) == high - low + 1:
         return "*"
-    numbers_taken = sorted(values - {0} if field.low else values)
+    values_read = sorted(values - {0} if field.low else values)
     try:
-        if is_plain(part, field) and sorted(numbers(part, field)) == numbers_taken:
+        if is_plain(part, field) and sorted(numbers(part, field)) == values_read:
             return part
     except TimeFieldError:
         pass
-    return ",".join(map(str, numbers_taken))
+    return ",".join(map(str, values_read))
 
 
 def reads_it_as(text: str) -> str:

@@ -73,19 +73,19 @@ class ConfigDocument:
     default: Path = Path()
 
     def fault(self, key: tuple[str, ...], problem: str) -> None:
-        file, line, key = self._found(key)
+        file, line, key = self._locate(key)
         self.faults.append(ConfigFault(file, line, dotted(key), problem))
 
     def place(self, key: tuple[str, ...]) -> str:
         """ "headway.toml:12", for a fault that concerns more places than its own."""
-        file, line, key = self._found(key)
+        file, line, key = self._locate(key)
         return f"{file}:{line}" if line else f"{file} ({dotted(key)})"
 
     def folder(self, key: tuple[str, ...]) -> Path:
         """The folder of the file that the table came from, for relative paths in it."""
-        return self._found(key)[0].absolute().parent
+        return self._locate(key)[0].absolute().parent
 
-    def _found(self, key: tuple[str, ...]) -> tuple[Path, int | None, tuple[str, ...]]:
+    def _locate(self, key: tuple[str, ...]) -> tuple[Path, int | None, tuple[str, ...]]:
         """File, line, and the key as counted there: lists of tables continue across files."""
         file = next((self.homes[key[:n]] for n in (2, 1) if key[:n] in self.homes), self.default)
         if key[0] in LISTS and len(key) > 1:

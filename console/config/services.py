@@ -34,9 +34,9 @@ class DeadlineSettings(StrictOptions):
     """Of `within`: the parameter by which the runs of all systems belong to a submission."""
 
     @model_validator(mode="after")
-    def one_way(self) -> DeadlineSettings:
-        ways = [self.time, self.after_start, self.within]
-        if sum(way is not None for way in ways) != 1:
+    def exactly_one_form(self) -> DeadlineSettings:
+        forms = [self.time, self.after_start, self.within]
+        if sum(form is not None for form in forms) != 1:
             raise ValueError(f"says one of these: {_DEADLINE_FORMS}")
         if self.time is None and self.day:
             raise ValueError("day belongs to a time: write the days into the duration, 24h each")

@@ -175,15 +175,15 @@ def _attention_alert(session: WriteSession, need: AttentionRequest, route: str) 
     number = f" [{incident_name(need.incident_id)}]" if need.incident_id is not None else ""
     verdict = need.title[:1].upper() + need.title[1:]
     about, why, by = clean_line(need.about), one_line(need.why), clean_line(need.by)
-    ways_on = [table(need.fixes), [f"A person is needed: {need.meanwhile}", *need.notes]]
+    next_steps = [table(need.fixes), [f"A person is needed: {need.meanwhile}", *need.notes]]
     return NewAlert(
         route=route,
         kind=PERSON,
         title=f"{verdict}: {about}{number}",
-        body=text_of([quote([why]), *ways_on, table([("By", by)])]),
+        body=text_of([quote([why]), *next_steps, table([("By", by)])]),
         dedup_key=f"headway:person:{need.key}",
         plain_title=f"{verdict}{number}",
-        plain_body=text_of(ways_on),
+        plain_body=text_of(next_steps),
         incident_id=need.incident_id,
         version=last.version + 1,
     )

@@ -41,10 +41,7 @@ class ChainVerdict:
 
 
 def entry_hash(prev_hash: str, values: Sequence[Any]) -> str:
-    """SHA-256 over the hash before it and the row's values, seq to why, as compact JSON in UTF-8.
-
-    PostgreSQL computes the same for logins other than the engine's (`headway store grants`).
-    """
+    """SHA-256 over the hash before it and the row's values, seq to why, as compact JSON in UTF-8."""
     import hashlib  # noqa: PLC0415 - 3 ms that no first paint needs
 
     text = json.dumps(list(values), ensure_ascii=False, separators=(",", ":"), default=repr)
@@ -77,14 +74,14 @@ def chain_waiting(session: Session) -> None:
     """Appends the entries that clients of a shared store left (grants.sql), under the writers' lock of the caller."""
     if not session.is_postgres:
         return
-    noted = session.rows(
+    entries = session.rows(
         "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE state = 'unchained' ORDER BY id LIMIT ?)"
         " RETURNING id, requested_us, requested_by, arguments",
         (_MAX_CHAINED,),
     )
-    for row in sorted(noted):
-        entry = json.loads(row.arguments)
-        texts = (entry[name] for name in ("origin", "verb", "object", "detail", "why"))
+    for row in sorted(entries):
+        arguments = json.loads(row.arguments)
+        texts = (arguments[name] for name in ("origin", "verb", "object", "detail", "why"))
         _append(session, row.requested_us, row.requested_by, *texts)
 
 
@@ -106,9 +103,9 @@ def _append(
     session.rows(_INSERT, (*values, prev_hash, entry_hash(prev_hash, values)))
 
 
-def verify_chain(rows: Iterable[Sequence[Any]], noted: str = "", head: str = "") -> ChainVerdict:
-    """Verifies the chain. `rows`: of SELECT_AUDIT, by seq; `noted`: the last row by `meta` ("seq hash"); `head`: a hash
-    kept elsewhere ("seq:hash", or only the hash), which must be in the chain, in that row."""
+def verify_chain(rows: Iterable[Sequence[Any]], recorded: str = "", head: str = "") -> ChainVerdict:
+    """Verifies the chain. `rows`: of SELECT_AUDIT, by seq; `recorded`: the last row by `meta` ("seq hash"); `head`: a
+    hash kept elsewhere ("seq:hash", or only the hash), which must be in the chain, in that row."""
     head_hash, count, last, head_row = head.rpartition(":")[2], 0, "", 0
     for entry in rows:
         *values, prev_hash, row_hash = entry
@@ -122,13 +119,13 @@ def verify_chain(rows: Iterable[Sequence[Any]], noted: str = "", head: str = "")
             return ChainVerdict(count, last, seq, f"row {seq} was changed after it was written")
         last = row_hash
         head_row = count if last == head_hash else head_row
-    noted_row, _, noted_hash = noted.partition(" ")
-    if noted and (noted_row, noted_hash) != (str(count), last):
-        is_longer = noted_row.isascii() and noted_row.isdigit() and int(noted_row) < count
+    recorded_row, _, recorded_hash = recorded.partition(" ")
+    if recorded and (recorded_row, recorded_hash) != (str(count), last):
+        is_longer = recorded_row.isascii() and recorded_row.isdigit() and int(recorded_row) < count
         how = "rows were added past that record" if is_longer else "rows were cut"
-        text = f"the store recorded row {noted_row} as the last, and row {count} is: {how}"
-        return ChainVerdict(count, last, int(noted_row) + 1 if is_longer else count + 1, text)
-    if not noted and count:
+        text = f"the store recorded row {recorded_row} as the last, and row {count} is: {how}"
+        return ChainVerdict(count, last, int(recorded_row) + 1 if is_longer else count + 1, text)
+    if not recorded and count:
         return ChainVerdict(count, last, count, "the store's record of its last row was removed")
     place = head.partition(":")[0] if ":" in head else "?"
     expected_row = int(place) if place.isascii() and place.isdigit() else 0

@@ -48,11 +48,11 @@ _FORECASTS = (
     " business_date ORDER BY (id *"
     " 2654435761) & 4294967295) AS place FROM service_day WHERE business_date >= ? AND deadline_us < ? AND peak_late"
     " IS NOT NULL"
-    " AND timeliness IN ('met', 'met_late', 'breached')), told AS (SELECT d.id, d.business_date, d.deadline_us,"
+    " AND timeliness IN ('met', 'met_late', 'breached')), sampled AS (SELECT d.id, d.business_date, d.deadline_us,"
     " d.delivered_us,"
     " f.id AS forecast_id, COALESCE(f.p_own, f.p_late) AS own, ROW_NUMBER() OVER (PARTITION BY d.id ORDER BY (f.id *"
     " 2654435761) & 4294967295) AS place FROM drawn d JOIN forecast f ON f.service_day_id = d.id AND f.at_us <"
-    " d.deadline_us WHERE d.place <= ?) SELECT id, business_date, deadline_us, delivered_us, own FROM told WHERE"
+    " d.deadline_us WHERE d.place <= ?) SELECT id, business_date, deadline_us, delivered_us, own FROM sampled WHERE"
     " place <= ? ORDER"
     " BY deadline_us, id, forecast_id"
 )
@@ -60,17 +60,17 @@ _FORECASTS = (
 
 _OVER = (
     "WITH over AS (SELECT d.id, s.name, CASE WHEN d.delivered_us IS NULL OR d.delivered_us > d.deadline_us THEN 1.0"
-    " ELSE 0.0 END AS late, (SELECT COUNT(*) FROM forecast f WHERE f.service_day_id = d.id) AS told"
+    " ELSE 0.0 END AS late, (SELECT COUNT(*) FROM forecast f WHERE f.service_day_id = d.id) AS forecasts"
     " FROM service_day d JOIN service s ON s.id = d.service_id WHERE d.business_date >= ? AND d.deadline_us < ? AND"
     " NOT s.removed"
     " AND d.timeliness IN ('met', 'met_late', 'breached'))"
 )
 _DAYS_OVER = (
     f"{_OVER} SELECT name, COUNT(*) AS days, CAST(SUM(late) AS INTEGER) AS late FROM over"  # noqa: S608
-    " WHERE told > 0 GROUP BY name"
+    " WHERE forecasts > 0 GROUP BY name"
 )
 _PUBLISHED = (
-    f"{_OVER} SELECT o.name, f.p_late, SUM(1.0 / o.told) AS days, SUM(o.late / o.told) AS late FROM over o"  # noqa: S608
+    f"{_OVER} SELECT o.name, f.p_late, SUM(1.0 / o.forecasts) AS days, SUM(o.late / o.forecasts) AS late FROM over o"  # noqa: S608
     " JOIN forecast f ON f.service_day_id = o.id GROUP BY o.name, f.p_late ORDER BY o.name, f.p_late"
 )
 

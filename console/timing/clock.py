@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 REFRESH_SECONDS = 0.5
-"""How long a clock row is believed before it is read again (real time)."""
+"""Interval at which the clock row is read again (real time)."""
 
 
 class ClockSetting(NamedTuple):
@@ -54,21 +54,21 @@ class Clock:
     ) -> None:
         self._read = read
         self._real = real
-        self._hand: ClockSetting | None = None
-        self._look_at = 0.0
+        self._setting: ClockSetting | None = None
+        self._refresh_at = 0.0
 
     def now(self) -> datetime:
         """Now, aware UTC: real, or the replay's."""
-        hand = self.hand()
+        setting = self.setting()
         real = self._real()
-        return real if hand is None else hand.at(real)
+        return real if setting is None else setting.at(real)
 
-    def hand(self) -> ClockSetting | None:
+    def setting(self) -> ClockSetting | None:
         """The clock row, at most half a second old; None on real time."""
-        if self._read is not None and time.monotonic() >= self._look_at:
-            self._hand = self._read()
-            self._look_at = time.monotonic() + REFRESH_SECONDS
-        return self._hand
+        if self._read is not None and time.monotonic() >= self._refresh_at:
+            self._setting = self._read()
+            self._refresh_at = time.monotonic() + REFRESH_SECONDS
+        return self._setting
 
     def after(self, seconds: float) -> datetime:
         """This clock's time in so many real seconds; as at real speed while it is paused, so that it lies ahead."""
@@ -77,7 +77,7 @@ class Clock:
     @property
     def rate(self) -> float:
         """Seconds of this clock per real second: 1.0 on real time, 0.0 while paused."""
-        hand = self.hand()
-        if hand is None:
+        setting = self.setting()
+        if setting is None:
             return 1.0
-        return 0.0 if hand.paused else hand.rate
+        return 0.0 if setting.paused else setting.rate

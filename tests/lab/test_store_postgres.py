@@ -134,7 +134,7 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
     with closing(open_database(engine_url)) as store:
         lease = acquire_lease(store, ENGINE_LEASE, "one:1", 60)
         assert isinstance(lease, HeldLease)
-        worker = StoreRetention(store, Clock(store.clock_hand), RetentionRules())
+        worker = StoreRetention(store, Clock(store.clock_setting), RetentionRules())
         worker.step(lease.fence)
         assert "permission denied for table job_day. Fix: as the store's owner" in worker.trouble
     with open_queries(engine_url) as queries, pytest.raises(StoreUnusable, match="Fix: as the store's owner"):

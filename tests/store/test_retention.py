@@ -220,7 +220,7 @@ def test_runs_of_incidents_stay_until_the_incident_goes(served: Estate) -> None:
 
 def test_the_engine_prunes_under_its_fence_and_rests_between_two_passes(served: Estate) -> None:
     many_nights(served, 1)
-    worker = StoreRetention(served.store, Clock(served.store.clock_hand), RULES)
+    worker = StoreRetention(served.store, Clock(served.store.clock_setting), RULES)
     with pytest.raises(LeaseLost):
         worker.step(7)
     before = counts(served)["run"]
@@ -341,7 +341,7 @@ def test_a_store_that_refuses_retention_is_reported_with_the_fix_and_ends_no_wor
         raise Refused("permission denied for table job_day")
 
     many_nights(served, 1)
-    worker = StoreRetention(served.store, Clock(served.store.clock_hand), RULES)
+    worker = StoreRetention(served.store, Clock(served.store.clock_setting), RULES)
     with served.store.write(None) as session:
         session.rows(
             "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us)"

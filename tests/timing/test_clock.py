@@ -41,7 +41,7 @@ def test_a_changed_row_is_seen_after_a_while() -> None:
     subject = Clock(lambda: hands[0], lambda: STARTED)
     assert 1 == subject.rate
     hands.reverse()
-    subject._look_at = 0.0
+    subject._refresh_at = 0.0
     assert 0 == subject.rate
 
 

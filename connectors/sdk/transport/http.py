@@ -165,8 +165,8 @@ class DeadlineTransport(httpx.HTTPTransport):
 
 
 RETRY_AFTER_CEILING_SECONDS = 15 * 60.0
-SAID_CHARACTERS = 200
-SAYING = ("detail", "message", "title", "error_description", "error", "errors")
+ERROR_TEXT_LIMIT = 200
+ERROR_TEXT_FIELDS = ("detail", "message", "title", "error_description", "error", "errors")
 """Fields of an answer in which servers say why, the wordiest first."""
 
 REFUSED = frozenset({401, 402, 403, 407, 451})
@@ -241,7 +241,9 @@ class HttpReply:
         except (ValueError, RecursionError):
             return ""
         document = document if isinstance(document, dict) else {}
-        return next(filter(None, (_detail_text(document.get(name)) for name in SAYING)), "")[:SAID_CHARACTERS]
+        return next(filter(None, (_detail_text(document.get(name)) for name in ERROR_TEXT_FIELDS)), "")[
+            :ERROR_TEXT_LIMIT
+        ]
 
     def not_json(self, kind: str) -> ConnectorError:
         if kind in ("text/html", "application/xhtml+xml"):
@@ -350,7 +352,7 @@ class HttpEndpoint:
         self._given = transport
         self._tls = context or tls(source, ca_file)
         self._backend = DeadlineBackend()
-        self._kept = self._client()
+        self._pooled_client = self._client()
 
     def call(
         self,
@@ -393,7 +395,7 @@ class HttpEndpoint:
         return self._once(request, call, deadline) if once else self._read(request, call, deadline)
 
     def close(self) -> None:
-        self._kept.close()
+        self._pooled_client.close()
 
     def _check(self, headers: Mapping[str, str]) -> None:
         """Raises AccessRefused for a header that cannot be sent, before httpx raises an error with its whole value."""
@@ -410,7 +412,7 @@ class HttpEndpoint:
 
     def _read(self, request: httpx.Request, call: str, deadline: Deadline, may_repeat: bool = True) -> HttpReply:
         try:
-            return self._exchange(self._kept, request, call, deadline)
+            return self._exchange(self._pooled_client, request, call, deadline)
         except httpx.HTTPError as error:
             broke = isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError))
             if not (may_repeat and broke) or isinstance(error, NOT_SENT) or deadline.left <= 0:

@@ -241,7 +241,7 @@ class PostgresSession:
         """`parameters` gives libpq's keywords, secrets resolved, each time a connection is made."""
         self._parameters = parameters
         self._name = application_name
-        self._kept: Connection | None = None
+        self._connection: Connection | None = None
         self.place = "PostgreSQL"
         """host:port/database as user, once known: for messages."""
         self.unverified: tuple[str, ...] = ()
@@ -250,20 +250,20 @@ class PostgresSession:
     @property
     def is_connected(self) -> bool:
         """True while the connection of the last read is kept for the next."""
-        return self._kept is not None
+        return self._connection is not None
 
     def read(self, work: Callable[[PostgresReader], T], timeout_seconds: float) -> T:
         """`work` in one read-only snapshot, repeated once where the kept connection turns out to be dead."""
         deadline = Deadline(timeout_seconds)
-        if self._kept is not None:
+        if self._connection is not None:
             try:
-                return self._read(self._kept, work, deadline)
+                return self._read(self._connection, work, deadline)
             except SystemUnreachable:
                 if self.is_connected or deadline.left <= 0:
                     raise  # the server answered, or the time is up
         self.close()
-        self._kept = self._connect(deadline, self._name)
-        return self._read(self._kept, work, deadline)
+        self._connection = self._connect(deadline, self._name)
+        return self._read(self._connection, work, deadline)
 
     def sessions_named(self, name: str, timeout_seconds: float) -> int:
         """The number of other sessions with this application_name. Read before their traces: the commit of a session
@@ -324,7 +324,7 @@ class PostgresSession:
             connection.close()
 
     def close(self) -> None:
-        connection, self._kept = self._kept, None
+        connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()

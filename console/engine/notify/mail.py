@@ -72,7 +72,7 @@ def send_mail(
     `check_lease` is called right before the end of the message, without which no server accepts it. It raises LeaseLost
     in an engine that was stopped meanwhile: the engine that took over has sent the mail again.
     """
-    import apprise  # noqa: PLC0415 - see sending
+    import apprise  # noqa: PLC0415 - see senders.send_by_apprise
 
     if not url.lower().startswith(("mailto:", "mailtos:")):
         return None

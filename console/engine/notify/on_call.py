@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-import time as time_time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -129,15 +129,15 @@ class RotaReader:
         clock: Clock,
         rotas: Mapping[str, RotaSettings],
         alerting: AlertingSettings,
-        beside: Path,
+        folder: Path,
         secrets: SecretStore,
         changed: Callable[[], None],
     ) -> None:
-        """`beside`: the folder that relative calendar paths start from."""
+        """`folder`: of the config; relative calendar paths start there."""
         self._store, self._clock, self._rotas, self._alerting = store, clock, rotas, alerting
-        self._beside, self._secrets, self._changed = beside, secrets, changed
+        self._folder, self._secrets, self._changed = folder, secrets, changed
         self._due: dict[str, float] = {}
-        """Rota -> time.monotonic() of its next read."""
+        """Rota -> monotonic time of its next read."""
         self._errors: dict[str, tuple[str, datetime]] = {}
         """Rota -> (error of the last read, since when)."""
         self._shifts: dict[str, tuple[OnCallShift, ...]] = {}
@@ -145,10 +145,10 @@ class RotaReader:
     def step(self, fence: int) -> None:
         """Reads the calendars that are due."""
         for name, rota in self._rotas.items():
-            if time_time.monotonic() >= self._due.get(name, 0.0):
+            if monotonic() >= self._due.get(name, 0.0):
                 failed = self._read(fence, name, rota)
                 pause = min(RETRY, rota.refresh_every) if failed else rota.refresh_every
-                self._due[name] = time_time.monotonic() + pause.total_seconds()
+                self._due[name] = monotonic() + pause.total_seconds()
 
     def trouble(self) -> str:
         """Unreadable calendars, and rotas without a known person on call."""
@@ -194,7 +194,7 @@ class RotaReader:
 
     def _text(self, rota: RotaSettings) -> str:
         if isinstance(rota.ical, str):
-            with (self._beside / Path(rota.ical).expanduser()).open("rb") as file:
+            with (self._folder / Path(rota.ical).expanduser()).open("rb") as file:
                 content = file.read(LIMIT + 1)
         else:
             content = _fetch(self._secrets(rota.ical))

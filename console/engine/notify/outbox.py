@@ -89,7 +89,7 @@ class Outbox:
         self.pulse.beat()
         with self._lock:
             busy = frozenset(self._busy)
-        self._write_what_waits()
+        self._write_pending_outcomes()
         rows.release_stray_claims(self._store, fence, busy)
         while not stopping():
             self.wake.clear()
@@ -99,7 +99,7 @@ class Outbox:
 
     def step(self, fence: int) -> int:
         """Routes, claims and starts the due deliveries; how many."""
-        self._write_what_waits()
+        self._write_pending_outcomes()
         self._routing.step(fence)
         with self._lock:
             busy = frozenset(self._busy)
@@ -218,7 +218,7 @@ class Outbox:
             with self._lock:
                 self._unwritten.append(write)
 
-    def _write_what_waits(self) -> None:
+    def _write_pending_outcomes(self) -> None:
         """Writes the pending outcomes. Raises StoreError while the store is unavailable."""
         while self._unwritten:
             self._unwritten[0]()

@@ -175,7 +175,7 @@ class AlertRouter:
                 digests.append((digest, [alert.id for alert in plan.together]))
         if alone or digests:
             rows.release_alerts(self._store, fence, self.url_sources, alone, digests, micros(now))
-            failpoint("outbox.let_out")
+            failpoint("outbox.released")
 
     def _apply_fallbacks(self, fence: int) -> None:
         now = self._clock.now()
@@ -228,8 +228,10 @@ def self_alert(
 def _parked_alert(deliveries: rows.ParkedDeliveries, route: str) -> NewAlert:
     number = f"{deliveries.count} alert{'s' if deliveries.count > 1 else ''}"
     title = f'{number} not delivered: route "{deliveries.route}"'
-    ways_on = [
+    next_steps = [
         ["Headway does not retry. Repair the receiver, then send again."],
         table([("Do", "headway alert retry --parked"), ("Open", "headway alert")]),
     ]
-    return self_alert(route, parked_alert_key(deliveries.route), title, [quote([deliveries.error]), *ways_on], ways_on)
+    return self_alert(
+        route, parked_alert_key(deliveries.route), title, [quote([deliveries.error]), *next_steps], next_steps
+    )

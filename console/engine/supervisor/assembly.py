@@ -62,7 +62,7 @@ class EngineAssembly:
         self.config = config
         self.store = store
         self.secrets = secrets
-        self.clock = Clock(store.clock_hand)
+        self.clock = Clock(store.clock_setting)
         self._logged: frozenset[str] = frozenset()
         self._syncing = threading.Lock()
         self._change_numbers = count(1)

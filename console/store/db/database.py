@@ -155,7 +155,7 @@ class Database:
         with self.read() as session:
             return int(meta.get_meta(session, "changed_seq") or 0)
 
-    def clock_hand(self) -> ClockSetting | None:
+    def clock_setting(self) -> ClockSetting | None:
         """The clock row, for `console.timing.clock.Clock`; None for real time."""
         with self.read() as session:
             return meta.clock_setting(session)

@@ -48,13 +48,13 @@ class Night:
                 "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, ?, 0, 1, TRUE)",
                 (micros(self.now),),
             )
-        self.bench.parts.clock._look_at = 0.0
+        self.bench.parts.clock._refresh_at = 0.0
         return self
 
     def rounds(self, count: int = 3) -> Night:
         """Poll, evaluate, move the actions, with fresh looks at the source's marks and jobs."""
         for _ in range(count):
-            self.bench.parts.clock._look_at = 0.0
+            self.bench.parts.clock._refresh_at = 0.0
             self.bench.parts.evaluator._whole_at = 0.0
             self.bench.poller._inventory_at = 0.0
             self.bench.poller._holds._refresh_at = 0.0

@@ -173,9 +173,9 @@ def test_a_write_with_an_old_fence_is_refused_and_writes_nothing(store: Database
 
 
 def test_the_clock_row_is_told_where_there_is_one(store: Database) -> None:
-    assert None is store.clock_hand()
+    assert None is store.clock_setting()
     execute(store, "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, 0, 1000000, 60, FALSE)")
-    hand = store.clock_hand()
+    hand = store.clock_setting()
     assert hand is not None
     assert (instant(0), instant(1_000_000), 60.0, False) == (hand.origin, hand.started, hand.rate, hand.paused)
 
