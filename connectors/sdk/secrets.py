@@ -21,10 +21,9 @@ from base64 import b64encode
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
@@ -58,6 +57,14 @@ _SPLITS = (
     # the same within a control string
     re.compile(rf"{_HIDDEN_CHARACTER}(?:{_CONTROL_SEQUENCE})?"),
 )
+_ESCAPED = re.compile(
+    r"(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+|(?:\\u[0-9A-Fa-f]{4})+|\\[^\sA-Za-z0-9]|\\[bfnrt ]"
+    r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,6});"
+)
+"""In URLs, Python, JSON, a shell, HTML and XML, whatever of it each encoder escapes."""
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+ESCAPE_LEVELS = 3
+"""JSON in JSON in a log line."""
 """Text that a screen does not show and `console.text.cleaning` removes or replaces: it may split a secret."""
 _PEM_FRAME = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
 _PASSWORD_IN_CONNINFO = re.compile(r"\bpassword\s*=\s*(?:'([^']+)'|([^\s'&]+))")
@@ -169,37 +176,84 @@ class SecretStore:
             self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def mask(self, text: str) -> str:
-        """`text` with every secret resolved so far replaced, also one that is split by control sequences."""
+        """`text` with every secret resolved so far replaced, also one that is escaped or split by control sequences."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
-        is_plain = text.isascii() and text.replace("\n", "").isprintable()
-        for split in () if is_plain else _SPLITS:
-            text = self._mask_split(text, split)
-        return text
-
-    def _mask_split(self, text: str, split: re.Pattern[str]) -> str:
-        """As `mask`, by what is left of the text without the matches of `split`; those within a secret go with it."""
-        ends = [0, *(at for match in split.finditer(text) for at in match.span()), len(text)]
-        shown = [(ends[at], ends[at + 1]) for at in range(0, len(ends), 2) if ends[at] < ends[at + 1]]
-        visible = "".join(text[begin:end] for begin, end in shown)
-        starts = [0, *accumulate(end - begin for begin, end in shown)]
-        secret = bytearray(len(visible))
-        for form in self._forms:
-            at = visible.find(form)
-            while at >= 0:
-                secret[at : at + len(form)] = b"\1" * len(form)
-                at = visible.find(form, at + len(form))
-
-        def original(at: int) -> int:
-            piece = bisect_right(starts, at) - 1
-            return shown[piece][0] + at - starts[piece]
-
+        secret = bytearray(len(text))
+        for view in _views(text):
+            for form in self._forms:
+                at = view.text.find(form)
+                while at >= 0:
+                    begin, end = view.span(at, at + len(form))
+                    secret[begin:end] = b"\1" * (end - begin)
+                    at = view.text.find(form, at + len(form))
         masked, done = [], 0
         for match in re.finditer(b"\1+", secret):
-            masked += [text[done : original(match.start())], MASK]
-            done = original(match.end() - 1) + 1
+            masked += [text[done : match.start()], MASK]
+            done = match.end()
         return "".join([*masked, text[done:]])
+
+
+class _View:
+    """A text with parts of it replaced, and where its characters are in the first text."""
+
+    def __init__(self, of: str | _View, part: re.Pattern[str], replacement: Callable[[str], str]) -> None:
+        """Replaces what matches `part`; all characters of a replacement stand for the whole match."""
+        self._of = None if isinstance(of, str) else of
+        before: str = of if isinstance(of, str) else of.text
+        pieces: list[str] = []
+        self._starts: list[int] = []
+        self._spans: list[tuple[int, int, bool]] = []
+        """Of each piece: where it starts here; where it was before, and whether it was replaced."""
+        size = done = 0
+        for match in (*part.finditer(before), None):
+            begin, end = match.span() if match else (len(before), len(before))
+            replaced = replacement(match[0]) if match else ""
+            for piece, span in ((before[done:begin], (done, begin, False)), (replaced, (begin, end, True))):
+                if piece:
+                    pieces.append(piece)
+                    self._starts.append(size)
+                    self._spans.append(span)
+                    size += len(piece)
+            done = end
+        self.text: str = "".join(pieces)
+
+    def span(self, begin: int, end: int) -> tuple[int, int]:
+        """The part of the first text that these characters stand for."""
+        first, last = bisect_right(self._starts, begin) - 1, bisect_right(self._starts, end - 1) - 1
+        start, _, is_replaced = self._spans[first]
+        last_start, stop, is_last_replaced = self._spans[last]
+        start += 0 if is_replaced else begin - self._starts[first]
+        stop = stop if is_last_replaced else last_start + end - self._starts[last]
+        return self._of.span(start, stop) if self._of else (start, stop)
+
+
+def _views(text: str) -> Iterator[_View]:
+    """The text as a person or a program reads it: without what no screen shows, and unescaped up to three times."""
+    is_shown = text.isascii() and text.replace("\n", "").isprintable()
+    without = [] if is_shown else [_View(text, split, lambda _: "") for split in _SPLITS]
+    yield from without
+    starts: list[str | _View] = [text, *without]
+    for view in starts:
+        for _ in range(ESCAPE_LEVELS):
+            if not _ESCAPED.search(view if isinstance(view, str) else view.text):
+                break
+            view = unescaped = _View(view, _ESCAPED, _unescaped)  # noqa: PLW2901 - the next level is of this one
+            yield unescaped
+            if not unescaped.text.isprintable():
+                yield _View(unescaped, _SPLITS[0], lambda _: "")
+
+
+def _unescaped(part: str) -> str:
+    if part[0] == "&":
+        return html.unescape(part)
+    if part[0] == "%" or part[1] == "x":
+        content = bytes.fromhex(re.sub(r"%|\\x", "", part))
+        return content.decode("utf-8", "surrogateescape")
+    if part[1] == "u":
+        return str(json.loads(f'"{part}"'))
+    return _CONTROLS.get(part[1], part[1])
 
 
 def text_masker(secrets: SecretResolver) -> Callable[[str], str]:
@@ -214,28 +268,18 @@ def token_masker(secrets: SecretResolver) -> Callable[[str], None]:
 
 
 def _forms(value: str) -> set[str]:
-    """As it is; as Python, JSON, HTML and XML write it; in a URL or a form; in hex; in base64 and base64url, alone and
-    inside of more ("user:password")."""
+    """As it is; as it would be read where it looks escaped itself; with its quotes as SQL, CSV and a shell write them;
+    in a form; in hex; in base64 and base64url, alone and inside of more ("user:password")."""
     plain = value.encode("utf-8", "surrogateescape")
-    in_json = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    in_json |= {form.replace("/", "\\/") for form in in_json}
-    in_json |= {_upper(r"(?<=\\u)[0-9a-f]{4}", form) for form in in_json}
-    in_html = {html.escape(value), html.escape(value, quote=False)}
-    in_html |= {form.replace("&#x27;", quote_mark) for form in in_html for quote_mark in ("&#39;", "&apos;")}
-    in_html |= {form.replace("&quot;", "&#34;") for form in in_html}
-    in_html |= {form.encode("ascii", "xmlcharrefreplace").decode() for form in in_html}
-    in_url = {quote(plain, safe=""), quote(plain), quote_plus(plain), quote_plus(plain, safe="/")}
-    in_url |= {re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in in_url}
+    read = {value, *(view.text for view in _views(value))}
+    read |= {form.replace("'", quotes) for form in read for quotes in ("''", "'\"'\"'", "'" * 3)}
+    read |= {form.replace('"', '""') for form in read}
+    read |= {form.replace(" ", "+") for form in read}
     inside = {b64encode(b"x" * lead + plain)[4 if lead else 0 : -4].decode() for lead in range(3)}
     in_base64 = {b64encode(plain).decode(), b64encode(plain).decode().rstrip("=")}
     in_base64 |= {form for form in inside if len(form) >= SHORTEST_INSIDE}
     in_base64 |= {form.translate(str.maketrans("+/", "-_")) for form in in_base64}
-    in_code = {value, repr(value)[1:-1], repr(plain)[2:-1], plain.hex(), plain.hex().upper()}
-    return in_code | in_json | in_html | in_url | in_base64
-
-
-def _upper(pattern: str, text: str) -> str:
-    return re.sub(pattern, lambda match: match[0].upper(), text)
+    return {form for form in read if len(form) >= SHORTEST_MASKED} | {plain.hex(), plain.hex().upper()} | in_base64
 
 
 def _secret_lines(value: str) -> Iterator[str]:

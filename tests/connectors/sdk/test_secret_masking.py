@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shlex
 import time
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
@@ -38,6 +39,16 @@ FORMS = {
     "HTML, decimal": html.escape(SECRET).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
     "XML": html.escape(SECRET).replace("&#x27;", "&apos;"),
     "XML, ASCII": html.escape(SECRET).encode("ascii", "xmlcharrefreplace").decode(),
+    "JSON, Go": json.dumps(SECRET).translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "&<>"})[1:-1],
+    "JSON in JSON": json.dumps(json.dumps(SECRET))[3:-3],
+    "HTML in JSON": json.dumps(html.escape(SECRET))[1:-1],
+    "HTML, numbers": "".join(f"&#x{ord(sign):x};" for sign in SECRET),
+    "URL, JavaScript": quote(SECRET, safe="-_.!~*'()"),
+    "URL in URL": quote(quote(SECRET, safe=""), safe=""),
+    "shell": shlex.quote(SECRET)[1:-1],
+    "shell, backslash": SECRET.replace("'", "'\\''"),
+    "SQL": SECRET.replace("'", "''"),
+    "CSV": SECRET.replace('"', '""'),
     "hex": PLAIN.hex(),
     "hex, upper case": PLAIN.hex().upper(),
     "base64": b64encode(PLAIN).decode(),
@@ -73,6 +84,14 @@ def secrets() -> SecretStore:
 @pytest.mark.parametrize("name", FORMS)
 def test_a_secret_is_masked_in_every_usual_form(secrets: SecretStore, name: str) -> None:
     assert f"user={MASK};" == secrets.mask(f"user={FORMS[name]};")
+
+
+@pytest.mark.parametrize("escape", [str, json.dumps, html.escape, quote, repr])
+def test_a_secret_that_looks_escaped_itself_is_masked(escape: Callable[[str], str]) -> None:
+    secrets = SecretStore()
+    value = '50%41off\\n"&amp;<x'
+    secrets.add(value)
+    assert "off" not in secrets.mask(f"user={escape(value)};")
 
 
 @pytest.mark.parametrize("lead", ["", "u", "us", "user:"])
@@ -117,9 +136,13 @@ def test_no_text_around_a_secret_hides_it(before: str, after: str, split: str) -
         assert not re.search("CANARY.{0,12}f1le77", shown, re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    "piece", few(["\x1b[0m", "\x1b]", "\x1b[", "\x00a", "\x9d", "\x1b[1;1", "CAN", "\u200b", "\x1b  ", "ü"], 3)
-)
+PIECES = (
+    "\x1b[0m", "\x1b]", "\x1b[", "\x00a", "\x9d", "\x1b[1;1", "CAN", "\u200b", "\x1b  ", "ü", "%41", "\\", "\\u0041",
+    "&#65;",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", few(PIECES, 3))
 def test_masking_takes_linear_time(piece: str) -> None:
     secrets = SecretStore()
     for number in range(20):
