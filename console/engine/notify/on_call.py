@@ -115,6 +115,8 @@ log = structlog.get_logger("headway.rota")
 
 FETCH_SECONDS = 20.0
 """Per calendar."""
+SLOW_SECONDS = 10.0
+"""Time after which a step reads no further calendar."""
 LIMIT = 4 * 1024 * 1024
 MESSAGE_LIMIT = 160
 RETRY = timedelta(minutes=1)
@@ -143,12 +145,15 @@ class RotaReader:
         self._shifts: dict[str, tuple[OnCallShift, ...]] = {}
 
     def step(self, fence: int) -> None:
-        """Reads the calendars that are due."""
-        for name, rota in self._rotas.items():
-            if monotonic() >= self._due.get(name, 0.0):
-                failed = self._read(fence, name, rota)
-                pause = min(RETRY, rota.refresh_every) if failed else rota.refresh_every
-                self._due[name] = monotonic() + pause.total_seconds()
+        """Reads the calendars that are due, the longest overdue first. One that is slow leaves the others to the next
+        step: the thread would seem to hang."""
+        began = monotonic()
+        for name in sorted(self._rotas, key=lambda name: self._due.get(name, 0.0)):
+            if monotonic() - began >= SLOW_SECONDS or self._due.get(name, 0.0) > began:
+                return
+            rota = self._rotas[name]
+            pause = min(RETRY, rota.refresh_every) if self._read(fence, name, rota) else rota.refresh_every
+            self._due[name] = monotonic() + pause.total_seconds()
 
     def trouble(self) -> str:
         """Unreadable calendars, and rotas without a known person on call."""

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 import structlog
 
+from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
 from console.config.alerts import RotaSettings
 from console.domain.alert import AlertingSettings, OnCallShift, RotaRule, RouteRule
 from console.domain.settings import Declared
-from console.engine.notify.on_call import RotaParseError, parse_shifts
+from console.engine.notify import on_call
+from console.engine.notify.on_call import RotaParseError, RotaReader, parse_shifts
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
@@ -168,6 +170,30 @@ def test_whoever_is_on_call_by_the_calendar_is_told(bench: Bench, server: Server
     assert (0, True) == (done.code, "primary: ann is on call until" in done.out)
     later = headway(bench.url, "oncall", "primary", "--json", "--at", (present() + 2 * DAY).isoformat())
     assert (1, "") == (later.code, later.data["person"])
+
+
+def test_calendars_that_time_out_are_read_one_per_step_in_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four in one step took longer than the health of the engine allows: its ping stopped, and paged."""
+    seconds = [0.0]
+
+    def time_out(*_: object) -> bytes:
+        seconds[0] += 20.0
+        raise SystemUnreachable("timed out")
+
+    monkeypatch.setattr(on_call, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr(on_call, "_fetch", time_out)
+    rotas = dict.fromkeys(("first", "second", "third", "fourth"), bench.config.rotas["primary"])
+    reader = RotaReader(
+        bench.store, bench.parts.clock, rotas, AlertingSettings(), bench.folder, bench.parts.secrets, lambda: None
+    )
+    failed = []
+    for _ in rotas:
+        before = seconds[0]
+        reader.step(bench.fence)
+        assert 20.0 == seconds[0] - before
+        failed.append(reader.trouble().count("cannot be read"))
+        seconds[0] += 15.0
+    assert [1, 2, 3, 4] == failed
 
 
 def test_of_a_calendar_only_the_shifts_are_kept(bench: Bench, server: Server) -> None:
