@@ -79,9 +79,7 @@ class AirflowPoller:
         red = self._failed_tasks(rows, result)
         for row in rows:
             self._add_run(row, red, result)
-        if (
-            not runs.has_more or self._client.major > 2
-        ):  # tasks of Airflow 2 have no period: there the runs are read first
+        if not runs.has_more or self._client.major > 2:  # tasks of Airflow 2 lack the period of their run: runs first
             tasks = self._changed_tasks(marks.tasks)
         self._cache_periods(tasks.rows)
         self._add_tasks(tasks.rows, open_runs, result)

@@ -1,4 +1,4 @@
--- A shared store: who may do what in its database, and who they are by the database's own word.
+-- A shared store: who may do what in its database. People are the logins that the database authenticated.
 --
 -- Run it with psql in the store's database, as the login that owns the tables (it migrates the store; it needs
 -- CREATEROLE), after that login has started the engine once; run it again after each upgrade. It changes nothing twice.
@@ -45,7 +45,7 @@ INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES
 
 -- Helpers: executed by the functions for clients, with no grants.
 
--- Who is at the other end: session_user is who signed in, and SET ROLE does not change it.
+-- Whether the client has this role: session_user is the login, and SET ROLE does not change it.
 CREATE OR REPLACE FUNCTION headway_is(wanted text) RETURNS boolean LANGUAGE sql STABLE AS
 $$ SELECT pg_has_role(session_user, wanted, 'MEMBER') $$;
 
@@ -91,8 +91,8 @@ CREATE OR REPLACE FUNCTION headway_job(run_id bigint, claimed integer) RETURNS i
 $$ SELECT CASE WHEN run_id IS NULL THEN claimed ELSE (SELECT r.job_id FROM run r WHERE r.id = run_id) END $$;
 
 -- An entry for the audit. The engine chains it before its own next entry (`console.store.audit`): a chain that clients
--- wrote themselves would make the engine wait for them. Each costs the engine time, so that one login has 2,000 an hour;
--- nothing keeps a login from a freeze.
+-- wrote themselves would make the engine wait for them. Each costs the engine time, so that a login may write 2,000 an
+-- hour, and a freeze always.
 CREATE OR REPLACE FUNCTION headway_audit(verb text, about text, detail json, why text, claimed text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -250,7 +250,7 @@ BEGIN
     PERFORM headway_check(done IS NOT NULL, 'a plan is paused, resumed or aborted');
     SELECT p.requested_by INTO starter FROM plan p WHERE p.id = number;
     IF how = 'resume plan' AND starter <> session_user AND NOT headway_is('headway_store_admin') THEN
-        PERFORM headway_refuse(format('plan %s is %s''s: to resume it takes headway_store_admin', number, starter));
+        PERFORM headway_refuse(format('plan %s was started by %s: only they or headway_store_admin may resume it', number, starter));
     END IF;
     UPDATE plan p SET state = CASE how WHEN 'resume plan' THEN 'running' ELSE done END, text = done || ' by ' || session_user,
         changed_seq = p.changed_seq + 1, ended_us = CASE how WHEN 'abort plan' THEN headway_now_us() ELSE p.ended_us END
@@ -267,7 +267,8 @@ BEGIN
     PERFORM headway_audit(how, 'plan ' || number, json_build_object('plan', number), why, claimed);
 END $$;
 
--- Sets a switch; false if it had that value. To stop anything takes headway_store_act, to let go on headway_store_admin.
+-- Sets a switch; false if it had that value. headway_store_act may freeze and go into shadow, headway_store_admin also
+-- thaw and go live.
 -- Each login freezes in a row of its own, so that no login blocks another.
 CREATE OR REPLACE FUNCTION headway_switch(name text, value text, why text, claimed text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
@@ -291,7 +292,7 @@ BEGIN
     PERFORM headway_check(CASE name WHEN 'freeze' THEN value IN ('on', 'off') ELSE value IN ('live', 'shadow') END,
         'no value of this switch');
     IF value IN ('off', 'live') AND NOT headway_is('headway_store_admin') THEN
-        PERFORM headway_refuse(format('to turn %s %s takes headway_store_admin', name, value));
+        PERFORM headway_refuse(format('only headway_store_admin may turn %s %s', name, value));
     END IF;
     IF name = 'mode' THEN
         others := ARRAY(SELECT s.name FROM switch s WHERE s.value <> value

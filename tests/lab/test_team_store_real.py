@@ -96,7 +96,7 @@ def test_a_console_on_a_shared_store_never_starts_an_engine_and_says_since_when_
     assert (3, True) == (answer.exit_status, "no engine has run" in answer.stdout), answer
 
 
-# -- rights by the database's own word -------------------------------------------------------------------------------
+# -- rights of the logins that the database authenticated ------------------------------------------------------------
 GRANTS = Path(__file__).parents[2] / "console" / "store" / "grants.sql"
 LOGINS = {"vera": "view", "alice": "act", "mallory": "act", "carol": "act", "ada": "admin", "watcher": "engine"}
 PERMITTED = (("alice", "act"), ("group:approvers", "approve"), ("ada", "admin"), ("vera", "view"))
@@ -537,7 +537,7 @@ def test_a_plan_is_its_starters_and_closed(shared: Team) -> None:
         shared.call("mallory", "headway_start_plan", *more)
     shared.call("mallory", "headway_steer_plan", number, "pause plan", "", "here")
     assert [("paused by mallory",)] == shared.rows("SELECT text FROM plan")
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="to resume it takes headway_store_admin"):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="only they or headway_store_admin may resume it"):
         shared.call("mallory", "headway_steer_plan", number, "resume plan", "", "here")
     for odd in ("done", None):
         with pytest.raises(psycopg.DataError):
