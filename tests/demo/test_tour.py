@@ -32,8 +32,8 @@ def test_a_person_who_follows_it_ends_with_everything_proved_within_three_minute
             ("TOUR 4/5", "escape"),
             ("shows a plan of reruns and holds", "r"),
             ("10 steps in 3 systems", "enter"),
-            ("type INC-0001, then ↵ starts it", "INC-0001", "enter"),
-            ("enter a reason, then ↵ starts it", "the disk was full", "enter"),
+            ("type INC-0001 and a reason, then ↵ starts it", "INC-0001", "enter"),
+            ("depends on it: give a reason", "the disk was full", "enter"),
         ):
             terminal.wait_for(see, LIMIT_SECONDS)
             terminal.press(*keys)

@@ -118,10 +118,8 @@ def repair_root_by_keys(night: Night) -> None:
         console.wait_for(lambda text: "PLAN INC-0001" not in text and "orders.csv: No such file" in text)
         console.press("R")
         night.screens["preview"] = console.wait_for(
-            lambda text: all(one in text for one in ("RERUN", "Send", "nothing is sent"))
+            lambda text: all(one in text for one in ("RERUN", "required", "nothing is sent"))
         )
-        console.press("down", "enter")
-        night.screens["why"] = console.wait_for("depends on it: give a reason")
         console.press("the file was late", "enter")
         night.screens["sent"] = console.wait_for("The scheduler's record shows that it succeeded", 60)
         console.press("ctrl+c")

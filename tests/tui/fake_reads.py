@@ -899,6 +899,10 @@ class FakeRequests:
         if self.wants_why and not why:
             raise ReasonNeeded("tier 1 (daily-revenue) depends on it: give a reason (--why)")
 
+    def check(self, candidates: Iterable[ActionRequest]) -> None:
+        if list(candidates):
+            self._judge("")
+
     def act(self, wish: ActionRequest, key: str) -> None:
         self._judge(wish.why)
         if any(action.key == key for action in self.reads.actions_):

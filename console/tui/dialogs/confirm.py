@@ -62,6 +62,9 @@ class Confirmation:
     def put(self, requests: EngineRequests) -> Any:
         raise NotImplementedError
 
+    def check(self, requests: EngineRequests) -> None:
+        """Raises ReasonNeeded if it cannot be sent without a reason. Called in the request thread."""
+
     def gone(self, answer: Any) -> None: ...
 
     def refused(self, reason: str) -> None:
@@ -115,8 +118,8 @@ class SendScreen(Overlay[Any]):
         self.subject, subject.box = subject, self
         self.key = new_action_key()
         self.sent = self.turned_down = self.is_wrong_name = False
-        self.why = ""
-        self.wants_why = False
+        self.why = self.reason_rule = ""
+        self.is_offered = False
         self.message = ""
         self.pane = Pane(id="plan")
         self.pane.wrapped, self.pane.hang = True, subject.HANG
@@ -139,7 +142,9 @@ class SendScreen(Overlay[Any]):
     def typed_first(self) -> str:
         if not self.is_attached or not self.form.display:
             return ""
-        return "enter a reason" if self.wants_why else self.prompt
+        if not self.reason_rule:
+            return self.prompt
+        return f"{self.prompt} and a reason" if self.query_one("#name-row").display else "enter a reason"
 
     def ask_preview(
         self, intent: ActionIntent, text: str, then: Callable[[EngineAnswer], None], failed: Callable[[str], None]
@@ -161,7 +166,7 @@ class SendScreen(Overlay[Any]):
                 yield Entry(id="typed")
             with Horizontal():
                 yield Bar(id="why-prompt")
-                yield Entry(id="why", placeholder="optional; required if a permission rule says so")
+                yield Entry(id="why", placeholder="optional")
         yield self.grid
 
     def on_mount(self) -> None:
@@ -171,6 +176,7 @@ class SendScreen(Overlay[Any]):
         self.offer([("back", "Back", "nothing is sent")])
         self._foot()
         self.subject.begin()
+        self.board.ask_engine(f"check {self.key}", self.subject.check, lambda _: None, self._checked)
 
     def fitted(self) -> None:
         self._foot()
@@ -197,11 +203,27 @@ class SendScreen(Overlay[Any]):
             self.grid.focus()
 
     def offer_sending(self, says: str) -> None:
-        if self.subject.must_type:
+        self.is_offered = True
+        if self.must_type:
             self._open_form()
             return
         self.offer([("back", "Back", "nothing is sent"), ("send", self.subject.SEND, says)])
         self.paint_title(f"{self.key_name('down')} then {self.key_name('enter')}: {self.subject.DOES} ")
+
+    @property
+    def must_type(self) -> bool:
+        """True if a name or a reason must be typed."""
+        return self.subject.must_type or bool(self.reason_rule)
+
+    def _checked(self, error: Exception) -> None:
+        if isinstance(error, ReasonNeeded) and self.is_attached and not self.sent:
+            self._require_reason(error)
+            if self.is_offered:
+                self.offer_sending("")
+
+    def _require_reason(self, error: ReasonNeeded) -> None:
+        self.reason_rule = str(error).removesuffix(" (--why)")
+        self.why_field.placeholder = "required"
 
     def paint_title(self, how: str) -> None:
         what, subject = self.subject.about
@@ -231,7 +253,9 @@ class SendScreen(Overlay[Any]):
         self.bar("name-prompt").show([(f" {fit_middle(self.prompt if has_name else '', PROMPT_WIDTH - 2)}", "key")])
         self.query_one("#name-row").display = has_name
         self.form.display = True
-        (self.name_field if has_name and not self.wants_why else self.why_field).focus()
+        is_named = not has_name or self.name_field.value.strip() in self.subject.names
+        (self.why_field if is_named else self.name_field).focus()
+        self.paint_title("")
         self.offer([("back", "Back", "nothing is sent")])
         header_footer.paint_tour(self, self.WHERE, must_type=self.typed_first)
 
@@ -272,7 +296,7 @@ class SendScreen(Overlay[Any]):
     def _decide(self, key: Any) -> None:
         if self.subject.decides(key):
             return
-        if key == "send" and not self.subject.must_type:
+        if key == "send" and not self.must_type:
             self.send()
         elif key == "back":
             self.dismiss(None)
@@ -285,9 +309,9 @@ class SendScreen(Overlay[Any]):
             self.name_field.focus()
             self.say(f"another name was typed; {self.prompt}" if name else f"the field is empty: {self.prompt}")
             self.is_wrong_name = True
-        elif self.wants_why and not self.why:
+        elif self.reason_rule and not self.why:
             self.why_field.focus()
-            self.say("the field is empty: give a reason")
+            self.say(self.reason_rule)
         else:
             self.send()
 
@@ -330,9 +354,10 @@ class SendScreen(Overlay[Any]):
         if not self.is_attached:
             self.board.show_notice(f"{self.order}: it was NOT sent: {error}", "bad")
         elif isinstance(error, ReasonNeeded):
-            self.sent, self.wants_why = False, True
+            self.sent = False
+            self._require_reason(error)
             self._open_form()
-            self.say(str(error).removesuffix(" (--why)"))
+            self.say(self.reason_rule)
         else:
             self.turned_down = True
             self.offer([("back", "Back", "nothing was sent")])

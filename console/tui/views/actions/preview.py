@@ -135,11 +135,15 @@ class ActionConfirmation(Confirmation):
         if key not in ("queue", "allow", "anyway"):
             return False
         self.overlap = key if key != "anyway" else None
-        if self.must_type:
+        if self.box.must_type:
             self.box.offer_sending("")
         else:
             self.box.send()
         return True
+
+    def check(self, requests: EngineRequests) -> None:
+        if not self.order.why:
+            requests.check([self.order.request()])
 
     def put(self, requests: EngineRequests) -> None:
         requests.act(self.order.request(self.preview, self.box.why, self.overlap), self.box.key)

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import ComposeResult
 
-from console.domain.plan import ALTERNATIVE_TEXT, DraftStep, PlanDraft, PlanRefused, PlanView
+from connectors.sdk.states import Verb
+from console.domain.plan import ALTERNATIVE_TEXT, WAIT, DraftStep, PlanDraft, PlanRefused, PlanView
 from console.domain.plan_editing import (
     PLAN_CHANGED,
     VALID_SECONDS,
@@ -31,7 +32,7 @@ from console.tui.frame import cells
 from console.tui.frame.cells import counted
 from console.tui.frame.console_app import EngineAnswer, EngineRequests, Put
 from console.tui.frame.engine_request import PendingRequest
-from console.tui.frame.intent import RunChoice, ScreenCommand
+from console.tui.frame.intent import ActionIntent, RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.plans import rows
@@ -125,6 +126,10 @@ class PlanConfirmation(Confirmation):
             return
         self.draft, self.is_renewed = self.proposal.draft, True
         self.box.send()
+
+    def check(self, requests: EngineRequests) -> None:
+        sent = [step for step in self.draft.steps if step.verb != WAIT]
+        requests.check([ActionIntent(Verb(step.verb), step.job, job_id=step.job_id).request() for step in sent])
 
     def put(self, requests: EngineRequests) -> int:
         return requests.start_plan(self.draft, self.box.key, self.box.why)

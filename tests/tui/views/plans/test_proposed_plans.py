@@ -427,10 +427,9 @@ def _wants_why(night: Night) -> None:
 async def test_where_tier_one_hangs_on_it_a_person_says_why_in_the_same_box(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see("Start the plan")
-    await night.press("down", "enter")
-    await night.see("tier 1 (daily-revenue) depends on it")
+    await night.see("reason", "required")
     await night.press("enter")
+    await night.see("tier 1 (daily-revenue) depends on it: give a reason")
     assert [] == night.requests.started
     await night.type("the disk was full")
     await night.press("enter")
