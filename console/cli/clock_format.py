@@ -6,7 +6,7 @@ zone of this machine. `--utc` prints UTC. Every time has its zone, or a heading 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,6 +19,7 @@ WEEK = timedelta(days=7)
 
 _shared_zone = "UTC"
 _in_utc = False
+_in_heading = False
 
 
 @contextmanager
@@ -32,6 +33,17 @@ def command_zone(in_utc: bool) -> Iterator[None]:
         _shared_zone, _in_utc = before
 
 
+@contextmanager
+def one_zone() -> Iterator[None]:
+    """All times in the same zone, which a heading names: they are without it."""
+    global _in_heading
+    _in_heading = True
+    try:
+        yield
+    finally:
+        _in_heading = False
+
+
 def share_service_zone(zones: set[str]) -> None:
     """These are the zones of the store's services."""
     global _shared_zone
@@ -42,7 +54,7 @@ def display_zone(own: str = "") -> tzinfo | None:
     """The zone in which times are printed, of a service with its own zone or of none; None: this machine's."""
     if _in_utc:
         return UTC
-    name = own or _shared_zone
+    name = _shared_zone if _in_heading else own or _shared_zone
     try:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -72,13 +84,16 @@ def zone_name(now: datetime, own: str = "") -> str:
 
 def timestamp(at: datetime | None) -> str:
     """ "2026-11-20 04:12:04 CET", "2026-11-20 03:12:04Z"; "–" for None."""
+    if at is not None and _in_heading:
+        return f"{at.astimezone(display_zone()):%Y-%m-%d %H:%M:%S}"
     return formats.timestamp_text(at, display_zone())
 
 
 def clock_text(at: datetime | None, zone: str = "", near: datetime | None = None) -> str:
     """ "06:30 CET", with the day if it is not that of `near`: "Sat 21 Nov 06:30 CET", and the year if it is another;
     "–" for None. `zone`: of its service."""
-    return formats.clock_text(at, display_zone(zone), near)
+    text = formats.clock_text(at, display_zone(zone), near)
+    return text.rpartition(" ")[0] if at is not None and _in_heading else text
 
 
 def clock_cell(at: datetime | None, zone: str, near: datetime) -> str:
@@ -88,12 +103,22 @@ def clock_cell(at: datetime | None, zone: str, near: datetime) -> str:
     local, today = at.astimezone(display_zone(zone)), near.astimezone(display_zone(zone)).date()
     far = "%-d %b " if local.year == today.year else "%Y-%m-%d "
     day = "" if local.date() == today else "%a " if abs(local.date() - today) < WEEK else far
-    return local.strftime(f"{day}%H:%M %Z")
+    return local.strftime(f"{day}%H:%M" if _in_heading else f"{day}%H:%M %Z")
 
 
 def local_clock_cell(at: datetime | None, zone: str, near: datetime) -> str:
     """`clock_cell` without the zone, for a cell beside one that names it."""
-    return clock_cell(at, zone, near).rpartition(" ")[0]
+    text = clock_cell(at, zone, near)
+    return text if at is None or _in_heading else text.rpartition(" ")[0]
+
+
+def act_by_text(
+    at: datetime | None, zone: str, now: datetime, clock: Callable[[datetime, str, datetime], str] = clock_cell
+) -> str:
+    """ "03:58 CET in 18m10s", "03:58 CET passed"; "–" for None."""
+    if at is None:
+        return "–"
+    return f"{clock(at, zone, now)} {formats.relative_time_text(at, now) if at > now else 'passed'}"
 
 
 def until_text(at: datetime | None, now: datetime) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.cli.arguments import JOB_HELP, business_date, positive_number
 from console.cli.clock_format import (
+    act_by_text,
     clock_cell,
     clock_text,
     display_zone,
@@ -180,7 +181,7 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
         times = [f"{clock_cell(at, service.zone, now)} in {share}" for share, at in shares if at is not None]
         yield f"done by   {', '.join(times)}"
     if service.act_by is not None:
-        yield f"act by    {clock_cell(service.act_by, service.zone, now)}"
+        yield f"act by    {act_by_text(service.act_by, service.zone, now)}"
     yield f"path      critical: {critical_path_text(service) or NO_FORECAST}"
     for number, line in enumerate(reason_lines(service.reasons) or [NO_FORECAST]):
         yield f"{'' if number else 'why':<10}{line}"

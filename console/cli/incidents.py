@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
 from console.cli.arguments import duration
-from console.cli.clock_format import clock_text, display_zone, instant_of_clock, timestamp
+from console.cli.clock_format import act_by_text, clock_text, display_zone, instant_of_clock, timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
 from console.cli.output import Table, ValueColumn, print_page, print_result, set_document, table
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import require_engine, wait_for_answer
+from console.cli.services import acknowledged_text
 from console.control.explain.incident_report import (
     ReportSection,
     action_line,
@@ -25,6 +26,7 @@ from console.control.explain.incident_report import (
     report_sections,
     service_line,
 )
+from console.control.incidents.verdict import incident_verdict
 from console.domain.alert import DeliveryView
 from console.domain.finding import FindingView
 from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
@@ -38,12 +40,13 @@ from console.domain.incident import (
     PastRepair,
     sort_by_impact,
 )
+from console.domain.plan import PlanView
 from console.domain.run import evidence_text
 from console.domain.service import limit_instances, timeliness_label
 from console.domain.system import TargetView
 from console.engine.api.client import EngineClient
 from console.timing.durations import format_duration, parse_duration, time_of_day
-from console.timing.formats import age_text, relative_time_text
+from console.timing.formats import age_text
 
 
 def run_incidents(arguments: argparse.Namespace) -> int:
@@ -60,11 +63,11 @@ def incident_table(incidents: Sequence[IncidentRow], now: datetime) -> Table:
         ValueColumn("incident", lambda incident: incident_name(incident.id)),
         ValueColumn("cause", lambda incident: incident.title, 24),
         ValueColumn("failed", lambda incident: age_text(incident.failed_since, now), drop=3),
-        ValueColumn("act by", lambda row: "closed" if row.closed else relative_time_text(row.act_by, now)),
+        ValueColumn("act by", lambda row: "closed" if row.closed else act_by_text(row.act_by, "", now)),
         ValueColumn("services", lambda incident: str(incident.services)),
         ValueColumn("runs", lambda incident: str(incident.affected_runs), drop=2),
         ValueColumn("owner", lambda incident: incident.owner or "–", drop=1),
-        ValueColumn("acknowledged by", acknowledged_until, drop=4),
+        ValueColumn("acknowledged by", lambda incident: acknowledged_text(incident, now), drop=4),
     )
 
 
@@ -73,6 +76,11 @@ def acknowledged_until(incident: IncidentRow) -> str:
     return (
         f"{incident.acknowledged_by} until {timestamp(incident.acknowledged_until)}" if incident.acknowledged_by else ""
     )
+
+
+def verdict_text(view: IncidentView, plans: Sequence[PlanView], now: datetime) -> str:
+    """The verdict in one line; `plans`: those in progress."""
+    return incident_verdict(view, plans, now, lambda at: clock_text(at, near=now)).text
 
 
 LOG_LINES = 15
@@ -100,7 +108,8 @@ def run_incident(arguments: argparse.Namespace) -> int:
     if arguments.json:
         set_document(arguments, view)
     else:
-        lines = incident_lines(view, now, targets.get(view.row.root_job))
+        open_plans = [plan for plan in plans if plan.ended is None]
+        lines = [verdict_text(view, open_plans, now), *incident_lines(view, now, targets.get(view.row.root_job))]
         lines += [
             f"plan {plan.id} is {plan.state}, {plan.done} of {len(plan.steps)} steps done: headway plan {plan.id}"
             for plan in plans
@@ -112,7 +121,7 @@ def run_incident(arguments: argparse.Namespace) -> int:
 def incident_lines(view: IncidentView, now: datetime, target: TargetView | None = None) -> list[str]:
     """The incident as lines of text, outside text behind `| `; `target`: its cause, if that is a target."""
     row = view.row
-    closed = f"closed {timestamp(row.closed)}" if row.closed else f"act by {relative_time_text(row.act_by, now)}"
+    closed = f"closed {timestamp(row.closed)}" if row.closed else f"act by {act_by_text(row.act_by, '', now)}"
     lines = [
         f"{incident_name(row.id)}  {row.title}",
         f"failed {age_text(row.failed_since, now)} · {closed}",
@@ -199,9 +208,7 @@ def _past_repair_lines(repair: PastRepair) -> list[str]:
 
 def _affected_service_line(service: AffectedServiceView, now: datetime) -> str:
     act_by, deadline = service.act_by, clock_text(service.deadline, service.zone, now)
-    act = (
-        f"act by {clock_text(act_by, service.zone, now)} ({relative_time_text(act_by, now)})" if act_by else "no act-by"
-    )
+    act = f"act by {act_by_text(act_by, service.zone, now)}" if act_by else "no act-by"
     basis = f" · {service.basis.text}" if service.basis else ""
     return f"  {service.title:<20} {timeliness_label(service.timeliness):<14} deadline {deadline}  {act}{basis}"
 
@@ -319,7 +326,7 @@ def handover_incident_line(incident: IncidentRow, view: HandoverView) -> str:
         return f"{line} · closed {timestamp(incident.closed)} after {took}"
     act_by = "no act-by"
     if incident.act_by:
-        act_by = f"recoverable until {timestamp(incident.act_by)} ({relative_time_text(incident.act_by, view.at)})"
+        act_by = f"act by {act_by_text(incident.act_by, '', view.at)}"
     return f"{line} · {act_by} · {_acknowledgement(incident)}"
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from console.cli.arguments import JOB_HELP, whole_number
-from console.cli.clock_format import clock_cell, clock_text, local_clock_cell
+from console.cli.clock_format import act_by_text, clock_cell, clock_text, local_clock_cell
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.output import Part, Table, ValueColumn, counted, print_result, table
 from console.cli.reader import fresh_store_reader
@@ -168,7 +168,7 @@ def lineage_lines(reach: LineageReach, up: int, down: int) -> Iterator[str]:
     if reach.view.business_date:
         yield f"business date {reach.view.business_date}"
     for service in reach.services:
-        act_by = f", act by {clock_text(service.act_by, service.zone, reach.now)}" if service.act_by else ""
+        act_by = f", act by {act_by_text(service.act_by, service.zone, reach.now)}" if service.act_by else ""
         due = f"due {clock_text(service.deadline, service.zone, reach.now)}, " if service.is_promised else ""
         yield f"service     {service.name}  {due}{timeliness_label(service.timeliness)}{act_by}"
     yield from cause_lines(reach)
@@ -277,7 +277,7 @@ def affected_service_table(services: Sequence[ServiceView], now: datetime) -> Ta
         ValueColumn("tier", lambda service: str(service.tier), drop=3),
         ValueColumn("deadline", deadline),
         ValueColumn("status", lambda service: timeliness_label(service.timeliness)),
-        ValueColumn("act by", lambda service: local_clock_cell(service.act_by, service.zone, now) or "–"),
+        ValueColumn("act by", lambda service: act_by_text(service.act_by, service.zone, now, local_clock_cell)),
         ValueColumn("cause", lambda service: service.cause, 14, middle=True),
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from console.cli.arguments import business_date
-from console.cli.clock_format import clock_cell, clock_text, local_clock_cell
+from console.cli.clock_format import act_by_text, clock_cell, clock_text, local_clock_cell
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
@@ -201,9 +201,7 @@ def service_table(services: Sequence[ServiceView], now: datetime) -> Table:
 
 
 def _act_by_cell(service: ServiceView, now: datetime) -> str:
-    if service.act_by is None:
-        return "–"
-    return f"{local_clock_cell(service.act_by, service.zone, now)} {relative_time_text(service.act_by, now)}"
+    return act_by_text(service.act_by if service.delivered is None else None, service.zone, now, local_clock_cell)
 
 
 def _cause_cell(service: ServiceView) -> str:

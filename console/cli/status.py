@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from console.cli.clock_format import clock_cell, timestamp
+from console.cli.clock_format import clock_cell, one_zone, timestamp, zone_name
 from console.cli.commands import JSON, Handler, one_of, option
 from console.cli.exits import Exit
-from console.cli.incidents import incident_table
+from console.cli.incidents import incident_table, verdict_text
 from console.cli.output import ValueColumn, print_result, table
 from console.cli.reader import lease_holder_text, no_engine_text, store_reader
 from console.cli.services import service_json, service_table
+from console.control.incidents.verdict import urgent_incident
 from console.domain.header import HeaderView
 from console.domain.system import TargetView
 from console.store.queries.base import STALE_POLLS
@@ -30,13 +31,16 @@ def run_status(arguments: argparse.Namespace) -> int:
         services, incidents = reads.services.list_services(), reads.incidents.list_incidents()
         problems, approvals = reads.warnings.list_warnings(), reads.approvals.list_approvals()
         maintenance = _active_maintenance(reads.declared(), now)
+        urgent = urgent_incident(services, incidents, now)
+        incident = reads.incidents.incident(urgent) if urgent is not None else None
+        plans = reads.plans.list_plans(urgent, ended=False) if urgent is not None else []
     code = Exit.OK if header.engine.alive else Exit.NO_ENGINE
-    banners = list(_banner_lines(header, approvals, maintenance))
     if arguments.html:
         from console.cli.status_page import StatusPage, render_page, write_page
 
         health = [(system, health_text(system, now)) for system in systems]
-        page = StatusPage(header, services, incidents, health, [*banners, *problems], engine_text(header), now)
+        notes = [*_banner_lines(header, approvals, maintenance), *problems]
+        page = StatusPage(header, services, incidents, health, notes, engine_text(header), now)
         write_page(render_page(page), arguments.html)
         return code
     document = {
@@ -48,25 +52,28 @@ def run_status(arguments: argparse.Namespace) -> int:
         "approvals": approvals,
         "maintenance": maintenance,
     }
-    rows = table(
-        systems,
-        ValueColumn("system", lambda target: f"{target.system}/{target.name}", 20, middle=True),
-        ValueColumn("health", lambda target: health_text(target, now), 16),
-        ValueColumn("jobs", lambda target: str(target.jobs), drop=1),
-        ValueColumn("last seen", lambda target: age_text(target.last_ok, now)),
-    )
-    return print_result(
-        arguments,
-        document,
-        [*engine_text(header).splitlines(), *banners, ""],
-        rows,
-        [""],
-        service_table(services, now),
-        [""],
-        incident_table(incidents, now),
-        ["", "problems", *(f"  {problem}" for problem in problems)] if problems else [],
-        code=code,
-    )
+    verdict = [verdict_text(incident, plans, now)] if incident is not None else []
+    with one_zone():
+        banners = list(_banner_lines(header, approvals, maintenance))
+        rows = table(
+            systems,
+            ValueColumn("system", lambda target: f"{target.system}/{target.name}", 20, middle=True),
+            ValueColumn("health", lambda target: health_text(target, now), 16),
+            ValueColumn("jobs", lambda target: str(target.jobs), drop=1),
+            ValueColumn("last seen", lambda target: age_text(target.last_ok, now)),
+        )
+        return print_result(
+            arguments,
+            document,
+            [*verdict, f"times: {zone_name(now)}", *engine_text(header).splitlines(), *banners, ""],
+            rows,
+            [""],
+            service_table(services, now),
+            [""],
+            incident_table(incidents, now),
+            ["", "problems", *(f"  {problem}" for problem in problems)] if problems else [],
+            code=code,
+        )
 
 
 def _banner_lines(

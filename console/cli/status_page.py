@@ -165,17 +165,21 @@ def _page_service(service: ServiceView, board: StatusPage) -> Sequence[StatusCel
     status = StatusCell(timeliness_label(service.timeliness), STYLES[Timeliness(service.timeliness)])
     if status.style == "ok" and service.delivered is None and not board.header.engine.alive:
         status = StatusCell(f"was {status.text}", "dim")
-    act_by = clock_text(service.act_by, service.zone, now) if service.act_by is not None else "–"
     return (
         StatusCell(service.title),
         status,
         StatusCell(deadline_text(service, now), "whole"),
         StatusCell(forecast_text(service, now)),
         StatusCell(slack_text(service, now) if service.is_promised else "–", "whole"),
-        StatusCell(act_by, "whole"),
+        StatusCell(_act_by(service.act_by, service.zone, now), "whole"),
         StatusCell(str(service.tier)),
         StatusCell(service.cause or ("" if service.is_promised else service.reason)),
     )
+
+
+def _act_by(at: datetime | None, zone: str, now: datetime) -> str:
+    """ "03:58 CET", "03:58 CET passed": the page gets older, so it has no countdown."""
+    return clock_text(at, zone, now) + (" passed" if at is not None and at <= now else "")
 
 
 def _page_incident(incident: IncidentRow, now: datetime) -> Sequence[StatusCell]:
@@ -183,7 +187,7 @@ def _page_incident(incident: IncidentRow, now: datetime) -> Sequence[StatusCell]
         StatusCell(incident_name(incident.id), "whole"),
         StatusCell(incident.title),
         StatusCell(age_text(incident.failed_since, now), "whole"),
-        StatusCell(clock_text(incident.act_by, near=now), "whole"),
+        StatusCell(_act_by(incident.act_by, "", now), "whole"),
         StatusCell(str(incident.services)),
         StatusCell(incident.owner or "–", "whole"),
         StatusCell(acknowledged_text(incident, now) or "–"),

@@ -62,7 +62,7 @@ def test_what_makes_no_sense_is_refused_with_the_mend(
 def test_the_handover_has_the_open_incident_with_both_clocks_and_who_is_on_it(failed: Bench) -> None:
     text = headway(failed.url, "incident", "handover").out
     assert "Open incidents\n  INC-0001 fake/extract failed" in " ".join(text.split("  ")).replace("\n ", "\n  ")
-    for words in ("failed since", "recoverable until", "unacknowledged", "Services at risk", "Systems not reachable"):
+    for words in ("failed since", "act by", "unacknowledged", "Services at risk", "Systems not reachable"):
         assert words in text, words
     view = headway(failed.url, "incident", "handover", "--json").data
     assert ([1], [1], []) == (

@@ -10,6 +10,7 @@ import pytest
 from connectors.sdk.contract import SourcePermission
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import NOTHING_STARTS
+from console.cli.clock_format import act_by_text
 from console.cli.main import main
 from console.cli.status import health_text
 from console.domain.ids import micros
@@ -51,6 +52,14 @@ def test_a_pause_that_ends_on_another_day_names_it(hours: int, day: str) -> None
     until = NOON + timedelta(hours=hours)
     paused = replace(WELL, pause=SystemPause("etl-hosts", "mara", "a new disk", NOON, until))
     assert f"paused until {until.astimezone():{day}%H:%M %Z}" == health_text(paused, NOON)
+
+
+@pytest.mark.parametrize(
+    "act_by, cell",
+    [(-30, "11:30 UTC passed"), (0, "12:00 UTC passed"), (18, "12:18 UTC in 18m")],
+)
+def test_an_act_by_that_has_passed_says_so(act_by: int, cell: str) -> None:
+    assert cell == act_by_text(NOON + timedelta(minutes=act_by), "UTC", NOON)
 
 
 def test_what_a_target_may_no_longer_read_stands_in_the_status(

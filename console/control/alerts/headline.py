@@ -11,7 +11,7 @@ from connectors.sdk.states import RunEvidence, RunState, Verb
 from console.control.alerts.context import AlertContext, Notification, deadline_passed_since
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.titles import cancelled_by, cause_name, incident_title, plain_title
-from console.control.incidents.verdict import fix_text, job_label, passed_text, until_text
+from console.control.incidents.verdict import fix_text, job_label, passed_text, step_text, until_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.alert import (
@@ -117,8 +117,9 @@ def _what_to_do(
     if service.expected_at is not None and service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
         expected = f", expected {clock(service.expected_at)}"
     if run is not None and needs_restart(index, match) and not cancelled_by(index, run):
-        verb = "start" if run.state is RunState.MISSED else "restart"
-        return fix_text(cause_label(index, match), act_by, now, clock, verb, expected)
+        job = index.job(run.job_id)
+        step = step_text(clean_line(job.name), not job.cannot_rerun, run.state is RunState.MISSED)
+        return fix_text(step, act_by, now, clock, expected)
     until = until_text(act_by, now, clock)
     late = f", fix{until}" if until else expected or passed_text(act_by, now, clock)
     return f"{_problem(index, match, decision, plain)}{late}"

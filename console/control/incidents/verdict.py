@@ -5,12 +5,119 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
+from connectors.sdk.states import RunState, is_open
+from console.domain.incident import (
+    AffectedServiceView,
+    IncidentRow,
+    IncidentView,
+    MemberView,
+    blocked_reason,
+    has_recovered,
+    open_steps,
+    sort_by_impact,
+)
+from console.domain.plan import PlanView
+from console.domain.service import ServiceView, Timeliness
 from console.timing.formats import rough_duration
 
 _HOST = re.compile(r"[\w.-]+")
 Clock = Callable[[datetime], str]
 """Formats an instant as a time of day."""
+LATE_MINUTES = 15
+
+
+class Verdict(NamedTuple):
+    """The verdict as (text, style) parts; `saves`: the titles of the services that its step still saves."""
+
+    parts: tuple[tuple[str, str], ...]
+    saves: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return ", ".join(filter(None, ["".join(text for text, _ in self.parts), saved_text(self.saves)]))
+
+
+def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceView | None:
+    """The endangered service to act on first: the earliest act-by that has not passed, else the earliest that has, else
+    the earliest deadline."""
+    endangered = [view for view in services if view.is_endangered and not view.has_delivered]
+
+    def urgency(view: ServiceView) -> tuple[bool, bool, datetime]:
+        return view.act_by is None, view.act_by is not None and view.act_by <= now, view.act_by or view.deadline
+
+    return min(endangered, key=urgency, default=None)
+
+
+def urgent_incident(services: Sequence[ServiceView], incidents: Sequence[IncidentRow], now: datetime) -> int | None:
+    """The open incident to act on first: that of the urgent service, else the most harmful one."""
+    urgent = urgent_service(services, now)
+    if urgent is not None and urgent.incident_id is not None:
+        return urgent.incident_id
+    return next((incident.id for incident in sort_by_impact(incidents) if incident.closed is None), None)
+
+
+def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
+    """A plan in progress, a rerun in progress, the next step, or why there is nothing to do."""
+    if view.row.closed is not None:
+        is_good = has_recovered(view)
+        ended, reason = "Resolved" if is_good else "Closed", blocked_reason(view).removeprefix("closed: ")
+        return Verdict(((f"{ended} {clock(view.row.closed)}: {reason}", "ok" if is_good else "plain"),))
+    if plans:
+        return _plan_verdict(plans[0], view, clock)
+    root = next((member for member in view.members if member.role == "root"), None)
+    if root is not None and is_open(root.state) and root.started is not None:
+        return _running_verdict(root, root.started, view, now, clock)
+    steps = open_steps(view)
+    if not steps:
+        return Verdict(((_capital(blocked_reason(view)), "warn"),))
+    step = step_text(steps[0].job, steps[0].can_rerun, steps[0].state == RunState.MISSED)
+    return step_verdict(step, view.row.act_by, view.services, now, clock)
+
+
+def step_verdict(
+    step: str,
+    act_by: datetime | None,
+    services: Sequence[ServiceView | AffectedServiceView],
+    now: datetime,
+    clock: Clock,
+) -> Verdict:
+    """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by. `step`: `step_text`."""
+    is_near = act_by is not None and (act_by - now).total_seconds() < LATE_MINUTES * 60
+    saves = dict.fromkeys(service.title or service.name for service in services if _is_savable(service, now))
+    return Verdict(((_capital(fix_text(step, act_by, now, clock)), "bad" if is_near else "warn"),), tuple(saves))
+
+
+def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
+    """ "services done about 06:16": the last of them, while the plan runs; empty without an estimate."""
+    end = max((service.expected for service in view.services if service.expected is not None), default=None)
+    return f"services done about {clock(end)}" if end is not None and plan.state == "running" else ""
+
+
+def _plan_verdict(plan: PlanView, view: IncidentView, clock: Clock) -> Verdict:
+    style = {"running": "run", "stopped": "bad"}.get(plan.state, "warn")
+    steps = f"{len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
+    state, done = f"Plan {plan.id} {plan.state}: {plan.done} of {steps}", delivery_estimate(plan, view, clock)
+    return Verdict(((state, style), *([(f", {done}", "plain")] if done else [])))
+
+
+def _running_verdict(root: MemberView, started: datetime, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
+    """Of a rerun, or of the first run that takes too long; and the next green-by that has not passed."""
+    does = "runs again" if started > view.row.failed_since else "is still running"
+    state = f"{job_label(root.job)} {does} since {clock(started)}", "run"
+    green_bys = (service.green_by for service in view.services if service.green_by is not None)
+    by = min((green_by for green_by in green_bys if green_by > now), default=None)
+    return Verdict((state, *([] if by is None else [(f", must succeed{until_text(by, now, clock)}", "plain")])))
+
+
+def _is_savable(service: ServiceView | AffectedServiceView, now: datetime) -> bool:
+    at_risk = service.timeliness in (Timeliness.AT_RISK, Timeliness.WILL_MISS)
+    return at_risk and service.act_by is not None and service.act_by > now
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def job_label(job: str) -> str:
@@ -32,15 +139,21 @@ def passed_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
     return f", act-by {clock(act_by)} has passed" if act_by is not None and act_by <= now else ""
 
 
-def fix_text(
-    label: str, act_by: datetime | None, now: datetime, clock: Clock, verb: str = "restart", expected: str = ""
-) -> str:
+def step_text(job: str, can_rerun: bool, is_missed: bool = False) -> str:
+    """ "restart extract_orders", "start extract_orders" if it did not start; "run extract_orders by hand in etl-hosts"
+    where Headway cannot rerun jobs of its system."""
+    if not can_rerun:
+        return f"run {job_label(job)} by hand in {job.partition('/')[0]}"
+    return f"{'start' if is_missed else 'restart'} {job_label(job)}"
+
+
+def fix_text(step: str, act_by: datetime | None, now: datetime, clock: Clock, expected: str = "") -> str:
     """ "restart extract_orders by 04:07 (in 54 min)"; later "restart extract_orders now, act-by 04:07 has passed".
 
-    `label`: `job_label` or another cause. `expected`: ", expected 07:40" where the service is late all the same.
+    `step`: `step_text`. `expected`: ", expected 07:40" where the service is late all the same.
     """
     until, late = until_text(act_by, now, clock), expected or passed_text(act_by, now, clock)
-    return f"{verb} {label}{until or (' now' if late else '')}{late}"
+    return f"{step}{until or (' now' if late else '')}{late}"
 
 
 def saved_text(services: Sequence[str], at_most: int = 2) -> str:

@@ -71,10 +71,21 @@ def act_by(at: datetime | None, ctx: RenderContext, zone: str = "") -> Segment:
         return ctx.sign("dash"), "dim"
     remaining = at - ctx.now
     when = ctx.hm(at, zone)
-    if remaining < timedelta(0):
+    if remaining <= timedelta(0):
         return f"{when} past", "bad"
     ahead = format_span(remaining) if remaining < SECONDS_COUNT else format_short(remaining)
     return f"{when} {ahead}", "bad" if remaining < timedelta(minutes=15) else "warn"
+
+
+def act_by_text(at: datetime, ctx: RenderContext, zone: str = "") -> Segment:
+    """ "act by 03:58 40m", "act by 03:58 passed"."""
+    text, style = act_by(at, ctx, zone)
+    return f"act by {text.removesuffix(' past')}{passed(at, ctx)}", style
+
+
+def passed(at: datetime, ctx: RenderContext) -> str:
+    """ " passed" after an act-by that is over."""
+    return " passed" if at <= ctx.now else ""
 
 
 def paused_text(pause: SystemPause, ctx: RenderContext) -> str:

@@ -14,7 +14,7 @@ from connectors.sdk.states import RunState
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes, timeline_span
 from console.domain.service import format_risk
 from console.domain.timeline import TimelineView
-from console.tui.frame.cells import RenderContext
+from console.tui.frame.cells import RenderContext, passed
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
 
 ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
@@ -259,7 +259,8 @@ def _path_legend(lanes: Sequence[TimelineLane], marks: PathMarks, ctx: RenderCon
     """As many parts as fit whole, the most important ones first."""
     parts: list[Segment] = [(f"  {ctx.sign('now')} now {ctx.hm(ctx.now)}", "dim")]
     if marks.act_by is not None:
-        parts.append((f"  {ctx.sign('act_by')} act by {ctx.hm(marks.act_by)}", "warn"))
+        at = f"{ctx.hm(marks.act_by)}{passed(marks.act_by, ctx)}"
+        parts.append((f"  {ctx.sign('act_by')} act by {at}", "warn"))
     if marks.green_by is not None:
         parts.append((f"  {ctx.sign('green_by')} green by {ctx.hm(marks.green_by)}", "bad"))
     if any(_clock_start(lane) is not None for lane in lanes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from connectors.sdk.states import RunState
 from console.domain.estate import EvaluationSettings, JobFacts, ServiceFacts
 from tests.control.ledger import Ledger, ended
@@ -16,25 +18,31 @@ def title(ledger: Ledger, clock: str) -> str:
     return ledger.incident().notices[0].title
 
 
-def failed(*services: ServiceFacts, more: tuple[JobFacts, ...] = ()) -> Ledger:
+def failed(*services: ServiceFacts, more: tuple[JobFacts, ...] = (), extract: JobFacts = EXTRACT) -> Ledger:
     """`extract`, which feeds `load` and `more`, failed at 03:12."""
     ledger = Ledger(
         estate(
-            EXTRACT, LOAD, *more,
-            feeds=feeds(EXTRACT, LOAD, *more),
+            extract, LOAD, *more,
+            feeds=feeds(extract, LOAD, *more),
             services=services,
             targets=[target(1), target(2, "warehouse", "warehouse")],
             settings=EvaluationSettings(default_route=("default",)),
         )
     )  # fmt: skip
     ledger.look("02:00")
-    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
+    ledger.run(extract, "03:10", RunState.FAILED, **ended("03:10", 2))
     return ledger
 
 
 def test_a_service_that_can_be_saved_is_named_before_a_lost_one() -> None:
     ledger = failed(service("early", "03:50", LOAD), service("daily", "06:30", LOAD))
     assert title(ledger, "03:12").startswith("Daily 06:30 at risk: restart extract by 05:40 ")
+
+
+def test_a_job_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:
+    by_hand = replace(EXTRACT, cannot_rerun="its system has no rerun")
+    ledger = failed(service("daily", "06:30", LOAD), extract=by_hand)
+    assert title(ledger, "03:12").startswith("Daily 06:30 at risk: run extract by hand in hosts by 05:40 ")
 
 
 def test_only_services_in_the_state_of_the_named_one_are_counted() -> None:

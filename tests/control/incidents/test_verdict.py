@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.control.incidents.verdict import fix_text, job_label, saved_text
+from console.control.incidents.verdict import fix_text, job_label, saved_text, step_text
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
 
@@ -32,14 +32,22 @@ def test_a_job_is_named_without_its_system_and_host(job: str, label: str) -> Non
 
 def test_the_fix_says_until_when_and_after_that_that_it_is_late() -> None:
     act_by = NOW + timedelta(minutes=54)
-    assert fix_text("extract_orders", act_by, NOW, clock) == "restart extract_orders by 04:07 (in 54 min)"
-    late = fix_text("extract_orders", act_by, NOW, clock, expected=", expected 07:40")
+    assert fix_text("restart extract_orders", act_by, NOW, clock) == "restart extract_orders by 04:07 (in 54 min)"
+    late = fix_text("restart extract_orders", act_by, NOW, clock, expected=", expected 07:40")
     assert late == "restart extract_orders by 04:07 (in 54 min), expected 07:40"
-    assert fix_text("extract_orders", None, NOW, clock) == "restart extract_orders"
-    passed = fix_text("extract_orders", act_by, act_by + timedelta(minutes=3), clock)
+    assert fix_text("restart extract_orders", None, NOW, clock) == "restart extract_orders"
+    passed = fix_text("restart extract_orders", act_by, act_by + timedelta(minutes=3), clock)
     assert passed == "restart extract_orders now, act-by 04:07 has passed"
-    assert fix_text("x", act_by, act_by, clock) == "restart x now, act-by 04:07 has passed"
-    assert fix_text("db07", act_by, NOW, clock, verb="reconnect").startswith("reconnect db07 by 04:07")
+    assert fix_text("restart x", act_by, act_by, clock) == "restart x now, act-by 04:07 has passed"
+
+
+def test_the_step_is_by_hand_where_its_system_has_no_rerun() -> None:
+    assert step_text("etl-hosts/db07:extract_orders", can_rerun=True) == "restart extract_orders"
+    assert step_text("etl-hosts/db07:extract_orders", can_rerun=True, is_missed=True) == "start extract_orders"
+    by_hand = step_text("lake/load_orders", can_rerun=False)
+    assert fix_text(by_hand, NOW + timedelta(minutes=54), NOW, clock) == (
+        "run load_orders by hand in lake by 04:07 (in 54 min)"
+    )
 
 
 def test_what_it_saves_names_two_and_counts_the_others() -> None:

@@ -12,7 +12,7 @@ from console.domain.incident import AffectedServiceView, IncidentView, MemberVie
 from console.domain.service import ReasonKind, format_percent, format_risk
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
-from console.tui.frame.cells import RenderContext, SegmentLines
+from console.tui.frame.cells import RenderContext, SegmentLines, passed
 from console.tui.frame.clock_format import format_span
 from console.tui.views.runs.forecast import slack_style, slack_text
 from console.tui.widgets.paint import Segment
@@ -60,9 +60,9 @@ def _service(
     yield [(f" {mark} ", style), (f"{name} ", "strong"), (label, style), (f", due {deadline}", "plain")]
     yield from ([(f"   {clean_line(reason)}", "plain")] for reason in _reasons(service))
     green_by = ctx.hm(service.green_by)
-    act_by = ctx.hm(service.act_by)
+    latest = ctx.hm(service.act_by) + (passed(service.act_by, ctx) if service.act_by else "")
     yield [
-        (f"   act by {act_by}, green by {green_by}: {service.basis.text if service.basis else 'no estimate'}", "dim")
+        (f"   act by {latest}, green by {green_by}: {service.basis.text if service.basis else 'no estimate'}", "dim")
     ]
     yield from ([(f"   {clean_line(text)}", style)] for text, style in _forecast(service, ctx))
     for estimate in service.estimates:

@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
 from console.store.queries.reader import Queries
-from console.tui.frame.cells import RenderContext, SegmentLines, act_by, counted, labelled_lines
+from console.tui.frame.cells import RenderContext, SegmentLines, act_by, counted, labelled_lines, passed
 from console.tui.frame.clock_format import format_short
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
@@ -67,7 +67,7 @@ def incident_row(view: IncidentRow, ctx: RenderContext) -> TableRow:
 def incident_summary(view: IncidentRow, ctx: RenderContext) -> SegmentLines:
     hm, ends = ctx.hm, ("closed", ctx.hm(view.closed), "ok")
     if view.closed is None:
-        ends = "act by", hm(view.act_by) if view.act_by else "", "warn"
+        ends = "act by", hm(view.act_by) + passed(view.act_by, ctx) if view.act_by else "", "warn"
     affected_runs = f", {counted(view.affected_runs, 'run')} red or stale" if view.affected_runs else ""
     acknowledged = f"{view.acknowledged_by} until {hm(view.acknowledged_until)}" if view.acknowledged_by else ""
     return labelled_lines(

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 
+from console.control.incidents.verdict import urgent_service
 from console.domain.forecast import JobForecastView
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView, blocked_reason, open_steps
@@ -26,7 +27,7 @@ from console.tui.views.incidents.actions import acknowledge, incident_commands, 
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.summary import past_repair_lines
 from console.tui.views.incidents.timeline import HANG, timeline_lines
-from console.tui.views.incidents.verdict_line import OpenIncident, urgent_service
+from console.tui.views.incidents.verdict_line import OpenIncident
 from console.tui.views.lanes import PathMarks, path_lines
 from console.tui.views.plans.rows import plan_line
 from console.tui.widgets.bar import Bar

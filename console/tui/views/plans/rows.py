@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import Verb
+from console.control.incidents.verdict import delivery_estimate
 from console.domain import plan_editing
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, open_reason
@@ -21,7 +22,6 @@ from console.tui.frame.cells import RenderContext, SegmentLines, counted, headin
 from console.tui.frame.glyphs import PLAN_STEPS
 from console.tui.frame.intent import verb_label
 from console.tui.views.actions.preview_lines import safety_text
-from console.tui.views.incidents.verdict_line import delivery_estimate
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -383,7 +383,7 @@ def progress_segments(plan: PlanView, incident: IncidentView | None, ctx: Render
     bar: list[Segment] = [(ctx.sign("full") * full, "ok"), (ctx.sign("empty") * (PROGRESS_CELLS - full), "dim")]
     segments: list[Segment] = [(f"  {plan.done} of {counted(len(plan.steps), 'step')}", "plain")]
     zone = incident.services[0].zone if incident is not None and incident.services else ""
-    if incident is not None and (done := delivery_estimate(plan, incident, ctx, zone)):
+    if incident is not None and (done := delivery_estimate(plan, incident, lambda at: ctx.hm(at, zone))):
         segments.append((f", {done if width >= PROGRESS_FROM else done.removeprefix('services ')}", "plain"))
     return [*(bar if width >= PROGRESS_FROM else []), *segments, (" ", "plain")]
 

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from console.config.saved_views import SavedView
+from console.control.incidents.verdict import urgent_service
 from console.domain.header import HeaderView
 from console.domain.ids import incident_name
 from console.domain.service import ServiceView
@@ -21,7 +22,7 @@ from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.frame.service_groups import ServiceGroup, ServiceGrouping
 from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.summary import incident_preview
-from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, urgent_service, verdict_line
+from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_line
 from console.tui.views.lanes import path_lines
 from console.tui.views.lists import ViewList
 from console.tui.views.preview import ListPreview, PreviewSource, list_width

@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from console.control.incidents.verdict import urgent_service
 from console.domain.incident import IncidentView
-from console.tui.frame.cells import RenderContext
+from console.tui.frame.cells import RenderContext, act_by_text
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.summary import header_lines, summary_lines
-from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, urgent_service, verdict_line
+from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_line
 from console.tui.widgets.paint import Segment
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, at, draft, incident, plan_of, services
@@ -122,3 +123,15 @@ async def test_the_key_of_the_plan_box_shows_all_steps(night: Night) -> None:
     await night.see("PLAN INC-0412")
     await night.press("enter")
     await night.see("^N show all steps")
+
+
+def test_a_root_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:
+    assert verdict(with_root(can_rerun=False)).startswith(
+        " Run extract_orders by hand in etl-hosts by 03:58 (in 40 min)"
+    )
+
+
+def test_an_act_by_says_that_it_has_passed() -> None:
+    assert act_by_text(at("03:58"), look()) == ("act by 03:58 40m", "warn")
+    assert act_by_text(at("03:10"), look()) == ("act by 03:10 passed", "bad")
+    assert act_by_text(NOW, look())[0].endswith(" passed")
