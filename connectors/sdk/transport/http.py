@@ -238,12 +238,11 @@ class HttpReply:
         its own), OAuth's `error_description` (RFC 6749) or `errors` say."""
         try:
             document = json.loads(self.body.decode("utf-8-sig"))
+            fields = document if isinstance(document, dict) else {}
+            texts = (_detail_text(fields.get(name)) for name in ERROR_TEXT_FIELDS)
+            return next(filter(None, texts), "")[:ERROR_TEXT_LIMIT]
         except (ValueError, RecursionError):
             return ""
-        document = document if isinstance(document, dict) else {}
-        return next(filter(None, (_detail_text(document.get(name)) for name in ERROR_TEXT_FIELDS)), "")[
-            :ERROR_TEXT_LIMIT
-        ]
 
     def not_json(self, kind: str) -> ConnectorError:
         if kind in ("text/html", "application/xhtml+xml"):

@@ -58,7 +58,7 @@ class WorkerSupervisor:
         self._lock = threading.Lock()
         self._broken: dict[str, tuple[float, str]] = {}
         """Worker -> (time of its last failure by `time.monotonic`, text)."""
-        self._often: dict[str, tuple[str, bool]] = {}
+        self._repeated: dict[str, tuple[str, bool]] = {}
         """Workers that failed BREAKS_TO_REPORT times without being healthy in between: text, and whether the store
         was the reason."""
         self._threads: list[threading.Thread] = []
@@ -87,7 +87,7 @@ class WorkerSupervisor:
         """Repeated failures: the store's, as text, and every other reason by worker."""
         self.trouble()
         with self._lock:
-            lasting = {name: failure for name, failure in self._often.items() if name in self._broken}
+            lasting = {name: failure for name, failure in self._repeated.items() if name in self._broken}
         store = next((text for text, by_store in lasting.values() if by_store), "")
         return store, {name: text for name, (text, by_store) in lasting.items() if not by_store}
 
@@ -121,9 +121,9 @@ class WorkerSupervisor:
         text = reason if isinstance(error, StoreError) else f"broke: {type(error).__name__}: {reason}"
         with self._lock:
             if failures >= BREAKS_TO_REPORT:
-                self._often[name] = (text, isinstance(error, StoreError))
+                self._repeated[name] = (text, isinstance(error, StoreError))
             else:
-                self._often.pop(name, None)
+                self._repeated.pop(name, None)
             self._broken[name] = (time.monotonic(), f"{text} (last at {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)")
         if text != logged and isinstance(error, StoreError):
             log.warning("part waits for the store", part=name, error=text)

@@ -55,6 +55,14 @@ def test_every_class_of_sqlstate_has_a_row() -> None:
     assert {state for state in postgres.BY_STATE if len(state) == 5} <= set(psycopg.errors._sqlcodes)
 
 
+@pytest.mark.parametrize("opening, ending", [("[", "]"), ('{"reason": ', "}"), ('{"msg": ', "}")])
+@pytest.mark.parametrize("depth", [1, 400, 900, 100_000])
+def test_a_refusal_stays_one_however_deep_its_body_is_nested(depth: int, opening: str, ending: str) -> None:
+    body = '{"detail": ' + opening * depth + "null" + ending * depth + "}"
+    reply = HttpReply("airflow", "GET /dags", 403, {}, body.encode(), None)
+    assert "forbidden" == refusal(reply).kind
+
+
 @pytest.mark.parametrize(
     "state, kind",
     [
