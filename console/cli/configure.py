@@ -421,15 +421,27 @@ def probe_routes(config: Config, secrets: SecretStore, accepted: Collection[tupl
         try:
             address = secrets(url)
             fault = _url_fault(address) if route else ""
+            notes = tuple(filter(None, [_unverified_url(address) if route else ""]))
         except ConnectorError as error:
-            fault = secrets.mask(str(error))
+            fault, notes = secrets.mask(str(error)), ()
         if fault:
-            results.append(ProbeResult(name, "refused", "", (fault,)))
+            results.append(ProbeResult(name, "refused", "", (fault,), notes=notes))
         elif route and (route, url.text) not in accepted:
-            results.append(ProbeResult(name, NOT_TRIED, "", (f"not tried yet: headway alert test {route}",)))
+            results.append(
+                ProbeResult(name, NOT_TRIED, "", (f"not tried yet: headway alert test {route}",), notes=notes)
+            )
         else:
-            results.append(ProbeResult(name, "ok", ""))
+            results.append(ProbeResult(name, "ok", "", notes=notes))
     return results
+
+
+def _unverified_url(address: str) -> str:
+    import apprise
+
+    from console.engine.notify.senders import unverified_server
+
+    plugin = apprise.Apprise.instantiate(address)
+    return "" if plugin is None else unverified_server(plugin)
 
 
 def _url_fault(address: str) -> str:

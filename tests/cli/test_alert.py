@@ -155,6 +155,17 @@ def test_check_refuses_a_url_that_would_send_nothing(
     assert ("refused", True) == (result["verdict"], fault in result["text"][0])
 
 
+@pytest.mark.parametrize(
+    "url", ["mailtos://u:pw@mail.example?to=a@b.example&verify=no", "jsons://hook.example/?verify=no"]
+)
+def test_check_reports_a_url_that_verifies_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("ROUTE_ONE", url)
+    config = tmp_path / "check.toml"
+    config.write_text(STEPS + '[routes.oncall]\nurls = [{ env = "ROUTE_ONE" }]\n')
+    done = headway(str(tmp_path / "headway.db"), "--config", str(config), "check")
+    assert "route oncall (env ROUTE_ONE): verify=no: another server that answers as " in done.out
+
+
 def test_a_route_that_has_accepted_nothing_yet_is_not_called_ok(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

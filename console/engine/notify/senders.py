@@ -15,6 +15,7 @@ from urllib.request import getproxies
 from connectors.sdk.transport.loopback import is_loopback
 from console.engine.notify.paging import Page, PageAction, alias_status, is_pager, page_url
 from console.text.message import DISCORD, LINK_LABELS, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat
+from console.text.redact import is_secret_name
 
 CONNECT_SECONDS = 5.0
 DATA_SCHEMES = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"})
@@ -250,18 +251,33 @@ _PRIVATE_MODES = frozenset({"device", "off", "private", "selfhosted"})
 def unencrypted_login(plugin: Any) -> str:
     """Why nothing may be sent by this apprise URL: it has a login and another machine would get it without TLS. Empty
     if that is not so."""
+    host, is_plain = _remote_server(plugin)
+    has_login = (plugin.user and plugin.password) or getattr(plugin, "auth", None) == "token"
+    has_login = has_login or any(map(is_secret_name, getattr(plugin, "headers", None) or ()))
+    if not is_plain or not has_login or not host:
+        return ""
+    secure = "mailtos" if getattr(plugin, "smtp_host", None) else getattr(plugin, "secure_protocol", None) or "https"
+    scheme = secure if isinstance(secure, str) else secure[0]
+    return f"{host}: the password would cross the network unencrypted: not sent. Fix: write {scheme}:// for TLS"
+
+
+def unverified_server(plugin: Any) -> str:
+    """The danger of an apprise URL by which TLS does not verify the other machine; empty if it does."""
+    host, is_plain = _remote_server(plugin)
+    if plugin.verify_certificate or is_plain or not host:
+        return ""
+    return f"verify=no: another server that answers as {host} gets the login and the alerts. Fix: leave it out"
+
+
+def _remote_server(plugin: Any) -> tuple[str, bool]:
+    """The other machine that the URL names, and whether it is reached without TLS. Empty for this machine, and where
+    apprise knows the address."""
     host: Any = getattr(plugin, "smtp_host", None)
-    name: Any = "mailtos"
     is_plain = getattr(plugin, "secure_mode", "insecure") == "insecure"
     if not host:
         host = plugin.host if getattr(plugin, "mode", None) in _PRIVATE_MODES else _named_server(plugin)
-        name = getattr(plugin, "secure_protocol", None) or "https"
         is_plain = not getattr(plugin, "secure", True)
-    has_login = (plugin.user and plugin.password) or getattr(plugin, "auth", None) == "token"
-    if not is_plain or not has_login or not isinstance(host, str) or is_loopback(host.strip("[]")):
-        return ""
-    scheme = name if isinstance(name, str) else name[0]
-    return f"{host}: the password would cross the network unencrypted: not sent. Fix: write {scheme}:// for TLS"
+    return ("" if not isinstance(host, str) or is_loopback(host.strip("[]")) else host), is_plain
 
 
 def _named_server(plugin: Any) -> str | None:

@@ -132,6 +132,8 @@ def test_the_text_of_a_chat_stays_readable() -> None:
         ("ntfy://u:pw@night?mode=private&to=a", "ntfys"),
         ("matrix://u:pw@matrix.example/#night", "matrixs"),
         ("notica://u:pw@notica.example/aaaaaa", "noticas"),
+        ("json://hook.example/x?+X-Api-Key=k", "jsons"),
+        ("form://hook.example/x?%2BAuthorization=Bearer%20k", "forms"),
     ],
 )
 def test_a_login_is_not_sent_to_another_machine_without_tls(url: str, fix: str) -> None:
@@ -155,6 +157,7 @@ def test_a_login_is_not_sent_to_another_machine_without_tls(url: str, fix: str) 
         "ntfys://u:pw@ntfy.example/night",
         "ntfy://u:pw@localhost/night",
         "ntfy://ntfy.example/night",
+        "json://hook.example/x?+X-Estate=prod",
         "ntfy://u:pw@night?mode=cloud",
         CHATS["Telegram"],
     ],
