@@ -76,7 +76,8 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
     ),
     "console.cli": (
         *VOCABULARY, "connectors.cron.client", "connectors.sdk", "console.config", "console.control.explain",
-        "console.control.holds", "console.control.incidents.verdict", "console.control.services", "console.engine.api", "console.forecast",
+        "console.control.holds", "console.control.incidents.verdict", "console.control.services",
+        "console.engine.api", "console.forecast",
         "console.onboarding", "console.store.db.backup", "console.store.db.read_connection",
         "console.store.errors", "console.store.queries", "console.tui", "console.web",
     ),

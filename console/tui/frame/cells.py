@@ -84,7 +84,7 @@ def act_by_text(at: datetime, ctx: RenderContext, zone: str = "") -> Segment:
 
 
 def passed(at: datetime, ctx: RenderContext) -> str:
-    """ " passed" after an act-by that is over."""
+    """ " passed" after an act-by before now."""
     return " passed" if at <= ctx.now else ""
 
 
