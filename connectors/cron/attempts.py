@@ -211,7 +211,7 @@ class AttemptBook:
             if known.text != (mark := text_mark(event.text)):
                 known.text = mark
                 self._by_text.setdefault((known.user, mark), []).append(known)
-            known.add_line(event.line)
+            known.add_line(event.evidence)
 
     def _started(self, pid: int, user: str, at: float) -> CronAttempt | None:
         near = [
@@ -226,7 +226,7 @@ class AttemptBook:
         if attempt is None:
             return  # the helper that feeds the lines after %, or an unseen start
         attempt.child = event.pid
-        attempt.add_line(event.line)
+        attempt.add_line(event.evidence)
         if attempt.is_over:
             return
         if event.exit_code is None:
@@ -245,7 +245,7 @@ class AttemptBook:
         attempt = self._latest(event.job_pid, at) if event.job_pid else self._ending(event, at)
         if attempt is None:
             return
-        attempt.add_line(event.line)
+        attempt.add_line(event.evidence)
         if attempt.is_over or attempt.ended:
             return
         if level & ERRORS_LOGGED:
@@ -262,7 +262,7 @@ class AttemptBook:
         own = min(unended, key=lambda item: (item.child == 0, (item.pid - event.pid) % PID_SPACE), default=None)
         if own is not None:
             own.child, own.changed = event.pid, True
-            own.add_line(event.line)
+            own.add_line(event.evidence)
 
     def _anacron(self, event: CronEvent, find_jobs: FindJobs) -> None:
         """Events of anacron name the job, and the pid of anacron, which all its jobs share."""
@@ -272,7 +272,7 @@ class AttemptBook:
         if event.kind is CronEventKind.JOB_ENDED:
             if attempt is None or attempt.is_over or attempt.ended:
                 return
-            attempt.add_line(event.line)
+            attempt.add_line(event.evidence)
             native_state, code = f"{event.kind.value}{event.rest}", event.exit_code
             if code is None:
                 self.warnings.append(f"unknown entry of anacron: {native_state[:200]}")
@@ -286,11 +286,11 @@ class AttemptBook:
             reruns = (item for item in self.attempts if item.job == job and item.action)
             rerun = next((item for item in reruns if -1 <= at - item.started <= SAME_START_SECONDS), None)
             if rerun is not None:  # our rerun made anacron start it: its wrapper records the end
-                rerun.add_line(event.line)
+                rerun.add_line(event.evidence)
                 return
             key, native_state = attempt_key(at, event.pid), event.kind.value
             attempt = CronAttempt(key, job, event.user, event.pid, at, mark, native_state=native_state, from_log=True)
-            attempt.add_line(event.line)
+            attempt.add_line(event.evidence)
             self.add(attempt)
 
     def _logged(self, job: str, at: float) -> CronAttempt | None:

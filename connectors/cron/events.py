@@ -63,6 +63,14 @@ class CronEvent:
     """The rest of anacron's message: " (exit status: 4)"."""
 
     @property
+    def evidence(self) -> str:
+        """The line without the job's command, which may hold a password: it goes into the store as it is."""
+        if self.kind not in (CronEventKind.CMD, CronEventKind.END) or not self.text:
+            return self.line
+        before, _, after = self.line.rpartition(self.text)
+        return f"{before}…{after}"
+
+    @property
     def exit_code(self) -> int | None:
         """The exit status of an error line, 128 + n for signal n; None for an unknown message."""
         if self.kind is CronEventKind.JOB_ENDED:

@@ -28,7 +28,7 @@ from connectors.sdk.conformance.faults import (
 )
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import Connector
-from connectors.sdk.records import RunRecord
+from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.ssh import CompletedCommand
 from tests.fakes.login import keys_in, login_folder, no_secret
@@ -228,6 +228,20 @@ def test_log_line_belongs_to_the_nearest_due_line_of_that_command(local: LocalHo
     runs = connect(local).poll("", (), 20).runs
     assert [run.job for run in runs] == ["db07:night", "db07:noon"]
     assert {run.state for run in runs} == {RunState.UNKNOWN}
+
+
+def test_a_password_in_a_command_is_in_no_cursor_and_no_reference(local: LocalHost) -> None:
+    """Both are stored as they are; the command is stored masked, as the definition of its job."""
+    local.crontab.write_text("# headway: dump\n* * * * * dump --password=hunter2 root\n")
+    for event in ("CMD", "END"):
+        local.log_line(701, f"({ME}) {event} (dump --password=hunter2 root)", at=time.time() - 60)
+    connector = connect(local)
+    poll = connector.poll("", (), 20)
+    [run] = poll.runs
+    assert "hunter2" not in poll.cursor + run.native_ref
+    log = connector.log(RunRef(run.job, "", run.attempt_key, run.native_ref), None, 1000, 20).text
+    assert f"({ME}) CMD (…)" in log
+    assert f"({ME}) END (…)" in log
 
 
 def test_another_log_in_the_config_is_read_from_then_on(local: LocalHost, tmp_path: Path) -> None:

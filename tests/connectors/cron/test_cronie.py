@@ -57,7 +57,7 @@ def test_output_that_it_logs_belongs_to_the_job_of_its_child() -> None:
     first, second = heard(LOG).attempts
     assert [line.partition("CMDOUT ")[2] for line in first.lines[1:]] == ["(row 1 of the first)"]
     assert [line.partition("]: ")[2] for line in second.lines[1:]] == [
-        "(etl) CMDOUT (row 1 of the second)", "(etl) CMDEND (/opt/load)",
+        "(etl) CMDOUT (row 1 of the second)", "(etl) CMDEND (…)",
     ]  # fmt: skip
 
 
