@@ -127,14 +127,17 @@ def _promise(drawn: list[Segment], lane: TimelineLane, scale: TimeScale, ctx: Re
     cell = scale.cell(service.deadline)
     late = lane.expected is not None and lane.expected > service.deadline
     _put(drawn, cell, (ctx.sign("deadline"), "bad" if late else "strong"))
-    if cell >= 0:
+    if 0 <= cell < scale.width:
         letters = ctx.clock.local(service.deadline).strftime("%H:%M")
-        for at, letter in enumerate(letters, _room_for(drawn, cell + 1, len(letters), ctx.sign("now"))):
+        first = _room_for(drawn, cell + 1, len(letters), ctx.sign("now"))
+        if first + len(letters) > scale.width:
+            first = cell - len(letters)
+        for at, letter in enumerate(letters, first):
             _put(drawn, at, (letter, "dim"))
 
 
 def _room_for(drawn: Sequence[Segment], first: int, cells: int, now: str) -> int:
-    """The cell of the time: beside its line, else past a slight overrun, else over it."""
+    """The cell of the time right of its line, else past a slight overrun, else over it."""
 
     def is_free(at: int) -> bool:
         return all(text in (" ", now) for text, _ in drawn[at : at + cells])

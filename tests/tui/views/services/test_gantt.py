@@ -131,3 +131,12 @@ def test_a_label_of_wide_letters_keeps_its_width() -> None:
 
     lane = TimelineLane(replace(SUPPLY, title="漢字の名前の仕事とても長い"), None, (), "on_time")
     assert sum(cell_len(piece) for piece, _ in lanes.lane_label(lane, 20, look())) == 20
+
+
+def test_the_time_of_a_deadline_at_the_right_edge_stands_left_of_its_line() -> None:
+    deadline = (SUPPLY.deadline - START) // timedelta(minutes=10)
+    lane = TimelineLane(SUPPLY, None, (), "on_time", expected=START)
+    for right in range(1, 6):
+        assert text(lane, width=deadline + right).endswith("06:30▏" + " " * (right - 1))
+    assert text(lane, width=deadline + 6).endswith("▏06:30")
+    assert ":" not in text(lane, width=deadline)
