@@ -112,8 +112,8 @@ class IncidentsScreen(HeadwayScreen):
             *common_commands(self),
             *incident_commands(self, lambda: int(self.selected.id), self._why_none),
             ScreenCommand("open", lambda: self.navigation.open_incident(self.selected.id), self._why_none),
-            ScreenCommand("recover", lambda: recover_incident(self, self.selected.id), self._why_none),
-            ScreenCommand("ack", lambda: acknowledge(self, self.selected), self._why_not_acknowledge),
+            ScreenCommand("recover", lambda: recover_incident(self, self.selected.id), self._why_closed),
+            ScreenCommand("ack", lambda: acknowledge(self, self.selected), self._why_closed),
             ScreenCommand("closed", self.toggle_closed),
         ]
 
@@ -203,6 +203,6 @@ class IncidentsScreen(HeadwayScreen):
             return ""
         return "no open incident" if self.list.loaded and not self.list.views else self.list.no_row
 
-    def _why_not_acknowledge(self) -> str:
+    def _why_closed(self) -> str:
         is_closed = self.selected is not None and self.selected.closed is not None
         return "it is closed" if is_closed else self._why_none()

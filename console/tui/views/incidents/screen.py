@@ -284,6 +284,11 @@ class IncidentScreen(HeadwayScreen):
     def selected_links(self) -> list[tuple[str, str]]:
         return incident_links(self.view.row if self.view else None)
 
+    def why_not(self, name: str) -> str:
+        if name == "cancel" and self.view is not None and self.view.row.closed is not None:
+            return "it is closed"
+        return super().why_not(name)
+
     def _why_not_loaded(self) -> str:
         return "" if self.view is not None else self.lost or "the incident is not read yet"
 

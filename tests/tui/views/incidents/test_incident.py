@@ -213,3 +213,33 @@ async def test_that_there_is_no_estimate_is_said_once(night: Night) -> None:
     await _open(night)
     await night.see("no estimate: cloud/load has 0 runs, an estimate needs 5")
     assert 1 == night.text.count("no estimate")
+
+
+@on_the_night(prepare=_with_closed)
+async def test_a_closed_incident_in_the_list_is_neither_recovered_nor_acknowledged(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412")
+    await night.act("closed")
+    await night.see("INC-0398")
+    await night.press("end")
+    screen = night.app.screen
+    await night.until(lambda: screen.check_action("command", ("recover",)) is None, "recover disabled")
+    assert screen.check_action("command", ("ack",)) is None
+    await night.act("recover")
+    await night.see("it is closed")
+    assert [] == night.requests.asked
+
+
+def _closed(night: Night) -> None:
+    view = night.reads.incident_
+    night.reads.incident_ = dataclasses.replace(view, row=dataclasses.replace(view.row, closed=NOW))
+
+
+@on_the_night(prepare=_closed)
+async def test_a_closed_incident_offers_no_step(night: Night) -> None:
+    await night.press("2", "enter")
+    await night.see("closed 03:17")
+    for name in ("recover", "ack", "cancel"):
+        assert night.app.screen.check_action("command", (name,)) is None
+    await night.act("cancel")
+    await night.see("it is closed")
