@@ -68,14 +68,14 @@ def _configured_times(config: Config) -> Iterator[tuple[str, time, str]]:
 
 
 MISSING_RIGHTS = "missing rights"
-NOT_TRIED = "not tried"
+NOT_TRIED = "no alert yet"
 """Verdict of a route that could be used and has accepted nothing yet; no fault."""
 OPEN_PERMISSIONS = "no [[permissions]]: everybody who can write the store has every permission"
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """One target as probed. Verdict: "ok", "not tried", "missing rights", "broken", or the error kind of its polls
+    """One target as probed. Verdict: "ok", "no alert yet", "missing rights", "broken", or the error kind of its polls
     ("unreachable", "refused", "limited", "failing", "unsupported")."""
 
     target: str
@@ -428,7 +428,13 @@ def probe_routes(config: Config, secrets: SecretStore, accepted: Collection[tupl
             results.append(ProbeResult(name, "refused", "", (fault,), notes=notes))
         elif route and (route, url.text) not in accepted:
             results.append(
-                ProbeResult(name, NOT_TRIED, "", (f"not tried yet: headway alert test {route}",), notes=notes)
+                ProbeResult(
+                    name,
+                    NOT_TRIED,
+                    "",
+                    (f"no alert of the engine yet. Fix: headway alert test {route}",),
+                    notes=notes,
+                )
             )
         else:
             results.append(ProbeResult(name, "ok", "", notes=notes))

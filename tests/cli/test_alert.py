@@ -173,7 +173,10 @@ def test_a_route_that_has_accepted_nothing_yet_is_not_called_ok(
     config = tmp_path / "check.toml"
     config.write_text(STEPS + '[routes.oncall]\nurls = [{ env = "ROUTE_ONE" }]\n')
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
-        assert ("not tried", ["not tried yet: headway alert test oncall"]) == checked_route(bench, config)
+        assert (
+            "no alert yet",
+            ["no alert of the engine yet. Fix: headway alert test oncall"],
+        ) == checked_route(bench, config)
         assert ["note"] == doctor_verdicts(bench, config)
         with at_work(bench):
             assert Exit.OK == main(["--store", bench.url, "alert", "test", "oncall"])
