@@ -91,8 +91,13 @@ class StartedScreen(HeadwayScreen):
         return FixedRows([*rows.plan_rows(view, self.ctx), *ended])
 
     def _status_lines(self, view: PlanView, width: int) -> list[BarLine]:
-        runs: list[Segment] = [(f" {view.text}  ", STYLES.get(view.state, "plain"))] if view.text else []
-        runs.append((f" requested by {view.requested_by} at {self.ctx.clock.hms(view.requested)}", "dim"))
+        style = STYLES.get(view.state, "plain")
+        runs: list[Segment] = [(f" {view.text}  ", style)] if view.text else []
+        if view.ended is not None:
+            recap: Segment = (f" {rows.plan_recap(view, self.incident, self.ctx)}", style)
+            runs = [recap] if view.state == "done" else [*runs, recap]
+        else:
+            runs.append((f" requested by {view.requested_by} at {self.ctx.clock.hms(view.requested)}", "dim"))
         why: list[Segment] = [(f"   why: {view.why}", "dim")] if view.why else []
         on: list[Segment] = [("   it continues without this screen", "dim")] if view.state == "running" else []
         if length_of([*runs, *why, *on]) <= width:

@@ -19,6 +19,7 @@ from console.domain.plan_editing import PLAN_CHANGED, PlanOutlook, VariantFinish
 from console.domain.service import Timeliness
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, heading, joined_segments, labelled_lines
+from console.tui.frame.clock_format import format_span
 from console.tui.frame.glyphs import PLAN_STEPS
 from console.tui.frame.intent import verb_label
 from console.tui.views.actions.preview_lines import safety_text
@@ -386,6 +387,16 @@ def progress_segments(plan: PlanView, incident: IncidentView | None, ctx: Render
     if incident is not None and (done := delivery_estimate(plan, incident, lambda at: ctx.hm(at, zone))):
         segments.append((f", {done if width >= PROGRESS_FROM else done.removeprefix('services ')}", "plain"))
     return [*(bar if width >= PROGRESS_FROM else []), *segments, (" ", "plain")]
+
+
+def plan_recap(plan: PlanView, incident: IncidentView | None, ctx: RenderContext) -> str:
+    """ "4 of 4 steps verified in 24m, requested by mara at 03:13:20, 2 of 2 services on time"; of an ended plan."""
+    took = f" in {format_span(plan.ended - plan.requested)}" if plan.ended is not None else ""
+    steps = f"{plan.done} of {counted(len(plan.steps), 'step')} verified{took}"
+    services = incident.services if incident is not None else ()
+    on_time = sum(service.timeliness in (Timeliness.ON_TIME, Timeliness.MET) for service in services)
+    promises = f", {on_time} of {counted(len(services), 'service')} on time" if services else ""
+    return f"{steps}, requested by {plan.requested_by} at {ctx.clock.hms(plan.requested)}{promises}"
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:

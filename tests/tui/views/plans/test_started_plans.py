@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,19 @@ def test_a_step_of_a_plan_that_does_not_go_on_waits_for_nothing_else(state: str)
 def _is_done(night: Night) -> None:
     steps = tuple(dataclasses.replace(step, state="verified") for step in plan_of(draft()).steps)
     night.reads.plans_ = [plan_of(draft(), 7, state="done", text="4 of 4 steps are over", steps=steps)]
+
+
+def _has_ended(night: Night) -> None:
+    _is_done(night)
+    [plan] = night.reads.plans_
+    ended = dataclasses.replace(plan, requested=NOW - timedelta(minutes=24), ended=NOW)
+    night.reads.plans_ = [ended]
+
+
+@on_the_night(size=(120, 36), prepare=_has_ended)
+async def test_a_plan_that_has_ended_is_summed_up_in_one_line(night: Night) -> None:
+    night.app.navigation.open_plan(7)
+    await night.see("4 of 4 steps verified in 24m, requested by mara at 02:53:42, 0 of 2 services on time")
 
 
 @on_the_night(prepare=_is_done)
