@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 from textual import events, on
@@ -41,7 +43,7 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.widgets.bar import KeyHint
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.table import Column, FixedRows, TableRow
+from console.tui.widgets.table import Column, FixedRows, TableRow, column_widths
 
 ANSWER_COLUMNS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1))
 PLACE_COLUMNS = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column("", 16, 2, flex=3))
@@ -83,12 +85,28 @@ class ChoiceSource:
         self.box.choose()
 
 
+class ReadingEntry(Entry):
+    """The filter of a list to read: `q` in the empty line closes the list."""
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key == "q" and not self.value:
+            event.stop()
+            event.prevent_default()
+            self.screen.dismiss(None)
+        else:
+            await super()._on_key(event)
+
+
 class PickScreen(Overlay[Any]):
+    """`is_read`: a list of texts to read, which are wrapped."""
+
     WHERE = "pick"
 
     def __init__(self, title: str, choices: Sequence[PaletteChoice], placeholder: str = "type to narrow",
-                 columns: Sequence[Column] = KEY_COLUMNS, source: ChoiceSource | None = None) -> None:  # fmt: skip
+                 columns: Sequence[Column] = KEY_COLUMNS, source: ChoiceSource | None = None,
+                 is_read: bool = False) -> None:  # fmt: skip
         super().__init__()
+        self.columns, self.is_read, self._says_width = tuple(columns), is_read, 0
         self.source = source or ChoiceSource()
         self.source.box = self
         self.title_text, self.choices, self.placeholder = title, tuple(choices), placeholder
@@ -100,7 +118,7 @@ class PickScreen(Overlay[Any]):
         return self.source.LINES or super().lines_at_first + len(self.choices)
 
     def content(self) -> ComposeResult:
-        yield Entry(placeholder=self.placeholder, id="narrow")
+        yield (ReadingEntry if self.is_read else Entry)(placeholder=self.placeholder, id="narrow")
         yield self.grid
 
     def on_mount(self) -> None:
@@ -110,11 +128,22 @@ class PickScreen(Overlay[Any]):
         self.source.narrow("")
 
     def show_choices(self) -> None:
-        def row(number: int, choice: PaletteChoice) -> TableRow:
+        def rows(number: int, choice: PaletteChoice) -> Iterator[TableRow]:
             tag_style, style = ("dim", "dim") if choice.dead else ("key", "plain")
-            return TableRow(number, ((choice.tag, tag_style), (choice.name, style), (choice.says, "dim")))
+            first, *further = wrap(choice.says, width) if width else [choice.says]
+            yield TableRow(number, ((choice.tag, tag_style), (choice.name, style), (first, "dim")))
+            for line in further:
+                yield TableRow((number, line), (("", "dim"), ("", "dim"), (line, "dim")), pick=False)
 
-        self.grid.show(FixedRows([row(number, choice) for number, choice in enumerate(self.shown)]), keep=False)
+        width = self._says_width
+        lines = chain.from_iterable(rows(number, choice) for number, choice in enumerate(self.shown))
+        self.grid.show(FixedRows(list(lines)), keep=False)
+
+    def fitted(self) -> None:
+        width = dict(column_widths(self.columns, self.grid.size.width)).get(2, 0) if self.is_read else 0
+        if width != self._says_width:
+            self._says_width = width
+            self.show_choices()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.source.narrow(event.value)
@@ -165,7 +194,7 @@ def help_screen(screen: HeadwayScreen) -> PickScreen:
     ]
     title = f"keys of {key_table.SCREENS[screen.WHERE]}, then all symbols"
     hint = 'type to narrow; "symbol" lists only the symbols'
-    return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *symbols], hint)
+    return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *symbols], hint, is_read=True)
 
 
 def confirm(screen: HeadwayScreen, title: str, name: str, says: str, then: Callable[[], object]) -> None:
