@@ -90,12 +90,20 @@ END $$;
 CREATE OR REPLACE FUNCTION headway_job(run_id bigint, claimed integer) RETURNS integer LANGUAGE sql STABLE AS
 $$ SELECT CASE WHEN run_id IS NULL THEN claimed ELSE (SELECT r.job_id FROM run r WHERE r.id = run_id) END $$;
 
+-- Before a login's rows are counted: one transaction of a login at a time, so that none counts without the others.
+-- The row is changed, not only locked: an older snapshot fails.
+CREATE OR REPLACE FUNCTION headway_alone() RETURNS void LANGUAGE sql VOLATILE AS
+$$ INSERT INTO lease AS l (name, holder, fence, until_us, since_us, heartbeat_us)
+   VALUES ('client ' || session_user, '', 0, 0, 0, 0)
+   ON CONFLICT (name) DO UPDATE SET fence = l.fence + 1 $$;
+
 -- An entry for the audit. The engine chains it before its own next entry (`console.store.audit`): a chain that clients
 -- wrote themselves would make the engine wait for them. Each costs the engine time, so that a login may write 2,000 an
 -- hour, and a freeze always.
 CREATE OR REPLACE FUNCTION headway_audit(verb text, about text, detail json, why text, claimed text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
+    IF verb <> 'freeze' THEN PERFORM headway_alone(); END IF;
     PERFORM headway_check(verb = 'freeze' OR 2000 > (
         (SELECT count(*) FROM request r WHERE r.state = 'unchained' AND r.requested_by = session_user)
         + (SELECT count(*) FROM (SELECT a.actor, a.at_us FROM audit a ORDER BY a.seq DESC LIMIT 10000) latest
@@ -125,6 +133,7 @@ BEGIN
     PERFORM headway_check(kind ~ '^[a-z]+( [a-z]+)*$' AND length(kind) <= 40 AND kind <> 'audit', 'no kind of request');
     PERFORM headway_json(arguments, 'object');
     arguments := jsonb_set(arguments::jsonb, '{from}', to_jsonb(headway_from(arguments::jsonb ->> 'from')))::text;
+    PERFORM headway_alone();
     PERFORM headway_check(100 > (SELECT count(*) FROM request r WHERE r.state = 'pending' AND r.requested_by = session_user),
         'at most 100 unanswered requests of one login');
     INSERT INTO request (kind, arguments, requested_by, requested_us, state, answer)
@@ -158,6 +167,7 @@ BEGIN
         parameters := jsonb_set(parameters::jsonb, '{by}', to_jsonb(
             left(regexp_replace(session_user, '[^A-Za-z0-9_.@+-]', '-', 'g'), 64)))::text;
     END IF;
+    PERFORM headway_alone();
     PERFORM headway_check(1000 > (SELECT count(*) FROM action a WHERE a.requested_by = session_user AND a.origin = 'person'
         AND a.requested_us > headway_now_us() - 3600000000), 'at most 1,000 actions of one login in an hour');
     why := headway_line(why, 2000);
@@ -193,6 +203,7 @@ BEGIN
     PERFORM headway_check(length(key) BETWEEN 1 AND 200, 'a plan has a key');
     PERFORM headway_check(kind IN ('recovery', 'backfill', 'bulk'), 'no kind of plan');
     PERFORM headway_check(at_once BETWEEN 1 AND 1000, 'at_once is 1 to 1000');
+    PERFORM headway_alone();
     PERFORM headway_check(100 > (SELECT count(*) FROM plan p WHERE p.requested_by = session_user
         AND p.requested_us > headway_now_us() - 3600000000), 'at most 100 plans of one login in an hour');
     PERFORM headway_check(octet_length(steps) <= 4000000, 'the steps are more than 4,000,000 bytes');
@@ -359,7 +370,7 @@ DECLARE
     name regprocedure;
     helpers regprocedure[] := ARRAY['headway_is(text)', 'headway_now_us()', 'headway_line(text, integer)',
         'headway_from(text)', 'headway_check(boolean, text)', 'headway_refuse(text)', 'headway_json(text, text)',
-        'headway_job(bigint, integer)', 'headway_audit(text, text, json, text, text)'];
+        'headway_job(bigint, integer)', 'headway_alone()', 'headway_audit(text, text, json, text, text)'];
     functions regprocedure[] := ARRAY['headway_lock()', 'headway_ask(text, text)', 'headway_answer(bigint)',
         'headway_act(text, text, integer, bigint, bigint, text, text, text, boolean, text)',
         'headway_start_plan(text, text, text, bigint, text, integer, text, text)',

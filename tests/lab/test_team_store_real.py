@@ -569,6 +569,24 @@ def test_one_login_requests_no_more_than_the_engine_can_follow(shared: Team) -> 
         shared.call("mallory", "headway_start_plan", *changed(PLAN, {0: "more"}))
 
 
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+def test_transactions_side_by_side_have_one_limit_together(shared: Team, isolation: str) -> None:
+    question = ("headway_ask", "accept drift", '{"job_id": 1}')
+    with shared.connect("mallory") as first, shared.connect("mallory") as second:
+        for connection in (first, second):
+            connection.execute(sql.SQL("BEGIN ISOLATION LEVEL {}").format(sql.SQL(isolation)))
+            connection.execute("SELECT 1 FROM lease")  # the snapshot
+        for _ in range(100):
+            call(first, *question)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            call(second, *question)
+        first.execute("COMMIT")
+        second.execute("ROLLBACK")
+        with pytest.raises(psycopg.DataError, match="at most 100 unanswered requests"):
+            call(second, *question)
+    assert [(100,)] == shared.rows("SELECT count(*) FROM request WHERE state = 'pending'")
+
+
 def test_entries_of_one_login_neither_pile_up_nor_hold_the_writers_for_long(shared: Team) -> None:
     with shared.connect("mallory") as connection:
         with pytest.raises(psycopg.DataError, match="at most 2,000"):
