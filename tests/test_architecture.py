@@ -29,9 +29,9 @@ BELOW_DECISIONS = (*VOCABULARY, "console.control.snapshot", "console.forecast")
 
 ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
     "connectors.sdk": (),
-    "connectors": ("connectors.sdk",),
     "console.failpoints": (),
     "console.text": (),
+    "connectors": ("connectors.sdk", "console.text.redact"),
     "console.timing.durations": (),
     "console.domain": ("connectors.sdk.records", "connectors.sdk.states", "console.timing.durations"),
     "console.timing": (

@@ -18,6 +18,7 @@ from enum import StrEnum
 from connectors.cron import anacron, busybox
 from connectors.sdk.transport import script_output
 from connectors.sdk.transport.script_output import MAY_READ, SAMPLE, JournalEntry, ScriptSection
+from console.text.redact import mask_secrets
 
 RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (\S+) (.*)", re.DOTALL)
 CLASSIC = re.compile(r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S+) (.*)", re.DOTALL)
@@ -64,9 +65,9 @@ class CronEvent:
 
     @property
     def evidence(self) -> str:
-        """The line without the job's command, which may hold a password: it goes into the store as it is."""
+        """The line without the job's command and without secrets: it goes into the store as it is."""
         if self.kind not in (CronEventKind.CMD, CronEventKind.END) or not self.text:
-            return self.line
+            return mask_secrets(self.line)
         before, _, after = self.line.rpartition(self.text)
         return f"{before}…{after}"
 

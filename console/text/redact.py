@@ -50,6 +50,13 @@ _LOGIN_ALONE = re.compile(r"(?<=://)[^\s/@:]{16,256}+(?=@)")
 _OPTION = re.compile(
     r"(?<![\w-])(--?(?:password|passwd|passphrase|token|secret|api-key)\s{1,3})([^\s-][^\s]{0,4096}+)", re.I
 )
+_CLIENTS = ("mysql", "mariadb", "curl", "redis-cli", "sshpass")
+_WORDS = r"(?:\s{1,3}[^\s|;&]{1,200}+){0,8}?\s{1,3}"
+_SHORT_OPTION = re.compile(
+    rf"(?<![\w.-])((?:mysql|mariadb)[a-z_-]{{0,16}}{_WORDS}-p|curl{_WORDS}(?:-u|--user)[\s=]{{0,3}}[\"']?[^\s:\"']{{1,100}}:"
+    rf"|redis-cli{_WORDS}-a\s{{1,3}}|sshpass\s{{1,3}}-p\s{{0,3}})(\"[^\"\n]{{1,200}}+\"?|'[^'\n]{{1,200}}+'?|[^\s\"']{{1,200}}+)"
+)
+"""Options of one letter by which these clients take a password: `mysqldump -pSECRET`, `curl -u me:SECRET`."""
 _NAMED = re.compile(
     rf"((?:(?!(?<=NO)PASSWD:\s?(?:/|ALL\b))(?:{_LABELS}))[A-Za-z0-9_.-]{{0,20}}?{_SEPARATOR}|(?<![A-Za-z])pwd{_SEPARATOR}(?![\"']?[/~])){_VALUE}",
     re.I,
@@ -105,6 +112,8 @@ def _masked_once(text: str) -> str:
     if "://" in text:
         text = _LOGIN.sub(lambda match: match[1] + _stars_for(match[2]), text)
         text = _LOGIN_ALONE.sub(MASK, text)
+    if any(client in low for client in _CLIENTS):
+        text = _SHORT_OPTION.sub(lambda match: match[1] + _quoted(match[2]), text)
     if any(hint in low for hint in _HINTS):
         text = _OPTION.sub(lambda match: match[1] + _stars_for(match[2]), text)
         text = _NAMED.sub(lambda match: match[1] + _quoted(match[2]), text)

@@ -19,6 +19,13 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_X
     "text, expected",
     [
         ("key AKIAIOSFODNN7EXAMPLE used", "key *** used"),
+        ("mysqldump --quick -phunter2 shop | gzip", "mysqldump --quick -p*** shop | gzip"),
+        ("/usr/bin/mysql -u root -p'hunter 2' -e 'x'", "/usr/bin/mysql -u root -p'***' -e 'x'"),
+        ("mysql -p shop; ssh -p2222 db07", "mysql -p shop; ssh -p2222 db07"),
+        ("curl -fsS -u me:hunter2 https://db07/x", "curl -fsS -u me:*** https://db07/x"),
+        ('curl --user="me:hunter2" https://db07/x', 'curl --user="me:***" https://db07/x'),
+        ("redis-cli -h db07 -a hunter2 ping", "redis-cli -h db07 -a *** ping"),
+        ("sshpass -p hunter2 ssh db07", "sshpass -p *** ssh db07"),
         ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "aws_secret_access_key = ***"),
         ("Authorization: Bearer abcdef123456.xyz", "Authorization: *** ***"),
         ("curl -H 'X: Bearer abcdef123456'", "curl -H 'X: Bearer ***'"),

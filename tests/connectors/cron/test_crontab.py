@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.cron import inventory
-from connectors.cron.crontab import CronDaemon, CrontabFile, as_logged, command_of, read_crontabs, read_setting
+from connectors.cron.crontab import CronDaemon, CrontabFile, as_logged, command_of, read_crontabs, read_setting, slug
 from connectors.sdk.records import Inventory
 from console.control.expectations.inventory import match_inventory
 from console.domain.inventory import KnownJob
@@ -265,3 +265,18 @@ def test_a_line_lives_on_by_its_name_its_command_or_its_times_and_never_by_its_p
 ) -> None:
     """A removed job lived on under the line that took its place, and its incident was closed as recovered."""
     assert (changed, new, gone) == looked(before, after)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "mysqldump --password=hunter2geheim shop",
+        "mysqldump -phunter2geheim shop",
+        "PGPASSWORD=hunter2geheim psql -f x.sql",
+        "curl -u me:hunter2geheim https://db07/x",
+        "curl https://me:hunter2geheim@db07",
+    ],
+)
+def test_the_name_of_a_line_holds_no_password(command: str) -> None:
+    assert "hunter2geheim" not in slug("etl", command)
+    assert slug("etl", command).startswith("etl-" + command.partition("=")[0].partition(" ")[0])
