@@ -51,10 +51,10 @@ _OPTION = re.compile(
     r"(?<![\w-])(--?(?:password|passwd|passphrase|token|secret|api-key)\s{1,3})([^\s-][^\s]{0,4096}+)", re.I
 )
 _CLIENTS = ("mysql", "mariadb", "curl", "redis-cli", "sshpass")
-_WORDS = r"(?:\s{1,3}[^\s|;&]{1,200}+){0,8}?\s{1,3}"
+_ARGUMENTS = r"(?:\s{1,3}[^\s|;&]{1,200}+){0,8}?\s{1,3}"
 _SHORT_OPTION = re.compile(
-    rf"(?<![\w.-])((?:mysql|mariadb)[a-z_-]{{0,16}}{_WORDS}-p|curl{_WORDS}(?:-u|--user)[\s=]{{0,3}}[\"']?[^\s:\"']{{1,100}}:"
-    rf"|redis-cli{_WORDS}-a\s{{1,3}}|sshpass\s{{1,3}}-p\s{{0,3}})(\"[^\"\n]{{1,200}}+\"?|'[^'\n]{{1,200}}+'?|[^\s\"']{{1,200}}+)"
+    rf"(?<![\w.-])((?:mysql|mariadb)[a-z_-]{{0,16}}{_ARGUMENTS}-p|curl{_ARGUMENTS}(?:-u|--user)[\s=]{{0,3}}[\"']?[^\s:\"']{{1,100}}:"
+    rf"|redis-cli{_ARGUMENTS}-a\s{{1,3}}|sshpass\s{{1,3}}-p\s{{0,3}})(\"[^\"\n]{{1,200}}+\"?|'[^'\n]{{1,200}}+'?|[^\s\"']{{1,200}}+)"
 )
 """Options of one letter by which these clients take a password: `mysqldump -pSECRET`, `curl -u me:SECRET`."""
 _NAMED = re.compile(
