@@ -57,6 +57,7 @@ _SPLITS = (
     # the same within a control string
     re.compile(rf"{_HIDDEN_CHARACTER}(?:{_CONTROL_SEQUENCE})?"),
 )
+"""Text that a screen does not show and `console.text.cleaning` removes or replaces: it may split a secret."""
 _ESCAPED = re.compile(
     r"(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+|(?:\\u[0-9A-Fa-f]{4})+|\\[^\sA-Za-z0-9]|\\[bfnrt ]"
     r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,6});"
@@ -65,7 +66,6 @@ _ESCAPED = re.compile(
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 ESCAPE_LEVELS = 3
 """JSON in JSON in a log line."""
-"""Text that a screen does not show and `console.text.cleaning` removes or replaces: it may split a secret."""
 _PEM_FRAME = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
 _PASSWORD_IN_CONNINFO = re.compile(r"\bpassword\s*=\s*(?:'([^']+)'|([^\s'&]+))")
 

@@ -6,6 +6,7 @@ Every answer passes the auth gate, and forbids the browser to load anything from
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import time
 from collections import Counter
@@ -177,6 +178,10 @@ class WebServer:
             answer = web.Response(status=403, text=f"Headway: {why}\n")
         except web.HTTPException as error:
             answer = web.Response(status=error.status, text=f"{error.reason}\n")
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # of a file that is asked for
+                raise
+            answer = web.Response(status=404, text="Not Found\n")
         finally:
             self._connections.request_ended(request.protocol)
         if not answer.prepared:

@@ -122,6 +122,13 @@ async def test_the_page_fetches_nothing_from_elsewhere(served: Served) -> None:
 
 
 @on_server()
+async def test_a_file_with_a_name_that_is_too_long_is_not_found(served: Served) -> None:
+    await served.sign_in()
+    async with served.browser.get(f"{served.at}{served.gate.base}assets/{'a' * 5000}") as answer:
+        assert 404 == answer.status
+
+
+@on_server()
 async def test_the_browser_is_told_to_fetch_nothing_from_elsewhere(served: Served) -> None:
     await served.sign_in()
     async with served.browser.get(f"{served.at}{served.gate.base}") as answer:
