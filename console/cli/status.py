@@ -52,8 +52,10 @@ def run_status(arguments: argparse.Namespace) -> int:
         "approvals": approvals,
         "maintenance": maintenance,
     }
+    no_engine = [] if header.engine.alive else engine_text(header).splitlines()  # the verdict is of its last evaluation
     verdict = [verdict_text(incident, plans, now)] if incident is not None else []
     with one_zone():
+        engine = [] if no_engine else engine_text(header).splitlines()
         banners = list(_banner_lines(header, approvals, maintenance))
         rows = table(
             systems,
@@ -65,7 +67,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         return print_result(
             arguments,
             document,
-            [*verdict, f"times: {zone_name(now)}", *engine_text(header).splitlines(), *banners, ""],
+            [*no_engine, *verdict, f"times: {zone_name(now)}", *engine, *banners, ""],
             rows,
             [""],
             service_table(services, now),

@@ -179,7 +179,7 @@ class WebServer:
         except web.HTTPException as error:
             answer = web.Response(status=error.status, text=f"{error.reason}\n")
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:  # of a file that is asked for
+            if error.errno != errno.ENAMETOOLONG:  # of a file that is requested
                 raise
             answer = web.Response(status=404, text="Not Found\n")
         finally:
