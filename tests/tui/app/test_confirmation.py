@@ -15,7 +15,7 @@ from tests.deep import few
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import FakeRequests, draft, hold, plan_of
 
-QUESTIONS = {"preview", "propose", "propose_bulk", "log", "answer", "probe", "what_if"}
+QUESTIONS = {"preview", "propose", "propose_bulk", "log", "answer", "probe", "what_if", "check"}
 """What only asks the engine, or says that one looks; all else that a console can ask for changes something."""
 OF_THE_FAKE = {"asked_before", "advance", "go_on"}
 CHANGES = {name for name, _ in inspect.getmembers(FakeRequests, inspect.isfunction) if name[0] != "_"}
