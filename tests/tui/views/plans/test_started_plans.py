@@ -79,10 +79,10 @@ def _has_ended(night: Night) -> None:
     night.reads.plans_ = [ended]
 
 
-@on_the_night(size=(120, 36), prepare=_has_ended)
+@on_the_night(prepare=_has_ended)
 async def test_a_plan_that_has_ended_is_summed_up_in_one_line(night: Night) -> None:
     night.app.navigation.open_plan(7)
-    await night.see("4 of 4 steps verified in 24m, requested by mara at 02:53:42, 0 of 2 services on time")
+    await night.see("4 of 4 steps verified in 24m, 0 of 2 services on time, by mara at 02:53:42")
 
 
 @on_the_night(prepare=_is_done)
