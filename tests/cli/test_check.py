@@ -32,6 +32,7 @@ from console.config.loading import load_config
 from console.config.sections import SystemConfig, SystemSettings
 from console.domain.header import EngineView
 from console.store.db.lease import _namespace
+from tests.lab.process import wait_until
 
 
 @dataclass
@@ -208,6 +209,7 @@ def test_a_variable_that_the_engine_has_otherwise_is_named_with_a_fix_and_never_
         monkeypatch.setenv("ONCALL_MAIL", ours)
     environment = {"PATH": "/usr/bin:/bin"} | ({"ONCALL_MAIL": theirs} if theirs else {})
     with subprocess.Popen(["sleep", "60"], env=environment) as engine:
+        wait_until(Path(f"/proc/{engine.pid}/environ").read_bytes, "its environment, which it has a moment later")
         lease = EngineView(f"{gethostname()}:{engine.pid}~{_namespace()}", None, None, True, "", "")
         monkeypatch.setattr(configure, "_store_header", lambda _: SimpleNamespace(engine=lease))
         texts = configure.other_environment(Namespace(), ["ONCALL_MAIL"])
