@@ -87,9 +87,15 @@ class TerminalLine:
             return what()
         except OSError:
             self._lost = True
+            self._drop()
             return None
         finally:
             self._busy_since = None
+
+    def _drop(self) -> None:
+        """Redirects it to /dev/null: else a last flush fails too, and the exit code is 120."""
+        with suppress(OSError):  # a file without a descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
