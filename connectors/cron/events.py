@@ -65,7 +65,7 @@ class CronEvent:
 
     @property
     def evidence(self) -> str:
-        """The line without the job's command and without secrets: it goes into the store as it is."""
+        """The line without the job's command and without secrets: cursor and reference keep it."""
         if self.kind not in (CronEventKind.CMD, CronEventKind.END) or not self.text:
             return mask_secrets(self.line)
         before, _, after = self.line.rpartition(self.text)

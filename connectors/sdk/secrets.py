@@ -268,7 +268,7 @@ def token_masker(secrets: SecretResolver) -> Callable[[str], None]:
 
 
 def _forms(value: str) -> set[str]:
-    """As it is; as it would be read where it looks escaped itself; with its quotes as SQL, CSV and a shell write them;
+    """Itself; unescaped, where it looks escaped; with its quotes as SQL, CSV and a shell write them;
     in a form; in hex; in base64 and base64url, alone and inside of more ("user:password")."""
     plain = value.encode("utf-8", "surrogateescape")
     read = {value, *(view.text for view in _views(value))}

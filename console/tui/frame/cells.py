@@ -65,22 +65,16 @@ class RenderContext(NamedTuple):
 SECONDS_COUNT = timedelta(minutes=10)
 
 
-def act_by(at: datetime | None, ctx: RenderContext, zone: str = "") -> Segment:
+def act_by(at: datetime | None, ctx: RenderContext, zone: str = "", passed: str = "past") -> Segment:
     """ "03:58 40m", near the end "03:58 9m58s", "03:58 past"."""
     if at is None:
         return ctx.sign("dash"), "dim"
     remaining = at - ctx.now
     when = ctx.hm(at, zone)
     if remaining <= timedelta(0):
-        return f"{when} past", "bad"
+        return f"{when} {passed}", "bad"
     ahead = format_span(remaining) if remaining < SECONDS_COUNT else format_short(remaining)
     return f"{when} {ahead}", "bad" if remaining < timedelta(minutes=15) else "warn"
-
-
-def act_by_text(at: datetime, ctx: RenderContext, zone: str = "") -> Segment:
-    """ "act by 03:58 40m", "act by 03:58 passed"."""
-    text, style = act_by(at, ctx, zone)
-    return f"act by {text.removesuffix(' past')}{passed(at, ctx)}", style
 
 
 def passed(at: datetime, ctx: RenderContext) -> str:

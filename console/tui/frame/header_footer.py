@@ -14,7 +14,7 @@ from console.config.key_table import OVERLAYS
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView
 from console.store.queries.reader import Queries
-from console.tui.frame.cells import RenderContext, act_by_text, counted, paused_text
+from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short, format_span
 from console.tui.frame.console_app import ConsoleApp, is_small
 from console.tui.frame.glyphs import GlyphSet
@@ -281,9 +281,9 @@ def _short_line(service: ServiceView, ctx: RenderContext, width: int, is_old: bo
     runs: list[Segment] = [(f"{mark} ", style), (fit(service.title or service.name, name), "plain")]
     runs.append((f" {when} {label}", style))
     if service.act_by is not None and service.delivered is None:
-        by, urgent = act_by_text(service.act_by, ctx, service.zone)
+        by, urgent = act_by(service.act_by, ctx, service.zone, "passed")
         is_whole = width >= ROOMY or service.act_by <= ctx.now
-        runs.append((f" {by}" if is_whole else f" act {ctx.hm(service.act_by, service.zone)}", urgent))
+        runs.append((f" act by {by}" if is_whole else f" act {ctx.hm(service.act_by, service.zone)}", urgent))
     return runs
 
 

@@ -19,7 +19,7 @@ from console.domain.service import ServiceView
 from console.domain.system import TargetView
 from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
-from console.tui.frame.cells import RenderContext, act_by_text, counted, target_name
+from console.tui.frame.cells import RenderContext, act_by, counted, target_name
 from console.tui.frame.clock_format import format_short
 from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
@@ -165,8 +165,8 @@ def _service(view: ServiceView, wall: WallboardState, ctx: RenderContext, width:
         (fit(drawn[0], bar) + "  ", drawn[1]),
     ]
     if view.act_by is not None and view.delivered is None:
-        when, urgent = act_by_text(view.act_by, ctx, view.zone)
-        runs.append((f"{when}  " if width >= 100 else when.removeprefix("act "), urgent))
+        when, urgent = act_by(view.act_by, ctx, view.zone, "passed")
+        runs.append((f"act by {when}  " if width >= 100 else f"by {when}", urgent))
     if width >= 100:
         taken = f"{ctx.sign('taken')} {view.acknowledged_by}  " if view.acknowledged_by else ""
         runs += [(taken, "ok"), (f"{blind} unreachable" if blind else cause_text(view), "warn" if blind else "plain")]
@@ -189,8 +189,8 @@ def _incident(incident: IncidentRow, ctx: RenderContext, width: int) -> list[Seg
         (f"{format_short(ctx.now - incident.failed_since)} ", "dim"),
     ]
     if incident.act_by is not None:
-        when, urgent = act_by_text(incident.act_by, ctx)
-        runs.append((f"{when} ", urgent))
+        when, urgent = act_by(incident.act_by, ctx, passed="passed")
+        runs.append((f"act by {when} ", urgent))
     until = f" until {ctx.hm(incident.acknowledged_until)}" if incident.acknowledged_until else ""
     taken: Segment = (f" {ctx.sign('taken')} {incident.acknowledged_by}{until}", "ok")
     assignee = taken if incident.acknowledged_by else (" unacknowledged", "warn")

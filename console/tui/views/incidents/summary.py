@@ -18,7 +18,7 @@ from console.timing.durations import format_duration
 from console.tui.frame.cells import (
     RenderContext,
     SegmentLines,
-    act_by_text,
+    act_by,
     aligned,
     counted,
     flowing,
@@ -52,9 +52,8 @@ def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[
         return title, [(f"closed {ctx.hm(row.closed)} ", "ok")]
     if row.act_by is None:
         return title, [("no act-by ", "dim")]
-    text, style = act_by_text(row.act_by, ctx)
-    when: Segment = (text.removeprefix("act by "), style)
-    return title, [("act by ", "dim"), when, (" ", "plain"), *_budget(view, ctx, width), (" ", "plain")]
+    when, style = act_by(row.act_by, ctx, passed="passed")
+    return title, [("act by ", "dim"), (when, style), (" ", "plain"), *_budget(view, ctx, width), (" ", "plain")]
 
 
 def _budget(view: IncidentView, ctx: RenderContext, width: int) -> list[Segment]:
@@ -158,16 +157,14 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
 
 def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, width: int) -> list[Segment]:
     is_narrow = width < RISK_FROM
-    latest: Segment = ("", "dim")
-    if service.act_by is not None and not is_over:
-        latest = act_by_text(service.act_by, ctx)
-        if is_narrow and service.act_by > ctx.now:
-            latest = f"act by {ctx.hm(service.act_by)}", latest[1]
+    when, urgent = act_by(service.act_by, ctx, passed="passed")
+    if is_narrow and service.act_by is not None and service.act_by > ctx.now:
+        when = ctx.hm(service.act_by)
     risk = format_risk(service.p_late, is_narrow) if service.p_late is not None else ""
     return [
         (service.title or service.name, "strong"),
         (ctx.hm(service.deadline), "plain"),
-        latest,
+        ("", "dim") if service.act_by is None or is_over else (f"act by {when}", urgent),
         (risk, "dim"),
         (f"tier {service.tier}", "dim"),
     ]

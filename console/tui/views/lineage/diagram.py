@@ -14,7 +14,7 @@ from console.control.incidents.verdict import job_label
 from console.domain.dependency import LineageJob, LineageRun, RunInput
 from console.domain.forecast import JobForecastView
 from console.domain.service import ServiceView
-from console.tui.frame.cells import RenderContext, act_by_text, counted
+from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import CyclicChoice, format_short
 from console.tui.views.runs import forecast
 from console.tui.views.runs.forecast import in_service
@@ -329,8 +329,8 @@ def _service(service: ServiceView, forecast: JobForecastView | None, ctx: Render
     runs: list[Segment] = [(mark, style), (due, style if style in ("bad", "warn") else "plain")]
     runs += in_service(forecast) if forecast is not None else []
     if service.act_by is not None and service.delivered is None:
-        when, urgent = act_by_text(service.act_by, ctx, service.zone)
-        runs += [(" act by ", "dim"), (when.removeprefix("act by "), urgent)]
+        when, urgent = act_by(service.act_by, ctx, service.zone, "passed")
+        runs += [(" act by ", "dim"), (when, urgent)]
     return runs
 
 

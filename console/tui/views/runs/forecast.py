@@ -8,7 +8,7 @@ from datetime import timedelta
 from console.domain.forecast import JobForecastView
 from console.domain.history import EstimateKind
 from console.domain.service import format_percent, format_probability
-from console.tui.frame.cells import RenderContext, SegmentLines, act_by, act_by_text, aligned, counted, flowing_groups
+from console.tui.frame.cells import RenderContext, SegmentLines, act_by, aligned, counted, flowing_groups
 from console.tui.frame.clock_format import format_signed
 from console.tui.widgets.paint import Segment
 
@@ -107,5 +107,5 @@ def countdown(views: Iterable[JobForecastView], ctx: RenderContext) -> list[Segm
     if not timed:
         return []
     at, tightest = min(timed, key=lambda pair: (pair[0], pair[1].deadline))
-    when, urgent = act_by_text(at, ctx, tightest.zone)
-    return [("act by ", "dim"), (when.removeprefix("act by "), urgent), (" ", "plain")]
+    when, urgent = act_by(at, ctx, tightest.zone, "passed")
+    return [("act by ", "dim"), (when, urgent), (" ", "plain")]

@@ -10,7 +10,7 @@ import pytest
 
 from console.control.incidents.verdict import urgent_service
 from console.domain.incident import IncidentView
-from console.tui.frame.cells import RenderContext, act_by_text
+from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.incidents.evidence import evidence_lines
@@ -132,6 +132,6 @@ def test_a_root_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:
 
 
 def test_an_act_by_says_that_it_has_passed() -> None:
-    assert act_by_text(at("03:58"), look()) == ("act by 03:58 40m", "warn")
-    assert act_by_text(at("03:10"), look()) == ("act by 03:10 passed", "bad")
-    assert act_by_text(NOW, look())[0].endswith(" passed")
+    assert act_by(at("03:58"), look(), passed="passed") == ("03:58 40m", "warn")
+    assert act_by(at("03:10"), look(), passed="passed") == ("03:10 passed", "bad")
+    assert act_by(NOW, look(), passed="passed")[0].endswith(" passed")
