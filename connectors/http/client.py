@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Self
 
-from connectors.http.options import PLACEHOLDER, HttpCall, HttpListCall, HttpOptions, HttpRunsCall
+from connectors.http.options import PLACEHOLDER, HttpCall, HttpListCall, HttpMapping, HttpRunsCall
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import MappedFields, instant_at, rows_at, text_at, value_at
-from connectors.sdk.fields import digest
+from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.log_chunks import chunk_of, from_character, to_character
 from connectors.sdk.mapped_actions import missing_log
 from connectors.sdk.records import LogChunk, RunRef, TargetClock
-from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient, Transport
+from connectors.sdk.rest_options import AccountOptions
+from connectors.sdk.states import Capability
+from connectors.sdk.transport.http import (
+    AUTHORIZATION,
+    HttpAccount,
+    HttpEndpoint,
+    HttpReply,
+    SignedClient,
+    Transport,
+    path_segment,
+)
 
 GONE_STATUSES = frozenset({404, 410})
 MAX_PAGES = 1000
@@ -49,16 +58,62 @@ class HttpPage:
         return made is not None and made < since
 
 
-class HttpApiClient(SignedClient):
-    def __init__(self, options: HttpOptions, secrets: SecretResolver, transport: Transport = None) -> None:
-        self.options, self._secrets = options, secrets
-        account = HttpAccount(secrets, options.username, options.password, options.token)
-        super().__init__(HttpEndpoint("the API", options.url, options.ca_file, transport), account)
+MAX_EMPTY_PAGES = 20  # pages in a row without a row that a walk asks for: some APIs filter behind their pages
+TOO_MANY_PAGES = f"more than {MAX_PAGES} pages: no more are read"
+ENDLESS_PAGES = "the pages do not end: one repeated under another token, so no more are read; correct next and query"
 
-    def page(self, call: HttpListCall, page: str | int | None, since: datetime) -> HttpPage:
-        """One page of a list. Raises InvalidAnswer where the answer has no list at the place that the config names."""
+
+@dataclass(frozen=True, slots=True)
+class PageWalk:
+    """`page_ids`, a digest of one of the `pages` read, and `empty`, the number of last pages without rows, detect
+    endless walks."""
+
+    page_ids: str = ""
+    pages: int = 0
+    empty: int = 0
+
+    def repeats(self, ids: str) -> bool:
+        """Whether a page whose rows have this digest ("" without rows) shows that the pages do not end."""
+        return self.empty >= MAX_EMPTY_PAGES if not ids else ids == self.page_ids
+
+    def after(self, ids: str) -> Self:
+        """With one more page read. The stored digest is replaced at every power of two (Brent): so a circle of any
+        length is found."""
+        pages = self.pages + 1
+        page_ids = ids if ids and (not self.page_ids or pages & (pages - 1) == 0) else self.page_ids
+        return replace(self, pages=pages, page_ids=page_ids, empty=0 if ids else self.empty + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSource:
+    """The API of a system: its mapping, and what a profile says of it besides."""
+
+    mapping: HttpMapping
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Place -> its value in every call."""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    """Header -> the reference to its value."""
+    token_header: str = AUTHORIZATION
+    name: str = "the API"
+    lacks: Mapping[Capability, str] = field(default_factory=dict)
+    """Why a capability is missing, where the config cannot add it."""
+
+
+class HttpApiClient(SignedClient):
+    def __init__(
+        self, options: AccountOptions, source: HttpSource, secrets: SecretResolver, transport: Transport = None
+    ) -> None:
+        self.options, self.source, self._secrets = source.mapping, source, secrets
+        account = HttpAccount(secrets, options.username, options.password, options.token, source.token_header)
+        super().__init__(HttpEndpoint(source.name, options.url, options.ca_file, transport), account)
+
+    def page(
+        self, call: HttpListCall, page: str | int | None, since: datetime, places: Mapping[str, str] | None = None
+    ) -> HttpPage:
+        """One page of a list. `places`: values of other places. Raises InvalidAnswer where the answer has no list at
+        the place that the config names."""
         values = {"cursor": page or "", "offset": page or 0, "page": page or 1, "limit": self.options.limit}
-        reply = self.request(call, {**values, "since": format_instant(since, self.options.runs)})
+        reply = self.request(call, {**values, "since": format_instant(since, self.options.runs), **(places or {})})
         document = reply.json(float)  # an instant that is NaN is there, and unreadable
         rows = rows_at(document, call.rows)
         if rows is None:
@@ -75,6 +130,22 @@ class HttpApiClient(SignedClient):
             )
         return HttpPage(rows, following, reply.clock, cut)
 
+    def all_rows(
+        self, call: HttpListCall, id_path: str, places: Mapping[str, str] | None = None
+    ) -> tuple[list[Any], TargetClock | None, str]:
+        """All rows of a list, the source's clock, and why rows may be missing ("" for none)."""
+        rows: list[Any] = []
+        page, walk = None, PageWalk()
+        for _ in range(MAX_PAGES):
+            result = self.page(call, page, EPOCH, places)
+            ids = result.ids_digest(id_path)
+            if walk.repeats(ids):
+                return rows, result.clock, ENDLESS_PAGES
+            rows, page, walk = rows + result.rows, result.following, walk.after(ids)
+            if page is None:
+                return rows, result.clock, result.cut
+        return rows, None, TOO_MANY_PAGES
+
     def _following(self, call: HttpListCall, document: Any, page: str | int | None, count: int) -> str | int | None:
         if call.next:
             token = value_at(document, call.next)
@@ -87,7 +158,9 @@ class HttpApiClient(SignedClient):
 
     def run(self, native_id: str) -> Any | None:
         """The row of one run; None where it was deleted."""
-        reply = self.request(HttpCall(path=self.options.runs.one), {"id": native_id}, accept=GONE_STATUSES)
+        reply = self.request(
+            HttpCall.model_construct(path=self.options.runs.one), {"id": native_id}, accept=GONE_STATUSES
+        )
         if reply.status in GONE_STATUSES:
             return None
         return value_at(reply.json(float), self.options.runs.one_row) or {}
@@ -100,11 +173,12 @@ class HttpApiClient(SignedClient):
         accept: Collection[int] = (),
         once: bool = False,
     ) -> HttpReply:
+        values = {**self.source.values, **values}
         return self.read(
             call.method,
-            PLACEHOLDER.sub(lambda match: quote(str(values[match[1]]), safe=""), call.path),
+            PLACEHOLDER.sub(lambda match: path_segment(str(values[match[1]])), call.path),
             accept,
-            {**{name: self._secrets(value) for name, value in self.options.headers.items()}, **(headers or {})},
+            {**{name: self._secrets(value) for name, value in self.source.headers.items()}, **(headers or {})},
             params={name: fill_placeholders(value, values) for name, value in call.query.items()} or None,
             body=None if call.body is None else fill_placeholders(call.body, values),
             once=once,
@@ -137,7 +211,7 @@ def read_log(client: HttpApiClient, run: RunRef, start: str | None, limit_bytes:
     """The tail (`start` None), or what follows the byte `start`. Raises NotSupported without a log."""
     call = client.options.log
     if call is None:
-        raise NotSupported(missing_log("path"))
+        raise NotSupported(client.source.lacks.get(Capability.LOG) or missing_log("path"))
     begin = int(start) if start and start.isascii() and start.isdigit() else 0
     headers = {"Accept": "*/*"}
     if call.ranges:

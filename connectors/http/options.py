@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from connectors.sdk.field_mapping import FieldPath, MappedJobFields, MappedRunFields, States
+from connectors.sdk.field_mapping import PROFILE_PLACES, FieldPath, MappedJobFields, MappedRunFields, States
 from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
-from connectors.sdk.option_errors import formatted_like
+from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.rest_options import AccountOptions
 from connectors.sdk.secrets import SecretRef
 
-PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
 PlainValue = str | int | float | bool
+
+
+def _without_code(value: Any, info: ValidationInfo) -> Any:
+    """In a profile, text for a call has names in braces and no other template: nothing else is filled in, and
+    nothing is evaluated."""
+    for text in _texts(value) if PROFILE_PLACES in (info.context or {}) else ():
+        if match := _CODE.search(PLACEHOLDER.sub("", text)):
+            raise ValueError(f"{match[0]!r} is not evaluated: write a name in braces, as {{id}} or {{option.account}}")
+    return value
+
+
+_CODE = re.compile(r"[{}`]|\$\(|<%")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from (str(name), *_texts(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
 
 
 class HttpCall(MappedCall):
@@ -23,13 +47,13 @@ class HttpCall(MappedCall):
 
     known_places = frozenset({"id"})
 
-    path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs")]
+    path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs"), AfterValidator(_without_code)]
     """Below `url`, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""
-    query: dict[str, PlainValue] = Field(default_factory=dict)
+    query: dict[str, Annotated[PlainValue, AfterValidator(_without_code)]] = Field(default_factory=dict)
     """Behind the question mark."""
-    body: dict[str, Any] | None = None
+    body: dict[str, Annotated[Any, AfterValidator(_without_code)]] | None = None
     """As JSON."""
 
     @property
@@ -48,8 +72,14 @@ class HttpListCall(HttpCall):
     """"none": it gives all rows at once, however many. Else it pages by {cursor}, {offset} or {page}."""
 
     @model_validator(mode="after")
-    def one_way_to_page(self) -> Self:
+    def one_way_to_page(self, info: ValidationInfo) -> Self:
         paging = sorted({"cursor", "offset", "page"} & self.places)
+        is_bounded = self.paging == "none" or (paging and "limit" in self.places)
+        if PROFILE_PLACES in (info.context or {}) and not is_bounded:
+            raise ValueError(
+                "its pages have no bound: send {limit}, and {cursor}, {offset} or {page}; or say paging = "
+                '"none" where one answer is the whole list'
+            )
         if len(paging) > 1:
             raise ValueError(f"it pages by {{{paging[0]}}} and by {{{paging[1]}}}: keep one")
         if paging and self.paging == "none":
@@ -70,12 +100,16 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
 
     known_places = frozenset({"limit", "cursor", "offset", "page", "since"})
 
-    one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}")] = ""
+    one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}"), AfterValidator(_without_code)] = ""
     """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
     one_row: FieldPath = ""
     """Path to the run in that answer; empty: the answer is the run."""
     newest_first: bool = False
     """The list is sorted by when runs were made, the newest first: a poll reads it down to what it knew."""
+
+    @property
+    def places(self) -> set[str]:
+        return super().places | (set(PLACEHOLDER.findall(self.one)) - {"id"})
 
     @model_validator(mode="after")
     def sorted_by_a_field(self) -> Self:
@@ -108,15 +142,13 @@ class HttpVerbCall(HttpCall):
 
     known_places = frozenset({"id", "job", "key", "period"})
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    title: str = ""
+    """Native name of the action: "retry the failed jobs"."""
 
 
-class HttpOptions(AccountOptions):
-    """Address of the API, the account, and how its lists are read."""
+class HttpMapping(StrictOptions):
+    """How the lists of an API are read, and the calls of actions."""
 
-    url: str
-    """Address, with the path that all calls share."""
-    headers: dict[str, SecretRef] = Field(default_factory=dict)
-    """Other headers whose values are secrets: { "X-Api-Key" = { env = "KEY" } }."""
     limit: int = Field(default=100, ge=1, le=10_000)
     """Rows of a page: {limit}."""
     overlap: float = Field(default=60.0, ge=0, le=86_400)
@@ -133,14 +165,23 @@ class HttpOptions(AccountOptions):
     """The calls of actions."""
 
     @model_validator(mode="after")
+    def actions_are_found_again(self) -> Self:
+        self.verbs.require_key(self.runs.key)
+        return self
+
+
+class HttpOptions(AccountOptions, HttpMapping):
+    """Address of the API, the account, and how its lists are read."""
+
+    url: str
+    """Address, with the path that all calls share."""
+    headers: dict[str, SecretRef] = Field(default_factory=dict)
+    """Other headers whose values are secrets: { "X-Api-Key" = { env = "KEY" } }."""
+
+    @model_validator(mode="after")
     def one_authorization(self) -> Self:
         account = "token" if self.token is not None else "password" if self.password is not None else ""
         name = next((name for name in self.headers if name.lower() == "authorization"), "")
         if account and name:
             raise ValueError(f'headers: "{name}" and {account} both set the Authorization header: remove one of them')
-        return self
-
-    @model_validator(mode="after")
-    def actions_are_found_again(self) -> Self:
-        self.verbs.require_key(self.runs.key)
         return self

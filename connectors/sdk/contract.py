@@ -297,6 +297,17 @@ class ShellSession:
     """Texts that the program reads as files. They exist while it runs, readable by its user only."""
 
 
+class ProfileModel(Protocol):
+    """A validated profile: a file that makes one system of a kind a kind of its own."""
+
+    @classmethod
+    def model_validate(cls, document: Any, /, *, context: dict[str, Any]) -> ProfileModel:
+        """Raises pydantic's ValidationError with all faults."""
+        ...
+
+    def connector_kind(self) -> ConnectorKind: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectorKind:
     """A kind of scheduler, found by the registry under an entry point of `headway.connectors`."""
@@ -336,6 +347,8 @@ class ConnectorKind:
     be bound."""
     shell: Callable[[Any, str, SecretResolver], ShellSession] | None = None
     """The shell session of a target, from the options; None where the target has only an API. Raises AccessRefused."""
+    profile: type[ProfileModel] | None = None
+    """Pydantic model of a profile over this kind; None where it takes none."""
     contract_version: int = CONTRACT_VERSION
 
 

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionUnknown, LookUpResult
 from connectors.sdk.errors import RecordUnreadable
@@ -27,13 +27,20 @@ from connectors.sdk.states import ProofLevel, RunState
 STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]")
 _PATH = re.compile(r"([^.\[\]{}]+|\[\d{1,6}\])(\.[^.\[\]{}]+|\[\d{1,6}\])*")
 BRACES = re.compile(r"\{([^{}]*)\}")
+PROFILE_PLACES = "profile places"
+"""In the context of a validation: the names that a profile declares for its calls ("option.account", "target")."""
 DERIVED_STATES = frozenset({RunState.PLANNED, RunState.MISSED})
 """States that Headway derives; no source reports them."""
 
 
-def _checked_path(text: str) -> str:
+_PLAIN_PATH = re.compile(r"[\w @:/$#+.\[\]{}-]*")
+"""Of a profile: none of its names has a character that a person would take for code."""
+
+
+def _checked_path(text: str, info: ValidationInfo) -> str:
     parts = BRACES.findall(text) if "{" in text else [text]
-    if text and not (parts and all(_PATH.fullmatch(part) for part in parts)):
+    is_plain = PROFILE_PLACES not in (info.context or {}) or _PLAIN_PATH.fullmatch(text)
+    if text and not (is_plain and parts and all(_PATH.fullmatch(part) for part in parts)):
         raise ValueError(f'{text!r} is not a path into a row; write "status", "run.result[0].code" or "{{a}}/{{b}}"')
     return text
 

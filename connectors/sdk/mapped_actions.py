@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.field_mapping import MappedRunFields, cancelled
+from connectors.sdk.field_mapping import PROFILE_PLACES, MappedRunFields, cancelled
 from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.settle import unless_in_flight
 from connectors.sdk.states import STARTING, Capability, RunState, Verb
@@ -30,6 +30,10 @@ MISSING_CAPABILITIES = {
 KEY_PLACEHOLDER = "<key>"
 
 
+def profile_places(info: ValidationInfo) -> frozenset[str]:
+    return frozenset((info.context or {}).get(PROFILE_PLACES, ()))
+
+
 class MappedCall(StrictOptions):
     """A call of the config with names in braces."""
 
@@ -41,10 +45,11 @@ class MappedCall(StrictOptions):
         raise NotImplementedError
 
     @model_validator(mode="after")
-    def only_known_places(self) -> Self:
-        unknown = sorted({*self.places} - self.known_places)
+    def only_known_places(self, info: ValidationInfo) -> Self:
+        known = self.known_places | profile_places(info)
+        unknown = sorted({*self.places} - known)
         if unknown:
-            names = ", ".join(f"{{{name}}}" for name in sorted(self.known_places)) or "none"
+            names = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none"
             raise ValueError(f"{{{unknown[0]}}} means nothing here; there are {names}")
         return self
 
@@ -111,6 +116,10 @@ class MappedActions(Generic[Call]):
         """Why the call cannot be sent now, beyond what holds for every kind."""
         raise NotImplementedError
 
+    def missing(self, verb: Verb) -> str:
+        """Why a verb has no call."""
+        return missing_call(verb, self.what, self.setting)
+
     def notes(self, verb: Verb) -> tuple[str, ...]:
         """Of a preview that is not refused."""
         return ()
@@ -132,7 +141,7 @@ class MappedActions(Generic[Call]):
         """The call that the config names for the verb. Raises NotSupported for a verb without one."""
         call, ref, name = self._verbs.of(spec.verb), spec.run, spec.verb.value
         if call is None:
-            raise NotSupported(missing_call(spec.verb, self.what, self.setting))
+            raise NotSupported(self.missing(spec.verb))
         values = {self.id_place: ref.native_ref, "job": ref.job, "period": ref.period_key}
         native_verb, text, native_calls = self.shown(call, spec.verb, values)
         if self.id_place in call.places and not ref.native_ref:

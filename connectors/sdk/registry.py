@@ -1,20 +1,24 @@
-"""Installed kinds: found by entry point `headway.connectors`, with what each supports and what it was tested against.
+"""Installed kinds: found by entry point `headway.connectors`, and the profiles of `connectors/profiles`; with what each
+supports and what it was tested against.
 
-Listing the kinds imports none of them. Test results are in `tested.json`, written by the tests of this repository
-(`python -m tests.connectors.page`); another package may bring a file of that name and form beside its connector.
+Listing the kinds imports none of them and reads no profile. Test results are in `tested.json`, written by the tests of
+this repository (`python -m tests.connectors.page`); another package may bring a file of that name and form beside its
+connector.
 """
 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
-from connectors.sdk.contract import CONTRACT_VERSION, ConnectorKind
+from connectors.sdk.contract import CONTRACT_VERSION, ConnectorKind, ProfileModel
 from connectors.sdk.states import Capability, ProofLevel, Verb
 
 GROUP = "headway.connectors"
@@ -29,19 +33,28 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
+@cache
+def profiles() -> dict[str, Path]:
+    """Kind -> the profile of that name that Headway ships."""
+    return {path.stem: path for path in Path(__file__).parents[1].joinpath("profiles").glob("*.toml")}
+
+
 def kinds() -> list[str]:
-    return sorted(_entry_points())
+    return sorted({*_entry_points(), *profiles()})
 
 
 def package(kind: str) -> str:
     """The package in which the kind's connector lies, by its entry point; nothing is imported."""
-    return _entry_points()[kind].module.rpartition(".")[0]
+    return _entry_points()[kind].module.rpartition(".")[0] if kind in _entry_points() else "connectors"
 
 
 @cache
 def load(kind: str) -> ConnectorKind:
     """The kind. Raises UnknownKind, with the near miss or what to install."""
     point = _entry_points().get(kind)
+    if point is None and kind in profiles():
+        document = tomllib.loads(profiles()[kind].read_text(encoding="utf-8"))
+        return profile_model(document).model_validate(document, context={}).connector_kind()
     if point is None:
         near = get_close_matches(kind, kinds(), n=1)
         hint = f'did you mean "{near[0]}"?' if near else f"known kinds: {', '.join(kinds())}."
@@ -54,6 +67,15 @@ def load(kind: str) -> ConnectorKind:
     if not isinstance(result, ConnectorKind) or result.contract_version != CONTRACT_VERSION:
         raise UnknownKind(f'kind "{kind}" from {point.value} does not implement contract version {CONTRACT_VERSION}')
     return result
+
+
+def profile_model(document: Mapping[str, Any]) -> type[ProfileModel]:
+    """The model that validates a profile, by its base kind. Raises UnknownKind."""
+    base = str(document.get("base", ""))
+    model = load(base).profile if base in _entry_points() else None
+    if model is None:
+        raise UnknownKind(f'a profile has no base "{base[:40]}". Write base = "http".')
+    return model
 
 
 TEST_LEVELS = ("real", "emulator", "fake", "recorded")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -30,10 +31,12 @@ NOT_STATED = "not stated"
 
 
 def new_connector(arguments: argparse.Namespace) -> int:
-    from connectors.sdk.scaffold import ScaffoldError, write
+    from connectors.sdk.scaffold import ScaffoldError, write, write_profile
 
-    folder = Path(arguments.into or f"headway-{arguments.name}").expanduser()
     try:
+        if arguments.profile:
+            return _new_profile(arguments, write_profile(arguments.name, Path(arguments.into or ".").expanduser()))
+        folder = Path(arguments.into or f"headway-{arguments.name}").expanduser()
         written = write(arguments.name, folder)
     except ScaffoldError as error:
         raise CommandError(Exit.REFUSED, str(error)) from None
@@ -42,6 +45,26 @@ def new_connector(arguments: argparse.Namespace) -> int:
         {"written": [str(path) for path in written]},
         [*map(str, written), f"Next: pip install -e {folder}, pytest {folder}, and read README.md"],
     )
+
+
+def _new_profile(arguments: argparse.Namespace, path: Path) -> int:
+    next_steps = f'Next: correct it, run headway connector check {path}, and write kind = "{path}" in a system'
+    return print_result(arguments, {"written": [str(path)]}, [str(path), next_steps])
+
+
+def check_profile(arguments: argparse.Namespace) -> int:
+    from console.config.profiles import read_profile
+
+    path = Path(arguments.file).expanduser()
+    kind, faults = read_profile(path)
+    report = {
+        "file": str(path),
+        "faults": [{"line": fault.line, "key": fault.key, "problem": fault.problem} for fault in faults],
+    }
+    if kind is None:
+        return print_result(arguments, report, map(str, faults), code=Exit.PROBLEM)
+    can = ", ".join(sorted(capability.value for capability in kind.capabilities)) or "observe only"
+    return print_result(arguments, report, [f"{path}: kind {kind.kind} ({kind.title}): {can}"])
 
 
 def try_connector(arguments: argparse.Namespace) -> int:
@@ -219,7 +242,13 @@ def _kind_document(entry: KindEntry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-GRANT_FILES = {file.parent.name: file for file in sorted(Path(str(files("connectors"))).glob("*/grants.*"))}
+GRANT_FILES = dict(
+    sorted(
+        (file.stem if file.suffix == ".toml" else file.parent.name, file)
+        for pattern in ("*/grants.*", "profiles/*.toml")
+        for file in Path(str(files("connectors"))).glob(pattern)
+    )
+)
 """Kind -> its grants, printed as they are: they can be piped into psql or a file."""
 
 
@@ -297,7 +326,8 @@ def run_store_grants(_: argparse.Namespace) -> int:
 
 
 def grants_text(kind: str) -> str:
-    return GRANT_FILES[kind].read_text(encoding="utf-8")
+    text = GRANT_FILES[kind].read_text(encoding="utf-8")
+    return str(tomllib.loads(text)["grants"]) if GRANT_FILES[kind].suffix == ".toml" else text
 
 
 INSTALL_SCRIPT = """\
@@ -346,10 +376,12 @@ HANDLERS = {
         timeout("timeout per call", 20),
         JSON,
     ),
+    "connector check": Handler(check_profile, option("file", "file of the profile", "FILE"), JSON),
     "connector new": Handler(
         new_connector,
         option("name", "name of the kind: lower-case letters, digits and _", "NAME"),
-        option("--into", "new folder (headway-NAME)", "FOLDER"),
+        option("--into", "new folder (headway-NAME); with --profile the folder of the file (.)", "FOLDER"),
+        flag("--profile", "create NAME.toml: a REST API as a kind of its own"),
         JSON,
     ),
     "connector grants": Handler(

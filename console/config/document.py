@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -71,6 +71,7 @@ class ConfigDocument:
     unread: bool = False
     """A file could not be read, so that references to its content cannot be checked."""
     default: Path = Path()
+    find_line: Callable[[str, tuple[str, ...]], int | None] = field(default_factory=lambda: line_of)
 
     def fault(self, key: tuple[str, ...], problem: str) -> None:
         file, line, key = self._locate(key)
@@ -88,9 +89,9 @@ class ConfigDocument:
     def _locate(self, key: tuple[str, ...]) -> tuple[Path, int | None, tuple[str, ...]]:
         """File, line, and the key as counted there: lists of tables continue across files."""
         file = next((self.homes[key[:n]] for n in (2, 1) if key[:n] in self.homes), self.default)
-        if key[0] in LISTS and len(key) > 1:
+        if len(key) > 1 and key[0] in LISTS:
             key = (key[0], str(int(key[1]) - self.before.get((key[0], file), 0)), *key[2:])
-        return file, line_of(self.texts.get(file, ""), key), key
+        return file, self.find_line(self.texts.get(file, ""), key), key
 
 
 def config_files(path: Path) -> list[Path]:
@@ -228,6 +229,16 @@ def line_of(text: str, key: tuple[str, ...]) -> int | None:
     if start is None:
         return _line_of_value(text, key[0]) if key[0] in LISTS else None
     return _key_line(lines, start, rest) or start + 1
+
+
+def line_in_tables(text: str, key: tuple[str, ...]) -> int | None:
+    """The same in a file whose tables are not those of an estate: the line of `key`, else of its innermost table."""
+    lines = text.splitlines()
+    for depth in range(len(key), 0, -1):
+        start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*\]", 1)
+        if start is not None:
+            return _key_line(lines, start, key[depth:]) or start + 1
+    return _key_line(lines, -1, key)
 
 
 def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:

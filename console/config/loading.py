@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from connectors.sdk import registry
+from connectors.sdk.contract import ConnectorKind
 from console.config.alerts import InhibitSettings, RotaSettings, alerting
 from console.config.calendars import CalendarSettings, calendars
 from console.config.checks import CheckSettings, check_checks, declared_checks, read_checks
@@ -17,6 +18,7 @@ from console.config.dependencies import check_dependencies
 from console.config.document import ConfigDocument, ConfigFaults, Table, read_files, suggestion
 from console.config.keymap import read_keys
 from console.config.maintenance import ExceptionSettings, MaintenanceSettings
+from console.config.profiles import read_profile
 from console.config.references import check_references
 from console.config.rules import rules
 from console.config.saved_views import read_view
@@ -188,10 +190,19 @@ def _options(
     at once."""
     key = ("systems", name)
     try:
-        kind = registry.load(kind_name)
+        kind = _profile(key, kind_name, reading) if kind_name.endswith(".toml") else registry.load(kind_name)
     except registry.UnknownKind as error:
         reading.fault((*key, "kind"), str(error))
+        return
+    if kind is None:
         return
     options = validate(kind.options, own, key, reading, also=tuple(SystemSettings.model_fields))
     if settings is not None and options is not None:
         yield name, SystemConfig(name, settings, kind, options)
+
+
+def _profile(key: tuple[str, ...], place: str, reading: ConfigDocument) -> ConnectorKind | None:
+    """The kind of a profile's file; two systems may share it."""
+    kind, faults = read_profile(reading.folder(key) / place)
+    reading.faults += [fault for fault in faults if fault not in reading.faults]
+    return kind

@@ -115,3 +115,26 @@ def test_what_it_says_is_text(tmp_path: Path, url: str, fake: HomeGrown) -> None
     for more in ((), ("--json",)):
         done = tried(tmp_path, url, "batch", *more)
         assert [] == harmful(done.out) + harmful(done.err)
+
+
+def test_a_new_profile_is_valid_and_an_existing_file_is_kept(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    new = ("connector", "new", "nightly", "--profile", "--into", str(tmp_path))
+    done = headway("none.db", *new)
+    path = tmp_path / "nightly.toml"
+    assert (Exit.OK, True) == (done.code, "headway connector check" in done.out)
+    again = headway("none.db", *new)
+    assert (Exit.REFUSED, True) == (again.code, "File exists; nothing was written" in again.err)
+    checked = headway("none.db", "connector", "check", str(path))
+    assert (Exit.OK, True) == (checked.code, "kind nightly (Nightly): log, rerun" in checked.out)
+
+
+def test_a_profile_with_faults_is_a_problem_with_the_line_of_each(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    headway("none.db", "connector", "new", "nightly", "--profile", "--into", str(tmp_path))
+    path = tmp_path / "nightly.toml"
+    path.write_text(path.read_text().replace("limit = 100", "limit = 0").replace('done = "succeeded"', 'done = "ok"'))
+    done = headway("none.db", "connector", "check", str(path))
+    assert (Exit.PROBLEM, []) == (done.code, harmful(done.out))
+    report = headway("none.db", "connector", "check", str(path), "--json").data
+    assert [(8, "limit"), (43, "states.done")] == [(fault["line"], fault["key"]) for fault in report["faults"]]

@@ -1,4 +1,5 @@
-"""`headway connector new NAME`: writes a connector package, as under examples/, that passes conformance unchanged."""
+"""`headway connector new NAME`: writes a connector package, as under examples/, that passes conformance unchanged; or,
+with `--profile`, a profile that `headway connector check` accepts."""
 
 from __future__ import annotations
 
@@ -32,14 +33,30 @@ def write(name: str, folder: Path) -> list[Path]:
     return written
 
 
+def write_profile(name: str, folder: Path) -> Path:
+    """Writes the profile NAME.toml into an existing folder. Raises ScaffoldError."""
+    if not NAME.fullmatch(name):
+        raise ScaffoldError(f"{name[:40]!a} is not a valid kind: small letters, digits and _, as in my_scheduler")
+    path = folder / f"{name}.toml"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_filled(files("connectors.sdk.scaffold").joinpath("profile.tmpl").read_text("utf-8"), name))
+    except OSError as error:
+        raise ScaffoldError(f"{path}: {error.strerror}; nothing was written") from None
+    return path
+
+
 def rendered(name: str) -> dict[str, str]:
     """Path in the package -> text."""
     texts: dict[str, str] = {}
-    title = "".join(part.capitalize() for part in name.split("_"))
     for place, text in sorted(_templates(files("connectors.sdk.scaffold").joinpath("template"), "")):
-        filled = text.replace("@kind@", name).replace("@Kind@", title).replace("@KIND@", name.upper())
-        texts[place.replace("package/", f"headway_{name}/").removesuffix(".tmpl")] = filled
+        texts[place.replace("package/", f"headway_{name}/").removesuffix(".tmpl")] = _filled(text, name)
     return texts
+
+
+def _filled(text: str, name: str) -> str:
+    title = "".join(part.capitalize() for part in name.split("_"))
+    return text.replace("@kind@", name).replace("@Kind@", title).replace("@KIND@", name.upper())
 
 
 def _templates(folder: Traversable, prefix: str) -> list[tuple[str, str]]:

@@ -1,42 +1,40 @@
-"""dbt Cloud by the mapping of docs/connectors/dbt.md, on a fake by dbt's published shapes."""
+"""dbt Cloud by its profile, on a fake by dbt's published shapes."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
 import pytest
 from pydantic import ValidationError
 
-from connectors.http.connector import CONNECTOR, HttpConnector
-from connectors.http.options import HttpOptions
+from connectors.http.connector import HttpConnector, HttpProfile
+from connectors.sdk import registry
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
-from tests.fakes.dbt_cloud import BASE, ERROR, RUNNING, SUCCESS, FakeDbtCloud, shown
+from tests.fakes.dbt_cloud import ERROR, RUNNING, SUCCESS, FakeDbtCloud, shown
 
-PAGE = Path(__file__).parents[3] / "docs" / "connectors" / "dbt.md"
-BLOCK = PAGE.read_text().partition("## dbt Cloud")[2].partition("```toml\n")[2].partition("```")[0]
-SETTINGS: dict[str, Any] = {
-    name: value for name, value in tomllib.loads(BLOCK)["systems"]["dbt-cloud"].items() if name != "kind"
-}
+KIND = registry.load("dbt_cloud")
+DOCUMENT: dict[str, Any] = tomllib.loads(registry.profiles()["dbt_cloud"].read_text(encoding="utf-8"))
+SETTINGS = {"url": "https://dbt.example.com", "account": 12345, "token": {"env": "DBT_CLOUD_TOKEN"}}
 
 
 def opened(fake: FakeDbtCloud, transport: httpx.BaseTransport | None = None, **more: Any) -> HttpConnector:
-    options = HttpOptions.model_validate({**SETTINGS, **more})
-    return HttpConnector(options, lambda _: "right", transport or fake.transport)
+    profile = HttpProfile.model_validate({**DOCUMENT, **more}, context={})
+    options = KIND.options.model_validate(SETTINGS)
+    return profile.open_target(options, "api", lambda _: "right", transport or fake.transport)
 
 
-class TestDbtCloudByMapping(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
-    kind = CONNECTOR
-    against = "fake: a dbt Cloud of ours, by the shapes that dbt publishes, mapped as the docs say"
+class TestDbtCloud(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
+    kind = KIND
+    against = "fake: a dbt Cloud of ours, by the shapes that dbt publishes"
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("crowded", "with_a_run_behind"), "tests/connectors/http/test_mapped.py"
     )
@@ -52,8 +50,8 @@ class TestDbtCloudByMapping(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Fau
         return opened(self.fake)
 
     def connector_at(self, host: str, port: int) -> Connector:
-        options = HttpOptions.model_validate({**SETTINGS, "url": f"http://{host}:{port}{BASE}"})
-        return CONNECTOR.open(options, "api", lambda _: "right")
+        options = KIND.options.model_validate({**SETTINGS, "url": f"http://{host}:{port}"})
+        return KIND.open(options, "api", lambda _: "right")
 
     def make_success(self) -> str:
         return "502"
@@ -152,7 +150,7 @@ def test_the_log_is_that_of_all_steps() -> None:
 def test_an_answer_without_the_run_where_config_says_is_no_lost_run() -> None:
     fake = FakeDbtCloud()
     run = next(iter(walked(opened(fake))[0].values()))
-    runs = {**SETTINGS["runs"], "one_row": "elsewhere"}
+    runs = {**DOCUMENT["runs"], "one_row": "elsewhere"}
     fake.runs.clear()
     empty = httpx.Response(200, json={"data": {}})
     nasty = httpx.MockTransport(lambda asked: empty if "/runs/9" in str(asked.url) else fake.handle(asked))
@@ -169,4 +167,4 @@ def test_an_answer_without_the_run_where_config_says_is_no_lost_run() -> None:
 )
 def test_a_mapping_that_cannot_be_followed_is_refused(part: str, more: dict[str, str], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
-        HttpOptions.model_validate({**SETTINGS, part: {**SETTINGS[part], **more}})
+        HttpProfile.model_validate({**DOCUMENT, part: {**DOCUMENT[part], **more}}, context={})

@@ -19,7 +19,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from connectors.http.connector import CONNECTOR, MAX_SEARCHED_PAGES, HttpConnector
+from connectors.http.actions import MAX_SEARCHED_PAGES
+from connectors.http.connector import CONNECTOR, HttpConnector, open_system
 from connectors.http.options import HttpOptions
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
@@ -43,7 +44,7 @@ def settings(**more: Any) -> dict[str, Any]:
 
 def opened(fake: HomeGrown, transport: Any = None, **more: Any) -> HttpConnector:
     options = HttpOptions.model_validate(settings(**more))
-    return HttpConnector(options, lambda _: "let-me-in", transport or fake.transport)
+    return open_system(options, "api", lambda _: "let-me-in", transport or fake.transport)
 
 
 def test_a_system_can_what_its_config_names_a_call_for() -> None:
@@ -544,6 +545,6 @@ def test_what_is_not_in_a_list_that_leaves_out_rows_is_not_proved_to_have_never_
     })  # fmt: skip
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
     preview = Preview("POST", "start", "job load", plan={"verb": "start"})
-    told = HttpConnector(options, lambda _: "", transport).look_up(preview, "headway-abcdefghijkl", 5)
+    told = open_system(options, "api", lambda _: "", transport).look_up(preview, "headway-abcdefghijkl", 5)
     assert isinstance(told, ActionUnknown)
     assert why in told.why

@@ -9,6 +9,7 @@ import pytest
 from connectors.sdk.conformance import ConformanceWorld
 from connectors.sdk.conformance.faults import ANY_STATUS, NASTY
 from connectors.sdk.conformance.world import HOOKS
+from connectors.sdk.registry import profiles
 from tests.connectors.page import ROOT, conformance_classes, played_by_kind
 from tests.connectors.played import COLUMNS, LIMITS, NO, hook_of
 from tests.lab.crowds import CROWDS
@@ -36,10 +37,11 @@ def test_no_world_passes_over_anything_without_saying_so(world: type[Conformance
 
 
 def test_what_is_played_elsewhere_is_played_there() -> None:
-    """Each file is there, and is of the kind or of its transport."""
+    """Each file is there, and is of the kind, of the base of its profile, or of its transport."""
     for world in conformance_classes():
         for what, file in world.elsewhere.items():
             is_its_own = world.kind.kind in file or "/transport/" in file or file == CROWDED
+            is_its_own = is_its_own or (world.kind.kind in profiles() and "/http/" in file)
             assert (ROOT / file).exists(), f"{what} of {world}: there is no {file}"
             assert is_its_own, f"{file} plays no {what} of {world}"
     of_crowds = {item.kind.kind for item in WORLDS if item.elsewhere.get("crowded") == CROWDED}

@@ -1,0 +1,98 @@
+"""Profiles in files of a team: `kind = "profiles/nightly.toml"`. Each fault with file, line, value and fix.
+
+A profile that Headway ships is loaded by its name (`connectors.sdk.registry`); only those that a config names are read.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from connectors.sdk import registry
+from connectors.sdk.contract import ConnectorKind
+from connectors.sdk.file_trust import write_access_fault
+from console.config.document import ConfigDocument, ConfigFault, line_in_tables, suggestion
+from console.config.sections import SystemSettings
+from console.config.validation import validate
+from console.text.redact import is_secret_name, mask_secrets
+
+MAX_BYTES = 256 * 1024
+PROSE = ("about", "grants", "ladder", "lacks", "title")
+"""Tables and keys whose texts are for people."""
+
+
+def read_profile(path: Path) -> tuple[ConnectorKind | None, list[ConfigFault]]:
+    """The kind that a profile makes, and all faults of the file; with a fault there is no kind."""
+    reading = ConfigDocument(default=path, find_line=line_in_tables)
+    document = _document(path, reading)
+    if document is None:
+        return None, reading.faults
+    for key, problem in _secrets(document, ()):
+        reading.fault(key, problem)
+    try:
+        model = registry.profile_model(document)
+    except registry.UnknownKind as error:
+        reading.fault(("base",), str(error))
+        return None, reading.faults
+    assert issubclass(model, BaseModel), "profiles are pydantic models"
+    profile = validate(model, document, (), reading)
+    _check_names(path, document, reading)
+    kind = profile.connector_kind() if profile is not None and not reading.faults else None
+    assert kind is None or isinstance(kind, ConnectorKind), "a profile makes a kind"
+    return kind, sorted(reading.faults, key=lambda fault: fault.line or 0)
+
+
+def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
+    problem, line = "", None
+    try:
+        problem = write_access_fault(path)
+        data = path.read_bytes()
+        if problem or len(data) > MAX_BYTES:
+            problem = f"is not used, because {problem}" if problem else f"has more than {MAX_BYTES} bytes: shorten it"
+        else:
+            reading.texts[path] = data.decode("utf-8-sig")
+            return tomllib.loads(reading.texts[path])
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}. Fix: correct the path, which is relative to the config's file"
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 at byte {error.start}: save the file as UTF-8"
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        match = re.search(r"at line (\d+)", str(error))
+        line, problem = int(match[1]) if match else None, f"is not valid TOML: {error}"
+    reading.faults.append(ConfigFault(path, line, "", f"{problem}."))
+    return None
+
+
+def _check_names(path: Path, document: dict[str, Any], reading: ConfigDocument) -> None:
+    kind, shipped = document.get("kind"), registry.profiles()
+    if kind in registry.kinds() and path.resolve() != shipped.get(str(kind), Path()).resolve():
+        reading.fault(("kind",), f'"{kind}" is an installed kind. Choose another name.')
+    options = document.get("options")
+    for name in options if isinstance(options, dict) else ():
+        if name in SystemSettings.model_fields:
+            reading.fault(("options", name), "every system has this option. Choose another name.")
+    targets = document.get("targets")
+    if isinstance(targets, str) and isinstance(options, dict) and targets not in options:
+        reading.fault(("targets",), f'no option "{targets}". {suggestion(targets, options, "options")}')
+
+
+def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Texts that hold a secret: by their shape, and by the name of what is sent."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _secrets(item, (*key, name))
+    elif isinstance(value, list):
+        for number, item in enumerate(value, 1):
+            yield from _secrets(item, (*key, str(number)))
+    elif isinstance(value, str):
+        is_prose = any(part in PROSE for part in key)
+        is_sent = len(key) > 1 and ("query" in key or "body" in key) and is_secret_name(key[-1]) and "{" not in value
+        texts = value.split() if is_prose else [value]
+        if is_sent or any(mask_secrets(text) != text for text in texts):
+            fix = "A profile holds none: declare its sign_in, and let the config refer to the token"
+            yield key, f"holds a secret, or what looks like one. {fix}."

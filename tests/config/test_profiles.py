@@ -1,0 +1,166 @@
+"""Profiles of a team: a bad one gets every fault with file, line, value and fix; nothing in one is evaluated."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk import registry
+from connectors.sdk.scaffold import write_profile
+from console.config.document import ConfigFaults
+from console.config.loading import load_config
+from console.config.profiles import read_profile
+
+CONFIG = """
+[systems.n]
+kind = "nightly.toml"
+url = "https://n.example"
+token = { env = "TOKEN" }
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)
+    return write_profile("nightly", tmp_path)
+
+
+def faults(file: Path, old: str, new: str) -> list[str]:
+    """The faults after a change, without the folder."""
+    text = file.read_text()
+    assert text.count(old) >= 1, old
+    file.write_text(text.replace(old, new, 1))
+    kind, found = read_profile(file)
+    assert (kind is None) == bool(found)
+    return [str(fault).replace(f"{file.parent}/", "") for fault in found]
+
+
+def test_the_scaffolded_profile_is_valid_and_is_a_kind_in_a_config(file: Path) -> None:
+    config = file.parent / "headway.toml"
+    config.write_text(CONFIG)
+    system = load_config(config).systems["n"]
+    assert ("nightly", "main", ["api"]) == (system.kind.kind, system.options.tenant, list(system.targets))
+
+
+HOSTILE = [
+    # an unknown, missing or misspelled field
+    ('limit = 100', 'limti = 100', "limti", 'limti: unknown key. Did you mean "limit"?'),
+    ('title = "Nightly"', "", None, "title: is missing. Add it."),
+    ('schedule = "cron"', 'shedule = "cron"', "shedule", 'jobs.shedule: unknown key. Did you mean "schedule"?'),
+    ('base = "http"', 'base = "cron"', "base =", 'base: a profile has no base "cron". Write base = "http".'),
+    ('base = "http"', 'base = "../http"', "base =", 'base: a profile has no base "../http"'),
+    # a wrong type or value
+    ("limit = 100", 'limit = "many"', "limit =", "limit: 'many' is not a number. Write it without quotes."),
+    ("limit = 100", "limit = 1000000000", "limit =", "limit: 1000000000 is too large: at most 10000."),
+    ('[options.tenant]', '[options."../x"]', None, "is not written like account"),
+    ('about = "Name of the tenant."', 'about = 7', "about =", "options.tenant.about: 7 is not text"),
+    ('default = "main"', 'default = "a}{b"', "default =", "without braces"),
+    ('default = "main"', "type = \"number\"\ndefault = \"main\"", "[options.tenant]", 'does not fit type = "number"'),
+    ('kind = "nightly"', 'kind = "../nightly"', "kind =", "kind: is not written like gitlab"),
+    ('kind = "nightly"', 'kind = "cron"', "kind =", 'kind: "cron" is an installed kind. Choose another name.'),
+    ('[options.tenant]', "[options.poll_every]", "[options.poll_every]", "every system has this option"),
+    ('done = "succeeded"', 'done = "green"', "done =", "is not a state that a source reports"),
+    ('sign_in = "bearer"', 'sign_in = "cookie"', "sign_in =", "'cookie' is not one of 'bearer', 'basic', 'header'"),
+    ('title = "Nightly"', 'title = "Nightly"\ntargets = "hosts"', "targets =", 'no option "hosts". Known: tenant.'),
+    # pages without a bound
+    ('{ limit = "{limit}", after = "{cursor}" }', '{ after = "{cursor}" }', "[jobs]", "its pages have no bound"),
+    ('{ since = "{since}", limit = "{limit}", after = "{cursor}" }', "{ }", "[runs]", "its pages have no bound"),
+    ('{ limit = "{limit}", after = "{cursor}" }', '{ a = "{page}", b = "{offset}" }', "[jobs]", "no bound"),
+    # a secret in the text
+    ('"/api/{option.tenant}/jobs"', '"/api/glpat-abcdefghij0123456789/jobs"', "glpat", "holds a secret"),
+    ('query = { limit', 'query = { api_key = "hunter2", limit', "hunter2", "jobs.query.api_key: holds a secret"),
+    ('limit = 100', 'url = "https://me:hunter2@n.example"\nlimit = 100', "hunter2", "url: holds a secret"),
+    ('grants = "# Nightly:', 'grants = "# Bearer eyJhbGciOiJI.eyJzdWIiOiIxMjM0:', "eyJ", "grants: holds a secret"),
+    ('body = { request = "{key}" }', 'body = { request = "{key}", password = "x" }', "password", "holds a secret"),
+    # code in an expression
+    ('"/api/{option.tenant}/jobs"', '"/api/{{ tenant }}/jobs"', "{{ tenant", "is not evaluated: write a name"),
+    ('"/api/{option.tenant}/jobs"', '"/api/${TENANT}/jobs"', "${TENANT}", "'{' is not evaluated"),
+    ('"/api/{option.tenant}/jobs"', '"/api/$(id)/jobs"', "$(id)", "'$(' is not evaluated"),
+    ('"/api/{option.tenant}/jobs"', '"/api/`id`/jobs"', "`id`", "'`' is not evaluated"),
+    ('"/api/{option.tenant}/jobs"', '"/api/{option.__class__}/jobs"', "[jobs]", "__class__} means nothing here"),
+    ('"/api/{option.tenant}/jobs"', '"/api/{option.tenant.upper()}/jobs"', "upper()", "is not evaluated"),
+    ('"/api/{option.tenant}/jobs"', '"/api/{option.other}/jobs"', "[jobs]", "there are {cursor}, {limit}"),
+    ('"/api/{option.tenant}/jobs"', '"/api/{option.tenant!r:>99}/jobs"', "!r:>99", "is not evaluated"),
+    ('body = { request = "{key}" }', 'body = { request = "{key}", x = [{ y = "{% if" }] }', "{% if", "not evaluated"),
+    ('id = "name"', 'id = "__import__(\'os\').system(\'id\')"', "__import__", "is not a path into a row"),
+    ('id = "name"', 'id = "name | upper"', "name | upper", "is not a path into a row"),
+    ('id = "name"', 'id = "$.jobs[?(@.x>1)]"', "$.jobs", "is not a path into a row"),
+    ('"/api/{option.tenant}/jobs"', '"https://evil.example/jobs"', "evil", "jobs.path: is not written like /api/runs"),
+    ('one = "/api/{option.tenant}/runs/{id}"', 'one = "/api/{token}/runs/{id}"', "[runs]", "{token} means nothing"),
+    ('path = "/api/{option.tenant}/runs/{id}/rerun"', 'path = "/x/{token}"', "[verbs.rerun]", "{token} means nothing"),
+    # an action that could not be looked up, a capability without a reason
+    ('body = { request = "{key}" }', "", None, "the outcome of a lost reply could not be checked"),
+    ('cancel = "Nightly ends nothing on request."', "", None, "it has no cancel: add its call, or say why in [lacks]"),
+    ('start = "Nightly starts', 'rerun = "Nightly starts', None, "lacks"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("old, new, place, words", HOSTILE)
+def test_a_bad_profile_gets_its_line_and_fix(file: Path, old: str, new: str, place: str | None, words: str) -> None:
+    found = faults(file, old, new)
+    fault = next((line for line in found if words in line), None)
+    assert fault is not None, found
+    if place is not None:
+        line = int(fault.removeprefix("nightly.toml:").partition(":")[0])
+        assert place in file.read_text().splitlines()[line - 1], fault
+
+
+def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:
+    file.write_text(file.read_text().replace("limit = 100", "limit = 0").replace('done = "succeeded"', 'done = "ok"'))
+    found = faults(file, 'ended = "finished"', "ended = 7")
+    assert 3 == len(found), found
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"kind = ", "is not valid TOML"),
+        (b"\xff\xfe", "is not UTF-8 at byte 0"),
+        (b"a = " + b"[" * 100_000, "is not valid TOML"),
+        (b"#" * 300_000, "has more than"),
+        (b"", 'a profile has no base ""'),
+    ],
+    ids=["no value", "bytes", "deep", "long", "empty"],
+)
+def test_a_file_that_is_no_profile_says_so(file: Path, data: bytes, words: str) -> None:
+    file.write_bytes(data)
+    kind, found = read_profile(file)
+    assert kind is None
+    assert words in str(found[0])
+
+
+def test_a_profile_that_others_can_change_is_not_used(file: Path) -> None:
+    file.chmod(0o666)
+    assert "is not used, because" in str(read_profile(file)[1][0])
+
+
+def test_faults_of_a_profile_are_faults_of_the_config_that_names_it(file: Path) -> None:
+    file.write_text(file.read_text().replace("limit = 100", "limit = 0"))
+    config = file.parent / "headway.toml"
+    config.write_text(CONFIG + CONFIG.replace("systems.n", "systems.m").replace("nightly.toml", "none.toml"))
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(config)
+    found = [str(fault).replace(f"{file.parent}/", "") for fault in raised.value.faults]
+    assert ["nightly.toml:8: limit: 0 is too small: at least 1."] == [line for line in found if "nightly" in line]
+    assert "none.toml: cannot be read: No such file" in next(line for line in found if "none" in line)
+
+
+@pytest.mark.parametrize("name", registry.profiles())
+def test_each_shipped_profile_is_valid(name: str) -> None:
+    kind, found = read_profile(registry.profiles()[name])
+    assert [] == found
+    assert kind is not None
+    assert name == kind.kind
+
+
+def test_loading_a_kind_reads_no_profile() -> None:
+    """Start-up does not depend on how many profiles there are."""
+    script = (
+        "import sys; from connectors.sdk.registry import kinds, load; kinds(); load('cron');"
+        " print('tomllib' in sys.modules and 'connectors.profiles.header' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "False" == done.stdout.strip()
