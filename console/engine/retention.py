@@ -1,4 +1,8 @@
-"""Deletes what the rules of the config no longer keep, a few small transactions at a time, so that no poll waits."""
+"""Deletes what the rules of the config no longer keep, a few small transactions at a time, so that no poll waits.
+
+One reading of the clock deletes little: a pass long after the last one goes on from there by a day at most. A clock
+that jumped years ahead is reported before it has cost much, and after a long stop retention catches up by itself.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,22 @@ import structlog
 
 from console.domain.settings import RetentionRules
 from console.store.db.database import Database
-from console.store.db.retention import RetentionPass
+from console.store.db.retention import RetentionPass, last_pass, note_pass
 from console.store.errors import GRANTS_FIX, LeaseLost, StoreError, is_not_permitted
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.retention")
 
-PASS_EVERY = timedelta(hours=6)
+PASS_EVERY_SECONDS = 6 * 3600.0
 """From the end of a pass through the store to the start of the next."""
-RETRY_AFTER = timedelta(minutes=15)
+RETRY_AFTER_SECONDS = 900.0
 """After a failed pass."""
+MAX_GAP = timedelta(days=7)
+"""From the last pass to this one by the clock. A longer one is a long stop of the engine, or a wrong clock."""
+CATCH_UP = timedelta(days=1)
+"""Then the rules apply to the time of the last pass, and to so much more with each further pass of this process: an
+engine that is started again and again does not go on."""
 MESSAGE_LIMIT = 160
 STEP_SECONDS = 2.0
 """Longest work of one step; the rest follows in the next."""
@@ -33,42 +42,64 @@ class StoreRetention:
 
     def __init__(self, store: Database, clock: Clock, rules: RetentionRules) -> None:
         self._store, self._clock, self._rules = store, clock, rules
-        self._next: datetime | None = None
+        self._next = 0.0
+        """Start of the next pass (monotonic): the clock may jump."""
+        self._has_passed = False
         self._fence: int | None = None
         self._pass: RetentionPass | None = None
         self._batches: Iterator[None] = iter(())
         self.trouble = ""
-        """Why nothing is deleted, with the fix; empty if nothing hinders it. It must not stop the heartbeat ping."""
+        """Why less is deleted than the rules say, with the fix. It must not stop the heartbeat ping."""
 
     def step(self, fence: int) -> None:
         """Continues the pass, or starts one that is due, for at most STEP_SECONDS."""
-        now = self._clock.now()
-        if self._pass is None or fence != self._fence:
-            if self._next is not None and now < self._next:
-                return
-            self._pass, self._fence = RetentionPass(self._rules, now), fence
-            self._batches = self._pass.steps(self._store, fence)
         until = time.monotonic() + STEP_SECONDS
         try:
+            if self._pass is None or fence != self._fence:
+                if time.monotonic() < self._next:
+                    return
+                self._pass, self._fence = RetentionPass(self._rules, self._rules_time()), fence
+                self._batches = self._pass.steps(self._store, fence)
             for _ in self._batches:
                 time.sleep(PAUSE_SECONDS)
                 if time.monotonic() >= until:
                     return
+            with self._store.write(fence) as session:
+                note_pass(session, self._pass.now)
         except LeaseLost:
             self._pass = None
             raise
         except Exception as error:  # noqa: BLE001 - alerting does not depend on it
-            self._pass, self._next = None, now + RETRY_AFTER
-            self._report(error)
+            self._pass, self._next = None, time.monotonic() + RETRY_AFTER_SECONDS
+            self._report_failure(error)
             return
-        deleted, self._pass, self._next, self.trouble = dict(self._pass.deleted), None, now + PASS_EVERY, ""
-        if deleted:
+        if deleted := dict(self._pass.deleted):
             log.info("retention pass ended", deleted=deleted)
+        self._pass, self._next, self._has_passed = None, time.monotonic() + PASS_EVERY_SECONDS, True
 
-    def _report(self, error: Exception) -> None:
+    def _rules_time(self) -> datetime:
+        """The time that the rules are applied to: now, unless that is too far from the last pass."""
+        now = self._clock.now()
+        with self._store.read() as session:
+            last = last_pass(session)
+        if last is None or now - last <= MAX_GAP:
+            self.trouble = ""
+            return now
+        text = (
+            f"[retention] the clock is {(now - last).days:,} days ahead of the last pass: it goes on from"
+            f" {last:%Y-%m-%d}, by a day every six hours. Fix: correct the clock of this machine; nothing after a long"
+            " stop of the engine"
+        )
+        self._report(text)
+        return last + CATCH_UP if self._has_passed else last
+
+    def _report_failure(self, error: Exception) -> None:
         reason = clean_line(str(error).partition("\n")[0], MESSAGE_LIMIT)
         fix = GRANTS_FIX if is_not_permitted(error) else ""
-        text = f"[retention] deletes nothing: {reason}{fix}"
+        is_expected = bool(fix) or isinstance(error, StoreError)
+        self._report(f"[retention] deletes nothing: {reason}{fix}", None if is_expected else error)
+
+    def _report(self, text: str, error: Exception | None = None) -> None:
         if text != self.trouble:
-            log.error("retention failed", error=text, exc_info=None if fix or isinstance(error, StoreError) else error)
+            log.error("retention is held up", reason=text, exc_info=error)
         self.trouble = text

@@ -12,12 +12,10 @@ import pytest
 from psycopg import sql
 
 from console.domain.settings import RetentionRules
-from console.engine.retention import StoreRetention
 from console.store.db.database import open_database
 from console.store.db.lease import ENGINE_LEASE, HeldLease, LeaseHolder, acquire_lease
 from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
-from console.timing.clock import Clock
 from tests.lab.postgres import PostgresServer
 from tests.lab.test_team_store_real import GRANTS
 from tests.store import (
@@ -41,7 +39,7 @@ from tests.store.ingest import test_config_sync, test_converge, test_ingest, tes
 from tests.store.queries import test_job_names, test_queries
 from tests.store.snapshot import test_past_forecasts
 from tests.store.test_plans import draft
-from tests.store.test_retention import many_nights
+from tests.store.test_retention import NOW, many_nights, worker_at
 
 __all__ = ["draft", "later_folder", "night", "reads", "served", "store", "store_url"]
 
@@ -134,7 +132,7 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
     with closing(open_database(engine_url)) as store:
         lease = acquire_lease(store, ENGINE_LEASE, "one:1", 60)
         assert isinstance(lease, HeldLease)
-        worker = StoreRetention(store, Clock(store.clock_setting), RetentionRules())
+        worker = worker_at(build(store), NOW)
         worker.step(lease.fence)
         assert "permission denied for table job_day. Fix: as the store's owner" in worker.trouble
     with open_queries(engine_url) as queries, pytest.raises(StoreUnusable, match="Fix: as the store's owner"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -80,8 +80,8 @@ def judged(night: Estate, clock: str) -> None:
     apply_decisions(night.store, evaluate(estate, at(clock)), at(clock), 0, None, {"oncall": ("env ONCALL",)})
 
 
-def prune(night: Estate, rules: RetentionRules = RULES) -> dict[str, int]:
-    a_pass = RetentionPass(rules, NOW)
+def prune(night: Estate, rules: RetentionRules = RULES, now: datetime = NOW) -> dict[str, int]:
+    a_pass = RetentionPass(rules, now)
     for _ in a_pass.steps(night.store, None):
         pass
     return dict(a_pass.deleted)
@@ -220,18 +220,73 @@ def test_runs_of_incidents_stay_until_the_incident_goes(served: Estate) -> None:
 
 def test_the_engine_prunes_under_its_fence_and_rests_between_two_passes(served: Estate) -> None:
     many_nights(served, 1)
-    worker = StoreRetention(served.store, Clock(served.store.clock_setting), RULES)
+    worker = worker_at(served, NOW)
     with pytest.raises(LeaseLost):
         worker.step(7)
     before = counts(served)["run"]
-    with served.store.write(None) as session:
-        session.rows("UPDATE lease SET fence = 7 WHERE name = 'engine'")
-        session.rows(
-            "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us)"
-            " VALUES ('engine', 'x', 7, 0, 0, 0) ON CONFLICT (name) DO NOTHING"
-        )
+    hold_lease(served, 7)
     worker.step(7)
     assert counts(served)["run"] < before
+    served.ingest(*(nights_ago(run(), number) for number in range(NIGHTS, 100, -1)))
+    again = counts(served)["run"]
+    worker.step(7)
+    assert again == counts(served)["run"]
+
+
+def worker_at(night: Estate, now: datetime) -> StoreRetention:
+    """An engine's part in a process of its own, whose clock stands at `now`."""
+    return StoreRetention(night.store, Clock(night.store.clock_setting, lambda: now), RULES)
+
+
+def hold_lease(night: Estate, fence: int) -> None:
+    with night.store.write(None) as session:
+        session.rows(
+            "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us)"
+            " VALUES ('engine', 'x', ?, 0, 0, 0) ON CONFLICT (name) DO UPDATE SET fence = excluded.fence",
+            (fence,),
+        )
+
+
+@pytest.mark.parametrize("has_passed", [True, False], ids=["after a pass", "before the first pass"])
+def test_a_clock_that_jumps_years_ahead_deletes_a_day_per_pass_and_is_reported(
+    served: Estate, monkeypatch: pytest.MonkeyPatch, has_passed: bool
+) -> None:
+    monkeypatch.setattr("console.engine.retention.PASS_EVERY_SECONDS", 0.0)
+    many_nights(served, 1)
+    served.ingest(run(), run(JOBS[1]), run(JOBS[2]))
+    hold_lease(served, 7)
+    if has_passed:
+        worker_at(served, NOW).step(7)
+    else:
+        prune(served)
+    before = counts(served)["run"]
+    jumped = NOW + timedelta(days=3653)
+    for _ in range(3):  # as often as it is started again
+        worker = worker_at(served, jumped)
+        worker.step(7)
+        assert before == counts(served)["run"]
+    assert worker.trouble.startswith(
+        "[retention] the clock is 3,653 days ahead of the last pass: it goes on from 2026-"
+    )
+    for _ in range(2):
+        worker.step(7)
+    assert 0 < before - counts(served)["run"] <= 2 * len(JOBS)
+    right = worker_at(served, NOW + timedelta(days=3))
+    right.step(7)
+    assert (right.trouble, served.one("SELECT value FROM meta WHERE name = 'retention_us'")) == (
+        "", str(micros(NOW + timedelta(days=3))))  # fmt: skip
+
+
+def test_after_a_long_stop_of_the_engine_retention_catches_up(served: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.engine.retention.PASS_EVERY_SECONDS", 0.0)
+    many_nights(served, 1)
+    hold_lease(served, 7)
+    worker_at(served, NOW).step(7)
+    worker = worker_at(served, NOW + timedelta(days=17))
+    for _ in range(12):
+        worker.step(7)
+    assert "" == worker.trouble
+    assert {} == prune(served, now=NOW + timedelta(days=17))
 
 
 def opened_and_closed(night: Estate, nights: int, **fields: Any) -> int:
@@ -341,12 +396,8 @@ def test_a_store_that_refuses_retention_is_reported_with_the_fix_and_ends_no_wor
         raise Refused("permission denied for table job_day")
 
     many_nights(served, 1)
-    worker = StoreRetention(served.store, Clock(served.store.clock_setting), RULES)
-    with served.store.write(None) as session:
-        session.rows(
-            "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us)"
-            " VALUES ('engine', 'x', 7, 0, 0, 0) ON CONFLICT (name) DO UPDATE SET fence = excluded.fence"
-        )
+    worker = worker_at(served, NOW)
+    hold_lease(served, 7)
     monkeypatch.setattr(retention, "day_figures", refuse)
     worker.step(7)
     assert worker.trouble == (

@@ -15,10 +15,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from connectors.sdk.states import OPEN_STATES, RED_STATES
-from console.domain.ids import micros
+from console.domain.ids import instant, micros, optional_instant
 from console.domain.settings import RetentionRules
 from console.failpoints import failpoint
 from console.store.db.session import Row, Session, Values, WriteSession
+from console.store.meta import get_meta, set_meta
 
 if TYPE_CHECKING:
     from console.store.db.database import Database
@@ -30,6 +31,8 @@ BATCH_JOBS = 500
 NEWEST_RUNS = 60
 """Newest runs of a job, and its newest successes: as many as a job's screen and its forecast read."""
 DAY_US = 86_400_000_000
+PASSED_KEY = "retention_us"
+"""In `meta`: the time of the last pass."""
 _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES) if state.value != "planned")
 _RED = ", ".join(f"'{state.value}'" for state in sorted(RED_STATES))
 _SUCCESS = (
@@ -172,7 +175,7 @@ class RetentionPass:
     and finds what is left."""
 
     def __init__(self, rules: RetentionRules, now: datetime) -> None:
-        self._rules, self._now = rules, now
+        self._rules, self.now = rules, now
         self.deleted: dict[str, int] = defaultdict(int)
         """Table -> rows deleted so far, without the rows that belong to them."""
 
@@ -194,7 +197,7 @@ class RetentionPass:
             yield
 
     def _before_us(self, rule: str) -> int:
-        return micros(self._now - getattr(self._rules, rule))
+        return micros(self.now - getattr(self._rules, rule))
 
     def _old_keys(self, store: Database, rule: SimpleRule) -> list[int | str]:
         with store.read() as session:
@@ -234,7 +237,7 @@ class RetentionPass:
             yield
             if len(runs) < BATCH_ROWS:
                 break
-        last_day = (self._now - self._rules.job_days).date().isoformat()
+        last_day = (self.now - self._rules.job_days).date().isoformat()
         with store.read() as session:
             findings = session.by_keys(_OLD_FINDINGS, job_ids, (self._before_us("incidents"),))
             old_days = session.by_keys(_OLD_DAYS, job_ids, (last_day,))
@@ -248,6 +251,18 @@ class RetentionPass:
                     write.many(statement, [tuple(row) for row in batch])
                 self.deleted[table] += len(batch)
                 yield
+
+
+def last_pass(session: Session) -> datetime | None:
+    """The time that the rules were last applied to; before the first pass that of the newest run, if any."""
+    if (noted := get_meta(session, PASSED_KEY)) is not None:
+        return instant(int(noted))
+    newest = session.first("SELECT max(sort_us) AS us FROM latest_run")
+    return None if newest is None else optional_instant(newest.us)
+
+
+def note_pass(session: WriteSession, at: datetime) -> None:
+    set_meta(session, {PASSED_KEY: str(micros(at))})
 
 
 def busy_jobs(session: Session) -> set[int]:
