@@ -104,6 +104,7 @@ SMALL_MODULES = {
     "connectors.checks.file": "one module per data source of checks",
     "connectors.checks.http": "one module per data source of checks",
     "connectors.checks.object": "one module per data source of checks",
+    "console.control.alerts.digest": "a decision about alerts that wait, made while the engine sends",
     "console.control.incidents.verdict": "the verdict line that alerts and the console share",
     "console.engine.api.systems": "one module of requests per context",
     "console.engine.retention": "the engine's part of retention",

@@ -29,6 +29,16 @@ _COUNTDOWN = re.compile(r"( by (?:\d{1,2} \w{3} )?\d\d:\d\d) \(in [\w ]+\)")
 _GAP = re.compile(r" {2,}")
 
 
+@dataclass(frozen=True, slots=True)
+class MessageText:
+    """Title and body; in the plain ones only names come from outside."""
+
+    title: str
+    body: str
+    plain_title: str
+    plain_body: str
+
+
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines of a table. Each row has the same number of cells; an empty one becomes a dash."""
     cleaned = [[_GAP.sub(" ", cell).strip() or "–" for cell in row] for row in rows]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from console.control.alerts.content import digest_text
+from console.control.alerts.digest import digest_text
 from console.domain.alert import AlertKind, PendingAlert, digest_title
 from console.domain.decision import Notice, SuppressedNotice
 from console.domain.noise import NoiseCount, NoiseReport, format_report

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from console.control.alerts.content import digest_text
+from console.control.alerts.digest import digest_text
 from console.domain.alert import PendingAlert
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import send_by_apprise

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from console.control.alerts import content, inhibition, suppression
+from console.control.alerts import business_news, inhibition, suppression
 from console.control.alerts.context import (
     AlertContext,
     AlertSubject,
@@ -104,7 +104,7 @@ def candidates_for(context: AlertContext, subject: AlertSubject) -> Iterator[Not
 def fingerprint_to_store(context: AlertContext, notification: Notification) -> str:
     """Fingerprint of the content of this notification."""
     if notification.style == BUSINESS:
-        return content.business_fingerprint(context, notification.subject, notification.route)
+        return business_news.business_fingerprint(context, notification.subject, notification.route)
     return technical_fingerprint(notification.subject.decision.fingerprint)
 
 
@@ -131,7 +131,7 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
     last = subject.last_notification(route, text)
     if last is None:
         if not subject.decision.closed:
-            is_sent = text != BUSINESS or content.is_worth_notifying(context, subject, route)
+            is_sent = text != BUSINESS or business_news.is_worth_notifying(context, subject, route)
             return Notification(subject, route, text, AlertKind.OPENED) if is_sent else None
         fact = subject.suppressed_for(route, text)
         if fact is None or not subject.match.recovered or not _outlasted(context, subject, fact):
@@ -140,12 +140,12 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
     if subject.decision.closed:
         if suppression.was_notified_resolved(context, subject, last):
             return None
-        if text == BUSINESS and content.is_late_as_notified(context, subject, last):
+        if text == BUSINESS and business_news.is_late_as_notified(context, subject, last):
             return None
         kind = AlertKind.RECOVERED if subject.match.recovered else AlertKind.UPDATED
         return Notification(subject, route, text, kind, last)
     if last.style == BUSINESS:
-        is_news = content.is_material_change(context, subject, last)
+        is_news = business_news.is_material_change(context, subject, last)
     elif last.fingerprint != technical_fingerprint(subject.decision.fingerprint):
         is_news = True
     else:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunEvidence, RunState, Verb
 from console.control.alerts.context import AlertContext, Notification, deadline_passed_since
+from console.control.alerts.services_table import service_title, status_text
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.titles import cancelled_by, cause_name, incident_title, plain_title
 from console.control.incidents.verdict import fix_text, job_label, passed_text, step_text, until_text
@@ -23,7 +24,7 @@ from console.domain.alert import (
     AlertKind,
 )
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.service import Timeliness, timeliness_label
+from console.domain.service import Timeliness
 from console.text.cleaning import CUT, clean_line
 from console.timing.formats import local_time, rough_duration
 
@@ -71,17 +72,6 @@ def _most_urgent(context: AlertContext, notification: Notification) -> AffectedS
         return rank, service.act_by or service.deadline
 
     return min(notification.subject.decision.services, key=urgency, default=None)
-
-
-def status_text(timeliness: Timeliness) -> str:
-    """The word for it; an affected service without an estimate is at risk."""
-    return timeliness_label(Timeliness.AT_RISK if timeliness is Timeliness.NO_ESTIMATE else timeliness)
-
-
-def service_title(index: EstateIndex, service: AffectedServiceVerdict) -> str:
-    """Its title of config, or its name."""
-    known = next((facts for facts in index.estate.services if facts.name == service.service), None)
-    return clean_line((known.title if known is not None else "") or service.service)
 
 
 def _promise(index: EstateIndex, decision: IncidentDecision, service: AffectedServiceVerdict, label: str) -> str:

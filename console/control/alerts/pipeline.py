@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from console.control.alerts import candidates, content, inhibition, suppression
+from console.control.alerts import candidates, inhibition, suppression
+from console.control.alerts.business_message import business_text
 from console.control.alerts.candidates import candidates_for, fingerprint_to_store
-from console.control.alerts.content import MessageText, plain_template_values, template_values
 from console.control.alerts.context import (
     AlertContext,
     AlertSubject,
@@ -22,11 +21,14 @@ from console.control.alerts.context import (
     SuppressionStage,
     alert_context_of,
 )
+from console.control.alerts.technical_message import technical_text
+from console.control.alerts.template_values import template_fields
 from console.control.incidents.correlation import IncidentMatch, notified_content
 from console.control.incidents.decisions import event_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL, AlertKind
 from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
+from console.text.message import MessageText
 
 STAGES: tuple[SuppressionStage, ...] = (
     # 1. Planned work needs no alert: its planner knows.
@@ -155,9 +157,9 @@ def _suppression_reason(subject: AlertSubject, stage: str) -> str:
 
 def _notice(context: AlertContext, notification: Notification, leaves: bool, log_tails: Mapping[int, str]) -> Notice:
     if notification.style == BUSINESS:
-        text = content.business_text(context, notification, leaves)
+        text = business_text(context, notification, leaves)
     else:
-        text = content.technical_text(context, notification, log_tails, _changes(context, notification))
+        text = technical_text(context, notification, log_tails, _changes(context, notification))
     if notification.style == SHADOW:
         first = f"Shadow mode: this would have been sent to {', '.join(notification.subject.decision.in_shadow)}.\n\n"
         titles = f"{SHADOW_LABEL}{text.title}", f"{SHADOW_LABEL}{text.plain_title}"
@@ -167,22 +169,8 @@ def _notice(context: AlertContext, notification: Notification, leaves: bool, log
         urgent=notification.style == TECHNICAL and _is_urgent(context, notification),
         style=notification.style,
         fingerprint=fingerprint_to_store(context, notification),
-        **_template(context, notification, text, log_tails),
+        **template_fields(context, notification, text, log_tails),
     )  # fmt: skip
-
-
-def _template(
-    context: AlertContext, notification: Notification, text: MessageText, log_tails: Mapping[int, str]
-) -> dict[str, Any]:
-    """Values for the route's own template, if it has one; a person on call without one gets that of the route with
-    the rota."""
-    own = context.alerting.route(notification.route)
-    rule = own if own.templated else context.rule(notification.route)
-    if not rule.templated or notification.style == SHADOW:
-        return {}
-    tail = content.tail_lines(context.index, notification.subject.match, log_tails)
-    full, plain = template_values(context, notification, text, tail), plain_template_values(context, notification, text)
-    return {"template": rule.name, "values": full, "plain_values": plain}
 
 
 def _changes(context: AlertContext, notification: Notification) -> str:

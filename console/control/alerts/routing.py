@@ -12,7 +12,7 @@ from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.incidents.correlation import IncidentMatch
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertingSettings, RotaRule, on_call
-from console.domain.decision import IncidentDecision
+from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import Estate
 
 
@@ -77,6 +77,12 @@ def services_on_route(context: AlertContext, subject: AlertSubject, route: str) 
     services = [service for service in context.index.estate.services if service.name in affected]
     own = [service.name for service in services if route in {on_call_route(context, name) for name in service.notify}]
     return own or [service.name for service in services]
+
+
+def affected_services(context: AlertContext, subject: AlertSubject, route: str) -> list[AffectedServiceVerdict]:
+    """Affected services that the route is notified of."""
+    names = services_on_route(context, subject, route)
+    return [service for service in subject.decision.services if service.service in names]
 
 
 def _route_requests(estate: Estate, match: IncidentMatch, decision: IncidentDecision) -> Iterator[RouteRequest]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
-from console.control.alerts import content
+from console.control.alerts import business_news
 from console.control.alerts.context import (
     AlertContext,
     AlertSubject,
@@ -24,6 +24,7 @@ from console.control.alerts.context import (
     deadline_passed_since,
     matches_subject,
 )
+from console.control.alerts.routing import affected_services
 from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.titles import is_known_cancellation
 from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification
@@ -207,8 +208,8 @@ def was_notified_resolved(context: AlertContext, subject: AlertSubject, last: Ro
     if not last.left_by(context.now if decision.reopened else last.first_at):
         return False
     if last.style == BUSINESS:
-        is_resolved = decision.flaps >= FROM and content.notified_as_healthy(last)
-        is_resolved = is_resolved and not content.is_material_change(context, subject, last)
+        is_resolved = decision.flaps >= FROM and business_news.notified_as_healthy(last)
+        is_resolved = is_resolved and not business_news.is_material_change(context, subject, last)
     else:
         is_resolved = notified_content(last.fingerprint).closed
     return is_resolved and not _must_be_known(context, subject, last)
@@ -247,9 +248,9 @@ def _must_be_known(context: AlertContext, subject: AlertSubject, before: RouteNo
     """True if a service is affected that the route was not notified of, or a deadline passed since its last
     notification."""
     is_business = before.style == BUSINESS
-    affected = content.affected_services(context, subject, before.route) if is_business else subject.decision.services
+    affected = affected_services(context, subject, before.route) if is_business else subject.decision.services
     if is_business:
-        notified_days = content.service_days_in(before.fingerprint)
+        notified_days = business_news.service_days_in(before.fingerprint)
     else:
         notified_days = parse_last_notification(before.fingerprint).services
     return any(day.key not in notified_days or deadline_passed_since(context, day, before) for day in affected)

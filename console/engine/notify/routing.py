@@ -17,7 +17,7 @@ import structlog
 
 from console.config.sections import RouteSettings
 from console.config.templates import TemplateFault, render
-from console.control.alerts.content import WINDOW, MessageText, digest_text, plan_digest
+from console.control.alerts.digest import WINDOW, digest_text, plan_digest
 from console.domain.alert import SHADOW_LABEL
 from console.domain.decision import Decisions, Notice
 from console.domain.ids import micros, optional_instant
@@ -28,7 +28,7 @@ from console.store import switches
 from console.store.alerts import DIGEST, HEADWAY, NewAlert
 from console.store.db.database import Database
 from console.text.cleaning import clean, clean_line
-from console.text.message import quote, table, text_of
+from console.text.message import MessageText, quote, table, text_of
 from console.timing.clock import Clock
 from console.timing.durations import format_duration
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.control.alerts.content import LINES, DigestPlan, digest_text, plan_digest
+from console.control.alerts.digest import LINES, DigestPlan, digest_text, plan_digest
 from console.domain.alert import (
     CAUSE_RESOLVED_LABEL,
     CLOSED_LABEL,

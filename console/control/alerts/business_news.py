@@ -1,0 +1,84 @@
+"""News for the owners of services: changes since the last notification of their route."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta
+
+from console.control.alerts.context import AlertContext, AlertSubject
+from console.control.alerts.routing import affected_services
+from console.control.alerts.services_table import FINE
+from console.control.incidents.correlation import ServiceDayKey
+from console.control.snapshot.reachability import NO_STATUS_REASONS
+from console.domain.alert import RouteNotification
+from console.domain.service import Timeliness
+
+UNREACHABLE_FOR = timedelta(minutes=15)
+"""How long a reachable system may give no status before the owners of its services are notified."""
+MATERIAL = timedelta(minutes=15)
+"""An expectation that moves by less is not news; nor is one that is still in time."""
+
+
+def is_worth_notifying(context: AlertContext, subject: AlertSubject, route: str) -> bool:
+    """True if any of the route's services is at risk. A reachable system that gives no status concerns only its
+    operators for `UNREACHABLE_FOR`."""
+    statuses = {service.timeliness for service in affected_services(context, subject, route)}.difference(FINE)
+    target = subject.match.group.target
+    if target is None or target.error_kind not in NO_STATUS_REASONS or target.failing_since is None:
+        return bool(statuses)
+    is_late = bool(statuses - {Timeliness.AT_RISK})
+    return is_late or (bool(statuses) and context.now >= target.failing_since + UNREACHABLE_FOR)
+
+
+def business_fingerprint(context: AlertContext, subject: AlertSubject, route: str) -> str:
+    """Status and expected time of each service of the route, as the route is notified of them."""
+    rows = [[service.service, service.business_date.isoformat(), service.timeliness.value, _iso(service.expected_at)]
+            for service in affected_services(context, subject, route)]  # fmt: skip
+    return json.dumps(sorted(rows), separators=(",", ":"))
+
+
+def is_material_change(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
+    """True if the status of a service changed since the last notification, or its expectation moved materially."""
+    before = _read(last.fingerprint)
+    for service in affected_services(context, subject, last.route):
+        status, expected = before.get((service.service, service.business_date.isoformat()), ("", None))
+        if status != service.timeliness.value:
+            return True
+        moved = abs(service.expected_at - expected) if expected and service.expected_at else timedelta(0)
+        if moved >= MATERIAL and service.expected_at and service.expected_at > service.deadline:
+            return True
+    return False
+
+
+def is_late_as_notified(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
+    """True if all of its services are past their deadline, undelivered, and notified as late: the end of this cause
+    changes nothing for their owners."""
+    affected = affected_services(context, subject, last.route)
+    late = bool(affected) and all(service.timeliness is Timeliness.BREACHED for service in affected)
+    return late and not is_material_change(context, subject, last)
+
+
+def notified_as_healthy(last: RouteNotification) -> bool:
+    """True if the last notification of the route said that all its services are well."""
+    before = _read(last.fingerprint)
+    return bool(before) and all(status in {timeliness.value for timeliness in FINE} for status, _ in before.values())
+
+
+def _iso(at: datetime | None) -> str:
+    return at.replace(second=0, microsecond=0).isoformat() if at is not None else ""
+
+
+def service_days_in(text: str) -> frozenset[ServiceDayKey]:
+    """Service days of a business fingerprint."""
+    return frozenset((name, date.fromisoformat(business_date)) for name, business_date in _read(text))
+
+
+def _read(text: str) -> dict[tuple[str, str], tuple[str, datetime | None]]:
+    try:
+        rows = json.loads(text)
+        return {
+            (name, business_date): (status, datetime.fromisoformat(at) if at else None)
+            for name, business_date, status, at in rows
+        }
+    except (ValueError, TypeError):
+        return {}

@@ -1,0 +1,66 @@
+"""Digests: up to `limit` alerts of a route are sent as they are each minute, oldest first.
+
+The rest wait a few seconds and are sent as one digest, at most one a minute. The first notification about a tier-1
+service never waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from console.domain.alert import PendingAlert, digest_title
+from console.text.message import RULE, MessageText, table, text_of, without_countdown
+from console.timing.formats import zoned_time
+
+WINDOW = timedelta(minutes=1)
+"""Window in which alerts are counted, and the least time between two digests of a route."""
+GATHER = timedelta(seconds=5)
+"""How long the first alert over the limit waits for others."""
+LINES = 200
+"""Alerts that a digest lists; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class DigestPlan:
+    """Ids to send alone now, and alerts to send together now; the rest waits."""
+
+    alone: tuple[int, ...] = ()
+    together: tuple[PendingAlert, ...] = ()
+
+
+def plan_digest(
+    waiting: Sequence[PendingAlert], sent_last_minute: int, last_digest: datetime | None, limit: int, now: datetime
+) -> DigestPlan:
+    """The alerts to send alone, and the rest as a digest. `waiting`: oldest first."""
+    urgent = [alert for alert in waiting if alert.urgent]
+    deferrable = [alert for alert in waiting if not alert.urgent]
+    room = max(limit - sent_last_minute - len(urgent), 0)
+    alone, rest = deferrable[:room], deferrable[room:]
+    ids = tuple(sorted(alert.id for alert in (*urgent, *alone)))
+    if not rest:
+        return DigestPlan(ids)
+    ripe = rest[0].made_at + GATHER
+    if last_digest is not None:
+        ripe = max(ripe, last_digest + WINDOW)
+    return DigestPlan(ids, tuple(rest) if now >= ripe else ())
+
+
+def digest_text(together: Sequence[PendingAlert], limit: int, zone: str) -> MessageText:
+    """Digest with each incident's newest title, in the order of their creation."""
+    newest: dict[str, PendingAlert] = {}
+    for alert in together:
+        key = alert.incident or f"alert {alert.id}"
+        newest.pop(key, None)
+        newest[key] = alert
+    lines = sorted(newest.values(), key=lambda alert: alert.id)
+    since = zoned_time(min(alert.made_at for alert in together), zone)
+    note = f"More than {limit} alerts in one minute: these {len(together)}, since {since}, are sent together."
+    texts = []
+    for titles in ([line.title for line in lines], [line.plain_title or line.incident for line in lines]):
+        shown = [without_countdown(title) for title in titles[:LINES]]
+        shown += [f"and {len(titles) - LINES} more"] if len(titles) > LINES else []
+        blocks = table([title] for title in shown), table([("Open", "headway incident")]), [RULE], [note]
+        texts += [digest_title(titles), text_of(blocks)]
+    return MessageText(*texts)
