@@ -17,9 +17,11 @@ from console.cli.reader import store_reader
 from console.cli.requests import require_engine, wait_for_answer
 from console.domain.alert import MATCHERS, AlertDeliveryView, RotaView, SuppressionView
 from console.domain.ids import incident_name, instant, micros
-from console.domain.noise import format_report
+from console.domain.noise import report_tables, summary_lines
 from console.store.errors import AmbiguousName, NotFound
 from console.text.cleaning import clean_line
+from console.text.message import table as text_table
+from console.text.message import text_of
 from console.timing.durations import format_duration
 from console.timing.formats import age_text
 
@@ -292,7 +294,8 @@ def run_noise(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         report = reads.alerts.noise_report(reads.now() - arguments.since)
     heading = f"alerts from {timestamp(report.since)} to {timestamp(report.until)}"
-    return print_result(arguments, report, [heading, "", *format_report(report)])
+    body = text_of([[heading], summary_lines(report), *map(text_table, report_tables(report))])
+    return print_result(arguments, report, body.splitlines())
 
 
 HANDLERS = {

@@ -66,7 +66,7 @@ def noise_report(
     suppressed: Sequence[tuple[str, int]],
     acknowledged: Iterable[int],
 ) -> NoiseReport:
-    """`taken`: the acknowledged incidents."""
+    """`acknowledged`: incidents."""
     incidents = {alert.incident_id for alert in alerts}
     causes: dict[str, dict[int, int]] = defaultdict(dict)
     for alert in alerts:
@@ -107,30 +107,33 @@ def _count(name: str, alerts: Sequence[NoiseAlert]) -> NoiseCount:
     )
 
 
-def format_report(report: NoiseReport) -> Iterator[str]:
-    """The report as lines; names in it were cleaned when they were read."""
-    total = report.total
-    incidents = _plural(total.incidents, "incident")
-    yield f"{_plural(total.alerts, 'alert')} about {incidents}, {total.repeated} of them repeated or escalated"
-    yield _format_useful(total)
-    yield f"never acknowledged: {report.never_acknowledged} of {incidents}"
+def summary_lines(report: NoiseReport) -> list[str]:
+    total, incidents = report.total, _plural(report.total.incidents, "incident")
+    return [
+        f"{_plural(total.alerts, 'alert')} about {incidents}, {total.repeated} of them repeated or escalated",
+        f"{_format_useful(total)} rated useful" if total.judged else "none rated",
+        f"never acknowledged: {report.never_acknowledged} of {incidents}",
+    ]
+
+
+def report_tables(report: NoiseReport) -> Iterator[Sequence[Sequence[str]]]:
+    """Rows of each table that has any, its header first; names were cleaned when they were read."""
     groups = (
-        ("routes", report.routes),
-        ("owners", report.owners),
-        ("rules", report.rules),
-        ("root causes", report.roots),
+        ("ROUTE", report.routes),
+        ("OWNER", report.owners),
+        ("RULE", report.rules),
+        ("ROOT CAUSE", report.roots),
     )
     for title, counts in groups:
-        yield ""
-        yield f"by {title}"
-        yield from (f"  {count.alerts:>5}  {count.name}  ({_format_useful(count)})" for count in counts[:MAX_SHOWN])
-        yield from ["  (none)"] if not counts else []
-    yield ""
-    yield "reopened repeatedly"
-    yield from [f"  {count:>5}  {name}" for name, count in report.flapping[:MAX_SHOWN]] or ["  (none)"]
-    yield ""
-    yield "suppressed"
-    yield from [f"  {count:>5}  {stage}" for stage, count in report.suppressed] or ["  (none)"]
+        if counts:
+            rows = ((count.name, str(count.alerts), _format_useful(count)) for count in counts[:MAX_SHOWN])
+            yield [(title, "ALERTS", "USEFUL"), *rows]
+    for header, numbers in (
+        (("REOPENED", "TIMES"), report.flapping[:MAX_SHOWN]),
+        (("SUPPRESSED BY", "TIMES"), report.suppressed),
+    ):
+        if numbers:
+            yield [header, *((name, str(number)) for name, number in numbers)]
 
 
 def _plural(number: int, noun: str) -> str:
@@ -138,4 +141,4 @@ def _plural(number: int, noun: str) -> str:
 
 
 def _format_useful(count: NoiseCount) -> str:
-    return f"{count.useful} of {count.judged} rated useful" if count.judged else "none rated"
+    return f"{count.useful} of {count.judged}" if count.judged else "not rated"

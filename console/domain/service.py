@@ -74,6 +74,8 @@ class ReasonKind(StrEnum):
     """The expected finish."""
     NATIVE_START = "native_start"
     """A native start that limits the act-by."""
+    TIMES = "times"
+    """The act-by, the green-by, the deadline or the delivery, which the service has as values too."""
     DELIVERY = "delivery"
     """A delivery that does not keep the promise: stale or partial."""
 

@@ -46,6 +46,14 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cleaned]
 
 
+def zoned_column(name: str, times: Sequence[str]) -> list[str]:
+    """A column of times like "06:30 CET": its header has the zone, where all have the same."""
+    zones = {time.rpartition(" ")[2] for time in times}
+    if len(zones) != 1:
+        return [name, *times]
+    return [f"{name} ({zones.pop()})", *(time.rpartition(" ")[0] for time in times)]
+
+
 def quote(lines: Iterable[str]) -> list[str]:
     """Lines of external text, behind a bar."""
     return [BAR + line for line in lines]
@@ -84,6 +92,12 @@ class Block:
     def header(self) -> list[str]:
         """The names of its columns: "Due (CET)" of "DUE (CET)"."""
         return [_HEADER.sub(lambda name: name[0].capitalize(), cell) for cell in self.rows[0]]
+
+    @property
+    def zoned_rows(self) -> list[list[str]]:
+        """The rows below its header, each time with the zone that the header has: "06:30 CET"."""
+        zones = [cell.partition(" (")[2].rstrip(")") for cell in self.rows[0]]
+        return [[f"{cell} {zone}".rstrip() for cell, zone in zip(row, zones, strict=True)] for row in self.rows[1:]]
 
 
 def read_blocks(body: str) -> Iterator[Block]:
@@ -170,7 +184,7 @@ def _chat(markup: ChatMarkup, block: Block) -> str:
     if block.kind == "text":
         return markup.joined(_chat_cell(markup, "", row[0]) for row in block.rows)
     if block.has_header:
-        return markup.joined(_chat_row(markup, "", row, ", ") for row in block.rows[1:])
+        return markup.joined(_chat_row(markup, "", row, ", ") for row in block.zoned_rows)
     return markup.joined(_chat_row(markup, row[0], row, " ") for row in block.rows)
 
 

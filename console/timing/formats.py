@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,35 @@ def local_time(at: datetime, zone: str, near: datetime | None = None) -> str:
 def zoned_time(at: datetime, zone: str, near: datetime | None = None) -> str:
     """`clock` with its zone's label: "06:30 CET", "19 Nov 06:30 CET"."""
     return f"{local_time(at, zone, near)} {_local(at, zone).tzname()}"
+
+
+_ZONED = re.compile(r"(?:(\d{1,2} [A-Z][a-z]{2}) )?(\d\d:\d\d) ([A-Za-z]{1,6}|[+-]\d{2,4})\b")
+
+
+def in_zone(text: str, zone: str, to: str, now: datetime) -> str:
+    """The text with each time that `zoned_time` wrote for `zone` as one of zone `to`. A time without a date is near
+    now; it gets none."""
+    if zone == to:
+        return text
+
+    def moved(time: re.Match[str]) -> str:
+        at = _read(time[1], time[2], time[3], zone, now)
+        return time[0] if at is None else zoned_time(at, to, now if time[1] else None)
+
+    return _ZONED.sub(moved, text)
+
+
+def _read(day: str | None, clock: str, label: str, zone: str, now: datetime) -> datetime | None:
+    """The instant next to now that a clock of the zone shows so; None if it never does."""
+    near, instants = _local(now, zone), list[datetime]()
+    days = [day] if day else [f"{near + timedelta(days=offset):%d %b}" for offset in (0, -1, 1)]
+    for date in (f"{year} {day}" for year in (near.year, near.year - 1, near.year + 1) for day in days):
+        try:
+            local = datetime.strptime(f"{date} {clock}", "%Y %d %b %H:%M").replace(tzinfo=zone_of(zone))
+        except ValueError:  # 29 Feb
+            continue
+        instants += [local, local.replace(fold=1)]
+    return min((at for at in instants if at.tzname() == label), key=lambda at: abs(at - now), default=None)
 
 
 def dated_time(at: datetime, zone: str) -> str:

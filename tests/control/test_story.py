@@ -108,22 +108,21 @@ Daily revenue  green by 06:30; estimated from declared duration
 Owner          data-platform
 Rate           headway alert rate {alert} yes|no
 
-NEXT START  JOB              EFFECT
-04:00 UTC   load_orders      reads stale data unless fixed before, then rerun
-05:00 UTC   refresh_revenue  reads stale data unless fixed before, then rerun
-05:45 UTC   revenue_mart     reads stale data unless fixed before, then rerun
+NEXT START (UTC)  JOB              EFFECT
+04:00             load_orders      reads stale data unless fixed before, then rerun
+05:00             refresh_revenue  reads stale data unless fixed before, then rerun
+05:45             revenue_mart     reads stale data unless fixed before, then rerun
 
 Last log lines:
 
   | connecting
 """
 BUSINESS = """\
-Supply plan, promised 06:30 UTC, may be late unless it is repaired by 03:58.
+Cause        a job of data-platform failed; its owner was notified at 03:12 UTC
+Next update  by 03:58 UTC
 
-Cause: a job of data-platform failed; its owner was notified at 03:12 UTC.
-Next update by 03:58 UTC.
-
-Reference: {incident}
+SERVICE      DUE (UTC)  STATUS
+Supply plan  06:30      at risk, act by 03:58
 """
 
 
@@ -133,7 +132,7 @@ def test_until_it_is_acted_on_time_alone_tells_nothing_until_the_act_by_passes()
     assert ((), "") == (night.incident().notices, night.incident().event)
     night.look("03:59")
     assert Timeliness.WILL_MISS == night.day("supply-plan").timeliness
-    assert ["Supply plan 06:30 is likely late (expected 06:31) [{incident}]"] == [
+    assert ["Update: Supply plan 06:30 will miss, expected 06:31 [{incident}]"] == [
         each.title for each in night.incident().notices
     ]
     night.look("06:31")

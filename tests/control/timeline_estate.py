@@ -13,6 +13,7 @@ from console.domain.check import Check
 from console.domain.estate import DependencyFacts, Estate, EvaluationSettings, JobFacts, ServiceFacts, TargetFacts
 from console.domain.job import Safety
 from console.domain.settings import Declared
+from console.domain.switches import Modes
 from console.timing.durations import parse_duration
 from tests.factories import at, daily, estate, feeds, job, service, target
 
@@ -34,6 +35,7 @@ class Opening:
         self.routes: list[RouteRule] = []
         self.checks: dict[str, Check] = {}
         self.link = ""
+        self.modes = Modes()
         self.settings = EvaluationSettings(default_route=("oncall",))
 
     def estate(self, since: datetime | None) -> Estate:
@@ -41,8 +43,9 @@ class Opening:
         alerting = AlertingSettings(routes=tuple(self.routes), link=self.link)
         declared = Declared(alerting=alerting, checks=tuple(self.checks.values()))
         jobs = [replace(each, accepted_at=since) for each in self.jobs.values()]
-        return estate(*jobs, feeds=self.edges, services=self.services,
-                      targets=list(self.targets.values()), settings=self.settings, declared=declared)  # fmt: skip
+        known = estate(*jobs, feeds=self.edges, services=self.services,
+                       targets=list(self.targets.values()), settings=self.settings, declared=declared)  # fmt: skip
+        return replace(known, modes=self.modes)
 
     def line(self, text: str) -> None:
         """One line. Raises Unreadable."""
@@ -57,6 +60,9 @@ class Opening:
             self._route(found[1], options)
         elif found := re.fullmatch(r"check (\S+) of (.+)", head):
             self.checks[found[1]] = Check(found[1], "sql", found[2])
+        elif found := re.fullmatch(r"in shadow, told to (\S+)", head):
+            self.settings = replace(self.settings, shadow_route=found[1])
+            self.modes = Modes(estate_live=False)
         elif found := re.fullmatch(r"link (\S+)", head):
             self.link = found[1]
         else:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import RunState, Verb
 from console.domain.alert import AlertKind
 from console.domain.decision import AffectedServiceVerdict, Decisions, IncidentDecision, Notice
-from console.domain.estate import JobFacts, TargetFacts
+from console.domain.estate import JobFacts, RepairFacts, TargetFacts
 from tests.control.ledger import Ledger
 from tests.control.timeline_estate import Opening, Unreadable, period
 
@@ -100,6 +100,18 @@ def is_rerun(night: Night, name: str) -> None:
     """Its last run starts once more."""
     job = night.opening.job(name)
     _tell(night, job, _last(night, job), RunState.RUNNING, started_at=night.now)
+
+
+@says(EVENTS, "{name} is rerun by {who}")
+def is_rerun_by(night: Night, name: str, who: str) -> None:
+    """The same, requested through Headway."""
+    job = night.opening.job(name)
+    run = _run(night, job, _last(night, job))
+    if run is None:
+        raise Unreadable("it has no run yet")
+    repair = RepairFacts(Verb.RERUN, who, now_of(night))
+    night.ledger.estate = replace(night.ledger.estate, repairs={**night.ledger.estate.repairs, run.id: repair})
+    is_rerun(night, name)
 
 
 @says(EVENTS, "{name} fails")

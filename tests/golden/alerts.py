@@ -8,17 +8,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from console.control.alerts.digest import digest_text
 from console.domain.alert import AlertKind, PendingAlert, digest_title
 from console.domain.decision import Notice, SuppressedNotice
-from console.domain.noise import NoiseCount, NoiseReport, format_report
+from console.domain.noise import NoiseCount, NoiseReport
+from console.engine.api.alerts import route_test
 from console.engine.notify.mail import as_html
+from console.engine.notify.periodic import noise_body
 from console.engine.notify.routing import _parked_alert, to_shadow_route
 from console.engine.notify.self_monitoring import OUTBOX, STORE, _alert
-from console.store.alert_routing import ParkedDeliveries
-from console.store.alerts import AttentionRequest, _attention_alert
-from console.text.message import RULE, SLACK, as_chat, group_text
+from console.store.alert_routing import ParkedDeliveries, UndeliveredAlert, as_fallback
+from console.store.alerts import AttentionRequest, NewAlert, _attention_alert
+from console.text.message import DISCORD, RULE, SLACK, TEAMS, TELEGRAM, as_chat, group_text
 from tests.control.timelines import Player, files
 
 _ESTATE = (
@@ -77,8 +80,14 @@ NIGHTS: dict[str, tuple[str, ...]] = {
     ),
     "repaired by a rerun": (
         "at 03:12 extract fails: exit 1, no space left on device",
-        "at 03:20 extract is rerun",
+        "at 03:20 extract is rerun by anna",
         "at 03:25 extract is green",
+    ),
+    "in shadow": ("estate: in shadow, told to trial", "at 03:12 extract fails: exit 1"),
+    "not started, in another zone": (
+        "estate: service daily-view due 06:40, delivered by warehouse/load; tier 2; zone Europe/Berlin; told to etl",
+        "at 03:12 nothing happens",
+        "at 04:40 extract is green",
     ),
     "act-by passed": (
         "estate: route etl; repeats every 30m",
@@ -135,7 +144,7 @@ NIGHTS: dict[str, tuple[str, ...]] = {
 }
 
 
-class _Recorder(Player):
+class Recorder(Player):
     """Plays a timeline and keeps every text; what the timeline expects is not judged here."""
 
     def __init__(self, lines: list[str], name: str) -> None:
@@ -179,10 +188,10 @@ PICKED = (
     ("service at risk", "log", "opened", "technical"),
     ("mixed status, two zones, with a link", "two zones, a link", "opened", "technical"),
     ("act-by passed", "act-by passed", "repeated", "technical"),
-    ("updated", "too long, then late", "updated", "business"),
     ("reopened", "flapping", "updated", "technical"),
     ("no service affected", "a_chain_of_red_is_one_incident", "opened", "technical"),
     ("not started", "not started", "opened", "technical"),
+    ("not started, in the zone of its service", "not started, in another zone", "opened", "technical"),
     ("system away", "target unreachable", "opened", "technical"),
     ("late", "nobody_starts_the_last_job", "opened", "technical"),
     ("missed", "a_deadline_passes_and_nobody_is_named", "updated", "technical"),
@@ -191,16 +200,22 @@ PICKED = (
     ("resolved", "repaired by a rerun", "recovered", "technical"),
     ("resolved too late", "repeat and escalate", "recovered", "technical"),
     ("for business people", "log", "opened", "business"),
+    ("late, for business people", "too long, then late", "updated", "business"),
+    ("resolved, for business people", "repaired by a rerun", "recovered", "business"),
+    ("shadow", "in shadow", "opened", "shadow"),
 )
 """(title, night, kind, style): the first such notice of that night."""
 
 
 def _kinds() -> Iterator[str]:
-    nights = {name: recorder.notices for name, recorder in _recorded()}
+    nights = {name: recorder.notices for name, recorder in recorded()}
     for name, night, kind, style in PICKED:
         found = (one for one in nights[night] if (one.kind.value, one.style) == (kind, style))
         notice = next(found)
         yield _in_every_sink(name, notice.title, notice.body)
+    first = nights["two zones, a link"][0]
+    for name, markup in (("Discord", DISCORD), ("Teams", TEAMS), ("Telegram", TELEGRAM)):
+        yield f"==== a link in {name}\n\n{markup.escape(first.title)}\n{as_chat(markup, first.body)}"
     at = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
     group = [(one.title, one.body) for one in nights["log"]]
     yield _in_every_sink("group", digest_title([title for title, _ in group]), group_text(group))
@@ -211,7 +226,7 @@ def _kinds() -> Iterator[str]:
     yield _in_every_sink("attention", attention.title, attention.body)
     count = (NoiseCount("etl", 9, 4, 2, 3, 1),)
     noise = NoiseReport(at, at, count[0], count, count, count, count, (("hosts/extract", 3),), (("silence", 2),), 1)
-    yield _in_every_sink("noise", "Alert noise, week of 2026-11-16: 9 alerts", "\n".join(format_report(noise)) + "\n")
+    yield _in_every_sink("noise", "Alert noise, week of 2026-11-16: 9 alerts", noise_body(noise))
     pending = [
         PendingAlert(number, at, False, f"INC-{number:04}", one.title, one.plain_title)
         for number, one in enumerate(nights["log"], 1)
@@ -223,7 +238,14 @@ def _kinds() -> Iterator[str]:
     parked = _parked_alert(ParkedDeliveries("oncall", 3, 0, "error=500"), "boss")
     failing = _alert("oncall", OUTBOX, AlertKind.REPEATED, "no thread", "night", at, "Europe/Berlin")
     sending = to_shadow_route(failing, "trial")
-    for name, alert in (("engine down", down), ("engine up", up), ("undelivered", parked), ("shadow", sending)):
+    test = route_test("oncall", "ann", "night", at, ZoneInfo("Europe/Berlin"))
+    opened = NewAlert("etl", "opened", first.title, first.body, "", first.plain_title, first.plain_body)
+    line = 'Route "etl" has not accepted this in 10m; this route is its fallback.'
+    fallback = as_fallback(UndeliveredAlert(1, "etl", opened, ""), "boss", line, line)
+    for name, alert in (
+        ("engine down", down), ("engine up", up), ("undelivered", parked), ("engine down, in shadow", sending),
+        ("test", test), ("fallback", fallback),
+    ):  # fmt: skip
         yield _in_every_sink(name, alert.title, alert.body)
 
 
@@ -235,19 +257,19 @@ def _in_every_sink(name: str, title: str, body: str) -> str:
     return "\n".join([f"==== {name}\n", *(f"---- {sink}\n{text}" for sink, text in texts.items())])
 
 
-def _recorded() -> Iterator[tuple[str, _Recorder]]:
+def recorded() -> Iterator[tuple[str, Recorder]]:
     nights: dict[str, list[str]] = {path.stem: path.read_text().splitlines() for path in files()}
     for name, events in NIGHTS.items():
         ordered = sorted((*_ESTATE, *events), key=lambda line: not line.startswith("estate: "))
         nights[name] = [line if line.startswith(("estate: ", "at ")) else f"at 03:12 {line}" for line in ordered]
     for name, lines in nights.items():
-        recorder = _Recorder([line for line in lines if not line.startswith("expect ")], name)
+        recorder = Recorder([line for line in lines if not line.startswith("expect ")], name)
         recorder.play_all()
         yield name, recorder
 
 
 def _nights() -> Iterator[str]:
-    for name, recorder in _recorded():
+    for name, recorder in recorded():
         yield f"==== {name}\n"
         yield from dict.fromkeys(recorder.texts)
 

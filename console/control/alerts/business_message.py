@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from operator import attrgetter
 
+from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
-from console.control.alerts.headline import REFERENCE
+from console.control.alerts.headline import REFERENCE, kind_label, promise_text
 from console.control.alerts.routing import affected_services
-from console.control.alerts.services_table import FINE, service_title, service_zone
+from console.control.alerts.services_table import (
+    FINE,
+    delivery_text,
+    service_title,
+    service_zone,
+    services_table,
+    status_text,
+)
+from console.control.incidents.correlation import IncidentMatch
+from console.control.incidents.verdict import until_text
 from console.control.snapshot.failures import Blame, identity_blame
 from console.control.snapshot.reachability import NO_STATUS_REASONS
-from console.domain.alert import INCIDENT_PLACEHOLDER, TECHNICAL, AlertKind
+from console.domain.alert import CAUSE_RESOLVED_LABEL, TECHNICAL, AlertKind
 from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, ServiceDayVerdict
-from console.domain.service import Timeliness, format_probability, limit_instances, service_of_instance
+from console.domain.service import format_risk
 from console.text.cleaning import clean_line
-from console.text.message import MessageText
+from console.text.message import MessageText, table, text_of
 from console.timing.formats import local_time, zoned_time
 
 _ZERO, _MINUTE = timedelta(0), timedelta(minutes=1)
 """Expectations are shown in full minutes."""
-_BUSINESS_STATUS = {
-    Timeliness.AT_RISK: "may be late",
-    Timeliness.NO_ESTIMATE: "may be late",
-    Timeliness.WILL_MISS: "is likely late",
-    Timeliness.BREACHED: "is late",
-    Timeliness.ON_TIME: "is expected on time",
-    Timeliness.MET: "was delivered on time",
-    Timeliness.MET_LATE: "was delivered late",
-}
 
 _SHARED = {
     Blame.CREDENTIAL: "a credential that several jobs use is refused",
@@ -45,76 +45,72 @@ _SHARED = {
 
 def business_text(context: AlertContext, notification: Notification, leaves: bool) -> MessageText:
     """Business notification. `leaves`: a technical one is sent in the same evaluation."""
-    affected = affected_services(context, notification.subject, notification.route)
-    is_resolved = notification.kind is AlertKind.RECOVERED
-    lines = list(_lines(context, affected, is_resolved)) or ["No longer at risk."]
-    title = f"{_business_title(context, affected, is_resolved) or 'No longer at risk'}{REFERENCE}"
-    lines.append("")
-    if not is_resolved:
-        lines += [_cause(context, notification.subject, affected, leaves), *_next(context, affected), ""]
-    text = "\n".join([*lines, f"Reference: {INCIDENT_PLACEHOLDER}"]) + "\n"
-    return MessageText(title, text, title, text)
+    subject = notification.subject
+    affected = affected_services(context, subject, notification.route)
+    zone = service_zone(context.index, affected[0].service) if affected else subject.decision.zone
+    blocks = (
+        [notification.because] if notification.because else [],
+        table(_facts(context, subject, affected, zone, leaves)),
+        services_table(context, affected, zone, subject.decision.closed),
+    )
+    title = f"{_title(context, notification, affected, zone)}{REFERENCE}"
+    body = text_of(blocks if any(blocks) else [["No service is affected any more."]])
+    return MessageText(title, body, title, body)
 
 
-def _business_title(context: AlertContext, affected: list[AffectedServiceVerdict], is_resolved: bool) -> str:
+def _title(
+    context: AlertContext, notification: Notification, affected: Sequence[AffectedServiceVerdict], zone: str
+) -> str:
+    """ "Supply plan 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)"."""
+
+    def clock(at: datetime) -> str:
+        return local_time(at, zone, context.now)
+
+    label, is_closed = kind_label(notification), notification.subject.decision.closed
     if not affected:
-        return ""
+        return f"{label}no service at risk"
     worst = min(affected, key=lambda service: (service.timeliness in FINE, service.deadline))
-    rest = sum(_BUSINESS_STATUS[row.timeliness] == _BUSINESS_STATUS[worst.timeliness] for row in affected) - 1
-    suffix = f", and {rest} more" if rest else ""
-    return _line(context, worst, is_resolved, in_title=True).rstrip(".") + suffix
+    is_still = notification.kind is AlertKind.RECOVERED and worst.timeliness not in FINE
+    label = CAUSE_RESOLVED_LABEL if is_still else label
+    status = f"{'still ' if is_still else ''}{status_text(worst.timeliness)}"
+    until = until_text(worst.act_by, context.now, clock) if not is_closed and worst.timeliness not in FINE else ""
+    outcome = f": repair needed{until}" if until else delivery_text(context, worst, zone)
+    return f"{label}{promise_text(context.index, zone, affected, worst, label)} {status}{outcome}"
 
 
-def _lines(context: AlertContext, affected: list[AffectedServiceVerdict], is_resolved: bool) -> Iterator[str]:
-    for service, hidden in limit_instances(affected, attrgetter("service")):
-        yield _line(context, service, is_resolved)
-        yield from [f"And {hidden} more of {clean_line(service_of_instance(service.service))}."] if hidden else []
+def _facts(
+    context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict], zone: str, leaves: bool
+) -> Iterator[tuple[str, str]]:
+    if not subject.decision.closed:
+        yield "Cause", _cause(context, subject, affected, zone, leaves)
+        if at := _next_update(context, affected):
+            yield "Next update", f"by {zoned_time(at, zone, context.now)}"
+    elif margin := next(filter(None, (_margin(context.days.get(service.key)) for service in affected)), ""):
+        yield "Margin", margin
+    if link := context.alerting.link:
+        yield "Open", link
 
 
-def _line(context: AlertContext, affected: AffectedServiceVerdict, is_resolved: bool, in_title: bool = False) -> str:
-    """ "Supply plan, promised 06:30 CET, is likely late (expected 07:05)."; in a title "Supply plan 06:30 is …"."""
-    zone, title = service_zone(context.index, affected), service_title(context.index, affected)
-    promised = f"{title}, promised {zoned_time(affected.deadline, zone, context.now)},"
-    if in_title:
-        promised = f"{title} {local_time(affected.deadline, zone, context.now)}"
-    day = context.days.get(affected.key)
-    if day is not None and day.delivered_at is not None:
-        return f"{promised} was delivered at {local_time(day.delivered_at, zone, affected.deadline)}."
-    if is_resolved and affected.timeliness is not Timeliness.BREACHED:
-        is_lost = affected.timeliness is Timeliness.WILL_MISS
-        still = f", but {_BUSINESS_STATUS[affected.timeliness]}" if is_lost else ""
-        expected = (_expected if is_lost else _margin)(day, affected, zone, context.now)
-        return f"{promised} is no longer at risk from this incident{still}{expected}."
-    expected = _expected(day, affected, zone, context.now)
-    return f"{promised} {_BUSINESS_STATUS[affected.timeliness]}{expected}."
+def _margin(day: ServiceDayVerdict | None) -> str:
+    """ "less than a minute; 41 % risk of being late", where the expected minute is that of the deadline; else empty."""
+    expected = day.expected_at if day is not None and day.delivered_at is None else None
+    if day is None or expected is None or not _ZERO <= expected - day.deadline < _MINUTE:
+        return ""
+    return "; ".join(["less than a minute", *([format_risk(day.p_late)] if day.p_late is not None else [])])
 
 
-def _expected(day: ServiceDayVerdict | None, affected: AffectedServiceVerdict, zone: str, now: datetime) -> str:
-    if affected.act_by is not None and affected.act_by > now and affected.timeliness is Timeliness.AT_RISK:
-        return f" unless it is repaired by {local_time(affected.act_by, zone, affected.deadline)}"
-    expected = affected.expected_at or (day.expected_at if day is not None else None)
-    return f" (expected {local_time(expected, zone, affected.deadline)})" if expected is not None else ""
-
-
-def _margin(day: ServiceDayVerdict | None, affected: AffectedServiceVerdict, zone: str, now: datetime) -> str:
-    expected = day.expected_at if day is not None else None
-    if day is None or expected is None or not _ZERO <= expected - affected.deadline < _MINUTE:
-        return _expected(day, affected, zone, now)
-    risk = f"; the risk of being late is {format_probability(day.p_late)}" if day.p_late is not None else ""
-    return f", with less than a minute to spare{risk}"
-
-
-def _cause(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict], leaves: bool) -> str:
+def _cause(
+    context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict], zone: str, leaves: bool
+) -> str:
     what = _what_failed(context, subject, affected)
     owner = "its owner" if subject.job_owner else "the responsible team"
     notified_at = min((notice.first_at for notice in subject.notified if notice.style == TECHNICAL), default=None)
     if notified_at is None and not leaves:
-        return f"Cause: {what}; {owner} has not been notified yet."
-    at = zoned_time(notified_at or context.now, subject.decision.zone, context.now)
-    return f"Cause: {what}; {owner} was notified at {at}."
+        return f"{what}; {owner} has not been notified yet"
+    return f"{what}; {owner} was notified at {zoned_time(notified_at or context.now, zone, context.now)}"
 
 
-def _what_failed(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict]) -> str:
+def _what_failed(context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict]) -> str:
     """ "a job of etl failed". Names of a shared cause and of a check are left to the technical notification."""
     group = subject.match.group
     if group.check:
@@ -127,15 +123,22 @@ def _what_failed(context: AlertContext, subject: AlertSubject, affected: list[Af
         return _SHARED[identity_blame(group.shared)]
     unseen = NO_STATUS_REASONS.get(group.target.error_kind if group.target is not None else "")
     silent = f"{unseen}, so the state of its jobs is unknown" if unseen else "does not answer"
-    what, did = ("a job", "failed") if group.root is not None else ("a system", silent)
+    what, did = ("a job", _job_trouble(subject.match)) if group.root is not None else ("a system", silent)
     owner = clean_line(subject.job_owner)
     return f"{what} of {owner} {did}" if owner else f"{what} {did}"
 
 
-def _data_failure(context: AlertContext, subject: AlertSubject, affected: list[AffectedServiceVerdict]) -> str:
+def _job_trouble(match: IncidentMatch) -> str:
+    if match.group.finding is not None:
+        return match.group.finding.rule.predicate
+    run = match.to_repair
+    return "did not start" if run is not None and run.state is RunState.MISSED else "failed"
+
+
+def _data_failure(context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict]) -> str:
     """ "all jobs ran, but the data of Supply plan failed a check"."""
     group = subject.match.group
-    titles = ", ".join(dict.fromkeys(service_title(context.index, service) for service in affected))
+    titles = ", ".join(dict.fromkeys(service_title(context.index, service.service) for service in affected))
     data = f"the data of {titles}" if titles else "the data"
     known = context.index.estate.checks.get((group.check, group.business_date))
     if known is not None and known.last.state is CheckState.FAILED:
@@ -143,13 +146,6 @@ def _data_failure(context: AlertContext, subject: AlertSubject, affected: list[A
     return f"all jobs ran, but {data} could not be checked"
 
 
-def _next(context: AlertContext, affected: list[AffectedServiceVerdict]) -> Iterator[str]:
-    ahead = [
-        (at, row)
-        for row in affected
-        for at in (row.act_by, row.green_by, row.expected_at, row.deadline)
-        if at is not None and at > context.now
-    ]
-    if ahead:
-        at, row = min(ahead, key=lambda pair: pair[0])
-        yield f"Next update by {zoned_time(at, service_zone(context.index, row), context.now)}."
+def _next_update(context: AlertContext, affected: Sequence[AffectedServiceVerdict]) -> datetime | None:
+    times = (at for row in affected for at in (row.act_by, row.green_by, row.expected_at, row.deadline))
+    return min((at for at in times if at is not None and at > context.now), default=None)

@@ -16,7 +16,9 @@ from console.control.alerts.context import (
     deadline_passed_since,
     resolved_since,
 )
+from console.control.alerts.headline import most_urgent
 from console.control.alerts.routing import audience, on_call_route, services_on_route, technical_first
+from console.control.alerts.services_table import service_title
 from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.decisions import list_names
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind, RouteNotification, SuppressionFacts
@@ -85,9 +87,11 @@ def unannounced_misses(context: AlertContext, subject: AlertSubject, before: Rou
 
 
 def missed_deadline_note(context: AlertContext, notification: Notification, before: RouteNotification) -> str:
-    """Services past their deadline, for the notification that is sent; empty if none is."""
+    """Services past their deadline beside that of the title, for the notification that is sent; empty if none is."""
     missed = unannounced_misses(context, notification.subject, before) if notification.style == TECHNICAL else []
-    return f"past its deadline: {list_names(missed)}" if missed else ""
+    first = most_urgent(context, notification)
+    titles = [service_title(context.index, name) for name in missed if first is None or name != first.service]
+    return f"also past its deadline: {list_names(titles)}" if titles else ""
 
 
 def candidates_for(context: AlertContext, subject: AlertSubject) -> Iterator[Notification]:

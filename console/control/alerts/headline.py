@@ -5,16 +5,17 @@ The first 50 characters have the service and its deadline. With `plain`, only na
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 
-from connectors.sdk.states import RunEvidence, RunState, Verb
+from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, Notification, deadline_passed_since
 from console.control.alerts.services_table import service_title, status_text
 from console.control.incidents.correlation import IncidentMatch
+from console.control.incidents.repair import repair_text, resolved_at
 from console.control.incidents.titles import cancelled_by, cause_name, incident_title, plain_title
 from console.control.incidents.verdict import fix_text, job_label, passed_text, step_text, until_text
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.alert import (
     CAUSE_RESOLVED_LABEL,
     CLOSED_LABEL,
@@ -34,32 +35,34 @@ LEAST_NAME = 12
 REFERENCE = f" [{INCIDENT_PLACEHOLDER}]"
 _FINE = (Timeliness.ON_TIME, Timeliness.MET)
 _WORST_FIRST = (Timeliness.BREACHED, Timeliness.WILL_MISS, Timeliness.AT_RISK, Timeliness.MET_LATE)
-_REPAIRS = {Verb.RERUN: "rerun", Verb.START: "started", Verb.MARK_OK: "marked OK", Verb.SKIP: "skipped"}
 
 
 def headline(context: AlertContext, notification: Notification, plain: bool) -> str:
     """ "Daily revenue 07:30 at risk: restart refresh_revenue by 07:29 (in 8 min) [{incident}]"."""
     subject, index = notification.subject, context.index
     decision, match = subject.decision, subject.match
-    is_again = decision.reopened and notification.kind is AlertKind.UPDATED
-    label = REOPENED_LABEL if is_again else KIND_LABELS[notification.kind]
+    label = kind_label(notification)
     if decision.closed:
-        return _end(index, match, decision, label if match.recovered else CLOSED_LABEL, plain)
-    service = _most_urgent(context, notification)
-    if service is None or service.timeliness in _FINE:
-        problem, _, why = _problem(index, match, decision, plain).partition(": ")
-        well = (
-            "no service affected"
-            if service is None
-            else f"{service_title(index, service)} {status_text(service.timeliness)}"
-        )
-        return f"{label}{problem}, {well}{': ' * bool(why)}{why}{REFERENCE}"
-    promise = _promise(index, decision, service, label)
-    what = _what_to_do(index, match, decision, service, plain)
+        return _end(index, match, decision, label, plain)
+    service = most_urgent(context, notification)
+    if service is None:
+        problem, colon, why = _problem(index, match, decision, plain).partition(": ")
+        return f"{label}{problem}, no service affected{colon}{why}{REFERENCE}"
+    is_fine = service.timeliness in _FINE
+    what = _problem(index, match, decision, plain) if is_fine else _what_to_do(index, match, decision, service, plain)
+    promise = promise_text(index, decision.zone, decision.services, service, label)
     return f"{label}{promise} {status_text(service.timeliness)}: {what}{REFERENCE}"
 
 
-def _most_urgent(context: AlertContext, notification: Notification) -> AffectedServiceVerdict | None:
+def kind_label(notification: Notification) -> str:
+    """ "Update: ", "Resolved: ", "Again: ": begins its first line."""
+    subject, kind = notification.subject, notification.kind
+    if subject.decision.closed and not subject.match.recovered:
+        return CLOSED_LABEL
+    return REOPENED_LABEL if subject.decision.reopened and kind is AlertKind.UPDATED else KIND_LABELS[kind]
+
+
+def most_urgent(context: AlertContext, notification: Notification) -> AffectedServiceVerdict | None:
     """The service whose deadline has just passed, else the first that can still be saved, else one that is lost."""
 
     def urgency(service: AffectedServiceVerdict) -> tuple[int, datetime]:
@@ -74,12 +77,20 @@ def _most_urgent(context: AlertContext, notification: Notification) -> AffectedS
     return min(notification.subject.decision.services, key=urgency, default=None)
 
 
-def _promise(index: EstateIndex, decision: IncidentDecision, service: AffectedServiceVerdict, label: str) -> str:
-    due = f" {local_time(service.deadline, decision.zone, index.now)}"
-    same_status = [row for row in decision.services if status_text(row.timeliness) == status_text(service.timeliness)]
+def promise_text(
+    index: EstateIndex,
+    zone: str,
+    services: Sequence[AffectedServiceVerdict],
+    service: AffectedServiceVerdict,
+    label: str,
+) -> str:
+    """ "Daily revenue 07:30 and 1 more": the service, its deadline and the number of others with its status. With
+    `label` a locked phone shows the deadline, however long the title is."""
+    due = f" {local_time(service.deadline, zone, index.now)}"
+    same_status = [row for row in services if status_text(row.timeliness) == status_text(service.timeliness)]
     suffix = f" and {len(same_status) - 1} more" if len(same_status) > 1 else ""
     room = max(PUSH_LENGTH - len(label) - len(due), LEAST_NAME)
-    title = service_title(index, service)
+    title = service_title(index, service.service)
     return (title if len(title) <= room else title[: room - 1].rstrip() + CUT) + due + suffix
 
 
@@ -139,46 +150,19 @@ def _end(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, l
         worst = min(known, key=lambda service: _WORST_FIRST.index(service.timeliness))
         is_over = worst.timeliness is Timeliness.MET_LATE
         label = label if is_over else CAUSE_RESOLVED_LABEL
-        promise = _promise(index, decision, worst, label)
+        promise = promise_text(index, decision.zone, decision.services, worst, label)
         what = f"{promise} {'' if is_over else 'still '}{status_text(worst.timeliness)}"
     elif unsafe or not decision.services:
         what = f"{cause_name(index, match)} {_good_again(match)}"
     else:
-        names = [service_title(index, service) for service in decision.services]
+        names = [service_title(index, service.service) for service in decision.services]
         what = f"{', '.join(names[:2])}{f' and {len(names) - 2} more' if len(names) > 2 else ''} safe"
-    lasted = rough_duration(resolved_at(index, match) - decision.failed_since)
-    return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, repair_text(index, match)]))})"
+    root = match.group.root
+    lasted = rough_duration(resolved_at(index, root) - decision.failed_since)
+    return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, repair_text(index, root)]))})"
 
 
 def _good_again(match: IncidentMatch) -> str:
     if match.group.target is not None:
         return "answers again"
     return "passes" if match.group.check else "is good again"
-
-
-def resolved_at(index: EstateIndex, match: IncidentMatch) -> datetime:
-    """When its root was good again; now if that is unknown."""
-    root = match.group.root
-    at = index.repaired_at(root) if root is not None else None
-    return min(at, index.now) if at is not None else index.now
-
-
-def repair_text(index: EstateIndex, match: IncidentMatch) -> str:
-    """ "rerun by anna": how the root was repaired, and the requester. Empty if unknown."""
-    root = match.group.root
-    run = index.repairing_run(root) if root is not None and not root.state.is_open else None
-    if root is None or run is None:
-        return ""
-    is_asserted = run.evidence is RunEvidence.ASSERTED
-    repair = index.estate.repairs.get(root.id)
-    if repair is not None and (is_asserted or (run.started_at or index.now) + CLOCK_SKEW >= repair.sent_at):
-        return f"{_REPAIRS[repair.verb]} by {clean_line(repair.by)}"
-    return f"attempt {run.attempt}" if run.attempt > 1 else ""
-
-
-def run_length(index: EstateIndex, match: IncidentMatch) -> timedelta | None:
-    """How long the run took that repaired the root; None if no run did."""
-    run = index.repairing_run(match.group.root) if match.group.root is not None else None
-    if run is None or run.started_at is None or run.ended_at is None or run.evidence is RunEvidence.ASSERTED:
-        return None
-    return run.ended_at - run.started_at

@@ -21,12 +21,13 @@ from console.control.alerts.context import (
     SuppressionStage,
     alert_context_of,
 )
+from console.control.alerts.services_table import service_title
 from console.control.alerts.technical_message import technical_text
 from console.control.alerts.template_values import template_fields
 from console.control.incidents.correlation import IncidentMatch, notified_content
 from console.control.incidents.decisions import event_text
 from console.control.snapshot.estate_index import EstateIndex
-from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL, AlertKind
+from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL
 from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
 from console.text.message import MessageText
 
@@ -180,7 +181,8 @@ def _changes(context: AlertContext, notification: Notification) -> str:
     decision = notification.subject.decision
     missed = candidates.missed_deadline_note(context, notification, notification.before)
     flapping = suppression.flapping_note(context, decision)
-    event = "" if notification.kind is AlertKind.RECOVERED else event_text(decision, before)
+    is_in_title = decision.closed or decision.reopened
+    event = "" if is_in_title else event_text(decision, before, lambda name: service_title(context.index, name))
     causes = () if decision.closed else notified_content(decision.fingerprint).causes[len(before.causes) :]
     moved = f"the cause is now {causes[-1]}" if causes else ""
     return "; ".join(filter(None, [event, moved, missed, flapping]))

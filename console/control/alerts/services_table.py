@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 
 from console.control.alerts.context import AlertContext
 from console.control.snapshot.estate_index import EstateIndex
-from console.domain.decision import AffectedServiceVerdict, IncidentDecision
+from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import ServiceFacts
 from console.domain.service import Timeliness, limit_instances, service_of_instance, timeliness_label
 from console.text.cleaning import clean_line
-from console.text.message import table
+from console.text.message import table, zoned_column
 from console.timing.formats import local_time, zoned_time
 
 FINE = (Timeliness.ON_TIME, Timeliness.MET, Timeliness.MET_LATE)
@@ -22,38 +23,45 @@ def status_text(timeliness: Timeliness) -> str:
     return timeliness_label(Timeliness.AT_RISK if timeliness is Timeliness.NO_ESTIMATE else timeliness)
 
 
-def service_facts(index: EstateIndex, affected: AffectedServiceVerdict) -> ServiceFacts | None:
-    return next((service for service in index.estate.services if service.name == affected.service), None)
+def service_facts(index: EstateIndex, name: str) -> ServiceFacts | None:
+    return next((service for service in index.estate.services if service.name == name), None)
 
 
-def service_title(index: EstateIndex, affected: AffectedServiceVerdict) -> str:
+def service_title(index: EstateIndex, name: str) -> str:
     """Its title of config, or its name."""
-    known = service_facts(index, affected)
-    return clean_line((known.title if known is not None else "") or affected.service)
+    known = service_facts(index, name)
+    return clean_line((known.title if known is not None else "") or name)
 
 
-def service_zone(index: EstateIndex, affected: AffectedServiceVerdict) -> str:
-    known = service_facts(index, affected)
+def service_zone(index: EstateIndex, name: str) -> str:
+    known = service_facts(index, name)
     return known.zone if known is not None else "UTC"
 
 
-def services_table(context: AlertContext, decision: IncidentDecision) -> list[str]:
-    rows, near = [], context.now
-    labels = {zoned_time(service.deadline, decision.zone).rpartition(" ")[2] for service in decision.services}
-    for service, hidden in limit_instances(decision.services, attrgetter("service")):
-        due = (local_time if len(labels) == 1 else zoned_time)(service.deadline, decision.zone, near)
+def services_table(
+    context: AlertContext, services: Sequence[AffectedServiceVerdict], zone: str, is_closed: bool
+) -> list[str]:
+    """Lines of a table; no act-by once it has passed, or the incident has ended."""
+    limited = list(limit_instances(services, attrgetter("service")))
+    deadlines = [zoned_time(service.deadline, zone, context.now) for service, _ in limited]
+    header, *due = zoned_column("DUE", deadlines)
+    rows = []
+    for (service, hidden), at in zip(limited, due, strict=True):
         status = status_text(service.timeliness)
-        if not decision.closed and service.act_by is not None and service.timeliness not in FINE:
-            status += f", act by {local_time(service.act_by, decision.zone, near)}"
-        elif known := _delivery(context, service, decision.zone):
-            status += f"{'' if service.timeliness in _DELIVERED else ', expected'} {known}"
-        rows.append([service_title(context.index, service), due, status])
+        act_by = None if is_closed or service.timeliness in FINE else service.act_by
+        if act_by is not None and act_by > context.now:
+            status += f", act by {local_time(act_by, zone, context.now)}"
+        else:
+            status += delivery_text(context, service, zone)
+        rows.append([service_title(context.index, service.service), at, status])
         rows += [[f"{clean_line(service_of_instance(service.service))}: {hidden} more", "", ""]] if hidden else []
-    return table([["SERVICE", f"DUE ({labels.pop()})" if len(labels) == 1 else "DUE", "STATUS"], *rows]) if rows else []
+    return table([["SERVICE", header, "STATUS"], *rows]) if rows else []
 
 
-def _delivery(context: AlertContext, service: AffectedServiceVerdict, zone: str) -> str:
-    """When it was delivered, or else is expected; empty if unknown."""
+def delivery_text(context: AlertContext, service: AffectedServiceVerdict, zone: str) -> str:
+    """ " at 05:10" once it is delivered, else ", expected 05:10"; empty if unknown."""
     day = context.days.get(service.key)
     at = (day.delivered_at or day.expected_at) if day is not None else service.expected_at
-    return local_time(at, zone, context.now) if at is not None else ""
+    if at is None:
+        return ""
+    return f"{' at' if service.timeliness in _DELIVERED else ', expected'} {local_time(at, zone, context.now)}"

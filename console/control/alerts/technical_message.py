@@ -11,21 +11,22 @@ from operator import attrgetter
 
 from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
-from console.control.alerts.headline import headline, needs_restart, repair_text, resolved_at, run_length
-from console.control.alerts.services_table import service_title, services_table
+from console.control.alerts.headline import headline, needs_restart
+from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
+from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
 from console.control.incidents.root_cause import failed_tasks
-from console.control.incidents.titles import cause_name
+from console.control.incidents.titles import cause_name, finding_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import RunFacts
 from console.domain.ids import incident_name
-from console.domain.service import ReasonKind, limit_instances
+from console.domain.service import ReasonKind, format_risk, limit_instances
 from console.text.cleaning import clean, clean_line
-from console.text.message import RULE, MessageText, quote, table, text_of
-from console.timing.formats import local_time, rough_duration, zoned_time
+from console.text.message import RULE, MessageText, quote, table, text_of, zoned_column
+from console.timing.formats import in_zone, local_time, rough_duration, zoned_time
 
 TAIL_LINES = 20
 TAIL_WIDTH = 160
@@ -51,19 +52,16 @@ def _blocks(
     """The error, the next commands and the affected services; below a rule the details, without the title's cause."""
     index, subject = context.index, notification.subject
     match, decision = subject.match, subject.decision
-    error = "" if plain or decision.reason in title else decision.reason
     yield list(_news(index, subject, changes, plain))
-    if decision.closed and match.group.check and not plain:
-        yield quote([decision.close_reason])
-    if error and not decision.closed:
-        yield quote([error])
-    yield table(_ways_on(index, subject, plain))
-    yield services_table(context, decision)
+    if error := "" if plain else _error(match, decision):
+        yield quote([error] if error not in title else [])
+    yield table(_next_steps(index, subject, plain))
+    yield services_table(context, decision.services, decision.zone, decision.closed)
     yield [RULE]
     tail = [] if plain or decision.closed else tail_lines(index, match, log_tails)
     yield table(row for row in _facts(index, match, decision, plain) if row[0] != "Cause" or row[1] not in title)
     if not plain:
-        yield _starts_table(decision)
+        yield _starts_table(index, decision)
         if decision.changes.lines and not decision.closed:
             yield ["Changes since the last successful run:"]
             yield quote(decision.changes.lines)
@@ -74,6 +72,13 @@ def _blocks(
         yield ["Log not available."]
 
 
+def _error(match: IncidentMatch, decision: IncidentDecision) -> str:
+    """The error that the source reported; empty for an unmet promise, which the title and the services explain."""
+    if decision.closed:
+        return decision.close_reason if match.group.check else ""
+    return "" if match.group.awaits or match.awaits else decision.reason
+
+
 def _has_failed(run: RunFacts | None) -> bool:
     """True for a run that began, so a log of it is expected."""
     return run is not None and run.state.is_red and run.state is not RunState.MISSED
@@ -81,8 +86,12 @@ def _has_failed(run: RunFacts | None) -> bool:
 
 def _news(index: EstateIndex, subject: AlertSubject, changes: str, plain: bool) -> Iterator[str]:
     decision = subject.decision
-    if decision.closed and not plain and not subject.match.group.check:
+    match = subject.match
+    is_shown = match.group.check or match.group.awaits or requested_repair(index, match.group.root)
+    if decision.closed and match.recovered and not plain and not is_shown:
         yield f"{decision.close_reason[:1].upper()}{decision.close_reason[1:]}."
+    if match.awaits and not plain:
+        yield "The failure is repaired; not all jobs have finished."
     if changes:
         yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
     if subject.ack is not None and not decision.closed:
@@ -90,7 +99,7 @@ def _news(index: EstateIndex, subject: AlertSubject, changes: str, plain: bool) 
         yield f"Acknowledged by {clean_line(subject.ack.by)} until {until}."
 
 
-def _ways_on(index: EstateIndex, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
+def _next_steps(index: EstateIndex, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
     """ "Do", "Acknowledge" and "Open", each with its command."""
     decision, link = subject.decision, index.estate.declared.alerting.link
     if not decision.closed and needs_restart(index, subject.match):
@@ -102,11 +111,23 @@ def _ways_on(index: EstateIndex, subject: AlertSubject, plain: bool) -> Iterator
         yield "Runbook", clean_line(decision.runbook)
 
 
-def _starts_table(decision: IncidentDecision) -> list[str]:
-    """The native starts that limit the act-by."""
-    starts = [reason for row in decision.services for reason in row.reasons if reason.kind is ReasonKind.NATIVE_START]
-    rows = [[reason.at, reason.job, reason.text] for reason in dict.fromkeys(starts)]
-    return table([["NEXT START", "JOB", "EFFECT"], *rows]) if rows and not decision.closed else []
+def _starts_table(index: EstateIndex, decision: IncidentDecision) -> list[str]:
+    """The native starts that limit the act-by; an effect with its service, where it differs between them."""
+    effects: dict[tuple[str, str], dict[str, str]] = {}
+    for service in decision.services:
+        zone = service_zone(index, service.service)
+        for reason in service.reasons:
+            if reason.kind is ReasonKind.NATIVE_START:
+                at = in_zone(reason.at, zone, decision.zone, index.now)
+                effects.setdefault((at, reason.job), {}).setdefault(reason.text, service_title(index, service.service))
+    if not effects or decision.closed:
+        return []
+    header, *times = zoned_column("NEXT START", [at for at, _ in effects])
+    rows = [
+        [at, job, "; ".join(text if len(texts) == 1 else f"{service}: {text}" for text, service in texts.items())]
+        for at, ((_, job), texts) in zip(times, effects.items(), strict=True)
+    ]
+    return table([[header, "JOB", "EFFECT"], *rows])
 
 
 def failed_since(match: IncidentMatch, decision: IncidentDecision) -> datetime:
@@ -141,10 +162,11 @@ def _facts(
     if decision.split_from is not None:
         yield "Split from", incident_name(decision.split_from)
     for finding in match.evidence[:MAX_FINDINGS]:
-        yield "Finding", f"{index.name(finding.job_id)} {finding.rule.predicate}: {finding.with_source}"
+        text = finding_text(index, finding, zone, with_source=True)
+        yield "Finding", f"{index.name(finding.job_id)} {finding.rule.predicate}: {text}"
     for service, _ in limit_instances(decision.services, attrgetter("service")) if not decision.closed else ():
-        if reasons := "; ".join(_service_reasons(service, decision, index.now)):
-            yield service_title(index, service), reasons
+        if reasons := "; ".join(_service_reasons(index, match, decision, service)):
+            yield service_title(index, service.service), reasons
     if decision.owner:
         yield "Owner", clean_line(decision.owner)
     yield "Rate", f"headway alert rate {ALERT_PLACEHOLDER} yes|no"
@@ -152,19 +174,29 @@ def _facts(
 
 def _repair_facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> Iterator[tuple[str, str]]:
     """The repair: its requester, its time and its length."""
-    at, took = resolved_at(index, match), run_length(index, match)
-    if how := repair_text(index, match):
+    root = match.group.root
+    at, took = resolved_at(index, root), repair_length(index, root)
+    if how := repair_text(index, root):
         ran = f", ran {rough_duration(took)}" if took is not None else ""
         yield "Repaired", f"{how}, good at {zoned_time(at, decision.zone, index.now)}{ran}"
 
 
-def _service_reasons(affected: AffectedServiceVerdict, decision: IncidentDecision, now: datetime) -> Iterator[str]:
-    reasons = (reason.clause for reason in affected.reasons if reason.kind is not ReasonKind.NATIVE_START)
-    clauses = [clause for clause in reasons if clause != decision.reason]
-    if affected.act_by is not None and affected.green_by is not None and affected.basis is not None:
-        if not any("green by" in clause for clause in clauses):
-            yield f"green by {local_time(affected.green_by, decision.zone, now)}"
-        yield f"estimated from {affected.basis.text}"
+def _service_reasons(
+    index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, service: AffectedServiceVerdict
+) -> Iterator[str]:
+    """The reasons of its status, without those that the error, the cause or the table of services shows."""
+    repeated = decision.reason, f"cause: {cause_name(index, match)}"
+    in_table = (ReasonKind.NATIVE_START, ReasonKind.TIMES, ReasonKind.FINISH)
+    zone, clauses = service_zone(index, service.service), list[str]()
+    for reason in service.reasons:
+        if reason.kind is ReasonKind.FINISH and reason.p_late is not None:
+            clauses.append(format_risk(reason.p_late))
+        elif reason.kind not in in_table and reason.clause not in repeated:
+            clauses.append(in_zone(reason.clause, zone, decision.zone, index.now))
+    if service.act_by is not None and service.green_by is not None and service.basis is not None:
+        if service.green_by > index.now and not any("green by" in clause for clause in clauses):
+            yield f"green by {local_time(service.green_by, decision.zone, index.now)}"
+        yield f"estimated from {service.basis.text}"
     yield from clauses
 
 

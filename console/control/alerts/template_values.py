@@ -69,10 +69,10 @@ def _plain_values(context: AlertContext, notification: Notification, text: Messa
 
 
 def _service_values(context: AlertContext, affected: AffectedServiceVerdict) -> dict[str, Any]:
-    known, zone = service_facts(context.index, affected), service_zone(context.index, affected)
+    known, zone = service_facts(context.index, affected.service), service_zone(context.index, affected.service)
     return {
         "name": clean_line(affected.service),
-        "title": service_title(context.index, affected),
+        "title": service_title(context.index, affected.service),
         "tier": known.tier if known is not None else 0,
         "status": timeliness_label(affected.timeliness),
         "deadline": zoned_time(affected.deadline, zone, context.now),

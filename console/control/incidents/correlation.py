@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from connectors.sdk.states import RunEvidence, RunState
 from console.control.detection.rule_input import run_for_finding
 from console.control.detection.rules import current_findings
+from console.control.incidents.repair import repair_length, requested_repair
 from console.control.incidents.root_cause import RootCause, runs_on_target, stale_below
 from console.control.snapshot.checks import ENOUGH
 from console.control.snapshot.estate_index import EstateIndex
@@ -28,7 +29,7 @@ from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
 from console.domain.incident import FailureError
 from console.domain.service import UNMET_PROMISE
-from console.text.cleaning import clean_line
+from console.timing.formats import rough_duration
 
 
 def causes_from_findings(
@@ -399,20 +400,17 @@ def _superseded_unseen(index: EstateIndex, incident: IncidentFacts, target_id: i
 def _settled(index: EstateIndex, root: RunFacts) -> str:
     if index.is_excused(root):
         return "the new schedule is accepted: no run is missing"
+    by, took = requested_repair(index, root), repair_length(index, root)
+    how = f" ({by}{f', ran {rough_duration(took)}' if took is not None else ''})" if by else ""
     if index.is_green(root):
         if root.evidence is RunEvidence.ASSERTED:
-            return "marked OK by a person, and no affected run is red or stale"
-        return "green again, with all affected runs"
+            return f"{by or 'marked OK by a person'}, and no affected run is red or stale"
+        return f"green again{how}, with all affected runs"
     if root.state is RunState.SKIPPED and root.evidence is RunEvidence.ASSERTED:
-        return "skipped by a person, and no affected run is red or stale"
+        return f"{by or 'skipped by a person'}, and no affected run is red or stale"
     if not index.is_superseded(root):
         return ""
-    later, repair = index.repairing_run(root), index.estate.repairs.get(root.id)
-    if repair is None or later is None or not root.state.is_red:
-        return "superseded: a later run of the same job went well"
-    if (later.started_at or index.now) + CLOCK_SKEW >= repair.sent_at:
-        return f"green again, by the run that {clean_line(repair.by)} started"
-    return "superseded: a later run of the same job went well"
+    return f"green again{how}, with all affected runs" if by else "superseded: a later run of the same job went well"
 
 
 def _shared_over(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:
@@ -426,7 +424,7 @@ def _shared_over(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:
     if not affected:
         match.close_reason = _out_of_view(index, incident)
     elif all(_settled(index, run) for run in affected) and not _stale(index, match):
-        match.close_reason, match.recovered = "all that had failed for it are good again", True
+        match.close_reason, match.recovered = "all its jobs are good again", True
     return match
 
 

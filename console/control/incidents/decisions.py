@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -209,7 +209,7 @@ def decide_incident(
         root_period_key=root.period_key if root else "",
         root_target_id=match.group.target.id if match.group.target else None,
         business_date=match.group.business_date,
-        reason=incident_reason(index, match),
+        reason=incident_reason(index, match, zone),
         owner=owner,
         runbook=runbook,
         failed_since=_failed_since(index, match),
@@ -346,8 +346,8 @@ def cause_change_text(match: IncidentMatch, decision: IncidentDecision, before: 
     return "; ".join(texts)
 
 
-def event_text(decision: IncidentDecision, before: LastNotification | None) -> str:
-    """Timeline entry of a change; empty if nothing new is notified."""
+def event_text(decision: IncidentDecision, before: LastNotification | None, title: Callable[[str], str] = str) -> str:
+    """Timeline entry of a change; empty if nothing new is notified. `title`: of a service, by its name."""
     if before is None:
         split = f"; split from {incident_name(decision.split_from)}" if decision.split_from is not None else ""
         return f"opened: {decision.title}{split}"
@@ -358,7 +358,7 @@ def event_text(decision: IncidentDecision, before: LastNotification | None) -> s
     now = parse_last_notification(decision.fingerprint)
     changes = _news_of_cause(before, now)
     new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
-    changes += [f"also affects {list_names(new)}"] if new else []
+    changes += [f"also affects {list_names(map(title, new))}"] if new else []
     merged = len(decision.merges)
     changes += ["1 more incident turned out to be a symptom of it"] if merged == 1 else []
     changes += [f"{merged} more incidents turned out to be symptoms of it"] if merged > 1 else []

@@ -10,9 +10,10 @@ from console.control.snapshot.failures import identity_blame, identity_name, ide
 from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.control.snapshot.runs import CLOCK_SKEW, red_since
 from console.domain.estate import RunFacts
+from console.domain.finding import Finding
 from console.domain.service import UNMET_PROMISE, limit_instances
 from console.text.cleaning import clean_line, one_line
-from console.timing.formats import zoned_time
+from console.timing.formats import in_zone, zoned_time
 
 REASON_LIMIT = 200
 TITLE_LIMIT = 80
@@ -68,7 +69,7 @@ def cause_rule(match: IncidentMatch) -> str:
 def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     name, root, target = cause_name(index, match), match.to_repair, match.group.target
     if match.group.finding is not None:
-        return f"{name} {match.group.finding.rule.predicate}: {match.group.finding.text}"
+        return f"{name} {match.group.finding.rule.predicate}: {finding_text(index, match.group.finding, zone)}"
     if target is not None and target.failing_since is not None:
         return f"{name} {NO_STATUS_REASONS.get(target.error_kind, 'does not answer')}"
     if match.group.shared and match.unrepaired is None:
@@ -76,7 +77,7 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     if root is not None and root.state.is_red and not index.is_superseded(root):
         if by := cancelled_by(index, root):
             return clean_line(f"{name} was {by}{_green_upstream(index, match, zone)}")
-        why = _why(index, root)
+        why = _why(index, root, zone)
         return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}{_green_upstream(index, match, zone)}"
     if match.unrepaired is not None and index.is_stale(match.unrepaired):
         return f"{name} ran on bad data{_green_upstream(index, match, zone)}"
@@ -110,7 +111,7 @@ def superseded_lines(index: EstateIndex, match: IncidentMatch, zone: str) -> tup
     """One line for each failure repaired before its target was seen again; beyond the limit their number."""
     lines = []
     for run in match.superseded[:MAX_SUPERSEDED]:
-        why, at = _why(index, run), zoned_time(red_since(run), zone, index.now)
+        why, at = _why(index, run, zone), zoned_time(red_since(run), zone, index.now)
         what = f"{index.name(run.job_id)} {_FAILED[run.state]} at {at}{f': {why}' if why else ''}"
         lines.append(f"not notified: {what}; a later run succeeded before its target was reachable again")
     omitted = len(match.superseded) - MAX_SUPERSEDED
@@ -175,10 +176,10 @@ def is_known_cancellation(index: EstateIndex, match: IncidentMatch, title: str) 
     return match.group.root is not None and title.startswith(f"{cause_name(index, match)} was cancelled by ")
 
 
-def _why(index: EstateIndex, run: RunFacts) -> str:
+def _why(index: EstateIndex, run: RunFacts, zone: str) -> str:
     """Shortest explanation: its reason, exit status, failed task, message, or the source's own state."""
     if run.state is RunState.MISSED:
-        return clean_line(run.reason, REASON_LIMIT)
+        return clean_line(_reason_of(index, run, zone), REASON_LIMIT)
     if run.exit_code is not None:
         return f"exit {run.exit_code}"
     tasks = _failed_task_names(index, run)
@@ -187,15 +188,27 @@ def _why(index: EstateIndex, run: RunFacts) -> str:
     return text or clean_line("" if run.native_state.lower() == run.state.value else run.native_state, TITLE_LIMIT)
 
 
+def _reason_of(index: EstateIndex, run: RunFacts, zone: str) -> str:
+    """Its reason; of a missed run Headway's own, with its times in that zone."""
+    is_own = run.state is RunState.MISSED
+    return in_zone(run.reason, index.job(run.job_id).zone, zone, index.now) if is_own else run.reason
+
+
+def finding_text(index: EstateIndex, finding: Finding, zone: str, with_source: bool = False) -> str:
+    """Its text, with its times in that zone."""
+    text = finding.with_source if with_source else finding.text
+    return in_zone(text, index.job(finding.job_id).zone, zone, index.now)
+
+
 def _failed_task_names(index: EstateIndex, run: RunFacts) -> list[str]:
     dag = f"{index.job(run.job_id).native_id}."
     return [clean_line(task.native_id.removeprefix(dag), REASON_LIMIT) for task in failed_tasks(index, run)]
 
 
-def incident_reason(index: EstateIndex, match: IncidentMatch) -> str:
+def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     root, target = match.to_repair, match.group.target
     if match.group.finding is not None:
-        return match.group.finding.with_source
+        return finding_text(index, match.group.finding, zone, with_source=True)
     if target is not None and target.failing_since is not None:
         return one_line(target.error, REASON_LIMIT)
     if match.group.text:
@@ -214,5 +227,5 @@ def incident_reason(index: EstateIndex, match: IncidentMatch) -> str:
     by = cancelled_by(index, root)
     reasons = [by] if by else []
     reasons += [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
-    reasons += [one_line(text, REASON_LIMIT) for text in (root.reason, root.message) if text]
-    return "; ".join(reasons) or _why(index, root)
+    reasons += [one_line(text, REASON_LIMIT) for text in (_reason_of(index, root, zone), root.message) if text]
+    return "; ".join(reasons) or _why(index, root, zone)

@@ -144,8 +144,9 @@ def timeliness_of(
         partial = partial_text(index, day)
         at, how = zoned_time(done, zone, day.deadline), f", partial: {partial}" if partial else ""
         text = f"delivered {at}{', after its deadline' if late else ''}{how}"
-        return (Timeliness.MET_LATE if late else Timeliness.MET), (Reason(text),)
-    overdue = Reason(f"not delivered by {zoned_time(day.deadline, zone, index.now)}")
+        kind = ReasonKind.TEXT if partial else ReasonKind.TIMES
+        return (Timeliness.MET_LATE if late else Timeliness.MET), (Reason(text, kind),)
+    overdue = Reason(f"not delivered by {zoned_time(day.deadline, zone, index.now)}", ReasonKind.TIMES)
     if checks := pending_checks(index, day):
         pending = tuple(Reason(check.text) for check in checks)
         if index.now > day.deadline:
@@ -205,8 +206,12 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
     act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
     was = index.estate.last_verdicts.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
-        return Timeliness.WILL_MISS, (Reason(f"{cause}: its act-by {act_by} has passed"), *after)
-    return Timeliness.AT_RISK, (Reason(f"{restart} by {act_by}, green by {green_by}"), *after)
+        return Timeliness.WILL_MISS, (
+            Reason(f"{cause}: its act-by {act_by} has passed", ReasonKind.TIMES),
+            *after,
+        )
+    kind = ReasonKind.TEXT if threat.then else ReasonKind.TIMES
+    return Timeliness.AT_RISK, (Reason(f"{restart} by {act_by}, green by {green_by}", kind), *after)
 
 
 def _restart_text(index: EstateIndex, threat: Threat) -> str:

@@ -6,7 +6,7 @@ The client has authorized the requester before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from console.config.alerts import matcher_fault
@@ -19,6 +19,7 @@ from console.store import alert_responses, alert_routing, outbox
 from console.store.alerts import TEST, NewAlert
 from console.store.db.database import Database
 from console.text.cleaning import clean_line
+from console.text.message import table, text_of
 from console.timing.clock import Clock
 from console.timing.durations import format_duration
 from console.timing.formats import timestamp_text
@@ -26,6 +27,14 @@ from console.timing.zones import zone_of
 
 MAX_SILENCE = timedelta(days=90)
 """Longest silence; anything permanent belongs into the config."""
+
+
+def route_test(route: str, by: str, estate: str, now: datetime, zone: tzinfo) -> NewAlert:
+    """The test message of a route."""
+    title, key = f'Test of route "{route}": nothing is wrong', f"headway:test:{route}:{micros(now)}"
+    sent = [("Sent by", by), ("With", f"headway alert test {route}"), ("At", timestamp_text(now, zone))]
+    body = text_of([["This shows that alerts arrive here."], table([*sent, ("Estate", estate)])])
+    return NewAlert(route, TEST, title, body, key, title, body, urgent=True, waits=False)
 
 
 class AlertResponseHandlers(ChangeHandlers):
@@ -105,12 +114,7 @@ class AlertRouteHandlers:
         if route not in self._urls:
             raise UnknownName(f'no route "{route}". {suggestion(route, self._urls or ["add [routes.NAME]"])}')
         now = self._clock.now()
-        body = (
-            f'{by} sent this with "headway alert test {route}" at {timestamp_text(now, self._zone)}, from the estate'
-            f" {self._estate}.\nThis shows that alerts arrive here.\n"
-        )
-        title, key = f'Test of route "{route}": nothing is wrong', f"headway:test:{route}:{micros(now)}"
-        alert = NewAlert(route, TEST, title, body, key, title, body, urgent=True, waits=False)
+        alert = route_test(route, by, self._estate, now, self._zone)
         change = (micros(now), by, str(arguments.get("from", "")))
         alert_id = alert_routing.create_route_test(self._store, arguments["fence"], self._urls, alert, *change)
         self._wake()

@@ -12,13 +12,14 @@ from datetime import datetime, time, timedelta
 import structlog
 
 from console.domain.ids import micros
-from console.domain.noise import format_report
+from console.domain.noise import NoiseReport, report_tables, summary_lines
 from console.engine.notify.routing import notify_or_record
 from console.engine.worker import Pulse
 from console.store import alert_routing as rows
 from console.store.alert_responses import noise_since
 from console.store.alerts import NOISE, NewAlert
 from console.store.db.database import Database
+from console.text.message import table, text_of
 from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.outbox")
@@ -71,12 +72,16 @@ class WeeklyNoiseReport:
             with self._store.read() as session:
                 noise = noise_since(session, until - WEEK, until)
             title = f"Alert noise, week of {until - WEEK:%Y-%m-%d}: {noise.total.alerts} alerts"
-            lines = [*format_report(noise), "", "The same for any time: headway alert noise --since 7d"]
-            body = "\n".join(lines) + "\n"
+            body = noise_body(noise)
             report = NewAlert(self._route, NOISE, title, body, key, title, title + "\n", waits=False)
             notify_or_record(self._store, fence, self._routes, report, self._shadow_route, micros(now), micros(until))
             log.info("noise report created", route=self._route)
         self._handled = key
+
+
+def noise_body(noise: NoiseReport) -> str:
+    steps = table([("Open", "headway alert noise --since 7d")])
+    return text_of([summary_lines(noise), steps, *map(table, report_tables(noise))])
 
 
 def monday_before(now: datetime) -> datetime:

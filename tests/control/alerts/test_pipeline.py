@@ -649,7 +649,7 @@ def test_a_resolved_alert_names_the_repair_and_not_the_failure() -> None:
     assert [("recovered", "oncall")] == told(one, "03:23")
     notice = only(one).notices[0]
     assert "Resolved: Daily safe ({incident}, 10 min, rerun by anna)" == notice.title == notice.plain_title
-    assert notice.body.startswith("Green again, with all affected runs.\n")
+    assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(one).close_reason
     assert "Repaired       rerun by anna, good at 03:22 UTC, ran 2 min\n" in notice.body
     assert "failed" not in notice.title + notice.body
 
@@ -665,7 +665,7 @@ def test_a_rerun_that_its_scheduler_shows_as_a_later_run_is_named_as_the_repair(
     assert ("recovered", "oncall") in told(one, "03:23")
     notice = only(one).notices[0]
     assert "Resolved: Daily safe ({incident}, 10 min, rerun by anna)" == notice.title
-    assert notice.body.startswith("Green again, by the run that anna started.\n")
+    assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(one).close_reason
     assert "Repaired       rerun by anna, good at 03:22 UTC, ran 2 min\n" in notice.body
 
 
@@ -906,13 +906,13 @@ def test_a_services_owner_is_told_in_business_words_when_it_is_in_danger_and_whe
     fails(one)
     assert [("opened", "oncall"), ("opened", "supply")] == told(one, "03:12")
     business = only(one).notices[1]
-    assert "Daily 06:30 may be late unless it is repaired by" in business.title
-    assert "Cause: a job of etl failed; its owner was notified at 03:12 UTC.\n" in business.body
+    assert business.title.startswith("Daily 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)")
+    assert "Cause        a job of etl failed; its owner was notified at 03:12 UTC\n" in business.body
     assert "hosts/extract" not in business.title + business.body
     assert [] == told(one, "03:30")
     recovers(one, started="03:31")
     assert [("recovered", "oncall"), ("recovered", "supply")] == told(one, "03:37")
-    assert "is no longer at risk from this incident" in only(one).notices[1].body
+    assert only(one).notices[1].title.startswith("Resolved: Daily 06:30 on time, expected 04:07 [")
 
 
 def test_a_route_that_owns_both_the_cause_and_the_service_is_told_once_and_technically() -> None:
@@ -927,7 +927,7 @@ def test_a_roots_route_in_business_words_is_told_of_all_that_it_hurts_though_no_
     one = night(RouteRule("oncall", style="business"))
     fails(one)
     assert [("opened", "oncall")] == told(one, "03:12")
-    assert "Daily, promised 06:30 UTC, " in only(one).notices[0].body
+    assert "SERVICE  DUE (UTC)  STATUS\nDaily    06:30      at risk, act by 05:40\n" in only(one).notices[0].body
 
 
 def test_a_route_may_choose_the_words_it_is_told_in() -> None:
@@ -966,7 +966,9 @@ def test_services_owners_are_told_that_nobody_sees_a_system_once_that_lasts() ->
     assert [("opened", "default")] == told(one, "03:02")
     assert [] == told(one, "03:13")
     assert [("opened", "supply")] == told(one, "03:14")
-    assert "Cause: a system answers with a fault, so the state of its jobs is unknown; " in only(one).notices[0].body
+    assert (
+        "Cause        a system answers with a fault, so the state of its jobs is unknown; " in only(one).notices[0].body
+    )
 
 
 def test_an_all_clear_does_not_sound_like_one_where_the_service_is_late_all_the_same() -> None:
@@ -977,8 +979,8 @@ def test_an_all_clear_does_not_sound_like_one_where_the_service_is_late_all_the_
     one.run(LOAD, "06:01", RunState.RUNNING, started_at=at("06:07"))
     one.target(2, failing_since=None, last_ok_at=at("06:08"), error="", error_kind="")
     assert ("recovered", "supply") in told(one, "06:09")
-    said = [each.body for incident in one.decisions.incidents for each in incident.notices if each.route == "supply"]
-    assert "is no longer at risk from this incident, but is likely late (expected 06:37)." in "".join(said)
+    said = [each.title for incident in one.decisions.incidents for each in incident.notices if each.route == "supply"]
+    assert "Cause resolved: Daily 06:30 still will miss, expected 06:37 [{incident}]" in said
 
 
 def test_an_all_clear_says_where_the_promise_is_kept_by_less_than_a_minute() -> None:
@@ -991,7 +993,7 @@ def test_an_all_clear_says_where_the_promise_is_kept_by_less_than_a_minute() -> 
     one.target(2, failing_since=None, last_ok_at=at("06:05"), error="", error_kind="")
     assert ("recovered", "supply") in told(one, "06:06")
     said = [each.body for incident in one.decisions.incidents for each in incident.notices if each.route == "supply"]
-    assert "no longer at risk from this incident, with less than a minute to spare." in "".join(said)
+    assert "Margin  less than a minute\n" in "".join(said)
 
 
 @pytest.mark.parametrize("kind, has_passed", [("failing", False), ("limited", False), ("unreachable", True)])

@@ -180,7 +180,7 @@ def test_a_service_that_is_hit_for_the_first_time_is_told_at_once() -> None:
     night = flapping()
     night.ledger.estate = replace(night.ledger.estate, dependencies=tuple(feeds(OFTEN, LOAD)), services=(daily,))
     assert ["updated"] == night.look(at("03:42"))
-    assert "Also affects daily; red 3 times" in night.ledger.incident().notices[0].body
+    assert "Also affects Daily; red 3 times" in night.ledger.incident().notices[0].body
 
 
 def test_an_all_clear_that_would_leave_in_quiet_hours_waits_for_their_end() -> None:

@@ -194,7 +194,7 @@ def test_whoever_heard_that_it_is_late_is_told_once_that_it_was_delivered_though
     ends(ledger, RunState.FAILED)
     first = told(ledger, "03:31")
     assert [("opened", "oncall"), ("opened", "biz")] == [each[:2] for each in first]
-    late = "Supply plan 06:30 is late (expected "
+    late = "Update: Supply plan 06:30 breached, expected "
     assert [("updated", "biz")] == [(kind, to) for kind, to, words in told(ledger, "06:31") if words.startswith(late)]
     ends(ledger, RunState.SUCCEEDED, "06:40")
     ledger.run(LOAD, "06:40", RunState.RUNNING, started_at=at("06:40"))
@@ -208,7 +208,7 @@ def test_whoever_heard_that_it_is_late_is_told_once_that_it_was_delivered_though
         )
     ledger.run(LOAD, "06:40", RunState.SUCCEEDED, started_at=at("06:40"), ended_at=at("07:00"))
     last = told(ledger, "07:01")
-    assert ("recovered", "biz", "Supply plan 06:30 was delivered at 07:00 [{incident}]") in last
+    assert ("recovered", "biz", "Resolved: Supply plan 06:30 delivered late at 07:00 [{incident}]") in last
     assert {("recovered", "oncall"), ("recovered", "biz")} == {each[:2] for each in last}
     assert ((), []) == (ledger.estate.incidents, told(ledger, "07:10"))
 
@@ -224,7 +224,7 @@ def test_the_end_of_one_of_two_causes_says_nothing_to_whoever_waits_for_a_day_th
     assert [] == [title for kind, to, title in told(ledger, "06:43") if (kind, to) == ("recovered", "biz")]
     ledger.run(LOAD, "06:41", RunState.SUCCEEDED, started_at=at("06:50"), ended_at=at("07:00"))
     words = [title for kind, to, title in told(ledger, "07:01") if (kind, to) == ("recovered", "biz")]
-    assert ["Supply plan 06:30 was delivered at 07:00 [{incident}]"] == words
+    assert ["Resolved: Supply plan 06:30 delivered late at 07:00 [{incident}]"] == words
 
 
 def test_the_end_of_an_outage_that_made_it_late_is_not_its_delivery() -> None:
@@ -240,7 +240,7 @@ def test_the_end_of_an_outage_that_made_it_late_is_not_its_delivery() -> None:
     assert 1 == len(ledger.estate.incidents)
     ledger.run(LOAD, "06:25", RunState.SUCCEEDED, started_at=at("06:25"), ended_at=at("06:45"))
     words = [title for kind, to, title in told(ledger, "06:46") if (kind, to) == ("recovered", "biz")]
-    assert ["Supply plan 06:30 was delivered at 06:45 [{incident}]"] == words
+    assert ["Resolved: Supply plan 06:30 delivered late at 06:45 [{incident}]"] == words
 
 
 def test_it_is_over_when_the_day_is_expected_in_time_again() -> None:

@@ -1,0 +1,138 @@
+"""What holds for every notification of every recorded night: its first line, its zone, and nothing empty or twice."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.control.alerts.headline import PUSH_LENGTH
+from console.domain.alert import BUSINESS, CAUSE_RESOLVED_LABEL, KIND_LABELS, SHADOW, AlertKind, RouteRule
+from console.domain.decision import IncidentDecision, Notice
+from console.text.message import BAR, RULE, read_blocks
+from tests.control.ledger import Ledger, ended
+from tests.factories import estate, feeds, job, minutes, service, target
+from tests.golden.alerts import recorded
+
+CLOCK = r"(?:\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d"
+ZONED = re.compile(rf"{CLOCK} ([A-Z]{{3,4}})\b|\(([A-Z]{{3,4}})\)")
+
+
+@cache
+def notices() -> tuple[tuple[str, IncidentDecision, Notice], ...]:
+    """(night, incident, notice): all of them."""
+    return tuple(
+        (night, incident, notice)
+        for night, recorder in recorded()
+        for decisions in recorder.told.decisions
+        for incident in decisions.incidents
+        for notice in incident.notices
+    )
+
+
+def test_the_nights_have_notices_of_every_kind_and_style() -> None:
+    assert {(kind, "technical") for kind in AlertKind} <= {(each.kind, each.style) for _, _, each in notices()}
+    assert {"technical", BUSINESS, SHADOW} == {each.style for _, _, each in notices()}
+
+
+def test_a_locked_phone_shows_a_service_and_its_deadline() -> None:
+    for night, incident, notice in notices():
+        is_safe = notice.kind is AlertKind.RECOVERED and " safe (" in notice.title
+        if not incident.services or (incident.closed and is_safe):
+            continue
+        titles = [one.service.replace("-", " ").capitalize()[:12] for one in incident.services]
+        shown = notice.title[:PUSH_LENGTH]
+        assert any(title in shown for title in titles), (night, notice.title)
+        assert re.search(CLOCK, shown), (night, notice.title)
+
+
+def test_the_number_of_the_incident_stands_last() -> None:
+    for night, _, notice in notices():
+        assert re.search(r"(\[\{incident\}\]|\(\{incident\}, [^()]+\))$", notice.title), (night, notice.title)
+        assert 1 == notice.title.count("{incident}")
+
+
+def test_a_resolved_one_never_has_the_word_failed_in_its_first_line() -> None:
+    ends = [notice for _, _, notice in notices() if notice.kind is AlertKind.RECOVERED]
+    assert 10 < len(ends)
+    assert [] == [notice.title for notice in ends if "failed" in notice.title]
+    labels = KIND_LABELS[AlertKind.RECOVERED], CAUSE_RESOLVED_LABEL
+    assert [] == [notice.title for notice in ends if not notice.title.removeprefix("Shadow: ").startswith(labels)]
+
+
+def test_one_message_has_one_zone() -> None:
+    found = set()
+    for night, _, notice in notices():
+        zones = {one or other for one, other in ZONED.findall(f"{notice.title}\n{notice.body}")}
+        assert 1 >= len(zones), (night, notice.title, zones)
+        found |= zones
+    assert {"UTC", "CET"} == found
+
+
+def test_nothing_is_empty_and_nothing_is_said_twice() -> None:
+    for night, incident, notice in notices():
+        body = notice.body
+        lines = [line.strip() for line in body.split("\n") if line.strip() and line != RULE]
+        assert [] == [line for line, number in Counter(lines).items() if number > 1], (night, body)
+        assert not re.search(r"(?m)^[A-Z][a-z]+ {2,}(none|nobody|-|–)$| {2,}$", body), (night, body)
+        if incident.reason and not incident.closed and notice.style != BUSINESS:
+            assert 1 >= f"{notice.title}\n{body}".count(incident.reason), (night, notice.title, body)
+
+
+def test_the_parts_of_a_technical_body_stand_in_their_order() -> None:
+    """News, the error, the next steps, the services; the rule; the details."""
+    for night, _, notice in notices():
+        if notice.style == BUSINESS:
+            continue
+        above = list(read_blocks(notice.body.partition(RULE)[0]))
+        order = ["text", "quote", "steps", "services"]
+        kinds = [
+            ("services" if block.has_header else "steps") if block.kind == "table" else block.kind for block in above
+        ]
+        assert sorted(kinds, key=order.index) == kinds, (night, notice.body)
+        assert "steps" in kinds
+        steps = [row[0] for block, kind in zip(above, kinds, strict=True) if kind == "steps" for row in block.rows]
+        known = ["Do", "Acknowledge", "Open", "Runbook"]
+        assert sorted(steps, key=known.index) == steps
+
+
+def test_an_act_by_that_has_passed_is_in_no_table() -> None:
+    passed = [(incident, notice) for night, incident, notice in notices() if night == "act-by passed"]
+    (_, notice) = passed[-1]
+    assert "Supply plan  06:30      will miss, expected 06:50\n" in notice.body
+    assert not re.search(r"act by|green by", notice.body)
+
+
+def test_an_unmet_promise_is_said_by_the_title_and_the_table_alone() -> None:
+    opened = next(notice for night, _, notice in notices() if night == "nobody_starts_the_last_job")
+    assert "Supply plan 06:30 will miss: load has not finished, expected 06:31 [{incident}]" == opened.title
+    assert BAR not in opened.body
+    assert opened.body.startswith("Acknowledge  headway ack")
+
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",), owner="data")
+LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
+
+
+def night_of(title: str, *more: RouteRule) -> Ledger:
+    """`extract` failed at 03:12; its service has that title."""
+    named = replace(service("daily", "06:30", LOAD, notify=("planning",)), title=title, zone="America/Sao_Paulo")
+    ledger = Ledger(
+        estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[named],
+               targets=[target(1), target(2, "warehouse", "warehouse")])
+    )  # fmt: skip
+    ledger.look("02:00")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
+    ledger.look("03:12")
+    return ledger
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_long_title_of_a_service_hides_its_deadline_in_neither_style(place: int) -> None:
+    notice = night_of("Consolidated regulatory liquidity reporting for the board").incident().notices[place]
+    assert re.match(rf"Consolidated .+… {CLOCK} at risk: ", notice.title), notice.title
+    assert re.search(CLOCK, notice.title[:PUSH_LENGTH])
