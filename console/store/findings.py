@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict
 from datetime import date
-from functools import lru_cache
-from operator import attrgetter
 
 from console.domain.finding import (
     DetectionRule,
@@ -19,6 +17,7 @@ from console.domain.finding import (
 )
 from console.domain.ids import instant, micros
 from console.store.db.session import Row, Session, Values, WriteSession
+from console.store.meta import get_meta, set_meta
 from console.store.names import decode_name, encode_name
 
 _COLUMNS = ("run_id", "business_date", "since_us", "text", "evidence", "severity")
@@ -27,20 +26,57 @@ _OPEN = (
     " WHERE closed_us IS NULL"
 )
 """Unordered: for the order of ids SQLite would walk through all that ever closed, beside the index of the open."""
-
+_OPEN_OF_JOBS = (
+    "SELECT f.id, f.rule, f.job_id, f.period_key, f.run_id, f.business_date, f.since_us, f.text, f.evidence, f.severity"
+    " FROM {keys} JOIN finding f ON f.job_id = k.a WHERE f.closed_us IS NULL"
+)
+CHANGED = "findings_changed"
+"""Name in `meta` of the number of the last change of findings, with the jobs that it changed."""
+MAX_NAMED = 500
+"""A change of more jobs names none: all open findings are read again."""
 _RULES = frozenset(rule.value for rule in DetectionRule)
 
 
-def open_findings(session: Session) -> tuple[StoredFinding, ...]:
-    """All that are open, oldest first; not those of a rule that this version does not know."""
-    known = [row for row in session.rows(_OPEN) if row.rule in _RULES]
-    return tuple(_stored_finding(row) for row in sorted(known, key=attrgetter("id")))
+class OpenFindings:
+    """Cached open findings; after one change only those of its jobs are read."""
+
+    def __init__(self) -> None:
+        self._number = -1
+        self._by_job: dict[int, dict[int, StoredFinding]] = {}
+        self.all: tuple[StoredFinding, ...] = ()
+        """Oldest first; without those of a rule that this version does not know. Replaced, never changed."""
+
+    @property
+    def jobs(self) -> Set[int]:
+        return self._by_job.keys()
+
+    def refresh(self, session: Session, changed: str) -> None:
+        """`changed`: the value of CHANGED; empty before the first change."""
+        number, jobs = json.loads(changed) if changed else (0, [])
+        if number == self._number:
+            return
+        known = {stored.id: stored for stored in self.all}
+        if number == self._number + 1 and jobs:
+            rows = session.by_keys(_OPEN_OF_JOBS, jobs)
+            for ended in [number for job_id in jobs for number in self._by_job.pop(job_id, ())]:
+                del known[ended]
+        else:
+            rows = session.rows(_OPEN)
+            known, self._by_job = {}, {}
+        for row in rows:
+            if row.rule in _RULES:
+                known[row.id] = self._by_job.setdefault(row.job_id, {})[row.id] = _stored_finding(row)
+        self.all = tuple(map(known.__getitem__, sorted(known)))
+        self._number = number
 
 
 def write_findings(session: WriteSession, changes: Sequence[FindingChange], now_us: int) -> None:
     """Opens, rewrites and closes them; one that is open already under its key is not opened twice."""
     if not changes:
         return
+    number, _ = json.loads(get_meta(session, CHANGED) or "[0, []]")
+    jobs = sorted({change.finding.job_id for change in changes})
+    set_meta(session, {CHANGED: json.dumps([number + 1, jobs if len(jobs) <= MAX_NAMED else []])})
     new = [change.finding for change in changes if change.id is None]
     known = _open_keys(session, [finding.job_id for finding in new])
     opening = [
@@ -74,9 +110,7 @@ def _row(finding: Finding) -> Values:
     return finding.run_id, day, since, finding.text, evidence, finding.severity.value
 
 
-@lru_cache(maxsize=16384)
 def _stored_finding(row: Row) -> StoredFinding:
-    """Each refresh reads all open findings, few of them changed."""
     finding = Finding(
         DetectionRule(row.rule), row.job_id, decode_name(row.period_key), row.run_id,
         date.fromisoformat(row.business_date),

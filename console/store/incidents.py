@@ -15,7 +15,6 @@ from console.domain.service import Timeliness, service_of_instance
 from console.store.alerts import NewAlert, insert_alert, send_as_group
 from console.store.db.session import Values, WriteSession
 from console.store.events import record_event
-from console.store.meta import set_meta
 from console.store.names import encode_name
 from console.store.notification_state import (
     REOPENED,
@@ -26,6 +25,7 @@ from console.store.notification_state import (
     restart_escalation,
     retract_recovery,
 )
+from console.store.services import service_ids
 
 _MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -211,15 +211,17 @@ class IncidentWriter:
             ("incident_id", "job_id", "period_key", "role", "place", "run_id"),
             [(incident_id, *key, *values) for key, values in current.items() if stored.get(key) != values],
         )
-        set_meta(self._session, {"members_seq": str(self._seq())})
+        self._session.rows("UPDATE incident SET changed_seq = ? WHERE id = ?", (self._seq(), incident_id))
 
     def _services(self, incident_id: int, services: Sequence[AffectedServiceVerdict]) -> None:
-        ids: dict[str, int] = dict(self._session.rows("SELECT name, id FROM service")) if services else {}
+        names = [
+            service_of_instance(verdict.service) if verdict.submission else verdict.service for verdict in services
+        ]
+        ids = service_ids(self._session, names)
         rows = {
-            _service(incident_id, service_id, verdict): verdict
-            for verdict in services
-            if (service_id := ids.get(service_of_instance(verdict.service) if verdict.submission else verdict.service))
-            is not None
+            _service(incident_id, ids[name], verdict): verdict
+            for name, verdict in zip(names, services, strict=True)
+            if name in ids
         }
         query = f"SELECT {', '.join(_IncidentService._fields)} FROM incident_service WHERE incident_id = ?"
         stored = {_IncidentService._make(row) for row in self._session.rows(query, (incident_id,))}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import date
-from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
@@ -57,9 +56,10 @@ def write_days(
     """`written`: key -> id of the incidents that this evaluation wrote. `seq`: the number of this change."""
     if not days:
         return
-    services: dict[str, int] = dict(session.rows("SELECT name, id FROM service"))
-    incidents: dict[str, int] = dict(session.rows("SELECT key, id FROM incident WHERE closed_us IS NULL"))
-    incidents |= written
+    services = service_ids(session, (service_of_instance(day.service) if day.instance else day.service for day in days))
+    keys = {day.incident_key for day in days} - written.keys() - {None}
+    query = "SELECT i.key, i.id FROM {keys} JOIN incident i ON i.key = k.a WHERE i.closed_us IS NULL"
+    incidents: dict[str, int] = {**dict(session.by_keys(query, sorted(filter(None, keys)))), **written}
     names = _names(session, days)
     rows: dict[DayKey, dict[str, Any]] = {}
     own: dict[DayKey, float | None] = {}
@@ -92,6 +92,11 @@ def write_days(
     _record_forecasts(session, rows, own, now_us)
 
 
+def service_ids(session: Session, names: Iterable[str]) -> dict[str, int]:
+    """The ids of these services by name."""
+    return dict(session.by_keys("SELECT s.name, s.id FROM {keys} JOIN service s ON s.name = k.a", sorted(set(names))))
+
+
 _NO_PROMISE = Timeliness.NO_PROMISE.value
 DayKey = tuple[int, str, str]
 """Service, business date and submission."""
@@ -117,24 +122,60 @@ def _record_forecasts(
     session.update("service_day", ("id", "peak_late"), peaks)
 
 
-def last_verdicts(session: Session, since_us: int) -> dict[tuple[str, date], LastVerdict]:
-    """The last verdict on each service day in danger with a deadline since then; submissions by their own names."""
-    rows = session.rows(
-        "SELECT s.name, d.instance, d.business_date, d.timeliness, i.id AS incident_id FROM service_day d JOIN"
-        " service s ON s.id ="
-        " d.service_id LEFT JOIN incident i ON i.id = d.incident_id AND i.rule <> ? WHERE d.business_date >= ? AND"
-        " d.deadline_us"
-        " >= ? AND d.timeliness IN ('at_risk', 'will_miss') AND NOT s.removed",
-        (UNMET_PROMISE, (instant(since_us) - MAX_LEAD).date().isoformat(), since_us),
-    )
-    return dict(_last_verdict(row) for row in rows)
+_ENDANGERED = (Timeliness.AT_RISK.value, Timeliness.WILL_MISS.value)
+_DAY = (
+    "SELECT d.id, s.name, d.instance, d.business_date, d.timeliness, d.deadline_us, d.incident_id, i.id AS cause_id,"
+    " s.removed FROM {source} JOIN service s ON s.id = d.service_id"
+    " LEFT JOIN incident i ON i.id = d.incident_id AND i.rule <> ?"
+)
+_ALL_DAYS = (
+    f"{_DAY.format(source='service_day d')} WHERE d.business_date >= ? AND d.deadline_us >= ?"
+    " AND d.timeliness IN ('at_risk', 'will_miss')"
+)
+_THESE_DAYS = _DAY.format(source="{keys} JOIN service_day d ON d.id = k.a")
 
 
-@lru_cache(maxsize=16384)
+class LastVerdicts:
+    """Cached last verdict on each service day in danger with a deadline in the lookback; submissions by their own
+    names. Only changed days are read, and days with a changed incident."""
+
+    def __init__(self) -> None:
+        self._seq = -1
+        self._config: object = None
+        self._since_us = 0
+        self._days: dict[int, Row] = {}
+        self.by_day: Mapping[tuple[str, date], LastVerdict] = {}
+        """By service and business date. Replaced, never changed."""
+
+    def refresh(self, session: Session, seq: int, config: object, since_us: int, incidents: Set[int]) -> None:
+        """`seq`: `changed_seq` of the store; `config`: the services are the same while it is; `incidents`: those that
+        changed since the last refresh."""
+        before = self._days
+        if self._seq < 0 or config != self._config or since_us < self._since_us:
+            oldest = (instant(since_us) - MAX_LEAD).date().isoformat()
+            rows, self._days = session.rows(_ALL_DAYS, (UNMET_PROMISE, oldest, since_us)), {}
+        else:
+            query = "SELECT id FROM service_day WHERE changed_seq > ?"
+            read = [row.id for row in session.rows(query, (self._seq,))] if seq != self._seq else []
+            read += [number for number, row in before.items() if row.incident_id in incidents] if incidents else []
+            rows = session.by_keys(_THESE_DAYS, read, (UNMET_PROMISE,))
+            expired = since_us != self._since_us and any(row.deadline_us < since_us for row in before.values())
+            self._days = dict(before) if rows or expired else before
+        for row in rows:
+            self._days[row.id] = row
+        self._seq, self._config, self._since_us = seq, config, since_us
+        if self._days is not before:
+            self._days = {number: row for number, row in self._days.items() if _is_endangered(row, since_us)}
+            self.by_day = dict(map(_last_verdict, self._days.values()))
+
+
+def _is_endangered(row: Row, since_us: int) -> bool:
+    return row.timeliness in _ENDANGERED and row.deadline_us >= since_us and not row.removed
+
+
 def _last_verdict(row: Row) -> tuple[tuple[str, date], LastVerdict]:
-    """Each refresh reads all of them, few of them changed."""
     name = instance_name(row.name, row.instance) if row.instance else row.name
-    verdict = LastVerdict(Timeliness(row.timeliness), row.incident_id is not None)
+    verdict = LastVerdict(Timeliness(row.timeliness), row.cause_id is not None)
     return (name, date.fromisoformat(row.business_date)), verdict
 
 

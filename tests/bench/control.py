@@ -4,9 +4,8 @@
 `tests.bench.nightstore` tells. `full`: the first look and all decisions; what writing them takes stands beside it. A
 change is a run that ends, committed before the clock starts: the look that finds it, what it can touch, the decisions.
 The forecasts of service days are counted apart. All times are of this process' CPU, the disk's included: what it
-reads is in memory. Beside them: the same change on 1,000 jobs (`growth`), bare cronsim
-(`calendar_year`). `engine_rss`: a process with all of the engine loaded that has judged the whole night and then 100
-changes.
+reads is in memory. `growth`: the same change on 10,000 and on 1,000,000 jobs. Beside `calendar_year`: bare cronsim.
+`engine_rss`: a process with all of the engine loaded that has judged the whole night and then 100 changes.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from console.control import evaluate as rules
@@ -37,12 +37,15 @@ from console.engine.evaluation.evaluator import gc_disabled
 from console.engine.supervisor.supervisor import limit_retained_memory
 from console.store.db.database import Database, open_database
 from console.store.decisions import apply_decisions
+from console.store.snapshot import history
 from console.store.snapshot.estate import load_estate, refresh_estate
 from tests.bench.calendars import calendar_year
 from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.bench.nightstore import NOW, night_store
 
 JOBS, QUICK_JOBS, SMALL = 100_000, 10_000, 1_000
+LARGEST = 1_000_000
+"""Of `growth`."""
 CHANGES, QUICK_CHANGES = 200, 30
 BATCH = 10_000
 CRON_JOBS, QUICK_CRON_JOBS = 10_000, 200
@@ -55,8 +58,11 @@ class Forecasts:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        for name in FORECASTS:
-            setattr(rules, name, self._timed(getattr(rules, name)))
+        self._before = {name: getattr(rules, name) for name in FORECASTS}
+        vars(rules).update({name: self._timed(function) for name, function in self._before.items()})
+
+    def stop(self) -> None:
+        vars(rules).update(self._before)
 
     def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any) -> Any:
@@ -130,11 +136,23 @@ def a_night(jobs: int) -> Iterator[Night]:
 
 def settled(night: Night) -> None:
     """As the engine is in mid-night: everything is judged and written, and the past of all jobs is read."""
-    night.write(night.judged())
-    while night.part_sizes[-1]:
+    with replaced(history, READ_BATCH=LARGEST):
         night.write(night.judged())
+        while night.part_sizes[-1]:
+            night.write(night.judged())
     gc.collect()
     gc.freeze()
+
+
+@contextmanager
+def replaced(module: ModuleType, **values: object) -> Iterator[None]:
+    """With other values of the module's names."""
+    before = {name: getattr(module, name) for name in values}
+    vars(module).update(values)
+    try:
+        yield
+    finally:
+        vars(module).update(before)
 
 
 def full(night: Night) -> Iterator[Figure]:
@@ -171,11 +189,23 @@ def p95(seconds: Sequence[float]) -> float:
     return statistics.quantiles(seconds, n=20)[-1]
 
 
-def changes(night: Night, count: int, small: int) -> Iterator[Figure]:
+def growth(small: int, large: int, count: int) -> Figure:
+    """How much the cost of one change grows with the number of jobs, the time for its forecasts included."""
+    medians = []
+    for jobs in (small, large):
+        with a_night(jobs) as night:
+            settled(night)
+            forecasts = Forecasts()
+            spent, apart = one_change(night, count, forecasts)
+            forecasts.stop()
+            medians.append(statistics.median(map(sum, zip(spent, apart, strict=True))))
+        gc.unfreeze()
+    least, most = medians
+    return Figure("growth", most / least, f"times to {large:,} jobs, the median", f"cpu-ms on {small:,}", least * 1e3)
+
+
+def changes(night: Night, count: int) -> Iterator[Figure]:
     forecasts = Forecasts()
-    with a_night(SMALL) as little:
-        settled(little)
-        few, _ = one_change(little, small, forecasts)
     settled(night)
     night.part_sizes.clear()
     spent, apart = one_change(night, count, forecasts)
@@ -187,8 +217,7 @@ def changes(night: Night, count: int, small: int) -> Iterator[Figure]:
     yield Figure(
         "one_change_jobs", float(sizes[-1 - len(sizes) // 20]), "jobs judged for it, p95", "the most", sizes[-1]
     )
-    median, before = statistics.median(spent), statistics.median(few)
-    yield Figure("growth", median / before, "times, the median", f"cpu-ms on {SMALL:,} jobs", before * 1e3)
+    forecasts.stop()
     night.change(BATCH)
     begun = time.process_time()
     decisions = night.judged()
@@ -248,9 +277,9 @@ def as_engine(jobs: int) -> None:
 
 FULL = ("full", "full_apply")
 LINEAGE = ("blast_radius", "root_cause")
-CHANGED = ("one_change_p95", "one_change_forecast_p95", "one_change_jobs", "growth", "batch_10k")
+CHANGED = ("one_change_p95", "one_change_forecast_p95", "one_change_jobs", "batch_10k")
 """Figures that are measured together."""
-FIGURES = (*FULL, *LINEAGE, *CHANGED, "engine_rss", "calendar_year")
+FIGURES = (*FULL, *LINEAGE, *CHANGED, "growth", "engine_rss", "calendar_year")
 
 
 def measure(quick: Scale, only: Set[str]) -> Iterator[Figure]:
@@ -265,8 +294,12 @@ def _measured(quick: Scale, only: Set[str]) -> Iterator[Figure]:
             yield from full(night) if not only.isdisjoint(FULL) else ()
             yield from lineage(night, quick.of(20_000, 2_000, 100)) if not only.isdisjoint(LINEAGE) else ()
             count = quick.of(CHANGES, QUICK_CHANGES, 3)
-            yield from changes(night, count, count) if not only.isdisjoint(CHANGED) else ()
+            yield from changes(night, count) if not only.isdisjoint(CHANGED) else ()
         gc.unfreeze()
+    if "growth" in only:
+        yield growth(
+            quick.of(QUICK_JOBS, QUICK_JOBS, SMALL), quick.of(LARGEST, 2 * QUICK_JOBS, SMALL), quick.of(CHANGES, 30, 3)
+        )
     if "engine_rss" in only:
         yield engine_rss(jobs)
     if "calendar_year" in only:

@@ -6,7 +6,7 @@ Only what is recognized and named is a signature, so "exit 1" or "no such table"
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -169,20 +169,22 @@ def red_jobs_of(estate: Estate, before: Mapping[int, RedJob], known: Set[int] | 
     """The red jobs by id. `before`: those of an earlier snapshot, returned itself if nothing differs; `known`: the jobs
     that may differ from it; None: any."""
     runs = group_runs(estate.runs)
-    compared = runs.red if known is None else (runs.red & known) | (runs.red - before.keys())
-    changed: dict[int, RedJob] = {}
-    no_longer_red = before.keys() - runs.red
-    for job_id in compared:
-        job_runs, red_job, job = runs.by_job[job_id], before.get(job_id), estate.jobs.get(job_id)
+    red_jobs = dict[int, RedJob]()
+    ended = list[int]()
+    for job_id in runs.red | before.keys() if known is None else known:
+        red_job, job = before.get(job_id), estate.jobs.get(job_id) if job_id in runs.red else None
         if job is None:
-            no_longer_red.add(job_id)
+            ended += [] if red_job is None else [job_id]
             continue
-        target = target_label(estate, job.target_id)
+        job_runs, target = runs.by_job[job_id], target_label(estate, job.target_id)
         if red_job is None or red_job.runs is not job_runs or red_job.job is not job or red_job.target != target:
-            changed[job_id] = _red_job(estate, job, job_runs, target)
-    if not changed and no_longer_red.isdisjoint(before):
+            red_jobs[job_id] = _red_job(estate, job, job_runs, target)
+    if not red_jobs and not ended:
         return before
-    return {job_id: red_job for job_id, red_job in before.items() if job_id not in no_longer_red} | changed
+    red_jobs = {**before, **red_jobs}
+    for job_id in ended:
+        del red_jobs[job_id]
+    return red_jobs
 
 
 def _red_job(estate: Estate, job: JobFacts, runs: Sequence[RunFacts], target: str) -> RedJob:
@@ -191,31 +193,17 @@ def _red_job(estate: Estate, job: JobFacts, runs: Sequence[RunFacts], target: st
     return RedJob(runs, job, target, blames - {""}, max(red_since(run) for run, _ in red))
 
 
-def blame_links(estate: Estate, red_jobs: Mapping[int, RedJob], failing: Set[int]) -> Iterator[list[int]]:
-    """The jobs connected because they blame the same thing, or what an open incident is about, or because they run on
-    a target of `failing`."""
-    by_identity: dict[str, set[int]] = {}
-    for incident in estate.incidents:
-        if incident.shared:
-            by_identity.setdefault(incident.shared, set()).update(incident.member_job_ids)
-    for job_id, red_job in red_jobs.items():
-        for identity in red_job.blames:
-            by_identity.setdefault(identity, set()).update({job_id, estate.jobs[job_id].parent_id or job_id})
-    yield from (sorted(job_ids) for job_ids in by_identity.values() if len(job_ids) > 1)
-    for target_id in sorted(failing):
-        yield sorted(job.id for job in estate.jobs.values() if job.target_id == target_id)
-
-
 BURST_JOBS = 5
 """Least jobs of a target that fail together for the target to be the cause; `shared_jobs` if that is more."""
 
 
-def failing_targets(estate: Estate, red_jobs: Mapping[int, RedJob]) -> frozenset[int]:
-    """Candidate targets: enough of their jobs turned red close together. Their other runs are not counted yet."""
+def failing_targets(estate: Estate, red_jobs: Mapping[int, RedJob], targets: Set[int] | None = None) -> frozenset[int]:
+    """Candidate targets, of these or of all: enough of their jobs turned red close together. Their other runs are not
+    counted yet."""
     rules = estate.declared.incidents
     red_since_by_target: dict[int, list[datetime]] = {}
     for red_job in red_jobs.values():
-        if red_job.job.parent_id is None:
+        if red_job.job.parent_id is None and (targets is None or red_job.job.target_id in targets):
             red_since_by_target.setdefault(red_job.job.target_id, []).append(red_job.since)
     return frozenset(
         target_id

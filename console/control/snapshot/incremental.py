@@ -12,15 +12,17 @@ the same without the cache.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, pairwise
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 import rustworkx as rx
 
-from console.control.snapshot.failures import RedJob, blame_links, failing_targets, red_jobs_of
+from console.control.snapshot.failures import RedJob, failing_targets, red_jobs_of
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.pools import pools_of
 from console.control.snapshot.reachability import is_out_of_reach
@@ -33,10 +35,11 @@ from console.domain.estate import (
     JobFacts,
     RunFacts,
     RunsByJob,
+    ServiceFacts,
     TargetFacts,
     runs_by_job,
 )
-from console.domain.finding import Finding
+from console.domain.finding import Finding, StoredFinding
 from console.domain.history import RunHistory
 
 MAX_CHANGED_JOBS = 5_000
@@ -207,6 +210,14 @@ class EstateShape:
         self._on_target: dict[int, list[int]] = {}
         for job in estate.jobs.values():
             self._on_target.setdefault(job.target_id, []).append(job.id)
+        self._services_in: dict[int, list[int]] = {}
+        self._reading: dict[str, set[int]] = {}
+        for place, service in enumerate(estate.services):
+            components = self.components_with(service.terminals)
+            for number in components:
+                self._services_in.setdefault(number, []).append(place)
+            for name in service.ready:
+                self._reading.setdefault(name, set()).update(components)
 
     def is_of(self, estate: Estate) -> bool:
         """True if this estate has the same shape; cheap if it shares its values with the one before."""
@@ -232,6 +243,19 @@ class EstateShape:
         """The jobs that take slots of the same pools as these, themselves included."""
         pools = {self._pool_of[job_id] for job_id in job_ids if job_id in self._pool_of}
         return set[int]().union(*(self._pool_jobs[name] for name in pools))
+
+    def services_in(self, components: Iterable[int]) -> tuple[ServiceFacts, ...]:
+        """The services that these components deliver, in order."""
+        places = {place for number in components for place in self._services_in.get(number, ())}
+        return tuple(self._services[place] for place in sorted(places))
+
+    def components_reading(self, check: str) -> Set[int]:
+        """The numbers of the components with services that wait for the check."""
+        return self._reading.get(check, set())
+
+    def components_on(self, target_id: int) -> set[int]:
+        """The numbers of the components with jobs of the target."""
+        return self.components_with(self.on_target(target_id))
 
     def on_target(self, target_id: int) -> Sequence[int]:
         """The jobs of a target, in the order of the jobs."""
@@ -291,7 +315,8 @@ class EvaluationCache:
     """Targets on which nearly everything may fail."""
     memo: EvaluationMemo
     """Filled by evaluations of this estate and of its parts."""
-    links: LinksMemo
+    links: PassingLinks
+    """Those of the latest snapshot."""
 
 
 def build_cache(
@@ -299,18 +324,26 @@ def build_cache(
 ) -> EvaluationCache:
     """The cache for an estate. `before`: of an earlier snapshot, from which everything unchanged is taken over; the
     result is the same without it. `known`: the jobs whose facts or runs may differ since then; None: any."""
-    old_red = before.red_jobs if before is not None else {}
     if before is None or not before.shape.is_of(estate):
-        red_jobs = red_jobs_of(estate, old_red)
-        graph = DependencyGraph(estate.jobs, estate.dependencies)
+        shape = EstateShape(estate)
+        red_jobs = red_jobs_of(estate, before.red_jobs if before is not None else {})
+        graph, links = DependencyGraph(estate.jobs, estate.dependencies), PassingLinks(shape)
         failing = failing_targets(estate, red_jobs)
-        return EvaluationCache(estate, EstateShape(estate), graph, red_jobs, failing, EvaluationMemo(), LinksMemo())
+        links.update(estate, red_jobs, failing, None)
+        return EvaluationCache(estate, shape, graph, red_jobs, failing, EvaluationMemo(), links)
     has_same_config = (before.estate.declared, before.estate.settings) == (estate.declared, estate.settings)
     memo = before.memo if has_same_config else EvaluationMemo()
-    memo.invalidate(jobs_with_changed_context(before.estate, estate))
-    red_jobs = red_jobs_of(estate, old_red, known if _target_names(before.estate) == _target_names(estate) else None)
-    is_same = has_same_config and red_jobs is before.red_jobs
-    failing = before.failing if is_same else failing_targets(estate, red_jobs)
+    memo.invalidate(jobs_with_changed_context(before.estate, estate, known))
+    if before.estate.targets is not estate.targets and _target_names(before.estate) != _target_names(estate):
+        known = None
+    red_jobs = red_jobs_of(estate, before.red_jobs, known)
+    failing = before.failing
+    if not has_same_config or known is None:
+        failing = failing_targets(estate, red_jobs)
+    elif red_jobs is not before.red_jobs:
+        touched = {estate.jobs[job_id].target_id for job_id in known if job_id in estate.jobs}
+        failing = failing - touched | failing_targets(estate, red_jobs, touched)
+    before.links.update(estate, red_jobs, failing, known)
     return EvaluationCache(estate, before.shape, before.graph, red_jobs, failing, memo, before.links)
 
 
@@ -318,11 +351,22 @@ def _target_names(estate: Estate) -> list[tuple[int, str, str]]:
     return [(target.id, target.system, target.name) for target in estate.targets.values()]
 
 
-def jobs_with_changed_context(before: Estate, after: Estate) -> set[int]:
-    """Jobs with a run whose cost, or whose submission, is known to be another."""
-    run_ids = _differing(before.costs, after.costs) | _differing(before.correlated, after.correlated)
-    runs = chain(before.runs, after.runs) if run_ids else ()
-    return {run.job_id for run in runs if run.id in run_ids}
+def jobs_with_changed_context(before: Estate, after: Estate, known: Set[int] | None = None) -> set[int]:
+    """Jobs with a run whose cost, or whose submission, is known to be another, of the jobs `known`; None: of all."""
+    values = [
+        (old, new)
+        for old, new in ((before.costs, after.costs), (before.correlated, after.correlated))
+        if old is not new
+    ]
+    if not values:
+        return set()
+    by_job = runs_by_job(before.runs), runs_by_job(after.runs)
+    return {
+        job_id
+        for job_id in (after.jobs.keys() if known is None else known)
+        for run in chain.from_iterable(runs.get(job_id, ()) for runs in by_job)
+        if any(old.get(run.id) != new.get(run.id) for old, new in values)
+    }
 
 
 def _differing(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
@@ -343,18 +387,20 @@ def changed_jobs(
     before: Estate, after: Estate, known: Set[int] | None = None, cache: EvaluationCache | None = None
 ) -> set[int] | None:
     """Jobs with a new fact since `before`; None if a change affects any job: config, an extension, or which jobs and
-    targets exist. `known`: the jobs whose facts, runs, durations or history may differ; None: all are compared.
-    `cache`: of `after`."""
+    targets exist. `known`: the jobs whose facts, runs, durations, history or contexts may differ; None: all are
+    compared. `cache`: of `after`."""
     if _estate_wide(before) != _estate_wide(after):
         return None
     compared = before.jobs.keys() | after.jobs.keys() if known is None else known
     if any((job_id in before.jobs) != (job_id in after.jobs) for job_id in compared):
         return None
     changed = _with_other_facts(before, after, compared)
-    changed |= _reading_changed_checks(before, after) | jobs_with_changed_context(before, after)
+    changed |= _reading_changed_checks(before, after) | jobs_with_changed_context(before, after, known)
     if before.earlier is not after.earlier:
         changed |= {run.job_id for run in set(before.earlier) ^ set(after.earlier)}
     changed |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
+    if before.targets is after.targets:
+        return changed
     targets = [number for number, target in after.targets.items() if _health(target) != _health(before.targets[number])]
     if not targets:
         return changed
@@ -401,17 +447,16 @@ def _reading_changed_checks(before: Estate, after: Estate) -> set[int]:
 def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | None = None) -> Estate:
     """The components of the estate with these jobs; the estate itself if these are all. `cache`: of that estate."""
     cache = cache or build_cache(estate)
-    shape = cache.shape
+    shape, links = cache.shape, cache.links
     explaining = estate.incidents if estate.declared.alerting.inhibit else ()
-    components = _connected_for_now(estate, cache, {*job_ids, *_incident_jobs(estate, shape, explaining)})
+    reached = shape.components_with(job_ids).union(*map(links.components_of_incident, explaining))
+    components = links.connected_with(reached)
     ids = shape.jobs_in(components)
     if len(ids) == len(estate.jobs):
         return estate
     jobs = {job_id: estate.jobs[job_id] for job_id in sorted(ids)}
     targets = {job.target_id for job in jobs.values()} | {incident.root_target_id for incident in explaining}
-    services = tuple(service for service in estate.services if not ids.isdisjoint(service.terminals))
-    ready = {name for service in services for name in service.ready}
-    runs = runs_by_job(estate.runs)
+    runs, earlier = runs_by_job(estate.runs), links.earlier
     beside = sorted(shape.sharing_pools_with(ids) - ids)
     return replace(
         estate,
@@ -420,107 +465,152 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
         runs=RunsByJob({job_id: runs[job_id] for job_id in jobs if job_id in runs}),
         durations={job_id: estate.durations[job_id] for job_id in jobs if job_id in estate.durations},
         dependencies=shape.edges_in(components),
-        services=services,
-        targets={number: target for number, target in estate.targets.items() if number in targets},
-        incidents=explaining
-        or tuple(incident for incident in estate.incidents if _is_about(incident, ids, targets, ready)),
+        services=shape.services_in(components),
+        targets={
+            number: estate.targets[number] for number in sorted(filter(None, targets)) if number in estate.targets
+        },
+        incidents=explaining or tuple(sorted(links.incidents.within(components), key=attrgetter("id"))),
+        closed=tuple(sorted(links.closed.within(components), key=attrgetter("id"))),
         holds=tuple(hold for hold in estate.holds if hold.job_id in ids),
         history={job_id: estate.history[job_id] for job_id in jobs if job_id in estate.history},
-        earlier=tuple(run for run in estate.earlier if run.job_id in ids),
-        findings=tuple(finding for finding in estate.findings if finding.finding.job_id in ids),
+        earlier=tuple(run for job_id in jobs for run in earlier.get(job_id, ())),
+        findings=tuple(sorted(links.findings.within(components), key=attrgetter("id"))),
     )
 
 
-def _connected_for_now(estate: Estate, cache: EvaluationCache, job_ids: Iterable[int]) -> set[int]:
-    """The numbers of the components that are connected with these jobs now."""
-    reached = cache.shape.components_with(job_ids)
-    return cache.links.of(estate, cache).connected_with(reached)
+class FactsByComponent(Generic[Value]):
+    """Facts by the components that they concern. An update places new facts only, known by their identity."""
 
+    def __init__(self, components_of: Callable[[Value], Set[int]]) -> None:
+        self._components_of = components_of
+        self._facts: Collection[Value] = ()
+        self._placed: dict[int, tuple[Value, Set[int]]] = {}
+        self._at: dict[int, dict[int, Value]] = {}
 
-def _incident_jobs(estate: Estate, shape: EstateShape, incidents: Iterable[IncidentFacts]) -> Iterator[int]:
-    """The jobs of these incidents: the root, all on a target, all that blame the same, those of services that wait for
-    a check."""
-    checks: set[str] = set()
-    for incident in incidents:
-        checks.add(incident.root_check)
-        yield from incident.member_job_ids
-        yield from () if incident.root_job_id is None else (incident.root_job_id,)
-        yield from () if incident.root_target_id is None else shape.on_target(incident.root_target_id)
-    for service in estate.services:
-        yield from () if checks.isdisjoint(service.ready) else service.terminals
+    def update(self, facts: Collection[Value]) -> tuple[list[Value], list[Value]]:
+        """(facts that ended, new facts) since the last update."""
+        if facts is self._facts:
+            return [], []
+        by_identity = dict(zip(map(id, facts), facts, strict=True))
+        ended = [self._placed.pop(key) for key in self._placed.keys() - by_identity.keys()]
+        for fact, components in ended:
+            for number in components:
+                del self._at[number][id(fact)]
+        new = [by_identity[key] for key in by_identity.keys() - self._placed.keys()]
+        for fact in new:
+            self._placed[id(fact)] = fact, self._components_of(fact)
+            for number in self._placed[id(fact)][1]:
+                self._at.setdefault(number, {})[id(fact)] = fact
+        self._facts = facts
+        return [fact for fact, _ in ended], new
 
-
-def _is_about(incident: IncidentFacts, jobs: set[int], targets: Set[int | None], ready: set[str]) -> bool:
-    if incident.shared:
-        return not jobs.isdisjoint(incident.member_job_ids)
-    if incident.root_check:
-        return incident.root_check in ready
-    return incident.root_job_id in jobs or (incident.root_job_id is None and incident.root_target_id in targets)
+    def within(self, components: Iterable[int]) -> Collection[Value]:
+        """The facts that concern any of these components."""
+        facts: dict[int, Value] = {}
+        for number in components:
+            facts |= self._at.get(number, {})
+        return facts.values()
 
 
 class PassingLinks:
-    """Groups of components that are connected for now."""
+    """Facts that connect the components of one shape for now: holds, incidents, common blames of red jobs, targets that
+    fail or do not answer. Passed from one snapshot to the next; an update reads new and ended facts only."""
 
-    def __init__(self, groups: Iterable[set[int]] = ()) -> None:
-        self._groups: dict[int, list[set[int]]] = {}
-        for group in groups:
-            for number in group if len(group) > 1 else ():
-                self._groups.setdefault(number, []).append(group)
+    def __init__(self, shape: EstateShape) -> None:
+        self._shape = shape
+        self.incidents = FactsByComponent[IncidentFacts](self.components_of_incident)
+        self.closed = FactsByComponent[IncidentFacts](self.components_of_incident)
+        self.findings = FactsByComponent[StoredFinding](lambda stored: shape.components_with([stored.finding.job_id]))
+        self.earlier: Mapping[int, Sequence[RunFacts]] = {}
+        """Earlier runs by job."""
+        self._earlier: object = None
+        self._red_jobs: Mapping[int, RedJob] = {}
+        self._hubs: dict[int, Counter[Hashable]] = {}
+        """Component -> what connects it with others, each with the number of facts that say so; `_joined`: reverse."""
+        self._joined: dict[Hashable, Counter[int]] = {}
+        self._passing: dict[Hashable, Set[int]] = {}
+        """Components that holds, targets and waiting alerts connected at the last update."""
+
+    def update(self, estate: Estate, red_jobs: Mapping[int, RedJob], failing: Set[int], known: Set[int] | None) -> None:
+        """`known`: the jobs whose red runs may differ since the last update; None: any."""
+        ended, new = self.incidents.update(estate.incidents)
+        for count, incidents in ((-1, ended), (1, new)):
+            for incident in incidents:
+                self._connect(("incident", incident.id), self.components_of_incident(incident), count)
+                if incident.shared:
+                    members = self._shape.components_with(incident.member_job_ids)
+                    self._connect(incident.shared, members, count)
+        self.closed.update(estate.closed)
+        self.findings.update(estate.findings)
+        if estate.earlier is not self._earlier:
+            self.earlier, self._earlier = runs_by_job(estate.earlier), estate.earlier
+        if red_jobs is not self._red_jobs:
+            for job_id in known if known is not None else self._red_jobs.keys() | red_jobs.keys():
+                components = self._shape.components_with([job_id])
+                for red_job, count in ((self._red_jobs.get(job_id), -1), (red_jobs.get(job_id), 1)):
+                    for identity in red_job.blames if red_job is not None else ():
+                        self._connect(identity, components, count)
+            self._red_jobs = red_jobs
+        self._update_passing(estate, failing)
+
+    def components_of_incident(self, incident: IncidentFacts) -> Set[int]:
+        """Those of its root, of all jobs on a target that is its root, of its members, of services that wait for its
+        check."""
+        roots = () if incident.root_job_id is None else (incident.root_job_id,)
+        components = self._shape.components_with((*roots, *incident.member_job_ids))
+        if incident.root_target_id is not None:
+            components |= self._shape.components_on(incident.root_target_id)
+        return components | self._shape.components_reading(incident.root_check)
 
     def connected_with(self, components: Iterable[int]) -> set[int]:
-        """These components and all that are connected with them, over any number of groups."""
-        frontier = list(components)
-        reached = set(frontier)
+        """These components and all that are connected with them, over any number of links."""
+        reached, seen = set(components), set[Hashable]()
+        frontier = list(reached)
         while frontier:
-            for group in self._groups.get(frontier.pop(), ()):
-                frontier += group - reached
-                reached |= group
+            for hub in self._hubs.get(frontier.pop(), {}).keys() - seen:
+                seen.add(hub)
+                frontier += self._joined[hub].keys() - reached
+                reached |= self._joined[hub].keys()
         return reached
 
-
-class LinksMemo:
-    """The links of the last snapshot, for the next one with the same holds, incidents and causes."""
-
-    def __init__(self) -> None:
-        self._sources: tuple[object, ...] = ()
-        self._links = PassingLinks()
-
-    def of(self, estate: Estate, cache: EvaluationCache) -> PassingLinks:
-        silent = frozenset(number for number, target in estate.targets.items() if target.failing_since is not None)
+    def _update_passing(self, estate: Estate, failing: Set[int]) -> None:
+        """Links by holds, by targets, and by alerts that wait for others of their group."""
+        passing: dict[Hashable, Set[int]] = {
+            ("hold", hold.key): self._shape.components_with((hold.upstream_id, hold.job_id))
+            for hold in estate.holds
+            if hold.upstream_id is not None and not hold.state.is_over
+        }
+        silent = (number for number, target in estate.targets.items() if target.failing_since is not None)
+        passing |= {("target", number): self._shape.components_on(number) for number in (*failing, *silent)}
         waiting = _grouped_incidents(estate)
-        sources = cache.shape, estate.holds, estate.incidents, cache.red_jobs, cache.failing, silent, waiting
-        if len(sources) != len(self._sources) or any(
-            old is not new and old != new for old, new in zip(self._sources, sources, strict=True)
-        ):
-            self._links = PassingLinks(map(cache.shape.components_with, _passing_links(estate, cache)))
-            self._sources = sources
-        return self._links
+        grouped = (incident for incident in estate.incidents if incident.id in waiting) if waiting else ()
+        passing["group"] = set[int]().union(*map(self.components_of_incident, grouped))
+        for hub in self._passing.keys() | passing.keys():
+            old, new = self._passing.get(hub, frozenset()), passing.get(hub, frozenset())
+            if old != new:
+                self._connect(hub, old, -1)
+                self._connect(hub, new, 1)
+        self._passing = passing
+
+    def _connect(self, hub: Hashable, components: Iterable[int], count: int) -> None:
+        joined = self._joined.setdefault(hub, Counter())
+        for number in components:
+            hubs = self._hubs.setdefault(number, Counter())
+            joined[number] += count
+            hubs[hub] += count
+            if not joined[number]:
+                del joined[number], hubs[hub]
 
 
 def components_of(estate: Estate, cache: EvaluationCache | None = None) -> list[set[int]]:
     """The ids of its jobs, by components that are connected now."""
     cache = cache or build_cache(estate)
-    linked = chain(map(sorted, cache.shape.components), _passing_links(estate, cache))
-    return _connected(estate.jobs, (link for job_ids in linked for link in pairwise(job_ids)))
-
-
-def _passing_links(estate: Estate, cache: EvaluationCache) -> Iterator[Sequence[int]]:
-    """Jobs connected for now: by a hold, by an open incident, by a target that does not answer."""
-    shape = cache.shape
-    for hold in estate.holds:
-        if hold.upstream_id is not None and not hold.state.is_over:
-            yield hold.upstream_id, hold.job_id
-    for incident in estate.incidents:
-        root = [incident.root_job_id] if incident.root_job_id is not None else []
-        yield [job_id for job_id in (*root, *sorted(incident.member_job_ids)) if job_id in estate.jobs]
-    yield from blame_links(estate, cache.red_jobs, cache.failing)
-    silent = {number for number, target in estate.targets.items() if target.failing_since is not None}
-    silent |= {incident.root_target_id for incident in estate.incidents if incident.root_target_id is not None}
-    for number in sorted(silent):
-        yield shape.on_target(number)
-    waiting = _grouped_incidents(estate)
-    grouped = _incident_jobs(estate, shape, (incident for incident in estate.incidents if incident.id in waiting))
-    yield [job_id for job_id in grouped if job_id in estate.jobs]
+    remaining, groups = set(range(len(cache.shape.components))), list[set[int]]()
+    while remaining:
+        group = cache.links.connected_with({remaining.pop()})
+        remaining -= group
+        groups.append(cache.shape.jobs_in(group))
+    return groups
 
 
 def _grouped_incidents(estate: Estate) -> frozenset[int]:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from console.domain.estate import RunFacts, ServiceFacts
 from console.store.db.session import Row, Session
+from console.store.snapshot.interning import LayeredMap
 from console.text.cleaning import clean_line
 
 _CONTEXTS = (
@@ -27,8 +28,7 @@ class ContextValues(Generic[Value]):
         self, jobs: Set[int] = frozenset(), read: Callable[[Iterable[Row]], dict[int, Value]] = lambda rows: {}
     ) -> None:
         """`read`: rows of run id and context, in the order of a run's attempts -> value by run."""
-        self.by_run: dict[int, Value] = {}
-        """Replaced, never changed."""
+        self.by_run: LayeredMap[Value] = LayeredMap()
         self._by_job: dict[int, dict[int, Value]] = {}
         self._jobs = jobs
         self._read = read
@@ -42,8 +42,10 @@ class ContextValues(Generic[Value]):
         values: dict[int, dict[int, Value]] = {job_id: {} for job_id in jobs}
         for run_id, value in self._read(session.by_keys(_CONTEXTS, sorted(job_of))).items():
             values[job_of[run_id]][run_id] = value
+        ended = [run_id for job_id in jobs for run_id in self._by_job.get(job_id, ())]
         self._by_job |= values
-        self.by_run = {run_id: value for by_run in self._by_job.values() for run_id, value in by_run.items()}
+        new = {run_id: value for by_run in values.values() for run_id, value in by_run.items()}
+        self.by_run = self.by_run.changed(new, [run_id for run_id in ended if run_id not in new])
 
 
 def correlation_keys(services: Iterable[ServiceFacts]) -> tuple[str, ...]:

@@ -31,10 +31,13 @@ from console.domain.forecast import ForecastTally, PastForecasts, PeakForecast
 from console.domain.history import MIN_RUNS, DurationPrior, PeerGroup, duration_prior
 from console.domain.ids import instant, micros
 from console.domain.settings import DeclaredPool
-from console.store import checks, config_documents, findings, notification_state, services, switches
+from console.store import checks, config_documents, notification_state, switches
 from console.store.db.database import Database
 from console.store.db.session import Row, Session
+from console.store.findings import CHANGED as FINDINGS_CHANGED
+from console.store.findings import OpenFindings
 from console.store.forecasts import DAILY_US, PeriodicRead, forecast_tallies, past_forecasts, peak_forecasts
+from console.store.services import LastVerdicts
 from console.store.snapshot import correlation, facts
 from console.store.snapshot.correlation import ContextValues
 from console.store.snapshot.history import HistoryCache
@@ -43,12 +46,14 @@ from console.store.snapshot.runs import MINUTE_US, EarlierRuns, RecentRuns
 from console.timing.maintenance import matches_any
 
 _META = (
-    "SELECT name, value FROM meta WHERE name IN"
-    " ('changed_seq', 'runs_removed', 'config_digest', 'config_seq', 'edges_seq', 'back_tests')"
+    "SELECT name, value FROM meta WHERE name IN ('changed_seq', 'runs_removed', 'config_digest', 'config_seq',"
+    f" 'edges_seq', 'back_tests', '{FINDINGS_CHANGED}')"
 )
-_INCIDENTS_VERSION = (
-    "SELECT (SELECT MAX(changed_seq) FROM incident), (SELECT value FROM meta WHERE name = 'members_seq')"
+_RECENT_INCIDENTS = (
+    "SELECT id, changed_seq FROM incident WHERE closed_us IS NULL"
+    " UNION ALL SELECT id, changed_seq FROM incident WHERE closed_us >= ? AND merged_into IS NULL"
 )
+_CHANGED_INCIDENTS = "SELECT id, changed_seq FROM incident WHERE changed_seq > ?"
 FIRST_REFRESH_US, MAX_INTERVAL_US = 60_000_000, 6 * 3_600_000_000
 """Peer durations are computed a minute after the engine starts, then at doubling intervals: an empty store gets usable
 priors within minutes, and a settled one pays almost nothing."""
@@ -126,7 +131,12 @@ class SnapshotCache:
         default_factory=lambda: PeriodicRead(forecast_tallies, DAILY_US)
     )
     forecasts: PeriodicRead[tuple[PastForecasts, ...]] = field(default_factory=lambda: PeriodicRead(past_forecasts))
-    incidents_version: tuple[object, ...] = ()
+    findings: OpenFindings = field(default_factory=OpenFindings)
+    verdicts: LastVerdicts = field(default_factory=LastVerdicts)
+    targets: facts.Targets = field(default_factory=facts.Targets)
+    incidents_seq: int = -1
+    """Greatest `changed_seq` of an incident that was read; `incidents_since_us`: beginning of the lookback then."""
+    incidents_since_us: int = 0
     incidents: tuple[IncidentFacts, ...] = ()
     """The open ones; `closed`: those that closed in the lookback."""
     closed: tuple[IncidentFacts, ...] = ()
@@ -159,7 +169,10 @@ class SnapshotCache:
             self.durations, self.timed_for = LayeredMap(), None
             self.histories.clear()
         changed |= self.lookback.refresh(session, meta, self.jobs, since_us)
-        self._refresh_incidents(session, since_us)
+        incidents = self._refresh_incidents(session, since_us)
+        config = meta.get("config_digest"), meta.get("config_seq")
+        self.verdicts.refresh(session, self.lookback.seq, config, since_us, incidents)
+        self.findings.refresh(session, meta.get(FINDINGS_CHANGED, ""))
         return changed
 
     def record_changes(self, changed: Iterable[int]) -> None:
@@ -216,17 +229,27 @@ class SnapshotCache:
         free = (job for job in alone if job.schedule.dialect == "none" and job.budget_cost is None and not job.pool)
         return frozenset(job.id for job in free if not any(matches_any(pool.jobs, job.name) for pool in pools))
 
-    def _refresh_incidents(self, session: Session, since_us: int) -> None:
-        version = session.rows(_INCIDENTS_VERSION)[0]
-        if version != self.incidents_version:
-            self.incidents = facts.load_incidents(session)
-            self.closed = facts.load_incidents(session, since_us)
-            self.incidents_version = version
-        since = instant(since_us)
-        if any(incident.closed_at is not None and incident.closed_at < since for incident in self.closed):
-            self.closed = tuple(
-                incident for incident in self.closed if incident.closed_at is None or incident.closed_at >= since
-            )
+    def _refresh_incidents(self, session: Session, since_us: int) -> set[int]:
+        """The incidents that were read: all of the lookback at first, then those that changed."""
+        is_first = self.incidents_seq < 0 or since_us < self.incidents_since_us
+        rows = session.rows(
+            *((_RECENT_INCIDENTS, (since_us,)) if is_first else (_CHANGED_INCIDENTS, (self.incidents_seq,)))
+        )
+        read = {row.id for row in rows}
+        if not read and since_us == self.incidents_since_us:
+            return read
+        known = {} if is_first else {incident.id: incident for incident in (*self.incidents, *self.closed)}
+        new = facts.load_incidents(session, sorted(read))
+        known = {number: incident for number, incident in known.items() if number not in read or number in new}
+        known |= {number: incident for number, incident in new.items() if known.get(number) != incident}
+        since, incidents = instant(since_us), [known[number] for number in sorted(known)]
+        self.incidents = tuple(incident for incident in incidents if incident.closed_at is None)
+        self.closed = tuple(
+            incident for incident in incidents if incident.closed_at is not None and incident.closed_at >= since
+        )
+        self.incidents_seq = max([self.incidents_seq, 0, *(row.changed_seq for row in rows)])
+        self.incidents_since_us = since_us
+        return read
 
 
 def _job_facts(session: Session, query: str, values: Sequence[object] = ()) -> dict[int, JobFacts]:
@@ -278,7 +301,7 @@ def refresh_estate(
     store: Database, now: datetime, settings: EvaluationSettings, since: int | None = None
 ) -> LoadedEstate:
     """Input of an evaluation at `now`, and changes since the refresh with the number `since`."""
-    cache = _caches.setdefault(store, SnapshotCache())
+    cache = _caches.get(store) or _caches.setdefault(store, SnapshotCache())
     with cache.lock, without_gc() if cache.lookback.seq < 0 else nullcontext(), store.read() as session:
         try:
             estate = _load(session, store.is_sqlite, cache, now, settings)
@@ -292,15 +315,14 @@ def _load(
     session: Session, is_sqlite: bool, cache: SnapshotCache, now: datetime, settings: EvaluationSettings
 ) -> Estate:
     since_us = micros(now - settings.lookback) // MINUTE_US * MINUTE_US
-    open_findings = findings.open_findings(session)
-    earlier = _update_cache(session, is_sqlite, cache, since_us, {finding.finding.job_id for finding in open_findings})
+    earlier = _update_cache(session, is_sqlite, cache, since_us)
     return Estate(
         jobs=cache.jobs,
         runs=RunsByJob(cache.lookback.runs, cache.lookback.red),
         durations=cache.durations,
         dependencies=cache.dependencies,
         services=cache.services,
-        targets=facts.load_targets(session),
+        targets=cache.targets.refresh(session),
         incidents=cache.incidents,
         closed=cache.closed,
         holds=tuple(hold for hold in facts.load_holds(session, since_us) if hold.job_id in cache.jobs),
@@ -308,7 +330,7 @@ def _load(
         repairs=facts.load_repairs(session, since_us),
         earlier=earlier,
         extensions=facts.load_extensions(session, since_us),
-        last_verdicts=services.last_verdicts(session, since_us),
+        last_verdicts=cache.verdicts.by_day,
         peaks=cache.peaks.refresh(session, since_us, cache.back_tests),
         peer_priors=cache.peers.refresh(cache.jobs, cache.durations, since_us),
         tallies=cache.tallies.refresh(session, since_us),
@@ -316,7 +338,7 @@ def _load(
         correlated=cache.correlated.by_run,
         costs=cache.costs.by_run,
         history=cache.histories.known,
-        findings=open_findings,
+        findings=cache.findings.all,
         checks=checks.check_histories(session, instant(since_us)),
         modes=switches.load_modes(session),
         declared=config_documents.load_declared(session),
@@ -325,17 +347,15 @@ def _load(
     )
 
 
-def _update_cache(
-    session: Session, is_sqlite: bool, cache: SnapshotCache, since_us: int, first: Set[int]
-) -> tuple[RunFacts, ...]:
-    """Updates the cache, including the histories of the jobs `first`; earlier runs that a dependency may read."""
+def _update_cache(session: Session, is_sqlite: bool, cache: SnapshotCache, since_us: int) -> tuple[RunFacts, ...]:
+    """Updates the cache, the histories of jobs with open findings first; earlier runs that a dependency may read."""
     changed = cache.refresh(session, since_us)
     cache.correlated.refresh(session, cache.lookback.runs, changed)
     cache.costs.refresh(session, cache.lookback.runs, changed)
     earlier = cache.earlier.refresh(session, cache.jobs, cache.dependencies, changed, since_us)
     _refresh_durations(session, is_sqlite, cache, changed)
     members = cache.members or frozenset()
-    changed |= cache.histories.refresh(session, is_sqlite, cache.jobs, first, members, changed)
+    changed |= cache.histories.refresh(session, is_sqlite, cache.jobs, cache.findings.jobs, members, changed)
     cache.record_changes(changed)
     return earlier
 

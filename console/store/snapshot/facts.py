@@ -236,25 +236,33 @@ def load_services(session: Session) -> tuple[ServiceFacts, ...]:
     )
 
 
-def load_targets(session: Session) -> dict[int, TargetFacts]:
-    rows = session.rows(
-        "SELECT t.id, s.name AS system, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error,"
-        " t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, t.skew_s,"
-        f" w.set_by, w.why, w.at_us, w.until_us FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES}"
-        " WHERE NOT t.removed AND NOT s.removed"
-    )
-    return {row.id: _target(row) for row in rows}
+_SELECT_TARGETS = (
+    "SELECT t.id, s.name AS system, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error,"
+    " t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, t.skew_s,"
+    f" w.set_by, w.why, w.at_us, w.until_us FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES}"
+    " WHERE NOT t.removed AND NOT s.removed"
+)
 
 
-_latest_targets: dict[int, tuple[Row, TargetFacts]] = {}
-"""By target: each refresh reads all rows, few of them changed. Every poll changes its row, so only the last is kept."""
+class Targets:
+    """Cached targets. Each refresh reads all rows, because every poll changes its own; unchanged ones stay."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        self._facts: dict[int, TargetFacts] = {}
+
+    def refresh(self, session: Session) -> Mapping[int, TargetFacts]:
+        """By id. The same mapping while nothing changes."""
+        rows = session.rows(_SELECT_TARGETS)
+        if rows != self._rows:
+            before = {row.id: row for row in self._rows}
+            self._facts = {row.id: self._facts[row.id] if before.get(row.id) == row else _target(row) for row in rows}
+            self._rows = rows
+        return self._facts
 
 
 def _target(row: Row) -> TargetFacts:
-    latest = _latest_targets.get(row.id)
-    if latest is not None and latest[0] == row:
-        return latest[1]
-    target = from_row(
+    return from_row(
         TargetFacts,
         row,
         name=decode_name(row.name),
@@ -263,8 +271,6 @@ def _target(row: Row) -> TargetFacts:
         behind=clock_skew.clock_behind(row.skew_s),
         pause=switches.last_pause(row.system, row),
     )
-    _latest_targets[row.id] = row, target
-    return target
 
 
 def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension, ...]:
@@ -367,31 +373,26 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 
 
-def load_incidents(session: Session, closed_since_us: int | None = None) -> tuple[IncidentFacts, ...]:
-    """The open incidents; with a time those closed since then and not merged."""
-    where, bound = "i.closed_us IS NULL", tuple[int, ...]()
-    if closed_since_us is not None:
-        where, bound = "i.closed_us >= ? AND i.merged_into IS NULL", (closed_since_us,)
+_INCIDENTS = (
+    "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.business_date, i.opened_us,"
+    " i.failed_since_us, i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps,"
+    " i.flaps_since_us FROM {keys} JOIN incident i ON i.id = k.a WHERE i.merged_into IS NULL"
+)
+_INCIDENT_MEMBERS = (
+    "SELECT m.incident_id, r.id AS run_id, m.role, m.job_id FROM {keys} JOIN incident_member m ON m.incident_id = k.a"
+    " JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key"
+)
+
+
+def load_incidents(session: Session, numbers: Sequence[int]) -> dict[int, IncidentFacts]:
+    """These incidents by id, without merged ones."""
     members: dict[int, list[Row]] = defaultdict(list)
-    for row in session.rows(
-        "SELECT i.id, r.id AS run_id, m.role, m.job_id FROM incident i JOIN incident_member m ON m.incident_id = i.id"
-        f" JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE {where}",
-        bound,
-    ):
-        members[row.id].append(row)
-    rows = session.rows(
-        "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.business_date, i.opened_us,"
-        " i.failed_since_us,"
-        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps,"
-        f" i.flaps_since_us FROM incident i WHERE {where} ORDER BY i.id",
-        bound,
-    )
-    return tuple(_incident(row, tuple(sorted(members[row.id]))) for row in rows)
+    for row in session.by_keys(_INCIDENT_MEMBERS, numbers):
+        members[row.incident_id].append(row)
+    return {row.id: _incident(row, members[row.id]) for row in session.by_keys(_INCIDENTS, numbers)}
 
 
-@lru_cache(maxsize=4096)
-def _incident(row: Row, members: tuple[Row, ...]) -> IncidentFacts:
-    """One object while its rows are equal, so that values derived from it are reused."""
+def _incident(row: Row, members: Sequence[Row]) -> IncidentFacts:
     return from_row(
         IncidentFacts,
         row,

@@ -75,11 +75,13 @@ class RecentRuns:
                 ids = [run.id for runs in self.runs.values() for run in runs if not run.attempt]
                 stored = session.by_keys("SELECT r.id FROM {keys} JOIN run r ON r.id = k.a", ids)
                 removed_ids = set(ids) - {row.id for row in stored}
-        self.seq, self.removed, self.since_us = seq, removed, since_us
-        changed = self._merge(_read_runs(session, rows, jobs), removed_ids, instant(since_us)) | self._expire(since_us)
-        if changed:
-            runs = (run for job_id in changed for run in self.runs.get(job_id, ()))
-            self.red = self.red - changed | {run.job_id for run in runs if run.state in RED_STATES}
+        later, self.seq, self.removed, self.since_us = since_us != self.since_us, seq, removed, since_us
+        changed = self._merge(_read_runs(session, rows, jobs), removed_ids, instant(since_us))
+        changed |= self._expire(since_us) if later else set()
+        runs = (run for job_id in changed for run in self.runs.get(job_id, ()))
+        red = {run.job_id for run in runs if run.state in RED_STATES}
+        if red != {job_id for job_id in changed if job_id in self.red}:
+            self.red = self.red - changed | red
         return changed
 
     def isolate(self, jobs: frozenset[int]) -> None:
@@ -201,8 +203,8 @@ _SINCE = (
     f"SELECT {facts.RUN_COLUMNS} FROM {{keys}} JOIN run r ON r.job_id = k.a WHERE r.sort_us >= k.b AND r.sort_us < ?"
 )
 _US = timedelta(microseconds=1)
-RequiredPeriod = tuple[int, UpstreamPeriod, timedelta | None]
-"""Upstream, required period, maximum age."""
+RequiredPeriod = tuple[UpstreamPeriod, timedelta | None]
+"""Required period of an upstream, and maximum age."""
 
 
 @dataclass(slots=True)
@@ -211,7 +213,9 @@ class EarlierRuns:
 
     since_us: int = 0
     dependencies: Sequence[DependencyFacts] = ()
-    required: Sequence[RequiredPeriod] = ()
+    required: Mapping[int, Sequence[RequiredPeriod]] = field(default_factory=dict)
+    """By upstream."""
+    by_job: dict[int, tuple[RunFacts, ...]] = field(default_factory=dict)
     runs: tuple[RunFacts, ...] = ()
 
     def refresh(
@@ -226,32 +230,39 @@ class EarlierRuns:
         is_known = abs(since_us - self.since_us) < REREAD_US
         if dependencies is not self.dependencies:
             across_periods = (edge for edge in dependencies if edge.wants.period is not UpstreamPeriod.SAME)
-            required = dict.fromkeys(
-                (edge.upstream_id, edge.wants.period, edge.wants.within) for edge in across_periods
-            )
-            self.dependencies, self.required, is_known = dependencies, list(required), False
-        if not is_known or not changed.isdisjoint(job_id for job_id, _, _ in self.required):
-            self.runs, self.since_us = _read_earlier(session, jobs, self.required, since_us), since_us
+            required: dict[int, list[RequiredPeriod]] = {}
+            for edge in across_periods:
+                required.setdefault(edge.upstream_id, []).append((edge.wants.period, edge.wants.within))
+            self.dependencies, self.required, is_known = dependencies, required, False
+        if not is_known:
+            self.by_job, self.since_us = {}, since_us
+        upstreams = self.required.keys() & changed if is_known else self.required.keys()
+        read = [job_id for job_id in upstreams if job_id in jobs]
+        if read or not is_known:
+            runs = _read_earlier(session, jobs, {job_id: self.required[job_id] for job_id in read}, since_us)
+            self.by_job |= {**dict.fromkeys(read, ()), **runs}
+            self.runs = tuple(run for job_id in sorted(self.by_job) for run in self.by_job[job_id])
         return self.runs
 
 
 def _read_earlier(
-    session: Session, jobs: Mapping[int, JobFacts], required: Sequence[RequiredPeriod], since_us: int
-) -> tuple[RunFacts, ...]:
-    first_us: dict[int, int] = {}
-    for job_id, period, within in required:
-        if job_id in jobs:
-            reach = within or timedelta(0)
-            if period is UpstreamPeriod.BUSINESS_DAY:
-                reach = BUSINESS_DAYS_BACK
-            elif period is UpstreamPeriod.MONTH_END:
-                reach = MONTH_BACK
-            first_us[job_id] = min(first_us.get(job_id, since_us), since_us - reach // _US)
-    if not first_us:
-        return ()
+    session: Session, jobs: Mapping[int, JobFacts], required: Mapping[int, Sequence[RequiredPeriod]], since_us: int
+) -> dict[int, tuple[RunFacts, ...]]:
+    """The earlier runs of these upstreams, by job."""
+    first_us = {job_id: since_us - max(map(_reach, periods)) // _US for job_id, periods in required.items()}
     rows = {row.id: row for row in session.by_keys(_LAST, sorted(first_us), (since_us,))}
     rows |= {row.id: row for row in session.by_keys(_SINCE, sorted(first_us.items()), (since_us + REREAD_US,))}
     ended = facts.ended_attempts(session, [row.id for row in rows.values() if row.attempts > 1])
     read = ((row.sort_us, facts.run_facts(row, ended.get(row.id, ()))) for row in rows.values())
     runs = clock_skew.correct_runs(read, jobs, clock_skew.target_skews(session))
-    return tuple(run for _, run in sorted(runs, key=lambda pair: (pair[1].job_id, pair[0], pair[1].period_key)))
+    by_job: dict[int, tuple[RunFacts, ...]] = {}
+    for _, run in sorted(runs, key=lambda pair: (pair[0], pair[1].period_key)):
+        by_job[run.job_id] = (*by_job.get(run.job_id, ()), run)
+    return by_job
+
+
+def _reach(required: RequiredPeriod) -> timedelta:
+    period, within = required
+    if period is UpstreamPeriod.BUSINESS_DAY:
+        return BUSINESS_DAYS_BACK
+    return MONTH_BACK if period is UpstreamPeriod.MONTH_END else within or timedelta(0)

@@ -172,7 +172,7 @@ def test_a_hold_that_went_on_touches_its_job_and_a_switch_everything() -> None:
 
 def test_what_a_run_costs_and_which_submission_it_belongs_to_touch_its_job() -> None:
     began = replace(WHOLE, runs=(run(1, ALONE, "03:30"), run(2, A, "03:10")))
-    assert {7} == changed_jobs(began, replace(began, costs={1: 2.5}), set())
+    assert {7} == changed_jobs(began, replace(began, costs={1: 2.5}), {1, 7})
     keyed = replace(began, correlated={2: {"customer": "4711"}})
     assert ({1}, {1}) == (changed_jobs(began, keyed), changed_jobs(keyed, began))
     assert {1} == changed_jobs(keyed, replace(began, correlated={2: {"customer": "4712"}}))
