@@ -100,7 +100,11 @@ def evaluate(
         incidents=incidents,
         holds=tuple(held.decisions),
         findings=finding_changes(index, findings.findings),
-        cycles=tuple(tuple(index.job(job_id).name for job_id in path) for path in index.graph.cycles),
+        cycles=tuple(
+            tuple(index.job(job_id).name for job_id in path)
+            for path in index.graph.cycles
+            if path[0] in estate.jobs  # a part has all of a cycle, or nothing
+        ),
         next_at=min([*turns, *held.turns, *notify_at, *filter(None, [findings.next_at])], default=None),
     )
 

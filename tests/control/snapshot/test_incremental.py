@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.control.snapshot.incremental import changed_jobs, part_with
+from console.control.snapshot.incremental import build_cache, changed_jobs, part_with
 from console.domain.alert import AlertingSettings, InhibitRule, RouteRule, SilenceFacts
 from console.domain.check import Check, CheckHistory, CheckState, ResultSpan
 from console.domain.decision import Decisions, IncidentDecision
@@ -127,6 +127,14 @@ def test_a_part_whose_pool_others_fill_is_judged_as_within_the_whole(
 
 def test_lines_of_work_that_share_nothing_are_parts_of_their_own() -> None:
     assert [{1, 2, 3}, {4, 5, 6}, {7}] == [set(part_with(WHOLE, [number]).jobs) for number in (2, 6, 7)]
+
+
+def test_a_part_beside_a_cycle_is_judged_and_does_not_name_it() -> None:
+    circle = replace(WHOLE, dependencies=(*WHOLE.dependencies, *feeds(C, A)))
+    kept = build_cache(circle)
+    [path] = evaluate(circle, at("03:40"), cache=kept).cycles
+    parts = [part_with(circle, [number], kept) for number in (A.id, ALONE.id)]
+    assert [(path,), ()] == [evaluate(part, at("03:40"), cache=kept).cycles for part in parts]
 
 
 def test_a_silent_host_holds_all_its_jobs_together() -> None:
