@@ -1,17 +1,19 @@
-"""The audit log: list its entries, verify that no row was changed or removed."""
+"""The audit log: list its entries, verify that no row was changed or removed, export old rows."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 from console.cli.arguments import positive_number
 from console.cli.clock_format import timestamp
-from console.cli.commands import JSON, Handler, option
+from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_message, print_result, table
-from console.cli.reader import store_reader
+from console.cli.reader import store_reader, store_url_of
+from console.engine.api.emergency import EmergencyAccess
 from console.timing.durations import parse_duration
 
 OPEN_ESTATE_NOTE = (
@@ -46,9 +48,13 @@ def verify_audit(arguments: argparse.Namespace) -> int:
     if arguments.head and re.fullmatch(r"(\d{1,18}:)?[0-9a-f]{64}", arguments.head) is None:
         raise CommandError(Exit.USAGE, '--head takes what "headway audit head" printed: ROW:HASH, 64 hex digits')
     with store_reader(arguments) as reads:
-        chain, is_open = reads.audit.verify_audit(arguments.head), not reads.approvals.has_permissions()
+        chain = reads.audit.verify_audit(arguments.head, arguments.export or ())
+        is_open = not reads.approvals.has_permissions()
     missing_triggers = ", but not append-only: triggers are missing or disabled" if chain.missing_triggers else ""
-    intact = f"{chain.rows} row{'s' * (chain.rows != 1)}, intact{missing_triggers}; head {chain.head or 'none'}"
+    deleted = f", the first {chain.deleted:,} exported and deleted" if chain.deleted else ""
+    intact = (
+        f"{chain.rows} row{'s' * (chain.rows != 1)}{deleted}, intact{missing_triggers}; head {chain.head or 'none'}"
+    )
     print_result(arguments, chain, [intact if chain.bad is None else f"BROKEN at row {chain.bad}: {chain.text}"])
     if chain.bad is None and not arguments.head and not arguments.json:
         print_message("truncation and a rebuilt chain are detected only with --head, stored outside of this store")
@@ -68,7 +74,22 @@ def print_audit_head(arguments: argparse.Namespace) -> int:
     return print_result(arguments, {"head": head}, [head])
 
 
-def audit_since(text: str | None, now: datetime) -> datetime | None:
+def export_audit(arguments: argparse.Namespace) -> int:
+    """Writes audit rows into a file; with --delete they are then deleted from the store."""
+    with store_reader(arguments) as reads:
+        export = reads.audit.export(arguments.file, audit_since(arguments.before, reads.now(), "--before"))
+    if export is None:
+        raise CommandError(Exit.NOT_FOUND, "the audit log has no such rows")
+    deleted = EmergencyAccess(store_url_of(arguments)).delete_audit(export, arguments.why) if arguments.delete else 0
+    text = f"{export.file}: rows {export.first} to {export.last}, intact; head {export.last}:{export.head}"
+    print_result(arguments, {"export": export, "deleted": deleted}, [text])
+    if deleted:
+        how = f"headway audit verify --export {export.file}"
+        print_message(f"{deleted} row{'s' * (deleted != 1)} deleted from the store; keep the file: {how}")
+    return Exit.OK
+
+
+def audit_since(text: str | None, now: datetime, named: str = "--since") -> datetime | None:
     """An instant, or a duration before now; UTC by default. Raises CommandError for any other text."""
     if text is None:
         return None
@@ -81,7 +102,7 @@ def audit_since(text: str | None, now: datetime) -> datetime | None:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
         raise CommandError(
-            Exit.USAGE, f"--since {text[:40]!a} is not a duration or time; write 2h or 2026-11-20T03:00Z"
+            Exit.USAGE, f"{named} {text[:40]!a} is not a duration or time; write 2h or 2026-11-20T03:00Z"
         ) from None
 
 
@@ -95,7 +116,24 @@ HANDLERS = {
         JSON,
     ),
     "audit verify": Handler(
-        verify_audit, option("--head", "a head stored outside of this store", "HASH", default=""), JSON
+        verify_audit,
+        option("--head", "a head stored outside of this store", "HASH", default=""),
+        option(
+            "--export",
+            "a file of exported and deleted rows; again for each, oldest first",
+            "FILE",
+            type=Path,
+            action="append",
+        ),
+        JSON,
+    ),
+    "audit export": Handler(
+        export_audit,
+        option("file", "new file, a JSON object per row; mode 0600", type=Path),
+        option("--before", 'only rows before then: "400d", or a time', "WHEN"),
+        flag("--delete", "then delete these rows from the store; the rest stays verifiable"),
+        option("--why", "with --delete: reason for the audit log", "TEXT", default=""),
+        JSON,
     ),
     "audit head": Handler(print_audit_head, JSON),
 }

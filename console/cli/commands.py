@@ -119,7 +119,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "engine": "Run the engine: watch, evaluate, notify and send",
         "store": "Back up and restore the store; show its size",
         "shadow": "Observe without notifying or acting; off goes live",
-        "audit": "Print and verify the audit log",
+        "audit": "Print, verify and export the audit log",
     },
 }
 """Heading in `headway --help` -> command or noun -> its help there."""
@@ -241,6 +241,8 @@ COMMANDS: dict[str, Command] = {
     "audit": Command("audit", "Print the audit log", "headway audit --actor ann --since 2026-11-20"),
     "audit verify": Command("audit", "Verify that no row of the audit log was changed or removed",
         "headway audit verify"),
+    "audit export": Command("audit", "Write audit rows to a file, and delete them from the store with --delete",
+        "headway audit export audit-2025.jsonl --before 400d --delete"),
     "audit head": Command("audit", "Print the number and hash of the last row, to verify the log later",
         "headway audit head"),
     "connector": Command("connectors", "List installed connector kinds, or show one", "headway connector airflow"),

@@ -50,3 +50,5 @@ class RequestKind(StrEnum):
     RELEASE_NATIVELY = "release natively"
     """Without an engine, by the marks that the schedulers report."""
     RESTORE = "restore"
+    DELETE_AUDIT = "delete audit rows"
+    """Those of an export."""

@@ -20,6 +20,10 @@ SELECT_AUDIT = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM audit"  # noqa: S608  (o
 
 HEAD_KEY = "audit_head"
 """Key in `meta` that the database itself writes with each audit row: "seq hash"."""
+ANCHOR_KEY = "audit_anchor"
+"""Key in `meta`: "seq hash" of the last row that was exported and deleted."""
+DELETE_VERB = "delete exported audit rows"
+"""Its detail names the anchor as "seq:hash"."""
 _INSERT = f"INSERT INTO audit ({', '.join(AUDIT_COLUMNS)}) VALUES ({', '.join('?' * len(AUDIT_COLUMNS))})"  # noqa: S608
 _MAX_STORED = 4_000
 """Maximum length of one text."""
@@ -38,6 +42,8 @@ class ChainVerdict:
     text: str = ""
     missing_triggers: tuple[str, ...] = ()
     """Missing triggers of those that keep the audit append only."""
+    deleted: int = 0
+    """Rows that were exported and deleted, and not verified."""
 
 
 def entry_hash(prev_hash: str, values: Sequence[Any]) -> str:
@@ -103,13 +109,20 @@ def _append(
     session.rows(_INSERT, (*values, prev_hash, entry_hash(prev_hash, values)))
 
 
-def verify_chain(rows: Iterable[Sequence[Any]], recorded: str = "", head: str = "") -> ChainVerdict:
+def verify_chain(
+    rows: Iterable[Sequence[Any]], recorded: str = "", head: str = "", anchor: str = "", *, is_export: bool = False
+) -> ChainVerdict:
     """Verifies the chain. `rows`: of SELECT_AUDIT, by seq; `recorded`: the last row by `meta` ("seq hash"); `head`: a
-    hash kept elsewhere ("seq:hash", or only the hash), which must be in the chain, in that row."""
-    head_hash, count, last, head_row = head.rpartition(":")[2], 0, "", 0
+    hash kept elsewhere ("seq:hash", or only the hash), which must be in the chain, in that row; `anchor`: the last
+    exported and deleted row by `meta`, which an entry must record, unless these rows are of such an export."""
+    first, _, last = anchor.partition(" ")
+    count = int(first) if first.isascii() and first.isdigit() else 0
+    head_hash, anchor_row, is_recorded = head.rpartition(":")[2], count, is_export or not anchor
+    head_row = count if last and last == head_hash else 0
     for entry in rows:
         *values, prev_hash, row_hash = entry
         seq, count = values[0], count + 1
+        is_recorded = is_recorded or (values[4] == DELETE_VERB and f'"{anchor.replace(" ", ":")}"' in values[6])
         if seq != count:
             return ChainVerdict(count, last, count, f"row {count} is missing: row {seq} is in its place")
         if prev_hash != last:
@@ -119,6 +132,8 @@ def verify_chain(rows: Iterable[Sequence[Any]], recorded: str = "", head: str = 
             return ChainVerdict(count, last, seq, f"row {seq} was changed after it was written")
         last = row_hash
         head_row = count if last == head_hash else head_row
+    if not is_recorded:
+        return ChainVerdict(count, last, 1, f"rows 1 to {anchor_row} are missing, and no entry records their export")
     recorded_row, _, recorded_hash = recorded.partition(" ")
     if recorded and (recorded_row, recorded_hash) != (str(count), last):
         is_longer = recorded_row.isascii() and recorded_row.isdigit() and int(recorded_row) < count
@@ -129,13 +144,16 @@ def verify_chain(rows: Iterable[Sequence[Any]], recorded: str = "", head: str = 
         return ChainVerdict(count, last, count, "the store's record of its last row was removed")
     place = head.partition(":")[0] if ":" in head else "?"
     expected_row = int(place) if place.isascii() and place.isdigit() else 0
+    if head and not head_row and expected_row < anchor_row:
+        text = f"rows 1 to {anchor_row} were exported and deleted. Fix: name their files with --export"
+        return ChainVerdict(count, last, expected_row or 1, text)
     if head and not head_row:
         text = f"the head that was kept elsewhere (row {place}) is not in this chain: it was cut there, or rebuilt"
         return ChainVerdict(count, last, expected_row or count + 1, text)
     if ":" in head and expected_row != head_row:
         text = f"the head that was kept elsewhere names row {place}, and its hash is row {head_row}'s: one is mistyped"
         return ChainVerdict(count, last, expected_row, text)
-    return ChainVerdict(count, last)
+    return ChainVerdict(count, last, deleted=anchor_row)
 
 
 ENGINE_ACTOR = "headway"

@@ -105,8 +105,8 @@ def audit(bench: Bench) -> list[tuple[str, str, dict[str, Any]]]:
     """(actor, verb, detail) of every row, the config's left out; the chain is whole."""
     with bench.store.read() as connection:
         rows = connection.rows(f"{store_audit.SELECT_AUDIT} ORDER BY seq")
-        noted = connection.rows("SELECT value FROM meta WHERE name = 'audit_head'")[0][0]
-    assert None is store_audit.verify_chain(rows, noted).bad
+    with bench.reads() as reads:
+        assert None is reads.audit.verify_audit().bad
     return [(row[2], row[4], json.loads(row[6])) for row in rows if row[5] != "config"]
 
 

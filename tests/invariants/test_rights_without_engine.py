@@ -21,6 +21,7 @@ from console.domain.switches import FREEZE
 from console.engine.api.emergency import EmergencyAccess, ReportedHold
 from console.store.errors import NotAllowed, ReasonNeeded
 from tests.engine.bench import Bench
+from tests.hostile.commands import headway
 from tests.invariants.test_rights import Be, audit, permit, running, verbs
 
 LOAD = ReportedHold("fake", "one", "load", "headway-0123456789abcdef")
@@ -72,6 +73,25 @@ def test_each_door_without_an_engine_opens_from_its_role_on(
             ask(bench)
     granted = ROLES.index(role) >= ROLES.index(OPERATIONS[door].role.text)
     assert ("eve", f"{'request' if granted else 'refuse'} {door}") == verbs(bench)[-1]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_audit_rows_are_deleted_by_an_admin_only(bench: Bench, be: Be, role: str, tmp_path: Path) -> None:
+    be("eve")
+    permit(bench, **({"eve": role} if role != "none" else {"somebody": "admin"}))
+    file = tmp_path / "audit.jsonl"
+    done = headway(bench.url, "audit", "export", str(file), "--delete", "--why", "older than a year", "--json")
+    if role != "admin":
+        assert Exit.REFUSED == done.code, done.err
+        assert ("eve", "refuse delete audit rows") == verbs(bench)[-1]
+        return
+    assert (Exit.OK, done.data["export"]["last"]) == (done.code, done.data["deleted"]), done.err
+    assert [("eve", "delete exported audit rows")] == verbs(bench)
+    head = f"{done.data['export']['last']}:{done.data['export']['head']}"
+    for options in (("--head", head), ("--export", str(file)), ("--export", str(file), "--head", head)):
+        verified = headway(bench.url, "audit", "verify", *options)
+        assert Exit.OK == verified.code, verified.out
+    assert Exit.NOT_FOUND == headway(bench.url, "audit", "export", str(tmp_path / "none"), "--before", "1d").code
 
 
 def test_a_copy_takes_more_than_letting_go() -> None:

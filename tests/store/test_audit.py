@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from console.domain.ids import instant
 from console.failpoints import VARIABLE, FailpointReached
 from console.store import audit
+from console.store.audit_export import AuditExport, delete_exported
 from console.store.db.database import Database
+from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
 from tests.corpus import HOSTILE
 
@@ -229,6 +234,99 @@ def test_a_row_put_in_is_found(place: int) -> None:
     rows = [list(row) for row in CHAIN]
     rows.insert(place, [place + 1, 5, "mallory", "", "freeze", "", "{}", "", rows[place][8], "f" * 64])
     assert place + 1 == audit.verify_chain(rows, NOTED).bad
+
+
+def export(store: Database, file: Path, last: int) -> AuditExport:
+    with open_queries(store.url) as reads:
+        found = reads.audit.export(file, instant(1_000 + last))
+    assert found is not None
+    return found
+
+
+def delete(store: Database, exported: AuditExport) -> int:
+    with store.write(None) as session:
+        return delete_exported(session, exported, audit.ChangeOrigin("ann", "console", "older than a year", 9_000))
+
+
+def verified(store: Database, head: str = "", *exports: Path) -> audit.ChainVerdict:
+    with open_queries(store.url) as reads:
+        return reads.audit.verify_audit(head, exports)
+
+
+def write_each_later(store: Database, count: int) -> Rows:
+    """Rows at 1,001, 1,002 … microseconds."""
+    for number in range(1, count + 1):
+        with store.write(None) as session:
+            audit.append(session, 1_000 + number, "alice", "console", "freeze", "estate", {"number": number})
+    return rows_of(store)
+
+
+def test_exported_rows_are_deleted_and_the_rest_stays_verifiable(store: Database, tmp_path: Path) -> None:
+    before = write_each_later(store, 8)
+    heads = [f"{row[0]}:{row[9]}" for row in before]
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    exported = export(store, first, 4)
+    assert (1, 3, before[2][9]) == (exported.first, exported.last, exported.head)
+    assert 8 == len(rows_of(store)), "an export alone deletes nothing"
+    assert 3 == delete(store, exported)
+    assert [4, 5, 6, 7, 8, 9] == [row[0] for row in rows_of(store)]
+    refused: Any = store.engine.dialect.loaded_dbapi
+    with pytest.raises(refused.Error, match="append only"), store.write(None) as session:
+        session.rows("DELETE FROM audit")
+    found = verified(store)
+    assert (9, 3, None, ()) == (found.rows, found.deleted, found.bad, found.missing_triggers)
+    assert 0 == verified(store, "", first).deleted
+    for head in heads[2:]:  # the last deleted row is known by its hash
+        assert None is verified(store, head).bad
+    assert "rows 1 to 3 were exported and deleted" in verified(store, heads[1]).text
+    for head in heads:
+        assert None is verified(store, head, first).bad
+    assert 3 == delete(store, export(store, second, 7))
+    assert None is verified(store).bad
+    for head in heads:
+        assert None is verified(store, head, first, second).bad
+    assert 1 == verified(store, "", second).bad, "the first file is missing"
+
+
+def test_a_changed_export_or_a_cut_without_one_is_found(store: Database, tmp_path: Path) -> None:
+    rows, file = write_each_later(store, 6), tmp_path / "audit.jsonl"
+    exported = export(store, file, 5)
+    delete(store, exported)
+    text = file.read_text()
+    for changed, bad in ((text.replace("alice", "mallory", 1), 1), ("\n".join(text.splitlines()[:-1]) + "\n", 4)):
+        file.write_text(changed)
+        assert bad == verified(store, "", file).bad
+    file.write_text("no row\n")
+    with pytest.raises(StoreUnusable, match="line 1 is not an exported audit row"):
+        verified(store, "", file)
+    with store.write(None) as session:  # whoever may write meta
+        session.rows("UPDATE meta SET value = ? WHERE name = 'audit_anchor'", (f"2 {rows[1][9]}",))
+    assert None is not verified(store).bad
+    anchored = audit.verify_chain(rows[3:], f"6 {rows[5][9]}", anchor=f"3 {rows[2][9]}")
+    assert "rows 1 to 3 are missing, and no entry records their export" == anchored.text
+
+
+def test_rows_are_deleted_only_as_they_were_exported(store: Database, tmp_path: Path) -> None:
+    write_each_later(store, 3)
+    exported = export(store, tmp_path / "audit.jsonl", 3)
+    with pytest.raises(StoreUnusable, match="is not in the audit log of this store"):
+        delete(store, replace(exported, head="0" * 64))
+    with pytest.raises(StoreUnusable, match="File exists"):
+        export(store, tmp_path / "audit.jsonl", 3)
+    assert 3 == len(rows_of(store))
+
+
+def test_a_broken_chain_is_not_exported(store: Database, tmp_path: Path) -> None:
+    write_each_later(store, 3)
+    names = ("audit_refuses_update",) if store.is_sqlite else ("audit_refuses ON audit",)
+    with store.write(None) as session:
+        for name in names:
+            session.rows(f"DROP TRIGGER {name}")
+        session.rows("UPDATE audit SET actor = 'mallory' WHERE seq = 1")
+    file = tmp_path / "audit.jsonl"
+    with pytest.raises(StoreUnusable, match="row 1 was changed after it was written"):
+        export(store, file, 3)
+    assert not file.exists()
 
 
 @pytest.mark.parametrize("how", ["UPDATE audit SET actor = 'mallory' WHERE seq = 2", "DELETE FROM audit WHERE seq = 2"])

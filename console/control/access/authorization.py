@@ -58,6 +58,7 @@ OPERATIONS: dict[Verb | RequestKind, Operation] = {
     RequestKind.ABORT_PLAN: Operation(Role.ACT),
     RequestKind.RELEASE_NATIVELY: _SENDS,
     RequestKind.RESTORE: Operation(Role.ADMIN),
+    RequestKind.DELETE_AUDIT: Operation(Role.ADMIN),
     RequestKind.FREEZE: Operation(Role.ACT),
     RequestKind.THAW: Operation(Role.ADMIN),
     RequestKind.SHADOW_ON: Operation(Role.ACT),

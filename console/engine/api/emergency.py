@@ -1,4 +1,5 @@
-"""Access when no engine runs: release holds that the schedulers themselves report, and restore a copy of the store.
+"""Access that needs no engine: release holds that the schedulers themselves report, restore a copy of the store, and
+delete exported audit rows.
 
 A user who can read the secrets of the config can reach the schedulers without Headway, and one who can write the
 store's file can replace it: without a usable store, these rights are all that is checked.
@@ -17,6 +18,7 @@ from console.engine.access import AccessRights
 from console.engine.api.origin import request_origin
 from console.engine.api.queue import raise_if_refused
 from console.store import access, audit, subjects, switches
+from console.store.audit_export import AuditExport, delete_exported
 from console.store.db import client
 from console.store.db.session import Session
 
@@ -71,6 +73,18 @@ class EmergencyAccess:
             answer = AccessRights(session).may(person, RequestKind.RESTORE)
             _audit_request(session, person, RequestKind.RESTORE, "store", {}, "", answer)
         raise_if_refused(answer)
+
+    def delete_audit(self, export: AuditExport, why: str) -> int:
+        """Deletes the audit rows of the export; how many. Raises NotAllowed, ReasonNeeded."""
+        with client.client_transaction(self._url) as session:
+            person = access.current_person(session, self._postgres)
+            answer = AccessRights(session).may(person, RequestKind.DELETE_AUDIT, why=why)
+            if isinstance(answer, AccessGranted):
+                change = audit.ChangeOrigin(person.name, request_origin(), why, client.store_now_us(session))
+                return delete_exported(session, export, change)
+            _audit_request(session, person, RequestKind.DELETE_AUDIT, "audit", {}, why, answer)
+        raise_if_refused(answer)
+        return 0
 
 
 def _audit_request(

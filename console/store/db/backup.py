@@ -91,7 +91,8 @@ def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
         _check_schema(connection, named)
         rows = connection.execute(f"{audit.SELECT_AUDIT} ORDER BY seq")
         [noted] = connection.execute(f"SELECT {_META}", (audit.HEAD_KEY,)).fetchone()
-        verdict = audit.verify_chain(rows, noted or "")
+        [anchor] = connection.execute(f"SELECT {_META}", (audit.ANCHOR_KEY,)).fetchone()
+        verdict = audit.verify_chain(rows, noted or "", anchor=anchor or "")
         jobs, runs, newest = next(
             connection.execute(
                 "SELECT (SELECT count(*) FROM job), (SELECT count(*) FROM run), (SELECT max(last_try_us) FROM target)"

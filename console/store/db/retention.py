@@ -3,8 +3,8 @@
 Kept whatever its age: every run of a job with open work (an open incident, action, plan or hold); runs of an incident
 that is kept, or with an open finding; a job's newest runs and successes, which screens and forecasts read; red runs
 since its last success. The figures of a job's day (`job_day`) are written before the first of its runs is deleted. The
-audit is never deleted: its chain could no longer be verified. Standard library only: `headway store size` reads the
-same rules.
+audit is only deleted by a person, once it is exported (`store.audit_export`). Standard library only: `headway store
+size` reads the same rules.
 """
 
 from __future__ import annotations

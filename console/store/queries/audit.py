@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from console.domain.access import APPROVAL_SECONDS
 from console.domain.ids import EPOCH, instant, micros
@@ -17,6 +19,9 @@ from console.store.names import decode_name
 from console.store.queries.base import ContextQueries, preview_parts, stored_preview
 from console.store.row_values import from_row, json_object
 from console.text.cleaning import clean_line
+
+if TYPE_CHECKING:
+    from console.store.audit_export import AuditExport
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 
@@ -114,10 +119,12 @@ _AUDITED = (
 """A row if the audit has what people requested; not while entries wait for the engine to chain them."""
 _SELECT_CHAIN = (
     "SELECT 0 AS seq, 0 AS at_us, '' AS actor, '' AS origin, '' AS verb, '' AS object, '' AS detail, '' AS why,"
-    f" '' AS prev_hash, (SELECT value FROM meta WHERE name = '{audit_rows.HEAD_KEY}') AS hash"
+    f" (SELECT value FROM meta WHERE name = '{audit_rows.ANCHOR_KEY}') AS prev_hash,"
+    f" (SELECT value FROM meta WHERE name = '{audit_rows.HEAD_KEY}') AS hash"
     f" UNION ALL {audit_rows.SELECT_AUDIT} ORDER BY seq"
 )
-"""The store's record of the last row, as row 0, then the rows: one statement, as the engine appends meanwhile."""
+"""The store's records of the last deleted and of the last row, as row 0, then the rows: one statement, as the engine
+appends meanwhile."""
 
 
 class AuditQueries(ContextQueries):
@@ -132,17 +139,37 @@ class AuditQueries(ContextQueries):
         )
         return [_audit_row(row) for row in reversed(rows)]
 
-    def verify_audit(self, head: str = "", *, politely: bool = False) -> audit_rows.ChainVerdict:
-        """Verifies the whole chain and the triggers that protect it; `head` was kept elsewhere ("seq:hash").
-        `politely`: with pauses for the other threads of this process."""
+    def verify_audit(
+        self, head: str = "", exports: Sequence[Path] = (), *, politely: bool = False
+    ) -> audit_rows.ChainVerdict:
+        """Verifies the whole chain and the triggers that protect it; `head` was kept elsewhere ("seq:hash"). `exports`:
+        files of the deleted rows, in order; without them the chain starts at its anchor. `politely`: with pauses for
+        the other threads of this process."""
         has_requests = bool(self.link.rows(_AUDITED))  # queried first: by then the chain has their rows
         rows: Iterator[Any] = self.link.stream(_SELECT_CHAIN)
-        noted = next(rows).hash or ""
-        verdict = audit_rows.verify_chain(_with_pauses(rows) if politely else rows, noted, head)
+        records = next(rows)
+        anchor = records.prev_hash or ""
+        if exports:
+            from console.store.audit_export import read_export  # noqa: PLC0415 - slow to import
+
+            deleted = int(anchor.partition(" ")[0] or 0)
+            exported = chain.from_iterable(map(read_export, exports))
+            rows, anchor = chain((row for row in exported if row.seq <= deleted), rows), ""
+        verdict = audit_rows.verify_chain(_with_pauses(rows) if politely else rows, records.hash or "", head, anchor)
         if verdict.rows == 0 and verdict.bad is None and has_requests:
             text = "the audit log is empty, and the store holds what people requested: all rows were removed"
             verdict = replace(verdict, bad=1, text=text)
         return replace(verdict, missing_triggers=self.link.triggers_missing())
+
+    def export(self, file: Path, before: datetime | None = None) -> AuditExport | None:
+        """Writes the rows up to the first one at or after `before` into a new file and verifies them; None without
+        rows. Raises StoreUnusable."""
+        from console.store.audit_export import write_export  # noqa: PLC0415 - slow to import
+
+        anchor = self.store.meta(audit_rows.ANCHOR_KEY) or ""
+        end = "" if before is None else " WHERE seq < COALESCE((SELECT min(seq) FROM audit WHERE at_us >= ?), seq + 1)"
+        values = () if before is None else (micros(before),)
+        return write_export(self.link.stream(f"{audit_rows.SELECT_AUDIT}{end} ORDER BY seq", values), file, anchor)
 
     def audit_head(self) -> str:
         """ "seq:hash" of the last row, to be kept elsewhere; empty before the first."""
