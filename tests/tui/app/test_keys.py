@@ -12,7 +12,7 @@ from console.config import key_table
 from console.tui.dialogs.ask import AskScreen
 from console.tui.dialogs.confirm import SendScreen
 from console.tui.dialogs.overlay import Overlay, TextScreen
-from console.tui.dialogs.palette import PickScreen
+from console.tui.dialogs.palette import KEY_COLUMNS, PickScreen
 from console.tui.dialogs.what_if import WhatIfScreen
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.actions.screen import ActionScreen, ActionsScreen
@@ -32,6 +32,7 @@ from console.tui.views.shadow import ShadowScreen
 from console.tui.views.systems import SystemScreen, SystemsScreen
 from console.tui.views.tonight import TonightScreen
 from console.tui.views.wallboard import WallboardScreen
+from console.tui.widgets.table import column_widths
 from tests.tui.driving import Night, on_the_night
 from tests.tui.keys_page import PAGE, markdown
 
@@ -109,3 +110,14 @@ async def test_help_shows_every_act_of_the_screen(night: Night) -> None:
     await night.see("keys of Jobs")
     missing = [act.label for act in key_table.key_actions("jobs") if act.name != "help" and act.label not in night.text]
     assert [] == missing
+
+
+def test_each_text_of_the_help_fits_into_one_line_of_80_columns() -> None:
+    """The box leaves 75 cells between its frame and the scroll bar."""
+    room = dict(column_widths(KEY_COLUMNS, 75))[2]
+    texts = {
+        key_table.action_help(act, screen)
+        for screen in (*key_table.ALL_SCREENS, *key_table.OVERLAYS)
+        for act in key_table.key_actions(screen)
+    }
+    assert [] == sorted(text for text in texts if len(text) > room)

@@ -111,7 +111,7 @@ async def test_a_dialog_that_opened_while_the_terminal_was_in_the_background_tak
 async def test_the_help_shows_its_texts_whole_and_q_in_its_empty_filter_closes_it(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("?")
-    await night.see("show the recovery plan step by step; nothing is", "sent before you confirm", "addresses")
+    await night.see("show the recovery plan; nothing is sent yet", "7        runs")
     assert "…" not in night.text
     await night.press("r", "q")
     await night.until(lambda: "rq" in str(night.widget("#narrow").value), "the filter rq")  # type: ignore[attr-defined]

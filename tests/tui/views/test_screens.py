@@ -456,7 +456,7 @@ async def test_help_lists_the_keys_of_the_screen_and_enter_runs_one(night: Night
     await night.press("3")
     await night.see("JOBS  row 1 of 14")
     await night.press("?")
-    await night.see("keys of Jobs", "mark the row for a bulk action")
+    await night.see("keys of Jobs", "mark for a bulk action; Esc clears the marks")
     await night.type("only what needs")
     await night.press("enter")
     await night.see("only problems")
