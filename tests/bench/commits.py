@@ -43,7 +43,7 @@ async def _times(turns: int, folding: bool) -> list[float]:
         screen = app.screen
         assert isinstance(screen, ServicesScreen)
         for turn in range(1, turns + 1):
-            views, _ = read_services(dataclasses.replace(reads, services_=many(turn)))
+            views = read_services(dataclasses.replace(reads, services_=many(turn)))
             began = time.perf_counter()
             app._on_header((app.header, None, views, ()))
             screen.list.show_views(views)

@@ -629,6 +629,11 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         view = _found(f"INC-{incident_id:04d}", (view for view in (self.incident_,) if view.row.id == incident_id))
         return dataclasses.replace(view, actions=tuple(self.actions_))
 
+    def incident_of_job(self, job_id: int) -> int | None:
+        open_ids = [row.id for row in self.incidents_ if row.closed is None]
+        is_member = any(member.job_id == job_id for member in self.incident_.members)
+        return self.incident_.row.id if is_member and self.incident_.row.id in open_ids else None
+
     def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
         self._look()
         return array("q", [row.id for row in self._ordered(wanted, sort)])

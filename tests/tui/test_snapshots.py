@@ -120,6 +120,18 @@ def test_at_200_by_50(snap_compare: SnapCompare, state: str) -> None:
     assert shot(snap_compare, (*STATES[state][0], "see:LOG"), STATES[state][1], size=HUGE)
 
 
+PREVIEWS = {
+    "jobs": (("3", "see:JOBS  row 1 of 14"), "RUNS"),
+    "runs": (("7", "see:RUNS  row 1 of", "down"), "LOG"),
+    "plan": STATES["plan"],
+}
+
+
+@pytest.mark.parametrize("state", sorted(PREVIEWS))
+def test_previews_at_200_by_50(snap_compare: SnapCompare, state: str) -> None:
+    assert shot(snap_compare, *PREVIEWS[state], size=HUGE)
+
+
 def _dead_engine(night: Night) -> None:
     engine = EngineView("host-1", at("22:00"), at("03:12"), False)
     night.reads.head = night.reads.head._replace(engine=engine)

@@ -65,7 +65,7 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
         ended, reason = "Resolved" if is_good else "Closed", blocked_reason(view).removeprefix("closed: ")
         return Verdict(((f"{ended} {clock(view.row.closed)}: {reason}", "ok" if is_good else "plain"),))
     if plans:
-        return _plan_verdict(plans[0], view, clock)
+        return _plan_verdict(plans[0], view, now, clock)
     root = next((member for member in view.members if member.role == "root"), None)
     if root is not None and is_open(root.state) and root.started is not None:
         return _running_verdict(root, root.started, view, now, clock)
@@ -85,8 +85,8 @@ def step_verdict(
 ) -> Verdict:
     """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by. `step`: `step_text`."""
     is_near = act_by is not None and (act_by - now).total_seconds() < LATE_MINUTES * 60
-    saves = dict.fromkeys(service.title or service.name for service in services if _is_savable(service, now))
-    return Verdict(((_capital(fix_text(step, act_by, now, clock)), "bad" if is_near else "warn"),), tuple(saves))
+    text = _capital(fix_text(step, act_by, now, clock))
+    return Verdict(((text, "bad" if is_near else "warn"),), _saved_titles(services, now))
 
 
 def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
@@ -95,11 +95,14 @@ def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
     return f"services done about {clock(end)}" if end is not None and plan.state == "running" else ""
 
 
-def _plan_verdict(plan: PlanView, view: IncidentView, clock: Clock) -> Verdict:
-    style = {"running": "run", "stopped": "bad"}.get(plan.state, "warn")
-    steps = f"{len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
-    state, done = f"Plan {plan.id} {plan.state}: {plan.done} of {steps}", delivery_estimate(plan, view, clock)
-    return Verdict(((state, style), *([(f", {done}", "plain")] if done else [])))
+def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
+    """Its progress and end while it runs; of a paused or stopped one what resuming it still saves."""
+    state = f"Plan {plan.id} {plan.state}: {plan.done} of {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
+    if plan.state == "running":
+        done = delivery_estimate(plan, view, clock)
+        return Verdict(((state, "run"), *([(f", {done}", "plain")] if done else [])))
+    text = f"{state}, {fix_text('resume it', view.row.act_by, now, clock)}"
+    return Verdict(((text, "bad" if plan.state == "stopped" else "warn"),), _saved_titles(view.services, now))
 
 
 def _running_verdict(root: MemberView, started: datetime, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
@@ -109,6 +112,10 @@ def _running_verdict(root: MemberView, started: datetime, view: IncidentView, no
     green_bys = (service.green_by for service in view.services if service.green_by is not None)
     by = min((green_by for green_by in green_bys if green_by > now), default=None)
     return Verdict((state, *([] if by is None else [(f", must succeed{until_text(by, now, clock)}", "plain")])))
+
+
+def _saved_titles(services: Sequence[ServiceView | AffectedServiceView], now: datetime) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(service.title or service.name for service in services if _is_savable(service, now)))
 
 
 def _is_savable(service: ServiceView | AffectedServiceView, now: datetime) -> bool:

@@ -190,6 +190,15 @@ class IncidentQueries(ContextQueries):
         )
         return None if row is None else int(row.id)
 
+    def incident_of_job(self, job_id: int) -> int | None:
+        """The oldest open incident that a run of the job belongs to."""
+        row = self.link.first(
+            "SELECT i.id FROM incident_member m JOIN incident i ON i.id = m.incident_id WHERE m.job_id = ? AND"
+            " i.closed_us IS NULL ORDER BY i.id LIMIT 1",
+            (job_id,),
+        )
+        return None if row is None else int(row.id)
+
     def _log(self, run_id: int | None) -> tuple[str, str]:
         log = self.link.first(_LOG, (run_id,)) if run_id is not None else None
         if log is None:

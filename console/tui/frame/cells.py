@@ -65,14 +65,14 @@ class RenderContext(NamedTuple):
 SECONDS_COUNT = timedelta(minutes=10)
 
 
-def act_by(at: datetime | None, ctx: RenderContext, zone: str = "", passed: str = "past") -> Segment:
-    """ "03:58 40m", near the end "03:58 9m58s", "03:58 past"."""
+def act_by(at: datetime | None, ctx: RenderContext, zone: str = "") -> Segment:
+    """ "03:58 40m", near the end "03:58 9m58s", "03:58 passed"."""
     if at is None:
         return ctx.sign("dash"), "dim"
     remaining = at - ctx.now
     when = ctx.hm(at, zone)
     if remaining <= timedelta(0):
-        return f"{when} {passed}", "bad"
+        return f"{when} passed", "bad"
     ahead = format_span(remaining) if remaining < SECONDS_COUNT else format_short(remaining)
     return f"{when} {ahead}", "bad" if remaining < timedelta(minutes=15) else "warn"
 
@@ -169,10 +169,11 @@ def aligned(rows: Sequence[Sequence[Segment]], width: int) -> SegmentLines:
         room -= size + GAP
         if room <= 0:
             break
+    gaps = [" " * GAP] * (len(sizes) - 1) + [""]
     lines: SegmentLines = []
     for row in rows:
-        cells = ((fit(text, size) + " " * GAP, style) for (text, style), size in zip(row, sizes, strict=False))
-        lines.append([(" ", "plain"), *cells])
+        cells = zip(row, sizes, gaps, strict=False)
+        lines.append([(" ", "plain"), *((fit(text, size) + gap, style) for (text, style), size, gap in cells)])
     return lines
 
 

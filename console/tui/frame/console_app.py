@@ -36,7 +36,7 @@ from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.history import ViewAddress, ViewHistory
 from console.tui.frame.intent import ActionIntent, ScreenCommand
 from console.tui.frame.resource_thread import ResourceThread, store_thread
-from console.tui.frame.service_groups import ServiceGrouping
+from console.tui.frame.service_groups import ServiceGrouping, prepare
 from console.tui.terminal.key_queue import URGENT_KEYS, KeyQueue
 from console.tui.terminal.output import PaintPacer, TerminalBuffer
 from console.tui.terminal.signals import TerminalSignals
@@ -570,4 +570,6 @@ class ConsoleApp(App[int], inherit_bindings=False):
 
 def _header_of(reads: Queries) -> tuple[HeaderView, ClockSetting | None, Sequence[ServiceView], Sequence[ApprovalView]]:
     waiting = reads.approvals.list_approvals() if reads.estate.any_awaiting_approval() else []
-    return reads.estate.header(), reads.clock_setting(), reads.services.list_services(), waiting
+    services = tuple(reads.services.list_services())
+    prepare(services)
+    return reads.estate.header(), reads.clock_setting(), services, waiting

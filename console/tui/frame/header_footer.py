@@ -281,7 +281,7 @@ def _short_line(service: ServiceView, ctx: RenderContext, width: int, is_old: bo
     runs: list[Segment] = [(f"{mark} ", style), (fit(service.title or service.name, name), "plain")]
     runs.append((f" {when} {label}", style))
     if service.act_by is not None and service.delivered is None:
-        by, urgent = act_by(service.act_by, ctx, service.zone, "passed")
+        by, urgent = act_by(service.act_by, ctx, service.zone)
         is_whole = width >= ROOMY or service.act_by <= ctx.now
         runs.append((f" act by {by}" if is_whole else f" act {ctx.hm(service.act_by, service.zone)}", urgent))
     return runs

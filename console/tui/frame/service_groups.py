@@ -84,6 +84,13 @@ def needing_a_person(services: Sequence[ServiceView]) -> int:
     return sum(view.needs_a_person for view in services)
 
 
+def prepare(services: Sequence[ServiceView]) -> None:
+    """Fills the caches of this tuple, in the reader's thread."""
+    needing_a_person(services)
+    needing_a_person(by_urgency(services))
+    _open_promises(services)
+
+
 def groups(services: Sequence[ServiceView], by: ServiceGrouping) -> list[ServiceGroup]:
     """All in one unnamed group, or by tier or owner; groups that need a person come first."""
     ordered = by_urgency(services)

@@ -31,6 +31,22 @@ class DetailText(ScreenPart):
         self.pane.show_runs([[(" ", "plain"), *line] for line in self._lines()])
 
 
+class SelectionPane(Pane):
+    """The details of the row under the cursor: below its list, on a wide screen (`PREVIEW_BREAKPOINTS`) beside it."""
+
+    DEFAULT_CSS = """
+    SelectionPane { height: 2fr; border-top: solid $foreground 25%; }
+    .-beside SelectionPane { dock: right; width: 37.5%; height: 1fr; border-top: none; }
+    .-beside SelectionPane { border-left: solid $foreground 25%; }
+    """
+
+    SCOPED_CSS = False  # the screen has the class
+
+    def __init__(self) -> None:
+        super().__init__(id="detail")
+        self.wrapped, self.hang, self.finds_errors = True, LABEL_WIDTH, False
+
+
 class SearchLine(ScreenPart):
     """A text to search for. `seek` goes to the next (1) or previous (-1) match; `cleared` is called when the search
     ends."""

@@ -6,12 +6,15 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from console.store.queries.reader import Queries
+from console.text.cleaning import clean_line
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.screen import HeadwayScreen, ScreenPart
 from console.tui.widgets.pane import Pane
 
 PREVIEW_FROM = 160
 """Columns of a screen from which a list has a preview."""
+PREVIEW_BREAKPOINTS = [(0, "-alone"), (PREVIEW_FROM, "-beside")]
+"""Textual's classes of a screen without and with room for a preview."""
 
 
 def list_width(width: int) -> int:
@@ -81,3 +84,14 @@ class ListPreview(ScreenPart):
         size = self._screen.size
         width = size.width - list_width(size.width) - 3
         self.pane.show_runs(source.lines(answer, self._screen.ctx, width, self.pane.size.height or size.height))
+
+
+LOG_LINES = 12
+"""Lines of a log that a preview has at least room for."""
+
+
+def log_end(log: str, error: str, room: int) -> SegmentLines:
+    """The end of a log under its heading, or why there is none."""
+    why = f": {error}" if error else ""
+    lines = log.rstrip().splitlines()[-max(LOG_LINES, room - 1) :] or [f"log not available{why}"]
+    return [[(" LOG", "key")], *([(f" {clean_line(line)}", "plain")] for line in lines)]

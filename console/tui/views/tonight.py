@@ -13,6 +13,7 @@ from console.tui.frame.cells import RenderContext, counted
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lanes import (
     DrawnNight,
     TimeScale,
@@ -51,6 +52,8 @@ class TonightScreen(HeadwayScreen):
         self.scale: TimeScale | None = None
         self.drawn: DrawnNight | None = None
         self.grid = Grid((), READING_TEXT, id="grid")
+        self.verdict = VerdictLine(self)
+        self.parts = (self.verdict,)
 
     def commands(self) -> Sequence[ScreenCommand]:
         def unread() -> str:
@@ -83,6 +86,7 @@ class TonightScreen(HeadwayScreen):
             return drawn_at(reads.service_days.timeline(business_date), at)
 
         self.ask("night", read, self._show)
+        self.verdict.fetch()
 
     def again(self) -> None:
         if self.drawn is not None:
@@ -162,6 +166,7 @@ class TonightScreen(HeadwayScreen):
         return False
 
     def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
         yield Bar(id="ruler")
         yield self.grid
         yield Bar(id="scrub", background="panel")

@@ -165,7 +165,7 @@ def _service(view: ServiceView, wall: WallboardState, ctx: RenderContext, width:
         (fit(drawn[0], bar) + "  ", drawn[1]),
     ]
     if view.act_by is not None and view.delivered is None:
-        when, urgent = act_by(view.act_by, ctx, view.zone, "passed")
+        when, urgent = act_by(view.act_by, ctx, view.zone)
         runs.append((f"act by {when}  " if width >= 100 else f"by {when}", urgent))
     if width >= 100:
         taken = f"{ctx.sign('taken')} {view.acknowledged_by}  " if view.acknowledged_by else ""
@@ -189,7 +189,7 @@ def _incident(incident: IncidentRow, ctx: RenderContext, width: int) -> list[Seg
         (f"{format_short(ctx.now - incident.failed_since)} ", "dim"),
     ]
     if incident.act_by is not None:
-        when, urgent = act_by(incident.act_by, ctx, passed="passed")
+        when, urgent = act_by(incident.act_by, ctx)
         runs.append((f"act by {when} ", urgent))
     until = f" until {ctx.hm(incident.acknowledged_until)}" if incident.acknowledged_until else ""
     taken: Segment = (f" {ctx.sign('taken')} {incident.acknowledged_by}{until}", "ok")

@@ -289,6 +289,7 @@ def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Qu
     assert [view.row] == reads.incidents.list_incidents()
     assert [] == reads.incidents.list_incidents(closed=True)
     assert 1 == reads.runs.run(1).incident_id
+    assert 1 == reads.incidents.incident_of_job(reads.jobs.job(view.row.root_job).row.id)
     with pytest.raises(NotFound, match="INC-0099"):
         reads.incidents.incident(99)
 
@@ -312,6 +313,7 @@ def test_earlier_incidents_of_the_same_job_are_told(served: Estate, reads: Queri
     decide(served, incidents=(incident(),))
     assert ((at("03:20"), "rerun was good"),) == reads.incidents.incident(2).seen_before
     assert [1] == [one.id for one in reads.incidents.list_incidents(closed=True)]
+    assert 2 == reads.incidents.incident_of_job(reads.jobs.job(reads.incidents.incident(2).row.root_job).row.id)
     [ended] = reads.estate.ended_work()
     assert ("incident", 1, reads.incidents.incident(1).row.root_job, "closed") == ended
 

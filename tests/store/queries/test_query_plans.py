@@ -62,6 +62,7 @@ def ask_everything(reads: Queries) -> None:
     reads.incidents.list_incidents()
     reads.incidents.list_incidents(closed=True)
     reads.incidents.incident(1)
+    reads.incidents.incident_of_job(1)
     reads.estate.systems()
     reads.estate.drift()
     reads.estate.ended_work()

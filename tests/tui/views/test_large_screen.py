@@ -32,7 +32,7 @@ def test_what_no_name_needs_goes_to_what_is_long(columns: tuple[Column, ...], ot
     assert found[other] >= 25
 
 
-@on_the_night(size=HUGE)
+@on_the_night(size=(260, 50))
 async def test_all_columns_are_there_where_there_is_room(night: Night) -> None:
     await night.press("3")
     await night.see("deadline    slack", "native", "try")

@@ -19,7 +19,7 @@ from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.summary import incident_preview
 from console.tui.views.incidents.timeline import notified_cell
-from console.tui.views.incidents.verdict_line import OpenIncident
+from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine
 from console.tui.views.lists import ViewList
 from console.tui.views.preview import ListPreview, PreviewSource
 from console.tui.widgets.bar import Bar
@@ -30,9 +30,9 @@ INCIDENT_COLUMNS = (
     Column("", 1, 1),
     Column("incident", 8, 1),
     Column("cause", 22, 1, flex=4, most=56, middle=True),
-    Column("act by", 11, 1),
+    Column("act by", 12, 1),
     Column("failed", 6, 1, right=True),
-    Column("svcs", 5, 2, right=True),
+    Column("svcs", 4, 2, right=True),
     Column("ack by", 9, 3, flex=1, most=16),
     Column("notified", 10, 4),
     Column("reason", 40, 5, flex=2),
@@ -104,8 +104,9 @@ class IncidentsScreen(HeadwayScreen):
             text=self._filter_text,
             painted=self._paint_summary,
         )
+        self.verdict = VerdictLine(self, command=self._verdict_command)
         self.preview = ListPreview(self, self._preview_source)
-        self.parts = (self.list, self.preview)
+        self.parts = (self.list, self.preview, self.verdict)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -118,6 +119,7 @@ class IncidentsScreen(HeadwayScreen):
         ]
 
     def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
         with Horizontal():
             with Vertical():
                 yield from self.list.widgets()
@@ -128,7 +130,13 @@ class IncidentsScreen(HeadwayScreen):
         if self.selected is None:
             return None
         number = self.selected.id
-        return PreviewSource(number, lambda reads: OpenIncident.read(reads, number), incident_preview)
+        return PreviewSource(number, lambda reads: OpenIncident.read(reads, number), self._incident_lines)
+
+    def _incident_lines(self, opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+        return incident_preview(opened, ctx, width, height, above=self.verdict.opened)
+
+    def _verdict_command(self, incident_id: int) -> str:
+        return "recover" if self.selected is not None and self.selected.id == incident_id else ""
 
     def fetch(self) -> None:
         self._closed_read = with_closed = self.with_closed or self._lists_closed
@@ -140,6 +148,7 @@ class IncidentsScreen(HeadwayScreen):
             return sort_by_impact([*reads.incidents.list_incidents(), *recent])
 
         self.ask("incidents", read, self.list.show_views)
+        self.verdict.fetch()
         self.preview.fetch()
 
     @property

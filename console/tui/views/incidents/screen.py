@@ -38,7 +38,7 @@ from console.tui.widgets.table import FixedRows
 
 TABS = ("log", "timeline", "evidence", "past repairs")
 _HANGS = {"timeline": HANG, "evidence": 4, "past repairs": 4}
-TALL = 36
+TALL = 30
 
 
 MAX_FORECAST_JOBS = 5

@@ -30,14 +30,15 @@ from console.tui.frame.glyphs import ROLES
 from console.tui.frame.intent import verb_label
 from console.tui.views.incidents.timeline import delivery_cells, last_notified, suppressed_cells
 from console.tui.views.incidents.verdict_line import OpenIncident, verdict_line
+from console.tui.views.preview import LOG_LINES, log_end
 from console.tui.widgets.paint import Segment, fit, length_of
 from console.tui.widgets.table import TableRow
 
 if TYPE_CHECKING:
     from console.store.queries.audit import ApprovalView
 
-RISK_FROM = 68
-"""Columns from which a row has room for "61 % risk of being late", and for the time left to act."""
+RISK_FROM = 60
+"""Columns besides the name from which a row has room for "61 % risk of being late", and for the time left to act."""
 FOLLOWERS = ("red", "stale")
 _ORDER = {role: place for place, role in enumerate(ROLES)}
 
@@ -52,7 +53,7 @@ def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[
         return title, [(f"closed {ctx.hm(row.closed)} ", "ok")]
     if row.act_by is None:
         return title, [("no act-by ", "dim")]
-    when, style = act_by(row.act_by, ctx, passed="passed")
+    when, style = act_by(row.act_by, ctx)
     return title, [("act by ", "dim"), (when, style), (" ", "plain"), *_budget(view, ctx, width), (" ", "plain")]
 
 
@@ -102,25 +103,20 @@ def summary_lines(view: IncidentView, ctx: RenderContext, width: int) -> list[Ta
     ]
 
 
-LOG_LINES = 12
-
-
 def incident_preview(
-    opened: OpenIncident, ctx: RenderContext, width: int, height: int, with_verdict: bool = True
+    opened: OpenIncident, ctx: RenderContext, width: int, height: int, above: OpenIncident | None = None
 ) -> SegmentLines:
-    """An incident beside its list: verdict, reason, affected services, runs, and the end of its log. `with_verdict`:
-    no other line of the screen has it."""
+    """An incident beside its list: verdict, reason, affected services, runs, and the end of its log. `above`: the
+    incident whose verdict another line of the screen has."""
     view = opened.view
     title, _ = incident_title(view, ctx, 0)
     reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
     rows = [list(row.cells) for row in summary_lines(view, ctx, width)]
-    verdict = [verdict_line(opened, ctx, width)] if with_verdict else []
+    is_above = above is not None and above.view.row.id == view.row.id
+    verdict = [] if is_above else [verdict_line(opened, ctx, width)]
     lines = [title, *verdict, reason, []]
     rows = rows[: max(MIN_ROWS, height - len(lines) - LOG_LINES - 2)]
-    why = f": {view.log_error}" if view.log_error else ""
-    room = height - len(lines) - len(rows) - 2
-    log = view.log.rstrip().splitlines()[-max(LOG_LINES, room) :] or [f"log not available{why}"]
-    return [*lines, *rows, [], [(" LOG", "key")], *([(f" {clean_line(line)}", "plain")] for line in log)]
+    return [*lines, *rows, [], *log_end(view.log, view.log_error, height - len(lines) - len(rows) - 1)]
 
 
 MIN_ROWS = 8
@@ -144,7 +140,8 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
     yield heading("hurts", title, ", ".join(filter(None, (note, times))))
     shown = list(limit_instances(view.services, attrgetter("name")))
     is_over = view.row.closed is not None
-    lines = aligned([_service(service, ctx, is_over, width) for service, _ in shown], width - len(" !"))
+    longest = max((length_of([(service.title or service.name, "")]) for service, _ in shown), default=0)
+    lines = aligned([_service(service, ctx, is_over, width - longest) for service, _ in shown], width - len(" !"))
     for (service, hidden), line in zip(shown, lines, strict=True):
         mark, _, style = ctx.mark("timeliness", service.timeliness)
         yield joined_segments(("service", service.name, service.instance), [(f" {mark}", style), *line], pick=True)
@@ -155,9 +152,10 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
             yield joined_segments(("more", service.name), [(f"   and {hidden} more of {service.name}", "dim")])
 
 
-def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, width: int) -> list[Segment]:
-    is_narrow = width < RISK_FROM
-    when, urgent = act_by(service.act_by, ctx, passed="passed")
+def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, room: int) -> list[Segment]:
+    """`room`: columns besides the longest name."""
+    is_narrow = room < RISK_FROM
+    when, urgent = act_by(service.act_by, ctx)
     if is_narrow and service.act_by is not None and service.act_by > ctx.now:
         when = ctx.hm(service.act_by)
     risk = format_risk(service.p_late, is_narrow) if service.p_late is not None else ""
@@ -241,8 +239,8 @@ def _notified_lines(view: IncidentView, ctx: RenderContext, width: int) -> Itera
     rows = [*map(suppressed_cells, suppressed), *(delivery_cells(delivery, ctx) for delivery in view.deliveries)]
     heads = aligned([cells[:-1] for cells in rows], width)
     for number, (head, (*_, detail)) in enumerate(zip(heads, rows, strict=True)):
-        if fits := length_of([*head, detail]) < width - 2:
-            head.append(detail)
+        if fits := length_of([*head, detail]) < width - 4:
+            head += [("  ", "plain"), detail]
         yield joined_segments(("told", number), [("  ", "plain"), *head])
         if not fits:
             yield from _wrapped(("told", number), *detail, width)

@@ -1,9 +1,11 @@
-"""The verdict of an incident as one line: action, latest time, services saved; or the plan that runs. Pure."""
+"""The verdict of an incident as one line: action, latest time, services saved; or the plan that runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from textual.app import ComposeResult
 
 from console.control.incidents.verdict import (
     Verdict,
@@ -13,11 +15,15 @@ from console.control.incidents.verdict import (
     step_verdict,
     urgent_service,
 )
+from console.domain.ids import incident_name
 from console.domain.incident import IncidentView
 from console.domain.plan import PlanView
 from console.domain.service import ServiceView
 from console.store.queries.reader import Queries
+from console.tui.frame import service_groups
 from console.tui.frame.cells import RenderContext, counted
+from console.tui.frame.screen import HeadwayScreen, ScreenPart
+from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment, length_of
 
 
@@ -61,3 +67,77 @@ def _fitted(verdict: Verdict, width: int) -> list[Segment]:
         if text and length_of(line) + len(text) + 2 <= width:
             return [*line, (f", {text}", "strong")]
     return line
+
+
+def no_command(incident_id: int) -> str:
+    return ""
+
+
+class VerdictLine(ScreenPart):
+    """The verdict as the line below the title, on every screen the same.
+
+    `incident` returns the open incident that the subject of the screen belongs to, in the query thread; None, and no
+    line, without one. Without `incident` it is the one to act on first, or that all is well: a line that is always
+    there, so that the rows below keep their place. `command` names the command of the screen that acts on this incident
+    now; without one the line ends with the incident's name.
+    """
+
+    def __init__(
+        self,
+        screen: HeadwayScreen,
+        incident: Callable[[Queries], int | None] | None = None,
+        command: Callable[[int], str] = no_command,
+    ) -> None:
+        self._screen, self._incident, self._command = screen, incident, command
+        self._bar = Bar(id="verdict")
+        self._bar.display = False
+        self.opened: OpenIncident | None = None
+
+    def widgets(self) -> ComposeResult:
+        yield self._bar
+
+    def fetch(self) -> None:
+        self._screen.ask("verdict", self._read, self._show)
+
+    def _read(self, reads: Queries) -> OpenIncident | None:
+        if self._incident is not None:
+            number, zone = self._incident(reads), ""
+        else:
+            urgent = urgent_service(reads.services.list_services(), reads.now())
+            number, zone = (urgent.incident_id, urgent.zone) if urgent is not None else (None, "")
+        opened = OpenIncident.read(reads, number, zone) if number is not None else None
+        return opened if opened is not None and opened.view.row.closed is None else None
+
+    def _show(self, opened: OpenIncident | None) -> None:
+        self.opened = opened
+        self.paint()
+
+    def mounted(self) -> None:
+        self.paint()
+
+    def tick(self) -> None:
+        self.paint()
+
+    def moved(self) -> None:
+        self.paint()
+
+    def resized(self) -> None:
+        self.paint()
+
+    def paint(self) -> None:
+        board, width = self._screen.board, self._screen.size.width
+        services = board.services if self._incident is None else ()
+        self._bar.display = bool(services) or self.opened is not None
+        calm = service_groups.all_well_text(services, board.header, board.store_error, board.ctx)
+        if calm is not None:
+            self._bar.show([(f" {calm[0]}", calm[1])])
+        elif self.opened is not None:
+            right = self._right(self.opened.view.row.id)
+            self._bar.show(verdict_line(self.opened, board.ctx, width - length_of(right) - 1), right)
+        else:
+            self._bar.show(service_verdict(services, board.ctx, width - 1))
+
+    def _right(self, number: int) -> list[Segment]:
+        if command := self._command(number):
+            return [(self._screen.key_for(command), "key"), (f" {command} ", "plain")]
+        return [(f"{incident_name(number)} ", "key")]

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+
 from console.domain.ids import instant
 from console.domain.job import JobRow, JobView
 from console.domain.system import DriftView
@@ -15,7 +18,10 @@ from console.tui.frame.clock_format import format_signed
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.commands import common_commands, job_commands, show_links
+from console.tui.views.incidents.verdict_line import VerdictLine
+from console.tui.views.jobs.preview import job_preview
 from console.tui.views.lists import FIXED_COLUMNS, PagedColumns, PagedList, PagedQueries
+from console.tui.views.preview import ListPreview, PreviewSource
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, roomy, shift_right, widened
 
@@ -127,7 +133,9 @@ class JobsScreen(HeadwayScreen):
         )
         self.list.columns_shown = self._fetch_deadlines
         self.grid = self.list.grid
-        self.parts = (self.list,)
+        self.verdict = VerdictLine(self)
+        self.preview = ListPreview(self, self._preview_source)
+        self.parts = (self.list, self.preview, self.verdict)
 
     def commands(self) -> Sequence[ScreenCommand]:
         unread = self.list.why_not_open
@@ -139,10 +147,22 @@ class JobsScreen(HeadwayScreen):
             ScreenCommand("drift", self.accept_drift, self._why_no_drift),
         ]
 
+    def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
+        with Horizontal():
+            with Vertical():
+                yield from self.list.widgets()
+            yield self.preview.pane
+
+    def _preview_source(self) -> PreviewSource | None:
+        return None if self.selected is None else job_preview(self.selected.id)
+
     def fetch(self) -> None:
         self.ask("drift", lambda reads: reads.estate.drift(), self._show_drift)
         self._fetch_deadlines()
         self.list.fetch()
+        self.verdict.fetch()
+        self.preview.fetch()
 
     def _fetch_deadlines(self) -> None:
         if self.list.shows_deadlines and time.monotonic() - self._deadlines_at > PROMISED_SECONDS:

@@ -15,7 +15,9 @@ from console.tui.frame.cells import paused_text, state_cells
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import RowMarks, common_commands, job_commands, job_links
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs import actions
+from console.tui.views.jobs.preview import JobAnswer, read_job
 from console.tui.views.runs import forecast, overview, rows
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
@@ -33,6 +35,8 @@ class JobScreen(HeadwayScreen):
         self.view: JobView | None = None
         self.forecasts: Sequence[JobForecastView] = ()
         self.grid = Grid(rows.JOB_RUN_COLUMNS, READING_TEXT, id="grid")
+        self.verdict = VerdictLine(self, self._incident)
+        self.parts = (self.verdict,)
 
     def commands(self) -> Sequence[ScreenCommand]:
         def unread() -> str:
@@ -59,20 +63,21 @@ class JobScreen(HeadwayScreen):
         ]
 
     def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
         yield Bar(id="facts")
         yield self.grid
 
     def fetch(self) -> None:
-        def read(reads: Queries) -> tuple[JobView, Sequence[JobForecastView]]:
-            view = reads.jobs.job(self.name_or_id)
-            return view, forecast.tonight_segments(reads.service_days.forecasts_of_job(view.row.id))
+        self.fetch_subject("job", lambda reads: read_job(reads, self.name_or_id), self._show)
 
-        self.fetch_subject("job", read, self._show)
-
-    def _show(self, answer: tuple[JobView, Sequence[JobForecastView]]) -> None:
+    def _show(self, answer: JobAnswer) -> None:
         self.view, self.forecasts = answer
         self.grid.empty = "no run yet"
         self.tick()
+        self.verdict.fetch()
+
+    def _incident(self, reads: Queries) -> int | None:
+        return reads.incidents.incident_of_job(self.view.row.id) if self.view else None
 
     def tick(self) -> None:
         super().tick()

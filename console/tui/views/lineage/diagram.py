@@ -329,7 +329,7 @@ def _service(service: ServiceView, forecast: JobForecastView | None, ctx: Render
     runs: list[Segment] = [(mark, style), (due, style if style in ("bad", "warn") else "plain")]
     runs += in_service(forecast) if forecast is not None else []
     if service.act_by is not None and service.delivered is None:
-        when, urgent = act_by(service.act_by, ctx, service.zone, "passed")
+        when, urgent = act_by(service.act_by, ctx, service.zone)
         runs += [(" act by ", "dim"), (when, urgent)]
     return runs
 

@@ -18,6 +18,7 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands, show_links
 from console.tui.views.details import SearchLine
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lineage import diagram
 from console.tui.views.lineage.diagram import LineageDiagram, LineageFold, LineageOptions
 from console.tui.views.runs.forecast import by_job
@@ -44,7 +45,8 @@ class LineageScreen(HeadwayScreen):
         """The job that the cursor goes to in the next drawing; None: it stays on its job."""
         self.canvas = Canvas(READING_TEXT, id="graph")
         self.search = SearchLine(self, self.canvas, "part of a job's name", self._seek, self._search_cleared)
-        self.parts = (self.search,)
+        self.verdict = VerdictLine(self, self._incident)
+        self.parts = (self.search, self.verdict)
         self.blast = blast
         self.options = LineageOptions(up=1, down=MAX_DEPTH) if blast else LineageOptions()
 
@@ -108,6 +110,7 @@ class LineageScreen(HeadwayScreen):
         self.next_cursor_job = row if isinstance(row, int) else None
 
     def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
         yield self.canvas
         for name in ("what", "near", "services"):
             yield Bar(id=name, background="panel" if name == "what" else "")
@@ -132,7 +135,14 @@ class LineageScreen(HeadwayScreen):
             )
             return diagram.draw_lineage(LineageReach(view, below, ctx.now), options, ctx, size, runs, ahead)
 
-        self.fetch_subject("lineage", read, self._show)
+        self.fetch_subject("lineage", read, self._fetched)
+
+    def _fetched(self, drawn: LineageDiagram) -> None:
+        self._show(drawn)
+        self.verdict.fetch()
+
+    def _incident(self, reads: Queries) -> int | None:
+        return reads.incidents.incident_of_job(self.shown.reach.view.job_id) if self.shown is not None else None
 
     def redraw(self, **changes: Any) -> None:
         self.options = replace(self.options, **changes)

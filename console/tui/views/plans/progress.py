@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
+from textual.containers import Container
 
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView
@@ -13,15 +14,16 @@ from console.domain.plan import STEERING, PlanStepView, PlanView
 from console.domain.request import RequestKind
 from console.store.queries.reader import Queries
 from console.tui.dialogs.palette import confirm
-from console.tui.frame.cells import LABEL_WIDTH
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands
+from console.tui.views.details import SelectionPane
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.plans import rows
+from console.tui.views.preview import PREVIEW_BREAKPOINTS
 from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment, length_of
-from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import FixedRows
 
 STYLES = {"running": "run", "paused": "warn", "stopped": "bad", "done": "ok", "aborted": "warn"}
@@ -29,10 +31,8 @@ STYLES = {"running": "run", "paused": "warn", "stopped": "bad", "done": "ok", "a
 
 class StartedScreen(HeadwayScreen):
     WHERE = "recovery"
-    DEFAULT_CSS = """
-    StartedScreen #grid { height: 3fr; }
-    StartedScreen #detail { height: 2fr; border-top: solid $foreground 25%; }
-    """
+    DEFAULT_CSS = "StartedScreen #grid { height: 3fr; }"
+    HORIZONTAL_BREAKPOINTS = PREVIEW_BREAKPOINTS
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -41,8 +41,9 @@ class StartedScreen(HeadwayScreen):
         self.view: PlanView | None = None
         self.incident: IncidentView | None = None
         self.grid = Grid(rows.PROGRESS_COLUMNS, READING_TEXT, id="grid")
-        self.pane = Pane(id="detail")
-        self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, LABEL_WIDTH, False
+        self.pane = SelectionPane()
+        self.verdict = VerdictLine(self, lambda _: self._open_incident, lambda _: self._next_command)
+        self.parts = (self.verdict,)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -54,9 +55,11 @@ class StartedScreen(HeadwayScreen):
         ]
 
     def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
         yield Bar(id="status")
-        yield self.grid
-        yield self.pane
+        with Container():
+            yield self.grid
+            yield self.pane
 
     def fetch(self) -> None:
         self.fetch_subject("plan", self._read, self._show)
@@ -77,6 +80,16 @@ class StartedScreen(HeadwayScreen):
                 self.grid.move_to(at - 1)
                 self.grid.touched = False
         self.tick()
+        self.verdict.fetch()
+
+    @property
+    def _open_incident(self) -> int | None:
+        """Of a plan that does not run: the title has the progress and end of one that does."""
+        return self.view.incident_id if self.view is not None and self.view.state != "running" else None
+
+    @property
+    def _next_command(self) -> str:
+        return "resume" if self.view is not None and self.view.state in ("paused", "stopped") else ""
 
     def tick(self) -> None:
         super().tick()

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.containers import Container
 
 from connectors.sdk.states import Verb
 from console.domain.plan import ALTERNATIVE_TEXT, WAIT, DraftStep, PlanDraft, PlanRefused, PlanView
@@ -35,8 +36,11 @@ from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import ActionIntent, RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands
+from console.tui.views.details import SelectionPane
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.plans import rows
 from console.tui.views.plans.rows import MAX_ROWS, TALL, TALL_ROWS, finish_lines
+from console.tui.views.preview import PREVIEW_BREAKPOINTS, list_width
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.pane import Pane
@@ -173,8 +177,8 @@ class DraftScreen(HeadwayScreen):
     DEFAULT_CSS = """
     DraftScreen #grid { height: 3fr; }
     DraftScreen #finishes { height: 0; }
-    DraftScreen #detail { height: 2fr; border-top: solid $foreground 25%; }
     """
+    HORIZONTAL_BREAKPOINTS = PREVIEW_BREAKPOINTS
 
     def __init__(self, propose: Put, about: str, confirm_name: str, wider: Put | None = None) -> None:
         super().__init__()
@@ -193,8 +197,9 @@ class DraftScreen(HeadwayScreen):
         self.grid = Grid(rows.DRAFT_COLUMNS, REQUESTED_TEXT, id="grid")
         self.finishes = Pane(id="finishes")
         self.finishes.can_focus = self.finishes.finds_errors = False
-        self.pane = Pane(id="detail")
-        self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, cells.LABEL_WIDTH, False
+        self.pane = SelectionPane()
+        self.verdict = VerdictLine(self, lambda reads: self.incident_id, lambda _: "start")
+        self.parts = (self.verdict,)
 
     def commands(self) -> Sequence[ScreenCommand]:
         def no_step() -> str:
@@ -256,9 +261,18 @@ class DraftScreen(HeadwayScreen):
             self.notice(text, "warn")
 
     def body(self) -> ComposeResult:
-        yield self.grid
-        yield self.finishes
-        yield self.pane
+        yield from self.verdict.widgets()
+        with Container():
+            yield self.grid
+            yield self.finishes
+            yield self.pane
+
+    def fetch(self) -> None:
+        self.verdict.fetch()
+
+    @property
+    def incident_id(self) -> int | None:
+        return self.draft.incident_id if self.draft is not None else None
 
     def on_mount(self) -> None:
         self._ask(self.propose)
@@ -284,6 +298,7 @@ class DraftScreen(HeadwayScreen):
             return
         self.take(answer)
         self.change(DraftChanges())
+        self.verdict.fetch()
         if self.is_wanted and self.is_current:
             self.run_command("start")
         self.is_wanted = False
@@ -342,7 +357,7 @@ class DraftScreen(HeadwayScreen):
     def _foresee(self) -> None:
         """Shows when each service would finish, for each alternative of the step under the cursor too."""
         outlook = plan_outlook(self.proposed, self.changes, self._place) if self.proposed and self.draft else None
-        lines = finish_lines(outlook, self.ctx, self.size.width - 1) if outlook else []
+        lines = finish_lines(outlook, self.ctx, list_width(self.size.width) - 1) if outlook else []
         room = 1 + (MAX_ROWS if self.size.height < TALL else TALL_ROWS)
         self.finishes.styles.height = min(len(lines), room)
         self.finishes.can_focus = len(lines) > room

@@ -107,5 +107,5 @@ def countdown(views: Iterable[JobForecastView], ctx: RenderContext) -> list[Segm
     if not timed:
         return []
     at, tightest = min(timed, key=lambda pair: (pair[0], pair[1].deadline))
-    when, urgent = act_by(at, ctx, tightest.zone, "passed")
+    when, urgent = act_by(at, ctx, tightest.zone)
     return [("act by ", "dim"), (when, urgent), (" ", "plain")]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
 
 from console.domain.filter import JobFilter
 from console.domain.run import HourlyRunCount, RunRow
@@ -14,8 +15,11 @@ from console.tui.frame.cells import RenderContext
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands, show_links
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
+from console.tui.views.preview import ListPreview, PreviewSource
 from console.tui.views.runs import rows
+from console.tui.views.runs.overview import run_preview
 from console.tui.widgets.bar import KeyHint
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.pane import Pane
@@ -43,7 +47,9 @@ class RunsScreen(HeadwayScreen):
             sort_seconds=15.0,
         )
         self.grid = self.list.grid
-        self.parts = (self.list,)
+        self.verdict = VerdictLine(self)
+        self.preview = ListPreview(self, self._preview_source)
+        self.parts = (self.list, self.preview, self.verdict)
 
     def commands(self) -> Sequence[ScreenCommand]:
         unread = self.list.why_not_open
@@ -54,8 +60,23 @@ class RunsScreen(HeadwayScreen):
             ScreenCommand("heat", lambda: self.board.push_screen(HeatScreen(self.list.filter, self.list.filter_text))),
         ]
 
+    def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
+        with Horizontal():
+            with Vertical():
+                yield from self.list.widgets()
+            yield self.preview.pane
+
+    def _preview_source(self) -> PreviewSource | None:
+        if self.selected is None:
+            return None
+        run_id = self.selected.id
+        return PreviewSource(("run", run_id), lambda reads: reads.runs.run(run_id), run_preview)
+
     def fetch(self) -> None:
         self.list.fetch()
+        self.verdict.fetch()
+        self.preview.fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return self.list.title_runs()

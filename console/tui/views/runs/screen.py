@@ -16,6 +16,7 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, HeadwayScreen
 from console.tui.views.commands import common_commands, order, show_links
 from console.tui.views.details import SearchLine
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.runs import overview
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment
@@ -44,7 +45,8 @@ class RunScreen(HeadwayScreen):
         self.pane = Pane(id="log")
         self.pane.following = self.pane.wrapped = True
         self.search = SearchLine(self, self.pane, "find in the log", self._seek_text, self._search_cleared)
-        self.parts = (self.search,)
+        self.verdict = VerdictLine(self, lambda reads: self.view.incident_id if self.view else None)
+        self.parts = (self.search, self.verdict)
 
     def commands(self) -> Sequence[ScreenCommand]:
         def no_text() -> str:
@@ -226,6 +228,7 @@ class RunScreen(HeadwayScreen):
         self.paint_log_title()
 
     def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
         yield Bar(id="facts")
         yield Bar(id="log-title", background="panel")
         yield self.pane
@@ -242,6 +245,7 @@ class RunScreen(HeadwayScreen):
         else:
             self.attempt = view.attempts[ids.index(self.attempt.id)]
         self.tick()
+        self.verdict.fetch()
 
     # showing
 

@@ -80,7 +80,7 @@ SERVICES = (
     Column("deadline", 8, 1),
     Column("left", 6, 2, right=True),
     Column("forecast", 10, 3),
-    Column("act by", 11, 1),
+    Column("act by", 12, 1),
     Column("cause", 14, 2, flex=3, middle=True),
     Column("status", 11, 1),
     Column("who", 8, 0),
@@ -144,7 +144,7 @@ def _named_cause(columns: Sequence[Column], longest: int, width: int) -> tuple[C
 
 
 def bar_cells(width: int) -> int:
-    return 30 if width >= HUGE else 14 if width >= WIDE else 10
+    return 30 if width >= HUGE else 14 if width >= WIDE else 9
 
 
 def with_times(title: Sequence[Segment], ctx: RenderContext, room: int) -> list[Segment]:

@@ -9,9 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from console.config.saved_views import SavedView
-from console.control.incidents.verdict import urgent_service
 from console.domain.header import HeaderView
-from console.domain.ids import incident_name
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
@@ -22,7 +20,7 @@ from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.frame.service_groups import ServiceGroup, ServiceGrouping
 from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.summary import incident_preview
-from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_line
+from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine
 from console.tui.views.lanes import path_lines
 from console.tui.views.lists import ViewList
 from console.tui.views.preview import ListPreview, PreviewSource, list_width
@@ -76,17 +74,12 @@ DETAIL_FROM = 20
 Line = ServiceView | TableRow | tuple[ServiceView, ...]
 
 
-def read_services(reads: Queries) -> tuple[tuple[ServiceView, ...], OpenIncident | None]:
-    """All services, and the incident to act on first. Results for thousands are cached here, in the reader's thread,
-    not in the screen's."""
+def read_services(reads: Queries) -> tuple[ServiceView, ...]:
+    """All services. Results for thousands are cached here, in the reader's thread, not in the screen's."""
     services = tuple(reads.services.list_services())
-    service_groups.needing_a_person(services)
-    service_groups.needing_a_person(service_groups.by_urgency(services))
+    service_groups.prepare(services)
     rows.service_context(services)
-    urgent = urgent_service(services, reads.now())
-    if urgent is None or urgent.incident_id is None:
-        return services, None
-    return services, OpenIncident.read(reads, urgent.incident_id, urgent.zone)
+    return services
 
 
 class ServiceList(ViewList):
@@ -181,9 +174,9 @@ class ServicesScreen(HeadwayScreen):
         super().__init__()
         self.list = ServiceList(self, self._paint_about)
         self.grid = self.list.grid
+        self.verdict = VerdictLine(self, command=self._verdict_command)
         self.preview = ListPreview(self, self._preview_source)
-        self.parts = (self.list, self.preview)
-        self.urgent: OpenIncident | None = None
+        self.parts = (self.list, self.preview, self.verdict)
         self.night: TimelineView | None = None
         """The critical path of the selected service, or of the one selected before until it is read."""
 
@@ -197,7 +190,7 @@ class ServicesScreen(HeadwayScreen):
         ]
 
     def body(self) -> ComposeResult:
-        yield Bar(id="verdict")
+        yield from self.verdict.widgets()
         with Horizontal():
             with Vertical():
                 yield from self.list.widgets()
@@ -209,13 +202,10 @@ class ServicesScreen(HeadwayScreen):
             self.list.show_views(self.board.services)
 
     def fetch(self) -> None:
-        self.ask("services", read_services, self._show)
+        self.ask("services", read_services, self.list.show_views)
+        self.verdict.fetch()
         self._fetch_night()
         self.preview.fetch()
-
-    def _show(self, answer: tuple[tuple[ServiceView, ...], OpenIncident | None]) -> None:
-        services, self.urgent = answer
-        self.list.show_views(services)
 
     def _fetch_night(self) -> None:
         """The path of the selected service; and of others of that date, as far as there is room for them."""
@@ -243,11 +233,10 @@ class ServicesScreen(HeadwayScreen):
         if (number := view.incident_id) is None:
             return PreviewSource(("service", view.id), lambda _: view, rows.service_preview)
 
-        def lines(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
-            is_above = self.urgent is not None and self.urgent.view.row.id == number
-            return incident_preview(opened, ctx, width, height, with_verdict=not is_above)
+        return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), self._incident_lines)
 
-        return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), lines)
+    def _incident_lines(self, opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+        return incident_preview(opened, ctx, width, height, above=self.verdict.opened)
 
     @property
     def only_problems(self) -> bool:
@@ -264,32 +253,11 @@ class ServicesScreen(HeadwayScreen):
 
     def _paint_about(self) -> None:
         if self.is_whole:
-            self._paint_verdict()
+            self.verdict.paint()
             self._paint_detail()
 
-    def _paint_verdict(self) -> None:
-        """Shows the verdict in a line that is always there: the rows below keep their place."""
-        bar, views, width = self.bar("verdict"), self.list.views, self.size.width
-        bar.display = bool(views)
-        calm = service_groups.all_well_text(views, self.board.header, self.board.store_error, self.ctx)
-        if calm is not None:
-            bar.show([(f" {calm[0]}", calm[1])])
-            return
-        right: list[Segment] = []
-        if self.urgent is not None:
-            right = self._verdict_key(self.urgent.view.row.id)
-        room = width - length_of(right) - 1
-        if self.urgent is not None:
-            verdict = verdict_line(self.urgent, self.ctx, room)
-        else:
-            verdict = service_verdict(views, self.ctx, room)
-        bar.show(verdict, right)
-
-    def _verdict_key(self, incident_id: int) -> list[Segment]:
-        """The key that recovers the incident of the verdict; its name while the key acts on another row."""
-        if self.selected is None or self.selected.incident_id != incident_id:
-            return [(f"{incident_name(incident_id)} ", "key")]
-        return [(self.key_for("recover"), "key"), (" recover ", "plain")]
+    def _verdict_command(self, incident_id: int) -> str:
+        return "recover" if self.selected is not None and self.selected.incident_id == incident_id else ""
 
     def _paint_detail(self) -> None:
         """The status of the selected service, its path tonight, and without an incident its reasons, as far as there is

@@ -185,7 +185,7 @@ async def test_what_closed_within_seven_days_is_a_key_or_a_filter_away(night: Ni
     await night.typing()
     await night.type("state:closed")
     await night.see("INC-0398")
-    await night.see_gone("INC-0412")
+    await night.see_gone("✖ INC-0412")
 
 
 @on_the_night(prepare=_with_closed)

@@ -132,6 +132,73 @@ def test_a_root_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:
 
 
 def test_an_act_by_says_that_it_has_passed() -> None:
-    assert act_by(at("03:58"), look(), passed="passed") == ("03:58 40m", "warn")
-    assert act_by(at("03:10"), look(), passed="passed") == ("03:10 passed", "bad")
-    assert act_by(NOW, look(), passed="passed")[0].endswith(" passed")
+    assert act_by(at("03:58"), look()) == ("03:58 40m", "warn")
+    assert act_by(at("03:10"), look()) == ("03:10 passed", "bad")
+    assert act_by(NOW, look())[0].endswith(" passed")
+
+
+def test_a_stopped_plan_says_until_when_it_is_resumed_and_what_that_saves() -> None:
+    stopped = plan_of(draft(), 7, state="stopped")
+    line = text_of(verdict_line(OpenIncident(incident(), (stopped,)), look(), 200))
+    assert line == " Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min), saves Supply plan, Daily revenue"
+
+
+RESTART = " Restart extract_orders by 03:58 (in 40 min)"
+
+
+def below_the_title(night: Night) -> str:
+    return [*night.text.splitlines(), "", "", ""][2]
+
+
+@on_the_night(size=(120, 36))
+async def test_every_list_begins_with_the_verdict_of_the_most_urgent_incident(night: Night) -> None:
+    await night.see("Supply plan")
+    for key, title in (("2", "INCIDENTS"), ("3", "JOBS"), ("4", "TONIGHT"), ("7", "RUNS"), ("1", "SERVICES")):
+        await night.press(key)
+        await night.see(title)
+        await night.until(lambda: below_the_title(night).startswith(RESTART), f"the verdict on {title}")
+        assert "saves Supply plan, Daily revenue" in below_the_title(night)
+
+
+@on_the_night()
+async def test_a_page_begins_with_the_verdict_of_its_open_incident(night: Night) -> None:
+    await night.see("Supply plan")
+    for kind, what in (("job", 1), ("run", 41), ("lineage", (1, False))):
+        night.app.navigation.visit(kind, what)
+        await night.see(f" {kind.upper()} ")
+        await night.until(lambda: below_the_title(night).startswith(RESTART), f"the verdict of the {kind}")
+        assert below_the_title(night).endswith("INC-0412")
+    night.reads.incidents_ = []
+    night.reads.incident_ = closed(incident())
+    night.reads.changed()
+    await night.until(lambda: not below_the_title(night).startswith(RESTART), "the end of the verdict")
+
+
+@on_the_night()
+async def test_a_page_without_an_open_incident_has_no_verdict(night: Night) -> None:
+    await night.see("Supply plan")
+    night.app.navigation.open_job("pg-dwh/vacuum_all")
+    await night.see("JOB pg-dwh/vacuum_all", "proves")
+    await night.answered()
+    assert below_the_title(night).startswith(" state")
+
+
+@on_the_night()
+async def test_a_proposed_plan_begins_with_the_verdict_and_the_key_that_starts_it(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.until(lambda: below_the_title(night).startswith(RESTART), "the verdict")
+    assert below_the_title(night).endswith("↵ start")
+
+
+@on_the_night()
+async def test_a_stopped_plan_begins_with_the_verdict_a_running_one_with_its_progress(night: Night) -> None:
+    night.reads.plans_ = [plan_of(draft(), 7, state="stopped")]
+    await night.see("Supply plan")
+    night.app.navigation.open_plan(7)
+    await night.until(lambda: "resume it by 03:58" in below_the_title(night), "the verdict")
+    assert below_the_title(night).endswith("r resume")
+    night.reads.plans_ = [plan_of(draft(), 7, state="running")]
+    night.reads.changed()
+    await night.until(lambda: "resume it by" not in night.text, "the end of the verdict")
+    assert "0 of 4 steps" in night.text.splitlines()[1]

@@ -159,7 +159,7 @@ def ways(night: Night, service: str) -> list[str]:
     return [cell.strip() for cell in re.split("[●✖!‼–]", line)[1:]]
 
 
-@on_the_night()
+@on_the_night(size=(80, 26))
 async def test_a_step_that_is_left_out_is_shown_as_such_and_taken_in_again(night: Night) -> None:
     await planned(night)
     await night.press("down", "space")

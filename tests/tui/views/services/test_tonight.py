@@ -31,7 +31,7 @@ def line_of(night: Night, text: str) -> str:
 async def test_services_stand_above_the_jobs_of_their_paths_with_deadline_and_forecast(night: Night) -> None:
     await open_tonight(night)
     await night.see("5 services, 4 critical jobs")
-    assert "▏06:30" in line_of(night, "Supply plan")
+    assert "▏06:30" in line_of(night, "! Supply plan")
     assert "✖" in line_of(night, "db07:extract_orders")
     assert "─" in line_of(night, "supply-mart")
     assert "░" in line_of(night, "supply-mart")

@@ -1,0 +1,52 @@
+"""A job beside its list: the lines of its page above the runs, then its latest runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from console.domain.forecast import JobForecastView
+from console.domain.job import JobView
+from console.store.queries.reader import Queries
+from console.tui.frame.cells import RenderContext, SegmentLines, aligned, duration_text, state_cells
+from console.tui.views.jobs.actions import card_lines
+from console.tui.views.preview import PreviewSource
+from console.tui.views.runs.forecast import tonight_segments
+from console.tui.views.runs.overview import job_overview
+from console.tui.widgets.paint import Segment
+
+
+class JobAnswer(NamedTuple):
+    view: JobView
+    forecasts: Sequence[JobForecastView]
+
+
+def job_preview(job_id: int) -> PreviewSource:
+    return PreviewSource(("job", job_id), lambda reads: read_job(reads, job_id), _lines)
+
+
+def read_job(reads: Queries, name_or_id: str | int) -> JobAnswer:
+    """A job, and its forecast per service of tonight."""
+    view = reads.jobs.job(name_or_id)
+    return JobAnswer(view, tonight_segments(reads.service_days.forecasts_of_job(view.row.id)))
+
+
+def _lines(answer: JobAnswer, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+    view, forecasts = answer
+    title: SegmentLines = [[(" JOB ", "key"), (view.row.name, "strong")], []]
+    blocks = job_overview(view, card_lines(view, ctx), ctx, width, forecasts)
+    lines = [*title, *(line for block in blocks for line in block), []]
+    room = max(0, height - len(lines) - 1)
+    runs = [_run_cells(number, view, ctx) for number in range(min(room, len(view.runs)))]
+    return [*lines, [(" RUNS", "key")], *aligned(runs, width)]
+
+
+def _run_cells(number: int, view: JobView, ctx: RenderContext) -> list[Segment]:
+    run = view.runs[number]
+    (mark, _), _, (label, style) = state_cells(run, ctx)
+    return [
+        (f"{mark} {label}", style),
+        (ctx.clock.full(run.period) if run.period else ctx.clock.period(run.period_key), "plain"),
+        (duration_text(run, ctx), "plain"),
+        (run.message or run.reason, "dim"),
+    ]

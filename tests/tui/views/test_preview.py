@@ -1,0 +1,54 @@
+"""The preview beside a list on a wide screen: of a job, a run, and the step of a plan."""
+
+from __future__ import annotations
+
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import draft, plan_of
+
+WIDE, NARROW = (160, 45), (120, 36)
+
+
+def beside(night: Night) -> str:
+    """What stands right of the list."""
+    return "\n".join(line.partition("│")[2] for line in night.text.splitlines())
+
+
+@on_the_night(size=WIDE)
+async def test_the_job_under_the_cursor_is_shown_beside_the_list_with_its_runs(night: Night) -> None:
+    await night.press("3")
+    await night.until(lambda: "JOB etl-hosts/db07:extract_orders" in beside(night), "the job")
+    assert "act by" in beside(night)
+    assert "failed     2026-11-20 03:10:00 CET" in beside(night).partition("RUNS")[2]
+    await night.press("down")
+    await night.until(lambda: "JOB pg-dwh/revenue_mart" in beside(night), "the next job")
+    await night.pilot.resize_terminal(*NARROW)
+    await night.see_gone("JOB pg-dwh/revenue_mart")
+
+
+@on_the_night(size=WIDE)
+async def test_the_run_under_the_cursor_is_shown_beside_the_list_with_the_end_of_its_log(night: Night) -> None:
+    await night.press("7")
+    await night.see("RUNS  row 1 of")
+    await night.press("down", "down")
+    await night.until(lambda: "RUN warehouse-airflow/load_orders" in beside(night), "the run")
+    assert "ERROR could not extend file" in beside(night).partition("LOG")[2]
+
+
+@on_the_night(size=WIDE)
+async def test_the_step_under_the_cursor_is_shown_beside_the_plan(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.until(lambda: "run this crontab line once on db07 as etl" in beside(night), "the first step")
+    await night.press("down")
+    await night.until(lambda: "run load_orders once" in beside(night), "the second step")
+    await night.pilot.resize_terminal(*NARROW)
+    await night.until(lambda: "│" not in night.text, "the step below the plan")
+    assert "run load_orders once" in night.text
+
+
+@on_the_night(size=WIDE)
+async def test_the_step_under_the_cursor_is_shown_beside_a_started_plan(night: Night) -> None:
+    night.reads.plans_ = [plan_of(draft(), 7, state="running")]
+    await night.see("Supply plan")
+    night.app.navigation.open_plan(7)
+    await night.until(lambda: "1 rerun  etl-hosts/db07:extract_orders" in beside(night), "the first step")
