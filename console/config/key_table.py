@@ -154,7 +154,7 @@ KEY_TABLE: tuple[KeyAction, ...] = (
         ("job",)),
     KeyAction("card", ("e",), "edit card", "edit owner, runbook, rerun safety; asks first",
         ("job",)),
-    KeyAction("ack", ("a",), "acknowledge", "stop repeats and escalation; asks how long, why",
+    KeyAction("ack", ("a",), "acknowledge", "stop repeats and escalation; asks for a reason",
         ("incident", "incidents"), 7),
     KeyAction("withdraw", ("w",), "withdraw",
         "withdraw an action unsent or of unknown outcome", ACTION_SCREENS, 4),

@@ -50,6 +50,11 @@ class RenderContext(NamedTuple):
     def day(self, at: datetime | None, zone: str = "") -> str:
         return self.clock.day(at, self.now, zone)
 
+    def stamp(self, at: datetime, zone: str = "") -> str:
+        """ "2026-11-20 03:10:00"; with its zone where that is not the one of now, as in summer."""
+        text, label = self.clock.full(at, zone), self.clock.label(at, zone)
+        return text.removesuffix(f" {label}") if label == self.clock.label(self.now, zone) else text
+
     def localized(self, text: str) -> str:
         """The text of a scheduler or plan with its UTC stamps ("2026-11-20T09:00:00Z") in the selected zone."""
         return UTC_STAMP.sub(lambda stamp: self.hm(datetime.fromisoformat(stamp[0])), text)

@@ -7,7 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock, ZoneMode, format_short, format_signed, format_span
+from console.tui.frame.glyphs import GlyphSet
+from tests.tui.fake_reads import at
 
 NOW = datetime(2026, 11, 20, 2, 17, 42, tzinfo=UTC)
 
@@ -74,3 +77,9 @@ def test_what_is_on_another_day_says_on_which() -> None:
 )
 def test_a_period_key_is_read_as_an_instant_where_it_is_one(key: str, words: str) -> None:
     assert words == ZonedClock(UTC).period(key, "Europe/Berlin")
+
+
+def test_a_stamp_names_its_zone_only_where_it_is_not_the_one_of_now() -> None:
+    ctx = RenderContext(at("03:17"), ZonedClock(ZoneInfo("Europe/Berlin")), GlyphSet())
+    assert ctx.stamp(at("03:10")) == "2026-11-20 03:10:00"
+    assert ctx.stamp(datetime(2026, 10, 24, 1, 10, tzinfo=UTC)) == "2026-10-24 03:10:00 CEST"

@@ -33,7 +33,7 @@ RUN_COLUMNS_WIDE = widened(by_priority(RUN_COLUMNS, native=6))
 
 def run_row(view: RunRow, ctx: RenderContext, zone: str = "", marked: bool = False) -> TableRow:
     mark, sign, label = state_cells(view, ctx)
-    when = ctx.clock.full(view.period, zone) if view.period else ctx.clock.period(view.period_key, zone)
+    when = ctx.stamp(view.period, zone) if view.period else ctx.clock.period(view.period_key, zone)
     day = view.period or ctx.now
     return cells_row(
         view.id,

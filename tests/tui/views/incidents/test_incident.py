@@ -243,3 +243,15 @@ async def test_a_closed_incident_offers_no_step(night: Night) -> None:
         assert night.app.screen.check_action("command", (name,)) is None
     await night.act("cancel")
     await night.see("it is closed")
+
+
+@on_the_night()
+async def test_why_typed_in_the_help_leads_to_the_evidence(night: Night) -> None:
+    night.app.navigation.open_incident(412)
+    await night.see("AFFECTED SERVICES")
+    await night.press("?")
+    await night.see("keys of")
+    await night.type("why")
+    await night.see_gone("acknowledge")
+    await night.press("enter")
+    await night.see("must find load_orders green", "declared duration")
