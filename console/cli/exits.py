@@ -35,11 +35,11 @@ MEANING = {
     "`doctor`: a fault; `connector try`: a record was not understood; "
     "`service review`: a gap of level high; `oncall NAME`: the rota has a gap; "
     "`datacheck NAME`: the check did not pass; "
-    "an action failed, a plan stopped or was aborted, "
+    "an action failed, a plan stopped or was aborted; "
     "`recover`: the incident has no step to send; `plan backfill`: a date has no known period; "
     "`alert test`: a URL accepted nothing; `audit verify`: the chain is "
     "broken, or the database no longer protects it; `store backup`: the audit log of the store is broken (the copy "
-    "stays); `init`: no selected system grants Headway access, or the first poll could not read everything; "
+    "stays); `init`: no access, a route that accepts nothing, or an incomplete first poll; "
     "`demo` and `engine stop`: timeout.",
     Exit.USAGE: "The command line, the config or the store is invalid; stderr names every fault.",
     Exit.NO_ENGINE: "No engine is running on this store, and the command needs one (`status`, `engine stop`); "

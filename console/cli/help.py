@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 
 from console.cli.arguments import TIME_FORMS
-from console.cli.commands import JSON, Handler, option
+from console.cli.commands import COMMANDS, JSON, Handler, option
 from console.cli.exits import MEANING, CommandError, Exit
-from console.cli.output import Table, TableColumn, print_result
+from console.cli.output import GAP, print_result, terminal_width, wrap
 from console.domain.filter import FILTER_FIELDS
 from console.tui.frame.glyphs import legend
 
 Rows = list[tuple[str, ...]]
+MAX_WIDTH = 1000
+"""Without a terminal a line is not wrapped."""
+MIN_TEXT_WIDTH = 24
 
 
 def _filters() -> tuple[str, Rows]:
@@ -61,14 +64,28 @@ def run_help(arguments: argparse.Namespace) -> int:
     if arguments.topic not in TOPICS:
         near = get_close_matches(arguments.topic, TOPICS, 1)
         hint = f"did you mean {near[0]}?" if near else f"topics: {', '.join(TOPICS)}"
+        command = arguments.topic if arguments.topic in COMMANDS else "COMMAND"
         raise CommandError(
-            Exit.NOT_FOUND, f"no topic {arguments.topic[:40]!a}; {hint} (for a command: headway COMMAND --help)"
+            Exit.NOT_FOUND, f"no topic {arguments.topic[:40]!a}; {hint} (for a command: headway {command} --help)"
         )
     headings = HEADINGS[arguments.topic]
     title, rows = TOPICS[arguments.topic]()
-    columns = tuple(TableColumn(heading, 24 if heading == headings[-1] else len(heading)) for heading in headings)
     document = [dict(zip(headings, row, strict=True)) for row in rows]
-    return print_result(arguments, document, [title, ""], Table(columns, rows))
+    return print_result(arguments, document, [title, "", *_lines([headings, *rows])])
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The rows in columns; each part of the last cell is a line, which is wrapped and never shortened."""
+    from rich.cells import cell_len, set_cell_size
+
+    widths = [max(cell_len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
+    width = max((terminal_width() or MAX_WIDTH) - sum(widths) - len(GAP) * len(widths), MIN_TEXT_WIDTH)
+    for *cells, text in rows:
+        lead = "".join(set_cell_size(cell, size) + GAP for cell, size in zip(cells, widths, strict=True))
+        for part in re.split(r"(?<=[.;]) ", text):
+            for line in wrap(part, width):
+                yield lead + line
+                lead = " " * cell_len(lead)
 
 
 HANDLERS = {"help": Handler(run_help, option("topic", f"{', '.join(TOPICS)}", "TOPIC", nargs="?"), JSON)}

@@ -113,10 +113,21 @@ def test_topics_have_what_the_code_takes() -> None:
     assert symbols >= {"✖", *"▼▲├┊▏━░»"}
 
 
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_is_wrapped_to_the_terminal_and_never_cut(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = json.loads(headway("none.db", "help", topic, "--json").out)
+    monkeypatch.setenv("COLUMNS", "80")
+    told = headway("none.db", "help", topic).out
+    assert max(map(len, told.splitlines())) <= 80
+    for row in rows:
+        assert list(row.values())[-1].split()[-1] in told
+
+
 def test_a_topic_that_is_none_names_those_there_are() -> None:
     done = headway("none.db", "help", "filter")
     assert (Exit.NOT_FOUND, True) == (done.code, "did you mean filters?" in done.err)
     assert "topics: filters, times, exit-codes, symbols" in " ".join(headway("none.db", "help", "zzz").err.split())
+    assert "headway rerun --help" in headway("none.db", "help", "rerun").err
 
 
 def usage_of(name: str) -> str:
