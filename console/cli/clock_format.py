@@ -89,6 +89,11 @@ def timestamp(at: datetime | None) -> str:
     return formats.timestamp_text(at, display_zone())
 
 
+def in_display_zone(text: str) -> str:
+    """The text with each of its UTC times as this command prints times."""
+    return formats.localized(text, timestamp)
+
+
 def clock_text(at: datetime | None, zone: str = "", near: datetime | None = None) -> str:
     """ "06:30 CET", with the day if it is not that of `near`: "Sat 21 Nov 06:30 CET", and the year if it is another;
     "–" for None. `zone`: of its service."""

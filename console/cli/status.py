@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from console.cli.clock_format import clock_cell, one_zone, timestamp, zone_name
+from console.cli.clock_format import clock_cell, in_display_zone, one_zone, timestamp, zone_name
 from console.cli.commands import JSON, Handler, one_of, option
 from console.cli.exits import Exit
 from console.cli.incidents import incident_table, verdict_text
@@ -39,7 +39,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         from console.cli.status_page import StatusPage, render_page, write_page
 
         health = [(system, health_text(system, now)) for system in systems]
-        notes = [*_banner_lines(header, approvals, maintenance), *problems]
+        notes = [*_banner_lines(header, approvals, maintenance), *map(in_display_zone, problems)]
         page = StatusPage(header, services, incidents, health, notes, engine_text(header), now)
         write_page(render_page(page), arguments.html)
         return code
@@ -73,7 +73,7 @@ def run_status(arguments: argparse.Namespace) -> int:
             service_table(services, now),
             [""],
             incident_table(incidents, now),
-            ["", "problems", *(f"  {problem}" for problem in problems)] if problems else [],
+            ["", "problems", *(f"  {in_display_zone(problem)}" for problem in problems)] if problems else [],
             code=code,
         )
 
@@ -82,7 +82,7 @@ def _banner_lines(
     header: HeaderView, approvals: Sequence[ApprovalView], maintenance: Sequence[dict[str, Any]]
 ) -> Iterator[str]:
     if header.frozen:
-        yield f"FROZEN, no action is sent: {header.frozen.removeprefix('frozen ')}"
+        yield f"FROZEN, no action is sent: {in_display_zone(header.frozen.removeprefix('frozen '))}"
     yield from (f"IN SHADOW: {scope}; observed without notifying or acting" for scope in header.in_shadow)
     yield from (f"NOT POLLED, {pause.system}: {pause.text_until(timestamp(pause.until))}" for pause in header.paused)
     for window in maintenance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -76,6 +77,14 @@ def rough_duration(length: timedelta) -> str:
     days, hours_of_day = divmod(hours, 24)
     parts = [(days, "d"), (hours_of_day, "h")] if days else [(hours, "h"), (rest, "min")]
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+_UTC_STAMP = re.compile(r"(?<![\w:])(\d{4}-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d(?::[0-5]\d)?)(?:Z| UTC)\b")
+
+
+def localized(text: str, shown: Callable[[datetime], str]) -> str:
+    """The text with each of its UTC stamps ("2026-11-20T09:00:00Z") as `shown` writes it."""
+    return _UTC_STAMP.sub(lambda stamp: shown(datetime.fromisoformat(f"{stamp[1]}Z")), text)
 
 
 def age_text(at: datetime | None, now: datetime) -> str:

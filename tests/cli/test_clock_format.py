@@ -17,6 +17,7 @@ from console.cli import clock_format
 from console.cli.clock_format import timestamp
 from console.cli.incidents import shift_start
 from console.cli.main import main
+from console.domain.ids import micros
 from tests.cli.lines import LINES
 from tests.cli.test_json import CONFIG, asked, logs_to_stderr
 from tests.cli.test_recover import at_work
@@ -51,6 +52,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with running_bench(folder, scheduler, replace(config, services=services)) as made:
         scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
         made.turn()
+        with made.store.write(None) as connection:
+            connection.rows("UPDATE target SET lost_since_us = 1, lost_until_us = ?", (micros(datetime.now(UTC)),))
         with logs_to_stderr(), at_work(made):
             for words in ACTS:
                 headway(made.url, *words)

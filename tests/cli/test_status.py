@@ -98,7 +98,7 @@ def test_evidence_that_is_lost_stands_in_the_status(bench: Bench, capsys: pytest
     with bench.store.write(None) as connection:
         connection.rows("UPDATE target SET lost_since_us = 0, lost_until_us = ?", (micros(lost),))
     main(["--store", bench.url, "status"])
-    words = f"evidence of starts before {lost:%Y-%m-%d %H:%M:%S}Z is lost; they are not reported as missed"
+    words = f"evidence of starts before {lost:%Y-%m-%d %H:%M:%S} is lost; they are not reported as missed"
     assert words in capsys.readouterr().out
 
 

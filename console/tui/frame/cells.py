@@ -11,6 +11,7 @@ from connectors.sdk.states import RunEvidence, RunState, is_open
 from console.config import key_table
 from console.config.key_table import NO_REMAP, Remap
 from console.domain.switches import SystemPause
+from console.timing import formats
 from console.tui.frame.clock_format import ZonedClock, format_short, format_span
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.widgets.paint import Segment, fit, length_of
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from console.domain.system import TargetView
 
 SegmentLines = list[list[Segment]]
-UTC_STAMP = re.compile(r"(?<![\w:])\d{4}-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d(:[0-5]\d)?Z\b")
 
 
 class RenderContext(NamedTuple):
@@ -57,7 +57,7 @@ class RenderContext(NamedTuple):
 
     def localized(self, text: str) -> str:
         """The text of a scheduler or plan with its UTC stamps ("2026-11-20T09:00:00Z") in the selected zone."""
-        return UTC_STAMP.sub(lambda stamp: self.hm(datetime.fromisoformat(stamp[0])), text)
+        return formats.localized(text, self.hm)
 
     def key(self, screen: str, act: str) -> str:
         """The first key of an action, as the user has remapped it; "Esc" without one."""
