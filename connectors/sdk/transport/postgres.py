@@ -180,7 +180,17 @@ CONNECT_STATES: tuple[tuple[type[ConnectorError], re.Pattern[str]], ...] = tuple
 )
 """A failed connect has no SQLSTATE, only libpq's message; the first matching pattern counts (English; messages in
 another lc_messages are InvalidAnswer). Other messages are libpq's own: SystemUnreachable."""
-TLS_FAULT = re.compile(r"certificate|SSL", re.IGNORECASE)
+FIX_OF_REFUSAL = tuple(
+    (re.compile(text, re.IGNORECASE), f". Fix: {fix}.")
+    for text, fix in (
+        ("does not support SSL", "turn on TLS there, or end the DSN in ?sslmode=disable"),
+        ("certificate|SSL", "set sslrootcert to its CA's file, or end the DSN in ?sslmode=require (any certificate)"),
+        ("method requirement", "store the role's password as scram-sha-256, or set require_auth"),
+        ('database ".*" does not exist', "name another database"),
+        ("", "check user, password, database and pg_hba.conf"),
+    )
+)
+"""Of a refused connect, the first that matches."""
 
 
 class _RawText(Loader):
@@ -441,14 +451,12 @@ def sorted_error(error: psycopg.Error, place: str) -> ConnectorError:
         fix = FIX_BY_STATE.get(state) or FIX_BY_STATE.get(state[:2], "")
         return error_type(f"{place}: {text} (SQLSTATE {state}){fix and f'; {fix}'}")
     error_type = next((error_type for error_type, pattern in CONNECT_STATES if pattern.search(text)), SystemUnreachable)
-    of_tls = ". Fix: name the server's CA in sslrootcert, or set sslmode."
-    of_method = ". Fix: store the role's password as scram-sha-256, or set require_auth."
-    of_login = ". Check user, password, database and pg_hba.conf."
-    fixes: dict[type[ConnectorError], str] = {
-        AccessRefused: of_tls if TLS_FAULT.search(text) else of_method if "method requirement" in text else of_login,
-        PermissionMissing: ". Grant this right to the role: LOGIN, CONNECT on the database.",
-    }
-    return error_type(f"{place}: {text}{fixes.get(error_type, '')}")
+    fix = ""
+    if error_type is AccessRefused:
+        fix = next(fix for pattern, fix in FIX_OF_REFUSAL if pattern.search(text))
+    elif error_type is PermissionMissing:
+        fix = ". Grant this right to the role: LOGIN, CONNECT on the database."
+    return error_type(f"{place}: {text}{fix}")
 
 
 def _after_sending(error: psycopg.Error, place: str) -> ConnectorError:

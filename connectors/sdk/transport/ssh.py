@@ -474,4 +474,4 @@ def error_text(error: BaseException, until: float) -> str:
         return f"{text}. {fix}"
     if isinstance(error, ConnectionRefusedError):
         return f"{text}. Is sshd running there?"
-    return f"{text}. It is tried again at the next poll."
+    return f"{text}. Fix: check its name, its port and the network."
