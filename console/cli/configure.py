@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from console.cli import clock_format
 from console.cli.arguments import timeout
@@ -379,7 +380,8 @@ def _rights_text(rights: Sequence[SourcePermission]) -> str:
     names = ", ".join(right.name for right in rights)
     reasons = "; ".join(dict.fromkeys(right.why for right in to_read or rights[:1] if right.why))
     fix = rights[0].fix
-    parts = filter(None, [f"{'missing' if to_read else 'cannot act'}: {names}", reasons, fix and f"Fix: {fix}"])
+    problem = f"{'missing' if to_read else 'cannot act'}: {names}{f' ({reasons})' if reasons else ''}"
+    parts = filter(None, [problem, fix and f"Fix: {fix}"])
     return " ".join(part if part.endswith((".", ";")) else f"{part}." for part in parts)
 
 
@@ -469,6 +471,7 @@ def _url_fault(address: str) -> str:
 
 def send_test_message(address: str) -> str:
     """Sends a message by an apprise URL, and ends the page that it opens; why it was not accepted, or ""."""
+    from console.engine.notify.mail import MailThread, send_mail
     from console.engine.notify.paging import Page, PageAction
     from console.engine.notify.senders import send_by_apprise
 
@@ -477,7 +480,8 @@ def send_test_message(address: str) -> str:
     title, text = "Test of the first route: nothing is wrong", "Alerts arrive here.\n"
     key = f"headway:init:{datetime.now(UTC):%Y%m%dT%H%M%S}"
     for action in (PageAction.INFORM, PageAction.RESOLVE)[: 2 if _is_pager(address) else 1]:
-        result = send_by_apprise(address, title, text, Page(key, action))
+        mailed = send_mail(address, title, text, MailThread(uuid4().hex))
+        result = mailed or send_by_apprise(address, title, text, Page(key, action))
         if not result.arrived:
             return result.reason or "no answer"
     return ""

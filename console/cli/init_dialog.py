@@ -41,7 +41,7 @@ class Secrets:
 def named_systems(arguments: argparse.Namespace, machine: Machine) -> list[DetectedScheduler]:
     """The systems of --host, --dsn and --airflow. Raises CommandError for an invalid one."""
     try:
-        systems = [host_answer(machine, text) for text in arguments.host]
+        systems = [_named_host(machine, text) for text in arguments.host]
         systems += [_of_variable(machine, variable, arguments.timeout) for variable in arguments.dsn]
         user = machine.env.get("AIRFLOW_USERNAME", "headway")
         systems += [airflow_answer(machine, url, user, {"env": "AIRFLOW_PASSWORD"}) for url in arguments.airflow]
@@ -51,6 +51,13 @@ def named_systems(arguments: argparse.Namespace, machine: Machine) -> list[Detec
     except ValueError as error:
         raise CommandError(Exit.USAGE, f"{error}; nothing was written") from None
     return systems
+
+
+def _named_host(machine: Machine, text: str) -> DetectedScheduler:
+    try:
+        return host_answer(machine, text)
+    except ValueError:
+        raise ValueError(f"{shown(text, 'the value of --host')} is not a host; write db07 or user@db07:22") from None
 
 
 def _of_variable(machine: Machine, variable: str, seconds: float) -> DetectedScheduler:
@@ -125,7 +132,6 @@ def _system_of(machine: Machine, answer: str, timeout: float) -> tuple[DetectedS
 def _try(system: DetectedScheduler, probe: Probe) -> bool:
     """Probes until it can be watched or the person skips it; True if it is to be written."""
     while probe(system):
-        print_commands(system)
         answer = prompt("[Enter] retry · k keep without access · s skip: ").lower()
         if answer in ("k", "s"):
             return answer == "k"
@@ -136,6 +142,8 @@ def _host_commands(system: DetectedScheduler) -> Iterator[str]:
     from connectors.sdk.transport.ssh import known_hosts
 
     host: Mapping[str, Any] = dict(system.settings)["hosts"][0]  # type: ignore[index]
+    if host.get("local"):
+        return
     address, port = str(host.get("address", host["name"])), int(host.get("port", 22))
     if not Path(str(system.settings["key"])).expanduser().is_file():
         yield f"ssh-keygen -q -t ed25519 -N '' -f {system.settings['key']}"
@@ -171,7 +179,7 @@ def print_commands(system: DetectedScheduler) -> None:
     """Each on one unfolded line, so that it can be copied."""
     lines = list(setup_commands(system))
     if lines:
-        print_parts([f"  Grant access at {system.title}:"])
+        print_parts(["  To grant access, if not done yet:"])
     for line in lines:
         print(f"    {clean(line)}")
 
@@ -181,10 +189,10 @@ SendTest = Callable[[str], str]
 
 
 def named_route(text: str, machine: Machine, secrets: Secrets, send: SendTest) -> Mapping[str, object]:
-    """The reference to the URL of --route: a variable that has it, or a mail address (by a mail server on this
-    machine). Raises CommandError where no test message is accepted."""
+    """The reference to the URL of --route: a variable that has it, or what it is made of (a mail address, by a mail
+    server on this machine; a PagerDuty key). Raises CommandError where no test message is accepted."""
     in_variable = machine.env.get(text, "")
-    url = in_variable or (_plain_url(text) if receiver_kind(text) == "mail" else "")
+    url = _plain_url(in_variable) or in_variable or (_plain_url(text) if receiver_kind(text) == "mail" else "")
     if not url:
         raise CommandError(
             Exit.USAGE,
@@ -194,7 +202,7 @@ def named_route(text: str, machine: Machine, secrets: Secrets, send: SendTest) -
     if fault := send(url):
         raise CommandError(Exit.PROBLEM, f"the route did not accept the test message: {fault}; nothing was written")
     print_parts(["  route oncall: the test message was accepted"])
-    return {"env": text} if in_variable else secrets.keep("oncall-url", url)
+    return {"env": text} if url == in_variable else secrets.keep("oncall-url", url)
 
 
 def _plain_url(text: str) -> str:
@@ -211,14 +219,14 @@ def ask_route(machine: Machine, secrets: Secrets, send: SendTest) -> Mapping[str
         in_variable = machine.env.get(answer, "")
         try:
             is_mail = receiver_kind(answer) == "mail"
-            url = _mail_answer(answer) if is_mail else in_variable or _plain_url(answer)
+            url = _mail_answer(answer) if is_mail else _plain_url(in_variable or answer) or in_variable
         except ValueError as error:
             print_message(str(error))
             continue
         fault = send(url) if url else "not a receiver. Fix: oncall@example.com, https://hooks.slack.com/services/…"
         if not fault:
             print_parts([f"  the test message{f' to {answer}' if is_mail else ''} was accepted: look for it"])
-            return {"env": answer} if in_variable else secrets.keep("oncall-url", url)
+            return {"env": answer} if url == in_variable else secrets.keep("oncall-url", url)
         print_message(f"  {fault}")
     return None
 

@@ -89,9 +89,9 @@ def run_init(arguments: argparse.Namespace) -> int:
             return _nothing_selected()
         chosen = selected
     why_not = probe_selection(chosen, arguments.timeout) if chosen else {}
-    for finding in named:
-        if finding.key in why_not:
-            print_commands(finding)
+    if refused := [finding.title for finding in named if finding.key in why_not]:
+        fix = "Fix: see above, then repeat the command"
+        raise CommandError(Exit.PROBLEM, f"no access to {', '.join(refused)}; nothing was written. {fix}")
     if is_interactive and not named:
 
         def probe(system: DetectedScheduler) -> str:
@@ -192,7 +192,7 @@ def _finding_keys(findings: Sequence[DetectedScheduler]) -> str:
 
 
 def _finding_lines(findings: Sequence[DetectedScheduler]) -> list[str]:
-    """Unsupported ones last."""
+    """Those that cannot be selected last."""
     lines = [""]
     offered = [finding for finding in findings if finding.name]
     numbered = [(f"{number:>3}", f"   [{finding.key}]", finding) for number, finding in enumerate(offered, 1)]
@@ -248,7 +248,8 @@ WATCHABLE = ("ok", "missing rights")
 def probe_selection(
     chosen: Sequence[DetectedScheduler], timeout: float, watchable: Sequence[str] = WATCHABLE
 ) -> dict[str, str]:
-    """Probes every selected system and prints the results; key -> why it cannot be watched."""
+    """Probes every selected system and prints the results, with the commands that grant what is missing; key -> why it
+    cannot be watched."""
     from connectors.sdk.secrets import SecretStore
     from console.cli.configure import probe_systems
 
@@ -256,13 +257,16 @@ def probe_selection(
         first_config_text("init", "", datetime.now(UTC), [ConfiguredScheduler(finding) for finding in chosen])
     )
     print_parts([""])
-    keys = {finding.name: finding.key for finding in chosen}
+    by_name = {finding.name: finding for finding in chosen}
     why_not: dict[str, str] = {}
     for result in probe_systems(config, SecretStore(), timeout):
         print_parts([f"  {result.target}: {result.verdict}" + (f", {result.version}" if result.version else "")])
         print_parts([f"    {text}" for text in (*result.text, *result.notes) if result.verdict != "ok"])
+        finding = by_name[result.target.partition("/")[0]]
+        if result.verdict != "ok":
+            print_commands(finding)
         if result.verdict not in watchable:
-            why_not[keys[result.target.partition("/")[0]]] = "; ".join([result.verdict, *result.text])
+            why_not[finding.key] = "; ".join([result.verdict, *result.text])
     return why_not
 
 

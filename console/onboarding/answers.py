@@ -105,7 +105,7 @@ def dsn_variables(machine: Machine) -> Iterator[DetectedScheduler]:
                 yield dsn_answer(machine, value, {"env": variable})
             except ValueError as error:
                 yield DetectedScheduler(
-                    f"dsn:{variable}", "PostgreSQL", f"{variable} in the environment", WatchReadiness.LATER, str(error)
+                    f"dsn:{variable}", "PostgreSQL", f"{variable} in the environment", WatchReadiness.NEEDS, str(error)
                 )
 
 
@@ -125,7 +125,7 @@ def pgpass_servers(machine: Machine) -> Iterator[DetectedScheduler]:
             continue
         if len(fields) < 5 or not user or not (port == "*" or (port.isascii() and port.isdigit())):
             fault = "not host:port:database:user:password"
-            yield DetectedScheduler("pgpass", "PostgreSQL", f"{path}, line {number}", WatchReadiness.LATER, fault)
+            yield DetectedScheduler("pgpass", "PostgreSQL", f"{path}, line {number}", WatchReadiness.NEEDS, fault)
             continue
         database = "postgres" if database == "*" else database
         settings = {"host": host, "port": 5432 if port == "*" else int(port), "dbname": database, "user": user}

@@ -67,9 +67,9 @@ def first_config_text(
     """The whole file, without a service. `route`: the reference to the URL of the one route; as a comment if None."""
     parts = [HEAD.format(host=clean_line(host), day=f"{now:%Y-%m-%d}", name=toml(name))]
     parts += ["\n".join(_system(scheduler)) + "\n" for scheduler in schedulers if scheduler.finding.name]
-    if later := [scheduler.finding for scheduler in schedulers if not scheduler.finding.name]:
-        lines = ["# ── detected, not supported yet: Headway has no connector for these yet " + "─" * 48]
-        lines += [line for finding in later for line in _comments(finding)]
+    if unreadable := [scheduler.finding for scheduler in schedulers if not scheduler.finding.name]:
+        lines = ["# ── detected, needs a fix first: headway init finds it after that " + "─" * 54]
+        lines += [line for finding in unreadable for line in _comments(finding)]
         parts.append("\n".join(lines) + "\n")
     routes = ROUTES.format(lead="# " if route is None else "", url=toml(route or {"env": "ONCALL_MAIL"}))
     return "\n".join([*parts, routes.replace("# \n", "#\n") + NEXT])

@@ -245,7 +245,7 @@ def discover(machine: Machine, progress: Callable[[str], None]) -> list[Detected
             findings += list(detector(machine))
         except Exception as error:  # noqa: BLE001 - a failing detector must not hide the findings of the others
             fault = f"detection failed: {clean_line(f'{type(error).__name__}: {error}')}"
-            findings.append(DetectedScheduler("?", title, "here", WatchReadiness.LATER, fault))
+            findings.append(DetectedScheduler("?", title, "here", WatchReadiness.NEEDS, fault))
     keys: list[str] = []
     for finding in findings:
         keys.append(unique_name(finding.key, keys))

@@ -18,8 +18,6 @@ class WatchReadiness(StrEnum):
     ON_CONSENT = "is probed once you select it"
     """On another machine: no request is sent and no credential used before a person agrees."""
     NEEDS = "needs a fix first"
-    LATER = "detected, not supported yet"
-    """Its kind has no connector yet."""
 
 
 ONLY_BY_NAME = ("cron", "kubernetes", "databricks", "github_actions", "glue", "batch", "eventbridge")
@@ -42,7 +40,7 @@ class DetectedScheduler:
     jobs: int | None = None
     """Number of its jobs; None if unknown."""
     name: str = ""
-    """Of the system in the config; empty for a kind that is not built yet."""
+    """Of the system in the config; empty if what was found cannot be read."""
     kind: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
     """Of the system in the config, without secrets: a mapping with one entry is a reference."""

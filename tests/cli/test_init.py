@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pytest
 
 from console.cli import init_dialog, onboarding
+from console.cli.configure import send_test_message
 from console.cli.exits import CommandError, Exit
 from console.config.loading import load_config
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
@@ -342,6 +343,37 @@ def test_named_systems_have_names_of_their_own_and_one_host_is_named_once(home: 
     assert ["dwh", "dwh-2"] == re.findall(r"^\[systems\.(dwh\S*)\]", done.out, re.M)
     done = home.run("--print", "--host", "db07", "--host", "root@db07:2222")
     assert (Exit.USAGE, True) == (done.code, "host db07 is named twice; nothing was written" in done.err)
+
+
+def test_a_variable_may_have_a_mail_address_instead_of_a_url(tmp_path: Path) -> None:
+    sent: list[str] = []
+
+    def collect(url: str) -> str:
+        sent.append(url)
+        return ""
+
+    secrets = init_dialog.Secrets(tmp_path / "headway.toml")
+    machine = Machine(tmp_path, {"ONCALL_MAIL": "oncall@example.org"})
+    reference = init_dialog.named_route("ONCALL_MAIL", machine, secrets, collect)
+    assert {"file": str(tmp_path / "secrets/oncall-url")} == reference
+    assert ["mailto://localhost/?from=headway@example.org&to=oncall@example.org&mode=insecure"] == sent
+
+
+def test_the_test_message_goes_as_the_engine_sends_and_names_the_reason() -> None:
+    with mail_sink() as sink:
+        url = f"mailto://me:{SECRET}@127.0.0.1:{sink.port}/?from=headway@example.org&to=oncall@example.org"
+        fault = send_test_message(url)
+    assert (True, False, []) == ("AUTH extension not supported by server" in fault, SECRET in fault, sink.mails)
+
+
+def test_one_named_system_without_access_leaves_no_config(home: Home) -> None:
+    """The same command is repeated after the fix; a config that was written would be in its way."""
+    done = home.run("--yes", "--no-poll", "--only", "cron", "--host", "127.0.0.1:1")
+    said = " ".join(done.err.split())
+    assert (Exit.PROBLEM, []) == (done.code, home.made)
+    assert "no access to host 127.0.0.1; nothing was written. Fix: see above, then repeat the command" in said
+    done = home.run("--yes", "--host", "db07:99999")
+    assert (Exit.USAGE, True) == (done.code, "the value of --host is not a host; write db07" in done.err)
 
 
 def test_a_route_that_accepts_nothing_leaves_no_config(home: Home) -> None:

@@ -76,7 +76,7 @@ def test_a_dsn_is_a_reference_and_its_password_nowhere(tmp_path: Path) -> None:
     broken, system = dsn_variables(here)
     assert ("dwh", "PostgreSQL dwh:6432/ops as headway") == (system.name, system.title)
     assert {"env": "DWH_DSN"} == validated(system).settings["dsn"]
-    assert (WatchReadiness.LATER, True) == (broken.ready, "the DSN cannot be read" in broken.note)
+    assert (WatchReadiness.NEEDS, True) == (broken.ready, "the DSN cannot be read" in broken.note)
     assert SECRET not in f"{system}{broken}"
     assert not system.is_wanted, "it may be the database of any program"
     assert "pgagent" == dsn_answer(here, dsn, {"file": "/x"}, "pgagent").kind
