@@ -124,10 +124,10 @@ def _starts_table(index: EstateIndex, decision: IncidentDecision) -> list[str]:
         return []
     header, *times = zoned_column("NEXT START", [at for at, _ in effects])
     rows = [
-        [at, job, "; ".join(text if len(texts) == 1 else f"{service}: {text}" for text, service in texts.items())]
+        [job, at, "; ".join(text if len(texts) == 1 else f"{service}: {text}" for text, service in texts.items())]
         for at, ((_, job), texts) in zip(times, effects.items(), strict=True)
     ]
-    return table([[header, "JOB", "EFFECT"], *rows])
+    return table([["JOB", header, "EFFECT"], *rows])
 
 
 def failed_since(match: IncidentMatch, decision: IncidentDecision) -> datetime:

@@ -7,6 +7,7 @@ mail for a server leaves from here.
 from __future__ import annotations
 
 import hashlib
+import re
 import smtplib
 import ssl
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from console.text.message import is_command, is_own_link, read_blocks
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from markupsafe import Markup
 
 SECONDS = 15.0
 """Timeout of each reply of the server, as in apprise."""
@@ -216,10 +218,11 @@ h2{font-size:17px;line-height:1.3;margin:24px 0 12px;padding-top:12px;border-top
 p{margin:0 0 12px;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;margin:0 0 14px}
 th,td{text-align:left;vertical-align:top;padding:6px 12px 6px 0;border-bottom:1px solid #ddd;overflow-wrap:anywhere}
-th{font-weight:600;color:#555}
-td:first-child,th:first-child{min-width:88px}
+th{font-weight:600;color:#555;overflow-wrap:normal}
+td:first-child,th:first-child{width:36%}
+td:last-child,th:last-child{padding-right:0}
 .rows th{white-space:nowrap;font-weight:400;width:1%}
-pre,code{font:14px/1.4 ui-monospace,Menlo,Consolas,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
+pre,code{font:13px/1.5 ui-monospace,Menlo,Consolas,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
 pre{margin:0 0 14px;padding:8px 10px;background:#f2f2f2;border-left:4px solid #999}
 hr{border:0;border-top:1px solid #bbb;margin:18px 0}
 a{color:#0b57d0}
@@ -229,7 +232,7 @@ pre{background:#262626}hr{border-color:#555}a{color:#8ab4f8}}</style></head>
 <h1>{{ title }}</h1>
 {% macro cell(label, text) -%}
 {% if is_own_link(label, text) %}<a href="{{ text }}">{{ text }}</a>
-{%- elif is_command(text) %}<code>{{ text }}</code>{% else %}{{ text }}{% endif %}
+{%- elif is_command(text) %}<code>{{ text }}</code>{% else %}{{ breakable(text) }}{% endif %}
 {%- endmacro -%}
 {% for block in blocks -%}
 {% if block.kind == "rule" -%}
@@ -242,7 +245,8 @@ pre{background:#262626}hr{border-color:#555}a{color:#8ab4f8}}</style></head>
 <p>{% for row in block.rows %}{{ cell("", row[0]) }}{% if not loop.last %}<br>{% endif %}{% endfor %}</p>
 {% elif block.has_header -%}
 <table><tr>{% for name in block.header %}<th>{{ name }}</th>{% endfor %}</tr>
-{%- for row in block.rows[1:] %}<tr>{% for text in row %}<td>{{ text }}</td>{% endfor %}</tr>{% endfor %}</table>
+{%- for row in block.rows[1:] %}<tr>{% for text in row %}<td>{{ breakable(text) }}</td>{% endfor %}</tr>
+{%- endfor %}</table>
 {% else -%}
 <table class="rows">{% for row in block.rows %}<tr><th>{{ row[0] }}</th>
 {%- for text in row[1:] %}<td>{{ cell(row[0], text) }}</td>{% endfor %}</tr>{% endfor %}</table>
@@ -259,6 +263,17 @@ def _page() -> Template:
     return Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True).from_string(_PAGE)
 
 
+_JOINT = re.compile(r"([_/]|[:.](?!\d))(?=\w)")
+
+
+def _breakable(text: str) -> Markup:
+    """The text escaped; a narrow column may break a name after its punctuation."""
+    from markupsafe import Markup, escape  # noqa: PLC0415 - see _page
+
+    return Markup(_JOINT.sub(r"\1<wbr/>", str(escape(text))))  # noqa: S704 - escaped before
+
+
 def as_html(title: str, body: str) -> str:
     """The message as a page for a phone: tables are tables, external text is in a block of its own, all is escaped."""
-    return _page().render(title=title, blocks=read_blocks(body), is_own_link=is_own_link, is_command=is_command)
+    functions = {"is_own_link": is_own_link, "is_command": is_command, "breakable": _breakable}
+    return _page().render(title=title, blocks=read_blocks(body), **functions)

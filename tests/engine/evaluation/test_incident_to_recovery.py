@@ -81,7 +81,10 @@ def test_a_rerun_is_verified_by_the_scheduler_and_the_recovery_is_told(bench: Be
         "(INC-0001, " in title and title.endswith(f", rerun by {by})"),
     )
     assert "failed" not in title + body
-    assert body.startswith("Green again, with all affected runs.\n")
+    assert f"Repaired       rerun by {by}, good at " in body
+    assert f"closed: green again (rerun by {by}, ran under 1 min), with all affected runs" in [
+        event.text for event in view.events
+    ]
 
 
 def test_the_rerun_is_attempt_two_of_the_same_run(bench: Bench) -> None:

@@ -91,6 +91,7 @@ def test_a_mail_says_the_same_as_text_and_as_html_with_everything_escaped(server
         "br",
         "pre",
         "code",
+        "wbr",
     }
     assert "<i>x</i> [INC-0001]" == message["Subject"]
 
@@ -103,6 +104,8 @@ def test_the_page_fits_a_phone_in_light_and_dark_and_its_tables_are_tables() -> 
     ET.fromstring(re.sub(r"<meta[^>]*>|<!DOCTYPE html>|<hr>", "", page))  # every tag is closed
     assert (3, 1) == (page.count("<table"), page.count('<a href="https://ops.example/x">'))
     assert "<th>Due (CET)</th>" in page
+    assert "<td>07:30</td>" in page
+    assert "<td>db07:<wbr/>load_<wbr/>orders</td>" in as_html("t", "Cause  db07:load_orders\n")
     assert 'href="http://evil' not in page
     assert "<th>Due (ChST)</th>" in as_html("t", body.replace("CET", "ChST"))
     assert "@media (prefers-color-scheme:dark)" in page
