@@ -1,33 +1,122 @@
-"""RERUN, START and CANCEL by the calls of the mapping; an action is found again by the run that shows our key."""
+"""Actions by the calls of the mapping. A run that we requested is found again by our key, which it shows; a rerun that
+carries none, by the next attempt of its run; holds are in `hold`."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.http.client import HttpApiClient, fill_placeholders
+from connectors.http.hold import HttpHolder
 from connectors.http.options import PLACEHOLDER, HttpVerbCall
-from connectors.sdk.errors import NotSupported
+from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    Preview,
+    Receipt,
+)
+from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import text_at
 from connectors.sdk.fields import EPOCH
-from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, MappedActions
+from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, NO_HOLD, MappedActions
+from connectors.sdk.records import RunRecord
 from connectors.sdk.settle import sent_at
-from connectors.sdk.states import Verb
+from connectors.sdk.states import Capability, Verb
 
 SEARCH_WINDOW = timedelta(minutes=5)
 """How long before an action was sent runs are searched for it: the clocks may differ by as much."""
 MAX_SEARCHED_PAGES = 50
 
 
+UNNAMED_RERUN = "a rerun carries no key of ours: it is found by the run's next attempt and the account that started it"
+
+
 class HttpActions(MappedActions[HttpVerbCall]):
     what, setting, id_place = "call", "path", "id"
 
-    def __init__(self, client: HttpApiClient) -> None:
+    def __init__(self, client: HttpApiClient, reader: RunReader, holder: HttpHolder | None) -> None:
         super().__init__(client.options.verbs, client.options.runs, client.options.states)
-        self._client, self._runs = client, client.options.runs
+        self._client, self._runs, self._reader, self._holder = client, client.options.runs, reader, holder
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        if spec.verb in (Verb.HOLD, Verb.RELEASE):
+            if self._holder is None:
+                raise NotSupported(self._client.source.lacks.get(Capability.HOLD, NO_HOLD))
+            return self._holder.preview(spec)
+        preview, call = super().preview(spec), self._verbs.of(spec.verb)
+        if preview.refused or call is None or not self._is_counted(spec.verb, call):
+            return preview
+        plan = {**preview.plan, "attempt": spec.run.attempt_key}
+        latest = self._latest_attempt(spec.run.native_ref)
+        if latest is None:
+            refused: str | None = f"run {spec.run.native_ref} is no longer there"
+        elif latest.attempt_key != spec.run.attempt_key:
+            refused = f"attempt {attempt_of(latest.attempt_key)} of the run is there, it is {latest.native_state}"
+        elif latest.state.is_open or not latest.state.is_red:
+            refused = f"the run is {latest.native_state}: only failed parts of an ended run are tried again"
+        else:
+            refused = None
+        return replace(preview, refused=refused, notes=() if refused else (UNNAMED_RERUN,), plan=plan)
+
+    def act(self, preview: Preview, key: str) -> Receipt:
+        """As the contract says. A rerun that is counted by attempts is not sent where the run changed since."""
+        plan = preview.plan
+        if preview.refused or not plan:
+            raise NotSupported(f"this preview cannot be sent: {preview.refused or 'it has no plan'}")
+        if self._holder is not None and "how" in plan:
+            return self._holder.act(plan, key)
+        if "attempt" not in plan:
+            return super().act(preview, key)
+        latest, call = self._latest_attempt(str(plan["id"])), self._verbs.rerun
+        if call is None or latest is None or latest.attempt_key != plan["attempt"] or latest.state.is_open:
+            native = latest.native_state if latest is not None else "gone"
+            raise NotSupported(f"the run changed since the preview, it is {native}; nothing was sent")
+        return Receipt(latest.attempt_key, self.send(call, plan))
+
+    def find(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        if not plan:
+            return ActionUnknown("the preview has no plan that could be found again")
+        if self._holder is not None and "how" in plan:
+            return self._holder.look_up(plan, key)
+        if "attempt" not in plan:
+            return super().find(plan, key)
+        return self._find_attempt(str(plan["id"]), attempt_of(str(plan["attempt"])))
+
+    def _find_attempt(self, run_id: str, before: int) -> LookUpResult:
+        latest = self._latest_attempt(run_id)
+        if latest is None:
+            return ActionUnknown(f"run {run_id} is no longer there")
+        if attempt_of(latest.attempt_key) <= before:
+            return ActionAbsent()
+        accounts = {part.account for part in parts_of_attempt(self._reader.parts(run_id), before + 1)}
+        own = self._client.account_name()
+        if own and accounts == {own}:
+            return ActionFound(f"{run_id}.{before + 1}", f"attempt {before + 1} was started by {own}")
+        by = ", ".join(sorted(filter(None, accounts))) or "an unnamed account"
+        return ActionUnknown(f"attempt {before + 1} is there, started by {by}, perhaps not by Headway")
+
+    def _is_counted(self, verb: Verb, call: HttpVerbCall) -> bool:
+        """Whether a rerun is found by the attempts of its run, since it carries no key."""
+        return verb is Verb.RERUN and self._client.options.parts is not None and "key" not in call.places
+
+    def _latest_attempt(self, run_id: str) -> RunRecord | None:
+        row = self._client.run(run_id)
+        if row is None:
+            return None
+        try:
+            self._reader.learn_jobs([row])
+            records = self._reader.records(row, None)
+        except RecordUnreadable as error:
+            raise InvalidAnswer(f"run {run_id} cannot be read: {error}") from None
+        return records[-1] if records else None
 
     def shown(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
         given = {**self._client.source.values, **values, "key": KEY_PLACEHOLDER}
@@ -41,7 +130,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
 
     def refusal(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> str | None:
         """Why a requested run could not be looked up later."""
-        if verb is Verb.CANCEL or "since" in self._runs.places:
+        if verb is Verb.CANCEL or "since" in self._runs.places or self._is_counted(verb, call):
             return None
         try:
             deque(self._recent_rows(datetime.now(UTC) - SEARCH_WINDOW), maxlen=0)
@@ -59,6 +148,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return next((text_at(row, self._runs.id) for row in rows), None), ""
 
     def run_row(self, run_id: str) -> Any | None:
+        if self._runs.one:
+            return self._client.run(run_id)
         return next((row for row in self._recent_rows(EPOCH) if text_at(row, self._runs.id) == run_id), None)
 
     def _recent_rows(self, since: datetime) -> Iterator[Any]:

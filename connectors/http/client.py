@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,12 +9,10 @@ from typing import Any, Self
 
 from connectors.http.options import PLACEHOLDER, HttpCall, HttpListCall, HttpMapping, HttpRunsCall
 from connectors.sdk.contract import SecretResolver
-from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
+from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import MappedFields, instant_at, rows_at, text_at, value_at
 from connectors.sdk.fields import EPOCH, digest
-from connectors.sdk.log_chunks import chunk_of, from_character, to_character
-from connectors.sdk.mapped_actions import missing_log
-from connectors.sdk.records import LogChunk, RunRef, TargetClock
+from connectors.sdk.records import TargetClock
 from connectors.sdk.rest_options import AccountOptions
 from connectors.sdk.states import Capability
 from connectors.sdk.transport.http import (
@@ -156,6 +153,19 @@ class HttpApiClient(SignedClient):
             return int(page or 0) + count
         return int(page or 1) + 1 if "page" in call.places else None
 
+    def job(self, native_id: str) -> Any | None:
+        """The row of one job, for a hold; None where it was deleted."""
+        assert self.options.hold is not None, "only a mapping with a hold reads one job"
+        reply = self.request(
+            HttpCall.model_construct(path=self.options.hold.job_path), {"job": native_id}, accept=GONE_STATUSES
+        )
+        return None if reply.status in GONE_STATUSES else reply.table()
+
+    def account_name(self) -> str:
+        """Our account at the API; "" where the mapping or the answer does not name it."""
+        call = self.options.account
+        return "" if call is None else text_at(self.request(call, {}).table(), call.name, 200)
+
     def run(self, native_id: str) -> Any | None:
         """The row of one run; None where it was deleted."""
         reply = self.request(
@@ -172,6 +182,7 @@ class HttpApiClient(SignedClient):
         headers: Mapping[str, str] | None = None,
         accept: Collection[int] = (),
         once: bool = False,
+        end_bytes: int | None = None,
     ) -> HttpReply:
         values = {**self.source.values, **values}
         return self.read(
@@ -182,6 +193,7 @@ class HttpApiClient(SignedClient):
             params={name: fill_placeholders(value, values) for name, value in call.query.items()} or None,
             body=None if call.body is None else fill_placeholders(call.body, values),
             once=once,
+            end_bytes=end_bytes,
         )
 
 
@@ -201,46 +213,3 @@ def format_instant(at: datetime, fields: MappedFields) -> str | int:
     if fields.times == "iso":
         return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return int(at.timestamp() * (1000 if fields.times == "milliseconds" else 1))
-
-
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
-MAX_LOG_CHARACTERS = 64 * 1024**2
-
-
-def read_log(client: HttpApiClient, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
-    """The tail (`start` None), or what follows the byte `start`. Raises NotSupported without a log."""
-    call = client.options.log
-    if call is None:
-        raise NotSupported(client.source.lacks.get(Capability.LOG) or missing_log("path"))
-    begin = int(start) if start and start.isascii() and start.isdigit() else 0
-    headers = {"Accept": "*/*"}
-    if call.ranges:
-        span = f"-{limit_bytes}" if start is None else f"{begin}-{begin + limit_bytes - 1}"
-        headers |= {"Range": f"bytes={span}", "Accept-Encoding": "identity"}
-    reply = client.request(call, {"id": run.native_ref, "job": run.job}, headers, {*GONE_STATUSES, 416})
-    if reply.status in GONE_STATUSES:
-        raise NotSupported(f"run {run.attempt_key} of {run.job} has no log (any more)")
-    if reply.status == 416:
-        return LogChunk("", None)
-    if reply.status == 206 and not call.text:
-        return _partial_chunk(reply, start, limit_bytes)
-    if call.text:
-        document = reply.json()
-        parts = (rows_at(document, call.parts) or []) if call.parts else [document]
-        texts = [text_at(part, call.text, MAX_LOG_CHARACTERS) for part in parts if isinstance(part, dict)]
-        text = "\n".join(line.removesuffix("\n") for line in texts if line) + "\n" if call.parts else "".join(texts)
-    else:
-        text = reply.body.decode("utf-8", "surrogateescape")
-    return chunk_of(text, start, limit_bytes, is_open=False)
-
-
-def _partial_chunk(reply: HttpReply, start: str | None, limit_bytes: int) -> LogChunk:
-    match = _CONTENT_RANGE.fullmatch(reply.headers.get("content-range", ""))
-    if match is None:
-        raise NotSupported(f"{reply.place}: a part without Content-Range; set ranges = false")
-    first, body = int(match[1]), reply.body[:limit_bytes]
-    piece = from_character(body) if start is None else to_character(body) or body
-    end = first + (len(body) if start is None else len(piece))
-    has_more = match[3] != "*" and end < int(match[3])
-    text = piece.decode("utf-8", "surrogateescape")
-    return LogChunk(text, str(end) if has_more else None, has_more, cut=start is None and first > 0)

@@ -4,14 +4,16 @@ profile that makes it a kind of its own."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import Self
 
 from pydantic import model_validator
 
 from connectors.http.actions import HttpActions
-from connectors.http.client import HttpApiClient, HttpSource, read_log
+from connectors.http.client import HttpApiClient, HttpSource
+from connectors.http.hold import HttpHolder
+from connectors.http.log import HttpLogReader
 from connectors.http.options import HttpMapping, HttpOptions
+from connectors.http.parts import RunReader
 from connectors.http.runs import HttpPoller
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
@@ -22,7 +24,7 @@ from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES
 from connectors.sdk.records import Inventory
 from connectors.sdk.rest_options import AccountOptions
-from connectors.sdk.states import Capability, ProofLevel
+from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import AUTHORIZATION, Transport
 
 TARGET = "api"
@@ -33,18 +35,21 @@ class HttpConnector(ComposedConnector):
         self, options: AccountOptions, source: HttpSource, secrets: SecretResolver, transport: Transport = None
     ) -> None:
         self._options, self._api = source.mapping, HttpApiClient(options, source, secrets, transport)
+        reader, hold = RunReader(self._api), source.mapping.hold
+        self._holder = None if hold is None else HttpHolder(self._api, hold)
         super().__init__(
             self._api,
             inventory=self._read_inventory,
-            poll=HttpPoller(self._api).poll,
-            log=partial(read_log, self._api),
-            acts=HttpActions(self._api),
-            holds=unsupported(source.lacks.get(Capability.HOLD, NO_HOLD)),
+            poll=HttpPoller(self._api, reader).poll,
+            log=HttpLogReader(self._api, reader).read,
+            acts=HttpActions(self._api, reader, self._holder),
+            holds=self._holder.all_holds if self._holder else unsupported(source.lacks.get(Capability.HOLD, NO_HOLD)),
             probe=self._permissions,
         )
 
     def _read_inventory(self, previous_hash: str) -> Inventory:
         rows, clock, cut = self._api.all_rows(self._options.jobs, self._options.jobs.id)
+        rows = rows if self._holder is None else [self._holder.without_marks(row) for row in rows]
         proof = ProofLevel.FULL if self._options.log else ProofLevel.EXIT
         return inventory_of(rows, self._options.jobs, proof, previous_hash, clock, cut)
 
@@ -62,6 +67,9 @@ class HttpConnector(ComposedConnector):
             for verb in VERB_NAMES
             if (call := options.verbs.of(verb)) is not None
         ]
+        if (hold := options.hold) is not None:
+            fix = f"permit {hold.method} {hold.path}"
+            rights.append(SourcePermission("hold", None, "unknown until first sent", fix, "act"))
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 
 
@@ -70,7 +78,7 @@ class HttpProfile(ProfileHeader, HttpMapping):
 
     @model_validator(mode="after")
     def missing_capabilities_have_reasons(self) -> Self:
-        possible = {Capability.LOG, *(verb.needs for verb in VERB_NAMES)}
+        possible = {Capability.LOG, Capability.HOLD, *(verb.needs for verb in VERB_NAMES)}
         present = self._capabilities()
         for name in sorted(possible - present - set(self.lacks)):
             raise ValueError(f'it has no {name.value}: add its call, or say why in [lacks], as {name.value} = "…"')
@@ -80,7 +88,8 @@ class HttpProfile(ProfileHeader, HttpMapping):
 
     def _capabilities(self) -> frozenset[Capability]:
         acts = {verb.needs for verb in VERB_NAMES if self.verbs.of(verb) is not None}
-        return frozenset({*acts, *([Capability.LOG] if self.log else [])})
+        parts = {Capability.LOG: self.log, Capability.HOLD: self.hold}
+        return frozenset({*acts, *(name for name, part in parts.items() if part is not None)})
 
     def connector_kind(self) -> ConnectorKind:
         capabilities, jobs = self._capabilities(), self.jobs
@@ -95,7 +104,10 @@ class HttpProfile(ProfileHeader, HttpMapping):
             capabilities=capabilities,
             missing={**lacks, **self.lacks},
             proofs=frozenset({ProofLevel.FULL if self.log else ProofLevel.EXIT}),
-            verbs={verb: call.title or VERB_NAMES[verb] for verb, call in calls.items()},
+            verbs={
+                **{verb: call.title or VERB_NAMES[verb] for verb, call in calls.items()},
+                **({Verb.HOLD: "pause the job", Verb.RELEASE: "resume the job"} if self.hold else {}),
+            },
             may_start_early=True,
             schedules="expression" if jobs.schedule else "next" if jobs.next_at else "",
             ladder=" ".join(self.ladder.split()),

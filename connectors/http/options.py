@@ -9,7 +9,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from connectors.sdk.field_mapping import PROFILE_PLACES, FieldPath, MappedJobFields, MappedRunFields, States
+from connectors.sdk.field_mapping import (
+    PROFILE_PLACES,
+    FieldPath,
+    MappedFields,
+    MappedJobFields,
+    MappedRunFields,
+    States,
+)
 from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
 from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.rest_options import AccountOptions
@@ -95,10 +102,51 @@ class HttpJobsCall(HttpListCall, MappedJobFields):
     known_places = frozenset({"limit", "cursor", "offset", "page"})
 
 
+class HttpJobRunsCall(HttpListCall):
+    """The list of the runs of one job, where a run does not name its job."""
+
+    known_places = frozenset({"limit", "cursor", "offset", "page", "job"})
+
+    id: FieldPath = Field(min_length=1)
+    """Identity of the run."""
+
+
+class HttpPartsCall(HttpListCall, MappedFields):
+    """The list of the parts of one run, each with all of its tries: the jobs of a pipeline. Their states are those of
+    runs."""
+
+    known_places = frozenset({"limit", "cursor", "offset", "page", "id"})
+
+    id: FieldPath = Field(min_length=1)
+    """Its identity, which grows with each try: {part} of the log."""
+    name: FieldPath = Field(min_length=1)
+    """Its name, the same for each try."""
+    state: FieldPath = Field(min_length=1)
+    """Its native state."""
+    started: FieldPath = ""
+    """When it began."""
+    ended: FieldPath = ""
+    """When it ended."""
+    message: FieldPath = ""
+    """Why it failed."""
+    account: FieldPath = ""
+    """The account that started this try."""
+
+
 class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list of runs, oldest change first where the API can."""
 
     known_places = frozenset({"limit", "cursor", "offset", "page", "since"})
+
+    job: FieldPath = ""
+    """The id of its job; without it, of_job."""
+    of_job: HttpJobRunsCall | None = None
+    """The list of a job's runs, where a run does not name its job."""
+    history_days: int = Field(default=0, ge=0, le=3650)
+    """How far back the first poll reads; 0: all."""
+    oldest_first: bool = False
+    """The list is sorted by change, the oldest first, and takes {since}: a poll goes on from the last change, so that
+    rows that move to the end while it reads hide no others."""
 
     one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}"), AfterValidator(_without_code)] = ""
     """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
@@ -115,13 +163,17 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     def sorted_by_a_field(self) -> Self:
         if self.newest_first and not (self.queued or self.started):
             raise ValueError("newest_first: say in queued or started when a run was made")
+        if self.oldest_first and not ({"since", "page"} <= self.places and self.changed):
+            raise ValueError("oldest_first: send {since} and {page}, and say in changed when a row changed")
+        if bool(self.job) == (self.of_job is not None):
+            raise ValueError("a run names its job (job), or each job lists its runs (of_job): give one of them")
         return self
 
 
 class HttpLogCall(HttpCall):
     """The log of a run."""
 
-    known_places = frozenset({"id", "job"})
+    known_places = frozenset({"id", "job", "part"})
 
     text: FieldPath = ""
     """Path to it in a JSON answer; empty: the answer is the log."""
@@ -146,6 +198,37 @@ class HttpVerbCall(HttpCall):
     """Native name of the action: "retry the failed jobs"."""
 
 
+class HttpAccountCall(HttpCall):
+    """The account of the token at the API."""
+
+    known_places = frozenset()
+
+    name: FieldPath = Field(min_length=1)
+    """Path to the account's name, as `parts.account` shows it."""
+
+
+class HttpHoldCall(HttpCall):
+    """The call that pauses or resumes a job and writes a text of the job, which takes the mark."""
+
+    known_places = frozenset({"job", "enabled", "paused", "note"})
+    method: Literal["POST", "PUT", "PATCH"] = "PUT"
+
+    job_path: Annotated[str, formatted_like(r"(?s)/.*", "/api/jobs/{job}"), AfterValidator(_without_code)]
+    """Path of the job, {job} in it: it is read again right before it is written."""
+    note: Annotated[str, formatted_like(r"[A-Za-z0-9_-]+", "description")]
+    """The field of a job with the text."""
+
+    @property
+    def places(self) -> set[str]:
+        return super().places | set(PLACEHOLDER.findall(self.job_path))
+
+    @model_validator(mode="after")
+    def writes_both(self) -> Self:
+        if not ("note" in self.places and {"enabled", "paused"} & self.places and "job" in self.places):
+            raise ValueError("hold: send {job}, {note}, and {enabled} or {paused}")
+        return self
+
+
 class HttpMapping(StrictOptions):
     """How the lists of an API are read, and the calls of actions."""
 
@@ -160,13 +243,25 @@ class HttpMapping(StrictOptions):
     states: States
     """Its states of a run, and ours."""
     log: HttpLogCall | None = None
-    """Where a run's log is."""
+    """Where a run's log is; with parts, the log of {part}."""
+    parts: HttpPartsCall | None = None
+    """The parts of a run, and so its attempts."""
+    account: HttpAccountCall | None = None
+    """The account that we use, by which a rerun is found again."""
+    hold: HttpHoldCall | None = None
+    """How a job is paused under a mark."""
     verbs: MappedVerbs[HttpVerbCall] = MappedVerbs()
     """The calls of actions."""
 
     @model_validator(mode="after")
     def actions_are_found_again(self) -> Self:
-        self.verbs.require_key(self.runs.key)
+        rerun = self.verbs.rerun
+        is_counted = self.parts is not None and rerun is not None and "key" not in rerun.places
+        if is_counted and not self.runs.one:
+            raise ValueError("verbs.rerun: its attempt could not be looked up. Fix: name runs.one")
+        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key)
+        if self.log is not None and ("part" in self.log.places) != (self.parts is not None):
+            raise ValueError("log: {part} and [parts] belong together")
         return self
 
 
@@ -177,6 +272,12 @@ class HttpOptions(AccountOptions, HttpMapping):
     """Address, with the path that all calls share."""
     headers: dict[str, SecretRef] = Field(default_factory=dict)
     """Other headers whose values are secrets: { "X-Api-Key" = { env = "KEY" } }."""
+
+    @model_validator(mode="after")
+    def holds_by_a_profile(self) -> Self:
+        if self.hold is not None:
+            raise ValueError("hold: only a profile holds; write one with headway connector new NAME --profile")
+        return self
 
     @model_validator(mode="after")
     def one_authorization(self) -> Self:

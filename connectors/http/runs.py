@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any
 
 from connectors.http.client import ENDLESS_PAGES, HttpApiClient, HttpPage, PageWalk
+from connectors.http.parts import RunReader
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.field_mapping import changed_at, read_run, unknown_states
+from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import Poll, RunRef, SkippedRecord, TargetClock
@@ -17,17 +20,21 @@ from connectors.sdk.vanished_runs import no_longer_listed
 
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
+MAX_PART_READS = 80  # runs whose parts one poll reads
+RESERVED_SHARE = 0.3  # share of a call's time in which no further run is read
 MAX_SINGLE_READS = 50  # open runs that one poll looks up by themselves
 
 
 class HttpPoller:
-    def __init__(self, client: HttpApiClient) -> None:
-        self._api, self._options = client, client.options
+    def __init__(self, client: HttpApiClient, reader: RunReader) -> None:
+        self._api, self._options, self._reader = client, client.options, reader
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next page of what changed since the cursor; at the end of a walk the open runs that it did not show."""
         result = PollResult()
-        at = result.cursor_or_first(cursor, HttpCursor())
+        at = result.cursor_or_first(cursor, self._first_cursor())
+        if self._options.runs.oldest_first:
+            return self._poll_by_change(at, open_runs, result)
         if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
             starts = [ref.started_at for ref in open_runs if ref.started_at is not None]
             at = HttpCursor(since=at.since, begun=min([at.since, *starts]), newest=at.since)
@@ -39,13 +46,67 @@ class HttpPoller:
             result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
             result.warn(f"runs: {ENDLESS_PAGES}")
             return self._poll_of(result, HttpCursor(since=at.since), page, None)
-        newest = min(max(self._add_runs(page, at, {ref.attempt_key for ref in open_runs}, result), at.newest), now)
+        newest = min(max(self._add_runs(page, at, {ref.native_ref for ref in open_runs}, result), at.newest), now)
         if page.following is not None and not page.is_before(at.begun, self._options.runs):
             return self._poll_of(result, replace(at.after(ids), page=page.following, newest=newest), page, None)
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(newest, max(at.until, at.since))
         since = max(newest - timedelta(seconds=self._options.overlap), EPOCH) if newest > EPOCH else EPOCH
         return self._poll_of(result, HttpCursor(since=since), page, at.until - SETTLE_TIME)
+
+    def _first_cursor(self) -> HttpCursor:
+        days = self._options.runs.history_days
+        today = datetime.now(UTC).replace(microsecond=0)
+        return HttpCursor(since=today - timedelta(days=days)) if days else HttpCursor()
+
+    def _poll_by_change(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
+        """The next rows by their change. A walk goes on from the last change that it read, so `page` is above 1 only
+        where a whole page has the same change."""
+        begun = at.begun if at.page is not None else at.since
+        page = self._api.page(self._options.runs, at.page or 1, begun)
+        now = page.clock.target if page.clock else datetime.now(UTC)
+        at = at if at.page is not None else replace(at, begun=begun, until=now)
+        ids = page.ids_digest(self._options.runs.id)
+        if at.page is not None and at.repeats(ids):
+            result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
+            result.warn(f"runs: {ENDLESS_PAGES}")
+            return self._poll_of(result, HttpCursor(since=at.since), page, None)
+        last, has_rest = self._add_changed(page, begun, result)
+        if has_rest or page.following is not None:
+            following = 1 if last > begun else page.following or 1
+            return self._poll_of(result, replace(at.after(ids), begun=max(last, begun), page=following), page, None)
+        self._add_unlisted(open_runs, page.clock, result)
+        newest = min(max(last, begun), max(at.until, at.since))
+        since = max(newest - timedelta(seconds=self._options.overlap), at.since) if newest > at.since else at.since
+        return self._poll_of(result, HttpCursor(since=since), page, at.until - SETTLE_TIME)
+
+    def _add_changed(self, page: HttpPage, begun: datetime, result: PollResult) -> tuple[datetime, bool]:
+        """Adds the runs of a page in the order of their change, as many as one poll can read. Returns the change of the
+        last one, and whether some are left."""
+        self._reader.learn_jobs(page.rows)
+        rows: list[tuple[datetime, int, Any]] = []
+        for number, row in enumerate(page.rows, 1):
+            try:
+                at = instant_at(row, self._options.runs.changed, self._options.runs)
+            except RecordUnreadable as error:
+                result.skip(f"run {number}", error, row)
+                continue
+            rows.append((at or EPOCH, number, row))
+        last, requests = EPOCH, self._reader.requests
+        for changed, number, row in sorted(rows, key=itemgetter(0, 1)):
+            is_spent = self._reader.requests - requests >= MAX_PART_READS or self._api.deadline.is_below(RESERVED_SHARE)
+            if is_spent and last > begun:
+                return last, True
+            last = max(last, changed)
+            self._add_row(f"run {number}", row, page.clock, result)
+        return last, False
+
+    def _add_row(self, place: str, row: Any, clock: TargetClock | None, result: PollResult) -> None:
+        try:
+            for record in self._reader.records(row, clock):
+                result.add(record)
+        except RecordUnreadable as error:
+            result.skip(place, error, row)
 
     def _poll_of(self, result: PollResult, cursor: HttpCursor, page: HttpPage, seen_until: datetime | None) -> Poll:
         for text in (*unknown_states(result.records.values()), *([page.cut] if page.cut else [])):
@@ -54,36 +115,49 @@ class HttpPoller:
         seen_until = seen_until if result.complete else None
         return result.poll(as_json(cursor), more=cursor.page is not None, clock=page.clock, seen_until=seen_until)
 
-    def _add_runs(self, page: HttpPage, at: HttpCursor, open_keys: Collection[str], result: PollResult) -> datetime:
+    def _add_runs(self, page: HttpPage, at: HttpCursor, open_refs: Collection[str], result: PollResult) -> datetime:
         """Adds the runs of a page that changed since the walk's beginning, are open, or were. The newest change."""
         newest, fields = EPOCH, self._options.runs
+        self._reader.learn_jobs(page.rows)
         for number, row in enumerate(page.rows, 1):
             try:
-                run = read_run(row, fields, self._options.states, page.clock)
-                changed = changed_at(row, fields, run)
+                run = self._reader.run(row, page.clock)
+                changed = None if run is None else changed_at(row, fields, run)
             except RecordUnreadable as error:
                 result.skip(f"run {number}", error, row)
                 continue
+            if run is None:
+                continue
             newest = max(newest, changed or EPOCH)
-            if changed is None or changed >= at.begun or run.state.is_open or run.attempt_key in open_keys:
-                result.add(run)
+            if changed is None or changed >= at.begun or run.state.is_open or run.native_ref in open_refs:
+                self._add_row(f"run {number}", row, page.clock, result)
         return newest
 
     def _add_unlisted(self, open_runs: Sequence[RunRef], clock: TargetClock | None, result: PollResult) -> None:
-        reported = {run.attempt_key for run in result.records.values()}
-        unlisted = [ref for ref in open_runs if ref.attempt_key not in reported] if self._options.runs.one else []
-        for ref in unlisted[:MAX_SINGLE_READS]:
-            row = self._api.run(ref.attempt_key)
+        reported = {run.native_ref for run in result.records.values()}
+        unlisted = [ref for ref in open_runs if ref.native_ref not in reported] if self._options.runs.one else []
+        for run_id, refs in [*group_by_run(unlisted).items()][:MAX_SINGLE_READS]:
+            row = self._api.run(run_id)
             if row is None:
-                result.add(no_longer_listed(ref, "gone", VANISHED_MESSAGE))
+                for ref in refs:
+                    result.add(no_longer_listed(ref, "gone", VANISHED_MESSAGE))
                 continue
             try:
-                run = read_run(row, self._options.runs, self._options.states, clock)
-                if run.attempt_key != ref.attempt_key:
+                self._reader.learn_jobs([row])
+                records = self._reader.records(row, clock)
+                if any(record.native_ref != run_id for record in records):
                     raise RecordUnreadable("the reply is about another run than requested")
-                result.add(run)
+                for record in records:
+                    result.add(record)
             except RecordUnreadable as error:
-                result.skip(f"run {ref.attempt_key}", error, row)
+                result.skip(f"run {run_id}", error, row)
+
+
+def group_by_run(refs: Sequence[RunRef]) -> dict[str, list[RunRef]]:
+    groups: dict[str, list[RunRef]] = {}
+    for ref in refs:
+        groups.setdefault(ref.native_ref, []).append(ref)
+    return groups
 
 
 @dataclass(frozen=True, slots=True)

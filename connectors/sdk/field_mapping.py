@@ -85,6 +85,8 @@ class MappedJobFields(MappedFields):
     """Its name for people."""
     schedule: FieldPath = ""
     """When it is meant to run."""
+    schedule_zone: FieldPath = ""
+    """The zone of its schedule, where each job has its own."""
     dialect: Literal["debian-cron", "cronie", "pg_cron", "airflow"] = "debian-cron"
     """How that is written: five fields of cron, by Debian's rules of DST or another's."""
     next_at: FieldPath = ""
@@ -225,11 +227,10 @@ def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
     native_id = id_at(row, fields.id, "the job's id")
     expression, next_at = text_at(row, fields.schedule), instant_at(row, fields.next_at, fields)
     paused = truth_at(row, fields.paused) or truth_at(row, fields.enabled) is False
-    clock = Schedule(fields.dialect, expression, fields.zone, expression, next_at) if expression else None
     return JobRecord(
         native_id=native_id,
         title=text_at(row, fields.title, 200),
-        schedule=clock or Schedule("none", next_at=next_at),
+        schedule=_schedule(row, fields, expression, next_at),
         paused=paused,
         definition=text_at(row, fields.definition),
         definition_hash=digest([text_at(row, fields.definition)]) if fields.definition else "",
@@ -239,10 +240,28 @@ def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
     )
 
 
+def _schedule(row: Row, fields: MappedJobFields, expression: str, next_at: datetime | None) -> Schedule:
+    """Without its expression where the zone is unknown: the next start counts."""
+    zone = text_at(row, fields.schedule_zone, 100) or fields.zone
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, KeyError):
+        return Schedule("none", text=f"{expression} {zone}", next_at=next_at)
+    return (
+        Schedule(fields.dialect, expression, zone, expression, next_at)
+        if expression
+        else Schedule("none", next_at=next_at)
+    )
+
+
 def read_run(
-    row: Row, fields: MappedRunFields, states: Mapping[str, RunState], clock: TargetClock | None = None
+    row: Row,
+    fields: MappedRunFields,
+    states: Mapping[str, RunState],
+    clock: TargetClock | None = None,
+    job: str = "",
 ) -> RunRecord:
-    """The run in a row. `clock`: the source's. Raises RecordUnreadable."""
+    """The run in a row. `clock`: the source's; `job`: of a row that does not name it. Raises RecordUnreadable."""
     native_state = id_at(row, fields.state, "the state")
     state = state_of(native_state, states)
     started, ended = _times(row, fields, clock)
@@ -250,7 +269,7 @@ def read_run(
     native_id = id_at(row, fields.id, "the run's id")
     code = value_at(row, fields.exit_code) if fields.exit_code else None
     return RunRecord(
-        job=id_at(row, fields.job, "the job of the run"),
+        job=job or id_at(row, fields.job, "the job of the run"),
         attempt_key=native_id,
         state=state,
         native_state=native_state,
@@ -270,7 +289,7 @@ def read_run(
 def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Mapping[str, RunState]) -> LookUpResult:
     """Whether a cancel arrived, by the row of its run. A run with any other end than CANCELLED was not ended by us."""
     try:
-        run = None if row is None else read_run(row, fields, states)
+        run = None if row is None else read_run(row, fields, states, job="" if fields.job else run_id)
     except RecordUnreadable as error:
         return ActionUnknown(f"run {run_id} cannot be read: {error}")
     if run is None:

@@ -173,16 +173,18 @@ class MappedActions(Generic[Call]):
         return Receipt(key, self.send(call, {**plan, "key": key}))
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
-        """By the run that shows our key; a cancel by its run's end."""
-        plan = preview.plan
         try:
-            if plan["verb"] == Verb.CANCEL.value:
-                run_id = str(plan[self.id_place])
-                result = cancelled(self.run_row(run_id), run_id, self._fields, self._states)
-            else:
-                run, why = self.run_with_key(key, plan)
-                absent = ActionUnknown(why) if why else ActionAbsent()
-                result = absent if run is None else ActionFound(run, f"run {run} carries it")
+            result = self.find(preview.plan, key)
         except NotSupported as error:
             result = ActionUnknown(str(error))
         return unless_in_flight(result, preview)
+
+    def find(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        """By the run that shows our key; a cancel by its run's end. Raises NotSupported where too much would have to be
+        searched."""
+        if plan["verb"] == Verb.CANCEL.value:
+            run_id = str(plan[self.id_place])
+            return cancelled(self.run_row(run_id), run_id, self._fields, self._states)
+        run, why = self.run_with_key(key, plan)
+        absent = ActionUnknown(why) if why else ActionAbsent()
+        return absent if run is None else ActionFound(run, f"run {run} carries it")

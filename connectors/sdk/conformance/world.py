@@ -315,9 +315,10 @@ def identity(run: RunRecord) -> tuple[str, str]:
 
 
 def is_rerun(item: RunRecord, run: RunRecord, key: str) -> bool:
-    """By our key, or as a further attempt of the same period."""
+    """By our key, as a further attempt of the same period, or as one that repeats the same run."""
     same_period = run.period_key is not None and (item.job, item.period_key) == (run.job, run.period_key)
-    return item.action_key == key or (same_period and item.attempt_key != run.attempt_key)
+    same_run = bool(item.again_of) and item.again_of in (run.attempt_key, run.again_of)
+    return item.action_key == key or ((same_period or same_run) and item.attempt_key != run.attempt_key)
 
 
 def is_long_over(run: RunRecord) -> bool:

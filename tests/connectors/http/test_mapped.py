@@ -483,6 +483,10 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
         ({"runs.state": "a..b"}, "is not a path into a row"),
         ({"runs.zone": "Europe/Belin"}, '"Europe/Belin" is not a time zone'),
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
+        (
+            {"hold": {"path": "/{job}", "job_path": "/{job}", "note": "n", "body": {"on": "{enabled}", "n": "{note}"}}},
+            "hold: only a profile holds",
+        ),
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
         ({"username": "me"}, "username and password belong together"),
         (

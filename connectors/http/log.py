@@ -1,0 +1,104 @@
+"""Logs in chunks: by Range if the server can, else cut from the whole. The log of a run with parts is that of its
+failed ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from connectors.http.client import GONE_STATUSES, HttpApiClient
+from connectors.http.options import HttpLogCall
+from connectors.http.parts import PartTry, RunReader, attempt_of, parts_of_attempt
+from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.field_mapping import rows_at, text_at
+from connectors.sdk.log_chunks import chunk_of, chunk_of_parts, from_character, to_character
+from connectors.sdk.mapped_actions import missing_log
+from connectors.sdk.records import LogChunk, RunRef
+from connectors.sdk.states import Capability
+from connectors.sdk.transport.http import HttpReply
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+MAX_LOG_CHARACTERS = 64 * 1024**2
+ANY_TYPE = {"Accept": "*/*"}
+
+
+class HttpLogReader:
+    def __init__(self, client: HttpApiClient, reader: RunReader) -> None:
+        self._api, self._reader = client, reader
+
+    def read(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
+        """The tail (`start` None), or what follows the byte `start`. Raises NotSupported without a log."""
+        call = self._api.options.log
+        if call is None:
+            raise NotSupported(self._api.source.lacks.get(Capability.LOG) or missing_log("path"))
+        if self._api.options.parts is None:
+            return _read_run_log(self._api, call, run, start, limit_bytes)
+        try:
+            parts = parts_of_attempt(self._reader.parts(run.native_ref), attempt_of(run.attempt_key))
+        except RecordUnreadable as error:
+            raise NotSupported(f"the log of run {run.attempt_key}: {error}") from None
+        begun = [part for part in parts if part.started_at is not None]
+        shown = [part for part in begun if part.state.is_red] or begun
+        if not shown:
+            raise NotSupported(f"run {run.attempt_key} of {run.job} has no log: none of its parts began")
+        if start is None:
+            return self._tail(call, run, shown, limit_bytes)
+        return chunk_of_parts(self._texts(call, run, shown), start, limit_bytes, is_open=False)
+
+    def _tail(self, call: HttpLogCall, run: RunRef, parts: list[PartTry], limit_bytes: int) -> LogChunk:
+        """The end of the last logs: no more of each is kept than fits."""
+        data, is_cut = b"", False
+        for number, part in enumerate(reversed(parts)):
+            room = limit_bytes - len(data)
+            if room <= 0:
+                is_cut = is_cut or number < len(parts)
+                break
+            reply = self._request(call, run, part, end_bytes=room)
+            data, is_cut = reply.body[-room:] + data, is_cut or reply.cut or len(reply.body) > room
+        text = (from_character(data) if is_cut else data).decode("utf-8", "surrogateescape")
+        return LogChunk(text, None, cut=is_cut)
+
+    def _texts(self, call: HttpLogCall, run: RunRef, parts: list[PartTry]) -> Iterator[str]:
+        for part in parts:
+            yield self._request(call, run, part).body.decode("utf-8", "surrogateescape")
+
+    def _request(self, call: HttpLogCall, run: RunRef, part: PartTry, end_bytes: int | None = None) -> HttpReply:
+        values = {"id": run.native_ref, "job": run.job, "part": part.id}
+        return self._api.request(call, values, ANY_TYPE, end_bytes=end_bytes)
+
+
+def _read_run_log(
+    client: HttpApiClient, call: HttpLogCall, run: RunRef, start: str | None, limit_bytes: int
+) -> LogChunk:
+    begin = int(start) if start and start.isascii() and start.isdigit() else 0
+    headers = dict(ANY_TYPE)
+    if call.ranges:
+        span = f"-{limit_bytes}" if start is None else f"{begin}-{begin + limit_bytes - 1}"
+        headers |= {"Range": f"bytes={span}", "Accept-Encoding": "identity"}
+    reply = client.request(call, {"id": run.native_ref, "job": run.job}, headers, {*GONE_STATUSES, 416})
+    if reply.status in GONE_STATUSES:
+        raise NotSupported(f"run {run.attempt_key} of {run.job} has no log (any more)")
+    if reply.status == 416:
+        return LogChunk("", None)
+    if reply.status == 206 and not call.text:
+        return _partial_chunk(reply, start, limit_bytes)
+    if call.text:
+        document = reply.json()
+        parts = (rows_at(document, call.parts) or []) if call.parts else [document]
+        texts = [text_at(part, call.text, MAX_LOG_CHARACTERS) for part in parts if isinstance(part, dict)]
+        text = "\n".join(line.removesuffix("\n") for line in texts if line) + "\n" if call.parts else "".join(texts)
+    else:
+        text = reply.body.decode("utf-8", "surrogateescape")
+    return chunk_of(text, start, limit_bytes, is_open=False)
+
+
+def _partial_chunk(reply: HttpReply, start: str | None, limit_bytes: int) -> LogChunk:
+    match = _CONTENT_RANGE.fullmatch(reply.headers.get("content-range", ""))
+    if match is None:
+        raise NotSupported(f"{reply.place}: a part without Content-Range; set ranges = false")
+    first, body = int(match[1]), reply.body[:limit_bytes]
+    piece = from_character(body) if start is None else to_character(body) or body
+    end = first + (len(body) if start is None else len(piece))
+    has_more = match[3] != "*" and end < int(match[3])
+    text = piece.decode("utf-8", "surrogateescape")
+    return LogChunk(text, str(end) if has_more else None, has_more, cut=start is None and first > 0)

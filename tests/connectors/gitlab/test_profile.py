@@ -1,0 +1,346 @@
+"""GitLab CI by its profile, on a fake by GitLab's documentation."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+
+from connectors.http.connector import HttpConnector, HttpProfile
+from connectors.sdk import registry
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns
+from connectors.sdk.conformance.faults import GARBLED, JOB_DELETED, FaultyTransport
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.states import RunState, Verb
+from tests.fakes.gitlab import PROJECT, FakeGitLab
+
+KIND = registry.load("gitlab")
+SETTINGS = {"url": "https://gitlab.example.com", "projects": [PROJECT], "token": {"env": "GITLAB_TOKEN"}}
+PROFILE = HttpProfile.model_validate(
+    tomllib.loads(registry.profiles()["gitlab"].read_text(encoding="utf-8")), context={}
+)
+
+
+def opened(fake: FakeGitLab, transport: httpx.BaseTransport | None = None, **changes: Any) -> HttpConnector:
+    options = KIND.options.model_validate(SETTINGS)
+    profile = PROFILE.model_copy(update=changes)
+    return profile.open_target(options, PROJECT, lambda _: "right", transport or fake.transport)
+
+
+class TestGitLab(Reads, Logs, Deadlines, Reruns, Cancels, Holds, Faults):
+    kind = KIND
+    against = "fake: a GitLab of ours, by the shapes that GitLab documents"
+    limits: ClassVar[Mapping[str, str]] = {"due": "the fake starts nothing by its schedules"}
+    elsewhere: ClassVar[Mapping[str, str]] = {"crowded": "tests/connectors/http/test_mapped.py"}
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.fake = FakeGitLab()
+
+    def connector(self) -> Connector:
+        return opened(self.fake)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = KIND.options.model_validate({**SETTINGS, "url": f"http://{host}:{port}"})
+        return KIND.open(options, PROJECT, lambda _: "right")
+
+    def make_success(self) -> str:
+        return "14"
+
+    def make_failure(self) -> str:
+        return "13"
+
+    def connector_with_an_unknown_state(self) -> Connector:
+        self.fake.pipeline(14, "hibernating", self.fake.now)
+        return opened(self.fake)
+
+    def a_running_run(self) -> RunRecord:
+        self.fake.hangs.add(14)
+        row = self.fake.pipeline(14, "running", self.fake.now - timedelta(minutes=5))
+        polls = self.bites(opened(self.fake), "")
+        return next(run for poll in polls for run in poll.runs if run.native_ref == str(row["id"]))
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self._row(job_id)["active"] = False
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self._row(job_id)["active"] = True
+
+    def _row(self, job_id: str) -> dict[str, Any]:
+        return next(row for row in self.fake.schedules if str(row["id"]) == job_id)
+
+    def answering(self, how: str) -> Connector:
+        if how == JOB_DELETED:
+            self.fake.schedules.pop()
+            return opened(self.fake)
+        paths = "/etl/(pipelines|pipeline_schedules)$"
+        faulty = FaultyTransport(self.fake.handle, "", paths, "name", _Endless())
+        connector = opened(self.fake, faulty)
+        connector.poll("", (), 10)  # which job each run is of: an odd job would hide all of its runs
+        faulty.how = how
+        return connector
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.forbidden = "GET .*/pipelines$"
+        return opened(self.fake)
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        """A pipeline changes while a walk reads, and moves to the end of the list: the others move up a place."""
+        fake = FakeGitLab()
+        fake.pipelines.clear()
+        for number in range(9):
+            fake.pipeline(14, "success", fake.now - timedelta(hours=9 - number))
+
+        def change() -> str:
+            fake.now += timedelta(minutes=8)
+            row = fake.pipeline(13, "failed", fake.now - timedelta(minutes=7))
+            fake.retry(fake.pipelines[0], "ann")
+            fake.pipelines[0]["updated_at"] = fake.pipelines[8]["updated_at"]
+            return f"{row['id']}.1"
+
+        return opened(fake, limit=4), change
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        self.fake.trace = "0123456789abcde\n" * (size // 16)
+        return opened(self.fake), self.latest("13")
+
+    def native_trace(self) -> object:
+        rows = [{name: value for name, value in row.items() if name != "updated_at"} for row in self.fake.schedules]
+        return rows, [(row["id"], row["status"], len(row["jobs"])) for row in self.fake.pipelines]
+
+    def advance(self) -> None:
+        self.fake.tick()
+
+
+class _Endless:
+    """The same full page for ever, of schedules and of pipelines, whatever is requested."""
+
+    def __init__(self) -> None:
+        self._first: dict[bool, Any] = {}
+
+    def __call__(self, body: Any, times: int) -> Any:
+        first = self._first.setdefault(any("cron" in row for row in body), body)
+        return (first * 100)[:100]
+
+
+def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
+    runs: dict[str, RunRecord] = {}
+    while True:
+        poll = connector.poll(cursor, (), 10)
+        runs, cursor = runs | {run.attempt_key: run for run in poll.runs}, poll.cursor
+        if not poll.more:
+            return runs, cursor
+
+
+def test_schedules_are_jobs_in_their_own_zone() -> None:
+    fake = FakeGitLab()
+    fake.schedules[1] |= {"cron_timezone": "Pacific Time (US & Canada)", "active": False}
+    nightly, hourly = opened(fake).inventory("", 10).jobs
+    assert ("13", "Nightly load", "ann", False) == (nightly.native_id, nightly.title, nightly.owner, nightly.paused)
+    assert ("0 3 * * *", "Europe/Berlin") == (nightly.schedule.expression, nightly.schedule.zone)
+    assert ("", "7 * * * * Pacific Time (US & Canada)") == (hourly.schedule.expression, hourly.schedule.text)
+    assert hourly.schedule.next_at is not None, "a zone of Rails: the next start counts"
+    assert hourly.paused
+
+
+def test_each_project_is_a_target_and_its_path_is_one_part_of_the_address() -> None:
+    options = KIND.options.model_validate({**SETTINGS, "projects": ["acme/etl", "acme/dwh"]})
+    assert ["acme/etl", "acme/dwh"] == KIND.targets(options)
+    paths: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.raw_path.partition(b"?")[0])
+        return httpx.Response(200, json=[])
+
+    PROFILE.open_target(options, "acme/dwh", lambda _: "right", httpx.MockTransport(answer)).inventory("", 5)
+    assert [b"/api/v4/projects/acme%2Fdwh/pipeline_schedules"] == paths
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_pipeline_belongs_to_the_schedule_that_lists_it_in_either_order(newest_first: bool) -> None:
+    fake = FakeGitLab()
+    fake.newest_first = newest_first
+    for number in range(250):
+        fake.pipeline(14, "success", fake.now - timedelta(minutes=250 - number))
+    connector = opened(fake)
+    runs, cursor = walked(connector)
+    assert {str(row["id"]): str(row["schedule"]) for row in fake.pipelines} == {
+        run.native_ref: run.job for run in runs.values()
+    }
+    fake.now += timedelta(minutes=9)
+    new = fake.pipeline(14, "success", fake.now - timedelta(minutes=5))
+    fake.requests.clear()
+    runs, _ = walked(connector, cursor)
+    assert "14" == runs[f"{new['id']}.1"].job
+    lists = [call for call in fake.requests if call.endswith("/pipelines") and "pipeline_schedules" in call]
+    assert len(lists) <= 4, "only the pages where new ones are"
+
+
+def test_a_pipeline_of_a_deleted_schedule_is_left_out() -> None:
+    fake = FakeGitLab()
+    fake.schedules.pop()
+    connector = opened(fake)
+    poll = connector.poll("", (), 10)
+    assert ({"13"}, True, ()) == ({run.job for run in poll.runs}, poll.complete, poll.skipped)
+
+
+def test_a_pipeline_that_its_schedule_does_not_list_yet_is_skipped_and_read_later() -> None:
+    fake = FakeGitLab()
+    connector = opened(fake)
+    _, cursor = walked(connector)
+    row = fake.pipeline(14, "running", fake.now)
+    row["schedule"] = 0
+    poll = connector.poll(cursor, (), 10)
+    assert (False, None) == (poll.complete, poll.seen_until)
+    assert f"the job of run {row['id']} is unknown" in poll.skipped[0].reason
+    row["schedule"] = 14
+    assert f"{row['id']}.1" in walked(connector, poll.cursor)[0]
+
+
+def test_a_job_that_cannot_be_read_makes_its_runs_skipped_not_gone() -> None:
+    fake = FakeGitLab()
+    poll = opened(fake, FaultyTransport(fake.handle, GARBLED, "/pipeline_schedules$")).poll("", (), 10)
+    assert ({"13"}, False) == ({run.job for run in poll.runs}, poll.complete)
+    assert {f"the job of run {row['id']} is unknown" for row in fake.pipelines if row["schedule"] == 14} == {
+        item.reason.partition(":")[0] for item in poll.skipped
+    }
+
+
+def test_a_quiet_poll_costs_one_request() -> None:
+    fake = FakeGitLab()
+    connector = opened(fake)
+    _, cursor = walked(connector)
+    fake.requests.clear()
+    walked(connector, cursor)
+    assert ["GET /projects/acme/etl/pipelines"] == fake.requests
+
+
+def test_a_row_that_moves_to_the_end_while_a_walk_reads_hides_no_other() -> None:
+    fake = FakeGitLab()
+    fake.pipelines.clear()
+    for number in range(9):
+        fake.pipeline(14, "success", fake.now - timedelta(hours=9 - number))
+    connector = opened(fake, limit=4)
+    first = connector.poll("", (), 10)
+    assert (4, True) == (len(first.runs), first.more)
+    fake.pipelines[1]["updated_at"] = fake.pipelines[-1]["updated_at"]
+    rest, _ = walked(connector, first.cursor)
+    assert {str(row["id"]) for row in fake.pipelines[4:]} <= {run.native_ref for run in rest.values()}
+
+
+def test_a_retry_is_a_further_attempt_of_the_same_run() -> None:
+    fake = FakeGitLab()
+    row = fake.pipelines[-2]
+    fake.retry(row, "ann")
+    fake.tick()
+    fake.tick()
+    runs, _ = walked(opened(fake))
+    first, second = runs[f"{row['id']}.1"], runs[f"{row['id']}.2"]
+    assert (RunState.FAILED, "failed: load (script_failure)") == (first.state, first.message)
+    assert (RunState.SUCCEEDED, first.attempt_key) == (second.state, second.again_of)
+    assert first.ended_at is not None
+    assert second.started_at is not None
+    assert first.ended_at < second.started_at
+
+
+def test_a_success_with_a_failed_job_is_partial() -> None:
+    fake = FakeGitLab()
+    row = fake.pipelines[-1]
+    row["jobs"][0] |= {"status": "failed", "allow_failure": True, "failure_reason": "script_failure"}
+    run = walked(opened(fake))[0][f"{row['id']}.1"]
+    assert (RunState.PARTIAL, "failed: extract (script_failure)") == (run.state, run.message)
+
+
+def test_the_log_is_that_of_the_failed_job_of_its_attempt() -> None:
+    fake = FakeGitLab()
+    row = fake.pipelines[-2]
+    fake.outcome["load"] = "failed"
+    fake.retry(row, "ann")
+    fake.tick()
+    fake.tick()
+    connector = opened(fake)
+    runs, _ = walked(connector)
+    for number, job in ((1, row["jobs"][1]), (2, row["jobs"][2])):
+        fake.requests.clear()
+        assert fake.trace == connector.log(ref(runs[f"{row['id']}.{number}"]), None, 4096, 10).text
+        assert f"GET /projects/acme/etl/jobs/{job['id']}/trace" == fake.requests[-1]
+
+
+def rerun_of(fake: FakeGitLab) -> tuple[HttpConnector, dict[str, Any], ActionSpec]:
+    connector = opened(fake)
+    row = fake.pipelines[-2]
+    run = walked(connector)[0][f"{row['id']}.1"]
+    return connector, row, ActionSpec(Verb.RERUN, ref(run), run.state)
+
+
+def test_a_lost_answer_to_a_retry_is_found_by_the_attempt_and_the_account() -> None:
+    fake = FakeGitLab()
+    connector, row, spec = rerun_of(fake)
+    preview, key = connector.preview(spec, 5), new_key()
+    assert preview.native_calls == (
+        f"POST https://gitlab.example.com/api/v4/projects/acme/etl/pipelines/{row['id']}/retry",
+    )
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    fake.retry(row, "bob")
+    told = connector.look_up(preview, key, 5)
+    assert isinstance(told, ActionUnknown)
+    assert "started by bob, perhaps not by Headway" in told.why
+    with pytest.raises(NotSupported, match="the run changed since the preview, it is running; nothing was sent"):
+        connector.act(preview, key, 5)
+    fake.pipelines[-2]["jobs"][-1]["user"]["username"] = fake.me
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
+
+
+@pytest.mark.parametrize(
+    "status, why", [("running", "only failed parts of an ended run"), ("success", "only failed parts of an ended run")]
+)
+def test_only_a_failed_pipeline_is_retried(status: str, why: str) -> None:
+    fake = FakeGitLab()
+    connector, row, spec = rerun_of(fake)
+    row |= {"status": status, "updated_at": "2026-11-20T03:00:00.000Z"}
+    assert why in str(connector.preview(spec, 5).refused)
+
+
+def test_an_older_attempt_is_not_retried() -> None:
+    fake = FakeGitLab()
+    connector, row, spec = rerun_of(fake)
+    fake.retry(row, "ann")
+    assert "attempt 2 of the run is there, it is running" in str(connector.preview(spec, 5).refused)
+
+
+def test_a_hold_keeps_the_description_and_the_mark_is_no_change_of_the_job() -> None:
+    fake = FakeGitLab()
+    world = TestGitLab()
+    world.fake = fake
+    before = opened(fake).inventory("", 5)
+    with world.held("13"):
+        assert fake.schedules[0]["description"].startswith("Nightly load\nheadway-hold id=headway-")
+        assert not fake.schedules[0]["active"]
+        during = opened(fake).inventory("", 5)
+    assert "Nightly load" == fake.schedules[0]["description"]
+    assert [replace(job, paused=False) for job in during.jobs] == [*before.jobs]
+
+
+def test_an_open_run_that_is_gone_is_lost() -> None:
+    fake = FakeGitLab()
+    row = fake.pipeline(14, "running", fake.now)
+    connector = opened(fake)
+    runs, cursor = walked(connector)
+    known: RunRef = ref(runs[f"{row['id']}.1"])
+    fake.pipelines.remove(row)
+    poll = connector.poll(cursor, (known,), 10)
+    assert [RunState.LOST] == [run.state for run in poll.runs if run.attempt_key == known.attempt_key]
+
+
+def test_a_start_is_refused_with_the_reason_of_the_profile() -> None:
+    run = RunRef("13", "2026-11-20T03:00:00Z", "", "")
+    with pytest.raises(NotSupported, match="playing a schedule takes no key of ours"):
+        opened(FakeGitLab()).preview(ActionSpec(Verb.START, run, RunState.MISSED), 5)
