@@ -37,6 +37,8 @@ from tests.connectors.databricks.support import opened as databricks_on
 from tests.connectors.databricks.support import workspace
 from tests.connectors.github_actions.support import opened as github_on
 from tests.connectors.github_actions.support import repository
+from tests.connectors.gitlab.test_profile import opened as gitlab_on
+from tests.connectors.http.test_dbt_cloud import opened as dbt_cloud_on
 from tests.connectors.http.test_mapped import opened as http_on
 from tests.connectors.kubernetes.support import cluster
 from tests.connectors.kubernetes.support import opened as kubernetes_on
@@ -50,7 +52,9 @@ from tests.connectors.prefect.support import opened as prefect_on
 from tests.connectors.sql.test_mapped import Crowd
 from tests.fakes.batch import FakeBatch
 from tests.fakes.dbt import DbtHost
+from tests.fakes.dbt_cloud import SUCCESS, FakeDbtCloud
 from tests.fakes.dbt_tool import result
+from tests.fakes.gitlab import FakeGitLab
 from tests.fakes.glue import FakeGlue
 from tests.fakes.homegrown import HomeGrown
 from tests.fakes.mysql_events import FakeEvents
@@ -67,8 +71,10 @@ RUNS = {
     "dagster": 20_000,
     "databricks": 20_000,
     "dbt": 5000,
+    "dbt_cloud": 20_000,
     "eventbridge": 500,
     "github_actions": 20_000,
+    "gitlab": 5000,
     "glue": 5000,
     "heartbeat": 20_000,
     "http": 20_000,
@@ -185,6 +191,21 @@ def http(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return over_http(lambda kept: http_on(fake, kept, limit=1000), Kept(fake.handle))
 
 
+def dbt_cloud(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = FakeDbtCloud()
+    for number in range(runs):
+        fake.run(502, SUCCESS, fake.now - timedelta(days=30) + timedelta(seconds=number))
+    return over_http(lambda kept: dbt_cloud_on(fake, kept), Kept(fake.handle))
+
+
+def gitlab(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    """With the jobs of each pipeline, as the first poll reads them."""
+    fake = FakeGitLab()
+    for number in range(runs):
+        fake.pipeline(14, "success", fake.now - timedelta(days=30) + timedelta(seconds=number))
+    return over_http(lambda kept: gitlab_on(fake, kept), Kept(fake.handle))
+
+
 class CountedPgCron(CrowdedClient):
     def page(self, *given: Any, **more: Any) -> Any:
         count_request()
@@ -267,7 +288,9 @@ KINDS = {
     "dagster": dagster,
     "databricks": databricks,
     "dbt": dbt,
+    "dbt_cloud": dbt_cloud,
     "github_actions": github_actions,
+    "gitlab": gitlab,
     "glue": glue,
     "heartbeat": connectors_local.heartbeat,
     "http": http,
