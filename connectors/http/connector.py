@@ -4,7 +4,7 @@ profile that makes it a kind of its own."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import model_validator
 
@@ -22,8 +22,10 @@ from connectors.sdk.errors import AccessRefused
 from connectors.sdk.field_mapping import inventory_of
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES
+from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.records import Inventory
 from connectors.sdk.rest_options import AccountOptions
+from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import AUTHORIZATION, Transport
 
@@ -76,24 +78,36 @@ class HttpConnector(ComposedConnector):
 class HttpProfile(ProfileHeader, HttpMapping):
     """A profile of a REST API."""
 
+    possible = frozenset({*MAPPED_CAPABILITIES, Capability.HOLD})
+    system_options = AccountOptions
+
+    base: Literal["http"]
+    url: str = ""
+    """Address of the hosted service, where there is one; else the config names it."""
+    sign_in: Literal["bearer", "basic", "header", "none"] = "bearer"
+    """How the account is sent: a token (bearer, header), username and password (basic), or not at all."""
+    token_header: Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key")] | None = None
+    """Name of the header of the token, for sign_in = "header"."""
+
     @model_validator(mode="after")
-    def missing_capabilities_have_reasons(self) -> Self:
-        possible = {Capability.LOG, Capability.HOLD, *(verb.needs for verb in VERB_NAMES)}
-        present = self._capabilities()
-        for name in sorted(possible - present - set(self.lacks)):
-            raise ValueError(f'it has no {name.value}: add its call, or say why in [lacks], as {name.value} = "…"')
-        for name in sorted(present & set(self.lacks)):
-            raise ValueError(f"lacks.{name.value}: it has a call for it: remove the one or the other")
+    def header_of_its_token(self) -> Self:
+        if (self.sign_in == "header") != (self.token_header is not None):
+            raise ValueError('token_header and sign_in = "header" belong together')
         return self
 
-    def _capabilities(self) -> frozenset[Capability]:
+    def capabilities(self) -> frozenset[Capability]:
         acts = {verb.needs for verb in VERB_NAMES if self.verbs.of(verb) is not None}
         parts = {Capability.LOG: self.log, Capability.HOLD: self.hold}
         return frozenset({*acts, *(name for name, part in parts.items() if part is not None)})
 
+    def options_model(self) -> type[Any]:
+        account = {"bearer": ("token",), "header": ("token",), "basic": ("username", "password"), "none": ()}
+        names = account[self.sign_in]
+        fields = {name: (str if name == "username" else SecretRef, ...) for name in names}
+        return self.model_of_options({"url": (str, self.url or ...), **fields})
+
     def connector_kind(self) -> ConnectorKind:
-        capabilities, jobs = self._capabilities(), self.jobs
-        lacks = {name: reason for name, reason in MISSING_CAPABILITIES.items() if name not in capabilities}
+        jobs = self.jobs
         calls = {verb: call for verb in VERB_NAMES if (call := self.verbs.of(verb)) is not None}
         return ConnectorKind(
             kind=self.kind,
@@ -101,8 +115,8 @@ class HttpProfile(ProfileHeader, HttpMapping):
             options=self.options_model(),
             targets=lambda options: list(getattr(options, self.targets)) if self.targets else [TARGET],
             open=self.open_target,
-            capabilities=capabilities,
-            missing={**lacks, **self.lacks},
+            capabilities=self.capabilities(),
+            missing=self.missing(),
             proofs=frozenset({ProofLevel.FULL if self.log else ProofLevel.EXIT}),
             verbs={
                 **{verb: call.title or VERB_NAMES[verb] for verb, call in calls.items()},

@@ -1,1 +1,1 @@
-"""Profiles: TOML files that each make a system of the kind `http` a kind of its own (docs/adding-a-connector.md)."""
+"""Profiles: TOML files that each make a REST API or tables a kind of their own (docs/adding-a-connector.md)."""

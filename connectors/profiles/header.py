@@ -1,4 +1,4 @@
-"""The part of a profile that does not depend on its base: names, sign-in, options, reasons.
+"""The part of a profile that does not depend on its base: names, options, reasons.
 
 A profile is data. Its texts name fields of a reply and places in braces; nothing in them is evaluated.
 """
@@ -6,14 +6,13 @@ A profile is data. Its texts name fields of a reply and places in braces; nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from connectors.sdk.field_mapping import PROFILE_PLACES
+from connectors.sdk.mapped_actions import MISSING_CAPABILITIES
 from connectors.sdk.option_errors import StrictOptions, formatted_like
-from connectors.sdk.rest_options import AccountOptions
-from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import Capability
 
 OptionName = Annotated[str, formatted_like(r"[a-z][a-z_]{0,30}", "account")]
@@ -65,24 +64,23 @@ class ProfileOption(StrictOptions):
 class ProfileHeader(StrictOptions):
     """The kind that a profile makes."""
 
+    possible: ClassVar[frozenset[Capability]]
+    """Capabilities that a profile of this base may have."""
+    system_options: ClassVar[type[StrictOptions]]
+    """Options of every system of this base."""
+
     kind: Annotated[str, formatted_like(r"[a-z][a-z0-9_]{1,30}", "gitlab")]
     """Name of the kind, as a config has it."""
-    base: Literal["http"]
+    base: str
     """The kind that reads it."""
     title: Annotated[str, Field(min_length=2, max_length=60)]
     """Name of the scheduler for people."""
-    url: str = ""
-    """Address of the hosted service, where there is one; else the config names it."""
-    sign_in: Literal["bearer", "basic", "header", "none"] = "bearer"
-    """How the account is sent: a token (bearer, header), username and password (basic), or not at all."""
-    token_header: Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key")] | None = None
-    """Name of the header of the token, for sign_in = "header"."""
     ladder: Sentence
     """How much the kind proves, and by which evidence."""
     grants: Sentence
     """The least rights of the account, for `headway connector grants`."""
     options: dict[OptionName, ProfileOption] = Field(default_factory=dict)
-    """Options of a system besides the address and the account."""
+    """Options of a system besides those of its base."""
     targets: str = ""
     """The option that lists the targets; {target} is then one of them."""
     lacks: dict[Capability, Sentence] = Field(default_factory=dict)
@@ -100,29 +98,43 @@ class ProfileHeader(StrictOptions):
         return document
 
     @model_validator(mode="after")
-    def targets_are_an_option(self) -> Self:
-        if taken := sorted(set(self.options) & set(AccountOptions.model_fields)):
+    def options_fit_together(self) -> Self:
+        if taken := sorted(set(self.options) & set(self.system_options.model_fields)):
             raise ValueError(f"options.{taken[0]}: every system has this option. Choose another name")
         lists = sorted(name for name, option in self.options.items() if option.type == "texts")
         if lists != ([self.targets] if self.targets else []):
             raise ValueError('targets names the one option of type "texts"; there are no others of this type')
-        if (self.sign_in == "header") != (self.token_header is not None):
-            raise ValueError('token_header and sign_in = "header" belong together')
         return self
 
-    def options_model(self) -> type[AccountOptions]:
-        """The options of a system: the address, the account, and those that the profile declares."""
-        fields: dict[str, Any] = {"url": (str, self.url or ...)}
-        account = {"bearer": ("token",), "header": ("token",), "basic": ("username", "password"), "none": ()}
-        for name in account[self.sign_in]:
-            fields[name] = (str if name == "username" else SecretRef, ...)
+    @model_validator(mode="after")
+    def missing_capabilities_have_reasons(self) -> Self:
+        present = self.capabilities()
+        for name in sorted(self.possible - present - set(self.lacks)):
+            raise ValueError(f'it has no {name.value}: add its call, or say why in [lacks], as {name.value} = "…"')
+        for name in sorted(present & set(self.lacks)):
+            raise ValueError(f"lacks.{name.value}: it has a call for it: remove the one or the other")
+        return self
+
+    def capabilities(self) -> frozenset[Capability]:
+        """Those that its calls give."""
+        raise NotImplementedError
+
+    def missing(self) -> dict[Capability, str]:
+        """Why each other capability is missing."""
+        present = self.capabilities()
+        reasons = {name: reason for name, reason in MISSING_CAPABILITIES.items() if name not in present}
+        return {**reasons, **self.lacks}
+
+    def model_of_options(self, fields: Mapping[str, Any]) -> type[Any]:
+        """The options of a system: those of its base, `fields` in place of some of them, and the declared ones."""
+        declared: dict[str, Any] = dict(fields)
         for name, option in self.options.items():
             default = ... if option.default is None else option.default
-            fields[name] = (_TYPES[option.type], Field(default, description=option.about))
+            declared[name] = (_TYPES[option.type], Field(default, description=option.about))
         title = "".join(part.capitalize() for part in self.kind.split("_"))
-        return create_model(f"{title}Options", __base__=AccountOptions, **fields)
+        return create_model(f"{title}Options", __base__=self.system_options, **declared)
 
-    def values(self, options: AccountOptions, target: str) -> dict[str, Any]:
+    def values(self, options: Any, target: str) -> dict[str, Any]:
         """Place -> its value for the calls to one target."""
         given = {f"option.{name}": getattr(options, name) for name in self.options if name != self.targets}
         return {**given, TARGET_PLACE: target} if self.targets else given

@@ -74,7 +74,7 @@ def profile_model(document: Mapping[str, Any]) -> type[ProfileModel]:
     base = str(document.get("base", ""))
     model = load(base).profile if base in _entry_points() else None
     if model is None:
-        raise UnknownKind(f'a profile has no base "{base[:40]}". Write base = "http".')
+        raise UnknownKind(f'a profile has no base "{base[:40]}". Write base = "http" or "sql".')
     return model
 
 

@@ -18,9 +18,10 @@ from connectors.sdk.errors import NotSupported, PermissionMissing
 from connectors.sdk.field_mapping import text_at
 from connectors.sdk.log_chunks import chunk_of_parts
 from connectors.sdk.records import LogChunk, RunRef, TargetClock
+from connectors.sdk.states import Capability
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.postgres import PostgresReader, PostgresSession, session_name
-from connectors.sql.options import PLACE, SqlOptions, SqlRunsQuery, SqlVerbQuery
+from connectors.sql.options import PLACE, SqlMapping, SqlRunsQuery, SqlVerbQuery
 
 BITE_ROWS = 1000
 MAX_JOBS = 20_000
@@ -65,11 +66,19 @@ class _BoundedQuery:
 
 
 class SqlClient:
-    def __init__(self, options: SqlOptions, session: PostgresSession) -> None:
+    def __init__(
+        self,
+        options: SqlMapping,
+        session: PostgresSession,
+        values: Mapping[str, Any] | None = None,
+        lacks: Mapping[Capability, str] | None = None,
+    ) -> None:
+        """Of a profile `values`, place -> its value in every query, and `lacks`, why a capability is missing."""
         self.options, self.session, self.deadline = options, session, Deadline(0.0)
+        self.values, self.lacks = values or {}, lacks or {}
 
     def jobs(self) -> SqlRows:
-        return self._rows(_BoundedQuery(_own(self.options.jobs.query, {}), SQL(""), MAX_JOBS, {}))
+        return self._rows(_BoundedQuery(self._own(self.options.jobs.query, {}), SQL(""), MAX_JOBS, self.values))
 
     def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int]) -> SqlRows:
         """The next rows by the cursor's column; and apart, so that they take no place in the bite, the runs with these
@@ -77,27 +86,30 @@ class SqlClient:
         runs = self.options.runs
         if "%" in runs.cursor:
             raise NotSupported(f"cursor = {runs.cursor!r}: column names with a percent sign are not supported")
-        inner, column = _own(runs.query, _places(runs)), SQL("q.{}").format(Identifier(runs.cursor))
+        inner, column = self._own(runs.query, _places(runs)), SQL("q.{}").format(Identifier(runs.cursor))
         order = SQL(" ORDER BY ") + column
         first = after or FIRST[runs.cursor_is]
-        bite = _BoundedQuery(inner, order, BITE_ROWS, {"cursor": first, "open": []})
+        bite = _BoundedQuery(inner, order, BITE_ROWS, {**self.values, "cursor": first, "open": []})
         apart = []
         if open_ids and "open" in PLACE.findall(runs.query):
             apart.append(
-                _BoundedQuery(inner, order, MAX_AGAIN, {"cursor": LAST[runs.cursor_is], "open": list(open_ids)})
-            )
+                _BoundedQuery(
+                    inner, order, MAX_AGAIN,
+                    {**self.values, "cursor": LAST[runs.cursor_is], "open": list(open_ids)},
+                )
+            )  # fmt: skip
         if missing:
             only = SQL(" AND ") + column + SQL(" = ANY(%(missing)s)") + order
-            values = {"cursor": str(min(missing) - 1), "open": [], "missing": list(missing)}
+            values = {**self.values, "cursor": str(min(missing) - 1), "open": [], "missing": list(missing)}
             apart.append(_BoundedQuery(inner, only, MAX_AGAIN, values))
         return self._rows(bite, *apart)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk | None:
         """A piece of the rows of the log's query, one after the other; None without a row."""
         assert self.options.log is not None
-        inner = _own(self.options.log.query, {"id": "%(run)s::text", "run": "%(run)s", "job": "%(job)s"})
+        inner = self._own(self.options.log.query, {"id": "%(run)s::text", "run": "%(run)s", "job": "%(job)s"})
         outer = SQL("SELECT left(q.v::text, %(most)s) AS text FROM (") + inner + SQL("\n) AS q(v)")
-        values = {"run": run.native_ref, "job": run.job, "most": LOG_CHARACTERS}
+        values = {**self.values, "run": run.native_ref, "job": run.job, "most": LOG_CHARACTERS}
 
         def work(reader: PostgresReader) -> LogChunk | None:
             rows = reader.stream(outer, values)
@@ -111,8 +123,9 @@ class SqlClient:
         runs = self.options.runs
         alive = self.session.sessions_named(session_name(key), self.deadline.left)
         only = SQL(" AND q.{}::text = %(key)s").format(Identifier(runs.key))
-        inner = _own(runs.query, _places(runs))
-        part = _BoundedQuery(inner, only, 1, {"cursor": FIRST[runs.cursor_is], "open": [], "key": key})
+        inner = self._own(runs.query, _places(runs))
+        values = {**self.values, "cursor": FIRST[runs.cursor_is], "open": [], "key": key}
+        part = _BoundedQuery(inner, only, 1, values)
         rows = self.session.read(part.rows, self.deadline.left)
         if rows:
             return text_at(rows[0], runs.id), ""
@@ -134,7 +147,7 @@ class SqlClient:
     def send(self, verb: SqlVerbQuery, values: Mapping[str, Any]) -> str:
         """The first row of a statement that is sent once, in one transaction."""
         statement = _own(verb.query, {name: f"%({name})s" for name in verb.places})
-        given = {name: str(values[name]) for name in verb.places}
+        given = {name: str({**self.values, **values}[name]) for name in verb.places}
         return self.session.transact_once(statement, given, self.deadline.left, session_name(str(values["key"])))
 
     def _rows(self, bite: _BoundedQuery, *apart: _BoundedQuery) -> SqlRows:
@@ -149,6 +162,9 @@ class SqlClient:
 
     def close(self) -> None:
         self.session.close()
+
+    def _own(self, text: str, places: Mapping[str, str]) -> SQL:
+        return _own(text, {**{name: f"%({name})s" for name in self.values}, **places})
 
 
 def _places(runs: SqlRunsQuery) -> Mapping[str, str]:

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal, Self
 
+from pydantic import model_validator
+
+from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
-from connectors.sdk.contract import ConnectorKind, Probe, SourcePermission
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing, RecordUnreadable
 from connectors.sdk.field_mapping import (
     AheadOfClock,
@@ -35,11 +38,11 @@ from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import agent_session
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
-from connectors.sdk.states import ProofLevel, RunState, Verb
-from connectors.sdk.transport.postgres import psql_shell, targets
+from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
+from connectors.sdk.transport.postgres import PostgresOptions, psql_shell, targets
 from connectors.sdk.vanished_runs import no_longer_listed
 from connectors.sql.client import LAST, MAX_AGAIN, MAX_JOBS, SqlClient, SqlRows
-from connectors.sql.options import SqlOptions, SqlVerbQuery
+from connectors.sql.options import SqlMapping, SqlOptions, SqlVerbQuery
 
 MAX_STORED = 1000  # ids and numbers in a cursor; the engine hands open runs back as well
 
@@ -98,9 +101,12 @@ class SqlActions(MappedActions[SqlVerbQuery]):
         self._client = client
 
     def shown(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
-        statement, given = " ".join(call.query.split()), {**values, "key": KEY_PLACEHOLDER}
+        statement, given = " ".join(call.query.split()), {**self._client.values, **values, "key": KEY_PLACEHOLDER}
         bound = ", ".join(f"{place} = {given[place]!r}" for place in call.places)
-        return VERB_NAMES[verb], statement, (statement, *([f"-- {bound}"] if bound else []))
+        return call.title or VERB_NAMES[verb], statement, (statement, *([f"-- {bound}"] if bound else []))
+
+    def missing(self, verb: Verb) -> str:
+        return self._client.lacks.get(verb.needs) or super().missing(verb)
 
     def refusal(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> str | None:
         for place in call.places:
@@ -247,7 +253,7 @@ class SqlConnector(ComposedConnector):
 
     def _read_log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk:
         if self._options.log is None:
-            raise NotSupported(missing_log("query"))
+            raise NotSupported(self._database.lacks.get(Capability.LOG) or missing_log("query"))
         chunk = self._database.log(run, start, limit_bytes)
         if chunk is None:
             raise NotSupported(f"run {run.attempt_key} of {run.job} has no log (any more)")
@@ -267,6 +273,47 @@ class SqlConnector(ComposedConnector):
         return Probe(True, version, tuple(rights), unverified, clock=jobs.clock)
 
 
+class SqlProfile(ProfileHeader, SqlMapping):
+    """A profile of tables in PostgreSQL."""
+
+    possible = MAPPED_CAPABILITIES
+    system_options = PostgresOptions
+
+    base: Literal["sql"]
+
+    @model_validator(mode="after")
+    def one_database(self) -> Self:
+        if self.targets:
+            raise ValueError("targets: a database is one target. Remove it")
+        return self
+
+    def capabilities(self) -> frozenset[Capability]:
+        acts = {verb.needs for verb in VERB_NAMES if self.verbs.of(verb) is not None}
+        return frozenset({*acts, *([Capability.LOG] if self.log else [])})
+
+    def connector_kind(self) -> ConnectorKind:
+        calls = {verb: call for verb in VERB_NAMES if (call := self.verbs.of(verb)) is not None}
+        return ConnectorKind(
+            kind=self.kind,
+            title=self.title,
+            options=self.model_of_options({}),
+            targets=targets,
+            open=self.open_target,
+            capabilities=self.capabilities(),
+            missing=self.missing(),
+            proofs=frozenset({ProofLevel.FULL if self.log else ProofLevel.EXIT}),
+            verbs={verb: call.title or VERB_NAMES[verb] for verb, call in calls.items()},
+            may_start_early=True,
+            schedules="expression" if self.jobs.schedule else "next" if self.jobs.next_at else "",
+            ladder=" ".join(self.ladder.split()),
+            shell=psql_shell,
+        )
+
+    def open_target(self, options: PostgresOptions, target: str, secrets: SecretResolver) -> SqlConnector:
+        values = self.values(options, target)
+        return SqlConnector(SqlClient(self, agent_session(options, secrets), values, self.lacks))
+
+
 CONNECTOR = ConnectorKind(
     kind="sql",
     title="Any tables in PostgreSQL, mapped in the config",
@@ -280,6 +327,7 @@ CONNECTOR = ConnectorKind(
     verbs=VERB_NAMES,
     may_start_early=True,
     schedules="expression",
+    profile=SqlProfile,
     ladder="Proves a run's end as the rows report it, by the values that states names; any other value is UNKNOWN. "
     "With a log's query it proves output as well.",
     shell=psql_shell,

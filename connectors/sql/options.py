@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from connectors.sdk.field_mapping import MappedJobFields, MappedRunFields, States
+from connectors.sdk.field_mapping import PROFILE_PLACES, MappedJobFields, MappedRunFields, States
 from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
+from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.transport.postgres import PostgresOptions
 
-PLACE = re.compile(r"\{([a-z_]+)\}")
+PLACE = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
+_TEMPLATE = re.compile(r"\{\{|\$\{|\{%")
 COLUMN = re.compile(r"[^.\[\]{}%]+")
 _QUERY = re.compile(r"\s*(select|with|table|values)\b", re.IGNORECASE)
 _CUT = re.compile(r"\b(limit\s+\S+|fetch\s+(first|next)\b[^)]*)(\s+offset\s+\S+)?[\s;]*$", re.IGNORECASE)
@@ -31,6 +33,13 @@ class SqlSelect(MappedCall):
     @property
     def places(self) -> list[str]:
         return list(dict.fromkeys(PLACE.findall(self.query)))
+
+    @model_validator(mode="after")
+    def without_code(self, info: ValidationInfo) -> Self:
+        """In a profile, whose author may expect a template: nothing but places is filled in."""
+        if PROFILE_PLACES in (info.context or {}) and (match := _TEMPLATE.search(self.query)):
+            raise ValueError(f"{match[0]!r} is not evaluated: write a name in braces, as {{run}} or {{option.queue}}")
+        return self
 
     @model_validator(mode="after")
     def one_statement(self) -> Self:
@@ -83,14 +92,16 @@ class SqlVerbQuery(SqlSelect):
     """One statement of yours that acts, best a call of a function: SELECT batch.retry({run}, {key})."""
 
     known_places = frozenset({"run", "job", "period", "key"})
+    title: str = ""
+    """Native name of the action: "retry the task"."""
     begins, what = _ACTING, "SELECT, WITH, CALL, INSERT, UPDATE or DELETE"
 
     query: str
     """Run in one transaction of its own, as the user above; {run}, {job}, {period} and {key} are bound."""
 
 
-class SqlOptions(PostgresOptions):
-    """Where the database is, who signs in, and how its tables are read."""
+class SqlMapping(StrictOptions):
+    """How tables are read, and the statements of actions."""
 
     overlap: float = Field(default=60.0, ge=0, le=86_400)
     """Seconds that a row may be committed behind others: a missing number is read again for so long, and rows are read
@@ -122,3 +133,7 @@ class SqlOptions(PostgresOptions):
                 f"OR {self.runs.id}::text = ANY({{open}})"
             )
         return self
+
+
+class SqlOptions(PostgresOptions, SqlMapping):
+    """Where the database is, who signs in, and how its tables are read."""

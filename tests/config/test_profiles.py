@@ -50,7 +50,7 @@ HOSTILE = [
     ('limit = 100', 'limti = 100', "limti", 'limti: unknown key. Did you mean "limit"?'),
     ('title = "Nightly"', "", None, "title: is missing. Add it."),
     ('schedule = "cron"', 'shedule = "cron"', "shedule", 'jobs.shedule: unknown key. Did you mean "schedule"?'),
-    ('base = "http"', 'base = "cron"', "base =", 'base: a profile has no base "cron". Write base = "http".'),
+    ('base = "http"', 'base = "cron"', "base =", 'base: a profile has no base "cron". Write base = "http" or "sql".'),
     ('base = "http"', 'base = "../http"', "base =", 'base: a profile has no base "../http"'),
     # a wrong type or value
     ("limit = 100", 'limit = "many"', "limit =", "limit: 'many' is not a number. Write it without quotes."),
@@ -106,6 +106,59 @@ def test_a_bad_profile_gets_its_line_and_fix(file: Path, old: str, new: str, pla
     if place is not None:
         line = int(fault.removeprefix("nightly.toml:").partition(":")[0])
         assert place in file.read_text().splitlines()[line - 1], fault
+
+
+TABLES = """
+kind = "batch_db"
+base = "sql"
+title = "Our batch"
+ladder = "Proves a run's end as its row reports it."
+grants = "-- SELECT on batch.jobs and batch.runs"
+
+[options.queue]
+about = "Name of the queue."
+
+[jobs]
+query = "SELECT name FROM jobs WHERE queue = {option.queue}"
+id = "name"
+
+[runs]
+query = "SELECT * FROM runs WHERE id > {cursor} OR id::text = ANY({open})"
+cursor = "id"
+id = "id"
+job = "job"
+state = "status"
+
+[states]
+ok = "succeeded"
+
+[lacks]
+log = "its rows hold no output"
+rerun = "its rows take no key"
+start = "its rows take no key"
+cancel = "nothing ends a run"
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ("", "", ""),
+        ("{option.queue}", "{option.quue}", "jobs: {option.quue} means nothing here; there are {option.queue}"),
+        ("{option.queue}", "'{option.queue}'", "write {option.queue} without quotes: it is bound"),
+        ("{option.queue}", "{{ queue }}", "'{{' is not evaluated"),
+        ('queue = {option.queue}"', 'queue = 1; DROP TABLE jobs"', "query is one SELECT (or WITH), nothing behind it"),
+        ('log = "its rows hold no output"', "", "it has no log: add its call, or say why in [lacks]"),
+        ("[jobs]", '[options.dbname]\nabout = "Name of it."\n[jobs]', "every system has this option"),
+    ],
+)
+def test_a_profile_of_tables_is_validated_the_same_way(tmp_path: Path, old: str, new: str, words: str) -> None:
+    tmp_path.chmod(0o755)
+    file = tmp_path / "batch_db.toml"
+    file.write_text(TABLES)
+    found = faults(file, old, new)
+    assert bool(found) == bool(words)
+    assert not words or any(words in line for line in found), found
 
 
 def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:

@@ -17,7 +17,8 @@ from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.postgres import session_name
-from connectors.sql.connector import CONNECTOR
+from connectors.sql.connector import CONNECTOR, SqlProfile
+from connectors.sql.options import SqlMapping
 from tests.connectors.sql.test_mapped import PAGE
 from tests.lab.postgres import PASSWORDS, PostgresServer
 from tests.lab.process import wait_until
@@ -129,6 +130,42 @@ class TestHomeGrownRuns(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults)
     def advance(self) -> None:
         self.batch.sql(TICK)
         super().advance()
+
+
+HOSTILE = "x'; DROP TABLE batch.jobs; -- %(key)s"
+PROFILE = SqlProfile.model_validate(
+    {
+        **{name: EXAMPLE[name] for name in SqlMapping.model_fields if name in EXAMPLE},
+        "kind": "batch_db",
+        "base": "sql",
+        "title": "Our batch",
+        "ladder": "Proves a run's end as its row reports it.",
+        "grants": "-- headway_act: EXECUTE on the functions of batch",
+        "options": {"but": {"about": "A job that is not watched."}},
+        "jobs": {**EXAMPLE["jobs"], "query": "SELECT name, cron FROM batch.jobs WHERE name <> {option.but}"},
+    },
+    context={},
+)
+
+
+class ProfiledBatch(Batch):
+    """The same by a profile; its option, which is bound in a query, has a hostile value."""
+
+    def connect(self, role: str = "headway_act", **more: Any) -> Connector:
+        kind = PROFILE.connector_kind()
+        place = {"host": "127.0.0.1", "port": self.postgres.port, **more}
+        account = {"user": role, "password": {"env": "HEADWAY_SQL_TEST"}}
+        options = kind.options.model_validate({"dbname": self.name, "but": HOSTILE, **place, **account})
+        return kind.open(options, "127.0.0.1", SecretStore())
+
+
+class TestHomeGrownRunsByProfile(TestHomeGrownRuns):
+    against = "real: PostgreSQL 15, a home-grown table of runs and its functions, by a profile"
+
+    @pytest.fixture(autouse=True)
+    def world(self, batch: Batch) -> None:
+        self.batch = ProfiledBatch.__new__(ProfiledBatch)
+        vars(self.batch).update(vars(batch))
 
 
 FAILED = ActionSpec(Verb.RERUN, RunRef("mart", "2026-11-20T04:00:00Z", "2", "2"), RunState.FAILED)
