@@ -79,7 +79,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if call is None or latest is None or latest.attempt_key != plan["attempt"] or latest.state.is_open:
             native = latest.native_state if latest is not None else "gone"
             raise NotSupported(f"the run changed since the preview, it is {native}; nothing was sent")
-        return Receipt(latest.attempt_key, self.send(call, plan))
+        following = attempt_of(latest.attempt_key) + 1
+        return Receipt(f"{latest.native_ref}.{following}", self.send(call, plan))
 
     def find(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         if not plan:
@@ -140,7 +141,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
 
     def send(self, call: HttpVerbCall, values: Mapping[str, Any]) -> str:
         self._client.request(call, values, once=True)
-        return f"accepted by {call.method} {call.path}"
+        return f"accepted: {call.title}" if call.title else f"accepted by {call.method} {call.path}"
 
     def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
         since = (sent_at(plan) or datetime.now(UTC)) - SEARCH_WINDOW

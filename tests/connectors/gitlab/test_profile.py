@@ -299,6 +299,15 @@ def test_a_lost_answer_to_a_retry_is_found_by_the_attempt_and_the_account() -> N
     assert isinstance(connector.look_up(preview, key, 5), ActionFound)
 
 
+def test_the_receipt_of_a_retry_names_the_attempt_that_it_makes() -> None:
+    """Its end verifies the action."""
+    fake = FakeGitLab()
+    connector, row, spec = rerun_of(fake)
+    receipt = connector.act(connector.preview(spec, 5), new_key(), 5)
+    assert (f"{row['id']}.2", "accepted: retry the failed jobs") == (receipt.native_ref, receipt.message)
+    assert receipt.native_ref in walked(connector)[0]
+
+
 @pytest.mark.parametrize(
     "status, why", [("running", "only failed parts of an ended run"), ("success", "only failed parts of an ended run")]
 )
