@@ -68,6 +68,14 @@ def _of_variable(machine: Machine, variable: str, seconds: float) -> DetectedSch
     return dsn_answer(machine, dsn, {"env": variable}, agent_of(dsn, seconds))
 
 
+def with_agent(machine: Machine, system: DetectedScheduler, seconds: float) -> DetectedScheduler:
+    """The selected system with its job agent as kind, if it is a DSN of the environment: none is opened before."""
+    prefix, _, variable = system.key.partition(":")
+    if prefix != "dsn" or not system.name:
+        return system
+    return replace(system, kind=_of_variable(machine, variable, seconds).kind)
+
+
 def agent_of(dsn: str, seconds: float) -> str:
     """The kind of the database's job agent; pg_cron where that is unknown, so that its probe says why."""
     import psycopg

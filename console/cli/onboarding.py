@@ -25,6 +25,7 @@ from console.cli.init_dialog import (
     named_route,
     named_systems,
     print_commands,
+    with_agent,
 )
 from console.cli.output import counted, print_message, print_parts, terminal_width
 from console.cli.prompts import confirm, prompt_or
@@ -88,6 +89,8 @@ def run_init(arguments: argparse.Namespace) -> int:
         if selected is None:
             return _nothing_selected()
         chosen = selected
+    opened = {new.key: with_agent(machine, new, arguments.timeout) for new in chosen if new not in named}
+    findings, chosen = ([opened.get(finding.key, finding) for finding in listed] for listed in (findings, chosen))
     why_not = probe_selection(chosen, arguments.timeout) if chosen else {}
     if refused := [finding.title for finding in named if finding.key in why_not]:
         fix = "Fix: see above, then repeat the command"

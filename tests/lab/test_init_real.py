@@ -103,3 +103,24 @@ def test_what_was_read_is_in_the_store_and_nothing_works_on_it_any_more(first: F
     assert "extract_orders" in jobs.stdout
     assert NIGHTLY in jobs.stdout
     assert 3 == first.run("engine", "stop").returncode
+
+
+def test_missing_grants_come_as_a_line_to_copy(postgres: PostgresServer, tmp_path: Path) -> None:
+    done = headway(
+        tmp_path, "init", "--yes", "--no-poll", "--dsn", "DWH_DSN", DWH_DSN=postgres.dsn(role="headway_blind")
+    )
+    line = f"    headway connector grants pg_cron --dsn DWH_DSN | psql -h 127.0.0.1 -p {postgres.port} -U postgres ops"
+    assert (0, 1) == (done.returncode, done.stdout.splitlines().count(line)), done
+
+
+def test_a_selected_variable_is_of_the_job_agent_that_its_database_has(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    dsn = postgres.create_database("agent")
+    postgres.execute("CREATE EXTENSION pgagent", database=dsn.rpartition("/")[2])
+    try:
+        done = headway(tmp_path, "init", "--yes", "--no-poll", "--only", "dsn:DWH_DSN", DWH_DSN=dsn)
+    finally:
+        postgres.drop_database(dsn)
+    assert 0 == done.returncode, done
+    assert "pgagent" == load_config(tmp_path / ".config/headway/headway.toml").systems["dwh"].settings.kind

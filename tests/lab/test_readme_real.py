@@ -116,8 +116,9 @@ def stranger(strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink, t
         yield person
     finally:
         subprocess.run([str(COMMAND), "engine", "stop"], env=environment, cwd=tmp_path, capture_output=True)
-        postgres.execute("DROP OWNED BY headway")
-        postgres.execute("DROP ROLE headway")
+        if postgres.execute("SELECT 1 FROM pg_roles WHERE rolname = 'headway'"):
+            postgres.execute("DROP OWNED BY headway")
+            postgres.execute("DROP ROLE headway")
 
 
 def shim(path: Path, command: str) -> None:

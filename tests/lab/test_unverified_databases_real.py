@@ -81,7 +81,7 @@ def test_postgresql_is_verified_by_default(postgres: PostgresServer) -> None:
     postgres.execute("ALTER SYSTEM SET ssl = on", database="postgres")
     postgres.execute("SELECT pg_reload_conf()")
     wait_until(lambda: [{"ssl": True}] == read_postgres(postgres, sslmode="prefer"), "TLS", 20)
-    with pytest.raises(AccessRefused, match=r"certificate verify failed.*Fix: name the server's CA"):
+    with pytest.raises(AccessRefused, match=r"certificate verify failed.*Fix: set sslrootcert to its CA's file"):
         read_postgres(postgres)
     ours = postgres.folder / "ca.pem"
     shutil.copy(right, ours)
