@@ -183,8 +183,8 @@ another lc_messages are InvalidAnswer). Other messages are libpq's own: SystemUn
 FIX_OF_REFUSAL = tuple(
     (re.compile(text, re.IGNORECASE), f". Fix: {fix}.")
     for text, fix in (
-        ("does not support SSL", "turn on TLS there, or end the DSN in ?sslmode=disable"),
-        ("certificate|SSL", "set sslrootcert to its CA's file, or end the DSN in ?sslmode=require (any certificate)"),
+        ("does not support SSL", "turn on TLS there, or set sslmode to disable (in a DSN: ?sslmode=disable)"),
+        ("certificate|SSL", "set sslrootcert to its CA's file, or accept any (in a DSN: ?sslmode=require)"),
         ("method requirement", "store the role's password as scram-sha-256, or set require_auth"),
         ('database ".*" does not exist', "name another database"),
         ("", "check user, password, database and pg_hba.conf"),

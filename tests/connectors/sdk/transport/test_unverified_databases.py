@@ -135,9 +135,7 @@ def test_a_rogue_postgresql_gets_no_password_whatever_sslmode_says(rogue: Starts
         read_postgres(server.port, **({"sslmode": sslmode} if sslmode else {}))
     assert PASSWORD.encode() not in server.received
     fix = (
-        "store the role's password as scram-sha-256, or set require_auth"
-        if sslmode
-        else "end the DSN in ?sslmode=disable"
+        "store the role's password as scram-sha-256, or set require_auth" if sslmode else "(in a DSN: ?sslmode=disable)"
     )
     assert fix in str(refused.value)
 
