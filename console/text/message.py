@@ -142,6 +142,8 @@ class ChatMarkup:
     link: str
     escaped: str = ""
     """Characters that need a backslash."""
+    has_title: bool = True
+    """False if the body begins with the title: the chat shows none, or one line of it."""
     is_html: bool = False
 
     def escape(self, text: str) -> str:
@@ -165,15 +167,18 @@ class ChatMarkup:
 
 _PUNCTUATION = "\\`*_[]~|#>"
 SLACK = ChatMarkup("**{}**", "`{}`", "```\n{}\n```", "<{}>")
-DISCORD = ChatMarkup("**{}**", "`{}`", "```\n{}\n```", "{}", _PUNCTUATION)
-TEAMS = ChatMarkup("**{}**", "{}", "{}", "[{0}]({0})", _PUNCTUATION)
+DISCORD = ChatMarkup("**{}**", "`{}`", "```\n{}\n```", "{}", _PUNCTUATION, has_title=False)
+TEAMS = ChatMarkup("**{}**", "{}", "{}", "[{0}]({0})", _PUNCTUATION, has_title=False)
 """An adaptive card has no code."""
 TELEGRAM = ChatMarkup("<b>{}</b>", "<code>{}</code>", "<pre>{}</pre>", "{}", is_html=True)
 
 
-def as_chat(markup: ChatMarkup, body: str) -> str:
-    """The message for a chat: a table is a list, as a phone has no room for columns."""
-    return "\n\n".join(_chat(markup, block) for block in read_blocks(body) if block.kind != "rule") + "\n"
+def as_chat(markup: ChatMarkup, title: str, body: str) -> tuple[str, str]:
+    """Title and body for a chat: a table is a list, as a phone has no room for columns."""
+    parts = [_chat(markup, block) for block in read_blocks(body) if block.kind != "rule"]
+    title = markup.escape(title)
+    parts = parts if markup.has_title else [markup.bold.format(title), *parts]
+    return title if markup.has_title else "", "\n\n".join(parts) + "\n"
 
 
 def _chat(markup: ChatMarkup, block: Block) -> str:

@@ -21,7 +21,7 @@ from console.engine.notify.routing import _parked_alert, to_shadow_route
 from console.engine.notify.self_monitoring import OUTBOX, STORE, _alert
 from console.store.alert_routing import ParkedDeliveries, UndeliveredAlert, as_fallback
 from console.store.alerts import AttentionRequest, NewAlert, _attention_alert
-from console.text.message import DISCORD, RULE, SLACK, TEAMS, TELEGRAM, as_chat, group_text
+from console.text.message import DISCORD, RULE, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat, group_text
 from tests.control.timelines import Player, files
 
 _ESTATE = (
@@ -215,7 +215,7 @@ def _kinds() -> Iterator[str]:
         yield _in_every_sink(name, notice.title, notice.body)
     first = nights["two zones, a link"][0]
     for name, markup in (("Discord", DISCORD), ("Teams", TEAMS), ("Telegram", TELEGRAM)):
-        yield f"==== a link in {name}\n\n{markup.escape(first.title)}\n{as_chat(markup, first.body)}"
+        yield f"==== a link in {name}\n\n{_in_chat(markup, first.title, first.body)}"
     at = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
     group = [(one.title, one.body) for one in nights["log"]]
     yield _in_every_sink("group", digest_title([title for title, _ in group]), group_text(group))
@@ -252,9 +252,17 @@ def _kinds() -> Iterator[str]:
 def _in_every_sink(name: str, title: str, body: str) -> str:
     """Push (what a locked phone shows), mail as text and as HTML without its style, and a chat."""
     page = as_html(title, body).partition("<body>\n")[2].removesuffix("</body></html>\n")
-    chat = as_chat(SLACK, body)
-    texts = {"push": f"{title[:50]}\n", "mail": f"{title}\n\n{body}", "HTML": page, "chat": f"{title}\n{chat}"}
+    texts = {
+        "push": f"{title[:50]}\n",
+        "mail": f"{title}\n\n{body}",
+        "HTML": page,
+        "chat": _in_chat(SLACK, title, body),
+    }
     return "\n".join([f"==== {name}\n", *(f"---- {sink}\n{text}" for sink, text in texts.items())])
+
+
+def _in_chat(markup: ChatMarkup, title: str, body: str) -> str:
+    return "\n\n".join(filter(None, as_chat(markup, title, body)))
 
 
 def recorded() -> Iterator[tuple[str, Recorder]]:

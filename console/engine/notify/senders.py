@@ -117,7 +117,7 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
     if DATA_SCHEMES.isdisjoint(schemes):
         title, body = without_markup(title), without_markup(body)
     if markup is not None:
-        title, body = markup.escape(title), as_chat(markup, body)
+        title, body = as_chat(markup, title, body)
     if unreachable := _unreachable(plugin):
         return SendResult(False, unreachable)
     if not is_pager(plugin):

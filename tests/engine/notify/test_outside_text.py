@@ -95,18 +95,29 @@ def test_a_chat_reads_its_own_markup(chat: str, bold: str, command: str, link: s
 
 
 def test_a_link_in_telegram_is_escaped() -> None:
-    assert "<b>Open</b>  https://ops.example/?a=1&amp;b=2\n" == as_chat(
-        TELEGRAM, "Open  https://ops.example/?a=1&b=2\n"
-    )
+    body = "<b>Open</b>  https://ops.example/?a=1&amp;b=2\n"
+    assert ("a &lt; b", body) == as_chat(TELEGRAM, "a < b", "Open  https://ops.example/?a=1&b=2\n")
+
+
+@pytest.mark.parametrize("chat, key", [("Teams", "text"), ("Discord", "content")])
+def test_a_chat_that_cuts_a_title_gets_it_in_the_body(chat: str, key: str) -> None:
+    """A card of Teams shows one line of its title, on a phone 30 letters of a verdict."""
+    sent = payload(CHATS[chat])
+    assert f'"{key}": "**INC-0001 ' in sent
+    assert '"id": "title"' not in sent
+
+
+def test_a_list_in_a_chat_has_the_zone_of_each_time() -> None:
+    _, body = as_chat(DISCORD, "t", "SERVICE  DUE (CET)  STATUS\nDaily    07:30      at risk, act by 07:29\n")
+    assert "**t**\n\n**Daily**  07:30 CET, at risk, act by 07:29\n" == body
 
 
 def test_each_incident_of_a_group_is_a_block_below_its_title() -> None:
     body = group_text([("Daily  at_risk", "Do    headway recover 1\n\n----\n"), ("Weekly", "  | ====\n")])
     assert ["title", "table", "text", "title", "quote"] == [block.kind for block in read_blocks(body)]
-    assert as_chat(DISCORD, body).startswith(
-        f"{CHAT_DIVIDER}  \n**Daily at\\_risk**\n\n**Do**  `headway recover 1`\n\n"
-    )
-    assert f"\n\n{CHAT_DIVIDER}  \n**Weekly**\n\n```\n====\n```\n" in as_chat(DISCORD, body)
+    _, chat = as_chat(DISCORD, "two", body)
+    assert chat.startswith(f"**two**\n\n{CHAT_DIVIDER}  \n**Daily at\\_risk**\n\n**Do**  `headway recover 1`\n\n")
+    assert f"\n\n{CHAT_DIVIDER}  \n**Weekly**\n\n```\n====\n```\n" in chat
     assert "<h2>Weekly</h2>\n<pre>====</pre>" in as_html("two", body)
 
 
