@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 
-from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import headline, needs_restart
 from console.control.alerts.services_table import service_title, service_zone, services_table
@@ -21,7 +20,6 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.estate import RunFacts
 from console.domain.ids import incident_name
 from console.domain.service import ReasonKind, format_risk, limit_instances
 from console.text.cleaning import clean, clean_line
@@ -53,8 +51,8 @@ def _blocks(
     index, subject = context.index, notification.subject
     match, decision = subject.match, subject.decision
     yield list(_news(index, subject, changes, plain))
-    if error := "" if plain else _error(match, decision):
-        yield quote([error] if error not in title else [])
+    error = "" if plain else _error(match, decision)
+    yield quote([error] if error and error not in title else [])
     yield table(_next_steps(index, subject, plain))
     yield services_table(context, decision.services, decision.zone, decision.closed)
     yield [RULE]
@@ -62,14 +60,12 @@ def _blocks(
     yield table(row for row in _facts(index, match, decision, plain) if row[0] != "Cause" or row[1] not in title)
     if not plain:
         yield _starts_table(index, decision)
-        if decision.changes.lines and not decision.closed:
+        if decision.changes.has_changes and not decision.closed:
             yield ["Changes since the last successful run:"]
             yield quote(decision.changes.lines)
-    if news := [line for line in tail if line.strip() != decision.reason]:
+    if news := [line for line in tail if not error or error not in line]:
         yield ["Last log lines:"]
         yield quote(news)
-    elif not (tail or plain or decision.closed) and _has_failed(match.to_repair):
-        yield ["Log not available."]
 
 
 def _error(match: IncidentMatch, decision: IncidentDecision) -> str:
@@ -77,11 +73,6 @@ def _error(match: IncidentMatch, decision: IncidentDecision) -> str:
     if decision.closed:
         return decision.close_reason if match.group.check else ""
     return "" if match.group.awaits or match.awaits else decision.reason
-
-
-def _has_failed(run: RunFacts | None) -> bool:
-    """True for a run that began, so a log of it is expected."""
-    return run is not None and run.state.is_red and run.state is not RunState.MISSED
 
 
 def _news(index: EstateIndex, subject: AlertSubject, changes: str, plain: bool) -> Iterator[str]:

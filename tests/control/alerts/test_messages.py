@@ -11,7 +11,7 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.control.alerts.headline import PUSH_LENGTH
-from console.domain.alert import BUSINESS, CAUSE_RESOLVED_LABEL, KIND_LABELS, SHADOW, AlertKind, RouteRule
+from console.domain.alert import BUSINESS, CAUSE_RESOLVED_LABEL, KIND_LABELS, SHADOW, AlertKind
 from console.domain.decision import IncidentDecision, Notice
 from console.text.message import BAR, RULE, read_blocks
 from tests.control.ledger import Ledger, ended
@@ -83,6 +83,19 @@ def test_nothing_is_empty_and_nothing_is_said_twice() -> None:
             assert 1 >= f"{notice.title}\n{body}".count(incident.reason), (night, notice.title, body)
 
 
+def test_what_was_looked_for_and_not_found_is_no_part_of_a_message() -> None:
+    said = "\n".join(notice.body for _, _, notice in notices())
+    for nothing in ("not available", "nothing that Headway sees", "nothing to compare", "nobody"):
+        assert nothing not in said
+
+
+def test_a_log_line_that_holds_the_error_is_not_shown_below_it() -> None:
+    night = night_of("Daily", message="disk full", tail="writing\n03:12 ERROR disk full\nbye\n")
+    body = night.incident().notices[0].body
+    assert body.endswith("Last log lines:\n\n  | writing\n  | bye\n")
+    assert 1 == body.count("disk full")
+
+
 def test_the_parts_of_a_technical_body_stand_in_their_order() -> None:
     """News, the error, the next steps, the services; the rule; the details."""
     for night, _, notice in notices():
@@ -118,7 +131,7 @@ EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall
 LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
 
 
-def night_of(title: str, *more: RouteRule) -> Ledger:
+def night_of(title: str, message: str = "", tail: str = "") -> Ledger:
     """`extract` failed at 03:12; its service has that title."""
     named = replace(service("daily", "06:30", LOAD, notify=("planning",)), title=title, zone="America/Sao_Paulo")
     ledger = Ledger(
@@ -126,7 +139,8 @@ def night_of(title: str, *more: RouteRule) -> Ledger:
                targets=[target(1), target(2, "warehouse", "warehouse")])
     )  # fmt: skip
     ledger.look("02:00")
-    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2, message=message))
+    ledger.tails[ledger.state(EXTRACT, "03:10").id] = tail
     ledger.look("03:12")
     return ledger
 
