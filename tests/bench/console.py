@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from tests.bench import commits, keys, lineage, peers, start
+from tests.bench import commits, keys, large, lineage, peers, start
 from tests.bench.bigstore import big_store
 from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.bench.keys import p95
@@ -173,7 +173,7 @@ def starts(quick: Scale) -> Iterator[Figure]:
 PARTS: dict[str, Callable[[Scale], Iterable[Figure]]] = {
     "start": starts, "keys": keys.measure, "lists": keys.lists, "filter": filters, "memory": memory,
     "bytes": on_the_line, "held": held, "lineage": lineage.lineage_5000,
-    "commits": commits.measure, "peers": peers.measure,
+    "commits": commits.measure, "peers": peers.measure, "large": large.measure,
 }  # fmt: skip
 
 
@@ -184,8 +184,9 @@ ELSEWHERE = (*SLOW, "keys", "lineage")
 
 
 def everything(quick: Scale, only: Sequence[str]) -> Iterator[Figure]:
-    """All figures of the console, the peers' beside them, or those of some parts; quickly, neither starts nor peers."""
-    skipped = ((), SLOW, ELSEWHERE)[quick]
+    """All figures of the console, the peers' beside them, or those of some parts; quickly, neither starts nor peers;
+    a million jobs only with --only large."""
+    skipped = ("large", *((), SLOW, ELSEWHERE)[quick])
     for name in only or [name for name in PARTS if name not in skipped]:
         yield from PARTS[name](quick)
 

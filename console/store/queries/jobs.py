@@ -45,10 +45,17 @@ FEW_JOBS = 4_000
 """Up to this many jobs are read one by one; more are filtered while walking the order."""
 STALE_READ_RANKS = (2, 3)
 """Ranks of runs of any state with a stale read, a contradiction or a stale target."""
+_ATTENTION = "l.attention, l.sort_us DESC, l.job_id DESC"
+_NEWEST_FIRST = "l.sort_us DESC, l.job_id ASC"
+_NEWEST_RUNS = (
+    "SELECT l.job_id AS a FROM run r CROSS JOIN latest_run l WHERE l.job_id = r.job_id AND l.run_id = r.id"
+    " ORDER BY r.sort_us DESC, r.job_id LIMIT ?"
+)
+"""The same order, of jobs with a run, along the index of runs: latest_run has none for it."""
 _ORDERS = {
     "attention": "l.attention {up}, l.sort_us {down}, l.job_id {down}",
     "name": "j.name {up}, j.id {up}",
-    "age": "l.sort_us {down}, j.id {up}",
+    "age": "l.sort_us {down}, l.job_id {up}",
 }
 OPEN_STATES_SQL = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
 SqlConditions = tuple[list[str], list[Any]]
@@ -102,23 +109,26 @@ class JobQueries(ContextQueries):
     def job_ids(self, job_filter: JobFilter, sort: str = "attention") -> array[int]:
         """Ids of all matching jobs, in order: "attention" (needs a person first), "name", "age" (newest first),
         "deadline", "slack" (least first); reversed with "-" before it."""
-        return array("q", self._ids(job_filter, sort, whole=True))
+        return array("q", self._ids(job_filter, sort))
 
     def jobs_first_page(self, job_filter: JobFilter, sort: str = "attention", limit: int = FIRST_PAGE) -> list[JobRow]:
         """The first rows of that order, at once."""
-        return self.jobs_by_ids(list(islice(self._ids(job_filter, sort), limit)))
+        return self.jobs_by_ids(list(islice(self._ids(job_filter, sort, limit), limit)))
 
-    def _ids(self, job_filter: JobFilter, sort: str, whole: bool = False) -> Iterator[int]:
+    def _ids(self, job_filter: JobFilter, sort: str, limit: int | None = None) -> Iterator[int]:
+        """In order; of a page with this `limit` no more than that is read where the database can say which."""
         order, is_back = sort.removeprefix("-"), sort.startswith("-")
         if order in ("deadline", "slack"):
-            return self._by_promise(job_filter, order, is_back)
+            return self._by_promise(job_filter, order, is_back, limit)
         matching = self.match_jobs(job_filter)
         if order == "attention" and (matching.ids is None or len(matching.ids) > FEW_JOBS):
-            return self._by_attention(job_filter, matching, is_back, whole)
+            return self._by_attention(job_filter, matching, is_back, limit)
         up, down = ("DESC", "ASC") if is_back else ("ASC", "DESC")
-        return self._walk_order(job_filter, matching, _ORDERS[order].format(up=up, down=down), whole)
+        return self._walk_order(job_filter, matching, _ORDERS[order].format(up=up, down=down), limit)
 
-    def _by_attention(self, job_filter: JobFilter, matching: FilterMatch, is_back: bool, whole: bool) -> Iterator[int]:
+    def _by_attention(
+        self, job_filter: JobFilter, matching: FilterMatch, is_back: bool, limit: int | None
+    ) -> Iterator[int]:
         """Rank by rank along the index (attention, sort_us, job_id): no sorting, and a page stops early."""
         where, values = _and(self._of_latest(job_filter), matching.job_conditions)
         joins = self._joins(" ".join(where))
@@ -129,11 +139,11 @@ class JobQueries(ContextQueries):
                 f"SELECT l.job_id AS a FROM latest_run l{joins} WHERE {condition}"
                 f" ORDER BY l.sort_us {down}, l.job_id {down}"
             )
-            for job_id in self._numbers(sql, [rank, *values], whole):
+            for job_id in self._numbers(sql, [rank, *values], limit, matching):
                 if matching.ids is None or job_id in matching.ids:
                     yield job_id
 
-    def _walk_order(self, job_filter: JobFilter, matching: FilterMatch, order: str, whole: bool) -> Iterator[int]:
+    def _walk_order(self, job_filter: JobFilter, matching: FilterMatch, order: str, limit: int | None) -> Iterator[int]:
         where, values = _and(self._of_latest(job_filter), matching.job_conditions)
         joins = self._joins(f"{' '.join(where)} {order}")
         condition = f" WHERE {' AND '.join(where)}" if where else ""
@@ -141,26 +151,36 @@ class JobQueries(ContextQueries):
         if matching.ids is not None and len(matching.ids) <= FEW_JOBS:
             sql = f"SELECT l.job_id AS a FROM {{keys}} JOIN latest_run l ON l.job_id = k.a{tail}"
             return (row.a for row in self.link.by_keys(sql, list(matching.ids), values))
-        ids = self._numbers(f"SELECT l.job_id AS a FROM latest_run l{tail}", values, whole)
+        if order == _NEWEST_FIRST and limit is not None and not where and matching.ids is None:
+            rows = self.link.rows(_NEWEST_RUNS, (limit,))
+            if len(rows) == limit:
+                return (row.a for row in rows)
+        ids = self._numbers(f"SELECT l.job_id AS a FROM latest_run l{tail}", values, limit, matching)
         return (job_id for job_id in ids if matching.ids is None or job_id in matching.ids)
 
-    def _numbers(self, sql: str, values: Sequence[Any], whole: bool) -> Iterable[int]:
-        """The numbers `a` of a statement in its order. On SQLite a `whole` list is one JSON value: 100,000 steps in
-        Python would block the screen."""
-        if whole and not self.link.is_postgres:
-            [row] = self.link.rows(f"SELECT json_group_array(a) AS numbers FROM ({sql})", values)
-            numbers: list[int] = json.loads(row.numbers)
+    def _numbers(self, sql: str, values: Sequence[Any], limit: int | None, matching: FilterMatch) -> Iterable[int]:
+        """The numbers `a` of a statement in its order, at most `limit` if all of them match. A whole list is one JSON
+        value: 100,000 steps in Python would block the screen."""
+        if limit is None:
+            collect = "CAST(json_agg(a) AS TEXT)" if self.link.is_postgres else "json_group_array(a)"
+            [row] = self.link.rows(f"SELECT {collect} AS numbers FROM ({sql}) n", values)
+            numbers: list[int] = json.loads(row.numbers or "[]")
             return numbers
+        if matching.ids is None:
+            return [row.a for row in self.link.rows(f"{sql} LIMIT {limit}", values)]
         return (row.a for row in self.link.stream(sql, values))
 
-    def _by_promise(self, job_filter: JobFilter, order: str, is_back: bool) -> Iterator[int]:
+    def _by_promise(self, job_filter: JobFilter, order: str, is_back: bool, limit: int | None) -> Iterator[int]:
         """By deadline or slack of the first service it endangers; jobs of no service are last either way."""
-        promised = self.services.promised()
         place = 0 if order == "deadline" else 1
-        ids = list(self._ids(job_filter, "attention"))
-        keys = {job_id: key for job_id in ids if job_id in promised and (key := promised[job_id][place]) is not None}
-        yield from sorted(keys, key=keys.__getitem__, reverse=is_back)
-        yield from (job_id for job_id in ids if job_id not in keys)
+        promised = {job_id: at for job_id, key in self.services.promised().items() if (at := key[place]) is not None}
+        matching = self.match_jobs(job_filter)
+        among = promised.keys() if matching.ids is None else promised.keys() & matching.ids
+        ids = self._walk_order(job_filter, matching._replace(ids=set(among)), _ATTENTION, None)
+        first = sorted(ids, key=promised.__getitem__, reverse=is_back)
+        yield from first
+        rest = self._ids(job_filter, "attention", limit and limit + len(first))
+        yield from (job_id for job_id in rest if job_id not in promised)
 
     def match_jobs(self, job_filter: JobFilter) -> FilterMatch:
         """The jobs matching the filter's conditions on jobs, not on runs."""

@@ -69,7 +69,7 @@ class RunTableQueries(ContextQueries):
 
     def runs_first_page(self, job_filter: JobFilter, sort: str = "age", limit: int = FIRST_PAGE) -> list[RunRow]:
         """The first rows of that order, at once."""
-        return self.runs_by_ids(list(islice(self._run_ids(job_filter, sort), limit)))
+        return self.runs_by_ids(list(islice(self._run_ids(job_filter, sort, limit), limit)))
 
     def runs_by_ids(self, ids: Sequence[int]) -> list[RunRow]:
         """In the order of the ids; unknown ones are left out."""
@@ -86,13 +86,14 @@ class RunTableQueries(ContextQueries):
         rows = runs(sql.format(hour=HOUR_US, red=red, runs="{runs}"), values)
         return [HourlyRunCount(instant(row.hour * HOUR_US), row.runs, int(row.failed)) for row in rows]
 
-    def _run_ids(self, job_filter: JobFilter, sort: str) -> Iterator[int]:
+    def _run_ids(self, job_filter: JobFilter, sort: str, limit: int | None = None) -> Iterator[int]:
         is_back = sort.startswith("-")
         if sort.removeprefix("-") == "name":
             return self._by_name(job_filter, is_back)
         direction = "ASC" if is_back else "DESC"
         runs, values = self._source(job_filter)
-        rows = runs(f"SELECT r.id FROM {{runs}} ORDER BY r.sort_us {direction}, r.id {direction}", values)
+        page = "" if limit is None else f" LIMIT {limit}"
+        rows = runs(f"SELECT r.id FROM {{runs}} ORDER BY r.sort_us {direction}, r.id {direction}{page}", values)
         return (row.id for row in rows)
 
     def _by_name(self, job_filter: JobFilter, is_back: bool) -> Iterator[int]:

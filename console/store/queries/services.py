@@ -55,7 +55,9 @@ class MemberQueries(ContextQueries):
         if not services:
             return ()
         below = self._walk([job_id], "upstream_id", "downstream_id")
-        return tuple(row.name for row in services if below & self._units(json.loads(row.terminals)))
+        terminals = {row.name: json.loads(row.terminals) for row in services}
+        units = self._unit_of({job_id for ids in terminals.values() for job_id in ids})
+        return tuple(name for name, ids in terminals.items() if any(units.get(job_id) in below for job_id in ids))
 
     def members_of(self, names: Sequence[str] = (), tiers: Sequence[int] = ()) -> set[int]:
         """The jobs that services depend on, terminals included; of services whose name contains one of these texts and
@@ -77,17 +79,35 @@ class MemberQueries(ContextQueries):
         """True if the job is the upstream itself, or downstream of it."""
         return bool(self._units([job_id]) & self._walk([upstream_id], "upstream_id", "downstream_id"))
 
-    def _walk(self, start: Sequence[int], from_column: str, to_column: str) -> set[int]:
-        reached = self._units(start)
-        frontier = reached
+    def upstream_of_each(self, terminals: Mapping[str, Sequence[int]]) -> dict[str, set[int]]:
+        """`upstream_of` for each of these names, with one walk for all."""
+        edges = self._edges({job_id for ids in terminals.values() for job_id in ids}, "downstream_id", "upstream_id")
+        units = self._unit_of({job_id for ids in terminals.values() for job_id in ids})
+        return {
+            name: _reachable(edges, {units[job_id] for job_id in ids if job_id in units})
+            for name, ids in terminals.items()
+        }
+
+    def _walk(self, start: Iterable[int], from_column: str, to_column: str) -> set[int]:
+        return set(self._edges(start, from_column, to_column))
+
+    def _edges(self, start: Iterable[int], from_column: str, to_column: str) -> dict[int, set[int]]:
+        """Each unit that is reached -> the next ones."""
+        edges: dict[int, set[int]] = {unit: set() for unit in self._units(start)}
+        frontier = set(edges)
         while frontier:
+            tasks = self.tasks_of(frontier)
             rows = self.link.by_keys(
-                f"SELECT d.{to_column} AS id FROM {{keys}} JOIN dependency d ON d.{from_column} = k.a",
-                sorted(frontier | set(self.tasks_of(frontier))),
+                f"SELECT k.a AS origin, d.{to_column} AS id FROM {{keys}} JOIN dependency d ON d.{from_column} = k.a",
+                sorted(frontier | set(tasks)),
             )
-            frontier = self._units([row.id for row in rows]) - reached
-            reached = reached | frontier
-        return reached
+            units = self._unit_of({row.id for row in rows})
+            for row in rows:
+                if row.id in units:
+                    edges[tasks.get(row.origin, row.origin)].add(units[row.id])
+            frontier = set(units.values()) - edges.keys()
+            edges.update((unit, set()) for unit in frontier)
+        return edges
 
     def tasks_of(self, ids: Iterable[int]) -> dict[int, int]:
         """Task -> its parent, for these parents."""
@@ -96,9 +116,22 @@ class MemberQueries(ContextQueries):
             self.link.by_keys("SELECT j.id, k.a FROM {keys} CROSS JOIN job j WHERE j.parent_id = k.a", sorted(ids))
         )
 
-    def _units(self, ids: Sequence[int]) -> set[int]:
-        query = "SELECT COALESCE(j.parent_id, j.id) AS id FROM {keys} JOIN job j ON j.id = k.a"
-        return {row.id for row in self.link.by_keys(query, list(ids))}
+    def _units(self, ids: Iterable[int]) -> set[int]:
+        return set(self._unit_of(ids).values())
+
+    def _unit_of(self, ids: Iterable[int]) -> dict[int, int]:
+        """Job -> its parent, or itself."""
+        query = "SELECT j.id, COALESCE(j.parent_id, j.id) AS unit FROM {keys} JOIN job j ON j.id = k.a"
+        return dict(self.link.by_keys(query, list(ids)))
+
+
+def _reachable(edges: Mapping[int, set[int]], start: set[int]) -> set[int]:
+    reached, frontier = set(start), list(start)
+    while frontier:
+        new = edges[frontier.pop()] - reached
+        reached |= new
+        frontier += new
+    return reached
 
 
 class ServiceQueries(ContextQueries):
@@ -170,17 +203,18 @@ class ServiceQueries(ContextQueries):
         """Job -> the soonest deadline and least slack of undelivered, promised services downstream of it."""
         now_us = micros(self.store.now())
         rows = self.link.rows("SELECT name, terminals FROM service WHERE NOT removed")
-        terminals = {row.name: row.terminals for row in rows}
+        views = [view for view in self.list_services() if view.is_promised and view.delivered is None]
+        names = {view.name for view in views}
+        terminals = {row.name: json.loads(row.terminals) for row in rows if row.name in names}
+        members = self.members.upstream_of_each(terminals)
         promises: dict[int, JobPromise] = {}
-        for view in self.list_services():
-            if not view.is_promised or view.delivered is not None:
-                continue
+        for view in views:
             deadline, slack = micros(view.deadline), None
             if view.act_by is not None:
                 slack = micros(view.act_by) - now_us
             elif view.expected is not None:
                 slack = deadline - micros(view.expected)
-            for job_id in self.members.upstream_of(json.loads(terminals[view.name])):
+            for job_id in members[view.name]:
                 known_deadline, known_slack = promises.get(job_id, (deadline, None))
                 slacks = [us for us in (known_slack, slack) if us is not None]
                 promises[job_id] = min(known_deadline, deadline), min(slacks, default=None)

@@ -160,3 +160,34 @@ def test_the_steps_of_plans_that_nobody_goes_on_with_are_walked_once_not_for_eac
         assert 200 == len(facts.load_holds(connection, 0))
         raw.set_progress_handler(None, 0)
     assert thousands < 200, "thousand steps of SQLite's machine"
+
+
+def test_a_job_takes_as_many_statements_however_many_services_there_are(explaining: Explaining, served: Estate) -> None:
+    def statements() -> int:
+        explaining.plans.clear()
+        Queries(explaining).jobs.job(served.job_id())
+        Queries(explaining).services.promised()
+        return len(explaining.plans)
+
+    before = statements()
+    with served.store.write(None) as session:
+        known = session.rows("SELECT name FROM pragma_table_info('service') WHERE name NOT IN ('id', 'name')")
+        columns = ", ".join(row.name for row in known)
+        for number in range(20):
+            session.rows(
+                f"INSERT INTO service (name, {columns}) SELECT ?, {columns} FROM service LIMIT 1", (f"more-{number}",)
+            )
+    assert before == statements()
+
+
+@pytest.mark.parametrize("sort", ["attention", "name", "age", "-age", "deadline", "-slack"])
+def test_a_page_asks_for_no_more_jobs_than_it_shows(explaining: Explaining, sort: str) -> None:
+    """PostgreSQL would send all of them."""
+    reads = Queries(explaining)
+    whole = list(reads.jobs.job_ids(JobFilter(), sort))
+    explaining.plans.clear()
+    assert whole[:2] == [row.id for row in reads.jobs.jobs_first_page(JobFilter(), sort, limit=2)]
+    assert [] == [sql for sql, _ in explaining.plans if "AS a FROM" in sql and "{keys}" not in sql
+                  and "LIMIT" not in sql and "json_each" not in sql]  # fmt: skip
+    reads.run_table.runs_first_page(JobFilter(), limit=2)
+    assert [] == [sql for sql, _ in explaining.plans if sql.startswith("SELECT r.id FROM") and "LIMIT" not in sql]
