@@ -5,16 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-NEEDS_LAB = frozenset({"airflow_estate"})
-"""Started by the lab: the real scheduler is installed there."""
-BENCHES = sorted(
-    path.stem for path in HERE.glob("[a-z]*.py") if "__main__" in path.read_text() and path != Path(__file__)
-)
+from tests.bench.table import NEEDS_LAB, benchmarks
+
 SMALLEST = {
     "crash": ("--points", "12", "--seconds", "45"),
     "forecast": ("--every", "200"),
@@ -28,7 +23,11 @@ NO_SET = "the recorded nights are not here"
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "bench", [pytest.param(name, marks=pytest.mark.lab if name in NEEDS_LAB else pytest.mark.deep) for name in BENCHES]
+    "bench",
+    [
+        pytest.param(name, marks=pytest.mark.lab if name in NEEDS_LAB else pytest.mark.deep)
+        for name in [*benchmarks(), *NEEDS_LAB]
+    ],
 )
 def test_a_benchmark_prints_figures(bench: str) -> None:
     argv = [sys.executable, "-m", f"tests.bench.{bench}", "--json", *SMALLEST.get(bench, ("--smoke",))]

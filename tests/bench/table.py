@@ -1,0 +1,147 @@
+"""One table of all benchmarks beside their last recorded figures: `python -m tests.bench.table [NAME …] [--record]`.
+
+A figure with an anchor is compared by its ratio to it, a time without one in units of this machine: CPU seconds of a
+fixed loop, run before each benchmark. Everything else is compared as it is. What moved by more than 15 % is marked;
+which way is good only people know. --record writes the figures of this run into `recorded.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.bench.figures import rounded
+
+HERE = Path(__file__).parent
+RECORDED = HERE / "recorded.json"
+"""Benchmark and scale -> date, gauge in seconds, and the figures as its --json prints them."""
+NEEDS_LAB = frozenset({"airflow_estate"})
+"""Started by the lab: the real scheduler is installed there."""
+MOVED = 0.15
+GAUGE_STEPS = 5_000_000
+TIME_UNITS = frozenset({"ms", "us", "s", "cpu-s", "cpu-ms"})
+RATES = ("/cpu-s", "a second", "per second", "/s")
+LIMIT_SECONDS = 1_800
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A figure of this run beside the recorded one."""
+
+    bench: str
+    name: str
+    unit: str
+    value: float
+    recorded: float | None
+    """Value at its record; None without one."""
+    moved: float | None
+    """Share by which it moved, in units that do not depend on the machine; None where it cannot be compared."""
+
+    @property
+    def mark(self) -> str:
+        if self.moved is None:
+            return "new" if self.recorded is None else ""
+        text = f"{self.moved:+.0%}"
+        return f"{text} <<" if abs(self.moved) > MOVED else text
+
+
+def benchmarks() -> list[str]:
+    """Names of all benchmarks that can be started here."""
+    files = (path for path in HERE.glob("[a-z]*.py") if "__main__" in path.read_text(encoding="utf-8"))
+    return sorted({path.stem for path in files} - NEEDS_LAB - {Path(__file__).stem, "test_benches"})
+
+
+def gauge_seconds() -> float:
+    """CPU seconds of a fixed loop: how fast this machine is now."""
+    started, total = time.process_time(), 0
+    for number in range(GAUGE_STEPS):
+        total += number
+    return time.process_time() - started
+
+
+def run_benchmark(name: str, scale: str) -> list[dict[str, Any]]:
+    """Its figures; none where it fails, which is reported on standard error."""
+    argv = [sys.executable, "-m", f"tests.bench.{name}", "--json", *([scale] if scale else [])]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        print(f"{name}: no figures within {LIMIT_SECONDS} s", file=sys.stderr)
+        return []
+    if done.returncode or not done.stdout.strip():
+        reason = (done.stderr.strip() or "no output").splitlines()[-1]
+        print(f"{name}: exit {done.returncode}: {reason}", file=sys.stderr)
+        return []
+    figures: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])["figures"]
+    return figures
+
+
+def comparable(figure: Mapping[str, Any], gauge: float) -> float | None:
+    """The figure in a unit that does not depend on the machine; None if it has no value."""
+    if figure["value"] is None or figure["ratio"] is not None:
+        return None if figure["value"] is None else figure["ratio"]
+    value, unit = float(figure["value"]), str(figure["unit"])
+    if TIME_UNITS & {*unit.replace(",", " ").split()[:2]}:
+        return value / gauge
+    return value * gauge if any(rate in unit for rate in RATES) else value
+
+
+def compare(bench: str, figures: list[dict[str, Any]], gauge: float, record: Mapping[str, Any]) -> Iterator[Comparison]:
+    """Each figure beside that of `record`, which may be empty."""
+    before = {figure["name"]: figure for figure in record.get("figures", ())}
+    for figure in figures:
+        now, known, then = comparable(figure, gauge), before.get(figure["name"]), None
+        if known is not None:
+            then = comparable(known, record["gauge"])
+        moved = now / then - 1 if now is not None and then else None
+        yield Comparison(bench, figure["name"], figure["unit"], figure["value"], known and known["value"], moved)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run; without one all")
+    scale = parser.add_mutually_exclusive_group()
+    for name in ("--quick", "--smoke"):
+        scale.add_argument(name, dest="scale", action="store_const", const=name, default="")
+    parser.add_argument("--record", action="store_true", help="record the figures of this run")
+    given = parser.parse_args()
+    if unknown := set(given.names) - {*benchmarks()}:
+        parser.error(f"no benchmark: {', '.join(sorted(unknown))}; there are {', '.join(benchmarks())}")
+    records: dict[str, Any] = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
+    for bench in given.names or benchmarks():
+        gauge = gauge_seconds()
+        title = f"{bench} {given.scale}".strip()
+        figures, record = run_benchmark(bench, given.scale), records.get(title, {})
+        print(f"{title}, recorded {record.get('date', 'never')}", flush=True)
+        for row in compare(bench, figures, gauge, record):
+            recorded = "" if row.recorded is None else f"{row.recorded:g}"
+            print(f"  {row.name:<36} {row.value:>12g} {recorded:>12}  {row.mark:<9} {row.unit}", flush=True)
+        if given.record and figures:
+            today = datetime.now(UTC).date().isoformat()
+            records[title] = {"date": today, "gauge": rounded(gauge), "figures": figures}
+            write_records(records)
+    return 0
+
+
+def write_records(records: Mapping[str, Any]) -> None:
+    """One figure per line, so that a change of one is one line of a diff."""
+    blocks = []
+    for bench, record in sorted(records.items()):
+        lines = ",\n".join(f"   {json.dumps(figure)}" for figure in record["figures"])
+        head = json.dumps({key: value for key, value in record.items() if key != "figures"})[1:-1]
+        blocks.append(f' {json.dumps(bench)}: {{{head}, "figures": [\n{lines}\n ]}}')
+    making = RECORDED.with_suffix(".making")
+    making.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
+    os.replace(making, RECORDED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

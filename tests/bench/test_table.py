@@ -1,0 +1,55 @@
+"""The table of benchmarks: what is compared with what, and what is marked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench import table
+
+
+def figure(value: float | None, unit: str = "ms", ratio: float | None = None, name: str = "step") -> dict[str, Any]:
+    return {"name": name, "value": value, "unit": unit, "ratio": ratio}
+
+
+def marks(now: dict[str, Any], then: dict[str, Any], gauge: float = 1.0, recorded_gauge: float = 1.0) -> str:
+    [row] = table.compare("bench", [now], gauge, {"gauge": recorded_gauge, "figures": [then]})
+    return row.mark
+
+
+@pytest.mark.parametrize(
+    "now, then, gauge, mark",
+    [
+        (figure(107), figure(27), 1.0, "+296% <<"),
+        (figure(27), figure(107), 1.0, "-75% <<"),
+        (figure(114), figure(100), 1.0, "+14%"),
+        (figure(200), figure(100), 2.0, "+0%"),  # a machine half as fast
+        (figure(200, "CPU ms"), figure(100, "CPU ms"), 2.0, "+0%"),
+        (figure(50, "records/cpu-s"), figure(100, "records/cpu-s"), 2.0, "+0%"),
+        (figure(200, "bytes"), figure(200, "bytes"), 2.0, "+0%"),
+        (figure(200, ratio=2.0), figure(90, ratio=1.5), 2.0, "+33% <<"),
+        (figure(200, ratio=1.5), figure(90, ratio=1.5), 1.0, "+0%"),
+        (figure(None), figure(90), 1.0, ""),
+        (figure(1), figure(1, name="other"), 1.0, "new"),
+    ],
+)
+def test_what_moved_by_more_than_a_seventh_is_marked(
+    now: dict[str, Any], then: dict[str, Any], gauge: float, mark: str
+) -> None:
+    assert mark == marks(now, then, gauge)
+
+
+def test_records_are_read_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "RECORDED", tmp_path / "recorded.json")
+    records = {"b --quick": {"date": "2026-11-24", "gauge": 0.2, "figures": [figure(1), figure(None, name="x")]}}
+    table.write_records(records)
+    assert records == json.loads(table.RECORDED.read_text())
+
+
+def test_each_record_is_of_a_benchmark() -> None:
+    records = json.loads(table.RECORDED.read_text())
+    assert {title.split()[0] for title in records} <= {*table.benchmarks()}
+    assert all(record["figures"] and record["gauge"] > 0 for record in records.values())
