@@ -131,6 +131,21 @@ class JobView:
     """In the order of CARD_FIELDS."""
     unwatched_reason: str = ""
     """Why it is no longer watched; empty if it is."""
+    months: tuple[JobMonth, ...] = ()
+    """Oldest first, of the dates whose runs are deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobMonth:
+    """The daily figures of one month."""
+
+    month: str
+    """ISO: "2026-03"."""
+    runs: int
+    """Those that began."""
+    succeeded: int
+    p50_s: float | None
+    """Mean of its daily medians; None without a success."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,12 +88,12 @@ def prune(night: Estate, rules: RetentionRules = RULES, now: datetime = NOW) -> 
 
 
 def shown(night: Estate, reads: Queries) -> dict[str, Any]:
-    """All that decisions and screens see."""
+    """All that decisions and screens see, except the months whose runs are deleted."""
     jobs = [row[0] for row in night.rows("SELECT id FROM job ORDER BY id")]
     return {
         "evaluation": load_estate(night.store, NOW, SETTINGS),
         "header": reads.estate.header(),
-        "jobs": [reads.jobs.job(job_id) for job_id in jobs],
+        "jobs": [replace(reads.jobs.job(job_id), months=()) for job_id in jobs],
         "services": reads.services.list_services(),
         "timeline": reads.service_days.timeline(),
         "incidents": [reads.incidents.incident(row.id) for row in reads.incidents.list_incidents()],
@@ -164,7 +164,7 @@ def test_a_crash_in_mid_prune_leaves_nothing_half(
     check_whole(served)
 
 
-def test_figures_of_a_day_outlast_its_runs(served: Estate) -> None:
+def test_figures_of_a_day_outlast_its_runs(served: Estate, reads: Queries) -> None:
     many_nights(served, 2)
     first = served.one("SELECT min(business_date) FROM run WHERE job_id = :job", job=served.job_id())
     prune(served)
@@ -176,6 +176,11 @@ def test_figures_of_a_day_outlast_its_runs(served: Estate) -> None:
         job=served.job_id(), day=first,
     )  # fmt: skip
     assert (1, 1, 0, 300.0, 300.0, 0.0) == figures
+    months = reads.jobs.job(served.job_id()).months
+    assert served.one("SELECT count(*) FROM job_day WHERE job_id = :job", job=served.job_id()) == sum(
+        month.runs for month in months
+    )
+    assert [(first[:7], 300.0)] == [(month.month, month.p50_s) for month in months[:1]]
 
 
 def test_a_run_reported_again_after_it_was_deleted_is_counted_once(served: Estate) -> None:

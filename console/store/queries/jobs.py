@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from connectors.sdk.states import OPEN_STATES, RunState
 from console.domain.filter import ME, JobFilter
 from console.domain.ids import MAX_ID_DIGITS, instant, is_suffix_of, micros, optional_instant
-from console.domain.job import CARD_FIELDS, CardView, JobRow, JobView, card_locked_reason
+from console.domain.job import CARD_FIELDS, CardView, JobMonth, JobRow, JobView, card_locked_reason
 from console.domain.run import ATTENTION_RANKS, CALM_RANK, PROBLEM_RANK
 from console.domain.system import DriftView
 from console.store.db.session import Row
@@ -58,6 +58,10 @@ _ORDERS = {
     "age": "l.sort_us {down}, l.job_id {up}",
 }
 OPEN_STATES_SQL = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
+_MONTHS = (
+    "SELECT substr(business_date, 1, 7) AS month, CAST(SUM(runs) AS INTEGER) AS runs, CAST(SUM(succeeded) AS INTEGER)"
+    " AS succeeded, AVG(p50_s) AS p50_s FROM job_day WHERE job_id = ? GROUP BY 1 ORDER BY 1"
+)
 SqlConditions = tuple[list[str], list[Any]]
 
 
@@ -338,6 +342,7 @@ class JobQueries(ContextQueries):
             findings=tuple(self.findings.list_findings(job_id)),
             card=self._card(job_id, facts.config_says.split(","), (row.owner, facts.runbook, facts.rerun)),
             unwatched_reason=unwatched_reason(self.link, job_id),
+            months=tuple(from_row(JobMonth, month) for month in self.link.rows(_MONTHS, (job_id,))),
         )
 
     def _card(self, job_id: int, configured: list[str], current: tuple[str, ...]) -> tuple[CardView, ...]:

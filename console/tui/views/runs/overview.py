@@ -8,7 +8,7 @@ from datetime import timedelta
 from connectors.sdk.states import RunState, is_open
 from console.domain.finding import FindingView
 from console.domain.forecast import JobForecastView
-from console.domain.job import JobView
+from console.domain.job import JobMonth, JobView
 from console.domain.run import AttemptView, RunRow, RunView
 from console.timing.durations import rank_text
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, duration_text, flowing_groups, state_cells
@@ -90,11 +90,29 @@ def duration_plot(view: JobView | RunView, ctx: RenderContext) -> tuple[list[Seg
     return runs, [("  this run has no duration", "key"), (successful, "dim")]
 
 
+def months_plot(months: Sequence[JobMonth], ctx: RenderContext) -> list[Segment]:
+    """A bar for each month before the runs that are kept, with its typical duration, and what they come to as text."""
+    seconds = [month.p50_s for month in months if month.p50_s is not None]
+    longest, bars = max([1.0, *seconds]), PLAIN_BARS if ctx.plain else BARS
+    plot: list[Segment] = [(" ", "plain")]
+    for month in months:
+        height = " " if month.p50_s is None else bars[min(len(bars) - 1, int(month.p50_s / longest * len(bars)))]
+        plot.append((height, "dim"))
+    runs, good = sum(month.runs for month in months), sum(month.succeeded for month in months)
+    first, last = months[0].month, months[-1].month
+    span = first if first == last else f"{first} to {last}"
+    share = f", {100 * good / runs:.0f} % succeeded" if runs else ""
+    usual = f", usually {_range(seconds)}" if seconds else ""
+    return [*plot, (f"  {span}: {counted(runs, 'run')}{share}{usual}", "dim")]
+
+
 def _between(seconds: list[float]) -> str:
-    if not seconds:
-        return ""
+    return f" ({_range(seconds)})" if seconds else ""
+
+
+def _range(seconds: list[float]) -> str:
     shortest, longest = (format_span(timedelta(seconds=round(value))) for value in (min(seconds), max(seconds)))
-    return f" ({shortest} to {longest})"
+    return f"{shortest} to {longest}"
 
 
 def _place(own: tuple[RunRow, float], other_seconds: list[float], newest: bool) -> list[Segment]:
@@ -125,6 +143,7 @@ def job_overview(
         *([forecast.forecast_lines(foreseen, ctx, width)] if foreseen else []),
         *(flowing_groups(group, width) for group in groups if group),
         _plot_lines(view, ctx, width),
+        *([flowing_groups([months_plot(view.months, ctx)], width)] if view.months else []),
     ]
 
 

@@ -6,12 +6,18 @@ import dataclasses
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from console.domain.job import JobView
+from console.domain.job import JobMonth, JobView
 from console.domain.run import RunRow
 from console.tui.frame.cells import RenderContext, flowing_groups
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
-from console.tui.views.runs.overview import duration_plot, expected_text, source_segments, status_segments
+from console.tui.views.runs.overview import (
+    duration_plot,
+    expected_text,
+    months_plot,
+    source_segments,
+    status_segments,
+)
 from tests.tui.fake_reads import EXTRACT, NOW, job_row, job_view, run_row
 
 
@@ -83,3 +89,14 @@ def test_state_timeliness_and_evidence_stand_apart_with_the_next_runs() -> None:
     said = text(flowing_groups(expected_text(job_view(never, coming=()), look()), 120)[0])
     assert said.startswith(" daily at 02:00   next not known   usually 14m12s")
     assert "   next Sat 03:10, " in text(flowing_groups(expected_text(job_view(row), look()), 200)[0])
+
+
+def test_months_before_the_runs_that_are_kept_are_a_bar_each_with_what_they_come_to() -> None:
+    months = [
+        JobMonth("2026-03", 31, 31, 480.0),
+        JobMonth("2026-04", 30, 0, None),
+        JobMonth("2026-05", 31, 29, 960.0),
+    ]
+    assert text(months_plot(months, look())) == (" ▅ █  2026-03 to 2026-05: 92 runs, 65 % succeeded, usually 8m to 16m")
+    assert text(months_plot(months, look(plain=True))).isascii()
+    assert text(months_plot(months[1:2], look())).endswith("  2026-04: 30 runs, 0 % succeeded")
