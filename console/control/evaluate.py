@@ -31,7 +31,7 @@ from console.control.incidents.decisions import (
     with_shadowed_routes,
 )
 from console.control.incidents.impact import affected_days, next_effects
-from console.control.incidents.root_cause import root_causes
+from console.control.incidents.root_cause import root_causes, unreachable_from
 from console.control.incidents.unmet_promise import failed_check_causes, with_unmet_promises
 from console.control.services.status import Threat, run_timeliness, service_days, service_verdict
 from console.control.snapshot.deadlines import excluded_dates
@@ -89,7 +89,10 @@ def evaluate(
     incidents, notify_at = add_notifications(index, matches, decided, verdicts.values(), log_tails or {})
     # 8. Holds, releases and starts: they read upstreams as rule 2 does, and change none of the verdicts above.
     held = decide_holds(index)
-    turns = _turning_points(now, due.next_at, days, verdicts, matches, incidents)
+    turns = (
+        *_turning_points(now, due.next_at, days, verdicts, matches, incidents),
+        *(at for at in unreachable_from(estate) if at > now),
+    )
     judgements = _judgements(index, days, verdicts)
     index.end()
     return Decisions(

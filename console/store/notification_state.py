@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from console.domain.alert import (
@@ -21,9 +22,7 @@ from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 REOPENED = "it was reopened before that was sent"
-_RECENT_INCIDENTS = (
-    "(SELECT id FROM incident WHERE closed_us IS NULL UNION SELECT id FROM incident WHERE closed_us >= ?)"
-)
+_RECENT_INCIDENTS = "SELECT id FROM incident WHERE closed_us IS NULL UNION SELECT id FROM incident WHERE closed_us >= ?"
 _PART_OF = (
     "WITH RECURSIVE up (id) AS (SELECT x.incident_id UNION"
     " SELECT m.merged_into FROM incident m JOIN up ON m.id = up.id WHERE m.merged_into IS NOT NULL) SELECT id FROM up"
@@ -32,7 +31,7 @@ _PART_OF = (
 _SELECT_NOTIFICATIONS = (
     "SELECT a.incident_id, a.route, a.style, a.fingerprint, a.first_us, a.last_us, a.times, (SELECT max(x.let_us) FROM"
     f" alert x WHERE x.made_us = a.last_us AND x.route = a.route AND a.incident_id IN ({_PART_OF})) AS"
-    f" let_us FROM alert_notified a WHERE a.incident_id IN {_RECENT_INCIDENTS} ORDER BY a.incident_id, a.route, a.style"
+    " let_us FROM {keys} JOIN alert_notified a ON a.incident_id = k.a ORDER BY a.incident_id, a.route, a.style"
 )
 _SELECT_SUPPRESSIONS = (
     "SELECT h.incident_id, h.route, h.style, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_suppressed h"
@@ -44,10 +43,12 @@ _SELECT_ACKNOWLEDGEMENTS = (
 )
 
 
-def load_notification_state(session: Session, now_us: int, closed_since_us: int) -> NotificationState:
-    """Of incidents that are open, or that closed since then and may be reopened; with the silences not ended."""
+def load_notification_state(session: Session, now_us: int, closed_since_us: int | None) -> NotificationState:
+    """Of incidents that are open, or that closed since then and may be reopened; with the silences not ended.
+    `closed_since_us`: None to leave the last notifications out, which an evaluation needs of its part only."""
+    recent = session.rows(_RECENT_INCIDENTS, (closed_since_us,)) if closed_since_us is not None else []
     return NotificationState(
-        _last_notifications(session, closed_since_us),
+        last_notifications(session, [row.id for row in recent]),
         _suppressions(session),
         _acks(session),
         _silences(session, now_us),
@@ -55,9 +56,10 @@ def load_notification_state(session: Session, now_us: int, closed_since_us: int)
     )
 
 
-def _last_notifications(session: Session, closed_since_us: int) -> dict[int, tuple[RouteNotification, ...]]:
+def last_notifications(session: Session, incidents: Sequence[int]) -> dict[int, tuple[RouteNotification, ...]]:
+    """The last notification of each route by incident."""
     notifications: dict[int, list[RouteNotification]] = defaultdict(list)
-    for row in session.rows(_SELECT_NOTIFICATIONS, (closed_since_us,)):
+    for row in session.by_keys(_SELECT_NOTIFICATIONS, incidents):
         until = instant(row.let_us) if row.let_us and row.let_us > row.last_us else None
         notifications[row.incident_id].append(
             RouteNotification(

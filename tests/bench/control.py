@@ -30,7 +30,7 @@ from console.control import evaluate as rules
 from console.control.evaluate import evaluate
 from console.control.explain.lineage import blast_radius, neighbours, red_root_causes
 from console.control.snapshot.graph import DependencyGraph
-from console.control.snapshot.incremental import EvaluationCache, build_cache, part_to_evaluate
+from console.control.snapshot.incremental import EvaluationCache, TimeSlices, build_cache, part_to_evaluate, part_with
 from console.domain.decision import Decisions
 from console.domain.estate import Estate, EvaluationSettings, failed_jobs
 from console.engine.evaluation.evaluator import gc_disabled
@@ -38,7 +38,7 @@ from console.engine.supervisor.supervisor import limit_retained_memory
 from console.store.db.database import Database, open_database
 from console.store.decisions import apply_decisions
 from console.store.snapshot import history
-from console.store.snapshot.estate import load_estate, refresh_estate
+from console.store.snapshot.estate import load_estate, refresh_estate, with_notifications
 from tests.bench.calendars import calendar_year
 from tests.bench.figures import Figure, Scale, arguments, emit
 from tests.bench.nightstore import NOW, night_store
@@ -99,7 +99,7 @@ class Night:
         self.before, self.seen = estate, seen.number
         self.part_sizes.append(len(part.jobs))
         with gc_disabled(is_large=part is estate):
-            return evaluate(part, NOW, cache=kept)
+            return evaluate(with_notifications(self.store, part), NOW, cache=kept)
 
     def write(self, decisions: Decisions) -> None:
         apply_decisions(self.store, decisions, NOW, self.store.changed_seq(), None, {"oncall": ("a URL",)})
@@ -218,6 +218,7 @@ def changes(night: Night, count: int) -> Iterator[Figure]:
         "one_change_jobs", float(sizes[-1 - len(sizes) // 20]), "jobs judged for it, p95", "the most", sizes[-1]
     )
     forecasts.stop()
+    yield by_time(night)
     night.change(BATCH)
     begun = time.process_time()
     decisions = night.judged()
@@ -225,6 +226,20 @@ def changes(night: Night, count: int) -> Iterator[Figure]:
         "batch_10k", time.process_time() - begun, "cpu-s to look and decide", "jobs judged", night.part_sizes[-1]
     )
     night.write(decisions)
+
+
+def by_time(night: Night) -> Figure:
+    """The evaluation of a slice by time alone, the longest, beside that of the whole estate; nothing changed."""
+    estate, kept = night.before, night.kept
+    assert estate is not None
+    assert kept is not None
+    spent = []
+    for jobs in (*TimeSlices(kept.shape).slices, estate.jobs):
+        begun = time.process_time()
+        evaluate(part_with(estate, jobs, kept), NOW, cache=kept)
+        spent.append(time.process_time() - begun)
+    *slices, whole = spent
+    return Figure("by_time", max(slices) * 1e3, "cpu-ms, the longest slice", "cpu-ms, the whole estate", whole * 1e3)
 
 
 def lineage(night: Night, units: int) -> Iterator[Figure]:
@@ -277,7 +292,7 @@ def as_engine(jobs: int) -> None:
 
 FULL = ("full", "full_apply")
 LINEAGE = ("blast_radius", "root_cause")
-CHANGED = ("one_change_p95", "one_change_forecast_p95", "one_change_jobs", "batch_10k")
+CHANGED = ("one_change_p95", "one_change_forecast_p95", "one_change_jobs", "by_time", "batch_10k")
 """Figures that are measured together."""
 FIGURES = (*FULL, *LINEAGE, *CHANGED, "growth", "engine_rss", "calendar_year")
 

@@ -33,12 +33,12 @@ from console.control.snapshot.failures import (
     target_label,
 )
 from console.control.snapshot.runs import red_since, run_time
-from console.domain.estate import IncidentFacts, JobFacts, RunFacts, TargetFacts
+from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 from console.domain.finding import Finding
 from console.domain.service import UNMET_PROMISE
 from console.domain.settings import IncidentGrouping
 from console.timing.business_dates import business_date_of
-from console.timing.durations import format_duration
+from console.timing.durations import TICK, format_duration
 
 MAX_THREATENED = 500
 """Members per incident that have not started yet; beyond these only the services are listed."""
@@ -122,6 +122,14 @@ def unreachable_target_causes(index: EstateIndex) -> list[TargetFacts]:
         if any(run.state.is_open for run in runs):
             busy.add(index.job(job_id).target_id)
     return [target for target in failing if target.id in busy]
+
+
+def unreachable_from(estate: Estate) -> Iterator[datetime]:
+    """When each failing target has failed for too many polls, unless it answers before."""
+    for target in estate.targets.values():
+        if target.failing_since is not None:
+            since = max(target.failing_since, target.pause.until) if target.pause is not None else target.failing_since
+            yield since + estate.settings.stale_polls * target.poll_every + TICK
 
 
 def _failing_for(target: TargetFacts, now: datetime) -> timedelta:

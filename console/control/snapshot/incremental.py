@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, pairwise
+from math import inf
 from operator import attrgetter
 from typing import Generic, TypeVar
 
@@ -376,11 +377,61 @@ def _differing(before: Mapping[Key, object], after: Mapping[Key, object]) -> set
 
 
 def part_to_evaluate(
-    before: Estate, after: Estate, known: Set[int] | None = None, cache: EvaluationCache | None = None
+    before: Estate,
+    after: Estate,
+    known: Set[int] | None = None,
+    cache: EvaluationCache | None = None,
+    due: Iterable[int] = (),
 ) -> Estate:
-    """The components of `after` that changed since `before`, or all of it. `known` and `cache` as of `changed_jobs`."""
+    """The components of `after` that changed since `before`, and those of the jobs `due`; or all of it. `known` and
+    `cache` as of `changed_jobs`."""
     changed = changed_jobs(before, after, known, cache)
-    return after if changed is None or len(changed) > MAX_CHANGED_JOBS else part_with(after, changed, cache)
+    if changed is None or len(changed) > MAX_CHANGED_JOBS:
+        return after
+    return part_with(after, changed.union(due), cache)
+
+
+SLICE_JOBS = 5_000
+"""Jobs of a slice. An estate with fewer is one slice, and evaluated as a whole."""
+
+
+class TimeSlices:
+    """The components of a shape in slices of similar size, each with the time of its next evaluation. Time alone then
+    costs the evaluation of one slice after the other, not of the whole estate."""
+
+    def __init__(self, shape: EstateShape) -> None:
+        self.shape = shape
+        self.slices: list[list[int]] = [[]]
+        """A job of each component, by slice."""
+        size = 0
+        for jobs in shape.components:
+            if size >= SLICE_JOBS:
+                self.slices.append([])
+                size = 0
+            self.slices[-1].append(min(jobs))
+            size += len(jobs)
+        firsts = (shape.components_with(jobs) for jobs in self.slices)
+        self._slice_of = {number: place for place, numbers in enumerate(firsts) for number in numbers}
+        self._due = [0.0] * len(self.slices)
+
+    @property
+    def is_several(self) -> bool:
+        return len(self.slices) > 1
+
+    @property
+    def next_at(self) -> float:
+        """When the first slice is due; never if it is the only one."""
+        return min(self._due) if self.is_several else inf
+
+    def due_jobs(self, at: float) -> Sequence[int]:
+        """A job of each component of the slice that is due first; none if none is due by then."""
+        return self.slices[self._due.index(self.next_at)] if self.next_at <= at else ()
+
+    def evaluated(self, part: Estate, due: Sequence[int], change_at: float, latest: float) -> None:
+        """`due`: the slice in the part, or nothing; it is next due when time alone may change a decision of the part,
+        and at `latest`. Slices with other components of the part are due at `change_at` too, if not before."""
+        for place in {self._slice_of[number] for number in self.shape.components_with(part.jobs)}:
+            self._due[place] = min(self._due[place] if self.slices[place] is not due else latest, change_at)
 
 
 def changed_jobs(
@@ -478,6 +529,10 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
     )
 
 
+_NOWHERE = (-1,)
+"""Place of facts that concern no component."""
+
+
 class FactsByComponent(Generic[Value]):
     """Facts by the components that they concern. An update places new facts only, known by their identity."""
 
@@ -494,15 +549,20 @@ class FactsByComponent(Generic[Value]):
         by_identity = dict(zip(map(id, facts), facts, strict=True))
         ended = [self._placed.pop(key) for key in self._placed.keys() - by_identity.keys()]
         for fact, components in ended:
-            for number in components:
+            for number in components or _NOWHERE:
                 del self._at[number][id(fact)]
         new = [by_identity[key] for key in by_identity.keys() - self._placed.keys()]
         for fact in new:
             self._placed[id(fact)] = fact, self._components_of(fact)
-            for number in self._placed[id(fact)][1]:
+            for number in self._placed[id(fact)][1] or _NOWHERE:
                 self._at.setdefault(number, {})[id(fact)] = fact
         self._facts = facts
         return [fact for fact, _ in ended], new
+
+    @property
+    def are_all_placed(self) -> bool:
+        """False if a fact concerns no component: only an evaluation of the whole estate has it."""
+        return not self.within(_NOWHERE)
 
     def within(self, components: Iterable[int]) -> Collection[Value]:
         """The facts that concern any of these components."""

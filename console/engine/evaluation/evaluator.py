@@ -19,7 +19,7 @@ import structlog
 
 from console.control.evaluate import evaluate
 from console.control.incidents.changes import compare_runs_by_id
-from console.control.snapshot.incremental import EvaluationCache, build_cache, part_to_evaluate
+from console.control.snapshot.incremental import EvaluationCache, TimeSlices, build_cache, part_to_evaluate
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.estate import Estate, EvaluationSettings, JobFacts
 from console.engine.evaluation.forecaster import ServiceForecaster
@@ -31,7 +31,7 @@ from console.store.db.database import Database
 from console.store.decisions import apply_decisions
 from console.store.errors import StoreError
 from console.store.ingest import batch as store_logs
-from console.store.snapshot.estate import load_estate, refresh_estate
+from console.store.snapshot.estate import load_estate, refresh_estate, with_notifications
 from console.store.snapshot.history import PastVersion, last_good_of_runs, past_versions
 from console.timing.clock import Clock, wait_seconds
 
@@ -83,9 +83,11 @@ class DefinitionChanges:
 log = structlog.get_logger("headway.evaluate")
 
 MAX_INTERVAL_SECONDS = 5.0
-"""Maximum real seconds between evaluations by time alone."""
+"""Maximum real seconds between evaluations by time alone, unless a factor allows more."""
 PARTIAL_ROUNDS_FACTOR = 3.0
 """For this multiple of a full evaluation's duration only changes are evaluated, so that a change never waits long."""
+SLICES_FACTOR, WHOLE_FACTOR = 15.0, 100.0
+"""The same for an estate of several slices: until a slice is evaluated again, and until a full evaluation."""
 PAUSE_SECONDS = 0.05
 """Changes within this time are evaluated together."""
 
@@ -127,6 +129,9 @@ class Evaluator:
         """Number of that snapshot."""
         self._whole_at = 0.0
         """time.monotonic() of the next full evaluation."""
+        self._whole_took = 0.0
+        """Real seconds of the last one."""
+        self._slices: TimeSlices | None = None
         self._quarantine = Quarantine()
         self._compared = DefinitionChanges(store)
         self._forecaster = ServiceForecaster()
@@ -180,13 +185,16 @@ class Evaluator:
         seen = refresh_estate(self._store, now, self._settings, self._seen)
         estate = self._quarantine.without(seen.estate)
         self._cache = build_cache(estate, self._cache, seen.changed)
-        part = estate
-        is_whole_due = self._before is None or time.monotonic() >= self._whole_at
+        slices = self._slices
+        if slices is None or slices.shape is not self._cache.shape:
+            slices = TimeSlices(self._cache.shape)
+        part, due = estate, slices.due_jobs(begun)
+        is_whole_due = self._before is None or begun >= self._whole_at
         # with another number of jobs, quarantined ones are back: no change reports that
         if not is_whole_due and self._before is not None and len(estate.jobs) == len(self._before.jobs):
-            part = part_to_evaluate(self._before, estate, seen.changed, self._cache)
+            part = part_to_evaluate(self._before, estate, seen.changed, self._cache, due)
         with gc_disabled(part is estate):
-            decisions = self._evaluated(part, now)
+            decisions = self._evaluated(with_notifications(self._store, part), now)
         if decisions is None:
             return PAUSE_SECONDS
         if part is not estate:
@@ -201,14 +209,22 @@ class Evaluator:
         if applied.alerts:
             self._alerts_made()
         self._before, self._seen = estate, seen.number
-        took = time.monotonic() - begun
-        pause = MAX_INTERVAL_SECONDS  # real seconds until time alone may change a decision
+        ahead = float("inf")  # real seconds until time alone may change a decision
         if decisions.next_at is not None:
-            ahead = (decisions.next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01)
-            pause = min(max(ahead, 0.2), MAX_INTERVAL_SECONDS)
-        due_at = time.monotonic() + max(pause, took * PARTIAL_ROUNDS_FACTOR if part is estate else 0.0)
-        self._whole_at = due_at if part is estate else min(self._whole_at, due_at)
-        return max(self._whole_at - time.monotonic(), 0.05)
+            ahead = max((decisions.next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01), 0.2)
+        ended = time.monotonic()
+        if part is estate:
+            self._whole_took = ended - begun
+        is_sliced = slices is self._slices and slices.is_several and self._cache.links.incidents.are_all_placed
+        self._slices, took = slices, self._whole_took
+        change_at, soonest = ended + ahead, ended + MAX_INTERVAL_SECONDS
+        slices.evaluated(part, due, change_at, max(soonest, ended + took * SLICES_FACTOR))
+        if not is_sliced:
+            whole_at = max(min(change_at, soonest), ended + took * PARTIAL_ROUNDS_FACTOR if part is estate else 0.0)
+            self._whole_at = whole_at if part is estate else min(self._whole_at, whole_at)
+        elif part is estate:
+            self._whole_at = max(soonest, ended + took * WHOLE_FACTOR)
+        return max(min(self._whole_at, slices.next_at) - time.monotonic(), 0.05)
 
     def _evaluated(self, estate: Estate, now: datetime) -> Decisions | None:
         """The decisions; None if part of the estate fails, which the next step leaves out."""

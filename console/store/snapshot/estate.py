@@ -11,7 +11,7 @@ from array import array
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -294,13 +294,24 @@ class LoadedEstate:
 
 def load_estate(store: Database, now: datetime, settings: EvaluationSettings) -> Estate:
     """Input of an evaluation at `now`."""
-    return refresh_estate(store, now, settings).estate
+    return with_notifications(store, refresh_estate(store, now, settings).estate)
+
+
+def with_notifications(store: Database, part: Estate) -> Estate:
+    """The part of a refreshed estate with the last notifications of its incidents."""
+    incidents = [incident.id for incident in (*part.incidents, *part.closed)]
+    if not incidents:
+        return part
+    with store.read() as session:
+        notified = notification_state.last_notifications(session, incidents)
+    return replace(part, notifications=replace(part.notifications, notified=notified))
 
 
 def refresh_estate(
     store: Database, now: datetime, settings: EvaluationSettings, since: int | None = None
 ) -> LoadedEstate:
-    """Input of an evaluation at `now`, and changes since the refresh with the number `since`."""
+    """Input of an evaluation at `now`, but `with_notifications`, and changes since the refresh with the number
+    `since`."""
     cache = _caches.get(store) or _caches.setdefault(store, SnapshotCache())
     with cache.lock, without_gc() if cache.lookback.seq < 0 else nullcontext(), store.read() as session:
         try:
@@ -342,7 +353,7 @@ def _load(
         checks=checks.check_histories(session, instant(since_us)),
         modes=switches.load_modes(session),
         declared=config_documents.load_declared(session),
-        notifications=notification_state.load_notification_state(session, micros(now), since_us),
+        notifications=notification_state.load_notification_state(session, micros(now), None),
         settings=settings,
     )
 

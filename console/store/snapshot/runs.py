@@ -101,9 +101,10 @@ class RecentRuns:
 
     def _joined(self, job_id: int, new: list[RunFacts], removed_ids: set[int], since: datetime) -> tuple[RunFacts, ...]:
         known = {run.id: run for run in self.runs.get(job_id, ())}
+        first_minute = (since - EPOCH) // _MINUTE
         for run in new:
             was, minute = known.get(run.id), _last_minute(run)
-            if was is None or _last_minute(was) != minute:
+            if minute >= first_minute and (was is None or _last_minute(was) != minute):
                 if minute not in self.leaving:
                     self.leaving[minute] = array("q")
                 self.leaving[minute].append(job_id)
