@@ -123,7 +123,7 @@ def test_at_200_by_50(snap_compare: SnapCompare, state: str) -> None:
 PREVIEWS = {
     "jobs": (("3", "see:JOBS  row 1 of 14"), "RUNS"),
     "runs": (("7", "see:RUNS  row 1 of", "down"), "LOG"),
-    "plan": STATES["plan"],
+    "plan": (STATES["plan"][0], "▲ green by 04:21"),
 }
 
 

@@ -91,7 +91,7 @@ async def test_a_new_row_is_lit_like_a_changed_one_and_a_filter_that_shows_it_ag
     night: Night,
 ) -> None:
     await night.press("2")
-    await night.see("INC-0412")
+    await night.see("✖ INC-0412")
     await night.at_rest()
     night.reads.incidents_.append(dataclasses.replace(night.reads.incidents_[0], id=413, title="db07 is unreachable"))
     night.reads.changed()
@@ -100,9 +100,9 @@ async def test_a_new_row_is_lit_like_a_changed_one_and_a_filter_that_shows_it_ag
     await night.press("/")
     await night.typing()
     await night.type("out")
-    await night.see_gone("INC-0412")
+    await night.see_gone("✖ INC-0412")
     await night.press("escape")
-    await night.see("INC-0412")
+    await night.see("✖ INC-0412")
     assert not lit_rows(night)
 
 

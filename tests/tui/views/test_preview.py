@@ -41,7 +41,9 @@ async def test_the_step_under_the_cursor_is_shown_beside_the_plan(night: Night) 
     await night.until(lambda: "run this crontab line once on db07 as etl" in beside(night), "the first step")
     await night.press("down")
     await night.until(lambda: "run load_orders once" in beside(night), "the second step")
+    await night.see("▼ act by 03:58  ▲ green by 04:21")
     await night.pilot.resize_terminal(*NARROW)
+    await night.see_gone("▼ act by 03:58")
     await night.until(lambda: "│" not in night.text, "the step below the plan")
     assert "run load_orders once" in night.text
 
@@ -52,3 +54,4 @@ async def test_the_step_under_the_cursor_is_shown_beside_a_started_plan(night: N
     await night.see("Supply plan")
     night.app.navigation.open_plan(7)
     await night.until(lambda: "1 rerun  etl-hosts/db07:extract_orders" in beside(night), "the first step")
+    await night.see("▼ act by 03:58  ▲ green by 04:21")

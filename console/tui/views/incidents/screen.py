@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 
-from console.control.incidents.verdict import urgent_service
 from console.domain.forecast import JobForecastView
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView, blocked_reason, open_steps
@@ -25,10 +24,10 @@ from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents import summary
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.evidence import evidence_lines
+from console.tui.views.incidents.path import read_path, show_path
 from console.tui.views.incidents.summary import past_repair_lines
 from console.tui.views.incidents.timeline import HANG, timeline_lines
 from console.tui.views.incidents.verdict_line import OpenIncident
-from console.tui.views.lanes import PathMarks, path_lines
 from console.tui.views.plans.rows import plan_line
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
@@ -44,19 +43,15 @@ TALL = 30
 MAX_FORECAST_JOBS = 5
 """Services whose job forecasts are read, the soonest due first."""
 IncidentQuery = tuple[IncidentView, Sequence[PlanView], Sequence[JobForecastView], TimelineView | None]
-PATH_SHARE = 4
-"""The path takes at most a quarter of the lines."""
 
 
 def read_incident(reads: Queries, number: int, services: Sequence[ServiceView]) -> IncidentQuery:
     """With the critical path of its most urgent service, one of `services`."""
     view = reads.incidents.incident(number)
-    affected = [service for service in services if service.incident_id == number and not service.has_delivered]
-    urgent = urgent_service(affected, reads.now())
-    night = reads.service_days.timeline_of((urgent,), urgent.business_date) if urgent is not None else None
     names = dict.fromkeys(service.name for service in view.services[:MAX_FORECAST_JOBS])
     by_service = (reads.service_days.job_forecasts(name, view.row.business_date) for name in names)
-    return view, reads.plans.list_plans(number), list(chain.from_iterable(by_service)), night
+    forecasts = list(chain.from_iterable(by_service))
+    return view, reads.plans.list_plans(number), forecasts, read_path(reads, number, services)
 
 
 class IncidentTabs(Vertical):
@@ -232,20 +227,8 @@ class IncidentScreen(HeadwayScreen):
             opened = OpenIncident(self.view, self.plans)
             head = summary.header_lines(opened, self.ctx, self.size.width, self.size.height)
             self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in head])
-            self._paint_path(self.view)
+            show_path(self.bar("path"), self.view, self.night, self.ctx, self.size.width, self.size.height)
             self.tabs.show(self.view, self.ctx, self.focused, self.forecasts)
-
-    def _paint_path(self, view: IncidentView) -> None:
-        """The critical path from the root to the deadline of its most urgent service, while it is open."""
-        lines: list[list[Segment]] = []
-        if self.night is not None and view.row.closed is None:
-            name = self.night.services[0].name
-            service = next((service for service in view.services if service.name == name), None)
-            green_by = service.green_by if service is not None else None
-            marks = PathMarks(view.row.root_job, service.act_by if service is not None else None, green_by)
-            lines = path_lines(self.night, self.ctx, self.size.width, self.size.height // PATH_SHARE, marks)
-        self.bar("path").display = bool(lines)
-        self.bar("path").show_lines([(tuple(line), (), "panel") for line in lines])
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         if self.view is None:

@@ -18,6 +18,7 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.details import SelectionPane
+from console.tui.views.incidents.path import PathBelow
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.plans import rows
 from console.tui.views.preview import PREVIEW_BREAKPOINTS
@@ -43,7 +44,8 @@ class StartedScreen(HeadwayScreen):
         self.grid = Grid(rows.PROGRESS_COLUMNS, READING_TEXT, id="grid")
         self.pane = SelectionPane()
         self.verdict = VerdictLine(self, lambda _: self._open_incident, lambda _: self._next_command)
-        self.parts = (self.verdict,)
+        self.path = PathBelow(self, lambda: self.view.incident_id if self.view is not None else None)
+        self.parts = (self.verdict, self.path)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -59,6 +61,7 @@ class StartedScreen(HeadwayScreen):
         yield Bar(id="status")
         with Container():
             yield self.grid
+            yield from self.path.widgets()
             yield self.pane
 
     def fetch(self) -> None:
@@ -81,6 +84,7 @@ class StartedScreen(HeadwayScreen):
                 self.grid.touched = False
         self.tick()
         self.verdict.fetch()
+        self.path.fetch()
 
     @property
     def _open_incident(self) -> int | None:

@@ -37,6 +37,7 @@ from console.tui.frame.intent import ActionIntent, RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.details import SelectionPane
+from console.tui.views.incidents.path import PathBelow
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.plans import rows
 from console.tui.views.plans.rows import MAX_ROWS, TALL, TALL_ROWS, finish_lines
@@ -199,7 +200,8 @@ class DraftScreen(HeadwayScreen):
         self.finishes.can_focus = self.finishes.finds_errors = False
         self.pane = SelectionPane()
         self.verdict = VerdictLine(self, lambda reads: self.incident_id, lambda _: "start")
-        self.parts = (self.verdict,)
+        self.path = PathBelow(self, lambda: self.incident_id)
+        self.parts = (self.verdict, self.path)
 
     def commands(self) -> Sequence[ScreenCommand]:
         def no_step() -> str:
@@ -265,10 +267,12 @@ class DraftScreen(HeadwayScreen):
         with Container():
             yield self.grid
             yield self.finishes
+            yield from self.path.widgets()
             yield self.pane
 
     def fetch(self) -> None:
         self.verdict.fetch()
+        self.path.fetch()
 
     @property
     def incident_id(self) -> int | None:
@@ -298,7 +302,7 @@ class DraftScreen(HeadwayScreen):
             return
         self.take(answer)
         self.change(DraftChanges())
-        self.verdict.fetch()
+        self.fetch()
         if self.is_wanted and self.is_current:
             self.run_command("start")
         self.is_wanted = False
