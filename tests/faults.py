@@ -60,6 +60,7 @@ FAULTS: dict[int, Fault] = {
             "test_f04_an_engine_that_was_stopped_longer_than_its_lease_sends_nothing_and_stands_by",
             "test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_alone",
             "test_f04_a_mail_that_the_stopped_engine_had_begun_is_ended_by_the_other_alone",
+            "test_f04_an_engine_that_was_stopped_longer_than_its_lease_writes_nothing_and_shares_again",
         ),
     ),
     5: Fault(

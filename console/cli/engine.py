@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def run_engine(arguments: argparse.Namespace) -> int:
-    """Works until SIGTERM or Ctrl-C; waits while another engine holds the store."""
+    """Works until SIGTERM or Ctrl-C. While another engine has the lease, waits; on a shared store, polls its share."""
     limit_array_threads()
     from connectors.sdk.secrets import SecretStore
     from console.config.document import ConfigFaults
@@ -31,7 +31,6 @@ def run_engine(arguments: argparse.Namespace) -> int:
     from console.engine.supervisor.assembly import EngineAssembly
     from console.engine.supervisor.config_reload import ConfigWatcher
     from console.engine.supervisor.engine import (
-        TAKES_OVER,
         Engine,
         exit_process,
         exit_with_parent,
@@ -62,7 +61,8 @@ def run_engine(arguments: argparse.Namespace) -> int:
     def show_standby(held: LeaseHolder) -> None:
         if sys.stderr.isatty():  # elsewhere the log is the only reader
             since = f"since {timestamp(held.since)}"
-            print_message(f"waiting: the engine on {lease_holder_text(held.holder)}, works {since}; {TAKES_OVER}")
+            on = lease_holder_text(held.holder)
+            print_message(f"waiting: the engine on {on}, works {since}; {engine.standby_text}")
 
     engine = Engine(parts, parts(), standby=not arguments.only_if_free, configs=configs, on_standby=show_standby)
     stop_on_signals(engine, configs)

@@ -11,13 +11,14 @@ from console.cli.clock_format import clock_cell, in_display_zone, one_zone, time
 from console.cli.commands import JSON, Handler, one_of, option
 from console.cli.exits import Exit
 from console.cli.incidents import incident_table, verdict_text
-from console.cli.output import ValueColumn, print_result, table
+from console.cli.output import Part, Table, ValueColumn, print_result, table
 from console.cli.reader import lease_holder_text, no_engine_text, store_reader
 from console.cli.services import service_json, service_table
 from console.control.incidents.verdict import urgent_incident
-from console.domain.header import HeaderView
+from console.domain.header import EngineShare, HeaderView
 from console.domain.system import TargetView
 from console.store.queries.base import STALE_POLLS
+from console.timing.durations import format_duration
 from console.timing.formats import age_text
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         urgent = urgent_incident(services, incidents, now)
         incident = reads.incidents.incident(urgent) if urgent is not None else None
         plans = reads.plans.list_plans(urgent, ended=False) if urgent is not None else []
+        engines = reads.estate.engines()
     code = Exit.OK if header.engine.alive else Exit.NO_ENGINE
     if arguments.html:
         from console.cli.status_page import StatusPage, render_page, write_page
@@ -45,6 +47,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         return code
     document = {
         "header": {**header._asdict(), "engine": header.engine._asdict()},
+        "engines": engines,
         "systems": systems,
         "services": [service_json(service) for service in services],
         "incidents": incidents,
@@ -64,10 +67,12 @@ def run_status(arguments: argparse.Namespace) -> int:
             ValueColumn("jobs", lambda target: str(target.jobs), drop=1),
             ValueColumn("last seen", lambda target: age_text(target.last_ok, now)),
         )
+        shares: list[Part] = [_engine_table(engines), [""]] if engines else []
         return print_result(
             arguments,
             document,
             [*no_engine, *verdict, f"times: {zone_name(now)}", *engine, *banners, ""],
+            *shares,
             rows,
             [""],
             service_table(services, now),
@@ -113,6 +118,17 @@ def engine_text(header: HeaderView) -> str:
         since = f"running since {timestamp(engine.since)}"
         return f"{header.estate}: engine on {lease_holder_text(engine.holder)}, {since}{config}{trouble}"
     return f"{header.estate}: {no_engine_text(engine)}"
+
+
+def _engine_table(engines: Sequence[EngineShare]) -> Table:
+    return table(
+        engines,
+        ValueColumn("engine", lambda engine: lease_holder_text(engine.holder), 20, middle=True),
+        ValueColumn("role", lambda engine: engine.role, 12),
+        ValueColumn("shards", lambda engine: str(engine.shards)),
+        ValueColumn("heartbeat", lambda engine: f"{format_duration(engine.heartbeat_age_s)} ago"),
+        ValueColumn("message", lambda engine: engine.trouble or "–", 12),
+    )
 
 
 def health_text(target: TargetView, now: datetime) -> str:

@@ -22,6 +22,28 @@ class EngineView(NamedTuple):
     may be started."""
 
 
+class EngineShare(NamedTuple):
+    """An engine of a shared store, and its share of the polling."""
+
+    holder: str
+    since: datetime
+    heartbeat: datetime
+    heartbeat_age_s: float
+    """By real time, also in a replay."""
+    alive: bool
+    leads: bool
+    """True if it holds the lease: it decides, notifies and sends actions."""
+    shards: int
+    trouble: str = ""
+    """Why it polls nothing, or what fails in its polling; empty if all is well."""
+
+    @property
+    def role(self) -> str:
+        if not self.alive:
+            return "no heartbeat"
+        return "leads" if self.leads else "polls" if self.shards else "idle"
+
+
 class HeaderView(NamedTuple):
     """The one line above every screen."""
 

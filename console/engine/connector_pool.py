@@ -19,7 +19,9 @@ import structlog
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.secrets import SecretStore
-from console.config.sections import SystemConfig
+from console.config.sections import Config, SystemConfig
+from console.store.db.database import Database
+from console.store.ingest import targets
 
 log = structlog.get_logger("headway.engine")
 
@@ -38,6 +40,15 @@ class ConnectorTarget:
     @property
     def name(self) -> str:
         return f"{self.system.name}/{self.target}"
+
+
+def configured_places(store: Database, config: Config) -> dict[int, ConnectorTarget]:
+    """The targets that are both in the store and in this config, by id."""
+    return {
+        target_id: ConnectorTarget(target_id, config.systems[system], target)
+        for target_id, system, target in targets.configured_targets(store)
+        if system in config.systems
+    }
 
 
 class ConnectorPool:

@@ -15,6 +15,7 @@ from console.engine.connector_pool import ConnectorTarget
 from console.failpoints import failpoint
 from console.store import holds
 from console.store.db.database import Database
+from console.store.db.fence import Fence
 from console.text.cleaning import clean
 from console.timing.clock import Clock
 
@@ -37,7 +38,7 @@ class HoldObserver:
         """Holds missing from the last complete observation."""
         self._error = ""
 
-    def refresh(self, connector: Connector, fence: int, timeout_seconds: float) -> bool:
+    def refresh(self, connector: Connector, fence: Fence, timeout_seconds: float) -> bool:
         """Records the target's holds; True if anything changed. A failure to read them is logged once, retried, and
         fails no poll. Raises StoreError."""
         if Capability.HOLD not in self._place.system.capabilities or time.monotonic() < self._refresh_at:

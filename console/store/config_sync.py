@@ -21,7 +21,9 @@ from console.store import audit, config_documents, switches
 from console.store import jobs as cards
 from console.store.access import write_permissions
 from console.store.db.database import Database
+from console.store.db.fence import Fence, ShardFence
 from console.store.db.session import WriteSession
+from console.store.errors import LeaseLost
 from console.store.meta import get_meta, next_changed_seq, set_meta
 from console.store.names import (
     RENAMED_KEY,
@@ -89,11 +91,15 @@ class _JobsByName:
         return job_id
 
 
-def sync_config(store: Database, settings: EstateSettings, now: datetime, fence: int | None) -> SyncResult:
-    """Writes the differences from the config; `now` is only for the audit of a changed config. Raises LeaseLost."""
+def sync_config(store: Database, settings: EstateSettings, now: datetime, fence: Fence | None) -> SyncResult:
+    """Writes the differences from the config; `now` is only for the audit of a changed config. Raises LeaseLost, also
+    for a shard's fence with a config that is not the one in effect."""
     failpoint("config.loaded")
     now_us = micros(now)
     with store.write(fence) as session:
+        before = get_meta(session, "config_digest")
+        if isinstance(fence, ShardFence) and before != settings.digest:
+            raise LeaseLost("the config of this engine is not the one in effect; nothing was written")
         switches.initialize_mode(session, settings.starts_in, now_us)
         changed = _systems(session, settings.systems)
         jobs = _known_jobs(session)
@@ -110,7 +116,6 @@ def sync_config(store: Database, settings: EstateSettings, now: datetime, fence:
         for pattern in chain.from_iterable(patterns):
             if not matching_names(pattern, jobs.ids):
                 jobs.unmatched[pattern] = None
-        before = get_meta(session, "config_digest")
         if before != settings.digest:
             set_meta(session, {"config_since_us": str(now_us)})
         audit.append_config_change(session, now_us, before or "", settings.digest)

@@ -20,6 +20,7 @@ from console.store import access, alerts, audit
 from console.store.actions import ActionStep, move_action
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
+from console.store.db.fence import Fence
 from console.store.db.session import Row, WriteSession
 from console.store.events import record_event
 from console.store.meta import next_changed_seq
@@ -308,7 +309,7 @@ def reconcile_marks(
     missed: frozenset[str],
     checked_at: datetime,
     now: datetime,
-    fence: int | None,
+    fence: Fence | None,
 ) -> ReconcileResult:
     """Compares the marks of one complete check with the stored holds, and writes the differences.
 

@@ -157,7 +157,7 @@ def test_what_cannot_be_said_is_refused_with_the_reason(
 def test_who_may_only_look_takes_and_mutes_nothing(bench: Bench) -> None:
     fails(bench)
     object.__setattr__(bench.parts.config, "permissions", (PermissionSettings(who=("ann",), role="view"),))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     for line in (
         ("ack", "INC-0001"),
         ("silence", "add", "--system", "fake", "--for", "1h", "--why", "x"),
@@ -171,7 +171,7 @@ def test_who_may_only_look_takes_and_mutes_nothing(bench: Bench) -> None:
 def test_who_may_act_on_one_system_mutes_that_one_alone(bench: Bench) -> None:
     limited = PermissionSettings(who=("ann",), role="act", systems=("fake",))
     object.__setattr__(bench.parts.config, "permissions", (limited,))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     assert 0 == say(bench, "silence", "add", "--system", "fake", "--for", "1h", "--why", "x").code
     assert "needs role act" in say(bench, "silence", "add", "--tier", "2", "--for", "1h", "--why", "x").err
 

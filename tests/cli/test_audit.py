@@ -164,7 +164,7 @@ def test_a_head_that_is_none_is_refused(bench: Bench, head: str) -> None:
 
 def test_a_rerun_without_a_reason_is_refused_where_a_reason_is_wanted(bench: Bench) -> None:
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     with answering(bench):
         done = headway(bench.url, "rerun", "fake/extract", "--yes", "--timeout", "10")
     assert (4, True) == (done.code, "give a reason (--why)" in done.err), done.err
@@ -214,7 +214,7 @@ def test_at_a_terminal_the_reason_is_asked_for_before_anything_else(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
     with answering(bench):
         done = headway(bench.url, "rerun", "fake/extract", "--timeout", "0.5")
@@ -227,7 +227,7 @@ def test_the_reason_for_a_plan_is_asked_for_before_it_is_confirmed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     bench.parts.evaluator.step(bench.fence)
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "INC-0001"))
     with answering(bench):
@@ -250,7 +250,7 @@ def test_a_plan_that_tier_one_hangs_on_is_not_started_by_a_yes(bench: Bench, mon
 
 def test_a_dry_run_says_which_reason_sending_would_take(bench: Bench) -> None:
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     with answering(bench):
         done = headway(bench.url, "rerun", "fake/extract", "--dry-run")
     assert (0, True) == (

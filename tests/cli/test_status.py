@@ -47,6 +47,28 @@ def test_the_health_of_a_target_is_its_worst_trouble(target: TargetView, words: 
     assert words == health_text(target, NOON)
 
 
+def test_the_engines_of_a_shared_store_are_listed_with_their_share_and_last_heartbeat(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now_us = micros(datetime.now(UTC))
+    engines = [
+        ("test", now_us, ""),
+        ("db08:12~bb", now_us - 1_200_000_000, ""),
+        ("db09:13~cc", now_us, "polls nothing"),
+    ]
+    with bench.store.write(None) as session:
+        session.many(
+            "INSERT INTO engine (holder, since_us, heartbeat_us, until_us, trouble) VALUES (?, 0, ?, 0, ?)", engines
+        )
+        session.rows("UPDATE shard SET holder = 'test' WHERE id < 171")
+        session.rows("UPDATE shard SET holder = 'db08:12~bb' WHERE id >= 171")
+    main(["--store", bench.url, "status"])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    at = lines.index("engine role shards heartbeat message")
+    assert ["test leads 171 0s ago –", "db08, process 12 no heartbeat 85 20m ago –"] == lines[at + 1 : at + 3]
+    assert "db09, process 13 idle 0 0s ago polls nothing" == lines[at + 3]
+
+
 @pytest.mark.parametrize("hours, day", [(0, ""), (48, "%a ")])
 def test_a_pause_that_ends_on_another_day_names_it(hours: int, day: str) -> None:
     until = NOON + timedelta(hours=hours)

@@ -57,7 +57,7 @@ def test_another_one_takes_it_back_only_as_an_admin(bench: Bench, key: str) -> N
     def permit(role: str) -> None:
         allowed = (PermissionSettings(who=("alice",), role="act"), PermissionSettings(who=("carol",), role=role))
         object.__setattr__(bench.parts.config, "permissions", allowed)
-        bench.parts.sync_config(bench.fence)
+        bench.parts.config_sync.sync(bench.fence)
 
     permit("approve")
     code, words = taken_back(bench, key)

@@ -61,6 +61,12 @@ class Awake(threading.Event):
         return True
 
 
+def poll_all(parts: EngineAssembly, fence: int) -> None:
+    """Polls each target once, on either database."""
+    for place in parts.connectors.places.values():
+        TargetPoller(parts.polling, place).poll_once(fence)
+
+
 @dataclass
 class Bench:
     """One engine, step by step."""

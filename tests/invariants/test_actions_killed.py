@@ -20,6 +20,7 @@ from console.store.db import lease
 from console.store.db.lease import HeldLease
 from console.store.queries import open_queries
 from tests.asks import rerun_of
+from tests.engine.bench import poll_all
 from tests.invariants.engines import child, store_of, successor
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
@@ -47,8 +48,7 @@ def asked(tmp_path: Path) -> str:
     assert isinstance(got, HeldLease)
     parts = EngineAssembly(config_of(tmp_path, world), store, SecretStore(), sink)
     parts.begin(got.fence)
-    for poller in parts.pollers.values():
-        poller.poll_once(got.fence)
+    poll_all(parts, got.fence)
     parts.evaluator.step(got.fence)
     parts.outbox.step(got.fence)
     parts.outbox.wait_idle()

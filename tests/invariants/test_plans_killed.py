@@ -17,6 +17,7 @@ from console.failpoints import FAILPOINTS
 from console.store.db import lease
 from console.store.db.lease import HeldLease
 from console.store.queries import open_queries
+from tests.engine.bench import poll_all
 from tests.invariants.engines import child, store_of, successor
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
@@ -54,8 +55,7 @@ def approved_plan(folder: Path) -> str:
     assert isinstance(got, HeldLease)
     parts = EngineAssembly(config_of(folder, world), store, SecretStore(), sink)
     parts.begin(got.fence)
-    for poller in parts.pollers.values():
-        poller.poll_once(got.fence)
+    poll_all(parts, got.fence)
     parts.evaluator.step(got.fence)
     requests = EngineClient(url)
     question = requests.propose(1)

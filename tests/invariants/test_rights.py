@@ -81,7 +81,7 @@ def permit(bench: Bench, **roles: str) -> None:
     """Config says something else from now on."""
     permitted = tuple(PermissionSettings(who=(who,), role=role) for who, role in roles.items())
     bench.parts.config = replace(bench.parts.config, permissions=permitted)
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
 
 
 def ask(bench: Bench, why: str = "it failed") -> str:
@@ -237,7 +237,7 @@ def test_a_plan_is_shown_to_who_may_look_at_every_run_in_it_whatever_else_was_na
         bench.parts.evaluator.step(bench.fence)
         limited = PermissionSettings(who=("vera",), role="view", systems=("other",))
         bench.parts.config = replace(bench.parts.config, permissions=(limited,))
-        bench.parts.sync_config(bench.fence)
+        bench.parts.config_sync.sync(bench.fence)
         with bench.store.write(None) as connection:
             [(report, run_id)] = connection.rows("SELECT job_id, id FROM run WHERE id = 2")
             arguments = {"job_id": report, "run_id": run_id, "verb": "rerun", "first": "2026-01-01"} | more
@@ -260,7 +260,7 @@ def test_a_plan_with_a_step_that_who_asks_may_not_look_at_is_not_shown(tmp_path:
         bench.parts.config = replace(bench.parts.config, dependencies=(edge,), permissions=(limited,))
         fail(bench, other, "report")
         fail(bench, bench.scheduler, "extract")
-        bench.parts.sync_config(bench.fence)
+        bench.parts.config_sync.sync(bench.fence)
         bench.parts.evaluator.step(bench.fence)
         be("vera")
         ok, error = answer(bench, EngineClient(bench.url).propose(1, everything=True))
@@ -452,7 +452,7 @@ def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, 
     be("alice")
     key = ask(bench)
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(1,)))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     step(bench)
     assert ("requested", f"waiting for approval by another person: headway action approve {key}") == told(bench, key)
     be("carol")
@@ -474,7 +474,7 @@ def test_a_person_who_asks_for_too_much_within_the_hour_is_stopped_at_the_reques
     bench: Bench, be: Be
 ) -> None:
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), per_hour=2))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     be("alice")
     keys = [ask(bench)]
     with bench.store.engine.begin() as connection:  # past the requests: three more, as one who never waits would ask
@@ -553,7 +553,7 @@ def test_no_plan_starts_or_goes_on_while_nothing_may_be_sent(bench: Bench, be: B
 def test_the_steps_of_a_plan_count_as_what_its_starter_asked_for(bench: Bench, be: Be) -> None:
     """Planned or sent: else a hundred runs an hour are one key press each."""
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), per_hour=1))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     be("alice")
     draft = planned(bench)
     EngineClient(bench.url).start_plan(draft, new_action_key(), "a bad file")
@@ -575,7 +575,7 @@ def test_a_plan_that_was_put_past_the_limit_is_refused_when_it_is_sent(bench: Be
     step(bench)
     EngineClient(bench.url).start_plan(planned(bench), new_action_key(), "a bad file")
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), per_hour=1))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     turn(bench)
     with bench.store.read() as connection:
         words = connection.rows("SELECT text FROM plan")[0][0]
@@ -623,7 +623,7 @@ POLICYS = (
 def test_a_policy_holds_only_where_config_says_so(bench: Bench, mode: str, state: str) -> None:
     edge = DependencySettings(upstream="fake/extract", downstream="fake/load", mode=mode)
     bench.parts.config = replace(bench.parts.config, dependencies=(edge,))
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     with bench.store.engine.begin() as connection:
         connection.execute(text(POLICYS), {"ask": json.dumps({"by": "headway", "until": "2126-01-01T00:00:00Z"})})
     step(bench)
@@ -635,8 +635,8 @@ def test_a_policy_holds_only_where_config_says_so(bench: Bench, mode: str, state
 def test_a_config_that_is_another_one_is_told_with_both_digests(bench: Bench) -> None:
     settings = replace(bench.parts.config, digest="another")
     bench.parts.config = settings
-    bench.parts.sync_config(bench.fence)
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     with bench.store.read() as connection:
         rows = [row[0] for row in connection.rows("SELECT detail FROM audit WHERE object = 'config' ORDER BY seq")]
     assert [("", "digest"), ("digest", "another")] == [

@@ -116,7 +116,7 @@ def test_what_needs_an_approval_or_a_reason_is_not_let_go_natively_without(stric
         release(strict)
     release(strict, anyway=True)
     strict.parts.config = replace(strict.parts.config, acting=ActingSettings(reason_tiers=(1,)))
-    strict.parts.sync_config(strict.fence)
+    strict.parts.config_sync.sync(strict.fence)
     with pytest.raises(ReasonNeeded, match="give a reason"):
         release(strict, why="")
 

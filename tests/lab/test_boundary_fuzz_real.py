@@ -24,6 +24,7 @@ from console.domain.ids import new_action_key
 from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest
 from console.store import audit
+from tests.engine.bench import poll_all
 from tests.lab.test_team_store_real import FORGED, FUNCTIONS, STEP, Team, call, people, shared
 
 __all__ = ["people", "shared"]
@@ -138,8 +139,7 @@ def turns(team: Team, is_over: Callable[[], bool]) -> list[float]:
         begun = time.monotonic()
         team.turn()
         team.parts.answers.step(team.fence)
-        for poller in team.parts.pollers.values():
-            poller.poll_once(team.fence)
+        poll_all(team.parts, team.fence)
         team.parts.evaluator.step(team.fence)
         took.append(time.monotonic() - begun)
     return took

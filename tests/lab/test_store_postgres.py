@@ -6,16 +6,22 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from connectors.sdk.secrets import SecretStore
 from console.domain.settings import RetentionRules
+from console.engine.supervisor.shard_polling import ShardPolling
 from console.store.db.database import open_database
 from console.store.db.lease import ENGINE_LEASE, HeldLease, LeaseHolder, acquire_lease
+from console.store.db.schema_version import SCHEMA
 from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
+from tests.engine.bench import estate_config
+from tests.fakes.scheduler import FakeScheduler
 from tests.lab.postgres import PostgresServer
 from tests.lab.test_team_store_real import GRANTS
 from tests.store import (
@@ -113,19 +119,19 @@ def test_f23_of_engines_whose_clock_is_not_the_databases_one_holds_the_lease(
 
 
 def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_on(
-    postgres: PostgresServer, store_url: str
+    postgres: PostgresServer, store_url: str, tmp_path: Path
 ) -> None:
-    """First the engine's login meets the schema before, then the new table without its grants."""
+    """First the engine's login meets the first schema, then the new tables without their grants."""
     login = f"upgraded_{next(_numbers)}"
     words = "CREATE ROLE {} LOGIN PASSWORD 'pw' IN ROLE headway_store_engine"
     with psycopg.connect(store_url, autocommit=True) as owner:
-        owner.execute("DROP TABLE job_day")
+        owner.execute("DROP TABLE job_day, engine, shard")
         owner.execute("DROP INDEX incident_member_job")
         owner.execute("UPDATE alembic_version SET version_num = '0104'")
         owner.execute(GRANTS.read_bytes())
         owner.execute(sql.SQL(words).format(sql.Identifier(login)))
     engine_url = store_url.replace("://lab@", f"://{login}:pw@")
-    with pytest.raises(StoreUnusable, match=r"migrated to schema 0105\. Fix: start this version's engine once as"):
+    with pytest.raises(StoreUnusable, match=rf"migrated to schema {SCHEMA}\. Fix: start this version's engine once as"):
         open_database(engine_url)
     with closing(open_database(store_url)) as store:
         many_nights(build(store), 1)
@@ -135,5 +141,8 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
         worker = worker_at(build(store), NOW)
         worker.step(lease.fence)
         assert "permission denied for table job_day. Fix: as the store's owner" in worker.trouble
+        polling, over = ShardPolling(store, SecretStore()), iter([False, True, True])
+        polling.run(lambda: next(over), lambda: estate_config(tmp_path, FakeScheduler()), 15, 3)
+        assert "permission denied for table engine. Fix: as the store's owner" in polling.trouble()
     with open_queries(engine_url) as queries, pytest.raises(StoreUnusable, match="Fix: as the store's owner"):
         queries.table_sizes(RetentionRules())

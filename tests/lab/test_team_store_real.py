@@ -36,7 +36,7 @@ from console.store.db.database import Database, open_database
 from console.store.errors import NotAllowed, StoreUnusable
 from console.store.queries import open_queries
 from console.web.visitor import login_url
-from tests.engine.bench import Sink, estate_config
+from tests.engine.bench import Sink, estate_config, poll_all
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.estate import Estate
 from tests.lab.headway import Headway
@@ -210,8 +210,7 @@ def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Pat
     parts = EngineAssembly(config, store, SecretStore(), Sink())
     parts.begin(got.fence)
     scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
-    for poller in parts.pollers.values():
-        poller.poll_once(got.fence)
+    poll_all(parts, got.fence)
     parts.evaluator.step(got.fence)
     try:
         yield Team(postgres, database, store, parts, got.fence, scheduler)
@@ -367,8 +366,7 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
         for _ in range(3):
             shared.turn()
             shared.parts.answers.step(shared.fence)
-            for poller in shared.parts.pollers.values():
-                poller.poll_once(shared.fence)
+            poll_all(shared.parts, shared.fence)
             shared.parts.evaluator.step(shared.fence)
         engine_took = time.monotonic() - begun
         assert call(ada, "headway_switch", "freeze", "on", "I freeze too", "here")
@@ -605,7 +603,7 @@ def test_entries_of_one_login_neither_pile_up_nor_hold_the_writers_for_long(shar
 def test_an_approval_of_a_backfill_shows_every_period_as_its_run_and_parameters_have_it(shared: Team) -> None:
     """A changed console names one period, and rather works another, or with parameters of its own."""
     shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
-    shared.parts.sync_config(shared.fence)
+    shared.parts.config_sync.sync(shared.fence)
     [(period,)] = shared.rows("SELECT period_key FROM run WHERE id = 1")
     others = {"run_id": None, "job_id": 1, "verb": "start"}
     steps = [
@@ -623,7 +621,7 @@ def test_an_approval_of_a_backfill_shows_every_period_as_its_run_and_parameters_
 
 def test_what_was_approved_is_what_was_shown(shared: Team) -> None:
     shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
-    shared.parts.sync_config(shared.fence)
+    shared.parts.config_sync.sync(shared.fence)
     key = shared.ask("alice")
     shared.step()
     with open_queries(shared.url("carol")) as reads:
@@ -657,8 +655,7 @@ def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_a
     [(key, state)] = shared.rows("SELECT key, state FROM action")
     assert ("sent", [key]) == (state, shared.scheduler.acted)
     shared.scheduler.attempt("extract", "a2", RunState.FAILED, datetime.now(UTC), action_key=key, period_key=None)
-    for poller in shared.parts.pollers.values():
-        poller.poll_once(shared.fence)
+    poll_all(shared.parts, shared.fence)
     shared.turn()
     assert [("stopped", "failed")] == shared.rows("SELECT p.state, s.state FROM plan p, plan_step s")
     assert "running" == alice.steer_plan(number, RequestKind.RESUME_PLAN)
@@ -671,7 +668,7 @@ def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_a
 
 def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(shared: Team) -> None:
     shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
-    shared.parts.sync_config(shared.fence)
+    shared.parts.config_sync.sync(shared.fence)
     key = shared.ask("alice")
     shared.step()
     assert [] == shared.scheduler.acted
@@ -705,7 +702,7 @@ def test_what_was_not_sent_is_taken_back_by_who_asked_through_the_engine_alone(s
 
 def test_one_approval_of_a_backfill_lets_each_of_its_periods_run_once(shared: Team) -> None:
     shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
-    shared.parts.sync_config(shared.fence)
+    shared.parts.config_sync.sync(shared.fence)
     job, period = shared.rows("SELECT job_id, period_key FROM run")[0]
     steps = [STEP | {"job_id": job, "run_id": None, "period_key": period},
              STEP | {"place": 2, "job_id": job, "run_id": None, "verb": "start", "period_key": "2026-01-02T03:10:00Z",
@@ -719,8 +716,7 @@ def test_one_approval_of_a_backfill_lets_each_of_its_periods_run_once(shared: Te
     shared.turn()
     more = {"action_key": waiting.key, "period_key": None}
     shared.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, datetime.now(UTC), **more)
-    for poller in shared.parts.pollers.values():
-        poller.poll_once(shared.fence)
+    poll_all(shared.parts, shared.fence)
     for _ in range(3):
         shared.turn()
     assert 2 == len(shared.scheduler.acted)

@@ -83,7 +83,7 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
 def test_title_bell_and_notification_arrive_and_the_title_is_as_before_at_the_end(bench: Bench, tmux: Tmux) -> None:
     services = {"supply": bench.config.services["supply"].model_copy(update={"tier": 1})}
     object.__setattr__(bench.parts.config, "services", services)
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     bench.turn()
     tmux.type(f"printf '\\033]2;{BEFORE}\\007'")
     tmux.is_called(BEFORE)

@@ -17,7 +17,7 @@ from console.domain.alert import DeliveryView
 from console.domain.dependency import GateView, LineageRun, LineageView, UpstreamView
 from console.domain.filter import JobFilter
 from console.domain.handover import ServiceNight
-from console.domain.header import EngineView, HeaderView
+from console.domain.header import EngineShare, EngineView, HeaderView
 from console.domain.history import NO_ESTIMATE, EstimateBasis, EstimateKind
 from console.domain.hold import HoldReason, HoldView
 from console.domain.ids import micros
@@ -578,6 +578,7 @@ class FakeReads(FakeOps, FakeAhead, Queries):
     jobs_: list[JobRow] = field(default_factory=jobs)
     targets_: list[TargetView] = field(default_factory=targets)
     to_mend_: int = 0
+    engines_: list[EngineShare] = field(default_factory=list)
     drifts_: list[DriftView] = field(default_factory=drifts)
     actions_: list[ActionView] = field(default_factory=list)
     plans_: list[PlanView] = field(default_factory=list)
@@ -690,6 +691,9 @@ class FakeReads(FakeOps, FakeAhead, Queries):
 
     def systems(self) -> Sequence[TargetView]:
         return self.targets_
+
+    def engines(self) -> list[EngineShare]:
+        return self.engines_
 
     def ended_work(self) -> Sequence[EndedWork]:
         ended = [one for one in self.plans_ if one.ended is not None]

@@ -235,6 +235,28 @@ class Lease(SQLModel, table=True):
     heartbeat_us: int = big(default=0)
 
 
+class EngineRow(SQLModel, table=True):
+    """An engine that runs on a shared store. Until `until_us` it counts for the spread of the shards; 0: it polls
+    nothing, as its config is not the one in effect."""
+
+    __tablename__: ClassVar[str] = "engine"
+    holder: str = Field(primary_key=True, sa_type=Text)
+    since_us: int = big(default=0)
+    heartbeat_us: int = big(default=0)
+    until_us: int = big(default=0)
+    trouble: str = string()
+    """Why it polls nothing, or what fails in its polling; empty if all is well."""
+
+
+class Shard(SQLModel, table=True):
+    """A part of the systems of a shared store, polled by the engine that holds it. `fence` grows with every holder; a
+    write with an old fence is refused."""
+
+    id: int = Field(primary_key=True)
+    holder: str = string()
+    fence: int = big(default=0)
+
+
 class ClockRow(SQLModel, table=True):
     """The clock of a replay: now = origin + (real - started) × rate. Without a row the clock is the real one."""
 

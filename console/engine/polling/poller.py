@@ -39,6 +39,7 @@ from console.engine.polling.sanitize import (
 from console.engine.worker import Pulse
 from console.failpoints import failpoint
 from console.store.db.database import Database
+from console.store.db.fence import Fence
 from console.store.errors import StoreError
 from console.store.ingest import records as store_ingest
 from console.store.ingest import targets
@@ -60,7 +61,7 @@ class PollingPause:
         self._log = log.bind(target=target)
         self._before = False
 
-    def waits(self, wake: threading.Event, fence: int) -> bool:
+    def waits(self, wake: threading.Event, fence: Fence) -> bool:
         """True, after a short wait, while the system is paused."""
         pause, now = targets.polling_pause(self._store, self._system), self._clock.now()
         lasts = pause is not None and pause.lasts(now)
@@ -190,9 +191,9 @@ class PollingContext:
     secrets: SecretStore
     changed: Callable[[], None]
     """Wakes the evaluator."""
-    jobs_changed: Callable[[int], None]
-    """Called with the fence when jobs appeared, disappeared, returned, were renamed, paused or changed schedule: config
-    is matched against the jobs and dependencies are checked again."""
+    jobs_changed: Callable[[Fence], None]
+    """Called before the runs of the poll are stored, when jobs appeared, disappeared, returned, were renamed, paused or
+    changed schedule: config is matched against the jobs and dependencies are checked again."""
     flood: threading.Lock = field(default_factory=threading.Lock)
     """Held while writing a part of a flood."""
 
@@ -227,7 +228,7 @@ class TargetPoller:
         self.target_id = place.target_id
         self._log = log.bind(target=place.name)
 
-    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+    def run(self, fence: Fence, stopping: Callable[[], bool]) -> None:
         """Polls at once, then every `poll_every`, sooner on `wake`; backs off while polls fail."""
         while not stopping():
             self.wake.clear()
@@ -250,7 +251,7 @@ class TargetPoller:
             self.wake.wait(pause)
         self.close()
 
-    def poll_once(self, fence: int) -> None:
+    def poll_once(self, fence: Fence) -> None:
         """Polls all pages and stores them. Expected failures are recorded, not raised."""
         failpoint("poll.before")
         self._asked_to_wait, self._begun = 0.0, time.monotonic()
@@ -285,7 +286,7 @@ class TargetPoller:
     def _timeout(self) -> float:
         return self._place.system.settings.poll_timeout.total_seconds()
 
-    def _failed(self, fence: int, error: Exception, kind: str) -> None:
+    def _failed(self, fence: Fence, error: Exception, kind: str) -> None:
         self._failures += 1
         text = self._shown(str(error)) or type(error).__name__
         if self._failures == 1:
@@ -294,7 +295,7 @@ class TargetPoller:
         store_ingest.record_failure(self._shared.store, self._place.target_id, text, kind, now, fence)
         self._shared.changed()
 
-    def _pages(self, fence: int) -> None:
+    def _pages(self, fence: Fence) -> None:
         if self._connector is None:
             self._connector = self._shared.connectors.open(self._place)
         known = targets.poll_state(self._shared.store, self._place.target_id)
@@ -322,7 +323,7 @@ class TargetPoller:
         if self._holds.refresh(self._connector, fence, self._timeout):
             self._shared.changed()
 
-    def _rights(self, fence: int) -> None:
+    def _rights(self, fence: Fence) -> None:
         """Reads the target's version and rights. Failures are ignored: polls report them."""
         if self._connector is None or time.monotonic() < self._rights_at:
             return
@@ -342,7 +343,7 @@ class TargetPoller:
         version = self._shown(probe.version)
         targets.record_probe(self._shared.store, self._place.target_id, version, rights, fence)
 
-    def _write_inventory(self, inventory: Inventory, fence: int) -> None:
+    def _write_inventory(self, inventory: Inventory, fence: Fence) -> None:
         inventory = sanitize_inventory(inventory, self._shared.secrets.mask)
         if inventory.unchanged:
             self._inventory_faults = inventory_text(inventory, "") or self._inventory_faults
@@ -354,11 +355,14 @@ class TargetPoller:
         if changes.doubted:
             self._log.warning("inventory doubted", text=changes.doubted)
         self._inventory_faults = inventory_text(inventory, changes.doubted)
-        write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
-        if changes.new or renames_jobs(known, changes) or changes_schedules(known, changes):
+        match_config = bool(changes.new) or renames_jobs(known, changes) or changes_schedules(known, changes)
+        write_inventory(store, target_id, changes, self._shared.clock.now(), fence, match_config)
+        if match_config:
             self._shared.jobs_changed(fence)
 
-    def _store(self, connector: Connector, fence: int, poll: Poll, before: str, now: datetime, poll_ms: float) -> None:
+    def _store(
+        self, connector: Connector, fence: Fence, poll: Poll, before: str, now: datetime, poll_ms: float
+    ) -> None:
         if poll.inventory is not None:
             self._write_inventory(poll.inventory, fence)
         store, target_id = self._shared.store, self._place.target_id

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Mapping
-from itertools import count
 
 import structlog
 
@@ -24,7 +22,7 @@ from console.engine.api.services import ServiceHandlers, WhatIfHandlers
 from console.engine.api.systems import ProbeHandlers
 from console.engine.checks.check_runner import CheckRunner
 from console.engine.checks.scheduler import CheckScheduler
-from console.engine.connector_pool import ConnectorPool, ConnectorTarget
+from console.engine.connector_pool import ConnectorPool, ConnectorTarget, configured_places
 from console.engine.evaluation.back_testing import BackTester
 from console.engine.evaluation.evaluator import Evaluator
 from console.engine.notify.mail import send_mail
@@ -39,13 +37,17 @@ from console.engine.polling.inbound import InboundListeners
 from console.engine.polling.poller import PollingContext, TargetPoller
 from console.engine.retention import StoreRetention
 from console.engine.supervisor import settings as plain
+from console.engine.supervisor.config_sync import ConfigSync
 from console.engine.supervisor.dead_mans_switch import DeadMansSwitch
 from console.engine.supervisor.health import EngineHealth
-from console.engine.worker import MonitoredWorker, Worker
-from console.store.config_sync import record_dependency_faults, sync_config
+from console.engine.supervisor.shard_polling import PolledEstate, ShardPolling
+from console.engine.worker import MonitoredWorker, Pulse, Worker
+from console.store.config_sync import record_dependency_faults
 from console.store.db.database import Database
-from console.store.ingest import targets
+from console.store.db.fence import Fence
+from console.store.ingest.inventory import JOBS_SEQ_KEY
 from console.store.jobs import accept_drift
+from console.store.meta import get_meta
 from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.engine")
@@ -63,13 +65,13 @@ class EngineAssembly:
         self.store = store
         self.secrets = secrets
         self.clock = Clock(store.clock_setting)
-        self._logged: frozenset[str] = frozenset()
-        self._syncing = threading.Lock()
-        self._change_numbers = count(1)
-        self._synced = 0
-        """Changes up to this number are synced."""
+        self._synced_jobs = ""
+        """Value of JOBS_SEQ_KEY at the last sync."""
         self._underway = ActionsInFlight(WRITES_PER_SYSTEM)
         self._inbound = InboundListeners(secrets)
+        self.config_sync = ConfigSync(lambda: self.config, store, self.clock, self._jobs_synced)
+        self.shards = None if store.is_sqlite else ShardPolling(store, secrets)
+        """Polls the targets of a shared store, of which this engine may have a part."""
         self._joined = False
         self._fence = 0
 
@@ -80,14 +82,15 @@ class EngineAssembly:
         return made
 
     def follow(self, before: EngineAssembly) -> None:
-        """Takes over the sends in flight and the open listeners of the assembly before, in the same process. Called
-        before `begin`."""
-        self._underway, self._inbound = before._underway, before._inbound
+        """Takes over the sends in flight, the open listeners and the shards of the assembly before, in the same
+        process. Called before `begin`."""
+        self._underway, self._inbound, self.shards = before._underway, before._inbound, before.shards
 
     def begin(self, fence: int) -> None:
         """Syncs config into the store and recovers what a dead engine left. Raises LeaseLost."""
         self._fence = fence
-        self.sync_config(fence)
+        self._synced_jobs = self._jobs_seq()
+        self.config_sync.sync(fence)
         self._join()
         self._record_dependency_faults(fence)
         self.recover(fence)
@@ -97,30 +100,23 @@ class EngineAssembly:
         for worker in (self.outbox, self.actions, self.answers):
             worker.recover(fence)
 
-    def sync_config(self, fence: int) -> None:
-        """Matches config against the known jobs; a pattern without a match is logged once."""
-        synced = sync_config(self.store, plain.estate_settings(self.config), self.clock.now(), fence)
-        unmatched = frozenset(synced.unmatched)
-        if unmatched - self._logged:
-            log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
-        renamed = {f"{old}→{new}": (old, new) for old, new in synced.renamed.items()}
-        for text, (old, new) in renamed.items():
-            if text not in self._logged:
-                log.warning("config names a job that has another name by now", says=old, name=new)
-        for end in synced.unknown_ends:
-            if end.text not in self._logged:
-                log.warning("a service waits for a job that does not exist", service=end.service, text=end.text)
-        self._logged = unmatched | renamed.keys() | {end.text for end in synced.unknown_ends}
+    def _sync_jobs_of_shards(self, fence: int) -> None:
+        """Syncs config after a change of jobs by the pollers of any engine, and records what follows from it."""
+        changed = self._jobs_seq()
+        if changed != self._synced_jobs:
+            self.config_sync.sync(fence)
+            self._record_dependency_faults(fence)
+            self._synced_jobs = changed
 
-    def _sync_changed_jobs(self, fence: int) -> None:
-        """Matches config against the jobs that a poll has changed. Of pollers that wait for it, one does it for all."""
-        number = next(self._change_numbers)
-        with self._syncing:
-            if number > self._synced:
-                newest = next(self._change_numbers)
-                self.sync_config(fence)
-                self._record_dependency_faults(fence)
-                self._synced = newest
+    def _jobs_seq(self) -> str:
+        with self.store.read() as session:
+            return get_meta(session, JOBS_SEQ_KEY) or ""
+
+    def _jobs_synced(self, fence: Fence) -> None:
+        if isinstance(fence, int):
+            self._record_dependency_faults(fence)
+        else:
+            self.job_sync.wake.set()
 
     def _record_dependency_faults(self, fence: int) -> None:
         """Records which dependencies contradict the schedules or cannot hold."""
@@ -129,12 +125,8 @@ class EngineAssembly:
         record_dependency_faults(self.store, faults, fence)
 
     def _join(self) -> None:
-        places = {
-            target_id: ConnectorTarget(target_id, self.config.systems[system], target)
-            for target_id, system, target in targets.configured_targets(self.store)
-            if system in self.config.systems
-        }
         store, clock, config, secrets = self.store, self.clock, self.config, self.secrets
+        places = configured_places(store, config)
         self.connectors = ConnectorPool(places, secrets)
         alerts, audience = config.alerts, plain.audience(config)
         self.routing = AlertRouter(store, clock, config.routes, alerts.default_route, alerts.shadow_route, config.zone)
@@ -147,7 +139,7 @@ class EngineAssembly:
         self._join_acting()
         self._join_periodic()
         self.health = EngineHealth(
-            lambda: {name: worker.pulse for name, worker in self._living()},
+            self._pulses,
             self.outbox.hanging,
             self.routing.parked_by_route,
             lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
@@ -158,8 +150,16 @@ class EngineAssembly:
     def _join_polling(self, places: Mapping[int, ConnectorTarget]) -> None:
         """Creates the workers that poll schedulers and run checks."""
         store, clock, secrets, changed = self.store, self.clock, self.secrets, self.evaluator.wake.set
-        shared = PollingContext(store, clock, self.connectors, secrets, changed, self._sync_changed_jobs)
-        self.pollers = {target_id: TargetPoller(shared, place) for target_id, place in places.items()}
+        self.job_sync = PeriodicTasks(self._sync_jobs_of_shards)
+        jobs_changed = self.config_sync.sync_changed_jobs
+        self.polling = PollingContext(store, clock, self.connectors, secrets, changed, jobs_changed)
+        self.pollers = {
+            target_id: TargetPoller(self.polling, place)
+            for target_id, place in places.items()
+            if self.shards is None or place.system.kind.listen is not None  # reports to it wait on this machine
+        }
+        if self.shards is not None:
+            self.shards.lead(PolledEstate(self.config.digest, self.polling, places))
         self._inbound.sync_listeners(places, self._poll_now)
         measure, checks = CheckRunner(self.config, secrets).measure, self.config.declared.checks
         self.checks = CheckScheduler(store, clock, checks, measure, secrets.mask, changed)
@@ -215,12 +215,18 @@ class EngineAssembly:
             ("back-test", self.back_testing), ("retention", self._pruning),
         ]  # fmt: skip
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []
+        own += [("job sync", self.job_sync)] if self.shards is not None else []
         return own + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]
+
+    def _pulses(self) -> dict[str, Pulse]:
+        of_shards = self.shards.pulses() if self.shards is not None else {}
+        return {name: worker.pulse for name, worker in self._living()} | of_shards
 
     def trouble(self, broken: str) -> str:
         """Problems of the engine for status and console: failed, silent or hanging workers, parked deliveries."""
         self.health.set_failed_workers("; ".join(filter(None, (broken, self.evaluator.trouble))))
-        troubles = self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble(), self.retention.trouble
+        troubles = [self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble(), self.retention.trouble]
+        troubles += [self.shards.trouble()] if self.shards is not None else []
         return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *troubles]))
 
     def running(self) -> list[tuple[str, Worker]]:
@@ -244,8 +250,10 @@ class EngineAssembly:
         poller = self.pollers.get(target_id)
         if poller is not None:
             poller.wake.set()
+        elif self.shards is not None:
+            self.shards.poll_now(target_id)
 
     def _accept_drift(self, job_id: int, shown: int | None, by: str, origin: str) -> None:
         accept_drift(self.store, job_id, shown, by, self.clock.now(), self._fence, origin)
-        self._sync_changed_jobs(self._fence)
+        self.config_sync.sync_changed_jobs(self._fence)
         self.evaluator.wake.set()

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
@@ -38,8 +38,11 @@ STOP_SECONDS = 2.5
 """Time for the workers' threads to end; hanging ones are abandoned."""
 FINISH_SECONDS = 1.5
 """Additional time for sends and requests in progress."""
+MIN_JOIN_SECONDS = 0.5
+"""For the release of shards after all other work."""
 PR_SET_PDEATHSIG = 1
 TAKES_OVER = "this engine takes over when that one stops or dies"
+POLLS_MEANWHILE = f"this engine polls its share of the systems; {TAKES_OVER.removeprefix('this engine ')}"
 
 
 @dataclass(slots=True)
@@ -75,6 +78,8 @@ class Engine:
         self._parts = parts
         self._lease_seconds, self._renew_seconds = lease_seconds, min(RENEW_SECONDS, lease_seconds / 5)
         self._end = threading.Event()
+        self._stopped_at = 0.0
+        self._shards = parts.shards
         self._last_trouble = ""
         self._own = SelfMonitor()
         self._good: EngineAssembly | None = None  # the last assembly that started
@@ -82,13 +87,40 @@ class Engine:
 
     def stop(self) -> None:
         """Stops the engine soon; safe in a signal handler."""
+        self._stopped_at = time.monotonic()
         self._end.set()
+        if self._shards is not None:
+            self._shards.wake.set()
 
     def run(self) -> None:
-        """Runs until `stop`; without standby, returns if another engine is running. A lease that could not be
-        released because the disk was full is recognized as its own."""
+        """Runs until `stop`; without standby, returns if another engine is running. On a shared store it polls its
+        shards meanwhile. A lease that could not be released because the disk was full is recognized as its own."""
         if self._configs is not None:
             threading.Thread(target=self._configs.follow, args=(self._end,), name="config", daemon=True).start()
+        shards = self._start_shards()
+        self._run()
+        if shards is not None:
+            if not self._end.is_set():
+                self.stop()
+            shards.join(max(MIN_JOIN_SECONDS, self._stopped_at + STOP_SECONDS + FINISH_SECONDS - time.monotonic()))
+        self._parts.leave()
+        leases.note_engine_end(self._parts.store.path, holder_name())
+
+    def _start_shards(self) -> threading.Thread | None:
+        if self._shards is None:
+            return None
+        configs, first = self._configs, self._parts.config
+        arguments = (
+            self._end.is_set,
+            lambda: first if configs is None else configs.config,
+            self._lease_seconds,
+            self._renew_seconds,
+        )
+        thread = threading.Thread(target=self._shards.run, args=arguments, name="shards", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self) -> None:
         announced: LeaseHolder | None = None
         own = ""
         while not self._end.is_set():
@@ -108,13 +140,16 @@ class Engine:
                 log.info("another engine works already", holder=answer.holder)
                 return
             if answer is not None and (announced is None or announced.holder != answer.holder):
-                log.info("waiting for the lease", holder=answer.holder, since=str(answer.since), next=TAKES_OVER)
+                log.info("waiting for the lease", holder=answer.holder, since=str(answer.since), next=self.standby_text)
                 if self._on_standby is not None:
                     self._on_standby(answer)
             announced = answer
             self._end.wait(STANDBY_SECONDS if answer is not None else 0)
-        self._parts.leave()
-        leases.note_engine_end(self._parts.store.path, holder_name())
+
+    @property
+    def standby_text(self) -> str:
+        """The work of this engine while another one holds the lease."""
+        return TAKES_OVER if self._shards is None else POLLS_MEANWHILE
 
     def _acquire(self) -> HeldLease | LeaseHolder | None:
         """The lease, or its holder; None if a dead holder's lease was released just now."""
@@ -249,7 +284,8 @@ class Engine:
                     leases.record_trouble(self._parts.store, lease.fence, trouble)
                 recorded = trouble
                 evaluator = self._parts.evaluator
-                troubles = _persistent_troubles(workers, evaluator.trouble, evaluator.unforeseen)
+                supervisors = [workers, *(self._shards.workers() if self._shards is not None else ())]
+                troubles = _persistent_troubles(supervisors, evaluator.trouble, evaluator.unforeseen)
                 self._own.report(self._parts, lease.fence, troubles)
             except LeaseLost:
                 raise
@@ -277,9 +313,12 @@ class Engine:
             log.warning("lease not freed", error=self._parts.secrets.mask(str(error)))
 
 
-def _persistent_troubles(workers: WorkerSupervisor, *troubles: str) -> dict[str, str]:
+def _persistent_troubles(supervisors: Sequence[WorkerSupervisor], *troubles: str) -> dict[str, str]:
     """Problems by the keys of SelfMonitor."""
-    store, parts = workers.keeps_breaking()
+    store, parts = "", dict[str, str]()
+    for supervisor in supervisors:
+        of_store, of_parts = supervisor.keeps_breaking()
+        store, parts = store or of_store, parts | of_parts
     outbox = parts.pop("outbox", "")
     part_troubles = "; ".join([*(f"{name} {text}" for name, text in sorted(parts.items())), *filter(None, troubles)])
     return {key: text for key, text in ((STORE, store), (OUTBOX, outbox), (PARTS, part_troubles)) if text}

@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from console.failpoints import failpoint
 from console.store import meta
+from console.store.db.fence import Fence, check_fence
 from console.store.db.location import (
     POSTGRES_URLS,
     checked_url,
@@ -32,10 +33,9 @@ from console.store.db.location import (
     without_secrets,
 )
 from console.store.db.schema_version import SCHEMA
-from console.store.db.session import PostgresAdapter, Session, SqliteAdapter, WriteSession, lock_writers
+from console.store.db.session import PostgresAdapter, SqliteAdapter, WriteSession, lock_writers
 from console.store.errors import (
     SQLITE_ERRORS,
-    LeaseLost,
     StoreUnusable,
     damage_text,
     folder_text,
@@ -73,14 +73,14 @@ class Database:
     def check_fence(self, fence: int) -> None:
         """Raises LeaseLost unless that fence still holds the lease, and StoreError."""
         with self.read() as session:
-            _check_fence(session, fence)
+            check_fence(session, fence)
 
     @contextmanager
-    def write(self, fence: int | None, durable: bool = False) -> Iterator[WriteSession]:
+    def write(self, fence: Fence | None, durable: bool = False) -> Iterator[WriteSession]:
         """One transaction, committed at the end, rolled back on any exception.
 
-        With a `fence` it is refused (LeaseLost) unless that fence still holds the lease. `durable`: it is on the disk
-        when this returns (intents); others may be lost by a power failure, never by a crash of ours. Raises
+        With a `fence` it is refused (LeaseLost) unless that fence still holds the lease, or its shard. `durable`: it is
+        on the disk when this returns (intents); others may be lost by a power failure, never by a crash of ours. Raises
         StoreUnusable where the database cannot (full disk, locked for 30 s, connection lost).
         """
         self._check_in_place()
@@ -92,7 +92,7 @@ class Database:
                 session = self._session(connection)
                 if not self.is_sqlite:
                     lock_writers(session)
-                _check_fence(session, fence)
+                check_fence(session, fence)
                 yield session
             self._checkpoint_when_quiet(connection)
 
@@ -145,10 +145,14 @@ class Database:
             known = isinstance(reason, driver.OperationalError) or is_damage(reason)
             if not known and getattr(reason, "sqlstate", "") != READ_ONLY_STANDBY:
                 raise
-            place = self.path or self.engine.url.set(query={}).render_as_string()
             raise StoreUnusable(
-                without_secrets(self.url, f"the store at {place}: {reason}{damage_text(reason)}")
+                without_secrets(self.url, f"the store at {self.place}: {reason}{damage_text(reason)}")
             ) from error
+
+    @property
+    def place(self) -> str:
+        """The file or the server's database, without a password."""
+        return str(self.path or self.engine.url.set(query={}).render_as_string())
 
     def changed_seq(self) -> int:
         """Number of the newest committed change; 0 before the first."""
@@ -218,15 +222,6 @@ def open_read_only(url: str) -> Database:
         return Database(url, _sqlite(path), path)
     except OSError as error:
         raise StoreUnusable(replaced_text(path, error.strerror)) from error
-
-
-def _check_fence(session: Session, fence: int | None) -> None:
-    if fence is None:
-        return
-    row = session.first("SELECT fence, holder FROM lease WHERE name = 'engine'")
-    if row is None or row.fence != fence:
-        holder = "no engine" if row is None or not row.holder else row.holder
-        raise LeaseLost(f"the lease with fence {fence} is lost: {holder} holds the store now; nothing was written")
 
 
 def _check_own_file(path: Path) -> None:

@@ -231,6 +231,9 @@ def record_trouble(store: Database, fence: int, text: str) -> None:
 
 
 def _now(session: Session, store: Database) -> int:
-    if store.is_sqlite:
-        return time.time_ns() // 1_000
+    return time.time_ns() // 1_000 if store.is_sqlite else database_now_us(session)
+
+
+def database_now_us(session: Session) -> int:
+    """The present time by the clock of a PostgreSQL server."""
     return int(session.rows("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS us")[0].us)

@@ -13,6 +13,7 @@ from connectors.sdk.records import JobRecord, Schedule
 from console.domain.ids import job_name, micros, optional_instant, optional_micros
 from console.domain.inventory import MAX_TEXT, DetectedDrift, InventoryChanges, KnownJob
 from console.store.db.database import Database
+from console.store.db.fence import Fence
 from console.store.db.session import Row, Values, WriteSession
 from console.store.events import record_event
 from console.store.ingest.latest_run import first_rows
@@ -159,15 +160,27 @@ ACCEPT_NEWEST_SCHEDULE = (
 """Also if it is accepted already: nothing is expected of the time before."""
 
 
+JOBS_SEQ_KEY = "jobs_seq"
+"""Key in `meta` of the last change after which the engine with the lease must match its config against the jobs."""
+
+
 def write_inventory(
-    store: Database, target_id: int, changes: InventoryChanges, now: datetime, fence: int | None
+    store: Database,
+    target_id: int,
+    changes: InventoryChanges,
+    now: datetime,
+    fence: Fence | None,
+    match_config: bool = False,
 ) -> list[int]:
-    """Ids of the new or changed jobs, in one transaction with the hash. Raises LeaseLost."""
+    """Ids of the new or changed jobs, in one transaction with the hash and, for `match_config`, JOBS_SEQ_KEY. Raises
+    LeaseLost."""
     touched: list[int] = []
     with store.write(fence) as session:
         if changes.new or changes.changed or changes.gone or changes.unwatched:
-            writer = _InventoryWriter(session, target_id, next_changed_seq(session), micros(now))
-            touched = writer.write(changes)
+            seq = next_changed_seq(session)
+            touched = _InventoryWriter(session, target_id, seq, micros(now)).write(changes)
+            if match_config:
+                set_meta(session, {JOBS_SEQ_KEY: str(seq)})
         if changes.complete:
             session.rows(
                 "UPDATE target SET inventory_hash = ?, inventory_us = ? WHERE id = ?",

@@ -17,6 +17,7 @@ from connectors.sdk.records import SkippedRecord
 from console.domain.ids import micros, optional_micros
 from console.failpoints import failpoint
 from console.store.db.database import Database
+from console.store.db.fence import Fence
 from console.store.db.session import WriteSession
 from console.store.ingest import targets
 from console.store.ingest.batch import (
@@ -76,7 +77,7 @@ class IngestWork:
     """Key of each new run, by id."""
 
 
-def ingest_batch(store: Database, target_id: int, batch: IngestBatch, fence: int | None) -> IngestResult:
+def ingest_batch(store: Database, target_id: int, batch: IngestBatch, fence: Fence | None) -> IngestResult:
     """Writes a poll's records (up to 5,000 are best) and its cursor; the runs and jobs that really changed.
 
     A record that cannot be stored (a name over 1,000 bytes, an instant without zone) is skipped and counted at the

@@ -14,6 +14,7 @@ from console.domain.switches import SystemPause
 from console.store import switches
 from console.store.audit import ENGINE_ACTOR, ENGINE_ORIGIN
 from console.store.db.database import Database
+from console.store.db.fence import Fence
 from console.store.db.session import Row, WriteSession
 from console.store.events import record_event
 from console.store.ingest.batch import IngestBatch
@@ -76,7 +77,7 @@ def record_success(session: WriteSession, target_id: int, batch: IngestBatch, re
         session.rows(_LOST, (since_us, since_us, since_us, until_us, until_us, target_id))
 
 
-def record_failure(store: Database, target_id: int, error: str, kind: str, now: datetime, fence: int | None) -> bool:
+def record_failure(store: Database, target_id: int, error: str, kind: str, now: datetime, fence: Fence | None) -> bool:
     """Counts a failed poll; `kind`: of `Target.error_kind`. True for the first in a row."""
     now_us, text = micros(now), clean(error, MAX_TEXT * 2)
     with store.write(fence) as session:
@@ -142,6 +143,12 @@ def configured_targets(store: Database) -> list[tuple[int, str, str]]:
     return [(row.id, row.system, decode_name(row.name)) for row in rows]
 
 
+def systems_of_targets(store: Database) -> dict[int, int]:
+    """Target id -> system id, of all configured targets."""
+    with store.read() as session:
+        return dict(session.rows("SELECT id, system_id FROM target WHERE NOT removed"))
+
+
 def poll_state(store: Database, target_id: int) -> PollState:
     with store.read() as session:
         [row] = session.rows("SELECT cursor, inventory_hash FROM target WHERE id = ?", (target_id,))
@@ -154,14 +161,14 @@ def polling_pause(store: Database, system: str) -> SystemPause | None:
         return switches.pause_of_system(session, system)
 
 
-def record_pause_end(store: Database, pause: SystemPause, now: datetime, fence: int) -> None:
+def record_pause_end(store: Database, pause: SystemPause, now: datetime, fence: Fence) -> None:
     """Audits that this pause ended by itself."""
     with store.write(fence) as session:
         switches.audit_pause_end(session, pause, ENGINE_ACTOR, ENGINE_ORIGIN, micros(now))
 
 
 def record_probe(
-    store: Database, target_id: int, version: str, rights: Sequence[Mapping[str, object]], fence: int | None
+    store: Database, target_id: int, version: str, rights: Sequence[Mapping[str, object]], fence: Fence | None
 ) -> None:
     """The target's version and our rights there, written only if they changed."""
     stated = (version, json.dumps(list(rights)))

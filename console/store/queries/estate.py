@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.domain.header import EngineView, HeaderView
+from console.domain.header import EngineShare, EngineView, HeaderView
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.service import is_in_doubt
 from console.domain.switches import SHADOW, SystemPause
@@ -46,6 +46,14 @@ _ENDED = (
     " UNION ALL SELECT * FROM (SELECT 'plan' AS kind, id, title, state FROM plan WHERE state IN ('done', 'aborted')"
     " ORDER BY id DESC LIMIT 200) ended_plan"
 )
+
+_ENGINES = (
+    "SELECT e.holder, e.since_us, e.heartbeat_us, e.trouble, count(s.id) AS shards, EXISTS (SELECT 1 FROM lease l WHERE"
+    " l.name = 'engine' AND l.holder = e.holder) AS leads FROM engine e LEFT JOIN shard s ON s.holder = e.holder"
+    " GROUP BY e.holder, e.since_us, e.heartbeat_us, e.trouble ORDER BY leads DESC, e.since_us, e.holder"
+)
+HEARTBEAT_LIMIT_US = 15_000_000
+"""An engine without a heartbeat for this long has lost its shards."""
 
 
 class EndedWork(NamedTuple):
@@ -124,6 +132,24 @@ class EstateQueries(ContextQueries):
         alive = bool(lease.holder) and lease.until_us > self.link.real_now_us() and not is_provably_dead(lease.holder)
         stuck = "" if alive else stuck_text(self.link.place, lease.holder, since)
         return EngineView(lease.holder, since, instant(lease.heartbeat_us), alive, lease.trouble or "", stuck)
+
+    def engines(self) -> list[EngineShare]:
+        """The engines of a shared store, the one with the lease first; dead ones for an hour. Empty on SQLite."""
+        rows = self.link.rows(_ENGINES)
+        now = self.link.real_now_us()
+        return [
+            EngineShare(
+                row.holder,
+                instant(row.since_us),
+                instant(row.heartbeat_us),
+                max(0.0, (now - row.heartbeat_us) / 1_000_000),
+                now - row.heartbeat_us < HEARTBEAT_LIMIT_US and not is_provably_dead(row.holder),
+                row.leads,
+                row.shards,
+                row.trouble,
+            )
+            for row in rows
+        ]
 
     def working_engine(self) -> str:
         """The engine that works on the store, also one that cannot write any more; empty without one."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.sdk.states import Capability, RunState
+from console.domain.header import EngineShare
 from console.domain.switches import DEFAULT_PAUSE, SystemPause, pause_length_fault
 from console.domain.system import DriftView, TargetView, split_right
 from console.store.queries.reader import Queries
@@ -295,12 +296,25 @@ def _send_pause(screen: HeadwayScreen, system: str, seconds: float, why: str) ->
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def _read_systems(reads: Queries) -> tuple[Sequence[TargetView], int, Sequence[EngineShare]]:
+    return reads.estate.systems(), reads.warnings.config_fault_count(), reads.estate.engines()
+
+
+def engine_segment(engine: EngineShare) -> Segment:
+    """ "db07 128 shards 2s ago": host, share and age of the last heartbeat."""
+    host = engine.holder.partition(":")[0]
+    age = format_span(timedelta(seconds=engine.heartbeat_age_s))
+    is_well = engine.alive and not engine.trouble
+    return f" {host} {counted(engine.shards, 'shard')} {age} ago", "plain" if is_well else "warn"
+
+
 class SystemsScreen(HeadwayScreen):
     WHERE = "systems"
 
     def __init__(self) -> None:
         super().__init__()
         self.config_faults = 0
+        self.engines: Sequence[EngineShare] = ()
         self.list = ViewList(
             self,
             SYSTEM_COLUMNS,
@@ -320,11 +334,11 @@ class SystemsScreen(HeadwayScreen):
         ]
 
     def fetch(self) -> None:
-        self.ask("systems", lambda reads: (reads.estate.systems(), reads.warnings.config_fault_count()), self._show)
+        self.ask("systems", _read_systems, self._show)
 
-    def _show(self, answer: tuple[Sequence[TargetView], int]) -> None:
+    def _show(self, answer: tuple[Sequence[TargetView], int, Sequence[EngineShare]]) -> None:
         """Unreachable systems first, longest first."""
-        targets, self.config_faults = answer
+        targets, self.config_faults, self.engines = answer
         self.list.grid.set_columns(systems_columns(targets))
         self.list.show_views(sorted(targets, key=_severity))
 
@@ -337,6 +351,9 @@ class SystemsScreen(HeadwayScreen):
             title.append((f"  {sick} unreachable", "warn"))
         if self.config_faults:
             title.append((f"  {self.config_faults} to fix in the config: headway status", "warn"))
+        if self.engines:
+            title.append((f"  {counted(len(self.engines), 'engine')}:", "dim"))
+            title += [engine_segment(engine) for engine in self.engines]
         return title, self.list.title_marks()
 
     def selected_name(self) -> str:

@@ -37,7 +37,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     config = replace(config, services={"supply": ServiceSettings(**service)}, acting=acting)
     with running_bench(tmp_path, scheduler, config) as made:
         made.poller.poll_once(made.fence)
-        made.parts.sync_config(made.fence)
+        made.parts.config_sync.sync(made.fence)
         monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
         start(made)
         monkeypatch.setattr("console.store.access.os_user", lambda: "carol")

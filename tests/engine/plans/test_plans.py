@@ -58,7 +58,7 @@ def night_in(folder: Path, nightly: Schedule | None = None, **jobs: JobSettings)
     config = replace(config, jobs={**config.jobs, **{f"fake/{name}": one for name, one in jobs.items()}})
     with running_bench(folder, scheduler, config) as bench:
         bench.poller.poll_once(bench.fence)
-        bench.parts.sync_config(bench.fence)
+        bench.parts.config_sync.sync(bench.fence)
         scheduler.attempt("extract", "extract-1", RunState.FAILED, present() - timedelta(minutes=9))
         scheduler.attempt("load", "load-1", RunState.SUCCEEDED, present() - timedelta(minutes=5))
         bench.turn()
@@ -794,7 +794,7 @@ def test_a_plan_of_which_only_the_reason_is_missing_is_no_refusal_in_the_audit(n
     """A console sends it, is asked why, and sends it again: the audit has the start, and nothing that looks like one
     who tried what they may not."""
     night.parts.config = replace(night.parts.config, acting=ActingSettings(reason_tiers=(1, 2, 3)))
-    night.parts.sync_config(night.fence)
+    night.parts.config_sync.sync(night.fence)
     draft = proposed(night)
     with pytest.raises(ReasonNeeded, match="give a reason"):
         started(night, draft)

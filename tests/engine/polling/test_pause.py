@@ -131,7 +131,7 @@ def test_nobody_pauses_without_a_reason_nor_what_is_not_there(bench: Bench) -> N
 def test_who_may_only_look_pauses_nothing_and_probes_nothing(bench: Bench) -> None:
     allowed = (PermissionSettings(who=("*",), role="view"),)
     object.__setattr__(bench.parts.config, "permissions", allowed)
-    bench.parts.sync_config(bench.fence)
+    bench.parts.config_sync.sync(bench.fence)
     with pytest.raises(NotAllowed, match="needs role act on fake"):
         bench.requests().pause_polling("fake", HOURS, "x")
     with pytest.raises(NotAllowed, match="needs role act on fake"):

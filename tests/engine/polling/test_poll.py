@@ -171,7 +171,7 @@ def test_config_is_matched_again_for_new_jobs_and_not_for_every_next_instant(
         matched.append(1)
         return SyncResult()
 
-    monkeypatch.setattr("console.engine.supervisor.assembly.sync_config", match)
+    monkeypatch.setattr("console.engine.supervisor.config_sync.sync_config", match)
     bench.turn()
     bench.scheduler.jobs["extract"] = JobRecord("extract", definition_hash="other", definition="other")
     again(bench)

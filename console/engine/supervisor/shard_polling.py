@@ -1,0 +1,238 @@
+"""Polling by several engines: this process polls the targets of the shards that it holds, with or without the lease.
+
+The engine with the lease decides, notifies and sends actions for the whole estate. Pollers write under the fence of
+their shard (`store.db.shards`), so a process that was stopped and resumes can write nothing there. An engine polls only
+while its config is the one in effect, which the engine with the lease has written to the store.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from connectors.sdk.secrets import SecretStore
+from console.config.sections import Config
+from console.engine.connector_pool import ConnectorPool, ConnectorTarget, configured_places
+from console.engine.polling.poller import PollingContext, TargetPoller
+from console.engine.supervisor.config_sync import ConfigSync
+from console.engine.supervisor.supervisor import MESSAGE_LIMIT, WorkerSupervisor
+from console.engine.worker import Pulse
+from console.store.db import shards
+from console.store.db.database import Database
+from console.store.db.fence import ShardFence
+from console.store.db.lease import holder_name
+from console.store.errors import GRANTS_FIX, StoreError, StoreOutdated, StoreTooNew, is_not_permitted
+from console.store.ingest import targets
+from console.store.meta import get_meta
+from console.text.cleaning import clean_line
+from console.timing.clock import Clock
+
+log = structlog.get_logger("headway.poll")
+
+RELEASE_SECONDS = 2.5
+"""Time for the polls of a shard to end before it is released; the fence refuses what a hanging one still returns."""
+AFTER_EXPIRY_SECONDS = 0.1
+"""How soon after the expiry of another engine its shards are claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolledEstate:
+    """The targets of one config, and what their pollers share."""
+
+    digest: str
+    """Of the config."""
+    context: PollingContext
+    places: Mapping[int, ConnectorTarget]
+
+
+class _ShardPoller:
+    """A poller under the fence of its shard."""
+
+    def __init__(self, poller: TargetPoller, shard: int) -> None:
+        self.poller = poller
+        self.wake, self.pulse = poller.wake, poller.pulse
+        self._shard = shard
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """`fence`: of the shard."""
+        self.poller.run(ShardFence(self._shard, fence), stopping)
+
+
+@dataclass(frozen=True, slots=True)
+class _PolledShard:
+    """A shard whose targets are being polled."""
+
+    fence: int
+    stop: threading.Event
+    workers: WorkerSupervisor
+    pollers: tuple[_ShardPoller, ...]
+
+
+class ShardPolling:
+    """The pollers of this process on a shared store."""
+
+    def __init__(self, store: Database, secrets: SecretStore) -> None:
+        self._store, self._secrets = store, secrets
+        self._holder = holder_name()
+        self._led: PolledEstate | None = None
+        """Of the assembly that had the lease last."""
+        self._estate: PolledEstate | None = None
+        self._places: Mapping[int, list[ConnectorTarget]] = {}
+        """Shard -> its targets in `_estate`."""
+        self._held: Mapping[int, int] = {}
+        """Shard -> fence."""
+        self._expiry_s = math.inf
+        """Seconds from the last renewal until another engine's shards may be free."""
+        self._polled: dict[int, _PolledShard] = {}
+        self._idle = ""
+        """Why this process polls nothing; empty if it polls."""
+        self._trouble = ""
+        self.wake = threading.Event()
+        self.pulse = Pulse()
+
+    def lead(self, estate: PolledEstate) -> None:
+        """Called by the assembly that has the lease: `estate` wakes its evaluator."""
+        self._led = estate
+        self.wake.set()
+
+    def run(
+        self, stopping: Callable[[], bool], newest: Callable[[], Config], lease_seconds: float, renew_seconds: float
+    ) -> None:
+        """Renews, claims and releases shards until `stopping`, then releases all. `newest`: the newest valid config of
+        this process."""
+        while not stopping():
+            self.wake.clear()
+            self.pulse.beat(renew_seconds)
+            self._expiry_s = math.inf
+            try:
+                self.step(newest(), lease_seconds)
+                self._report("")
+            except Exception as error:  # noqa: BLE001 - a surprise here must not end the polling
+                if isinstance(error, StoreTooNew | StoreOutdated):  # this version must not write there
+                    self._stop(list(self._polled))
+                self._report(error if isinstance(error, StoreError) else f"{type(error).__name__}: {error}", error)
+            if not stopping():
+                self.wake.wait(min(renew_seconds, self._expiry_s + AFTER_EXPIRY_SECONDS))
+        self._stop(list(self._polled))
+        try:
+            shards.leave(self._store, self._holder, self._held)
+        except Exception as error:  # noqa: BLE001 - the shards are free when the lease expires
+            log.warning("shards not released", error=self._secrets.mask(str(error)))
+
+    def step(self, newest: Config, lease_seconds: float) -> None:
+        """One renewal, with what follows from it. Raises StoreError."""
+        with self._store.read() as session:
+            digest = get_meta(session, "config_digest")
+        estate = self._estate_of(digest, newest)
+        if estate is not self._estate:
+            self._stop(list(self._polled))
+            self._adopt(estate)
+        if estate is None:
+            why = "no engine has synced a config yet" if digest is None else "its config is not the one in effect"
+            if why != self._idle:
+                log.warning("polls nothing", why=why)
+            self._idle = why
+            shards.poll_nothing(self._store, self._holder, self._held, f"polls nothing: {why}")
+            self._held = {}
+            return
+        self._idle = ""
+        trouble = "; ".join(filter(None, [workers.trouble() for workers in self.workers()]))
+        held = shards.hold_shards(self._store, self._holder, self._held, lease_seconds, trouble)
+        shares = {shard: fence for shard, fence in held.fences.items() if shard not in held.surplus}
+        if lost := [shard for shard, fence in self._held.items() if held.fences.get(shard) != fence]:
+            log.warning("shards lost", shards=len(lost))
+        if self._held != shares:
+            log.info("shards held", shards=len(shares), released=len(held.surplus))
+        self._held, self._expiry_s = held.fences, held.expiry_s
+        ended = [
+            shard
+            for shard, polled in self._polled.items()
+            if shares.get(shard) != polled.fence or polled.workers.gone()
+        ]
+        self._stop(ended)
+        if held.surplus:
+            shards.release_shards(self._store, self._holder, {shard: held.fences[shard] for shard in held.surplus})
+            self._held = shares
+        for shard in shares.keys() & self._places.keys() - self._polled.keys():
+            self._start(shard, shares[shard])
+
+    def poll_now(self, target_id: int) -> None:
+        """Polls the target at once if this process polls it."""
+        for shard in list(self._polled.values()):
+            for poller in shard.pollers:
+                if poller.poller.target_id == target_id:
+                    poller.wake.set()
+
+    def pulses(self) -> dict[str, Pulse]:
+        """Of the pollers, and of the renewal."""
+        polled = list(self._polled.values())
+        names = {f"poll {poller.poller.name}": poller.pulse for shard in polled for poller in shard.pollers}
+        return {"shards": self.pulse, **names}
+
+    def workers(self) -> list[WorkerSupervisor]:
+        return [shard.workers for shard in list(self._polled.values())]
+
+    def trouble(self) -> str:
+        """Problems of the renewal and of the pollers, as text; empty if none."""
+        return "; ".join(filter(None, [self._trouble, *(workers.trouble() for workers in self.workers())]))
+
+    def _estate_of(self, digest: str | None, newest: Config) -> PolledEstate | None:
+        """The estate of the config in effect; None if this process does not have that config."""
+        if digest is None:
+            return None
+        for known in (self._led, self._estate):
+            if known is not None and known.digest == digest:
+                return known
+        if newest.digest != digest:
+            return None
+        places = configured_places(self._store, newest)
+        clock, connectors = Clock(self._store.clock_setting), ConnectorPool(places, self._secrets)
+        sync = ConfigSync(lambda: newest, self._store, clock, lambda _: None)
+        context = PollingContext(self._store, clock, connectors, self._secrets, lambda: None, sync.sync_changed_jobs)
+        return PolledEstate(digest, context, places)
+
+    def _adopt(self, estate: PolledEstate | None) -> None:
+        self._estate, places = estate, defaultdict(list)
+        if estate is not None:
+            systems = targets.systems_of_targets(self._store)
+            for target_id, place in estate.places.items():
+                if place.system.kind.listen is None:  # its reports wait on the machine of the engine with the lease
+                    places[shards.shard_of(systems[target_id])].append(place)
+        self._places = places
+
+    def _start(self, shard: int, fence: int) -> None:
+        if self._estate is None:
+            return
+        context, stop = self._estate.context, threading.Event()
+        pollers = tuple(_ShardPoller(TargetPoller(context, place), shard) for place in self._places[shard])
+        named = [(f"poll {poller.poller.name}", poller) for poller in pollers]
+        workers = WorkerSupervisor(list(named), self._secrets, stop.is_set)
+        self._polled[shard] = _PolledShard(fence, stop, workers, pollers)
+        workers.start(fence)
+
+    def _stop(self, ended: list[int]) -> None:
+        """Ends the polls of these shards; hanging ones are abandoned."""
+        polled = [self._polled.pop(shard) for shard in ended]
+        for shard in polled:
+            shard.stop.set()
+            for poller in shard.pollers:
+                poller.wake.set()
+        until = time.monotonic() + RELEASE_SECONDS
+        hung = [name for shard in polled for name in shard.workers.join(until)]
+        if hung:
+            log.warning("left behind", threads=", ".join(hung))
+
+    def _report(self, trouble: object, error: Exception | None = None) -> None:
+        """Reports a problem once while it stays the same."""
+        text = clean_line(self._secrets.mask(str(trouble).partition("\n")[0]), MESSAGE_LIMIT)
+        text = f"polls nothing new: {text}{GRANTS_FIX if is_not_permitted(error) else ''}" if text else ""
+        if text != self._trouble:
+            unexpected = error is not None and not isinstance(error, StoreError)
+            log.warning("shards not renewed", error=text or "resolved", exc_info=error if unexpected else None)
+        self._trouble = text

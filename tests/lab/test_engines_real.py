@@ -1,0 +1,209 @@
+"""Several engines on one PostgreSQL: each polls its share, one decides and sends; killed, stopped and ended ones are
+replaced within a lease, and nothing is sent twice or lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.records import RunRecord
+from connectors.sdk.secrets import SecretStore
+from console.config.sections import Config
+from console.domain.ids import new_action_key
+from console.engine.api.client import EngineClient
+from console.engine.supervisor.assembly import EngineAssembly
+from console.engine.supervisor.engine import exit_process, exit_with_parent, stop_on_signals
+from console.engine.supervisor.log_setup import set_up_logs
+from console.engine.supervisor.settings import estate_settings
+from console.engine.supervisor.shard_polling import ShardPolling
+from console.store.config_sync import sync_config
+from console.store.db.fence import ShardFence
+from console.store.db.lease import HeldLease, acquire_lease
+from console.store.errors import LeaseLost
+from console.store.queries import open_queries
+from tests.asks import rerun_of
+from tests.invariants.engines import Child, engine_of, forked
+from tests.invariants.worlds import Sink, World, config_of
+from tests.lab.process import wait_until
+from tests.lab.test_store_postgres import migrated, store_url
+from tests.store.ready import open_ready
+
+__all__ = ["migrated", "store_url"]
+
+SYSTEMS = tuple(f"system-{number}" for number in range(8))
+LEASE = 3.0
+
+
+def polled_by(folder: Path, system: str, _: float) -> Sequence[RunRecord]:
+    """Notes which process polls the system."""
+    with (folder / "polls").open("a") as file:
+        file.write(f"{os.getpid()} {system} {time.time()}\n")
+    return ()
+
+
+def estate(folder: Path) -> Config:
+    return config_of(folder, *(World(folder, name, partial(polled_by, folder, name)) for name in SYSTEMS))
+
+
+def work(folder: Path, log: Path, url: str) -> None:
+    exit_with_parent()
+    store, secrets = open_ready(url), SecretStore()
+    set_up_logs(secrets, log)
+    engine = engine_of(estate(folder), store, Sink(folder), secrets, LEASE)
+    stop_on_signals(engine)
+    engine.run()
+    store.close()
+    exit_process(0)
+
+
+@contextmanager
+def two_engines(folder: Path, url: str) -> Iterator[tuple[Child, Child]]:
+    """The engine that holds the lease, and one that only polls, each with its share."""
+    with ExitStack() as stack:
+        first = stack.enter_context(forked(folder / "first.log", work, folder, folder / "first.log", url))
+        wait_until(lambda: set(pollers(folder)) == set(SYSTEMS), "the first to poll all", 20)
+        second = stack.enter_context(forked(folder / "second.log", work, folder, folder / "second.log", url))
+        wait_until(lambda: shares(folder, first, second) == (4, 4), "each to poll its share", 20)
+        yield first, second
+
+
+def pollers(folder: Path, since: float = 0.0) -> dict[str, set[int]]:
+    """System -> processes that have polled it since then."""
+    found: dict[str, set[int]] = {}
+    lines = (folder / "polls").read_text().splitlines() if (folder / "polls").exists() else []
+    for pid, system, at in (line.split() for line in lines):
+        if float(at) >= since:
+            found.setdefault(system, set()).add(int(pid))
+    return found
+
+
+def shares(folder: Path, *engines: Child) -> tuple[int, ...]:
+    """Number of systems that each engine alone polls now."""
+    now = pollers(folder, time.time() - 0.8)
+    return tuple(sum(pids == {engine.pid} for pids in now.values()) for engine in engines)
+
+
+def alone(folder: Path, engine: Child) -> bool:
+    return shares(folder, engine) == (len(SYSTEMS),)
+
+
+def system_of(folder: Path, engine: Child) -> World:
+    """One that this engine polls."""
+    now = pollers(folder, time.time() - 0.8)
+    others = SYSTEMS[1:]  # without the one whose service has alerts of its own
+    return World(folder, next(name for name in others if now.get(name) == {engine.pid}))
+
+
+def alerts(folder: Path, system: World) -> int:
+    return sum(system.name in alert.title for alert in Sink(folder).got)
+
+
+def test_an_engine_that_joins_polls_its_share_while_the_first_alone_decides_and_sends(
+    tmp_path: Path, store_url: str
+) -> None:
+    with two_engines(tmp_path, store_url) as (first, second):
+        world = system_of(tmp_path, second)
+        world.fail("extract")
+        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert of a system that the second polls", 20)
+        key = rerun(store_url)
+        wait_until(lambda: state_of(store_url, key) == "verified", "its rerun to be verified", 30)
+    assert [key] == world.sent
+    for event in ("working", "alert sent"):
+        assert (event in first.events(), event in second.events()) == (True, False)
+
+
+def rerun(url: str) -> str:
+    """Asks for a rerun of what failed, as a console does; the action's key."""
+    requests, key = EngineClient(url), new_action_key()
+    with open_queries(url) as reads:
+        run_id = reads.incidents.incident(1).row.root_run_id
+    assert run_id is not None
+    requests.act(rerun_of(run_id, requests.wait(requests.preview(rerun_of(run_id)), 10).data), key)
+    return key
+
+
+def state_of(url: str, key: str) -> str:
+    with open_queries(url) as reads:
+        return next(action.state for action in reads.actions.list_actions() if action.key == key)
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_the_systems_of_a_killed_engine_are_polled_by_the_other_within_a_lease(
+    tmp_path: Path, store_url: str, leads: bool
+) -> None:
+    with two_engines(tmp_path, store_url) as engines:
+        killed, other = engines if leads else reversed(engines)
+        world = system_of(tmp_path, killed)
+        killed.kill()
+        world.fail("extract")
+        began = time.monotonic()
+        wait_until(lambda: alone(tmp_path, other), "the other to poll all", 20)
+        assert time.monotonic() - began < LEASE + 1 + 0.8
+        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert", 20)
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_f04_an_engine_that_was_stopped_longer_than_its_lease_writes_nothing_and_shares_again(
+    tmp_path: Path, store_url: str, leads: bool
+) -> None:
+    with two_engines(tmp_path, store_url) as engines:
+        stopped, other = engines if leads else reversed(engines)
+        world = system_of(tmp_path, stopped)
+        stopped.signal(signal.SIGSTOP)
+        wait_until(lambda: alone(tmp_path, other), "the other to poll all", 40)
+        world.fail("extract")
+        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert", 20)
+        stopped.signal(signal.SIGCONT)
+        wait_until(lambda: "shards lost" in stopped.events(), "the stopped one to notice", 20)
+        wait_until(lambda: shares(tmp_path, stopped, other) == (4, 4), "each to poll its share", 20)
+        world.fail("audit", "b1")
+        wait_until(lambda: alerts(tmp_path, world) == 2, "one more alert", 20)
+    assert 2 == len(Sink(tmp_path).got)
+    assert not [line for line in stopped.lines() if "exception" in line]
+
+
+def test_an_engine_that_is_ended_hands_its_shards_over_at_once(tmp_path: Path, store_url: str) -> None:
+    with two_engines(tmp_path, store_url) as (first, second):
+        first.signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert 0 == first.ended(5)
+        wait_until(lambda: alone(tmp_path, second), "the second to poll all", 20)
+        assert time.monotonic() - began < LEASE
+        wait_until(lambda: "working" in second.events(), "the second to decide", 20)
+        with open_queries(store_url) as reads:
+            assert [str(second.pid)] == [
+                row.holder.rpartition(":")[2].partition("~")[0] for row in reads.link.rows("SELECT holder FROM engine")
+            ]
+
+
+def test_an_engine_polls_nothing_until_its_config_is_the_one_in_effect(tmp_path: Path, store_url: str) -> None:
+    """It says so in the status, and neither holds a shard nor writes its config over the other one."""
+    config = estate(tmp_path)
+    with closing(open_ready(store_url)) as store, open_queries(store_url) as reads:
+        held = acquire_lease(store, "engine", "elsewhere:1", 60)
+        assert isinstance(held, HeldLease)
+        EngineAssembly(config, store, SecretStore()).begin(held.fence)
+        polling = ShardPolling(store, SecretStore())
+        polling.step(replace(config, digest="older"), LEASE)
+        [engine] = reads.estate.engines()
+        assert (0, "polls nothing: its config is not the one in effect") == (engine.shards, engine.trouble)
+        polling.step(config, LEASE)
+        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled", 20)
+        [engine] = reads.estate.engines()
+        assert (256, "", False) == (engine.shards, engine.trouble, engine.leads)
+        with store.read() as session:
+            [fence] = session.rows("SELECT id, fence FROM shard ORDER BY id LIMIT 1")
+        older = estate_settings(replace(config, digest="older"))
+        with pytest.raises(LeaseLost, match="the config of this engine is not the one in effect"):
+            sync_config(store, older, datetime.now(UTC), ShardFence(fence.id, fence.fence))
+        polling.run(lambda: True, lambda: config, LEASE, 1)
+        assert [] == reads.estate.engines()

@@ -1,0 +1,126 @@
+"""Several engines on one PostgreSQL: an even share of the shards each, and no write of one that lost its shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from console.domain.ids import instant
+from console.store.db.database import Database, open_database
+from console.store.db.fence import ShardFence
+from console.store.db.shards import (
+    SHARDS,
+    HeldShards,
+    hold_shards,
+    leave,
+    poll_nothing,
+    release_shards,
+    shard_of,
+)
+from console.store.errors import LeaseLost, StoreTooNew
+from console.store.ingest.batch import IngestBatch
+from console.store.ingest.records import ingest_batch
+from tests.lab.test_store_postgres import migrated, store_url
+from tests.store.estate import build
+
+__all__ = ["migrated", "store_url"]
+
+SECOND = 1_000_000
+LEASE = 15.0
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Database]:
+    with closing(open_database(store_url)) as opened:
+        yield opened
+
+
+def tick(store: Database, holder: str, held: HeldShards | None = None, at: float = 0) -> HeldShards:
+    return hold_shards(store, holder, held.fences if held else {}, LEASE, now_us=round((1_000 + at) * SECOND))
+
+
+def drop_surplus(store: Database, holder: str, held: HeldShards) -> HeldShards:
+    release_shards(store, holder, {shard: held.fences[shard] for shard in held.surplus})
+    return HeldShards({shard: fence for shard, fence in held.fences.items() if shard not in held.surplus})
+
+
+def test_one_engine_holds_every_shard_at_once(store: Database) -> None:
+    held = tick(store, "one:1")
+    assert (dict.fromkeys(range(SHARDS), 1), ()) == (held.fences, held.surplus)
+    assert held == tick(store, "one:1", held, at=3)
+
+
+def test_an_engine_that_joins_gets_its_even_share_as_soon_as_the_other_has_released_it(store: Database) -> None:
+    first = tick(store, "one:1")
+    assert ({}, 14) == (tick(store, "two:2", at=1).fences, tick(store, "two:2", at=1).expiry_s)
+    first = tick(store, "one:1", first, at=2)
+    assert tuple(range(128, 256)) == first.surplus
+    first = drop_surplus(store, "one:1", first)
+    second = tick(store, "two:2", at=3)
+    assert (dict.fromkeys(range(128, 256), 2), ()) == (second.fences, second.surplus)
+    assert {} == tick(store, "three:3", at=4).fences
+    shares = [len(tick(store, holder, held, at=5).surplus) for holder, held in (("one:1", first), ("two:2", second))]
+    assert [128 - 86] * 2 == shares, "ceil(256 / 3) is 86"
+
+
+def test_the_shards_of_a_dead_engine_go_to_the_others_when_its_lease_has_expired(store: Database) -> None:
+    first = tick(store, "one:1")
+    second = tick(store, "two:2", at=1)
+    first = drop_surplus(store, "one:1", tick(store, "one:1", first, at=2))
+    second = tick(store, "two:2", second, at=3)
+    second = tick(store, "two:2", second, at=2 + LEASE - 0.1)
+    assert range(128, 256) == range(min(second.fences), max(second.fences) + 1)
+    second = tick(store, "two:2", second, at=2 + LEASE + 0.1)
+    assert (256, ()) == (len(second.fences), second.surplus)
+    assert {2} == {second.fences[shard] for shard in first.fences}
+
+
+def test_a_process_that_wakes_too_late_can_write_nothing_and_gets_no_shard_back_by_itself(store: Database) -> None:
+    build(store)
+    stalled = tick(store, "one:1")
+    with store.read() as session:
+        [target] = session.rows("SELECT id, system_id, cursor FROM target ORDER BY id LIMIT 1")
+    shard = shard_of(target.system_id)
+    batch = IngestBatch((), "next", now=instant(1_000 * SECOND), business_date=lambda _: instant(0).date())
+    taken = tick(store, "two:2", at=LEASE + 1)
+    assert {2} == set(taken.fences.values())
+    with pytest.raises(LeaseLost, match=f"shard {shard} with fence 1 is lost: two:2 holds it now; nothing was written"):
+        ingest_batch(store, target.id, batch, ShardFence(shard, stalled.fences[shard]))
+    with store.read() as session:
+        assert target.cursor == session.rows("SELECT cursor FROM target WHERE id = ?", (target.id,))[0].cursor
+    release_shards(store, "one:1", stalled.fences)
+    assert {} == tick(store, "one:1", stalled, at=LEASE + 2).fences
+    ingest_batch(store, target.id, batch, ShardFence(shard, taken.fences[shard]))
+
+
+def test_an_engine_that_leaves_or_polls_nothing_counts_no_more(store: Database) -> None:
+    first = tick(store, "one:1")
+    leave(store, "one:1", first.fences)
+    second = tick(store, "two:2", at=1)
+    poll_nothing(store, "two:2", second.fences, "another config")
+    third = tick(store, "three:3", at=2)
+    assert [256, 256] == [len(second.fences), len(third.fences)]
+    with store.read() as session:
+        rows = session.rows("SELECT holder, until_us > 0 AS polls, trouble FROM engine ORDER BY holder")
+    assert [("three:3", True, ""), ("two:2", False, "another config")] == rows
+
+
+def test_a_restarted_process_with_the_same_name_gets_its_shards_under_the_next_fence(store: Database) -> None:
+    tick(store, "one:1")
+    assert {2} == set(tick(store, "one:1", at=1).fences.values())
+
+
+def test_an_engine_is_refused_once_a_newer_one_has_migrated_the_store(store: Database) -> None:
+    held = tick(store, "one:1")
+    with store.write(None) as session:
+        session.rows("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreTooNew, match=r"has schema 9999, written by .+; this is Headway"):
+        tick(store, "one:1", held, at=3)
+
+
+def test_consecutive_systems_are_spread_over_the_shards() -> None:
+    lower = sum(shard_of(system) < SHARDS // 2 for system in range(1, 11))
+    assert 5 == lower
+    assert SHARDS == len({shard_of(system) for system in range(1, 2_000)})
