@@ -1,0 +1,363 @@
+"""Several engines on one PostgreSQL under faults: how late polls get, how soon the load is even again, what was lost.
+
+    python -m tests.bench.engines [--json] [--quick | --smoke] [--engines N] [--systems N] [--jobs N] [--interval S]
+                                  [--lease S] [--only FAULT]
+
+Each engine is a process that the others take for one on another machine: a dead one is replaced when its lease expires.
+Before each fault a job fails in a system of each engine, and one of the failed runs is started again: each failure must
+be notified, and each action must arrive once. The gap of a fault is the longest time between two polls of one system,
+from the fault to even load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from connectors.sdk.contract import ConnectorKind, SecretResolver
+from connectors.sdk.records import Inventory, JobRecord, RunRecord
+from connectors.sdk.secrets import SecretStore
+from console.config.sections import Config
+from console.domain.action import ActionView
+from console.domain.header import EngineShare
+from console.domain.ids import new_action_key
+from console.engine.api.client import EngineClient
+from console.engine.notify.outbox import REPEAT_TEXT
+from console.engine.supervisor.engine import RENEW_SECONDS, exit_process, exit_with_parent, stop_on_signals
+from console.engine.supervisor.log_setup import set_up_logs
+from console.store.db import lease
+from console.store.db.database import open_database
+from console.store.db.shards import hold_shards, leave
+from console.store.queries import open_queries
+from tests.asks import rerun_of
+from tests.bench.figures import Figure, Scale, emit, parser_of
+from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
+from tests.invariants.engines import Child, engine_of, forked
+from tests.invariants.worlds import NoOptions, Sink, World, WorldConnector, config_of
+from tests.lab.postgres import PostgresServer
+from tests.lab.process import LabError, private_folder, remove_folder, wait_until
+
+FAULTS = ("cut", "kill", "stop", "database", "rolling")
+SMOKE_FAULTS = ("kill", "stop")
+CUT_SECONDS = 40.0
+EVEN_LIMIT_SECONDS = 120.0
+TICKS = 200
+"""Renewals that are measured."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    engines: int
+    systems: int
+    jobs: int
+    interval: float
+    lease: float
+
+
+class ManyJobs(WorldConnector):
+    def __init__(self, world: World, secrets: SecretResolver, jobs: int) -> None:
+        super().__init__(world, secrets)
+        self._jobs = jobs
+
+    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+        names = ("extract", "load", "audit", *(f"job-{number}" for number in range(self._jobs - 3)))
+        return Inventory(tuple(map(JobRecord, names)), complete=True, hash=str(self._jobs))
+
+
+@dataclass
+class BigWorld(World):
+    jobs: int = 3
+
+    def kind(self) -> ConnectorKind:
+        return ConnectorKind(
+            kind="world", title="A system of a benchmark", options=NoOptions, targets=lambda _: ["one"],
+            open=lambda _options, _target, secrets: ManyJobs(self, secrets, self.jobs),
+            capabilities=super().kind().capabilities,
+        )  # fmt: skip
+
+
+def note_poll(folder: Path, system: str, _: float) -> Sequence[RunRecord]:
+    with (folder / f"{os.getpid()}.polls").open("a") as file:
+        file.write(f"{system} {time.monotonic()}\n")
+    return ()
+
+
+def estate(folder: Path, sizes: Sizes) -> Config:
+    names = (f"system-{number}" for number in range(sizes.systems))
+    worlds = (BigWorld(folder, name, partial(note_poll, folder, name), jobs=sizes.jobs) for name in names)
+    return config_of(folder, *worlds, poll_every=sizes.interval)
+
+
+def work(folder: Path, log: Path, url: str, sizes: Sizes, machine: str) -> None:
+    """One engine, which the others take for one on another machine."""
+    lease._namespace = lambda: machine  # type: ignore[assignment]
+    exit_with_parent()
+    store, secrets = open_database(url), SecretStore()
+    set_up_logs(secrets, log)
+    engine = engine_of(estate(folder, sizes), store, Sink(folder), secrets, sizes.lease)
+    stop_on_signals(engine)
+    engine.run()
+    store.close()
+    exit_process(0)
+
+
+@dataclass
+class Fleet:
+    """The engines, and what was asked of them."""
+
+    folder: Path
+    url: str
+    sizes: Sizes
+    stack: ExitStack
+    engines: list[Child] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """Names of failed jobs."""
+    keys: list[str] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def start(self, url: str = "") -> Child:
+        number = next(self.numbers)
+        log = self.folder / f"engine-{number}.log"
+        started = forked(log, work, self.folder, log, url or self.url, self.sizes, f"machine{number}")
+        self.engines.append(self.stack.enter_context(started))
+        return self.engines[-1]
+
+    def shares(self) -> list[EngineShare]:
+        with open_queries(self.url) as reads:
+            return [engine for engine in reads.estate.engines() if pid_of(engine) in self.pids()]
+
+    def pids(self) -> set[int]:
+        return {engine.pid for engine in self.engines}
+
+    def is_even(self) -> bool:
+        held = [engine.shards for engine in self.shares()]
+        return len(held) == len(self.engines) and sum(held) == 256 and max(held) - min(held) <= len(held)
+
+    def until_even(self) -> float:
+        began = time.monotonic()
+        wait_until(self.is_even, "an even load", EVEN_LIMIT_SECONDS, 0.1)
+        return time.monotonic() - began
+
+    def leader(self) -> Child:
+        [pid] = [pid_of(engine) for engine in self.shares() if engine.leads]
+        return next(engine for engine in self.engines if engine.pid == pid)
+
+    def follower(self) -> Child:
+        first, leader = self.engines[0], self.leader()
+        return next(engine for engine in self.engines if engine not in (first, leader))
+
+    def polls(self, since: float) -> dict[str, list[tuple[float, int]]]:
+        """System -> (time, process) of its polls since then, in order."""
+        found = defaultdict[str, list[tuple[float, int]]](list)
+        for path in self.folder.glob("*.polls"):
+            for line in path.read_text().splitlines():
+                system, _, at = line.partition(" ")
+                if at and float(at) >= since:
+                    found[system].append((float(at), int(path.stem)))
+        return {system: sorted(polls) for system, polls in found.items()}
+
+    def fail_one_each(self, job: str) -> None:
+        """Fails this job in one system of each engine, and starts one of the failed runs again."""
+        by_engine = {polls[-1][1]: system for system, polls in self.polls(time.monotonic() - 5).items() if polls}
+        failed = [f"{system}/{job}" for pid, system in by_engine.items() if pid in self.pids()]
+        for name in failed:
+            World(self.folder, name.partition("/")[0]).fail(job)
+        self.failures += failed
+        wait_until(lambda: self.run_of(failed[0]) is not None, f"an incident of {failed[0]}", 30)
+        client, key, run_id = EngineClient(self.url), new_action_key(), self.run_of(failed[0])
+        assert run_id is not None
+        client.act(rerun_of(run_id, client.wait(client.preview(rerun_of(run_id)), 30).data), key)
+        self.keys.append(key)
+
+    def run_of(self, job: str) -> int | None:
+        """The failed run of this job that an incident is about."""
+        with open_queries(self.url) as reads:
+            found = [row.root_run_id for row in reads.incidents.list_incidents() if job in row.title]
+        return found[0] if found else None
+
+    def lost(self) -> list[str]:
+        texts = [f"{alert.title}\n{alert.body}" for alert in Sink(self.folder).got]
+        return [job for job in self.failures if not any(job in text for text in texts)]
+
+    def unsent(self) -> list[ActionView]:
+        """The actions that did not arrive."""
+        keys = set(self.keys) - set(self.sent())
+        with open_queries(self.url) as reads:
+            return [action for action in reads.actions.list_actions() if action.key in keys]
+
+    def sent(self) -> Counter[str]:
+        systems = {job.partition("/")[0] for job in self.failures}
+        return Counter(key for system in systems for key in World(self.folder, system).sent)
+
+
+def pid_of(engine: EngineShare) -> int:
+    return int(engine.holder.rpartition(":")[2].partition("~")[0])
+
+
+def gap(fleet: Fleet, since: float) -> float:
+    """The longest time without a poll of one system since then."""
+    now = time.monotonic()
+    polls = fleet.polls(since - fleet.sizes.interval * 2)
+    longest = 0.0
+    for number in range(fleet.sizes.systems):
+        times = [at for at, _ in polls.get(f"system-{number}", [])]
+        longest = max([longest, *(after - before for before, after in zip(times, [*times[1:], now], strict=True))])
+    return longest
+
+
+def kill(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
+    """The leader, by kill -9; another one joins."""
+    leader = fleet.leader()
+    leader.kill()
+    fleet.engines.remove(leader)
+    fleet.start()
+
+
+def stop(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
+    """One that only polls, for three leases."""
+    stopped = fleet.follower()
+    stopped.signal(signal.SIGSTOP)
+    time.sleep(3 * fleet.sizes.lease)
+    stopped.signal(signal.SIGCONT)
+
+
+def cut(fleet: Fleet, proxy: FaultProxy, _: PostgresServer) -> None:
+    """The first engine from its database."""
+    proxy.fault = Fault(hang=True)
+    time.sleep(CUT_SECONDS)
+    proxy.fault = GOOD
+
+
+def database(_: Fleet, __: FaultProxy, server: PostgresServer) -> None:
+    server.stop(crash=True)
+    server.start()
+
+
+def rolling(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
+    """Each engine ends by SIGTERM and is followed by a new one."""
+    for engine in list(fleet.engines):
+        engine.signal(signal.SIGTERM)
+        engine.ended(10)
+        fleet.engines.remove(engine)
+        fleet.start()
+        fleet.until_even()
+
+
+ACTS: dict[str, Callable[[Fleet, FaultProxy, PostgresServer], None]] = {
+    "kill": kill, "stop": stop, "cut": cut, "database": database, "rolling": rolling,
+}  # fmt: skip
+
+
+def measured(sizes: Sizes, faults: Sequence[str]) -> Iterator[Figure]:
+    folder = private_folder("engines")
+    server = PostgresServer(folder / "postgres")
+    try:
+        server.start()
+        url = server.create_database()
+        open_database(url).close()
+        with ExitStack() as stack, FaultProxy(server.port) as proxy:
+            fleet = Fleet(folder, url, sizes, stack)
+            yield from _coordination(url, sizes)
+            began = time.monotonic()
+            fleet.start(url.replace(f":{server.port}/", f":{proxy.port}/"))
+            for _ in range(sizes.engines - 1):
+                fleet.start()
+            wait_until(lambda: len(fleet.polls(began)) == sizes.systems, "each system to be polled", 300)
+            yield Figure("start_even_s", fleet.until_even(), "s")
+            yield from _calm(fleet)
+            for number, name in enumerate(faults):
+                fleet.fail_one_each(f"job-{number}")
+                began = time.monotonic()
+                ACTS[name](fleet, proxy, server)
+                acted = time.monotonic()
+                fleet.until_even()
+                yield Figure(f"{name}_even_s", time.monotonic() - acted, "s after the fault")
+                time.sleep(2 * sizes.interval)
+                bar = sizes.lease + 1 + sizes.interval
+                yield Figure(f"{name}_gap_s", gap(fleet, began), "s", "lease + 1 s + interval", bar)
+            try:
+                wait_until(lambda: not fleet.lost() and not fleet.unsent(), "alerts, actions", 8)
+            except LabError:
+                pass  # the figures say so
+            yield from _totals(fleet)
+    finally:
+        server.stop()
+        remove_folder(folder)
+
+
+def _calm(fleet: Fleet) -> Iterator[Figure]:
+    seconds = 6 * fleet.sizes.interval
+    before, began = sum(engine.cpu_seconds() for engine in fleet.engines), time.monotonic()
+    time.sleep(seconds)
+    polls = fleet.polls(began)
+    cpu = sum(engine.cpu_seconds() for engine in fleet.engines) - before
+    numbers = [len(polls.get(f"system-{number}", [])) for number in range(fleet.sizes.systems)]
+    yield Figure("calm_polls_per_interval_min", min(numbers) * fleet.sizes.interval / seconds, "polls of a system")
+    yield Figure("calm_polls_per_interval_max", max(numbers) * fleet.sizes.interval / seconds, "polls of a system")
+    yield Figure("calm_cpu_ms_per_poll", cpu * 1000 / max(1, sum(numbers)), "ms, all of the engines' work")
+
+
+def _coordination(url: str, sizes: Sizes) -> Iterator[Figure]:
+    """What the renewals of shards cost an engine, without the server's part."""
+    with closing(open_database(url)) as store:
+        held = hold_shards(store, "measured:1", {}, sizes.lease)
+        began = time.process_time()
+        for _ in range(TICKS):
+            held = hold_shards(store, "measured:1", held.fences, sizes.lease)
+        tick_ms = (time.process_time() - began) * 1000 / TICKS
+        leave(store, "measured:1", held.fences)
+    ticks = sizes.engines / min(RENEW_SECONDS, sizes.lease / 5)
+    yield Figure("renewal_cpu_ms", tick_ms, "ms")
+    yield Figure("renewal_cpu_ms_per_poll", tick_ms * ticks * sizes.interval / sizes.systems, "ms, CPU of the engines")
+
+
+def _totals(fleet: Fleet) -> Iterator[Figure]:
+    sent, got = fleet.sent(), Sink(fleet.folder).got
+    yield Figure("failures", len(fleet.failures), "jobs")
+    yield Figure("lost_notifications", len(fleet.lost()), "of these")
+    yield Figure("repeated_notifications", sum(REPEAT_TEXT in alert.body for alert in got), "marked as repeats")
+    yield Figure("actions", len(fleet.keys), "requested")
+    unsent = [action for action in fleet.unsent() if action.state in ("failed", "refused")]
+    for action in fleet.unsent():
+        print(f"{action.key} {action.state}: {action.text}", file=sys.stderr)
+    yield Figure("unsent_actions", len(unsent), "reported as not sent")
+    yield Figure("lost_actions", len(fleet.unsent()) - len(unsent), "neither sent nor reported")
+    yield Figure("doubled_actions", sum(number > 1 for number in sent.values()), "actions")
+
+
+def main() -> None:
+    parser = parser_of(__doc__ or "")
+    for name, kind in (("engines", int), ("systems", int), ("jobs", int), ("interval", float), ("lease", float)):
+        parser.add_argument(f"--{name}", type=kind)
+    parser.add_argument("--only", action="append", choices=FAULTS, help="a fault; may be given several times")
+    chosen = parser.parse_args()
+    emit("engines", measured(_sizes(chosen), chosen.only or _faults(chosen.quick)), chosen.json)
+
+
+def _faults(scale: Scale) -> Sequence[str]:
+    return SMOKE_FAULTS if scale is Scale.SMOKE else FAULTS
+
+
+def _sizes(chosen: argparse.Namespace) -> Sizes:
+    scale: Scale = chosen.quick
+    return Sizes(
+        chosen.engines or scale.of(4, 3, 3),
+        chosen.systems or scale.of(10_000, 60, 12),
+        chosen.jobs or scale.of(100, 10, 8),
+        chosen.interval or scale.of(15, 1, 1),
+        chosen.lease or scale.of(15, 5, 3),
+    )
+
+
+if __name__ == "__main__":
+    main()
