@@ -26,7 +26,7 @@ NO_SET = "the recorded nights are not here"
     "bench",
     [
         pytest.param(name, marks=pytest.mark.lab if name in NEEDS_LAB else pytest.mark.deep)
-        for name in [*benchmarks(), *NEEDS_LAB]
+        for name in [*benchmarks(), *sorted(NEEDS_LAB)]
     ],
 )
 def test_a_benchmark_prints_figures(bench: str) -> None:
