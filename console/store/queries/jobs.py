@@ -47,11 +47,15 @@ STALE_READ_RANKS = (2, 3)
 """Ranks of runs of any state with a stale read, a contradiction or a stale target."""
 _ATTENTION = "l.attention, l.sort_us DESC, l.job_id DESC"
 _NEWEST_FIRST = "l.sort_us DESC, l.job_id ASC"
+RECENT_RUNS = 2_048
+"""Newest runs of all among which those of a first page are looked for."""
 _NEWEST_RUNS = (
-    "SELECT l.job_id AS a FROM run r CROSS JOIN latest_run l WHERE l.job_id = r.job_id AND l.run_id = r.id"
-    " ORDER BY r.sort_us DESC, r.job_id LIMIT ?"
+    "SELECT l.job_id AS a FROM (SELECT id, job_id, sort_us FROM run ORDER BY sort_us DESC, id DESC LIMIT {recent}) r"
+    " JOIN latest_run l ON l.job_id = r.job_id AND l.run_id = r.id WHERE r.sort_us > (SELECT sort_us FROM run ORDER BY"
+    " sort_us DESC LIMIT 1 OFFSET {recent} - 1) ORDER BY r.sort_us DESC, r.job_id LIMIT {limit}"
 )
-"""The same order, of jobs with a run, along the index of runs: latest_run has none for it."""
+"""`_NEWEST_FIRST` without reading all jobs: latest_run has no index for it. The instant of the last run is left out, as
+more runs may have it. Numbers are in the text, as PostgreSQL plans by them."""
 _ORDERS = {
     "attention": "l.attention {up}, l.sort_us {down}, l.job_id {down}",
     "name": "j.name {up}, j.id {up}",
@@ -156,7 +160,7 @@ class JobQueries(ContextQueries):
             sql = f"SELECT l.job_id AS a FROM {{keys}} JOIN latest_run l ON l.job_id = k.a{tail}"
             return (row.a for row in self.link.by_keys(sql, list(matching.ids), values))
         if order == _NEWEST_FIRST and limit is not None and not where and matching.ids is None:
-            rows = self.link.rows(_NEWEST_RUNS, (limit,))
+            rows = self.link.rows(_NEWEST_RUNS.format(recent=RECENT_RUNS, limit=limit))
             if len(rows) == limit:
                 return (row.a for row in rows)
         ids = self._numbers(f"SELECT l.job_id AS a FROM latest_run l{tail}", values, limit, matching)

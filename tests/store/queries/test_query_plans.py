@@ -191,3 +191,15 @@ def test_a_page_asks_for_no_more_jobs_than_it_shows(explaining: Explaining, sort
                   and "LIMIT" not in sql and "json_each" not in sql]  # fmt: skip
     reads.run_table.runs_first_page(JobFilter(), limit=2)
     assert [] == [sql for sql, _ in explaining.plans if sql.startswith("SELECT r.id FROM") and "LIMIT" not in sql]
+
+
+@pytest.mark.parametrize("recent", [2, 3, 4, 2_048])
+def test_the_newest_jobs_are_the_first_of_the_whole_list(
+    explaining: Explaining, served: Estate, monkeypatch: pytest.MonkeyPatch, recent: int
+) -> None:
+    monkeypatch.setattr("console.store.queries.jobs.RECENT_RUNS", recent)
+    served.ingest(run(JOBS[1], "04:00", "later"), run(JOBS[2], "05:00", "last"))
+    reads = Queries(explaining)
+    whole = list(reads.jobs.job_ids(JobFilter(), "age"))
+    for limit in (1, 2, 3):
+        assert whole[:limit] == [row.id for row in reads.jobs.jobs_first_page(JobFilter(), "age", limit)]
