@@ -114,6 +114,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "action withdraw": ((), ("nothing",)),
     "audit": ((), ("--since", "odd")),
     "audit verify": ((), ("--head", "odd")),
+    "audit export": (("{folder}/audit.jsonl",), ("{folder}/none/audit.jsonl",)),
     "audit head": ((),),
     "freeze": (("--status",), (), ("--off",)),
     "shadow": ((),),
