@@ -41,6 +41,15 @@ class ConnectorTarget:
     def name(self) -> str:
         return f"{self.system.name}/{self.target}"
 
+    @property
+    def is_local(self) -> bool:
+        """True if only the machine of the engine with the lease has it: its reports wait there, or it is that host."""
+        from connectors.sdk.transport.hosts import HostOptions  # noqa: PLC0415 - slow to import
+
+        options = self.system.options
+        is_this_host = isinstance(options, HostOptions) and options.host(self.target).local
+        return is_this_host or self.system.kind.listen is not None
+
 
 def configured_places(store: Database, config: Config) -> dict[int, ConnectorTarget]:
     """The targets that are both in the store and in this config, by id."""

@@ -126,6 +126,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "store size": ((),),
     "connector": ((), ("list", "cron"), ("corn",)),
     "connector try": (("nobody",), ()),
+    "connector check": (("{folder}/none.toml",),),
     "connector new": (("Odd Name",),),
     "version": ((),),
 }

@@ -156,7 +156,7 @@ class EngineAssembly:
         self.pollers = {
             target_id: TargetPoller(self.polling, place)
             for target_id, place in places.items()
-            if self.shards is None or place.system.kind.listen is not None  # reports to it wait on this machine
+            if self.shards is None or place.is_local
         }
         if self.shards is not None:
             self.shards.lead(PolledEstate(self.config.digest, self.polling, places))

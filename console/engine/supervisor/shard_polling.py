@@ -202,7 +202,7 @@ class ShardPolling:
         if estate is not None:
             systems = targets.systems_of_targets(self._store)
             for target_id, place in estate.places.items():
-                if place.system.kind.listen is None:  # its reports wait on the machine of the engine with the lease
+                if not place.is_local:
                     places[shards.shard_of(systems[target_id])].append(place)
         self._places = places
 
