@@ -87,6 +87,8 @@ class Night:
         self.kept: EvaluationCache | None = None
         self.seen = 0
         self.part_sizes: list[int] = []
+        self._tonight: list[tuple[int]] = []
+        """The runs of this night."""
         self._random = random.Random(4)
 
     def judged(self) -> Decisions:
@@ -106,9 +108,11 @@ class Night:
 
     def change(self, count: int) -> None:
         """So many runs of tonight end, or run again."""
-        found = self.raw.execute("SELECT id FROM run WHERE business_date = '2026-11-19' AND attempts > 0").fetchall()
+        if not self._tonight:
+            query = "SELECT id FROM run WHERE business_date = '2026-11-19' AND attempts > 0"
+            self._tonight = self.raw.execute(query).fetchall()
         rows = [(self._random.choice(("succeeded", "succeeded", "running")), *one) for one in
-                self._random.sample(found, min(count, len(found)))]  # fmt: skip
+                self._random.sample(self._tonight, min(count, len(self._tonight)))]  # fmt: skip
         self.raw.execute("BEGIN IMMEDIATE")
         self.raw.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'changed_seq'")
         [seq] = self.raw.execute("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'changed_seq'").fetchone()
