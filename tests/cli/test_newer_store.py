@@ -59,6 +59,7 @@ NO_STORE_ASKED = {
     ("connector try",),
     ("connector try", "nobody"),
     ("connector new", "Odd Name"),
+    ("connector check", "{folder}/none.toml"),
     ("connector",),
     ("doctor", "--timeout", "odd"),
     ("doctor", "--no-probe"),

@@ -84,7 +84,7 @@ def test_it_is_trouble_of_the_engines_own_until_it_is_well(bench: Bench, broken:
             assert WORDS == bench.parts.trouble("")
     assert [["supply"]] == [one["services"] for one in logs if "simulation failed" in one["event"]], "once"
     judging = bench.parts.evaluator
-    assert {PARTS: WORDS} == _persistent_troubles(Well(), judging.trouble, judging.unforeseen)  # type: ignore[arg-type]
+    assert {PARTS: WORDS} == _persistent_troubles([Well()], judging.trouble, judging.unforeseen)  # type: ignore[list-item]
     assert "" == bench.parts.health.unhealthy_reason(), "alerts leave: the ping goes on"
     broken.undo()
     bench.parts.evaluator._whole_at = 0.0
