@@ -89,7 +89,8 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def _to_end(self) -> None:
-        self.scroll_to(y=max(0, len(self._lines) - self.size.height), animate=False, force=True)
+        if self.following:  # the user may have scrolled since it was asked for
+            self.scroll_to(y=max(0, len(self._lines) - self.size.height), animate=False, force=True)
 
     def on_resize(self) -> None:
         self._lay_out()

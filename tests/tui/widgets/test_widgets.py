@@ -124,6 +124,24 @@ async def _grow() -> None:
             assert (whole.text, whole._lines) == (grown.text, grown._lines)
 
 
+def test_a_person_who_scrolls_while_a_log_arrives_stays_there() -> None:
+    asyncio.run(_scroll_while_it_arrives())
+
+
+async def _scroll_while_it_arrives() -> None:
+    app = _TwoPanes()
+    async with app.run_test(size=(40, 24)) as pilot:
+        pane = app.query_one("#whole", Pane)
+        pane.following = True
+        pane.show("line\n" * 300)
+        await pilot.pause()
+        end = pane.scroll_offset.y
+        pane.add("more\n")
+        pane.action_move("page_up")
+        await pilot.pause()
+        assert 0 < pane.scroll_offset.y < end
+
+
 def test_of_a_long_text_only_its_beginning_is_measured_and_what_takes_no_cell_is_no_reason_to_cut() -> None:
     accents = "e" + "\u0301" * 90
     assert accents + "xyz" + " " * 6 == fit(accents + "xyz", 10)
