@@ -282,6 +282,16 @@ def test_a_clock_that_jumps_years_ahead_deletes_a_day_per_pass_and_is_reported(
         "", str(micros(NOW + timedelta(days=3))))  # fmt: skip
 
 
+def test_a_store_whose_jobs_have_no_run_yet_has_no_last_pass(served: Estate) -> None:
+    with served.store.write(None) as session:
+        session.rows("UPDATE latest_run SET run_id = 0, sort_us = 0")
+        assert session.rows("SELECT 1 FROM latest_run LIMIT 1"), "a job without a run has a row"
+    hold_lease(served, 7)
+    worker = worker_at(served, NOW)
+    worker.step(7)
+    assert "" == worker.trouble
+
+
 def test_after_a_long_stop_of_the_engine_retention_catches_up(served: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.engine.retention.PASS_EVERY_SECONDS", 0.0)
     many_nights(served, 1)

@@ -257,7 +257,7 @@ def last_pass(session: Session) -> datetime | None:
     """The time that the rules were last applied to; before the first pass that of the newest run, if any."""
     if (noted := get_meta(session, PASSED_KEY)) is not None:
         return instant(int(noted))
-    newest = session.first("SELECT max(sort_us) AS us FROM latest_run")
+    newest = session.first("SELECT max(sort_us) AS us FROM latest_run WHERE sort_us > 0")  # 0: of a job without a run
     return None if newest is None else optional_instant(newest.us)
 
 
