@@ -26,9 +26,11 @@ from console.engine.supervisor.log_setup import set_up_logs
 from console.engine.supervisor.settings import estate_settings
 from console.engine.supervisor.shard_polling import ShardPolling
 from console.store.config_sync import sync_config
+from console.store.db.database import Database
 from console.store.db.fence import ShardFence
 from console.store.db.lease import HeldLease, acquire_lease
-from console.store.errors import LeaseLost
+from console.store.errors import LeaseLost, StoreUnusable
+from console.store.ingest import targets
 from console.store.queries import open_queries
 from tests.asks import rerun_of
 from tests.invariants.engines import Child, engine_of, forked
@@ -207,3 +209,25 @@ def test_an_engine_polls_nothing_until_its_config_is_the_one_in_effect(tmp_path:
             sync_config(store, older, datetime.now(UTC), ShardFence(fence.id, fence.fence))
         polling.run(lambda: True, lambda: config, LEASE, 1)
         assert [] == reads.estate.engines()
+
+
+def test_a_store_that_fails_while_a_config_is_adopted_leaves_no_shard_without_polls(
+    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = estate(tmp_path)
+    with closing(open_ready(store_url)) as store:
+        held = acquire_lease(store, "engine", "elsewhere:1", 60)
+        assert isinstance(held, HeldLease)
+        EngineAssembly(config, store, SecretStore()).begin(held.fence)
+        polling = ShardPolling(store, SecretStore())
+        with monkeypatch.context() as patch:
+            patch.setattr(targets, "systems_of_targets", unreachable)
+            with pytest.raises(StoreUnusable):
+                polling.step(config, LEASE)
+        polling.step(config, LEASE)
+        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled", 20)
+        polling.run(lambda: True, lambda: config, LEASE, 1)
+
+
+def unreachable(store: Database) -> dict[int, int]:
+    raise StoreUnusable("connection lost")

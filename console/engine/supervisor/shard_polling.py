@@ -198,13 +198,13 @@ class ShardPolling:
         return PolledEstate(digest, context, places)
 
     def _adopt(self, estate: PolledEstate | None) -> None:
-        self._estate, places = estate, defaultdict(list)
+        places: dict[int, list[ConnectorTarget]] = defaultdict(list)
         if estate is not None:
             systems = targets.systems_of_targets(self._store)
             for target_id, place in estate.places.items():
                 if not place.is_local:
                     places[shards.shard_of(systems[target_id])].append(place)
-        self._places = places
+        self._estate, self._places = estate, places
 
     def _start(self, shard: int, fence: int) -> None:
         if self._estate is None:
