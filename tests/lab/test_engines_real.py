@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -18,8 +19,10 @@ import pytest
 from connectors.sdk.records import RunRecord
 from connectors.sdk.secrets import SecretStore
 from console.config.sections import Config
+from console.control.snapshot import incremental
 from console.domain.ids import new_action_key
 from console.engine.api.client import EngineClient
+from console.engine.evaluation import evaluator
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.engine import exit_process, exit_with_parent, stop_on_signals
 from console.engine.supervisor.log_setup import set_up_logs
@@ -209,6 +212,34 @@ def test_an_engine_polls_nothing_until_its_config_is_the_one_in_effect(tmp_path:
             sync_config(store, older, datetime.now(UTC), ShardFence(fence.id, fence.fence))
         polling.run(lambda: True, lambda: config, LEASE, 1)
         assert [] == reads.estate.engines()
+
+
+def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_the_evaluator(
+    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an estate of several slices time alone would evaluate the next one much later."""
+    monkeypatch.setattr(incremental, "SLICE_JOBS", 2)
+    monkeypatch.setattr(evaluator, "SLICES_FACTOR", 1e6)
+    monkeypatch.setattr(evaluator, "WHOLE_FACTOR", 1e6)
+    monkeypatch.setattr(evaluator, "MAX_INTERVAL_SECONDS", 0.5)
+    config, world, ended = estate(tmp_path), World(tmp_path, SYSTEMS[1]), threading.Event()
+    with closing(open_ready(store_url)) as store, open_queries(store_url) as reads:
+        held = acquire_lease(store, "engine", "elsewhere:1", 600)
+        assert isinstance(held, HeldLease)
+        leader, polling = EngineAssembly(config, store, SecretStore()), ShardPolling(store, SecretStore())
+        leader.begin(held.fence)
+        polling.step(config, LEASE)
+        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled", 20)
+        while leader.evaluator.step(held.fence) < 30:
+            pass
+        thread = threading.Thread(target=leader.evaluator.run, args=(held.fence, ended.is_set), daemon=True)
+        thread.start()
+        world.fail("extract")
+        wait_until(reads.incidents.list_incidents, "the incident", 5)
+        ended.set()
+        thread.join(20)
+        polling.run(lambda: True, lambda: config, LEASE, 1)
+    assert not thread.is_alive()
 
 
 def test_a_store_that_fails_while_a_config_is_adopted_leaves_no_shard_without_polls(

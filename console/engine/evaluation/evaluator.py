@@ -83,7 +83,8 @@ class DefinitionChanges:
 log = structlog.get_logger("headway.evaluate")
 
 MAX_INTERVAL_SECONDS = 5.0
-"""Maximum real seconds between evaluations by time alone, unless a factor allows more."""
+"""Maximum real seconds between evaluations by time alone, unless a factor allows more; and until changes that another
+engine has polled are evaluated."""
 PARTIAL_ROUNDS_FACTOR = 3.0
 """For this multiple of a full evaluation's duration only changes are evaluated, so that a change never waits long."""
 SLICES_FACTOR, WHOLE_FACTOR = 15.0, 100.0
@@ -165,6 +166,8 @@ class Evaluator:
             self.wake.clear()
             self.pulse.beat()
             pause = self.step(fence)
+            if not self._store.is_sqlite:  # another engine's pollers do not wake this one
+                pause = min(pause, MAX_INTERVAL_SECONDS)
             self.pulse.beat(pause)
             if self.wake.wait(pause):
                 wait_seconds(PAUSE_SECONDS)
@@ -221,7 +224,10 @@ class Evaluator:
         slices.evaluated(part, due, change_at, max(soonest, ended + took * SLICES_FACTOR))
         if not is_sliced:
             whole_at = max(min(change_at, soonest), ended + took * PARTIAL_ROUNDS_FACTOR if part is estate else 0.0)
-            self._whole_at = whole_at if part is estate else min(self._whole_at, whole_at)
+            if part is estate:
+                self._whole_at = whole_at
+            elif part.jobs:
+                self._whole_at = min(self._whole_at, whole_at)
         elif part is estate:
             self._whole_at = max(soonest, ended + took * WHOLE_FACTOR)
         return max(min(self._whole_at, slices.next_at) - time.monotonic(), 0.05)

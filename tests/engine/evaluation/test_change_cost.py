@@ -183,6 +183,23 @@ def test_time_alone_evaluates_one_slice_after_the_other(bench: Bench, monkeypatc
     assert max(pauses[:3]) < 1 < pauses[3]
 
 
+def test_steps_without_changes_bring_no_full_evaluation_forward(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do they evaluate anything: on a shared store there is one every few seconds."""
+    monkeypatch.setattr(evaluator, "PARTIAL_ROUNDS_FACTOR", 1e6)
+    monkeypatch.setattr(evaluator, "MAX_INTERVAL_SECONDS", 0.0)
+    bench.poller.poll_once(bench.fence)
+    evaluated: list[int] = []
+
+    def recorded(part: Facts, *arguments: Any, **named: Any) -> Decisions:
+        evaluated.append(len(part.jobs))
+        return evaluate(part, *arguments, **named)
+
+    monkeypatch.setattr(evaluator, "evaluate", recorded)
+    for _ in range(10):
+        bench.parts.evaluator.step(bench.fence)
+    assert (2, [0, 0, 0, 0]) == (evaluated[0], evaluated[-4:])
+
+
 def test_a_slice_is_due_again_when_time_may_change_one_of_its_decisions() -> None:
     a, b, c = (job(number, f"etl/job{number}") for number in (1, 2, 3))
     whole = estate(a, b, c)
