@@ -31,12 +31,12 @@ from console.engine.supervisor.shard_polling import ShardPolling
 from console.store.config_sync import sync_config
 from console.store.db.database import Database
 from console.store.db.fence import ShardFence
-from console.store.db.lease import HeldLease, acquire_lease
+from console.store.db.lease import HeldLease, acquire_lease, release_lease
 from console.store.errors import LeaseLost, StoreUnusable
 from console.store.ingest import targets
 from console.store.queries import open_queries
 from tests.asks import rerun_of
-from tests.invariants.engines import Child, engine_of, forked
+from tests.invariants.engines import Child, engine_of, forked, in_thread
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 from tests.lab.test_store_postgres import migrated, store_url
@@ -212,6 +212,21 @@ def test_an_engine_polls_nothing_until_its_config_is_the_one_in_effect(tmp_path:
             sync_config(store, older, datetime.now(UTC), ShardFence(fence.id, fence.fence))
         polling.run(lambda: True, lambda: config, LEASE, 1)
         assert [] == reads.estate.engines()
+
+
+def test_an_engine_that_does_not_stand_by_joins_no_shards_until_it_has_the_lease(
+    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = threading.Event()
+    monkeypatch.setattr(ShardPolling, "run", lambda *_: joined.set())
+    with closing(open_ready(store_url)) as store:
+        held = acquire_lease(store, "engine", "elsewhere:1", 60)
+        assert isinstance(held, HeldLease)
+        engine_of(estate(tmp_path), store, Sink(tmp_path), stands_by=False).run()
+        assert not joined.is_set()
+        release_lease(store, "engine", held)
+        with in_thread(engine_of(estate(tmp_path), store, Sink(tmp_path), stands_by=False)):
+            wait_until(joined.is_set, "the engine to join the shards", 20)
 
 
 def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_the_evaluator(

@@ -80,6 +80,7 @@ class Engine:
         self._end = threading.Event()
         self._stopped_at = 0.0
         self._shards = parts.shards
+        self._polling: threading.Thread | None = None
         self._last_trouble = ""
         self._own = SelfMonitor()
         self._good: EngineAssembly | None = None  # the last assembly that started
@@ -94,21 +95,24 @@ class Engine:
 
     def run(self) -> None:
         """Runs until `stop`; without standby, returns if another engine is running. On a shared store it polls its
-        shards meanwhile. A lease that could not be released because the disk was full is recognized as its own."""
+        shards meanwhile; without standby, only once it has the lease. A lease that could not be released because the
+        disk was full is recognized as its own."""
         if self._configs is not None:
             threading.Thread(target=self._configs.follow, args=(self._end,), name="config", daemon=True).start()
-        shards = self._start_shards()
+        if self._standby:
+            self._start_shards()
         self._run()
-        if shards is not None:
+        if self._polling is not None:
             if not self._end.is_set():
                 self.stop()
-            shards.join(max(MIN_JOIN_SECONDS, self._stopped_at + STOP_SECONDS + FINISH_SECONDS - time.monotonic()))
+            until = self._stopped_at + STOP_SECONDS + FINISH_SECONDS
+            self._polling.join(max(MIN_JOIN_SECONDS, until - time.monotonic()))
         self._parts.leave()
         leases.note_engine_end(self._parts.store.path, holder_name())
 
-    def _start_shards(self) -> threading.Thread | None:
-        if self._shards is None:
-            return None
+    def _start_shards(self) -> None:
+        if self._shards is None or self._polling is not None:
+            return
         configs, first = self._configs, self._parts.config
         arguments = (
             self._end.is_set,
@@ -116,9 +120,8 @@ class Engine:
             self._lease_seconds,
             self._renew_seconds,
         )
-        thread = threading.Thread(target=self._shards.run, args=arguments, name="shards", daemon=True)
-        thread.start()
-        return thread
+        self._polling = threading.Thread(target=self._shards.run, args=arguments, name="shards", daemon=True)
+        self._polling.start()
 
     def _run(self) -> None:
         announced: LeaseHolder | None = None
@@ -128,6 +131,7 @@ class Engine:
                 answer = self._acquire()
                 if isinstance(answer, HeldLease):
                     announced, own = None, answer.holder
+                    self._start_shards()
                     self._work_under(answer)
                     continue
             except StoreError as error:
