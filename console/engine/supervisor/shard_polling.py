@@ -231,8 +231,9 @@ class ShardPolling:
     def _report(self, trouble: object, error: Exception | None = None) -> None:
         """Reports a problem once while it stays the same."""
         text = clean_line(self._secrets.mask(str(trouble).partition("\n")[0]), MESSAGE_LIMIT)
-        text = f"polls nothing new: {text}{GRANTS_FIX if is_not_permitted(error) else ''}" if text else ""
-        if text != self._trouble:
+        text += GRANTS_FIX if is_not_permitted(error) else ""
+        message = f"shards not renewed: {text}" if text else ""
+        if message != self._trouble:
             unexpected = error is not None and not isinstance(error, StoreError)
             log.warning("shards not renewed", error=text or "resolved", exc_info=error if unexpected else None)
-        self._trouble = text
+        self._trouble = message

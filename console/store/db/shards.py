@@ -37,8 +37,8 @@ class HeldShards(NamedTuple):
 
 
 def shard_of(system_id: int) -> int:
-    """The shard of a system. Consecutive ids lie far apart, so that a part of the shards has its part of a small
-    estate, too."""
+    """The shard of a system. Consecutive ids lie far apart, so that an even share of shards is nearly an even share
+    of a small estate."""
     return (system_id * 0x9E3779B1 & 0xFFFFFFFF) >> 24
 
 
