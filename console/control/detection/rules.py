@@ -421,7 +421,7 @@ def _fill(index: EstateIndex, job: JobFacts, settings: JobRuleSettings, entry: J
     due = [run_time(run) for run in facts.due]
     entry.expire_at((*later, *due, *(at + grace + TICK for at in due)), index.now)
     if facts.proofs:
-        index.memo.depends_on_poll(entry)
+        index.memo.depends_on_poll(entry, facts.proofs)
     if index.graph.is_on_loop(index.graph.unit(job.id)):
         entry.until = BEGINNING  # superseding runs there depend on the other jobs
 

@@ -321,7 +321,7 @@ class _Demand:
             entry.next_at = usual.until if usual.until > now else None
             entry.expire_at((usual.until, usual.run.period_at + estate.settings.lookback + TICK), now)
             if usual.until <= now:
-                memo.depends_on_poll(entry)
+                memo.depends_on_poll(entry, (usual.until, usual.until + _SETTLES))
             return
         table = self._table(job)
         dues = _dues(estate, job, existing, now, table, ours)
@@ -340,7 +340,7 @@ class _Demand:
              *((table.until,) if table else ())], now
         )  # fmt: skip
         if any(end.at <= now or end.leans for end in grace_ends):
-            memo.depends_on_poll(entry)
+            memo.depends_on_poll(entry, (end.at for end in grace_ends if end.at <= now))
 
     def _table(self, job: JobFacts) -> _Table | None:
         if has_no_clock(job):

@@ -110,6 +110,8 @@ class EvaluationMemo:
         """The jobs with a new entry in this evaluation, each with its entry of the one before."""
         self._targets: dict[int, tuple[object, ...]] = {}
         self._target_times: dict[int, TargetTimes] = {}
+        self._awaited: dict[int, dict[int, datetime]] = {}
+        """Target -> job -> the earliest instant until which the target's starts must be known to change a result."""
         self._held: frozenset[int] = frozenset()
         self._now = BEGINNING
         self._is_running = False
@@ -120,6 +122,7 @@ class EvaluationMemo:
         that read it."""
         if now < self._now or self._is_running:
             self._entries.clear()
+            self._awaited.clear()
         self._now, self._is_running, self._replaced = now, True, {}
         self._held = frozenset(hold.job_id for hold in estate.holds)
         for number, target in estate.targets.items():
@@ -149,6 +152,8 @@ class EvaluationMemo:
             if same_runs and same_job and same_history and same_target and same_times:
                 return entry, True
         self._replaced[job.id] = entry
+        if entry is not None and entry.job.target_id in self._awaited:
+            self._awaited[entry.job.target_id].pop(job.id, None)
         until = BEGINNING if job.id in self._held or job.budget_cost is not None else NEVER
         new = self._entries[job.id] = JobMemo(job, runs, history, self._targets.get(job.target_id), until)
         return new, False
@@ -160,9 +165,21 @@ class EvaluationMemo:
         """The entry as the last evaluation left it; None if that had none."""
         return self._replaced[job_id] if job_id in self._replaced else self._entries.get(job_id)
 
-    def depends_on_poll(self, entry: JobMemo) -> None:
-        """Makes the entry valid only until its target is polled again."""
-        entry.target_times = self._target_times.get(entry.job.target_id)
+    def depends_on_poll(self, entry: JobMemo, moments: Iterable[datetime]) -> None:
+        """Makes the entry valid only until its target is polled again. `moments`: the past instants until which the
+        target's starts must be known to change a result."""
+        target_id, job_id = entry.job.target_id, entry.job.id
+        entry.target_times = times = self._target_times.get(target_id)
+        seen = _known_until(times) if times is not None else BEGINNING
+        ahead = [at for at in moments if at > seen]
+        if ahead:
+            awaited = self._awaited.setdefault(target_id, {})
+            awaited[job_id] = min(awaited.get(job_id, NEVER), *ahead)
+
+    def reached_by(self, target: TargetFacts) -> Iterator[int]:
+        """The jobs with an entry that waited until the target's starts are known as far as they are now."""
+        seen = _known_until((target.seen_until, target.last_ok_at))
+        return (job_id for job_id, at in self._awaited.get(target.id, {}).items() if at <= seen)
 
     def has_new_output(self, job_id: int) -> bool:
         """True if the job's readers may see other runs than in the last evaluation."""
@@ -177,6 +194,11 @@ class EvaluationMemo:
         return len(before.merged) != len(entry.merged) or any(
             old is not new and _as_read(old) != _as_read(new) for old, new in pairs
         )
+
+
+def _known_until(times: TargetTimes) -> datetime:
+    seen_until, last_ok_at = times
+    return seen_until or last_ok_at or BEGINNING
 
 
 def _target_state(target: TargetFacts, now: datetime, estate: Estate) -> tuple[object, ...]:
@@ -439,7 +461,7 @@ def changed_jobs(
 ) -> set[int] | None:
     """Jobs with a new fact since `before`; None if a change affects any job: config, an extension, or which jobs and
     targets exist. `known`: the jobs whose facts, runs, durations, history or contexts may differ; None: all are
-    compared. `cache`: of `after`."""
+    compared. `cache`: of `after`; with it also the jobs that waited for what a poll now proves."""
     if _estate_wide(before) != _estate_wide(after):
         return None
     compared = before.jobs.keys() | after.jobs.keys() if known is None else known
@@ -452,6 +474,8 @@ def changed_jobs(
     changed |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
     if before.targets is after.targets:
         return changed
+    if cache is not None:
+        changed.update(*map(cache.memo.reached_by, after.targets.values()))
     targets = [number for number, target in after.targets.items() if _health(target) != _health(before.targets[number])]
     if not targets:
         return changed

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import inf
 
 import structlog
 
@@ -212,7 +213,7 @@ class Evaluator:
         if applied.alerts:
             self._alerts_made()
         self._before, self._seen = estate, seen.number
-        ahead = float("inf")  # real seconds until time alone may change a decision
+        ahead = inf  # real seconds until time alone may change a decision
         if decisions.next_at is not None:
             ahead = max((decisions.next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01), 0.2)
         ended = time.monotonic()
@@ -230,7 +231,8 @@ class Evaluator:
                 self._whole_at = min(self._whole_at, whole_at)
         elif part is estate:
             self._whole_at = max(soonest, ended + took * WHOLE_FACTOR)
-        return max(min(self._whole_at, slices.next_at) - time.monotonic(), 0.05)
+        next_at = min(self._whole_at, slices.next_at, soonest if is_sliced else inf)  # polls wake it for changes only
+        return max(next_at - time.monotonic(), 0.05)
 
     def _evaluated(self, estate: Estate, now: datetime) -> Decisions | None:
         """The decisions; None if part of the estate fails, which the next step leaves out."""

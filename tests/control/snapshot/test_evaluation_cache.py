@@ -22,7 +22,18 @@ from console.domain.history import RunHistory
 from console.domain.settings import Declared
 from tests.control.detection.test_rules import past
 from tests.control.ledger import Ledger
-from tests.control.snapshot.test_incremental import CLOCKS, ENDING, EVENTS, GATED, THINGS, happens, lively, play
+from tests.control.snapshot.test_incremental import (
+    CLOCKS,
+    ENDING,
+    EVENTS,
+    GATED,
+    THINGS,
+    happens,
+    lively,
+    news,
+    play,
+    within,
+)
 from tests.deep import some
 from tests.factories import at, estate, feeds, job, minutes, service, target
 from tests.properties import examples
@@ -121,6 +132,51 @@ def test_the_clock_alone_ends_what_is_remembered_at_the_very_instant(
         fresh = evaluate(ledger.estate, now)
         assert fresh == evaluate(ledger.estate, now, cache=kept)
         ledger.keep(fresh, now)
+
+
+@pytest.mark.deep
+@examples(150)
+@given(PASTS, STEPS)
+def test_a_poll_that_proves_absent_starts_is_evaluated_for_the_jobs_that_waited_for_it(
+    pasts: list[RunHistory | None], steps: list[tuple[float, list[tuple[int, RunState]], str]]
+) -> None:
+    known = {number: one for number, one in enumerate(pasts, 1) if one is not None}
+    ledger, kept, now = Ledger(replace(DAYS, history=known, settings=HALVES)), None, at("02:50")
+    for later, ran, how in steps:
+        now += minutes(later)
+        ledger.target(1, last_ok_at=now)
+        for number, state in ran:
+            starts(ledger, DAILY[number], state, now)
+        settled = ledger.estate
+        kept = build_cache(settled, kept)
+        before = evaluate(settled, now, cache=kept)
+        if how != "is silent":
+            seen_until = now - minutes(20 if how == "lags" else 0)
+            ledger.target(1, seen_until=max(seen_until, settled.targets[1].seen_until or seen_until))
+        kept = build_cache(ledger.estate, kept)
+        everything, changed = evaluate(ledger.estate, now), changed_jobs(settled, ledger.estate, None, kept)
+        assert changed is not None
+        part = part_with(ledger.estate, changed, kept)
+        assert within(everything, part) == within(evaluate(part, now, cache=kept), part)
+        assert news(before, part) == news(everything, part)
+        ledger.keep(everything, now)
+
+
+def test_a_poll_changes_only_the_jobs_that_waited_until_then() -> None:
+    host, now = target(seen_until=at("03:49"), last_ok_at=at("03:51")), at("03:51")
+    ledger = Ledger(replace(DAYS, targets={1: host}))
+    kept = build_cache(ledger.estate)
+    ledger.keep(evaluate(ledger.estate, now, cache=kept), now)
+    for seen_until, waited in (("03:49", set[int]()), ("03:50", {1, 3}), ("03:51", set[int]())):
+        before = ledger.estate
+        ledger.target(1, seen_until=at(seen_until))
+        kept = build_cache(ledger.estate, kept)
+        changed = changed_jobs(before, ledger.estate, set(), kept)
+        assert waited == changed
+        part = part_with(ledger.estate, changed, kept)
+        decisions = evaluate(part, now, cache=kept)
+        assert waited == {run.job_id for run in decisions.expected if run.state is RunState.MISSED}
+        ledger.keep(decisions, now)
 
 
 def looks(ledger: Ledger, how: str, now: datetime) -> None:

@@ -200,6 +200,23 @@ def test_steps_without_changes_bring_no_full_evaluation_forward(bench: Bench, mo
     assert (2, [0, 0, 0, 0]) == (evaluated[0], evaluated[-4:])
 
 
+def test_a_poll_that_proves_a_missing_start_waits_for_no_slice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first two steps evaluate everything; the others only what polls proved, once no slice is due."""
+    monkeypatch.setattr(incremental, "SLICE_JOBS", 2)
+    for factor in ("SLICES_FACTOR", "WHOLE_FACTOR"):
+        monkeypatch.setattr(evaluator, factor, 1e9)
+    for number in range(6):
+        bench.scheduler.job(f"alone{number}")
+    bench.poller.poll_once(bench.fence)
+    with monkeypatch.context() as at_once:
+        for name in ("MAX_INTERVAL_SECONDS", "PARTIAL_ROUNDS_FACTOR"):
+            at_once.setattr(evaluator, name, 0.0)
+        bench.parts.evaluator.step(bench.fence)
+        bench.parts.evaluator.step(bench.fence)
+    pauses = [bench.parts.evaluator.step(bench.fence) for _ in range(6)]
+    assert 1 < pauses[-1] <= evaluator.MAX_INTERVAL_SECONDS
+
+
 def test_a_slice_is_due_again_when_time_may_change_one_of_its_decisions() -> None:
     a, b, c = (job(number, f"etl/job{number}") for number in (1, 2, 3))
     whole = estate(a, b, c)
