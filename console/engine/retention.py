@@ -1,7 +1,8 @@
 """Deletes what the rules of the config no longer keep, a few small transactions at a time, so that no poll waits.
 
-One reading of the clock deletes little: a pass long after the last one goes on from there by a day at most. A clock
-that jumped years ahead is reported before it has cost much, and after a long stop retention catches up by itself.
+One reading of the clock deletes little: a pass more than a week after the last one goes on from there, a day per pass.
+A clock that jumped years ahead is reported before it has cost much, and after a long stop retention catches up by
+itself.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class StoreRetention:
         self._fence: int | None = None
         self._pass: RetentionPass | None = None
         self._batches: Iterator[None] = iter(())
+        self._limit = ""
+        """Why the rules of the pass apply to an earlier time than now; empty if they do not."""
         self.trouble = ""
         """Why less is deleted than the rules say, with the fix. It must not stop the heartbeat ping."""
 
@@ -76,6 +79,7 @@ class StoreRetention:
         if deleted := dict(self._pass.deleted):
             log.info("retention pass ended", deleted=deleted)
         self._pass, self._next, self._has_passed = None, time.monotonic() + PASS_EVERY_SECONDS, True
+        self._report(self._limit)
 
     def _rules_time(self) -> datetime:
         """The time that the rules are applied to: now, unless that is too far from the last pass."""
@@ -83,14 +87,13 @@ class StoreRetention:
         with self._store.read() as session:
             last = last_pass(session)
         if last is None or now - last <= MAX_GAP:
-            self.trouble = ""
+            self._limit = ""
             return now
-        text = (
+        self._limit = (
             f"[retention] the clock is {(now - last).days:,} days ahead of the last pass: it goes on from"
             f" {last:%Y-%m-%d}, by a day every six hours. Fix: correct the clock of this machine; nothing after a long"
             " stop of the engine"
         )
-        self._report(text)
         return last + CATCH_UP if self._has_passed else last
 
     def _report_failure(self, error: Exception) -> None:
@@ -100,6 +103,6 @@ class StoreRetention:
         self._report(f"[retention] deletes nothing: {reason}{fix}", None if is_expected else error)
 
     def _report(self, text: str, error: Exception | None = None) -> None:
-        if text != self.trouble:
-            log.error("retention is held up", reason=text, exc_info=error)
+        if text and text != self.trouble:
+            log.error("retention is limited", reason=text, exc_info=error)
         self.trouble = text

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
@@ -419,7 +420,18 @@ def test_a_store_that_refuses_retention_is_reported_with_the_fix_and_ends_no_wor
         "[retention] deletes nothing: permission denied for table job_day."
         " Fix: as the store's owner, run what `headway store grants` prints (once more after each upgrade)"
     )
-    monkeypatch.undo()
-    before = counts(served)["run"]
+    before, failed = counts(served)["run"], worker.trouble
     worker.step(7)
     assert before == counts(served)["run"], "tried again later, not every 15 seconds"
+    with capture_logs() as lines:
+        worker._next = 0.0
+        worker.step(7)
+    assert ([], failed) == (lines, worker.trouble), "a cause is logged once"
+    monkeypatch.undo()
+    monkeypatch.setattr("console.engine.retention.STEP_SECONDS", 0.0)
+    worker._next = 0.0
+    worker.step(7)
+    assert failed == worker.trouble, "the pass is under way"
+    while worker._pass is not None:
+        worker.step(7)
+    assert "" == worker.trouble
