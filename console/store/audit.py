@@ -27,6 +27,8 @@ DELETE_VERB = "delete exported audit rows"
 _INSERT = f"INSERT INTO audit ({', '.join(AUDIT_COLUMNS)}) VALUES ({', '.join('?' * len(AUDIT_COLUMNS))})"  # noqa: S608
 _MAX_STORED = 4_000
 """Maximum length of one text."""
+_MAX_DIGITS = 18
+"""Of a row's number."""
 _MAX_CHAINED = 100
 """Entries of clients that one transaction appends: the engine's other writers wait for it."""
 
@@ -109,6 +111,11 @@ def _append(
     session.rows(_INSERT, (*values, prev_hash, entry_hash(prev_hash, values)))
 
 
+def row_number(text: str) -> int | None:
+    """The number that the text is; None for any other text: whoever can write `meta` can write anything there."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
+
+
 def verify_chain(
     rows: Iterable[Sequence[Any]], recorded: str = "", head: str = "", anchor: str = "", *, is_export: bool = False
 ) -> ChainVerdict:
@@ -116,7 +123,7 @@ def verify_chain(
     hash kept elsewhere ("seq:hash", or only the hash), which must be in the chain, in that row; `anchor`: the last
     exported and deleted row by `meta`, which an entry must record, unless these rows are of such an export."""
     first, _, last = anchor.partition(" ")
-    count = int(first) if first.isascii() and first.isdigit() else 0
+    count = row_number(first) or 0
     head_hash, anchor_row, is_recorded = head.rpartition(":")[2], count, is_export or not anchor
     head_row = count if last and last == head_hash else 0
     for entry in rows:
@@ -136,14 +143,15 @@ def verify_chain(
         return ChainVerdict(count, last, 1, f"rows 1 to {anchor_row} are missing, and no entry records their export")
     recorded_row, _, recorded_hash = recorded.partition(" ")
     if recorded and (recorded_row, recorded_hash) != (str(count), last):
-        is_longer = recorded_row.isascii() and recorded_row.isdigit() and int(recorded_row) < count
+        recorded_count = row_number(recorded_row)
+        is_longer = recorded_count is not None and recorded_count < count
         how = "rows were added past that record" if is_longer else "rows were cut"
         text = f"the store recorded row {recorded_row} as the last, and row {count} is: {how}"
-        return ChainVerdict(count, last, int(recorded_row) + 1 if is_longer else count + 1, text)
+        return ChainVerdict(count, last, (recorded_count or 0) + 1 if is_longer else count + 1, text)
     if not recorded and count:
         return ChainVerdict(count, last, count, "the store's record of its last row was removed")
     place = head.partition(":")[0] if ":" in head else "?"
-    expected_row = int(place) if place.isascii() and place.isdigit() else 0
+    expected_row = row_number(place) or 0
     if head and not head_row and expected_row < anchor_row:
         text = f"rows 1 to {anchor_row} were exported and deleted. Fix: name their files with --export"
         return ChainVerdict(count, last, expected_row or 1, text)

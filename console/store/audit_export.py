@@ -83,8 +83,11 @@ def read_export(file: Path) -> Iterator[Row]:
             for number, line in enumerate(lines, start=1):
                 try:
                     entry = json.loads(line)
-                    yield make([entry[column] for column in AUDIT_COLUMNS])
-                except (ValueError, TypeError, KeyError):
+                    row = make([entry[column] for column in AUDIT_COLUMNS])
+                    if type(row.seq) is not int:
+                        raise ValueError
+                    yield row
+                except (ValueError, TypeError, KeyError, RecursionError):
                     raise StoreUnusable(f"{file}: line {number} is not an exported audit row") from None
     except OSError as error:
         raise StoreUnusable(f"{file} cannot be read: {error.strerror}") from error
@@ -117,7 +120,9 @@ def _deletable(session: Session) -> Iterator[None]:
         yield
         session.rows("ALTER TABLE audit ENABLE TRIGGER audit_refuses")
         return
-    [trigger] = session.rows("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'audit_refuses_delete'")
+    trigger = session.first("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'audit_refuses_delete'")
+    if trigger is None:
+        raise StoreUnusable("the audit log is not append-only: a trigger is missing. Next: headway audit verify")
     session.rows("DROP TRIGGER audit_refuses_delete")
     yield
     session.rows(trigger.sql)

@@ -296,9 +296,15 @@ def test_a_changed_export_or_a_cut_without_one_is_found(store: Database, tmp_pat
     for changed, bad in ((text.replace("alice", "mallory", 1), 1), ("\n".join(text.splitlines()[:-1]) + "\n", 4)):
         file.write_text(changed)
         assert bad == verified(store, "", file).bad
-    file.write_text("no row\n")
-    with pytest.raises(StoreUnusable, match="line 1 is not an exported audit row"):
-        verified(store, "", file)
+    for line in ("no row", text.replace('"seq": 1', '"seq": "1"', 1), "[" * 100_000):
+        file.write_text(f"{line}\n")
+        with pytest.raises(StoreUnusable, match="line 1 is not an exported audit row"):
+            verified(store, "", file)
+    file.write_text(text)
+    for anchor in ("three", f"three {rows[2][9]}", "9" * 5_000):
+        with store.write(None) as session:
+            session.rows("UPDATE meta SET value = ? WHERE name = 'audit_anchor'", (anchor,))
+        assert (1, 1) == (verified(store).bad, verified(store, "", file).bad)
     with store.write(None) as session:  # whoever may write meta
         session.rows("UPDATE meta SET value = ? WHERE name = 'audit_anchor'", (f"2 {rows[1][9]}",))
     assert None is not verified(store).bad
@@ -313,6 +319,17 @@ def test_rows_are_deleted_only_as_they_were_exported(store: Database, tmp_path: 
         delete(store, replace(exported, head="0" * 64))
     with pytest.raises(StoreUnusable, match="File exists"):
         export(store, tmp_path / "audit.jsonl", 3)
+    assert 3 == len(rows_of(store))
+
+
+def test_rows_without_their_trigger_are_not_deleted(store: Database, tmp_path: Path) -> None:
+    write_each_later(store, 3)
+    exported = export(store, tmp_path / "audit.jsonl", 3)
+    with store.write(None) as session:
+        session.rows(f"DROP TRIGGER {'audit_refuses_delete' if store.is_sqlite else 'audit_refuses ON audit'}")
+    refused: Any = StoreUnusable if store.is_sqlite else store.engine.dialect.loaded_dbapi.Error
+    with pytest.raises(refused, match="trigger"):
+        delete(store, exported)
     assert 3 == len(rows_of(store))
 
 

@@ -152,7 +152,7 @@ class AuditQueries(ContextQueries):
         if exports:
             from console.store.audit_export import read_export  # noqa: PLC0415 - slow to import
 
-            deleted = int(anchor.partition(" ")[0] or 0)
+            deleted = audit_rows.row_number(anchor.partition(" ")[0]) or 0
             exported = chain.from_iterable(map(read_export, exports))
             rows, anchor = chain((row for row in exported if row.seq <= deleted), rows), ""
         verdict = audit_rows.verify_chain(_with_pauses(rows) if politely else rows, records.hash or "", head, anchor)
