@@ -14,6 +14,7 @@ from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_message, print_result, table
 from console.cli.reader import store_reader, store_url_of
 from console.engine.api.emergency import EmergencyAccess
+from console.store.errors import NotAllowed
 from console.timing.durations import parse_duration
 
 OPEN_ESTATE_NOTE = (
@@ -80,7 +81,13 @@ def export_audit(arguments: argparse.Namespace) -> int:
         export = reads.audit.export(arguments.file, audit_since(arguments.before, reads.now(), "--before"))
     if export is None:
         raise CommandError(Exit.NOT_FOUND, "the audit log has no such rows")
-    deleted = EmergencyAccess(store_url_of(arguments)).delete_audit(export, arguments.why) if arguments.delete else 0
+    try:
+        deleted = (
+            EmergencyAccess(store_url_of(arguments)).delete_audit(export, arguments.why) if arguments.delete else 0
+        )
+    except NotAllowed:  # nothing was deleted
+        export.file.unlink()
+        raise
     text = f"{export.file}: rows {export.first} to {export.last}, intact; head {export.last}:{export.head}"
     print_result(arguments, {"export": export, "deleted": deleted}, [text])
     if deleted:
@@ -120,7 +127,7 @@ HANDLERS = {
         option("--head", "a head stored outside of this store", "HASH", default=""),
         option(
             "--export",
-            "a file of exported and deleted rows; again for each, oldest first",
+            "file of exported rows; repeat per file, oldest first",
             "FILE",
             type=Path,
             action="append",
@@ -130,7 +137,7 @@ HANDLERS = {
     "audit export": Handler(
         export_audit,
         option("file", "new file, a JSON object per row; mode 0600", type=Path),
-        option("--before", 'only rows before then: "400d", or a time', "WHEN"),
+        option("--before", 'only rows older than this: "400d", or a time', "WHEN"),
         flag("--delete", "then delete these rows from the store; the rest stays verifiable"),
         option("--why", "with --delete: reason for the audit log", "TEXT", default=""),
         JSON,
