@@ -91,7 +91,7 @@ def missed_deadline_note(context: AlertContext, notification: Notification, befo
     missed = unannounced_misses(context, notification.subject, before) if notification.style == TECHNICAL else []
     first = most_urgent(context, notification)
     titles = [service_title(context.index, name) for name in missed if first is None or name != first.service]
-    return f"also past its deadline: {list_names(titles)}" if titles else ""
+    return f"also past the deadline: {list_names(titles)}" if titles else ""
 
 
 def candidates_for(context: AlertContext, subject: AlertSubject) -> Iterator[Notification]:

@@ -1,4 +1,5 @@
-"""The estate that one evaluation sees, from one consistent read of the store; cached between evaluations.
+"""The estate that one evaluation sees, from one consistent read, and the last notifications of the evaluated
+incidents; cached between evaluations.
 
 Only runs of the lookback are loaded; the next refresh reads only changes (`changed_seq`). Returned values never
 change: a dict is copied before it changes, a job's runs are a tuple that is replaced, so that estates share what
