@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 # Groups of tests on several workers (tests/runner.py); more or fewer: make check WORKERS=6
 WORKERS := auto
-BENCH :=
+BENCH := --quick
 SUITE := env -u PYTHONDONTWRITEBYTECODE $(PYTEST) -q -n $(WORKERS) --durations=10
 PACKAGES := console connectors tests
 
@@ -51,7 +51,7 @@ lab: setup-dev packages lab-venvs ## start the same estate and open the console 
 lab-test: setup-dev packages lab-venvs ## only the tests on the real estate
 	@$(SUITE) -m lab
 
-bench: setup-dev ## the figures beside the recorded ones; BENCH="--quick control" for less, --record to keep them
+bench: setup-dev ## the figures beside the recorded ones; BENCH="--quick control" for one, --record to keep them
 	@$(BIN)/python -m tests.bench.table $(BENCH)
 
 fmt: setup-dev ## put the code into shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,8 @@ def test_each_record_is_of_a_benchmark() -> None:
     records = json.loads(table.RECORDED.read_text())
     assert {title.split()[0] for title in records} <= {*table.benchmarks()}
     assert all(record["figures"] and record["gauge"] > 0 for record in records.values())
+
+
+def test_make_bench_runs_the_scale_of_the_records() -> None:
+    [scale] = re.findall(r"^BENCH := *(.*)$", (table.HERE.parents[1] / "Makefile").read_text(), re.MULTILINE)
+    assert {" ".join(title.split()[1:]) for title in json.loads(table.RECORDED.read_text())} == {scale}
