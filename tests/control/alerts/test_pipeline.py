@@ -946,6 +946,17 @@ def test_the_services_owner_hears_that_those_who_can_mend_it_are_not_told_yet() 
     assert "its owner has not been notified yet" in only(one).notices[0].body
 
 
+def test_a_missed_deadline_beside_that_of_the_title_is_named() -> None:
+    one = night()
+    second = service("second", "06:30", LOAD)
+    one.estate = replace(one.estate, services=(*one.estate.services, second))
+    fails(one)
+    one.look("03:12")
+    assert [("updated", "oncall")] == told(one, "06:31")
+    [notice] = only(one).notices
+    assert notice.body.startswith("Also past the deadline: Second.\n")
+
+
 # what cannot be seen, and answers
 def test_a_source_that_asks_for_patience_is_a_matter_of_those_who_keep_it() -> None:
     """Its jobs go on as far as anybody knows: nothing is to be restarted by a minute, and no owner of a service is
