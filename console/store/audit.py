@@ -112,7 +112,7 @@ def _append(
 
 
 def row_number(text: str) -> int | None:
-    """The number that the text is; None for any other text: whoever can write `meta` can write anything there."""
+    """The number that the text is; None for any other, which a login that can write `meta` may have put there."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 

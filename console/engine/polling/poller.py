@@ -405,4 +405,4 @@ class TargetPoller:
             changed = changed or bool(done.changed_run_ids or done.changed_job_ids)
         failpoint("ingest.after_commit")
         if changed or self._failures:
-            self._shared.changed()  # what only a later `seen_until` proves is evaluated within a few seconds anyway
+            self._shared.changed()  # a moved `seen_until` is evaluated within a few seconds anyway
