@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from connectors.http.actions import HttpActions
 from connectors.http.client import HttpApiClient, HttpSource
@@ -27,7 +27,7 @@ from connectors.sdk.records import Inventory
 from connectors.sdk.rest_options import AccountOptions
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.http import AUTHORIZATION, Transport
+from connectors.sdk.transport.http import AUTHORIZATION, Transport, checked_origin
 
 TARGET = "api"
 
@@ -88,6 +88,12 @@ class HttpProfile(ProfileHeader, HttpMapping):
     """How the account is sent: a token (bearer, header), username and password (basic), or not at all."""
     token_header: Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key")] | None = None
     """Name of the header of the token, for sign_in = "header"."""
+
+    @field_validator("url")
+    @classmethod
+    def one_origin(cls, url: str) -> str:
+        """A system decides about plain_http."""
+        return url and checked_origin(url, plain_http=True)
 
     @model_validator(mode="after")
     def header_of_its_token(self) -> Self:

@@ -69,6 +69,9 @@ HOSTILE = [
     ('{ limit = "{limit}", after = "{cursor}" }', '{ after = "{cursor}" }', "[jobs]", "its pages have no bound"),
     ('{ since = "{since}", limit = "{limit}", after = "{cursor}" }', "{ }", "[runs]", "its pages have no bound"),
     ('{ limit = "{limit}", after = "{cursor}" }', '{ a = "{page}", b = "{offset}" }', "[jobs]", "no bound"),
+    # an address that no system could have
+    ('limit = 100', 'url = "ftp://n.example"\nlimit = 100', "url =", "url needs http:// or https:// and a host"),
+    ('limit = 100', 'url = "not a url"\nlimit = 100', "url =", "url needs http:// or https:// and a host"),
     # a secret in the text
     ('"/api/{option.tenant}/jobs"', '"/api/glpat-abcdefghij0123456789/jobs"', "glpat", "holds a secret"),
     ('query = { limit', 'query = { api_key = "hunter2", limit', "hunter2", "jobs.query.api_key: holds a secret"),
@@ -211,9 +214,15 @@ def test_each_shipped_profile_is_valid(name: str) -> None:
 
 def test_loading_a_kind_reads_no_profile() -> None:
     """Start-up does not depend on how many profiles there are."""
-    script = (
-        "import sys; from connectors.sdk.registry import kinds, load; kinds(); load('cron');"
-        " print('tomllib' in sys.modules and 'connectors.profiles.header' in sys.modules)"
-    )
+    script = """
+import sys
+files = []
+sys.addaudithook(lambda event, arguments: files.append(str(arguments[0])) if event == "open" else None)
+from connectors.sdk.registry import kinds, load
+kinds(), load("cron")
+print([file for file in files if file.endswith(".toml")])
+load("gitlab")
+print([file.rpartition("/")[2] for file in files if file.endswith(".toml")])
+"""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "False" == done.stdout.strip()
+    assert ["[]", "['gitlab.toml']"] == done.stdout.splitlines(), "the second line shows that reading one is noticed"
