@@ -288,17 +288,18 @@ def read_run(
 
 def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Mapping[str, RunState]) -> LookUpResult:
     """Whether a cancel arrived, by the row of its run. A run with any other end than CANCELLED was not ended by us."""
+    if row is None:
+        return ActionUnknown(f"run {run_id} is not listed any more")
     try:
-        run = None if row is None else read_run(row, fields, states, job="" if fields.job else run_id)
+        native_state = id_at(row, fields.state, "the state")
     except RecordUnreadable as error:
         return ActionUnknown(f"run {run_id} cannot be read: {error}")
-    if run is None:
-        return ActionUnknown(f"run {run_id} is not listed any more")
-    if run.state.is_open:
-        return ActionUnknown(f"run {run_id} is still {run.native_state}")
-    if run.state is not RunState.CANCELLED:
-        return ActionUnknown(f"run {run_id} is {run.native_state}: it ended by itself, or before the cancel came")
-    return ActionFound(run.attempt_key, f"it has ended: {run.native_state}")
+    state = state_of(native_state, states)
+    if state.is_open:
+        return ActionUnknown(f"run {run_id} is still {native_state}")
+    if state is not RunState.CANCELLED:
+        return ActionUnknown(f"run {run_id} is {native_state}: it ended by itself, or before the cancel came")
+    return ActionFound(run_id, f"it has ended: {native_state}")
 
 
 def _times(row: Row, fields: MappedRunFields, clock: TargetClock | None) -> tuple[datetime | None, datetime | None]:

@@ -452,6 +452,16 @@ def test_a_run_that_ended_by_itself_is_no_cancel_that_worked() -> None:
     assert isinstance(connector.look_up(preview, "headway-" + "a" * 20, 5), ActionFound)
 
 
+def test_a_cancel_is_found_by_the_state_alone() -> None:
+    fake = HomeGrown()
+    row = fake.run("load", "active", fake.now)
+    connector = opened(fake)
+    run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs if run.state.is_open)
+    preview = connector.preview(replace(TestHomeGrown().ask(run), verb=Verb.CANCEL), 5)
+    row |= {"status": "stopped", "finished": "soon"}
+    assert isinstance(connector.look_up(preview, "headway-" + "a" * 20, 5), ActionFound)
+
+
 def test_what_is_cancelled_is_not_told_as_in_its_own_way() -> None:
     fake = HomeGrown()
     fake.run("load", "active", fake.now)
