@@ -48,10 +48,10 @@ class HttpLogReader:
     def _tail(self, call: HttpLogCall, run: RunRef, parts: list[PartTry], limit_bytes: int) -> LogChunk:
         """The end of the last logs: no more of each is kept than fits."""
         data, is_cut = b"", False
-        for number, part in enumerate(reversed(parts)):
+        for part in reversed(parts):
             room = limit_bytes - len(data)
             if room <= 0:
-                is_cut = is_cut or number < len(parts)
+                is_cut = True
                 break
             reply = self._request(call, run, part, end_bytes=room)
             data, is_cut = reply.body[-room:] + data, is_cut or reply.cut or len(reply.body) > room
