@@ -53,9 +53,10 @@ class ConfigFault:
 class ConfigFaults(Exception):
     """All faults of an estate's config."""
 
-    def __init__(self, faults: list[ConfigFault]) -> None:
+    def __init__(self, faults: list[ConfigFault], profiles: Iterable[Path] = ()) -> None:
+        """`profiles`: files of profiles that the config names."""
         super().__init__("\n".join(map(str, faults)))
-        self.faults = faults
+        self.faults, self.profiles = faults, tuple(profiles)
 
 
 @dataclass(slots=True)
@@ -63,6 +64,10 @@ class ConfigDocument:
     """The files being read and the faults found so far."""
 
     texts: dict[Path, str] = field(default_factory=dict)
+    profiles: dict[Path, str] = field(default_factory=dict)
+    """Text of each profile that a system names, in their order; empty for one that cannot be read."""
+    kinds: dict[str, Path] = field(default_factory=dict)
+    """Which of them makes a kind."""
     homes: dict[tuple[str, ...], Path] = field(default_factory=dict)
     """Which file a table came from."""
     before: dict[tuple[str, Path], int] = field(default_factory=dict)

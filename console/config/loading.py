@@ -125,7 +125,8 @@ def load_config(path: Path) -> Config:
             reading.fault((top,), f"unknown table. {suggestion(top, TABLES)}")
     config = _build(path, document, reading)
     if reading.faults:
-        raise ConfigFaults(sorted(reading.faults, key=lambda fault: (fault.file, fault.line or 0)))
+        faults = sorted(reading.faults, key=lambda fault: (fault.file, fault.line or 0))
+        raise ConfigFaults(faults, reading.profiles)
     return config
 
 
@@ -150,7 +151,8 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     rotas = validate_named(RotaSettings, document, "rotas", reading)
     if "systems" not in document:
         reading.fault(("systems",), 'no system is configured. Add [systems.NAME] with kind = "cron" or another kind.')
-    digest = hashlib.sha256("\0".join(reading.texts[file] for file in sorted(reading.texts)).encode()).hexdigest()
+    texts = [*(reading.texts[file] for file in sorted(reading.texts)), *reading.profiles.values()]
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     estate, alerts, acting = estate or EstateSection(), alerts or AlertSettings(), acting or ActingSettings()
     checks = read_checks(document, reading)
     declared = declared_values(document, reading, checks)
@@ -158,7 +160,7 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
         tuple(permissions.values()), acting, declared, rotas, checks, retention or RetentionSettings(),
-        shared_preferences(document, reading),
+        shared_preferences(document, reading), tuple(reading.profiles),
     )  # fmt: skip
     check_references(config, document, dependencies, reading)
     check_checks(checks, systems, document, reading)
@@ -202,7 +204,12 @@ def _options(
 
 
 def _profile(key: tuple[str, ...], place: str, reading: ConfigDocument) -> ConnectorKind | None:
-    """The kind of a profile's file; two systems may share it."""
-    kind, faults = read_profile(reading.folder(key) / place)
+    """The kind of a profile's file; two systems may share it, and two files no kind."""
+    path = reading.folder(key) / place
+    kind, faults = read_profile(path, reading.profiles)
+    reading.profiles.setdefault(path, "")
     reading.faults += [fault for fault in faults if fault not in reading.faults]
+    first = path if kind is None else reading.kinds.setdefault(kind.kind, path)
+    if kind is not None and first.resolve() != path.resolve():
+        reading.fault((*key, "kind"), f'{first} and {path} both make the kind "{kind.kind}". Rename one of them.')
     return kind

@@ -26,9 +26,10 @@ PROSE = ("about", "grants", "ladder", "lacks", "title")
 """Tables and keys whose texts are for people."""
 
 
-def read_profile(path: Path) -> tuple[ConnectorKind | None, list[ConfigFault]]:
-    """The kind that a profile makes, and all faults of the file; with a fault there is no kind."""
-    reading = ConfigDocument(default=path, find_line=line_in_tables)
+def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[ConnectorKind | None, list[ConfigFault]]:
+    """The kind that a profile makes, and all faults of the file; with a fault there is no kind. Its text is added to
+    `texts`."""
+    reading = ConfigDocument({} if texts is None else texts, default=path, find_line=line_in_tables)
     document = _document(path, reading)
     if document is None:
         return None, reading.faults

@@ -307,6 +307,8 @@ class Config:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     console: str = ""
     """Keys and views that all consoles share, as the store keeps them (`config.loading.shared_preferences`)."""
+    profiles: tuple[Path, ...] = ()
+    """Files of profiles that systems name."""
 
     @property
     def zone(self) -> str:

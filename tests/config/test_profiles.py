@@ -204,6 +204,35 @@ def test_faults_of_a_profile_are_faults_of_the_config_that_names_it(file: Path) 
     assert "none.toml: cannot be read: No such file" in next(line for line in found if "none" in line)
 
 
+def test_the_text_of_a_profile_is_part_of_the_config_wherever_it_lies(
+    file: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two engines with different profiles have different configs."""
+    folder = tmp_path_factory.mktemp("other")
+    folder.chmod(0o755)
+    for place in (file.parent, folder):
+        (place / "headway.toml").write_text(CONFIG)
+    other = write_profile("nightly", folder)
+    monkeypatch.chdir(folder)
+    digest = load_config(file.parent / "headway.toml").digest
+    assert digest == load_config(Path("headway.toml")).digest
+    other.write_text(other.read_text().replace("limit = 100", "limit = 90"))
+    assert digest != load_config(Path("headway.toml")).digest
+
+
+def test_two_files_do_not_make_the_same_kind(file: Path) -> None:
+    second, config = file.with_name("second.toml"), file.parent / "headway.toml"
+    second.write_text(file.read_text())
+    config.write_text(CONFIG + CONFIG.replace("systems.n", "systems.m") + CONFIG.replace("systems.n", "systems.o"))
+    assert {"nightly"} == {system.kind.kind for system in load_config(config).systems.values()}, "one file for three"
+    config.write_text(CONFIG + CONFIG.replace("systems.n", "systems.m").replace("nightly.toml", "second.toml"))
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(config)
+    assert [f'{config}:8: systems.m.kind: {file} and {second} both make the kind "nightly". Rename one of them.'] == [
+        str(fault) for fault in raised.value.faults
+    ]
+
+
 @pytest.mark.parametrize("name", registry.profiles())
 def test_each_shipped_profile_is_valid(name: str) -> None:
     kind, found = read_profile(registry.profiles()[name])

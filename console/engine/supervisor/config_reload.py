@@ -7,7 +7,7 @@ reference: those are read again whenever a connector is opened.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class ConfigWatcher:
         self._judged = self._looked = file_states(path)  # before reading, so that a change meanwhile is noticed
         self._asked = False
         self.config = load_config(path)
+        self._profiles = self.config.profiles
         self.trouble = ""
         """Why the present files are not in use; empty if they are."""
         self._pulse = Pulse()
@@ -67,19 +68,19 @@ class ConfigWatcher:
 
     def reload_if_changed(self) -> None:
         """Reads the files if they changed and have been stable since the last check."""
-        state, before = file_states(self._path), self._looked
+        state, before = file_states(self._path, self._profiles), self._looked
         self._looked = state
         if state != before or (state == self._judged and not self._asked):
             return
         self._asked = False
         try:
             config = load_config(self._path)
-            faults = self._another_store(config)
+            faults, profiles = self._another_store(config), config.profiles
         except ConfigFaults as error:
-            config, faults = self.config, error.faults
-        if file_states(self._path) != state:
+            config, faults, profiles = self.config, error.faults, error.profiles
+        if file_states(self._path, self._profiles) != state:
             return  # changed while it was read: judged once it is stable
-        self._judged = state
+        self._judged, self._profiles = state, profiles
         if faults:
             suffix = (
                 f"; and {len(faults) - FAULTS_REPORTED} more: headway check" if len(faults) > FAULTS_REPORTED else ""
@@ -116,10 +117,10 @@ class ConfigWatcher:
             self.trouble = f"{trouble} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)"
 
 
-def file_states(path: Path) -> FileStates:
+def file_states(path: Path, profiles: Iterable[Path] = ()) -> FileStates:
     """The state of the files as far as it shows a change without reading them: the folder's list, and that only we may
-    write them."""
-    return (write_access_fault(path), ()), *((str(file), _stat(file)) for file in config_files(path))
+    write them. `profiles`: files that the config names."""
+    return (write_access_fault(path), ()), *((str(file), _stat(file)) for file in (*config_files(path), *profiles))
 
 
 def _stat(file: Path) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from connectors.sdk.scaffold import write_profile
 from console.cli.main import main
 from console.config.document import ConfigFaults
 from console.config.loading import load_config
@@ -312,12 +313,50 @@ def test_files_that_become_writable_for_others_are_not_read_until_that_is_fixed(
     assert ("", True) == (file.trouble, "dave" in str(file.config.permissions))
 
 
+PROFILED = """
+[systems.nightly]
+kind = "nightly.toml"
+url = "https://n.example"
+token = { env = "TOKEN" }
+"""
+
+
+def test_a_changed_profile_is_a_changed_config(config: Path) -> None:
+    profile = write_profile("nightly", config.parent)
+    good = profile.read_text()
+    config.write_text(config.read_text() + PROFILED)
+    file = ConfigWatcher(config, own_store=True)
+
+    def titles_after(text: str) -> tuple[str, bool]:
+        profile.write_text(text)
+        for _ in range(3):
+            file.reload_if_changed()
+        return file.config.systems["nightly"].kind.title, "nightly.toml" in file.trouble
+
+    assert ("Nightly", False) == titles_after(good)
+    assert ("Renamed", False) == titles_after(good.replace('title = "Nightly"', 'title = "Renamed"'))
+    assert ("Renamed", True) == titles_after("kind = ")
+    assert ("Nightly", False) == titles_after(good)
+
+
+def test_a_profile_that_is_new_and_bad_is_read_again_once_it_is_fixed(config: Path) -> None:
+    profile = write_profile("nightly", config.parent)
+    good, file = profile.read_text(), ConfigWatcher(config, own_store=True)
+    profile.write_text("kind = ")
+    config.write_text(config.read_text() + PROFILED)
+    for text, is_used in (("kind = ", False), (good, True)):
+        profile.write_text(text)
+        for _ in range(3):
+            file.reload_if_changed()
+        assert (is_used, is_used) == ("nightly" in file.config.systems, not file.trouble)
+
+
 @pytest.mark.deep
 def test_files_that_do_not_answer_are_told(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network file system that hangs: what changes there is taken up by nobody."""
     hangs, go, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def stuck(_: Path) -> Any:
+    def stuck(*_: Any) -> Any:
         hangs.set()
         go.wait(LIMIT_SECONDS)
         return ()
