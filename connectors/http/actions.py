@@ -55,7 +55,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if preview.refused or call is None or not self._is_counted(spec.verb, call):
             return preview
         plan = {**preview.plan, "attempt": spec.run.attempt_key}
-        latest = self._latest_attempt(spec.run.native_ref)
+        latest = self._latest_attempt(spec.run.native_ref, spec.run.job)
         if latest is None:
             refused: str | None = f"run {spec.run.native_ref} is no longer there"
         elif latest.attempt_key != spec.run.attempt_key:
@@ -75,7 +75,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return self._holder.act(plan, key)
         if "attempt" not in plan:
             return super().act(preview, key)
-        latest, call = self._latest_attempt(str(plan["id"])), self._verbs.rerun
+        latest, call = self._latest_attempt(str(plan["id"]), str(plan["job"])), self._verbs.rerun
         if call is None or latest is None or latest.attempt_key != plan["attempt"] or latest.state.is_open:
             native = latest.native_state if latest is not None else "gone"
             raise NotSupported(f"the run changed since the preview, it is {native}; nothing was sent")
@@ -89,10 +89,10 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return self._holder.look_up(plan, key)
         if "attempt" not in plan:
             return super().find(plan, key)
-        return self._find_attempt(str(plan["id"]), attempt_of(str(plan["attempt"])))
+        return self._find_attempt(str(plan["id"]), str(plan["job"]), attempt_of(str(plan["attempt"])))
 
-    def _find_attempt(self, run_id: str, before: int) -> LookUpResult:
-        latest = self._latest_attempt(run_id)
+    def _find_attempt(self, run_id: str, job: str, before: int) -> LookUpResult:
+        latest = self._latest_attempt(run_id, job)
         if latest is None:
             return ActionUnknown(f"run {run_id} is no longer there")
         if attempt_of(latest.attempt_key) <= before:
@@ -108,13 +108,12 @@ class HttpActions(MappedActions[HttpVerbCall]):
         """Whether a rerun is found by the attempts of its run, since it carries no key."""
         return verb is Verb.RERUN and self._client.options.parts is not None and "key" not in call.places
 
-    def _latest_attempt(self, run_id: str) -> RunRecord | None:
+    def _latest_attempt(self, run_id: str, job: str) -> RunRecord | None:
         row = self._client.run(run_id)
         if row is None:
             return None
         try:
-            self._reader.learn_jobs([row])
-            records = self._reader.records(row, None)
+            records = self._reader.records(row, None, job)
         except RecordUnreadable as error:
             raise InvalidAnswer(f"run {run_id} cannot be read: {error}") from None
         return records[-1] if records else None

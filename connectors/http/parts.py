@@ -7,15 +7,15 @@ attempt ended as the parts that were tried again did; the latest has the state o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.http.client import HttpApiClient, PageWalk
 from connectors.http.options import HttpJobRunsCall, HttpPartsCall
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
-from connectors.sdk.field_mapping import changed_at, id_at, instant_at, instant_of, jobs_of, read_run, state_of, text_at
+from connectors.sdk.field_mapping import changed_at, id_at, instant_at, jobs_of, read_run, state_of, text_at
 from connectors.sdk.fields import EPOCH, clean, digest, listed
 from connectors.sdk.records import RunRecord, TargetClock
 from connectors.sdk.states import ProofLevel, RunState
@@ -24,6 +24,7 @@ MAX_ATTEMPTS = 20
 MAX_CACHED_RUNS = 2000
 MAX_KNOWN_RUNS = 100_000
 MAX_JOB_PAGES = 1000
+RESERVED_SHARE = 0.3  # share of a call's time in which no further run and no further list is read
 LISTED_WITHIN = timedelta(minutes=10)
 """How long a job's list of runs may be behind the list of all runs."""
 
@@ -129,26 +130,36 @@ class RunReader:
         self.requests = 0
         """Lists of parts that were read."""
 
-    def learn_jobs(self, rows: Iterable[Any]) -> None:
-        """Reads which job each of these runs is of, where the rows do not say it."""
-        if self._jobs is not None:
-            fields = self._options.runs
-            self._jobs.learn(
-                {
-                    run_id: text_at(row, fields.changed)
-                    for row in rows
-                    if isinstance(row, dict) and (run_id := text_at(row, fields.id))
-                }
-            )
+    def learn_jobs(self, rows: Iterable[Any], search: JobSearch | None = None) -> JobSearch | None:
+        """Reads which job each of these runs is of, where the rows do not say it. Where the time of the call ends
+        first, returns the search to go on with in the next one."""
+        return None if self._jobs is None else self._jobs.learn(self._changes(rows), search)
 
-    def run(self, row: Any, clock: TargetClock | None) -> RunRecord | None:
-        """The run in a row, without its attempts; None for one of a job that is gone. Raises RecordUnreadable."""
-        job = self._jobs.job_of(row) if self._jobs is not None else ""
+    def unlisted_since(self, rows: Iterable[Any]) -> datetime | None:
+        """The oldest change of a run among these that its job may list in a moment; None without one."""
+        return None if self._jobs is None else self._jobs.unlisted_since(self._changes(rows))
+
+    def _changes(self, rows: Iterable[Any]) -> dict[str, datetime | None]:
+        """Run -> its last change; None where that cannot be read."""
+        fields = self._options.runs
+        changes: dict[str, datetime | None] = {}
+        for row in rows:
+            if isinstance(row, dict) and (run_id := text_at(row, fields.id)):
+                try:
+                    changes[run_id] = instant_at(row, fields.changed, fields)
+                except RecordUnreadable:
+                    changes[run_id] = None
+        return changes
+
+    def run(self, row: Any, clock: TargetClock | None, known_job: str = "") -> RunRecord | None:
+        """The run in a row, without its attempts; None for one of a job that is gone. `known_job`: its job, where it is
+        known without the row. Raises RecordUnreadable."""
+        job = "" if self._jobs is None else known_job or self._jobs.job_of(row)
         return None if job is None else read_run(row, self._options.runs, self._options.states, clock, job)
 
-    def records(self, row: Any, clock: TargetClock | None) -> list[RunRecord]:
-        """All attempts of the run in a row, the oldest first. Raises RecordUnreadable."""
-        run = self.run(row, clock)
+    def records(self, row: Any, clock: TargetClock | None, known_job: str = "") -> list[RunRecord]:
+        """All attempts of the run in a row, the oldest first; the rest as `run`."""
+        run = self.run(row, clock, known_job)
         if run is None or self._options.parts is None:
             return [] if run is None else [run]
         fingerprint = digest(row)
@@ -186,6 +197,22 @@ class RunReader:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class JobSearch(PageWalk):
+    """A search for the jobs of runs, where it goes on in a later call, perhaps of another connector: in the list of
+    `job` at `page`."""
+
+    job: str = ""
+    page: str | int | None = None
+    stops_early: bool = False
+    """The list is read from its begin again, as far as its known pages."""
+    known: Mapping[str, str] = field(default_factory=dict)
+    """Run -> job, of the runs whose jobs were looked for."""
+    missing: tuple[str, ...] = ()
+    """Runs that the lists before do not have."""
+    began: datetime = EPOCH
+
+
 class RunJobs:
     """Which job each run is of, for an API that lists the runs of a job and does not name the job in a run.
 
@@ -198,6 +225,8 @@ class RunJobs:
         """Run -> job; empty for a run that no job lists."""
         self._pages: dict[str, str | int | None] = {}
         """Job -> the last page of its list that was read."""
+        self._began = EPOCH
+        """When the last search began."""
 
     def job_of(self, row: Any) -> str | None:
         """None for a run that no job lists: its job was deleted. Raises RecordUnreadable."""
@@ -208,49 +237,93 @@ class RunJobs:
             )
         return self._job_of[run_id] or None
 
-    def learn(self, changes: Mapping[str, str]) -> None:
-        """`changes`: run -> when it changed last, as its row has it."""
+    def know(self, jobs: Mapping[str, str]) -> None:
+        """`jobs`: run -> job."""
+        self._job_of.update(jobs)
+        while len(self._job_of) > MAX_KNOWN_RUNS:
+            del self._job_of[next(iter(self._job_of))]
+
+    def learn(self, changes: Mapping[str, datetime | None], search: JobSearch | None) -> JobSearch | None:
+        """Looks for the jobs of runs, from `search` on. `changes`: run -> when it changed last. Returns where to go on;
+        None where each list was read that may have one of them."""
+        if search is not None:
+            self.know(search.known)
         missing = changes.keys() - self._job_of.keys()
         if not missing:
-            return
+            self._leave(search)
+            return None
+        self._began = datetime.now(UTC) if search is None else search.began
+        others = set() if search is None else missing - {*search.missing}  # lists that were read before may have them
         jobs = self._api.options.jobs
         rows, _, cut = self._api.all_rows(jobs, jobs.id)
         records, unread = jobs_of(rows, jobs, ProofLevel.EXIT)
-        for job in dict.fromkeys((*(record.native_id for record in records), *self._pages)):
-            is_known = job in self._pages
-            self._read(job, self._pages.get(job), missing, stops_early=False)
-            if is_known and missing:
-                self._read(job, None, missing, stops_early=True)
+        starts = self._lists({record.native_id for record in records}, search or JobSearch())
+        for number, start in enumerate(starts):
+            is_late = number > 0 and self._api.deadline.is_below(RESERVED_SHARE)
+            rest = start if is_late else self._read(start, missing)
             if not missing:
-                return
+                self._leave(rest)
+                return None
+            if rest is not None:
+                known = {run_id: self._job_of[run_id] for run_id in changes if run_id in self._job_of}
+                return replace(rest, known=known, missing=tuple(sorted(missing - others)), began=self._began)
+        settled = {run_id for run_id in missing if self._is_settled(changes[run_id])}
         if not cut and not unread:
-            self._job_of.update(dict.fromkeys((run_id for run_id in missing if self._is_settled(changes[run_id])), ""))
+            self.know(dict.fromkeys(settled - others, ""))
+        again = tuple(sorted(settled & others))
+        return JobSearch(missing=again, began=datetime.now(UTC)) if again else None
 
-    def _is_settled(self, changed: str) -> bool:
-        """Whether a run changed so long ago that its job would list it: a list may be some moments behind another."""
-        fields = self._api.options.runs
-        try:
-            at = instant_of(changed, fields.changed, fields)
-        except RecordUnreadable:
-            return False
-        return datetime.now(UTC) - at > LISTED_WITHIN
+    def _leave(self, search: JobSearch | None) -> None:
+        """A list whose begin was not read as far as its known pages is read as a whole the next time."""
+        if search is not None and search.stops_early:
+            self._pages.pop(search.job, None)
 
-    def _read(self, job: str, page: str | int | None, missing: set[str], *, stops_early: bool) -> None:
-        """Reads the runs of a job from a page on, until none is missing, or (`stops_early`) a page has no news."""
-        walk = PageWalk()
-        for _ in range(MAX_JOB_PAGES):
-            result = self._api.page(self._call, page, EPOCH, {"job": job})
+    def _lists(self, jobs: set[str], search: JobSearch) -> Iterator[JobSearch]:
+        """The lists to read, from where `search` is: a job's from the last known page on, and again from its begin."""
+        for job in sorted(jobs | self._pages.keys(), key=_age_of_job):
+            if _age_of_job(job) < _age_of_job(search.job):
+                continue
+            is_known = job in self._pages or job == search.job
+            if job != search.job:
+                yield JobSearch(job=job, page=self._pages.get(job))
+            elif not search.stops_early:
+                yield search
+            if is_known:
+                yield search if job == search.job and search.stops_early else JobSearch(job=job, stops_early=True)
+
+    def unlisted_since(self, changes: Mapping[str, datetime | None]) -> datetime | None:
+        """The oldest of the changes of runs whose job is unknown, and that are not settled."""
+        unlisted = (at for run_id, at in changes.items() if at is not None and run_id not in self._job_of)
+        return min((at for at in unlisted if not self._is_settled(at)), default=None)
+
+    def _is_settled(self, changed: datetime | None) -> bool:
+        """Whether a run changed so long before the search that its job would list it: a list may be some moments
+        behind another."""
+        return changed is not None and self._began - changed > LISTED_WITHIN
+
+    def _read(self, walk: JobSearch, missing: set[str]) -> JobSearch | None:
+        """Reads the runs of a job until none is missing; with `stops_early`, as far as its known pages. Returns where
+        to go on where the time of the call ends first."""
+        while walk.pages < MAX_JOB_PAGES:
+            result = self._api.page(self._call, walk.page, EPOCH, {"job": walk.job})
             run_ids = {text_at(row, self._call.id) for row in result.rows if isinstance(row, dict)} - {""}
-            has_news = bool(run_ids - self._job_of.keys())
-            self._job_of.update(dict.fromkeys(run_ids, job))
-            while len(self._job_of) > MAX_KNOWN_RUNS:
-                del self._job_of[next(iter(self._job_of))]
+            known = run_ids & self._job_of.keys()
+            self.know(dict.fromkeys(run_ids, walk.job))
             missing -= run_ids
-            if not stops_early:
-                self._pages[job] = page
+            if not walk.stops_early and (walk.page is None or walk.job in self._pages):  # with all pages before
+                self._pages[walk.job] = walk.page
             ids = result.ids_digest(self._call.id)
             if walk.repeats(ids):
-                raise InvalidAnswer(f"{self._call.path}: the pages of job {job} do not end; correct its query")
-            if result.following is None or not missing or (stops_early and not has_news):
-                return
-            page, walk = result.following, walk.after(ids)
+                raise InvalidAnswer(f"{self._call.path}: the pages of job {walk.job} do not end; correct its query")
+            is_read = known == run_ids or (known and not missing) if walk.stops_early else not missing
+            if result.following is None or is_read:
+                return None
+            walk = replace(walk.after(ids), page=result.following)
+            if self._api.deadline.is_below(RESERVED_SHARE):
+                return walk
+        return None
+
+
+def _age_of_job(job: str) -> tuple[int, str]:
+    """Numbers in their order: a job that is made during a search is behind the others."""
+    return len(job), job

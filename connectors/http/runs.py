@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from connectors.http.client import ENDLESS_PAGES, HttpApiClient, HttpPage, PageWalk
-from connectors.http.parts import RunReader
+from connectors.http.parts import RESERVED_SHARE, JobSearch, RunReader
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
@@ -21,7 +21,6 @@ from connectors.sdk.vanished_runs import no_longer_listed
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
 MAX_PART_READS = 80  # runs whose parts one poll reads
-RESERVED_SHARE = 0.3  # share of a call's time in which no further run is read
 MAX_SINGLE_READS = 50  # open runs that one poll looks up by themselves
 
 
@@ -37,7 +36,7 @@ class HttpPoller:
             return self._poll_by_change(at, open_runs, result)
         if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
             starts = [ref.started_at for ref in open_runs if ref.started_at is not None]
-            at = HttpCursor(since=at.since, begun=min([at.since, *starts]), newest=at.since)
+            at = HttpCursor(since=at.since, begun=min([at.since, *starts]), newest=at.since, search=at.search)
         page = self._api.page(self._options.runs, at.page, at.begun)
         now = page.clock.target if page.clock else datetime.now(UTC)
         at = at if at.page is not None else replace(at, until=now)
@@ -46,13 +45,23 @@ class HttpPoller:
             result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
             result.warn(f"runs: {ENDLESS_PAGES}")
             return self._poll_of(result, HttpCursor(since=at.since), page, None)
+        search = self._reader.learn_jobs(page.rows, at.search)
+        if search is not None:
+            return self._poll_of(result, replace(at, search=search), page, None)
+        at = self._with_jobs(at, page)
         newest = min(max(self._add_runs(page, at, {ref.native_ref for ref in open_runs}, result), at.newest), now)
         if page.following is not None and not page.is_before(at.begun, self._options.runs):
             return self._poll_of(result, replace(at.after(ids), page=page.following, newest=newest), page, None)
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(newest, max(at.until, at.since))
+        newest = min(newest, at.unlisted or newest)
         since = max(newest - timedelta(seconds=self._options.overlap), EPOCH) if newest > EPOCH else EPOCH
-        return self._poll_of(result, HttpCursor(since=since), page, at.until - SETTLE_TIME)
+        return self._poll_of(result, HttpCursor(since=since), page, at.seen_until)
+
+    def _with_jobs(self, at: HttpCursor, page: HttpPage) -> HttpCursor:
+        """After the jobs of the page's runs were looked for: runs that no job lists yet are read again in time."""
+        unlisted = [change for change in (at.unlisted, self._reader.unlisted_since(page.rows)) if change is not None]
+        return replace(at, search=None, unlisted=min(unlisted, default=None))
 
     def _first_cursor(self) -> HttpCursor:
         days = self._options.runs.history_days
@@ -71,19 +80,24 @@ class HttpPoller:
             result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
             result.warn(f"runs: {ENDLESS_PAGES}")
             return self._poll_of(result, HttpCursor(since=at.since), page, None)
+        search = self._reader.learn_jobs(page.rows, at.search)
+        if search is not None:
+            return self._poll_of(result, replace(at, page=at.page or 1, search=search), page, None)
+        at = self._with_jobs(at, page)
         last, has_rest = self._add_changed(page, begun, result)
         if has_rest or page.following is not None:
             following = 1 if last > begun else page.following or 1
-            return self._poll_of(result, replace(at.after(ids), begun=max(last, begun), page=following), page, None)
+            walk = at if has_rest else at.after(ids)  # the rest may be a page with the same rows
+            return self._poll_of(result, replace(walk, begun=max(last, begun), page=following), page, None)
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(max(last, begun), max(at.until, at.since))
+        newest = min(newest, at.unlisted or newest)
         since = max(newest - timedelta(seconds=self._options.overlap), at.since) if newest > at.since else at.since
-        return self._poll_of(result, HttpCursor(since=since), page, at.until - SETTLE_TIME)
+        return self._poll_of(result, HttpCursor(since=since), page, at.seen_until)
 
     def _add_changed(self, page: HttpPage, begun: datetime, result: PollResult) -> tuple[datetime, bool]:
         """Adds the runs of a page in the order of their change, as many as one poll can read. Returns the change of the
         last one, and whether some are left."""
-        self._reader.learn_jobs(page.rows)
         rows: list[tuple[datetime, int, Any]] = []
         for number, row in enumerate(page.rows, 1):
             try:
@@ -113,12 +127,11 @@ class HttpPoller:
             result.warn(text)
         result.complete = not result.skipped and not page.cut
         seen_until = seen_until if result.complete else None
-        return result.poll(as_json(cursor), more=cursor.page is not None, clock=page.clock, seen_until=seen_until)
+        return result.poll(as_json(cursor), more=cursor.is_in_walk, clock=page.clock, seen_until=seen_until)
 
     def _add_runs(self, page: HttpPage, at: HttpCursor, open_refs: Collection[str], result: PollResult) -> datetime:
         """Adds the runs of a page that changed since the walk's beginning, are open, or were. The newest change."""
         newest, fields = EPOCH, self._options.runs
-        self._reader.learn_jobs(page.rows)
         for number, row in enumerate(page.rows, 1):
             try:
                 run = self._reader.run(row, page.clock)
@@ -143,8 +156,7 @@ class HttpPoller:
                     result.add(no_longer_listed(ref, "gone", VANISHED_MESSAGE))
                 continue
             try:
-                self._reader.learn_jobs([row])
-                records = self._reader.records(row, clock)
+                records = self._reader.records(row, clock, refs[0].job)
                 if any(record.native_ref != run_id for record in records):
                     raise RecordUnreadable("the reply is about another run than requested")
                 for record in records:
@@ -163,11 +175,23 @@ def group_by_run(refs: Sequence[RunRef]) -> dict[str, list[RunRef]]:
 @dataclass(frozen=True, slots=True)
 class HttpCursor(PageWalk):
     """`since`: the newest change that was read completely. In a walk over pages: `begun`, the instant it began with;
-    `page`, the next page (None: no walk); `newest`, the newest change so far; `until`, the source's clock at its first
-    page."""
+    `page`, the next page (None: no walk, or its first page again for `search`, which looks for the jobs of its runs);
+    `newest`, the newest change so far; `until`, the source's clock at its first page; `unlisted`, the oldest change of
+    a run that no job lists yet."""
 
     since: datetime = EPOCH
     begun: datetime = EPOCH
     page: str | int | None = None
     newest: datetime = EPOCH
     until: datetime = EPOCH
+    unlisted: datetime | None = None
+    search: JobSearch | None = None
+
+    @property
+    def is_in_walk(self) -> bool:
+        return self.page is not None or self.search is not None
+
+    @property
+    def seen_until(self) -> datetime | None:
+        """Until when all runs were seen, at the end of a walk; None where a run is not listed yet."""
+        return self.until - SETTLE_TIME if self.unlisted is None else None

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar
 
 import httpx
@@ -20,6 +21,7 @@ from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Actio
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState, Verb
+from connectors.sdk.transport.call_limits import Deadline
 from tests.fakes.gitlab import PROJECT, FakeGitLab
 
 KIND = registry.load("gitlab")
@@ -203,6 +205,64 @@ def test_a_pipeline_that_its_schedule_does_not_list_yet_is_skipped_and_read_late
     assert f"the job of run {row['id']} is unknown" in poll.skipped[0].reason
     row["schedule"] = 14
     assert f"{row['id']}.1" in walked(connector, poll.cursor)[0]
+
+
+@pytest.mark.parametrize("limit", [100, 2])
+def test_a_run_that_is_listed_late_is_read_though_another_changed_since(limit: int) -> None:
+    fake = FakeGitLab()
+    connector = opened(fake, limit=limit)
+    _, cursor = walked(connector)
+    late = fake.pipeline(14, "running", fake.now - timedelta(minutes=8))
+    late["schedule"] = 0
+    later = fake.pipeline(13, "running", fake.now - timedelta(minutes=1))
+    polls = [connector.poll(cursor, (), 10)]
+    while polls[-1].more:
+        polls.append(connector.poll(polls[-1].cursor, (), 10))
+    assert {None} == {poll.seen_until for poll in polls}, "the late run would count as missed"
+    assert f"{later['id']}.1" in {run.attempt_key for poll in polls for run in poll.runs}
+    late["schedule"] = 14
+    assert f"{late['id']}.1" in walked(connector, polls[-1].cursor)[0]
+
+
+class _SlowGitLab(FakeGitLab):
+    """Answers in 50 ms of its own clock, which ends the calls' time."""
+
+    seconds = 0.0
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        self.seconds += 0.05
+        return super().handle(request)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("stays", [True, False], ids=["one connector", "a connector for each poll"])
+def test_a_long_history_is_read_in_several_polls(
+    newest_first: bool, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each poll reads a part of the schedules' lists and goes on where the one before ended."""
+    fake = _SlowGitLab()
+    fake.newest_first = newest_first
+    monkeypatch.setattr("connectors.sdk.composed.Deadline", partial(Deadline, monotonic=lambda: fake.seconds))
+    recent, fake.pipelines = fake.pipelines, []
+    old = fake.now - timedelta(days=200)
+    for number in range(3000):
+        fake.pipeline(13 + number % 2, "success", old)
+    for row in recent:
+        row["id"] += 3000
+    fake.pipelines += recent
+    fake.schedules += [{**fake.schedules[0], "id": 20 + number} for number in range(58)]
+    recent[-1]["schedule"] = fake.schedules[-1]["id"]
+    connector, cursor, polls, runs = opened(fake), "", 0, dict[str, str]()
+    while True:
+        begun, polls = fake.seconds, polls + 1
+        poll = connector.poll(cursor, (), 1.0)
+        assert (True, True) == (fake.seconds - begun < 1.0, polls < (15 if stays else 60))
+        assert poll.cursor != cursor, "the engine does not read the same page again"
+        runs |= {run.native_ref: run.job for run in poll.runs}
+        cursor, connector = poll.cursor, connector if stays else opened(fake)
+        if not poll.more:
+            break
+    assert ({str(row["id"]): str(row["schedule"]) for row in recent}, True) == (runs, poll.complete)
 
 
 def test_a_job_that_cannot_be_read_makes_its_runs_skipped_not_gone() -> None:
