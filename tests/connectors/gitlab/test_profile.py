@@ -207,10 +207,15 @@ def test_a_pipeline_that_its_schedule_does_not_list_yet_is_skipped_and_read_late
     assert f"{row['id']}.1" in walked(connector, poll.cursor)[0]
 
 
-@pytest.mark.parametrize("limit", [100, 2])
-def test_a_run_that_is_listed_late_is_read_though_another_changed_since(limit: int) -> None:
+def unsorted_runs() -> dict[str, Any]:
+    """A list of runs that is not sorted by change."""
+    return {"runs": PROFILE.runs.model_copy(update={"oldest_first": False})}
+
+
+@pytest.mark.parametrize("changes", [{}, {"limit": 2}, unsorted_runs()], ids=["by change", "of two", "not sorted"])
+def test_a_run_that_is_listed_late_is_read_though_another_changed_since(changes: dict[str, Any]) -> None:
     fake = FakeGitLab()
-    connector = opened(fake, limit=limit)
+    connector = opened(fake, **changes)
     _, cursor = walked(connector)
     late = fake.pipeline(14, "running", fake.now - timedelta(minutes=8))
     late["schedule"] = 0
@@ -235,9 +240,13 @@ class _SlowGitLab(FakeGitLab):
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-@pytest.mark.parametrize("stays", [True, False], ids=["one connector", "a connector for each poll"])
+@pytest.mark.parametrize(
+    "stays, changes",
+    [(True, {}), (False, {}), (True, unsorted_runs())],
+    ids=["one connector", "a connector for each poll", "not sorted"],
+)
 def test_a_long_history_is_read_in_several_polls(
-    newest_first: bool, stays: bool, monkeypatch: pytest.MonkeyPatch
+    newest_first: bool, stays: bool, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each poll reads a part of the schedules' lists and goes on where the one before ended."""
     fake = _SlowGitLab()
@@ -252,7 +261,7 @@ def test_a_long_history_is_read_in_several_polls(
     fake.pipelines += recent
     fake.schedules += [{**fake.schedules[0], "id": 20 + number} for number in range(58)]
     recent[-1]["schedule"] = fake.schedules[-1]["id"]
-    connector, cursor, polls, runs = opened(fake), "", 0, dict[str, str]()
+    connector, cursor, polls, runs = opened(fake, **changes), "", 0, dict[str, str]()
     while True:
         begun, polls = fake.seconds, polls + 1
         poll = connector.poll(cursor, (), 1.0)
