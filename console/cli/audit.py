@@ -77,6 +77,8 @@ def print_audit_head(arguments: argparse.Namespace) -> int:
 
 def export_audit(arguments: argparse.Namespace) -> int:
     """Writes audit rows into a file; with --delete they are then deleted from the store."""
+    if arguments.delete and arguments.before is None:
+        raise CommandError(Exit.USAGE, "--delete needs the age of the rows. Fix: add --before 400d, or another age")
     with store_reader(arguments) as reads:
         export = reads.audit.export(arguments.file, audit_since(arguments.before, reads.now(), "--before"))
     if export is None:
