@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from console.cli.arguments import duration, instant_with_zone, timeout, whole_number
 from console.cli.clock_format import timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, one_of, option
+from console.cli.configure import differs_in_engine
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_message, print_parts, print_result, set_document, table
 from console.cli.reader import store_reader
@@ -111,6 +112,9 @@ def test_route(arguments: argparse.Namespace) -> int:
     requests = require_engine(arguments)
     data = wait_for_answer(arguments, requests, requests.test_route(arguments.name))
     deliveries = _test_deliveries(arguments, int(data["alert"]))
+    for variable in sorted({delivery.receiver.removeprefix("env ") for delivery in deliveries}):
+        if differs_in_engine(arguments, variable):
+            print_message(f"sent by the engine with its own {variable}, which differs from this shell's")
     if arguments.json:
         set_document(arguments, deliveries)
     if any(delivery.state == "parked" and not delivery.repeats for delivery in deliveries):

@@ -29,7 +29,7 @@ from console.cli.reader import lease_holder_text, staleness_text, store_url_of
 
 if TYPE_CHECKING:
     from connectors.sdk.contract import Probe, SourcePermission
-    from connectors.sdk.secrets import SecretStore
+    from connectors.sdk.secrets import SecretRef, SecretStore
     from console.config.sections import Config, SystemConfig
     from console.domain.check import Check
     from console.domain.header import HeaderView
@@ -206,19 +206,9 @@ def accepted_routes(arguments: argparse.Namespace) -> set[tuple[str, str]]:
 def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -> list[str]:
     """Those of the variables that the running engine has with another value than this shell, each with its fix;
     nothing where the environment of the engine cannot be read."""
-    from console.store.db.lease import local_pid
-
-    header = _store_header(arguments)
-    pid = local_pid(header.engine.holder) if header is not None and header.engine.alive else None
-    try:
-        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if pid is not None else []
-    except OSError:
-        return []
-    if not any(entries):
-        return []
-    engine_environment = dict(entry.partition(b"=")[::2] for entry in entries)
+    pid, engine_environment = _engine_environment(arguments)
     texts = []
-    for name in sorted(variables):
+    for name in sorted(variables) if engine_environment else []:
         value, engine_value = os.environb.get(name.encode(), b""), engine_environment.get(name.encode(), b"")
         if engine_value and not value:
             texts.append(
@@ -231,6 +221,26 @@ def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -
                 " Fix: restart the engine from this shell"
             )
     return texts
+
+
+def differs_in_engine(arguments: argparse.Namespace, name: str) -> bool:
+    """True if this shell has the variable, and the running engine has another value or none."""
+    _, engine_environment = _engine_environment(arguments)
+    value = os.environb.get(name.encode(), b"")
+    return bool(engine_environment and value) and engine_environment.get(name.encode(), b"") != value
+
+
+def _engine_environment(arguments: argparse.Namespace) -> tuple[int | None, dict[bytes, bytes]]:
+    """Process and environment of the running engine; empty where it cannot be read."""
+    from console.store.db.lease import local_pid
+
+    header = _store_header(arguments)
+    pid = local_pid(header.engine.holder) if header is not None and header.engine.alive else None
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if pid is not None else []
+    except OSError:
+        entries = []
+    return pid, dict(entry.partition(b"=")[::2] for entry in entries if entry)
 
 
 def other_cutoffs(config: Config) -> Iterator[str]:
@@ -412,35 +422,49 @@ def _unverified_dsn(settings: Any, secrets: SecretStore) -> tuple[str, ...]:
 
 
 def probe_routes(config: Config, secrets: SecretStore, accepted: Collection[tuple[str, str]]) -> list[ProbeResult]:
-    """Whether the references of every route and of the ping resolve, and each URL of a route can be used and has
-    accepted something before; sends nothing."""
+    """Whether the references of every route and of the ping resolve, and each URL of a route can be used, its mail
+    server answers, and it has accepted something before; sends nothing."""
+    urls = [(name, url) for name, route in config.routes.items() for url in route.urls]
+    urls += [("", config.alerts.ping)] if config.alerts.ping else []
+
+    def probe(named: tuple[str, SecretRef]) -> ProbeResult:
+        route, url = named
+        return _probe_route(route, url, secrets, not route or (route, url.text) in accepted)
+
+    with ThreadPoolExecutor(min(8, len(urls) or 1)) as pool:
+        return list(pool.map(probe, urls))
+
+
+def _probe_route(route: str, url: SecretRef, secrets: SecretStore, is_tested: bool) -> ProbeResult:
     from connectors.sdk.errors import ConnectorError
 
-    urls = [(name, url) for name, route in config.routes.items() for url in route.urls]
-    results = []
-    for route, url in urls + ([("", config.alerts.ping)] if config.alerts.ping else []):
-        name = f"route {route} ({url.text})" if route else f"ping ({url.text})"
-        try:
-            address = secrets(url)
-            fault = _url_fault(address) if route else ""
-            notes = tuple(filter(None, [_unverified_url(address) if route else ""]))
-        except ConnectorError as error:
-            fault, notes = secrets.mask(str(error)), ()
-        if fault:
-            results.append(ProbeResult(name, "refused", "", (fault,), notes=notes))
-        elif route and (route, url.text) not in accepted:
-            results.append(
-                ProbeResult(
-                    name,
-                    NOT_TRIED,
-                    "",
-                    (f"no alert of the engine yet. Fix: headway alert test {route}",),
-                    notes=notes,
-                )
-            )
-        else:
-            results.append(ProbeResult(name, "ok", "", notes=notes))
-    return results
+    name = f"route {route} ({url.text})" if route else f"ping ({url.text})"
+    try:
+        address = secrets(url)
+    except ConnectorError as error:
+        return ProbeResult(name, "refused", "", (secrets.mask(str(error)),))
+    fault = _url_fault(address) if route else ""
+    notes = tuple(filter(None, [_unverified_url(address) if route else ""]))
+    if fault:
+        return ProbeResult(name, "refused", "", (fault,), notes=notes)
+    if route and (reason := _mail_unreachable(address)):
+        fix = f"Fix: start that mail server, or correct server and port in {url.text}"
+        return ProbeResult(name, "unreachable", "", (f"{reason}. {fix}",), notes=notes)
+    if is_tested:
+        return ProbeResult(name, "ok", "", notes=notes)
+    fix = f"Fix: headway alert test {route}"
+    return ProbeResult(name, NOT_TRIED, "", (f"no alert of the engine yet. {fix}",), notes=notes)
+
+
+def _mail_unreachable(address: str) -> str:
+    """Why no connection to the server of a mail URL can be made; empty if one can, and for other URLs."""
+    import apprise
+
+    from console.config.alert_urls import MAIL_SCHEMES
+    from console.engine.notify.senders import unreachable
+
+    is_mail = address.partition(":")[0].lower() in MAIL_SCHEMES
+    return unreachable(apprise.Apprise.instantiate(address)) if is_mail else ""
 
 
 def _unverified_url(address: str) -> str:

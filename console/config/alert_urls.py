@@ -18,6 +18,8 @@ FORMS = {
 }
 """Scheme -> its shortest form, of receivers whose URLs are often mistyped."""
 
+_UNREADABLE = "server or port: unreadable. Fix: in a user name or password write / as %2F, # as %23, @ as %40"
+
 
 def receiver_kind(answer: str) -> str:
     """The kind of a typed receiver: "mail", "url" (of apprise, or a Slack webhook), "pagerduty", or "" (unknown)."""
@@ -60,9 +62,15 @@ def wrong_part(url: str, schemes: Collection[str]) -> str:
         return f"scheme: {scheme[:20]!a} is unknown. Fix: " + (f"did you mean {near[0]}://?" if near else "see apprise")
     try:
         parts = urlsplit(url)
+    except ValueError:
+        return _UNREADABLE
+    try:
         _ = parts.port
     except ValueError:
-        return "server or port: unreadable. Fix: in a user name or password write / as %2F, # as %23, @ as %40"
+        port = parts.netloc.rpartition("@")[2].rpartition(":")[2]
+        if port.isdecimal() and "@" not in parts.path + parts.fragment:  # else it is the begin of a password
+            return f"port {port} is not between 1 and 65535. Fix: write the port of the server"
+        return _UNREADABLE
     if scheme in MAIL_SCHEMES:
         return _wrong_mail_part(parts)
     return f"parts: they do not fit {scheme}://. Fix: {FORMS[scheme]}" if scheme in FORMS else ""

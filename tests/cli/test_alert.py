@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from console.cli import configure
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.engine.notify.senders import SendResult
@@ -164,6 +167,36 @@ def test_check_reports_a_url_that_verifies_no_server(tmp_path: Path, monkeypatch
     config.write_text(STEPS + '[routes.oncall]\nurls = [{ env = "ROUTE_ONE" }]\n')
     done = headway(str(tmp_path / "headway.db"), "--config", str(config), "check")
     assert "route oncall (env ROUTE_ONE): verify=no: another server that answers as " in done.out
+
+
+def test_check_connects_to_the_mail_server_of_a_route_and_sends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "check.toml"
+    config.write_text(STEPS + '[routes.oncall]\nurls = [{ env = "ROUTE_ONE" }]\n')
+    with bench_of(tmp_path, oncall=route("ONE")) as bench, socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setenv("ROUTE_ONE", f"mailto://127.0.0.1:{port}?from=a@b.example&to=c@d.example&mode=insecure")
+        with at_work(bench):
+            assert Exit.OK == main(["--store", bench.url, "alert", "test", "oncall"])
+        assert ("ok", []) == checked_route(bench, config)
+        server.close()
+        fix = "Fix: start that mail server, or correct server and port in env ROUTE_ONE"
+        assert ("unreachable", [f"127.0.0.1:{port}: Connection refused. {fix}"]) == checked_route(bench, config)
+        assert ["FAULT"] == doctor_verdicts(bench, config)
+
+
+def test_a_test_by_another_variable_of_the_engine_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The engine sends with its own environment, whatever the shell has."""
+    with bench_of(tmp_path, oncall=route("ONE")) as bench, at_work(bench):
+        for engine_value, named in ((os.environb[b"ROUTE_ONE"], False), (b"json://127.0.0.1:9/engine", True)):
+            environment = {b"ROUTE_ONE": engine_value}
+            monkeypatch.setattr(configure, "_engine_environment", lambda _, found=environment: (7, found))
+            assert Exit.OK == main(["--store", bench.url, "alert", "test", "oncall"])
+            note = "sent by the engine with its own ROUTE_ONE, which differs from this shell's"
+            assert named == (note in capsys.readouterr().err)
 
 
 def test_a_route_that_has_accepted_nothing_yet_is_not_called_ok(

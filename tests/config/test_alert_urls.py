@@ -22,7 +22,12 @@ SECRET = "CANARY-hunter2"
         ("mail.example.com", "scheme: missing"),
         (f"mailtox://user:{SECRET}@mail.example.com", "scheme: 'mailtox' is unknown. Fix: did you mean mailto"),
         (f"mailtos://user:{SECRET}/x@mail.example.com?to=a@example.com", "server or port: unreadable"),
-        (f"mailto://user:{SECRET}@mail.example.com:99999?to=a@example.com", "server or port: unreadable"),
+        (
+            f"mailto://user:{SECRET}@mail.example.com:99999?to=a@example.com",
+            "port 99999 is not between 1 and 65535. Fix: write the port of the server",
+        ),
+        ("mailto://127.0.0.1:99999?from=a@example.com&to=a@example.com", "port 99999 is not between"),
+        ("mailtos://user:99999/x@mail.example.com?to=a@example.com", "server or port: unreadable. Fix: in a user"),
         ("mailto://?to=a@example.com", "server: missing"),
         ("mailto://mail.example.com?from=a@b.c&to=a@example.com", "from=: not a mail address"),
         (f"mailtos://user:{SECRET}@mail.example.com?to=nobody", "to=: not a mail address"),

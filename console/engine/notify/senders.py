@@ -118,8 +118,8 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
         title, body = without_markup(title), without_markup(body)
     if markup is not None:
         title, body = as_chat(markup, title, body)
-    if unreachable := _unreachable(plugin):
-        return SendResult(False, unreachable)
+    if reason := unreachable(plugin):
+        return SendResult(False, reason)
     if not is_pager(plugin):
         return _notify(plugin, title, body, page.action, markup)
     for key, action in page.steps:
@@ -286,7 +286,7 @@ def _named_server(plugin: Any) -> str | None:
     return getattr(plugin, "host", None) if by_template else None
 
 
-def _unreachable(plugin: Any) -> str:
+def unreachable(plugin: Any) -> str:
     """Why no connection can be made; empty if one can, or if that is unknown. A reason proves that nothing was sent.
 
     Only if the URL names the server itself, and no proxy is in between.
