@@ -111,7 +111,8 @@ def stranger(strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink, t
     mail = re.search(r"ONCALL_MAIL='([^']+)'", README)
     assert mail is not None
     dsn = f"headway:{PASSWORD}@127.0.0.1:{postgres.port}/ops"
-    person = Stranger(tmp_path, environment, {"headway:PASSWORD@dwh/ops": dsn, mail[1]: smtp.url()})
+    log = str(tmp_path / "headway.log")
+    person = Stranger(tmp_path, environment, {"headway:PASSWORD@dwh/ops": dsn, mail[1]: smtp.url(), "headway.log": log})
     try:
         yield person
     finally:
@@ -135,7 +136,7 @@ def test_the_commands_of_the_readme_lead_to_a_true_mail_of_each_real_failure(
     assert len(commands) <= MOST_COMMANDS
     stranger.play(first)
     assert ["Test of the first route: nothing is wrong"] == [mail.subject for mail in smtp.mails]
-    assert PASSWORD not in (stranger.home / "typed.log").read_text()
+    assert PASSWORD not in (stranger.home / "typed.log").read_text() + (stranger.home / "headway.log").read_text()
     strange_host.run("etl", "touch /home/etl/broken")
     postgres.schedule("refresh_revenue", "* * * * *", "SELECT 1 / 0")
     try:
