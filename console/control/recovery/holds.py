@@ -15,7 +15,7 @@ from connectors.sdk.states import Capability, Verb
 from console.control.holds.conditions import hold_policies
 from console.control.holds.warnings import hold_refusal
 from console.control.recovery.savings import AffectedDays, to_come
-from console.control.recovery.selection import CanAct
+from console.control.recovery.selection import CanAct, plan_zone
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import held_start_reason
 from console.control.snapshot.runs import RunKey, run_key
@@ -163,7 +163,7 @@ def _nearest_of(steps: Sequence[DraftStep], step: DraftStep, jobs: Collection[in
 
 
 def _hold(index: EstateIndex, step: DraftStep, due: datetime) -> DraftStep:
-    at = zoned_time(due, index.job(step.job_id).zone, index.now)
+    at = zoned_time(due, plan_zone(index, step.job_id), index.now)
     why = f"its schedule starts it at {at}: held shortly before that, unless its upstreams have succeeded by then"
     until = instant_key((due + DEFAULT_HOLD).replace(microsecond=0))
     wait = max(timedelta(0), due - HOLD_LEAD - index.now)

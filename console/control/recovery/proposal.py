@@ -29,6 +29,7 @@ from console.control.recovery.selection import (
     excluded_run,
     includes_any,
     needed_runs,
+    plan_zone,
     representative_runs,
     step_dependencies,
     superseded_notes,
@@ -233,7 +234,7 @@ def _is_good(index: EstateIndex, run: RunFacts) -> bool:
 
 
 def _after_its_start(index: EstateIndex, scope: PlanScope, due: datetime) -> PlanScope:
-    at = zoned_time(due, index.job(scope.run.job_id).zone, index.now)
+    at = zoned_time(due, plan_zone(index, scope.run.job_id), index.now)
     why = (
         f"its schedule starts it at {at}, before its upstreams have succeeded: rerun after them if it started too early"
     )

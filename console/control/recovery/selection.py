@@ -46,6 +46,13 @@ def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: C
     }
 
 
+def plan_zone(index: EstateIndex, job_id: int) -> str:
+    """The zone of a plan's times about a job: that which all services share, as in the console and in commands; else
+    the job's."""
+    zones = {service.zone for service in index.estate.services}
+    return zones.pop() if len(zones) == 1 else index.job(job_id).zone
+
+
 def superseded_notes(
     index: EstateIndex, runs: Mapping[RunKey, RunFacts], instead: Mapping[RunKey, RunFacts], steps: Iterable[RunKey]
 ) -> list[ExcludedRun]:
@@ -56,10 +63,10 @@ def superseded_notes(
             (runs[key] for key, substitute in instead.items() if run_key(substitute) == step != key), key=run_time
         )
         if superseded:
-            job = index.job(step[0])
-            shown = [local_time(run_time(run), job.zone, index.now) for run in superseded]
+            job, zone = index.job(step[0]), plan_zone(index, step[0])
+            shown = [local_time(run_time(run), zone, index.now) for run in superseded]
             which = " and ".join(shown) if len(shown) < _NAMED else f"{shown[0]} to {shown[-1]} ({len(shown)} runs)"
-            by = zoned_time(run_time(instead[step]), job.zone, index.now)
+            by = zoned_time(run_time(instead[step]), zone, index.now)
             text = f"{which}: superseded by the rerun of {by}"
             lines.append(ExcludedRun(clean_line(job.name), superseded[-1].id or None, text))
     return lines
@@ -155,7 +162,7 @@ def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node
     policy = held.get(node.job_id)
     if policy is not None and node.how in TO_COME:
         job = index.job(node.job_id)
-        due_text = f" of {zoned_time(node.due, job.zone, index.now)}" if node.due is not None else ""
+        due_text = f" of {zoned_time(node.due, plan_zone(index, job.id), index.now)}" if node.due is not None else ""
         alone = "it stays held" if policy.is_standing else "it starts all the same"
         if policy.mode is DependencyMode.TRIGGER and node.due is None:
             return "Headway starts it once its upstreams have succeeded; not while no engine works"
@@ -166,7 +173,7 @@ def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node
     if job.kind == MANUAL_KIND and node.how in TO_COME:
         return f"a person completes it: headway action complete {clean_line(job.name)}"
     if node.how is NodeState.CLOCK and node.due is not None:
-        start = zoned_time(node.due, job.zone, index.now)
+        start = zoned_time(node.due, plan_zone(index, job.id), index.now)
         return f"its schedule starts it at {start}: if it starts before its upstreams succeed, rerun it"
     if node.how is NodeState.WAITS:
         is_held = node.run is not None and node.run.state is RunState.HELD

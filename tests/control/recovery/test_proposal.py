@@ -109,6 +109,15 @@ def test_what_its_own_clock_starts_later_is_no_step() -> None:
     assert "its own scheduler starts it" == left(plan)["dwh/mart"]
 
 
+def test_times_of_a_plan_are_in_the_zone_that_all_services_share() -> None:
+    """The header of the console names that zone, whatever the zones of the systems."""
+    _, plan = night(FAILED, now="03:40", services=[replace(DAILY, zone="Europe/Berlin")])
+    assert left(plan)["warehouse/load"].startswith("its schedule starts it at 05:00 CET")
+    other = replace(DAILY, name="other", zone="Asia/Tokyo")
+    _, plan = night(FAILED, now="03:40", services=[DAILY, other])
+    assert left(plan)["warehouse/load"].startswith("its schedule starts it at 04:00 UTC")
+
+
 HELD = "its start of 04:00 UTC is held until its upstreams have succeeded; while no engine works "
 TRIGGERED = "Headway starts it once its upstreams have succeeded; not while no engine works"
 

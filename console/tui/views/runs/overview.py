@@ -206,10 +206,10 @@ def _around(view: JobView) -> list[list[Segment]]:
 
 def _attempt_lines(view: RunView, ctx: RenderContext) -> list[list[Segment]]:
     row = view.row
-    period = ctx.clock.full(row.period, view.zone) if row.period else ctx.clock.period(row.period_key)
+    period = ctx.clock.full(row.period) if row.period else ctx.clock.period(row.period_key)
     segments: list[Segment] = [(period, "plain")]
     if row.started:
-        segments.append((_ran_text(row, ctx, view.zone), "plain"))
+        segments.append((_ran_text(row, ctx), "plain"))
     if row.exit_code is not None:
         segments.append((f"exit {row.exit_code}", "bad" if row.exit_code else "ok"))
     if row.message or row.reason:
@@ -232,7 +232,7 @@ def _attempts(view: RunView, attempt: AttemptView | None, ctx: RenderContext) ->
     for shown in view.attempts[-ATTEMPTS_SHOWN:]:
         mark, label, style = ctx.mark("state", shown.state)
         ours = " ours" if shown.action_key else ""
-        when = ctx.hm(shown.started, view.zone)
+        when = ctx.hm(shown.started)
         lit = attempt is not None and shown.id == attempt.id and len(view.attempts) > 1
         groups.append([(f"{shown.number} {mark} {when} {label}{ours}", "mark" if lit else style)])
     last = view.actions[-1] if view.actions else None
@@ -242,10 +242,10 @@ def _attempts(view: RunView, attempt: AttemptView | None, ctx: RenderContext) ->
     return groups
 
 
-def _ran_text(row: RunRow, ctx: RenderContext, zone: str) -> str:
-    start = ctx.clock.hms(row.started, zone)
+def _ran_text(row: RunRow, ctx: RenderContext) -> str:
+    start = ctx.clock.hms(row.started)
     if row.ended is not None:
-        return f"{start}–{ctx.clock.hms(row.ended, zone)} ({duration_text(row, ctx)})"
+        return f"{start}–{ctx.clock.hms(row.ended)} ({duration_text(row, ctx)})"
     is_running = row.state != RunState.UNKNOWN and is_open(row.state)
     return f"since {start} ({duration_text(row, ctx)})" if is_running else f"{start}, its end is not known"
 

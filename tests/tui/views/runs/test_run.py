@@ -39,6 +39,14 @@ async def test_a_run_tells_state_timeliness_and_evidence_apart_and_where_its_sou
     await night.see("attempts   1 ✖ 03:10 failed   2 ✖ 03:12 failed", "extract_orders failed, exit 1")
 
 
+def test_the_times_of_a_run_are_in_the_zone_of_the_header() -> None:
+    """The console's header names one zone: that of the services, not of the run's system."""
+    ctx = look()
+    ctx.clock.home = "Europe/Berlin"
+    utc, berlin = (run_view(zone=zone) for zone in ("UTC", "Europe/Berlin"))
+    assert overview.run_overview(utc, None, ctx, 160) == overview.run_overview(berlin, None, ctx, 160)
+
+
 def test_of_an_older_attempt_it_is_said_whose_the_native_words_are() -> None:
     view = run_view()
     older, newest = (
