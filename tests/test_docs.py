@@ -274,7 +274,7 @@ def commands(text: str) -> set[str]:
     for line in lines:
         code = line.partition("#")[0].strip().removeprefix("$ ").removeprefix(".venv/bin/").partition(" | ")[0].strip()
         if code == "headway" or re.match(r"headway (?!ALL=)", code):  # (a rule of sudoers)
-            found.add(code.removesuffix("&").strip())
+            found.add(re.sub(r"( 2>\S+)? &$", "", code))
     return found
 
 
