@@ -60,8 +60,14 @@ def is_late_as_notified(context: AlertContext, subject: AlertSubject, last: Rout
 
 def notified_as_healthy(last: RouteNotification) -> bool:
     """True if the last notification of the route said that all its services are well."""
-    before = _read(last.fingerprint)
-    return bool(before) and all(status in {timeliness.value for timeliness in FINE} for status, _ in before.values())
+    days = _read(last.fingerprint)
+    return bool(days) and all(notified_as_safe(last, (name, date.fromisoformat(on))) for name, on in days)
+
+
+def notified_as_safe(last: RouteNotification, day: ServiceDayKey) -> bool:
+    """True if the last notification of the route said that this service is well."""
+    status, _ = _read(last.fingerprint).get((day[0], day[1].isoformat()), ("", None))
+    return status in {timeliness.value for timeliness in FINE}
 
 
 def _iso(at: datetime | None) -> str:

@@ -5,13 +5,15 @@ hours, grouped, flapping; inhibition is in its own module. Each returns None or 
 pipeline sets the order.
 
 Cancelled: a cancellation by a person notifies no other user, unless it is left until a service that depends on it is
-nearly lost, or more breaks than was cancelled. Flapping: from the second return on, "resolved" and "again" wait for a
-steady time, `[incidents] steady_for`; a route notified of the resolution and not of the return is not notified a
-second time. A service affected for the first time, and a deadline that passes, are notified at once.
+nearly lost, or more breaks than was cancelled. Flapping: from the second return on, "again" waits for a steady time,
+`[incidents] steady_for`; a route notified of the resolution and not of the return is not notified a second time. A
+service affected for the first time, one at risk that the route knows as safe, and a deadline that passes, are notified
+at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
@@ -25,10 +27,11 @@ from console.control.alerts.context import (
     matches_subject,
 )
 from console.control.alerts.routing import affected_services
+from console.control.alerts.services_table import FINE
 from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.titles import is_known_cancellation
 from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification
-from console.domain.decision import IncidentDecision
+from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.service import Timeliness
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
@@ -132,14 +135,6 @@ def suppress_in_quiet_hours(context: AlertContext, notification: Notification) -
     return Suppression(QUIET_HOURS_STAGE, f"quiet hours until {zoned_time(until, quiet.zone, context.now)}", until)
 
 
-def released_at(context: AlertContext, notification: Notification, at: datetime) -> datetime:
-    """When a notification delayed until `at` may be sent: then, or at the end of the quiet hours of that time."""
-    quiet = context.rule(notification.route).quiet
-    if quiet is None or notification.subject.tier in quiet.break_through:
-        return at
-    return quiet_until(quiet, at) or at
-
-
 def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
     """End of the quiet hours that contain `now`; None outside of them."""
     zone = zone_of(quiet.zone)
@@ -186,17 +181,14 @@ FROM = 2
 
 
 def suppress_flapping(context: AlertContext, notification: Notification) -> Suppression | None:
-    """The resolution and the return of a flapping incident, until it has been steady. If it returns before that, the
-    store withdraws the notification."""
+    """The return of a flapping incident, until it has been steady, while no service is at risk unknown to the route."""
     decision, before = notification.subject.decision, notification.before
-    if before is None or not _flaps(context, decision) or not _comes_or_goes(notification, before):
-        return None
-    if _must_be_known(context, notification.subject, before):
-        return None
     steady = context.index.estate.declared.incidents.steady_for
     until = decision.failed_since + steady
-    if decision.closed:
-        until = released_at(context, notification, context.now + steady)
+    if before is None or decision.flaps < FROM or until <= context.now or not _returns(notification, before):
+        return None
+    if _must_be_known(context, notification.subject, before) or _endangers(context, notification, before, until):
+        return None
     text = f"flapping: {_times(context, decision)}; notified again once stable for {format_duration(steady)}"
     return Suppression(FLAPPING_STAGE, text, until)
 
@@ -229,28 +221,41 @@ def _times(context: AlertContext, decision: IncidentDecision) -> str:
     return f"red {decision.flaps + 1} times since {zoned_time(since, decision.zone, context.now)}"
 
 
-def _flaps(context: AlertContext, decision: IncidentDecision) -> bool:
-    steady = context.index.estate.declared.incidents.steady_for
-    return decision.flaps >= FROM and context.now < decision.failed_since + steady
-
-
-def _comes_or_goes(notification: Notification, before: RouteNotification) -> bool:
-    """True for the resolution, and for the return of what the route was notified as resolved. In business text each
-    change is one of the two."""
-    if notification.kind is AlertKind.RECOVERED:
-        return True
+def _returns(notification: Notification, before: RouteNotification) -> bool:
+    """True for the return of what the route was notified as resolved. In business text each change is one."""
     if notification.kind is not AlertKind.UPDATED or notification.subject.decision.closed:
         return False
     return notification.style == BUSINESS or parse_last_notification(before.fingerprint).closed
 
 
+def _endangers(context: AlertContext, notification: Notification, before: RouteNotification, until: datetime) -> bool:
+    """True if a service is at risk that the route was notified of as safe, or whose act-by or deadline comes before
+    `until`."""
+    unsafe = [day for day in _affected(context, notification.subject, before) if day.timeliness not in FINE]
+    if before.style != BUSINESS:
+        return bool(unsafe)  # its last notification was the resolution
+    return any(
+        business_news.notified_as_safe(before, day.key)
+        or any(at is not None and context.now <= at <= until for at in (day.act_by, day.deadline))
+        for day in unsafe
+    )
+
+
 def _must_be_known(context: AlertContext, subject: AlertSubject, before: RouteNotification) -> bool:
     """True if a service is affected that the route was not notified of, or a deadline passed since its last
     notification."""
-    is_business = before.style == BUSINESS
-    affected = affected_services(context, subject, before.route) if is_business else subject.decision.services
-    if is_business:
+    if before.style == BUSINESS:
         notified_days = business_news.service_days_in(before.fingerprint)
     else:
         notified_days = parse_last_notification(before.fingerprint).services
+    affected = _affected(context, subject, before)
     return any(day.key not in notified_days or deadline_passed_since(context, day, before) for day in affected)
+
+
+def _affected(
+    context: AlertContext, subject: AlertSubject, before: RouteNotification
+) -> Sequence[AffectedServiceVerdict]:
+    """The affected services that concern the route."""
+    if before.style == BUSINESS:
+        return affected_services(context, subject, before.route)
+    return subject.decision.services

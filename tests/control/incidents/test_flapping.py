@@ -36,8 +36,6 @@ class Night:
         self.left: list[tuple[datetime, str]] = []
         self._put_off: list[tuple[datetime, str]] = []
         self.now = at(opens)
-        self.delivers = False
-        """Whether the load runs as soon as it is green, so that nothing is left of the day."""
         self.look(self.now)
 
     def ends(self, when: datetime, state: RunState) -> None:
@@ -64,8 +62,6 @@ class Night:
 
     def green(self, clock: str) -> list[str]:
         self.ends(at(clock), RunState.SUCCEEDED)
-        if self.delivers:
-            self.ledger.run(LOAD, "03:00", RunState.SUCCEEDED, started_at=at(clock), ended_at=at(clock))
         return self.look(at(clock))
 
     def told_by(self, clock: str) -> list[tuple[datetime, str]]:
@@ -87,29 +83,11 @@ def flapping(*routes: RouteRule, **more: Any) -> Night:
     return night
 
 
-def told_of(*routes: RouteRule) -> Night:
-    """The same, and its third failure is told: a deadline passes while it lasts."""
-    daily = service("daily", "03:45", LOAD, tier=2, notify=("oncall",))
-    night = flapping(*routes, edges=feeds(OFTEN, LOAD), services=[daily])
-    assert ["updated"] == night.look(at("03:46"))
-    night.delivers = True
-    return night
-
-
 def test_the_first_return_is_told_and_the_second_held_with_the_reason() -> None:
     night = flapping()
     why = "flapping: red 3 times since 03:00 UTC; notified again once stable for 30m"
     assert [("flapping", why, at("04:10"))] == night.held()
     assert at("04:10") >= (night.ledger.decisions.next_at or at("11:00"))
-
-
-def test_one_word_says_that_it_is_over_once_it_has_been_green_for_a_steady_time() -> None:
-    night = told_of()
-    assert [] == night.green("03:50")
-    (notice,) = night.ledger.incident().notices
-    assert at("04:20") == notice.not_before
-    assert "\nRed 3 times since 03:00 UTC, green since 03:50 UTC.\n" in notice.body
-    assert [(at("04:20"), "recovered")] == night.told_by("04:20")
 
 
 def test_what_flaps_since_before_midnight_says_since_which_day() -> None:
@@ -130,14 +108,6 @@ def test_who_heard_that_it_was_over_and_not_of_its_return_is_not_told_a_second_t
     assert ([], "recovered") == (night.look(at("04:20")), night.left[-1][1])
 
 
-def test_an_all_clear_that_was_taken_back_is_told_in_the_end() -> None:
-    night = told_of()
-    assert [] == night.green("03:50")
-    assert [] == night.red("04:00")
-    assert [] == night.green("04:10")
-    assert [(at("04:40"), "recovered")] == night.told_by("04:40")
-
-
 def test_one_word_says_that_it_stays_red() -> None:
     night = flapping()
     assert [] == night.look(at("04:09"))
@@ -153,28 +123,6 @@ def test_after_a_steady_time_it_is_told_at_once_again() -> None:
     assert ["updated"] == night.red("04:30")
 
 
-def test_an_all_clear_that_waits_is_overtaken_by_the_next_failure() -> None:
-    night = told_of()
-    night.green("03:50")
-    assert [] == night.red("04:00")
-    assert [] == night.look(at("04:29"))
-    assert ["updated"] == night.look(at("04:30"))
-
-
-def test_what_was_told_to_be_over_is_told_again_though_it_failed_before_that_left() -> None:
-    """It failed at 04:15, was seen at 04:25, and the all-clear left at 04:20."""
-    night = told_of()
-    night.green("03:50")
-    night.ends(at("04:15"), RunState.FAILED)
-    assert ["recovered", "updated"] == night.look(at("04:25"))
-
-
-def test_a_deadline_that_passes_is_told_at_once() -> None:
-    night = flapping(edges=feeds(OFTEN, LOAD), services=[service("daily", "03:45", LOAD, tier=2, notify=("oncall",))])
-    assert [] == night.look(at("03:44"))
-    assert ["updated"] == night.look(at("03:46"))
-
-
 def test_a_service_that_is_hit_for_the_first_time_is_told_at_once() -> None:
     daily = service("daily", "06:30", LOAD, tier=2, notify=("oncall",))
     night = flapping()
@@ -183,20 +131,42 @@ def test_a_service_that_is_hit_for_the_first_time_is_told_at_once() -> None:
     assert "Also affects Daily; red 3 times" in night.ledger.incident().notices[0].body
 
 
-def test_an_all_clear_that_would_leave_in_quiet_hours_waits_for_their_end() -> None:
-    night = told_of(RouteRule("oncall", quiet=QuietHours(time(4), time(6), "UTC")))
-    night.green("03:50")
-    assert at("06:00") == night.ledger.incident().notices[0].not_before
-
-
-def test_those_who_wait_for_a_service_hear_no_more_of_what_comes_and_goes() -> None:
-    daily = service("daily", "06:30", LOAD, tier=2, notify=("supply",))
+@pytest.mark.parametrize("notify", ["oncall", "supply"])
+def test_a_service_at_risk_that_was_notified_as_safe_is_notified_at_once_and_so_is_its_end(notify: str) -> None:
+    """Technically, or to those who wait for the service."""
+    daily = service("daily", "04:12", LOAD, tier=2, notify=(notify,))
     night = Night(edges=feeds(OFTEN, LOAD), services=[daily])
-    for clock, is_red in (("03:00", True), ("03:10", False), ("03:20", True), ("03:30", False), ("03:40", True)):
-        night.red(clock) if is_red else night.green(clock)
-    assert {"flapping"} == {stage for stage, _, _ in night.held()}
+    for failed, repaired in (("03:55", "03:57"), ("03:59", "04:01"), ("04:03", "04:05")):
+        first = "updated" if night.left else "opened"
+        assert {first} == set(night.red(failed))
+        notices = {notice.route: notice for notice in night.ledger.incident().notices}
+        assert "Daily 04:12 at risk: " in notices[notify].title
+        assert {"recovered"} == set(night.green(repaired))
+    technical = night.ledger.incident().notices[0]
+    assert "Resolved: Daily safe" in technical.title
+    assert "\nRed 3 times since 03:55 UTC, green since 04:05 UTC.\n" in technical.body
+
+
+def test_what_changes_for_those_who_know_of_the_risk_waits_unless_a_deadline_comes_first() -> None:
+    for deadline, sent in (("06:00", []), ("04:05", ["updated"])):
+        daily = service("daily", deadline, LOAD, tier=2, notify=("supply",))
+        night = Night(edges=feeds(OFTEN, LOAD), services=[daily])
+        for clock, is_red in (("03:00", True), ("03:10", False), ("03:20", True), ("03:30", False), ("03:40", True)):
+            night.red(clock) if is_red else night.green(clock)
+        later = replace(LOAD, expected=minutes(180))
+        night.ledger.estate = replace(night.ledger.estate, jobs={**night.ledger.estate.jobs, LOAD.id: later})
+        assert sent == night.look(at("03:45"))
+        assert (["flapping"] if not sent else []) == [stage for stage, _, _ in night.held()]
+
+
+def test_an_all_clear_that_was_taken_back_in_quiet_hours_is_told_at_their_end() -> None:
+    night = Night(RouteRule("oncall", quiet=QuietHours(time(3, 5), time(6), "UTC")))
+    assert ["opened"] == night.red("03:00")
+    for repaired, failed in (("03:10", "03:20"), ("03:30", "03:40")):
+        assert [] == night.green(repaired)
+        assert [] == night.red(failed)
     assert [] == night.green("03:50")
-    assert [] == night.look(at("04:20"))
+    assert [(at("06:00"), "recovered")] == night.told_by("06:00")
 
 
 Steps = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=36)
