@@ -12,6 +12,7 @@ from console.control.alerts.routing import affected_services
 from console.control.alerts.services_table import (
     FINE,
     delivery_text,
+    end_status_text,
     service_title,
     service_zone,
     services_table,
@@ -72,7 +73,8 @@ def _title(
     worst = min(affected, key=lambda service: (service.timeliness in FINE, service.deadline))
     is_still = notification.kind is AlertKind.RECOVERED and worst.timeliness not in FINE
     label = CAUSE_RESOLVED_LABEL if is_still else label
-    status = f"{'still ' if is_still else ''}{status_text(worst.timeliness)}"
+    text = end_status_text(context, worst) if is_closed else status_text(worst.timeliness)
+    status = f"{'still ' if is_still else ''}{text}"
     until = until_text(worst.act_by, context.now, clock) if not is_closed and worst.timeliness not in FINE else ""
     outcome = f": repair needed{until}" if until else delivery_text(context, worst, zone)
     return f"{label}{promise_text(context.index, zone, affected, worst, label)} {status}{outcome}"

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, Notification, deadline_passed_since
-from console.control.alerts.services_table import service_title, status_text
+from console.control.alerts.services_table import end_status_text, service_title, status_text
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_text, resolved_at
 from console.control.incidents.titles import cancelled_by, cause_name, incident_title, plain_title
@@ -34,7 +34,9 @@ PUSH_LENGTH = 50
 LEAST_NAME = 12
 REFERENCE = f" [{INCIDENT_PLACEHOLDER}]"
 _FINE = (Timeliness.ON_TIME, Timeliness.MET)
-_WORST_FIRST = (Timeliness.BREACHED, Timeliness.WILL_MISS, Timeliness.AT_RISK, Timeliness.MET_LATE)
+_WORST_FIRST = (
+    Timeliness.BREACHED, Timeliness.WILL_MISS, Timeliness.AT_RISK, Timeliness.NO_ESTIMATE, Timeliness.MET_LATE,
+)  # fmt: skip
 
 
 def headline(context: AlertContext, notification: Notification, plain: bool) -> str:
@@ -43,7 +45,7 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
     decision, match = subject.decision, subject.match
     label = kind_label(notification)
     if decision.closed:
-        return _end(index, match, decision, label, plain)
+        return _end(context, match, decision, label, plain)
     service = most_urgent(context, notification)
     if service is None:
         problem, colon, why = _problem(index, match, decision, plain).partition(": ")
@@ -139,20 +141,20 @@ def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecisio
     return incident_title(index, match, decision.zone) if is_named else plain_title(index, match)
 
 
-def _end(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, label: str, plain: bool) -> str:
+def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision, label: str, plain: bool) -> str:
     """ "Resolved: Daily revenue safe (INC-0002, 2 min, rerun by anna)"; first the service in the worst state."""
+    index = context.index
     if not match.recovered:
         why = "" if plain else f", {decision.close_reason}"
         return f"{label}{cause_name(index, match)}{why}{REFERENCE}"
     unsafe = [service for service in decision.services if service.timeliness not in _FINE]
-    known = [service for service in unsafe if service.timeliness is not Timeliness.NO_ESTIMATE]
-    if known:
-        worst = min(known, key=lambda service: _WORST_FIRST.index(service.timeliness))
+    if unsafe:
+        worst = min(unsafe, key=lambda service: _WORST_FIRST.index(service.timeliness))
         is_over = worst.timeliness is Timeliness.MET_LATE
         label = label if is_over else CAUSE_RESOLVED_LABEL
         promise = promise_text(index, decision.zone, decision.services, worst, label)
-        what = f"{promise} {'' if is_over else 'still '}{status_text(worst.timeliness)}"
-    elif unsafe or not decision.services:
+        what = f"{promise} {'' if is_over else 'still '}{end_status_text(context, worst)}"
+    elif not decision.services:
         what = f"{cause_name(index, match)} {_good_again(match)}"
     else:
         names = [service_title(index, service.service) for service in decision.services]

@@ -23,6 +23,13 @@ def status_text(timeliness: Timeliness) -> str:
     return timeliness_label(Timeliness.AT_RISK if timeliness is Timeliness.NO_ESTIMATE else timeliness)
 
 
+def end_status_text(context: AlertContext, service: AffectedServiceVerdict) -> str:
+    """The same at the end of an incident: without an estimate it is at risk only if another incident affects it."""
+    day = context.days.get(service.key)
+    is_unknown = service.timeliness is Timeliness.NO_ESTIMATE and day is not None and day.incident_key is None
+    return timeliness_label(service.timeliness) if is_unknown else status_text(service.timeliness)
+
+
 def service_facts(index: EstateIndex, name: str) -> ServiceFacts | None:
     return next((service for service in index.estate.services if service.name == name), None)
 
@@ -47,7 +54,7 @@ def services_table(
     header, *due = zoned_column("DUE", deadlines)
     rows = []
     for (service, hidden), at in zip(limited, due, strict=True):
-        status = status_text(service.timeliness)
+        status = end_status_text(context, service) if is_closed else status_text(service.timeliness)
         act_by = None if is_closed or service.timeliness in FINE else service.act_by
         if act_by is not None and act_by > context.now:
             status += f", act by {local_time(act_by, zone, context.now)}"

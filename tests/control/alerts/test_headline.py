@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from connectors.sdk.states import RunState
 from console.domain.estate import EvaluationSettings, JobFacts, ServiceFacts
+from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import estate, feeds, job, minutes, service, target
 
@@ -65,3 +66,29 @@ def test_the_end_of_a_cause_names_the_worst_service_and_not_one_that_is_delivere
     [closed] = [incident for incident in ledger.decisions.incidents if incident.closed]
     assert ["first", "daily"] == [affected.service for affected in closed.services]
     assert closed.notices[0].title.startswith("Cause resolved: Daily 04:10 still will miss (")
+
+
+def test_the_end_of_a_cause_names_a_service_without_an_estimate_as_its_table_does() -> None:
+    ledger = failed(service("daily", "06:30", LOAD))
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, LOAD.id: replace(LOAD, expected=None)})
+    ledger.look("03:12")
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
+    ledger.look("03:36")
+    notice = ledger.incident().notices[0]
+    assert notice.title.startswith("Cause resolved: Daily 06:30 still no estimate (")
+    assert "\nDaily    06:30      no estimate\n" in notice.body
+
+
+def test_a_service_without_an_estimate_that_another_cause_affects_is_still_at_risk() -> None:
+    unproved, other = (job(number, f"warehouse/{number}", target_id=2, schedule="03:00") for number in (3, 4))
+    ledger = failed(service("daily", "06:30", LOAD, unproved, other), more=(unproved, other))
+    ledger.estate = replace(ledger.estate, dependencies=tuple(feeds(EXTRACT, LOAD)))
+    ledger.run(unproved, "03:00", RunState.UNKNOWN, **ended("03:00", 5))
+    ledger.look("03:12")
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:13", 1))
+    ledger.run(other, "03:00", RunState.FAILED, **ended("03:15", 5))
+    ledger.look("03:22")
+    [closed] = [incident for incident in ledger.decisions.incidents if incident.closed]
+    assert Timeliness.NO_ESTIMATE is closed.services[0].timeliness
+    assert closed.notices[0].title.startswith("Cause resolved: Daily 06:30 still at risk (")
+    assert "\nDaily    06:30      at risk\n" in closed.notices[0].body
