@@ -24,7 +24,7 @@ from console.control.incidents.repair import repair_length, requested_repair
 from console.control.incidents.root_cause import RootCause, runs_on_target, stale_below
 from console.control.snapshot.checks import ENOUGH
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import CLOCK_SKEW, began_after, red_since, run_time
+from console.control.snapshot.runs import CLOCK_SKEW, red_since, run_time
 from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
 from console.domain.incident import FailureError
@@ -211,9 +211,10 @@ def _set_unrepaired(index: EstateIndex, match: IncidentMatch) -> None:
 
 
 def _read_before(index: EstateIndex, run: RunFacts, repaired: Mapping[int, datetime]) -> bool:
-    """True if it started before one of these upstreams was repaired. `repaired`: job id -> when."""
+    """True if it started before one of these upstreams was repaired. `repaired`: job id -> when. Without the accepted
+    clock skew: that it read old data is known."""
     upstream = index.graph.ancestors(index.graph.unit(run.job_id)) & repaired.keys()
-    return any(run.started_at is None or not began_after(run.started_at, repaired[job_id]) for job_id in upstream)
+    return any(run.started_at is None or run.started_at < repaired[job_id] for job_id in upstream)
 
 
 class _ClosedIncidents:
