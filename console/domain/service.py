@@ -78,6 +78,8 @@ class ReasonKind(StrEnum):
     """The act-by, the green-by, the deadline or the delivery, which the service has as values too."""
     DELIVERY = "delivery"
     """A delivery that does not keep the promise: stale or partial."""
+    ADVICE = "advice"
+    """A setting that would give an estimate: not for notifications."""
 
     @classmethod
     def _missing_(cls, value: object) -> ReasonKind:

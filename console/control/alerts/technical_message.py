@@ -175,14 +175,15 @@ def _repair_facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDe
 def _service_reasons(
     index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, service: AffectedServiceVerdict
 ) -> Iterator[str]:
-    """The reasons of its status, without those that the error, the cause or the table of services shows."""
+    """The reasons of its status, without those that the title, the error, the cause or the table of services shows, and
+    without advice."""
     repeated = decision.reason, f"cause: {cause_name(index, match)}"
-    in_table = (ReasonKind.NATIVE_START, ReasonKind.TIMES, ReasonKind.FINISH)
+    left_out = (ReasonKind.NATIVE_START, ReasonKind.TIMES, ReasonKind.FINISH, ReasonKind.ADVICE)
     zone, clauses = service_zone(index, service.service), list[str]()
     for reason in service.reasons:
         if reason.kind is ReasonKind.FINISH and reason.p_late is not None:
             clauses.append(format_risk(reason.p_late))
-        elif reason.kind not in in_table and reason.clause not in repeated:
+        elif reason.kind not in left_out and reason.clause not in repeated:
             clauses.append(in_zone(reason.clause, zone, decision.zone, index.now))
     if service.act_by is not None and service.green_by is not None and service.basis is not None:
         if service.green_by > index.now and not any("green by" in clause for clause in clauses):

@@ -41,8 +41,8 @@ class Verdict(NamedTuple):
 
 def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceView | None:
     """The endangered service to act on first: the earliest act-by that has not passed, else the earliest that has, else
-    the earliest deadline."""
-    endangered = [view for view in services if view.is_endangered and not view.has_delivered]
+    the earliest deadline. Also one that got stale data: only a rerun delivers it."""
+    endangered = [view for view in services if view.is_endangered and view.delivered is None]
 
     def urgency(view: ServiceView) -> tuple[bool, bool, datetime]:
         return view.act_by is None, view.act_by is not None and view.act_by <= now, view.act_by or view.deadline
@@ -83,10 +83,30 @@ def step_verdict(
     now: datetime,
     clock: Clock,
 ) -> Verdict:
-    """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by. `step`: `step_text`."""
+    """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by; without one "Daily revenue 07:30
+    breached: restart extract_orders now" or "Restart extract_orders now (act-by unknown), Daily revenue due 07:30".
+
+    `step`: `step_text`."""
     is_near = act_by is not None and (act_by - now).total_seconds() < LATE_MINUTES * 60
-    text = _capital(fix_text(step, act_by, now, clock))
-    return Verdict(((text, "bad" if is_near else "warn"),), _saved_titles(services, now))
+    fix = fix_text(step, act_by, now, clock)
+    breached = [service for service in services if service.timeliness == Timeliness.BREACHED]
+    in_doubt = [service for service in services if service.timeliness in _UNSAFE]
+    if breached and (act_by is None or act_by <= now):
+        at = min((service.expected for service in breached if service.expected is not None), default=None)
+        expected = [(f" (expected {clock(at)})", "plain")] if at is not None and at > now else []
+        return Verdict(((f"{_promises(breached, ' ', clock)} breached: {step} now", "bad"), *expected))
+    if act_by is not None:
+        return Verdict(((_capital(fix), "bad" if is_near else "warn"),), _saved_titles(services, now))
+    if in_doubt:
+        return Verdict(((f"{_capital(fix)} (act-by unknown), {_promises(in_doubt, ' due ', clock)}", "warn"),))
+    return Verdict(((_capital(step), "warn"),))
+
+
+def _promises(services: Sequence[ServiceView | AffectedServiceView], joint: str, clock: Clock) -> str:
+    """ "Daily revenue due 07:30 and 1 more": the earliest deadline; `joint`: between the title and the deadline."""
+    first = min(services, key=lambda service: service.deadline)
+    more = f" and {len(services) - 1} more" if len(services) > 1 else ""
+    return f"{first.title or first.name}{joint}{clock(first.deadline)}{more}"
 
 
 def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
@@ -118,9 +138,12 @@ def _saved_titles(services: Sequence[ServiceView | AffectedServiceView], now: da
     return tuple(dict.fromkeys(service.title or service.name for service in services if _is_savable(service, now)))
 
 
+_SAVABLE = (Timeliness.AT_RISK, Timeliness.WILL_MISS)
+_UNSAFE = (*_SAVABLE, Timeliness.NO_ESTIMATE)
+
+
 def _is_savable(service: ServiceView | AffectedServiceView, now: datetime) -> bool:
-    at_risk = service.timeliness in (Timeliness.AT_RISK, Timeliness.WILL_MISS)
-    return at_risk and service.act_by is not None and service.act_by > now
+    return service.timeliness in _SAVABLE and service.act_by is not None and service.act_by > now
 
 
 def _capital(text: str) -> str:
@@ -157,10 +180,11 @@ def step_text(job: str, can_rerun: bool, is_missed: bool = False) -> str:
 def fix_text(step: str, act_by: datetime | None, now: datetime, clock: Clock, expected: str = "") -> str:
     """ "restart extract_orders by 04:07 (in 54 min)"; later "restart extract_orders now, act-by 04:07 has passed".
 
-    `step`: `step_text`. `expected`: ", expected 07:40" where the service is late all the same.
+    Without an act-by "restart extract_orders now". `step`: `step_text`. `expected`: ", expected 07:40" where the service
+    is late all the same.
     """
     until, late = until_text(act_by, now, clock), expected or passed_text(act_by, now, clock)
-    return f"{step}{until or (' now' if late else '')}{late}"
+    return f"{step}{until or ' now'}{late}"
 
 
 def saved_text(services: Sequence[str], at_most: int = 2) -> str:

@@ -163,7 +163,7 @@ def timeliness_of(
     if threat is not None and threat.waits_for_restart:
         return _threatened(index, day, threat)
     if day.finish is None:  # an unknown repair time does not lower the risk
-        reasons = (*map(Reason, _missing(index, day)), *_because(threat))
+        reasons = (*_missing(index, day), *_because(threat))
         return (Timeliness.AT_RISK if threat else Timeliness.NO_ESTIMATE), reasons
     return _by_forecast(index, day, day.finish, threat)
 
@@ -193,13 +193,11 @@ def _by_forecast(
 
 def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tuple[Timeliness, tuple[Reason, ...]]:
     budget, zone, cause = threat.budget, day.service.zone, threat.cause
-    restart = _restart_text(index, threat)
+    restart, kind = _restart_text(index, threat), ReasonKind.TEXT if threat.then else ReasonKind.TIMES
     if budget is None or budget.act_by is None or budget.green_by is None:
-        missing, *rest = _missing(index, day)
-        why = missing.removeprefix("no estimate: ")
-        why = why if threat.then else why.replace(f"{cause} ", "it ", 1)
-        texts = (f"{restart} now", f"no act-by is known: {why}", *rest)
-        return Timeliness.AT_RISK, tuple(map(Reason, texts))
+        missing, *advice = _missing(index, day)
+        unknown = replace(missing, text=f"act-by unknown: {missing.text.removeprefix('no estimate: ')}")
+        return Timeliness.AT_RISK, (Reason(f"{restart} now", kind), unknown, *advice)
     after = budget.starts
     if day.odds is not None and day.odds.late >= MIN_SHOWN_P_LATE and day.odds.why:
         after = (*after, Reason(day.odds.why, p_late=round(day.odds.late, 4)))
@@ -210,7 +208,6 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
             Reason(f"{cause}: its act-by {act_by} has passed", ReasonKind.TIMES),
             *after,
         )
-    kind = ReasonKind.TEXT if threat.then else ReasonKind.TIMES
     return Timeliness.AT_RISK, (Reason(f"{restart} by {act_by}, green by {green_by}", kind), *after)
 
 
@@ -250,19 +247,20 @@ def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
     return ""
 
 
-def _missing(index: EstateIndex, day: ServiceForecast) -> list[str]:
+def _missing(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
     """Why there is no estimate, and how to give one."""
     for node in day.unfinished():
         known = index.estimate(node.job_id)
         name, run = index.name(node.job_id), node.run
         if node.how is NodeState.UNKNOWN:
             if run is not None and run.state is RunState.HELD:
-                return [f"no estimate: {name} is held ({run.reason})"]
-            return [f"no estimate: {name} starts neither by the clock nor after another job"]
+                return (Reason(f"no estimate: {name} is held ({run.reason})"),)
+            return (Reason(f"no estimate: {name} starts neither by the clock nor after another job"),)
         if known.source is EstimateKind.NONE:
-            advice = f'declare its duration: expected = "…" in [jobs."{name}"]'
-            return [f"no estimate: {name} has {known.runs} runs, an estimate needs {MIN_RUNS}", advice]
-    return ["no estimate"]
+            runs = f"{known.runs} run{'s' * (known.runs != 1)}"
+            advice = Reason(f'declare its duration: expected = "…" in [jobs."{name}"]', ReasonKind.ADVICE)
+            return Reason(f"no estimate: {name} has {runs}, an estimate needs {MIN_RUNS}"), advice
+    return (Reason("no estimate"),)
 
 
 def _because(threat: Threat | None) -> tuple[Reason, ...]:

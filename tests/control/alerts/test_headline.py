@@ -55,7 +55,7 @@ def test_only_services_in_the_state_of_the_named_one_are_counted() -> None:
 def test_a_service_without_an_act_by_does_not_have_that_of_another() -> None:
     blind = job(3, "warehouse/blind", target_id=2)
     ledger = failed(service("daily", "06:30", LOAD), service("blind", "04:30", blind), more=(blind,))
-    assert "Blind 04:30 and 1 more at risk: restart extract [{incident}]" == title(ledger, "03:12")
+    assert "Blind 04:30 and 1 more at risk: restart extract now [{incident}]" == title(ledger, "03:12")
 
 
 def test_the_end_of_a_cause_names_the_worst_service_and_not_one_that_is_delivered() -> None:

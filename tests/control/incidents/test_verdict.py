@@ -35,7 +35,7 @@ def test_the_fix_says_until_when_and_after_that_that_it_is_late() -> None:
     assert fix_text("restart extract_orders", act_by, NOW, clock) == "restart extract_orders by 04:07 (in 54 min)"
     late = fix_text("restart extract_orders", act_by, NOW, clock, expected=", expected 07:40")
     assert late == "restart extract_orders by 04:07 (in 54 min), expected 07:40"
-    assert fix_text("restart extract_orders", None, NOW, clock) == "restart extract_orders"
+    assert fix_text("restart extract_orders", None, NOW, clock) == "restart extract_orders now"
     passed = fix_text("restart extract_orders", act_by, act_by + timedelta(minutes=3), clock)
     assert passed == "restart extract_orders now, act-by 04:07 has passed"
     assert fix_text("restart x", act_by, act_by, clock) == "restart x now, act-by 04:07 has passed"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from console.domain.history import NO_ESTIMATE
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView, PastRepair, repair_methods
-from console.domain.service import format_risk, limit_instances, reason_lines
+from console.domain.service import Timeliness, format_risk, limit_instances, reason_lines
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import (
@@ -52,9 +52,16 @@ def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[
     if row.closed is not None:
         return title, [(f"closed {ctx.hm(row.closed)} ", "ok")]
     if row.act_by is None:
-        return title, [("no act-by ", "dim")]
+        return title, [_without_act_by(view)]
     when, style = act_by(row.act_by, ctx)
     return title, [("act by ", "dim"), (when, style), (" ", "plain"), *_budget(view, ctx, width), (" ", "plain")]
+
+
+def _without_act_by(view: IncidentView) -> Segment:
+    timeliness = {service.timeliness for service in view.services}
+    if Timeliness.BREACHED in timeliness:
+        return "breached ", "bad"
+    return ("act-by unknown ", "warn") if Timeliness.AT_RISK in timeliness else ("no act-by ", "dim")
 
 
 def _budget(view: IncidentView, ctx: RenderContext, width: int) -> list[Segment]:

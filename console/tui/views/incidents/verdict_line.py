@@ -13,6 +13,7 @@ from console.control.incidents.verdict import (
     saved_text,
     step_text,
     step_verdict,
+    urgent_incident,
     urgent_service,
 )
 from console.domain.ids import incident_name
@@ -41,15 +42,26 @@ class OpenIncident(NamedTuple):
 
 
 def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: int) -> list[Segment]:
-    """Of the most urgent service, before its incident is read."""
+    """Of the most urgent service, before its incident is read; without one those that were delivered late."""
     urgent = urgent_service(services, ctx.now)
     if urgent is None:
-        return []
+        return _late_deliveries(services, ctx)
     if urgent.act_by is None or not urgent.cause:
         return [(f" {urgent.trouble or urgent.reason or urgent.title}", "warn")]
     same = [view for view in services if view.incident_id == urgent.incident_id]
     step = step_text(urgent.cause, can_rerun=True)
     return _fitted(step_verdict(step, urgent.act_by, same, ctx.now, lambda at: ctx.hm(at, urgent.zone)), width)
+
+
+def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> list[Segment]:
+    """ "Daily revenue 14:12 delivered late at 14:36, and 1 more"; the latest first."""
+    late = [(view.delivered, view) for view in services if view.needs_a_person and view.delivered is not None]
+    if not late:
+        return []
+    at, view = max(late, key=lambda delivery: delivery[0])
+    more = f", and {len(late) - 1} more" if len(late) > 1 else ""
+    due = f"{view.title or view.name} {ctx.hm(view.deadline, view.zone)}"
+    return [(f" {due} delivered late at {ctx.hm(at, view.zone)}{more}", "warn")]
 
 
 def verdict_line(opened: OpenIncident, ctx: RenderContext, width: int) -> list[Segment]:
@@ -59,9 +71,12 @@ def verdict_line(opened: OpenIncident, ctx: RenderContext, width: int) -> list[S
 
 
 def _fitted(verdict: Verdict, width: int) -> list[Segment]:
-    """With the names of the services that it still saves if they fit, else their number, else nothing."""
+    """With its further parts that fit; and with the names of the services that it still saves if they fit, else their
+    number, else nothing."""
     (first, style), *further = verdict.parts
-    line: list[Segment] = [(f" {first}", style), *further]
+    line: list[Segment] = [(f" {first}", style)]
+    for part in further:
+        line += [part] if length_of([*line, part]) <= width else []
     short = f"saves {counted(len(verdict.saves), 'service')}" if verdict.saves else ""
     for text in (saved_text(verdict.saves), short):
         if text and length_of(line) + len(text) + 2 <= width:
@@ -104,7 +119,10 @@ class VerdictLine(ScreenPart):
             number, zone = self._incident(reads), ""
         else:
             urgent = urgent_service(reads.services.list_services(), reads.now())
-            number, zone = (urgent.incident_id, urgent.zone) if urgent is not None else (None, "")
+            if urgent is not None:
+                number, zone = urgent.incident_id, urgent.zone
+            else:
+                number, zone = urgent_incident((), reads.incidents.list_incidents(), reads.now()), ""
         opened = OpenIncident.read(reads, number, zone) if number is not None else None
         return opened if opened is not None and opened.view.row.closed is None else None
 

@@ -10,11 +10,12 @@ import pytest
 
 from console.control.incidents.verdict import urgent_service
 from console.domain.incident import IncidentView
+from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.incidents.evidence import evidence_lines
-from console.tui.views.incidents.summary import header_lines, summary_lines
+from console.tui.views.incidents.summary import header_lines, incident_title, summary_lines
 from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_line
 from console.tui.widgets.paint import Segment
 from tests.tui.driving import Night, on_the_night
@@ -63,6 +64,59 @@ def test_a_service_that_can_still_be_saved_ranks_before_one_that_cannot() -> Non
     assert urgent_service([supply, revenue], NOW) is supply
     assert urgent_service([passed, revenue], NOW) is revenue
     assert urgent_service([unknown, passed], NOW) is passed
+
+
+def without_act_by(*timeliness: str, expected: str = "07:34") -> IncidentView:
+    """All affected services with that timeliness, and no act-by."""
+    view = incident()
+    late = [
+        dataclasses.replace(service, timeliness=each, act_by=None, expected=at(expected))
+        for service, each in zip(view.services, timeliness, strict=True)
+    ]
+    return dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=None), services=tuple(late))
+
+
+def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> None:
+    breached = without_act_by("breached", "met_late")
+    said = " Supply plan 06:30 breached: restart extract_orders now"
+    assert verdict(breached) == f"{said} (expected 07:34)"
+    assert verdict(without_act_by("breached", "met_late", expected="03:00")) == said
+    assert text_of(verdict_line(OpenIncident(breached, ()), look(), 60)) == said
+    assert verdict(without_act_by("breached", "breached")).startswith(" Supply plan 06:30 and 1 more breached: restart")
+    assert text_of(incident_title(breached, look(), 120)[1]) == "breached "
+
+
+def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> None:
+    unknown = without_act_by("at_risk", "on_time")
+    assert verdict(unknown) == " Restart extract_orders now (act-by unknown), Supply plan due 06:30"
+    assert text_of(incident_title(unknown, look(), 120)[1]) == "act-by unknown "
+    assert verdict(without_act_by("met_late", "on_time")) == " Restart extract_orders"
+
+
+def test_a_service_with_stale_data_is_still_to_be_delivered() -> None:
+    given = Reason("dwh/mart delivered stale data", ReasonKind.DELIVERY)
+    supply, *_ = services()
+    stale = dataclasses.replace(supply, timeliness="breached", data_state="stale", reasons=(given,))
+    assert stale.has_delivered
+    assert urgent_service([stale], NOW) is stale
+
+
+def _delivered_late(night: Night) -> None:
+    late, *others = services()
+    late = dataclasses.replace(late, timeliness="met_late", delivered=at("03:05"), incident_id=None)
+    on_time = [dataclasses.replace(view, timeliness="on_time", incident_id=None) for view in others]
+    night.reads.services_ = [late, *on_time]
+
+
+@on_the_night(size=(120, 36), prepare=_delivered_late)
+async def test_after_a_late_delivery_the_verdict_is_of_what_is_still_open_then_of_the_delivery(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.until(lambda: below_the_title(night).startswith(RESTART), "the verdict of the open incident")
+    night.reads.incidents_ = []
+    night.reads.changed()
+    await night.until(
+        lambda: below_the_title(night).startswith(" Supply plan 06:30 delivered late at 03:05"), "the late delivery"
+    )
 
 
 def test_a_rerun_in_progress_says_by_when_it_must_succeed() -> None:
