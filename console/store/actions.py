@@ -76,6 +76,14 @@ def actions_in(store: Database, state: str, now_us: int, unreadable: dict[str, s
     return actions
 
 
+def sent_actions(store: Database) -> dict[str, int]:
+    """Key -> target id, of actions that await verification."""
+    with store.read() as session:
+        return dict(
+            session.rows("SELECT a.key, j.target_id FROM action a JOIN job j ON j.id = a.job_id WHERE a.state = 'sent'")
+        )
+
+
 _SELECT_UNAPPROVED = "SELECT key, origin FROM action WHERE state = 'requested' AND needs_approval AND approved_by = ''"
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from connectors.sdk.records import RunRecord
 from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import Verb
 from console.config.sections import Config
 from console.control.snapshot import incremental
 from console.domain.ids import new_action_key
@@ -35,6 +36,7 @@ from console.store.db.fence import ShardFence
 from console.store.db.lease import HeldLease, acquire_lease, release_lease
 from console.store.errors import LeaseLost, StoreUnusable
 from console.store.ingest import targets
+from console.store.new_actions import NewAction, insert_action
 from console.store.queries import open_queries
 from tests.asks import rerun_of
 from tests.invariants.engines import Child, engine_of, forked, in_thread
@@ -264,6 +266,34 @@ def test_an_engine_that_does_not_stand_by_joins_no_shards_until_it_has_the_lease
         release_lease(store, "engine", held)
         with in_thread(engine_of(estate(tmp_path), store, Sink(tmp_path), stands_by=False)):
             wait_until(joined.is_set, "the engine to join the shards", 20)
+
+
+def test_a_target_is_polled_soon_after_an_action_that_another_engine_has_sent(tmp_path: Path, store_url: str) -> None:
+    worlds = [World(tmp_path, name) for name in SYSTEMS[:2]]
+    config = config_of(tmp_path, *worlds, poll_every=600)
+    with closing(open_ready(store_url)) as store:
+        held = acquire_lease(store, "engine", "elsewhere:1", 600)
+        assert isinstance(held, HeldLease)
+        EngineAssembly(config, store, SecretStore()).begin(held.fence)
+        polling = ShardPolling(store, SecretStore())
+        polling.step(config, LEASE)
+        wait_until(lambda: all(world.polled for world in worlds), "the first polls", 20)
+        with store.write(None) as session:
+            [job] = session.rows("SELECT id FROM job WHERE name = ?", (f"{worlds[1].name}/extract",))
+            insert_action(session, sent_rerun(job.id))
+            session.rows("UPDATE action SET state = 'sent'")
+        polling.step(config, LEASE)
+        wait_until(lambda: len(worlds[1].polled) > 1, "a poll after the action", 20)
+        polling.step(config, LEASE)
+        polling.run(lambda: True, lambda: config, LEASE, 1)
+    assert [1, 2] == [len(world.polled) for world in worlds]
+
+
+def sent_rerun(job_id: int) -> NewAction:
+    return NewAction(
+        key=new_action_key(), verb=Verb.RERUN, job_id=job_id, run_id=None, incident_id=None, parameters={},
+        origin="person", requested_by="mara", overlap="refuse", requested_us=0,
+    )  # fmt: skip
 
 
 def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_the_evaluator(

@@ -23,6 +23,7 @@ from console.engine.polling.poller import PollingContext, TargetPoller
 from console.engine.supervisor.config_sync import ConfigSync
 from console.engine.supervisor.supervisor import MESSAGE_LIMIT, WorkerSupervisor
 from console.engine.worker import Pulse
+from console.store import actions
 from console.store.db import shards
 from console.store.db.database import Database
 from console.store.db.fence import ShardFence
@@ -90,6 +91,8 @@ class ShardPolling:
         self._expiry_s = math.inf
         """Seconds from the last renewal until another engine's shards may be free."""
         self._polled: dict[int, _PolledShard] = {}
+        self._sent: Mapping[str, int] = {}
+        """Actions that awaited verification at the last renewal: key -> target id."""
         self._idle = ""
         """Why this process polls nothing; empty if it polls."""
         self._trouble = ""
@@ -161,6 +164,7 @@ class ShardPolling:
             self._held = shares
         for shard in shares.keys() & self._places.keys() - self._polled.keys():
             self._start(shard, shares[shard])
+        self._poll_after_actions()
 
     def poll_now(self, target_id: int) -> None:
         """Polls the target at once if this process polls it."""
@@ -168,6 +172,13 @@ class ShardPolling:
             for poller in shard.pollers:
                 if poller.poller.target_id == target_id:
                     poller.wake.set()
+
+    def _poll_after_actions(self) -> None:
+        """Polls targets of actions sent since the last renewal: the engine that sends them may not poll those."""
+        sent = actions.sent_actions(self._store)
+        for target_id in {sent[key] for key in sent.keys() - self._sent.keys()}:
+            self.poll_now(target_id)
+        self._sent = sent
 
     def pulses(self) -> dict[str, Pulse]:
         """Of the pollers, and of the renewal."""
