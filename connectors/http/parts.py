@@ -253,7 +253,9 @@ class RunJobs:
             self._leave(search)
             return None
         self._began = datetime.now(UTC) if search is None else search.began
-        others = set() if search is None else missing - {*search.missing}  # lists that were read before may have them
+        newcomers = (
+            set() if search is None else missing - {*search.missing}
+        )  # lists that were read before may have them
         jobs = self._api.options.jobs
         rows, _, cut = self._api.all_rows(jobs, jobs.id)
         records, unread = jobs_of(rows, jobs, ProofLevel.EXIT)
@@ -266,11 +268,11 @@ class RunJobs:
                 return None
             if rest is not None:
                 known = {run_id: self._job_of[run_id] for run_id in changes if run_id in self._job_of}
-                return replace(rest, known=known, missing=tuple(sorted(missing - others)), began=self._began)
+                return replace(rest, known=known, missing=tuple(sorted(missing - newcomers)), began=self._began)
         settled = {run_id for run_id in missing if self._is_settled(changes[run_id])}
         if not cut and not unread:
-            self.know(dict.fromkeys(settled - others, ""))
-        again = tuple(sorted(settled & others))
+            self.know(dict.fromkeys(settled - newcomers, ""))
+        again = tuple(sorted(settled & newcomers))
         return JobSearch(missing=again, began=datetime.now(UTC)) if again else None
 
     def _leave(self, search: JobSearch | None) -> None:
