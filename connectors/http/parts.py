@@ -253,9 +253,8 @@ class RunJobs:
             self._leave(search)
             return None
         self._began = datetime.now(UTC) if search is None else search.began
-        newcomers = (
-            set() if search is None else missing - {*search.missing}
-        )  # lists that were read before may have them
+        # Lists that were read before may have runs that the search did not begin with.
+        newcomers = set() if search is None else missing - {*search.missing}
         jobs = self._api.options.jobs
         rows, _, cut = self._api.all_rows(jobs, jobs.id)
         records, unread = jobs_of(rows, jobs, ProofLevel.EXIT)
