@@ -105,8 +105,8 @@ def step_verdict(
 def _promises(services: Sequence[ServiceView | AffectedServiceView], joint: str, clock: Clock) -> str:
     """ "Daily revenue due 07:30 and 1 more": the earliest deadline; `joint`: between the title and the deadline."""
     first = min(services, key=lambda service: service.deadline)
-    more = f" and {len(services) - 1} more" if len(services) > 1 else ""
-    return f"{first.title or first.name}{joint}{clock(first.deadline)}{more}"
+    others_text = f" and {len(services) - 1} more" if len(services) > 1 else ""
+    return f"{first.title or first.name}{joint}{clock(first.deadline)}{others_text}"
 
 
 def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
@@ -180,8 +180,8 @@ def step_text(job: str, can_rerun: bool, is_missed: bool = False) -> str:
 def fix_text(step: str, act_by: datetime | None, now: datetime, clock: Clock, expected: str = "") -> str:
     """ "restart extract_orders by 04:07 (in 54 min)"; later "restart extract_orders now, act-by 04:07 has passed".
 
-    Without an act-by "restart extract_orders now". `step`: `step_text`. `expected`: ", expected 07:40" where the service
-    is late all the same.
+    Without an act-by "restart extract_orders now". `step`: `step_text`. `expected`: ", expected 07:40" where the
+    service is late all the same.
     """
     until, late = until_text(act_by, now, clock), expected or passed_text(act_by, now, clock)
     return f"{step}{until or ' now'}{late}"

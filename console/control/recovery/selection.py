@@ -47,7 +47,7 @@ def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: C
 
 
 def plan_zone(index: EstateIndex, job_id: int) -> str:
-    """The zone of a plan's times about a job: that which all services share, as in the console and in commands; else
+    """The zone of a plan's times about a job: the one that all services share, as in the console and in commands; else
     the job's."""
     zones = {service.zone for service in index.estate.services}
     return zones.pop() if len(zones) == 1 else index.job(job_id).zone

@@ -89,7 +89,7 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def _to_end(self) -> None:
-        if self.following:  # the user may have scrolled since it was asked for
+        if self.following:  # the user may have scrolled since this call was scheduled
             self.scroll_to(y=max(0, len(self._lines) - self.size.height), animate=False, force=True)
 
     def on_resize(self) -> None:
