@@ -155,6 +155,8 @@ def _impact(incident: IncidentRow) -> tuple[bool, float, float, float, int]:
 
 @dataclass(frozen=True, slots=True)
 class AffectedServiceView:
+    """A service day as the incident last judged it; expected, delivered and timeliness are the present ones."""
+
     name: str
     title: str
     tier: int
@@ -176,6 +178,7 @@ class AffectedServiceView:
     p95: datetime | None = None
     unreliable_because: str = ""
     """Why its forecasts are not trusted; empty if they are."""
+    delivered: datetime | None = None
 
     @property
     def reason(self) -> str:

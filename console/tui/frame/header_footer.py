@@ -289,8 +289,6 @@ def _short_line(service: ServiceView, ctx: RenderContext, width: int, is_old: bo
 
 TOUR_BAR_ID = "tour"
 MORE_STEPS = "short"
-LAST_STEP = 4
-"""Steps completed before the step that starts a plan; the state of plans is queried from then on."""
 
 
 def tour_bar(board: ConsoleApp, where: str) -> Iterator[Bar]:
@@ -319,7 +317,7 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
     seen = TourState(
         where, only_problems, board.header.open_incidents, must_type, at_risk, now, board.clock_waits, by_key
     )
-    if board.tour.step == LAST_STEP and not board.tour.is_done:
+    if board.tour.awaits_plans:
         board.query_thread.ask("tour", _plan_states, board.tour.take_plans, lambda _: None)
     board.tour.notice(seen)
     for bar in screen.query(f"#{TOUR_BAR_ID}").results(Bar):
@@ -327,12 +325,12 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
         bar.show_lines(_tour_lines(board, board.tour, seen, bar.size.width or board.size.width))
 
 
-def _plan_states(reads: Queries) -> list[str]:
+def _plan_states(reads: Queries) -> dict[int, str]:
     """The state of each plan; `MORE_STEPS` if it is done and its incident needs another one."""
-    return [
-        MORE_STEPS if plan.state == "done" and _needs_another_plan(plan, reads) else plan.state
+    return {
+        plan.id: MORE_STEPS if plan.state == "done" and _needs_another_plan(plan, reads) else plan.state
         for plan in reads.plans.list_plans()
-    ]
+    }
 
 
 def _needs_another_plan(plan: PlanView, reads: Queries) -> bool:

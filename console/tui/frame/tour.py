@@ -6,7 +6,7 @@ clock of the demo waits while a step is read; it goes on once a plan has started
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from console.timing.durations import format_duration
@@ -54,6 +54,7 @@ class GuidedTour:
     times: dict[str, str] = field(default_factory=dict)
     """When the incident and its repair were first seen, in the replay's time of day."""
     plans: frozenset[str] = frozenset()
+    newest_plan: int | None = None
     skipped: int = 0
     begun: float = field(init=False)
     ended: float | None = None
@@ -90,8 +91,15 @@ class GuidedTour:
         else:
             self._done(_reached(seen))
 
-    def take_plans(self, states: Iterable[str]) -> None:
-        self.plans = frozenset(states)
+    def take_plans(self, states: Mapping[int, str]) -> None:
+        """States of the plans by their number, the newest first."""
+        self.plans = frozenset(states.values())
+        self.newest_plan = next(iter(states), None)
+
+    @property
+    def awaits_plans(self) -> bool:
+        """True while its text depends on the state of a plan: from the step that starts one until it has ended."""
+        return self.step == len(NAMES) - 1 or (self.is_done and "running" in self.plans)
 
     def skip(self) -> None:
         if not self.is_done:
@@ -127,11 +135,20 @@ class GuidedTour:
             if seen.at_risk or seen.incidents:
                 where = "services" if seen.at_risk else "incidents"
                 return f"The night goes on: {key(seen.where, where)} shows what needs attention now"
-            rest = "The plan finishes by itself. " if "running" in self.plans and not self.skipped else ""
-            return f"{rest}Your own estate{skipped}: {key(seen.where, 'leave')}, then headway init"
+            own_estate = f"Your own estate{skipped}: {key(seen.where, 'leave')}, then headway init"
+            return self._rest_of_plan(seen, key) + own_estate
         if seen.where == "preview" and self.step < len(NAMES) - 1:
             return f"Nothing is sent yet. {key('preview', 'back')} closes it"
         return _STEP_TEXTS[self.step](self, seen, key)
+
+    def _rest_of_plan(self, seen: TourState, key: Keys) -> str:
+        if self.newest_plan is None or self.skipped:
+            return ""
+        if "running" in self.plans:
+            return "The plan finishes by itself. "
+        if seen.where == "recovery":
+            return "Above: the recap of the plan. "
+        return f"{key(seen.where, 'jump')}plan {self.newest_plan} opens the recap. "
 
 
 def _reached(seen: TourState) -> int:

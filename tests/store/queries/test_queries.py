@@ -306,6 +306,15 @@ def test_every_open_incident_is_listed_however_many_there_are(served: Estate, re
     assert 251 == len(reads.incidents.list_incidents())
 
 
+def test_the_services_of_a_closed_incident_are_as_they_are_now(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(),), incidents=(incident(),))
+    decide(served, incidents=(incident(incident_id=1, closed=True, close_reason="rerun was good"),))
+    decide(served, service_days=(day(timeliness=Timeliness.MET, delivered_at=at("05:00"), expected_at=None),))
+    [supply] = reads.incidents.incident(1).services
+    assert (Timeliness.MET, at("05:00"), None) == (supply.timeliness, supply.delivered, supply.expected)
+
+
 def test_earlier_incidents_of_the_same_job_are_told(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))

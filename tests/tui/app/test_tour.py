@@ -80,7 +80,7 @@ def test_who_started_a_plan_is_not_sent_to_start_it_again() -> None:
     found = tour()
     found.notice(seen("plan"))
     assert "asks before it starts" in found.text(seen("plan"), key)
-    found.take_plans(["running"])
+    found.take_plans({1: "running"})
     for place in ("plan", "incident", "services", "run"):
         assert f"{key(place, 'incidents')} shows its status" in found.text(seen(place), key)
 
@@ -89,7 +89,7 @@ def test_it_never_contradicts_the_header() -> None:
     """It said "Done … Repaired" below a header that said "1 will miss · 1 incident"."""
     progress = tour()
     progress.notice(seen("plan"))
-    progress.take_plans(["done"])
+    progress.take_plans({1: "done"})
     progress.notice(seen("run"))
     assert 4 == progress.step
     assert "shows the incident that is still open" in progress.text(seen("run"), key)
@@ -110,7 +110,7 @@ def test_the_clock_waits_from_the_incident_to_the_first_plan_unless_the_tour_is_
         (seen("services", 0), ()), (seen("services"), ()), (seen("incident"), ()), (seen("plan"), ()),
         (seen("preview"), ()), (seen("recovery"), ("running",)), (seen("recovery", 0), ("running",)),
     ):  # fmt: skip
-        progress.take_plans(plans)
+        progress.take_plans(dict(enumerate(plans, 1)))
         progress.notice(state)
         waits.append(progress.is_being_read)
     assert [False, True, True, True, True, False, False] == waits
@@ -133,12 +133,17 @@ def _came_too_late(night: Night) -> None:
 def test_what_is_repaired_ends_it_though_the_plan_still_keeps_back_what_starts_later() -> None:
     found = tour()
     found.notice(seen("services", 1))
-    found.take_plans(["running"])
+    found.take_plans({1: "running"})
     found.notice(seen("recovery", 0))
     assert found.is_done
+    assert found.awaits_plans
     assert "The plan finishes by itself" in found.text(seen("recovery", 0), key)
-    found.take_plans(["done"])
-    assert "Your own estate: ^C, then headway init" == found.text(seen("recovery", 0), key)
+    found.take_plans({1: "done"})
+    assert "Above: the recap of the plan. Your own estate: ^C, then headway init" == found.text(
+        seen("recovery", 0), key
+    )
+    assert ":plan 1 opens the recap. Your own estate: ^C, then headway init" == found.text(seen("services", 0), key)
+    assert not found.awaits_plans
 
 
 @on_the_night(tour=GuidedTour(lambda: 0.0, step=4), prepare=_came_too_late)
@@ -182,7 +187,7 @@ def test_every_line_fits_80_cells_wherever_one_is(step: int, where: str) -> None
     for incidents, plans in ((0, ()), (1, ()), (1, ("running",)), (1, ("done",)), (1, ("short",))):
         found = tour()
         found.had_incident = bool(incidents)
-        found.take_plans(plans)
+        found.take_plans(dict(enumerate(plans, 1)))
         for _ in range(step):
             found.skip()
         for asks in ("", "type INC-10412", "enter a reason"):

@@ -390,20 +390,27 @@ def progress_segments(plan: PlanView, incident: IncidentView | None, ctx: Render
 
 
 def plan_recap(plan: PlanView, incident: IncidentView | None, ctx: RenderContext) -> str:
-    """ "4 of 4 steps verified in 24m, 2 of 2 services on time, by mara at 03:13:20"; of an ended plan."""
+    """ "4 of 10 steps verified in 24m, 6 not sent, 2 of 2 services on time, by mara at 03:13:20"; of an ended plan."""
     took = f" in {format_span(plan.ended - plan.requested)}" if plan.ended is not None else ""
-    steps = f"{plan.done} of {counted(len(plan.steps), 'step')} verified{took}"
-    services = incident.services if incident is not None else ()
-    on_time = sum(service.timeliness in (Timeliness.ON_TIME, Timeliness.MET) for service in services)
-    promises = f", {on_time} of {counted(len(services), 'service')} on time" if services else ""
+    unsent = sum(step.is_needless for step in plan.steps)
+    steps = f"{plan.done - unsent} of {counted(len(plan.steps), 'step')} verified{took}"
+    steps += f", {unsent} not sent" if unsent else ""
+    promises = _promises_text(incident) if incident is not None else ""
     return f"{steps}{promises}, by {plan.requested_by} at {ctx.clock.hms(plan.requested)}"
+
+
+def _promises_text(view: IncidentView) -> str:
+    """ ", 2 of 2 services on time", "delivered on time" once all of them are delivered; empty without one."""
+    if not view.services:
+        return ""
+    on_time = sum(service.timeliness in (Timeliness.ON_TIME, Timeliness.MET) for service in view.services)
+    how = "delivered on time" if all(service.delivered is not None for service in view.services) else "on time"
+    return f", {on_time} of {counted(len(view.services), 'service')} {how}"
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:
     """ "failed 03:12, closed 03:37, 2 of 2 services delivered on time"."""
-    delivered = sum(service.timeliness == Timeliness.MET for service in view.services)
-    services = f", {delivered} of {counted(len(view.services), 'service')} delivered on time" if view.services else ""
-    return f"failed {ctx.hm(view.row.failed_since)}, closed {ctx.hm(view.row.closed)}{services}"
+    return f"failed {ctx.hm(view.row.failed_since)}, closed {ctx.hm(view.row.closed)}{_promises_text(view)}"
 
 
 def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
@@ -423,10 +430,12 @@ def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
 
 
 def _service_line(service: AffectedServiceView, ctx: RenderContext) -> list[Segment]:
-    """ "● Supply plan  due 06:30, expected 05:56  on time"."""
+    """ "● Supply plan  due 06:30, delivered 05:56  met", while it is open "expected 05:56"."""
     mark, label, style = ctx.mark("timeliness", service.timeliness)
-    expected = f", expected {ctx.hm(service.expected, service.zone)}" if service.expected is not None else ""
-    due = f"  due {ctx.hm(service.deadline, service.zone)}{expected}  "
+    at = service.delivered or service.expected
+    how = "delivered" if service.delivered is not None else "expected"
+    finish = f", {how} {ctx.hm(at, service.zone)}" if at is not None else ""
+    due = f"  due {ctx.hm(service.deadline, service.zone)}{finish}  "
     return [(f"   {mark} ", style), (service.title or service.name, "strong"), (due, "plain"), (label, style)]
 
 

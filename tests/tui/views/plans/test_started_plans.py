@@ -85,6 +85,28 @@ async def test_a_plan_that_has_ended_is_summed_up_in_one_line(night: Night) -> N
     await night.see("4 of 4 steps verified in 24m, 0 of 2 services on time, by mara at 02:53:42")
 
 
+def _has_delivered(night: Night) -> None:
+    _has_ended(night)
+    [plan] = night.reads.plans_
+    first, *others = plan.steps
+    needless = dataclasses.replace(first, verb="hold", action_state="")
+    night.reads.plans_ = [dataclasses.replace(plan, steps=(needless, *others))]
+    view = night.reads.incident_
+    met = (dataclasses.replace(each, timeliness="met", expected=None, delivered=at("06:02")) for each in view.services)
+    row = dataclasses.replace(view.row, closed=NOW)
+    night.reads.incident_ = dataclasses.replace(view, row=row, services=tuple(met), members=())
+
+
+@on_the_night(prepare=_has_delivered)
+async def test_the_recap_counts_services_once_and_steps_that_were_not_sent_apart(night: Night) -> None:
+    night.app.navigation.open_plan(7)
+    await night.see(
+        "3 of 4 steps verified in 24m, 1 not sent, 2 of 2 services delivered on time,",
+        "INC-0412: failed 03:12, closed 03:17, 2 of 2 services delivered on time",
+        "Supply plan  due 06:30, delivered 06:02  met",
+    )
+
+
 @on_the_night(prepare=_is_done)
 async def test_a_plan_that_is_done_says_what_it_did_not_save_and_what_plans_the_rest(night: Night) -> None:
     night.app.navigation.open_plan(7)
@@ -109,7 +131,7 @@ async def test_a_plan_that_ended_well_says_that_its_incident_is_closed_and_what_
     night.app.navigation.open_plan(7)
     await night.see(
         "PLAN 7 done",
-        "INC-0412: failed 03:12, closed 03:17, 1 of 2 services delivered on time",
+        "INC-0412: failed 03:12, closed 03:17, 2 of 2 services on time",
         "● Supply plan  due 06:30, expected 05:56  on time",
     )
     assert "STAYS OPEN" not in night.text
