@@ -120,6 +120,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
     messages += [*clock_changes(config, datetime.now(UTC).date()), *other_cutoffs(config)]
     messages.append(config_in_use_note(arguments, config.digest))
+    messages.append(missing_store_note(arguments))
     messages.append("" if unreadable else unverified_names_note(config, arguments))
     messages += weakened_transport(config, store_url_of(arguments))
     for message in filter(None, messages):
@@ -276,6 +277,20 @@ def unverified_names_note(config: Config, arguments: argparse.Namespace) -> str:
         f"job names not verified: no inventory yet of {', '.join(sorted(systems))}. "
         'Fix: "headway engine", then "headway check" again after the first poll'
     )
+
+
+def missing_store_note(arguments: argparse.Namespace) -> str:
+    """That there is no store yet; empty if there is one, or if it cannot be read."""
+    from console.store.errors import StoreError, StoreMissing
+    from console.store.queries import open_queries
+
+    try:
+        open_queries(store_url_of(arguments)).close()
+    except StoreMissing as error:
+        return str(error)
+    except (CommandError, StoreError):
+        return ""
+    return ""
 
 
 def store_faults(arguments: argparse.Namespace) -> list[str]:

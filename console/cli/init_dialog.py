@@ -14,9 +14,18 @@ from urllib.parse import unquote, urlsplit
 
 from console.cli.exits import CommandError, Exit
 from console.cli.output import print_message, print_parts
-from console.cli.prompts import prompt, prompt_hidden
+from console.cli.prompts import prompt, prompt_hidden, prompt_masked
 from console.config.alert_urls import mail_url, pagerduty_url, receiver_kind
-from console.onboarding.answers import FORMS, airflow_answer, dsn_answer, host_answer, is_dsn, is_url, shown
+from console.onboarding.answers import (
+    FORMS,
+    airflow_answer,
+    dsn_answer,
+    host_answer,
+    is_dsn,
+    is_url,
+    shown,
+    without_password,
+)
 from console.onboarding.config_writer import write_secret
 from console.onboarding.schedulers import DetectedScheduler, Machine, with_unique_names
 from console.text.cleaning import clean
@@ -99,7 +108,7 @@ def ask_systems(
     differ from those of `findings`; one that is chosen already is refused."""
     systems: list[DetectedScheduler] = []
     print_parts(["", f"Schedulers on other machines: {FORMS}."])
-    while answer := prompt("Add (Enter to continue): "):
+    while answer := prompt_masked("Add (Enter to continue): ", without_password):
         try:
             system, secret = _system_of(machine, answer, timeout)
         except ValueError as error:

@@ -211,7 +211,8 @@ def with_full_name(arguments: Sequence[str]) -> list[str]:
 
 def _noun_help(noun: str) -> str:
     verbs = [f"  {verb:<9} {command.help}" for verb, command in verbs_of(noun).items()]
-    return "\n".join([f"usage: headway {noun} VERB ...", "", *verbs])
+    example = next(iter(verbs_of(noun).values())).example
+    return "\n".join([f"usage: headway {noun} VERB ...", "", *verbs, "", f"Example: {example}"])
 
 
 def _drop_output() -> None:

@@ -331,7 +331,7 @@ def _first_poll_exit(stages: list[FirstPollStage], log: Path) -> int:
     for error in errors:
         print_message(error)
     jobs, runs_by_system = sum(stage.jobs for stage in stages), {stage.system: stage.runs for stage in stages}
-    print_parts([f"Found {jobs:,} jobs, {sum(runs_by_system.values()):,} runs."])
+    print_parts([f"Found {counted(jobs, 'job')}, {counted(sum(runs_by_system.values()), 'run')}."])
     return Exit.PROBLEM if late or errors else Exit.OK
 
 
@@ -363,7 +363,8 @@ class FirstPollStage:
     def text(self) -> str:
         if self.error:
             return f"failed: {self.error}"
-        return POLL_STEPS[self.step] + (f", {self.jobs:,} jobs, {self.runs:,} runs" if self.step else "")
+        counts = f", {counted(self.jobs, 'job')}, {counted(self.runs, 'run')}"
+        return POLL_STEPS[self.step] + (counts if self.step else "")
 
 
 @dataclass

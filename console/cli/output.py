@@ -243,9 +243,10 @@ def _json_default(value: Any) -> Any:
     return str(value)
 
 
-def counted(items: Sized, noun: str) -> str:
-    """ "1 system", "2 systems"."""
-    return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"
+def counted(items: Sized | int, noun: str) -> str:
+    """ "1 system", "2,000 systems"."""
+    number = items if isinstance(items, int) else len(items)
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 PLAIN_ENV = "HEADWAY_PLAIN"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Callable
 from getpass import getpass
 
 from console.cli.exits import CommandError, Exit
@@ -14,6 +16,16 @@ from console.text.cleaning import clean
 def prompt(question: str) -> str:
     """The answer of a person at the terminal; empty at the end of input. The question goes to stderr."""
     return prompt_or(question, "")
+
+
+def prompt_masked(question: str, masked: Callable[[str], str]) -> str:
+    """The answer; at the terminal, its echo is replaced by `masked(answer)`."""
+    answer = prompt(question)
+    text, width = masked(answer), terminal_width(sys.stderr)
+    if text != answer and width and sys.stdin.isatty():
+        rows = math.ceil(len(question + answer) / width)
+        print(f"\x1b[{rows}A\r\x1b[J{clean(question + text)}", file=sys.stderr, flush=True)
+    return answer
 
 
 def prompt_or(question: str, leaving: str) -> str:

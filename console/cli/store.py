@@ -9,7 +9,7 @@ from pathlib import Path
 from console.cli.clock_format import timestamp
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import ValueColumn, print_message, print_result, table
+from console.cli.output import ValueColumn, counted, print_message, print_result, table
 from console.cli.reader import load_valid_config, store_reader, store_url_of
 from console.domain.settings import RetentionRules
 from console.engine.api.emergency import EmergencyAccess
@@ -49,7 +49,7 @@ def store_file(arguments: argparse.Namespace) -> Path:
 def backup_summary(summary: CopySummary) -> str:
     """The content of a copy: "12 jobs, 1,000 runs, data until …; intact; audit log of 4 rows, intact, head 8c1f…"."""
     newest = f"data until {timestamp(summary.newest)}" if summary.newest else "no data yet"
-    content = f"{summary.jobs:,} jobs, {summary.runs:,} runs, {newest}"
+    content = f"{counted(summary.jobs, 'job')}, {counted(summary.runs, 'run')}, {newest}"
     if summary.broken:
         return f"{content}; its audit log is BROKEN: {summary.broken}"
     head = f", head {summary.audit}:{summary.head}" if summary.head else ""

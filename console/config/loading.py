@@ -122,7 +122,8 @@ def load_config(path: Path) -> Config:
         raise ConfigFaults(reading.faults)
     for top in document:
         if top not in TABLES:
-            reading.fault((top,), f"unknown table. {suggestion(top, TABLES)}")
+            below = "Write it below [estate]." if top in EstateSection.model_fields else suggestion(top, TABLES)
+            reading.fault((top,), f"unknown table. {below}")
     config = _build(path, document, reading)
     if reading.faults:
         faults = sorted(reading.faults, key=lambda fault: (fault.file, fault.line or 0))

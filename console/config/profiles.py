@@ -59,7 +59,7 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
             reading.texts[path] = data.decode("utf-8-sig")
             return tomllib.loads(reading.texts[path])
     except OSError as error:
-        problem = f"cannot be read: {error.strerror}. Fix: correct the path, which is relative to the config's file"
+        problem = f"cannot be read: {error.strerror}. Fix: correct the path"
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 at byte {error.start}: save the file as UTF-8"
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from connectors.sdk.secrets import MASK
 from console.onboarding.local_files import DEFAULT_KEY, ssh_hosts, system_name
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness, text_of
 
@@ -22,6 +23,12 @@ FORMS = "a host (db07, user@db07:22), a DSN (postgresql://…, or the variable t
 def shown(text: str, question: str) -> str:
     """The typed text if it cannot be or contain a secret, else what it answers."""
     return text if re.fullmatch(r"[A-Za-z0-9_.-]{1,31}", text) else question
+
+
+def without_password(text: str) -> str:
+    """The typed DSN or URL with its password masked, for the screen."""
+    masked = re.sub(r"(://[^:/?#\s]*:).+@", rf"\1{MASK}@", text)
+    return re.sub(r"(\bpassword=)[^&\s]+", rf"\1{MASK}", masked)
 
 
 def is_dsn(text: str) -> bool:

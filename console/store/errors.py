@@ -11,6 +11,10 @@ MAX_CANDIDATES = 8
 GRANTS_FIX = ". Fix: as the store's owner, run what `headway store grants` prints (once more after each upgrade)"
 
 
+NO_TABLE = "42P01"
+"""SQLSTATE of a table that does not exist: in an empty database."""
+
+
 def is_not_permitted(error: object) -> bool:
     """True for a statement that PostgreSQL refused because this login lacks a right."""
     return getattr(error, "sqlstate", "") == "42501"

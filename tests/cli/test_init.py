@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -256,6 +256,10 @@ def test_a_command_without_an_estate_says_where_to_begin(home: Home) -> None:
     assert '"headway init" writes one from what runs here' in " ".join(done.err.split())
 
 
+def ends_with(prompt: str) -> Callable[[str], bool]:
+    return lambda text: text.rstrip().endswith(prompt)
+
+
 @pytest.mark.deep
 def test_what_is_elsewhere_is_asked_for_tried_and_tried_again_after_its_fix(home: Home) -> None:
     with home.terminal("--no-poll") as terminal:
@@ -270,7 +274,12 @@ def test_what_is_elsewhere_is_asked_for_tried_and_tried_again_after_its_fix(home
         terminal.press("enter")
         terminal.wait_for("[Enter] retry")
         terminal.press("s", "enter")
-        terminal.wait_for("Add (Enter to continue):")
+        terminal.wait_for(ends_with("Add (Enter to continue):"))
+        terminal.press("postgresql://headway:typed-pw@127.0.0.1:1/ops", "enter")
+        seen = terminal.wait_for(ends_with("s skip:"), LIMIT_SECONDS)
+        assert ("typed-pw" in seen, "Add (Enter to continue): postgresql://headway:•••@127" in seen) == (False, True)
+        terminal.press("s", "enter")
+        terminal.wait_for(ends_with("Add (Enter to continue):"))
         terminal.press("enter")
         terminal.wait_for(ROUTE_PROMPT)
         terminal.press("nonsense", "enter")
@@ -319,6 +328,7 @@ def test_typed_systems_have_names_of_their_own_and_secrets_only_once_accepted(
 ) -> None:
     dsns = [f"postgresql://headway:{SECRET}@dwh/{name}" for name in ("ops", "bi", "skipped", "ops")]
     answers = iter([*dsns[:2], dsns[2], "s", dsns[3], ""])
+    monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
     monkeypatch.setattr(init_dialog, "prompt", lambda _: next(answers))
     monkeypatch.setattr(init_dialog, "agent_of", lambda *_: "pg_cron")
 

@@ -132,6 +132,7 @@ def test_a_relative_path_lies_beside_the_config_wherever_one_stands(
     "text, expected",
     [
         ("[estate]\nnaem = 1", 'headway.toml:2: estate.naem: unknown key. Did you mean "name"?'),
+        ('store = "x.db"', "headway.toml: store: unknown table. Write it below [estate]."),
         ("[rutes.x]", 'headway.toml:1: rutes: unknown table. Did you mean "routes"?'),
         ('[systems.a]\nkind = "croon"', 'headway.toml:2: systems.a.kind: unknown kind "croon"; did you mean "cron"?'),
         ("[systems.a]", "headway.toml:1: systems.a: has no kind. Add kind"),

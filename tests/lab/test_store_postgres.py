@@ -18,7 +18,7 @@ from console.engine.supervisor.shard_polling import ShardPolling
 from console.store.db.database import open_database
 from console.store.db.lease import ENGINE_LEASE, HeldLease, LeaseHolder, acquire_lease
 from console.store.db.schema_version import SCHEMA
-from console.store.errors import StoreUnusable
+from console.store.errors import StoreMissing, StoreUnusable
 from console.store.queries import open_queries
 from tests.engine.bench import estate_config
 from tests.fakes.scheduler import FakeScheduler
@@ -116,6 +116,16 @@ def test_f23_of_engines_whose_clock_is_not_the_databases_one_holds_the_lease(
             session.rows("UPDATE lease SET until_us = until_us - 61000000")
         assert not queries.estate.engine().alive
         assert isinstance(acquire_lease(store, ENGINE_LEASE, "two:2", 60), HeldLease)
+
+
+def test_an_empty_database_is_no_store_yet(postgres: PostgresServer) -> None:
+    """An engine makes one there; no SQL is shown."""
+    dsn = postgres.create_database("without_store")
+    try:
+        with pytest.raises(StoreMissing, match=r"^there is no store at postgresql://\S+ yet\. Fix: start "):
+            open_queries(dsn)
+    finally:
+        postgres.drop_database(dsn)
 
 
 def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_on(

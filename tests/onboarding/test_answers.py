@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sdk.registry import load
-from console.onboarding.answers import airflow_answer, dsn_answer, dsn_variables, host_answer, pgpass_servers
+from console.onboarding.answers import (
+    airflow_answer,
+    dsn_answer,
+    dsn_variables,
+    host_answer,
+    pgpass_servers,
+    without_password,
+)
 from console.onboarding.discovery import DETECTORS
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
 from tests.onboarding.homes import SECRET, machine, put
@@ -49,6 +56,20 @@ def test_a_name_of_the_ssh_config_keeps_its_address_and_its_own_key(tmp_path: Pa
     settings = host_answer(here, "etl02").settings
     entry.pop("user")  # our key is that of the user headway
     assert ([entry], "~/.ssh/headway_ed25519") == (settings["hosts"], settings["key"])
+
+
+@pytest.mark.parametrize(
+    "typed, shown",
+    [
+        ("postgresql://headway:p@ss/w@dwh:5432/ops", "postgresql://headway:•••@dwh:5432/ops"),
+        ("postgresql://dwh/ops?user=headway&password=pw&sslmode=require",
+         "postgresql://dwh/ops?user=headway&password=•••&sslmode=require"),
+        ("https://u:pw@airflow.example", "https://u:•••@airflow.example"),
+        *((text, text) for text in ("db07", "user@db07:22", "postgresql://headway@dwh/ops", "http://airflow:8080/")),
+    ],
+)  # fmt: skip
+def test_a_typed_password_is_masked_and_all_else_stays(typed: str, shown: str) -> None:
+    assert shown == without_password(typed)
 
 
 @pytest.mark.parametrize("text", ["", "a b", "db07:0", "db07:99999", "-oProxyCommand=x", "a@b@c", "db07:", "\x1b[2J"])

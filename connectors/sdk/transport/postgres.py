@@ -191,6 +191,7 @@ FIX_OF_REFUSAL = tuple(
     )
 )
 """Of a refused connect, the first that matches."""
+UNREACHABLE_FIX = ". Fix: start that server, or correct its host and port."
 
 
 class _RawText(Loader):
@@ -366,9 +367,13 @@ class PostgresSession:
         try:
             return call_on_thread(lambda: _open(given), deadline.left, "headway-sql-connect", Connection.close)
         except TimeoutError:
-            raise SystemUnreachable(f"{self.place}: no answer to a connect within {deadline.seconds:.3g} s") from None
+            text = f"no answer to a connect within {deadline.seconds:.3g} s{UNREACHABLE_FIX}"
+            raise SystemUnreachable(f"{self.place}: {text}") from None
         except psycopg.Error as error:
-            raise sorted_error(error, self.place) from None
+            reason = sorted_error(error, self.place)
+            if type(reason) is SystemUnreachable and not error.sqlstate:
+                raise SystemUnreachable(f"{reason}{UNREACHABLE_FIX}") from None
+            raise reason from None
 
 
 _LIMIT_STATEMENT: LiteralString = "SELECT set_config('statement_timeout', %(ms)s, %(local)s)"

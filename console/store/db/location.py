@@ -57,7 +57,12 @@ def missing_error(path: Path) -> StoreUnusable:
         return error
     full = disk_full_text(path.parent)
     place, space = (f"{path} yet, and {full}", "free some space, then ") if full else (f"{path} yet", "")
-    return StoreMissing(f'there is no store at {place}. Fix: {space}start "headway engine"; it creates the store')
+    return StoreMissing(no_store_text(place, space))
+
+
+def no_store_text(place: str, first: str = "") -> str:
+    """The message that the place has no store, and its fix; `first` begins the fix."""
+    return f'there is no store at {place}. Fix: {first}start "headway engine"; it creates the store'
 
 
 def disk_full_text(folder: Path) -> str:

@@ -12,10 +12,10 @@ from console.domain.ids import instant, optional_instant
 from console.domain.switches import SystemPause
 from console.store import meta
 from console.store.db import schema_version
-from console.store.db.location import LIST_TABLES, incomplete_text, is_incomplete
+from console.store.db.location import LIST_TABLES, incomplete_text, is_incomplete, no_store_text
 from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
-from console.store.errors import StoreMissing, StoreUnusable
+from console.store.errors import NO_TABLE, StoreMissing, StoreUnusable
 from console.store.names import decode_name, encode_name
 from console.store.queries.watched_jobs import unwatched_condition
 from console.store.row_values import json_object
@@ -60,6 +60,8 @@ class ReadStore:
                 is_half_made = False
             if is_half_made:
                 raise StoreMissing(incomplete_text(self.link.place)) from error
+            if getattr(error.__cause__, "sqlstate", "") == NO_TABLE:
+                raise StoreMissing(no_store_text(f"{self.link.place} yet")) from error
             raise StoreUnusable(f"{self.link.place} is not a Headway store: {error}") from error
         schema_version.check_schema(rows, self.link.place)
 
