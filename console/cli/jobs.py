@@ -26,6 +26,7 @@ from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
     ValueColumn,
+    counted,
     print_page,
     print_page_table,
     print_parts,
@@ -175,11 +176,19 @@ def _print_job(arguments: argparse.Namespace) -> int:
             arguments, {**{field.name: getattr(view, field.name) for field in fields(view)}, "cadence": cadence}
         )
         return Exit.OK
-    coming = [until_text(at, now) for at in view.coming] or [until_text(view.row.next, now)]
     lines = [*job_lines(view, now), *([f"cadence     {cadence}"] if cadence else [])]
-    print_page(arguments, [*lines, "", f"next  {', '.join(coming)}", ""])
+    print_page(arguments, [*lines, "", next_line(view, now), ""])
     print_page_table(arguments, run_table(view.runs[:15], now))
     return Exit.OK
+
+
+def next_line(view: JobView, now: datetime) -> str:
+    """The next starts, and by which schedule while a change of it is not accepted."""
+    coming = [until_text(at, now) for at in view.coming] or [until_text(view.row.next, now)]
+    changed = next((change.text.rpartition(" became ")[2] for change in view.drift if change.what == "schedule"), "")
+    accept = f"headway system drift accept {view.row.name}"
+    by = f" by the accepted schedule; changed to {changed}: {accept}" if changed else ""
+    return f"next  {', '.join(coming)}{by}"
 
 
 def _cadence_text(starts: tuple[str, tuple[int, ...]] | None) -> str:
@@ -236,10 +245,10 @@ def _last_run_text(view: JobView, now: datetime) -> list[str]:
 def _duration_text(view: JobView) -> str:
     if view.p50_s is not None and view.p90_s is not None:
         percentiles = f"p50 {format_duration(view.p50_s)}, p90 {format_duration(view.p90_s)}"
-        return f"{percentiles}: history ({view.history_runs} runs)"
+        return f"{percentiles}: history ({counted(view.history_runs, 'run')})"
     if view.expected_s is not None:
         return f"{format_duration(view.expected_s)}: declared"
-    return f"no estimate ({view.history_runs} runs)"
+    return f"no estimate ({counted(view.history_runs, 'run')})"
 
 
 def edit_card(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ from console.cli.console import engine_starter
 from console.cli.engine_process import StartedEngine
 from console.cli.exits import Exit
 from console.cli.incidents import incident_lines
-from console.cli.jobs import hold_text
+from console.cli.jobs import hold_text, next_line
 from console.cli.main import main
 from console.cli.output import counted
 from console.cli.reader import lease_holder_text
@@ -30,11 +30,28 @@ from console.domain.alert import SuppressionView
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.incident import IncidentRow, IncidentView
 from console.domain.plan import DraftStep
+from console.domain.system import DriftView
 from console.store.db import lease
 from console.store.db.lease import HeldLease, acquire_lease, is_alive
 from tests.factories import at
 from tests.store.ready import open_ready
-from tests.tui.fake_reads import NOW, FakeReads
+from tests.tui.fake_reads import NOW, FakeReads, job_row, job_view
+
+
+def test_the_next_start_names_its_schedule_while_a_change_is_not_accepted() -> None:
+    row = job_row(9, "etl-hosts/db07:rotate", next=NOW + timedelta(seconds=36))
+    view = job_view(row)
+    assert "headway system drift" not in next_line(view, NOW)
+    change = DriftView(1, row.name, "schedule", "* * * * * UTC became 8 13 * * * UTC", NOW)
+    assert next_line(replace(view, drift=(change,)), NOW).endswith(
+        " by the accepted schedule; changed to 8 13 * * * UTC: headway system drift accept etl-hosts/db07:rotate"
+    )
+
+
+def test_a_help_of_verbs_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.OK == main(["store", "--help"])
+    assert "\nExample: headway store size --json\n" in capsys.readouterr().out
+
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -84,10 +101,12 @@ def test_what_is_held_back_says_until_when(until: datetime | None, words: str) -
 
 
 def test_one_system_is_not_told_as_many() -> None:
-    assert ("1 system", "2 systems", "0 systems") == (
+    assert ("1 system", "2 systems", "0 systems", "1 run", "2,000 runs") == (
         counted("a", "system"),
         counted("ab", "system"),
         counted("", "system"),
+        counted(1, "run"),
+        counted(2000, "run"),
     )
 
 
