@@ -93,8 +93,11 @@ def _news(index: EstateIndex, subject: AlertSubject, changes: str, plain: bool) 
 def _next_steps(index: EstateIndex, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
     """ "Do", "Acknowledge" and "Open", each with its command."""
     decision, link = subject.decision, index.estate.declared.alerting.link
+    target = subject.match.group.target
     if not decision.closed and needs_restart(index, subject.match):
         yield "Do", f"headway recover {INCIDENT_PLACEHOLDER}"
+    elif not decision.closed and target is not None and target.failing_since is not None:
+        yield "Do", f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
     if not decision.closed and subject.ack is None:
         yield "Acknowledge", f"headway ack {INCIDENT_PLACEHOLDER}"
     yield "Open", link or f"headway incident {INCIDENT_PLACEHOLDER}"

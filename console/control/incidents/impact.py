@@ -2,7 +2,8 @@
 
 Approximate, by quantiles: at the usual risk of 10 % green-by = deadline − p90 of the path after the job, act-by =
 green-by − p90 of the job. A downstream that starts by the clock must find it green, or be rerun after it; a job
-that is never rerun must find it green. An unreachable target affects days with work due there or due within `NEAR`.
+that is never rerun must find it green. An unreachable target affects days with work due there or due within `NEAR`, and
+the last late one.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, causes_from_findings, match_incidents
 from console.control.incidents.root_cause import root_causes
-from console.control.services.delivery import pending_checks
-from console.control.services.status import RepairBudget
+from console.control.services.delivery import delivered_at, pending_checks
+from console.control.services.status import RepairBudget, unobserved_on
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import run_key
 from console.domain.estate import Estate, IncidentFacts, RunFacts
@@ -175,14 +176,20 @@ def affected_days(
 def _hit_by_target(
     index: EstateIndex, target_id: int, days: Sequence[ServiceForecast]
 ) -> dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]]:
-    """For each service the first open day that needs a job on the target now or soon."""
+    """For each service the last day past its deadline, if it is not delivered and needs a job on the target, and the
+    first open day that needs one now or soon."""
     affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
+    late = {day.service.name: day for day in days if day.deadline < index.now}
     seen: set[str] = set()
     for day in days:
-        if day.service.name in seen or day.deadline < index.now:
+        is_late = late.get(day.service.name) is day
+        if not is_late and (day.service.name in seen or day.deadline < index.now):
             continue
         nodes = [node for node in day.unfinished() if index.job(node.job_id).target_id == target_id]
-        if nodes and _is_near(day, nodes, index.now):
+        if is_late:
+            if nodes and delivered_at(index, day) is None and not unobserved_on(index, day):
+                affected[day.key] = (day, nodes)
+        elif nodes and _is_near(day, nodes, index.now):
             seen.add(day.service.name)
             affected[day.key] = (day, nodes)
     return affected

@@ -8,7 +8,7 @@ from connectors.sdk.states import RunState
 from console.domain.estate import EvaluationSettings, JobFacts, ServiceFacts
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
-from tests.factories import estate, feeds, job, minutes, service, target
+from tests.factories import at, estate, feeds, job, minutes, service, target
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",))
 LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
@@ -92,3 +92,24 @@ def test_a_service_without_an_estimate_that_another_cause_affects_is_still_at_ri
     assert Timeliness.NO_ESTIMATE is closed.services[0].timeliness
     assert closed.notices[0].title.startswith("Cause resolved: Daily 06:30 still at risk (")
     assert "\nDaily    06:30      at risk\n" in closed.notices[0].body
+
+
+def test_a_database_that_does_not_answer_names_the_late_service_that_still_needs_it_and_its_probe() -> None:
+    ledger = failed(service("daily", "03:40", LOAD))
+    ledger.look("03:12")
+    ledger.look("03:50")
+    ledger.target(2, failing_since=at("03:51"), error="connection refused", last_ok_at=at("03:50"))
+    ledger.look("03:55")
+    [notice] = [each for incident in ledger.decisions.incidents for each in incident.notices if incident.root_target_id]
+    assert notice.title.startswith("Daily 03:40 breached: warehouse/warehouse does not answer")
+    assert "\nDo           headway system probe warehouse/warehouse\n" in notice.body
+
+
+def test_a_deadline_before_the_first_poll_of_what_does_not_answer_is_not_counted() -> None:
+    ledger = failed(service("daily", "03:40", LOAD))
+    ledger.target(2, first_ok_at=at("03:45"))
+    ledger.look("03:50")
+    ledger.target(2, failing_since=at("03:51"), error="connection refused", last_ok_at=at("03:50"))
+    ledger.look("03:55")
+    [incident] = [incident for incident in ledger.decisions.incidents if incident.root_target_id]
+    assert () == incident.services
