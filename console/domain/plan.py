@@ -68,6 +68,12 @@ class SavedService:
     zone: str = ""
     duration_s: float | None = None
     """Share of this step in `slack_s`, at the service's risk."""
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its title, or the service's name."""
+        return self.title or self.service
 
     @property
     def day(self) -> tuple[str, str]:
@@ -181,8 +187,10 @@ class PlanDraft:
 
     @property
     def first_tier(self) -> tuple[str, ...]:
-        """Downstream services of tier 1 of the steps that send something."""
-        return tuple(dict.fromkeys(name for step in self.steps if step.verb != WAIT for name in step.first_tier))
+        """Downstream services of tier 1 of the steps that send something, by their titles where a step helps them."""
+        titles = {save.service: save.name for step in self.steps for save in step.saves}
+        names = (name for step in self.steps if step.verb != WAIT for name in step.first_tier)
+        return tuple(dict.fromkeys(titles.get(name, name) for name in names))
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -173,8 +173,8 @@ def format_probability(p_late: float) -> str:
 
 
 def format_risk(p_late: float, is_short: bool = False) -> str:
-    """ "61 % risk of being late", short "61 % late risk": the probability that a deadline is missed."""
-    return f"{format_probability(p_late)} {'late risk' if is_short else 'risk of being late'}"
+    """ "61 % risk of being late", short "61 % risk": the probability that a deadline is missed."""
+    return f"{format_probability(p_late)} {'risk' if is_short else 'risk of being late'}"
 
 
 INCOMPLETE_DATA = ("partial", "stale")

@@ -118,7 +118,7 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
         "  excluded   fake/load: its own scheduler starts it",
     ):
         assert line in shown
-    assert any(line.startswith("      saves    supply: act by ") for line in shown)
+    assert any(line.startswith("      saves    Supply plan: act by ") for line in shown)
     assert "plan 1 started; headway plan 1 shows it" in told.err
     assert "watching until it ends, at most " in told.err
     assert "1 fake/extract: verified: succeeded (native)" in told.err.splitlines()
@@ -128,12 +128,12 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
 @pytest.mark.parametrize(
     "change, words",
     [
-        (["--wait", "1=30d"], "      too late supply: in this plan fake/extract starts "),
+        (["--wait", "1=30d"], "      too late Supply plan: in this plan fake/extract starts "),
         (["--leave-out", "1"], "  excluded   fake/extract: left out by hand"),
-        (["--leave-out", "1"], "  not saved  supply: not by this plan: fake/extract is left out"),
+        (["--leave-out", "1"], "  not saved  Supply plan: not by this plan: fake/extract is left out"),
         (
             ["--alternative", "1=skip"],
-            "      unsaved  supply: not by this plan: fake/extract is skipped, so it is partial at best",
+            "      unsaved  Supply plan: not by this plan: fake/extract is skipped, so it is partial at best",
         ),
     ],
 )

@@ -507,9 +507,9 @@ def step(place: int, job_id: int, job: str, **changes: Any) -> DraftStep:
         basis=EstimateBasis(EstimateKind.HISTORY, 31),
         saves=(
             SavedService("supply-plan", "2026-11-19", True, "act by 03:58", 3600.0, "", "2026-11-20T05:30:00Z", ZONE,
-                         840.0),
+                         840.0, "Supply plan"),
             SavedService("daily-revenue", "2026-11-19", True, "act by 04:40", 5000.0, "", "2026-11-20T06:00:00Z", ZONE,
-                         840.0),
+                         840.0, "Daily revenue"),
         ),
         alternatives=("mark-ok", "skip"),
         preview={"verb": "run once", "summary": f"run {job.rpartition('/')[2]} once", "scope": "2026-11-19",

@@ -105,8 +105,8 @@ def step_verdict(
 def _promises(services: Sequence[ServiceView | AffectedServiceView], joint: str, clock: Clock) -> str:
     """ "Daily revenue due 07:30 and 1 more": the earliest deadline; `joint`: between the title and the deadline."""
     first = min(services, key=lambda service: service.deadline)
-    others_text = f" and {len(services) - 1} more" if len(services) > 1 else ""
-    return f"{first.title or first.name}{joint}{clock(first.deadline)}{others_text}"
+    suffix = f" and {len(services) - 1} more" if len(services) > 1 else ""
+    return f"{first.title or first.name}{joint}{clock(first.deadline)}{suffix}"
 
 
 def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:

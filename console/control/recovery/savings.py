@@ -41,7 +41,12 @@ def days_saved(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> 
     for day, nodes in days.values():
         threat = threat_to_day(index, match, day, nodes)
         save = _save(index, day, threat.act_by)
-        save = replace(_unless_held(index, day, save), deadline=instant_key(day.deadline), zone=day.service.zone)
+        save = replace(
+            _unless_held(index, day, save),
+            deadline=instant_key(day.deadline),
+            zone=day.service.zone,
+            title=clean_line(day.service.title),
+        )
         clocks = _clocks(index, day, threat)
         for node in day.unfinished():
             act_by, takes = clocks(node.job_id)
@@ -103,9 +108,10 @@ def saving_notes(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -
 
 
 def _unsaved_text(index: EstateIndex, day: ServiceForecast) -> str:
+    name = clean_line(day.service.title or day.service.name)
     if _may_be_saved(index, day) and day.odds is not None:
-        return f"{day.service.name}: {format_risk(day.odds.late)}, its act-by has passed; the plan may still save it"
-    return f"{day.service.name} cannot be saved any more; the plan repairs it for those who read it late"
+        return f"{name}: {format_risk(day.odds.late)}, its act-by has passed; the plan may still save it"
+    return f"{name} cannot be saved any more; the plan repairs it for those who read it late"
 
 
 def _may_be_saved(index: EstateIndex, day: ServiceForecast) -> bool:

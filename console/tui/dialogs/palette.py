@@ -85,6 +85,27 @@ class ChoiceSource:
         self.box.choose()
 
 
+class HelpChoices(ChoiceSource):
+    """Keys of the screen and symbols; without a match, keys of other screens with the names of these."""
+
+    def narrow(self, text: str) -> None:
+        super().narrow(text)
+        if not self.box.shown:
+            terms = text.split()
+            self.box.shown = tuple(choice for choice in _keys_elsewhere(self.box) if choice.mentions(terms))
+            self.box.show_choices()
+
+
+def _keys_elsewhere(box: PickScreen) -> Iterator[PaletteChoice]:
+    remap, plain = box.board.own.remap, box.board.ctx.plain
+    for act in key_table.KEY_TABLE:
+        screens = [key_table.SCREENS[where] for where in act.where if where in key_table.SCREENS]
+        if screens:
+            tag = " ".join(key_table.key_label(key, plain) for key in act.keys) or ":"
+            says = key_table.action_help(act, act.where[0], remap, plain)
+            yield PaletteChoice(tag, act.label, f"on {', '.join(screens)}: {says}", None, dead=True)
+
+
 class ReadingEntry(Entry):
     """The filter of a list to read: `q` in the empty line closes the list."""
 
@@ -194,7 +215,9 @@ def help_screen(screen: HeadwayScreen) -> PickScreen:
     ]
     title = f"keys of {key_table.SCREENS[screen.WHERE]}, then all symbols"
     hint = 'type to narrow; "symbol" lists only the symbols'
-    return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *symbols], hint, is_read=True)
+    return PickScreen(
+        title, [*act_choices(screen, skip=("help",)), *moves, *symbols], hint, source=HelpChoices(), is_read=True
+    )
 
 
 def confirm(screen: HeadwayScreen, title: str, name: str, says: str, then: Callable[[], object]) -> None:
@@ -235,7 +258,9 @@ def match_cost(name: str, typed: str) -> int | None:
 JOBS_SHOWN = 200
 WEAK_MATCH = 1_000
 """Worse than any match of a name."""
-SILENCE = "silence"
+SILENCE, THEME = "silence", "theme"
+COMMANDS = (SILENCE, THEME)
+"""Tags that are typed in full, before a name or alone: then their choices rank before every other match."""
 TABLES = {"job": "jobs", "jobs": "jobs", "run": "runs", "runs": "runs"}
 TAGS = {"svc": "service", "inc": "incident", "sys": "system"}
 """Prefixes that restrict the list to one kind."""
@@ -291,7 +316,7 @@ class JumpChoices(ChoiceSource):
         views = (PaletteChoice("view", view.name, view.says, ("view", view.name)) for view in board.own.views)
         places = [*self.places, *self.jobs, *views]
         first, then = (places, acts) if self.jumps_first else (acts, places)
-        themes = (PaletteChoice("theme", name, "colors, kept for you", ("theme", name)) for name in THEMES)
+        themes = (PaletteChoice(THEME, name, "colors, kept for you", ("theme", name)) for name in THEMES)
         self.box.choices = (*first, *then, *(theme for theme in themes if theme.name != board.theme))
 
     def _on_places(self, places: tuple[Any, ...]) -> None:
@@ -403,9 +428,10 @@ def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:
 
 
 def _choice_cost(choice: PaletteChoice, terms: list[str]) -> int | None:
-    costs = [match_cost(choice.name, term) for term in terms]
+    is_command = choice.tag in COMMANDS and terms[:1] == [choice.tag]
+    costs = [match_cost(choice.name, term) for term in (terms[1:] if is_command else terms)]
     if None not in costs:
-        return sum(cost or 0 for cost in costs)
+        return sum(cost or 0 for cost in costs) - is_command * WEAK_MATCH
     return WEAK_MATCH if choice.mentions(terms) else None
 
 

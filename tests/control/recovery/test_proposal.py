@@ -277,7 +277,7 @@ def test_each_step_says_how_long_it_takes_how_safe_it_is_and_whom_it_saves() -> 
 def test_a_service_that_cannot_be_saved_any_more_is_said(now: str, text: str) -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now=now)
     assert {(False, text)} == {(one.saved, one.text) for one in plan.steps[0].saves}
-    assert ("daily cannot be saved any more; the plan repairs it for those who read it late",) == plan.notes
+    assert ("Daily cannot be saved any more; the plan repairs it for those who read it late",) == plan.notes
 
 
 @pytest.mark.parametrize("deadline, is_lost", [(time(7, 30), False), (time(6), True)])

@@ -224,6 +224,30 @@ def chosen(screen: PickScreen) -> PaletteChoice:
     return screen.shown[key]
 
 
+@on_the_night()
+async def test_a_command_in_full_ranks_before_a_job_of_that_name(night: Night) -> None:
+    night.reads.jobs_ += [job_row(100, "etl-hosts/db07:theme")]
+    await night.see("SERVICES")
+    await night.press(":")
+    await night.typing()
+    await night.type("theme")
+    screen = night.app.screen
+    assert isinstance(screen, PickScreen)
+    await night.until(lambda: ("job", 100) in [choice.value for choice in screen.shown], "the job")
+    assert chosen(screen).tag == "theme"
+    await night.type(" nord")
+    await night.until(lambda: ("theme", "nord") == chosen(screen).value, "the theme of that name")
+
+
+@on_the_night(size=(120, 36))
+async def test_key_help_names_the_screen_of_a_key_that_is_not_of_this_one(night: Night) -> None:
+    await night.see("SERVICES")
+    await night.press("?")
+    await night.typing()
+    await night.type("show why")
+    await night.see("evidence", "on Incident: show why: each fact")
+
+
 @on_the_night(size=(120, 36))
 async def test_a_jump_finds_a_closed_incident_by_its_number(night: Night) -> None:
     await night.see("SERVICES")

@@ -84,11 +84,11 @@ def _reasons(service: AffectedServiceView) -> Iterator[str]:
 
 
 def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segment]:
-    """ "61 % late risk: expected 05:50, p80 06:20, p95 06:52"; and why it is unreliable."""
+    """ "61 % risk of being late: expected 05:50, p80 06:20, p95 06:52"; and why it is unreliable."""
     if service.p_late is None or service.expected is None:
         return
     p50, p80, p95 = (ctx.hm(at) for at in (service.expected, service.p80, service.p95))
-    yield f"{format_risk(service.p_late, is_short=True)}: expected {p50}, p80 {p80}, p95 {p95}", "plain"
+    yield f"{format_risk(service.p_late)}: expected {p50}, p80 {p80}, p95 {p95}", "plain"
     if service.unreliable_because:
         yield f"its forecast is unreliable: {service.unreliable_because}", "warn"
 

@@ -59,9 +59,9 @@ def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> lis
     if not late:
         return []
     at, view = max(late, key=lambda delivery: delivery[0])
-    others_text = f", and {len(late) - 1} more" if len(late) > 1 else ""
+    suffix = f", and {len(late) - 1} more" if len(late) > 1 else ""
     due = f"{view.title or view.name} {ctx.hm(view.deadline, view.zone)}"
-    return [(f" {due} delivered late at {ctx.hm(at, view.zone)}{others_text}", "warn")]
+    return [(f" {due} delivered late at {ctx.hm(at, view.zone)}{suffix}", "warn")]
 
 
 def verdict_line(opened: OpenIncident, ctx: RenderContext, width: int) -> list[Segment]:

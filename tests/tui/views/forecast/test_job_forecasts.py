@@ -165,7 +165,7 @@ def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figur
     rows = story_lines(view, LOOK, 120)
     told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
     assert "times: UTC\n ! Supply plan    05:30  act by 02:58 40m    38 % risk of being late  tier 2" in told
-    assert "38 % late risk: expected 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, LOOK))
+    assert "38 % risk of being late: expected 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, LOOK))
 
 
 def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
@@ -177,7 +177,7 @@ def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
     )
     hurt = dataclasses.replace(incident().services[0], reasons=judged)
     told = text(evidence_lines(dataclasses.replace(incident(), services=(hurt,)), LOOK))
-    assert ["38 % late risk"] == re.findall(r"[0-9]+ % (?:late )?risk", told)
+    assert ["38 % risk"] == re.findall(r"[0-9]+ % (?:late )?risk", told)
     assert "expected 06:01" not in told
     assert "extract took 1h, 24m over its p90 (18 runs)" in told
     repaired = dataclasses.replace(
@@ -204,7 +204,7 @@ def test_an_incident_tells_how_likely_each_job_of_a_critical_path_decides() -> N
 async def test_one_key_tells_what_would_become_of_services_if_the_job_went_otherwise(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("what_if")
-    await night.see("WHAT IF etl-hosts/db07:extract_orders", "restarted now        18 % late risk", "nothing is sent")
+    await night.see("WHAT IF etl-hosts/db07:extract_orders", "restarted now        18 % risk", "nothing is sent")
     assert [("what if", (1, [{"how": "restart"}, {"how": "skip"}, {"how": "faster", "factor": 0.5}]))] == (
         night.requests.asked
     )
@@ -227,7 +227,7 @@ async def test_a_restart_at_another_time_stands_beside_the_others(night: Night) 
         await night.press("backspace")
     await night.type("3:58")
     await night.press("enter")
-    await night.see("restarted at 03:58   81 % late risk")
+    await night.see("restarted at 03:58   81 % risk")
     [_, again] = night.requests.asked
     assert {"how": "restart", "at": "2026-11-20T03:58:00+01:00"} in again[1][1]
 

@@ -39,7 +39,7 @@ def rows(night: Night) -> list[str]:
 @on_the_night()
 async def test_r_shows_every_step_with_what_it_waits_for_and_what_is_left_out_and_why(night: Night) -> None:
     await planned(night)
-    await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "supply-plan, ")
+    await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "Supply plan, ")
     await night.see("late weekly-f")
     await night.see("EXCLUDED 1", "its schedule starts it at 04:30", "weekly-finance cannot be saved any more")
     assert [("plan", 412)] == night.requests.asked
@@ -91,7 +91,7 @@ async def test_each_way_to_go_on_says_when_each_service_would_be_there(night: Ni
     """Beside each other: the plan, nothing at all, and the step under the cursor done otherwise."""
     await planned(night)
     await night.see("◆ as planned", "nothing done", "step 1 skipped", "step 1 left out")
-    assert ["06:06 on time", "not delivered", "05:52 partial", "05:52 asserted"] == ways(night, "supply-plan")[:4]
+    assert ["06:06 on time", "not delivered", "05:52 partial", "05:52 asserted"] == ways(night, "Supply plan")[:4]
     assert ["05:03 late", "not delivered"] == ways(night, "weekly-finance")[:2]
     await night.press("down")
     await night.see("2 failed-only/downstream/all", "2 skip")
@@ -99,7 +99,7 @@ async def test_each_way_to_go_on_says_when_each_service_would_be_there(night: Ni
     await night.see("WAIT before step 2")
     await night.press("backspace", "backspace", *"30m", "enter")
     await night.see("◆ as changed")
-    assert ["06:36 late", "06:06 on time", "not delivered"] == ways(night, "supply-plan")[:3]
+    assert ["06:36 late", "06:06 on time", "not delivered"] == ways(night, "Supply plan")[:3]
 
 
 def _simulated(night: Night) -> None:
@@ -122,14 +122,14 @@ async def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_ot
     await night.see("FINISH, LATE RISK", "◆ as planned")
     due = next(save for step in night.requests.draft.steps for save in step.saves if save.service == "supply-plan")
     local = f"{datetime.fromisoformat(due.deadline):%M}"
-    first, _, skipped, *_ = ways(night, "supply-plan")
+    first, _, skipped, *_ = ways(night, "Supply plan")
     assert (f":{local}, 12 %", f":{local} partial, 12 %") == (first[2:], skipped[2:])
     assert ways(night, "weekly-finance")[0].endswith(", 97 %")
     await night.press("w")
     await night.see("WAIT before step 1")
     await night.press("backspace", "backspace", *"30m", "enter")
     await night.see("◆ as changed")
-    changed, as_planned, *_ = ways(night, "supply-plan")
+    changed, as_planned, *_ = ways(night, "Supply plan")
     assert changed.startswith("about ")
     assert ", 12 %" in as_planned
 
@@ -137,7 +137,7 @@ async def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_ot
 def _six_services(night: Night) -> None:
     found = night.requests.draft
     [first, *others] = found.steps
-    many = tuple(dataclasses.replace(first.saves[0], service=f"service-{number}") for number in range(6))
+    many = tuple(dataclasses.replace(first.saves[0], service=f"service-{number}", title="") for number in range(6))
     night.requests.draft = dataclasses.replace(found, steps=(dataclasses.replace(first, saves=many), *others))
 
 
@@ -164,7 +164,7 @@ async def test_a_step_that_is_left_out_is_shown_as_such_and_taken_in_again(night
     await planned(night)
     await night.press("down", "space")
     await night.see("3 steps in 3 systems", "EXCLUDED 2", "by hand; Space includes it again", "which is left out")
-    await night.see("unsaved suppl", "22m · history (31 runs)")
+    await night.see("unsaved Suppl", "22m · history (31 runs)")
     assert "act by 03:58" not in night.text
     await night.press("x")
     await night.see("4 steps in 4 systems", "EXCLUDED 1")
@@ -446,7 +446,7 @@ def _first_tier(night: Night) -> None:
 async def test_a_plan_that_tier_one_hangs_on_is_started_by_its_typed_name_alone(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see("affects tier 1: daily-revenue", "type INC-0412")
+    await night.see("affects tier 1: Daily revenue", "type INC-0412")
     assert "Start the plan" not in night.text
     await night.type("INC-0413")
     await night.press("enter")
