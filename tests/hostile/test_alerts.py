@@ -44,7 +44,7 @@ def test_markup_of_the_receivers_stands_there_as_it_is(world: World) -> None:
     calls = re.compile(r"@(here|all|channel|everyone)|<!|=\?")  # the outbox takes these apart: they would act
     plain = [text for text in red if clean_line(text) == text and len(text) < 40 and not calls.search(text)]
     assert len(plain) > 10
-    named = [(f"hostile/{text} failed,", f" at risk: restart {text} [INC-") for text in plain]
+    named = [(f"hostile/{text} failed,", f" at risk: restart {text} now [INC-") for text in plain]
     assert [] == [forms for forms in named if not any(form in titles for form in forms)]
 
 
