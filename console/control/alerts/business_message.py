@@ -13,6 +13,7 @@ from console.control.alerts.services_table import (
     FINE,
     delivery_text,
     end_status_text,
+    is_only_unknown,
     service_title,
     service_zone,
     services_table,
@@ -71,7 +72,8 @@ def _title(
     if not affected:
         return f"{label}no service at risk"
     worst = min(affected, key=lambda service: (service.timeliness in FINE, service.deadline))
-    is_still = notification.kind is AlertKind.RECOVERED and worst.timeliness not in FINE
+    is_fine = worst.timeliness in FINE or is_only_unknown(context, worst)
+    is_still = notification.kind is AlertKind.RECOVERED and not is_fine
     label = CAUSE_RESOLVED_LABEL if is_still else label
     text = end_status_text(context, worst) if is_closed else status_text(worst.timeliness)
     status = f"{'still ' if is_still else ''}{text}"

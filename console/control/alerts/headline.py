@@ -10,7 +10,7 @@ from datetime import datetime
 
 from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, Notification, deadline_passed_since
-from console.control.alerts.services_table import end_status_text, service_title, status_text
+from console.control.alerts.services_table import is_only_unknown, service_title, status_text
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_text, resolved_at
 from console.control.incidents.titles import cancelled_by, cause_name, incident_title, plain_title
@@ -150,10 +150,11 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
     unsafe = [service for service in decision.services if service.timeliness not in _FINE]
     if unsafe:
         worst = min(unsafe, key=lambda service: _WORST_FIRST.index(service.timeliness))
-        is_over = worst.timeliness is Timeliness.MET_LATE
-        label = label if is_over else CAUSE_RESOLVED_LABEL
+        is_over, is_unknown = worst.timeliness is Timeliness.MET_LATE, is_only_unknown(context, worst)
+        label = label if is_over or is_unknown else CAUSE_RESOLVED_LABEL
         promise = promise_text(index, decision.zone, decision.services, worst, label)
-        what = f"{promise} {'' if is_over else 'still '}{end_status_text(context, worst)}"
+        status = f"{'' if is_over else 'still '}{status_text(worst.timeliness)}"
+        what = f"{promise}: {cause_name(index, match)} {_good_again(match)}" if is_unknown else f"{promise} {status}"
     elif not decision.services:
         what = f"{cause_name(index, match)} {_good_again(match)}"
     else:

@@ -23,10 +23,15 @@ def status_text(timeliness: Timeliness) -> str:
     return timeliness_label(Timeliness.AT_RISK if timeliness is Timeliness.NO_ESTIMATE else timeliness)
 
 
+def is_only_unknown(context: AlertContext, service: AffectedServiceVerdict) -> bool:
+    """True at the end of an incident for a service without an estimate that no other incident affects."""
+    day = context.days.get(service.key)
+    return service.timeliness is Timeliness.NO_ESTIMATE and day is not None and day.incident_key is None
+
+
 def end_status_text(context: AlertContext, service: AffectedServiceVerdict) -> str:
     """The same at the end of an incident: without an estimate it is at risk only if another incident affects it."""
-    day = context.days.get(service.key)
-    is_unknown = service.timeliness is Timeliness.NO_ESTIMATE and day is not None and day.incident_key is None
+    is_unknown = is_only_unknown(context, service)
     return timeliness_label(service.timeliness) if is_unknown else status_text(service.timeliness)
 
 
