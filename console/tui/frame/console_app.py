@@ -229,7 +229,8 @@ class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
         failed: Callable[[Exception], None] | None = None, *, first: bool = False,
         instead: bool = False, query_thread: ResourceThread[Queries] | None = None,
     ) -> None:  # fmt: skip
-        """Queries the store, a slow query in a thread of its own; drops the result if the screen has closed."""
+        """Queries the store, a slow query in a thread of its own; drops the result if the screen has closed. A newer
+        query of this screen with the same key replaces one that waits; other screens have keys of their own."""
         board = self.board
 
         def is_open() -> bool:
@@ -243,7 +244,7 @@ class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
             if is_open():
                 (failed or board.store_failed)(error)
 
-        (query_thread or board.query_thread).ask(key, question, answered, refused, first=first, instead=instead)
+        (query_thread or board.query_thread).ask((self, key), question, answered, refused, first=first, instead=instead)
 
     def fetch(self) -> None: ...
 
