@@ -116,7 +116,7 @@ def test_f07_it_is_one_alert_about_headway_itself(bench: Bench, poisoned: list[i
         def keeps_breaking(self) -> tuple[str, dict[str, str]]:
             return "", {}
 
-    lasting = _persistent_troubles(Well(), bench.parts.evaluator.trouble)  # type: ignore[arg-type]
+    lasting = _persistent_troubles([Well()], bench.parts.evaluator.trouble)  # type: ignore[list-item]
     assert {PARTS: bench.parts.evaluator.trouble} == lasting
 
 

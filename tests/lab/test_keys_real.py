@@ -139,7 +139,7 @@ def test_help_lists_the_keys_of_the_screen_and_escape_closes_it(headway: Headway
         console.wait_for("rotate_archive")
         console.press("?")
         console.wait_for("keys of Jobs")
-        shown = console.wait_for(lambda text: "Esc back" in text and "hold one job" in text)
+        shown = console.wait_for(lambda text: "Esc back" in text and "hold the job at its scheduler" in text)
         for key, word in (("↵", "open"), ("r", "rerun"), ("l", "log"), ("h", "hold")):
             assert any(line.split()[1:2] == [key] for line in lines_with(shown, word)), (key, word, shown)
         console.press("escape")

@@ -60,7 +60,7 @@ async def test_an_incident_has_its_log_and_below_it_its_course(night: Night) -> 
     assert isinstance(night.app.screen, IncidentScreen)
     await night.pilot.resize_terminal(120, 36)
     await night.see_gone("ERROR could not extend file")
-    await night.see("NATIVE: recorded by its source")
+    await night.see("FACTS  last state from each source")
 
 
 STATES = {
