@@ -134,8 +134,8 @@ async def _scroll_while_it_arrives() -> None:
         pane = app.query_one("#whole", Pane)
         pane.following = True
         pane.show("line\n" * 300)
-        await pilot.pause()
-        end = pane.scroll_offset.y
+        while not (end := pane.scroll_offset.y):
+            await pilot.pause()
         pane.add("more\n")
         pane.action_move("page_up")
         await pilot.pause()
