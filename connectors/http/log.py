@@ -40,7 +40,7 @@ class HttpLogReader:
         begun = [part for part in parts if part.started_at is not None]
         shown = [part for part in begun if part.state.is_red] or begun
         if not shown:
-            raise NotSupported(f"run {run.attempt_key} of {run.job} has no log: none of its parts began")
+            raise NotSupported(f"run {run.attempt_key} of {run.job} has no log: no part has begun")
         if start is None:
             return self._tail(call, run, shown, limit_bytes)
         return chunk_of_parts(self._texts(call, run, shown), start, limit_bytes, is_open=False)

@@ -34,7 +34,7 @@ DERIVED_STATES = frozenset({RunState.PLANNED, RunState.MISSED})
 
 
 _PLAIN_PATH = re.compile(r"[\w @:/$#+.\[\]{}-]*")
-"""Of a profile: none of its names has a character that a person would take for code."""
+"""Of a profile: no name has a character that a person would take for code."""
 
 
 def _checked_path(text: str, info: ValidationInfo) -> str:

@@ -1,7 +1,7 @@
 """Installed kinds: found by entry point `headway.connectors`, and the profiles of `connectors/profiles`; with what each
 supports and what it was tested against.
 
-Listing the kinds imports none of them and reads no profile. Test results are in `tested.json`, written by the tests of
+Listing the kinds imports no kind and reads no profile. Test results are in `tested.json`, written by the tests of
 this repository (`python -m tests.connectors.page`); another package may bring a file of that name and form beside its
 connector.
 """

@@ -71,7 +71,7 @@ class EngineAssembly:
         self._inbound = InboundListeners(secrets)
         self.config_sync = ConfigSync(lambda: self.config, store, self.clock, self._jobs_synced)
         self.shards = None if store.is_sqlite else ShardPolling(store, secrets)
-        """Polls the targets of a shared store, of which this engine may have a part."""
+        """Polls the share that this engine has of the targets of a shared store."""
         self._joined = False
         self._fence = 0
 
