@@ -158,6 +158,7 @@ WAYS: dict[str, Way] = {
     "PickScreen": approvals,
     "ApprovalConfirmation": approve,
     "JumpChoices": keys(":"),
+    "HelpChoices": keys("?"),
     "TextScreen": keys("2", "i"),
     "WallboardScreen": wallboard,
 }
