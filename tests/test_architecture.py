@@ -41,6 +41,7 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
     "console.control.snapshot": VOCABULARY,
     "console.forecast": (*VOCABULARY, "console.control.snapshot"),
     "console.control.access": BELOW_DECISIONS,
+    "console.control.dependencies": BELOW_DECISIONS,
     "console.control.expectations": (*BELOW_DECISIONS, "connectors.checks.queries"),
     "console.control.detection": BELOW_DECISIONS,
     "console.control.services": BELOW_DECISIONS,
@@ -75,9 +76,9 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
         "console.store.queries",
     ),
     "console.cli": (
-        *VOCABULARY, "connectors.cron.client", "connectors.sdk", "console.config", "console.control.explain",
-        "console.control.holds", "console.control.incidents.verdict", "console.control.services",
-        "console.engine.api", "console.forecast",
+        *VOCABULARY, "connectors.cron.client", "connectors.sdk", "console.config",
+        "console.control.dependencies", "console.control.explain", "console.control.holds",
+        "console.control.incidents.verdict", "console.control.services", "console.engine.api", "console.forecast",
         "console.onboarding", "console.store.db.backup", "console.store.db.read_connection",
         "console.store.errors", "console.store.queries", "console.tui", "console.web",
     ),
@@ -377,10 +378,11 @@ def test_a_decision_uses_only_libraries_without_io() -> None:
     assert [] == refused
 
 
-def test_only_the_forecast_and_the_engine_compute_with_arrays() -> None:
+def test_only_the_forecast_the_engine_and_time_buffers_compute_with_arrays() -> None:
     """`finish_times` and `usual` are read by screens and plans, so they do without."""
     arrays = {importer for importer, imported in imports_of("console") if within(imported, "numpy")}
-    assert [] == [m for m in sorted(arrays) if not within(m, "console.forecast") and not within(m, "console.engine")]
+    with_arrays = ("console.forecast", "console.engine", "console.control.dependencies")
+    assert [] == [name for name in sorted(arrays) if not any(within(name, package) for package in with_arrays)]
     for module in ("console.forecast.finish_times", "console.forecast.usual"):
         assert not graph().chain_exists(importer=module, imported="numpy")
 

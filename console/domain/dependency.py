@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
@@ -283,3 +283,48 @@ def find_components(pairs: Iterable[tuple[Node, Node]]) -> list[tuple[frozenset[
             path = (knot[steps[0][0]], *(knot[after] for _, after in steps))
             components.append((frozenset(graph[member] for member in part), path))
     return components
+
+
+@dataclass(frozen=True, slots=True)
+class NightRun:
+    """The first run of a job on one business date."""
+
+    business_date: date
+    started: datetime
+    ended: datetime | None
+    """None while it is open."""
+    is_good: bool
+    """Succeeded in the end, on fresh data."""
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobNights:
+    """A job's recent nights, oldest first."""
+
+    id: int
+    name: str
+    system: str
+    runs: tuple[NightRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestedDependency:
+    """Evidence that a job starts by its clock because another usually ends before."""
+
+    upstream: str
+    downstream: str
+    confidence: float
+    """0 to 1."""
+    nights: int
+    """On which both ran."""
+    buffer: timedelta
+    """Median time from the end of the upstream to the start of the downstream."""
+    violated: tuple[date, ...]
+    """Nights on which the downstream started before its upstream was good."""
+    harmed: int
+    """Of these: the downstream failed or was run again."""
+    delay: timedelta
+    """Median delay of the downstream on these nights, had it waited; zero if its upstream never became good."""
+    evidence: tuple[str, ...]
+    """One phrase for each kind of evidence, the strongest first."""

@@ -68,6 +68,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "run": ((JOB,), ("fake/none",), (), ("state:failed", "age:<2h"), ("since:odd",), ("--view", "nobody")),
     "log": ((JOB,), ("fake/none",), (JOB, "--run", "9999"), (JOB, "--diff")),
     "lineage": ((JOB,), ("fake/none",), (JOB, "--up", "odd"), (JOB, "--run", "never"), (JOB, "--reads")),
+    "suggest": ((), (JOB, "fake/none"), (JOB,)),
     "blast": ((JOB,), ("fake/none",)),
     "incident list": ((), ("--all",)),
     "incident": (("1",), ("99",), ("odd",), ("1", "--plain")),

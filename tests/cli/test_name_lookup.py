@@ -53,6 +53,7 @@ OF_JOBS = (
     "log {}",
     "lineage {}",
     "blast {}",
+    "suggest {} fake/extract",
     "why {}",
     "rerun {} --dry-run",
     "job start {} --dry-run",

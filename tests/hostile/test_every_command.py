@@ -78,6 +78,7 @@ TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "forecast tonight": (("--date={}",), ("--at={}",)),
     "lineage": (("--", "{}"),),
     "blast": (("--", "{}"),),
+    "suggest": (("--", "{}", "{}"),),
     "service extend": (
         ("--off", "--why={}", "--", "{}"),
         ("--until={}", "--why=x", "hostile"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from connectors.sdk.states import RunState, is_open
-from console.domain.dependency import LineageJob, LineageRun, LineageView
+from console.domain.dependency import JobNights, LineageJob, LineageRun, LineageView, NightRun
 from console.domain.ids import instant, micros, optional_instant
 from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
@@ -100,6 +101,15 @@ class _Walk:
         return tops
 
 
+_NIGHTS = (
+    "SELECT r.job_id, r.business_date, r.state, r.first_started_us, r.ended_us, r.attempts, r.stale_read FROM run r"
+    " WHERE r.sort_us >= ? AND r.first_started_us IS NOT NULL ORDER BY r.job_id, r.business_date, r.sort_us"
+)
+MAX_RUNS_A_NIGHT = 1.5
+"""Jobs that run more often start by no clock of the night."""
+_UNITS = "SELECT j.id, j.name, s.name AS system, j.parent_id FROM job j JOIN system s ON s.id = j.system_id"
+
+
 class LineageQueries(ContextQueries):
     def lineage_of(self, job_id: int, run: str = "") -> LineageView:
         """Everything upstream and downstream of a job, each with its latest run, or the one expected soon if that one
@@ -151,6 +161,30 @@ class LineageQueries(ContextQueries):
             latest = runs[newest[row.run_id]]
             latest[0] = replace(latest[0], inputs=_inputs(row.context) or latest[0].inputs)
         return runs
+
+    def nights(self, since: datetime) -> tuple[list[JobNights], set[tuple[int, int]]]:
+        """The first run on each business date of every job that runs about once a day, tasks left out; and the known
+        dependencies between jobs, by id."""
+        jobs = {row.id: row for row in self.link.rows(_UNITS)}
+        runs: dict[int, dict[str, NightRun]] = {}
+        counts: Counter[int] = Counter()
+        for row in self.link.stream(_NIGHTS, (micros(since),)):
+            if row.job_id in jobs and jobs[row.job_id].parent_id is None:
+                counts[row.job_id] += 1
+                is_good = row.state == RunState.SUCCEEDED and not row.stale_read
+                runs.setdefault(row.job_id, {}).setdefault(
+                    row.business_date,
+                    NightRun(date.fromisoformat(row.business_date), instant(row.first_started_us),
+                             optional_instant(row.ended_us), is_good, row.attempts),
+                )  # fmt: skip
+        daily = [
+            JobNights(job_id, clean_name(jobs[job_id].name), jobs[job_id].system, tuple(nights.values()))
+            for job_id, nights in runs.items()
+            if counts[job_id] <= MAX_RUNS_A_NIGHT * len(nights)
+        ]
+        units = {job_id: row.parent_id or job_id for job_id, row in jobs.items()}
+        known = self.link.rows("SELECT upstream_id, downstream_id FROM dependency")
+        return daily, {(units[row.upstream_id], units[row.downstream_id]) for row in known}
 
     def _business_date_of(self, job_id: int, run: str) -> str:
         rows = self.link.rows(

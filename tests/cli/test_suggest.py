@@ -1,0 +1,94 @@
+"""`headway suggest`: the pairs, the evidence of one, and its way into the config."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.states import RunState
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.config.loading import load_config
+from tests.engine.bench import estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+
+SYSTEMS = '[systems.fake]\nkind = "cron"\nhosts = [{ name = "here", local = true }]\n'
+LATE = (4, 11, 17, 23)
+PAIR = ("fake/extract", "fake/mart")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty nights: extract ends before mart starts by its clock, but on four nights, and then mart fails."""
+    folder = tmp_path_factory.mktemp("store")
+    scheduler = FakeScheduler()
+    for name in ("extract", "mart", "cleanup"):
+        scheduler.job(name)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    with running_bench(folder, scheduler, estate_config(folder, scheduler, cutoff=time(12))) as made:
+        for night in range(1, 31):
+            is_late = night in LATE
+            for name, begins, minutes in (("extract", 3, 90 if is_late else 40), ("mart", 4, 10), ("cleanup", 1, 5)):
+                start = midnight - timedelta(days=night) + timedelta(hours=begins)
+                end = start + timedelta(minutes=minutes, seconds=night)
+                state = RunState.FAILED if name == "mart" and is_late else RunState.SUCCEEDED
+                scheduler.attempt(name, f"{name}{night}", state, start, ended_at=end)
+        made.turn()
+    return folder / "headway.db"
+
+
+def suggest(store: Path, config: Path, *words: str, code: Exit = Exit.OK) -> None:
+    assert code == main(["--config", str(config), "--store", str(store), "suggest", *words])
+
+
+def test_a_pair_is_listed_with_its_violations(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suggest(store, tmp_path / "headway.toml", "--json")
+    (pair,) = json.loads(capsys.readouterr().out)
+    assert PAIR == (pair["upstream"], pair["downstream"])
+    assert (30, 4, 4) == (pair["nights"], len(pair["violated"]), pair["harmed"])
+    assert 30 * 60 <= pair["delay_with_hold_s"] <= 31 * 60
+    suggest(store, tmp_path / "headway.toml")
+    assert "4 of 30" in capsys.readouterr().out
+
+
+def test_a_pair_is_accepted_into_the_config(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text(SYSTEMS)
+    suggest(store, path, *PAIR)
+    shown = capsys.readouterr().out
+    assert "4 starts would have waited for the upstream" in shown
+    assert '[[dependencies]]\nupstream = "fake/extract"\n' in shown
+    suggest(store, path, *PAIR, "--accept")
+    (added,) = load_config(path).dependencies
+    assert ("fake/extract", "fake/mart", "observe") == (added.upstream, added.downstream, added.mode)
+    assert path.read_text().startswith(SYSTEMS.rstrip())
+
+
+def test_a_config_folder_gets_a_file_of_its_own(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "systems.toml").write_text(SYSTEMS)
+    suggest(store, tmp_path, *PAIR, "--accept")
+    assert "fake/mart" in (tmp_path / "dependencies.toml").read_text()
+    assert SYSTEMS == (tmp_path / "systems.toml").read_text()
+
+
+def test_a_pair_that_would_make_the_config_invalid_leaves_it_as_it_was(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "headway.toml"
+    before = f'{SYSTEMS}\n[[dependencies]]\nupstream = "fake/mart"\ndownstream = "fake/extract"\n'
+    path.write_text(before)
+    suggest(store, path, *PAIR, "--accept", code=Exit.USAGE)
+    assert "1 fault in the config" in capsys.readouterr().err
+    assert before == path.read_text()
+
+
+def test_another_pair_or_a_lone_job_is_refused_with_the_way_on(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suggest(store, tmp_path / "headway.toml", "fake/cleanup", "fake/mart", code=Exit.NOT_FOUND)
+    assert "no time buffer found from fake/cleanup to fake/mart" in capsys.readouterr().err
+    suggest(store, tmp_path / "headway.toml", "fake/mart", code=Exit.USAGE)
+    assert "headway suggest UPSTREAM DOWNSTREAM" in capsys.readouterr().err
