@@ -79,13 +79,13 @@ def _run_pair(
 
 def _evidence_lines(pair: SuggestedDependency) -> list[str]:
     dates = ", ".join(day.isoformat() for day in pair.violated[-5:])
-    more = f", the last on {dates}" if pair.violated else ""
+    last = f", the last on {dates}" if pair.violated else ""
     return [
         f"upstream    {pair.upstream}",
         f"downstream  {pair.downstream}",
         f"confidence  {pair.confidence:.0%}",
         f"buffer      {format_duration(pair.buffer)} between the end of the upstream and the start of the downstream",
-        f"violated    {len(pair.violated)} of {counted(pair.nights, 'night')}{more}",
+        f"violated    {len(pair.violated)} of {counted(pair.nights, 'night')}{last}",
         f"harmed      {counted(pair.harmed, 'night')}: the downstream failed or was run again",
         f"with a hold {_hold_text(pair)}",
         *(f"evidence    {text}" for text in pair.evidence),

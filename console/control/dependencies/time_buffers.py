@@ -31,7 +31,7 @@ ENDED_BEFORE = 0.75
 MAX_UPSTREAMS = 4
 FAILURE_CHANCES = (0.3, 0.6, 0.9)
 """Chances, tried in turn, that a downstream fails that started too early."""
-MIN_CONFIDENCE = 0.6
+MIN_CONFIDENCE = 0.7
 MIN_EVIDENCE = 2.0
 """Log likelihood from behavior and name: a short buffer alone suggests nothing."""
 MIN_PHRASE = 0.7
