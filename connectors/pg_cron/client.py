@@ -114,8 +114,8 @@ SELECT runid, jobid, job_pid, database, username, status, left(return_message, 4
 FROM cron.job_run_details WHERE runid = %(runid)s
 """
 
-TEXT: LiteralString = """
-SELECT left(command, 200000) AS command, status FROM cron.job_run_details WHERE runid = %(runid)s
+STATUS: LiteralString = """
+SELECT status FROM cron.job_run_details WHERE runid = %(runid)s
 """
 
 MESSAGE_PIECE: LiteralString = """
@@ -303,9 +303,9 @@ class PgCronClient(PostgresAgentClient):
         """The log of one run, made by `give`; None when the run is purged or hidden."""
 
         def work(reader: PostgresReader) -> LogChunk | None:
-            rows = reader.rows(TEXT, {"runid": runid})
+            rows = reader.rows(STATUS, {"runid": runid})
             message = read_pieces(reader, MESSAGE_PIECE, {"runid": runid})
-            return give(run_log(rows[0], message), is_open(rows[0])) if rows else None
+            return give(run_log(message), is_open(rows[0])) if rows else None
 
         return self.read(work)
 

@@ -122,14 +122,14 @@ def is_open(row: Row) -> bool:
     return STATES.get(str(row["status"])) not in ENDED
 
 
-def run_log(row: Row, message: Iterable[str]) -> Iterator[str]:
-    """The command and what pg_cron kept of its answer, in parts; there is no more."""
-    yield f"{row['command']}\n"
-    lead = f"-- {row['status']}: "
+def run_log(message: Iterable[str]) -> Iterator[str]:
+    """The answer to the command as pg_cron kept it, in parts; there is no more. The job's definition has the
+    command."""
+    is_empty = True
     for part in filter(None, without_last_newlines(message)):
-        yield lead + part
-        lead = ""
-    if not lead:
+        yield part
+        is_empty = False
+    if not is_empty:
         yield "\n"
 
 

@@ -193,7 +193,7 @@ class FakeClient(PgCronClient):
 
     def log(self, runid: int, give: GiveLog) -> LogChunk | None:
         row = next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
-        return give(run_log(row, iter([str(row["message"] or "")])), is_open(row)) if row else None
+        return give(run_log(iter([str(row["message"] or "")])), is_open(row)) if row else None
 
     def rerun(self, jobid: int, key: str) -> int | None:
         return self._fake.add_entry(jobid, key)

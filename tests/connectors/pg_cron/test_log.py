@@ -30,7 +30,7 @@ class Table:
         first = int(values.get("first", 1)) - 1
         message = self.message and self.message[first : first + int(values.get("count", 1 << 26))]
         self.most = max(self.most, len(message or "") * ("return_message" in statement))
-        return [{"command": "SELECT 1", "status": "failed", "message": message, "piece": message}]
+        return [{"status": "failed", "message": message, "piece": message}]
 
 
 def chunk(table: Table, start: str | None = None, limit: int = 100_000) -> LogChunk:
@@ -42,12 +42,12 @@ def test_a_long_message_is_never_held_whole() -> None:
     reported = chunk(table)
     assert reported.text.endswith("the end\n")
     assert (True, True) == (reported.cut, table.most <= PIECE_CHARACTERS)
-    assert chunk(table, "0", 30).text == "SELECT 1\n-- failed: 0123456789"
+    assert chunk(table, "0", 30).text == "012345678901234567890123456789"
 
 
 @pytest.mark.parametrize("message", [None, "", "\n"])
-def test_no_message_leaves_the_command_alone(message: str | None) -> None:
-    assert "SELECT 1\n" == chunk(Table(message)).text
+def test_no_message_is_an_empty_log(message: str | None) -> None:
+    assert "" == chunk(Table(message)).text
 
 
 def test_a_run_that_is_purged_says_so() -> None:
