@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
 
 from console.store.queries.reader import Queries
 from console.text.cleaning import clean_line
@@ -41,6 +45,14 @@ class ListPreview(ScreenPart):
         self.pane.display = False
         self._answer: tuple[PreviewSource, Any] | None = None
         self._key: Hashable = None
+
+    def beside(self, *lists: Iterable[Widget]) -> ComposeResult:
+        """The widgets of the list, one below the other, and the preview beside them."""
+        with Horizontal():
+            with Vertical():
+                for widgets in lists:
+                    yield from widgets
+            yield self.pane
 
     def resized(self) -> None:
         width = self._screen.size.width

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
@@ -120,11 +119,7 @@ class IncidentsScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
-        with Horizontal():
-            with Vertical():
-                yield from self.list.widgets()
-                yield Bar(id="about")
-            yield self.preview.pane
+        yield from self.preview.beside(self.list.widgets(), [Bar(id="about")])
 
     def _preview_source(self) -> PreviewSource | None:
         if self.selected is None:

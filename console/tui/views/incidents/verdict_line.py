@@ -112,13 +112,15 @@ class VerdictLine(ScreenPart):
         yield self._bar
 
     def fetch(self) -> None:
-        self._screen.ask("verdict", self._read, self._show)
+        board = self._screen.board
+        services = board.services if board.header is not None else None
+        self._screen.ask("verdict", lambda reads: self._read(reads, services), self._show)
 
-    def _read(self, reads: Queries) -> OpenIncident | None:
+    def _read(self, reads: Queries, services: Sequence[ServiceView] | None) -> OpenIncident | None:
         if self._incident is not None:
             number, zone = self._incident(reads), ""
         else:
-            urgent = urgent_service(reads.services.list_services(), reads.now())
+            urgent = urgent_service(reads.services.list_services() if services is None else services, reads.now())
             if urgent is not None:
                 number, zone = urgent.incident_id, urgent.zone
             else:

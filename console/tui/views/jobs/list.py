@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 
 from console.domain.ids import instant
 from console.domain.job import JobRow, JobView
@@ -149,10 +148,7 @@ class JobsScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
-        with Horizontal():
-            with Vertical():
-                yield from self.list.widgets()
-            yield self.preview.pane
+        yield from self.preview.beside(self.list.widgets())
 
     def _preview_source(self) -> PreviewSource | None:
         return None if self.selected is None else job_preview(self.selected.id)

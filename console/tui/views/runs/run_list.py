@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 
 from console.domain.filter import JobFilter
 from console.domain.run import HourlyRunCount, RunRow
@@ -62,10 +61,7 @@ class RunsScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
-        with Horizontal():
-            with Vertical():
-                yield from self.list.widgets()
-            yield self.preview.pane
+        yield from self.preview.beside(self.list.widgets())
 
     def _preview_source(self) -> PreviewSource | None:
         if self.selected is None:

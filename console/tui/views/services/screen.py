@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 
 from console.config.saved_views import SavedView
 from console.domain.header import HeaderView
@@ -191,11 +190,7 @@ class ServicesScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
-        with Horizontal():
-            with Vertical():
-                yield from self.list.widgets()
-                yield Bar(id="detail", background="panel", lines=2)
-            yield self.preview.pane
+        yield from self.preview.beside(self.list.widgets(), [Bar(id="detail", background="panel", lines=2)])
 
     def on_mount(self) -> None:
         if self.board.header is not None:  # read while textual was starting: the first paint has rows
