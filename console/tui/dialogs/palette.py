@@ -316,8 +316,9 @@ class JumpChoices(ChoiceSource):
         views = (PaletteChoice("view", view.name, view.says, ("view", view.name)) for view in board.own.views)
         places = [*self.places, *self.jobs, *views]
         first, then = (places, acts) if self.jumps_first else (acts, places)
+        every_theme = PaletteChoice(THEME, "all themes", "opens the list", ("theme", ""))
         themes = (PaletteChoice(THEME, name, "colors, kept for you", ("theme", name)) for name in THEMES)
-        self.box.choices = (*first, *then, *(theme for theme in themes if theme.name != board.theme))
+        self.box.choices = (*first, *then, every_theme, *(theme for theme in themes if theme.name != board.theme))
 
     def _on_places(self, places: tuple[Any, ...]) -> None:
         services, incidents, targets, plans, ended = places
@@ -517,8 +518,17 @@ def _delete_view(screen: HeadwayScreen, name: str) -> None:
 
 
 def choose_theme(screen: HeadwayScreen, name: str) -> None:
-    """Shows the theme, and keeps it in the user's file."""
+    """Shows the theme, and keeps it in the user's file; without a name lists all."""
     board = screen.board
+    if not name:
+        choices = [PaletteChoice("present" if theme == board.theme else "", theme, "", theme) for theme in THEMES]
+
+        def answered(theme: str | None) -> None:
+            if theme is not None:
+                choose_theme(screen, theme)
+
+        board.push_screen(PickScreen("theme", choices), answered)
+        return
     board.use_theme(name)
     _write_and_reload(screen, lambda: save_theme(name, board.personal.path), f"theme {name}, kept in console.toml")
 

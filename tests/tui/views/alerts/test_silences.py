@@ -36,6 +36,22 @@ async def test_the_palette_changes_the_colours_of_all_that_is_open(night: Night)
     await night.until(lambda: 'theme = "light"' in path.read_text(), "the choice in the user's file")
 
 
+@on_the_night()
+async def test_the_word_theme_alone_opens_the_choices_and_changes_nothing(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press(":")
+    await night.typing()
+    await night.type("theme")
+    await night.see("all themes", "opens the list")
+    await night.press("enter")
+    await night.see("present  dark", "solarized-light")
+    assert (DARK.background in grounds(night), not night.app.personal.path.exists()) == (True, True)
+    await night.typing()
+    await night.type("light")
+    await night.press("enter")
+    await night.until(lambda: LIGHT.background in grounds(night), "the light theme")
+
+
 @pytest.mark.deep
 @on_the_night()
 async def test_who_types_silence_mutes_a_service_a_system_or_the_job_of_an_incident(night: Night) -> None:
