@@ -69,7 +69,7 @@ def run_forecast(arguments: argparse.Namespace) -> int:
         pending,
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("deadline", lambda service: clock_cell(service.deadline, service.zone, now)),
-        ValueColumn("late risk", _risk_cell),
+        ValueColumn("risk", _risk_cell),
         ValueColumn("expected", lambda service: expected_text(service, now), drop=3),
         ValueColumn("status", lambda service: timeliness_label(service.timeliness), drop=2),
         ValueColumn("runs", lambda service: NO_FORECAST if service.p_late is None else str(service.nights), drop=1),
@@ -133,7 +133,7 @@ def _job_columns(now: datetime) -> tuple[ValueColumn[JobForecastView], ...]:
     return (
         ValueColumn("expected", lambda job: f"{clock(job.p50, job)}–{clock(job.p95, job)}", drop=2),
         ValueColumn("critical", lambda job: format_percent(job.decides)),
-        ValueColumn("late risk", lambda job: format_probability(job.p_late), drop=1),
+        ValueColumn("risk", lambda job: format_probability(job.p_late), drop=1),
         ValueColumn("slack", slack),
         ValueColumn("act by", lambda job: clock(job.act_by, job)),
         ValueColumn("green by", lambda job: clock(job.green_by, job), drop=3),
@@ -296,8 +296,8 @@ def run_what_if(arguments: argparse.Namespace) -> int:
     columns: list[ValueColumn[ServiceChange]] = [
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("deadline", lambda service: clock_cell(service.deadline, service.zone, now)),
-        ValueColumn("late risk", lambda service: format_probability(service.now.late)),
-        ValueColumn("what-if late risk", lambda service: format_probability(service.then.late)),
+        ValueColumn("risk", lambda service: format_probability(service.now.late)),
+        ValueColumn("what-if risk", lambda service: format_probability(service.then.late)),
         ValueColumn("expected", lambda service: span(service.now, service), drop=2),
         ValueColumn("what-if expected", lambda service: span(service.then, service), drop=1),
     ]

@@ -122,7 +122,7 @@ class DraftStep:
     trouble: str = ""
     """Why it has no preview."""
     first_tier: tuple[str, ...] = ()
-    """Downstream services of tier 1."""
+    """Titles of downstream services of tier 1."""
     cannot: str = ""
     """Why its system does not support this, and the fix."""
 
@@ -187,10 +187,8 @@ class PlanDraft:
 
     @property
     def first_tier(self) -> tuple[str, ...]:
-        """Downstream services of tier 1 of the steps that send something, by their titles where a step helps them."""
-        titles = {save.service: save.name for step in self.steps for save in step.saves}
-        names = (name for step in self.steps if step.verb != WAIT for name in step.first_tier)
-        return tuple(dict.fromkeys(titles.get(name, name) for name in names))
+        """Titles of the services of tier 1 downstream of the steps that send something."""
+        return tuple(dict.fromkeys(name for step in self.steps if step.verb != WAIT for name in step.first_tier))
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -32,6 +32,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_started
 from console.domain.service import UNMET_PROMISE, Timeliness
 from console.forecast.finish_times import NodeState, ServiceForecast
+from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
 
 NEWS = timedelta(hours=24)
@@ -113,9 +114,10 @@ def _go_on(index: EstateIndex, match: IncidentMatch, awaited: Mapping[int, Seque
 
 
 def _late_text(index: EstateIndex, day: ServiceForecast) -> str:
-    """ "supply-plan was not delivered by 06:30 CET and waits for warehouse/load_orders"."""
+    """ "Supply plan was not delivered by 06:30 CET and waits for warehouse/load_orders"."""
     waits = _awaited_job(index, day)
-    late = f"{day.service.name} was not delivered by {zoned_time(day.deadline, day.service.zone, index.now)}"
+    by = zoned_time(day.deadline, day.service.zone, index.now)
+    late = f"{_title(day)} was not delivered by {by}"
     return f"{late} and waits for {waits}" if waits else late
 
 
@@ -236,7 +238,7 @@ def _causes(
 
 
 def _text(index: EstateIndex, day: ServiceForecast) -> str:
-    """ "supply-plan was not delivered by 06:30 CET because of hosts/extract, and nothing failed; it waits for
+    """ "Supply plan was not delivered by 06:30 CET because of hosts/extract, and nothing failed; it waits for
     warehouse/load_orders"."""
     by = zoned_time(day.deadline, day.service.zone, index.now)
     is_late = day.finish is not None and day.finish.p50 > day.deadline
@@ -246,7 +248,11 @@ def _text(index: EstateIndex, day: ServiceForecast) -> str:
     loses = index.name(lost_by) if lost_by is not None else ""
     text += f" because of {loses}" if loses else ""
     awaits = f"; it waits for {waits}" if waits not in ("", loses) else ""
-    return f"{day.service.name} {text}, and nothing failed{awaits}"
+    return f"{_title(day)} {text}, and nothing failed{awaits}"
+
+
+def _title(day: ServiceForecast) -> str:
+    return clean_line(day.service.title or day.service.name)
 
 
 def _awaited_job(index: EstateIndex, day: ServiceForecast) -> str:

@@ -102,6 +102,6 @@ def test_what_may_be_late_tomorrow_is_told_with_its_day() -> None:
     ledger = Ledger(estate(extract, load, feeds=feeds(extract, load), services=[service("plan", "00:10", load)]))
     ledger.run(extract, "21:10", RunState.SUCCEEDED, started_at=at("21:10"), ended_at=at("21:30"), attempt=1)
     ledger.look("23:55")
-    assert ledger.incident().title.startswith("plan is expected after its deadline 20 Nov 00:10 UTC, and nothing")
+    assert ledger.incident().title.startswith("Plan is expected after its deadline 20 Nov 00:10 UTC, and nothing")
     ledger.look("00:12")
-    assert ledger.incident().title.startswith("plan was not delivered by 00:10 UTC, and nothing")
+    assert ledger.incident().title.startswith("Plan was not delivered by 00:10 UTC, and nothing")

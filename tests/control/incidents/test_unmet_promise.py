@@ -62,7 +62,7 @@ def test_what_nobody_starts_is_told_before_the_deadline_and_not_again_at_it() ->
     ledger.look("06:31")
     assert (Timeliness.BREACHED, []) == (ledger.day("supply-plan").timeliness, kinds(ledger))
     assert ledger.incident().title == (
-        "supply-plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
+        "Supply plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
     )
 
 
@@ -173,7 +173,7 @@ def test_a_late_day_that_nobody_goes_on_with_after_the_repair_is_told_after_a_wh
     ledger.look("06:56")
     assert [AlertKind.UPDATED] == kinds(ledger)
     assert ledger.incident().title == (
-        "supply-plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
+        "Supply plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
     )
     ledger.look("07:20")
     assert ([], 1) == (kinds(ledger), len(ledger.estate.incidents))
@@ -204,7 +204,7 @@ def test_whoever_heard_that_it_is_late_is_told_once_that_it_was_delivered_though
         assert (Timeliness.BREACHED, "hosts/extract") == (day.timeliness, day.cause)
         assert incident.reason == (
             "green again, with all affected runs; "
-            "supply-plan was not delivered by 06:30 UTC and waits for warehouse/load"
+            "Supply plan was not delivered by 06:30 UTC and waits for warehouse/load"
         )
     ledger.run(LOAD, "06:40", RunState.SUCCEEDED, started_at=at("06:40"), ended_at=at("07:00"))
     last = told(ledger, "07:01")
@@ -296,7 +296,7 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
 ) -> None:
     incident, day = lost_by_the_extraction(now)
     assert ("undelivered:dwh/mart@2026-11-19", "undelivered") == (incident.key, incident.rule)
-    assert incident.title.startswith(f"daily {stands}")
+    assert incident.title.startswith(f"Daily {stands}")
     assert incident.title.endswith(" because of etl/extract, and nothing failed; it waits for dwh/load")
     assert "etl/extract" == day.cause
     assert (
@@ -327,5 +327,5 @@ def test_whoever_is_at_risk_is_called_for_once_the_alarm_keeps_its_budget(
     tonight = [one for one in found.incidents if one.business_date == NIGHT]
     assert told is bool(tonight)
     for incident in tonight:
-        assert incident.title.startswith("daily may be delivered after its deadline 07:07 UTC because of etl/extract")
+        assert incident.title.startswith("Daily may be delivered after its deadline 07:07 UTC because of etl/extract")
         assert [AlertKind.OPENED] == [one.kind for one in incident.notices]

@@ -12,7 +12,7 @@ from tests.factories import estate, feeds, job, service
 EXTRACT = job(1, "hosts/extract", "03:10")
 LOAD = job(2, "warehouse/load", "04:00")
 ASIDE = job(3, "dwh/audit")
-DAILY = service("daily", "06:30", LOAD)
+DAILY = service("daily", "06:30", LOAD, title="Daily revenue")
 
 
 def _step(place: int, job_id: int, verb: str = "rerun") -> DraftStep:
@@ -26,8 +26,8 @@ def _told(*steps: DraftStep, tier: int = 1) -> PlanDraft:
 
 def test_each_step_names_the_tier_one_services_that_its_job_feeds_or_delivers() -> None:
     found = _told(_step(1, EXTRACT.id), _step(2, LOAD.id), _step(3, ASIDE.id))
-    assert [("daily",), ("daily",), ()] == [step.first_tier for step in found.steps]
-    assert ("daily",) == found.first_tier
+    assert [("Daily revenue",), ("Daily revenue",), ()] == [step.first_tier for step in found.steps]
+    assert ("Daily revenue",) == found.first_tier
 
 
 def test_a_plan_beside_it_or_of_another_tier_or_that_only_waits_touches_no_tier_one() -> None:

@@ -306,7 +306,7 @@ def shown_order(draft: PlanDraft) -> dict[str, Any]:
 
 
 GAP = 2
-FINISH_HEAD = "FINISH, LATE RISK"
+FINISH_HEAD = "FINISH, RISK"
 NAME_WIDTH = len(FINISH_HEAD)
 MAX_ROWS, TALL_ROWS = 4, 10
 """Services visible at once, and on a terminal of `TALL` lines; others are scrolled to."""

@@ -68,7 +68,7 @@ def _basis(view: JobForecastView, before: str = "") -> list[Segment]:
 
 
 FORECAST_HEAD: tuple[Segment, ...] = tuple(
-    (title, "head") for title in ("service", "due", "late risk", "slack", "act by", "green by", "critical")
+    (title, "head") for title in ("service", "due", "risk", "slack", "act by", "green by", "critical")
 )
 
 

@@ -291,7 +291,7 @@ def service_preview(view: ServiceView, ctx: RenderContext, width: int, height: i
         ("due", ctx.hm(view.deadline, view.zone) if view.is_promised else "", "plain"),
         ("expected", ctx.hm(view.expected, view.zone) if view.expected and not view.delivered else "", "plain"),
         ("delivered", ctx.hm(view.delivered, view.zone) if view.delivered else "", "ok"),
-        ("late risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),
+        ("risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),
         ("history", counted(view.nights, "night") if view.nights else "", "plain"),
         ("owner", view.owner, "plain"),
         ("runbook", view.runbook, "plain"),

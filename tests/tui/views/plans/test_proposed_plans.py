@@ -119,7 +119,7 @@ async def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_ot
     night: Night,
 ) -> None:
     await planned(night)
-    await night.see("FINISH, LATE RISK", "◆ as planned")
+    await night.see("FINISH, RISK", "◆ as planned")
     due = next(save for step in night.requests.draft.steps for save in step.saves if save.service == "supply-plan")
     local = f"{datetime.fromisoformat(due.deadline):%M}"
     first, _, skipped, *_ = ways(night, "Supply plan")
@@ -438,7 +438,7 @@ async def test_where_tier_one_hangs_on_it_a_person_says_why_in_the_same_box(nigh
 
 def _first_tier(night: Night) -> None:
     first, *rest = night.requests.draft.steps
-    told = dataclasses.replace(first, first_tier=("daily-revenue",))
+    told = dataclasses.replace(first, first_tier=("Daily revenue",))
     night.requests.draft = dataclasses.replace(night.requests.draft, steps=(told, *rest))
 
 
