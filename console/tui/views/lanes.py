@@ -229,7 +229,7 @@ def path_lines(
     has_legend = bool(marks.root) and room > len(jobs) - first + LEAST_PATH - 1
     legend = _path_legend(jobs[first:], marks, ctx, width) if has_legend else []
     own = [*jobs[first : first + room - 2 - bool(legend)], service]
-    shown = [*own, *_other_lanes(night, own, ctx)][: room - 1 - bool(legend)]
+    shown = [*own, *_other_lanes(night, own, room - 1 - bool(legend) - len(own), ctx)]
     start, end = timeline_span(night, shown)
     label = WIDE_PATH_LABEL if width >= PATH_WIDE else PATH_LABEL
     scale = fitted_scale(min(start, ctx.now), end, max(LEAST_SCALE, width - label - 1))
@@ -240,21 +240,23 @@ def path_lines(
     return [*lines, legend] if legend else lines
 
 
-def _other_lanes(night: TimelineView, own: Sequence[TimelineLane], ctx: RenderContext) -> list[TimelineLane]:
-    """Each other service after the jobs of its path that no lane before it has."""
+def _other_lanes(night: TimelineView, own: Sequence[TimelineLane], room: int, ctx: RenderContext) -> list[TimelineLane]:
+    """Each other service after the jobs of its path that no lane before it has, if they all have room."""
     if len(night.services) < 2:
         return []
     known = {lane.job.id for lane in own if lane.job is not None}
-    lanes: list[TimelineLane] = []
+    groups: list[list[TimelineLane]] = []
     jobs: list[TimelineLane] = []
-    first = night.services[0]
     for lane in reversed(timeline_lanes(night, ctx.now)):
         if lane.service is None:
             jobs = [lane, *jobs] if lane.job is None or lane.job.id not in known else jobs
             continue
-        if lane.service is not first:
-            lanes = [*jobs, lane, *lanes]
+        if lane.service is not night.services[0]:
+            groups.insert(0, [*jobs, lane])
         jobs = []
+    lanes: list[TimelineLane] = []
+    for group in groups:
+        lanes += group if len(lanes) + len(group) <= room else []
     return lanes
 
 

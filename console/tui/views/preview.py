@@ -1,4 +1,4 @@
-"""The preview of the row under the cursor, beside its list on a wide screen."""
+"""The preview of the row under the cursor: beside its list on a wide screen, or in the room below it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from console.store.queries.reader import Queries
 from console.text.cleaning import clean_line
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.screen import HeadwayScreen, ScreenPart
+from console.tui.widgets.grid import Grid
 from console.tui.widgets.pane import Pane
 
 PREVIEW_FROM = 160
@@ -35,14 +36,18 @@ class PreviewSource(NamedTuple):
 
 
 class ListPreview(ScreenPart):
-    """`source` returns the subject under the cursor; None for none. It is read only while there is room for it."""
+    """`source` returns the subject under the cursor; None for none. It is read only while there is room for it.
+    `below`: the grid that it has the empty lines of; without one it is beside its list."""
 
-    def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None]) -> None:
-        self._screen, self._source = screen, source
+    def __init__(
+        self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None], below: Grid | None = None
+    ) -> None:
+        self._screen, self._source, self._below = screen, source, below
         self.pane = Pane(id="preview")
         self.pane.can_focus = self.pane.finds_errors = False
         self.pane.wrapped, self.pane.hang = True, 4
         self.pane.display = False
+        self.pane.set_class(below is not None, "-below")
         self._answer: tuple[PreviewSource, Any] | None = None
         self._key: Hashable = None
 
@@ -55,15 +60,24 @@ class ListPreview(ScreenPart):
             yield self.pane
 
     def resized(self) -> None:
-        width = self._screen.size.width
-        self.pane.display = width >= PREVIEW_FROM
-        self.pane.styles.width = width - list_width(width)
+        if self._below is None:
+            width = self._screen.size.width
+            self.pane.display = width >= PREVIEW_FROM
+            self.pane.styles.width = width - list_width(width)
         self.moved()
+
+    def _fit_below(self, grid: Grid) -> None:
+        used = self.pane.outer_size.height if self.pane.display else 0
+        lines = grid.page + used - len(grid.source)
+        self.pane.display = lines >= LEAST_BELOW and len(grid.source) > 0
+        self.pane.styles.height = lines
 
     def resumed(self) -> None:
         self.fetch()
 
     def moved(self) -> None:
+        if self._below is not None:
+            self._fit_below(self._below)
         source = self._source() if self.pane.display else None
         if (source.key if source else None) != self._key:
             self._key, self._answer = source.key if source else None, None
@@ -94,16 +108,18 @@ class ListPreview(ScreenPart):
             return
         source, answer = self._answer
         size = self._screen.size
-        width = size.width - list_width(size.width) - 3
+        width = (size.width if self._below is not None else size.width - list_width(size.width)) - 3
         self.pane.show_runs(source.lines(answer, self._screen.ctx, width, self.pane.size.height or size.height))
 
 
+LEAST_BELOW = 6
+"""Lines below a list from which they have a preview."""
 LOG_LINES = 12
 """Lines of a log that a preview has at least room for."""
 
 
-def log_end(log: str, error: str, room: int) -> SegmentLines:
-    """The end of a log under its heading, or why there is none."""
+def log_end(log: str, error: str, room: int, least: int = LOG_LINES) -> SegmentLines:
+    """The end of a log under its heading, `least` lines or more, or why there is none."""
     why = f": {error}" if error else ""
-    lines = log.rstrip().splitlines()[-max(LOG_LINES, room - 1) :] or [f"log not available{why}"]
+    lines = log.rstrip().splitlines()[-max(least, room - 1) :] or [f"log not available{why}"]
     return [[(" LOG", "key")], *([(f" {clean_line(line)}", "plain")] for line in lines)]

@@ -14,6 +14,7 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.incidents.verdict_line import VerdictLine
+from console.tui.views.jobs.preview import job_preview
 from console.tui.views.lanes import (
     DrawnNight,
     TimeScale,
@@ -24,6 +25,9 @@ from console.tui.views.lanes import (
     lane_text,
     ruler,
 )
+from console.tui.views.preview import ListPreview, PreviewSource
+from console.tui.views.runs.overview import run_source
+from console.tui.views.services.screen import service_source
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment, fit, length_of
@@ -53,7 +57,8 @@ class TonightScreen(HeadwayScreen):
         self.drawn: DrawnNight | None = None
         self.grid = Grid((), READING_TEXT, id="grid")
         self.verdict = VerdictLine(self)
-        self.parts = (self.verdict,)
+        self.preview = ListPreview(self, self._preview_source, below=self.grid)
+        self.parts = (self.verdict, self.preview)
 
     def commands(self) -> Sequence[ScreenCommand]:
         def unread() -> str:
@@ -87,6 +92,7 @@ class TonightScreen(HeadwayScreen):
 
         self.ask("night", read, self._show)
         self.verdict.fetch()
+        self.preview.fetch()
 
     def again(self) -> None:
         if self.drawn is not None:
@@ -169,6 +175,7 @@ class TonightScreen(HeadwayScreen):
         yield from self.verdict.widgets()
         yield Bar(id="ruler")
         yield self.grid
+        yield self.preview.pane
         yield Bar(id="scrub", background="panel")
 
     @property
@@ -207,6 +214,7 @@ class TonightScreen(HeadwayScreen):
         zone = f"  times: {ctx.clock.label(drawn.at)}"
         self.bar("ruler").show([(fit(zone, width), "dim"), *ruler(scale, ctx)])
         self.bar("scrub").show(*self._scrub(drawn, at))
+        self.preview.moved()  # another night, other lanes
         self.paint_top()
 
     def _scrub(self, drawn: DrawnNight, at: datetime) -> tuple[list[Segment], list[Segment]]:
@@ -243,6 +251,17 @@ class TonightScreen(HeadwayScreen):
     def selected(self) -> TimelineLane | None:
         lanes = self.drawn.lanes if self.drawn is not None else ()
         return lanes[self.grid.cursor] if self.grid.cursor < len(lanes) else None
+
+    def _preview_source(self) -> PreviewSource | None:
+        """The job or service under the cursor as of now; in a replayed night the run."""
+        lane = self.selected
+        if lane is None:
+            return None
+        if self.at is not None or self.business_date is not None:
+            return run_source(lane.run_id) if lane.run_id is not None else None
+        if lane.job is not None:
+            return job_preview(lane.job.id)
+        return service_source(lane.service, self.verdict) if lane.service is not None else None
 
     def selected_name(self) -> str:
         return self.selected.name if self.selected else ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import draft, plan_of
+from tests.tui.fake_reads import NOW, draft, plan_of
 
 WIDE, NARROW = (160, 45), (120, 36)
 
@@ -32,6 +35,44 @@ async def test_the_run_under_the_cursor_is_shown_beside_the_list_with_the_end_of
     await night.press("down", "down")
     await night.until(lambda: "RUN warehouse-airflow/load_orders" in beside(night), "the run")
     assert "ERROR could not extend file" in beside(night).partition("LOG")[2]
+
+
+def below(night: Night) -> str:
+    """The lines below the timeline."""
+    return night.text.rpartition("─" * 80)[2]
+
+
+@on_the_night(size=NARROW)
+async def test_the_job_or_service_under_the_cursor_is_shown_below_the_timeline_of_tonight(night: Night) -> None:
+    await night.act("tonight")
+    await night.until(lambda: "Stock levels  ✓ met" in below(night), "the first service")
+    await night.press("down")
+    await night.until(lambda: "AFFECTED SERVICES 2" in below(night), "the incident of the next")
+    await night.press("down")
+    await night.until(lambda: "JOB etl-hosts/db07:extract_orders" in below(night), "the job")
+    await night.act("night_before")
+    await night.see("past night")
+    await night.until(lambda: "RUN " in below(night), "its run of that night")
+    await night.press("up")
+    await night.until(lambda: "RUN " not in below(night), "nothing of a service as of now")
+    await night.pilot.resize_terminal(80, 16)
+    await night.see_gone("─" * 80)
+
+
+def _with_a_closed_one(night: Night) -> None:
+    closed_at = NOW - timedelta(hours=2)
+    night.reads.closed_ = [replace(night.reads.incidents_[0], id=400, closed=closed_at)]
+
+
+@on_the_night(size=WIDE, prepare=_with_a_closed_one)
+async def test_a_wide_screen_has_closed_incidents_and_tonight_below_the_open_ones(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0400", "closed 01:17", "1 closed in seven days")
+    await night.see("▼ act by 03:58  ▲ green by 04:21", "! Daily revenue", "Churn scores")
+    await night.act("closed")
+    await night.see_gone("INC-0400")
+    await night.pilot.resize_terminal(*NARROW)
+    await night.see("▼ act by 03:58", "affects  Supply plan, Daily revenue")
 
 
 @on_the_night(size=WIDE)

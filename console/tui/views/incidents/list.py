@@ -16,11 +16,12 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
-from console.tui.views.incidents.summary import incident_preview
+from console.tui.views.incidents.path import PathBelow
+from console.tui.views.incidents.summary import incident_source
 from console.tui.views.incidents.timeline import notified_cell
-from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import ViewList
-from console.tui.views.preview import ListPreview, PreviewSource
+from console.tui.views.preview import PREVIEW_FROM, ListPreview, PreviewSource
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
@@ -93,7 +94,8 @@ class IncidentsScreen(HeadwayScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.with_closed = False
+        self.with_closed: bool | None = None
+        """None: on a screen that is wide enough for a preview."""
         self._closed_read = False
         self.list = ViewList(
             self,
@@ -105,7 +107,8 @@ class IncidentsScreen(HeadwayScreen):
         )
         self.verdict = VerdictLine(self, command=self._verdict_command)
         self.preview = ListPreview(self, self._preview_source)
-        self.parts = (self.list, self.preview, self.verdict)
+        self.path = PathBelow(self, self.list.grid, lambda: self.selected.id if self.selected is not None else None, 0)
+        self.parts = (self.list, self.preview, self.verdict, self.path)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -119,22 +122,16 @@ class IncidentsScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
-        yield from self.preview.beside(self.list.widgets(), [Bar(id="about")])
+        yield from self.preview.beside(self.list.widgets(), self.path.widgets(), [Bar(id="about")])
 
     def _preview_source(self) -> PreviewSource | None:
-        if self.selected is None:
-            return None
-        number = self.selected.id
-        return PreviewSource(number, lambda reads: OpenIncident.read(reads, number), self._incident_lines)
-
-    def _incident_lines(self, opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
-        return incident_preview(opened, ctx, width, height, above=self.verdict.opened)
+        return None if self.selected is None else incident_source(self.selected.id, self.verdict)
 
     def _verdict_command(self, incident_id: int) -> str:
         return "recover" if self.selected is not None and self.selected.id == incident_id else ""
 
     def fetch(self) -> None:
-        self._closed_read = with_closed = self.with_closed or self._lists_closed
+        self._closed_read = with_closed = self._lists_closed
 
         def read(reads: Queries) -> list[IncidentRow]:
             since = self.board.now() - CLOSED_SINCE
@@ -145,13 +142,15 @@ class IncidentsScreen(HeadwayScreen):
         self.ask("incidents", read, self.list.show_views)
         self.verdict.fetch()
         self.preview.fetch()
+        self.path.fetch()
 
     @property
     def _lists_closed(self) -> bool:
-        return any(term in self.list.filter_text.lower().split() for term in CLOSED_FILTERS)
+        by_key = self.with_closed if self.with_closed is not None else self.size.width >= PREVIEW_FROM
+        return by_key or any(term in self.list.filter_text.lower().split() for term in CLOSED_FILTERS)
 
     def toggle_closed(self) -> None:
-        self.with_closed = not self.with_closed
+        self.with_closed = not self._lists_closed
         self.fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
@@ -162,7 +161,7 @@ class IncidentsScreen(HeadwayScreen):
         return title, self.list.title_marks()
 
     def _paint_summary(self) -> None:
-        if self._closed_read != (self.with_closed or self._lists_closed):
+        if self._closed_read != self._lists_closed:
             self.fetch()
         if bars := self.query("#about"):
             bars.first().display = self.selected is not None and not self.preview.pane.display

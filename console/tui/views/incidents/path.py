@@ -11,14 +11,16 @@ from console.domain.incident import IncidentView
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
+from console.tui.frame import service_groups
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.screen import HeadwayScreen, ScreenPart
 from console.tui.views.lanes import PathMarks, path_lines
 from console.tui.views.preview import PREVIEW_FROM, list_width
 from console.tui.widgets.bar import Bar
+from console.tui.widgets.grid import Grid
 
 PATH_SHARE = 4
-"""The path takes at most a quarter of the lines."""
+"""The path takes at most a quarter of the lines, or those that the rows above leave empty."""
 
 
 def read_path(reads: Queries, incident_id: int, services: Sequence[ServiceView]) -> TimelineView | None:
@@ -28,51 +30,86 @@ def read_path(reads: Queries, incident_id: int, services: Sequence[ServiceView])
     return reads.service_days.timeline_of((urgent,), urgent.business_date) if urgent is not None else None
 
 
+def read_tonight(
+    reads: Queries, incident_id: int | None, services: Sequence[ServiceView], further: int
+) -> TimelineView | None:
+    """Tonight of the most urgent one of `services`, those that the incident affects first; then of `further` others of
+    that business date at most."""
+    if not services:
+        return None
+    by_urgency = service_groups.by_urgency(services)
+    urgent, *remaining = sorted(by_urgency, key=lambda service: service.incident_id != incident_id)
+    same_date = [service for service in remaining if service.business_date == urgent.business_date]
+    return reads.service_days.timeline_of((urgent, *same_date[:further]), urgent.business_date)
+
+
 def show_path(
-    bar: Bar, view: IncidentView | None, night: TimelineView | None, ctx: RenderContext, width: int, height: int
+    bar: Bar, view: IncidentView | None, night: TimelineView | None, ctx: RenderContext, width: int, room: int
 ) -> None:
-    """The path on a screen of `height` lines, with act-by and green-by, while the incident is open; else no line."""
+    """The path in `room` lines, for an open incident with act-by and green-by; no line without a path."""
     lines: SegmentLines = []
-    if night is not None and view is not None and view.row.closed is None:
-        name = night.services[0].name
-        service = next((service for service in view.services if service.name == name), None)
-        green_by = service.green_by if service is not None else None
-        marks = PathMarks(view.row.root_job, service.act_by if service is not None else None, green_by)
-        lines = path_lines(night, ctx, width, height // PATH_SHARE, marks)
+    if night is not None and night.services:
+        marks = _marks(view, night) if view is not None and view.row.closed is None else PathMarks()
+        lines = path_lines(night, ctx, width, room, marks)
     bar.display = bool(lines)
     bar.show_lines([(tuple(line), (), "panel") for line in lines])
 
 
-class PathBelow(ScreenPart):
-    """The path below a plan, on a screen wide enough for a preview."""
+def _marks(view: IncidentView, night: TimelineView) -> PathMarks:
+    name = night.services[0].name
+    service = next((service for service in view.services if service.name == name), None)
+    return PathMarks(view.row.root_job, service.act_by, service.green_by) if service is not None else PathMarks()
 
-    def __init__(self, screen: HeadwayScreen, incident: Callable[[], int | None]) -> None:
-        self._screen, self._incident = screen, incident
+
+class PathBelow(ScreenPart):
+    """The path of `incident` below the rows of `grid`, and the other services of tonight where the rows leave room.
+    `width`: columns of the screen from which it is shown."""
+
+    def __init__(
+        self, screen: HeadwayScreen, grid: Grid, incident: Callable[[], int | None], width: int = PREVIEW_FROM
+    ) -> None:
+        self._screen, self._grid, self._incident, self._width = screen, grid, incident, width
         self._bar = Bar(id="path", background="panel")
         self._bar.display = False
-        self._answer: tuple[IncidentView, TimelineView | None] | None = None
+        self._number: int | None = None
+        self._answer: tuple[IncidentView | None, TimelineView | None] = None, None
 
     def widgets(self) -> ComposeResult:
         yield self._bar
 
+    @property
+    def _room(self) -> int:
+        used = self._bar.size.height if self._bar.display else 0
+        spare = self._grid.page + used - len(self._grid.source) - 1
+        least = self._screen.size.height // PATH_SHARE if self._screen.size.width >= PREVIEW_FROM else 0
+        return max(least, spare)
+
     def fetch(self) -> None:
-        number, services = self._incident(), self._screen.board.services
-        if number is None or self._screen.size.width < PREVIEW_FROM:
+        number, services, further = self._incident(), self._screen.board.services, self._room // 2
+        self._number = number
+        if self._screen.size.width < self._width:
             return
 
-        def show(answer: tuple[IncidentView, TimelineView | None]) -> None:
+        def read(reads: Queries) -> tuple[IncidentView | None, TimelineView | None]:
+            view = reads.incidents.incident(number) if number is not None else None
+            return view, read_tonight(reads, number, services, further)
+
+        def show(answer: tuple[IncidentView | None, TimelineView | None]) -> None:
             self._answer = answer
             self.tick()
 
-        self._screen.ask(
-            "path", lambda reads: (reads.incidents.incident(number), read_path(reads, number, services)), show
-        )
+        self._screen.ask("path", read, show, instead=True)
+
+    def moved(self) -> None:
+        if self._incident() != self._number:
+            self.fetch()
 
     def resized(self) -> None:
         self.fetch()
         self.tick()
 
     def tick(self) -> None:
+        self.moved()
         size = self._screen.size
-        view, night = self._answer if self._answer is not None and size.width >= PREVIEW_FROM else (None, None)
-        show_path(self._bar, view, night, self._screen.ctx, list_width(size.width), size.height)
+        view, night = self._answer if size.width >= self._width else (None, None)
+        show_path(self._bar, view, night, self._screen.ctx, list_width(size.width), self._room)

@@ -29,8 +29,8 @@ from console.tui.frame.clock_format import format_short
 from console.tui.frame.glyphs import ROLES
 from console.tui.frame.intent import verb_label
 from console.tui.views.incidents.timeline import delivery_cells, last_notified, suppressed_cells
-from console.tui.views.incidents.verdict_line import OpenIncident, verdict_line
-from console.tui.views.preview import LOG_LINES, log_end
+from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, verdict_line
+from console.tui.views.preview import LOG_LINES, PreviewSource, log_end
 from console.tui.widgets.paint import Segment, fit, length_of
 from console.tui.widgets.table import TableRow
 
@@ -110,6 +110,15 @@ def summary_lines(view: IncidentView, ctx: RenderContext, width: int) -> list[Ta
     ]
 
 
+def incident_source(number: int, verdict: VerdictLine) -> PreviewSource:
+    """The preview of an incident below the verdict line of its screen."""
+
+    def lines(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+        return incident_preview(opened, ctx, width, height, above=verdict.opened)
+
+    return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), lines)
+
+
 def incident_preview(
     opened: OpenIncident, ctx: RenderContext, width: int, height: int, above: OpenIncident | None = None
 ) -> SegmentLines:
@@ -122,8 +131,9 @@ def incident_preview(
     is_above = above is not None and above.view.row.id == view.row.id
     verdict = [] if is_above else [verdict_line(opened, ctx, width)]
     lines = [title, *verdict, reason, []]
-    rows = rows[: max(MIN_ROWS, height - len(lines) - LOG_LINES - 2)]
-    return [*lines, *rows, [], *log_end(view.log, view.log_error, height - len(lines) - len(rows) - 1)]
+    log_lines = min(LOG_LINES, height // 3)
+    rows = rows[: max(MIN_ROWS, height - len(lines) - log_lines - 2)]
+    return [*lines, *rows, [], *log_end(view.log, view.log_error, height - len(lines) - len(rows) - 1, log_lines)]
 
 
 MIN_ROWS = 8

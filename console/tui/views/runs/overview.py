@@ -13,7 +13,7 @@ from console.domain.run import AttemptView, RunRow, RunView
 from console.timing.durations import rank_text
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, duration_text, flowing_groups, state_cells
 from console.tui.frame.clock_format import format_span
-from console.tui.views.preview import log_end
+from console.tui.views.preview import PreviewSource, log_end
 from console.tui.views.runs import forecast
 from console.tui.widgets.paint import Segment, length_of
 
@@ -159,6 +159,10 @@ def run_overview(view: RunView, attempt: AttemptView | None, ctx: RenderContext,
         _attempts(view, attempt, ctx),
     ]
     return [*(flowing_groups(group, width) for group in groups if group), _plot_lines(view, ctx, width)]
+
+
+def run_source(run_id: int) -> PreviewSource:
+    return PreviewSource(("run", run_id), lambda reads: reads.runs.run(run_id), run_preview)
 
 
 def run_preview(view: RunView, ctx: RenderContext, width: int, height: int) -> SegmentLines:

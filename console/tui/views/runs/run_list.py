@@ -18,7 +18,7 @@ from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
 from console.tui.views.preview import ListPreview, PreviewSource
 from console.tui.views.runs import rows
-from console.tui.views.runs.overview import run_preview
+from console.tui.views.runs.overview import run_source
 from console.tui.widgets.bar import KeyHint
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.pane import Pane
@@ -64,10 +64,7 @@ class RunsScreen(HeadwayScreen):
         yield from self.preview.beside(self.list.widgets())
 
     def _preview_source(self) -> PreviewSource | None:
-        if self.selected is None:
-            return None
-        run_id = self.selected.id
-        return PreviewSource(("run", run_id), lambda reads: reads.runs.run(run_id), run_preview)
+        return None if self.selected is None else run_source(self.selected.id)
 
     def fetch(self) -> None:
         self.list.fetch()

@@ -13,13 +13,13 @@ from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
-from console.tui.frame.cells import RenderContext, SegmentLines, heading, joined_segments
+from console.tui.frame.cells import heading, joined_segments
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.frame.service_groups import ServiceGroup, ServiceGrouping
 from console.tui.views.commands import common_commands, recover_incident
-from console.tui.views.incidents.summary import incident_preview
-from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine
+from console.tui.views.incidents.summary import incident_source
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lanes import path_lines
 from console.tui.views.lists import ViewList
 from console.tui.views.preview import ListPreview, PreviewSource, list_width
@@ -79,6 +79,13 @@ def read_services(reads: Queries) -> tuple[ServiceView, ...]:
     service_groups.prepare(services)
     rows.service_context(services)
     return services
+
+
+def service_source(view: ServiceView, verdict: VerdictLine) -> PreviewSource:
+    """The preview of a service: its open incident, or itself."""
+    if view.incident_id is not None:
+        return incident_source(view.incident_id, verdict)
+    return PreviewSource(("service", view.id), lambda _: view, rows.service_preview)
 
 
 class ServiceList(ViewList):
@@ -222,16 +229,7 @@ class ServicesScreen(HeadwayScreen):
         return self.grid.page + self.bar("detail").size.height - service_groups.line_count(self.list.groups())
 
     def _preview_source(self) -> PreviewSource | None:
-        view: ServiceView | None = self.selected
-        if view is None:
-            return None
-        if (number := view.incident_id) is None:
-            return PreviewSource(("service", view.id), lambda _: view, rows.service_preview)
-
-        return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), self._incident_lines)
-
-    def _incident_lines(self, opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
-        return incident_preview(opened, ctx, width, height, above=self.verdict.opened)
+        return None if self.selected is None else service_source(self.selected, self.verdict)
 
     @property
     def only_problems(self) -> bool:
