@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from textual import events
@@ -189,6 +189,8 @@ class DraftScreen(HeadwayScreen):
         self.draft: PlanDraft | None = None
         """With the user's changes."""
         self.changes = DraftChanges()
+        self.marked_change = rows.UNCHANGED
+        """Marked until it changes again."""
         self.trouble = ""
         self.is_wanted = False
         """Start it as soon as it has arrived."""
@@ -228,7 +230,11 @@ class DraftScreen(HeadwayScreen):
 
     @property
     def is_old(self) -> bool:
-        return self.draft is not None and time.monotonic() > self._drawn_at + VALID_SECONDS
+        """Also by the clock of a replay, which is faster."""
+        if self.draft is None or self.drawn is None:
+            return False
+        is_past = self.ctx.now > self.drawn + timedelta(seconds=VALID_SECONDS)
+        return is_past or time.monotonic() > self._drawn_at + VALID_SECONDS
 
     def tick(self) -> None:
         super().tick()
@@ -250,11 +256,13 @@ class DraftScreen(HeadwayScreen):
             self.proposed = self.draft = None
             self.failed(answer.error)
             return answer.error
-        before, changed = self.proposed, self.changes != DraftChanges()
+        before, shown, changed = self.proposed, self.draft, self.changes != DraftChanges()
         self.take(answer)
         if self.proposed is not None and before is not None and is_same_plan(before, self.proposed):
             self.change(self.changes)
             return ""
+        if shown is not None and self.proposed is not None:
+            self.marked_change = rows.PlanChange.between(shown, self.proposed)
         self.change(DraftChanges())
         return f"{PLAN_CHANGED}; your changes to the one before are gone" if changed else PLAN_CHANGED
 
@@ -284,6 +292,7 @@ class DraftScreen(HeadwayScreen):
     def _ask(self, propose: Put) -> None:
         self.proposed = self.draft = None
         self.changes, self.trouble, self.is_wanted = DraftChanges(), "", False
+        self.marked_change = rows.UNCHANGED
         self.grid.empty = REQUESTED_TEXT
         self.grid.show(FixedRows())
         self._explain()
@@ -331,7 +340,7 @@ class DraftScreen(HeadwayScreen):
         if self.draft is not None:
             self.grid.empty = "no step: nothing is left to send"
             self.grid.set_columns(rows.draft_columns(self.draft))
-            self.grid.show(FixedRows(rows.draft_rows(self.draft, self._out, self.ctx)))
+            self.grid.show(FixedRows(rows.draft_rows(self.draft, self._out, self.ctx, self.marked_change)))
             self._explain()
             self.paint_frame()
 
@@ -354,7 +363,9 @@ class DraftScreen(HeadwayScreen):
     def _explain(self) -> None:
         out = next((step for step in self._out if step.place == self._place), None)
         step = self.selected or (replace(out, saves=()) if out else None)
-        self.pane.show_runs(rows.draft_detail(step, self.draft, self.ctx) if step and self.draft else [])
+        self.pane.show_runs(
+            rows.draft_detail(step, self.draft, self.ctx, self.marked_change) if step and self.draft else []
+        )
 
         self._foresee()
 
@@ -380,7 +391,8 @@ class DraftScreen(HeadwayScreen):
         wide = "everything, " if self.is_wide else ""
         since: Segment = (f"as of {self.ctx.clock.hms(self.drawn)} ", "warn" if self.is_old else "dim")
         summary = f"  {wide}{rows.draft_title(self.draft)} "
-        return title, [(summary, "plain"), since, (" not sent ", "mark"), (" ", "plain")]
+        changed = [(" changed ", "warn")] if self.marked_change != rows.UNCHANGED else []
+        return title, [(summary, "plain"), since, *changed, (" not sent ", "mark"), (" ", "plain")]
 
     # changing the selected step
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -74,9 +75,37 @@ def name_at(job: str, depth: int, ctx: RenderContext) -> str:
     return f"{'  ' * (depth - 1)}{ctx.sign('branch')} {job}" if depth else job
 
 
-def draft_rows(draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext) -> list[TableRow]:
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """Differences of a plan from the one that was shown before."""
+
+    steps: Mapping[StepKey, str]
+    """ "new" or "changed", of each step that is."""
+    removed: tuple[DraftStep, ...] = ()
+
+    @classmethod
+    def between(cls, before: PlanDraft, after: PlanDraft) -> PlanChange:
+        old_effects, new_effects = _effects(before), _effects(after)
+        steps = {
+            key: "changed" if key in old_effects else "new"
+            for key, effect in new_effects.items()
+            if old_effects.get(key) != effect
+        }
+        return cls(steps, tuple(step for step in before.steps if step_key(step) not in new_effects))
+
+
+UNCHANGED = PlanChange({})
+
+
+def draft_rows(
+    draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext, change: PlanChange = UNCHANGED
+) -> list[TableRow]:
     deep = depths({step.place: step.after for step in draft.steps})
-    rows = [_draft_row(step, deep[step.place], ctx) for step in draft.steps]
+    rows = [_draft_row(step, deep[step.place], ctx, change) for step in draft.steps]
+    if change.removed:
+        rows.append(heading("gone", f"GONE {len(change.removed)}", "since the plan was shown"))
+        texts = (f"   {verb_label(step.verb)} {step.job}" for step in change.removed)
+        rows += [joined_segments(("gone", number), [(text, "dim")]) for number, text in enumerate(texts)]
     runs = [run for run in draft.excluded if run.job not in {step.job for step in out}]
     if out or runs:
         rows.append(heading("out", f"EXCLUDED {len(out) + len(runs)}"))
@@ -103,7 +132,7 @@ def _after(step: DraftStep) -> str:
     return ",".join(map(str, step.after)) + (f" +{format_duration(step.wait_s)}" if step.wait_s else "")
 
 
-def _draft_row(step: DraftStep, depth: int, ctx: RenderContext) -> TableRow:
+def _draft_row(step: DraftStep, depth: int, ctx: RenderContext, change: PlanChange) -> TableRow:
     mark, label, style = ctx.mark("safety", step.safety)
     refused = bool(step.refusal or step.preview.get("refused"))
     safety: Segment = ("", "dim") if step.verb == WAIT else (f"{mark} {label}", style)
@@ -113,7 +142,7 @@ def _draft_row(step: DraftStep, depth: int, ctx: RenderContext) -> TableRow:
         safety = ("refused", "bad")
     return cells_row(
         step_key(step),
-        (str(step.place), "dim"),
+        (str(step.place), "mark" if step_key(step) in change.steps else "dim"),
         ("wait" if step.verb == WAIT else verb_label(step.verb), "bad" if refused else "strong"),
         (name_at(step.job, depth, ctx), "plain"),
         (_after(step), "dim"),
@@ -147,11 +176,13 @@ def draft_title(draft: PlanDraft) -> str:
     return f"{counted(len(draft.steps), 'step')} in {counted(systems, 'system')}"
 
 
-def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
+def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext, change: PlanChange = UNCHANGED) -> SegmentLines:
     shown = step.preview
     after = {step.place: step.after for step in draft.steps}
     verb = "wait for it" if step.verb == WAIT else str(shown.get("verb") or verb_label(step.verb))
     lines: SegmentLines = [[(f"{verb}  ", "strong"), (ctx.localized(str(shown.get("summary") or step.why)), "plain")]]
+    if what := change.steps.get(step_key(step)):
+        lines.append([(f"{what} since the plan was shown", "mark")])
     side = ", ".join(map(str, parallel_steps(step.place, after))) if step.place in after else ""
     waits = [
         f"step {number}, {upstream.job}"
@@ -206,16 +237,12 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
 
 def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> SegmentLines:
     """Each step that is new, changed or gone since the plan was shown."""
-    old, new = ({step_key(step): step for step in draft.steps} for draft in (before, after))
-    old_effects, new_effects = _effects(before), _effects(after)
+    change = PlanChange.between(before, after)
     lines: SegmentLines = []
-    for key, step in new.items():
-        was = old.get(key)
-        what = "new" if was is None else "changed" if old_effects[key] != new_effects[key] else ""
-        if what:
+    for step in after.steps:
+        if what := change.steps.get(step_key(step)):
             lines.append([(f"{what:<8}", "mark"), (f" {step.place} {verb_label(step.verb)} {step.job}", "strong")])
-    removed_steps = (step for key, step in old.items() if key not in new)
-    lines += [[(f"{'gone':<8}", "mark"), (f" {verb_label(step.verb)} {step.job}", "dim")] for step in removed_steps]
+    lines += [[(f"{'gone':<8}", "mark"), (f" {verb_label(step.verb)} {step.job}", "dim")] for step in change.removed]
     if not lines:
         every_step = ctx.key("preview", "details")
         lines.append([(f"Order or expected times changed; {every_step} shows every step", "plain")])

@@ -245,7 +245,7 @@ class ServicesScreen(HeadwayScreen):
         return rows.with_times(title, self.ctx, self.size.width - length_of(marks)), marks
 
     def _paint_about(self) -> None:
-        if self.is_whole:
+        if self.is_whole and self.query("#detail"):  # mounted later, inside a container
             self.verdict.paint()
             self._paint_detail()
 

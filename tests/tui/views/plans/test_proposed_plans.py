@@ -6,15 +6,16 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 import pytest
 
 from console.domain.plan import WAIT, PlannedFinish
 from console.tui.frame.screen import HeadwayScreen
+from console.tui.views.plans.proposal import DraftScreen
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, LOAD, MART, draft, plan_of
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, draft, plan_of
 
 
 async def planned(night: Night) -> None:
@@ -514,9 +515,24 @@ def _moves_on(night: Night) -> None:
 async def test_a_plan_says_when_it_was_worked_out_and_is_worked_out_anew_while_one_looks(night: Night) -> None:
     await planned(night)
     await night.see("as of 03:1")
+    known = night.requests.draft
     _moves_on(night)
     with old_at_once():
         await night.see("1 step in 1 system", "the plan has changed since it was shown")
+        await night.see("GONE 3  since the plan was shown", f"rerun {LOAD}", "changed  not sent")
+        night.requests.draft = known
+        await night.see_gone("GONE 3")
+        await night.press("down")
+        await night.see("new since the plan was shown")
+
+
+@on_the_night(size=(120, 36))
+async def test_a_plan_is_old_by_the_clock_of_a_fast_replay(night: Night) -> None:
+    await planned(night)
+    shown = cast(DraftScreen, night.app.screen)
+    assert not shown.is_old
+    shown.drawn = NOW - timedelta(minutes=2)
+    assert shown.is_old
 
 
 @on_the_night(size=(120, 36))
