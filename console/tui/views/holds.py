@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from textual.app import ComposeResult
+
 from connectors.sdk.states import RunState
 from console.domain.hold import HoldView
 from console.tui.frame.cells import RenderContext
@@ -12,6 +14,7 @@ from console.tui.frame.clock_format import format_short
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands, release_hold
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
@@ -62,7 +65,8 @@ class HoldsScreen(HeadwayScreen):
             text=_filter_text,
             key=lambda view: view.key,
         )
-        self.parts = (self.list,)
+        self.verdict = VerdictLine(self)
+        self.parts = (self.list, self.verdict)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -71,7 +75,12 @@ class HoldsScreen(HeadwayScreen):
             ScreenCommand("hold", lambda: release_hold(self, self.list.selected), self.list.why_not_open),
         ]
 
+    def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
+        yield from self.list.widgets()
+
     def fetch(self) -> None:
+        self.verdict.fetch()
         self.ask("holds", lambda reads: reads.holds.list_holds(), self.list.show_views)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from textual.app import ComposeResult
+
 from connectors.sdk.states import Capability, RunState
 from console.domain.header import EngineShare
 from console.domain.switches import DEFAULT_PAUSE, SystemPause, pause_length_fault
@@ -28,6 +30,7 @@ from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
@@ -324,7 +327,8 @@ class SystemsScreen(HeadwayScreen):
             key=target_name,
             is_problem=lambda view: not view.is_well or bool(view.error or view.skipped),
         )
-        self.parts = (self.list,)
+        self.verdict = VerdictLine(self)
+        self.parts = (self.list, self.verdict)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -333,7 +337,12 @@ class SystemsScreen(HeadwayScreen):
             ScreenCommand("open", lambda: self.navigation.open_system(self.selected_name()), self.list.why_not_open),
         ]
 
+    def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
+        yield from self.list.widgets()
+
     def fetch(self) -> None:
+        self.verdict.fetch()
         self.ask("systems", _read_systems, self._show)
 
     def _show(self, answer: tuple[Sequence[TargetView], int, Sequence[EngineShare]]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from textual.app import ComposeResult
+
 from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView, verb_summary
 from console.domain.hold import HoldView
 from console.domain.ids import incident_name
@@ -17,6 +19,7 @@ from console.tui.frame.intent import RunChoice, ScreenCommand, verb_label
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
+from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import ViewList
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
@@ -212,7 +215,8 @@ class ActionsScreen(HeadwayScreen):
             key=lambda view: view.key,
             is_problem=lambda view: bool(view.needs_a_person),
         )
-        self.parts = (self.list,)
+        self.verdict = VerdictLine(self)
+        self.parts = (self.list, self.verdict)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -223,7 +227,13 @@ class ActionsScreen(HeadwayScreen):
             ScreenCommand("show_shadow", lambda: self.navigation.go("shadow")),
         ]
 
+    def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
+        yield from self.list.widgets()
+
     def fetch(self) -> None:
+        self.verdict.fetch()
+
         def read(reads: Queries) -> ActionsAnswer:
             return reads.actions.list_details(), reads.actions.count(), reads.holds.list_holds()
 
