@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from connectors.sdk.states import RunState, is_open
@@ -137,7 +137,8 @@ def job_overview(
     foreseen: Sequence[JobForecastView] = (),
 ) -> list[SegmentLines]:
     status = [*status_segments(view, ctx), *source_segments(view.row.native_state, "", view.native_url)]
-    groups = [expected_text(view, ctx), _changed(view, ctx), _around(view), card]
+    titles = {day.name: day.service for day in foreseen}
+    groups = [expected_text(view, ctx), _changed(view, ctx), _around(view, titles), card]
     return [
         flowing_groups(status, width),
         *([forecast.forecast_lines(foreseen, ctx, width)] if foreseen else []),
@@ -201,10 +202,11 @@ def _changed(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
     return [[(view.definition, "dim")]]
 
 
-def _around(view: JobView) -> list[list[Segment]]:
+def _around(view: JobView, titles: Mapping[str, str]) -> list[list[Segment]]:
     above = ", ".join(view.waits or [name for name, _ in view.upstreams]) or "none known"
     below = ", ".join(name for name, _ in view.downstreams) or "none known"
-    fields = [("upstream ", above), ("downstream ", below), ("services ", ", ".join(view.services))]
+    services = ", ".join(titles.get(name, name) for name in view.services)
+    fields = [("upstream ", above), ("downstream ", below), ("services ", services)]
     return [[(label, "dim"), (names, "plain")] for label, names in fields if names]
 
 
