@@ -44,8 +44,12 @@ CAUSE_RESOLVED_LABEL = "Cause resolved: "
 
 
 def digest_title(titles: Sequence[str]) -> str:
-    """ "Daily revenue 07:30 at risk, and 3 more alerts": begins with the first that is not resolved."""
+    """ "Daily revenue 07:30 at risk, and 3 more alerts": begins with the first that is not resolved. Equal titles are
+    shown once, with all incidents: "Daily revenue 07:30 at risk: restart load and extract [INC-0001, INC-0002]"."""
     resolved = KIND_LABELS[AlertKind.RECOVERED]
+    same = {title.rpartition(" [")[0] for title in titles}
+    if len(titles) > 1 and len(same) == 1 and all(same):
+        return f"{same.pop()} [{', '.join(title.rpartition(' [')[2].rstrip(']') for title in titles)}]"
     titles = [title.removeprefix(SHADOW_LABEL) for title in titles]
     first = next((title for title in titles if not title.startswith(resolved)), None)
     if first is None:

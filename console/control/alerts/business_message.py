@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import REFERENCE, kind_label, promise_text
+from console.control.alerts.joint_repair import joint_act_by
 from console.control.alerts.routing import affected_services
 from console.control.alerts.services_table import (
     FINE,
@@ -77,7 +78,8 @@ def _title(
     label = CAUSE_RESOLVED_LABEL if is_still else label
     text = end_status_text(context, worst) if is_closed else status_text(worst.timeliness)
     status = f"{'still ' if is_still else ''}{text}"
-    until = until_text(worst.act_by, context.now, clock) if not is_closed and worst.timeliness not in FINE else ""
+    act_by = None if is_closed or worst.timeliness in FINE else joint_act_by(context, worst)
+    until = until_text(act_by, context.now, clock)
     outcome = f": repair needed{until}" if until else delivery_text(context, worst, zone)
     return f"{label}{promise_text(context.index, zone, affected, worst, label)} {status}{outcome}"
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from connectors.sdk.states import RunState
-from console.control.alerts.context import AlertContext, Notification, deadline_passed_since
+from console.control.alerts.context import AlertContext, AlertSubject, Notification, deadline_passed_since
+from console.control.alerts.joint_repair import is_restartable, joint_act_by, joint_step
 from console.control.alerts.services_table import is_only_unknown, service_title, status_text
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_text, resolved_at
-from console.control.incidents.titles import cancelled_by, cause_name, incident_title, plain_title
-from console.control.incidents.verdict import fix_text, job_label, passed_text, step_text, until_text
+from console.control.incidents.titles import cause_name, incident_title, plain_title
+from console.control.incidents.verdict import fix_text, job_label, passed_text, until_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import (
     CAUSE_RESOLVED_LABEL,
@@ -51,7 +51,7 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
         problem, colon, why = _problem(index, match, decision, plain).partition(": ")
         return f"{label}{problem}, no service affected{colon}{why}{REFERENCE}"
     is_fine = service.timeliness in _FINE
-    what = _problem(index, match, decision, plain) if is_fine else _what_to_do(index, match, decision, service, plain)
+    what = _problem(index, match, decision, plain) if is_fine else _what_to_do(context, subject, service, plain)
     promise = promise_text(index, decision.zone, decision.services, service, label)
     return f"{label}{promise} {status_text(service.timeliness)}: {what}{REFERENCE}"
 
@@ -72,9 +72,10 @@ def most_urgent(context: AlertContext, notification: Notification) -> AffectedSe
         if before is not None and deadline_passed_since(context, service, before):
             return 0, service.deadline
         is_late = service.timeliness in (Timeliness.BREACHED, Timeliness.MET_LATE)
-        is_lost = service.act_by is not None and service.act_by < context.now
+        act_by = joint_act_by(context, service)
+        is_lost = act_by is not None and act_by < context.now
         rank = 4 if service.timeliness in _FINE else 3 if is_late else 2 if is_lost else 1
-        return rank, service.act_by or service.deadline
+        return rank, act_by or service.deadline
 
     return min(notification.subject.decision.services, key=urgency, default=None)
 
@@ -102,27 +103,16 @@ def cause_label(index: EstateIndex, match: IncidentMatch) -> str:
     return clean_line(job_label(index.job(run.job_id).name)) if run is not None else cause_name(index, match)
 
 
-def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
-    """True if its cause is a run that failed, did not start or read bad data, and is not running again."""
-    run, group = match.to_repair, match.group
-    if run is None or run.state.is_open or group.finding is not None or group.target is not None or group.awaits:
-        return False
-    return not match.awaits and (run.state.is_red or index.is_stale(run))
-
-
-def _what_to_do(
-    index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, service: AffectedServiceVerdict, plain: bool
-) -> str:
+def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict, plain: bool) -> str:
     def clock(at: datetime) -> str:
         return local_time(at, decision.zone, now)
 
-    run, now, act_by, expected = match.to_repair, index.now, service.act_by, ""
+    index, match, decision = context.index, subject.match, subject.decision
+    now, act_by, expected = index.now, joint_act_by(context, service), ""
     if service.expected_at is not None and service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
         expected = f", expected {clock(service.expected_at)}"
-    if run is not None and needs_restart(index, match) and not cancelled_by(index, run):
-        job = index.job(run.job_id)
-        step = step_text(clean_line(job.name), not job.cannot_rerun, run.state is RunState.MISSED)
-        return fix_text(step, act_by, now, clock, expected)
+    if is_restartable(index, match):
+        return fix_text(joint_step(context, subject, service), act_by, now, clock, expected)
     until = until_text(act_by, now, clock)
     late = f", fix{until}" if until else expected or passed_text(act_by, now, clock)
     return f"{_problem(index, match, decision, plain)}{late}"

@@ -6,7 +6,7 @@ A stage that suppresses a notification records why, and until when.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -21,13 +21,14 @@ from console.control.alerts.context import (
     SuppressionStage,
     alert_context_of,
 )
+from console.control.alerts.joint_repair import is_restartable, other_repairs
 from console.control.alerts.services_table import service_title
 from console.control.alerts.technical_message import technical_text
 from console.control.alerts.template_values import template_fields
 from console.control.incidents.correlation import IncidentMatch, notified_content
 from console.control.incidents.decisions import event_text
 from console.control.snapshot.estate_index import EstateIndex
-from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL
+from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL, AlertKind
 from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
 from console.text.message import MessageText
 
@@ -72,13 +73,36 @@ def add_notifications(
     context = alert_context_of(index, open_cases, decisions)
     context.days = {day.key: day for day in days}
     passed = [_run_stages(context, subject) for subject in context.subjects]
-    leaving = (result.notification for results in passed for result in results if result.leaves)
-    company = Counter(notification.route for notification in leaving if suppression.is_grouped(context, notification))
+    leaving = [result.notification for results in passed for result in results if result.leaves]
+    grouped = Counter(notification.route for notification in leaving if suppression.is_grouped(context, notification))
+    opened = (notification for notification in leaving if notification.kind is AlertKind.OPENED)
+    first = {(id(notification.subject), notification.route) for notification in opened}
     decided = [
-        _decided(context, subject, results, company, log_tails)
+        _decided(context, subject, results, _Company(grouped, first), log_tails)
         for subject, results in zip(context.subjects, passed, strict=True)
     ]
     return first_urgent(context, decided), context.turns
+
+
+@dataclass(frozen=True, slots=True)
+class _Company:
+    """The notifications of this evaluation that may be sent as one message."""
+
+    grouped: Mapping[str, int]
+    """Route -> number of notifications that its `group_wait` gathered."""
+    first: Collection[tuple[int, str]]
+    """First notifications: `id` of the subject and route."""
+
+    def group(self, context: AlertContext, notification: Notification) -> str:
+        """The group to send it in: gathered by its route, or first notifications of restarts that one service needs;
+        empty if it is sent alone."""
+        subject, route = notification.subject, notification.route
+        if self.grouped[route] > 1 and suppression.is_grouped(context, notification):
+            return route
+        if notification.kind is not AlertKind.OPENED or not is_restartable(context.index, subject.match):
+            return ""
+        related = other_repairs(context, subject, subject.decision.services)
+        return route if any((id(repair), route) in self.first for repair in related) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +145,7 @@ def _decided(
     context: AlertContext,
     subject: AlertSubject,
     passed: Sequence[_StageResult],
-    company: Mapping[str, int],
+    company: _Company,
     log_tails: Mapping[int, str],
 ) -> IncidentDecision:
     leaving = [result for result in passed if result.leaves]
@@ -142,10 +166,9 @@ def _decided(
 
 
 def _written(
-    context: AlertContext, result: _StageResult, leaves: bool, company: Mapping[str, int], log_tails: Mapping[int, str]
+    context: AlertContext, result: _StageResult, leaves: bool, company: _Company, log_tails: Mapping[int, str]
 ) -> Notice:
-    route = result.notification.route
-    together = route if company[route] > 1 and suppression.is_grouped(context, result.notification) else ""
+    together = company.group(context, result.notification)
     until = result.suppression.until if result.suppression is not None else None
     return replace(_notice(context, result.notification, leaves, log_tails), group=together, not_before=until)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from console.control.alerts.context import AlertContext
+from console.control.alerts.joint_repair import joint_act_by
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import ServiceFacts
@@ -60,7 +61,7 @@ def services_table(
     rows = []
     for (service, hidden), at in zip(limited, due, strict=True):
         status = end_status_text(context, service) if is_closed else status_text(service.timeliness)
-        act_by = None if is_closed or service.timeliness in FINE else service.act_by
+        act_by = None if is_closed or service.timeliness in FINE else joint_act_by(context, service)
         if act_by is not None and act_by > context.now:
             status += f", act by {local_time(act_by, zone, context.now)}"
         else:

@@ -10,7 +10,8 @@ from datetime import datetime
 from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
-from console.control.alerts.headline import headline, needs_restart
+from console.control.alerts.headline import headline
+from console.control.alerts.joint_repair import is_restartable, needs_restart, other_repairs
 from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
@@ -18,7 +19,7 @@ from console.control.incidents.root_cause import failed_tasks
 from console.control.incidents.titles import cause_name, finding_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import red_since, run_time
-from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER
+from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, AlertKind
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.ids import incident_name
 from console.domain.service import ReasonKind, format_risk, limit_instances
@@ -50,10 +51,10 @@ def _blocks(
     """The error, the next commands and the affected services; below a rule the details, without the title's cause."""
     index, subject = context.index, notification.subject
     match, decision = subject.match, subject.decision
-    yield list(_news(index, subject, changes, plain))
+    yield list(_news(context, notification, changes, plain))
     error = "" if plain else _error(match, decision)
     yield quote([error] if error and error not in title else [])
-    yield table(_next_steps(index, subject, plain))
+    yield table(_next_steps(context, subject, plain))
     yield services_table(context, decision.services, decision.zone, decision.closed)
     yield [RULE]
     tail = [] if plain or decision.closed else tail_lines(index, match, log_tails)
@@ -75,9 +76,9 @@ def _error(match: IncidentMatch, decision: IncidentDecision) -> str:
     return "" if match.group.awaits or match.awaits else decision.reason
 
 
-def _news(index: EstateIndex, subject: AlertSubject, changes: str, plain: bool) -> Iterator[str]:
-    decision = subject.decision
-    match = subject.match
+def _news(context: AlertContext, notification: Notification, changes: str, plain: bool) -> Iterator[str]:
+    index, subject = context.index, notification.subject
+    match, decision = subject.match, subject.decision
     is_shown = match.group.check or match.group.awaits or requested_repair(index, match.group.root)
     if decision.closed and match.recovered and not plain and not is_shown:
         yield f"{decision.close_reason[:1].upper()}{decision.close_reason[1:]}."
@@ -85,17 +86,21 @@ def _news(index: EstateIndex, subject: AlertSubject, changes: str, plain: bool) 
         yield "The failure is repaired; not all jobs have finished."
     if changes:
         yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
+    if notification.kind is AlertKind.OPENED and (numbers := _other_incidents(context, subject)):
+        yield f"Replaces the instruction of {', '.join(map(incident_name, numbers))}: its services need all restarts."
     if subject.ack is not None and not decision.closed:
         until = zoned_time(subject.ack.until, decision.zone, index.now)
         yield f"Acknowledged by {clean_line(subject.ack.by)} until {until}."
 
 
-def _next_steps(index: EstateIndex, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
+def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
     """ "Do", "Acknowledge" and "Open", each with its command."""
-    decision, link = subject.decision, index.estate.declared.alerting.link
+    decision, index, link = subject.decision, context.index, context.alerting.link
     target = subject.match.group.target
     if not decision.closed and needs_restart(index, subject.match):
         yield "Do", f"headway recover {INCIDENT_PLACEHOLDER}"
+        for number in _other_incidents(context, subject):
+            yield "Do", f"headway recover {incident_name(number)}"
     elif not decision.closed and target is not None and target.failing_since is not None:
         yield "Do", f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
     if not decision.closed and subject.ack is None:
@@ -103,6 +108,14 @@ def _next_steps(index: EstateIndex, subject: AlertSubject, plain: bool) -> Itera
     yield "Open", link or f"headway incident {INCIDENT_PLACEHOLDER}"
     if decision.runbook and not decision.closed and not plain:
         yield "Runbook", clean_line(decision.runbook)
+
+
+def _other_incidents(context: AlertContext, subject: AlertSubject) -> list[int]:
+    """Numbers of the other incidents to recover for its services; one that opens now has none yet."""
+    if subject.decision.closed or not is_restartable(context.index, subject.match):
+        return []
+    related = other_repairs(context, subject, subject.decision.services)
+    return sorted(number for repair in related if (number := repair.decision.incident_id) is not None)
 
 
 def _starts_table(index: EstateIndex, decision: IncidentDecision) -> list[str]:

@@ -1,0 +1,90 @@
+"""Two jobs that fail in one minute below one service: one instruction, whichever message is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connectors.sdk.states import RunState
+from console.domain.alert import AcknowledgementFacts, RouteRule
+from console.domain.estate import JobFacts
+from console.domain.settings import Declared
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, estate, feeds, job, minutes, service, target
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",))
+REFUND = job(2, "hosts/refund", "03:10", expected=minutes(30), notify=("oncall",))
+LOAD = job(3, "warehouse/load", expected=minutes(30), target_id=2, notify=("oncall",))
+BOTH = "Supply plan 06:30 at risk: restart extract and refund by 05:30"
+
+
+def night() -> Ledger:
+    """Both feed the job that delivers the service, refund the slower one."""
+    ledger = Ledger(
+        estate(EXTRACT, REFUND, LOAD, feeds=[*feeds(EXTRACT, LOAD), *feeds(REFUND, LOAD)],
+               services=[service("supply-plan", "06:30", LOAD, tier=1, notify=("oncall", "planning"))],
+               targets=[target(1), target(2, "warehouse", "warehouse")])
+    )  # fmt: skip
+    declared = Declared(alerting=replace(ledger.estate.declared.alerting, routes=(RouteRule("planning"),)))
+    ledger.estate = replace(ledger.estate, declared=declared)
+    ledger.look("02:00")
+    return ledger
+
+
+def fails(ledger: Ledger, failing: JobFacts, error: str) -> None:
+    ledger.run(failing, "03:10", RunState.FAILED, **ended("03:10", 2, message=error))
+
+
+def test_failures_seen_together_are_one_message_that_names_both_restarts() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    fails(ledger, REFUND, "no listener")
+    ledger.look("03:12")
+    notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
+    technical = [notice for notice in notices if notice.style == "technical"]
+    assert [f"{BOTH} (in 2 h 18 min) [{{incident}}]"] * 2 == [notice.title for notice in technical]
+    assert {"oncall"} == {notice.group for notice in technical}
+    assert all("act by 05:30" in notice.body and "05:40" not in notice.body for notice in technical)
+    business = [notice for notice in notices if notice.style == "business"]
+    assert {"planning"} == {notice.group for notice in business}
+    assert ["repair needed by 05:30" in notice.title for notice in business] == [True, True]
+
+
+def test_a_later_failure_replaces_the_first_instruction_and_agrees_with_it() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.look("03:12")
+    assert ledger.incident().notices[0].title.startswith("Supply plan 06:30 at risk: restart extract by 05:40 ")
+    fails(ledger, REFUND, "no listener")
+    ledger.look("03:12:20")
+    [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
+    assert "" == second.group
+    assert second.title.startswith(f"{BOTH} ")
+    assert second.body.startswith("Replaces the instruction of INC-0001: its services need all restarts.\n")
+    assert "Do           headway recover {incident}\nDo           headway recover INC-0001\n" in second.body
+
+
+def test_a_job_that_is_repaired_or_acknowledged_is_in_no_further_instruction() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.look("03:12")
+    ack = AcknowledgementFacts("ann", at("05:00"), at=at("03:13"))
+    state = ledger.estate.notifications
+    ledger.estate = replace(ledger.estate, notifications=replace(state, acks={1: ack}))
+    fails(ledger, REFUND, "no listener")
+    ledger.look("03:14")
+    [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
+    assert second.title.startswith("Supply plan 06:30 at risk: restart refund by 05:30 ")
+    assert "Replaces" not in second.body
+
+
+def test_failures_below_different_services_leave_alone() -> None:
+    ledger = night()
+    other = service("refunds", "06:00", REFUND, tier=1, notify=("oncall",))
+    plan = service("supply-plan", "06:30", EXTRACT, tier=1, notify=("oncall",))
+    ledger.estate = replace(ledger.estate, services=(plan, other), dependencies=())
+    fails(ledger, EXTRACT, "disk is full")
+    fails(ledger, REFUND, "no listener")
+    ledger.look("03:12")
+    notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
+    assert {""} == {notice.group for notice in notices}
+    assert [False, False] == ["extract and refund" in notice.title for notice in notices if notice.style == "technical"]
