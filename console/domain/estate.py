@@ -268,6 +268,8 @@ class EvaluationSettings:
     lookback: timedelta = timedelta(hours=48)
     """How far back runs and expectations are judged."""
     stale_polls: int = 3
+    zone: str = "UTC"
+    """Of messages about no service."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ service never waits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from console.domain.alert import PendingAlert, digest_title
+from console.domain.alert import INCIDENT_PLACEHOLDER, PendingAlert, digest_title
 from console.text.message import RULE, MessageText, table, text_of, without_countdown
 from console.timing.formats import zoned_time
 
@@ -18,6 +19,8 @@ WINDOW = timedelta(minutes=1)
 """Window in which alerts are counted, and the least time between two digests of a route."""
 GATHER = timedelta(seconds=5)
 """How long the first alert over the limit waits for others."""
+_INCIDENT_PART = re.compile(rf"[^/]*{re.escape(INCIDENT_PLACEHOLDER)}.*")
+"""The part of a link that selects one incident."""
 LINES = 200
 """Alerts that a digest lists; the rest is counted."""
 
@@ -47,8 +50,8 @@ def plan_digest(
     return DigestPlan(ids, tuple(rest) if now >= ripe else ())
 
 
-def digest_text(together: Sequence[PendingAlert], limit: int, zone: str) -> MessageText:
-    """Digest with each incident's newest title, in the order of their creation."""
+def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: str = "") -> MessageText:
+    """Digest with each incident's newest title, in the order of their creation. `link`: that of the config."""
     newest: dict[str, PendingAlert] = {}
     for alert in together:
         key = alert.incident or f"alert {alert.id}"
@@ -61,6 +64,11 @@ def digest_text(together: Sequence[PendingAlert], limit: int, zone: str) -> Mess
     for titles in ([line.title for line in lines], [line.plain_title or line.incident for line in lines]):
         shown = [without_countdown(title) for title in titles[:LINES]]
         shown += [f"and {len(titles) - LINES} more"] if len(titles) > LINES else []
-        blocks = table([title] for title in shown), table([("Open", "headway incident")]), [RULE], [note]
+        blocks = (
+            table([title] for title in shown),
+            table([("Open", _INCIDENT_PART.sub("", link) or "headway incident")]),
+            [RULE],
+            [note],
+        )
         texts += [digest_title(titles), text_of(blocks)]
     return MessageText(*texts)

@@ -186,7 +186,7 @@ def decide_incident(
         cause, notified, bool(match.close_reason), errors=errors, failures=failures, causes=causes
     )
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
-    root, zone = match.group.root, _zone(index, match, services)
+    root, zone = match.group.root, _zone(index, services)
     current = match.to_repair
     owner, runbook = _owner(index, match, services)
     flapped, flapping_since = count_flaps(index, match)
@@ -233,14 +233,11 @@ def decide_incident(
     )
 
 
-def _zone(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedServiceVerdict]) -> str:
+def _zone(index: EstateIndex, services: Sequence[AffectedServiceVerdict]) -> str:
+    """That of the first affected service; of an incident without one that of the estate."""
     zones = {service.name: service.zone for service in index.estate.services}
-    affected = [zones[service.service] for service in services if service.service in zones]
-    jobs = [index.job(run.job_id).zone for run in match.group.roots()]
-    if (target := match.group.target) is not None:
-        jobs = [job.zone for job in index.estate.jobs.values() if job.target_id == target.id]
-    check = index.estate.declared.check(match.group.check)
-    return next(chain(affected, [check.zone] if check is not None else [], jobs), "UTC")
+    affected = (zones[service.service] for service in services if service.service in zones)
+    return next(affected, index.estate.settings.zone)
 
 
 def _further_causes(

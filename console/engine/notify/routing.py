@@ -136,10 +136,11 @@ class AlertRouter:
         default_route: str,
         shadow_route: str,
         zone: str,
+        link: str = "",
     ) -> None:
-        """`zone`: of the times in digests."""
+        """`zone`: of the times in digests; `link`: where `Open` leads."""
         self._store, self._clock, self._routes = store, clock, routes
-        self._default, self._shadow, self._zone = default_route, shadow_route, zone
+        self._default, self._shadow, self._zone, self._link = default_route, shadow_route, zone, link
         self.url_sources = {name: tuple(url.text for url in route.urls) for name, route in routes.items()}
         self._check_at = 0.0
 
@@ -171,7 +172,7 @@ class AlertRouter:
             plan = plan_digest(list(group), released, optional_instant(digest_us), limit, now)
             alone += plan.alone
             if plan.together:
-                digest = _digest_alert(route, digest_text(plan.together, limit, self._zone), now)
+                digest = _digest_alert(route, digest_text(plan.together, limit, self._zone, self._link), now)
                 digests.append((digest, [alert.id for alert in plan.together]))
         if alone or digests:
             rows.release_alerts(self._store, fence, self.url_sources, alone, digests, micros(now))

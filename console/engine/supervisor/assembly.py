@@ -129,7 +129,8 @@ class EngineAssembly:
         places = configured_places(store, config)
         self.connectors = ConnectorPool(places, secrets)
         alerts, audience = config.alerts, plain.audience(config)
-        self.routing = AlertRouter(store, clock, config.routes, alerts.default_route, alerts.shadow_route, config.zone)
+        routes = config.routes, alerts.default_route, alerts.shadow_route
+        self.routing = AlertRouter(store, clock, *routes, config.zone, alerts.link)
         mail = send_mail if self.send is send_by_apprise else None
         self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, self.send, mail)
         decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render

@@ -49,6 +49,7 @@ def decision_settings(config: Config) -> EvaluationSettings:
         default_route=(default,) if default else (),
         shadow_route=config.alerts.shadow_route,
         lookback=config.lookback,
+        zone=config.zone,
     )
 
 

@@ -122,6 +122,21 @@ def test_titles_with_blanks_in_a_row_are_no_table_in_a_digest() -> None:
     assert "<p>load 1 failed<br>load 2 failed</p>" in as_html(words.title, words.body)
 
 
+@pytest.mark.parametrize(
+    "link, opened",
+    [
+        ("", "headway incident"),
+        ("https://ops.example/headway/", "https://ops.example/headway/"),
+        ("https://ops.example/headway/{incident}", "https://ops.example/headway/"),
+        ("https://ops.example/?incident={incident}&x=1", "https://ops.example/"),
+    ],
+)
+def test_a_digest_opens_the_page_of_the_config(link: str, opened: str) -> None:
+    text = digest_text([waiting(1, incident="INC-1", title="t")], 10, "UTC", link)
+    assert f"\nOpen  {opened}\n" in text.body
+    assert f"\nOpen  {opened}\n" in text.plain_body
+
+
 def test_a_long_digest_counts_what_it_does_not_list() -> None:
     words = digest_text([waiting(n, incident=f"INC-{n}", title="t") for n in range(LINES + 7)], 10, "UTC")
     assert "\nand 7 more\n" in words.body

@@ -13,9 +13,10 @@ from connectors.sdk.states import RunState
 from console.control.alerts.headline import PUSH_LENGTH
 from console.domain.alert import BUSINESS, CAUSE_RESOLVED_LABEL, KIND_LABELS, SHADOW, AlertKind
 from console.domain.decision import IncidentDecision, Notice
+from console.domain.estate import EvaluationSettings
 from console.text.message import BAR, RULE, read_blocks
 from tests.control.ledger import Ledger, ended
-from tests.factories import estate, feeds, job, minutes, service, target
+from tests.factories import at, estate, feeds, job, minutes, service, target
 from tests.golden.alerts import recorded
 
 CLOCK = r"(?:\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d"
@@ -150,3 +151,20 @@ def test_a_long_title_of_a_service_hides_its_deadline_in_neither_style(place: in
     notice = night_of("Consolidated regulatory liquidity reporting for the board").incident().notices[place]
     assert re.match(rf"Consolidated .+… {CLOCK} at risk: ", notice.title), notice.title
     assert re.search(CLOCK, notice.title[:PUSH_LENGTH])
+
+
+def test_a_message_about_no_service_has_the_zone_of_the_estate() -> None:
+    """Neither that of the job nor that of its target: the mails of one night have one zone."""
+    tokyo = replace(EXTRACT, zone="Asia/Tokyo")
+    settings = EvaluationSettings(default_route=("oncall",), zone="Europe/Berlin")
+    ledger = Ledger(estate(tokyo, targets=[target(1)], settings=settings))
+    ledger.look("02:00")
+    ledger.run(tokyo, "03:10", RunState.FAILED, **ended("03:10", 2))
+    ledger.look("03:12")
+    failed = ledger.incident().notices[0].body
+    ledger.target(1, failing_since=at("03:20"), error="connection refused", last_ok_at=at("03:19"))
+    ledger.look("03:40")
+    [silent] = [each.body for one in ledger.decisions.incidents for each in one.notices if one.root_target_id]
+    for body, since in ((failed, "04:12 CET"), (silent, "04:20 CET")):
+        assert f"Since          {since}\n" in body
+        assert {"CET"} == {one or other for one, other in ZONED.findall(body)}
