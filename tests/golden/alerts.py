@@ -4,7 +4,7 @@ with all that is decided in them; of these texts only what stands above the deta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -82,6 +82,18 @@ NIGHTS: dict[str, tuple[str, ...]] = {
         "at 03:12 extract fails: exit 1, no space left on device",
         "at 03:20 extract is rerun by anna",
         "at 03:25 extract is green",
+    ),
+    "two causes": (
+        "estate: job hosts/refund at 03:10; takes 40m; told to etl; owned by data",
+        "estate: hosts/refund feeds warehouse/load",
+        "at 03:12 extract fails: exit 1, disk is full",
+        "at 03:12 refund fails: exit 7, no listener",
+    ),
+    "a second cause": (
+        "estate: job hosts/refund at 03:10; takes 40m; told to etl; owned by data",
+        "estate: hosts/refund feeds warehouse/load",
+        "at 03:12 extract fails: exit 1, disk is full",
+        "at 03:14 refund fails: exit 7, no listener",
     ),
     "in shadow": ("estate: in shadow, told to trial", "at 03:12 extract fails: exit 1"),
     "not started, in another zone": (
@@ -181,7 +193,8 @@ def _suppressed(clock: str, notice: SuppressedNotice) -> str:
 
 def alerts_text() -> str:
     """One of each kind in every sink, then every notice, and what is suppressed, with its reason."""
-    return "\n".join([*_kinds(), *_nights()])
+    kinds = (_in_every_sink(*message) for message in messages())
+    return "\n".join([*kinds, *_nights()])
 
 
 PICKED = (
@@ -207,32 +220,37 @@ PICKED = (
 """(title, night, kind, style): the first such notice of that night."""
 
 
-def _kinds() -> Iterator[str]:
+def messages() -> Iterator[tuple[str, str, str]]:
+    """(name, title, body): one message of each kind."""
     nights = {name: recorder.notices for name, recorder in recorded()}
     for name, night, kind, style in PICKED:
         found = (one for one in nights[night] if (one.kind.value, one.style) == (kind, style))
         notice = next(found)
-        yield _in_every_sink(name, notice.title, notice.body)
+        yield name, notice.title, notice.body
     first = nights["two zones, a link"][0]
-    for name, markup in (("Discord", DISCORD), ("Teams", TEAMS), ("Telegram", TELEGRAM)):
-        yield f"==== a link in {name}\n\n{_in_chat(markup, first.title, first.body)}"
     at = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
-    group = [(one.title, one.body) for one in nights["log"]]
-    yield _in_every_sink("group", digest_title([title for title, _ in group]), group_text(group))
+    both = [one for one in nights["two causes"] if one.style == "technical"]
+    second = [one for one in nights["a second cause"] if one.style == "technical"][-1]
+    yield "second cause", second.title, second.body
+    group = [
+        (one.title.replace("{incident}", name), one.body.replace("{incident}", name))
+        for one, name in zip(both, ("INC-0001", "INC-0002"), strict=True)
+    ]
+    yield "group", digest_title([title for title, _ in group]), group_text(group)
     session: Any = SimpleNamespace(rows=lambda *_: [SimpleNamespace(version=0)])
     fixes = (("Do", "headway plan resume 3"), ("Open", "headway plan 3"))
     request = AttentionRequest("plan:3", "plan 3 stopped", "Rerun extract", "exit 1", fixes, "ann", 1, None)
     attention = _attention_alert(session, request, "oncall")
-    yield _in_every_sink("attention", attention.title, attention.body)
-    count = (NoiseCount("etl", 9, 4, 2, 3, 1),)
-    noise = NoiseReport(at, at, count[0], count, count, count, count, (("hosts/extract", 3),), (("silence", 2),), 1)
-    yield _in_every_sink("noise", "Alert noise, week of 2026-11-16: 9 alerts", noise_body(noise))
+    yield "attention", attention.title, attention.body
+    route, owner, rule, cause = ((NoiseCount(name, 9, 4, 2, 3, 1),) for name in ("etl", "data", "failed", "hosts/load"))
+    noise = NoiseReport(at, at, route[0], route, owner, rule, cause, (("hosts/extract", 3),), (("silence", 2),), 1)
+    yield "noise", "Alert noise, week of 2026-11-16: 9 alerts", noise_body(noise)
     pending = [
         PendingAlert(number, at, False, f"INC-{number:04}", one.title, one.plain_title)
         for number, one in enumerate(nights["log"], 1)
     ]
-    digest = digest_text(pending, 10, "Europe/Berlin")
-    yield _in_every_sink("digest", digest.title, digest.body)
+    digest = digest_text(pending, 10, "Europe/Berlin", "https://ops.example/{incident}")
+    yield "digest", digest.title, digest.body
     down = _alert("oncall", STORE, AlertKind.OPENED, "database or disk is full", "night", at, "Europe/Berlin")
     up = _alert("oncall", STORE, AlertKind.RECOVERED, "", "night", at, "Europe/Berlin")
     parked = _parked_alert(ParkedDeliveries("oncall", 3, 0, "error=500"), "boss")
@@ -246,23 +264,32 @@ def _kinds() -> Iterator[str]:
         ("engine down", down), ("engine up", up), ("undelivered", parked), ("engine down, in shadow", sending),
         ("test", test), ("fallback", fallback),
     ):  # fmt: skip
-        yield _in_every_sink(name, alert.title, alert.body)
+        yield name, alert.title, alert.body
+
+
+def _page(title: str, body: str) -> str:
+    """The HTML of a mail, without its style."""
+    return as_html(title, body).partition("<body>\n")[2].removesuffix("</body></html>\n")
+
+
+def _chat(markup: ChatMarkup) -> Callable[[str, str], str]:
+    return lambda title, body: "\n\n".join(filter(None, as_chat(markup, title, body)))
+
+
+SINKS: dict[str, Callable[[str, str], str]] = {
+    "push": lambda title, _: f"{title[:50]}\n",
+    "mail": lambda title, body: f"{title}\n\n{body}",
+    "HTML": _page,
+    "Slack": _chat(SLACK),
+    "Discord": _chat(DISCORD),
+    "Teams": _chat(TEAMS),
+    "Telegram": _chat(TELEGRAM),
+}
+"""What each receiver shows of a title and a body; push: a locked phone."""
 
 
 def _in_every_sink(name: str, title: str, body: str) -> str:
-    """Push (what a locked phone shows), mail as text and as HTML without its style, and a chat."""
-    page = as_html(title, body).partition("<body>\n")[2].removesuffix("</body></html>\n")
-    texts = {
-        "push": f"{title[:50]}\n",
-        "mail": f"{title}\n\n{body}",
-        "HTML": page,
-        "chat": _in_chat(SLACK, title, body),
-    }
-    return "\n".join([f"==== {name}\n", *(f"---- {sink}\n{text}" for sink, text in texts.items())])
-
-
-def _in_chat(markup: ChatMarkup, title: str, body: str) -> str:
-    return "\n\n".join(filter(None, as_chat(markup, title, body)))
+    return "\n".join([f"==== {name}\n", *(f"---- {sink}\n{text(title, body)}" for sink, text in SINKS.items())])
 
 
 def recorded() -> Iterator[tuple[str, Recorder]]:
