@@ -8,36 +8,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-from connectors.manual.options import DAYS, ManualOptions, StepOptions
+from connectors.manual.options import ManualOptions, StepOptions
 from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import ConnectorKind, Probe
+from connectors.sdk.daily_time import instant_of
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, RunRef, Schedule, TargetClock
+from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.states import Capability, ProofLevel, RunState
 
 
 def job(name: str, step: StepOptions, zone: str) -> JobRecord:
-    every = ",".join(str((DAYS.index(day) + 1) % 7) for day in step.days) if len(step.days) < len(DAYS) else "*"
-    text = f"{', '.join(step.days) if every != '*' else 'daily'} at {step.at:%H:%M}"
-    expression = f"{step.at.minute} {step.at.hour} * * {every}"
     definition = f"a person completes it: {step.title or name}"
-    schedule = Schedule("debian-cron", expression, zone, text)
+    schedule = step.schedule(zone)
     return JobRecord(name, step.title or name, schedule, definition=definition, definition_hash=definition)
 
 
 def waiting(steps: Mapping[str, StepOptions], zone: str, since: datetime, now: datetime) -> list[RunRecord]:
     """Instances that began to wait after `since` and up to now, oldest first."""
+    first, last = (at.astimezone(ZoneInfo(zone)).date() for at in (since, now))
     began = []
     for name, step in steps.items():
-        day = since.astimezone(ZoneInfo(zone)).date()
-        while (at := _instant(day, step.at, zone)) <= now:
-            if at > since and DAYS[day.weekday()] in step.days:
+        for day, at in step.instants(first, last, zone):
+            if since < at <= now:
                 key, state = day.isoformat(), RunState.WAITING
                 began.append((at, RunRecord(name, key, state, "waits for a person", queued_at=at, reason="approval")))
-            day += timedelta(days=1)
     return [run for _, run in sorted(began, key=lambda item: (item[0], item[1].job))]
 
 
@@ -59,23 +56,10 @@ def queued_at(run: RunRef, steps: Mapping[str, StepOptions], zone: str) -> datet
     step = steps.get(run.job)
     try:
         if step is not None and len(run.attempt_key) == len("2026-11-20"):
-            return _instant(date.fromisoformat(run.attempt_key), step.at, zone)
+            return instant_of(date.fromisoformat(run.attempt_key), step.at, zone)
         return datetime.fromisoformat(run.attempt_key.rpartition("@")[2])
     except ValueError:
         return None
-
-
-def _instant(day: date, clock: time, zone: str) -> datetime:
-    """The earlier of two; for a time that a change of the clocks skips, the change itself."""
-    local = datetime.combine(day, clock, ZoneInfo(zone))
-    at = local.astimezone(UTC)
-    if at.astimezone(local.tzinfo).replace(tzinfo=None) == local.replace(tzinfo=None):
-        return at
-    after = local.replace(fold=1)
-    at = after.astimezone(UTC)  # by the offset after the change: an instant before it
-    while at.astimezone(local.tzinfo).utcoffset() != after.utcoffset():
-        at += timedelta(minutes=1)
-    return at
 
 
 BY_A_PERSON = "a step is completed by a person: headway action complete STEP"

@@ -3,7 +3,7 @@
     python -m tests.bench.connectors [--json] [--quick] [--only KIND]
 
 The answers are kept from a first reading, so that the fake's own work is not measured. What hosts answer is text:
-beside it stands json.loads of its lines as a list of texts. `manual` reads nothing, so nothing stands beside it, and
+beside it stands json.loads of its lines as a list of texts. `manual` and `files` read no text, so nothing does, and
 `eventbridge` has no runs: its schedules are read. cron's round trip is `ssh`'s.
 """
 
@@ -73,6 +73,7 @@ RUNS = {
     "dbt": 5000,
     "dbt_cloud": 20_000,
     "eventbridge": 500,
+    "files": 1000,
     "github_actions": 20_000,
     "gitlab": 5000,
     "glue": 5000,
@@ -289,6 +290,7 @@ KINDS = {
     "databricks": databricks,
     "dbt": dbt,
     "dbt_cloud": dbt_cloud,
+    "files": connectors_local.arrivals,
     "github_actions": github_actions,
     "gitlab": gitlab,
     "glue": glue,

@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 
 from connectors.cron.connector import CronConnector
+from connectors.files.connector import open_files
+from connectors.files.options import FilesOptions
 from connectors.heartbeat.connector import HeartbeatConnector
 from connectors.heartbeat.parse import PING_FAIL, PING_START, PING_SUCCESS, PingRequest
 from connectors.heartbeat.spool import Spool, current_time
@@ -115,6 +117,19 @@ def cron(runs: int) -> Made:
     host.log.write_text("".join(lines))
     session = Session(host)
     return CronConnector(host.options(), "db07", lambda _: "", session), lambda: session.bodies
+
+
+def arrivals(runs: int) -> Made:
+    """Old files of one job; names and times are read of the folder itself."""
+    place = folder()
+    for number in range(runs):
+        path = place / f"orders_{number}.csv"
+        path.write_bytes(b"x")
+        os.utime(path, (time.time() - 2 * 86_400,) * 2)
+    file = {"path": f"{place}/orders_*.csv", "at": "03:00"}
+    hosts = [{"name": "here", "local": True}]
+    options = FilesOptions.model_validate({"hosts": hosts, "files": {"orders": file}})
+    return open_files(options, "here", lambda _: ""), list
 
 
 def systemd(runs: int) -> Made:

@@ -67,6 +67,8 @@ def test_the_example_loads_and_names_every_setting(tmp_path: Path) -> None:
         "lake",
         "compute",
         "clocks",
+        "deliveries",
+        "landing",
         "people",
         "etl-timers",
         "cluster",

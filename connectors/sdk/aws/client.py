@@ -65,7 +65,10 @@ THROTTLED_SECONDS = 5.0
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title", re.IGNORECASE)
 SERVICES = {"stepfunctions": "states"}
 """Names of services in IAM, where they differ."""
-PERMISSIONS = {"UpdateSchedule": "scheduler:UpdateSchedule, and iam:PassRole on the schedule's role,"}
+PERMISSIONS = {
+    "ListObjectsV2": "s3:ListBucket",
+    "UpdateSchedule": "scheduler:UpdateSchedule, and iam:PassRole on the schedule's role,",
+}
 EVERYWHERE = frozenset({
     "ListStateMachines", "DescribeStateMachine", "ListExecutions", "DescribeExecution", "GetJobs", "GetJobRuns",
     "DescribeJobQueues", "ListJobs", "DescribeJobs", "ListSchedules",

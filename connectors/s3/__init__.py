@@ -1,0 +1,1 @@
+"""Objects that are expected to arrive in a bucket of S3."""

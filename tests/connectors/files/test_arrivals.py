@@ -1,0 +1,221 @@
+"""What is concluded from a folder: half-written files, deliveries that are repeated, periods, and names."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connectors.files.client import LocalFolders
+from connectors.files.connector import CONNECTOR
+from connectors.files.options import FilesOptions
+from connectors.sdk import file_arrivals
+from connectors.sdk.errors import NotSupported, SystemUnreachable
+from connectors.sdk.file_arrivals import ArrivalConnector, FileEntry
+from connectors.sdk.records import Poll, RunRecord, RunRef
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.call_limits import Deadline
+
+THREE = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
+"""03:00 in Berlin."""
+ORDERS = "/in/orders_20261119.csv"
+
+
+class Folder:
+    """A folder and a clock of the test's own: two minutes pass before each poll."""
+
+    deadline = Deadline(0)
+
+    def __init__(self, **file: Any) -> None:
+        given = {"path": "/in/orders_%Y%m%d*.csv", "at": "03:00", "days_after": 1, "min_bytes": 10, **file}
+        self.options = FilesOptions.model_validate(
+            {"hosts": [{"name": "here", "local": True}], "zone": "Europe/Berlin", "files": {"orders": given}}
+        )
+        self.files: dict[str, tuple[int, datetime]] = {}
+        self.at = THREE
+        self.cursor = ""
+
+    def entries(self, folder: str) -> list[FileEntry]:
+        files = ((path, size, at) for path, (size, at) in self.files.items() if path.rpartition("/")[0] == folder)
+        return [FileEntry(path, size, at.timestamp()) for path, size, at in files]
+
+    def close(self) -> None:
+        pass
+
+    def poll(self, *open_runs: RunRef, minutes: float = 2) -> Poll:
+        self.at += timedelta(minutes=minutes)
+        options, now = self.options, self.at.timestamp()
+        connector = ArrivalConnector(self, "here", options.files, options.zone, lambda _: ("", ""), lambda: now)
+        result = connector.poll(self.cursor, open_runs, 5)
+        self.cursor = result.cursor
+        return result
+
+    def states(self, minutes: float = 2) -> list[tuple[str, RunState]]:
+        return [(run.attempt_key, run.state) for run in self.poll(minutes=minutes).runs]
+
+
+def watched(**file: Any) -> Folder:
+    """A folder that was empty at the first poll."""
+    folder = Folder(**file)
+    assert not folder.poll().runs
+    return folder
+
+
+def ref(run: RunRecord) -> RunRef:
+    return RunRef(run.job, run.period_key or "", run.attempt_key, run.native_ref, run.started_at)
+
+
+def test_a_half_written_file_is_never_green() -> None:
+    folder = watched()
+    for size in (100, 200, 300):
+        folder.files[ORDERS] = (size, folder.at)
+        assert [(f"{ORDERS}@open", RunState.RUNNING)] == folder.states()
+    folder.files[ORDERS] = (300, folder.at)  # the same size, written again
+    assert [RunState.RUNNING] == [state for _, state in folder.states()]
+    assert [RunState.RUNNING] == [state for _, state in folder.states(minutes=0.9)]
+    [run] = folder.poll(minutes=0.2).runs
+    assert (RunState.SUCCEEDED, f"{ORDERS}@open") == (run.state, run.formerly)
+    assert () == folder.poll().runs
+
+
+def test_a_young_file_of_a_first_poll_is_not_green_yet() -> None:
+    folder = Folder()
+    folder.files[ORDERS] = (300, folder.at - timedelta(hours=23))
+    assert [RunState.RUNNING] == [state for _, state in folder.states()]
+    assert [RunState.SUCCEEDED] == [state for _, state in folder.states()]
+
+
+def test_an_old_time_that_a_copy_kept_counts_as_the_time_of_its_poll() -> None:
+    """Else a file copied after its deadline would have arrived in time."""
+    folder = watched()
+    folder.files[ORDERS] = (300, THREE - timedelta(days=2))
+    [begun] = folder.poll().runs
+    assert folder.at == begun.started_at
+    [run] = folder.poll().runs
+    assert (RunState.SUCCEEDED, begun.started_at, begun.started_at) == (run.state, run.started_at, run.ended_at)
+
+
+def test_a_delivery_that_is_repeated_is_another_attempt_of_its_run() -> None:
+    folder = watched()
+    folder.files[ORDERS] = (3, folder.at)
+    folder.poll()
+    [first] = folder.poll().runs
+    assert (RunState.FAILED, f"{ORDERS}: 3 bytes, and at least 10 are expected") == (first.state, first.message)
+    folder.files["/in/orders_20261119_again.csv"] = (300, folder.at)
+    folder.poll()
+    [second] = folder.poll().runs
+    folder.files[ORDERS] = (500, folder.at)
+    folder.poll()
+    [third] = folder.poll().runs
+    assert [RunState.SUCCEEDED] * 2 == [second.state, third.state]
+    assert {first.period_key} == {second.period_key, third.period_key}
+    assert 3 == len({first.attempt_key, second.attempt_key, third.attempt_key})
+
+
+def test_the_date_in_the_name_is_the_period() -> None:
+    folder = watched()
+    folder.files[ORDERS] = (300, folder.at)
+    [run] = folder.poll().runs
+    assert ("2026-11-20T02:00:00Z", THREE) == (run.period_key, run.period_at)
+    assert run.interval_start == datetime(2026, 11, 19, 11, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("hours, day", [(-3, 20), (0, 20), (9, 20), (13, 21)])
+def test_without_a_date_the_nearest_expected_time_is_the_period(hours: int, day: int) -> None:
+    folder = watched(path="/in/orders.csv")
+    folder.at = THREE + timedelta(hours=hours)
+    folder.files["/in/orders.csv"] = (300, folder.at)
+    [run] = folder.poll().runs
+    assert f"2026-11-{day}T02:00:00Z" == run.period_key
+
+
+def test_a_file_that_is_moved_before_it_counts_is_unknown() -> None:
+    folder = watched()
+    folder.files[ORDERS] = (300, folder.at)
+    [run] = folder.poll().runs
+    del folder.files[ORDERS]
+    [gone] = folder.poll(ref(run)).runs
+    assert (RunState.UNKNOWN, run.attempt_key) == (gone.state, gone.attempt_key)
+
+
+def test_names_of_other_files_and_days_that_no_calendar_has_are_left_out() -> None:
+    folder = watched()
+    folder.files = dict.fromkeys(("/in/orders_2026111.csv", "/in/orders_20261119.csv.tmp", "/in/x"), (9, THREE))
+    folder.files["/in/orders_20260230.csv"] = (9, THREE)
+    poll = folder.poll()
+    assert ((), ["/in/orders_20260230.csv"]) == (poll.runs, [item.where for item in poll.skipped])
+    assert poll.complete
+
+
+def test_folders_may_have_the_date() -> None:
+    folder = Folder(path="/in/%Y/%m/orders_%y%m%d.csv")
+    assert ["/in/2026/11", "/in/2026/10"] == folder.options.files["orders"].folders(THREE.date())
+    folder.files["/in/2026/11/orders_261119.csv"] = (300, folder.at - timedelta(days=2))
+    folder.files["/in/2026/10/orders_261119.csv"] = (300, folder.at - timedelta(days=2))  # two dates in one path
+    assert ["2026-11-20T02:00:00Z"] == [run.period_key for run in folder.poll().runs]
+
+
+def test_more_files_than_are_watched_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_arrivals, "MAX_FILES", 2)
+    folder = Folder()
+    folder.files = {f"/in/orders_202611{day}.csv": (99, THREE - timedelta(days=2)) for day in (11, 12, 13)}
+    poll = folder.poll()
+    assert {"12", "13"} == {run.native_ref[-6:-4] for run in poll.runs}
+    assert ("orders: more than 2 files match /in/orders_%Y%m%d*.csv; the newest are watched",) == poll.warnings
+    monkeypatch.setattr(file_arrivals, "MAX_NAMES", 2)
+    with pytest.raises(NotSupported, match="more than 2 files; move old ones"):
+        folder.poll()
+
+
+def test_a_name_that_is_no_text_and_links_leave_the_rest_alone(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("x")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe")).write_text("x")
+    (tmp_path / "lost").symlink_to(tmp_path / "nothing")
+    (tmp_path / "link").symlink_to(tmp_path / "orders.csv")
+    (tmp_path / "folder").mkdir()
+    reader = LocalFolders("here")
+    reader.deadline = Deadline(5)
+    assert 3 == len(reader.entries(str(tmp_path)))
+    assert [] == reader.entries(str(tmp_path / "nothing"))
+
+
+def test_a_share_that_hangs_ends_the_call_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    monkeypatch.setattr("connectors.files.client._scan", lambda folder: fifo.read_bytes())
+    reader = LocalFolders("here")
+    reader.deadline = Deadline(0.1)
+    with pytest.raises(SystemUnreachable, match=r"not done within 0\.\d+ s"):
+        reader.entries("/in")
+    os.close(os.open(fifo, os.O_WRONLY))  # lets the thread end
+
+
+@pytest.mark.parametrize(
+    "file, words",
+    [
+        ({"path": "/in/orders_%Y.csv", "at": "03:00"}, "its date is not a whole one"),
+        ({"path": "/in/orders_%H.csv", "at": "03:00"}, '"%H" is not part of a date'),
+        ({"path": "in/orders.csv", "at": "03:00"}, "write /in/orders_%Y%m%d"),
+        ({"path": "/in/*/orders.csv", "at": "03:00"}, "in the file name only"),
+        ({"path": "/in/", "at": "03:00"}, "write /in/orders_%Y%m%d"),
+        ({"path": "/in/orders.csv"}, "Field required"),
+        ({"path": "/in/orders.csv", "at": "03:00", "stable": "soon"}, "is not a duration"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_an_example(file: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        FilesOptions.model_validate({"hosts": [{"name": "here", "local": True}], "files": {"orders": file}})
+
+
+def test_the_page_shows_a_system_that_loads() -> None:
+    page = (Path(__file__).parents[3] / "docs/connectors/files.md").read_text(encoding="utf-8")
+    system = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])["systems"]["deliveries"]
+    assert CONNECTOR.kind == system.pop("kind")
+    files: Sequence[str] = list(FilesOptions.model_validate(system).files)
+    assert ["orders"] == files
