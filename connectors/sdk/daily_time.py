@@ -61,6 +61,12 @@ class DailyTime(StrictOptions):
             if DAYS[day.weekday()] in self.days:
                 yield day, instant_of(day, self.at, zone)
 
+    def nearest(self, instant: datetime, zone: str) -> datetime:
+        """The expected instant that is nearest."""
+        day = instant.astimezone(ZoneInfo(zone)).date()
+        expected = self.instants(day - timedelta(days=8), day + timedelta(days=8), zone)
+        return min((at for _, at in expected), key=lambda at: abs(at - instant))
+
 
 def instant_of(day: date, clock: time, zone: str) -> datetime:
     """The earlier of two; for a time that a change of the clocks skips, the change itself."""

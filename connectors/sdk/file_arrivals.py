@@ -184,11 +184,9 @@ def run_of(job: str, file: FileOptions, zone: str, path: str, day: date | None, 
     """The delivery as a run: open while it may still be written."""
     began, path = _instant(seen.first), clean(path)
     if day is not None:
-        at: datetime | None = instant_of(day + timedelta(days=file.days_after), file.at, zone)
+        at = instant_of(day + timedelta(days=file.days_after), file.at, zone)
     else:
-        local = began.astimezone(ZoneInfo(zone)).date()
-        expected = file.instants(local - timedelta(days=8), local + timedelta(days=8), zone)
-        at = min((instant for _, instant in expected), key=lambda instant: abs(instant - began), default=None)
+        at = file.nearest(began, zone)
     state, native, message = RunState.RUNNING, "being written", ""
     if seen.done:
         state, native = RunState.SUCCEEDED, "arrived"
@@ -202,7 +200,7 @@ def run_of(job: str, file: FileOptions, zone: str, path: str, day: date | None, 
         formerly=f"{path}{OPEN}" if seen.done and seen.was_open else "",
         state=state,
         native_state=native,
-        period_key=instant_key(at) if at is not None else None,
+        period_key=instant_key(at),
         period_at=at,
         interval_start=instant_of(day, datetime.min.time().replace(hour=12), zone) if day is not None else None,
         started_at=began,

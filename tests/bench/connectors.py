@@ -3,8 +3,8 @@
     python -m tests.bench.connectors [--json] [--quick] [--only KIND]
 
 The answers are kept from a first reading, so that the fake's own work is not measured. What hosts answer is text:
-beside it stands json.loads of its lines as a list of texts. `manual` and `files` read no text, so nothing does, and
-`eventbridge` has no runs: its schedules are read. cron's round trip is `ssh`'s.
+beside it stands json.loads of its lines as a list of texts. `manual`, `files` and `tables` read no text, so nothing
+does, and `eventbridge` has no runs: its schedules are read. cron's round trip is `ssh`'s.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ RUNS = {
     "sql": 50_000,
     "step_functions": 5000,
     "systemd": 5000,
+    "tables": 1000,
 }
 QUICK = 10
 """With --quick, one run in so many."""
@@ -307,6 +308,7 @@ KINDS = {
     "sql": tables,
     "step_functions": step_functions,
     "systemd": connectors_local.systemd,
+    "tables": connectors_local.lake,
 }
 
 

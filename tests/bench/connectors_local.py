@@ -33,6 +33,9 @@ from connectors.sdk.contract import Connector
 from connectors.sdk.transport.call_limits import count_request
 from connectors.sdk.transport.ssh import CompletedCommand
 from connectors.systemd.connector import SystemdConnector
+from connectors.tables.client import TableReader
+from connectors.tables.connector import TablesConnector
+from connectors.tables.options import TablesOptions
 from tests.connectors.heartbeat.support import options_of, secret
 from tests.connectors.replay.nights import DAY, at, document, files
 from tests.fakes.eventbridge import FakeScheduler
@@ -178,6 +181,21 @@ def replay(runs: int) -> Made:
     options = ReplayOptions.model_validate({**files(place, at(24)), "system": "hosts"})
     _load.cache_clear()  # the options read it too
     return ReplayConnector(options, "db07"), lambda: [(place / "night.json").read_bytes()]
+
+
+def lake(runs: int) -> Made:
+    """Commits of one Delta table: their log is written as deltalake writes it."""
+    import pyarrow as pa
+    from deltalake import write_deltalake
+
+    place = folder() / "orders"
+    write_deltalake(str(place), pa.table({"id": [1]}))
+    template = (place / "_delta_log" / f"{0:020}.json").read_text().splitlines()
+    commit = next(line for line in template if "commitInfo" in line)
+    for number in range(1, runs):
+        (place / "_delta_log" / f"{number:020}.json").write_text(commit)
+    options = TablesOptions.model_validate({"tables": {"orders": {"delta": str(place)}}})
+    return TablesConnector(options, TableReader(options, lambda _: "")), list
 
 
 def manual(runs: int) -> Made:

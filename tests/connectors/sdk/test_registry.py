@@ -38,6 +38,7 @@ OURS = [
     "slurm",
     "step_functions",
     "systemd",
+    "tables",
 ]
 
 

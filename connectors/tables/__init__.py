@@ -1,0 +1,1 @@
+"""Delta and Iceberg tables, whose commits are runs."""

@@ -1,0 +1,236 @@
+"""Real tables in a folder: Delta as deltalake writes it, Iceberg as pyiceberg does."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from pyiceberg.catalog.sql import SqlCatalog
+
+from connectors.sdk.conformance import Deadlines, Faults, Reads
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.records import Poll
+from connectors.sdk.states import RunState
+from connectors.tables.connector import CONNECTOR, NO_LOG, TARGET
+from tests.fakes.login import no_secret
+
+ROWS = pa.table({"id": [1, 2], "name": ["a", "b"]})
+
+
+def s3_at(host: str, port: int) -> dict[str, Any]:
+    """A Delta table in a store at that address."""
+    storage = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "eu-central-1"}
+    identity = {"AWS_ACCESS_KEY_ID": {"env": "KEY"}, "AWS_SECRET_ACCESS_KEY": {"env": "SECRET"}}
+    return {"storage": {**storage, **identity}, "tables": {"orders": {"delta": "s3://lake/orders"}}}
+
+
+def opened(**given: Any) -> Connector:
+    return CONNECTOR.open(CONNECTOR.options.model_validate(given), TARGET, no_secret)
+
+
+class Lake:
+    """One Delta and one Iceberg table, two commits each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.delta = str(folder / "orders")
+        properties = {"uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}"}
+        self.catalog = {"type": "sql", **properties}
+        self._catalog = SqlCatalog("headway", **properties)
+        self._catalog.create_namespace("sales")
+        self.iceberg = self._catalog.create_table("sales.stock", schema=ROWS.schema)
+        for _ in range(2):
+            self.append()
+
+    def append(self) -> None:
+        write_deltalake(self.delta, ROWS, mode="append")
+        self.iceberg.append(ROWS)
+
+    def odd(self) -> None:
+        """The newest commit of the Delta table is by an operation that nobody knows."""
+        newest = max(Path(self.delta, "_delta_log").glob("*.json"))
+        newest.write_text(newest.read_text().replace('"operation":"WRITE"', '"operation":"REWEAVE"'))
+
+    def connector(self, **given: Any) -> Connector:
+        tables = {"orders": {"delta": self.delta, **given}, "stock": {"iceberg": "sales.stock", **given}}
+        return opened(catalog=self.catalog, tables=tables)
+
+    def close(self) -> None:
+        self._catalog.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    lake = Lake(tmp_path)
+    yield lake
+    lake.close()
+
+
+@pytest.fixture(scope="class")
+def world(request: pytest.FixtureRequest) -> Iterator[None]:
+    with tempfile.TemporaryDirectory(prefix="headway-tables-") as name:
+        request.cls.lake = Lake(Path(name))
+        yield
+        request.cls.lake.close()
+
+
+@pytest.mark.usefixtures("world")
+class TestTables(Reads, Deadlines, Faults):
+    kind = CONNECTOR
+    against = "real: Delta tables of deltalake 1.6, Iceberg tables of pyiceberg 0.12"
+    lake: Lake
+    limits: ClassVar[Mapping[str, str]] = {"failure": "a write that failed leaves no commit"}
+    unplayed: ClassVar[Mapping[str, str]] = {
+        "answering": "deltalake and pyiceberg read the replies",
+        "crowded": "of a first poll the newest 1,000 commits are read",
+        "long_log": NO_LOG,
+        "with_a_run_behind": "versions of a table are in the order of their commits",
+    }
+    elsewhere: ClassVar[Mapping[str, str]] = {"with_a_right_revoked": "tests/connectors/tables/test_conformance.py"}
+
+    def connector(self) -> Connector:
+        return self.lake.connector(expected={"at": "03:00"})
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        return opened(**s3_at(host, port))
+
+    def make_success(self) -> str:
+        return "orders"
+
+    def connector_with_an_unknown_state(self) -> Connector:
+        write_deltalake(self.lake.delta, ROWS, mode="append")
+        self.lake.odd()
+        return self.connector()
+
+
+def polled(connector: Connector, cursor: str = "") -> Poll:
+    return connector.poll(cursor, (), 20)
+
+
+def test_only_commits_that_bring_data_are_runs(lake: Lake) -> None:
+    connector = lake.connector()
+    first = polled(connector)
+    assert ["orders", "orders", "stock", "stock"] == sorted(run.job for run in first.runs)
+    assert {(RunState.SUCCEEDED, 2)} == {(run.state, run.context["rows"]) for run in first.runs}
+    table = DeltaTable(lake.delta)
+    table.optimize.compact()
+    table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+    table.delete("id = 2")
+    write_deltalake(lake.delta, ROWS.slice(0, 0), mode="append")
+    lake.iceberg.delete("id > 0")
+    second = polled(connector, first.cursor)
+    assert ((), True) == (second.runs, second.complete)
+    merge = table.merge(ROWS, "s.id = t.id", source_alias="s", target_alias="t")
+    merge.when_not_matched_insert_all().execute()
+    lake.iceberg.append(ROWS)
+    third = polled(connector, second.cursor)
+    assert [("orders", "MERGE", 1), ("stock", "append", 2)] == sorted(
+        (run.job, run.native_state, run.context["rows"]) for run in third.runs
+    )
+    connector.close()
+
+
+def test_a_deleted_snapshot_and_other_branches_do_not_count(lake: Lake) -> None:
+    connector = lake.connector()
+    first = polled(connector)
+    lake.iceberg.manage_snapshots().create_branch(lake.iceberg.current_snapshot().snapshot_id, "audit").commit()
+    lake.iceberg.append(ROWS, branch="audit")
+    assert () == polled(connector, first.cursor).runs
+    connector.close()
+
+
+def test_commits_that_are_gone_from_the_log_are_a_gap(lake: Lake) -> None:
+    connector = lake.connector()
+    cursor = polled(connector).cursor
+    connector.close()
+    for _ in range(3):
+        write_deltalake(lake.delta, ROWS, mode="append")
+    DeltaTable(lake.delta).create_checkpoint()
+    write_deltalake(lake.delta, ROWS, mode="append")
+    for version in (1, 2, 3):
+        Path(lake.delta, "_delta_log", f"{version:020}.json").unlink()
+    connector = lake.connector()
+    poll = polled(connector, cursor)
+    assert ["orders: commits between two polls are no longer in its log"] == [gap.reason for gap in poll.gaps]
+    connector.close()
+
+
+def test_snapshots_that_expired_between_two_polls_are_a_gap(lake: Lake) -> None:
+    connector = lake.connector()
+    cursor = polled(connector).cursor
+    for _ in range(2):
+        lake.iceberg.append(ROWS)
+    old = [snapshot.snapshot_id for snapshot in lake.iceberg.snapshots()[:-1]]
+    lake.iceberg.maintenance.expire_snapshots().by_ids(old).commit()
+    poll = polled(connector, cursor)
+    assert (1, ["stock: commits between two polls are no longer in its log"]) == (
+        len(poll.runs), [gap.reason for gap in poll.gaps],
+    )  # fmt: skip
+    connector.close()
+
+
+def test_a_table_that_was_made_anew_is_read_from_its_beginning(lake: Lake) -> None:
+    connector = lake.connector()
+    cursor = polled(connector).cursor
+    connector.close()
+    for path in sorted(Path(lake.delta).rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    write_deltalake(lake.delta, ROWS)
+    connector = lake.connector()
+    assert ["orders"] == [run.job for run in polled(connector, cursor).runs]
+    connector.close()
+
+
+def test_a_table_that_is_missing_leaves_the_others_alone(lake: Lake) -> None:
+    tables = {"orders": {"delta": lake.delta}, "gone": {"delta": f"{lake.delta}-gone"}, "no": {"iceberg": "sales.no"}}
+    connector = opened(catalog=lake.catalog, tables=tables)
+    poll = polled(connector)
+    assert ({"orders"}, False, None) == ({run.job for run in poll.runs}, poll.complete, poll.seen_until)
+    assert ["gone", "no"] == [item.where for item in poll.skipped]
+    assert [True, False, False] == [right.held for right in connector.probe(20).rights]
+    connector.close()
+    alone = opened(tables={"gone": tables["gone"]})
+    with pytest.raises(NotSupported, match="Fix: correct its address"):
+        polled(alone)
+
+
+def test_a_store_that_refuses_is_named_with_the_fix() -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(403)
+            self.end_headers()
+            self.wfile.write(b"<Error><Code>AccessDenied</Code></Error>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        connector = opened(**s3_at("127.0.0.1", server.server_address[1]))
+        with pytest.raises(AccessRefused, match="Fix: check the account and its right to read the table"):
+            polled(connector)
+        [right] = connector.probe(20).rights
+        assert (False, True) == (right.held, bool(right.fix))
+        server.shutdown()
+
+
+def test_a_commit_without_figures_counts_and_its_time_may_lie_in_the_future(lake: Lake) -> None:
+    newest = max(Path(lake.delta, "_delta_log").glob("*.json"))
+    lines = [json.loads(line) for line in newest.read_text().splitlines()]
+    for line in lines:
+        if "commitInfo" in line:
+            line["commitInfo"].pop("operationMetrics")
+            line["commitInfo"]["operation"] = "STREAMING UPDATE"
+    newest.write_text("\n".join(map(json.dumps, lines)))
+    connector = lake.connector()
+    [run] = [run for run in polled(connector).runs if run.native_state == "STREAMING UPDATE"]
+    assert (RunState.SUCCEEDED, False) == (run.state, "rows" in run.context)
+    connector.close()
