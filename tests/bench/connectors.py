@@ -49,6 +49,7 @@ from tests.connectors.pgagent.test_recorded import CrowdedClient as CrowdedPgAge
 from tests.connectors.prefect.many_runs import Crowd as PrefectCrowd
 from tests.connectors.prefect.support import STOCK as STOCK_FLOW
 from tests.connectors.prefect.support import opened as prefect_on
+from tests.connectors.spark.test_recorded import connect as spark_on
 from tests.connectors.sql.test_mapped import Crowd
 from tests.fakes.batch import FakeBatch
 from tests.fakes.dbt import DbtHost
@@ -62,6 +63,7 @@ from tests.fakes.pg_cron import FakePgCron
 from tests.fakes.pgagent import FakePgAgent
 from tests.fakes.prefect import FakePrefect
 from tests.fakes.slurm import Crowd as SlurmCrowd
+from tests.fakes.spark import FakeHistory
 from tests.fakes.step_functions import FakeStates
 
 RUNS = {
@@ -87,6 +89,7 @@ RUNS = {
     "prefect": 20_000,
     "replay": 20_000,
     "slurm": 50_000,
+    "spark": 2000,
     "sql": 50_000,
     "step_functions": 5000,
     "systemd": 5000,
@@ -200,6 +203,14 @@ def dbt_cloud(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return over_http(lambda kept: dbt_cloud_on(fake, kept), Kept(fake.handle))
 
 
+def spark(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    """With the jobs of each application."""
+    fake = FakeHistory()
+    for number in range(runs):
+        fake.copied("load_orders", f"app-{number:06}", -2000 + number / 2000)
+    return over_http(spark_on, Kept(fake.handle))
+
+
 def gitlab(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     """With the jobs of each pipeline, as the first poll reads them."""
     fake = FakeGitLab()
@@ -305,6 +316,7 @@ KINDS = {
     "prefect": prefect,
     "replay": connectors_local.replay,
     "slurm": slurm,
+    "spark": spark,
     "sql": tables,
     "step_functions": step_functions,
     "systemd": connectors_local.systemd,

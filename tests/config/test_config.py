@@ -69,6 +69,7 @@ def test_the_example_loads_and_names_every_setting(tmp_path: Path) -> None:
         "clocks",
         "deliveries",
         "landing",
+        "spark",
         "lakehouse-tables",
         "people",
         "etl-timers",

@@ -36,6 +36,7 @@ OURS = [
     "replay",
     "s3",
     "slurm",
+    "spark",
     "step_functions",
     "systemd",
     "tables",

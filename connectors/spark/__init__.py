@@ -1,0 +1,1 @@
+"""Applications that a Spark history server lists."""
