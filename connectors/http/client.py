@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -190,11 +191,15 @@ class HttpApiClient(SignedClient):
             PLACEHOLDER.sub(lambda match: path_segment(str(values[match[1]])), call.path),
             accept,
             {**{name: self._secrets(value) for name, value in self.source.headers.items()}, **(headers or {})},
-            params={name: fill_placeholders(value, values) for name, value in call.query.items()} or None,
+            params={name: _plain(fill_placeholders(value, values)) for name, value in call.query.items()} or None,
             body=None if call.body is None else fill_placeholders(call.body, values),
             once=once,
             end_bytes=end_bytes,
         )
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict) else value
 
 
 def fill_placeholders(value: Any, values: Mapping[str, Any]) -> Any:

@@ -58,8 +58,10 @@ class HttpCall(MappedCall):
     """Below `url`, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""
-    query: dict[str, Annotated[PlainValue, AfterValidator(_without_code)]] = Field(default_factory=dict)
-    """Behind the question mark."""
+    query: dict[str, Annotated[PlainValue | dict[str, PlainValue], AfterValidator(_without_code)]] = Field(
+        default_factory=dict
+    )
+    """Behind the question mark; a table is sent as JSON."""
     body: dict[str, Annotated[Any, AfterValidator(_without_code)]] | None = None
     """As JSON."""
 
@@ -72,7 +74,8 @@ class HttpListCall(HttpCall):
     """A request that is answered with rows."""
 
     rows: FieldPath = ""
-    """Path to their list in the answer; empty: the answer is the list."""
+    """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
+    their field "*"."""
     next: FieldPath = ""
     """Path to the token of the next page, for {cursor}."""
     paging: Literal["none"] | None = None

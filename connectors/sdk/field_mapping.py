@@ -33,7 +33,7 @@ DERIVED_STATES = frozenset({RunState.PLANNED, RunState.MISSED})
 """States that Headway derives; no source reports them."""
 
 
-_PLAIN_PATH = re.compile(r"[\w @:/$#+.\[\]{}-]*")
+_PLAIN_PATH = re.compile(r"[\w @:/$#+.\[\]{}*-]*")
 """Of a profile: no name has a character that a person would take for code."""
 
 
@@ -171,7 +171,13 @@ def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
 
 
 def rows_at(document: Any, path: str) -> list[Any] | None:
-    """The list of rows at a path ("" is the document itself); None for any other value."""
+    """The list of rows at a path ("" is the document itself); None for any other value. A path that ends with ".*" is
+    an object of rows: the name of each is its field "*"."""
+    if path.endswith(".*"):
+        value = value_at(document, path.removesuffix(".*"))
+        rows = value.items() if isinstance(value, dict) else ()
+        is_keyed = isinstance(value, dict) and all(isinstance(row, dict) for _, row in rows)
+        return [{**row, "*": name} for name, row in rows] if is_keyed else None
     value = value_at(document, path) if path else document
     return value if isinstance(value, list) else None
 

@@ -69,6 +69,7 @@ PREFECT_VERSION = "3.8.8"
 DAGSTER_VERSION = "1.13.27"
 DBT_VERSION, DBT_DUCKDB_VERSION = "1.11.16", "1.11.1"
 DATABRICKS_SDK_VERSION = "0.156.0"
+LUIGI_VERSION = "3.8.1"
 AIRFLOWS = {
     version: Environment(
         f"airflow-{version}", (f"apache-airflow=={version}",), HERE / f"airflow-{version}-constraints.txt"
@@ -93,6 +94,7 @@ _DATABRICKS = Environment(
     (f"databricks-sdk=={DATABRICKS_SDK_VERSION}",),
     HERE / "databricks-constraints.txt",
 )
+_LUIGI = Environment(f"luigi-{LUIGI_VERSION}", (f"luigi=={LUIGI_VERSION}",), HERE / "luigi-constraints.txt")
 
 
 def airflow_environment(version: str) -> Path:
@@ -134,6 +136,11 @@ def dbt_environment() -> Path:
 def databricks_environment() -> Path:
     """The folder of an environment that has databricks-sdk."""
     return _DATABRICKS.made()
+
+
+def luigi_environment() -> Path:
+    """The folder of a whole Luigi environment."""
+    return _LUIGI.made()
 
 
 @contextmanager
@@ -184,6 +191,7 @@ def main() -> None:
         (f"Dagster {DAGSTER_VERSION}", dagster_environment),
         (f"dbt {DBT_VERSION}", dbt_environment),
         (f"databricks-sdk {DATABRICKS_SDK_VERSION}", databricks_environment),
+        (f"Luigi {LUIGI_VERSION}", luigi_environment),
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)

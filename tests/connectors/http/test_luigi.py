@@ -1,0 +1,59 @@
+"""Luigi by its profile, on replies of luigid 3.8.1; the real one: tests/lab/test_luigi_real.py."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Any
+
+import httpx
+import pytest
+
+from connectors.http.connector import HttpProfile
+from connectors.sdk import registry
+from connectors.sdk.conformance.world import ref
+from connectors.sdk.contract import Connector
+from connectors.sdk.errors import InvalidAnswer
+from connectors.sdk.states import RunState
+
+TASK = {
+    "display_name": "LoadStock(day=2026-11-19)", "status": "FAILED", "name": "LoadStock", "priority": 0,
+    "worker_running": None, "time_running": 1795535349.845291, "start_time": 1795535349.8292775,
+    "last_updated": 1795535349.8538954, "params": {"day": "2026-11-19"}, "resources": {}, "workers": ["Worker(salt=1)"],
+}  # fmt: skip
+NAME = 'Load"Stock"_2026_11_19'
+"""With quotes, which no name of luigid has."""
+
+
+def opened(reply: Any, asked: list[httpx.URL]) -> Connector:
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        error = {"response": {"taskId": NAME, "error": "ValueError: no rows"}}
+        return httpx.Response(200, json=error if request.url.path == "/api/fetch_error" else reply)
+
+    document = tomllib.loads(registry.profiles()["luigi"].read_text(encoding="utf-8"))
+    profile = HttpProfile.model_validate(document, context={})
+    options = registry.load("luigi").options.model_validate({"url": "https://luigi.example.com"})
+    return profile.open_target(options, "api", lambda _: "", httpx.MockTransport(handle))
+
+
+def test_rows_that_are_an_object_have_their_names_as_ids() -> None:
+    connector = opened({"response": {NAME: TASK, "B": {**TASK, "status": "DONE"}}}, [])
+    assert ["LoadStock"] == [job.native_id for job in connector.inventory("", 20).jobs]
+    states = {run.attempt_key: run.state for run in connector.poll("", (), 20).runs}
+    assert {NAME: RunState.FAILED, "B": RunState.SUCCEEDED} == states
+
+
+def test_a_table_in_a_query_is_sent_as_json() -> None:
+    asked = list[httpx.URL]()
+    connector = opened({"response": {NAME: TASK}}, asked)
+    [run] = connector.poll("", (), 20).runs
+    assert "ValueError: no rows" == connector.log(ref(run), None, 1000, 20).text
+    assert {"task_id": NAME} == json.loads(asked[-1].params["data"])
+
+
+@pytest.mark.parametrize("reply", [{"response": {"num_tasks": 200_000}}, {"response": [TASK]}, {"response": None}])
+def test_what_is_no_object_of_rows_is_no_empty_list(reply: Any) -> None:
+    """luigid gives a number in place of more tasks than it shows."""
+    with pytest.raises(InvalidAnswer, match=r"no list at rows = 'response\.\*'"):
+        opened(reply, []).poll("", (), 20)
