@@ -30,7 +30,7 @@ LAB = TESTS / "lab"
 # what a night leaves red is an incident of the next.
 AIRFLOW = (
     ("airflow_holds_real", "first_light", "plan_real"),
-    ("airflow_real", "airflow_acts_real", "airflow_answers_real", "backfills_real"),
+    ("airflow_real", "airflow_acts_real", "airflow_answers_real", "airflow_clouds_real", "backfills_real"),
     ("check_real", "lab_main", "lab_parts", "faults_real", "inventory_real"),
 )
 SHARED = (
