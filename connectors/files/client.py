@@ -18,8 +18,10 @@ from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR
 
 from connectors.sdk.errors import AccessRefused, PermissionMissing, SystemUnreachable
 from connectors.sdk.file_arrivals import MAX_NAMES, FileEntry
-from connectors.sdk.transport.call_limits import Deadline, call_on_thread, count_request, watchdog
+from connectors.sdk.transport.call_limits import Deadline, UninterruptedCalls, count_request, watchdog
 from connectors.sdk.transport.ssh import SshAddress, connect, error_class, error_text
+
+_READS = UninterruptedCalls("headway-files")
 
 
 class LocalFolders:
@@ -31,7 +33,7 @@ class LocalFolders:
     def entries(self, folder: str) -> list[FileEntry]:
         count_request()
         try:
-            return call_on_thread(lambda: _scan(folder), self.deadline.left, "headway-files", lambda entries: None)
+            return _READS.call(folder, lambda: _scan(folder), self.deadline.left)
         except (FileNotFoundError, NotADirectoryError):
             return []
         except PermissionError:

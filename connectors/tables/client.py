@@ -16,7 +16,7 @@ from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.fields import epoch_instant
 from connectors.sdk.secrets import SecretRef
-from connectors.sdk.transport.call_limits import Deadline, call_on_thread, count_request
+from connectors.sdk.transport.call_limits import Deadline, UninterruptedCalls, count_request
 from connectors.tables.options import TableOptions, TablesOptions
 
 T = TypeVar("T")
@@ -42,6 +42,8 @@ ROWS = (
 _REFUSED = re.compile(
     r"\b40[13]\b|AccessDenied|Forbidden|Unauthorized|InvalidAccessKey|SignatureDoesNotMatch|InvalidToken"
 )
+
+_READS = UninterruptedCalls("headway-tables")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class TableReader:
 
     def __init__(self, options: TablesOptions, secrets: SecretResolver) -> None:
         self._options, self._secrets, self.deadline = options, secrets, Deadline(0.0)
+        self._place = f"{options.storage} {options.catalog}"
         self._delta: dict[str, Any] = {}
         self._catalog: Any = None
 
@@ -184,7 +187,7 @@ class TableReader:
             raise SystemUnreachable(f"{name}: no time left")
         count_request()
         try:
-            return call_on_thread(work, self.deadline.left, "headway-tables", lambda _: None)
+            return _READS.call(f"{name} {self._place}", work, self.deadline.left)
         except ConnectorError:
             raise
         except ImportError as error:

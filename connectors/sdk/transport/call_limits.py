@@ -64,6 +64,32 @@ def call_on_thread(work: Callable[[], T], seconds: float, name: str, discard: Ca
         return future.result()
 
 
+class UninterruptedCalls:
+    """Calls on threads of their own, one per place at a time: while a late one hangs, no further thread is made."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._late: dict[str, threading.Event] = {}
+
+    def call(self, place: str, work: Callable[[], T], seconds: float) -> T:
+        """The result of `work`. Raises what it raises, and TimeoutError where it, or an earlier one there, is late."""
+        before, ended = self._late.get(place), threading.Event()
+        if before is not None and not before.is_set():
+            raise TimeoutError(f"{self._name}: an earlier call still hangs")
+
+        def run() -> T:
+            try:
+                return work()
+            finally:
+                ended.set()
+
+        try:
+            return call_on_thread(run, seconds, self._name, lambda _: None)
+        except TimeoutError:
+            self._late[place] = ended
+            raise
+
+
 @contextmanager
 def watchdog(close: Callable[[], object], seconds: float) -> Iterator[None]:
     """Calls `close` when the time passes inside the block, which wakes waits that have no limit of their own."""

@@ -193,6 +193,8 @@ def test_a_share_that_hangs_ends_the_call_alone(monkeypatch: pytest.MonkeyPatch,
     reader.deadline = Deadline(0.1)
     with pytest.raises(SystemUnreachable, match=r"not done within 0\.\d+ s"):
         reader.entries("/in")
+    with pytest.raises(SystemUnreachable, match="an earlier call still hangs"):
+        reader.entries("/in")
     os.close(os.open(fifo, os.O_WRONLY))  # lets the thread end
 
 
