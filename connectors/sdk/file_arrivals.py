@@ -294,7 +294,7 @@ class ArrivalConnector(WatchOnly):
     def _matches(
         self, file: FileOptions, now: float, listed: dict[str, list[FileEntry]], skipped: list[SkippedRecord]
     ) -> list[tuple[FileEntry, date | None]]:
-        """Files of the last days whose path matches, and their dates."""
+        """Files of these days whose path matches, and their dates."""
         today = _instant(now).astimezone(ZoneInfo(self._zone)).date()
         matches, pattern = list[tuple[FileEntry, date | None]](), _matcher(file.path)
         is_one = "*" not in file.path
@@ -306,13 +306,12 @@ class ArrivalConnector(WatchOnly):
                 if match is None:
                     continue
                 try:
-                    day = _date_in(match)
-                    modified = _instant(entry.modified).date()
+                    day, modified = _date_in(match), _instant(entry.modified).date()
                 except (ValueError, OverflowError) as error:
-                    skipped.append(SkippedRecord(entry.path[:200], str(error)))
+                    skipped.append(SkippedRecord(clean(entry.path)[:200], str(error)))
                     continue
-                if (day or (today if is_one else modified)) >= today - timedelta(days=HISTORY_DAYS):
-                    matches.append((entry, day))
+                if abs((day or (today if is_one else modified)) - today) <= timedelta(days=HISTORY_DAYS):
+                    matches.append((entry._replace(modified=max(0.0, entry.modified)), day))
         return matches
 
     def _gone(

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 MAX_COMMITS = 1000
 """Commits that are read of one table at once, the newest."""
+LAST_YEAR = 9000
 DATA = frozenset({
     "WRITE", "MERGE", "STREAMING UPDATE", "COPY INTO", "CREATE TABLE AS SELECT", "REPLACE TABLE AS SELECT",
     "CREATE OR REPLACE TABLE AS SELECT", "CLONE", "append", "overwrite",
@@ -76,7 +77,9 @@ class Commit:
 
     @property
     def at(self) -> datetime | None:
-        return epoch_instant(self.at_ms / 1000)
+        """None without a time, and for one that no calendar holds."""
+        at = epoch_instant(self.at_ms / 1000) if self.at_ms > 0 else None
+        return at if at is not None and at.year < LAST_YEAR else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def _delta_commit(identity: str, row: Mapping[str, Any]) -> Commit:
     milliseconds = _number(metrics, ("execution_time_ms",)) or _number(metrics, ("executionTimeMs",)) or 0
     by = str(row.get("userName") or row.get("engineInfo") or "")
     key, operation = f"{identity[:8]}.{row['version']}", str(row.get("operation", "(none)"))
-    return Commit(key, int(row["timestamp"]), operation, _rows(metrics), milliseconds, by)
+    return Commit(key, _number(row, ("timestamp",)) or 0, operation, _rows(metrics), milliseconds, by)
 
 
 def iceberg_commits(metadata: Any, position: Position) -> NewCommits:

@@ -122,7 +122,9 @@ class TablesConnector(WatchOnly):
                 gaps.append(HistoryGap(None, until, f"{name}: commits between two polls are no longer in its log"))
             for commit in new.commits:
                 run = run_of(name, table, self._options.zone, commit)
-                if run is not None and run.ended_at is not None:
+                if run is not None and run.ended_at is None:
+                    notes.append(f"{name}: a commit without a time that a calendar holds is left out: {commit.key}")
+                elif run is not None:
                     runs.append(run)
                 if not commit.is_known:
                     notes.append(f"{name}: operation {commit.operation!r} of a commit is not known to Headway")

@@ -153,6 +153,16 @@ def test_names_of_other_files_and_days_that_no_calendar_has_are_left_out() -> No
     assert poll.complete
 
 
+def test_dates_and_times_far_away_are_left_out_and_end_no_poll() -> None:
+    folder = watched()
+    folder.files = {f"/in/orders_{day}.csv": (9, THREE) for day in ("99991231", "00010101", "20261001", "20270120")}
+    poll = folder.poll()
+    assert ((), (), True) == (poll.runs, poll.skipped, poll.complete)
+    alone = watched(path="/in/orders.csv")
+    alone.files["/in/orders.csv"] = (300, datetime(1, 1, 2, tzinfo=UTC))
+    assert 1 == len(alone.poll().runs)
+
+
 def test_folders_may_have_the_date() -> None:
     folder = Folder(path="/in/%Y/%m/orders_%y%m%d.csv")
     assert ["/in/2026/11", "/in/2026/10"] == folder.options.files["orders"].folders(THREE.date())

@@ -222,15 +222,20 @@ def test_a_store_that_refuses_is_named_with_the_fix() -> None:
         server.shutdown()
 
 
-def test_a_commit_without_figures_counts_and_its_time_may_lie_in_the_future(lake: Lake) -> None:
+@pytest.mark.parametrize(
+    "field, value, runs", [("operationMetrics", {}, 1), ("timestamp", None, 0), ("timestamp", 10**16, 0)]
+)
+def test_a_commit_without_figures_counts_and_one_without_a_time_is_reported(
+    lake: Lake, field: str, value: Any, runs: int
+) -> None:
     newest = max(Path(lake.delta, "_delta_log").glob("*.json"))
     lines = [json.loads(line) for line in newest.read_text().splitlines()]
     for line in lines:
         if "commitInfo" in line:
-            line["commitInfo"].pop("operationMetrics")
-            line["commitInfo"]["operation"] = "STREAMING UPDATE"
+            line["commitInfo"] |= {"operation": "STREAMING UPDATE", field: value}
     newest.write_text("\n".join(map(json.dumps, lines)))
-    connector = lake.connector()
-    [run] = [run for run in polled(connector).runs if run.native_state == "STREAMING UPDATE"]
-    assert (RunState.SUCCEEDED, False) == (run.state, "rows" in run.context)
+    connector = lake.connector(expected={"at": "03:00"})
+    poll = polled(connector)
+    assert runs == len([run for run in poll.runs if run.native_state == "STREAMING UPDATE"])
+    assert (runs == 0) == any("without a time" in warning for warning in poll.warnings)
     connector.close()
