@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import shutil
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -14,9 +17,10 @@ from console.cli.commands import JSON, Handler, flag, option
 from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_result, table
-from console.cli.reader import load_valid_config, store_reader
+from console.cli.reader import store_reader, valid_config
 from console.config.paths import config_path
 from console.domain.dependency import SuggestedDependency
+from console.domain.service import format_percent
 from console.onboarding.config_writer import replace_if_unchanged, toml, write_new
 from console.timing.durations import format_duration
 
@@ -31,7 +35,8 @@ ACCEPTED_FILE = "dependencies.toml"
 def run_suggest(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         if len(arguments.pair) != 2 and (arguments.pair or arguments.accept):
-            raise CommandError(Exit.USAGE, "a pair is two jobs. Fix: headway suggest UPSTREAM DOWNSTREAM")
+            problem = "--accept needs two jobs" if arguments.accept else "a pair is two jobs"
+            raise CommandError(Exit.USAGE, f"{problem}. Fix: headway suggest UPSTREAM DOWNSTREAM")
         suggestions = _suggestions(reads, arguments.nights)
         if arguments.pair:
             upstream, downstream = (reads.jobs.job_named(name) for name in arguments.pair)
@@ -42,14 +47,14 @@ def run_suggest(arguments: argparse.Namespace) -> int:
         suggestions,
         ValueColumn("upstream", lambda pair: pair.upstream, 14, middle=True),
         ValueColumn("downstream", lambda pair: pair.downstream, 14, middle=True),
-        ValueColumn("confidence", lambda pair: f"{pair.confidence:.0%}"),
+        ValueColumn("confidence", lambda pair: format_percent(pair.confidence)),
         ValueColumn("buffer", lambda pair: format_duration(pair.buffer), drop=1),
         ValueColumn("violated", lambda pair: f"{len(pair.violated)} of {pair.nights}"),
         ValueColumn("harmed", lambda pair: str(pair.harmed), drop=2),
         ValueColumn("evidence", lambda pair: "; ".join(pair.evidence), 20, drop=3),
     )
     best = suggestions[0]
-    following = ["", f"Next: headway suggest {best.upstream} {best.downstream}"]
+    following = ["", f"Next: {_command(best)}"]
     return print_result(arguments, [_document(pair) for pair in suggestions], rows, following)
 
 
@@ -68,13 +73,17 @@ def _run_pair(
     pair = next((pair for pair in suggestions if (pair.upstream, pair.downstream) == (upstream, downstream)), None)
     if pair is None:
         problem = f"no time buffer found from {upstream} to {downstream}"
-        raise CommandError(Exit.NOT_FOUND, f"{problem}. Fix: headway suggest lists those that were")
+        raise CommandError(Exit.NOT_FOUND, f"{problem}. Fix: list all pairs: headway suggest")
     block = f"[[dependencies]]\nupstream = {toml(upstream)}\ndownstream = {toml(downstream)}\n"
     if not arguments.accept:
-        ending = ["", *block.splitlines(), "", f"Accept: headway suggest {upstream} {downstream} --accept"]
+        ending = ["", *block.splitlines(), "", f"Accept: {_command(pair)} --accept"]
         return print_result(arguments, _document(pair), [*_evidence_lines(pair), *ending])
     place = _accept(arguments, pair, block)
     return print_result(arguments, _document(pair) | {"accepted": str(place)}, [f"Added to {place}."])
+
+
+def _command(pair: SuggestedDependency) -> str:
+    return shlex.join(("headway", "suggest", pair.upstream, pair.downstream))
 
 
 def _evidence_lines(pair: SuggestedDependency) -> list[str]:
@@ -83,7 +92,7 @@ def _evidence_lines(pair: SuggestedDependency) -> list[str]:
     return [
         f"upstream    {pair.upstream}",
         f"downstream  {pair.downstream}",
-        f"confidence  {pair.confidence:.0%}",
+        f"confidence  {format_percent(pair.confidence)}",
         f"buffer      {format_duration(pair.buffer)} between the end of the upstream and the start of the downstream",
         f"violated    {len(pair.violated)} of {counted(pair.nights, 'night')}{last}",
         f"harmed      {counted(pair.harmed, 'night')}: the downstream failed or was run again",
@@ -114,32 +123,43 @@ def _document(pair: SuggestedDependency) -> dict[str, object]:
 
 
 def _accept(arguments: argparse.Namespace, pair: SuggestedDependency, block: str) -> Path:
-    """Adds the dependency to the config and returns the file; a config that would be invalid stays as it was."""
-    load_valid_config(arguments)
+    """Adds the dependency to the config and returns the file. Raises CommandError, and changes nothing, for a config
+    that is invalid with it."""
     config = config_path(arguments.config)
     path = config / ACCEPTED_FILE if config.is_dir() else config
     before = path.read_text("utf-8") if path.exists() else None
-    text = f"\n# suggested by headway suggest: {pair.harmed} of {len(pair.violated)} violations did harm\n{block}"
-    changed = f"{before.rstrip()}\n{text}" if before else text.lstrip()
+    text = f"# from headway suggest: {pair.harmed} of {len(pair.violated)} violations caused a failure\n{block}"
+    changed = f"{before.rstrip()}\n\n{text}" if before else text
+    _validate(config, path, changed)
     if before is None:
         write_new(path, changed)
     elif not replace_if_unchanged(path, changed, before):
         raise CommandError(Exit.PROBLEM, f"{path} was edited meanwhile; nothing was added. Fix: try again")
-    try:
-        load_valid_config(arguments)
-    except CommandError:
-        path.unlink() if before is None else replace_if_unchanged(path, before, changed)
-        raise
     return path
+
+
+def _validate(config: Path, path: Path, text: str) -> None:
+    """Raises CommandError with the faults of the config if `path` in it had this text; read from a copy beside it, so
+    that relative paths stay the same."""
+    if config.is_dir():
+        with tempfile.TemporaryDirectory(prefix=f".{config.name}.", dir=config.parent) as copy:
+            shutil.copytree(config, copy, dirs_exist_ok=True)
+            Path(copy, path.name).write_text(text, "utf-8")
+            valid_config(Path(copy))
+        return
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=config.parent, suffix=".toml") as copied:
+        copied.write(text)
+        copied.flush()
+        valid_config(Path(copied.name))
 
 
 HANDLERS = {
     "suggest": Handler(
         run_suggest,
         option("pair", "upstream and downstream: show this pair, and what a hold would have changed", "JOB", nargs="*"),
-        flag("--accept", "add the pair to the config as a dependency that observes"),
+        flag("--accept", "add the pair to the config with mode observe: it warns only"),
         option("--nights", f"nights of history ({NIGHTS})", "N", type=positive_number, default=NIGHTS),
         JSON,
-        epilog="violated: started before the upstream was good   harmed: failed then, or was run again",
+        epilog="violated: started before the upstream was good\nharmed: failed then, or was run again",
     )
 }

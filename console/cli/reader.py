@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.cli import clock_format
@@ -33,11 +34,16 @@ def store_url_of(arguments: argparse.Namespace) -> str:
 
 def load_valid_config(arguments: argparse.Namespace) -> Config:
     """The config that the command line means. Raises CommandError with its faults."""
+    return valid_config(config_path(arguments.config))
+
+
+def valid_config(path: Path) -> Config:
+    """The config at this path. Raises CommandError with its faults."""
     from console.config.document import ConfigFaults
     from console.config.loading import load_config
 
     try:
-        return load_config(config_path(arguments.config))
+        return load_config(path)
     except ConfigFaults as faults:
         raise CommandError(Exit.USAGE, f"{counted(faults.faults, 'fault')} in the config\n{faults}") from None
 

@@ -18,7 +18,7 @@ from tests.control.dependencies.buffered_estate import ZONE, BufferedEstate, gen
 ESTATE = BufferedEstate()
 KINDS = {
     "as_usual": ESTATE,
-    "names_say_nothing": replace(ESTATE, told_by_names=0.0),
+    "names_say_nothing": replace(ESTATE, named_alike=0.0),
     "no_coupling": replace(ESTATE, coupling=0.0),
     "rarely_late": replace(ESTATE, late_chance=0.02),
     "slow_nights": replace(ESTATE, load=0.3),

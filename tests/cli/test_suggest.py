@@ -83,9 +83,10 @@ def test_a_pair_that_would_make_the_config_invalid_leaves_it_as_it_was(
     suggest(store, path, *PAIR, "--accept", code=Exit.USAGE)
     assert "1 fault in the config" in capsys.readouterr().err
     assert before == path.read_text()
+    assert [path] == [*tmp_path.iterdir()]
 
 
-def test_another_pair_or_a_lone_job_is_refused_with_the_way_on(
+def test_another_pair_or_a_lone_job_is_refused_with_a_fix(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suggest(store, tmp_path / "headway.toml", "fake/cleanup", "fake/mart", code=Exit.NOT_FOUND)

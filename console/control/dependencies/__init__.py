@@ -1,0 +1,1 @@
+"""Dependencies that no scheduler and no config names, suggested from history."""

@@ -22,26 +22,50 @@ Nights = NDArray[np.float64]
 """One value per job and night, or per night; NaN: no run."""
 
 MIN_NIGHTS = 15
+"""On which both jobs ran: fewer prove nothing."""
 CLOCK_SECONDS = 150.0
+"""A job within this time of its usual start started by its clock."""
 CLOCK_SHARE = 0.6
-"""Share of nights on which a job that starts by a clock starts at its usual time."""
+"""Least share of such nights; the others are weekends, reruns and clock changes."""
 MAX_BUFFER_SECONDS = 6 * 3_600.0
 ENDED_BEFORE = 0.75
 """Share of nights on which the upstream has ended before the downstream starts."""
 MAX_UPSTREAMS = 4
+"""Per downstream."""
+MIN_SYSTEM = 5
+"""Jobs of a system from which its own slowness is estimated."""
+
+# Log likelihoods and their priors, set on the estates of tests.bench.suggest.
 FAILURE_CHANCES = (0.3, 0.6, 0.9)
-"""Chances, tried in turn, that a downstream fails that started too early."""
-MIN_CONFIDENCE = 0.7
+"""Chances of a failure after a start that was too early; the likeliest counts."""
+CHANCE_COST = 0.7
+"""For the choice among these."""
+MAX_DOUBT = -2.0
+"""Violations without a failure count at most this much against a pair."""
+FAILURE_NIGHTS, FAILURE_PRIOR = 20.0, 0.5
+"""Nights, and failures in them, added to a job's own for its usual chance of failure."""
+LEAK = (0.003, 0.9)
+"""Bounds of the chance that a job fails for a reason of its own."""
+RISK_RUNS = 10.0
+"""Runs of usual risk added to those of a night."""
+MAX_COUPLING = 8.0
+COMMON_NAME, MAX_RARITY = 1.5, 3.5
+"""Rarity (log of jobs per job with that part) from which a shared part of a name is evidence, and what counts most."""
+SHORT_BUFFER_SECONDS, BUFFER_GAIN = 3_600.0, (-1.5, 1.0)
+"""A buffer of this length is neither for nor against; bounds of what shorter and longer ones count."""
+OTHER_CANDIDATES = 4.0
+"""Added to the number of candidates: a lone one is not certain."""
 MIN_EVIDENCE = 2.0
-"""Log likelihood from behavior and name: a short buffer alone suggests nothing."""
+"""From behavior and name: a short buffer alone suggests nothing."""
+MIN_CONFIDENCE = 0.7
+"""Probability of a suggested pair."""
 MIN_PHRASE = 0.7
+"""From which a kind of evidence is named."""
 HARMED, COUPLED, NAMED = (
     "fails or is run again when the upstream is late",
     "takes longer when the upstream did",
     "shares a rare part of the name",
 )
-MIN_SYSTEM = 5
-"""Jobs of a system from which its own slowness is estimated."""
 
 
 def suggest_dependencies(
@@ -128,14 +152,14 @@ class NightMatrix:
                 done[row, night] = started[row, night] + lasted if run.is_good and run.ended else np.inf
                 is_bad[row, night] = not run.is_good or run.attempts > 1
                 seconds[row, night] = np.nan if is_bad[row, night] else lasted
-        weekday = np.array([day.weekday() >= 5 for day in dates], int)
+        is_weekend = np.array([day.weekday() >= 5 for day in dates])
         systems = np.unique([job.system for job in jobs], return_inverse=True)[1]
         name_parts = [_name_parts(job.name) for job in jobs]
         counts = Counter(part for parts in name_parts for part in parts)
         rarity = {part: float(np.log(len(jobs) / count)) for part, count in counts.items()}
         return cls(
             jobs, dates, started, done, is_bad, _starts_by_clock(started),
-            _unusual_size(np.log(np.maximum(seconds, 1.0)), weekday, systems),
+            _unusual_size(np.log(np.maximum(seconds, 1.0)), is_weekend, systems),
             _night_risk(np.where(np.isnan(started), np.nan, is_bad), systems), name_parts, rarity,
         )  # fmt: skip
 
@@ -171,12 +195,12 @@ def _starts_by_clock(started: Nights) -> NDArray[np.bool_]:
     return has_clock
 
 
-def _unusual_size(log_seconds: Nights, weekday: NDArray[np.int_], systems: NDArray[np.int_]) -> Nights:
+def _unusual_size(log_seconds: Nights, is_weekend: NDArray[np.bool_], systems: NDArray[np.int_]) -> Nights:
     size = log_seconds.copy()
-    for kind in (0, 1):
-        of_kind = size[:, weekday == kind]
+    for kind in (False, True):
+        of_kind = size[:, is_weekend == kind]
         if of_kind.shape[1]:
-            size[:, weekday == kind] = of_kind - _row_medians(of_kind)
+            size[:, is_weekend == kind] = of_kind - _row_medians(of_kind)
     size = _without_trend(size)
     size = _without_common(size, np.zeros(len(size), int))
     size = _without_common(size, systems)
@@ -220,8 +244,8 @@ def _night_risk(bad: Nights, systems: NDArray[np.int_]) -> Nights:
     for system in np.unique(systems):
         rows = np.flatnonzero(systems == system)
         ran = np.sum(~np.isnan(bad[rows]), axis=0)
-        risk[rows] = (np.nansum(bad[rows], axis=0) + 10 * usual) / (ran + 10) / usual
-    whole: Nights = (np.nansum(bad, axis=0) + 10 * usual) / (np.sum(~np.isnan(bad), axis=0) + 10) / usual
+        risk[rows] = (np.nansum(bad[rows], axis=0) + RISK_RUNS * usual) / (ran + RISK_RUNS) / usual
+    whole: Nights = (np.nansum(bad, axis=0) + RISK_RUNS * usual) / (np.sum(~np.isnan(bad), axis=0) + RISK_RUNS) / usual
     combined: Nights = np.sqrt(risk * whole)
     return combined
 
@@ -243,9 +267,9 @@ class _Candidates:
         self.size = np.where(self.violated, np.nan, history.size[self.rows])
         self.is_bad = history.is_bad[downstream]
         ran = ~np.isnan(start)
-        usual = (self.is_bad[ran].sum() + 0.5) / (ran.sum() + 20)
-        self.leak = np.clip(usual * history.risk[downstream], 0.003, 0.9)
-        self.tight = np.clip(1.0 - gap[self.rows] / 3_600.0, -1.5, 1.0)
+        usual = (self.is_bad[ran].sum() + FAILURE_PRIOR) / (ran.sum() + FAILURE_NIGHTS)
+        self.leak = np.clip(usual * history.risk[downstream], *LEAK)
+        self.tight = np.clip(1.0 - gap[self.rows] / SHORT_BUFFER_SECONDS, *BUFFER_GAIN)
         self.named = np.array([self._name_gain(row) for row in self.rows])
 
     def accepted(self) -> Iterator[_Pair]:
@@ -257,7 +281,7 @@ class _Candidates:
         for _ in range(MAX_UPSTREAMS if self.rows else 0):
             spoiled, chances = self._outcome_gains(safe)
             coupled = _coupling_gains(size, self.size)
-            log_odds = spoiled + coupled + self.named + self.tight - np.log(len(self.rows) + 4.0)
+            log_odds = spoiled + coupled + self.named + self.tight - np.log(len(self.rows) + OTHER_CANDIDATES)
             has_evidence = is_open & (spoiled + coupled + self.named >= MIN_EVIDENCE)
             log_odds = np.where(has_evidence, log_odds, -np.inf)
             best = int(np.argmax(log_odds))
@@ -282,11 +306,11 @@ class _Candidates:
         best = gains.argmax(axis=0)
         gain = np.take_along_axis(gains, best[None], axis=0)[0]
         chances = np.where(gain > 0, np.array(FAILURE_CHANCES)[best], 0.0)
-        return np.where(self.violated.any(axis=1), np.maximum(gain - 0.7, -2.0), 0.0), chances
+        return np.where(self.violated.any(axis=1), np.maximum(gain - CHANCE_COST, MAX_DOUBT), 0.0), chances
 
     def _name_gain(self, row: int) -> float:
         shared = self.history.name_parts[row] & self.history.name_parts[self.downstream]
-        return max((min(self.history.rarity[part], 3.5) - 1.5 for part in shared), default=0.0)
+        return max((min(self.history.rarity[part], MAX_RARITY) - COMMON_NAME for part in shared), default=0.0)
 
 
 def _coupling_gains(downstream: Nights, upstreams: Nights) -> Nights:
@@ -300,7 +324,7 @@ def _coupling_gains(downstream: Nights, upstreams: Nights) -> Nights:
     correlation = np.clip((first * second).sum(axis=1) / power, 0.0, 0.99)
     nights = count[:, 0]
     gain = -nights / 2 * np.log(1 - correlation**2) - np.log(nights) / 2
-    coupled: Nights = np.where(nights >= MIN_NIGHTS, np.clip(gain, 0.0, 8.0), 0.0)
+    coupled: Nights = np.where(nights >= MIN_NIGHTS, np.clip(gain, 0.0, MAX_COUPLING), 0.0)
     return coupled
 
 

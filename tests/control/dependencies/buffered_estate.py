@@ -42,7 +42,7 @@ class BufferedEstate:
     load: float = 0.15
     """Spread of a night's and a host's common slowness."""
     fail_chance: float = 0.015
-    told_by_names: float = 0.6
+    named_alike: float = 0.6
     """Share of lines whose jobs share a word."""
 
 
@@ -79,7 +79,7 @@ def generate(knobs: BufferedEstate, seed: int) -> tuple[list[JobNights], set[tup
 def _jobs(knobs: BufferedEstate, rng: np.random.Generator) -> Iterator[_Job]:
     systems = ("cron", "airflow", "dwh", "erp")
     for line in range(knobs.lines):
-        topic = TOPICS[line % len(TOPICS)] if rng.random() < knobs.told_by_names else ""
+        topic = TOPICS[line % len(TOPICS)] if rng.random() < knobs.named_alike else ""
         above: _Job | None = None
         clock = float(rng.choice((60, 90, 120, 150, 180, 240)) + rng.choice((0, 5, 15)))
         for step in range(int(rng.integers(2, 5))):
