@@ -20,6 +20,7 @@ from console.onboarding.answers import (
     FORMS,
     airflow_answer,
     dsn_answer,
+    hidden_while_typed,
     host_answer,
     is_dsn,
     is_url,
@@ -108,7 +109,7 @@ def ask_systems(
     differ from those of `findings`; one that is chosen already is refused."""
     systems: list[DetectedScheduler] = []
     print_parts(["", f"Schedulers on other machines: {FORMS}."])
-    while answer := prompt_masked("Add (Enter to continue): ", without_password):
+    while answer := prompt_masked("Add (Enter to continue): ", hidden_while_typed, without_password):
         try:
             system, secret = _system_of(machine, answer, timeout)
         except ValueError as error:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
+import codecs
+import os
+import re
 import sys
+import termios
 from collections.abc import Callable
 from getpass import getpass
 
@@ -18,14 +21,72 @@ def prompt(question: str) -> str:
     return prompt_or(question, "")
 
 
-def prompt_masked(question: str, masked: Callable[[str], str]) -> str:
-    """The answer; at the terminal, its echo is replaced by `masked(answer)`."""
-    answer = prompt(question)
-    text, width = masked(answer), terminal_width(sys.stderr)
-    if text != answer and width and sys.stdin.isatty():
-        rows = math.ceil(len(question + answer) / width)
-        print(f"\x1b[{rows}A\r\x1b[J{clean(question + text)}", file=sys.stderr, flush=True)
-    return answer
+def prompt_masked(question: str, while_typing: Callable[[str], str], masked: Callable[[str], str]) -> str:
+    """The answer; empty at the end of input. A terminal shows `while_typing(text)` after each key, then
+    `masked(answer)`, and no other character of the answer."""
+    width = terminal_width(sys.stderr)
+    if not sys.stdin.isatty():
+        return prompt(question)
+    if not width:
+        return prompt_hidden(question)
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    silent = termios.tcgetattr(descriptor)
+    silent[3] &= ~(termios.ECHO | termios.ICANON)
+    try:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, silent)
+        line = _ShownLine(question, width)
+        answer = _typed_line(descriptor, lambda text: line.show(while_typing(text)))
+        line.show(masked(answer))
+        return answer.strip()
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        print(file=sys.stderr, flush=True)
+
+
+class _ShownLine:
+    """A question with the text behind it, drawn again over its rows."""
+
+    def __init__(self, question: str, width: int) -> None:
+        self._question, self._width, self._shown = question, width, ""
+        self.show("")
+
+    def show(self, text: str) -> None:
+        rows = max(0, len(self._shown) - 1) // self._width
+        to_its_start = f"\x1b[{rows}A\r\x1b[J" if rows else "\r\x1b[J"
+        self._shown = clean(self._question + text)
+        print(to_its_start + self._shown, end="", file=sys.stderr, flush=True)
+
+
+_ERASE, _CTRL_W, _CTRL_U, _END_OF_INPUT = "\x7f\b", "\x17", "\x15", "\x04"
+_ESCAPE_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*[~A-Za-z]|[^\[O])")
+
+
+def _typed_line(descriptor: int, show: Callable[[str], None]) -> str:
+    """The line that is typed at a terminal without echo; `show` is called with the text so far. Cursor keys do
+    nothing."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text, unread = "", ""
+    while data := os.read(descriptor, 1024):
+        unread = _ESCAPE_SEQUENCE.sub("", unread + decoder.decode(data))
+        keys, escape, rest = unread.partition("\x1b")
+        unread = escape + rest
+        for key in keys:
+            if key in "\r\n" or (key == _END_OF_INPUT and not text):
+                return text
+            text = _edited(text, key)
+        show(text)
+    return text
+
+
+def _edited(text: str, key: str) -> str:
+    if key in _ERASE:
+        return text[:-1]
+    if key == _CTRL_W:
+        return text.rstrip().rpartition(" ")[0]
+    if key == _CTRL_U:
+        return ""
+    return text + key if key.isprintable() else text
 
 
 def prompt_or(question: str, leaving: str) -> str:

@@ -31,6 +31,12 @@ def without_password(text: str) -> str:
     return re.sub(r"(\bpassword=)[^&\s]+", rf"\1{MASK}", masked)
 
 
+def hidden_while_typed(text: str) -> str:
+    """A DSN or URL while it is typed: all after the start of its password is hidden, as its end is unknown."""
+    start = re.search(r"://[^:/?#\s]*:|\bpassword=", text)
+    return text if start is None else text[: start.end()] + "•" * (len(text) - start.end())
+
+
 def is_dsn(text: str) -> bool:
     return _POSTGRES.fullmatch(text) is not None
 

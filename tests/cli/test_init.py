@@ -277,7 +277,8 @@ def test_what_is_elsewhere_is_asked_for_tried_and_tried_again_after_its_fix(home
         terminal.wait_for(ends_with("Add (Enter to continue):"))
         terminal.press("postgresql://headway:typed-pw@127.0.0.1:1/ops", "enter")
         seen = terminal.wait_for(ends_with("s skip:"), LIMIT_SECONDS)
-        assert ("typed-pw" in seen, "Add (Enter to continue): postgresql://headway:•••@127" in seen) == (False, True)
+        assert "Add (Enter to continue): postgresql://headway:•••@127" in seen
+        assert b"typed" not in terminal.received
         terminal.press("s", "enter")
         terminal.wait_for(ends_with("Add (Enter to continue):"))
         terminal.press("enter")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from console.cli import prompts
+from tests.pty.terminal import Terminal
 
 QUESTION = "Add it? Enter for 07:00, or another time like 07:00; n adds it to the file as a comment: "
 
@@ -18,3 +21,39 @@ def test_a_question_breaks_between_words(monkeypatch: pytest.MonkeyPatch, capsys
     assert 2 == len(lines)
     assert 80 > max(map(len, lines))
     assert lines[-1].endswith("comment: ")
+
+
+ASK = """
+from console.cli.prompts import prompt, prompt_masked
+from console.onboarding.answers import hidden_while_typed, without_password
+print("answer", ascii(prompt_masked("Add: ", hidden_while_typed, without_password)), prompt("next: "))
+"""
+
+
+def asked(*keys: str, columns: int = 40) -> tuple[str, bytes]:
+    """The last screen and all bytes that reached it, as these keys answer the question, then x the next one."""
+    with Terminal([sys.executable, "-c", ASK], size=(columns, 12)) as terminal:
+        terminal.wait_for("Add:")
+        terminal.press(*keys)
+        terminal.wait_for("next:")
+        terminal.press("x", "enter")
+        terminal.wait_for_end()
+        return terminal.text, bytes(terminal.received)
+
+
+def test_a_typed_password_never_reaches_the_screen() -> None:
+    dsn = "postgresql://headway:s3cret/pw@dwh:5432/operations"
+    text, received = asked(*dsn, "enter")
+    assert ("Add: postgresql://headway:•••@dwh:5432/o\nperations\nnext: x" in text, text.count("Add:")) == (True, 1)
+    assert f"answer '{dsn}' x" in text.replace("\n", "")
+    assert b"s3cret" not in received.partition(b"answer")[0]
+
+
+def test_a_typed_answer_can_be_corrected() -> None:
+    text, _ = asked("w", "r", "o", "\x15", "d", "b", "0", "9", "\x1b[D", "backspace", "7", "ü", "enter")
+    assert "Add: db07ü\nnext: x" in text
+    assert "answer 'db07\\xfc' x" in text
+
+
+def test_the_end_of_input_is_an_empty_answer() -> None:
+    assert "answer '' x" in asked("\x04")[0]

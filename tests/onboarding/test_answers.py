@@ -14,6 +14,7 @@ from console.onboarding.answers import (
     airflow_answer,
     dsn_answer,
     dsn_variables,
+    hidden_while_typed,
     host_answer,
     pgpass_servers,
     without_password,
@@ -70,6 +71,16 @@ def test_a_name_of_the_ssh_config_keeps_its_address_and_its_own_key(tmp_path: Pa
 )  # fmt: skip
 def test_a_typed_password_is_masked_and_all_else_stays(typed: str, shown: str) -> None:
     assert shown == without_password(typed)
+
+
+@pytest.mark.parametrize(
+    "dsn", ["postgresql://headway:p@ss/w:x@dwh:5432/ops", "postgresql://dwh/ops?user=headway&password=p@ss/w:x"]
+)
+def test_no_begin_of_a_typed_dsn_shows_a_letter_of_its_password(dsn: str) -> None:
+    password = dsn.index("p@ss")
+    for length in range(len(dsn) + 1):
+        shown = hidden_while_typed(dsn[:length])
+        assert (dsn[: min(length, password)], length) == (shown.rstrip("•"), len(shown))
 
 
 @pytest.mark.parametrize("text", ["", "a b", "db07:0", "db07:99999", "-oProxyCommand=x", "a@b@c", "db07:", "\x1b[2J"])
