@@ -204,7 +204,7 @@ follow() {
   if [ -z "$s" ]; then # rotated, and the new file is not there yet: what the old one still holds is ours
     case $off in new | tail | 0) mark "FILE|absent||$p"; return 1 ;; esac
     s='0|0|-|-|none|-'
-  elif [ ! -r "$p" ]; then mark "FILE|denied|$s|$p"; return 1; fi
+  elif [ ! -r "$p" ]; then mark "FILE|denied|$s|$p"; id -un; id -Gn; return 1; fi
   mark "FILE|ok|$s|$p"; logged=yes
   [ "$s" = "$tag" ] && return
   now=${s%%|*}; size=${s#*|}; size=${size%%|*}

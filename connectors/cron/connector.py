@@ -17,7 +17,7 @@ from connectors.cron.events import journal_events
 from connectors.cron.inventory import user_of_table
 from connectors.cron.options import CronOptions
 from connectors.cron.parse import START_COMMANDS, HostAnswer, HostCrontabs, crontabs
-from connectors.cron.runs import CronCursor, HostPoll, crontab_fix
+from connectors.cron.runs import CronCursor, HostPoll, crontab_fix, log_fix, readable_by_adm
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import (
     ConnectorKind,
@@ -81,7 +81,7 @@ def _log(parts: list[ScriptSection], login: str, groups: list[str]) -> SourcePer
     if message is not None and message.events and not message.failed:
         return SourcePermission("read cron's log", True, "the journal")
     denied = [path for path, state in states.items() if state == "denied"]
-    fix = f"usermod -a -G adm {login}" if "adm" not in groups else _readable_by_adm(*denied)
+    fix = log_fix(login, groups, *denied)
     if message is not None and message.denied:
         denied.append("the journal")
         fix = f"usermod -a -G {'systemd-journal' if 'adm' in groups else 'adm'} {login}"
@@ -93,17 +93,11 @@ def _log(parts: list[ScriptSection], login: str, groups: list[str]) -> SourcePer
     )
 
 
-def _readable_by_adm(*paths: str) -> str:
-    """The fix for files that the group adm cannot read."""
-    named = " ".join(paths)
-    return f"chgrp adm {named} && chmod g+r {named}"
-
-
 def _records(parts: list[ScriptSection], options: CronOptions) -> SourcePermission:
     state = next((part.rest for part in parts if part.kind == "SPOOLDIR"), "absent")
     if state == "denied":
         return SourcePermission(
-            "read wrapper records", False, f"denied: {options.spool}", _readable_by_adm(options.spool)
+            "read wrapper records", False, f"denied: {options.spool}", readable_by_adm(options.spool)
         )
     why = "" if state == "ok" else "no folder of records: no wrapper is installed, which is fine"
     return SourcePermission(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
-from connectors.sdk.transport.script_output import ScriptSection
+from connectors.sdk.transport.script_output import ScriptSection, text_of
 
 WINDOW = 256
 SAMPLE_BYTES = 100
@@ -64,6 +64,8 @@ class LogFileState:
     """"ok", "denied" or "absent"."""
     tag: str = ""
     owner: str = ""
+    login: tuple[str, ...] = ()
+    """The user that may not read it, then the groups of that user; empty for a readable file."""
     pieces: list[ScriptSection] = field(default_factory=list)
     has_gap: bool = False
     unread: str = ""
@@ -98,7 +100,9 @@ def log_files(parts: Iterable[ScriptSection]) -> list[LogFileState]:
             status, _, rest = part.rest.partition("|")
             tag, _, path = rest.rpartition("|")
             fields = tag.split("|")
-            files.append(LogFileState(path, status, tag, fields[3] if len(fields) == FILE_FIELDS else ""))
+            login = tuple(text_of(part.body).split()) if status == "denied" else ()
+            owner = fields[3] if len(fields) == FILE_FIELDS else ""
+            files.append(LogFileState(path, status, tag, owner, login))
         elif files and part.kind == "LOG":
             files[-1].pieces.append(part)
         elif files and part.kind == "GAP":

@@ -7,7 +7,7 @@ Pure.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
@@ -198,8 +198,8 @@ class HostPoll:
         """The new lines of a file; None where it cannot be read now."""
         if file.status == "denied" and not self._has_journal:
             self.is_complete = False
-            fix = "put the login user into group adm, or into the group of that file"
-            self.warnings.append(f"{file.path}: denied: {fix}")
+            login, *groups = file.login or ("LOGIN",)
+            self.warnings.append(f"{file.path}: denied: {log_fix(login, groups, file.path)}")
         if file.status != "ok":
             return None
         now = int(self.answer.host.now.timestamp())
@@ -353,6 +353,16 @@ class HostPoll:
         tables = self.crontabs
         clock = self.answer.host.clock(self.our_time, tables.zone)
         return host_inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)
+
+
+def log_fix(login: str, groups: Collection[str], *paths: str) -> str:
+    """The command that lets the login, a member of `groups`, read these logs."""
+    return readable_by_adm(*paths) if "adm" in groups else f"usermod -a -G adm {login}"
+
+
+def readable_by_adm(*paths: str) -> str:
+    named = " ".join(paths)
+    return f"chgrp adm {named} && chmod g+r {named}"
 
 
 def crontab_fix(denied: tuple[tuple[str, str], ...], login: str) -> str:

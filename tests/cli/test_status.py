@@ -94,12 +94,12 @@ def test_what_a_target_may_no_longer_read_stands_in_the_status(
     bench.turn()
     main(["--store", bench.url, "status"])
     before = capsys.readouterr().out
-    bench.scheduler.warnings = ("/var/log/cron.log: denied: put the login user into group adm",)
+    bench.scheduler.warnings = ("/var/log/cron.log: denied: usermod -a -G adm headway",)
     bench.turn()
     main(["--store", bench.url, "status"])
     after = capsys.readouterr().out
     assert ("! 1 warning" in before, "! 1 warning, see below" in after) == (False, True)
-    assert "fake/one: /var/log/cron.log: denied: put the login user into group adm" in after
+    assert "fake/one: /var/log/cron.log: denied: usermod -a -G adm headway" in after
 
 
 def test_a_right_that_is_missing_stands_in_the_status_with_its_mend(

@@ -320,7 +320,7 @@ def test_denied_crontab_is_never_no_jobs(poor: CronHost) -> None:
     assert "/var/spool/cron/crontabs/etl" in {one.where for one in inventory.skipped}
     poll = connect(poor).poll("", (), 30)
     assert (poll.complete, poll.seen_until) == (False, None)
-    assert "/var/log/cron.log: denied: put the login user into group adm" in "\n".join(poll.warnings)
+    assert "/var/log/cron.log: denied: usermod -a -G adm " in "\n".join(poll.warnings)
 
 
 def test_named_users_bound_what_is_read(poor: CronHost) -> None:

@@ -343,17 +343,30 @@ def test_denied_log_is_said_and_the_poll_proves_no_absence(local: LocalHost) -> 
     assert poll.seen_until is None
 
 
+@pytest.mark.parametrize(
+    "groups, fix",
+    [(b"headway", f"usermod -a -G adm {ME}"), (b"headway adm", "chgrp adm {log} && chmod g+r {log}")],
+)
 def test_log_that_is_closed_to_us_after_the_start_is_a_warning_with_its_mend(
-    local: LocalHost, monkeypatch: pytest.MonkeyPatch
+    local: LocalHost, monkeypatch: pytest.MonkeyPatch, groups: bytes, fix: str
 ) -> None:
-    """As `chmod 600`, which does not keep root out: the script's own look whether it may read says no."""
+    """As `chmod 600`, which does not keep root out: the script's own look whether it may read says no. A member of adm
+    is not told to become one."""
     local.crontab.write_text(CRONTAB)
     local.log_line(17, f"({ME}) CMD (/x)")
     first = connect(local).poll("", (), 20)
     can_read, run = b'[ ! -r "$p" ]', local.run
-    monkeypatch.setattr(local, "run", lambda stdin, *rest, **more: run(stdin.replace(can_read, b"true"), *rest, **more))
+    closed = ((can_read, b"true"), (b"id -Gn; return", b"echo " + groups + b"; return"))
+
+    def run_closed(stdin: bytes, *rest: Any, **more: Any) -> CompletedCommand:
+        for part, changed in closed:
+            assert part in stdin
+            stdin = stdin.replace(part, changed)
+        return run(stdin, *rest, **more)
+
+    monkeypatch.setattr(local, "run", run_closed)
     second = connect(local).poll(first.cursor, (), 20)
-    words = f"{local.log}: denied: put the login user into group adm, or into the group of that file"
+    words = f"{local.log}: denied: {fix.format(log=local.log)}"
     assert (False, True) == (words in first.warnings, words in second.warnings)
     assert (first.complete, second.complete, second.seen_until) == (True, False, None)
 
