@@ -178,6 +178,17 @@ def parked_deliveries(store: Database) -> list[ParkedDeliveries]:
     return [from_row(ParkedDeliveries, row) for row in rows]
 
 
+def retried_deliveries(store: Database) -> dict[str, int]:
+    """Number of deliveries per route that failed and are tried again, from the second try on, without tests."""
+    with store.read() as session:
+        rows = session.rows(
+            "SELECT a.route, count(*) AS number FROM delivery d JOIN alert a ON a.id = d.alert_id"
+            " WHERE d.state IN ('pending', 'claimed') AND d.tries > 1 AND d.error <> '' AND a.kind <> 'test'"
+            " GROUP BY a.route ORDER BY a.route"
+        )
+    return {row.route: row.number for row in rows}
+
+
 def notified_since(store: Database, dedup_key: str, since_us: int) -> bool:
     """Whether the last alert under this key since then reported a problem, not its resolution."""
     with store.read() as session:

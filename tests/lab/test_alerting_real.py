@@ -181,6 +181,25 @@ def test_f66_an_answer_that_is_lost_is_one_marked_repeat(evening: Path, tmp_path
     assert 1 == len({without_countdown(mail.subject) for mail in mails})
 
 
+def test_a_mail_server_that_is_stopped_is_shown_and_each_alert_arrives_once_after_its_return(
+    evening: Path, tmp_path: Path, smtp: SmtpSink
+) -> None:
+    morning = Morning(evening, tmp_path, '[routes.oncall]\nurls = [{ env = "MAIL" }]\n', MAIL=smtp.url())
+    smtp.stop()
+    with morning.fails():
+        notice = "1 alert not delivered yet (oncall): headway alert"
+        wait_until(lambda: notice in morning.headway.look("status").stdout, "the status", 60)
+        [waiting] = morning.headway.json("alert")
+        assert ("env MAIL", True) == (waiting["receiver"], "Connection refused" in waiting["error"])
+        check = morning.headway.run("check")
+        assert (1, True) == (check.exit_status, "Connection refused. Fix: start that mail server" in check.stdout)
+        smtp.start()
+        wait_until(lambda: {("sent",)} == set(morning.rows("SELECT state FROM delivery")), "the record", 120)
+        wait_until(lambda: "not delivered" not in morning.headway.look("status").stdout, "the status to be well", 20)
+    [mail] = smtp.mails
+    assert (True, False) == (ROOT in mail.subject, "May be a duplicate" in mail.text)
+
+
 def test_f66_greylisting_is_no_repeat_and_a_slow_receiver_delays_no_other(
     evening: Path, tmp_path: Path, smtp: SmtpSink, http_sink: HttpSink
 ) -> None:

@@ -161,6 +161,10 @@ class AlertRouter:
         """Number of parked deliveries per route."""
         return {delivery.route: delivery.count for delivery in rows.parked_deliveries(self._store)}
 
+    def retried_by_route(self) -> dict[str, int]:
+        """Number of deliveries per route that failed and are tried again."""
+        return rows.retried_deliveries(self._store)
+
     def _release(self, fence: int) -> None:
         """Releases waiting alerts, each alone while its route's limit allows, then in one digest per route."""
         now, alone = self._clock.now(), list[int]()

@@ -143,6 +143,7 @@ class EngineAssembly:
             self._pulses,
             self.outbox.hanging,
             self.routing.parked_by_route,
+            self.routing.retried_by_route,
             lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
         )
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None

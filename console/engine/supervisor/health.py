@@ -1,4 +1,4 @@
-"""Health of the engine: overdue workers, hanging calls, abandoned deliveries, in texts that stay stable while a
+"""Health of the engine: overdue workers, hanging calls, undelivered alerts, in texts that stay stable while a
 problem lasts.
 """
 
@@ -28,6 +28,7 @@ class EngineHealth:
         pulses: Callable[[], Mapping[str, Pulse]],
         hanging: Callable[[float], Mapping[str, float]],
         parked_by_route: Callable[[], Mapping[str, int]],
+        retried_by_route: Callable[[], Mapping[str, int]],
         slow_calls: Callable[[float], Mapping[str, float]] = lambda _: {},
     ) -> None:
         self._pulses = pulses
@@ -37,6 +38,8 @@ class EngineHealth:
         """The same for calls to schedulers, which delay no alert."""
         self._parked_by_route = parked_by_route
         """Number of parked deliveries per route."""
+        self._retried_by_route = retried_by_route
+        """Number of deliveries per route that failed and are tried again."""
         self._failed_workers = ""
         self._ping_error = ""
         self._since: dict[str, str] = {}
@@ -59,13 +62,12 @@ class EngineHealth:
         return "; ".join(filter(None, [self._failed_workers, *self._dated({**silent, **hangs}, self._since)]))
 
     def text(self) -> str:
-        """Everything a person should know: why it is unhealthy, parked deliveries, a failing ping."""
+        """Everything a person should know: why it is unhealthy, undelivered alerts, a failing ping."""
         hangs = {f"{what} hangs": seconds for what, seconds in self._slow_calls(SENDING_SECONDS).items()}
         parts = [self.unhealthy_reason(), *self._dated(hangs, self._slow_calls_since)]
         try:
-            if parked := self._parked_by_route():
-                number, routes = sum(parked.values()), ", ".join(sorted(parked))
-                parts.append(f"{number} alert{'s' if number > 1 else ''} abandoned ({routes}): headway alert")
+            parts += _alerts_text(self._parked_by_route(), "abandoned")
+            parts += _alerts_text(self._retried_by_route(), "not delivered yet")
         except StoreError:
             pass  # reported already
         parts.append(f"the heartbeat ping fails: {self._ping_error}" if self._ping_error else "")
@@ -80,3 +82,10 @@ class EngineHealth:
             for text, seconds in durations.items():
                 since.setdefault(text, f"{now - timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}Z")
             return [f"{text} since {at}" for text, at in sorted(since.items())]
+
+
+def _alerts_text(by_route: Mapping[str, int], status: str) -> list[str]:
+    """ "2 alerts abandoned (oncall): headway alert"; nothing for no alert."""
+    number = sum(by_route.values())
+    routes = ", ".join(sorted(by_route))
+    return [f"{number} alert{'s' if number > 1 else ''} {status} ({routes}): headway alert"] if number else []

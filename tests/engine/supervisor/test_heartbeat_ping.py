@@ -77,7 +77,7 @@ def watcher() -> Iterator[Watcher]:
 
 
 def health(pulses: Mapping[str, Pulse] | None = None, hanging: Mapping[str, float] | None = None) -> EngineHealth:
-    return EngineHealth(lambda: pulses or {}, lambda _: hanging or {}, dict)
+    return EngineHealth(lambda: pulses or {}, lambda _: hanging or {}, dict, dict)
 
 
 def test_it_asks_for_the_address_with_its_query(watcher: Watcher) -> None:
@@ -167,7 +167,7 @@ def test_a_sending_that_hangs_stops_the_ping_and_is_told() -> None:
 def test_a_scheduler_that_hangs_is_told_and_stops_no_ping() -> None:
     """Alerts leave all the same: whoever waits for the ping would be called for nothing."""
     taken = {"sending to etl-hosts/db07": 130.0}
-    well = EngineHealth(dict, lambda _: {}, dict, lambda _: taken)
+    well = EngineHealth(dict, lambda _: {}, dict, dict, lambda _: taken)
     assert ("", True) == (well.unhealthy_reason(), well.text().startswith("sending to etl-hosts/db07 hangs since "))
     assert well.text() == well.text()
     taken.clear()
