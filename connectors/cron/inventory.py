@@ -15,7 +15,7 @@ from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, text_mark
 from connectors.cron.crontab import CronDaemon, CrontabLine, CrontabSet, is_user_table, slug
 from connectors.cron.expressions import MAX_DELAY, NICKNAMES, REBOOT, read_times, schedule_text
 from connectors.cron.parse import zone_of
-from connectors.cron.wrapper import MAX_TEXT_BYTES, as_recorded
+from connectors.cron.wrapper import MAX_TEXT_BYTES, SETTINGS, as_recorded
 from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord, TargetClock
 from connectors.sdk.states import ProofLevel
 from connectors.sdk.transport.script_output import bytes_of
@@ -54,9 +54,9 @@ def _own_settings(line: CrontabLine) -> list[tuple[str, str]]:
     changes no job."""
     settings = dict(line.settings)
     if line.is_wrapped:
-        del settings["SHELL"]
-        if shell := settings.pop("HEADWAY_SHELL", ""):
-            settings["SHELL"] = shell
+        shell = settings.get("HEADWAY_SHELL", "")
+        settings = {name: text for name, text in settings.items() if name not in ("SHELL", *SETTINGS)}
+        settings |= {"SHELL": shell} if shell else {}
     return sorted(settings.items())
 
 

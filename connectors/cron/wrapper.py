@@ -13,6 +13,8 @@ from connectors.sdk.contract import ACTION_KEY
 RUN_ID = re.compile(r"\d{1,12}\.\d{1,10}")
 NUMBER = re.compile(r"\d{1,12}")
 MAX_TEXT_BYTES = 1500  # headway-sh writes that much of a command, with blanks for tabs and newlines
+SETTINGS = ("HEADWAY_SHELL", "HEADWAY_SPOOL", "HEADWAY_KEEP_BYTES", "HEADWAY_KEEP_DAYS")
+"""Variables of a crontab that headway-sh reads; only the first one affects the job."""
 LATEST = 253402300799  # 9999-12-31
 
 

@@ -239,6 +239,8 @@ def test_installing_the_wrapper_changes_no_definition_and_another_shell_does() -
         return {inventory.job_record("db07", line, "UTC", 1).definition_hash for line in lines}
 
     assert hashes("") == hashes("SHELL=/usr/local/bin/headway-sh\n")
+    kept = "HEADWAY_SPOOL=/srv/headway\nHEADWAY_KEEP_DAYS=7\nHEADWAY_KEEP_BYTES=1\n"
+    assert hashes("") == hashes(f"{kept}SHELL=/usr/local/bin/headway-sh\n")
     assert hashes("") != hashes("SHELL=/bin/bash\n")
     wrapped = "SHELL=/usr/local/bin/headway-sh\nHEADWAY_SHELL=/bin/bash\n"
     assert hashes("SHELL=/bin/bash\n") == hashes(wrapped), "the wrapper runs its jobs with the same shell"
