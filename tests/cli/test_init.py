@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
+import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -12,14 +14,18 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from console.cli import init_dialog, onboarding
 from console.cli.configure import send_test_message
 from console.cli.exits import CommandError, Exit
 from console.config.loading import load_config
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
+from tests.fakes.internet import fake_internet
 from tests.fakes.ssh_local import LocalHost
 from tests.hostile.commands import Done, in_process
+from tests.lab.process import free_port
 from tests.lab.sinks import SmtpSink
 from tests.onboarding.homes import SECRET, full_home, put
 from tests.pty.terminal import Terminal
@@ -375,6 +381,80 @@ def test_the_test_message_goes_as_the_engine_sends_and_names_the_reason() -> Non
         url = f"mailto://me:{SECRET}@127.0.0.1:{sink.port}/?from=headway@example.org&to=oncall@example.org"
         fault = send_test_message(url)
     assert (True, False, []) == ("AUTH extension not supported by server" in fault, SECRET in fault, sink.mails)
+
+
+@pytest.mark.parametrize("password, fault", [(SECRET, ""), ("wrong", "SMTP 535")])
+def test_mail_with_a_login_is_proved_over_starttls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str, fault: str
+) -> None:
+    """By what a person types: address, server, login, password."""
+    tls, certificate = tls_context(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    port, shown = free_port(), list[str]()
+    typed, hidden = iter([f"127.0.0.1:{port}", "ops@example.org"]), iter(["oncall@example.org", password, ""])
+    monkeypatch.setattr(init_dialog, "prompt", lambda _: next(typed))
+    monkeypatch.setattr(init_dialog, "prompt_hidden", lambda _: next(hidden))
+    monkeypatch.setattr(init_dialog, "print_message", shown.append)
+    mails: list[tuple[bool, list[str]]] = []
+
+    class Inbox:
+        async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+            mails.append((bool(session.authenticated and session.ssl), envelope.rcpt_tos))
+            return "250 kept"
+
+    def accepts(server: SMTP, session: Session, envelope: Envelope, mechanism: str, login: LoginPassword) -> AuthResult:
+        is_right = (login.login, login.password) == (b"ops@example.org", SECRET.encode())
+        return AuthResult(success=is_right, handled=False)
+
+    mail_server = Controller(
+        Inbox(), hostname="127.0.0.1", port=port, tls_context=tls, require_starttls=True, auth_required=True,
+        authenticator=accepts,
+    )  # fmt: skip
+    mail_server.start()
+    try:
+        reference = init_dialog.ask_route(
+            Machine(tmp_path, {}), init_dialog.Secrets(tmp_path / "headway.toml"), send_test_message
+        )
+    finally:
+        mail_server.stop()
+    if fault:
+        assert (None, [], True) == (reference, mails, fault in shown[0])
+    else:
+        assert ({"file": str(tmp_path / "secrets/oncall-url")}, [(True, ["oncall@example.org"])]) == (reference, mails)
+
+
+def tls_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """Of a server at 127.0.0.1, with the certificate that its clients trust."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context, certificate
+
+
+@pytest.mark.parametrize(
+    "typed, host, posts",
+    [
+        ("https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "hooks.slack.com", 1),
+        ("8b799edf6f984d3a9be72862fb4e5752", "events.pagerduty.com", 2),
+    ],
+)
+def test_a_typed_webhook_or_key_is_proved_by_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, host: str, posts: int
+) -> None:
+    """The page that PagerDuty opens is resolved at once."""
+    monkeypatch.setattr(init_dialog, "prompt_hidden", lambda _: typed)
+    with fake_internet() as internet:
+        internet.status = 202 if "pagerduty" in host else 200
+        reference = init_dialog.ask_route(
+            Machine(tmp_path, {}), init_dialog.Secrets(tmp_path / "headway.toml"), send_test_message
+        )
+    assert {"file": str(tmp_path / "secrets/oncall-url")} == reference
+    assert [host] * posts == [to for to, _, _ in internet.requests]
 
 
 def test_one_named_system_without_access_leaves_no_config(home: Home) -> None:
