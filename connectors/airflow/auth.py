@@ -3,32 +3,27 @@
 Measured on Airflow 3.3: a token lasts 24 h; an expired one gets 401 "Token Expired", one issued before the server's
 secret changed gets 403 "Invalid JWT token", missing permissions get 403 "Forbidden".
 
-Sources: AWS, MWAA user guide (a web login token is valid once and for a minute, the session for twelve hours); Google,
-OAuth 2.0 and metadata server. Neither cloud is called by the tests.
+Source: AWS, MWAA user guide (a web login token is valid once and for a minute, the session for twelve hours). No cloud
+is called by the tests.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import math
 import re
 import time
-from collections import deque
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from connectors.airflow.options import AirflowOptions, MwaaOptions
-from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
-from connectors.sdk.errors import AccessRefused, RecordUnreadable
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.google import GoogleIdentity
 from connectors.sdk.secrets import token_masker
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint, HttpReply, Transport
-
-MAX_REFUSED_LOGINS = 3
-REFUSED_WINDOW_SECONDS = 15 * 60.0
-"""To lock out no account, sign-in stops after three refusals in a quarter of an hour until a person acts."""
+from connectors.sdk.transport.sign_in import RefusedLogins, refused_logins
 
 
 def auth_of(options: AirflowOptions, secrets: SecretResolver, major: int = 3, outside: Transport = None) -> AirflowAuth:
@@ -37,14 +32,11 @@ def auth_of(options: AirflowOptions, secrets: SecretResolver, major: int = 3, ou
     if options.token is not None:
         return StaticTokenAuth(lambda: secrets(options.token))
     if options.google is not None:
-        key = options.google.key
-        url = GOOGLE_METADATA_URL if key is None else GOOGLE_TOKEN_URL
-        read_key = None if key is None else (lambda: secrets(key))
-        return GoogleToken(read_key, HttpEndpoint("Google", url, None, outside), token_masker(secrets))
+        return GoogleToken(GoogleIdentity(options.google, secrets, outside), token_masker(secrets))
     if options.mwaa is not None:
         return MwaaSession(aws_web_login(options.mwaa, secrets, outside), token_masker(secrets))
     username = options.username or ""
-    refusals = _REFUSALS.setdefault((options.url.rstrip("/"), username), RefusedLogins())
+    refusals = refused_logins(options.url, username)
     auth_class = BasicAuth if major == 2 else PasswordAuth
     return auth_class(username, lambda: secrets(options.password), refusals, token_masker(secrets))
 
@@ -97,30 +89,6 @@ class StaticTokenAuth(AirflowAuth):
         return self._bearer(self._read().strip()), math.inf
 
 
-class RefusedLogins:
-    """When logins of one account were refused lately. Shared by all connectors of that account in this process."""
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._times: deque[float] = deque(maxlen=MAX_REFUSED_LOGINS)
-
-    def add(self) -> None:
-        self._times.append(self._monotonic())
-
-    def clear(self) -> None:
-        self._times.clear()
-
-    @property
-    def wait_seconds(self) -> float:
-        """Time until the next login may be tried; 0 when it may now."""
-        if len(self._times) < MAX_REFUSED_LOGINS:
-            return 0.0
-        return max(0.0, self._times[0] + REFUSED_WINDOW_SECONDS - self._monotonic())
-
-
-_REFUSALS: dict[tuple[str, str], RefusedLogins] = {}
-
-
 class AirflowLogin(AirflowAuth):
     """A username and its password, which is read again at each login."""
 
@@ -137,12 +105,7 @@ class AirflowLogin(AirflowAuth):
         self._username, self._password, self._refusals = username, password, refusals
 
     def _check(self, endpoint: HttpEndpoint) -> None:
-        wait = self._refusals.wait_seconds
-        if wait > 0:
-            raise AccessRefused(
-                f"Airflow: {MAX_REFUSED_LOGINS} logins of {self._username!r} at {endpoint.base_url} were refused; the "
-                f"next is tried in {wait / 60:.0f} min so that the account is not locked. Correct username or password."
-            )
+        self._refusals.require_time("Airflow", self._username, endpoint.base_url)
 
 
 class PasswordAuth(AirflowLogin):
@@ -251,87 +214,23 @@ class MwaaSession(AirflowAuth):
         )
 
 
-GOOGLE_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com"  # noqa: S105  an address
-GOOGLE_METADATA_URL = "http://metadata.google.internal"
-GOOGLE_METADATA_TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105  a path
-JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-ASSERTION_LIFETIME_SECONDS = 3600
 REFRESH_EARLY_SECONDS = 120.0
 """How long before its end a token is renewed."""
 
 
 class GoogleToken(AirflowAuth):
-    """A token from Google, renewed shortly before it expires. `read_key`: the text of the key's JSON file; None: the
-    service account of the machine that the engine runs on."""
+    """A token from Google, renewed shortly before it expires."""
 
     def __init__(
         self,
-        read_key: Callable[[], str] | None,
-        endpoint: HttpEndpoint,
+        identity: GoogleIdentity,
         mask: Callable[[str], None] = lambda _: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(mask, now)
-        self._read_key, self._endpoint = read_key, endpoint
+        self._identity = identity
 
     def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
-        reply = self._request(deadline)
-        table = reply.table()
-        token, lifetime = table.get("access_token"), table.get("expires_in")
-        if not isinstance(token, str) or not token:
-            raise AccessRefused(f"{reply.place} holds no access_token")
-        if not isinstance(lifetime, int) or not 0 < lifetime <= ASSERTION_LIFETIME_SECONDS * 12:
-            lifetime = ASSERTION_LIFETIME_SECONDS
-        # some tokens are padded with dots
-        return self._bearer(token.rstrip(".")), self._now() + lifetime - REFRESH_EARLY_SECONDS
-
-    def _request(self, deadline: Deadline) -> HttpReply:
-        if self._read_key is None:
-            flavor, scopes = {"Metadata-Flavor": "Google"}, {"scopes": GOOGLE_SCOPE}
-            return self._endpoint.call("GET", GOOGLE_METADATA_TOKEN_PATH, deadline, params=scopes, headers=flavor)
-        form = {"grant_type": JWT_GRANT, "assertion": signed_assertion(self._read_key(), self._now())}
-        reply = self._endpoint.call("POST", "/token", deadline, form=form, accept={400, 401, 403})
-        if reply.status >= 400:
-            try:
-                table = reply.table()
-                texts = [str(table[name])[:200] for name in ("error", "error_description") if table.get(name)]
-                why = ": ".join(texts) or "no message"
-            except AccessRefused:
-                why = str(reply.status)
-            raise AccessRefused(f"{reply.place}: Google refuses the key ({why}). Renew the reference in google.")
-        return reply
-
-
-def signed_assertion(key: str, now: float) -> str:
-    """A JWT signed with a service account's key. Raises AccessRefused, without parts of the key, for an invalid key."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import padding, rsa
-
-    try:
-        row = fields.table(json.loads(key))
-        private = serialization.load_pem_private_key(fields.text(row, "private_key").encode(), None)
-        account, kid = fields.text(row, "client_email"), fields.text(row, "private_key_id")
-        if not isinstance(private, rsa.RSAPrivateKey):
-            raise ValueError("its private_key is not an RSA key")
-    except (ValueError, TypeError, RecursionError, RecordUnreadable, UnsupportedAlgorithm):
-        raise AccessRefused(
-            "Airflow: google.key does not refer to the key of a service account. Give the JSON file from Google with "
-            "client_email, private_key_id and private_key."
-        ) from None
-    claims = {
-        "iss": account,
-        "scope": GOOGLE_SCOPE,
-        "aud": f"{GOOGLE_TOKEN_URL}/token",
-        "iat": int(now),
-        "exp": int(now) + ASSERTION_LIFETIME_SECONDS,
-    }
-    header = {"alg": "RS256", "typ": "JWT", "kid": kid}
-    signed_text = b".".join(_base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
-    signature = _base64url(private.sign(signed_text, padding.PKCS1v15(), hashes.SHA256()))
-    return (signed_text + b"." + signature).decode()
-
-
-def _base64url(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
+        now = self._now()
+        token, lifetime = self._identity.token(deadline, now)
+        return self._bearer(token), now + lifetime - REFRESH_EARLY_SECONDS

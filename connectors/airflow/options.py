@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from connectors.sdk.aws.options import AwsOptions
-from connectors.sdk.option_errors import StrictOptions
+from connectors.sdk.google import GoogleOptions
 from connectors.sdk.rest_options import RestOptions
 from connectors.sdk.secrets import SecretRef
 
@@ -15,12 +15,6 @@ class MwaaOptions(AwsOptions):
 
     environment: str = Field(min_length=1, max_length=80)
     """Name of the environment; its web server is `url`."""
-
-
-class GoogleOptions(StrictOptions):
-    key: SecretRef | None = None
-    """A service account's key, the JSON file as Google made it; without it, the service account of the engine's own
-    machine in Google Cloud."""
 
 
 class AirflowOptions(RestOptions):

@@ -6,16 +6,12 @@ types of databricks-sdk 0.156, not against Databricks itself; see docs/connector
 
 from __future__ import annotations
 
-import base64
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from connectors.sdk import fields
-from connectors.sdk.contract import SecretResolver
-from connectors.sdk.errors import AccessRefused, SystemUnreachable
-from connectors.sdk.transport.call_limits import Deadline
-from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient
+from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.transport.http import HttpReply, SignedClient
 
 JOBS_LIMIT = 100  # jobs/list: "greater than 0 and less or equal to 100"
 RUNS_LIMIT = 24  # jobs/runs/list: "greater than 0 and less than 25"
@@ -59,53 +55,14 @@ class DatabricksClient(SignedClient):
         return self._send("/update", body)
 
     def _get(self, path: str, params: Mapping[str, Any], accept: Collection[int] = ()) -> HttpReply:
-        if isinstance(self._account, ServicePrincipalAccount):
-            self._account.deadline = self.deadline
         return self.read("GET", JOBS_PATH + path, accept, params=params)
 
     def _send(self, path: str, body: Mapping[str, Any]) -> HttpReply:
-        if isinstance(self._account, ServicePrincipalAccount):
-            self._account.deadline = self.deadline
         return self.send("POST", JOBS_PATH + path, body, ANSWERED_STATUSES)
 
 
 def _page_token(page: str) -> dict[str, str]:
     return {"page_token": page} if page else {}
-
-
-TOKEN_PATH = "/oidc/v1/token"  # noqa: S105  a path
-MIN_TOKEN_SECONDS = 60.0  # remaining lifetime at which a token is renewed
-
-
-class ServicePrincipalAccount(HttpAccount):
-    """A service principal (OAuth M2M, client credentials). `deadline` is that of the call that signs in."""
-
-    def __init__(self, secrets: SecretResolver, endpoint: HttpEndpoint, client_id: str, client_secret: Any) -> None:
-        super().__init__(secrets, None, None, None)
-        self.deadline = Deadline(0.0)
-        self._endpoint, self._client_id, self._client_secret = endpoint, client_id, client_secret
-        self._until = 0.0
-
-    def headers(self) -> dict[str, str]:
-        """With a token that is good for a minute at least."""
-        if time.monotonic() > self._until:
-            self._headers = None
-        return super().headers()
-
-    def _made(self) -> dict[str, str]:
-        pair = f"{self._client_id}:{self._secrets(self._client_secret).strip()}".encode()
-        headers = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-        form = {"grant_type": "client_credentials", "scope": "all-apis"}
-        reply = self._endpoint.call("POST", TOKEN_PATH, self.deadline, headers=headers, form=form, accept={400})
-        answer = reply.table()
-        token, seconds = answer.get("access_token"), answer.get("expires_in")
-        if reply.status == 400 or not isinstance(token, str) or not token:
-            raise AccessRefused(
-                f"{reply.place} gives no token: are client_id and client_secret those of this workspace?"
-            )
-        life = float(seconds) if isinstance(seconds, int) else 0.0
-        self._until = time.monotonic() + max(life - MIN_TOKEN_SECONDS, 0.0)
-        return {"Authorization": f"Bearer {token}"}
 
 
 PAGED_PARTS = ("tasks", "repair_history", "job_parameters")  # lists of a run or a job that come a hundred at a time

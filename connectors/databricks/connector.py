@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from connectors.databricks import runs
 from connectors.databricks.actions import DatabricksRepairer, DatabricksStarter
-from connectors.databricks.client import DatabricksClient, ServicePrincipalAccount
+from connectors.databricks.client import DatabricksClient
 from connectors.databricks.hold import DatabricksHolder
 from connectors.databricks.inventory import DatabricksInventory
 from connectors.databricks.options import DatabricksOptions
@@ -24,9 +24,13 @@ from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, Source
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, Transport
+from connectors.sdk.transport.sign_in import ClientCredentials
 
 TARGET = "workspace"
 SETTLE_SECONDS = 3.0  # how long a key must stay absent before the action counts as never arrived
+
+
+TOKEN_PATH = "/oidc/v1/token"  # noqa: S105  a path; OAuth M2M of a service principal
 
 
 class DatabricksConnector(ComposedConnector):
@@ -39,7 +43,9 @@ class DatabricksConnector(ComposedConnector):
     ) -> None:
         endpoint = HttpEndpoint("Databricks", options.url, options.ca_file, transport)
         account = (
-            ServicePrincipalAccount(secrets, endpoint, options.client_id, options.client_secret)
+            ClientCredentials(
+                secrets, endpoint, TOKEN_PATH, options.client_id, options.client_secret, {"scope": "all-apis"}
+            )
             if options.client_id is not None
             else HttpAccount(secrets, None, None, options.token)
         )

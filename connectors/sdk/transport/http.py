@@ -367,10 +367,12 @@ class HttpEndpoint:
         once: bool = False,
         shown: str | None = None,
         end_bytes: int | None = None,
+        sign: Callable[[httpx.Request], None] | None = None,
     ) -> HttpReply:
         """The reply to one request below the base address. `path` parts are already percent-encoded, and so is a query
         behind them. `body` goes as JSON, `form` as a form. `shown`: its text in messages, where it has a query or is
-        itself a secret. `end_bytes`: of a body, however long, no more than its end is kept.
+        itself a secret. `end_bytes`: of a body, however long, no more than its end is kept. `sign` completes the
+        request.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
@@ -381,6 +383,8 @@ class HttpEndpoint:
             request = httpx.Request(method, self.base_url + path, params=params, json=body, data=form, headers=every)
         except httpx.InvalidURL as error:
             raise AccessRefused(f"{self.source}: its address is not valid: {error}") from None
+        if sign is not None:
+            sign(request)
         call = f"{method} {self.base_url}{path if shown is None else shown}"
         if end_bytes is not None:
             request.extensions = {END_BYTES: end_bytes}
@@ -575,6 +579,19 @@ class HttpAccount:
         self._secrets, self._username, self._password = secrets, username, password
         self._token, self._token_header = token, token_header
         self._headers: dict[str, str] | None = None
+        self.deadline = Deadline(0.0)
+        """Of the call that signs in."""
+
+    @property
+    def can_renew(self) -> bool:
+        """Whether a refused request may be accepted after the account is read again."""
+        return bool(self.headers())
+
+    def sign(self, request: httpx.Request) -> None:
+        """Completes a request whose account is not in its headers alone."""
+
+    def close(self) -> None:
+        """Ends what the sign-in holds open."""
 
     def headers(self) -> dict[str, str]:
         if self._headers is None:
@@ -601,7 +618,7 @@ class HttpAccount:
         except AccessRefused:
             self._headers = None
             raise
-        if reply.status == 401 and self.headers():
+        if reply.status == 401 and self.can_renew:
             self._headers = None
             reply = ask(self.headers())
         if reply.status == 401:
@@ -619,6 +636,7 @@ class SignedClient:
 
     def close(self) -> None:
         self.endpoint.close()
+        self._account.close()
 
     def read(
         self,
@@ -630,9 +648,11 @@ class SignedClient:
     ) -> HttpReply:
         """The reply to a request that changes nothing; `options` are those of `HttpEndpoint.call`."""
 
+        self._account.deadline, sign = self.deadline, self._account.sign
+
         def call(signed: dict[str, str]) -> HttpReply:
-            every = {**signed, **(headers or {})}
-            return self.endpoint.call(method, path, self.deadline, headers=every, accept={*accept, 401}, **options)
+            every, accepted = {**signed, **(headers or {})}, {*accept, 401}
+            return self.endpoint.call(method, path, self.deadline, headers=every, accept=accepted, sign=sign, **options)
 
         return self._account.signed_reply(call)
 
@@ -645,5 +665,8 @@ class SignedClient:
         headers: Mapping[str, str] | None = None,
     ) -> HttpReply:
         """The reply to a request that is sent once. Each status in `accept` proves that nothing was done."""
+        self._account.deadline = self.deadline
         every = {**self._account.headers(), **(headers or {})}
-        return self.endpoint.call(method, path, self.deadline, body=body, headers=every, accept=accept, once=True)
+        return self.endpoint.call(
+            method, path, self.deadline, body=body, headers=every, accept=accept, once=True, sign=self._account.sign
+        )

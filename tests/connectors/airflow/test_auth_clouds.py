@@ -17,6 +17,7 @@ from connectors.airflow import auth
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.sdk.errors import AccessRefused
+from connectors.sdk.google import GOOGLE_SCOPE, JWT_GRANT, GoogleIdentity, GoogleOptions
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 from tests.fakes.airflow import FakeAirflow
@@ -105,11 +106,11 @@ def test_composer_gets_a_token_for_a_signed_assertion_and_keeps_it() -> None:
     connector.poll("", (), 5)
     assert [("POST", "https://oauth2.googleapis.com/token")] == [(one.method, str(one.url)) for one in asked]
     form = parse_qs(asked[0].content.decode())
-    assert [auth.JWT_GRANT] == form["grant_type"]
+    assert [JWT_GRANT] == form["grant_type"]
     head, claims, signature = form["assertion"][0].split(".")
     PRIVATE.public_key().verify(_bytes(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
     told = json.loads(_bytes(claims))
-    assert ("headway@p.iam.gserviceaccount.com", auth.GOOGLE_SCOPE, "https://oauth2.googleapis.com/token") == (
+    assert ("headway@p.iam.gserviceaccount.com", GOOGLE_SCOPE, "https://oauth2.googleapis.com/token") == (
         told["iss"],
         told["scope"],
         told["aud"],
@@ -131,8 +132,10 @@ def test_composer_without_a_key_asks_the_machine_it_runs_on() -> None:
 def test_a_token_is_renewed_before_its_end_and_after_a_refusal() -> None:
     asked: list[httpx.Request] = []
     now = [1000.0]
-    door = HttpEndpoint("Google", auth.GOOGLE_TOKEN_URL, transport=httpx.MockTransport(google(asked)))
-    token = auth.GoogleToken(lambda: KEY, door, now=lambda: now[0])
+    identity = GoogleIdentity(
+        GoogleOptions.model_validate({"key": {"env": "K"}}), lambda _: KEY, httpx.MockTransport(google(asked))
+    )
+    door, token = identity.endpoint, auth.GoogleToken(identity, now=lambda: now[0])
     assert [token.headers(door, Deadline(5)) for _ in range(2)] == [{"Authorization": "Bearer ya29.1"}] * 2
     now[0] += 3599 - auth.REFRESH_EARLY_SECONDS + 1
     assert {"Authorization": "Bearer ya29.2"} == token.headers(door, Deadline(5))
@@ -142,8 +145,9 @@ def test_a_token_is_renewed_before_its_end_and_after_a_refusal() -> None:
 
 def test_dots_that_fill_a_token_up_are_no_part_of_it() -> None:
     padded = {"access_token": "ya29.c.b0Aa.........", "expires_in": 3599}
-    door = HttpEndpoint("Google", auth.GOOGLE_METADATA_URL, transport=httpx.MockTransport(google([], body=padded)))
-    assert {"Authorization": "Bearer ya29.c.b0Aa"} == auth.GoogleToken(None, door).headers(door, Deadline(5))
+    identity = GoogleIdentity(GoogleOptions(), lambda _: "", httpx.MockTransport(google([], body=padded)))
+    token = auth.GoogleToken(identity)
+    assert {"Authorization": "Bearer ya29.c.b0Aa"} == token.headers(identity.endpoint, Deadline(5))
 
 
 @pytest.mark.parametrize("key", ["", "[]", "{}", json.dumps({**json.loads(KEY), "private_key": "hunter2"})])

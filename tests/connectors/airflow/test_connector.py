@@ -12,8 +12,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from connectors.airflow import auth, client, inventory
-from connectors.airflow.auth import REFUSED_WINDOW_SECONDS, PasswordAuth, RefusedLogins
+from connectors.airflow import client, inventory
+from connectors.airflow.auth import PasswordAuth
 from connectors.airflow.client import NEWEST_TESTED, OLDEST_TESTED
 from connectors.airflow.connector import CONNECTOR, AirflowConnector
 from connectors.airflow.options import AirflowOptions
@@ -22,8 +22,10 @@ from connectors.sdk.conformance.world import ref
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.records import Inventory, RunRef
 from connectors.sdk.secrets import SecretStore, token_masker
+from connectors.sdk.transport import sign_in
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
+from connectors.sdk.transport.sign_in import REFUSED_WINDOW_SECONDS, RefusedLogins
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
@@ -142,7 +144,7 @@ def test_a_rotated_password_is_read_again_and_forgives_the_refusals() -> None:
 
 
 def test_logins_of_one_account_are_counted_over_all_its_connectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "_REFUSALS", {})
+    monkeypatch.setattr(sign_in, "_REFUSALS", {})
     fake = night()
     for _ in range(5):
         with pytest.raises(AccessRefused):
@@ -191,7 +193,7 @@ def test_a_static_token_is_sent_and_read_again_once_refused() -> None:
 def test_a_door_that_gives_no_token_is_named(
     monkeypatch: pytest.MonkeyPatch, status: int, body: Any, words: str
 ) -> None:
-    monkeypatch.setattr(auth, "_REFUSALS", {})
+    monkeypatch.setattr(sign_in, "_REFUSALS", {})
     with pytest.raises(AccessRefused, match=words) as caught:
         answering(night(), "/auth/token", status, body).poll("", (), 5)
     assert "s3cret-value" not in str(caught.value)
@@ -201,7 +203,7 @@ def test_no_secret_is_in_any_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the server answers: neither the password nor the token."""
     secrets = ("p4ssw0rd-canary", "t0ken-canary")
     for status in (302, 400, 401, 403, 404, 418, 422, 429, 500, 503):
-        monkeypatch.setattr(auth, "_REFUSALS", {})
+        monkeypatch.setattr(sign_in, "_REFUSALS", {})
 
         def handle(request: httpx.Request, status: int = status) -> httpx.Response:
             if request.url.path == "/auth/token":
