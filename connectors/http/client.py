@@ -14,15 +14,12 @@ from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import MappedFields, instant_at, rows_at, text_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.records import TargetClock
-from connectors.sdk.rest_options import AccountOptions
 from connectors.sdk.states import Capability
 from connectors.sdk.transport.http import (
-    AUTHORIZATION,
     HttpAccount,
     HttpEndpoint,
     HttpReply,
     SignedClient,
-    Transport,
     path_segment,
 )
 
@@ -91,7 +88,6 @@ class HttpSource:
     """Place -> its value in every call."""
     headers: Mapping[str, Any] = field(default_factory=dict)
     """Header -> the reference to its value."""
-    token_header: str = AUTHORIZATION
     name: str = "the API"
     lacks: Mapping[Capability, str] = field(default_factory=dict)
     """Why a capability is missing, where the config cannot add it."""
@@ -99,11 +95,10 @@ class HttpSource:
 
 class HttpApiClient(SignedClient):
     def __init__(
-        self, options: AccountOptions, source: HttpSource, secrets: SecretResolver, transport: Transport = None
+        self, source: HttpSource, secrets: SecretResolver, endpoint: HttpEndpoint, account: HttpAccount
     ) -> None:
         self.options, self.source, self._secrets = source.mapping, source, secrets
-        account = HttpAccount(secrets, options.username, options.password, options.token, source.token_header)
-        super().__init__(HttpEndpoint(source.name, options.url, options.ca_file, transport), account)
+        super().__init__(endpoint, account)
 
     def page(
         self, call: HttpListCall, page: str | int | None, since: datetime, places: Mapping[str, str] | None = None

@@ -4,9 +4,9 @@ profile that makes it a kind of its own."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import field_validator
 
 from connectors.http.actions import HttpActions
 from connectors.http.client import HttpApiClient, HttpSource
@@ -15,6 +15,7 @@ from connectors.http.log import HttpLogReader
 from connectors.http.options import HttpMapping, HttpOptions
 from connectors.http.parts import RunReader
 from connectors.http.runs import HttpPoller
+from connectors.http.sign_in import ProfileSignIn
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
@@ -22,21 +23,19 @@ from connectors.sdk.errors import AccessRefused
 from connectors.sdk.field_mapping import inventory_of
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES
-from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.records import Inventory
-from connectors.sdk.rest_options import AccountOptions
-from connectors.sdk.secrets import SecretRef
+from connectors.sdk.rest_options import RestOptions
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.http import AUTHORIZATION, Transport, checked_origin
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, checked_origin
 
 TARGET = "api"
 
 
 class HttpConnector(ComposedConnector):
     def __init__(
-        self, options: AccountOptions, source: HttpSource, secrets: SecretResolver, transport: Transport = None
+        self, source: HttpSource, secrets: SecretResolver, endpoint: HttpEndpoint, account: HttpAccount
     ) -> None:
-        self._options, self._api = source.mapping, HttpApiClient(options, source, secrets, transport)
+        self._options, self._api = source.mapping, HttpApiClient(source, secrets, endpoint, account)
         reader, hold = RunReader(self._api), source.mapping.hold
         self._holder = None if hold is None else HttpHolder(self._api, hold)
         super().__init__(
@@ -75,19 +74,14 @@ class HttpConnector(ComposedConnector):
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 
 
-class HttpProfile(ProfileHeader, HttpMapping):
+class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     """A profile of a REST API."""
 
     possible = frozenset({*MAPPED_CAPABILITIES, Capability.HOLD})
-    system_options = AccountOptions
 
     base: Literal["http"]
     url: str = ""
     """Address of the hosted service, where there is one; else the config names it."""
-    sign_in: Literal["bearer", "basic", "header", "none"] = "bearer"
-    """How the account is sent: a token (bearer, header), username and password (basic), or not at all."""
-    token_header: Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key")] | None = None
-    """Name of the header of the token, for sign_in = "header"."""
 
     @field_validator("url")
     @classmethod
@@ -95,22 +89,13 @@ class HttpProfile(ProfileHeader, HttpMapping):
         """A system decides about plain_http."""
         return url and checked_origin(url, plain_http=True)
 
-    @model_validator(mode="after")
-    def header_of_its_token(self) -> Self:
-        if (self.sign_in == "header") != (self.token_header is not None):
-            raise ValueError('token_header and sign_in = "header" belong together')
-        return self
-
     def capabilities(self) -> frozenset[Capability]:
         acts = {verb.needs for verb in VERB_NAMES if self.verbs.of(verb) is not None}
         parts = {Capability.LOG: self.log, Capability.HOLD: self.hold}
         return frozenset({*acts, *(name for name, part in parts.items() if part is not None)})
 
-    def options_model(self) -> type[Any]:
-        account = {"bearer": ("token",), "header": ("token",), "basic": ("username", "password"), "none": ()}
-        names = account[self.sign_in]
-        fields = {name: (str if name == "username" else SecretRef, ...) for name in names}
-        return self.model_of_options({"url": (str, self.url or ...), **fields})
+    def system_options(self) -> type[RestOptions]:
+        return self.options_of_a_system(self.url)
 
     def connector_kind(self) -> ConnectorKind:
         jobs = self.jobs
@@ -118,7 +103,7 @@ class HttpProfile(ProfileHeader, HttpMapping):
         return ConnectorKind(
             kind=self.kind,
             title=self.title,
-            options=self.options_model(),
+            options=self.model_of_options(),
             targets=lambda options: list(getattr(options, self.targets)) if self.targets else [TARGET],
             open=self.open_target,
             capabilities=self.capabilities(),
@@ -134,18 +119,23 @@ class HttpProfile(ProfileHeader, HttpMapping):
         )
 
     def open_target(
-        self, options: AccountOptions, target: str, secrets: SecretResolver, transport: Transport = None
+        self, options: RestOptions, target: str, secrets: SecretResolver, transport: Transport = None
     ) -> HttpConnector:
-        header = self.token_header or AUTHORIZATION
-        source = HttpSource(self, self.values(options, target), {}, header, self.title, self.lacks)
-        return HttpConnector(options, source, secrets, transport)
+        values = self.values(options, target)
+        endpoint = HttpEndpoint(self.title, options.url, options.ca_file, transport)
+        account = self.signed_account(options, values, self.title, endpoint, secrets, transport)
+        source = HttpSource(self, values, name=self.title, lacks=self.lacks)
+        return HttpConnector(source, secrets, endpoint, account)
 
 
 def open_system(
     options: HttpOptions, target: str, secrets: SecretResolver, transport: Transport = None
 ) -> HttpConnector:
     del target  # an address is one target
-    return HttpConnector(options, HttpSource(options, headers=options.headers), secrets, transport)
+    source = HttpSource(options, headers=options.headers)
+    endpoint = HttpEndpoint(source.name, options.url, options.ca_file, transport)
+    account = HttpAccount(secrets, options.username, options.password, options.token)
+    return HttpConnector(source, secrets, endpoint, account)
 
 
 CONNECTOR = ConnectorKind(

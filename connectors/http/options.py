@@ -26,7 +26,7 @@ PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
 PlainValue = str | int | float | bool
 
 
-def _without_code(value: Any, info: ValidationInfo) -> Any:
+def without_code(value: Any, info: ValidationInfo) -> Any:
     """In a profile, text for a call has names in braces and no other template: nothing else is filled in, and
     nothing is evaluated."""
     for text in _texts(value) if PROFILE_PLACES in (info.context or {}) else ():
@@ -54,15 +54,15 @@ class HttpCall(MappedCall):
 
     known_places = frozenset({"id"})
 
-    path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs"), AfterValidator(_without_code)]
+    path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs"), AfterValidator(without_code)]
     """Below `url`, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""
-    query: dict[str, Annotated[PlainValue | dict[str, PlainValue], AfterValidator(_without_code)]] = Field(
+    query: dict[str, Annotated[PlainValue | dict[str, PlainValue], AfterValidator(without_code)]] = Field(
         default_factory=dict
     )
     """Behind the question mark; a table is sent as JSON."""
-    body: dict[str, Annotated[Any, AfterValidator(_without_code)]] | None = None
+    body: dict[str, Annotated[Any, AfterValidator(without_code)]] | None = None
     """As JSON."""
 
     @property
@@ -151,7 +151,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list is sorted by change, the oldest first, and takes {since}: a poll goes on from the last change, so that
     rows that move to the end while it reads hide no others."""
 
-    one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}"), AfterValidator(_without_code)] = ""
+    one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}"), AfterValidator(without_code)] = ""
     """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
     one_row: FieldPath = ""
     """Path to the run in that answer; empty: the answer is the run."""
@@ -216,7 +216,7 @@ class HttpHoldCall(HttpCall):
     known_places = frozenset({"job", "enabled", "paused", "note"})
     method: Literal["POST", "PUT", "PATCH"] = "PUT"
 
-    job_path: Annotated[str, formatted_like(r"(?s)/.*", "/api/jobs/{job}"), AfterValidator(_without_code)]
+    job_path: Annotated[str, formatted_like(r"(?s)/.*", "/api/jobs/{job}"), AfterValidator(without_code)]
     """Path of the job, {job} in it: it is read again right before it is written."""
     note: Annotated[str, formatted_like(r"[A-Za-z0-9_-]+", "description")]
     """The field of a job with the text."""

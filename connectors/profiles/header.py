@@ -66,8 +66,6 @@ class ProfileHeader(StrictOptions):
 
     possible: ClassVar[frozenset[Capability]]
     """Capabilities that a profile of this base may have."""
-    system_options: ClassVar[type[StrictOptions]]
-    """Options of every system of this base."""
 
     kind: Annotated[str, formatted_like(r"[a-z][a-z0-9_]{1,30}", "gitlab")]
     """Name of the kind, as a config has it."""
@@ -99,7 +97,7 @@ class ProfileHeader(StrictOptions):
 
     @model_validator(mode="after")
     def options_fit_together(self) -> Self:
-        if taken := sorted(set(self.options) & set(self.system_options.model_fields)):
+        if taken := sorted(set(self.options) & set(self.system_options().model_fields)):
             raise ValueError(f"options.{taken[0]}: every system has this option. Choose another name")
         lists = sorted(name for name, option in self.options.items() if option.type == "texts")
         if lists != ([self.targets] if self.targets else []):
@@ -125,14 +123,18 @@ class ProfileHeader(StrictOptions):
         reasons = {name: reason for name, reason in MISSING_CAPABILITIES.items() if name not in present}
         return {**reasons, **self.lacks}
 
-    def model_of_options(self, fields: Mapping[str, Any]) -> type[Any]:
-        """The options of a system: those of its base, `fields` in place of some of them, and the declared ones."""
-        declared: dict[str, Any] = dict(fields)
+    def system_options(self) -> type[StrictOptions]:
+        """Options that every system has, whatever the profile declares."""
+        raise NotImplementedError
+
+    def model_of_options(self) -> type[Any]:
+        """The options of a system, the declared ones among them."""
+        declared: dict[str, Any] = {}
         for name, option in self.options.items():
             default = ... if option.default is None else option.default
             declared[name] = (_TYPES[option.type], Field(default, description=option.about))
         title = "".join(part.capitalize() for part in self.kind.split("_"))
-        return create_model(f"{title}Options", __base__=self.system_options, **declared)
+        return create_model(f"{title}Options", __base__=self.system_options(), **declared)
 
     def values(self, options: Any, target: str) -> dict[str, Any]:
         """Place -> its value for the calls to one target."""

@@ -277,7 +277,6 @@ class SqlProfile(ProfileHeader, SqlMapping):
     """A profile of tables in PostgreSQL."""
 
     possible = MAPPED_CAPABILITIES
-    system_options = PostgresOptions
 
     base: Literal["sql"]
 
@@ -291,12 +290,15 @@ class SqlProfile(ProfileHeader, SqlMapping):
         acts = {verb.needs for verb in VERB_NAMES if self.verbs.of(verb) is not None}
         return frozenset({*acts, *([Capability.LOG] if self.log else [])})
 
+    def system_options(self) -> type[PostgresOptions]:
+        return PostgresOptions
+
     def connector_kind(self) -> ConnectorKind:
         calls = {verb: call for verb in VERB_NAMES if (call := self.verbs.of(verb)) is not None}
         return ConnectorKind(
             kind=self.kind,
             title=self.title,
-            options=self.model_of_options({}),
+            options=self.model_of_options(),
             targets=targets,
             open=self.open_target,
             capabilities=self.capabilities(),

@@ -24,6 +24,8 @@ from console.text.redact import is_secret_name, mask_secrets
 MAX_BYTES = 256 * 1024
 PROSE = ("about", "grants", "ladder", "lacks", "title")
 """Tables and keys whose texts are for people."""
+SENT = ("query", "body", "form")
+"""Tables of what a call sends."""
 
 
 def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[ConnectorKind | None, list[ConfigFault]]:
@@ -92,7 +94,7 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
             yield from _secrets(item, (*key, str(number)))
     elif isinstance(value, str):
         is_prose = any(part in PROSE for part in key)
-        is_sent = len(key) > 1 and ("query" in key or "body" in key) and is_secret_name(key[-1]) and "{" not in value
+        is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and is_secret_name(key[-1]) and "{" not in value
         texts = value.split() if is_prose else [value]
         if is_sent or any(mask_secrets(text) != text for text in texts):
             fix = "A profile holds none: declare its sign_in, and let the config refer to the token"

@@ -64,6 +64,8 @@ HOSTILE = [
     ('[options.tenant]', "[options.poll_every]", "[options.poll_every]", "every system has this option"),
     ('done = "succeeded"', 'done = "green"', "done =", "is not a state that a source reports"),
     ('sign_in = "bearer"', 'sign_in = "cookie"', "sign_in =", "'cookie' is not one of 'bearer', 'basic', 'header'"),
+    ('sign_in = "bearer"', 'sign_in = "oauth2"', None, 'oauth2 and sign_in = "oauth2" belong together'),
+    ('title = "Nightly"', 'title = "Nightly"\noauth2 = { form = { client_secret = "hunter2" } }', "oauth2", "a secret"),
     ('title = "Nightly"', 'title = "Nightly"\ntargets = "hosts"', "targets =", 'no option "hosts". Known: tenant.'),
     # pages without a bound
     ('{ limit = "{limit}", after = "{cursor}" }', '{ after = "{cursor}" }', "[jobs]", "its pages have no bound"),

@@ -94,7 +94,7 @@ class RenewedAccount(HttpAccount):
         raise NotImplementedError
 
     def _checked(self, token: Any, reply: HttpReply, place: str) -> str:
-        """The token, masked from now on. Raises AccessRefused for anything that is none."""
+        """The token, masked from now on. Raises AccessRefused for any other value."""
         if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN_CHARACTERS:
             raise AccessRefused(f"{reply.place} has no token at {place}. Correct the address of the sign-in.")
         self._mask(token)
@@ -125,7 +125,7 @@ class ClientCredentials(RenewedAccount):
         in_form: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`path` of the token endpoint; `form`: what else is sent, as scope."""
+        """`path` of the token endpoint; `form`: other fields, as scope."""
         super().__init__(secrets, monotonic)
         self._endpoint, self._path, self._form, self._in_form = endpoint, path, form, in_form
         self._client_id, self._client_secret = client_id, client_secret

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote
 
 import httpx
 
-from connectors.sdk.aws.options import AwsOptions
+from connectors.sdk.aws.options import AwsIdentity
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.transport.http import HttpAccount
@@ -18,7 +18,7 @@ class AwsAccount(HttpAccount):
 
     can_renew = True
 
-    def __init__(self, options: AwsOptions, service: str, secrets: SecretResolver, source: str) -> None:
+    def __init__(self, options: AwsIdentity, service: str, secrets: SecretResolver, source: str) -> None:
         super().__init__(secrets, None, None, None)
         self._options, self._service, self._source = options, service, source
         self._credentials: Any = None
@@ -33,7 +33,7 @@ class AwsAccount(HttpAccount):
             raise AccessRefused(f'{self._source}: the package boto3 is missing: install "headway[aws]"') from None
         options = self._options
         if options.access_key_id is not None:
-            key, secret = (self._secrets(one).strip() for one in (options.access_key_id, options.secret_access_key))
+            key, secret = (self._secrets(name).strip() for name in (options.access_key_id, options.secret_access_key))
             token = self._secrets(options.session_token).strip() if options.session_token is not None else None
             self._credentials = Credentials(key, secret, token)
             return {}
