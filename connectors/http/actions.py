@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from httpx import QueryParams
+
 from connectors.http.client import HttpApiClient, fill_placeholders
 from connectors.http.hold import HttpHolder
 from connectors.http.options import PLACEHOLDER, HttpVerbCall
@@ -37,6 +39,7 @@ MAX_SEARCHED_PAGES = 50
 
 
 UNNAMED_RERUN = "a rerun carries no key of ours: it is found by the run's next attempt and the account that started it"
+GROUPED_RERUN = "a rerun carries no key of ours: it is found as the one new run of the same group"
 
 
 class HttpActions(MappedActions[HttpVerbCall]):
@@ -54,8 +57,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
         preview, call = super().preview(spec), self._verbs.of(spec.verb)
         if preview.refused or call is None or not self._is_counted(spec.verb, call):
             return preview
-        plan = {**preview.plan, "attempt": spec.run.attempt_key}
-        latest = self._latest_attempt(spec.run.native_ref, spec.run.job)
+        plan: dict[str, Any] = {**preview.plan, "attempt": spec.run.attempt_key}
+        latest, note = self._latest_attempt(spec.run.native_ref, spec.run.job), UNNAMED_RERUN
         if latest is None:
             refused: str | None = f"run {spec.run.native_ref} is no longer there"
         elif latest.attempt_key != spec.run.attempt_key:
@@ -64,7 +67,14 @@ class HttpActions(MappedActions[HttpVerbCall]):
             refused = f"the run is {latest.native_state}: only failed parts of an ended run are tried again"
         else:
             refused = None
-        return replace(preview, refused=refused, notes=() if refused else (UNNAMED_RERUN,), plan=plan)
+        if refused is None and latest is not None and self._runs.first:
+            group, note = latest.again_of or latest.attempt_key, GROUPED_RERUN
+            try:
+                known = sorted(self._recent_in_group(group, datetime.now(UTC)) | {latest.attempt_key})
+            except NotSupported as error:
+                refused, known = str(error), []
+            plan |= {"group": group, "known": known}
+        return replace(preview, refused=refused, notes=() if refused else (note,), plan=plan)
 
     def act(self, preview: Preview, key: str) -> Receipt:
         """As the contract says. A rerun that is counted by attempts is not sent where the run changed since."""
@@ -79,6 +89,10 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if call is None or latest is None or latest.attempt_key != plan["attempt"] or latest.state.is_open:
             native = latest.native_state if latest is not None else "gone"
             raise NotSupported(f"the run changed since the preview, it is {native}; nothing was sent")
+        if "group" in plan:
+            if new := self._new_in_group(plan):
+                raise NotSupported(f"the run was repeated since the preview, by run {min(new)}; nothing was sent")
+            return Receipt(str(plan["group"]), self.send(call, plan))
         following = attempt_of(latest.attempt_key) + 1
         return Receipt(f"{latest.native_ref}.{following}", self.send(call, plan))
 
@@ -89,6 +103,11 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return self._holder.look_up(plan, key)
         if "attempt" not in plan:
             return super().find(plan, key)
+        if "group" in plan:
+            new = self._new_in_group(plan)
+            if len(new) > 1:
+                return ActionUnknown(f"the run was repeated by several: {', '.join(sorted(new))}")
+            return ActionFound(min(new), f"run {min(new)} repeats it") if new else ActionAbsent()
         return self._find_attempt(str(plan["id"]), str(plan["job"]), attempt_of(str(plan["attempt"])))
 
     def _find_attempt(self, run_id: str, job: str, before: int) -> LookUpResult:
@@ -104,9 +123,20 @@ class HttpActions(MappedActions[HttpVerbCall]):
         by = ", ".join(sorted(filter(None, accounts))) or "an unnamed account"
         return ActionUnknown(f"attempt {before + 1} is there, started by {by}, perhaps not by Headway")
 
+    def _new_in_group(self, plan: Mapping[str, Any]) -> set[str]:
+        """The runs of the group of a run that its preview did not know."""
+        group = self._recent_in_group(str(plan["group"]), sent_at(plan) or datetime.now(UTC))
+        return group - {str(run_id) for run_id in plan["known"]}
+
+    def _recent_in_group(self, group: str, at: datetime) -> set[str]:
+        """The ids of the runs of a group that changed shortly before `at` or later. Raises NotSupported."""
+        rows = self._recent_rows(at - SEARCH_WINDOW)
+        return {text_at(row, self._runs.id) for row in rows if text_at(row, self._runs.first) == group}
+
     def _is_counted(self, verb: Verb, call: HttpVerbCall) -> bool:
         """Whether a rerun is found by the attempts of its run, since it carries no key."""
-        return verb is Verb.RERUN and self._client.options.parts is not None and "key" not in call.places
+        has_attempts = self._client.options.parts is not None or bool(self._runs.first)
+        return verb is Verb.RERUN and has_attempts and "key" not in call.places
 
     def _latest_attempt(self, run_id: str, job: str) -> RunRecord | None:
         row = self._client.run(run_id)
@@ -122,7 +152,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
         given = {**self._client.source.values, **values, "key": KEY_PLACEHOLDER}
         body = json.dumps(fill_placeholders(call.body, given)) if call.body is not None else ""
         path = PLACEHOLDER.sub(lambda match: str(given[match[1]]) or f"<{match[1]}>", call.path)
-        native_call = f"{call.method} {self._client.endpoint.base_url}{path} {body}".rstrip()
+        query = f"?{QueryParams(fill_placeholders(call.query, given))}" if call.query else ""
+        native_call = f"{call.method} {self._client.endpoint.base_url}{path}{query} {body}".rstrip()
         return call.title or f"{call.method} {call.path}", f"{call.method} {path}", (native_call,)
 
     def missing(self, verb: Verb) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from connectors.http.options import PLACEHOLDER, HttpCall, HttpListCall, HttpMapping, HttpRunsCall
 from connectors.sdk.contract import SecretResolver
@@ -25,6 +26,7 @@ from connectors.sdk.transport.http import (
 
 GONE_STATUSES = frozenset({404, 410})
 MAX_PAGES = 1000
+AHEAD_OF_CLOCKS = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,8 @@ class HttpApiClient(SignedClient):
     ) -> HttpPage:
         """One page of a list. `places`: values of other places. Raises InvalidAnswer where the answer has no list at
         the place that the config names."""
-        values = {"cursor": page or "", "offset": page or 0, "page": page or 1, "limit": self.options.limit}
-        reply = self.request(call, {**values, "since": format_instant(since, self.options.runs), **(places or {})})
+        values = {"cursor": page or None, "offset": page or 0, "page": page or 1, "limit": self.options.limit}
+        reply = self.request(call, {**values, **self.window(since), **(places or {})})
         document = reply.json(float)  # an instant that is NaN is there, and unreadable
         rows = rows_at(document, call.rows)
         if rows is None:
@@ -122,6 +124,11 @@ class HttpApiClient(SignedClient):
                 ' how it pages, or paging = "none" where this is all'
             )
         return HttpPage(rows, following, reply.clock, cut)
+
+    def window(self, since: datetime) -> dict[str, Any]:
+        """{since}, and {until}, which is ahead of every clock."""
+        fields, until = self.options.runs, datetime.now(UTC) + AHEAD_OF_CLOCKS
+        return {"since": format_instant(since, fields), "until": format_instant(until, fields)}
 
     def all_rows(
         self, call: HttpListCall, id_path: str, places: Mapping[str, str] | None = None
@@ -142,6 +149,8 @@ class HttpApiClient(SignedClient):
     def _following(self, call: HttpListCall, document: Any, page: str | int | None, count: int) -> str | int | None:
         if call.next:
             token = value_at(document, call.next)
+            if call.next_query and isinstance(token, str):
+                token = link_parameter(token, call.next_query)
             return token if isinstance(token, str | int) and token not in ("", page) else None
         if count < self.options.limit:
             return None
@@ -183,7 +192,7 @@ class HttpApiClient(SignedClient):
         values = {**self.source.values, **values}
         return self.read(
             call.method,
-            PLACEHOLDER.sub(lambda match: path_segment(str(values[match[1]])), call.path),
+            PLACEHOLDER.sub(lambda match: path_segment(_text_of(values[match[1]])), call.path),
             accept,
             {**{name: self._secrets(value) for name, value in self.source.headers.items()}, **(headers or {})},
             params={name: _plain(fill_placeholders(value, values)) for name, value in call.query.items()} or None,
@@ -197,16 +206,30 @@ def _plain(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict) else value
 
 
+def link_parameter(link: str, name: str) -> str:
+    """The value of a name in the query of a link; "" without one."""
+    try:
+        return next((value for key, value in parse_qsl(urlsplit(link).query) if key.lower() == name.lower()), "")
+    except ValueError:
+        return ""
+
+
 def fill_placeholders(value: Any, values: Mapping[str, Any]) -> Any:
-    """The value with each name in braces filled in. A text that is a name in braces alone becomes the value itself."""
+    """The value with each name in braces filled in. A text that is a name in braces alone becomes the value itself; it
+    is left out where there is none."""
     if isinstance(value, dict):
-        return {name: fill_placeholders(item, values) for name, item in value.items()}
+        filled = {name: fill_placeholders(item, values) for name, item in value.items()}
+        return {name: item for name, item in filled.items() if item is not None or value[name] is None}
     if isinstance(value, list):
         return [fill_placeholders(item, values) for item in value]
     if not isinstance(value, str):
         return value
     alone = PLACEHOLDER.fullmatch(value)
-    return values[alone[1]] if alone else PLACEHOLDER.sub(lambda match: str(values[match[1]]), value)
+    return values[alone[1]] if alone else PLACEHOLDER.sub(lambda match: _text_of(values[match[1]]), value)
+
+
+def _text_of(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def format_instant(at: datetime, fields: MappedFields) -> str | int:

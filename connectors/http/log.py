@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from connectors.http.client import GONE_STATUSES, HttpApiClient
 from connectors.http.options import HttpLogCall
@@ -18,6 +19,8 @@ from connectors.sdk.states import Capability
 from connectors.sdk.transport.http import HttpReply
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+BEFORE_ITS_START = timedelta(days=1)
+"""Of a run, where its log takes {since}."""
 MAX_LOG_CHARACTERS = 64 * 1024**2
 ANY_TYPE = {"Accept": "*/*"}
 
@@ -75,7 +78,9 @@ def _read_run_log(
     if call.ranges:
         span = f"-{limit_bytes}" if start is None else f"{begin}-{begin + limit_bytes - 1}"
         headers |= {"Range": f"bytes={span}", "Accept-Encoding": "identity"}
-    reply = client.request(call, {"id": run.native_ref, "job": run.job}, headers, {*GONE_STATUSES, 416})
+    window = client.window((run.started_at or datetime.now(UTC)) - BEFORE_ITS_START)
+    places = {"id": run.native_ref, "job": run.job, **window}
+    reply = client.request(call, places, headers, {*GONE_STATUSES, 416})
     if reply.status in GONE_STATUSES:
         raise NotSupported(f"run {run.attempt_key} of {run.job} has no log (any more)")
     if reply.status == 416:

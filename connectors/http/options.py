@@ -77,14 +77,18 @@ class HttpListCall(HttpCall):
     """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
     their field "*"."""
     next: FieldPath = ""
-    """Path to the token of the next page, for {cursor}."""
-    paging: Literal["none"] | None = None
-    """"none": it gives all rows at once, however many. Else it pages by {cursor}, {offset} or {page}."""
+    """Path to the token of the next page, for {cursor}; the first page is requested without it."""
+    next_query: str = ""
+    """At `next` is a link, and the token is the value of this name in its query; the link is never followed."""
+    paging: Literal["none", "server"] | None = None
+    """"none": it gives all rows at once, however many. "server": it decides how many rows a page of {cursor} has. Else
+    it pages by {cursor}, {offset} or {page}, and takes {limit}."""
 
     @model_validator(mode="after")
     def one_way_to_page(self, info: ValidationInfo) -> Self:
         paging = sorted({"cursor", "offset", "page"} & self.places)
-        is_bounded = self.paging == "none" or (paging and "limit" in self.places)
+        by_server = self.paging == "server" and "cursor" in self.places
+        is_bounded = self.paging == "none" or by_server or (paging and "limit" in self.places)
         if PROFILE_PLACES in (info.context or {}) and not is_bounded:
             raise ValueError(
                 "its pages have no bound: send {limit}, and {cursor}, {offset} or {page}; or say paging = "
@@ -139,7 +143,7 @@ class HttpPartsCall(HttpListCall, MappedFields):
 class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list of runs, oldest change first where the API can."""
 
-    known_places = frozenset({"limit", "cursor", "offset", "page", "since"})
+    known_places = frozenset({"limit", "cursor", "offset", "page", "since", "until"})
 
     job: FieldPath = ""
     """The id of its job; without it, of_job."""
@@ -147,6 +151,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list of a job's runs, where a run does not name its job."""
     history_days: int = Field(default=0, ge=0, le=3650)
     """How far back the first poll reads; 0: all."""
+    retention_days: int = Field(default=0, ge=0, le=3650)
+    """How long the source keeps runs; 0: for ever. A poll after a longer pause reports a gap."""
     oldest_first: bool = False
     """The list is sorted by change, the oldest first, and takes {since}: a poll goes on from the last change, so that
     rows that move to the end while it reads hide no others."""
@@ -176,7 +182,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
 class HttpLogCall(HttpCall):
     """The log of a run."""
 
-    known_places = frozenset({"id", "job", "part"})
+    known_places = frozenset({"id", "job", "part", "since", "until"})
 
     text: FieldPath = ""
     """Path to it in a JSON answer; empty: the answer is the log."""
@@ -259,7 +265,7 @@ class HttpMapping(StrictOptions):
     @model_validator(mode="after")
     def actions_are_found_again(self) -> Self:
         rerun = self.verbs.rerun
-        is_counted = self.parts is not None and rerun is not None and "key" not in rerun.places
+        is_counted = bool(self.parts or self.runs.first) and rerun is not None and "key" not in rerun.places
         if is_counted and not self.runs.one:
             raise ValueError("verbs.rerun: its attempt could not be looked up. Fix: name runs.one")
         (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key)

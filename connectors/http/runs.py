@@ -11,11 +11,11 @@ from typing import Any
 
 from connectors.http.client import ENDLESS_PAGES, HttpApiClient, HttpPage, PageWalk
 from connectors.http.parts import RESERVED_SHARE, JobSearch, RunReader
-from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.errors import RateLimited, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.records import Poll, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.records import HistoryGap, Poll, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.vanished_runs import no_longer_listed
 
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
@@ -32,6 +32,7 @@ class HttpPoller:
         """The next page of what changed since the cursor; at the end of a walk the open runs that it did not show."""
         result = PollResult()
         at = result.cursor_or_first(cursor, self._first_cursor())
+        self._add_gap(cursor, at, result)
         if self._options.runs.oldest_first:
             return self._poll_by_change(at, open_runs, result)
         if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
@@ -67,6 +68,13 @@ class HttpPoller:
         days = self._options.runs.history_days
         today = datetime.now(UTC).replace(microsecond=0)
         return HttpCursor(since=today - timedelta(days=days)) if days else HttpCursor()
+
+    def _add_gap(self, cursor: str, at: HttpCursor, result: PollResult) -> None:
+        """Reports runs that the source deleted before they were read."""
+        days = self._options.runs.retention_days
+        oldest = datetime.now(UTC) - timedelta(days=days)
+        if days and cursor and at.page is None and EPOCH < at.since < oldest:
+            result.gaps.append(HistoryGap(at.since, oldest, f"runs are kept for {days} days: older ones were not read"))
 
     def _poll_by_change(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
         """The next rows by their change. A walk goes on from the last change that it read, so `page` is above 1 only
@@ -111,8 +119,13 @@ class HttpPoller:
             is_spent = self._reader.requests - requests >= MAX_PART_READS or self._api.deadline.is_below(RESERVED_SHARE)
             if is_spent and last > begun:
                 return last, True
+            try:
+                self._add_row(f"run {number}", row, page.clock, result)
+            except RateLimited:
+                if last > begun:  # the next poll waits as the source requests
+                    return last, True
+                raise
             last = max(last, changed)
-            self._add_row(f"run {number}", row, page.clock, result)
         return last, False
 
     def _add_row(self, place: str, row: Any, clock: TargetClock | None, result: PollResult) -> None:

@@ -128,6 +128,8 @@ class MappedRunFields(MappedFields):
     """The outcome as the source reports it: an error."""
     url: FieldPath = ""
     """Its page."""
+    first: FieldPath = ""
+    """The id of the first run of its group, where a rerun is a run of its own that names it."""
     key: FieldPath = ""
     """Our action's id, as `verbs` send it: identifies a run that we requested."""
 
@@ -274,6 +276,7 @@ def read_run(
     period, key = instant_at(row, fields.period, fields), text_at(row, fields.key)
     native_id = id_at(row, fields.id, "the run's id")
     code = value_at(row, fields.exit_code) if fields.exit_code else None
+    first = text_at(row, fields.first, MAX_ID_CHARACTERS)
     return RunRecord(
         job=job or id_at(row, fields.job, "the job of the run"),
         attempt_key=native_id,
@@ -289,6 +292,7 @@ def read_run(
         native_ref=native_id,
         native_url=text_at(row, fields.url, 500),
         action_key=key if ACTION_KEY.fullmatch(key) else None,
+        again_of=first if first != native_id else "",
     )
 
 

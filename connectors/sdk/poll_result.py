@@ -25,6 +25,7 @@ class PollResult:
     """Keys that attempts of these records had before."""
     skipped: list[SkippedRecord] = field(default_factory=list)
     warnings: dict[str, None] = field(default_factory=dict)
+    gaps: list[HistoryGap] = field(default_factory=list)
     complete: bool = True
 
     def add(self, record: RunRecord) -> None:
@@ -86,7 +87,7 @@ class PollResult:
             complete=self.complete,
             clock=clock,
             skipped=tuple(self.skipped),
-            gaps=tuple(gaps),
+            gaps=(*self.gaps, *gaps),
             seen_until=seen_until,
             warnings=tuple(self.warnings),
         )

@@ -31,6 +31,7 @@ from tests.bench.connectors_local import Kept, KeptAws, read_whole
 from tests.bench.figures import Figure, arguments, emit
 from tests.connectors.airflow.support import night
 from tests.connectors.airflow.support import opened as airflow_on
+from tests.connectors.azure_data_factory.test_profile import opened as data_factory_on
 from tests.connectors.dagster.many_runs import Crowd as DagsterCrowd
 from tests.connectors.dagster.test_recorded import opened as dagster_on
 from tests.connectors.databricks.support import opened as databricks_on
@@ -51,6 +52,7 @@ from tests.connectors.prefect.support import STOCK as STOCK_FLOW
 from tests.connectors.prefect.support import opened as prefect_on
 from tests.connectors.spark.test_recorded import connect as spark_on
 from tests.connectors.sql.test_mapped import Crowd
+from tests.fakes.azure_data_factory import FakeDataFactory
 from tests.fakes.batch import FakeBatch
 from tests.fakes.dbt import DbtHost
 from tests.fakes.dbt_cloud import SUCCESS, FakeDbtCloud
@@ -68,6 +70,7 @@ from tests.fakes.step_functions import FakeStates
 
 RUNS = {
     "airflow": 1000,
+    "azure_data_factory": 20_000,
     "batch": 5000,
     "cron": 10_000,
     "dagster": 20_000,
@@ -211,6 +214,13 @@ def spark(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return over_http(spark_on, Kept(fake.handle))
 
 
+def azure_data_factory(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = FakeDataFactory()
+    for number in range(runs):
+        fake.run("mart", "Succeeded", fake.now - timedelta(days=30) + timedelta(seconds=number))
+    return over_http(lambda kept: data_factory_on(fake, kept), Kept(fake.handle))
+
+
 def gitlab(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     """With the jobs of each pipeline, as the first poll reads them."""
     fake = FakeGitLab()
@@ -296,6 +306,7 @@ def slurm(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
 
 KINDS = {
     "airflow": airflow,
+    "azure_data_factory": azure_data_factory,
     "batch": batch,
     "cron": connectors_local.cron,
     "dagster": dagster,

@@ -18,7 +18,7 @@ from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, 
 from connectors.sdk.conformance.faults import GARBLED, JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector
-from connectors.sdk.errors import NotSupported
+from connectors.sdk.errors import NotSupported, RateLimited
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.call_limits import Deadline
@@ -281,6 +281,31 @@ def test_a_job_that_cannot_be_read_makes_its_runs_skipped_not_gone() -> None:
     assert {f"the job of run {row['id']} is unknown" for row in fake.pipelines if row["schedule"] == 14} == {
         item.reason.partition(":")[0] for item in poll.skipped
     }
+
+
+def test_a_rate_limit_in_the_middle_keeps_the_part_that_was_read() -> None:
+    """The next poll goes on behind it, and waits as long as GitLab says; nothing is read twice for ever."""
+    fake = FakeGitLab()
+    fake.pipelines.clear()
+    for number in range(9):
+        fake.pipeline(14, "success", fake.now - timedelta(hours=9 - number))
+    left = 4
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        nonlocal left
+        left -= request.url.path.endswith("/jobs")
+        limited = httpx.Response(429, json={"message": "Retry later"}, headers={"retry-after": "42"})
+        return limited if left < 0 else fake.handle(request)
+
+    connector = opened(fake, httpx.MockTransport(handle))
+    first = connector.poll("", (), 10)
+    assert (4, True) == (len(first.runs), first.more)
+    with pytest.raises(RateLimited) as caught:
+        connector.poll(first.cursor, (), 10)
+    assert 42 == caught.value.retry_after_seconds
+    left = 100
+    rest = walked(connector, first.cursor)[0]
+    assert 9 == len({run.attempt_key for run in first.runs} | rest.keys())
 
 
 def test_a_quiet_poll_costs_one_request() -> None:
