@@ -35,6 +35,11 @@ class FakeDataFactory:
     """`outcome[pipeline]` is how its next runs end; `hangs` names pipelines whose runs do not end. `forbidden`: a
     pattern of calls that answer 403."""
 
+    base = BASE
+    version = "2018-06-01"
+    scope = "https://management.azure.com/.default"
+    created = 200
+
     def __init__(self) -> None:
         self.now = datetime.now(UTC) - timedelta(seconds=30)
         self.pipelines = [self._pipeline("load_orders"), self._pipeline("mart")]
@@ -87,13 +92,13 @@ class FakeDataFactory:
     def handle(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == TOKEN_PATH:
             return self._token(request)
-        call = f"{request.method} {request.url.path.removeprefix(BASE)}"
+        call = f"{request.method} {request.url.path.removeprefix(self.base)}"
         self.requests.append(call)
         if request.headers.get("authorization") != f"Bearer entra-{self.tokens}":
             return self._reply(401, _error("AuthenticationFailed", "The access token is missing or invalid."))
         if self.forbidden and re.search(self.forbidden, call):
             return self._reply(403, _error("AuthorizationFailed", "The client has no authorization for this action."))
-        if "2018-06-01" != request.url.params.get("api-version"):
+        if self.version != request.url.params.get("api-version"):
             return self._reply(400, _error("MissingApiVersionParameter", "The api-version query parameter is required"))
         return self._answer(request)
 
@@ -101,7 +106,7 @@ class FakeDataFactory:
         form = {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
         expected = {
             "grant_type": "client_credentials", "client_id": "headway", "client_secret": "right",
-            "scope": "https://management.azure.com/.default",
+            "scope": self.scope,
         }  # fmt: skip
         if form != expected:
             return self._reply(401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid secret."})
@@ -113,14 +118,14 @@ class FakeDataFactory:
         return httpx.Response(status, json=body, headers=headers)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
-        match (request.method, *request.url.path.removeprefix(BASE).strip("/").split("/")):
+        match (request.method, *request.url.path.removeprefix(self.base).strip("/").split("/")):
             case ("GET", "pipelines"):
                 return self._reply(200, self._pipeline_page(request))
             case ("POST", "queryPipelineRuns"):
                 return self._reply(200, self._run_page(json.loads(request.content)))
             case ("POST", "pipelines", name, "createRun"):
                 return self._create(name, dict(request.url.params))
-            case (method, "pipelineruns", run_id, *rest):
+            case (method, "pipelineruns", run_id, *rest) | (method, "pipelines", _, "pipelineruns", run_id, *rest):
                 row = next((row for row in self.runs if row["runId"] == run_id), None)
                 if row is None:
                     return self._reply(404, _error("RunNotFound", f"The run {run_id} was not found"))
@@ -152,7 +157,7 @@ class FakeDataFactory:
         group = ""
         if params.get("isRecovery") == "true":
             group = next(row["runGroupId"] for row in self.runs if row["runId"] == params["referencePipelineRunId"])
-        return self._reply(200, {"runId": self.run(name, "Queued", self.now, group)["runId"]})
+        return self._reply(self.created, {"runId": self.run(name, "Queued", self.now, group)["runId"]})
 
     def _one(self, method: str, row: Row, rest: list[str]) -> httpx.Response:
         match (method, *rest):
@@ -171,6 +176,15 @@ class FakeDataFactory:
                 }  # fmt: skip
                 return self._reply(200, {"value": [activity]})
         return self._reply(405, _error("MethodNotAllowed", "The method is not allowed"))
+
+
+class FakeSynapse(FakeDataFactory):
+    """The same for the data plane of a Synapse workspace (2020-12-01)."""
+
+    base = ""
+    version = "2020-12-01"
+    scope = "https://dev.azuresynapse.net/.default"
+    created = 202
 
 
 def _error(code: str, message: str) -> Row:

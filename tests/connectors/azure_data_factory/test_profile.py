@@ -47,8 +47,11 @@ class TestDataFactory(Reads, Logs, Deadlines, Reruns, Cancels, Faults):
     def world(self) -> None:
         self.fake = FakeDataFactory()
 
+    def open_on(self, transport: httpx.BaseTransport | None = None) -> HttpConnector:
+        return opened(self.fake, transport)
+
     def connector(self) -> Connector:
-        return opened(self.fake)
+        return self.open_on()
 
     def connector_at(self, host: str, port: int) -> Connector:
         options = KIND.options.model_validate({**SETTINGS, "url": f"http://{host}:{port}"})
@@ -64,24 +67,24 @@ class TestDataFactory(Reads, Logs, Deadlines, Reruns, Cancels, Faults):
 
     def connector_with_an_unknown_state(self) -> Connector:
         self.fake.run("mart", "Hibernating", self.fake.now)
-        return opened(self.fake)
+        return self.open_on()
 
     def a_running_run(self) -> RunRecord:
         self.fake.hangs.add("mart")
         row = self.fake.run("mart", "InProgress", self.fake.now - timedelta(minutes=5))
-        polls = self.bites(opened(self.fake), "")
+        polls = self.bites(self.open_on(), "")
         return next(run for poll in polls for run in poll.runs if run.attempt_key == row["runId"])
 
     def answering(self, how: str) -> Connector:
         if how == JOB_DELETED:
             self.fake.pipelines.pop()
-            return opened(self.fake)
+            return self.open_on()
         faulty = FaultyTransport(self.fake.handle, how, "/(queryPipelineRuns|pipelines)$", "message", endless)
-        return opened(self.fake, faulty)
+        return self.open_on(faulty)
 
     def with_a_right_revoked(self) -> Connector:
         self.fake.forbidden = "queryPipelineRuns"
-        return opened(self.fake)
+        return self.open_on()
 
     def native_trace(self) -> object:
         return [dict(row) for row in self.fake.runs]
