@@ -118,6 +118,12 @@ class HttpJobRunsCall(HttpListCall):
     """Identity of the run."""
 
 
+class HttpOpenRunsCall(HttpListCall):
+    """The list of the open runs, whose rows are as those of runs."""
+
+    known_places = frozenset({"limit", "cursor", "offset", "page"})
+
+
 class HttpPartsCall(HttpListCall, MappedFields):
     """The list of the parts of one run, each with all of its tries: the jobs of a pipeline. Their states are those of
     runs."""
@@ -147,6 +153,10 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
 
     job: FieldPath = ""
     """The id of its job; without it, of_job."""
+    only_with: FieldPath = ""
+    """Rows without a value here are of no job, and left out."""
+    open: HttpOpenRunsCall | None = None
+    """The list of open runs, where this one has ended runs alone."""
     of_job: HttpJobRunsCall | None = None
     """The list of a job's runs, where a run does not name its job."""
     history_days: int = Field(default=0, ge=0, le=3650)

@@ -15,7 +15,7 @@ from typing import Any
 from connectors.http.client import HttpApiClient, PageWalk
 from connectors.http.options import HttpJobRunsCall, HttpPartsCall
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
-from connectors.sdk.field_mapping import changed_at, id_at, instant_at, jobs_of, read_run, state_of, text_at
+from connectors.sdk.field_mapping import changed_at, id_at, instant_at, jobs_of, read_run, state_of, text_at, value_at
 from connectors.sdk.fields import EPOCH, clean, digest, listed
 from connectors.sdk.records import RunRecord, TargetClock
 from connectors.sdk.states import ProofLevel, RunState
@@ -152,10 +152,13 @@ class RunReader:
         return changes
 
     def run(self, row: Any, clock: TargetClock | None, known_job: str = "") -> RunRecord | None:
-        """The run in a row, without its attempts; None for one of a job that is gone. `known_job`: its job, where it is
-        known without the row. Raises RecordUnreadable."""
+        """The run in a row, without its attempts; None for one of no job, or of one that is gone. `known_job`: its job,
+        where it is known without the row. Raises RecordUnreadable."""
+        fields = self._options.runs
+        if fields.only_with and value_at(row, fields.only_with) is None and value_at(row, fields.id) is not None:
+            return None
         job = "" if self._jobs is None else known_job or self._jobs.job_of(row)
-        return None if job is None else read_run(row, self._options.runs, self._options.states, clock, job)
+        return None if job is None else read_run(row, fields, self._options.states, clock, job)
 
     def records(self, row: Any, clock: TargetClock | None, known_job: str = "") -> list[RunRecord]:
         """All attempts of the run in a row, the oldest first; the rest as `run`."""

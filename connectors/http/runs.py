@@ -54,8 +54,7 @@ class HttpPoller:
         if page.following is not None and not page.is_before(at.begun, self._options.runs):
             return self._poll_of(result, replace(at.after(ids), page=page.following, newest=newest), page, None)
         self._add_unlisted(open_runs, page.clock, result)
-        newest = min(newest, max(at.until, at.since))
-        newest = min(newest, at.unlisted or newest)
+        newest = min(newest, at.unlisted or newest, max(at.until, at.since))
         since = max(newest - timedelta(seconds=self._options.overlap), EPOCH) if newest > EPOCH else EPOCH
         return self._poll_of(result, HttpCursor(since=since), page, at.seen_until)
 
@@ -159,7 +158,19 @@ class HttpPoller:
                 self._add_row(f"run {number}", row, page.clock, result)
         return newest
 
+    def _add_open(self, clock: TargetClock | None, result: PollResult) -> None:
+        """Adds the runs of the list of open ones."""
+        call = self._options.runs.open
+        if call is None:
+            return
+        rows, _, cut = self._api.all_rows(call, self._options.runs.id)
+        if cut:
+            result.skipped.append(SkippedRecord("open runs", cut))
+        for number, row in enumerate(rows, 1):
+            self._add_row(f"open run {number}", row, clock, result)
+
     def _add_unlisted(self, open_runs: Sequence[RunRef], clock: TargetClock | None, result: PollResult) -> None:
+        self._add_open(clock, result)
         reported = {run.native_ref for run in result.records.values()}
         unlisted = [ref for ref in open_runs if ref.native_ref not in reported] if self._options.runs.one else []
         for run_id, refs in [*group_by_run(unlisted).items()][:MAX_SINGLE_READS]:
