@@ -38,25 +38,39 @@ class HttpPoller:
         if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
             starts = [ref.started_at for ref in open_runs if ref.started_at is not None]
             at = HttpCursor(since=at.since, begun=min([at.since, *starts]), newest=at.since, search=at.search)
-        page = self._api.page(self._options.runs, at.page, at.begun)
+        page, at, poll = self._read_page(at, at.page, result)
+        if poll is not None:
+            return poll
         now = page.clock.target if page.clock else datetime.now(UTC)
-        at = at if at.page is not None else replace(at, until=now)
-        ids = page.ids_digest(self._options.runs.id)
-        if at.page is not None and at.repeats(ids):
-            result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
-            result.warn(f"runs: {ENDLESS_PAGES}")
-            return self._poll_of(result, HttpCursor(since=at.since), page, None)
-        search = self._reader.learn_jobs(page.rows, at.search)
-        if search is not None:
-            return self._poll_of(result, replace(at, search=search), page, None)
-        at = self._with_jobs(at, page)
         newest = min(max(self._add_runs(page, at, {ref.native_ref for ref in open_runs}, result), at.newest), now)
         if page.following is not None and not page.is_before(at.begun, self._options.runs):
-            return self._poll_of(result, replace(at.after(ids), page=page.following, newest=newest), page, None)
+            return self._poll_of(
+                result, replace(at.after(self._ids(page)), page=page.following, newest=newest), page, None
+            )
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(newest, at.unlisted or newest, max(at.until, at.since))
         since = max(newest - timedelta(seconds=self._options.overlap), EPOCH) if newest > EPOCH else EPOCH
         return self._poll_of(result, HttpCursor(since=since), page, at.seen_until)
+
+    def _read_page(
+        self, at: HttpCursor, number: str | int | None, result: PollResult
+    ) -> tuple[HttpPage, HttpCursor, Poll | None]:
+        """The page and the cursor of its walk; the poll as well where it ends here, because pages repeat or the jobs of
+        its runs are still looked for."""
+        page = self._api.page(self._options.runs, number, at.begun)
+        if at.page is None:
+            at = replace(at, until=page.clock.target if page.clock else datetime.now(UTC))
+        elif at.repeats(self._ids(page)):
+            result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
+            result.warn(f"runs: {ENDLESS_PAGES}")
+            return page, at, self._poll_of(result, HttpCursor(since=at.since), page, None)
+        search = self._reader.learn_jobs(page.rows, at.search)
+        if search is not None:
+            return page, at, self._poll_of(result, replace(at, page=number, search=search), page, None)
+        return page, self._with_jobs(at, page), None
+
+    def _ids(self, page: HttpPage) -> str:
+        return page.ids_digest(self._options.runs.id)
 
     def _with_jobs(self, at: HttpCursor, page: HttpPage) -> HttpCursor:
         """After the jobs of the page's runs were looked for: runs that no job lists yet are read again in time."""
@@ -79,22 +93,13 @@ class HttpPoller:
         """The next rows by their change. A walk goes on from the last change that it read, so `page` is above 1 only
         where a whole page has the same change."""
         begun = at.begun if at.page is not None else at.since
-        page = self._api.page(self._options.runs, at.page or 1, begun)
-        now = page.clock.target if page.clock else datetime.now(UTC)
-        at = at if at.page is not None else replace(at, begun=begun, until=now)
-        ids = page.ids_digest(self._options.runs.id)
-        if at.page is not None and at.repeats(ids):
-            result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
-            result.warn(f"runs: {ENDLESS_PAGES}")
-            return self._poll_of(result, HttpCursor(since=at.since), page, None)
-        search = self._reader.learn_jobs(page.rows, at.search)
-        if search is not None:
-            return self._poll_of(result, replace(at, page=at.page or 1, search=search), page, None)
-        at = self._with_jobs(at, page)
+        page, at, poll = self._read_page(replace(at, begun=begun), at.page or 1, result)
+        if poll is not None:
+            return poll
         last, has_rest = self._add_changed(page, begun, result)
         if has_rest or page.following is not None:
             following = 1 if last > begun else page.following or 1
-            walk = at if has_rest else at.after(ids)  # the rest may be a page with the same rows
+            walk = at if has_rest else at.after(self._ids(page))  # the rest may be a page with the same rows
             return self._poll_of(result, replace(walk, begun=max(last, begun), page=following), page, None)
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(max(last, begun), max(at.until, at.since))
