@@ -27,7 +27,7 @@ from connectors.slurm.connector import SlurmConnector
 from connectors.slurm.options import SlurmOptions
 from connectors.sql.connector import SqlConnector
 from tests.bench import connectors_local
-from tests.bench.connectors_local import Kept, KeptAws, read_whole
+from tests.bench.connectors_local import Kept, KeptAws, KeptWindow, read_whole
 from tests.bench.figures import Figure, arguments, emit
 from tests.connectors.airflow.support import night
 from tests.connectors.airflow.support import opened as airflow_on
@@ -218,7 +218,7 @@ def azure_data_factory(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]
     fake = FakeDataFactory()
     for number in range(runs):
         fake.run("mart", "Succeeded", fake.now - timedelta(days=30) + timedelta(seconds=number))
-    return over_http(lambda kept: data_factory_on(fake, kept), Kept(fake.handle))
+    return over_http(lambda kept: data_factory_on(fake, kept), KeptWindow(fake.handle))
 
 
 def gitlab(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
