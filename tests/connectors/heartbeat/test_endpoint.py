@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from connectors.heartbeat import listener as doors
 from connectors.heartbeat.connector import HeartbeatConnector
 from connectors.heartbeat.listener import PINGS_PER_MINUTE, REFUSED_PER_MINUTE, PingListener
 from connectors.heartbeat.options import HeartbeatOptions
@@ -21,6 +20,8 @@ from connectors.heartbeat.parse import PingArrival
 from connectors.heartbeat.spool import Spool, current_time
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.secrets import SecretStore
+from connectors.sdk.transport import http_server
+from connectors.sdk.transport.http_server import BodyLimits
 from console.cli.connectors import grants_text
 from tests.connectors.heartbeat.support import (
     TOKENS,
@@ -115,7 +116,7 @@ def test_a_report_is_told_at_once_and_then_no_more(tmp_path: Path) -> None:
 def test_a_slow_caller_keeps_nobody_waiting_and_is_sent_away(
     door: PingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(http_server, "REQUEST_SECONDS", 0.3)
     with calling(door) as slow, calling(door) as silent:
         slow.sendall(b"POST /ping/")
         assert OK == ping(door, "")
@@ -126,12 +127,12 @@ def test_a_slow_caller_keeps_nobody_waiting_and_is_sent_away(
 def test_where_all_places_are_taken_the_one_that_is_at_it_longest_goes(
     door: PingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "MAX_CONNECTIONS", 8)
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 8)
     slow = [calling(door) for _ in range(20)]
     for one in slow:
         one.sendall(b"GET /pi")
     assert [OK] * 3 == [ping(door, "") for _ in range(3)]
-    assert len(door._callers) <= 8
+    assert len(door._server._connections) <= 8
     for one in slow:
         one.close()
 
@@ -139,7 +140,7 @@ def test_where_all_places_are_taken_the_one_that_is_at_it_longest_goes(
 def test_a_body_without_end_costs_no_memory_and_its_report_counts(
     door: PingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.heartbeat.listener.MAX_BODY_BYTES", 300_000)
+    monkeypatch.setattr(door._server, "limits", BodyLimits(300_000, 65_536))
     assert "HTTP/1.1 413 " == ping(door, "/fail?rid=declared", b"x" * 400_000)
     head = f"POST /ping/{TOKENS['export']}/fail?rid=drip HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     with calling(door) as sock:
@@ -290,10 +291,10 @@ def test_an_address_that_others_reach_wants_a_word(listen: str) -> None:
 @pytest.mark.deep
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_door_whose_thread_ended_is_opened_anew(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
-    def surprise() -> None:
+    def surprise(_: object) -> None:
         raise ValueError("what nobody thought of")
 
-    monkeypatch.setattr(door, "_beat", surprise)
+    monkeypatch.setattr(door._spool, "mark_listening", surprise)
     wait_for(lambda: "its thread has ended" in door.trouble)
     monkeypatch.undo()
     assert "" == door.refresh(door.options, secret)
@@ -306,10 +307,10 @@ def test_a_door_whose_thread_ended_is_opened_anew(door: PingListener, monkeypatc
 def test_a_door_that_cannot_be_opened_anew_says_why_and_tries_again(
     door: PingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def surprise() -> None:
+    def surprise(_: object) -> None:
         raise ValueError("what nobody thought of")
 
-    monkeypatch.setattr(door, "_beat", surprise)
+    monkeypatch.setattr(door._spool, "mark_listening", surprise)
     wait_for(lambda: "its thread has ended" in door.trouble)
     monkeypatch.undo()
     with socket.create_server(door.options.address):
