@@ -13,24 +13,16 @@ from pydantic import AfterValidator, Field, model_validator
 
 from connectors.sdk.option_errors import Duration, StrictOptions, Zone
 from connectors.sdk.secrets import FilePath, SecretRef
-from connectors.sdk.transport.loopback import is_loopback
+from connectors.sdk.transport.loopback import checked_listen, listen_address
 
 LISTENER = "listener"
 """Name of the one target, as stores have it."""
-_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([0-9.]{7,15}|localhost)):([1-9]\d{0,4})")
 
 
 def _check_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", name):
         raise ValueError(f"{name!a} is not valid: the name is part of URLs. Letters, digits, _ . - (80 at most)")
     return name
-
-
-def _parse_address(text: str) -> str:
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match[3]) > 65535:
-        raise ValueError(f'{text!r} is not an address to listen at; write "127.0.0.1:8787" or "[::1]:8787"')
-    return text
 
 
 class HeartbeatJob(StrictOptions):
@@ -49,7 +41,7 @@ class HeartbeatJob(StrictOptions):
 class HeartbeatOptions(StrictOptions):
     """One listener, and all jobs that report through it."""
 
-    listen: Annotated[str, AfterValidator(_parse_address)] = "127.0.0.1:8787"
+    listen: str = "127.0.0.1:8787"
     """Address and port at which the engine listens."""
     plain_http: bool = False
     """Allows an address that others can reach: tokens cross it unencrypted, so put a proxy with TLS in front."""
@@ -62,19 +54,12 @@ class HeartbeatOptions(StrictOptions):
 
     @model_validator(mode="after")
     def is_not_open_to_all(self) -> HeartbeatOptions:
-        host = self.address[0]
-        if not self.plain_http and not is_loopback(host):
-            raise ValueError(
-                f"listen = {self.listen!r}: others reach this address, and tokens would cross the network unencrypted."
-                " Listen at 127.0.0.1 behind a proxy with TLS, or write plain_http = true"
-            )
+        checked_listen(self.listen, self.plain_http)
         return self
 
     @cached_property
     def address(self) -> tuple[str, int]:
-        match = _ADDRESS.fullmatch(self.listen)
-        assert match is not None
-        return match[1] or match[2], int(match[3])
+        return listen_address(self.listen)
 
     @property
     def spool_file(self) -> Path:

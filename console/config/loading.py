@@ -27,6 +27,7 @@ from console.config.sections import (
     AlertSettings,
     Config,
     DependencySettings,
+    EndpointSettings,
     EstateSection,
     IncidentSettings,
     JobSettings,
@@ -133,7 +134,7 @@ def load_config(path: Path) -> Config:
 
 TABLES = (
     "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting", "inhibit",
-    "retention", "rotas", "console", "views", *DECLARED_TABLES,
+    "retention", "endpoints", "rotas", "console", "views", *DECLARED_TABLES,
 )  # fmt: skip
 
 
@@ -146,6 +147,8 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     alerts = validate(AlertSettings, document.get("alerts", {}), ("alerts",), reading)
     acting = validate(ActingSettings, document.get("acting", {}), ("acting",), reading)
     retention = validate(RetentionSettings, document.get("retention", {}), ("retention",), reading)
+    section = document.get("endpoints")
+    endpoints = validate(EndpointSettings, section, ("endpoints",), reading) if section is not None else None
     dependencies = validate_list(DependencySettings, document, "dependencies", reading)
     permissions = validate_list(PermissionSettings, document, "permissions", reading)
     inhibit = validate_list(InhibitSettings, document, "inhibit", reading)
@@ -160,7 +163,7 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     declared = replace(declared, alerting=alerting(routes, inhibit.values(), rotas, alerts.noise_report, alerts.link))
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
-        tuple(permissions.values()), acting, declared, rotas, checks, retention or RetentionSettings(),
+        tuple(permissions.values()), acting, declared, rotas, checks, retention or RetentionSettings(), endpoints,
         shared_preferences(document, reading), tuple(reading.profiles),
     )  # fmt: skip
     check_references(config, document, dependencies, reading)

@@ -17,6 +17,7 @@ from connectors.sdk.contract import ConnectorKind
 from connectors.sdk.option_errors import StrictOptions, Zone
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import Capability
+from connectors.sdk.transport.loopback import checked_listen, is_loopback
 from console.config.alerts import NotificationSettings, RotaSettings
 from console.config.paths import STORE_URL
 from console.config.services import Deadline, SlaSettings, SloSettings
@@ -200,6 +201,24 @@ class AlertSettings(StrictOptions):
     ping_every: Pause = timedelta(minutes=1)
 
 
+class EndpointSettings(StrictOptions):
+    """Where the engine answers HTTP requests; without `[endpoints]` it listens nowhere."""
+
+    listen: str = "127.0.0.1:9465"
+    """Address and port."""
+    plain_http: bool = False
+    """Allows an address that others can reach: tokens cross it unencrypted, so put a proxy with TLS in front."""
+    token: SecretRef | None = None
+    """Each request must then send it: Authorization: Bearer TOKEN. 16 characters or more."""
+
+    @model_validator(mode="after")
+    def is_not_open_to_all(self) -> EndpointSettings:
+        host, _ = checked_listen(self.listen, self.plain_http)
+        if self.token is None and not is_loopback(host):
+            raise ValueError(f'listen = {self.listen!r}: add a token. Fix: token = {{ env = "HEADWAY_TOKEN" }}')
+        return self
+
+
 class PermissionSettings(StrictOptions):
     who: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     """Logins, "group:NAME", or "*" for everybody."""
@@ -305,6 +324,8 @@ class Config:
     checks: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the checks by name, as `config.checks.KINDS` has them."""
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    endpoints: EndpointSettings | None = None
+    """None: the engine listens nowhere."""
     console: str = ""
     """Keys and views that all consoles share, as the store keeps them (`config.loading.shared_preferences`)."""
     profiles: tuple[Path, ...] = ()

@@ -1,8 +1,8 @@
 """An HTTP server on one thread with many connections: a slow, silent or malformed client delays no other.
 
-h11 parses each request, within size limits. A client occupies one of MAX_CONNECTIONS until its time is over; when all
-are in use, the oldest connection is closed. A request is admitted by its head, before its body is read, and answered
-once; then the connection is closed.
+h11 parses each request, within size limits. A client occupies one of MAX_CONNECTIONS for REQUEST_SECONDS at most;
+when all are in use, the oldest connection is closed. A request is admitted by its head, before its body is read, and
+answered once; then the connection is closed.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ AdmitRequest = Callable[[str, str, str], Admitted]
 class BodyLimits:
     most: int
     """Largest part of a body that is read."""
-    kept: int
-    """Bytes at its end that are kept."""
+    stored: int
+    """Bytes at its end that are stored."""
 
 
 class HttpExchange(Generic[Admitted]):
@@ -86,7 +86,7 @@ class HttpExchange(Generic[Admitted]):
 
     @property
     def body(self) -> bytes:
-        return bytes(self._end[-self._limits.kept :])
+        return bytes(self._end[-self._limits.stored :])
 
     @property
     def left_out(self) -> int:
@@ -121,8 +121,8 @@ class HttpExchange(Generic[Admitted]):
             elif isinstance(event, h11.Data):
                 self._seen += len(event.data)
                 self._end += event.data
-                if len(self._end) > 4 * self._limits.kept:
-                    del self._end[: -self._limits.kept]
+                if len(self._end) > 4 * self._limits.stored:
+                    del self._end[: -self._limits.stored]
                 self.whole = self.is_too_long
             elif isinstance(event, h11.EndOfMessage):
                 self.whole = self.request is not None

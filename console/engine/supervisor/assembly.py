@@ -23,8 +23,10 @@ from console.engine.api.systems import ProbeHandlers
 from console.engine.checks.check_runner import CheckRunner
 from console.engine.checks.scheduler import CheckScheduler
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, configured_places
+from console.engine.endpoints import EndpointWorker
 from console.engine.evaluation.back_testing import BackTester
 from console.engine.evaluation.evaluator import Evaluator
+from console.engine.metrics import MetricsEndpoint
 from console.engine.notify.mail import send_mail
 from console.engine.notify.on_call import RotaReader
 from console.engine.notify.outbox import Outbox
@@ -147,6 +149,8 @@ class EngineAssembly:
             lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
         )
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
+        paths = {"/metrics": MetricsEndpoint(store.url, self.health.unhealthy_reason).endpoint}
+        self.endpoints = EndpointWorker(config.endpoints, paths, secrets) if config.endpoints is not None else None
         self._joined = True
 
     def _join_polling(self, places: Mapping[int, ConnectorTarget]) -> None:
@@ -217,6 +221,7 @@ class EngineAssembly:
             ("back-test", self.back_testing), ("retention", self._pruning),
         ]  # fmt: skip
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []
+        own += [("endpoints", self.endpoints)] if self.endpoints is not None else []
         own += [("job sync", self.job_sync)] if self.shards is not None else []
         return own + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]
 
@@ -228,6 +233,7 @@ class EngineAssembly:
         """Problems of the engine for status and console: failed, silent or hanging workers, parked deliveries."""
         self.health.set_failed_workers("; ".join(filter(None, (broken, self.evaluator.trouble))))
         troubles = [self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble(), self.retention.trouble]
+        troubles += [self.endpoints.trouble] if self.endpoints is not None else []
         troubles += [self.shards.trouble()] if self.shards is not None else []
         return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *troubles]))
 

@@ -31,6 +31,15 @@ class AlertQueries(ContextQueries):
         )
         return [from_row(AlertDeliveryView, row) for row in rows]
 
+    def deliveries(self) -> dict[str, int]:
+        """Number of deliveries that have not arrived, by state: pending, claimed, parked."""
+        counts: dict[str, int] = dict(
+            self.link.rows(
+                "SELECT state, count(*) FROM delivery WHERE state IN ('pending', 'claimed', 'parked') GROUP BY state"
+            )
+        )
+        return {state: counts.get(state, 0) for state in ("pending", "claimed", "parked")}
+
     def suppressed(self) -> list[SuppressionView]:
         """Current suppressions, oldest first."""
         rows = self.link.rows(

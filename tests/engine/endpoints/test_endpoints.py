@@ -1,0 +1,174 @@
+"""The engine's own HTTP endpoints: who gets an answer, and what a metric says."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from connectors.sdk.secrets import SecretRef, SecretStore
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.http_server import ServerReply
+from console.config.sections import EndpointSettings
+from console.engine import endpoints as module
+from console.engine.endpoints import Endpoint, EndpointWorker
+from console.engine.metrics import MetricsEndpoint
+from console.store.errors import StoreUnusable
+from tests.engine.bench import Bench
+from tests.lab.process import accepts, free_port, wait_until
+
+TOKEN = "canary-0123456789abcdef"
+
+
+@contextmanager
+def listening(worker: EndpointWorker) -> Iterator[str]:
+    """The worker on its thread; its base URL."""
+    ended = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(1, ended.is_set))
+    thread.start()
+    port = int(worker._settings.listen.rpartition(":")[2])
+    try:
+        wait_until(lambda: accepts(port), "the endpoints listen")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        ended.set()
+        worker.wake.set()
+        thread.join(10)
+
+
+def worker_of(bench: Bench, reason: str = "", token: bool = False) -> EndpointWorker:
+    settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}", token=SecretRef(env="TOKEN") if token else None)
+    paths = {"/metrics": MetricsEndpoint(bench.url, lambda: reason).endpoint}
+    return EndpointWorker(settings, paths, SecretStore())
+
+
+def value(text: str, series: str) -> float:
+    [found] = re.findall(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    return float(found)
+
+
+def test_metrics_say_what_services_incidents_and_targets_are_like(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=5))
+    bench.turn()
+    with listening(worker_of(bench)) as url:
+        text = httpx.get(f"{url}/metrics").text
+    [service] = bench.reads().services.list_services()
+    assert 1 == value(text, f'headway_services{{timeliness="{service.timeliness}"}}')
+    assert 1 == sum(map(float, re.findall(r"^headway_services\{.*\} (\S+)$", text, re.MULTILINE)))
+    assert 1 == value(text, 'headway_incidents{acknowledged="no"}')
+    assert 0 == value(text, 'headway_incidents{acknowledged="yes"}')
+    [target] = bench.reads().estate.systems()
+    labels = f'{{system="fake",target="{target.name}"}}'
+    assert 1 == value(text, f"headway_target_up{labels}")
+    assert 0 <= value(text, f"headway_target_poll_age_seconds{labels}") < 600
+    assert 2 == value(text, "headway_jobs")
+    assert 1 == value(text, "headway_engine_healthy")
+    assert value(text, f'headway_service_deadline_seconds{{service="{service.name}",tier="{service.tier}"}}') > 0
+    assert "extract" not in text
+
+
+def test_metrics_say_that_the_engine_is_unhealthy(bench: Bench) -> None:
+    with listening(worker_of(bench, "outbox does not respond")) as url:
+        assert 0 == value(httpx.get(f"{url}/metrics").text, "headway_engine_healthy")
+
+
+def test_a_request_is_refused_by_its_head(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", TOKEN)
+    with listening(worker_of(bench, token=True)) as url:
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        assert 200 == httpx.get(f"{url}/metrics?x=1", headers=bearer).status_code
+        assert "" == httpx.head(f"{url}/metrics", headers=bearer).text
+        assert 401 == httpx.get(f"{url}/metrics").status_code
+        assert 401 == httpx.get(f"{url}/metrics", headers={"Authorization": f"Basic {TOKEN}"}).status_code
+        missing = httpx.get(f"{url}/metric", headers=bearer)
+        assert (404, "no such path; there are /metrics\n") == (missing.status_code, missing.text)
+        assert 405 == httpx.post(f"{url}/metrics", headers=bearer).status_code
+        assert 431 == httpx.get(f"{url}/metrics", headers=bearer | {"X": "y" * 40_000}).status_code
+        statuses = {httpx.get(f"{url}/metrics").status_code for _ in range(2 * module.REFUSED_PER_MINUTE)}
+        assert 429 in statuses
+        assert 200 == httpx.get(f"{url}/metrics", headers=bearer).status_code
+
+
+def test_a_token_that_is_missing_or_short_is_a_trouble_and_nobody_is_let_in(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
+    monkeypatch.setenv("TOKEN", "brief-0")
+    worker = worker_of(bench, token=True)
+    ended = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(1, ended.is_set))
+    thread.start()
+    try:
+        wait_until(lambda: "shorter than 16 characters" in worker.trouble, "the trouble")
+        monkeypatch.setenv("TOKEN", TOKEN)
+        wait_until(lambda: not worker.trouble, "the trouble ends")
+    finally:
+        ended.set()
+        thread.join(10)
+
+
+def test_an_address_in_use_is_a_trouble_until_it_is_free(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)
+    worker = worker_of(bench)
+    ended = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(1, ended.is_set))
+    with socket.create_server(("127.0.0.1", int(worker._settings.listen.rpartition(":")[2]))):
+        thread.start()
+        wait_until(lambda: "in use" in worker.trouble, "the trouble")
+    wait_until(lambda: not worker.trouble, "the trouble ends")
+    ended.set()
+    thread.join(10)
+
+
+def failing(error: Exception) -> Endpoint:
+    def answer(bodies: object, fence: int) -> list[ServerReply]:
+        raise error
+
+    return Endpoint(frozenset({"GET"}), answer)
+
+
+def test_a_store_that_fails_is_503_and_a_surprise_500_without_its_text(bench: Bench) -> None:
+    worker = worker_of(bench)
+    worker._endpoints = {"/busy": failing(StoreUnusable("disk")), "/broken": failing(ValueError(TOKEN))}
+    with listening(worker) as url:
+        busy = httpx.get(f"{url}/busy")
+        assert (503, "10") == (busy.status_code, busy.headers["Retry-After"])
+        broken = httpx.get(f"{url}/broken")
+        assert 500 == broken.status_code
+        assert TOKEN not in broken.text
+
+
+def test_a_large_reply_reaches_a_client_that_reads_slowly(bench: Bench) -> None:
+    big = b"x" * 20_000_000
+    worker = worker_of(bench)
+    worker._endpoints = {"/big": Endpoint(frozenset({"GET"}), lambda bodies, _: [ServerReply(200, big)] * len(bodies))}
+    with listening(worker) as url, httpx.stream("GET", f"{url}/big") as reply:
+        assert 200 == httpx.get(f"{url}/big", timeout=30).status_code  # while the first one waits
+        assert len(big) == len(reply.read())
+
+
+def test_an_address_that_others_reach_needs_plain_http_and_a_token() -> None:
+    assert ("127.0.0.1:9465", None) == (EndpointSettings().listen, EndpointSettings().token)
+    with pytest.raises(ValidationError, match="proxy with TLS"):
+        EndpointSettings(listen="0.0.0.0:9465", token=SecretRef(env="TOKEN"))
+    with pytest.raises(ValidationError, match="add a token"):
+        EndpointSettings(listen="0.0.0.0:9465", plain_http=True)
+    with pytest.raises(ValidationError, match="not an address"):
+        EndpointSettings(listen="9465")
+    assert EndpointSettings(listen="0.0.0.0:9465", plain_http=True, token=SecretRef(env="TOKEN")).token
+
+
+def test_without_the_section_the_engine_listens_nowhere(bench: Bench, tmp_path: Path) -> None:
+    assert bench.parts.endpoints is None
+    bench.config = replace(bench.config, endpoints=EndpointSettings(listen=f"127.0.0.1:{free_port()}"))
+    bench.restart()
+    assert "endpoints" in dict(bench.parts.running())

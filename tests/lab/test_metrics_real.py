@@ -1,0 +1,122 @@
+"""Debian's promtool and Prometheus read the metrics of a real engine, and take the rules of examples/."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.lab.headway import Headway
+from tests.lab.process import Daemon, free_port, wait_until
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TOKEN = "canary-0123456789abcdef"
+CONFIG = """
+[endpoints]
+listen = "127.0.0.1:{port}"
+token = {{ env = "ENDPOINT_TOKEN" }}
+
+[systems.people]
+kind = "manual"
+
+[systems.people.steps.count]
+at = "06:00"
+
+[services.stock]
+delivered_by = ["people/count"]
+deadline = "07:00"
+timezone = "UTC"
+"""
+pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="apt-get install prometheus")
+
+
+def promtool(*words: str, text: str | None = None) -> str:
+    done = subprocess.run(["promtool", *words], input=text, capture_output=True, text=True)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_promtool_takes_the_rules_the_config_and_the_metrics_that_they_name(tmp_path: Path) -> None:
+    promtool("check", "config", str(EXAMPLES / "prometheus" / "prometheus.yml"))
+    tests = tmp_path / "tests.yml"
+    tests.write_text(
+        json.dumps(
+            {
+                "rule_files": [str(EXAMPLES / "prometheus" / "headway-rules.yml")],
+                "evaluation_interval": "1m",
+                "tests": [
+                    {
+                        "interval": "1m",
+                        "input_series": [{"series": 'up{job="headway",instance="a"}', "values": "1 0 0 0"}],
+                        "alert_rule_test": [
+                            {"eval_time": "2m", "alertname": "HeadwayDown"},
+                            {
+                                "eval_time": "3m",
+                                "alertname": "HeadwayDown",
+                                "exp_alerts": [
+                                    {
+                                        "exp_labels": {"severity": "critical", "job": "headway", "instance": "a"},
+                                        "exp_annotations": {
+                                            "summary": "No Headway engine answers on a: nothing is watched and nobody"
+                                            " is notified"
+                                        },
+                                    }
+                                ],
+                            },
+                        ],
+                    }
+                ],
+            }
+        )
+    )
+    promtool("test", "rules", str(tests))
+
+
+def test_prometheus_scrapes_a_real_engine_and_every_series_of_the_examples_is_there(tmp_path: Path) -> None:
+    port, web = free_port(), free_port()
+    config = tmp_path / "headway.toml"
+    config.write_text(CONFIG.format(port=port))
+    config.chmod(0o600)
+    headway = Headway(config, ENDPOINT_TOKEN=TOKEN)
+    url = f"http://127.0.0.1:{port}/metrics"
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    (tmp_path / "token").write_text(TOKEN)
+    scrape = {
+        "job_name": "headway",
+        "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
+        "authorization": {"credentials_file": str(tmp_path / "token")},
+    }
+    prometheus_config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
+    (tmp_path / "prometheus.yml").write_text(json.dumps(prometheus_config))
+    argv = ["prometheus", f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'tsdb'}"]
+    prometheus = Daemon([*argv, f"--web.listen-address=127.0.0.1:{web}"], tmp_path / "prometheus.log", {})
+
+    def found(query: str) -> list[dict[str, object]]:
+        reply = httpx.get(f"http://127.0.0.1:{web}/api/v1/query", params={"query": query})
+        rows: list[dict[str, object]] = reply.json()["data"]["result"]
+        return rows
+
+    def answered() -> bool:
+        try:
+            return bool(found('headway_target_up{system="people"} == 1'))
+        except httpx.HTTPError:
+            return False
+
+    with headway.running_engine():
+        prometheus.start()
+        try:
+            wait_until(answered, "Prometheus has a poll of the engine", 15)
+            promtool("check", "metrics", text=httpx.get(url, headers=bearer).text)
+            assert found('up{job="headway"} == 1')
+            dashboard = json.loads((EXAMPLES / "grafana" / "headway.json").read_text())
+            queries = {target["expr"] for panel in dashboard["panels"] for target in panel["targets"]}
+            without_forecast = {"headway_service_late_probability", "headway_service_act_by_seconds"}
+            assert set() == {query for query in queries if not found(query)} - without_forecast
+            assert 1 == len(found('headway_service_deadline_seconds{service="stock"}'))
+            assert TOKEN not in httpx.get(url, headers=bearer).text
+        finally:
+            prometheus.stop()
