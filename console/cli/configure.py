@@ -497,9 +497,12 @@ def _url_fault(address: str) -> str:
     from apprise.manager_plugins import NotificationManager
 
     from console.config.alert_urls import MAIL_SCHEMES, wrong_part
+    from console.engine.notify.alertmanager import alertmanager_fault, is_alertmanager
     from console.engine.notify.paging import silent_fault
     from console.engine.notify.senders import no_listener, url_fault
 
+    if is_alertmanager(address):
+        return alertmanager_fault(address)
     plugin = apprise.Apprise.instantiate(address)
     known: Any = NotificationManager
     is_mail = address.partition(":")[0].lower() in MAIL_SCHEMES  # apprise silently drops a wrong recipient
@@ -510,6 +513,7 @@ def _url_fault(address: str) -> str:
 
 def send_test_message(address: str) -> str:
     """Sends a message by an apprise URL, and ends the page that it opens; why it was not accepted, or ""."""
+    from console.engine.notify.alertmanager import AlertmanagerSender, is_alertmanager
     from console.engine.notify.mail import MailThread, send_mail
     from console.engine.notify.paging import Page, PageAction
     from console.engine.notify.senders import send_by_apprise
@@ -519,8 +523,12 @@ def send_test_message(address: str) -> str:
     title, text = "Test of the first route: nothing is wrong", "Alerts arrive here.\n"
     key = f"headway:init:{datetime.now(UTC):%Y%m%dT%H%M%S}"
     for action in (PageAction.INFORM, PageAction.RESOLVE)[: 2 if _is_pager(address) else 1]:
-        mailed = send_mail(address, title, text, MailThread(uuid4().hex))
-        result = mailed or send_by_apprise(address, title, text, Page(key, action))
+        page = Page(key, action)
+        if is_alertmanager(address):
+            result = AlertmanagerSender("").send(address, title, text, page, None)
+        else:
+            mailed = send_mail(address, title, text, MailThread(uuid4().hex))
+            result = mailed or send_by_apprise(address, title, text, page)
         if not result.arrived:
             return result.reason or "no answer"
     return ""
@@ -529,9 +537,10 @@ def send_test_message(address: str) -> str:
 def _is_pager(address: str) -> bool:
     import apprise
 
+    from console.engine.notify.alertmanager import is_alertmanager
     from console.engine.notify.paging import is_pager
 
-    return is_pager(apprise.Apprise.instantiate(address))
+    return is_alertmanager(address) or is_pager(apprise.Apprise.instantiate(address))
 
 
 OK_VERDICT, NOTE_VERDICT, FAULT_VERDICT = "ok", "note", "FAULT"

@@ -96,6 +96,13 @@ _DUE = (
     f" EXISTS ({_DIGEST_BEFORE}) GROUP BY y.route, x.url_index) q JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN"
     f" q.first + {URGENT_FIRST} ELSE q.first END JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
 )
+_LATEST = (
+    "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, FALSE AS maybe_repeat,"
+    " d.receiver, a.kind, a.plain_title, a.plain_body, a.made_us AS since_us, a.made_us, d.refusals, a.incident_id,"
+    " a.kind AS origin FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE d.id IN (SELECT max(x.id) FROM delivery"
+    " x JOIN alert y ON y.id = x.alert_id JOIN incident i ON i.id = y.incident_id WHERE i.closed_us IS NULL AND x.state"
+    " IN ('sent', 'digested') GROUP BY y.incident_id, y.route, x.receiver) ORDER BY d.id"
+)
 _MERGED = (
     "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = ? UNION SELECT i.id, i.key FROM"
     " part p JOIN incident i ON i.merged_into = p.id) SELECT key FROM part ORDER BY id LIMIT ?"
@@ -169,6 +176,12 @@ def _absorb_pending(session: Session, digest_id: int, url_index: int) -> None:
     )
     for row in rows:
         session.rows("UPDATE alert SET digest_id = ? WHERE id = ?", (digest_id, row.alert_id))
+
+
+def latest_of_open_incidents(store: Database) -> list[DueDelivery]:
+    """The last delivery about each open incident that each URL received, alone or in a digest."""
+    with store.read() as session:
+        return [from_row(DueDelivery, row) for row in session.rows(_LATEST)]
 
 
 def mark_sending(store: Database, fence: int, delivery_id: int, now_us: int) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -22,6 +23,14 @@ from connectors.sdk.secrets import SecretStore
 from console.config.sections import RouteSettings
 from console.domain.alert import AlertKind
 from console.domain.ids import micros
+from console.engine.notify.alertmanager import (
+    LASTS,
+    REFRESH_SECONDS,
+    REPORT_LASTS,
+    AlertmanagerSender,
+    is_alertmanager,
+    post_alerts,
+)
 from console.engine.notify.backoff import after_failure
 from console.engine.notify.mail import MailThread, mail_thread
 from console.engine.notify.paging import Page, PageAction
@@ -62,8 +71,14 @@ class Outbox:
         routing: AlertRouter,
         send: Sender,
         mail: Callable[[str, str, str, MailThread, Callable[[], None]], SendResult | None] | None,
+        alertmanager: AlertmanagerSender,
     ) -> None:
         """`mail`: sends mail to a mail server; None: apprise sends it."""
+        self._alertmanager = alertmanager
+        self._refreshed_at = -math.inf
+        self._refresh_failed = ""
+        self._other_urls: set[str] = set()
+        """References to URLs of other receivers."""
         self._store, self._clock, self._routes, self._secrets = store, clock, routes, secrets
         self._routing, self._send, self._mail = routing, send, mail
         self._busy: dict[tuple[str, int], float] = {}
@@ -173,6 +188,10 @@ class Outbox:
             about = (delivery.incident_id is not None, delivery.begins, delivery.parts)
             thread = mail_thread(delivery.dedup_key, delivery.route, delivery.id, *about)
             sent = self._mail(url, title, body, thread, lambda: self._check_lease(fence))
+        if is_alertmanager(url):
+            lasts = LASTS if delivery.kind == TEST or delivery.incident_id is not None else REPORT_LASTS
+            sent = self._alertmanager.send(url, title, body, _page(delivery), delivery.incident_id, lasts)
+            self._refreshed_at = -math.inf if delivery.incident_id is None else self._refreshed_at
         sent = sent or self._send(url, title, body, _page(delivery))
         failpoint("send.after_wire")
         failpoint("send.after_reply")
@@ -184,6 +203,42 @@ class Outbox:
             log.info("alert sent", route=delivery.route, title=delivery.title, repeat=delivery.maybe_repeat)
         else:
             self._write(lambda: self._failed(delivery, fence, sent))
+
+    def refresh_alertmanagers(self, fence: int) -> None:
+        """Sends the alerts of open incidents again to each Alertmanager that received them, once a minute: they end
+        otherwise. Raises StoreError."""
+        if time.monotonic() < self._refreshed_at + REFRESH_SECONDS:
+            return
+        self._refreshed_at = time.monotonic()
+        urls = self._alertmanager_urls()
+        alerts: dict[str, list[dict[str, Any]]] = {}
+        for delivery in rows.latest_of_open_incidents(self._store) if urls else []:
+            if url := urls.get((delivery.route, delivery.receiver)):
+                title, body = map(neutralise, self._message(delivery))
+                alert = self._alertmanager.alert(title, body, _page(delivery), delivery.incident_id)
+                alerts.setdefault(url, []).append(alert)
+        results = map(post_alerts, alerts, alerts.values())
+        failed = [self._secrets.mask(result.reason) for result in results if not result.arrived]
+        if (text := "; ".join(failed)) != self._refresh_failed:
+            log.warning("alerts in Alertmanager are not refreshed", error=text or "resolved")
+        self._refresh_failed = text
+
+    def _alertmanager_urls(self) -> dict[tuple[str, str], str]:
+        """(route, reference) -> URL of each Alertmanager. References to other URLs are resolved once."""
+        urls: dict[tuple[str, str], str] = {}
+        for name, route in self._routes.items():
+            for reference in route.urls:
+                if reference.text in self._other_urls:
+                    continue
+                try:
+                    url = self._secrets(reference)
+                except ConnectorError:
+                    continue  # its next delivery reports that
+                if is_alertmanager(url):
+                    urls[name, reference.text] = url
+                else:
+                    self._other_urls.add(reference.text)
+        return urls
 
     def _check_lease(self, fence: int) -> None:
         """Raises LeaseLost if another engine has the lease; a store that cannot be read proves nothing."""

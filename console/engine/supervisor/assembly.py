@@ -27,6 +27,7 @@ from console.engine.endpoints import EndpointWorker
 from console.engine.evaluation.back_testing import BackTester
 from console.engine.evaluation.evaluator import Evaluator
 from console.engine.metrics import MetricsEndpoint
+from console.engine.notify.alertmanager import AlertmanagerSender
 from console.engine.notify.mail import send_mail
 from console.engine.notify.on_call import RotaReader
 from console.engine.notify.outbox import Outbox
@@ -134,7 +135,8 @@ class EngineAssembly:
         routes = config.routes, alerts.default_route, alerts.shadow_route
         self.routing = AlertRouter(store, clock, *routes, config.zone, alerts.link)
         mail = send_mail if self.send is send_by_apprise else None
-        self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, self.send, mail)
+        senders = (self.send, mail, AlertmanagerSender(store.url, alerts.link))
+        self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders)
         decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render
         self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set, render)
         self.back_testing = BackTester(store, clock, lambda: self.evaluator.seen, lambda: self.evaluator.is_judging)
@@ -210,7 +212,9 @@ class EngineAssembly:
         folder, changed = config.path if config.path.is_dir() else config.path.parent, self.evaluator.wake.set
         self.rotas = RotaReader(store, clock, config.rotas, alerting, folder, self.secrets, changed)
         noise = (alerting.noise_report, self.routing.url_sources, config.alerts.shadow_route)
-        self.periodic = PeriodicTasks(self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step)
+        self.periodic = PeriodicTasks(
+            self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step, self.outbox.refresh_alertmanagers
+        )
         self.retention = StoreRetention(store, clock, config.retention_rules)
         self._pruning = PeriodicTasks(self.retention.step)
 
