@@ -139,3 +139,20 @@ def test_what_is_told_of_an_incident_names_the_threads_of_those_merged_into_it(s
     let_out(served)
     due = outbox.claim_due(served.store, None, micros(at("03:41")), frozenset())  # type: ignore[arg-type]
     assert {("run:2:x",)} == {one.parts for one in due}
+
+
+def test_the_last_delivery_of_each_open_incident_is_refreshed_and_none_of_a_closed_one(served: Estate) -> None:
+    def latest() -> list[tuple[int | None, str, str]]:
+        return [(one.incident_id, one.origin, one.receiver) for one in outbox.latest_of_open_incidents(served.store)]
+
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=says(AlertKind.OPENED)),), now="03:30")
+    assert [] == latest(), "nothing was sent yet"
+    leave(served, "03:31")
+    assert [(1, "opened", url) for url in ROUTES["oncall"]] == latest()
+    decide(served, incidents=(incident(incident_id=1, notices=says(AlertKind.UPDATED)),), now="03:40")
+    leave(served, "03:41")
+    assert [(1, "updated", url) for url in ROUTES["oncall"]] == latest()
+    decide(served, incidents=(incident(incident_id=1, closed=True, notices=says(AlertKind.RECOVERED)),), now="03:50")
+    leave(served, "03:51")
+    assert [] == latest()
