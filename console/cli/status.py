@@ -126,6 +126,7 @@ def _engine_table(engines: Sequence[EngineShare]) -> Table:
         ValueColumn("engine", lambda engine: lease_holder_text(engine.holder), 20, middle=True),
         ValueColumn("role", lambda engine: engine.role, 12),
         ValueColumn("shards", lambda engine: str(engine.shards)),
+        ValueColumn("hand-overs", lambda engine: str(engine.hand_overs), drop=1),
         ValueColumn("heartbeat", lambda engine: f"{format_duration(engine.heartbeat_age_s)} ago"),
         ValueColumn("message", lambda engine: engine.trouble or "–", 12),
     )

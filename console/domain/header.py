@@ -36,6 +36,8 @@ class EngineShare(NamedTuple):
     shards: int
     trouble: str = ""
     """Why it polls nothing, or what fails in its polling; empty if all is well."""
+    hand_overs: int = 0
+    """How often its shards have passed from one engine to another."""
 
     @property
     def role(self) -> str:

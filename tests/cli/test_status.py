@@ -62,13 +62,13 @@ def test_the_engines_of_a_shared_store_are_listed_with_their_share_and_last_hear
             "INSERT INTO engine (holder, since_us, heartbeat_us, until_us, trouble) VALUES (?, 0, ?, 0, ?)", engines
         )
         session.rows("UPDATE shard SET holder = 'test' WHERE id < 171")
-        session.rows("UPDATE shard SET holder = 'db08:12~bb' WHERE id >= 171")
+        session.rows("UPDATE shard SET holder = 'db08:12~bb', fence = 3 WHERE id >= 171")
     main(["--store", bench.url, "status"])
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    at = lines.index("engine role shards heartbeat message")
+    at = lines.index("engine role shards hand-overs heartbeat message")
     rows = [re.sub(r"\b\ds ago", "now", line) for line in lines[at + 1 : at + 4]]
-    assert ["test leads 171 now –", "db08, process 12 no heartbeat 85 20m ago –"] == rows[:2]
-    assert "db09, process 13 idle 0 now polls nothing" == rows[2]
+    assert ["test leads 171 0 now –", "db08, process 12 no heartbeat 85 170 20m ago –"] == rows[:2]
+    assert "db09, process 13 idle 0 0 now polls nothing" == rows[2]
 
 
 @pytest.mark.parametrize("hours, day", [(0, ""), (48, "%a ")])

@@ -48,7 +48,8 @@ _ENDED = (
 )
 
 _ENGINES = (
-    "SELECT e.holder, e.since_us, e.heartbeat_us, e.trouble, count(s.id) AS shards, EXISTS (SELECT 1 FROM lease l WHERE"
+    "SELECT e.holder, e.since_us, e.heartbeat_us, e.trouble, count(s.id) AS shards,"
+    " SUM(CASE WHEN s.fence > 1 THEN s.fence - 1 ELSE 0 END) AS hand_overs, EXISTS (SELECT 1 FROM lease l WHERE"
     " l.name = 'engine' AND l.holder = e.holder) AS leads FROM engine e LEFT JOIN shard s ON s.holder = e.holder"
     " GROUP BY e.holder, e.since_us, e.heartbeat_us, e.trouble ORDER BY leads DESC, e.since_us, e.holder"
 )
@@ -147,6 +148,7 @@ class EstateQueries(ContextQueries):
                 row.leads,
                 row.shards,
                 row.trouble,
+                int(row.hand_overs),
             )
             for row in rows
         ]

@@ -304,11 +304,12 @@ def _read_systems(reads: Queries) -> tuple[Sequence[TargetView], int, Sequence[E
 
 
 def engine_segment(engine: EngineShare) -> Segment:
-    """ "db07 128 shards 2s ago": host, share and age of the last heartbeat."""
+    """ "db07 128 shards, 128 hand-overs, 2s ago": host, share and age of the last heartbeat."""
     host = engine.holder.partition(":")[0]
     age = format_span(timedelta(seconds=engine.heartbeat_age_s))
     is_well = engine.alive and not engine.trouble
-    return f" {host} {counted(engine.shards, 'shard')} {age} ago", "plain" if is_well else "warn"
+    shards = f"{counted(engine.shards, 'shard')}, {counted(engine.hand_overs, 'hand-over')}"
+    return f" {host} {shards}, {age} ago", "plain" if is_well else "warn"
 
 
 class SystemsScreen(HeadwayScreen):

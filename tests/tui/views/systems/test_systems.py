@@ -51,14 +51,16 @@ async def test_one_that_is_opened_tells_its_error_with_the_mend_and_what_it_skip
 
 
 def shared(night: Night) -> None:
-    working = EngineShare("db07:11~aa", NOW, NOW, 2.0, True, True, 171)
+    working = EngineShare("db07:11~aa", NOW, NOW, 2.0, True, True, 171, hand_overs=171)
     night.reads.engines_ = [working, EngineShare("db08:12~bb", NOW, NOW, 64.0, False, False, 85)]
 
 
 @on_the_night(size=(140, 36), prepare=shared)
 async def test_the_engines_of_a_shared_store_stand_above_its_systems(night: Night) -> None:
     await night.press("5")
-    await night.see("SYSTEMS 5", "2 engines: db07 171 shards 2s ago db08 85 shards 1m04s ago")
+    await night.see(
+        "SYSTEMS 5", "2 engines: db07 171 shards, 171 hand-overs, 2s ago db08 85 shards, 0 hand-overs, 1m04s ago"
+    )
 
 
 @on_the_night()
