@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from console.cli import clock_format
@@ -123,6 +124,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     messages.append(missing_store_note(arguments))
     messages.append("" if unreadable else unverified_names_note(config, arguments))
     messages += weakened_transport(config, store_url_of(arguments))
+    messages += machine_bound_targets(config, store_url_of(arguments))
     for message in filter(None, messages):
         print_message(message)
     secrets, results = SecretStore(), list[ProbeResult]()
@@ -164,6 +166,43 @@ def weakened_transport(config: Config, store_url: str) -> list[str]:
     plain = [name for name, options in places.items() if getattr(options, "plain_http", False)]
     texts = [f"{name}: plain_http = true: requests and replies cross the network unencrypted" for name in plain]
     return [*texts, *(f"store: {text}" for text in unverified_store(store_url))]
+
+
+def machine_bound_targets(config: Config, store_url: str) -> list[str]:
+    """Targets that engines on other machines cannot poll, where several may share the store."""
+    from console.engine.connector_pool import ConnectorTarget
+    from console.store.db.location import POSTGRES_URLS
+
+    if not store_url.startswith(POSTGRES_URLS):
+        return []
+    texts = []
+    for system in config.systems.values():
+        targets = [ConnectorTarget(0, system, target) for target in system.kind.targets(system.options)]
+        texts += [
+            f"{target.name} is polled by the engine that leads, on its own machine. Fix, with engines on several"
+            " machines: give it an address"
+            for target in targets
+            if target.is_local and system.kind.listen is None
+        ]
+        texts += [
+            f"system {system.name}: {value} is another server for each machine. Fix, with engines on several machines:"
+            " name the server's host"
+            for value in loopback_addresses(system.options.model_dump())
+        ]
+    return texts
+
+
+def loopback_addresses(options: object) -> list[str]:
+    """Hosts and URLs among the settings of a system that lead to the machine itself."""
+    from connectors.sdk.transport.loopback import is_loopback
+
+    if isinstance(options, Mapping):
+        return [address for value in options.values() for address in loopback_addresses(value)]
+    if isinstance(options, list | tuple):
+        return [address for value in options for address in loopback_addresses(value)]
+    text = options if isinstance(options, str) else ""
+    host = urlsplit(text).hostname if "://" in text else text
+    return [text] if host and is_loopback(host) else []
 
 
 def _config_size(config: Config) -> str:

@@ -25,7 +25,13 @@ from connectors.sdk.errors import (
 )
 from connectors.sdk.secrets import SecretStore
 from console.cli import configure
-from console.cli.configure import ProbeResult, other_cutoffs, probe_target, weakened_transport
+from console.cli.configure import (
+    ProbeResult,
+    machine_bound_targets,
+    other_cutoffs,
+    probe_target,
+    weakened_transport,
+)
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.config.loading import load_config
@@ -91,6 +97,34 @@ def test_check_names_each_setting_that_weakens_the_transport(tmp_path: Path, sto
     texts = weakened_transport(load_config(path), store)
     assert len(expected) == len(texts)
     assert all(text.startswith(start) for text, start in zip(texts, expected, strict=True))
+
+
+MACHINE_BOUND = """
+[estate]
+name = "night"
+
+[systems.crons]
+kind = "cron"
+hosts = [{ name = "here", local = true }, { name = "far", address = "db07.example" }]
+key = "/etc/headway/key"
+
+[systems.flows]
+kind = "airflow"
+url = "http://127.0.0.1:8080"
+username = "headway"
+password = { env = "FLOWS" }
+"""
+
+
+@pytest.mark.parametrize("store, expected", [("headway.db", 0), ("postgresql://hw@db.example/hw", 2)])
+def test_check_names_targets_that_another_engine_of_a_shared_store_cannot_poll(
+    tmp_path: Path, store: str, expected: int
+) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text(MACHINE_BOUND)
+    texts = machine_bound_targets(load_config(path), store)
+    starts = ["crons/here is polled by the engine that leads", "system flows: http://127.0.0.1:8080 is another server"]
+    assert starts[:expected] == [text[: len(start)] for text, start in zip(texts, starts, strict=False)]
 
 
 def test_the_config_is_counted_before_anything_is_probed_and_the_probes_after(
