@@ -1,4 +1,4 @@
-"""A worker of the engine: one thread's work under a fence, with a pulse that shows that it is alive."""
+"""A worker of the engine: work under a fence, with a pulse that shows that it is alive, and its failures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,24 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
+import structlog
+
+from connectors.sdk.secrets import SecretStore
+from console.store.errors import StoreError
+from console.text.cleaning import clean_line
+
+log = structlog.get_logger("headway.engine")
+
+FIRST_RETRY_SECONDS = 1.0
+RETRY_CAP_SECONDS = 30.0
+STABLE_SECONDS = 60.0
+"""A worker that has run this long since its last failure counts as healthy."""
+MESSAGE_LIMIT = 160
+BREAKS_TO_REPORT = 3
+"""A worker that failed this often is reported."""
 BEAT_TOLERANCE_SECONDS = 60.0
 """Tolerance beyond the time that a worker announces for its next beat."""
 
@@ -39,3 +55,55 @@ class MonitoredWorker(Worker, Protocol):
     """A worker with a pulse."""
 
     pulse: Pulse
+
+
+def retry_seconds(failures: int) -> float:
+    """Until a worker starts again after so many failures in a row."""
+    return float(min(FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 30), RETRY_CAP_SECONDS))
+
+
+class WorkerFailures:
+    """Which workers failed lately, and why."""
+
+    def __init__(self, secrets: SecretStore) -> None:
+        self._secrets = secrets
+        self._lock = threading.Lock()
+        self._broken: dict[str, tuple[float, str]] = {}
+        """Worker -> (time of its last failure by `time.monotonic`, text)."""
+        self._repeated: dict[str, tuple[str, bool]] = {}
+        """Workers that failed BREAKS_TO_REPORT times without being healthy in between: text, and whether the store
+        was the reason."""
+        self._logged: dict[str, str] = {}
+
+    def record(self, name: str, error: Exception, failures: int) -> None:
+        """Records and logs a failure, the last of so many in a row, once while it stays the same; an unavailable store
+        is logged without a traceback."""
+        reason = clean_line(self._secrets.mask(str(error).partition("\n")[0]), MESSAGE_LIMIT)
+        text = reason if isinstance(error, StoreError) else f"broke: {type(error).__name__}: {reason}"
+        with self._lock:
+            if failures >= BREAKS_TO_REPORT:
+                self._repeated[name] = (text, isinstance(error, StoreError))
+            else:
+                self._repeated.pop(name, None)
+            self._broken[name] = (time.monotonic(), f"{text} (last at {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)")
+            is_known = failures > 1 and self._logged.get(name) == text
+            self._logged[name] = text
+        if not is_known and isinstance(error, StoreError):
+            log.warning("part waits for the store", part=name, error=text)
+        elif not is_known:
+            log.error("part broke, starting it again", part=name, error=text, exc_info=error)
+
+    def trouble(self) -> str:
+        """Workers that failed lately, with the reason, in one line; empty if none."""
+        with self._lock:
+            lately = time.monotonic() - STABLE_SECONDS
+            self._broken = {name: broken for name, broken in self._broken.items() if broken[0] > lately}
+            return "; ".join(f"{name} {broken[1]}" for name, broken in sorted(self._broken.items()))
+
+    def keeps_breaking(self) -> tuple[str, dict[str, str]]:
+        """Repeated failures: the store's, as text, and every other reason by worker."""
+        self.trouble()
+        with self._lock:
+            lasting = {name: failure for name, failure in self._repeated.items() if name in self._broken}
+        store = next((text for text, by_store in lasting.values() if by_store), "")
+        return store, {name: text for name, (text, by_store) in lasting.items() if not by_store}

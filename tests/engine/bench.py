@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,13 +53,6 @@ class Sink:
         return self.answer
 
 
-class Awake(threading.Event):
-    """Nobody waits for it."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return True
-
-
 def poll_all(parts: EngineAssembly, fence: int) -> None:
     """Polls each target once, on either database."""
     for place in parts.connectors.places.values():
@@ -89,9 +81,7 @@ class Bench:
 
     def one_round(self) -> None:
         """A poll as the poller's own thread makes it, without its pause."""
-        rounds = iter([False, True])
-        self.poller.wake = Awake()
-        self.poller.run(self.fence, lambda: next(rounds))
+        self.poller.step(self.fence)
 
     def turn(self) -> None:
         """Polls, evaluates, and sends what is due, waiting for the senders."""

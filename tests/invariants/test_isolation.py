@@ -206,8 +206,8 @@ def test_f27_a_slow_system_is_polled_once_at_a_time_and_delays_no_other(tmp_path
         wait_until(lambda: bool(bad.polled and good.polled), "the first polls", 10)
         before, until = len(good.polled), time.monotonic() + 0.9
         while time.monotonic() < until:
-            for poller in engine.engine._parts.pollers.values():
-                poller.wake.set()
+            for target_id in engine.engine._parts.pollers:
+                engine.engine._parts.poll_pool.poll_now(target_id)
             time.sleep(0.02)
         polls = len(good.polled) - before
     assert most == [1]

@@ -172,9 +172,7 @@ class Night:
         self.parts.outbox.wait_idle()
 
     def poll_whatever_comes(self) -> None:
-        rounds = iter([False, True])
-        self.poller.wake.set()
-        self.poller.run(self.fence, lambda: next(rounds))
+        self.poller.step(self.fence)
 
     def rerun(self) -> None:
         requests = EngineClient(self.url)

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -49,6 +49,7 @@ __all__ = ["migrated", "store_url"]
 
 SYSTEMS = tuple(f"system-{number}" for number in range(8))
 LEASE = 3.0
+StartPolling = Callable[[Database], ShardPolling]
 
 
 def polled_by(folder: Path, system: str, _: float) -> Sequence[RunRecord]:
@@ -229,14 +230,30 @@ def test_an_engine_that_is_ended_hands_its_shards_over_at_once(tmp_path: Path, s
         wait_until(lambda: "working" in second.events(), "the second to decide", 20)
 
 
-def test_an_engine_polls_nothing_until_its_config_is_the_one_in_effect(tmp_path: Path, store_url: str) -> None:
+@pytest.fixture
+def start_polling() -> Iterator[StartPolling]:
+    """Shards whose polls run on threads of the test, while it makes each step itself."""
+    over = threading.Event()
+
+    def start(store: Database) -> ShardPolling:
+        polling = ShardPolling(store, SecretStore())
+        threading.Thread(target=polling._pool.run, args=(0, over.is_set), daemon=True).start()
+        return polling
+
+    yield start
+    over.set()
+
+
+def test_an_engine_polls_nothing_until_its_config_is_the_one_in_effect(
+    tmp_path: Path, store_url: str, start_polling: StartPolling
+) -> None:
     """It says so in the status, and neither holds a shard nor writes its config over the other one."""
     config = estate(tmp_path)
     with closing(open_ready(store_url)) as store, open_queries(store_url) as reads:
         held = acquire_lease(store, "engine", "elsewhere:1", 60)
         assert isinstance(held, HeldLease)
         EngineAssembly(config, store, SecretStore()).begin(held.fence)
-        polling = ShardPolling(store, SecretStore())
+        polling = start_polling(store)
         polling.step(replace(config, digest="older"), LEASE)
         [engine] = reads.estate.engines()
         assert (0, "polls nothing: its config is not the one in effect") == (engine.shards, engine.trouble)
@@ -268,14 +285,16 @@ def test_an_engine_that_does_not_stand_by_joins_no_shards_until_it_has_the_lease
             wait_until(joined.is_set, "the engine to join the shards", 20)
 
 
-def test_a_target_is_polled_soon_after_an_action_that_another_engine_has_sent(tmp_path: Path, store_url: str) -> None:
+def test_a_target_is_polled_soon_after_an_action_that_another_engine_has_sent(
+    tmp_path: Path, store_url: str, start_polling: StartPolling
+) -> None:
     worlds = [World(tmp_path, name) for name in SYSTEMS[:2]]
     config = config_of(tmp_path, *worlds, poll_every=600)
     with closing(open_ready(store_url)) as store:
         held = acquire_lease(store, "engine", "elsewhere:1", 600)
         assert isinstance(held, HeldLease)
         EngineAssembly(config, store, SecretStore()).begin(held.fence)
-        polling = ShardPolling(store, SecretStore())
+        polling = start_polling(store)
         polling.step(config, LEASE)
         wait_until(lambda: all(world.polled for world in worlds), "the first polls", 20)
         with store.write(None) as session:
@@ -297,7 +316,10 @@ def sent_rerun(job_id: int) -> NewAction:
 
 
 def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_the_evaluator(
-    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    store_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    start_polling: StartPolling,
 ) -> None:
     """In an estate of several slices time alone would evaluate the next one much later."""
     monkeypatch.setattr(incremental, "SLICE_JOBS", 2)
@@ -308,7 +330,7 @@ def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_
     with closing(open_ready(store_url)) as store, open_queries(store_url) as reads:
         held = acquire_lease(store, "engine", "elsewhere:1", 600)
         assert isinstance(held, HeldLease)
-        leader, polling = EngineAssembly(config, store, SecretStore()), ShardPolling(store, SecretStore())
+        leader, polling = EngineAssembly(config, store, SecretStore()), start_polling(store)
         leader.begin(held.fence)
         polling.step(config, LEASE)
         wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "all to be polled", 20)
@@ -325,14 +347,17 @@ def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_
 
 
 def test_a_store_that_fails_while_a_config_is_adopted_leaves_no_shard_without_polls(
-    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    store_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    start_polling: StartPolling,
 ) -> None:
     config = estate(tmp_path)
     with closing(open_ready(store_url)) as store:
         held = acquire_lease(store, "engine", "elsewhere:1", 60)
         assert isinstance(held, HeldLease)
         EngineAssembly(config, store, SecretStore()).begin(held.fence)
-        polling = ShardPolling(store, SecretStore())
+        polling = start_polling(store)
         with monkeypatch.context() as patch:
             patch.setattr(targets, "systems_of_targets", unreachable)
             with pytest.raises(StoreUnusable):

@@ -1,4 +1,4 @@
-"""Polling of one target, on its own interval, deadline and thread: no target waits for another.
+"""Polling of one target, on its own interval and deadline. Its thread: `pool`.
 
 inventory (when the source says that it changed) -> poll(cursor) -> starts matched to periods -> log tails of failed
 runs -> ingest with the cursor in ONE transaction -> the evaluator is woken. Polls stop while a person pauses a
@@ -61,8 +61,8 @@ class PollingPause:
         self._log = log.bind(target=target)
         self._before = False
 
-    def waits(self, wake: threading.Event, fence: Fence) -> bool:
-        """True, after a short wait, while the system is paused."""
+    def lasts(self, fence: Fence) -> bool:
+        """Whether the system is paused."""
         pause, now = targets.polling_pause(self._store, self._system), self._clock.now()
         lasts = pause is not None and pause.lasts(now)
         if pause is not None and not lasts:
@@ -70,8 +70,6 @@ class PollingPause:
         if lasts != self._before:
             self._log.info("polls are paused" if lasts else "polls go on", text=pause.text if pause else "")
         self._before = lasts
-        if lasts:
-            wake.wait(PAUSE_CHECK_SECONDS)
         return lasts
 
 
@@ -222,34 +220,33 @@ class TargetPoller:
         self._holds = HoldObserver(shared.store, shared.clock, shared.secrets, place)
         self._spending = RequestCosts(place.system.settings.poll_every.total_seconds())
         self._pausing = PollingPause(shared.store, shared.clock, place.system.name, place.name)
-        self.wake = threading.Event()
+        self.waits_for_sync = False
+        """While config is matched against changed jobs, once for all polls that wait for it."""
         self.pulse = Pulse()
         self.name = place.name
         self.target_id = place.target_id
         self._log = log.bind(target=place.name)
 
-    def run(self, fence: Fence, stopping: Callable[[], bool]) -> None:
-        """Polls at once, then every `poll_every`, sooner on `wake`; backs off while polls fail."""
-        while not stopping():
-            self.wake.clear()
-            started = time.monotonic()
-            self.pulse.beat(3 * self._timeout)
-            try:
-                if self._pausing.waits(self.wake, fence):
-                    self.close()
-                    continue
-                self.poll_once(fence)
-            except StoreError:
+    def step(self, fence: Fence) -> float:
+        """One poll, unless the system is paused; seconds until the next. They grow while polls fail."""
+        started = time.monotonic()
+        self.pulse.beat(3 * self._timeout)
+        try:
+            if self._pausing.lasts(fence):
                 self.close()
-                raise  # not the target's fault; the supervisor restarts this
-            except Exception as error:  # noqa: BLE001 - an unexpected error must not end the polling
-                self._log.exception("poll broke")
-                self.close()
-                self._failed(fence, error, "broken")
-            pause = max(0.05, self._pause() - (time.monotonic() - started))
-            self.pulse.beat(pause)
-            self.wake.wait(pause)
-        self.close()
+                self.pulse.beat(PAUSE_CHECK_SECONDS)
+                return PAUSE_CHECK_SECONDS
+            self.poll_once(fence)
+        except StoreError:
+            self.close()
+            raise  # not the target's fault; the pool tries again
+        except Exception as error:  # noqa: BLE001 - an unexpected error must not end the polling
+            self._log.exception("poll broke")
+            self.close()
+            self._failed(fence, error, "broken")
+        pause = max(0.05, self._pause() - (time.monotonic() - started))
+        self.pulse.beat(pause)
+        return pause
 
     def poll_once(self, fence: Fence) -> None:
         """Polls all pages and stores them. Expected failures are recorded, not raised."""
@@ -358,7 +355,11 @@ class TargetPoller:
         match_config = bool(changes.new) or renames_jobs(known, changes) or changes_schedules(known, changes)
         write_inventory(store, target_id, changes, self._shared.clock.now(), fence, match_config)
         if match_config:
-            self._shared.jobs_changed(fence)
+            self.waits_for_sync = True
+            try:
+                self._shared.jobs_changed(fence)
+            finally:
+                self.waits_for_sync = False
 
     def _store(
         self, connector: Connector, fence: Fence, poll: Poll, before: str, now: datetime, poll_ms: float

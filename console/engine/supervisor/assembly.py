@@ -38,13 +38,14 @@ from console.engine.plans.executor import PlanExecutor
 from console.engine.plans.proposals import PlanProposer
 from console.engine.polling.inbound import InboundListeners
 from console.engine.polling.poller import PollingContext, TargetPoller
+from console.engine.polling.pool import PollPool
 from console.engine.retention import StoreRetention
 from console.engine.supervisor import settings as plain
 from console.engine.supervisor.config_sync import ConfigSync
 from console.engine.supervisor.dead_mans_switch import DeadMansSwitch
 from console.engine.supervisor.health import EngineHealth
 from console.engine.supervisor.shard_polling import PolledEstate, ShardPolling
-from console.engine.worker import MonitoredWorker, Pulse, Worker
+from console.engine.worker import MonitoredWorker, Pulse, Worker, WorkerFailures
 from console.store.config_sync import record_dependency_faults
 from console.store.db.database import Database
 from console.store.db.fence import Fence
@@ -68,6 +69,7 @@ class EngineAssembly:
         self.store = store
         self.secrets = secrets
         self.clock = Clock(store.clock_setting)
+        self.failures = WorkerFailures(secrets)
         self._synced_jobs = ""
         """Value of JOBS_SEQ_KEY at the last sync."""
         self._underway = ActionsInFlight(WRITES_PER_SYSTEM)
@@ -166,6 +168,7 @@ class EngineAssembly:
             for target_id, place in places.items()
             if self.shards is None or place.is_local
         }
+        self.poll_pool = PollPool(self.failures, self.pollers.values())
         if self.shards is not None:
             self.shards.lead(PolledEstate(self.config.digest, self.polling, places))
         self._inbound.sync_listeners(places, self._poll_now)
@@ -222,16 +225,17 @@ class EngineAssembly:
         own: list[tuple[str, MonitoredWorker]] = [
             ("evaluate", self.evaluator), ("outbox", self.outbox), ("actions", self.actions), ("plans", self.plans),
             ("answers", self.answers), ("checks", self.checks), ("periodic", self.periodic),
-            ("back-test", self.back_testing), ("retention", self._pruning),
+            ("back-test", self.back_testing), ("retention", self._pruning), ("polls", self.poll_pool),
         ]  # fmt: skip
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []
         own += [("endpoints", self.endpoints)] if self.endpoints is not None else []
         own += [("job sync", self.job_sync)] if self.shards is not None else []
-        return own + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]
+        return own
 
     def _pulses(self) -> dict[str, Pulse]:
         of_shards = self.shards.pulses() if self.shards is not None else {}
-        return {name: worker.pulse for name, worker in self._living()} | of_shards
+        own = {name: worker.pulse for name, worker in self._living()}
+        return own | self.poll_pool.pulses() | of_shards
 
     def trouble(self, broken: str) -> str:
         """Problems of the engine for status and console: failed, silent or hanging workers, parked deliveries."""
@@ -259,10 +263,8 @@ class EngineAssembly:
             self.connectors.close(until)
 
     def _poll_now(self, target_id: int) -> None:
-        poller = self.pollers.get(target_id)
-        if poller is not None:
-            poller.wake.set()
-        elif self.shards is not None:
+        self.poll_pool.poll_now(target_id)
+        if self.shards is not None:
             self.shards.poll_now(target_id)
 
     def _accept_drift(self, job_id: int, shown: int | None, by: str, origin: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from itertools import count
 
@@ -13,9 +14,12 @@ from console.engine.supervisor import settings as plain
 from console.store.config_sync import sync_config
 from console.store.db.database import Database
 from console.store.db.fence import Fence
-from console.timing.clock import Clock
+from console.timing.clock import Clock, wait_seconds
 
 log = structlog.get_logger("headway.engine")
+
+PAUSE_RATIO = 3.0
+"""Between two syncs, in durations of the last one: thousands of targets that start at once share a few syncs."""
 
 
 class ConfigSync:
@@ -27,7 +31,10 @@ class ConfigSync:
         """`synced` is called after each sync of changed jobs."""
         self._config, self._store, self._clock, self._on_synced = config, store, clock, synced
         self._logged: frozenset[str] = frozenset()
-        self._syncing = threading.Lock()
+        self._turn = threading.Condition()
+        self._is_syncing = False
+        self._next_at = 0.0
+        """By `time.monotonic`."""
         self._change_numbers = count(1)
         self._synced = 0
         """Changes up to this number are synced."""
@@ -49,10 +56,21 @@ class ConfigSync:
 
     def sync_changed_jobs(self, fence: Fence) -> None:
         """Matches config against the jobs that a poll has changed. Of pollers that wait for it, one does it for all."""
-        number = next(self._change_numbers)
-        with self._syncing:
-            if number > self._synced:
-                newest = next(self._change_numbers)
-                self.sync(fence)
-                self._on_synced(fence)
-                self._synced = newest
+        with self._turn:
+            number = next(self._change_numbers)
+            self._turn.wait_for(lambda: number <= self._synced or not self._is_syncing)
+            if number <= self._synced:
+                return
+            self._is_syncing, synced = True, self._synced
+        wait_seconds(max(0.0, self._next_at - time.monotonic()))
+        newest, started = next(self._change_numbers), time.monotonic()
+        try:
+            self.sync(fence)
+            self._on_synced(fence)
+            synced = newest
+        finally:
+            now = time.monotonic()
+            self._next_at = now + PAUSE_RATIO * (now - started)
+            with self._turn:
+                self._is_syncing, self._synced = False, synced
+                self._turn.notify_all()

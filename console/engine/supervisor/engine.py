@@ -22,7 +22,8 @@ import structlog
 from console.engine.notify.self_monitoring import OUTBOX, PARTS, STORE, SelfMonitor
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.config_reload import ConfigWatcher
-from console.engine.supervisor.supervisor import MESSAGE_LIMIT, WorkerSupervisor
+from console.engine.supervisor.supervisor import WorkerSupervisor
+from console.engine.worker import MESSAGE_LIMIT, WorkerFailures
 from console.failpoints import failpoint
 from console.store.db import lease as leases
 from console.store.db.lease import HeldLease, LeaseHolder, holder_name, is_provably_dead
@@ -211,7 +212,7 @@ class Engine:
             self._begin(lease)
             log.info("working", fence=lease.fence, config=self._parts.config.digest[:12])
             self._renew(lease, watch)  # starting may have taken long
-            workers = WorkerSupervisor(self._parts.running(), self._parts.secrets, watch.stopping)
+            workers = WorkerSupervisor(self._parts.running(), self._parts.failures, watch.stopping)
             workers.start(lease.fence)
             self._renew_until_over(lease, watch, workers)
             return self._is_outdated()
@@ -284,12 +285,12 @@ class Engine:
                 return
             try:
                 self._renew(lease, watch)
-                if (trouble := self._trouble(workers)) != recorded:
+                if (trouble := self._trouble()) != recorded:
                     leases.record_trouble(self._parts.store, lease.fence, trouble)
                 recorded = trouble
                 evaluator = self._parts.evaluator
-                supervisors = [workers, *(self._shards.workers() if self._shards is not None else ())]
-                troubles = _persistent_troubles(supervisors, evaluator.trouble, evaluator.unforeseen)
+                failures = [self._parts.failures, *([self._shards.failures] if self._shards is not None else [])]
+                troubles = _persistent_troubles(failures, evaluator.trouble, evaluator.unforeseen)
                 self._own.report(self._parts, lease.fence, troubles)
             except LeaseLost:
                 raise
@@ -298,9 +299,9 @@ class Engine:
                 if isinstance(error, StoreError):
                     self._own.report(self._parts, None, {STORE: str(error)})
 
-    def _trouble(self, workers: WorkerSupervisor) -> str:
+    def _trouble(self) -> str:
         config = self._configs.trouble_text() if self._configs is not None else ""
-        text = [config, self._why_refused * self._is_refused(), self._parts.trouble(workers.trouble())]
+        text = [config, self._why_refused * self._is_refused(), self._parts.trouble(self._parts.failures.trouble())]
         return "; ".join(filter(None, text))
 
     def _finish(self, workers: WorkerSupervisor | None) -> None:
@@ -317,11 +318,11 @@ class Engine:
             log.warning("lease not freed", error=self._parts.secrets.mask(str(error)))
 
 
-def _persistent_troubles(supervisors: Sequence[WorkerSupervisor], *troubles: str) -> dict[str, str]:
+def _persistent_troubles(failures: Sequence[WorkerFailures], *troubles: str) -> dict[str, str]:
     """Problems by the keys of SelfMonitor."""
     store, parts = "", dict[str, str]()
-    for supervisor in supervisors:
-        of_store, of_parts = supervisor.keeps_breaking()
+    for workers in failures:
+        of_store, of_parts = workers.keeps_breaking()
         store, parts = store or of_store, parts | of_parts
     outbox = parts.pop("outbox", "")
     part_troubles = "; ".join([*(f"{name} {text}" for name, text in sorted(parts.items())), *filter(None, troubles)])

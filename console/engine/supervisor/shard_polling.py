@@ -20,9 +20,10 @@ from connectors.sdk.secrets import SecretStore
 from console.config.sections import Config
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, configured_places
 from console.engine.polling.poller import PollingContext, TargetPoller
+from console.engine.polling.pool import PollPool
 from console.engine.supervisor.config_sync import ConfigSync
-from console.engine.supervisor.supervisor import MESSAGE_LIMIT, WorkerSupervisor
-from console.engine.worker import Pulse
+from console.engine.supervisor.supervisor import WorkerSupervisor
+from console.engine.worker import MESSAGE_LIMIT, Pulse, WorkerFailures
 from console.store import actions
 from console.store.db import shards
 from console.store.db.database import Database
@@ -52,29 +53,6 @@ class PolledEstate:
     places: Mapping[int, ConnectorTarget]
 
 
-class _ShardPoller:
-    """A poller under the fence of its shard."""
-
-    def __init__(self, poller: TargetPoller, shard: int) -> None:
-        self.poller = poller
-        self.wake, self.pulse = poller.wake, poller.pulse
-        self._shard = shard
-
-    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
-        """`fence`: of the shard."""
-        self.poller.run(ShardFence(self._shard, fence), stopping)
-
-
-@dataclass(frozen=True, slots=True)
-class _PolledShard:
-    """A shard whose targets are being polled."""
-
-    fence: int
-    stop: threading.Event
-    workers: WorkerSupervisor
-    pollers: tuple[_ShardPoller, ...]
-
-
 class ShardPolling:
     """The pollers of this process on a shared store."""
 
@@ -90,7 +68,10 @@ class ShardPolling:
         """Shard -> fence."""
         self._expiry_s = math.inf
         """Seconds from the last renewal until another engine's shards may be free."""
-        self._polled: dict[int, _PolledShard] = {}
+        self._polled: dict[int, ShardFence] = {}
+        """Shard -> the fence under which its targets are polled."""
+        self.failures = WorkerFailures(secrets)
+        self._pool = PollPool(self.failures)
         self._sent: Mapping[str, int] = {}
         """Actions that awaited verification at the last renewal: key -> target id."""
         self._idle = ""
@@ -109,6 +90,7 @@ class ShardPolling:
     ) -> None:
         """Renews, claims and releases shards until `stopping`, then releases all. `newest`: the newest valid config of
         this process."""
+        WorkerSupervisor([("polls of shards", self._pool)], self.failures, stopping).start(0)
         while not stopping():
             self.wake.clear()
             self.pulse.beat(renew_seconds)
@@ -145,8 +127,7 @@ class ShardPolling:
             self._held = {}
             return
         self._idle = ""
-        trouble = "; ".join(filter(None, [workers.trouble() for workers in self.workers()]))
-        held = shards.hold_shards(self._store, self._holder, self._held, lease_seconds, trouble)
+        held = shards.hold_shards(self._store, self._holder, self._held, lease_seconds, self.failures.trouble())
         shares = {shard: fence for shard, fence in held.fences.items() if shard not in held.surplus}
         if lost := [shard for shard, fence in self._held.items() if held.fences.get(shard) != fence]:
             log.warning("shards lost", shards=len(lost))
@@ -155,8 +136,8 @@ class ShardPolling:
         self._held, self._expiry_s = held.fences, held.expiry_s
         ended = [
             shard
-            for shard, polled in self._polled.items()
-            if shares.get(shard) != polled.fence or polled.workers.gone()
+            for shard, fence in self._polled.items()
+            if shares.get(shard) != fence.fence or self._pool.is_lost(fence)
         ]
         self._stop(ended)
         if held.surplus:
@@ -168,10 +149,7 @@ class ShardPolling:
 
     def poll_now(self, target_id: int) -> None:
         """Polls the target at once if this process polls it."""
-        for shard in list(self._polled.values()):
-            for poller in shard.pollers:
-                if poller.poller.target_id == target_id:
-                    poller.wake.set()
+        self._pool.poll_now(target_id)
 
     def _poll_after_actions(self) -> None:
         """Polls targets of actions sent since the last renewal: the engine that sends them may not poll those."""
@@ -182,16 +160,11 @@ class ShardPolling:
 
     def pulses(self) -> dict[str, Pulse]:
         """Of the pollers, and of the renewal."""
-        polled = list(self._polled.values())
-        names = {f"poll {poller.poller.name}": poller.pulse for shard in polled for poller in shard.pollers}
-        return {"shards": self.pulse, **names}
-
-    def workers(self) -> list[WorkerSupervisor]:
-        return [shard.workers for shard in list(self._polled.values())]
+        return {"shards": self.pulse, "polls of shards": self._pool.pulse, **self._pool.pulses()}
 
     def trouble(self) -> str:
         """Problems of the renewal and of the pollers, as text; empty if none."""
-        return "; ".join(filter(None, [self._trouble, *(workers.trouble() for workers in self.workers())]))
+        return "; ".join(filter(None, [self._trouble, self.failures.trouble()]))
 
     def _estate_of(self, digest: str | None, newest: Config) -> PolledEstate | None:
         """The estate of the config in effect; None if this process does not have that config."""
@@ -220,24 +193,14 @@ class ShardPolling:
     def _start(self, shard: int, fence: int) -> None:
         if self._estate is None:
             return
-        context, stop = self._estate.context, threading.Event()
-        pollers = tuple(_ShardPoller(TargetPoller(context, place), shard) for place in self._places[shard])
-        named = [(f"poll {poller.poller.name}", poller) for poller in pollers]
-        workers = WorkerSupervisor(list(named), self._secrets, stop.is_set)
-        self._polled[shard] = _PolledShard(fence, stop, workers, pollers)
-        workers.start(fence)
+        context, self._polled[shard] = self._estate.context, ShardFence(shard, fence)
+        self._pool.add(self._polled[shard], [TargetPoller(context, place) for place in self._places[shard]])
 
     def _stop(self, ended: list[int]) -> None:
         """Ends the polls of these shards; hanging ones are abandoned."""
-        polled = [self._polled.pop(shard) for shard in ended]
-        for shard in polled:
-            shard.stop.set()
-            for poller in shard.pollers:
-                poller.wake.set()
-        until = time.monotonic() + RELEASE_SECONDS
-        hung = [name for shard in polled for name in shard.workers.join(until)]
-        if hung:
-            log.warning("left behind", threads=", ".join(hung))
+        fences = [self._polled.pop(shard) for shard in ended]
+        if hung := self._pool.remove(fences, time.monotonic() + RELEASE_SECONDS):
+            log.warning("left behind", polls=", ".join(hung))
 
     def _report(self, trouble: object, error: Exception | None = None) -> None:
         """Reports a problem once while it stays the same."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from console.failpoints import failpoint
@@ -140,6 +140,8 @@ class Database:
         driver: Any = self.engine.dialect.loaded_dbapi
         try:
             yield
+        except TimeoutError as error:
+            raise StoreUnusable(f"the store at {self.place}: all connections of this process are busy") from error
         except (DBAPIError, driver.Error) as error:
             reason = error.orig if isinstance(error, DBAPIError) else error
             known = isinstance(reason, driver.OperationalError) or is_damage(reason)

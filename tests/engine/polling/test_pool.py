@@ -1,0 +1,225 @@
+"""Many targets on few threads: those that hang delay only each other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import pytest
+
+from connectors.sdk.secrets import SecretStore
+from console.engine.polling import pool
+from console.engine.polling.poller import TargetPoller
+from console.engine.polling.pool import PROMPT_THREADS, PollPool
+from console.engine.supervisor.config_sync import ConfigSync
+from console.engine.worker import Pulse, WorkerFailures
+from console.store.db.database import Database
+from console.store.db.fence import Fence, ShardFence
+from console.store.errors import LeaseLost, StoreUnusable
+from console.timing.clock import Clock
+from tests.engine.bench import Bench
+from tests.lab.process import wait_until
+
+SECONDS = 10.0
+FENCE = ShardFence(7, 1)
+
+
+class StubPoller:
+    """Polls by `act`, every `pause` seconds."""
+
+    waits_for_sync = False
+
+    def __init__(self, number: int, act: Callable[[], None] = lambda: None, pause: float = 0.05) -> None:
+        self.target_id, self.name = number, f"stub/{number}"
+        self._act, self._pause = act, pause
+        self.pulse = Pulse()
+        self.polls = self.closed = 0
+
+    def step(self, fence: Fence) -> float:
+        self.polls += 1
+        self._act()
+        return self._pause
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@contextmanager
+def working(*stubs: StubPoller, fence: Fence = FENCE) -> Iterator[tuple[PollPool, WorkerFailures]]:
+    failures, over = WorkerFailures(SecretStore()), threading.Event()
+    made = PollPool(failures)
+    made.add(fence, cast("list[TargetPoller]", stubs))
+    thread = threading.Thread(target=made.run, args=(0, over.is_set), daemon=True)
+    thread.start()
+    try:
+        yield made, failures
+    finally:
+        over.set()
+        made.wake.set()
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+
+
+def test_hundreds_of_targets_share_the_threads_of_the_pool() -> None:
+    names = set[int]()
+    stubs = [StubPoller(number, lambda: names.add(threading.get_ident())) for number in range(300)]
+    with working(*stubs):
+        wait_until(lambda: all(stub.polls > 2 for stub in stubs), "three polls of each", SECONDS)
+        assert len(names) <= PROMPT_THREADS
+    assert {1} == {stub.closed for stub in stubs}
+
+
+def test_more_targets_that_hang_than_there_are_prompt_threads_delay_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SLOW_SECONDS", 0.1)
+    free = threading.Event()
+
+    def hang() -> None:
+        free.wait(SECONDS * 3)
+
+    hanging = [StubPoller(number, hang) for number in range(3 * PROMPT_THREADS)]
+    good = StubPoller(1_000)
+    try:
+        with working(*hanging, good):
+            try:
+                wait_until(lambda: good.polls > 3, "the polls of the other", SECONDS)
+                assert {1} == {stub.polls for stub in hanging}
+            finally:
+                free.set()
+    finally:
+        free.set()
+
+
+def test_a_target_that_was_slow_waits_in_the_second_queue_until_it_is_quick_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "SLOW_SECONDS", 0.1)
+    waits, prompt = [0.3], list[int]()
+    stub = StubPoller(1)
+    with working() as (made, _):
+
+        def slow() -> None:
+            prompt.append(len(made._fresh))
+            time.sleep(waits[0])
+
+        stub._act = slow
+        made.add(FENCE, cast("list[TargetPoller]", [stub]))
+        wait_until(lambda: stub.polls > 2, "slow polls", SECONDS)
+        waits[0] = 0.0
+        wait_until(lambda: stub.polls > 6, "quick polls", SECONDS)
+    assert [1, 0, 0, 1] == [*prompt[:3], prompt[-1]]
+
+
+def test_a_poll_that_waits_for_the_config_to_be_matched_holds_no_prompt_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SLOW_SECONDS", SECONDS * 3)
+    free = threading.Event()
+
+    def match(stub: StubPoller) -> None:
+        stub.waits_for_sync = True
+        free.wait(SECONDS * 3)
+
+    waiting = [StubPoller(number) for number in range(PROMPT_THREADS)]
+    for stub in waiting:
+        stub._act = lambda stub=stub: match(stub)  # type: ignore[misc]
+    good = StubPoller(1_000)
+    with working(*waiting, good):
+        try:
+            wait_until(lambda: good.polls > 0, "the poll of the other", SECONDS)
+        finally:
+            free.set()
+
+
+def test_targets_under_a_lost_fence_are_polled_no_more_and_their_connectors_closed() -> None:
+    def lost() -> None:
+        raise LeaseLost("shard 7 with fence 1 is lost")
+
+    first, second, other = StubPoller(1, lost), StubPoller(2), StubPoller(3)
+    with working(first, second) as (made, failures):
+        made.add(ShardFence(8, 1), cast("list[TargetPoller]", [other]))
+        wait_until(lambda: made.is_lost(FENCE) and first.closed == second.closed == 1, "the end", SECONDS)
+        before = other.polls
+        wait_until(lambda: other.polls > before, "the other shard's polls", SECONDS)
+        assert (1, "") == (first.polls, failures.trouble())
+        assert not made.is_lost(ShardFence(8, 1))
+
+
+def test_a_poll_that_the_store_cannot_keep_is_named_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "retry_seconds", lambda failures: 0.01 * failures)
+    broken = [True]
+
+    def keep() -> None:
+        if broken[0]:
+            raise StoreUnusable("the disk is full")
+
+    stub = StubPoller(1, keep)
+    with working(stub) as (_, failures):
+        wait_until(lambda: stub.polls > 3, "more tries", SECONDS)
+        assert failures.trouble().startswith("poll stub/1 the disk is full (last at ")
+        assert ("the disk is full", {}) == failures.keeps_breaking()
+        broken[0] = False
+        before = stub.polls
+        wait_until(lambda: stub.polls > before + 2, "good polls", SECONDS)
+
+
+def test_a_removed_target_that_hangs_is_named_and_the_others_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    free, hangs = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        free.wait(SECONDS * 3)
+
+    hung, other = StubPoller(1, hang), StubPoller(2)
+    with working(hung, other) as (made, _):
+        try:
+            assert hangs.wait(SECONDS)
+            assert ["stub/1"] == made.remove([FENCE], time.monotonic() + 0.3)
+            assert (0, 1) == (hung.closed, other.closed)
+        finally:
+            free.set()
+        assert [] == made.remove([FENCE], time.monotonic() + SECONDS)
+        assert 1 == hung.closed
+
+
+def test_a_target_that_is_woken_while_it_is_polled_is_polled_once_more_right_afterwards() -> None:
+    free, began = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        began.set()
+        free.wait(SECONDS * 3)
+
+    stub = StubPoller(1, hang, pause=60.0)
+    with working(stub) as (made, _):
+        try:
+            assert began.wait(SECONDS)
+            made.poll_now(1)
+            made.poll_now(1)
+        finally:
+            free.set()
+        wait_until(lambda: stub.polls == 2, "one more poll", SECONDS)
+        made.poll_now(1)
+        wait_until(lambda: stub.polls == 3, "a poll long before its interval", SECONDS)
+
+
+def test_polls_that_wait_for_changed_jobs_to_be_matched_go_on_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two syncs for twenty: the first one's, and one for all that came meanwhile."""
+    free, syncs = threading.Event(), list[int]()
+
+    def sync(self: ConfigSync, fence: Fence) -> None:
+        syncs.append(1)
+        free.wait(SECONDS)
+
+    monkeypatch.setattr(ConfigSync, "sync", sync)
+    store: Database = bench.store
+    matching = ConfigSync(lambda: bench.config, store, Clock(store.clock_setting), lambda _: None)
+    threads = [threading.Thread(target=matching.sync_changed_jobs, args=(bench.fence,)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(matching._turn._waiters) == 19, "the others to wait", SECONDS)  # type: ignore[attr-defined]
+    free.set()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert 2 == len(syncs)
