@@ -7,6 +7,7 @@ system, and the requests that they cost are counted.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -220,8 +221,11 @@ class TargetPoller:
         self._holds = HoldObserver(shared.store, shared.clock, shared.secrets, place)
         self._spending = RequestCosts(place.system.settings.poll_every.total_seconds())
         self._pausing = PollingPause(shared.store, shared.clock, place.system.name, place.name)
-        self.waits_for_sync = False
-        """While config is matched against changed jobs, once for all polls that wait for it."""
+        self.waits_since = math.inf
+        """Start of the call to the scheduler in progress, by `time.monotonic`; infinity without one. Minus infinity
+        while config is matched against changed jobs, once for all polls that wait for it."""
+        self.waited_seconds = 0.0
+        """For the scheduler, in the last poll."""
         self.pulse = Pulse()
         self.name = place.name
         self.target_id = place.target_id
@@ -229,7 +233,7 @@ class TargetPoller:
 
     def step(self, fence: Fence) -> float:
         """One poll, unless the system is paused; seconds until the next. They grow while polls fail."""
-        started = time.monotonic()
+        started, self.waited_seconds = time.monotonic(), 0.0
         self.pulse.beat(3 * self._timeout)
         try:
             if self._pausing.lasts(fence):
@@ -268,6 +272,16 @@ class TargetPoller:
                 self._asked_to_wait = error.retry_after_seconds or 0.0
             self._failed(fence, error, error.kind)
 
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Around each call to the scheduler."""
+        self.waits_since = started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waits_since = math.inf
+            self.waited_seconds += time.monotonic() - started
+
     def close(self) -> None:
         connector, self._connector = self._connector, None
         if connector is not None:
@@ -294,10 +308,12 @@ class TargetPoller:
 
     def _pages(self, fence: Fence) -> None:
         if self._connector is None:
-            self._connector = self._shared.connectors.open(self._place)
-        known = targets.poll_state(self._shared.store, self._place.target_id)
+            with self._waiting():
+                self._connector = self._shared.connectors.open(self._place)
         if not self._place.system.kind.inventory_rides_poll and time.monotonic() >= self._inventory_at:
-            inventory = self._connector.inventory(known.inventory_hash, self._timeout)
+            known = targets.poll_state(self._shared.store, self._place.target_id)
+            with self._waiting():
+                inventory = self._connector.inventory(known.inventory_hash, self._timeout)
             self._write_inventory(inventory, fence)
             pause = 0.0 if inventory.more else INVENTORY_EVERY.total_seconds() / max(self._shared.clock.rate, 0.01)
             self._inventory_at = time.monotonic() + pause
@@ -305,9 +321,9 @@ class TargetPoller:
         for page in range(PAGES_A_POLL):
             self.pulse.beat(3 * self._timeout)
             known = targets.poll_state(self._shared.store, self._place.target_id)
-            open_runs = targets.open_runs(self._shared.store, self._place.target_id)
             queried_at, started = self._shared.clock.now(), time.monotonic()
-            poll = self._connector.poll(known.cursor, open_runs, max(1.0, deadline - started))
+            with self._waiting():
+                poll = self._connector.poll(known.cursor, known.open_runs, max(1.0, deadline - started))
             failpoint("poll.after_reply")
             self._store(self._connector, fence, poll, known.cursor, queried_at, (time.monotonic() - started) * 1000)
             if not poll.more:
@@ -317,7 +333,9 @@ class TargetPoller:
             if page:
                 failpoint("poll.mid_pages")
             deadline = time.monotonic() + self._timeout
-        if self._holds.refresh(self._connector, fence, self._timeout):
+        with self._waiting():
+            holds_changed = self._holds.refresh(self._connector, fence, self._timeout)
+        if holds_changed:
             self._shared.changed()
 
     def _rights(self, fence: Fence) -> None:
@@ -327,7 +345,8 @@ class TargetPoller:
         self._rights_at = time.monotonic() + RIGHTS_RETRY.total_seconds()
         until_next_poll = self._pause() - (time.monotonic() - self._begun)
         try:
-            probe = self._connector.probe(max(1.0, min(RIGHTS_SECONDS, until_next_poll)))
+            with self._waiting():
+                probe = self._connector.probe(max(1.0, min(RIGHTS_SECONDS, until_next_poll)))
         except ConnectorError as error:
             self._log.info("rights not seen", error=self._shown(str(error)))
             return
@@ -355,11 +374,11 @@ class TargetPoller:
         match_config = bool(changes.new) or renames_jobs(known, changes) or changes_schedules(known, changes)
         write_inventory(store, target_id, changes, self._shared.clock.now(), fence, match_config)
         if match_config:
-            self.waits_for_sync = True
+            self.waits_since = -math.inf
             try:
                 self._shared.jobs_changed(fence)
             finally:
-                self.waits_for_sync = False
+                self.waits_since = math.inf
 
     def _store(
         self, connector: Connector, fence: Fence, poll: Poll, before: str, now: datetime, poll_ms: float
@@ -379,6 +398,8 @@ class TargetPoller:
             at = record.period_at or record.started_at or record.queued_at or record.ended_at or now
             return business_date_of(at, record.interval_start, settings.timezone, settings.cutoff)
 
+        with self._waiting():
+            tails = self._tails.fetch(connector, records)
         batch = IngestBatch(
             runs=tuple(records),
             cursor=poll.cursor,
@@ -393,7 +414,7 @@ class TargetPoller:
             gaps=poll.gaps,
             poll_ms=poll_ms,
             spent=self._spending.spent,
-            tails=self._tails.fetch(connector, records),
+            tails=tails,
         )
         changed = False
         for number, part in enumerate(chunks(batch, before, CHUNK_RUNS)):

@@ -1,8 +1,8 @@
 """The threads that poll: a bounded pool and one heap of due times, whatever the number of targets.
 
-A poll that takes longer than SLOW_SECONDS, or waits for the config to be matched, no longer counts as one of the
-PROMPT_THREADS. Its target then waits in a second queue until a poll ends sooner, so targets that hang delay only each
-other.
+A poll that waits for its scheduler longer than SLOW_SECONDS, or for the config to be matched, no longer counts as one
+of the PROMPT_THREADS. Its target then waits in a second queue until a poll ends sooner, so targets that hang delay
+only each other. Waits for the store do not count: more threads would only make those longer.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from console.engine.worker import Pulse, WorkerFailures, retry_seconds
 from console.store.db.fence import Fence
 from console.store.errors import LeaseLost
 
-PROMPT_THREADS = 32
+PROMPT_THREADS = 24
 SLOW_THREADS = 1_024
-"""Most polls in progress beyond SLOW_SECONDS. More than these delay the others, until their deadlines."""
+"""Most polls in progress that wait longer than SLOW_SECONDS. More delay the others, until their deadlines."""
 SLOW_SECONDS = 0.2
 """A thousand targets that begin to hang within 15 s take 14 of the prompt threads."""
 CHECK_SECONDS = 0.5
@@ -186,7 +186,7 @@ class PollPool:
         """Starts the polls whose time has come, as far as there are threads; seconds until more may start."""
         now = time.monotonic()
         began_before = now - SLOW_SECONDS
-        slow = [poll for poll in self._fresh if poll.started <= began_before or poll.poller.waits_for_sync]
+        slow = [poll for poll in self._fresh if poll.poller.waits_since <= began_before]
         for target in slow[: max(0, SLOW_THREADS - self._slow.busy)]:
             del self._fresh[target]
             self._prompt.busy -= 1
@@ -242,7 +242,7 @@ class PollPool:
         was_full = queue.busy >= queue.threads
         queue.busy -= 1
         self._fresh.pop(target, None)
-        target.is_slow, target.started = now - target.started > SLOW_SECONDS, 0.0
+        target.is_slow, target.started = target.poller.waited_seconds > SLOW_SECONDS, 0.0
         if pause is None:
             targets = self._targets.get(target.fence, {})
             if targets.get(target.poller.target_id) is target:

@@ -15,7 +15,7 @@ from console.store import switches
 from console.store.audit import ENGINE_ACTOR, ENGINE_ORIGIN
 from console.store.db.database import Database
 from console.store.db.fence import Fence
-from console.store.db.session import Row, WriteSession
+from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
 from console.store.ingest.batch import IngestBatch
 from console.store.names import decode_name, encode_name
@@ -131,6 +131,8 @@ class PollState:
 
     cursor: str
     inventory_hash: str
+    open_runs: tuple[RunRef, ...]
+    """Open attempts, newest first."""
 
 
 def configured_targets(store: Database) -> list[tuple[int, str, str]]:
@@ -152,7 +154,26 @@ def systems_of_targets(store: Database) -> dict[int, int]:
 def poll_state(store: Database, target_id: int) -> PollState:
     with store.read() as session:
         [row] = session.rows("SELECT cursor, inventory_hash FROM target WHERE id = ?", (target_id,))
-    return PollState(decode_name(row.cursor), decode_name(row.inventory_hash))
+        runs = open_runs(session, target_id)
+    return PollState(decode_name(row.cursor), decode_name(row.inventory_hash), runs)
+
+
+def open_runs(session: Session, target_id: int) -> tuple[RunRef, ...]:
+    """Open attempts of this target, newest first."""
+    rows = session.rows(
+        "SELECT j.source_id, r.period_key, a.attempt_key, a.native_ref, a.started_us FROM run r JOIN job j ON j.id"
+        " = r.job_id JOIN attempt a ON a.id = r.attempt_id WHERE r.ended_us IS NULL AND r.attempts > 0 AND"
+        " j.target_id = ? AND r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling') ORDER"
+        " BY r.sort_us DESC LIMIT ?",
+        (target_id, MAX_OPEN_RUNS),
+    )
+    return tuple(
+        RunRef(
+            decode_name(row.source_id), decode_name(row.period_key), decode_name(row.attempt_key),
+            decode_name(row.native_ref), optional_instant(row.started_us),
+        )
+        for row in rows
+    )  # fmt: skip
 
 
 def polling_pause(store: Database, system: str) -> SystemPause | None:
@@ -177,25 +198,6 @@ def record_probe(
             "UPDATE target SET version = ?, rights = ? WHERE id = ? AND (version <> ? OR rights <> ?)",
             (*stated, target_id, *stated),
         )
-
-
-def open_runs(store: Database, target_id: int) -> list[RunRef]:
-    """Open attempts of this target, newest first."""
-    with store.read() as session:
-        rows = session.rows(
-            "SELECT j.source_id, r.period_key, a.attempt_key, a.native_ref, a.started_us FROM run r JOIN job j ON j.id"
-            " = r.job_id JOIN attempt a ON a.id = r.attempt_id WHERE r.ended_us IS NULL AND r.attempts > 0 AND"
-            " j.target_id = ? AND r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling') ORDER"
-            " BY r.sort_us DESC LIMIT ?",
-            (target_id, MAX_OPEN_RUNS),
-        )
-    return [
-        RunRef(
-            decode_name(row.source_id), decode_name(row.period_key), decode_name(row.attempt_key),
-            decode_name(row.native_ref), optional_instant(row.started_us),
-        )
-        for row in rows
-    ]  # fmt: skip
 
 
 def accepted_schedules(store: Database, target_id: int) -> Mapping[str, Schedule]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,17 +31,20 @@ FENCE = ShardFence(7, 1)
 class StubPoller:
     """Polls by `act`, every `pause` seconds."""
 
-    waits_for_sync = False
+    waits_since = math.inf
 
     def __init__(self, number: int, act: Callable[[], None] = lambda: None, pause: float = 0.05) -> None:
         self.target_id, self.name = number, f"stub/{number}"
         self._act, self._pause = act, pause
         self.pulse = Pulse()
         self.polls = self.closed = 0
+        self.waited_seconds = 0.0
 
     def step(self, fence: Fence) -> float:
         self.polls += 1
+        self.waits_since = started = time.monotonic()
         self._act()
+        self.waits_since, self.waited_seconds = math.inf, time.monotonic() - started
         return self._pause
 
     def close(self) -> None:
@@ -117,7 +121,7 @@ def test_a_poll_that_waits_for_the_config_to_be_matched_holds_no_prompt_thread(m
     free = threading.Event()
 
     def match(stub: StubPoller) -> None:
-        stub.waits_for_sync = True
+        stub.waits_since = -math.inf
         free.wait(SECONDS * 3)
 
     waiting = [StubPoller(number) for number in range(PROMPT_THREADS)]
