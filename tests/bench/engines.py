@@ -6,7 +6,8 @@
 Each engine is a process that the others take for one on another machine: a dead one is replaced when its lease expires.
 Before each fault a job fails in a system of each engine, and one of the failed runs is started again: each failure must
 be notified, and each action must arrive once. The gap of a fault is the longest time between two polls of one system,
-from the fault to even load.
+from the fault to even load. A cut is a proxy that forwards nothing; the clock of one engine is set ahead in its process
+(leases use that of the database).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -39,6 +41,7 @@ from console.store.db import lease
 from console.store.db.database import open_database
 from console.store.db.shards import hold_shards, leave
 from console.store.queries import open_queries
+from console.timing.clock import Clock
 from tests.asks import rerun_of
 from tests.bench.figures import Figure, Scale, emit, parser_of
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
@@ -47,9 +50,10 @@ from tests.invariants.worlds import NoOptions, Sink, World, WorldConnector, conf
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import LabError, private_folder, remove_folder, wait_until
 
-FAULTS = ("cut", "kill", "stop", "database", "rolling")
+FAULTS = ("cut", "kill", "stop", "clock", "database", "rolling")
 SMOKE_FAULTS = ("kill", "stop")
 CUT_SECONDS = 40.0
+CLOCK_AHEAD = timedelta(seconds=90)
 EVEN_LIMIT_SECONDS = 120.0
 TICKS = 200
 """Renewals that are measured."""
@@ -98,9 +102,10 @@ def estate(folder: Path, sizes: Sizes) -> Config:
     return config_of(folder, *worlds, poll_every=sizes.interval)
 
 
-def work(folder: Path, log: Path, url: str, sizes: Sizes, machine: str) -> None:
-    """One engine, which the others take for one on another machine."""
+def work(folder: Path, log: Path, url: str, sizes: Sizes, machine: str, ahead: timedelta) -> None:
+    """One engine, which the others take for one on another machine. `ahead`: of its clock."""
     lease._namespace = lambda: machine  # type: ignore[assignment]
+    Clock.__init__.__defaults__ = (None, lambda: datetime.now(UTC) + ahead)
     exit_with_parent()
     store, secrets = open_database(url), SecretStore()
     set_up_logs(secrets, log)
@@ -125,10 +130,10 @@ class Fleet:
     keys: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=count)
 
-    def start(self, url: str = "") -> Child:
+    def start(self, url: str = "", ahead: timedelta = timedelta(0)) -> Child:
         number = next(self.numbers)
         log = self.folder / f"engine-{number}.log"
-        started = forked(log, work, self.folder, log, url or self.url, self.sizes, f"machine{number}")
+        started = forked(log, work, self.folder, log, url or self.url, self.sizes, f"machine{number}", ahead)
         self.engines.append(self.stack.enter_context(started))
         return self.engines[-1]
 
@@ -205,14 +210,14 @@ def pid_of(engine: EngineShare) -> int:
 
 
 def gap(fleet: Fleet, since: float) -> float:
-    """The longest time without a poll of one system since then."""
-    now = time.monotonic()
-    polls = fleet.polls(since - fleet.sizes.interval * 2)
-    longest = 0.0
-    for number in range(fleet.sizes.systems):
-        times = [at for at, _ in polls.get(f"system-{number}", [])]
-        longest = max([longest, *(after - before for before, after in zip(times, [*times[1:], now], strict=True))])
-    return longest
+    """The longest time without a poll of one system since then; it is logged with its end."""
+    now, longest = time.monotonic(), (0.0, "", 0.0, 0, 0)
+    for system, polls in fleet.polls(since - fleet.sizes.interval * 2).items():
+        for (before, first), (after, second) in zip(polls, [*polls[1:], (now, 0)], strict=True):
+            longest = max(longest, (after - before, system, before - since, first, second))
+    seconds, system, at, first, second = longest
+    print(f"{system}: from {at:.1f} to {at + seconds:.1f} s, by {first} and {second}", file=sys.stderr)
+    return seconds
 
 
 def kill(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
@@ -238,6 +243,16 @@ def cut(fleet: Fleet, proxy: FaultProxy, _: PostgresServer) -> None:
     proxy.fault = GOOD
 
 
+def clock(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
+    """One more joins, with a clock that is ahead, and works for two leases before it ends."""
+    joined = fleet.start(ahead=CLOCK_AHEAD)
+    fleet.until_even()
+    time.sleep(2 * fleet.sizes.lease)
+    joined.signal(signal.SIGTERM)
+    joined.ended(10)
+    fleet.engines.remove(joined)
+
+
 def database(_: Fleet, __: FaultProxy, server: PostgresServer) -> None:
     server.stop(crash=True)
     server.start()
@@ -254,7 +269,7 @@ def rolling(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
 
 
 ACTS: dict[str, Callable[[Fleet, FaultProxy, PostgresServer], None]] = {
-    "kill": kill, "stop": stop, "cut": cut, "database": database, "rolling": rolling,
+    "kill": kill, "stop": stop, "cut": cut, "clock": clock, "database": database, "rolling": rolling,
 }  # fmt: skip
 
 
