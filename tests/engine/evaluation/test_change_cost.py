@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
+from threading import get_ident
 from types import FrameType
 from typing import Any
 
@@ -54,12 +55,12 @@ class Counts:
 
 @contextmanager
 def counted(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Counts rows that are read, and lines of Python that are run."""
-    stream = SqliteAdapter.stream
+    """Counts rows that this thread reads, and lines of Python that it runs; threads of earlier tests may still read."""
+    stream, thread_id = SqliteAdapter.stream, get_ident()
 
     def counting(session: SqliteAdapter, *query: Any) -> Iterator[Row]:
         for row in stream(session, *query):
-            counts.rows += 1
+            counts.rows += get_ident() == thread_id
             yield row
 
     def traced(frame: FrameType, event: str, value: object) -> Callable[..., Any]:
