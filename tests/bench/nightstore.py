@@ -169,6 +169,7 @@ def targets_of(system: int) -> range:
 def _write(path: Path, night: Night) -> None:
     open_database(str(path)).close()
     with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA journal_mode=OFF")  # a log would take as much again
         db.execute("PRAGMA synchronous=OFF")
         db.execute("PRAGMA cache_size=-200000")
         indexes = drop_indexes(db, ("run", "job", "latest_run", "schedule", "dependency"))
@@ -181,7 +182,7 @@ def _write(path: Path, night: Night) -> None:
         db.execute("DROP TABLE plan_of")
         db.execute("ANALYZE")
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("PRAGMA journal_mode=WAL")
 
 
 def _systems(db: sqlite3.Connection) -> None:
@@ -243,18 +244,19 @@ def _runs(db: sqlite3.Connection) -> None:
     at = "(:zero + (p.due_s + k.i * p.every_s) * 1000000 - (d.i * :day))"
     rounds = "JOIN k ON k.i < 86400 / p.every_s"
     given = {"zero": _MIDNIGHT_US, "now": micros(NOW), "day": DAY_US, "nights": NIGHTS}
+    due = f"COALESCE((SELECT :zero + q.due_s * 1000000 - d.i * :day FROM plan_of q WHERE q.id = p.parent), {at})"
+    state = (
+        f"CASE WHEN {at} + p.took_s * 1000000 > :now THEN {_UNDER_WAY} WHEN d.i > 0 THEN CASE WHEN"
+        f" abs(random()) % 100 < 1 THEN 'failed' ELSE 'succeeded' END ELSE {_TONIGHT} END"
+    )
     db.execute(
         "CREATE TABLE run_of AS WITH RECURSIVE d(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM d WHERE i < :nights),"
         " k(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM k WHERE i < 23)"
-        f" SELECT p.id AS job, {at} AS at, {at} + p.took_s * 1000000 AS ended, d.i AS ago, p.parent AS parent,"
-        f" 0 AS due, '' AS state FROM d CROSS JOIN plan_of p {rounds} WHERE {at} <= :now"
+        f" SELECT p.id AS job, {at} AS at, {at} + p.took_s * 1000000 AS ended, p.parent AS parent,"
+        f" {due} AS due, {state} AS state FROM d CROSS JOIN plan_of p {rounds} WHERE {at} <= :now"
         " AND (d.i > 0 OR p.dice > 0.004) ORDER BY at",
         given,
     )
-    db.execute("UPDATE run_of SET due = COALESCE((SELECT :zero + q.due_s * 1000000 - ago * :day FROM plan_of q WHERE"
-               " q.id = run_of.parent), at)", given)  # fmt: skip
-    db.execute(f"UPDATE run_of SET state = CASE WHEN ended > :now THEN {_UNDER_WAY} WHEN ago > 0 THEN CASE WHEN"
-               f" abs(random()) % 100 < 1 THEN 'failed' ELSE 'succeeded' END ELSE {_TONIGHT} END", given)  # fmt: skip
     is_open = "state IN ('running', 'queued', 'retrying', 'waiting')"
     started = "CASE WHEN state NOT IN ('queued', 'waiting') THEN at END"
     run = {"id": "rowid", "job_id": "job", "period_key": "strftime('%Y-%m-%dT%H:%M:%SZ', due / 1000000, 'unixepoch')",
