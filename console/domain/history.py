@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 UNKNOWN = -1.0
@@ -80,6 +81,13 @@ class SuccessfulRun:
     repair: float = UNKNOWN
 
 
+@lru_cache(maxsize=4096)
+def _shared(kind: str, values: tuple[float, ...]) -> array[Any]:
+    """One column for all histories with the same values: most jobs run each night, wait for nothing and are never
+    repaired. Columns never change."""
+    return array(kind, values)
+
+
 def build_history(
     runs: Sequence[SuccessfulRun],
     failures: int = 0,
@@ -91,17 +99,17 @@ def build_history(
     output = [run.output if run.output_unit == unit else UNKNOWN for run in runs] if unit else []
     return RunHistory(
         run_ids=array("q", [run.run_id for run in runs]),
-        days=array("q", [run.day for run in runs]),
+        days=_shared("q", tuple([run.day for run in runs])),
         at=array("q", [run.at for run in runs]),
         ended=array("q", [run.ended for run in runs]),
         takes=array("d", [run.takes for run in runs]),
         delays=array("d", [run.delay for run in runs]),
-        waits=array("d", [run.waited for run in runs]),
-        attempts=array("q", [run.attempts for run in runs]),
-        repairs=array("d", [run.repair for run in runs]),
+        waits=_shared("d", tuple([run.waited for run in runs])),
+        attempts=_shared("q", tuple([run.attempts for run in runs])),
+        repairs=_shared("d", tuple([run.repair for run in runs])),
         output=array("d", output),
         output_unit=unit,
-        unrepaired=array("q", unrepaired),
+        unrepaired=_shared("q", tuple(unrepaired)),
         failures=failures,
         failing_since=failing_since,
     )

@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 from console.control.snapshot.estimates import estimate_duration, quantile
@@ -308,7 +309,7 @@ def _merged(
         expected_by_job.setdefault(run.job_id, {})[run.period_key] = run
     merged_runs: dict[int, Sequence[RunFacts]] = {}
     new = [job_id for job_id in expected_by_job if job_id not in known]
-    for job_id in [*sorted(known.keys() & jobs.keys()), *new]:
+    for job_id in [*sorted(job_id for job_id in jobs if job_id in known), *new]:
         entry = memo.get(job_id)
         runs = entry.merged if entry is not None else None
         if runs is None:
@@ -317,12 +318,19 @@ def _merged(
                 runs = [run for run in runs if run.id not in withdrawn]
             if job_id in expected_by_job:
                 runs = _with_expected(runs, expected_by_job[job_id])
-            runs = sorted(runs, key=run_time) if len(runs) > 1 else runs
+            runs = _in_order(runs)
             if entry is not None:
                 entry.merged = runs
         if runs:
             merged_runs[job_id] = runs
     return merged_runs
+
+
+def _in_order(runs: Sequence[RunFacts]) -> Sequence[RunFacts]:
+    """The same object where they are: it is cached for every job."""
+    if len(runs) < 2 or all(run_time(before) <= run_time(after) for before, after in pairwise(runs)):
+        return runs
+    return sorted(runs, key=run_time)
 
 
 def _with_expected(runs: Iterable[RunFacts], expected: dict[str, ExpectedRun]) -> list[RunFacts]:

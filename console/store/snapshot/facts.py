@@ -33,7 +33,7 @@ from console.store.snapshot import clock_skew, interning
 SELECT_JOBS = (
     "SELECT j.id, s.name AS system, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression, c.zone AS"
     " schedule_zone, c.text, c.next_us, c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof,"
-    " j.expected_s, j.grace_s, j.owner, j.notify, j.runbook, j.rerun, j.title, j.definition, s.starts_held, j.calendar,"
+    " j.expected_s, j.grace_s, j.owner, j.notify, j.runbook, j.rerun, j.title, s.starts_held, j.calendar,"
     " j.budget_s, j.budget_cost, j.pool, j.slots, s.capabilities, s.missing FROM job j JOIN system s ON s.id ="
     " j.system_id JOIN target t ON t.id = j.target_id LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x"
     " WHERE x.job_id = j.id AND x.accepted_us IS NOT NULL) WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched"
@@ -143,13 +143,14 @@ def run_facts(
         first_started,
         started, ended, exit_code, message, expected, observed, timeliness, stale_read, partial_input, _,
     ) = row  # fmt: skip
-    first_at = None if first_started is None else instant(first_started)
+    period_at = None if period_us is None else interning.shared_instant(period_us)
+    first_at = period_at if first_started == period_us else optional_instant(first_started)
     ended_at = None if ended is None else instant(ended)
     return RunFacts(  # in the order of its fields: by name it would take half as long again
         run_id,
         own_job_id if job_id is None else job_id,
         intern(decode_name(period_key)),
-        None if period_us is None else interning.shared_instant(period_us),
+        period_at,
         interning.date_of(business_date),
         interning.STATES[state],
         interning.EVIDENCES[evidence],

@@ -32,6 +32,8 @@ MAX_SUCCESSES = 60
 """Latest successes of a job."""
 READ_BATCH = 2_000
 """Jobs read per refresh, besides those with open findings."""
+READ_JOBS = 500
+"""Jobs of one query."""
 _UNITS = ("rows", "bytes")
 # ruff: noqa: S608  (only our own names; every value is bound)
 _SELECT_SUCCESSES = (
@@ -96,7 +98,10 @@ class HistoryCache:
         if job_ids:
             skews = clock_skew.target_skews(session)
             ahead = {job_id: skews[jobs[job_id].target_id] for job_id in job_ids if jobs[job_id].target_id in skews}
-            self.known = self.known.changed(read_histories(session, is_sqlite, job_ids, ahead))
+            histories: dict[int, RunHistory] = {}
+            for at in range(0, len(job_ids), READ_JOBS):  # rows are larger than columns
+                histories |= read_histories(session, is_sqlite, job_ids[at : at + READ_JOBS], ahead)
+            self.known = self.known.changed(histories)
             for job_id in job_ids:
                 self.unread.pop(job_id, None)
         return set(job_ids)
