@@ -191,6 +191,8 @@ FIX_OF_REFUSAL = tuple(
     )
 )
 """Of a refused connect, the first that matches."""
+LIBPQ_QUESTION = re.compile(r" Is the server running [^?]*\?")
+"""The question of libpq behind "Connection refused", left out before a fix."""
 UNREACHABLE_FIX = ". Fix: start that server, or correct its host and port."
 
 
@@ -404,7 +406,7 @@ def server_of(parameters: Mapping[str, str]) -> str:
 
 def error_text(error: psycopg.Error) -> str:
     """The server's own first text, or libpq's, on one line."""
-    text = error.diag.message_primary or " ".join(str(error).split())
+    text = error.diag.message_primary or LIBPQ_QUESTION.sub("", " ".join(str(error).split()))
     return text[:MESSAGE_CHARACTERS] or type(error).__name__
 
 

@@ -114,7 +114,7 @@ def test_no_error_shows_the_password_nor_leads_to_it() -> None:
     with pytest.raises(SystemUnreachable) as caught:
         session.read(lambda reader: reader.rows("SELECT 1"), 2.0)
     assert "s3cr3t-pw" not in repr(caught.value)
-    assert str(caught.value).endswith(". Fix: start that server, or correct its host and port.")
+    assert str(caught.value).endswith(" Connection refused. Fix: start that server, or correct its host and port.")
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 
