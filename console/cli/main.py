@@ -57,6 +57,8 @@ class HeadwayParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         print_message(f"{self.prog}: error: {message}")
+        if command := COMMANDS.get(self.prog.removeprefix("headway ")):
+            print_message(f"Example: {command.example}")
         raise UsageError(message)
 
 

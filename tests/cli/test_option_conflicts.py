@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ __all__ = ["bench"]
         ("gate fake/load --timeout -5s", "usage: headway gate", 'argument --timeout: "-5s" is a time below 0'),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_the_usage_of_its_command(
+def test_what_cannot_be_meant_is_refused_with_the_usage_and_the_example_of_its_command(
     bench: Bench, capsys: pytest.CaptureFixture[str], line: str, usage: str, words: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -61,6 +62,7 @@ def test_what_cannot_be_meant_is_refused_with_the_usage_of_its_command(
     told = capsys.readouterr()
     said = " ".join(told.err.split())
     assert (Exit.USAGE, "", True, True) == (ended.value.code, told.out, usage in said, words in said)
+    assert re.search(f"Example: .*{usage.removeprefix('usage: ')}", said)
     with bench.reads() as reads:
         assert "" == reads.estate.header().frozen
 
