@@ -515,10 +515,10 @@ def _mail_unreachable(address: str) -> str:
     import apprise
 
     from console.config.alert_urls import MAIL_SCHEMES
-    from console.engine.notify.senders import unreachable
+    from console.engine.notify.senders import unreachable_reason
 
     is_mail = address.partition(":")[0].lower() in MAIL_SCHEMES
-    return unreachable(apprise.Apprise.instantiate(address)) if is_mail else ""
+    return unreachable_reason(apprise.Apprise.instantiate(address)) if is_mail else ""
 
 
 def _unverified_url(address: str) -> str:

@@ -20,6 +20,10 @@ _POSTGRES = re.compile(r"postgres(?:ql)?://\S+", re.I)
 FORMS = "a host (db07, user@db07:22), a DSN (postgresql://…, or the variable that has it), an Airflow URL"
 
 
+_SECRET_KEY = r"\b(?i:\w*password)\s*=\s*"
+"""Up to the value of libpq's password or sslpassword."""
+
+
 def shown(text: str, question: str) -> str:
     """The typed text if it cannot be or contain a secret, else what it answers."""
     return text if re.fullmatch(r"[A-Za-z0-9_.-]{1,31}", text) else question
@@ -28,12 +32,12 @@ def shown(text: str, question: str) -> str:
 def without_password(text: str) -> str:
     """The typed DSN or URL with its password masked, for the screen."""
     masked = re.sub(r"(://[^:/?#\s]*:).+@", rf"\1{MASK}@", text)
-    return re.sub(r"(\bpassword=)[^&\s]+", rf"\1{MASK}", masked)
+    return re.sub(rf"({_SECRET_KEY})('[^']*'?|[^&\s]+)", rf"\1{MASK}", masked)
 
 
 def hidden_while_typed(text: str) -> str:
     """A DSN or URL while it is typed: all after the start of its password is hidden, as its end is unknown."""
-    start = re.search(r"://[^:/?#\s]*:|\bpassword=", text)
+    start = re.search(rf"://[^:/?#\s]*:|{_SECRET_KEY}", text)
     return text if start is None else text[: start.end()] + "•" * (len(text) - start.end())
 
 

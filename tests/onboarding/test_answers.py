@@ -65,6 +65,8 @@ def test_a_name_of_the_ssh_config_keeps_its_address_and_its_own_key(tmp_path: Pa
         ("postgresql://headway:p@ss/w@dwh:5432/ops", "postgresql://headway:•••@dwh:5432/ops"),
         ("postgresql://dwh/ops?user=headway&password=pw&sslmode=require",
          "postgresql://dwh/ops?user=headway&password=•••&sslmode=require"),
+        ("host=dwh password = 'a b' user=u", "host=dwh password = ••• user=u"),
+        ("host=dwh sslpassword=pw PASSWORD=pw", "host=dwh sslpassword=••• PASSWORD=•••"),
         ("https://u:pw@airflow.example", "https://u:•••@airflow.example"),
         *((text, text) for text in ("db07", "user@db07:22", "postgresql://headway@dwh/ops", "http://airflow:8080/")),
     ],
@@ -74,7 +76,12 @@ def test_a_typed_password_is_masked_and_all_else_stays(typed: str, shown: str) -
 
 
 @pytest.mark.parametrize(
-    "dsn", ["postgresql://headway:p@ss/w:x@dwh:5432/ops", "postgresql://dwh/ops?user=headway&password=p@ss/w:x"]
+    "dsn",
+    [
+        "postgresql://headway:p@ss/w:x@dwh:5432/ops",
+        "postgresql://dwh/ops?user=headway&password=p@ss/w:x",
+        "host=dwh PASSWORD = p@ss",
+    ],
 )
 def test_no_begin_of_a_typed_dsn_shows_a_letter_of_its_password(dsn: str) -> None:
     password = dsn.index("p@ss")

@@ -118,7 +118,7 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
         title, body = without_markup(title), without_markup(body)
     if markup is not None:
         title, body = as_chat(markup, title, body)
-    if reason := unreachable(plugin):
+    if reason := unreachable_reason(plugin):
         return SendResult(False, reason)
     if not is_pager(plugin):
         return _notify(plugin, title, body, page.action, markup)
@@ -286,7 +286,7 @@ def _named_server(plugin: Any) -> str | None:
     return getattr(plugin, "host", None) if by_template else None
 
 
-def unreachable(plugin: Any) -> str:
+def unreachable_reason(plugin: Any) -> str:
     """Why no connection can be made; empty if one can, or if that is unknown. A reason proves that nothing was sent.
 
     Only if the URL names the server itself, and no proxy is in between.

@@ -69,7 +69,7 @@ def test_a_token_in_the_place_of_the_host_is_not_looked_for_on_the_network(
     import apprise
 
     monkeypatch.setattr("socket.create_connection", _refuse)
-    assert "" == senders.unreachable(apprise.Apprise.instantiate(url))
+    assert "" == senders.unreachable_reason(apprise.Apprise.instantiate(url))
 
 
 def _refuse(*_: object) -> None:
@@ -81,7 +81,7 @@ def test_a_server_of_ones_own_behind_a_proxy_is_not_looked_for_directly(monkeypa
 
     monkeypatch.setenv("http_proxy", "http://proxy.internal:3128")
     monkeypatch.setattr("socket.create_connection", _refuse)
-    assert "" == senders.unreachable(
+    assert "" == senders.unreachable_reason(
         apprise.Apprise.instantiate("mmost://chat.internal/3ccdd113474722377935511fc85d3dd4")
     )
 
