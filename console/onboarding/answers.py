@@ -20,7 +20,7 @@ _POSTGRES = re.compile(r"postgres(?:ql)?://\S+", re.I)
 FORMS = "a host (db07, user@db07:22), a DSN (postgresql://…, or the variable that has it), an Airflow URL"
 
 
-_SECRET_KEY = r"\b(?i:\w*password)\s*=\s*"
+_SECRET_KEY = r"\b(?i:\w*password)\s*=\s*"  # noqa: S105 - a pattern
 """Up to the value of libpq's password or sslpassword."""
 
 
