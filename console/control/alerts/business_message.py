@@ -54,7 +54,7 @@ def business_text(context: AlertContext, notification: Notification, leaves: boo
     blocks = (
         [notification.because] if notification.because else [],
         table(_facts(context, subject, affected, zone, leaves)),
-        services_table(context, affected, zone, subject.decision.closed),
+        services_table(context, subject, affected, zone),
     )
     title = f"{_title(context, notification, affected, zone)}{REFERENCE}"
     body = text_of(blocks if any(blocks) else [["No service is affected any more."]])
@@ -78,7 +78,7 @@ def _title(
     label = CAUSE_RESOLVED_LABEL if is_still else label
     text = end_status_text(context, worst) if is_closed else status_text(worst.timeliness)
     status = f"{'still ' if is_still else ''}{text}"
-    act_by = None if is_closed or worst.timeliness in FINE else joint_act_by(context, worst)
+    act_by = None if is_closed or worst.timeliness in FINE else joint_act_by(context, notification.subject, worst)
     until = until_text(act_by, context.now, clock)
     outcome = f": repair needed{until}" if until else delivery_text(context, worst, zone)
     return f"{label}{promise_text(context.index, zone, affected, worst, label)} {status}{outcome}"

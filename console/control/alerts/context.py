@@ -115,7 +115,7 @@ class AlertContext:
     explaining: Mapping[tuple[object, ...], Sequence[tuple[datetime, AlertSubject]]] | None = None
     """By topic of an inhibition: the subjects that explain, until when."""
     started: dict[tuple[str, str], datetime] | None = None
-    repairs: dict[ServiceDayKey, list[AlertSubject]] | None = None
+    restartable_by_day: dict[ServiceDayKey, list[AlertSubject]] | None = None
     """By service day, the incidents whose restart it needs (`joint_repair`), computed on first use."""
 
     @property

@@ -72,7 +72,7 @@ def most_urgent(context: AlertContext, notification: Notification) -> AffectedSe
         if before is not None and deadline_passed_since(context, service, before):
             return 0, service.deadline
         is_late = service.timeliness in (Timeliness.BREACHED, Timeliness.MET_LATE)
-        act_by = joint_act_by(context, service)
+        act_by = joint_act_by(context, notification.subject, service)
         is_lost = act_by is not None and act_by < context.now
         rank = 4 if service.timeliness in _FINE else 3 if is_late else 2 if is_lost else 1
         return rank, act_by or service.deadline
@@ -108,7 +108,7 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
         return local_time(at, decision.zone, now)
 
     index, match, decision = context.index, subject.match, subject.decision
-    now, act_by, expected = index.now, joint_act_by(context, service), ""
+    now, act_by, expected = index.now, joint_act_by(context, subject, service), ""
     if service.expected_at is not None and service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
         expected = f", expected {clock(service.expected_at)}"
     if is_restartable(index, match):

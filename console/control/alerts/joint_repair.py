@@ -10,13 +10,10 @@ from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.titles import cancelled_by
-from console.control.incidents.verdict import step_text
+from console.control.incidents.verdict import RepairStep, step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import AffectedServiceVerdict
 from console.text.cleaning import clean_line
-
-MAX_NAMES = 2
-"""Jobs that a title names."""
 
 
 def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
@@ -28,7 +25,7 @@ def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
 
 
 def is_restartable(index: EstateIndex, match: IncidentMatch) -> bool:
-    """The same, unless a person cancelled the run through Headway."""
+    """True if it needs a restart and its run was not cancelled through Headway."""
     return needs_restart(index, match) and match.to_repair is not None and not cancelled_by(index, match.to_repair)
 
 
@@ -36,44 +33,42 @@ def other_repairs(
     context: AlertContext, subject: AlertSubject, services: Iterable[AffectedServiceVerdict]
 ) -> list[AlertSubject]:
     """The other incidents whose restart these services need, without those that are acknowledged or in maintenance."""
-    related = (repair for service in services for repair in _repairs(context, service) if repair is not subject)
+    related = (repair for service in services for repair in _restartable(context, service) if repair is not subject)
     return list({id(repair): repair for repair in related}.values())
 
 
-def joint_act_by(context: AlertContext, service: AffectedServiceVerdict) -> datetime | None:
-    """The earliest act-by of all restarts that the service day needs."""
-    days = (day for repair in _repairs(context, service) for day in repair.decision.services if day.key == service.key)
+def joint_act_by(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict) -> datetime | None:
+    """The earliest act-by of all restarts that the service day needs; of an incident without a restart its own."""
+    if not is_restartable(context.index, subject.match):
+        return service.act_by
+    repairs = _restartable(context, service)
+    days = (day for repair in repairs for day in repair.decision.services if day.key == service.key)
     return min((day.act_by for day in (service, *days) if day.act_by is not None), default=None)
 
 
 def joint_step(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict) -> str:
     """ "restart extract and refund": all restarts that the service day needs, in the same order in each message."""
     subjects = sorted([subject, *other_repairs(context, subject, [service])], key=lambda repair: repair.decision.key)
-    steps = list(dict.fromkeys(step for repair in subjects if (step := _step(context.index, repair.match))))
-    names: dict[str, list[str]] = {}
-    for step in steps[:MAX_NAMES]:
-        verb, _, name = step.partition(" ")
-        names.setdefault(verb, []).append(name)
-    text = ", ".join(f"{verb} {' and '.join(jobs)}" for verb, jobs in names.items())
-    return f"{text} and {len(steps) - MAX_NAMES} more" if len(steps) > MAX_NAMES else text
+    steps = (repair_step(context.index, repair.match) for repair in subjects)
+    return step_text(*{step.job: step for step in steps}.values())
 
 
-def _step(index: EstateIndex, match: IncidentMatch) -> str:
+def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
+    """The restart of an incident that `is_restartable`."""
+    assert match.to_repair is not None
     run = match.to_repair
-    if run is None or not is_restartable(index, match):
-        return ""
     job = index.job(run.job_id)
-    return step_text(clean_line(job.name), not job.cannot_rerun, run.state is RunState.MISSED)
+    return RepairStep(clean_line(job.name), not job.cannot_rerun, run.state is RunState.MISSED)
 
 
-def _repairs(context: AlertContext, service: AffectedServiceVerdict) -> Sequence[AlertSubject]:
-    if context.repairs is None:
-        context.repairs = {}
+def _restartable(context: AlertContext, service: AffectedServiceVerdict) -> Sequence[AlertSubject]:
+    if context.restartable_by_day is None:
+        context.restartable_by_day = {}
         for subject in context.subjects:
             decision = subject.decision
             if decision.closed or decision.maintenance is not None or subject.ack is not None:
                 continue
             if is_restartable(context.index, subject.match):
                 for day in decision.services:
-                    context.repairs.setdefault(day.key, []).append(subject)
-    return context.repairs.get(service.key, ())
+                    context.restartable_by_day.setdefault(day.key, []).append(subject)
+    return context.restartable_by_day.get(service.key, ())

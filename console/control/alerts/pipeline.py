@@ -74,35 +74,35 @@ def add_notifications(
     context.days = {day.key: day for day in days}
     passed = [_run_stages(context, subject) for subject in context.subjects]
     leaving = [result.notification for results in passed for result in results if result.leaves]
-    grouped = Counter(notification.route for notification in leaving if suppression.is_grouped(context, notification))
-    opened = (notification for notification in leaving if notification.kind is AlertKind.OPENED)
-    first = {(id(notification.subject), notification.route) for notification in opened}
+    gathered = Counter(notification.route for notification in leaving if suppression.is_grouped(context, notification))
+    first = (notification for notification in leaving if notification.kind is AlertKind.OPENED)
+    opened = {(id(notification.subject), notification.route) for notification in first}
     decided = [
-        _decided(context, subject, results, _Company(grouped, first), log_tails)
+        _decided(context, subject, results, _MessageGroups(gathered, opened), log_tails)
         for subject, results in zip(context.subjects, passed, strict=True)
     ]
     return first_urgent(context, decided), context.turns
 
 
 @dataclass(frozen=True, slots=True)
-class _Company:
+class _MessageGroups:
     """The notifications of this evaluation that may be sent as one message."""
 
-    grouped: Mapping[str, int]
+    gathered: Mapping[str, int]
     """Route -> number of notifications that its `group_wait` gathered."""
-    first: Collection[tuple[int, str]]
+    opened: Collection[tuple[int, str]]
     """First notifications: `id` of the subject and route."""
 
-    def group(self, context: AlertContext, notification: Notification) -> str:
+    def group_of(self, context: AlertContext, notification: Notification) -> str:
         """The group to send it in: gathered by its route, or first notifications of restarts that one service needs;
         empty if it is sent alone."""
         subject, route = notification.subject, notification.route
-        if self.grouped[route] > 1 and suppression.is_grouped(context, notification):
+        if self.gathered[route] > 1 and suppression.is_grouped(context, notification):
             return route
         if notification.kind is not AlertKind.OPENED or not is_restartable(context.index, subject.match):
             return ""
         related = other_repairs(context, subject, subject.decision.services)
-        return route if any((id(repair), route) in self.first for repair in related) else ""
+        return route if any((id(repair), route) in self.opened for repair in related) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def _decided(
     context: AlertContext,
     subject: AlertSubject,
     passed: Sequence[_StageResult],
-    company: _Company,
+    groups: _MessageGroups,
     log_tails: Mapping[int, str],
 ) -> IncidentDecision:
     leaving = [result for result in passed if result.leaves]
@@ -159,18 +159,18 @@ def _decided(
             dropped.append((fact, _suppression_reason(subject, stage)))
     return replace(
         subject.decision,
-        notices=tuple(_written(context, result, leaves, company, log_tails) for result in leaving),
+        notices=tuple(_written(context, result, leaves, groups, log_tails) for result in leaving),
         suppressed=tuple(notice for result in passed if (notice := result.suppressed) is not None),
         dropped=tuple(dropped),
     )
 
 
 def _written(
-    context: AlertContext, result: _StageResult, leaves: bool, company: _Company, log_tails: Mapping[int, str]
+    context: AlertContext, result: _StageResult, leaves: bool, groups: _MessageGroups, log_tails: Mapping[int, str]
 ) -> Notice:
-    together = company.group(context, result.notification)
+    group = groups.group_of(context, result.notification)
     until = result.suppression.until if result.suppression is not None else None
-    return replace(_notice(context, result.notification, leaves, log_tails), group=together, not_before=until)
+    return replace(_notice(context, result.notification, leaves, log_tails), group=group, not_before=until)
 
 
 def _suppression_reason(subject: AlertSubject, stage: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import attrgetter
 
-from console.control.alerts.context import AlertContext
+from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.alerts.joint_repair import joint_act_by
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import AffectedServiceVerdict
@@ -31,7 +31,8 @@ def is_only_unknown(context: AlertContext, service: AffectedServiceVerdict) -> b
 
 
 def end_status_text(context: AlertContext, service: AffectedServiceVerdict) -> str:
-    """The same at the end of an incident: without an estimate it is at risk only if another incident affects it."""
+    """Its word at the end of an incident: a service without an estimate is at risk only if another incident affects
+    it."""
     is_unknown = is_only_unknown(context, service)
     return timeliness_label(service.timeliness) if is_unknown else status_text(service.timeliness)
 
@@ -52,16 +53,17 @@ def service_zone(index: EstateIndex, name: str) -> str:
 
 
 def services_table(
-    context: AlertContext, services: Sequence[AffectedServiceVerdict], zone: str, is_closed: bool
+    context: AlertContext, subject: AlertSubject, services: Sequence[AffectedServiceVerdict], zone: str
 ) -> list[str]:
     """Lines of a table; no act-by once it has passed, or the incident has ended."""
+    is_closed = subject.decision.closed
     limited = list(limit_instances(services, attrgetter("service")))
     deadlines = [zoned_time(service.deadline, zone, context.now) for service, _ in limited]
     header, *due = zoned_column("DUE", deadlines)
     rows = []
     for (service, hidden), at in zip(limited, due, strict=True):
         status = end_status_text(context, service) if is_closed else status_text(service.timeliness)
-        act_by = None if is_closed or service.timeliness in FINE else joint_act_by(context, service)
+        act_by = None if is_closed or service.timeliness in FINE else joint_act_by(context, subject, service)
         if act_by is not None and act_by > context.now:
             status += f", act by {local_time(act_by, zone, context.now)}"
         else:

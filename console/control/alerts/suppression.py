@@ -181,7 +181,8 @@ FROM = 2
 
 
 def suppress_flapping(context: AlertContext, notification: Notification) -> Suppression | None:
-    """The return of a flapping incident, until it has been steady, while no service is at risk unknown to the route."""
+    """Suppress the return of a flapping incident until it is stable, unless the route does not know of a service at
+    risk."""
     decision, before = notification.subject.decision, notification.before
     steady = context.index.estate.declared.incidents.steady_for
     until = decision.failed_since + steady

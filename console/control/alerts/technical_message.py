@@ -11,12 +11,13 @@ from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import headline
-from console.control.alerts.joint_repair import is_restartable, needs_restart, other_repairs
+from console.control.alerts.joint_repair import is_restartable, needs_restart, other_repairs, repair_step
 from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
 from console.control.incidents.root_cause import failed_tasks
 from console.control.incidents.titles import cause_name, finding_text
+from console.control.incidents.verdict import MAX_STEPS, step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, AlertKind
@@ -55,7 +56,7 @@ def _blocks(
     error = "" if plain else _error(match, decision)
     yield quote([error] if error and error not in title else [])
     yield table(_next_steps(context, subject, plain))
-    yield services_table(context, decision.services, decision.zone, decision.closed)
+    yield services_table(context, subject, decision.services, decision.zone)
     yield [RULE]
     tail = [] if plain or decision.closed else tail_lines(index, match, log_tails)
     yield table(row for row in _facts(index, match, decision, plain) if row[0] != "Cause" or row[1] not in title)
@@ -86,8 +87,9 @@ def _news(context: AlertContext, notification: Notification, changes: str, plain
         yield "The failure is repaired; not all jobs have finished."
     if changes:
         yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
-    if notification.kind is AlertKind.OPENED and (numbers := _other_incidents(context, subject)):
-        yield f"Replaces the instruction of {', '.join(map(incident_name, numbers))}: its services need all restarts."
+    if notification.kind is AlertKind.OPENED:
+        for repair in _other_repairs(context, subject)[:MAX_STEPS]:
+            yield _also_restart(index, subject, repair)
     if subject.ack is not None and not decision.closed:
         until = zoned_time(subject.ack.until, decision.zone, index.now)
         yield f"Acknowledged by {clean_line(subject.ack.by)} until {until}."
@@ -99,8 +101,8 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
     target = subject.match.group.target
     if not decision.closed and needs_restart(index, subject.match):
         yield "Do", f"headway recover {INCIDENT_PLACEHOLDER}"
-        for number in _other_incidents(context, subject):
-            yield "Do", f"headway recover {incident_name(number)}"
+        for repair in _other_repairs(context, subject):
+            yield "Do", f"headway recover {_name(repair)}"
     elif not decision.closed and target is not None and target.failing_since is not None:
         yield "Do", f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
     if not decision.closed and subject.ack is None:
@@ -110,12 +112,28 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
         yield "Runbook", clean_line(decision.runbook)
 
 
-def _other_incidents(context: AlertContext, subject: AlertSubject) -> list[int]:
-    """Numbers of the other incidents to recover for its services; one that opens now has none yet."""
+def _other_repairs(context: AlertContext, subject: AlertSubject) -> list[AlertSubject]:
+    """The other incidents to recover for its services; without those that open now, which have no number yet."""
     if subject.decision.closed or not is_restartable(context.index, subject.match):
         return []
     related = other_repairs(context, subject, subject.decision.services)
-    return sorted(number for repair in related if (number := repair.decision.incident_id) is not None)
+    return sorted((repair for repair in related if repair.decision.incident_id is not None), key=_name)
+
+
+def _name(subject: AlertSubject) -> str:
+    return incident_name(subject.decision.incident_id or 0)
+
+
+def _also_restart(index: EstateIndex, subject: AlertSubject, repair: AlertSubject) -> str:
+    """ "Also restart extract (INC-0001): Supply plan needs both.": with the services that both incidents affect."""
+    keys = {service.key for service in repair.decision.services}
+    shared = [service for service in subject.decision.services if service.key in keys]
+    titles = list(dict.fromkeys(service_title(index, service.service) for service in shared))
+    names = (
+        f"{', '.join(titles[:MAX_STEPS])}{f' and {len(titles) - MAX_STEPS} more' if len(titles) > MAX_STEPS else ''}"
+    )
+    step = step_text(repair_step(index, repair.match))
+    return f"Also {step} ({_name(repair)}): {names} need{'s' * (len(titles) == 1)} both."
 
 
 def _starts_table(index: EstateIndex, decision: IncidentDecision) -> list[str]:

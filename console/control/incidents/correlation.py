@@ -211,8 +211,8 @@ def _set_unrepaired(index: EstateIndex, match: IncidentMatch) -> None:
 
 
 def _read_before(index: EstateIndex, run: RunFacts, repaired: Mapping[int, datetime]) -> bool:
-    """True if it started before one of these upstreams was repaired. `repaired`: job id -> when. Without the accepted
-    clock skew: that it read old data is known."""
+    """True if the run started before one of these upstreams was repaired. `repaired`: job id -> when. Clock skew is not
+    accepted: the run is known to have read old data."""
     upstream = index.graph.ancestors(index.graph.unit(run.job_id)) & repaired.keys()
     return any(run.started_at is None or run.started_at < repaired[job_id] for job_id in upstream)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -72,7 +73,7 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
     steps = open_steps(view)
     if not steps:
         return Verdict(((_capital(blocked_reason(view)), "warn"),))
-    step = step_text(steps[0].job, steps[0].can_rerun, steps[0].state == RunState.MISSED)
+    step = step_text(RepairStep(steps[0].job, steps[0].can_rerun, steps[0].state == RunState.MISSED))
     return step_verdict(step, view.row.act_by, view.services, now, clock)
 
 
@@ -102,11 +103,11 @@ def step_verdict(
     return Verdict(((_capital(step), "warn"),))
 
 
-def _promises(services: Sequence[ServiceView | AffectedServiceView], joint: str, clock: Clock) -> str:
-    """ "Daily revenue due 07:30 and 1 more": the earliest deadline; `joint`: between the title and the deadline."""
+def _promises(services: Sequence[ServiceView | AffectedServiceView], separator: str, clock: Clock) -> str:
+    """ "Daily revenue due 07:30 and 1 more": the earliest deadline; `separator`: between the title and the deadline."""
     first = min(services, key=lambda service: service.deadline)
     suffix = f" and {len(services) - 1} more" if len(services) > 1 else ""
-    return f"{first.title or first.name}{joint}{clock(first.deadline)}{suffix}"
+    return f"{first.title or first.name}{separator}{clock(first.deadline)}{suffix}"
 
 
 def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
@@ -169,12 +170,37 @@ def passed_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
     return f", act-by {clock(act_by)} has passed" if act_by is not None and act_by <= now else ""
 
 
-def step_text(job: str, can_rerun: bool, is_missed: bool = False) -> str:
+class RepairStep(NamedTuple):
+    """The restart of one job; its first start if it did not start."""
+
+    job: str
+    can_rerun: bool
+    is_missed: bool = False
+
+    @property
+    def verb(self) -> str:
+        return "run" if not self.can_rerun else "start" if self.is_missed else "restart"
+
+    @property
+    def place(self) -> str:
+        return "" if self.can_rerun else f" by hand in {self.job.partition('/')[0]}"
+
+
+MAX_STEPS = 2
+"""Jobs that one instruction names."""
+
+
+def step_text(*steps: RepairStep) -> str:
     """ "restart extract_orders", "start extract_orders" if it did not start; "run extract_orders by hand in etl-hosts"
-    where Headway cannot rerun jobs of its system."""
-    if not can_rerun:
-        return f"run {job_label(job)} by hand in {job.partition('/')[0]}"
-    return f"{'start' if is_missed else 'restart'} {job_label(job)}"
+    where Headway cannot rerun jobs of its system; "restart extract and refund and 2 more" for different jobs, with full
+    names where the short ones are equal."""
+    labels = Counter(job_label(step.job) for step in steps)
+    names: dict[tuple[str, str], list[str]] = {}
+    for step in steps[:MAX_STEPS]:
+        label = job_label(step.job)
+        names.setdefault((step.verb, step.place), []).append(label if labels[label] == 1 else step.job)
+    text = ", ".join(f"{verb} {' and '.join(jobs)}{place}" for (verb, place), jobs in names.items())
+    return f"{text} and {len(steps) - MAX_STEPS} more" if len(steps) > MAX_STEPS else text
 
 
 def fix_text(step: str, act_by: datetime | None, now: datetime, clock: Clock, expected: str = "") -> str:

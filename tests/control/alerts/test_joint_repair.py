@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from connectors.sdk.states import RunState
@@ -59,7 +60,7 @@ def test_a_later_failure_replaces_the_first_instruction_and_agrees_with_it() -> 
     [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
     assert "" == second.group
     assert second.title.startswith(f"{BOTH} ")
-    assert second.body.startswith("Replaces the instruction of INC-0001: its services need all restarts.\n")
+    assert second.body.startswith("Also restart extract (INC-0001): Supply plan needs both.\n")
     assert "Do           headway recover {incident}\nDo           headway recover INC-0001\n" in second.body
 
 
@@ -74,7 +75,7 @@ def test_a_job_that_is_repaired_or_acknowledged_is_in_no_further_instruction() -
     ledger.look("03:14")
     [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
     assert second.title.startswith("Supply plan 06:30 at risk: restart refund by 05:30 ")
-    assert "Replaces" not in second.body
+    assert "Also restart" not in second.body
 
 
 def test_failures_below_different_services_leave_alone() -> None:
@@ -88,3 +89,44 @@ def test_failures_below_different_services_leave_alone() -> None:
     notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
     assert {""} == {notice.group for notice in notices}
     assert [False, False] == ["extract and refund" in notice.title for notice in notices if notice.style == "technical"]
+
+
+def test_an_unreachable_system_has_no_act_by_of_a_restart_elsewhere() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.target(2, failing_since=at("03:05"), last_ok_at=at("03:04"), error="no route", error_kind="unreachable")
+    ledger.look("03:12")
+    away = next(one for one in ledger.decisions.incidents if "no route" in one.reason)
+    assert ["06:00"] == [f"{service.act_by:%H:%M}" for service in away.services]
+    technical, business = away.notices
+    assert "does not answer, fix by 06:00" in technical.title
+    assert "repair needed by 06:00" in business.title
+    assert ["act by 06:00"] * 2 == [word for notice in away.notices for word in re.findall("act by .{5}", notice.body)]
+
+
+def test_jobs_of_one_short_name_are_named_in_full() -> None:
+    first = job(1, "north/extract", "03:10", expected=minutes(20), notify=("oncall",))
+    second = job(2, "south/extract", "03:10", expected=minutes(30), notify=("oncall",))
+    ledger = night()
+    jobs = {**ledger.estate.jobs, first.id: first, second.id: second}
+    ledger.estate = replace(ledger.estate, jobs=jobs)
+    fails(ledger, first, "disk is full")
+    fails(ledger, second, "no listener")
+    ledger.look("03:12")
+    titles = [
+        notice.title for one in ledger.decisions.incidents for notice in one.notices if notice.style == "technical"
+    ]
+    assert ["restart north/extract and south/extract by 05:30" in title for title in titles] == [True, True]
+
+
+def test_the_services_that_need_both_restarts_are_those_that_both_affect() -> None:
+    ledger = night()
+    refunds = service("refunds", "06:00", REFUND, tier=2, notify=("oncall",))
+    ledger.estate = replace(ledger.estate, services=(*ledger.estate.services, refunds))
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.look("03:12")
+    fails(ledger, REFUND, "no listener")
+    ledger.look("03:12:20")
+    [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
+    assert "Refunds" in second.body
+    assert second.body.startswith("Also restart extract (INC-0001): Supply plan needs both.\n")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.control.incidents.verdict import fix_text, job_label, saved_text, step_text
+from console.control.incidents.verdict import RepairStep, fix_text, job_label, saved_text, step_text
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
 
@@ -42,9 +42,11 @@ def test_the_fix_says_until_when_and_after_that_that_it_is_late() -> None:
 
 
 def test_the_step_is_by_hand_where_its_system_has_no_rerun() -> None:
-    assert step_text("etl-hosts/db07:extract_orders", can_rerun=True) == "restart extract_orders"
-    assert step_text("etl-hosts/db07:extract_orders", can_rerun=True, is_missed=True) == "start extract_orders"
-    by_hand = step_text("lake/load_orders", can_rerun=False)
+    assert step_text(RepairStep("etl-hosts/db07:extract_orders", can_rerun=True)) == "restart extract_orders"
+    assert (
+        step_text(RepairStep("etl-hosts/db07:extract_orders", can_rerun=True, is_missed=True)) == "start extract_orders"
+    )
+    by_hand = step_text(RepairStep("lake/load_orders", can_rerun=False))
     assert fix_text(by_hand, NOW + timedelta(minutes=54), NOW, clock) == (
         "run load_orders by hand in lake by 04:07 (in 54 min)"
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from textual.app import ComposeResult
 
 from console.control.incidents.verdict import (
+    RepairStep,
     Verdict,
     incident_verdict,
     saved_text,
@@ -49,7 +50,7 @@ def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: 
     if urgent.act_by is None or not urgent.cause:
         return [(f" {urgent.trouble or urgent.reason or urgent.title}", "warn")]
     same = [view for view in services if view.incident_id == urgent.incident_id]
-    step = step_text(urgent.cause, can_rerun=True)
+    step = step_text(RepairStep(urgent.cause, can_rerun=True))
     return _fitted(step_verdict(step, urgent.act_by, same, ctx.now, lambda at: ctx.hm(at, urgent.zone)), width)
 
 
