@@ -154,6 +154,10 @@ def limit_instances(items: Iterable[T], name: Callable[[T], str]) -> Iterator[tu
 
 
 ENDANGERED = (Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED)
+SAFE = (Timeliness.ON_TIME, Timeliness.MET)
+"""In time."""
+NOT_AT_RISK = (*SAFE, Timeliness.MET_LATE)
+"""In time, or delivered late: there is nothing left to repair."""
 
 
 def is_in_doubt(timeliness: str, incident_id: int | None) -> bool:

@@ -11,7 +11,6 @@ from console.control.alerts.headline import REFERENCE, kind_label, promise_text
 from console.control.alerts.joint_repair import joint_act_by
 from console.control.alerts.routing import affected_services
 from console.control.alerts.services_table import (
-    FINE,
     delivery_text,
     end_status_text,
     is_only_unknown,
@@ -27,7 +26,7 @@ from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.domain.alert import CAUSE_RESOLVED_LABEL, TECHNICAL, AlertKind
 from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, ServiceDayVerdict
-from console.domain.service import format_risk
+from console.domain.service import NOT_AT_RISK, format_risk
 from console.text.cleaning import clean_line
 from console.text.message import MessageText, table, text_of
 from console.timing.formats import local_time, zoned_time
@@ -69,16 +68,17 @@ def _title(
     def clock(at: datetime) -> str:
         return local_time(at, zone, context.now)
 
-    label, is_closed = kind_label(notification), notification.subject.decision.closed
+    label, subject = kind_label(notification), notification.subject
+    is_closed = subject.decision.closed
     if not affected:
         return f"{label}no service at risk"
-    worst = min(affected, key=lambda service: (service.timeliness in FINE, service.deadline))
-    is_fine = worst.timeliness in FINE or is_only_unknown(context, worst)
+    worst = min(affected, key=lambda service: (service.timeliness in NOT_AT_RISK, service.deadline))
+    is_fine = worst.timeliness in NOT_AT_RISK or is_only_unknown(context, worst)
     is_still = notification.kind is AlertKind.RECOVERED and not is_fine
     label = CAUSE_RESOLVED_LABEL if is_still else label
     text = end_status_text(context, worst) if is_closed else status_text(worst.timeliness)
     status = f"{'still ' if is_still else ''}{text}"
-    act_by = None if is_closed or worst.timeliness in FINE else joint_act_by(context, notification.subject, worst)
+    act_by = None if is_closed or worst.timeliness in NOT_AT_RISK else joint_act_by(context, subject, worst)
     until = until_text(act_by, context.now, clock)
     outcome = f": repair needed{until}" if until else delivery_text(context, worst, zone)
     return f"{label}{promise_text(context.index, zone, affected, worst, label)} {status}{outcome}"

@@ -7,11 +7,10 @@ from datetime import date, datetime, timedelta
 
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.alerts.routing import affected_services
-from console.control.alerts.services_table import FINE
 from console.control.incidents.correlation import ServiceDayKey
 from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.domain.alert import RouteNotification
-from console.domain.service import Timeliness
+from console.domain.service import NOT_AT_RISK, SAFE, Timeliness
 
 UNREACHABLE_FOR = timedelta(minutes=15)
 """How long a reachable system may give no status before the owners of its services are notified."""
@@ -22,7 +21,7 @@ MATERIAL = timedelta(minutes=15)
 def is_worth_notifying(context: AlertContext, subject: AlertSubject, route: str) -> bool:
     """True if any of the route's services is at risk. A reachable system that gives no status concerns only its
     operators for `UNREACHABLE_FOR`."""
-    statuses = {service.timeliness for service in affected_services(context, subject, route)}.difference(FINE)
+    statuses = {service.timeliness for service in affected_services(context, subject, route)}.difference(NOT_AT_RISK)
     target = subject.match.group.target
     if target is None or target.error_kind not in NO_STATUS_REASONS or target.failing_since is None:
         return bool(statuses)
@@ -58,16 +57,16 @@ def is_late_as_notified(context: AlertContext, subject: AlertSubject, last: Rout
     return late and not is_material_change(context, subject, last)
 
 
-def notified_as_healthy(last: RouteNotification) -> bool:
-    """True if the last notification of the route said that all its services are well."""
-    days = _read(last.fingerprint)
-    return bool(days) and all(notified_as_safe(last, (name, date.fromisoformat(on))) for name, on in days)
+def notified_as_over(last: RouteNotification) -> bool:
+    """True if the last notification of the route said that all its services are safe or delivered late."""
+    days = _read(last.fingerprint).values()
+    return bool(days) and all(status in NOT_AT_RISK for status, _ in days)
 
 
 def notified_as_safe(last: RouteNotification, day: ServiceDayKey) -> bool:
-    """True if the last notification of the route said that this service is well."""
+    """True if the last notification of the route said that this service is safe."""
     status, _ = _read(last.fingerprint).get((day[0], day[1].isoformat()), ("", None))
-    return status in {timeliness.value for timeliness in FINE}
+    return status in SAFE
 
 
 def _iso(at: datetime | None) -> str:

@@ -25,7 +25,7 @@ from console.domain.alert import (
     AlertKind,
 )
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.service import Timeliness
+from console.domain.service import SAFE, Timeliness
 from console.text.cleaning import CUT, clean_line
 from console.timing.formats import local_time, rough_duration
 
@@ -33,7 +33,6 @@ PUSH_LENGTH = 50
 """Characters that a locked phone shows."""
 LEAST_NAME = 12
 REFERENCE = f" [{INCIDENT_PLACEHOLDER}]"
-_FINE = (Timeliness.ON_TIME, Timeliness.MET)
 _WORST_FIRST = (
     Timeliness.BREACHED, Timeliness.WILL_MISS, Timeliness.AT_RISK, Timeliness.NO_ESTIMATE, Timeliness.MET_LATE,
 )  # fmt: skip
@@ -50,8 +49,8 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
     if service is None:
         problem, colon, why = _problem(index, match, decision, plain).partition(": ")
         return f"{label}{problem}, no service affected{colon}{why}{REFERENCE}"
-    is_fine = service.timeliness in _FINE
-    what = _problem(index, match, decision, plain) if is_fine else _what_to_do(context, subject, service, plain)
+    is_safe = service.timeliness in SAFE
+    what = _problem(index, match, decision, plain) if is_safe else _what_to_do(context, subject, service, plain)
     promise = promise_text(index, decision.zone, decision.services, service, label)
     return f"{label}{promise} {status_text(service.timeliness)}: {what}{REFERENCE}"
 
@@ -74,7 +73,7 @@ def most_urgent(context: AlertContext, notification: Notification) -> AffectedSe
         is_late = service.timeliness in (Timeliness.BREACHED, Timeliness.MET_LATE)
         act_by = joint_act_by(context, notification.subject, service)
         is_lost = act_by is not None and act_by < context.now
-        rank = 4 if service.timeliness in _FINE else 3 if is_late else 2 if is_lost else 1
+        rank = 4 if service.timeliness in SAFE else 3 if is_late else 2 if is_lost else 1
         return rank, act_by or service.deadline
 
     return min(notification.subject.decision.services, key=urgency, default=None)
@@ -137,7 +136,7 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
     if not match.recovered:
         why = "" if plain else f", {decision.close_reason}"
         return f"{label}{cause_name(index, match)}{why}{REFERENCE}"
-    unsafe = [service for service in decision.services if service.timeliness not in _FINE]
+    unsafe = [service for service in decision.services if service.timeliness not in SAFE]
     if unsafe:
         worst = min(unsafe, key=lambda service: _WORST_FIRST.index(service.timeliness))
         is_over, is_unknown = worst.timeliness is Timeliness.MET_LATE, is_only_unknown(context, worst)

@@ -10,12 +10,11 @@ from console.control.alerts.joint_repair import joint_act_by
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import ServiceFacts
-from console.domain.service import Timeliness, limit_instances, service_of_instance, timeliness_label
+from console.domain.service import NOT_AT_RISK, Timeliness, limit_instances, service_of_instance, timeliness_label
 from console.text.cleaning import clean_line
 from console.text.message import table, zoned_column
 from console.timing.formats import local_time, zoned_time
 
-FINE = (Timeliness.ON_TIME, Timeliness.MET, Timeliness.MET_LATE)
 _DELIVERED = (Timeliness.MET, Timeliness.MET_LATE)
 
 
@@ -63,7 +62,7 @@ def services_table(
     rows = []
     for (service, hidden), at in zip(limited, due, strict=True):
         status = end_status_text(context, service) if is_closed else status_text(service.timeliness)
-        act_by = None if is_closed or service.timeliness in FINE else joint_act_by(context, subject, service)
+        act_by = None if is_closed or service.timeliness in NOT_AT_RISK else joint_act_by(context, subject, service)
         if act_by is not None and act_by > context.now:
             status += f", act by {local_time(act_by, zone, context.now)}"
         else:

@@ -27,12 +27,11 @@ from console.control.alerts.context import (
     matches_subject,
 )
 from console.control.alerts.routing import affected_services
-from console.control.alerts.services_table import FINE
 from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.titles import is_known_cancellation
 from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.service import Timeliness
+from console.domain.service import NOT_AT_RISK, Timeliness
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.timing.formats import zoned_time
@@ -201,7 +200,7 @@ def was_notified_resolved(context: AlertContext, subject: AlertSubject, last: Ro
     if not last.left_by(context.now if decision.reopened else last.first_at):
         return False
     if last.style == BUSINESS:
-        is_resolved = decision.flaps >= FROM and business_news.notified_as_healthy(last)
+        is_resolved = decision.flaps >= FROM and business_news.notified_as_over(last)
         is_resolved = is_resolved and not business_news.is_material_change(context, subject, last)
     else:
         is_resolved = notified_content(last.fingerprint).closed
@@ -232,7 +231,7 @@ def _returns(notification: Notification, before: RouteNotification) -> bool:
 def _endangers(context: AlertContext, notification: Notification, before: RouteNotification, until: datetime) -> bool:
     """True if a service is at risk that the route was notified of as safe, or whose act-by or deadline comes before
     `until`."""
-    unsafe = [day for day in _affected(context, notification.subject, before) if day.timeliness not in FINE]
+    unsafe = [day for day in _affected(context, notification.subject, before) if day.timeliness not in NOT_AT_RISK]
     if before.style != BUSINESS:
         return bool(unsafe)  # its last notification was the resolution
     return any(
