@@ -24,6 +24,7 @@ from console.domain.service import ServiceView, Timeliness
 from console.timing.formats import rough_duration
 
 _HOST = re.compile(r"[\w.-]+")
+ServiceOfVerdict = ServiceView | AffectedServiceView
 Clock = Callable[[datetime], str]
 """Formats an instant as a time of day."""
 LATE_MINUTES = 15
@@ -80,7 +81,7 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
 def step_verdict(
     step: str,
     act_by: datetime | None,
-    services: Sequence[ServiceView | AffectedServiceView],
+    services: Sequence[ServiceOfVerdict],
     now: datetime,
     clock: Clock,
 ) -> Verdict:
@@ -91,19 +92,18 @@ def step_verdict(
     is_near = act_by is not None and (act_by - now).total_seconds() < LATE_MINUTES * 60
     fix = fix_text(step, act_by, now, clock)
     breached = [service for service in services if service.timeliness == Timeliness.BREACHED]
-    in_doubt = [service for service in services if service.timeliness in _UNSAFE]
     if breached and (act_by is None or act_by <= now):
         at = min((service.expected for service in breached if service.expected is not None), default=None)
         expected = [(f" (expected {clock(at)})", "plain")] if at is not None and at > now else []
         return Verdict(((f"{_promises(breached, ' ', clock)} breached: {step} now", "bad"), *expected))
     if act_by is not None:
         return Verdict(((_capital(fix), "bad" if is_near else "warn"),), _saved_titles(services, now))
-    if in_doubt:
-        return Verdict(((f"{_capital(fix)} (act-by unknown), {_promises(in_doubt, ' due ', clock)}", "warn"),))
+    if unsafe := unsafe_services(services):
+        return Verdict(((f"{_capital(fix)} (act-by unknown), {_promises(unsafe, ' due ', clock)}", "warn"),))
     return Verdict(((_capital(step), "warn"),))
 
 
-def _promises(services: Sequence[ServiceView | AffectedServiceView], separator: str, clock: Clock) -> str:
+def _promises(services: Sequence[ServiceOfVerdict], separator: str, clock: Clock) -> str:
     """ "Daily revenue due 07:30 and 1 more": the earliest deadline; `separator`: between the title and the deadline."""
     first = min(services, key=lambda service: service.deadline)
     suffix = f" and {len(services) - 1} more" if len(services) > 1 else ""
@@ -135,7 +135,7 @@ def _running_verdict(root: MemberView, started: datetime, view: IncidentView, no
     return Verdict((state, *([] if by is None else [(f", must succeed{until_text(by, now, clock)}", "plain")])))
 
 
-def _saved_titles(services: Sequence[ServiceView | AffectedServiceView], now: datetime) -> tuple[str, ...]:
+def _saved_titles(services: Sequence[ServiceOfVerdict], now: datetime) -> tuple[str, ...]:
     return tuple(dict.fromkeys(service.title or service.name for service in services if _is_savable(service, now)))
 
 
@@ -143,7 +143,12 @@ _SAVABLE = (Timeliness.AT_RISK, Timeliness.WILL_MISS)
 _UNSAFE = (*_SAVABLE, Timeliness.NO_ESTIMATE)
 
 
-def _is_savable(service: ServiceView | AffectedServiceView, now: datetime) -> bool:
+def unsafe_services(services: Sequence[ServiceOfVerdict]) -> list[ServiceOfVerdict]:
+    """Those that need an act-by: not delivered, and not known to be in time."""
+    return [service for service in services if service.timeliness in _UNSAFE]
+
+
+def _is_savable(service: ServiceOfVerdict, now: datetime) -> bool:
     return service.timeliness in _SAVABLE and service.act_by is not None and service.act_by > now
 
 

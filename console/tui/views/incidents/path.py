@@ -25,7 +25,7 @@ PATH_SHARE = 4
 
 def read_path(reads: Queries, incident_id: int, services: Sequence[ServiceView]) -> TimelineView | None:
     """Tonight of the most urgent service of the incident, one of `services`."""
-    affected = [service for service in services if service.incident_id == incident_id and not service.has_delivered]
+    affected = [service for service in services if service.incident_id == incident_id]
     urgent = urgent_service(affected, reads.now())
     return reads.service_days.timeline_of((urgent,), urgent.business_date) if urgent is not None else None
 

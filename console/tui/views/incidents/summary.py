@@ -9,6 +9,7 @@ from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from console.control.incidents.verdict import unsafe_services
 from console.domain.history import NO_ESTIMATE
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView, PastRepair, repair_methods
@@ -58,10 +59,9 @@ def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[
 
 
 def _without_act_by(view: IncidentView) -> Segment:
-    timeliness = {service.timeliness for service in view.services}
-    if Timeliness.BREACHED in timeliness:
+    if any(service.timeliness == Timeliness.BREACHED for service in view.services):
         return "breached ", "bad"
-    return ("act-by unknown ", "warn") if Timeliness.AT_RISK in timeliness else ("no act-by ", "dim")
+    return ("act-by unknown ", "warn") if unsafe_services(view.services) else ("no act-by ", "dim")
 
 
 def _budget(view: IncidentView, ctx: RenderContext, width: int) -> list[Segment]:

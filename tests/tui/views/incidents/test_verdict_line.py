@@ -15,11 +15,12 @@ from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.incidents.evidence import evidence_lines
+from console.tui.views.incidents.path import read_path
 from console.tui.views.incidents.summary import header_lines, incident_title, summary_lines
 from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_line
 from console.tui.widgets.paint import Segment
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import NOW, at, draft, incident, plan_of, services
+from tests.tui.fake_reads import NOW, FakeReads, at, draft, incident, plan_of, services
 from tests.tui.views.runs.test_durations import look
 
 
@@ -93,12 +94,22 @@ def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> N
     assert verdict(without_act_by("met_late", "on_time")) == " Restart extract_orders"
 
 
+@pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late", "will_miss"])
+def test_title_and_verdict_agree_on_an_unknown_act_by(timeliness: str) -> None:
+    view = without_act_by(timeliness, "on_time")
+    is_unknown = "(act-by unknown)" in verdict(view)
+    assert is_unknown == (timeliness not in ("on_time", "met_late"))
+    assert text_of(incident_title(view, look(), 120)[1]) == ("act-by unknown " if is_unknown else "no act-by ")
+
+
 def test_a_service_with_stale_data_is_still_to_be_delivered() -> None:
     given = Reason("dwh/mart delivered stale data", ReasonKind.DELIVERY)
     supply, *_ = services()
     stale = dataclasses.replace(supply, timeliness="breached", data_state="stale", reasons=(given,))
     assert stale.has_delivered
     assert urgent_service([stale], NOW) is stale
+    assert stale.incident_id is not None
+    assert read_path(FakeReads(), stale.incident_id, [stale]) is not None
 
 
 def _delivered_late(night: Night) -> None:
