@@ -47,9 +47,8 @@ def digest_title(titles: Sequence[str]) -> str:
     """ "Daily revenue 07:30 at risk, and 3 more alerts": begins with the first that is not resolved. Equal titles are
     shown once, with all incidents: "Daily revenue 07:30 at risk: restart load and extract [INC-0001, INC-0002]"."""
     resolved = KIND_LABELS[AlertKind.RECOVERED]
-    same = {title.rpartition(" [")[0] for title in titles}
-    if len(titles) > 1 and len(same) == 1 and all(same):
-        return f"{same.pop()} [{', '.join(title.rpartition(' [')[2].rstrip(']') for title in titles)}]"
+    if verdict := _shared_verdict(titles):
+        return f"{verdict} [{', '.join(map(_incident_of, titles))}]"
     titles = [title.removeprefix(SHADOW_LABEL) for title in titles]
     first = next((title for title in titles if not title.startswith(resolved)), None)
     if first is None:
@@ -58,6 +57,21 @@ def digest_title(titles: Sequence[str]) -> str:
         first = first.removeprefix(label)
     suffix = f", and {len(titles) - 1} more alert{'s' if len(titles) > 2 else ''}" if len(titles) > 1 else ""
     return f"{first.partition(': ')[0].partition(' [')[0]}{suffix}"
+
+
+def group_titles(titles: Sequence[str]) -> list[str]:
+    """Title of each message of a group; of equal ones the incident alone, as that of the group has the verdict."""
+    return list(map(_incident_of, titles) if _shared_verdict(titles) else titles)
+
+
+def _shared_verdict(titles: Sequence[str]) -> str:
+    """The verdict that all have; empty if they differ."""
+    verdicts = {title.rpartition(" [")[0] for title in titles}
+    return verdicts.pop() if len(titles) > 1 and len(verdicts) == 1 else ""
+
+
+def _incident_of(title: str) -> str:
+    return title.rpartition(" [")[2].rstrip("]")
 
 
 MATCHERS = ("system", "job", "service", "tier", "owner", "route")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from console.domain.alert import ALERT_PLACEHOLDER, digest_title
+from console.domain.alert import ALERT_PLACEHOLDER, digest_title, group_titles
 from console.domain.ids import incident_name
 from console.store import access, switches
 from console.store.db.session import WriteSession
@@ -95,18 +95,17 @@ def send_as_group(
 ) -> int | None:
     """Creates one alert for these alerts of one route; its id. `alerts`: (id, as it was created)."""
 
-    numbered = [
-        (new, with_alert_number(new.body, alert_id), with_alert_number(new.plain_body, alert_id))
-        for alert_id, new in alerts
-    ]
+    titles, plain_titles = [new.title for _, new in alerts], [new.plain_title for _, new in alerts]
+    bodies = [with_alert_number(new.body, alert_id) for alert_id, new in alerts]
+    plain_bodies = [with_alert_number(new.plain_body, alert_id) for alert_id, new in alerts]
     group = NewAlert(
         route=alerts[0][1].route,
         kind=GROUP,
-        title=digest_title([new.title for _, new in alerts]),
-        body=group_text((new.title, body) for new, body, _ in numbered),
+        title=digest_title(titles),
+        body=group_text(group_titles(titles), bodies),
         dedup_key=f"headway:group:{alerts[0][0]}",
-        plain_title=digest_title([new.plain_title for _, new in alerts]),
-        plain_body=group_text((new.plain_title, body) for new, _, body in numbered),
+        plain_title=digest_title(plain_titles),
+        plain_body=group_text(group_titles(plain_titles), plain_bodies),
         waits=False,
     )
     group_id = insert_alert(session, routes, group, now_us)

@@ -69,11 +69,6 @@ def without_countdown(text: str) -> str:
     return _COUNTDOWN.sub(r"\1", text)
 
 
-def group_text(messages: Iterable[tuple[str, str]]) -> str:
-    """One body for several messages, each below its title. `messages`: (title, body)."""
-    return "\n".join(f"{DIVIDER}\n{table([[title]])[0]}\n\n{body}" for title, body in messages)
-
-
 @dataclass(frozen=True, slots=True)
 class Block:
     """A part of a message between two blank lines."""
@@ -100,6 +95,9 @@ class Block:
         return [[f"{cell} {zone}".rstrip() for cell, zone in zip(row, zones, strict=True)] for row in self.rows[1:]]
 
 
+_RULE = Block("rule", [])
+
+
 def read_blocks(body: str) -> Iterator[Block]:
     """The blocks of a body that `text_of` made."""
     for is_outside, lines in groupby(body.rstrip("\n").split("\n"), lambda line: line.startswith(BAR)):
@@ -109,6 +107,51 @@ def read_blocks(body: str) -> Iterator[Block]:
         for is_blank, group in groupby(lines, lambda line: not line.strip()):
             if not is_blank:
                 yield _read(list(group))
+
+
+ALL_INCIDENTS = "All incidents"
+"""Title of the details that all messages of a group share."""
+
+
+def group_text(titles: Sequence[str], bodies: Sequence[str]) -> str:
+    """One body for several messages, each below its title. Tables and rows that all of them have are written once:
+    first those above the rule, last those of the details."""
+    messages = [[part for block in read_blocks(body) for part in _rows_of(block)] for body in bodies]
+    shared = [part for part in messages[0] if part.kind == "table" and all(part in parts for parts in messages)]
+    details = messages[0][messages[0].index(_RULE) :] if _RULE in messages[0] else []
+    blocks = _blocks_of(part for part in shared if part not in details)
+    for title, parts in zip(titles, messages, strict=True):
+        own = _blocks_of(part for part in parts if part not in shared)
+        blocks += [_title_lines(title), *(own[:-1] if own[-1:] == [[RULE]] else own)]
+    if last := _blocks_of(part for part in shared if part in details):
+        blocks += [_title_lines(ALL_INCIDENTS), *last]
+    return text_of(blocks)
+
+
+def _title_lines(title: str) -> list[str]:
+    return [DIVIDER, *table([[title]])]
+
+
+def _blocks_of(parts: Iterable[Block]) -> list[list[str]]:
+    """The lines of each block; neighboring rows are one table again."""
+    blocks: list[list[str]] = []
+    for is_row, group in groupby(parts, lambda part: part.kind == "table" and not part.has_header):
+        neighbors = list(group)
+        blocks += [table(part.rows[0] for part in neighbors)] if is_row else map(_lines_of, neighbors)
+    return blocks
+
+
+def _rows_of(block: Block) -> list[Block]:
+    """The rows of a table without a header; any other block as it is."""
+    is_split = block.kind == "table" and not block.has_header
+    return [Block("table", [row]) for row in block.rows] if is_split else [block]
+
+
+def _lines_of(block: Block) -> list[str]:
+    if block.kind == "table":
+        return table(block.rows)
+    lines = [row[0] for row in block.rows]
+    return [RULE] if block == _RULE else quote(lines) if block.kind == "quote" else lines
 
 
 def _read(lines: list[str]) -> Block:

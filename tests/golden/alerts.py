@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from console.control.alerts.digest import digest_text
-from console.domain.alert import AlertKind, PendingAlert, digest_title
+from console.domain.alert import AlertKind, PendingAlert, digest_title, group_titles
 from console.domain.decision import Notice, SuppressedNotice
 from console.domain.noise import NoiseCount, NoiseReport
 from console.engine.api.alerts import route_test
@@ -232,11 +232,10 @@ def messages() -> Iterator[tuple[str, str, str]]:
     both = [one for one in nights["two causes"] if one.style == "technical"]
     second = [one for one in nights["a second cause"] if one.style == "technical"][-1]
     yield "second cause", second.title, second.body
-    group = [
-        (one.title.replace("{incident}", name), one.body.replace("{incident}", name))
-        for one, name in zip(both, ("INC-0001", "INC-0002"), strict=True)
-    ]
-    yield "group", digest_title([title for title, _ in group]), group_text(group)
+    numbers = "INC-0001", "INC-0002"
+    titles = [one.title.replace("{incident}", name) for one, name in zip(both, numbers, strict=True)]
+    bodies = [one.body.replace("{incident}", name) for one, name in zip(both, numbers, strict=True)]
+    yield "group", digest_title(titles), group_text(group_titles(titles), bodies)
     session: Any = SimpleNamespace(rows=lambda *_: [SimpleNamespace(version=0)])
     fixes = (("Do", "headway plan resume 3"), ("Open", "headway plan 3"))
     request = AttentionRequest("plan:3", "plan 3 stopped", "Rerun extract", "exit 1", fixes, "ann", 1, None)

@@ -16,7 +16,7 @@ import requests
 from console.engine.notify.mail import as_html, mail_thread, send_mail
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import neutralise, send_by_apprise, unencrypted_login, without_markup
-from console.text.message import CHAT_DIVIDER, DISCORD, TELEGRAM, as_chat, group_text, read_blocks
+from console.text.message import CHAT_DIVIDER, DISCORD, DIVIDER, RULE, TELEGRAM, as_chat, group_text, read_blocks
 
 HEX = "8b799edf6f984d3a9be72862fb4e5752"
 CHATS = {
@@ -113,12 +113,26 @@ def test_a_list_in_a_chat_has_the_zone_of_each_time() -> None:
 
 
 def test_each_incident_of_a_group_is_a_block_below_its_title() -> None:
-    body = group_text([("Daily  at_risk", "Do    headway recover 1\n\n----\n"), ("Weekly", "  | ====\n")])
+    body = group_text(["Daily  at_risk", "Weekly"], ["Do    headway recover 1\n\n----\n", "  | ====\n"])
     assert ["title", "table", "text", "title", "quote"] == [block.kind for block in read_blocks(body)]
     _, chat = as_chat(DISCORD, "two", body)
     assert chat.startswith(f"**two**\n\n{CHAT_DIVIDER}  \n**Daily at\\_risk**\n\n**Do**  `headway recover 1`\n\n")
     assert f"\n\n{CHAT_DIVIDER}  \n**Weekly**\n\n```\n====\n```\n" in chat
     assert "<h2>Weekly</h2>\n<pre>====</pre>" in as_html("two", body)
+
+
+def test_what_all_messages_of_a_group_have_is_written_once() -> None:
+    services = "SERVICE  DUE (CET)\nDaily    07:30\n"
+    bodies = [
+        f"  | {error}\n\nDo    headway recover {number}\nOpen  https://x\n\n{services}\n{RULE}\n\nOwner  data\n"
+        for number, error in enumerate(("SERVICE  DUE", "SERVICE  DUE"), 1)
+    ]
+    assert group_text(["INC-1", "INC-2"], bodies) == (
+        f"Open  https://x\n\n{services}\n"
+        f"{DIVIDER}\nINC-1\n\n  | SERVICE  DUE\n\nDo  headway recover 1\n\n"
+        f"{DIVIDER}\nINC-2\n\n  | SERVICE  DUE\n\nDo  headway recover 2\n\n"
+        f"{DIVIDER}\nAll incidents\n\nOwner  data\n"
+    )
 
 
 def test_what_a_program_gets_is_not_changed() -> None:
