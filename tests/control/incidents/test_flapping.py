@@ -159,7 +159,7 @@ def test_what_changes_for_those_who_know_of_the_risk_waits_unless_a_deadline_com
         assert (["flapping"] if not sent else []) == [stage for stage, _, _ in night.held()]
 
 
-def test_an_all_clear_that_was_taken_back_in_quiet_hours_is_told_at_their_end() -> None:
+def test_a_resolution_revoked_in_quiet_hours_is_notified_at_their_end() -> None:
     night = Night(RouteRule("oncall", quiet=QuietHours(time(3, 5), time(6), "UTC")))
     assert ["opened"] == night.red("03:00")
     for repaired, failed in (("03:10", "03:20"), ("03:30", "03:40")):
