@@ -244,6 +244,17 @@ class EventView:
 
 
 @dataclass(frozen=True, slots=True)
+class JointRestart:
+    """The root run of an open incident, as one of the restarts that a service day needs."""
+
+    incident_id: int
+    job: str
+    state: str
+    can_rerun: bool
+    act_by: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentView:
     """An incident with all its details."""
 
@@ -264,6 +275,8 @@ class IncidentView:
     """Of its members, open during the incident, oldest first."""
     repairs: tuple[PastRepair, ...] = ()
     """Earlier failures of its root's job, newest first."""
+    joint_restarts: tuple[JointRestart, ...] = ()
+    """The restarts that its most urgent service day needs, its own among them; empty if it needs no other."""
 
 
 _MAX_NAMED = 8

@@ -49,8 +49,7 @@ def joint_act_by(context: AlertContext, subject: AlertSubject, service: Affected
 def joint_step(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict) -> str:
     """ "restart extract and refund": all restarts that the service day needs, in the same order in each message."""
     subjects = sorted([subject, *other_repairs(context, subject, [service])], key=lambda repair: repair.decision.key)
-    steps = (repair_step(context.index, repair.match) for repair in subjects)
-    return step_text(*{step.job: step for step in steps}.values())
+    return step_text(*(repair_step(context.index, repair.match) for repair in subjects))
 
 
 def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:

@@ -74,8 +74,10 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
     steps = open_steps(view)
     if not steps:
         return Verdict(((_capital(blocked_reason(view)), "warn"),))
-    step = step_text(RepairStep(steps[0].job, steps[0].can_rerun, steps[0].state == RunState.MISSED))
-    return step_verdict(step, view.row.act_by, view.services, now, clock)
+    restarts = view.joint_restarts or steps[:1]
+    step = step_text(*(RepairStep(run.job, run.can_rerun, run.state == RunState.MISSED) for run in restarts))
+    act_bys = [restart.act_by for restart in view.joint_restarts if restart.act_by is not None]
+    return step_verdict(step, min(act_bys, default=view.row.act_by), view.services, now, clock)
 
 
 def step_verdict(
@@ -199,13 +201,14 @@ def step_text(*steps: RepairStep) -> str:
     """ "restart extract_orders", "start extract_orders" if it did not start; "run extract_orders by hand in etl-hosts"
     where Headway cannot rerun jobs of its system; "restart extract and refund and 2 more" for different jobs, with full
     names where the short ones are equal."""
-    labels = Counter(job_label(step.job) for step in steps)
+    unique = list({step.job: step for step in steps}.values())
+    labels = Counter(job_label(step.job) for step in unique)
     names: dict[tuple[str, str], list[str]] = {}
-    for step in steps[:MAX_STEPS]:
+    for step in unique[:MAX_STEPS]:
         label = job_label(step.job)
         names.setdefault((step.verb, step.place), []).append(label if labels[label] == 1 else step.job)
     text = ", ".join(f"{verb} {' and '.join(jobs)}{place}" for (verb, place), jobs in names.items())
-    return f"{text} and {len(steps) - MAX_STEPS} more" if len(steps) > MAX_STEPS else text
+    return f"{text} and {len(unique) - MAX_STEPS} more" if len(unique) > MAX_STEPS else text
 
 
 def fix_text(step: str, act_by: datetime | None, now: datetime, clock: Clock, expected: str = "") -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import RED_STATES, RunState, Verb
 from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.history import EstimateBasis
-from console.domain.ids import incident_name, instant, optional_instant
+from console.domain.ids import incident_name, instant, micros, optional_instant
 from console.domain.incident import (
     AffectedServiceView,
     EventView,
     FailureError,
     IncidentRow,
     IncidentView,
+    JointRestart,
     MemberView,
     PastRepair,
 )
@@ -114,6 +116,18 @@ _SEEN_BEFORE = (
 )
 """Earlier incidents of the same target, or of the same run."""
 
+_JOINT = (
+    "SELECT x.service_id, x.business_date, x.submission, o.id AS incident_id, j.name AS job, r.state, y.act_by_us,"
+    " s.capabilities FROM incident_service x JOIN incident_service y ON y.service_id = x.service_id AND y.business_date"
+    " = x.business_date AND y.submission = x.submission JOIN incident o ON o.id = y.incident_id AND o.closed_us IS NULL"
+    " AND o.cause = 'run' JOIN run r ON r.id = o.root_run_id JOIN job j ON j.id = r.job_id JOIN system s"
+    " ON s.id = j.system_id WHERE x.incident_id = ? AND (o.id = x.incident_id OR NOT EXISTS (SELECT 1 FROM"
+    " acknowledgement a WHERE a.incident_id = o.id AND a.ended_us IS NULL AND a.until_us > ?)) AND (r.state IN"
+    f" ({_RED}) OR r.stale_read) ORDER BY x.deadline_us, o.key"
+)
+"""By affected service day: the open incidents whose root is to restart, in the order in which notifications name them;
+without those that are acknowledged."""
+
 
 class IncidentQueries(ContextQueries):
     def __init__(self, store: ReadStore, actions: ActionQueries, findings: FindingQueries) -> None:
@@ -179,7 +193,25 @@ class IncidentQueries(ContextQueries):
             suppressed=tuple(from_row(SuppressionView, row) for row in suppressed),
             findings=self.findings.findings_of_incident(incident_id),
             repairs=self._repairs(incident_id),
+            joint_restarts=self._joint_restarts(incident_id),
         )
+
+    def _joint_restarts(self, incident_id: int) -> tuple[JointRestart, ...]:
+        """Of the service day with the earliest act-by that has not passed, else of that with the earliest deadline."""
+        now = self.store.now()
+        days: dict[tuple[int, str, str], list[JointRestart]] = defaultdict(list)
+        for row in self.link.rows(_JOINT, (incident_id, micros(now))):
+            can_rerun = Verb.RERUN.needs in (row.capabilities or "").split(",")
+            restart = from_row(JointRestart, row, can_rerun=can_rerun)
+            days[row.service_id, row.business_date, row.submission].append(restart)
+
+        def urgency(restarts: list[JointRestart]) -> tuple[bool, datetime]:
+            times = [restart.act_by for restart in restarts if restart.act_by is not None and restart.act_by > now]
+            return not times, min(times, default=now)
+
+        urgent = min(days.values(), key=urgency, default=[])
+        is_own = any(restart.incident_id == incident_id for restart in urgent)
+        return tuple(urgent) if is_own and len(urgent) > 1 else ()
 
     def incident_of_run(self, run_id: int) -> int | None:
         """The open incident that the run belongs to."""

@@ -351,6 +351,35 @@ def test_a_fresh_start_for_the_same_date_is_what_worked_before(served: Estate, r
     ]
 
 
+def test_the_restarts_that_one_service_day_needs_are_read_with_each_incident(served: Estate, reads: Queries) -> None:
+    """Without those of another service day, and without those that are acknowledged."""
+    served.ingest(failed(), failed(JOBS[1]), failed(JOBS[2]))
+    runs = [row[0] for row in served.rows("SELECT id FROM run ORDER BY job_id")]
+    first, second, third = (
+        incident(key=f"run:{run}", root_job_id=number, root_run_id=run, members=())
+        for number, run in enumerate(runs, 1)
+    )
+    [service] = second.services
+    second = replace(second, services=(replace(service, act_by=at("03:40")),))
+    third = replace(third, services=(replace(service, business_date=service.business_date + timedelta(days=1)),))
+    decide(served, incidents=(first, second, third))
+    for number in (1, 2):
+        joint = reads.incidents.incident(number).joint_restarts
+        assert [(1, "failed", at("03:58")), (2, "failed", at("03:40"))] == [
+            (restart.incident_id, restart.state, restart.act_by) for restart in joint
+        ]
+    assert () == reads.incidents.incident(3).joint_restarts
+    with served.store.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO acknowledgement (incident_id, made_by, why, made_us, until_us, ended_by)"
+                " VALUES (2, 'ann', '', 0, :until, '')"
+            ),
+            {"until": micros(reads.now() + timedelta(hours=1))},
+        )
+    assert () == reads.incidents.incident(1).joint_restarts
+
+
 def test_an_incidents_own_runs_were_not_seen_before(served: Estate, reads: Queries) -> None:
     served.ingest(failed(period="02:00", attempt="1"), failed(period="02:10", attempt="2"), failed(attempt="3"))
     older, own, root = (row[0] for row in served.rows("SELECT id FROM run ORDER BY sort_us"))

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from console.control.incidents.verdict import urgent_service
-from console.domain.incident import IncidentView
+from console.domain.incident import IncidentView, JointRestart
 from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
@@ -200,6 +200,18 @@ def test_an_act_by_says_that_it_has_passed() -> None:
     assert act_by(at("03:58"), look()) == ("03:58 40m", "warn")
     assert act_by(at("03:10"), look()) == ("03:10 passed", "bad")
     assert act_by(NOW, look())[0].endswith(" passed")
+
+
+def test_restarts_that_one_service_needs_are_one_verdict_by_the_earliest_act_by() -> None:
+    extract, refund = (
+        JointRestart(number, job, state, True, at(clock))
+        for number, job, state, clock in (
+            (412, "etl-hosts/db07:extract_orders", "failed", "03:58"),
+            (413, "etl-hosts/db08:refund", "missed", "03:48"),
+        )
+    )
+    view = dataclasses.replace(incident(), joint_restarts=(extract, refund))
+    assert verdict(view).startswith(" Restart extract_orders, start refund by 03:48 (in 30 min), saves Supply plan")
 
 
 def test_a_stopped_plan_says_until_when_it_is_resumed_and_what_that_saves() -> None:
