@@ -246,7 +246,7 @@ def incident() -> IncidentView:
     )
     events = (
         EventView(at("03:12:09"), "opened", "opened: exit 1 of the root", "engine"),
-        EventView(at("03:12:10"), "told", "told #oncall and data-platform", "engine"),
+        EventView(at("03:12:10"), "notified", "notified #oncall and data-platform", "engine"),
         EventView(at("03:16:05"), "regrouped", f"{MART} belongs to it", "engine"),
     )
     seen = ((at("03:12") - timedelta(days=9), "rerun by mara, 14m"),)

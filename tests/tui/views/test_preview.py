@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
+from console.tui.frame.screen import HeadwayScreen
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import NOW, draft, plan_of
+from tests.tui.fake_reads import NOW, draft, job_row, plan_of
 
 WIDE, NARROW = (160, 45), (120, 36)
 
@@ -35,6 +38,56 @@ async def test_the_run_under_the_cursor_is_shown_beside_the_list_with_the_end_of
     await night.press("down", "down")
     await night.until(lambda: "RUN warehouse-airflow/load_orders" in beside(night), "the run")
     assert "ERROR could not extend file" in beside(night).partition("LOG")[2]
+
+
+HUGE = (200, 50)
+
+
+def beside_list(night: Night) -> str:
+    """The lines left of the preview."""
+    return "\n".join(line.partition("│")[0] for line in night.text.splitlines())
+
+
+@pytest.mark.parametrize("screen", ["services", "jobs", "runs"])
+def test_a_large_screen_has_tonight_and_the_timeline_of_the_incident_below_its_rows(screen: str) -> None:
+    @on_the_night(size=HUGE)
+    async def look(night: Night) -> None:
+        await night.see("Supply plan")
+        await night.act(screen)
+        await night.until(lambda: "! Daily revenue  " in beside_list(night).rpartition("times: CET")[2], "tonight")
+        await night.until(lambda: "deadline of Daily revenue" in beside_list(night), "the timeline")
+        assert "TIMELINE of INC-0412" in beside_list(night)
+
+    look()
+
+
+@on_the_night(size=HUGE)
+async def test_a_list_longer_than_a_large_screen_has_all_its_lines(night: Night) -> None:
+    night.reads.jobs_ += [job_row(100 + number, f"etl-hosts/host:job_{number:03}") for number in range(100)]
+    await night.press("3")
+    await night.see("JOBS  row 1 of 114", "job_030")
+    await night.answered()
+    assert isinstance(night.app.screen, HeadwayScreen)
+    night.app.screen.tick()
+    await night.at_rest()
+    assert "times: CET" not in beside_list(night)
+    assert "TIMELINE" not in beside_list(night)
+
+
+@on_the_night(size=HUGE)
+async def test_rows_stay_in_view_when_a_large_screen_shrinks(night: Night) -> None:
+    await night.press("3")
+    await night.until(lambda: "deadline of Daily revenue" in beside_list(night), "the timeline")
+    await night.pilot.resize_terminal(200, 24)
+    await night.see("cloud/close-books")
+    await night.until(lambda: "TIMELINE" not in night.text, "the rows alone")
+
+
+@on_the_night(size=HUGE)
+async def test_an_incident_beside_its_list_has_its_evidence_below_a_short_log(night: Night) -> None:
+    await night.press("2")
+    await night.until(lambda: "Supply plan at risk, due 06:30" in beside(night).partition("EVIDENCE")[2], "evidence")
+    assert "extract_orders failed, exit 1" in beside(night).partition("EVIDENCE")[0]
 
 
 def below(night: Night) -> str:

@@ -14,7 +14,8 @@ from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.screen import HeadwayScreen, ScreenPart
-from console.tui.views.lanes import PathMarks, path_lines
+from console.tui.views.incidents.timeline import timeline_below
+from console.tui.views.lanes import LEAST_PATH, PathMarks, path_lines
 from console.tui.views.preview import PREVIEW_FROM, list_width
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
@@ -46,11 +47,21 @@ def read_tonight(
 def show_path(
     bar: Bar, view: IncidentView | None, night: TimelineView | None, ctx: RenderContext, width: int, room: int
 ) -> None:
-    """The path in `room` lines, for an open incident with act-by and green-by; no line without a path."""
-    lines: SegmentLines = []
-    if night is not None and night.services:
-        marks = _marks(view, night) if view is not None and view.row.closed is None else PathMarks()
-        lines = path_lines(night, ctx, width, room, marks)
+    """The path in `room` lines; no line without a path."""
+    _show_lines(bar, _path(view, night, ctx, width, room))
+
+
+def _path(
+    view: IncidentView | None, night: TimelineView | None, ctx: RenderContext, width: int, room: int
+) -> SegmentLines:
+    """The path, for an open incident with act-by and green-by."""
+    if night is None or not night.services:
+        return []
+    marks = _marks(view, night) if view is not None and view.row.closed is None else PathMarks()
+    return path_lines(night, ctx, width, room, marks)
+
+
+def _show_lines(bar: Bar, lines: SegmentLines) -> None:
     bar.display = bool(lines)
     bar.show_lines([(tuple(line), (), "panel") for line in lines])
 
@@ -62,13 +73,21 @@ def _marks(view: IncidentView, night: TimelineView) -> PathMarks:
 
 
 class PathBelow(ScreenPart):
-    """The path of `incident` below the rows of `grid`, and the other services of tonight where the rows leave room.
-    `width`: columns of the screen from which it is shown."""
+    """The path of `incident` below the rows of `grid`; then, where the rows leave room, the other services of tonight,
+    and on a wide screen the timeline of the incident.
+
+    `width`: columns of the screen from which it is shown. `share`: the least part of a wide screen that it takes; None:
+    only lines that the rows leave empty."""
 
     def __init__(
-        self, screen: HeadwayScreen, grid: Grid, incident: Callable[[], int | None], width: int = PREVIEW_FROM
+        self,
+        screen: HeadwayScreen,
+        grid: Grid,
+        incident: Callable[[], int | None],
+        width: int = PREVIEW_FROM,
+        share: int | None = PATH_SHARE,
     ) -> None:
-        self._screen, self._grid, self._incident, self._width = screen, grid, incident, width
+        self._screen, self._grid, self._incident, self._width, self._share = screen, grid, incident, width, share
         self._bar = Bar(id="path", background="panel")
         self._bar.display = False
         self._number: int | None = None
@@ -80,19 +99,21 @@ class PathBelow(ScreenPart):
     @property
     def _room(self) -> int:
         used = self._bar.size.height if self._bar.display else 0
-        spare = self._grid.page + used - len(self._grid.source) - 1
-        least = self._screen.size.height // PATH_SHARE if self._screen.size.width >= PREVIEW_FROM else 0
-        return max(least, spare)
+        below_head = self._screen.size.height - self._grid.region.y - 2  # the bar may not fit any more
+        spare = min(self._grid.page + used, below_head) - len(self._grid.source) - 1
+        if self._share is None or self._screen.size.width < PREVIEW_FROM:
+            return max(0, spare)
+        return max(self._screen.size.height // self._share, spare)
 
     def fetch(self) -> None:
-        number, services, further = self._incident(), self._screen.board.services, self._room // 2
-        self._number = number
-        if self._screen.size.width < self._width:
+        number, services, room = self._incident(), self._screen.board.services, self._room
+        self._number = number if room >= LEAST_PATH else None
+        if self._screen.size.width < self._width or room < LEAST_PATH:
             return
 
         def read(reads: Queries) -> tuple[IncidentView | None, TimelineView | None]:
             view = reads.incidents.incident(number) if number is not None else None
-            return view, read_tonight(reads, number, services, further)
+            return view, read_tonight(reads, number, services, room // 2)
 
         def show(answer: tuple[IncidentView | None, TimelineView | None]) -> None:
             self._answer = answer
@@ -112,4 +133,8 @@ class PathBelow(ScreenPart):
         self.moved()
         size = self._screen.size
         view, night = self._answer if size.width >= self._width else (None, None)
-        show_path(self._bar, view, night, self._screen.ctx, list_width(size.width), self._room)
+        ctx, width, room = self._screen.ctx, list_width(size.width), self._room
+        lines = _path(view, night, ctx, width, room)
+        if view is not None and size.width >= PREVIEW_FROM:
+            lines += timeline_below(view, ctx, room - len(lines))
+        _show_lines(self._bar, lines)

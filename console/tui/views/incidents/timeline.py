@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from console.domain.alert import AlertKind, DeliveryView, SuppressionView
+from console.domain.ids import incident_name
 from console.domain.incident import EventView, IncidentRow, IncidentView
 from console.text.cleaning import clean_line
 from console.tui.frame.cells import RenderContext, SegmentLines
@@ -35,6 +36,17 @@ def timeline_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
     lines.append([(f" {ctx.hm(ctx.now)} {rule * 2} now {rule * 24}", "key")])
     to_come = sorted(_future(view, ctx), key=lambda entry: entry.at)
     return lines + [_line(entry, ctx, ahead=True) for entry in to_come]
+
+
+LEAST_TIMELINE = 6
+"""Lines below a path from which they have the timeline of its incident."""
+
+
+def timeline_below(view: IncidentView, ctx: RenderContext, room: int) -> SegmentLines:
+    """The latest part of the timeline under its heading, in `room` lines; empty if they are few."""
+    if room < LEAST_TIMELINE:
+        return []
+    return [[], [(f" TIMELINE of {incident_name(view.row.id)}", "key")], *timeline_lines(view, ctx)[2 - room :]]
 
 
 def delivery_text(delivery: DeliveryView, ctx: RenderContext) -> tuple[str, str]:

@@ -112,6 +112,10 @@ class VerdictLine(ScreenPart):
     def widgets(self) -> ComposeResult:
         yield self._bar
 
+    @property
+    def incident_id(self) -> int | None:
+        return self.opened.view.row.id if self.opened is not None else None
+
     def fetch(self) -> None:
         board = self._screen.board
         services = board.services if board.header is not None else None

@@ -17,6 +17,7 @@ from console.tui.frame.clock_format import format_signed
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.commands import common_commands, job_commands, show_links
+from console.tui.views.incidents.path import PathBelow
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs.preview import job_preview
 from console.tui.views.lists import FIXED_COLUMNS, PagedColumns, PagedList, PagedQueries
@@ -134,7 +135,8 @@ class JobsScreen(HeadwayScreen):
         self.grid = self.list.grid
         self.verdict = VerdictLine(self)
         self.preview = ListPreview(self, self._preview_source)
-        self.parts = (self.list, self.preview, self.verdict)
+        self.path = PathBelow(self, self.grid, lambda: self.verdict.incident_id, share=None)
+        self.parts = (self.list, self.preview, self.verdict, self.path)
 
     def commands(self) -> Sequence[ScreenCommand]:
         unread = self.list.why_not_open
@@ -148,7 +150,7 @@ class JobsScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
-        yield from self.preview.beside(self.list.widgets())
+        yield from self.preview.beside(self.list.widgets(), self.path.widgets())
 
     def _preview_source(self) -> PreviewSource | None:
         return None if self.selected is None else job_preview(self.selected.id)
@@ -159,6 +161,7 @@ class JobsScreen(HeadwayScreen):
         self.list.fetch()
         self.verdict.fetch()
         self.preview.fetch()
+        self.path.fetch()
 
     def _fetch_deadlines(self) -> None:
         if self.list.shows_deadlines and time.monotonic() - self._deadlines_at > PROMISED_SECONDS:

@@ -14,6 +14,7 @@ from console.tui.frame.cells import RenderContext
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands, show_links
+from console.tui.views.incidents.path import PathBelow
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
 from console.tui.views.preview import ListPreview, PreviewSource
@@ -48,7 +49,8 @@ class RunsScreen(HeadwayScreen):
         self.grid = self.list.grid
         self.verdict = VerdictLine(self)
         self.preview = ListPreview(self, self._preview_source)
-        self.parts = (self.list, self.preview, self.verdict)
+        self.path = PathBelow(self, self.grid, lambda: self.verdict.incident_id, share=None)
+        self.parts = (self.list, self.preview, self.verdict, self.path)
 
     def commands(self) -> Sequence[ScreenCommand]:
         unread = self.list.why_not_open
@@ -61,7 +63,7 @@ class RunsScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
-        yield from self.preview.beside(self.list.widgets())
+        yield from self.preview.beside(self.list.widgets(), self.path.widgets())
 
     def _preview_source(self) -> PreviewSource | None:
         return None if self.selected is None else run_source(self.selected.id)
@@ -70,6 +72,7 @@ class RunsScreen(HeadwayScreen):
         self.list.fetch()
         self.verdict.fetch()
         self.preview.fetch()
+        self.path.fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return self.list.title_runs()

@@ -19,6 +19,7 @@ from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.frame.service_groups import ServiceGroup, ServiceGrouping
 from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.summary import incident_source
+from console.tui.views.incidents.timeline import timeline_below
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lanes import path_lines
 from console.tui.views.lists import ViewList
@@ -253,8 +254,8 @@ class ServicesScreen(HeadwayScreen):
         return "recover" if self.selected is not None and self.selected.incident_id == incident_id else ""
 
     def _paint_detail(self) -> None:
-        """The status of the selected service, its path tonight, and without an incident its reasons, as far as there is
-        room below the list."""
+        """The status of the selected service, its path tonight, the timeline of its incident and without one its
+        reasons, as far as there is room below the list."""
         bar, view = self.bar("detail"), self.selected
         bar.display = view is not None and self.size.height >= DETAIL_FROM
         if view is None or not bar.display:
@@ -268,6 +269,9 @@ class ServicesScreen(HeadwayScreen):
         night = self.night
         if night is not None and night.services and night.services[0].id == view.id:
             lines += path_lines(night, self.ctx, width, room)
+            opened = self.verdict.opened
+            if opened is not None and opened.view.row.id == view.incident_id:
+                lines += timeline_below(opened.view, self.ctx, height + room - len(lines))
         lines += [[]] * (height + room - len(lines))  # the same height for every row
         bar.show_lines([(tuple(line), (), "panel") for line in lines])
 

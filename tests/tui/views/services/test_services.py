@@ -325,11 +325,10 @@ async def test_the_key_beside_the_verdict_is_there_only_while_it_acts_on_that_in
     night.reads.changed()
     await night.see("Restart extract_orders by 03:58", "r recover")
     await night.press("down")
-    await night.see("INC-0412")
+    await night.until(lambda: "INC-0412" in night.text.splitlines()[2], "the name beside the verdict")
     assert "r recover" not in night.text.splitlines()[2]
     await night.press("up")
-    await night.see_gone("INC-0412")
-    assert "r recover" in night.text.splitlines()[2]
+    await night.until(lambda: "r recover" in night.text.splitlines()[2], "the key beside the verdict")
 
 
 def test_a_preview_of_a_service_is_a_table_of_labels_and_values() -> None:
