@@ -73,9 +73,17 @@ def apply_changes(draft: PlanDraft, changes: DraftChanges) -> PlanDraft:
     )
 
 
+StepKey = tuple[int, str]
+
+
+def step_key(step: DraftStep) -> StepKey:
+    """The same for one step in two proposals, whatever its place."""
+    return step.job_id, step.verb if step.verb in HOLD_VERBS else step.period_key
+
+
 def is_same_plan(plan: PlanDraft, other_plan: PlanDraft) -> bool:
     """True if `other_plan` does the same, in the same order, for the same services, and promises none of them less."""
-    if [_effect(step) for step in plan.steps] != [_effect(step) for step in other_plan.steps]:
+    if _effects(plan) != _effects(other_plan):
         return False
     pairs = zip(plan.steps, other_plan.steps, strict=True)
     saves = (zip(before.saves, after.saves, strict=True) for before, after in pairs)
@@ -88,9 +96,47 @@ _PROMISES = {"may save": 1, "saves": 2}
 """Labels of a saved service, by how much they promise; any other one promises nothing."""
 
 
-def _effect(step: DraftStep) -> tuple[object, ...]:
+def _effects(draft: PlanDraft) -> list[tuple[object, ...]]:
+    keys = {step.place: step_key(step) for step in draft.steps}
+    return [_effect(step, keys) for step in draft.steps]
+
+
+def _effect(step: DraftStep, keys: Mapping[int, StepKey]) -> tuple[object, ...]:
+    """Its request, predecessors, safety and services; without its place and times."""
+    after = sorted(keys[place] for place in step.after if place in keys)
     services = [save.service for save in step.saves]
-    return step.job_id, step.verb, step.period_key, step.after, step.safety, step.refusal, services
+    return step.job_id, step.verb, step.period_key, after, step.safety, step.refusal, services
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """Differences of a plan from the one that was shown before."""
+
+    steps: Mapping[StepKey, str]
+    """ "new" or "changed", of each step that is."""
+    removed: tuple[DraftStep, ...] = ()
+
+    @classmethod
+    def between(cls, before: PlanDraft, after: PlanDraft) -> PlanChange:
+        old_steps, new_steps = _shown_effects(before), _shown_effects(after)
+        steps = {
+            key: "changed" if key in old_steps else "new"
+            for key, effect in new_steps.items()
+            if old_steps.get(key) != effect
+        }
+        return cls(steps, tuple(step for step in before.steps if step_key(step) not in new_steps))
+
+
+UNCHANGED = PlanChange({})
+
+
+def _shown_effects(draft: PlanDraft) -> dict[StepKey, tuple[object, ...]]:
+    """The effect of each step with what else is shown of it: verdicts on its services, calls, wait."""
+    effects = {}
+    for step, effect in zip(draft.steps, _effects(draft), strict=True):
+        labels, calls = [save.label for save in step.saves], tuple(step.preview.get("native_calls") or ())
+        effects[step_key(step)] = (*effect, labels, calls, step.wait_s)
+    return effects
 
 
 def _with_its_hold(steps: Mapping[int, DraftStep], left_out: Collection[int]) -> frozenset[int]:

@@ -1,4 +1,4 @@
-"""When a plan that is proposed again still is the one that was confirmed."""
+"""A plan that is proposed again: whether it is the one that was confirmed, and which steps differ."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from console.domain.plan import PlanDraft
-from console.domain.plan_editing import is_same_plan
+from console.domain.plan import WAIT, PlanDraft
+from console.domain.plan_editing import UNCHANGED, PlanChange, is_same_plan, step_key
 from tests.tui.fake_reads import draft
 
 
@@ -33,3 +33,15 @@ def test_a_plan_with_other_steps_is_another_one() -> None:
     plan = draft()
     assert not is_same_plan(plan, dataclasses.replace(plan, steps=plan.steps[:1]))
     assert is_same_plan(plan, draft())
+
+
+def test_steps_that_differ_are_named_whatever_their_place() -> None:
+    plan = draft()
+    first, second, *others = plan.steps
+    waiting = dataclasses.replace(second, verb=WAIT)
+    after = dataclasses.replace(plan, steps=(waiting, *others))
+    change = PlanChange.between(plan, after)
+    assert "changed" == change.steps[step_key(second)], "another verb for the same run"
+    assert (first,) == change.removed
+    assert {step_key(first): "new"}.items() <= PlanChange.between(after, plan).steps.items()
+    assert UNCHANGED == PlanChange.between(plan, draft())

@@ -19,11 +19,14 @@ from connectors.sdk.states import Verb
 from console.domain.plan import ALTERNATIVE_TEXT, WAIT, DraftStep, PlanDraft, PlanRefused, PlanView
 from console.domain.plan_editing import (
     PLAN_CHANGED,
+    UNCHANGED,
     VALID_SECONDS,
     DraftChanges,
+    PlanChange,
     apply_changes,
     is_same_plan,
     plan_outlook,
+    step_key,
 )
 from console.timing.durations import parse_duration
 from console.tui.dialogs.ask import AskScreen, duration_fault
@@ -189,7 +192,7 @@ class DraftScreen(HeadwayScreen):
         self.draft: PlanDraft | None = None
         """With the user's changes."""
         self.changes = DraftChanges()
-        self.marked_change = rows.UNCHANGED
+        self.marked_change = UNCHANGED
         """Marked until it changes again."""
         self.trouble = ""
         self.is_wanted = False
@@ -262,7 +265,7 @@ class DraftScreen(HeadwayScreen):
             self.change(self.changes)
             return ""
         if shown is not None and self.proposed is not None:
-            self.marked_change = rows.PlanChange.between(shown, self.proposed)
+            self.marked_change = PlanChange.between(shown, self.proposed)
         self.change(DraftChanges())
         return f"{PLAN_CHANGED}; your changes to the one before are gone" if changed else PLAN_CHANGED
 
@@ -292,7 +295,7 @@ class DraftScreen(HeadwayScreen):
     def _ask(self, propose: Put) -> None:
         self.proposed = self.draft = None
         self.changes, self.trouble, self.is_wanted = DraftChanges(), "", False
-        self.marked_change = rows.UNCHANGED
+        self.marked_change = UNCHANGED
         self.grid.empty = REQUESTED_TEXT
         self.grid.show(FixedRows())
         self._explain()
@@ -353,12 +356,12 @@ class DraftScreen(HeadwayScreen):
     def _place(self) -> int:
         """Of the step under the cursor, as it was proposed; 0 without one."""
         steps = self.proposed.steps if self.proposed else ()
-        return next((step.place for step in steps if rows.step_key(step) == self.grid.key), 0)
+        return next((step.place for step in steps if step_key(step) == self.grid.key), 0)
 
     @property
     def selected(self) -> DraftStep | None:
         steps = self.draft.steps if self.draft else ()
-        return next((step for step in steps if rows.step_key(step) == self.grid.key), None)
+        return next((step for step in steps if step_key(step) == self.grid.key), None)
 
     def _explain(self) -> None:
         out = next((step for step in self._out if step.place == self._place), None)
@@ -391,7 +394,7 @@ class DraftScreen(HeadwayScreen):
         wide = "everything, " if self.is_wide else ""
         since: Segment = (f"as of {self.ctx.clock.hms(self.drawn)} ", "warn" if self.is_old else "dim")
         summary = f"  {wide}{rows.draft_title(self.draft)} "
-        changed = [(" changed ", "warn")] if self.marked_change != rows.UNCHANGED else []
+        changed = [(" changed ", "warn")] if self.marked_change != UNCHANGED else []
         return title, [(summary, "plain"), since, *changed, (" not sent ", "mark"), (" ", "plain")]
 
     # changing the selected step
@@ -402,8 +405,8 @@ class DraftScreen(HeadwayScreen):
     def _move(self, by: int) -> None:
         if self.draft is None or self.proposed is None or self.selected is None:
             return
-        places = {rows.step_key(step): step.place for step in self.proposed.steps}
-        order = [places[rows.step_key(step)] for step in self.draft.steps]
+        places = {step_key(step): step.place for step in self.proposed.steps}
+        order = [places[step_key(step)] for step in self.draft.steps]
         index = self.selected.place - 1
         if not 0 <= index + by < len(order):
             self.notice(f"it is the {'first' if by < 0 else 'last'} step already", "warn")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +14,8 @@ from console.domain import plan_editing
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, open_reason
 from console.domain.job import Safety
-from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, PlanDraft, PlanStepView, PlanView, SavedService, after_text
-from console.domain.plan_editing import PLAN_CHANGED, PlanOutlook, VariantFinish
+from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanStepView, PlanView, SavedService, after_text
+from console.domain.plan_editing import PLAN_CHANGED, UNCHANGED, PlanChange, PlanOutlook, VariantFinish, step_key
 from console.domain.service import Timeliness
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, heading, joined_segments, labelled_lines
@@ -27,7 +26,6 @@ from console.tui.views.actions.preview_lines import safety_text
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
 from console.tui.widgets.table import Column, TableRow, cells_row
 
-StepKey = tuple[int, str]
 DEEPEST = 6
 DRAFT_COLUMNS = (
     Column("#", 2, 1, right=True),
@@ -38,10 +36,6 @@ DRAFT_COLUMNS = (
     Column("takes", 6, 2, right=True),
     Column("saves", 15, 2, flex=3, most=90),
 )
-
-
-def step_key(step: DraftStep) -> StepKey:
-    return step.job_id, step.verb if step.verb in HOLD_VERBS else step.period_key
 
 
 def depths(after: Mapping[int, Sequence[int]]) -> dict[int, int]:
@@ -75,37 +69,15 @@ def name_at(job: str, depth: int, ctx: RenderContext) -> str:
     return f"{'  ' * (depth - 1)}{ctx.sign('branch')} {job}" if depth else job
 
 
-@dataclass(frozen=True, slots=True)
-class PlanChange:
-    """Differences of a plan from the one that was shown before."""
-
-    steps: Mapping[StepKey, str]
-    """ "new" or "changed", of each step that is."""
-    removed: tuple[DraftStep, ...] = ()
-
-    @classmethod
-    def between(cls, before: PlanDraft, after: PlanDraft) -> PlanChange:
-        old_effects, new_effects = _effects(before), _effects(after)
-        steps = {
-            key: "changed" if key in old_effects else "new"
-            for key, effect in new_effects.items()
-            if old_effects.get(key) != effect
-        }
-        return cls(steps, tuple(step for step in before.steps if step_key(step) not in new_effects))
-
-
-UNCHANGED = PlanChange({})
-
-
 def draft_rows(
     draft: PlanDraft, out: Sequence[DraftStep], ctx: RenderContext, change: PlanChange = UNCHANGED
 ) -> list[TableRow]:
     deep = depths({step.place: step.after for step in draft.steps})
     rows = [_draft_row(step, deep[step.place], ctx, change) for step in draft.steps]
     if change.removed:
-        rows.append(heading("gone", f"GONE {len(change.removed)}", "since the plan was shown"))
+        rows.append(heading("removed", f"REMOVED {len(change.removed)}"))
         texts = (f"   {verb_label(step.verb)} {step.job}" for step in change.removed)
-        rows += [joined_segments(("gone", number), [(text, "dim")]) for number, text in enumerate(texts)]
+        rows += [joined_segments(("removed", number), [(text, "dim")]) for number, text in enumerate(texts)]
     runs = [run for run in draft.excluded if run.job not in {step.job for step in out}]
     if out or runs:
         rows.append(heading("out", f"EXCLUDED {len(out) + len(runs)}"))
@@ -236,33 +208,17 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
 
 
 def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> SegmentLines:
-    """Each step that is new, changed or gone since the plan was shown."""
+    """Each step that is new, changed or removed since the plan was shown."""
     change = PlanChange.between(before, after)
     lines: SegmentLines = []
     for step in after.steps:
         if what := change.steps.get(step_key(step)):
             lines.append([(f"{what:<8}", "mark"), (f" {step.place} {verb_label(step.verb)} {step.job}", "strong")])
-    lines += [[(f"{'gone':<8}", "mark"), (f" {verb_label(step.verb)} {step.job}", "dim")] for step in change.removed]
+    lines += [[(f"{'removed':<8}", "mark"), (f" {verb_label(step.verb)} {step.job}", "dim")] for step in change.removed]
     if not lines:
         every_step = ctx.key("preview", "details")
         lines.append([(f"Order or expected times changed; {every_step} shows every step", "plain")])
     return [[(PLAN_CHANGED, "warn")], *lines, []]
-
-
-def _effects(draft: PlanDraft) -> dict[StepKey, tuple[object, ...]]:
-    """Safety, calls, predecessors and saved services of each step; without its place and times."""
-    key_of = {step.place: step_key(step) for step in draft.steps}
-    return {
-        step_key(step): (
-            step.safety,
-            step.refusal,
-            [(save.service, save.label) for save in step.saves],
-            tuple(step.preview.get("native_calls") or ()),
-            sorted(key_of[place] for place in step.after if place in key_of),
-            step.wait_s,
-        )
-        for step in draft.steps
-    }
 
 
 def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
@@ -333,8 +289,8 @@ def shown_order(draft: PlanDraft) -> dict[str, Any]:
 
 
 GAP = 2
-FINISH_HEAD = "FINISH, RISK"
-NAME_WIDTH = len(FINISH_HEAD)
+FINISH_HEAD, SIMULATED_HEAD = "FINISH", "FINISH, RISK"
+NAME_WIDTH = len(SIMULATED_HEAD)
 MAX_ROWS, TALL_ROWS = 4, 10
 """Services visible at once, and on a terminal of `TALL` lines; others are scrolled to."""
 TALL = 36
@@ -352,7 +308,8 @@ def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[l
     if not outlook.variants:
         return []
     due = ["due", *(ctx.hm(datetime.fromisoformat(day.deadline), day.zone) for day in outlook.days)]
-    names = [FINISH_HEAD, *(day.name for day in outlook.days)]
+    is_simulated = any(finish.late is not None for way in outlook.variants for finish in way.finishes)
+    names = [SIMULATED_HEAD if is_simulated else FINISH_HEAD, *(day.name for day in outlook.days)]
     due_width = max(map(len, due))
     remaining = width - 1 - NAME_WIDTH - GAP - due_width
     shown: list[tuple[int, list[list[Segment]]]] = []

@@ -91,7 +91,8 @@ async def test_the_step_under_the_cursor_is_told_in_its_schedulers_own_words(nig
 async def test_each_way_to_go_on_says_when_each_service_would_be_there(night: Night) -> None:
     """Beside each other: the plan, nothing at all, and the step under the cursor done otherwise."""
     await planned(night)
-    await night.see("◆ as planned", "nothing done", "step 1 skipped", "step 1 left out")
+    await night.see("FINISH  ", "◆ as planned", "nothing done", "step 1 skipped", "step 1 left out")
+    assert "RISK" not in night.text
     assert ["06:06 on time", "not delivered", "05:52 partial", "05:52 asserted"] == ways(night, "Supply plan")[:4]
     assert ["05:03 late", "not delivered"] == ways(night, "weekly-finance")[:2]
     await night.press("down")
@@ -519,9 +520,9 @@ async def test_a_plan_says_when_it_was_worked_out_and_is_worked_out_anew_while_o
     _moves_on(night)
     with old_at_once():
         await night.see("1 step in 1 system", "the plan has changed since it was shown")
-        await night.see("GONE 3  since the plan was shown", f"rerun {LOAD}", "changed  not sent")
+        await night.see("REMOVED 3", f"rerun {LOAD}", "changed  not sent")
         night.requests.draft = known
-        await night.see_gone("GONE 3")
+        await night.see_gone("REMOVED 3")
         await night.press("down")
         await night.see("new since the plan was shown")
 
@@ -550,7 +551,7 @@ async def test_what_a_person_changed_is_kept_until_the_start_which_asks_once_mor
         await night.press("down", "enter")
         await night.see(
             "the plan has changed, nothing was started: confirm it again",
-            f"gone     rerun {LOAD}",
+            f"removed  rerun {LOAD}",
             "1 rerun in 1 system",
         )
         assert [] == night.requests.started
