@@ -115,14 +115,17 @@ def test_at_120_by_36(snap_compare: SnapCompare, state: str) -> None:
     assert shot(snap_compare, *STATES[state], size=WIDE)
 
 
+TIMELINE = "see:deadline of Daily revenue"
+
+
 @pytest.mark.parametrize("state", ["services", "incidents"])
 def test_at_200_by_50(snap_compare: SnapCompare, state: str) -> None:
-    assert shot(snap_compare, (*STATES[state][0], "see:LOG"), STATES[state][1], size=HUGE)
+    assert shot(snap_compare, (*STATES[state][0], "see:LOG", TIMELINE), STATES[state][1], size=HUGE)
 
 
 PREVIEWS = {
-    "jobs": (("3", "see:JOBS  row 1 of 14"), "RUNS"),
-    "runs": (("7", "see:RUNS  row 1 of", "down"), "LOG"),
+    "jobs": (("3", "see:JOBS  row 1 of 14", TIMELINE), "RUNS"),
+    "runs": (("7", "see:RUNS  row 1 of", "down", TIMELINE), "LOG"),
     "plan": (STATES["plan"][0], "▲ green by 04:21"),
 }
 

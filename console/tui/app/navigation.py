@@ -97,10 +97,10 @@ class Navigator:
         openers[kind](what)
 
     def _choose_theme(self, name: str) -> None:
-        from console.tui.dialogs.palette import choose_theme
+        from console.tui.dialogs.palette import choose_theme, list_themes
 
         if isinstance(self._app.screen, HeadwayScreen):
-            choose_theme(self._app.screen, name)
+            choose_theme(self._app.screen, name) if name else list_themes(self._app.screen)
 
     def _silence(self, by: str, name: str) -> None:
         from console.tui.views.commands import add_silence

@@ -86,7 +86,7 @@ class ChoiceSource:
 
 
 class HelpChoices(ChoiceSource):
-    """Keys of the screen and symbols; without a match, keys of other screens with the names of these."""
+    """Keys of the screen and symbols. Without a match: keys of other screens, each with the names of its screens."""
 
     def narrow(self, text: str) -> None:
         super().narrow(text)
@@ -517,18 +517,21 @@ def _delete_view(screen: HeadwayScreen, name: str) -> None:
             lambda: _write_and_reload(screen, lambda: delete_view(name, path), f"deleted: {name}"))  # fmt: skip
 
 
-def choose_theme(screen: HeadwayScreen, name: str) -> None:
-    """Shows the theme, and keeps it in the user's file; without a name lists all."""
+def list_themes(screen: HeadwayScreen) -> None:
+    """Opens the list of themes; the chosen one is applied."""
     board = screen.board
-    if not name:
-        choices = [PaletteChoice("present" if theme == board.theme else "", theme, "", theme) for theme in THEMES]
+    choices = [PaletteChoice("current" if theme == board.theme else "", theme, "", theme) for theme in THEMES]
 
-        def answered(theme: str | None) -> None:
-            if theme is not None:
-                choose_theme(screen, theme)
+    def answered(theme: str | None) -> None:
+        if theme is not None:
+            choose_theme(screen, theme)
 
-        board.push_screen(PickScreen("theme", choices), answered)
-        return
+    board.push_screen(PickScreen("theme", choices), answered)
+
+
+def choose_theme(screen: HeadwayScreen, name: str) -> None:
+    """Applies the theme and saves it in the user's file."""
+    board = screen.board
     board.use_theme(name)
     _write_and_reload(screen, lambda: save_theme(name, board.personal.path), f"theme {name}, kept in console.toml")
 

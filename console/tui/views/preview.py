@@ -28,68 +28,35 @@ def list_width(width: int) -> int:
 
 
 class PreviewSource(NamedTuple):
-    """The subject of a preview: its key, its query, and its lines for a width and height."""
+    """The subject of a preview. `lines` takes the answer of `read`, and the width and height of the preview."""
 
     key: Hashable
     read: Callable[[Queries], Any]
     lines: Callable[[Any, RenderContext, int, int], SegmentLines]
 
 
-class ListPreview(ScreenPart):
-    """`source` returns the subject under the cursor; None for none. It is read only while there is room for it.
-    `below`: the grid that it has the empty lines of; without one it is beside its list."""
+class SubjectPane:
+    """The pane of a preview. Its subject, None without one, is read while the pane is displayed."""
 
-    def __init__(
-        self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None], below: Grid | None = None
-    ) -> None:
-        self._screen, self._source, self._below = screen, source, below
+    def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None]) -> None:
+        self._screen, self._source = screen, source
         self.pane = Pane(id="preview")
         self.pane.can_focus = self.pane.finds_errors = False
         self.pane.wrapped, self.pane.hang = True, 4
         self.pane.display = False
-        self.pane.set_class(below is not None, "-below")
+        self.columns = 0
         self._answer: tuple[PreviewSource, Any] | None = None
         self._key: Hashable = None
 
-    def beside(self, *lists: Iterable[Widget]) -> ComposeResult:
-        """The widgets of the list, one below the other, and the preview beside them."""
-        with Horizontal():
-            with Vertical():
-                for widgets in lists:
-                    yield from widgets
-            yield self.pane
-
-    def resized(self) -> None:
-        if self._below is None:
-            width = self._screen.size.width
-            self.pane.display = width >= PREVIEW_FROM
-            self.pane.styles.width = width - list_width(width)
-        self.moved()
-
-    def _fit_below(self, grid: Grid) -> None:
-        used = self.pane.outer_size.height if self.pane.display else 0
-        lines = grid.page + used - len(grid.source)
-        self.pane.display = lines >= LEAST_BELOW and len(grid.source) > 0
-        self.pane.styles.height = lines
-
-    def resumed(self) -> None:
-        self.fetch()
-
-    def moved(self) -> None:
-        if self._below is not None:
-            self._fit_below(self._below)
+    def follow(self) -> None:
+        """Reads and shows the subject if it is another one."""
         source = self._source() if self.pane.display else None
         if (source.key if source else None) != self._key:
             self._key, self._answer = source.key if source else None, None
             self.fetch()
-            self._paint()
-
-    def tick(self) -> None:
-        self.moved()
-        self._paint()
+            self.paint()
 
     def fetch(self) -> None:
-        """Reads the subject again."""
         source = self._source() if self.pane.display else None
         if source is None:
             return
@@ -97,25 +64,98 @@ class ListPreview(ScreenPart):
         def show(answer: Any) -> None:
             if source.key == self._key:
                 self._answer = source, answer
-                self._paint()
+                self.paint()
 
         self._key = source.key
         self._screen.ask("preview", source.read, show, lambda _: None, instead=True)
 
-    def _paint(self) -> None:
+    def paint(self) -> None:
         if self._answer is None:
             self.pane.show_runs([])
             return
         source, answer = self._answer
-        size = self._screen.size
-        width = (size.width if self._below is not None else size.width - list_width(size.width)) - 3
-        self.pane.show_runs(source.lines(answer, self._screen.ctx, width, self.pane.size.height or size.height))
+        height = self.pane.size.height or self._screen.size.height
+        self.pane.show_runs(source.lines(answer, self._screen.ctx, self.columns - MARGIN, height))
 
 
+class PreviewBeside(ScreenPart):
+    """The preview beside a list, on a wide screen."""
+
+    def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None]) -> None:
+        self._screen, self._subject = screen, SubjectPane(screen, source)
+
+    @property
+    def is_shown(self) -> bool:
+        return self._subject.pane.display
+
+    def beside(self, *lists: Iterable[Widget]) -> ComposeResult:
+        """The widgets of the list, one below the other, and the preview beside them."""
+        with Horizontal():
+            with Vertical():
+                for widgets in lists:
+                    yield from widgets
+            yield self._subject.pane
+
+    def resized(self) -> None:
+        width = self._screen.size.width
+        self._subject.columns = width - list_width(width)
+        self._subject.pane.display = width >= PREVIEW_FROM
+        self._subject.pane.styles.width = self._subject.columns
+        self._subject.follow()
+
+    def resumed(self) -> None:
+        self.fetch()
+
+    def moved(self) -> None:
+        self._subject.follow()
+
+    def tick(self) -> None:
+        self._subject.follow()
+        self._subject.paint()
+
+    def fetch(self) -> None:
+        self._subject.fetch()
+
+
+class PreviewBelow(ScreenPart):
+    """The preview in the lines that the rows of `grid` leave empty."""
+
+    def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None], grid: Grid) -> None:
+        self._screen, self._subject, self._grid = screen, SubjectPane(screen, source), grid
+        self._subject.pane.add_class("-below")
+
+    def widgets(self) -> ComposeResult:
+        yield self._subject.pane
+
+    def resized(self) -> None:
+        self.moved()
+
+    def resumed(self) -> None:
+        self.fetch()
+
+    def moved(self) -> None:
+        pane = self._subject.pane
+        used = pane.outer_size.height if pane.display else 0
+        lines = self._grid.page + used - len(self._grid.source)
+        pane.display = lines >= LEAST_BELOW and len(self._grid.source) > 0
+        pane.styles.height = lines
+        self._subject.columns = self._screen.size.width
+        self._subject.follow()
+
+    def tick(self) -> None:
+        self.moved()
+        self._subject.paint()
+
+    def fetch(self) -> None:
+        self._subject.fetch()
+
+
+MARGIN = 3
+"""Columns of a preview that are its border, its scroll bar and a blank."""
 LEAST_BELOW = 6
-"""Lines below a list from which they have a preview."""
+"""Height from which a preview below a list is displayed."""
 LOG_LINES = 12
-"""Lines of a log that a preview has at least room for."""
+"""Least height of the log in a preview."""
 
 
 def log_end(log: str, error: str, room: int, least: int = LOG_LINES) -> SegmentLines:

@@ -14,7 +14,7 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.incidents.verdict_line import VerdictLine
-from console.tui.views.jobs.preview import job_preview
+from console.tui.views.jobs.preview import job_source
 from console.tui.views.lanes import (
     DrawnNight,
     TimeScale,
@@ -25,9 +25,9 @@ from console.tui.views.lanes import (
     lane_text,
     ruler,
 )
-from console.tui.views.preview import ListPreview, PreviewSource
-from console.tui.views.runs.overview import run_source
-from console.tui.views.services.screen import service_source
+from console.tui.views.preview import PreviewBelow, PreviewSource
+from console.tui.views.runs.preview import run_source
+from console.tui.views.services.preview import service_source
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment, fit, length_of
@@ -57,7 +57,7 @@ class TonightScreen(HeadwayScreen):
         self.drawn: DrawnNight | None = None
         self.grid = Grid((), READING_TEXT, id="grid")
         self.verdict = VerdictLine(self)
-        self.preview = ListPreview(self, self._preview_source, below=self.grid)
+        self.preview = PreviewBelow(self, self._preview_source, self.grid)
         self.parts = (self.verdict, self.preview)
 
     def commands(self) -> Sequence[ScreenCommand]:
@@ -175,7 +175,7 @@ class TonightScreen(HeadwayScreen):
         yield from self.verdict.widgets()
         yield Bar(id="ruler")
         yield self.grid
-        yield self.preview.pane
+        yield from self.preview.widgets()
         yield Bar(id="scrub", background="panel")
 
     @property
@@ -260,7 +260,7 @@ class TonightScreen(HeadwayScreen):
         if self.at is not None or self.business_date is not None:
             return run_source(lane.run_id) if lane.run_id is not None else None
         if lane.job is not None:
-            return job_preview(lane.job.id)
+            return job_source(lane.job.id)
         return service_source(lane.service, self.verdict) if lane.service is not None else None
 
     def selected_name(self) -> str:

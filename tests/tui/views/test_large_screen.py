@@ -64,7 +64,7 @@ async def test_an_incident_has_its_log_and_below_it_its_course(night: Night) -> 
 
 
 STATES = {
-    "services": ((), "Supply plan"),
+    "services": (("see:EVIDENCE",), "deadline of Daily revenue"),
     "incident": (("see:Supply plan", "enter", "see:AFFECTED SERVICES"), "── now ──"),
     "lineage": (("see:Supply plan", "g"), "root cause"),
 }

@@ -17,11 +17,11 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.path import PathBelow
-from console.tui.views.incidents.summary import incident_source
+from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.timeline import notified_cell
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import ViewList
-from console.tui.views.preview import PREVIEW_FROM, ListPreview, PreviewSource
+from console.tui.views.preview import PREVIEW_FROM, PreviewBeside, PreviewSource
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
@@ -94,8 +94,8 @@ class IncidentsScreen(HeadwayScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.with_closed: bool | None = None
-        """None: on a screen that is wide enough for a preview."""
+        self.closed_choice: bool | None = None
+        """Whether closed incidents are listed; None: follow the width."""
         self._closed_read = False
         self.list = ViewList(
             self,
@@ -106,7 +106,7 @@ class IncidentsScreen(HeadwayScreen):
             painted=self._paint_summary,
         )
         self.verdict = VerdictLine(self, command=self._verdict_command)
-        self.preview = ListPreview(self, self._preview_source)
+        self.preview = PreviewBeside(self, self._preview_source)
         self.path = PathBelow(self, self.list.grid, lambda: self.selected.id if self.selected is not None else None, 0)
         self.parts = (self.list, self.preview, self.verdict, self.path)
 
@@ -146,11 +146,11 @@ class IncidentsScreen(HeadwayScreen):
 
     @property
     def _lists_closed(self) -> bool:
-        by_key = self.with_closed if self.with_closed is not None else self.size.width >= PREVIEW_FROM
-        return by_key or any(term in self.list.filter_text.lower().split() for term in CLOSED_FILTERS)
+        is_listed = self.size.width >= PREVIEW_FROM if self.closed_choice is None else self.closed_choice
+        return is_listed or any(term in self.list.filter_text.lower().split() for term in CLOSED_FILTERS)
 
     def toggle_closed(self) -> None:
-        self.with_closed = not self._lists_closed
+        self.closed_choice = not self._lists_closed
         self.fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
@@ -164,7 +164,7 @@ class IncidentsScreen(HeadwayScreen):
         if self._closed_read != self._lists_closed:
             self.fetch()
         if bars := self.query("#about"):
-            bars.first().display = self.selected is not None and not self.preview.pane.display
+            bars.first().display = self.selected is not None and not self.preview.is_shown
             if self.selected is not None:
                 lines = incident_summary(self.selected, self.ctx)
                 self.bar("about").show_lines([(tuple(line), (), "") for line in lines])

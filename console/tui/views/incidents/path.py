@@ -34,8 +34,8 @@ def read_path(reads: Queries, incident_id: int, services: Sequence[ServiceView])
 def read_tonight(
     reads: Queries, incident_id: int | None, services: Sequence[ServiceView], further: int
 ) -> TimelineView | None:
-    """Tonight of the most urgent one of `services`, those that the incident affects first; then of `further` others of
-    that business date at most."""
+    """Timeline of the most urgent service, one that the incident affects if there is one, and of at most `further`
+    other services with the same business date."""
     if not services:
         return None
     by_urgency = service_groups.by_urgency(services)

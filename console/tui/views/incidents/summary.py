@@ -29,10 +29,8 @@ from console.tui.frame.cells import (
 from console.tui.frame.clock_format import format_short
 from console.tui.frame.glyphs import ROLES
 from console.tui.frame.intent import verb_label
-from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.timeline import delivery_cells, last_notified, suppressed_cells
-from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, verdict_line
-from console.tui.views.preview import LOG_LINES, PreviewSource, log_end
+from console.tui.views.incidents.verdict_line import OpenIncident, verdict_line
 from console.tui.widgets.paint import Segment, fit, length_of
 from console.tui.widgets.table import TableRow
 
@@ -109,38 +107,6 @@ def summary_lines(view: IncidentView, ctx: RenderContext, width: int) -> list[Ta
         *_actions(view, ctx),
         *_notified_lines(view, ctx, width),
     ]
-
-
-def incident_source(number: int, verdict: VerdictLine) -> PreviewSource:
-    """The preview of an incident below the verdict line of its screen."""
-
-    def lines(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
-        return incident_preview(opened, ctx, width, height, above=verdict.opened)
-
-    return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), lines)
-
-
-def incident_preview(
-    opened: OpenIncident, ctx: RenderContext, width: int, height: int, above: OpenIncident | None = None
-) -> SegmentLines:
-    """An incident beside its list: verdict, reason, affected services, runs, the end of its log, and where that leaves
-    room its evidence. `above`: the incident whose verdict another line of the screen has."""
-    view = opened.view
-    title, _ = incident_title(view, ctx, 0)
-    reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
-    rows = [list(row.cells) for row in summary_lines(view, ctx, width)]
-    is_above = above is not None and above.view.row.id == view.row.id
-    verdict = [] if is_above else [verdict_line(opened, ctx, width)]
-    lines = [title, *verdict, reason, []]
-    log_lines = min(LOG_LINES, height // 3)
-    rows = rows[: max(MIN_ROWS, height - len(lines) - log_lines - 2)]
-    lines += [*rows, [], *log_end(view.log, view.log_error, height - len(lines) - len(rows) - 1, log_lines)]
-    room = height - len(lines) - 2
-    evidence: SegmentLines = [[], [(" EVIDENCE", "key")], *evidence_lines(view, ctx)[: max(0, room)]]
-    return [*lines, *evidence] if room >= MIN_ROWS else lines
-
-
-MIN_ROWS = 8
 
 
 def approval_lines(approval: ApprovalView, ctx: RenderContext) -> list[Segment]:

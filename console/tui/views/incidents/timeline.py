@@ -39,7 +39,7 @@ def timeline_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
 
 
 LEAST_TIMELINE = 6
-"""Lines below a path from which they have the timeline of its incident."""
+"""Height from which a timeline below a path is displayed."""
 
 
 def timeline_below(view: IncidentView, ctx: RenderContext, room: int) -> SegmentLines:

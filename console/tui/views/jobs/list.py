@@ -19,9 +19,9 @@ from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.commands import common_commands, job_commands, show_links
 from console.tui.views.incidents.path import PathBelow
 from console.tui.views.incidents.verdict_line import VerdictLine
-from console.tui.views.jobs.preview import job_preview
+from console.tui.views.jobs.preview import job_source
 from console.tui.views.lists import FIXED_COLUMNS, PagedColumns, PagedList, PagedQueries
-from console.tui.views.preview import ListPreview, PreviewSource
+from console.tui.views.preview import PreviewBeside, PreviewSource
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, roomy, shift_right, widened
 
@@ -134,7 +134,7 @@ class JobsScreen(HeadwayScreen):
         self.list.columns_shown = self._fetch_deadlines
         self.grid = self.list.grid
         self.verdict = VerdictLine(self)
-        self.preview = ListPreview(self, self._preview_source)
+        self.preview = PreviewBeside(self, self._preview_source)
         self.path = PathBelow(self, self.grid, lambda: self.verdict.incident_id, share=None)
         self.parts = (self.list, self.preview, self.verdict, self.path)
 
@@ -153,7 +153,7 @@ class JobsScreen(HeadwayScreen):
         yield from self.preview.beside(self.list.widgets(), self.path.widgets())
 
     def _preview_source(self) -> PreviewSource | None:
-        return None if self.selected is None else job_preview(self.selected.id)
+        return None if self.selected is None else job_source(self.selected.id)
 
     def fetch(self) -> None:
         self.ask("drift", lambda reads: reads.estate.drift(), self._show_drift)

@@ -21,7 +21,7 @@ class JobAnswer(NamedTuple):
     forecasts: Sequence[JobForecastView]
 
 
-def job_preview(job_id: int) -> PreviewSource:
+def job_source(job_id: int) -> PreviewSource:
     return PreviewSource(("job", job_id), lambda reads: read_job(reads, job_id), _lines)
 
 

@@ -193,7 +193,7 @@ class DraftScreen(HeadwayScreen):
         """With the user's changes."""
         self.changes = DraftChanges()
         self.marked_change = UNCHANGED
-        """Marked until it changes again."""
+        """Steps marked as new, changed or removed since the last proposal that differed."""
         self.trouble = ""
         self.is_wanted = False
         """Start it as soon as it has arrived."""
@@ -233,7 +233,7 @@ class DraftScreen(HeadwayScreen):
 
     @property
     def is_old(self) -> bool:
-        """Also by the clock of a replay, which is faster."""
+        """True after `VALID_SECONDS` of real time, or of the console's clock: a replay's clock is faster."""
         if self.draft is None or self.drawn is None:
             return False
         is_past = self.ctx.now > self.drawn + timedelta(seconds=VALID_SECONDS)

@@ -13,7 +13,6 @@ from console.domain.run import AttemptView, RunRow, RunView
 from console.timing.durations import rank_text
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, duration_text, flowing_groups, state_cells
 from console.tui.frame.clock_format import format_span
-from console.tui.views.preview import PreviewSource, log_end
 from console.tui.views.runs import forecast
 from console.tui.widgets.paint import Segment, length_of
 
@@ -160,18 +159,6 @@ def run_overview(view: RunView, attempt: AttemptView | None, ctx: RenderContext,
         _attempts(view, attempt, ctx),
     ]
     return [*(flowing_groups(group, width) for group in groups if group), _plot_lines(view, ctx, width)]
-
-
-def run_source(run_id: int) -> PreviewSource:
-    return PreviewSource(("run", run_id), lambda reads: reads.runs.run(run_id), run_preview)
-
-
-def run_preview(view: RunView, ctx: RenderContext, width: int, height: int) -> SegmentLines:
-    """A run beside its list: the lines of its page above the log, and the end of the log."""
-    blocks = run_overview(view, view.attempts[-1] if view.attempts else None, ctx, width)
-    title: list[Segment] = [(" RUN ", "key"), (view.row.job, "strong")]
-    lines = [title, [], *(line for block in blocks for line in block), []]
-    return [*lines, *log_end(view.log, view.log_error, height - len(lines))]
 
 
 def fit_lines(blocks: Iterable[SegmentLines], room: int) -> SegmentLines:

@@ -17,9 +17,9 @@ from console.tui.views.commands import common_commands, show_links
 from console.tui.views.incidents.path import PathBelow
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
-from console.tui.views.preview import ListPreview, PreviewSource
+from console.tui.views.preview import PreviewBeside, PreviewSource
 from console.tui.views.runs import rows
-from console.tui.views.runs.overview import run_source
+from console.tui.views.runs.preview import run_source
 from console.tui.widgets.bar import KeyHint
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.pane import Pane
@@ -48,7 +48,7 @@ class RunsScreen(HeadwayScreen):
         )
         self.grid = self.list.grid
         self.verdict = VerdictLine(self)
-        self.preview = ListPreview(self, self._preview_source)
+        self.preview = PreviewBeside(self, self._preview_source)
         self.path = PathBelow(self, self.grid, lambda: self.verdict.incident_id, share=None)
         self.parts = (self.list, self.preview, self.verdict, self.path)
 

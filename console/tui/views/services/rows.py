@@ -16,12 +16,11 @@ from console.domain.service import (
     ServiceView,
     Timeliness,
     format_percent,
-    format_probability,
     format_risk,
     reason_lines,
 )
 from console.tui.frame import header_footer
-from console.tui.frame.cells import RenderContext, act_by, counted, labelled_lines
+from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
 from console.tui.frame.service_groups import cached_by_identity
 from console.tui.widgets.paint import Segment, fit, length_of, line_breaks, one_line
@@ -227,7 +226,7 @@ def _taken(view: ServiceView, ctx: RenderContext) -> str:
     return f" {ctx.sign('taken')}" if view.acknowledged_by and view.is_endangered else ""
 
 
-def _reasons(view: ServiceView) -> tuple[Reason, ...]:
+def service_reasons(view: ServiceView) -> tuple[Reason, ...]:
     """Its reasons; and why its forecast is unreliable."""
     if not view.unreliable_because or view.unreliable_because in view.reason:
         return view.reasons
@@ -282,30 +281,8 @@ def service_detail(view: ServiceView, ctx: RenderContext, width: int, most: int 
     ]
 
 
-def service_preview(view: ServiceView, ctx: RenderContext, width: int, height: int) -> list[list[Segment]]:
-    """A service without an incident."""
-    mark, label, style = ctx.mark("timeliness", view.timeliness)
-    rows = [
-        ("tier", str(view.tier), "plain"),
-        ("business date", view.business_date, "plain"),
-        ("due", ctx.hm(view.deadline, view.zone) if view.is_promised else "", "plain"),
-        ("expected", ctx.hm(view.expected, view.zone) if view.expected and not view.delivered else "", "plain"),
-        ("delivered", ctx.hm(view.delivered, view.zone) if view.delivered else "", "ok"),
-        ("risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),
-        ("history", counted(view.nights, "night") if view.nights else "", "plain"),
-        ("owner", view.owner, "plain"),
-        ("runbook", view.runbook, "plain"),
-        ("calendar", view.calendar, "plain"),
-        ("waits for", ", ".join(view.awaits), "warn"),
-        *(("path" if not place else "", job, "plain") for place, job in enumerate(view.path)),
-        *(("why", line, "plain") for line in reason_lines(_reasons(view))),
-    ]
-    title: list[Segment] = [(f" {view.title or view.name}", "strong"), (f"  {mark} {label}", style)]
-    return [title, [], *labelled_lines(rows, len("business date"))]
-
-
 def _shown_reasons(view: ServiceView) -> tuple[Reason, ...]:
-    return () if view.incident_id is not None else _reasons(view)
+    return () if view.incident_id is not None else service_reasons(view)
 
 
 def _wrapped(lines: Sequence[str], width: int) -> list[str]:

@@ -18,13 +18,13 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen
 from console.tui.frame.service_groups import ServiceGroup, ServiceGrouping
 from console.tui.views.commands import common_commands, recover_incident
-from console.tui.views.incidents.summary import incident_source
 from console.tui.views.incidents.timeline import timeline_below
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lanes import path_lines
 from console.tui.views.lists import ViewList
-from console.tui.views.preview import ListPreview, PreviewSource, list_width
+from console.tui.views.preview import PreviewBeside, PreviewSource, list_width
 from console.tui.views.services import rows
+from console.tui.views.services.preview import service_source
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment, length_of
 from console.tui.widgets.table import LazyRows, TableRow
@@ -80,13 +80,6 @@ def read_services(reads: Queries) -> tuple[ServiceView, ...]:
     service_groups.prepare(services)
     rows.service_context(services)
     return services
-
-
-def service_source(view: ServiceView, verdict: VerdictLine) -> PreviewSource:
-    """The preview of a service: its open incident, or itself."""
-    if view.incident_id is not None:
-        return incident_source(view.incident_id, verdict)
-    return PreviewSource(("service", view.id), lambda _: view, rows.service_preview)
 
 
 class ServiceList(ViewList):
@@ -182,7 +175,7 @@ class ServicesScreen(HeadwayScreen):
         self.list = ServiceList(self, self._paint_about)
         self.grid = self.list.grid
         self.verdict = VerdictLine(self, command=self._verdict_command)
-        self.preview = ListPreview(self, self._preview_source)
+        self.preview = PreviewBeside(self, self._preview_source)
         self.parts = (self.list, self.preview, self.verdict)
         self.night: TimelineView | None = None
         """The critical path of the selected service, or of the one selected before until it is read."""

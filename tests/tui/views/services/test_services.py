@@ -16,6 +16,7 @@ from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.service_groups import ServiceGrouping, all_well_text, folded, folded_text, groups, line_count
 from console.tui.views.services import rows
+from console.tui.views.services.preview import service_lines
 from console.tui.views.services.rows import forecast_bar
 from console.tui.widgets.paint import length_of
 from console.tui.widgets.table import column_widths
@@ -336,7 +337,7 @@ def test_a_preview_of_a_service_is_a_table_of_labels_and_values() -> None:
         services()[3], nights=30, awaits=("supply-rows",), delivered=at("06:01"), business_date="2026-11-19"
     )
     look = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
-    told = ["".join(text for text, _ in line) for line in rows.service_preview(view, look, 80, 40)]
+    told = ["".join(text for text, _ in line) for line in service_lines(view, look, 80, 40)]
     for line in (
         "business date 2026-11-19",
         "delivered     06:01",

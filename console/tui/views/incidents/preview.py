@@ -1,0 +1,40 @@
+"""An incident beside its list: verdict, reason, affected services, runs, the end of its log, and its evidence."""
+
+from __future__ import annotations
+
+from console.tui.frame.cells import RenderContext, SegmentLines
+from console.tui.views.incidents.evidence import evidence_lines
+from console.tui.views.incidents.summary import incident_title, summary_lines
+from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, verdict_line
+from console.tui.views.preview import LOG_LINES, PreviewSource, log_end
+from console.tui.widgets.paint import Segment
+
+MIN_ROWS = 8
+
+
+def incident_source(number: int, verdict: VerdictLine) -> PreviewSource:
+    """The preview of an incident below the verdict line of its screen."""
+
+    def lines(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+        return _lines(opened, ctx, width, height, above=verdict.opened)
+
+    return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), lines)
+
+
+def _lines(
+    opened: OpenIncident, ctx: RenderContext, width: int, height: int, above: OpenIncident | None
+) -> SegmentLines:
+    """`above`: the incident of the verdict line; its verdict is not repeated."""
+    view = opened.view
+    title, _ = incident_title(view, ctx, 0)
+    reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
+    rows = [list(row.cells) for row in summary_lines(view, ctx, width)]
+    is_above = above is not None and above.view.row.id == view.row.id
+    verdict = [] if is_above else [verdict_line(opened, ctx, width)]
+    lines = [title, *verdict, reason, []]
+    log_lines = min(LOG_LINES, height // 3)
+    rows = rows[: max(MIN_ROWS, height - len(lines) - log_lines - 2)]
+    lines += [*rows, [], *log_end(view.log, view.log_error, height - len(lines) - len(rows) - 1, log_lines)]
+    room = height - len(lines) - 2
+    evidence: SegmentLines = [[], [(" EVIDENCE", "key")], *evidence_lines(view, ctx)[: max(0, room)]]
+    return [*lines, *evidence] if room >= MIN_ROWS else lines

@@ -1,0 +1,38 @@
+"""A service beside its list: its open incident, or its facts."""
+
+from __future__ import annotations
+
+from console.domain.service import ServiceView, format_probability, reason_lines
+from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
+from console.tui.views.incidents.preview import incident_source
+from console.tui.views.incidents.verdict_line import VerdictLine
+from console.tui.views.preview import PreviewSource
+from console.tui.views.services.rows import service_reasons
+from console.tui.widgets.paint import Segment
+
+
+def service_source(view: ServiceView, verdict: VerdictLine) -> PreviewSource:
+    if view.incident_id is not None:
+        return incident_source(view.incident_id, verdict)
+    return PreviewSource(("service", view.id), lambda _: view, service_lines)
+
+
+def service_lines(view: ServiceView, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+    mark, label, style = ctx.mark("timeliness", view.timeliness)
+    rows = [
+        ("tier", str(view.tier), "plain"),
+        ("business date", view.business_date, "plain"),
+        ("due", ctx.hm(view.deadline, view.zone) if view.is_promised else "", "plain"),
+        ("expected", ctx.hm(view.expected, view.zone) if view.expected and not view.delivered else "", "plain"),
+        ("delivered", ctx.hm(view.delivered, view.zone) if view.delivered else "", "ok"),
+        ("risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),
+        ("history", counted(view.nights, "night") if view.nights else "", "plain"),
+        ("owner", view.owner, "plain"),
+        ("runbook", view.runbook, "plain"),
+        ("calendar", view.calendar, "plain"),
+        ("waits for", ", ".join(view.awaits), "warn"),
+        *(("path" if not place else "", job, "plain") for place, job in enumerate(view.path)),
+        *(("why", line, "plain") for line in reason_lines(service_reasons(view))),
+    ]
+    title: list[Segment] = [(f" {view.title or view.name}", "strong"), (f"  {mark} {label}", style)]
+    return [title, [], *labelled_lines(rows, len("business date"))]
