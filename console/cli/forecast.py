@@ -117,7 +117,7 @@ def job_forecast_table(forecasts: Sequence[JobForecastView], now: datetime) -> T
     days = Counter(forecast.name for forecast in forecasts)
 
     def service_day(forecast: JobForecastView) -> str:
-        return f"{forecast.service} {forecast.business_date}" if days[forecast.name] > 1 else forecast.service
+        return f"{forecast.title} {forecast.business_date}" if days[forecast.name] > 1 else forecast.title
 
     return table(forecasts, ValueColumn("service", service_day, 12, middle=True), *_job_columns(now))
 
@@ -143,8 +143,8 @@ def _job_columns(now: datetime) -> tuple[ValueColumn[JobForecastView], ...]:
 
 def _job_document(forecast: JobForecastView) -> dict[str, Any]:
     document = asdict(forecast)
-    service = document.pop("name")
-    return {**document, "service": service}
+    del document["title"]
+    return {"service": document.pop("name"), **document}
 
 
 def forecast_document(service: ServiceView) -> dict[str, Any]:

@@ -105,8 +105,8 @@ class ServiceShape(NamedTuple):
 class JobForecastView:
     """One job within one service day, from the same simulation as the service's own figures."""
 
-    service: str
-    """Title of the service day, with its instance if it has one."""
+    title: str
+    """Of the service day, with its instance if it has one."""
     name: str
     business_date: str
     zone: str

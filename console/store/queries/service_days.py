@@ -102,7 +102,7 @@ class ServiceDayQueries(ContextQueries):
         """One job in each service day that waits for it, the soonest due first."""
         since = (self.store.now() - MAX_LEAD).date().isoformat()
         rows = self.link.rows(f"{_SELECT_JOB_FORECASTS} AND d.jobs LIKE ?", (since, f'%"job": {int(job_id)},%'))
-        return sorted(self._ahead(rows, job_id), key=lambda forecast: (forecast.deadline, forecast.service))
+        return sorted(self._ahead(rows, job_id), key=lambda forecast: (forecast.deadline, forecast.title))
 
     def _ahead(self, rows: Iterable[Row], only: int | None = None) -> list[JobForecastView]:
         forecasts = [(row, job) for row in rows for job in json.loads(row.jobs) if only in (None, job["job"])]
@@ -115,7 +115,7 @@ class ServiceDayQueries(ContextQueries):
                     job |= {"act_by_us": row.act_by_us, "green_by_us": row.green_by_us}
                 views.append(
                     JobForecastView(
-                        service=instance_name(title, row.instance) if row.instance else title,
+                        title=instance_name(title, row.instance) if row.instance else title,
                         name=row.name,
                         business_date=row.business_date,
                         zone=row.zone,

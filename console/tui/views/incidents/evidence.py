@@ -37,7 +37,7 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
     lines: SegmentLines = []
     for service in view.services:
         name = service.title or service.name
-        by_job = {forecast.job: forecast for forecast in forecasts if forecast.service == name}
+        by_job = {forecast.job: forecast for forecast in forecasts if forecast.title == name}
         lines += [*_service(service, by_job, ctx), []]
     lines.append([(" FACTS", "key"), ("  last state from each source, and when", "dim")])
     if not view.members:

@@ -33,7 +33,7 @@ def least_slack(views: Iterable[JobForecastView]) -> list[JobForecastView]:
 def tonight_segments(views: Iterable[JobForecastView]) -> list[JobForecastView]:
     first: dict[tuple[str, str], JobForecastView] = {}
     for view in sorted(views, key=lambda view: view.deadline):
-        first.setdefault((view.name, view.service), view)  # instances share a name, services may share a title
+        first.setdefault((view.name, view.title), view)  # instances share a name, services may share a title
     return list(first.values())
 
 
@@ -92,7 +92,7 @@ def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
     slack = slack_text(view)
     late_style = slack_style(view) if view.p_late >= FORECAST_TEXTS else "plain"
     return [
-        (view.service, "strong"),
+        (view.title, "strong"),
         (clock.hm(view.deadline, now, zone), "plain"),
         (format_probability(view.p_late), late_style),
         (slack, "bad" if slack.startswith("-") else "plain"),

@@ -136,7 +136,7 @@ def job_overview(
     foreseen: Sequence[JobForecastView] = (),
 ) -> list[SegmentLines]:
     status = [*status_segments(view, ctx), *source_segments(view.row.native_state, "", view.native_url)]
-    titles = {day.name: day.service for day in foreseen}
+    titles = {day.name: day.title for day in foreseen}
     groups = [expected_text(view, ctx), _changed(view, ctx), _around(view, titles), card]
     return [
         flowing_groups(status, width),
