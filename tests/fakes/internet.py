@@ -84,7 +84,7 @@ def fake_internet() -> Iterator[FakeInternet]:
             with (
                 mock.patch.object(requests.adapters.HTTPAdapter, "send", by_requests),
                 mock.patch.object(httpx.HTTPTransport, "handle_request", by_httpx),
-                mock.patch("console.engine.notify.senders.unreachable", return_value=""),
+                mock.patch("console.engine.notify.senders.unreachable_reason", return_value=""),
             ):
                 yield internet
         finally:

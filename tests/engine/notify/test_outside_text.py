@@ -60,7 +60,7 @@ def payload(url: str) -> str:
     with (
         mock.patch.object(requests, "post", record),
         mock.patch.object(requests.Session, "request", record),
-        mock.patch("console.engine.notify.senders.unreachable", return_value=""),
+        mock.patch("console.engine.notify.senders.unreachable_reason", return_value=""),
     ):
         assert send_by_apprise(url, neutralise(TITLE), neutralise(BODY), Page("incident")).arrived
     texts = [text if isinstance(text, str) else json.dumps(text, ensure_ascii=False) for text in sent]
