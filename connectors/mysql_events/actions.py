@@ -10,6 +10,7 @@ makes: an event's comment has 64 characters, too few for a mark.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from connectors.mysql_events import client as permissions
 from connectors.mysql_events import parse
@@ -39,8 +40,10 @@ from connectors.sdk.job_agent import (
 )
 from connectors.sdk.states import Verb
 
+START_WITHIN = timedelta(seconds=2)
+_STARTS = f"starts within {START_WITHIN.total_seconds():.0f} s"
 RERUN_NOTES = (
-    "starts within 2 s, under an event of its own name",
+    f"{_STARTS}, under an event of its own name",
     "runs the present body, with the time of now: the run's own context is lost",
 )
 
@@ -89,7 +92,7 @@ class MySqlEventReruns(AgentAction[MySqlEventsClient]):
     def act(self, plan: Plan, key: str) -> Receipt:
         """Adds the one-shot event; where this key did already, nothing changes."""
         self.client.start(str(plan["schema"]), str(plan["event"]), key)
-        return Receipt(f"{plan['schema']}.{key}", "added as a one-shot event; it starts within 2 s")
+        return Receipt(f"{plan['schema']}.{key}", f"added as a one-shot event; it {_STARTS}")
 
     def look_up(self, plan: Plan, key: str) -> LookUpResult:
         """By the one-shot event's name. Absent only when nothing can still arrive and no event is hidden from us."""

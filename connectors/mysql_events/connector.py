@@ -178,6 +178,7 @@ CONNECTOR = ConnectorKind(
         options,
     ),
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.HOLD, Capability.LOG}),
+    start_within=actions.START_WITHIN,
     starts_held=True,
     missing=MISSING,
     proofs=frozenset({ProofLevel.START, ProofLevel.EXIT}),

@@ -54,8 +54,9 @@ from connectors.sdk.states import Verb
 OVERDUE = timedelta(minutes=10)
 """An entry whose minute is this long past and that left no run will not start this year."""
 LONGEST_NAME = 63  # cron.job.jobname is of type name in 1.4
+START_WITHIN = timedelta(seconds=65)
 RERUN_NOTES = (
-    "starts within 65 s: pg_cron starts jobs at full minutes",
+    f"starts within {START_WITHIN.total_seconds():.0f} s: pg_cron starts jobs at full minutes",
     "runs the present command, with the time of now: the missed run's own context is lost",
 )
 START_NOTES = (

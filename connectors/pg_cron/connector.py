@@ -123,6 +123,7 @@ CONNECTOR = ConnectorKind(
         PgCronClient(agent_session(options, secrets), options.act_schema)
     ),
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG}),
+    start_within=actions.START_WITHIN,
     starts_held=True,
     missing=MISSING,
     proofs=frozenset({ProofLevel.FULL}),

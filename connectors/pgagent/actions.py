@@ -9,6 +9,8 @@ A hold is `jobenabled = false` under our mark, the first line of the job's comme
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from connectors.pgagent.client import GRANTS, STANDBY, PgAgentClient, PgAgentSituation, hidden_jobs_text
 from connectors.sdk.contract import (
     ActionAbsent,
@@ -33,8 +35,10 @@ from connectors.sdk.postgres_agent import PostgresAgentHolds
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
 
+START_WITHIN = timedelta(seconds=10)
+"""pgAgent's own default poll interval."""
 RERUN_NOTES = (
-    "starts at the agent's next poll, within 10 s by default",
+    f"starts at the agent's next poll, within {START_WITHIN.total_seconds():.0f} s by default",
     "runs the present steps, with the time of now: the run's own context is lost",
     "a start by the clock that falls due while it runs is left out: pgAgent never starts a job beside itself",
 )

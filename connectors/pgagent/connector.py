@@ -162,6 +162,7 @@ CONNECTOR = ConnectorKind(
         PgAgentClient(agent_session(options, secrets), options.act_schema)
     ),
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.HOLD, Capability.LOG}),
+    start_within=actions.START_WITHIN,
     missing=MISSING,
     proofs=frozenset({ProofLevel.FULL}),
     verbs={

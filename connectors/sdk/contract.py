@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from connectors.sdk.errors import NotSupported
@@ -327,6 +327,8 @@ class ConnectorKind:
     inventory_rides_poll: bool = False
     starts_held: bool = False
     """True where START runs a held job and leaves it held; it may then start before its schedule."""
+    start_within: timedelta = timedelta()
+    """The longest time from a RERUN or START until its run begins; zero where it begins at once."""
     may_start_early: bool = False
     """True where jobs start by hand or by a clock other than the one that reports their runs: a start some minutes
     before a scheduled instant belongs to that instant."""

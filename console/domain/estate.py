@@ -90,6 +90,8 @@ class JobFacts:
     title: str = ""
     starts_held: bool = False
     """Its kind can start it while it is held."""
+    start_within: timedelta = timedelta()
+    """The longest time from a rerun or start through its system until the run begins."""
     calendar: str = ""
     """Calendar on whose days a run is expected; empty: whenever its schedule says."""
     budget_time: timedelta | None = None

@@ -114,6 +114,8 @@ class DraftStep:
     expected_s: float | None = None
     basis: EstimateBasis | None = None
     """Basis of `expected_s`; None if nothing runs."""
+    start_within_s: float = 0.0
+    """The longest time from sending it until its run begins."""
     saves: tuple[SavedService, ...] = ()
     alternatives: tuple[str, ...] = ()
     alternative: str = ""

@@ -238,8 +238,8 @@ def step_starts(steps: Sequence[DraftStep]) -> dict[int, float | None]:
         known = [end for place in step.after if (end := ends[place]) is not None]
         start = max([step.starts_s, *known]) + step.wait_s
         starts[step.place] = start if len(known) == len(step.after) else None
-        takes = 0.0 if _mark_effect(step) else step.expected_s
-        ends[step.place] = None if starts[step.place] is None or takes is None else max(0.0, start + takes)
+        end = starts[step.place] if _mark_effect(step) else _end(starts[step.place], step)
+        ends[step.place] = None if end is None else max(0.0, end)
     return starts
 
 
@@ -460,7 +460,7 @@ def _with_native_starts(
 
 
 def _end(start: float | None, step: DraftStep) -> float | None:
-    return None if start is None or step.expected_s is None else start + step.expected_s
+    return None if start is None or step.expected_s is None else start + step.start_within_s + step.expected_s
 
 
 def _needed(draft: PlanDraft, day: tuple[str, str]) -> list[tuple[DraftStep, SavedService]]:

@@ -103,6 +103,8 @@ class SystemSetting:
     """Capability -> why it is missing, for people."""
     starts_held: bool = False
     """Its kind can start a held job."""
+    start_within: timedelta = timedelta()
+    """As `ConnectorKind` has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -550,15 +550,18 @@ def _finish(index: EstateIndex, node: ForecastNode, ahead: _Ahead, longer: timed
     if node.how is NodeState.CLOCK and node.starts_at is not None:
         held = ahead.done(node.starts_at, natively=True)
         starts = held.no_earlier(FinishTimes.at(now)) if held else ready
-        return FinishTimes(*(_by_clock(*quantile) for quantile in zip(starts, ready, takes, strict=True)))
+        within = index.job(node.job_id).start_within
+        return FinishTimes(*(_by_clock(*quantile, within) for quantile in zip(starts, ready, takes, strict=True)))
+    if node.how is NodeState.RERUN:
+        takes = takes.longer(index.job(node.job_id).start_within)
     return ready.no_earlier(FinishTimes.at(max(now, node.starts_at or now))).after(takes)
 
 
-def _by_clock(start: datetime, ready: datetime, takes: timedelta) -> datetime:
+def _by_clock(start: datetime, ready: datetime, takes: timedelta, start_within: timedelta) -> datetime:
     """End of a clock start; if its upstreams are good later than `start`, the end of its rerun after them."""
     if ready <= start:
         return start + takes
-    return max(ready, start + takes) + takes
+    return max(ready, start + takes) + start_within + takes
 
 
 def _running(
@@ -572,7 +575,7 @@ def _running(
     if usual is None:
         return None
     ends = FinishTimes.at(started).after(usual.longer(longer))
-    return ends.no_earlier(ready).after(takes) if node.stale else ends
+    return ends.no_earlier(ready).after(takes.longer(index.job(node.job_id).start_within)) if node.stale else ends
 
 
 def _all_done(nodes: Sequence[ForecastNode], earliest: datetime) -> FinishTimes | None:

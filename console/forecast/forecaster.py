@@ -338,7 +338,7 @@ def _with_odds(
         nights,
         reason.text,
         _job_forecasts(index, simulated, day, slack),
-        partial(_act_by_times, simulated, slack, day.service.risk),
+        partial(_act_by_times, index, simulated, slack, day.service.risk),
         reason.job_id,
     )
     return replace(day, finish=FinishTimes(p50, p90, p95), path=path, odds=odds)
@@ -385,8 +385,13 @@ def _job_forecast(index: EstateIndex, job_id: int, slack: JobSlack, simulated: S
 
 
 def _act_by_times(
-    simulated: SimulatedService, slack: ServiceSlack, risk: float, broken: Iterable[int]
+    index: EstateIndex, simulated: SimulatedService, slack: ServiceSlack, risk: float, broken: Iterable[int]
 ) -> ActByTimes | None:
-    jobs = [simulated.job_of[job_id] for job_id in broken if job_id in simulated.job_of]
-    times = act_by_times(simulated.sim, simulated.promise, slack, jobs, risk)
+    jobs = {simulated.job_of[job_id]: job_id for job_id in broken if job_id in simulated.job_of}
+    hanging = {
+        job: index.job(job_id).start_within.total_seconds()
+        for job, job_id in jobs.items()
+        if simulated.points[job].phase == JobPhase.RUNS
+    }
+    times = act_by_times(simulated.sim, simulated.promise, slack, list(jobs), risk, hanging)
     return None if times is None else ActByTimes(*map(simulated.instant, times))

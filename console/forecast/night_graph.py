@@ -7,7 +7,7 @@ two services read is one point, so that their figures agree; service days that s
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from operator import attrgetter
@@ -55,7 +55,7 @@ class NightPoint:
     """Earliest start; never before now."""
     waited: StartReference = StartReference.NOTHING
     longer: float = 0.0
-    """Planned addition to its usual duration, s."""
+    """Addition to its usual duration, s: planned, and for a rerun until it begins."""
     takes: bool = True
     """False: a point that takes no time."""
     says: bool = True
@@ -139,7 +139,7 @@ class _NightGraphBuilder:
                 first = self.graph.put(self._begun(JobPhase.RUNS, run, _seconds(run.started_at), UNKNOWN))
                 if not node.stale:
                     return first
-                return self.graph.put(self._point(JobPhase.WAITS, (first, *self._awaited())))
+                return self.graph.put(self._rerun(JobPhase.WAITS, (first, *self._awaited())))
             case NodeState.RERUN:
                 return self._broken()
             case NodeState.CLOCK:
@@ -164,14 +164,14 @@ class _NightGraphBuilder:
         """A red or stale job: restarted after a repair, or, if it waits for unfinished upstreams, right after them."""
         awaited = self._awaited()
         if any(self._is_open(place) for place in awaited):
-            return self.graph.put(self._point(JobPhase.WAITS, awaited))
+            return self.graph.put(self._rerun(JobPhase.WAITS, awaited))
         run, since = self.node.run, self._now
         if run is not None and run.state.is_red:
             since = _seconds(red_since(run))
         elif run is not None:
             ends = [end for place in awaited if (end := self.graph.points[place].end) < NEVER]
             since = max([_seconds(run.ended_at or self.index.now), *ends])
-        return self.graph.put(self._point(JobPhase.FAILED, awaited, end=min(since, self._now)))
+        return self.graph.put(self._rerun(JobPhase.FAILED, awaited, end=min(since, self._now)))
 
     def _by_clock(self) -> int:
         assert self.node.starts_at is not None
@@ -184,7 +184,8 @@ class _NightGraphBuilder:
         place, awaited = self.graph.put(first), self._awaited()
         if set(awaited) <= set(native):
             return place
-        rule = RerunRule(place, awaited, self.index.job(self.node.job_id).rerun is not Safety.NEVER)
+        job = self.index.job(self.node.job_id)
+        rule = RerunRule(place, awaited, job.rerun is not Safety.NEVER, job.start_within.total_seconds())
         return self.graph.put(self._point(JobPhase.WAITS, (place, *awaited), rule=rule, due=due))
 
     def _waiting(self) -> int:
@@ -202,6 +203,10 @@ class _NightGraphBuilder:
         if starts_at is not None:
             return self.graph.put(self._point(JobPhase.WAITS, awaited, earliest=max(_seconds(starts_at), held_until)))
         return self.graph.put(self._point(JobPhase.WAITS, awaited, earliest=due, waited=StartReference.UPSTREAMS))
+
+    def _rerun(self, phase: int, upstreams: Sequence[int], **attributes: object) -> NightPoint:
+        point = self._point(phase, upstreams, **attributes)
+        return replace(point, longer=point.longer + self.index.job(self.node.job_id).start_within.total_seconds())
 
     def _point(self, phase: int, upstreams: Sequence[int], **attributes: object) -> NightPoint:
         job = self.index.job(self.node.job_id)

@@ -171,7 +171,7 @@ def _systems(session: WriteSession, systems: Sequence[SystemSetting]) -> bool:
             "name": system.name, "kind": system.kind, "zone": system.zone, "cutoff": system.cutoff.isoformat("minutes"),
             "poll_every_s": system.poll_every.total_seconds(), "capabilities": ",".join(sorted(system.capabilities)),
             "missing": json.dumps(dict(system.missing), sort_keys=True), "starts_held": system.starts_held,
-            "removed": False,
+            "start_within_s": system.start_within.total_seconds(), "removed": False,
         }
         for system in systems
     }  # fmt: skip

@@ -68,7 +68,8 @@ class RepairBudgets:
         starts = tuple(start for member in chain if (start := self._limits[member].start))
         if limit.at is None or takes is None:
             return RepairBudget(job_id, None, None, estimates, starts)
-        return RepairBudget(job_id, limit.at - takes, limit.at, estimates, starts)
+        act_by = limit.at - takes - self._index.job(job_id).start_within
+        return RepairBudget(job_id, act_by, limit.at, estimates, starts)
 
     def _takes(self, job_id: int) -> timedelta | None:
         return self._index.takes(job_id, self._day.service.risk)
@@ -98,20 +99,22 @@ class RepairBudgets:
             return own
         if own.at is None or takes is None:
             return _Limit(None, False, node.job_id)
-        rerun_at = own.at - takes
-        if node.how is not NodeState.CLOCK or native or node.starts_at is None:
-            return _Limit(rerun_at, True, node.job_id)
-        start = max(node.starts_at, self._index.now)
         job = self._index.job(node.job_id)
+        start_by = own.at - takes
+        rerun_by = start_by - job.start_within
+        if node.how is not NodeState.CLOCK or native or node.starts_at is None:
+            is_rerun = node.how in (NodeState.RERUN, NodeState.RUNNING)
+            return _Limit(rerun_by if is_rerun else start_by, True, node.job_id)
+        start = max(node.starts_at, self._index.now)
         starts_at = zoned_time(node.starts_at, self._day.service.zone, self._index.now)
 
         def start_reason(consequence: str) -> Reason:
             return Reason(consequence, ReasonKind.NATIVE_START, at=starts_at, job=clean_line(job.native_id))
 
-        if job.rerun is not Safety.NEVER and max(rerun_at, start + takes) + takes <= own.at:
-            return _Limit(rerun_at, True, node.job_id, start_reason("reads stale data unless fixed before, then rerun"))
+        if job.rerun is not Safety.NEVER and start + takes <= rerun_by:
+            return _Limit(rerun_by, True, node.job_id, start_reason("reads stale data unless fixed before, then rerun"))
         consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else "last safe start"
-        return _Limit(min(start, rerun_at), True, node.job_id, start_reason(consequence))
+        return _Limit(min(start, start_by), True, node.job_id, start_reason(consequence))
 
 
 def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:

@@ -155,5 +155,6 @@ def _period_step(
         safety=job.rerun.value,
         expected_s=None if known.p50 is None else known.p50.total_seconds(),
         basis=known.basis,
+        start_within_s=job.start_within.total_seconds(),
         alternatives=("mark-ok", "skip") if run is not None and run.id else (),
     )

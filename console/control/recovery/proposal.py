@@ -287,6 +287,7 @@ def _step(
         safety=job.rerun.value,
         expected_s=(None if known.p50 is None else known.p50.total_seconds()) if runs else None,
         basis=known.basis if runs else None,
+        start_within_s=job.start_within.total_seconds() if chosen in STARTING else 0.0,
         saves=scope.saves,
         alternatives=_alternatives(job, run, chosen, can_act),
     )

@@ -22,6 +22,8 @@ class System(SQLModel, table=True):
     missing: str = string("{}")
     starts_held: bool = False
     """Its kind can start a held job."""
+    start_within_s: float = 0.0
+    """The longest time from a rerun or start until its run begins."""
     removed: bool = False
 
 

@@ -75,6 +75,7 @@ def _system(name: str, config: Config) -> SystemSetting:
         capabilities=tuple(sorted(system.capabilities)),
         missing={str(capability): why for capability, why in system.missing.items()},
         starts_held=system.kind.starts_held,
+        start_within=system.kind.start_within,
     )
 
 

@@ -10,8 +10,9 @@ side there. The path may contain a job of another service.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -193,18 +194,27 @@ def _slot_holder(sim: SimulationRun, slack: ServiceSlack, job: int) -> int | Non
     return int(plan.order[np.bincount(freed_by[waits], weights[waits]).argmax()])
 
 
+NOTHING_WAITS: Mapping[int, float] = MappingProxyType({})
+
+
 def act_by_times(
-    sim: SimulationRun, promise: ServicePromise, slack: ServiceSlack, jobs: Sequence[int], risk: float
+    sim: SimulationRun,
+    promise: ServicePromise,
+    slack: ServiceSlack,
+    jobs: Sequence[int],
+    risk: float,
+    start_within: Mapping[int, float] = NOTHING_WAITS,
 ) -> tuple[float, float] | None:
     """The latest restart of all these jobs together at which P(late) stays within `risk`, and the latest end; s, maybe
     before now. None if the service is late with more than that probability even if they were done now, and if it does
-    not wait for them."""
+    not wait for them. `start_within`: seconds until a restart of the job begins, where its duration lacks them."""
     place = sim.night.plan.place
     awaited = np.array([job for job in jobs if np.isin(job, slack.jobs)], np.intp)
     latest = slack.latest[np.searchsorted(place[slack.jobs], place[awaited])]
     if not np.isfinite(latest).any():
         return None
     takes = np.tile(sim.draws.takes(place[awaited]), (1, CHUNK // sim.draws.columns))
+    takes = takes + np.array([[start_within.get(job, 0.0)] for job in awaited.tolist()], takes.dtype)
     finish, phase, end = sim.finish[:1].copy(), sim.tonight.phase.copy(), sim.tonight.end.copy()
     phase[awaited], end[awaited] = JobPhase.DONE, sim.now
     recompute_finishes(sim, replace(sim.tonight, phase=phase, end=end), awaited.tolist(), finish)

@@ -160,21 +160,25 @@ class RerunRule:
     upstreams: Sequence[int]
     again: bool = True
     """False if it must not be rerun: its upstreams must be good when it starts."""
+    start_within: float = 0.0
+    """Seconds until a rerun begins."""
 
     def finish(self, finish: Floats, floor: float, takes: Floats) -> Floats:
         first, ready = finish[self.first], self._ready(finish)
         in_time = ready <= self._start(first, takes)
-        return np.asarray(np.where(in_time, first, np.maximum(np.maximum(ready, floor), first) + takes))
+        rerun = np.maximum(np.maximum(ready, floor), first) + self._again_takes(takes)
+        return np.asarray(np.where(in_time, first, rerun))
 
     def back(self, finish: Floats, latest: Floats, takes: Floats) -> Iterable[tuple[int, Floats]]:
         first = finish[self.first]
         start = self._start(first, takes)
         green_at_start = np.where(first <= latest + AT_ONCE, start, -np.inf)
-        has_time = self.again & (first + takes <= latest + AT_ONCE)
-        rerun_after = np.where(has_time, latest - takes, -np.inf)
+        rerun_by = latest - self._again_takes(takes)
+        has_time = self.again & (first <= rerun_by + AT_ONCE)
+        rerun_after = np.where(has_time, rerun_by, -np.inf)
         by = np.maximum(green_at_start, rerun_after)
         yield from ((upstream, by) for upstream in self.upstreams)
-        yield self.first, np.where(self._ready(finish) <= start, latest, latest - takes)
+        yield self.first, np.where(self._ready(finish) <= start, latest, rerun_by)
 
     def deciders(self, finish: Floats, takes: Floats) -> Iterable[tuple[int, Booleans]]:
         first, ready = finish[self.first], self._ready(finish)
@@ -183,7 +187,10 @@ class RerunRule:
         yield from ((upstream, rerun & (finish[upstream] >= ready - AT_ONCE)) for upstream in self.upstreams)
 
     def renumbered(self, place: Mapping[int, int]) -> RerunRule:
-        return RerunRule(place[self.first], tuple(place[upstream] for upstream in self.upstreams), self.again)
+        return replace(self, first=place[self.first], upstreams=tuple(place[upstream] for upstream in self.upstreams))
+
+    def _again_takes(self, takes: Floats) -> Floats:
+        return np.asarray(takes + np.float32(self.start_within))
 
     def _ready(self, finish: Floats) -> Floats:
         return np.asarray(finish[list(self.upstreams)].max(axis=0))

@@ -33,10 +33,11 @@ from console.store.snapshot import clock_skew, interning
 SELECT_JOBS = (
     "SELECT j.id, s.name AS system, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression, c.zone AS"
     " schedule_zone, c.text, c.next_us, c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof,"
-    " j.expected_s, j.grace_s, j.owner, j.notify, j.runbook, j.rerun, j.title, s.starts_held, j.calendar,"
-    " j.budget_s, j.budget_cost, j.pool, j.slots, s.capabilities, s.missing FROM job j JOIN system s ON s.id ="
-    " j.system_id JOIN target t ON t.id = j.target_id LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x"
-    " WHERE x.job_id = j.id AND x.accepted_us IS NOT NULL) WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched"
+    " j.expected_s, j.grace_s, j.owner, j.notify, j.runbook, j.rerun, j.title, s.starts_held, s.start_within_s,"
+    " j.calendar, j.budget_s, j.budget_cost, j.pool, j.slots, s.capabilities, s.missing FROM job j JOIN system s"
+    " ON s.id = j.system_id JOIN target t ON t.id = j.target_id LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id)"
+    " FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS NOT NULL)"
+    " WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched"
 )
 RUN_COLUMNS = (
     "r.id, r.job_id, r.period_key, r.period_us, r.business_date, r.state, r.evidence, r.native_state, r.reason,"
@@ -80,6 +81,7 @@ def job_facts(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
         rerun=interning.SAFETIES[row.rerun],
         title=row.title,
         starts_held=bool(row.starts_held),
+        start_within=interning.duration(row.start_within_s),
         calendar=row.calendar,
         budget_time=None if row.budget_s is None else timedelta(seconds=row.budget_s),
         budget_cost=row.budget_cost,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
@@ -13,8 +17,10 @@ from console.domain.estate import JobFacts, RunFacts
 from console.domain.history import NO_ESTIMATE, EstimateBasis, EstimateKind
 from console.domain.job import Safety
 from console.domain.service import Timeliness, reason_lines
+from console.forecast.forecaster import Forecaster
 from tests.control.ledger import Ledger, ended
-from tests.factories import at, estate, feeds, job, minutes, run, service
+from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
+from tests.forecast.test_simulation import past
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
 LOAD = job(2, "warehouse/load", "04:00", expected=minutes(30))
@@ -192,3 +198,33 @@ def test_a_follower_that_never_started_is_rerun_as_well() -> None:
     assert [RunState.MISSED] == [
         each.state for each in reruns_after(ledger.estate, ledger.estate.incidents[0], at("05:20"))
     ]
+
+
+def test_the_time_until_a_rerun_begins_comes_off_the_act_by_of_each_rerun_on_the_way() -> None:
+    """The mart starts by itself after its upstream; the load is rerun too, once what it read is fixed."""
+    slow = [replace(each, start_within=minutes(5)) for each in (EXTRACT, LOAD, MART)]
+    deps = [*feeds(slow[0], slow[1]), *feeds(slow[1], slow[2])]
+    known = estate(*slow, runs=[FAILED], feeds=deps, services=[service("daily", "06:30", slow[2])])
+    [incident] = evaluate(known, at("03:20")).incidents
+    assert ("04:30", "04:55") == clocks(incident.services[0])[:2]
+    running = replace(known, runs=[FAILED, run(2, LOAD, "04:00", RunState.RUNNING)])
+    [incident] = evaluate(running, at("04:10")).incidents
+    assert ("04:30", "04:55") == clocks(incident.services[0])[:2]
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.RUNNING])
+def test_a_simulated_act_by_leaves_the_time_until_the_rerun_begins(state: RunState) -> None:
+    """A rerun of pg_cron begins up to 65 s later, also that of a run that hangs and is cancelled first."""
+    act_by = []
+    for start_within in (timedelta(), timedelta(seconds=65)):
+        extract = replace(EXTRACT, start_within=start_within)
+        promise = service("daily", "06:30", extract)
+        seen = estate(extract, runs=[run(1, extract, "03:10", state, started_at=at("03:10"))], services=[promise],
+                      durations={1: (1200.0, 1260.0) * 10})  # fmt: skip
+        seen = replace(seen, history={1: past(extract, "03:10", [20.0, 21.0] * 10)})
+        [day] = (
+            day for day in evaluate(seen, at("05:30"), foresee=Forecaster()).service_days if day.business_date == NIGHT
+        )
+        assert day.act_by is not None
+        act_by.append(day.act_by)
+    assert timedelta(seconds=65) == act_by[0] - act_by[1]

@@ -28,6 +28,7 @@ from console.domain.plan_editing import (
     PlanOutlook,
     VariantFinish,
     plan_outlook,
+    step_starts,
 )
 from console.domain.settings import Declared, DeclaredPool
 from console.forecast.finish_times import ServiceForecast
@@ -132,6 +133,26 @@ def test_a_plan_without_a_simulation_has_sums() -> None:
     found = propose_recovery(night.estate, night.estate.incidents[0].id, at(NOW), can)
     assert found is not None
     assert () == found.finishes
+
+
+def test_each_rerun_of_a_plan_begins_as_late_as_its_system_begins_it() -> None:
+    """A red, a stale and a red run, one after another: simulated and summed, three times 65 s."""
+    told = []
+    for start_within in (timedelta(), timedelta(seconds=65)):
+        night = ledger(time(11, 30))
+        slow = {number: replace(one, start_within=start_within) for number, one in night.estate.jobs.items()}
+        night.estate = replace(night.estate, jobs=slow)
+        draft = proposed(night)
+        sums = cells(plan_outlook(draft, DraftChanges(waits={1: 1.0})))["as changed"]
+        [finish] = (one for one in draft.finishes if one.done == 0)
+        ends = [end for end in step_starts(draft.steps).values() if end is not None]
+        told.append((datetime.fromisoformat(finish.at), sums.at, max(ends)))
+    (simulated, summed, last_start), (later, later_summed, later_start) = told
+    assert summed is not None
+    assert later_summed is not None
+    assert timedelta(minutes=3) <= later - simulated <= timedelta(minutes=4), "whole minutes"
+    assert timedelta(minutes=3) <= later_summed - summed <= timedelta(minutes=4)
+    assert 2 * 65 == later_start - last_start
 
 
 def point(phase: int, **more: Any) -> NightPoint:

@@ -103,6 +103,14 @@ def test_the_calendars_of_jobs_and_services_reach_decisions(night: Estate) -> No
     assert ("own", "") == (by_name[EXTRACT], by_name[LOAD])
 
 
+def test_how_long_a_rerun_takes_to_begin_reaches_decisions(night: Estate) -> None:
+    sync(night, replace(WHOLE, systems=(replace(SYSTEMS[0], start_within=timedelta(seconds=65)), *SYSTEMS[1:])))
+    jobs = load_estate(night.store, MIDNIGHT, EvaluationSettings()).jobs.values()
+    assert {EXTRACT: timedelta(seconds=65), LOAD: timedelta()} == {
+        job.name: job.start_within for job in jobs if job.name in (EXTRACT, LOAD)
+    }
+
+
 def test_a_service_is_kept_as_config_has_it(night: Estate) -> None:
     sync(night, WHOLE)
     assert ("Supply plan", "06:30", "Europe/Berlin", "12:00", 1, '["oncall"]', 0.1) == night.one(
