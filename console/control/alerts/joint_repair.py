@@ -11,17 +11,18 @@ from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.titles import cancelled_by
 from console.control.incidents.verdict import RepairStep, step_text
+from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import AffectedServiceVerdict
 from console.text.cleaning import clean_line
 
 
 def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
-    """True if its cause is a run that failed, did not start or read bad data, and is not running again."""
+    """True if its cause is a run that failed, did not start or read data finished since, and is not running again."""
     run, group = match.to_repair, match.group
     if run is None or run.state.is_open or group.finding is not None or group.target is not None or group.awaits:
         return False
-    return not match.awaits and (run.state.is_red or index.is_stale(run))
+    return not match.awaits and (run.state.is_red or (index.is_stale(run) and bad_inputs(index, run)[1]))
 
 
 def is_restartable(index: EstateIndex, match: IncidentMatch) -> bool:

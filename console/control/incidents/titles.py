@@ -5,6 +5,7 @@ from __future__ import annotations
 from connectors.sdk.states import RunState
 from console.control.incidents.correlation import IncidentMatch, KnownFailure, last_notification_of
 from console.control.incidents.root_cause import failed_tasks
+from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import identity_blame, identity_name, identity_title
 from console.control.snapshot.reachability import NO_STATUS_REASONS
@@ -83,9 +84,24 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return f"{name} ran on bad data{_green_upstream(index, match, zone)}"
     if match.group.text:
         return clean_line(match.group.text, REASON_LIMIT)
+    if root is not None and is_stale_success(index, root):
+        return f"{name} {stale_text(index, root)}"
     if (failure := _failure_of_root(index, match)) is not None:
         return f"{name} {_FAILED[RunState(failure.state)]}{f': {why}' if (why := _exit_text(failure)) else ''}"
     return (match.incident.title if match.incident else "") or name
+
+
+def is_stale_success(index: EstateIndex, run: RunFacts) -> bool:
+    """True if it ended well on data that was not finished: only a rerun after that repairs it."""
+    return not run.state.is_red and not run.state.is_open and index.is_stale(run)
+
+
+def stale_text(index: EstateIndex, run: RunFacts) -> str:
+    """ "read data before warehouse/load_orders finished: rerun it after that", of a stale success."""
+    inputs, is_good = bad_inputs(index, run)
+    named = limit_instances(dict.fromkeys(map(index.name, inputs)), str)
+    shown = " and ".join(f"{name} and {hidden} more" if hidden else name for name, hidden in named) or "its upstream"
+    return f"read data before {shown} finished: rerun it{'' if is_good else ' after that'}"
 
 
 def _failure_of_root(index: EstateIndex, match: IncidentMatch) -> KnownFailure | None:
@@ -149,8 +165,7 @@ def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
     if match.group.shared and match.unrepaired is None:
         return f"many jobs blame one {identity_blame(match.group.shared)}"
     if root is None or not root.state.is_red:
-        is_stale = match.unrepaired is not None and index.is_stale(match.unrepaired)
-        return f"{name} ran on bad data" if is_stale else name
+        return f"{name} {stale_text(index, root)}" if root is not None and is_stale_success(index, root) else name
     if cancelled_by(index, root):
         return f"{name} was cancelled by {clean_line(index.estate.cancels[root.id].by)} through Headway"
     known = root.exit_code is not None and root.state is not RunState.MISSED
@@ -217,8 +232,8 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return clean_line(match.awaits_text, REASON_LIMIT)
     if match.group.evidence and match.unrepaired is None:
         return match.group.evidence
-    if match.unrepaired is not None and not match.unrepaired.state.is_red and index.is_stale(match.unrepaired):
-        return "it read data that its upstream had not finished"
+    if root is not None and not match.close_reason and is_stale_success(index, root):
+        return f"it {stale_text(index, root)}"
     if (failure := _failure_of_root(index, match)) is not None:
         return _exit_text(failure)
     if root is None or not root.state.is_red:

@@ -74,6 +74,13 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
     steps = open_steps(view)
     if not steps:
         return Verdict(((_capital(blocked_reason(view)), "warn"),))
+    if (
+        not view.joint_restarts and steps[0].role == "root" and steps[0].state == RunState.SUCCEEDED
+    ):  # it read what was not finished
+        until = until_text(view.row.act_by, now, clock)
+        return Verdict(
+            ((f"{job_label(steps[0].job)}: {view.row.reason}{until}", "warn"),), _saved_titles(view.services, now)
+        )
     restarts = view.joint_restarts or steps[:1]
     step = step_text(*(RepairStep(run.job, run.can_rerun, run.state == RunState.MISSED) for run in restarts))
     act_bys = [restart.act_by for restart in view.joint_restarts if restart.act_by is not None]

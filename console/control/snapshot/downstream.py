@@ -8,6 +8,7 @@ date.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
 from console.control.snapshot.estate_index import EstateIndex
@@ -116,6 +117,14 @@ def read_bad_input(index: EstateIndex, run: RunFacts, causes: set[int]) -> bool:
     point = read_point_of(run, index.now)
     shut = (gate for gate in gates if not _is_open(index, gate, point, run.started_at))
     return any(_bad_cause(index, gate, point, causes) for gate in shut)
+
+
+def bad_inputs(index: EstateIndex, run: RunFacts) -> tuple[list[int], bool]:
+    """The upstreams that a stale run read before they were as wanted, and whether all of them are now."""
+    upstreams = [edge.upstream for edge in index.graph.into(index.graph.unit(run.job_id))]
+    bad = [upstream for upstream in upstreams if read_bad_input(index, run, {upstream})]
+    started_now = replace(run, started_at=index.now)
+    return bad, not any(read_bad_input(index, started_now, {upstream}) for upstream in bad)
 
 
 def _bad_cause(index: EstateIndex, gate: UpstreamGate, read_point: ReadPoint, causes: set[int]) -> bool:

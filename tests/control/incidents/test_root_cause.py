@@ -618,3 +618,21 @@ def test_a_missed_run_that_a_person_skipped_is_over(is_gone: bool) -> None:
     ledger.look("03:41")
     assert ledger.incident().closed
     assert ledger.incident().close_reason == "skipped by a person, and no affected run is red or stale"
+
+
+def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_names_the_repaired_error() -> None:
+    load = job(1, "warehouse/load_orders", "04:00", expected=minutes(60))
+    revenue = job(2, "dwh/refresh_revenue", "04:30", expected=minutes(5))
+    ledger = Ledger(estate(load, revenue, feeds=feeds(load, revenue), services=[service("daily", "06:30", revenue)]))
+    ledger.run(load, "04:00", RunState.RUNNING, started_at=at("04:00"))
+    ledger.run(revenue, "04:30", RunState.FAILED, started_at=at("04:30"), ended_at=at("04:31"),
+               message="division by zero")  # fmt: skip
+    ledger.look("04:32")
+    assert "dwh/refresh_revenue failed: division by zero" == ledger.incident().title
+    ledger.run(revenue, "04:30", RunState.SUCCEEDED, started_at=at("04:40"), ended_at=at("04:41"))
+    ledger.look("04:42")
+    read = "read data before warehouse/load_orders finished: rerun it after that"
+    assert (f"dwh/refresh_revenue {read}", f"it {read}") == (ledger.incident().title, ledger.incident().reason)
+    ledger.run(load, "04:00", RunState.SUCCEEDED, started_at=at("04:00"), ended_at=at("05:00"))
+    ledger.look("05:01")
+    assert ledger.incident().title.endswith("read data before warehouse/load_orders finished: rerun it")

@@ -279,3 +279,11 @@ async def test_a_stopped_plan_begins_with_the_verdict_a_running_one_with_its_pro
     night.reads.changed()
     await night.until(lambda: "resume it by" not in night.text, "the end of the verdict")
     assert "0 of 4 steps" in night.text.splitlines()[1]
+
+
+def test_a_root_that_ran_again_on_unfinished_data_waits_for_it() -> None:
+    view = with_root(state="succeeded", stale_read=True)
+    reason = "it read data before hosts/load finished: rerun it after that"
+    view = dataclasses.replace(view, row=dataclasses.replace(view.row, reason=reason))
+    expected = f" extract_orders: {reason} by 03:58 (in 40 min), saves Supply plan, Daily revenue"
+    assert expected == verdict(view)
