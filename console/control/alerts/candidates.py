@@ -22,6 +22,7 @@ from console.control.alerts.services_table import service_title
 from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.decisions import list_names
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind, RouteNotification, SuppressionFacts
+from console.domain.decision import AffectedServiceVerdict
 from console.domain.service import UNMET_PROMISE
 from console.timing.durations import format_duration
 from console.timing.formats import zoned_time
@@ -71,9 +72,13 @@ def repeat_reason(context: AlertContext, subject: AlertSubject, last: RouteNotif
 
 def unannounced_misses(context: AlertContext, subject: AlertSubject, before: RouteNotification) -> list[str]:
     """Names of the services whose deadline passed and whose owners get no business notification: they name no route,
-    or one with technical text. Empty for an incident about the promise itself."""
+    or one with technical text; without those that another incident announces. Empty for an incident about the promise
+    itself."""
     passed = [
-        service.service for service in subject.decision.services if deadline_passed_since(context, service, before)
+        service.service
+        for service in subject.decision.services
+        if deadline_passed_since(context, service, before)
+        and ((announcing := _announcing(context, service, before)) is None or announcing is subject)
     ]
     if not passed or subject.decision.rule == UNMET_PROMISE:
         return []
@@ -84,6 +89,30 @@ def unannounced_misses(context: AlertContext, subject: AlertSubject, before: Rou
         for name in services_on_route(context, subject, route)
     }
     return [name for name in passed if name not in heard]
+
+
+def _announcing(
+    context: AlertContext, service: AffectedServiceVerdict, before: RouteNotification
+) -> AlertSubject | None:
+    """The incident that has notified the route since the deadline, else the first by key whose update nothing
+    suppresses: a route is notified once of a missed day, however many incidents affect it."""
+    route, style = before.route, before.style
+    if (key := (route, style, service.key)) not in context.announcing:
+        heard = [
+            (subject, last)
+            for subject in sorted(context.subjects, key=lambda subject: subject.decision.key)
+            if not subject.decision.closed
+            and (last := subject.last_notification(route, style)) is not None
+            and any(day.key == service.key for day in subject.decision.services)
+        ]
+        since = (subject for subject, last in heard if last.last_at > service.deadline)
+        updates = (Notification(subject, route, style, AlertKind.UPDATED, last) for subject, last in heard)
+        sent = (update.subject for update in updates if not any(stage(context, update) for stage in _SUPPRESSING))
+        context.announcing[key] = next(since, None) or next(sent, None)
+    return context.announcing[key]
+
+
+_SUPPRESSING = (suppression.suppress_silenced, suppression.suppress_in_maintenance, suppression.suppress_cancelled)
 
 
 def missed_deadline_note(context: AlertContext, notification: Notification, before: RouteNotification) -> str:

@@ -115,6 +115,8 @@ class AlertContext:
     explaining: Mapping[tuple[object, ...], Sequence[tuple[datetime, AlertSubject]]] | None = None
     """By topic of an inhibition: the subjects that explain, until when."""
     started: dict[tuple[str, str], datetime] | None = None
+    announcing: dict[tuple[str, str, ServiceDayKey], AlertSubject | None] = field(default_factory=dict)
+    """By route, style and missed service day: the incident that notifies of the miss (`candidates`)."""
     restartable_by_day: dict[ServiceDayKey, list[AlertSubject]] | None = None
     """By service day, the incidents whose restart it needs (`joint_repair`), computed on first use."""
 

@@ -49,6 +49,9 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
     if service is None:
         problem, colon, why = _problem(index, match, decision, plain).partition(": ")
         return f"{label}{problem}, no service affected{colon}{why}{REFERENCE}"
+    if match.group.target is not None and service.deadline < match.group.since:  # it was late before
+        promise = promise_text(index, decision.zone, decision.services, service, "")
+        return f"{label}{_problem(index, match, decision, plain)}, late {promise} needs it{REFERENCE}"
     is_safe = service.timeliness in SAFE
     what = _problem(index, match, decision, plain) if is_safe else _what_to_do(context, subject, service, plain)
     promise = promise_text(index, decision.zone, decision.services, service, label)

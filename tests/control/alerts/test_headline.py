@@ -101,7 +101,7 @@ def test_a_database_that_does_not_answer_names_the_late_service_that_still_needs
     ledger.target(2, failing_since=at("03:51"), error="connection refused", last_ok_at=at("03:50"))
     ledger.look("03:55")
     [notice] = [each for incident in ledger.decisions.incidents for each in incident.notices if incident.root_target_id]
-    assert notice.title.startswith("Daily 03:40 breached: warehouse/warehouse does not answer")
+    assert notice.title.startswith("warehouse/warehouse does not answer, late Daily 03:40 needs it [")
     assert "\nDo           headway system probe warehouse/warehouse\n" in notice.body
 
 

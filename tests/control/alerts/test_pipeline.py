@@ -957,6 +957,32 @@ def test_a_missed_deadline_beside_that_of_the_title_is_named() -> None:
     assert notice.body.startswith("Also past the deadline: Second.\n")
 
 
+def two_causes() -> Ledger:
+    """Two failed jobs of one service, each an incident of its own; one route is notified of both."""
+    one, refund = night(), replace(OTHER, schedule=EXTRACT.schedule)
+    jobs, deps = {**one.estate.jobs, OTHER.id: refund}, (*one.estate.dependencies, *feeds(refund, LOAD))
+    one.estate = replace(one.estate, jobs=jobs, dependencies=deps)
+    fails(one)
+    fails(one, refund)
+    assert [("opened", "oncall")] * 2 == told(one, "03:12")
+    return one
+
+
+def test_a_route_is_notified_once_of_a_missed_deadline_though_two_incidents_affect_the_service() -> None:
+    one = two_causes()
+    assert [("updated", "oncall")] == told(one, "06:31")
+    assert [] == told(one, "06:33")
+
+
+def test_a_miss_is_announced_by_the_other_incident_while_the_first_is_silenced() -> None:
+    one = two_causes()
+    said(one, silences=(SilenceFacts(1, (("job", EXTRACT.name),), at("03:13"), at("09:00"), "anna", ""),))
+    assert [("updated", "oncall")] == told(one, "06:31")
+    [notice] = (notice for incident in one.decisions.incidents for notice in incident.notices)
+    assert "restart other" not in notice.title
+    assert notice.title.startswith("Update: Daily 06:30 breached")
+
+
 # what cannot be seen, and answers
 def test_a_source_that_asks_for_patience_is_a_matter_of_those_who_keep_it() -> None:
     """Its jobs go on as far as anybody knows: nothing is to be restarted by a minute, and no owner of a service is
