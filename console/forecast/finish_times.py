@@ -472,6 +472,22 @@ def forecast(index: EstateIndex, service: ServiceFacts, members: Iterable[int], 
     return ServiceForecast(service, business_date, deadline, nodes, ends, finish, tuple(reversed(path)), was, extended)
 
 
+def path_through(index: EstateIndex, day: ServiceForecast, job_id: int) -> tuple[int, ...]:
+    """The path of the service day if this job of it is on that, else its longest path through the job."""
+    path = [job_id]
+    if job_id in day.path or job_id not in day.nodes:
+        return day.path
+    while (before := day.nodes[path[0]].after) is not None and before in day.nodes and before not in path:
+        path.insert(0, before)
+    while path[-1] not in day.ends:
+        below = (edge.downstream for edge in index.graph.out_of(path[-1]) if edge.downstream not in path)
+        last = _latest([day.nodes[downstream] for downstream in below if downstream in day.nodes])
+        if last is None:
+            return day.path
+        path.append(last.job_id)
+    return tuple(path)
+
+
 def _node(
     index: EstateIndex,
     nodes: dict[int, ForecastNode],

@@ -35,6 +35,7 @@ from console.forecast.finish_times import (
     ServiceForecast,
     forecast,
     has_day,
+    path_through,
 )
 from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
@@ -289,6 +290,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
     done = delivered_at(index, day)
     worst = _most_urgent(threats) if done is None else None
     budget = worst.budget if worst is not None else None
+    day = replace(day, path=path_through(index, day, budget.job_id)) if budget is not None else day
     timeliness, reasons = timeliness_of(index, day, done, worst)
     awaits = pending_checks(index, day)
     given = stale_delivery_text(index, day) if done is None else ""

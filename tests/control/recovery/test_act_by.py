@@ -228,3 +228,17 @@ def test_a_simulated_act_by_leaves_the_time_until_the_rerun_begins(state: RunSta
         assert day.act_by is not None
         act_by.append(day.act_by)
     assert timedelta(seconds=65) == act_by[0] - act_by[1]
+
+
+def test_the_path_of_a_service_day_has_the_failed_job_beside_a_longer_path() -> None:
+    first = job(1, "dwh/load_a", "03:10", expected=minutes(5))
+    second = job(2, "dwh/load_b", "03:30", expected=minutes(50))
+    known = estate(first, second, runs=[run(1, first, "03:10", RunState.FAILED)])
+    for ends, feeding, path in (
+        ([first, second], (), (1,)),
+        ([MART], [*feeds(first, MART), *feeds(second, MART)], (1, 3)),
+    ):
+        jobs = {**known.jobs, MART.id: MART}
+        night = replace(known, jobs=jobs, dependencies=tuple(feeding), services=(service("daily", "06:30", *ends),))
+        [day] = (day for day in evaluate(night, at("03:20")).service_days if day.business_date == NIGHT)
+        assert ("dwh/load_a", path) == (day.cause, day.path)
