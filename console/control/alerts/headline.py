@@ -48,7 +48,7 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
     service = most_urgent(context, notification)
     if service is None:
         problem, colon, why = _problem(index, match, decision, plain).partition(": ")
-        return f"{label}{problem}, no service affected{colon}{why}{REFERENCE}"
+        return f"{label}{problem}, {_not_late(index, match)}{colon}{why}{REFERENCE}"
     if match.group.target is not None and service.deadline < match.group.since:  # it was late before
         promise = promise_text(index, decision.zone, decision.services, service, "")
         return f"{label}{_problem(index, match, decision, plain)}, late {promise} needs it{REFERENCE}"
@@ -56,6 +56,14 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
     what = _problem(index, match, decision, plain) if is_safe else _what_to_do(context, subject, service, plain)
     promise = promise_text(index, decision.zone, decision.services, service, label)
     return f"{label}{promise} {status_text(service.timeliness)}: {what}{REFERENCE}"
+
+
+def _not_late(index: EstateIndex, match: IncidentMatch) -> str:
+    """ "Daily revenue and 2 more not late yet": the services downstream of a finding; "no service affected"."""
+    if not match.feeds:
+        return "no service affected"
+    further = f" and {len(match.feeds) - 1} more" if len(match.feeds) > 1 else ""
+    return f"{service_title(index, match.feeds[0])}{further} not late yet"
 
 
 def kind_label(notification: Notification) -> str:

@@ -183,7 +183,7 @@ def _facts(
         yield "Period", f"no schedule ({clean_line(root.period_key)})"
     yield "Business date", decision.business_date.isoformat()
     if match.feeds and not decision.services:
-        yield "Feeds", clean_line(", ".join(match.feeds))
+        yield "Feeds", f"{clean_line(', '.join(match.feeds))}: not late yet"
     if decision.split_from is not None:
         yield "Split from", incident_name(decision.split_from)
     for finding in match.evidence[:MAX_FINDINGS]:

@@ -435,7 +435,8 @@ def test_a_green_run_with_too_few_rows_is_told_to_the_service_that_it_feeds() ->
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 10))
     ledger.look("03:21")
     (notice,) = ledger.incident().notices
-    assert ("finance", True) == (notice.route, "Feeds          day" in notice.body)
+    assert ("finance", True) == (notice.route, "Feeds          day: not late yet\n" in notice.body)
+    assert notice.title.endswith(", Day not late yet [{incident}]")
     assert "with 100 rows, fewer than 500 rows; threshold 500 rows, history (19 runs)" in notice.body
 
 
