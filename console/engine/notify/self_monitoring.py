@@ -90,9 +90,11 @@ class SelfMonitor:
         self._pending_notes: list[tuple[str, datetime]] = []
         """Shadow report lines that could not be written yet: line, time."""
 
-    def report(self, channel: NotificationChannel, fence: int | None, troubles: Mapping[str, str]) -> None:
+    def report(
+        self, channel: NotificationChannel, fence: int | None, troubles: Mapping[str, str], began: float | None = None
+    ) -> None:
         """Reports problems that last and problems that ended. `troubles`: key -> text. Without a fence the store is
-        not used."""
+        not used. `began`: when the attempt that failed began, by `time.monotonic`: a locked store answers late."""
         now = time.monotonic()
         if fence is not None:
             self.cache_modes(channel)
@@ -105,7 +107,7 @@ class SelfMonitor:
                 self._notify(channel, fence, key, "")
             del self._since[key]
         for key, text in troubles.items():
-            since = self._since.setdefault(key, now)
+            since = self._since.setdefault(key, now if began is None else began)
             reported = self._notified_at.get(key)
             if now - since >= self._lasts[key] and (reported is None or now - reported >= RETRY_SECONDS):
                 self._notified_at[key] = now

@@ -128,15 +128,17 @@ class Engine:
         announced: LeaseHolder | None = None
         own = ""
         while not self._end.is_set():
+            began: float | None = time.monotonic()
             try:
                 answer = self._acquire()
+                began = None
                 if isinstance(answer, HeldLease):
                     announced, own = None, answer.holder
                     self._start_shards()
                     self._work_under(answer)
                     continue
             except StoreError as error:
-                self._store_trouble(error)
+                self._store_trouble(error, began)
                 continue
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 self._surprise(error)
@@ -170,13 +172,13 @@ class Engine:
             leases.note_engine(self._parts.store.path, got.holder)
         return got
 
-    def _store_trouble(self, error: StoreError) -> None:
-        """Reports a store error once while it stays the same, and waits a little."""
+    def _store_trouble(self, error: StoreError, began: float | None) -> None:
+        """Reports a store error once while it stays the same, and waits a little. `began`: as `SelfMonitor.report`."""
         text = self._parts.secrets.mask(str(error))
         if text != self._last_trouble:
             log.warning("the engine waits for its store", error=text)
         self._last_trouble = text
-        self._own.report(self._parts, None, {STORE: text})
+        self._own.report(self._parts, None, {STORE: text}, began)
         self._end.wait(STANDBY_SECONDS)
 
     def _surprise(self, error: Exception) -> None:
@@ -283,6 +285,7 @@ class Engine:
             if self._is_outdated():
                 log.info("all workers restart with the current config")
                 return
+            began = time.monotonic()
             try:
                 self._renew(lease, watch)
                 if (trouble := self._trouble()) != recorded:
@@ -297,7 +300,7 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 log.warning("lease not renewed", error=self._parts.secrets.mask(str(error)))
                 if isinstance(error, StoreError):
-                    self._own.report(self._parts, None, {STORE: str(error)})
+                    self._own.report(self._parts, None, {STORE: str(error)}, began)
 
     def _trouble(self) -> str:
         config = self._configs.trouble_text() if self._configs is not None else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -72,6 +73,15 @@ def test_a_short_trouble_is_not_told(tmp_path: Path) -> None:
         own.report(bench.parts, bench.fence, {})
         bench.send()
         assert [] == titles(bench)
+
+
+def test_a_store_that_kept_an_attempt_waiting_is_told_at_the_first_error(tmp_path: Path) -> None:
+    """A locked SQLite file answers after 30 s only: counted from that answer, a lock of 75 s was not told."""
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        own = SelfMonitor()
+        own.report(bench.parts, None, {STORE: "the store at x: database is locked"}, time.monotonic() - 30)
+        wait_until(lambda: bool(post_of(bench).got), "the alert", 10)
+        assert ["Headway bench: no alerts, store unavailable"] == titles(bench)
 
 
 def test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_again(tmp_path: Path) -> None:
