@@ -36,7 +36,7 @@ STEPS = (
     ("TOUR 4/5", "escape"),
     ("shows a plan of reruns and holds", "r"),
     ("10 steps in 3 systems", "enter"),
-    ("type INC-0001 and a reason, then ↵ starts it", "INC-0001", "enter"),
+    ("type INC-0001 ↵ a reason, then ↵ starts it", "INC-0001", "enter"),
     ("depends on it: give a reason", "the disk was full", "enter"),
 )
 

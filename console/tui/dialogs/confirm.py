@@ -142,9 +142,9 @@ class SendScreen(Overlay[Any]):
     def typed_first(self) -> str:
         if not self.is_attached or not self.form.display:
             return ""
-        if not self.reason_rule:
-            return self.prompt
-        return f"{self.prompt} and a reason" if self.query_one("#name-row").display else "enter a reason"
+        if not self.query_one("#name-row").display:
+            return "enter a reason"
+        return f"{self.prompt} {self.key_name('enter')} {'a reason' if self.reason_rule else 'an optional reason'}"
 
     def ask_preview(
         self, intent: ActionIntent, text: str, then: Callable[[EngineAnswer], None], failed: Callable[[str], None]
@@ -236,12 +236,21 @@ class SendScreen(Overlay[Any]):
         if not self.is_attached:
             return
         label = "back; the sent action continues" if self.sent and not self.turned_down else "nothing is sent"
-        hints = [KeyHint(self.key_name("enter"), "choose", 1), KeyHint(self.key_for("back"), label)]
+        hints = [KeyHint(self.key_name("enter"), self._enter_does, 1), KeyHint(self.key_for("back"), label)]
         if self.subject.has_details and not self.sent:
             hints.append(KeyHint(self.key_for("details"), "show all steps"))
         if self.pane.virtual_size.height > self.pane.size.height:
             hints.insert(0, KeyHint(self.key_name("pagedown"), "more below", style="mark"))
         self.foot(*hints, message=self.message)
+
+    @property
+    def _enter_does(self) -> str:
+        if self.focused is self.name_field:
+            return "next field"
+        return self.subject.SEND.lower() if self.focused is self.why_field else "choose"
+
+    def on_descendant_focus(self) -> None:
+        self._foot()
 
     def say(self, text: str) -> None:
         self.message, self.is_wrong_name = text, False
@@ -302,16 +311,16 @@ class SendScreen(Overlay[Any]):
             self.dismiss(None)
 
     @on(Input.Submitted)
-    def typed(self) -> None:
-        """Sends it once the form is complete; else says what is missing."""
+    def typed(self, event: Input.Submitted) -> None:
+        """Goes from the name to the reason; there it is sent once the form is complete. Says what is missing."""
         name, self.why = self.name_field.value.strip(), self.why_field.value.strip()
         if self.query_one("#name-row").display and name not in self.subject.names:
             self.name_field.focus()
             self.say(f"another name was typed; {self.prompt}" if name else f"the field is empty: {self.prompt}")
             self.is_wrong_name = True
-        elif self.reason_rule and not self.why:
+        elif event.input is self.name_field or (self.reason_rule and not self.why):
             self.why_field.focus()
-            self.say(self.reason_rule)
+            self.say("" if self.why else self.reason_rule)
         else:
             self.send()
 

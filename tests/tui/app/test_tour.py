@@ -246,7 +246,7 @@ async def test_where_a_name_is_typed_first_the_tour_says_that_and_no_other_key(n
     await night.act("recover")
     await night.see("PLAN INC-0412", "4 steps")
     await night.act("start")
-    await night.see("TOUR 5/5", "type INC-0412, then ↵ starts it")
+    await night.see("TOUR 5/5", "type INC-0412 ↵ an optional reason, then ↵ starts it")
     assert "selects Start the plan, then ↵ starts it" not in night.text
 
 

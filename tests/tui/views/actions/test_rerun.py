@@ -124,7 +124,7 @@ async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> Non
     for _ in "b07:extract_items":
         await night.press("backspace")
     await night.type("db07:extract_orders")
-    await night.press("enter")
+    await night.press("enter", "enter")
     await night.see("requested")
     assert 1 == len(night.requests.sent)
 
@@ -149,7 +149,7 @@ def test_what_runs_now_is_waited_for_or_sent_beside(safety: str, line: int, is_t
             await night.see("type extract_orders")
             assert [] == night.requests.sent
             await night.type("db07:extract_orders")
-            await night.press("enter")
+            await night.press("enter", "enter")
         await night.see("requested")
         assert [(overlap, ("headway-own",))] == [(wish.overlap, wish.beside) for wish in night.requests.wishes]
 

@@ -124,7 +124,7 @@ async def test_skip_of_a_job_not_declared_safe_wants_its_name(night: Night) -> N
     await night.press("X")
     await night.see("SKIP " + EXTRACT, "type its name to confirm")
     await night.type("db07:extract_orders")
-    await night.press("enter")
+    await night.press("enter", "enter")
     await night.see("◌ requested")
     assert [Verb.SKIP] == [wish.verb for wish in night.requests.wishes]
 
@@ -499,7 +499,7 @@ async def test_a_job_is_started_with_a_conf_that_was_shown_first(night: Night) -
     await night.see("type extract_orders")
     assert [] == night.requests.wishes
     await night.type(EXTRACT)
-    await night.press("enter")
+    await night.press("enter", "enter")
     await night.see("◌ requested")
     [wish] = night.requests.wishes
     given = {"conf": {"day": "2026-11-19", "limit": 5}}

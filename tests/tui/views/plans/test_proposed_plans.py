@@ -16,6 +16,7 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.plans.proposal import DraftScreen
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, draft, plan_of
+from tests.tui.terminal.test_burst import burst
 
 
 async def planned(night: Night) -> None:
@@ -334,7 +335,7 @@ async def test_where_one_job_is_not_declared_safe_the_incident_is_typed_as_the_t
     assert [] == night.requests.started
     await night.press("backspace")
     await night.type("2")
-    await night.press("enter")
+    await night.press("enter", "enter")
     await night.see("PLAN 1 running")
 
 
@@ -348,8 +349,11 @@ async def test_where_several_are_not_declared_safe_the_incident_is_typed(night: 
     await planned(night)
     await night.press("enter")
     await night.see("4 steps not declared safe", "type INC-0412")
-    await night.type("INC-0412")
-    await night.press("enter")
+    await night.see("next field")
+    burst(night, "INC-0412\rdisk freed")
+    await night.see("↵ start the plan", "disk freed")
+    assert [] == night.requests.started
+    burst(night, "\r")
     await night.see("PLAN 1 running")
 
 
@@ -456,7 +460,7 @@ async def test_a_plan_that_tier_one_hangs_on_is_started_by_its_typed_name_alone(
     assert [] == night.requests.started
     await night.press("backspace")
     await night.type("2")
-    await night.press("enter")
+    await night.press("enter", "enter")
     await night.see("PLAN 1 running")
 
 
