@@ -1,7 +1,7 @@
 """Digests: up to `limit` alerts of a route are sent as they are each minute, oldest first.
 
-The rest wait a few seconds and are sent as one digest, at most one a minute. The first notification about a tier-1
-service never waits.
+The rest wait a few seconds and are sent as one digest, at most one a minute; a single one is sent as it is. The first
+notification about a tier-1 service never waits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ class DigestPlan:
 def plan_digest(
     waiting: Sequence[PendingAlert], sent_last_minute: int, last_digest: datetime | None, limit: int, now: datetime
 ) -> DigestPlan:
-    """The alerts to send alone, and the rest as a digest. `waiting`: oldest first."""
+    """The alerts to send alone, and the rest as a digest. `waiting`: oldest first.
+
+    A single alert over the limit is sent alone, at most one a minute: the next waits for others, or for a minute.
+    """
     urgent = [alert for alert in waiting if alert.urgent]
     deferrable = [alert for alert in waiting if not alert.urgent]
     room = max(limit - sent_last_minute - len(urgent), 0)
@@ -47,7 +50,12 @@ def plan_digest(
     ripe = rest[0].made_at + GATHER
     if last_digest is not None:
         ripe = max(ripe, last_digest + WINDOW)
-    return DigestPlan(ids, tuple(rest) if now >= ripe else ())
+    if now < ripe:
+        return DigestPlan(ids)
+    if len(rest) > 1:
+        return DigestPlan(ids, tuple(rest))
+    may_exceed = sent_last_minute + len(ids) <= limit or now >= rest[0].made_at + WINDOW
+    return DigestPlan(tuple(sorted((*ids, rest[0].id))) if may_exceed else ids)
 
 
 def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: str = "") -> MessageText:
@@ -59,7 +67,8 @@ def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: s
         newest[key] = alert
     lines = sorted(newest.values(), key=lambda alert: alert.id)
     since = zoned_time(min(alert.made_at for alert in together), zone)
-    note = f"More than {limit} alerts in one minute: these {len(together)}, since {since}, are sent together."
+    allowed = f"{limit} alert{'s' if limit > 1 else ''}"
+    note = f"More than {allowed} in one minute: these {len(together)}, since {since}, are sent together."
     texts = []
     for titles in ([line.title for line in lines], [line.plain_title or line.incident for line in lines]):
         shown = [without_countdown(title) for title in titles[:LINES]]

@@ -54,9 +54,21 @@ def test_what_left_in_the_last_minute_counts() -> None:
 
 
 def test_there_is_one_digest_a_minute() -> None:
-    flood = [waiting(1)]
+    flood = [waiting(1), waiting(2)]
     assert DigestPlan() == plan_digest(flood, 2, NOON - seconds(10), 2, NOON + seconds(49))
     assert DigestPlan((), tuple(flood)) == plan_digest(flood, 2, NOON - seconds(10), 2, NOON + seconds(50))
+
+
+def test_a_single_alert_over_the_limit_is_sent_as_it_is() -> None:
+    assert DigestPlan() == plan_digest([waiting(1)], 1, None, 1, NOON + seconds(4))
+    assert DigestPlan((1,)) == plan_digest([waiting(1)], 1, None, 1, NOON + seconds(5))
+
+
+def test_the_next_single_alert_over_the_limit_waits_for_others_or_for_a_minute() -> None:
+    assert DigestPlan() == plan_digest([waiting(1)], 2, None, 1, NOON + seconds(59))
+    assert DigestPlan((1,)) == plan_digest([waiting(1)], 2, None, 1, NOON + seconds(60))
+    pair = [waiting(1), waiting(2)]
+    assert DigestPlan((), tuple(pair)) == plan_digest(pair, 2, None, 1, NOON + seconds(5))
 
 
 def test_the_first_word_about_a_tier_1_service_waits_for_no_limit() -> None:
@@ -72,7 +84,7 @@ def test_nothing_is_lost_or_told_twice(urgent: list[bool], let: int, limit: int,
     assert len(set(left)) == len(left)
     assert {one.id for one in flood if one.urgent} <= set(found.alone)
     assert max(0, limit - let) >= len([one for one in found.alone if not urgent[one]])
-    assert later < 5 or set(left) == {one.id for one in flood}
+    assert later < 5 or set(left) == {one.id for one in flood} or (later < 60 and len(flood) - len(left) == 1)
 
 
 def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
@@ -89,6 +101,11 @@ def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
     assert words.body.startswith("Update: Daily 07:30 at risk: restart b [INC-2]\nResolved: a is good again (INC-1)\n")
     assert words.plain_body.startswith("INC-2\nResolved: a (INC-1)\n")
     assert "More than 10 alerts in one minute: these 3, since 13:00 CET, are sent together." in words.body
+
+
+def test_a_limit_of_one_is_one_alert() -> None:
+    words = digest_text([waiting(1), waiting(2)], 1, "UTC")
+    assert "More than 1 alert in one minute: these 2, since" in words.body
 
 
 LABELS = {*KIND_LABELS.values(), REOPENED_LABEL, CLOSED_LABEL, CAUSE_RESOLVED_LABEL}
