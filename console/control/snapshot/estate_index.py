@@ -243,14 +243,21 @@ class EstateIndex:
         return next(self._superseding(run), None) is not None
 
     def repaired_at(self, run: RunFacts) -> datetime | None:
-        """When it, or else the first run that superseded it, succeeded; None if that is unknown."""
+        """When it, or else the first run that repaired it, succeeded; None if that is unknown."""
         if self.is_green(run):
             return self.freshness(run).good_at
-        return min((later.ended_at or run_time(later) for later in self._superseding(run)), default=None)
+        return min((later.ended_at or run_time(later) for later in self._repairing(run)), default=None)
 
     def repairing_run(self, run: RunFacts) -> RunFacts | None:
-        """It, unless it is red; else the first run that superseded it, None while there is none."""
-        return min(self._superseding(run), key=run_time, default=None) if run.state.is_red else run
+        """It, unless it is red or read stale data; else the first run that repaired it. None if a red run has none."""
+        if not run.state.is_red and not self.is_stale(run):
+            return run
+        return min(self._repairing(run), key=run_time, default=None if run.state.is_red else run)
+
+    def _repairing(self, run: RunFacts) -> Sequence[RunFacts]:
+        """The runs that superseded it; without those that read stale data, unless all did."""
+        superseding = list(self._superseding(run))
+        return [later for later in superseding if not self.is_stale(later)] or superseding
 
     def _superseding(self, run: RunFacts) -> Iterator[RunFacts]:
         """The runs that supersede it, the latest first."""

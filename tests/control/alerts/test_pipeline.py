@@ -680,6 +680,36 @@ def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> N
     assert "Resolved: Daily safe ({incident}, 10 min, attempt 2)" == only(one).notices[0].title
 
 
+def test_a_rerun_that_read_stale_data_did_not_repair_it() -> None:
+    one = night()
+    one.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:10"))
+    one.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 2))
+    told(one, "03:22")
+    root = one.state(LOAD, "03:20")
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:24"))})
+    one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:25", 2))
+    told(one, "03:28")
+    recovers(one, started="03:10", takes=25)
+    told(one, "03:36")
+    one.run(LOAD, "03:40", RunState.SUCCEEDED, **ended("03:40", 2))
+    assert ("recovered", "default") in told(one, "03:43")
+    assert "Resolved: Daily safe ({incident}, 20 min)" == only(one).notices[0].title
+    assert "rerun" not in only(one).notices[0].body
+
+
+def test_a_rerun_that_failed_before_another_run_succeeded_did_not_repair_it() -> None:
+    one = night()
+    fails(one)
+    told(one, "03:12")
+    root = one.state(EXTRACT, "03:10")
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:15"))})
+    one.run(EXTRACT, "03:16", RunState.FAILED, **ended("03:16", 2))
+    told(one, "03:18")
+    one.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))
+    assert ("recovered", "oncall") in told(one, "03:23")
+    assert "Resolved: Daily safe ({incident}, 10 min)" == only(one).notices[0].title
+
+
 def test_failed_since_is_after_the_last_success() -> None:
     one = acknowledged_with_a_stale_load()
     rerun(one, "03:30", RunState.SUCCEEDED)
