@@ -54,10 +54,13 @@ def is_hung_up(descriptor: int) -> bool:
 
 
 def exit_if_lost(driver: Driver, event: threading.Event) -> None:
-    """Ends the console as on SIGHUP unless `event`, its own exit, is set. Called when its input has ended."""
+    """Ends the console as on SIGHUP unless `event`, its own exit, is set. Called when its input has ended.
+
+    It does not wait: a console that exits already waits for the thread of its input.
+    """
     if not event.is_set():
         with suppress(RuntimeError):  # it has just ended
-            driver._app.call_from_thread(driver._app.exit, 128 + signal.SIGHUP)
+            driver._loop.call_soon_threadsafe(driver._app.exit, 128 + signal.SIGHUP)
 
 
 class TerminalLine:
