@@ -23,6 +23,7 @@ from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.verdict import until_text
 from console.control.snapshot.failures import Blame, identity_blame
 from console.control.snapshot.reachability import NO_STATUS_REASONS
+from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.alert import CAUSE_RESOLVED_LABEL, TECHNICAL, AlertKind
 from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, ServiceDayVerdict
@@ -110,10 +111,18 @@ def _cause(
 ) -> str:
     what = _what_failed(context, subject, affected)
     owner = "its owner" if subject.job_owner else "the responsible team"
-    notified_at = min((notice.first_at for notice in subject.notified if notice.style == TECHNICAL), default=None)
+    notified_at = _owner_notified_at(subject)
     if notified_at is None and not leaves:
         return f"{what}; {owner} has not been notified yet"
     return f"{what}; {owner} was notified at {zoned_time(notified_at or context.now, zone, context.now)}"
+
+
+def _owner_notified_at(subject: AlertSubject) -> datetime | None:
+    """The earliest known time since the present failure."""
+    since = subject.decision.failed_since - CLOCK_SKEW
+    technical = (notice for notice in subject.notified if notice.style == TECHNICAL)
+    times = (at for notice in technical for at in (notice.first_at, notice.last_at) if at >= since)
+    return min(times, default=None)
 
 
 def _what_failed(context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict]) -> str:

@@ -45,11 +45,13 @@ STAGES: tuple[SuppressionStage, ...] = (
     suppression.suppress_silenced,
     # 6. Neither repeated nor escalated while it is acknowledged.
     suppression.suppress_acknowledged,
-    # 7. Notified once it is stable: after the stages that suppress it, before the one that chooses the hour.
+    # 7. Not escalated while no service is at risk.
+    suppression.suppress_safe_escalation,
+    # 8. Notified once it is stable: after the stages that suppress it, before the one that chooses the hour.
     suppression.suppress_flapping,
-    # 8. Delayed until the morning: after the stages that may drop it, so that few wait.
+    # 9. Delayed until the morning: after the stages that may drop it, so that few wait.
     suppression.suppress_in_quiet_hours,
-    # 9. Sent together: last, because only notifications that no other stage suppresses are grouped.
+    # 10. Sent together: last, because only notifications that no other stage suppresses are grouped.
     suppression.suppress_grouped,
 )
 _RECOVERED_WHILE = {

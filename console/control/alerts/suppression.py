@@ -78,6 +78,15 @@ def suppress_acknowledged(context: AlertContext, notification: Notification) -> 
     return Suppression("acknowledgement", f"acknowledged by {clean_line(ack.by)} until {until}", ack.until)
 
 
+def suppress_safe_escalation(context: AlertContext, notification: Notification) -> Suppression | None:
+    """Escalations while no affected service is at risk."""
+    services = notification.subject.decision.services
+    is_at_risk = not services or any(service.timeliness not in NOT_AT_RISK for service in services)
+    if notification.kind is not AlertKind.ESCALATED or is_at_risk:
+        return None
+    return Suppression("escalation", "no affected service is at risk", None)
+
+
 MAINTENANCE_STAGE = "maintenance"
 
 

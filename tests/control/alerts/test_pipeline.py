@@ -791,6 +791,20 @@ def test_what_was_told_in_business_words_goes_on_too_and_to_each_route_once() ->
     assert ("escalated", "boss") not in told(one, "03:50")
 
 
+def test_an_escalation_waits_while_no_service_is_at_risk() -> None:
+    one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
+    one.estate = replace(one.estate, dependencies=(*one.estate.dependencies, *feeds(EXTRACT, OTHER)))
+    fails(one)
+    told(one, "03:12")
+    one.run(OTHER, "03:14", RunState.SUCCEEDED, **ended("03:14", 2))
+    told(one, "03:17")
+    recovers(one, started="03:18")
+    assert "escalated" not in dict(told(one, "03:29"))
+    assert [("escalation", "no affected service is at risk")] == held(one)
+    fails(one, clock="03:30")
+    assert ("escalated", "manager") in told(one, "03:48")
+
+
 # quiet hours
 def test_quiet_hours_hold_until_the_morning_what_is_still_so_then() -> None:
     one = night(RouteRule("oncall", quiet=NIGHTS))
@@ -943,6 +957,18 @@ def test_a_services_owner_is_told_in_business_words_when_it_is_in_danger_and_whe
     recovers(one, started="03:31")
     assert [("recovered", "oncall"), ("recovered", "supply")] == told(one, "03:37")
     assert only(one).notices[1].title.startswith("Resolved: Daily 06:30 on time, expected 04:07 [")
+
+
+def test_a_service_owner_reads_when_the_owner_was_notified_of_this_failure_not_of_an_earlier_one() -> None:
+    one = night(notify=("supply",))
+    fails(one)
+    told(one, "03:12")
+    recovers(one, started="03:13", takes=2)
+    told(one, "03:16")
+    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
+    assert ("updated", "supply") in told(one, "03:43")
+    [business] = [notice for notice in only(one).notices if notice.style == "business"]
+    assert "Cause        a job of etl failed; its owner was notified at 03:43 UTC\n" in business.body
 
 
 def test_a_route_that_owns_both_the_cause_and_the_service_is_told_once_and_technically() -> None:
