@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 from connectors.sdk.transport.loopback import is_local_server
 
 VERIFIES, SAFE_METHODS = "verify-full", ("scram-sha-256", "gss", "sspi", "!password", "!md5")
+_WITH_TLS = ("require", "verify-ca")
+"""Modes that only a server with TLS accepts."""
 NO_PASSWORD_SENT = "!password,!md5"  # noqa: S105 - methods of libpq's require_auth
 """Where we have no password: a client certificate or Kerberos; a password file is sent by SCRAM alone."""
 
@@ -32,12 +34,14 @@ def unverified_text(parameters: Mapping[str, str]) -> tuple[str, ...]:
     mode, methods = parameters.get("sslmode", VERIFIES), parameters.get("require_auth", "")
     faults = []
     if mode != VERIFIES:
-        faults.append(
-            f'sslmode = "{mode}": the server\'s name is not verified, another one may read and change all data'
-        )
+        danger = "the server's name is not verified, another one may read and change all data"
+        fix = "" if mode in _WITH_TLS else "turn on TLS at the server, then "
+        faults.append(f'sslmode = "{mode}": {danger}. Fix: {fix}leave it out')
     if not methods or set(methods.split(",")) - set(SAFE_METHODS):
-        faults.append(f'require_auth = "{methods}": another server that answers may get the password')
-    return tuple(f"{fault}. Fix: leave it out" for fault in faults)
+        faults.append(
+            f'require_auth = "{methods}": another server that answers may get the password. Fix: leave it out'
+        )
+    return tuple(faults)
 
 
 def unverified_store(url: str) -> tuple[str, ...]:

@@ -214,6 +214,8 @@ def test_each_weaker_setting_is_reported() -> None:
     weak = verified({"host": "db", "password": "x", "sslmode": "require", "require_auth": "scram-sha-256,md5"})
     assert ("sslmode", "require_auth") == tuple(text.partition(" ")[0] for text in unverified_text(weak))
     assert 1 == len(unverified_text(verified({"host": "db", "sslmode": "verify-ca"})))
+    [disabled] = unverified_text(verified({"host": "db", "sslmode": "disable"}))
+    assert disabled.endswith("Fix: turn on TLS at the server, then leave it out")
     login = MySqlLogin("db", 3306, "headway", "x", "require", None)
     assert ('tls = "require": the server is not verified', 1) == (login.unverified[0][:43], len(login.unverified))
     assert "verify" == MySqlLogin("db", 3306, "headway", "x", None, None).effective_tls
