@@ -68,8 +68,11 @@ def wrong_part(url: str, schemes: Collection[str]) -> str:
         _ = parts.port
     except ValueError:
         port = parts.netloc.rpartition("@")[2].rpartition(":")[2]
-        if port.isdecimal() and "@" not in parts.path + parts.fragment:  # else it is the begin of a password
-            return f"port {port} is not between 1 and 65535. Fix: write the port of the server"
+        if "@" not in parts.path + parts.fragment:  # else it is the begin of a password
+            if port.isdecimal():
+                return f"port {port} is not between 1 and 65535. Fix: write the port of the server"
+            if "@" in parts.netloc:
+                return "port: not a number. Fix: write the port of the server, 1 to 65535"
         return _UNREADABLE
     if scheme in MAIL_SCHEMES:
         return _wrong_mail_part(parts)

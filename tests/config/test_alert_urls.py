@@ -26,6 +26,7 @@ SECRET = "CANARY-hunter2"
             f"mailto://user:{SECRET}@mail.example.com:99999?to=a@example.com",
             "port 99999 is not between 1 and 65535. Fix: write the port of the server",
         ),
+        (f"mailtos://user:{SECRET}@mail.example.com:abc?to=a@example.com", "port: not a number. Fix: write the port"),
         ("mailto://127.0.0.1:99999?from=a@example.com&to=a@example.com", "port 99999 is not between"),
         ("mailtos://user:99999/x@mail.example.com?to=a@example.com", "server or port: unreadable. Fix: in a user"),
         ("mailto://?to=a@example.com", "server: missing"),
