@@ -97,10 +97,11 @@ class CommandParser(HeadwayParser):
         option = first.partition("=")[0]
         takes_names = any(not action.option_strings for action in self._actions)  # then a word is one too many, no verb
         verbs = [] if takes_names else verbs_of(self.prog.removeprefix("headway "))
-        near = get_close_matches(OTHER_NAMES.get(option, option), [*self._option_string_actions, *verbs], n=1)
+        known = {name.lstrip("-"): name for name in (*self._option_string_actions, *verbs)}
+        near = get_close_matches(OTHER_NAMES.get(option, option).lstrip("-"), known, n=1)
         if not near and verbs and not first.startswith("-"):
             return f"{message}; verbs: {', '.join(verbs)}"
-        return f"{message}; did you mean {near[0]}?" if near else message
+        return f"{message}; did you mean {known[near[0]]}?" if near else message
 
 
 def build_parser(command: str | None, named: bool = False) -> argparse.ArgumentParser:

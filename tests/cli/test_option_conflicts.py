@@ -22,6 +22,7 @@ __all__ = ["bench"]
         ("freeze --off --status", "usage: headway freeze", "argument --status: not allowed with argument --off"),
         ("freeze --status --off", "usage: headway freeze", "argument --off: not allowed with argument --status"),
         ("job list --nosuch", "usage: headway job list", "headway job list: error: unrecognized arguments: --nosuch"),
+        ("incident INC-0001 --date 2026-11-20", "usage: headway incident", "arguments: --date 2026-11-20 Example:"),
         ("job list --sta failed", "usage: headway job list", "unrecognized arguments: --sta; did you mean --state?"),
         (
             "job list -tmp",
