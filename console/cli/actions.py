@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.states import RunEvidence, RunState, Verb
 from console.cli.arguments import JOB_HELP, business_date, positive_number, timeout, whole_number
-from console.cli.clock_format import clock_text, timestamp
+from console.cli.clock_format import clock_text, in_display_zone, timestamp
 from console.cli.commands import JSON, Handler, argument, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
@@ -363,8 +363,8 @@ def _action_facts(action: ActionDetailView) -> Iterator[str]:
     facts = (
         ("message", action.text),
         ("native", action.native_summary),
-        ("scope", action.scope),
-        ("period", action.period),
+        ("scope", in_display_zone(action.scope)),
+        ("period", in_display_zone(action.period)),
         *((sent, call) for call in action.sends),
         (sent, "" if action.is_over or action.sends else "determined right before sending"),
         *(("note", note) for note in action.notes),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
 from console.cli.arguments import duration
-from console.cli.clock_format import act_by_text, clock_text, display_zone, instant_of_clock, timestamp
+from console.cli.clock_format import act_by_text, clock_text, display_zone, in_display_zone, instant_of_clock, timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
@@ -140,7 +140,8 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
         if notice.is_listed
     ]
     events = [
-        f"  {timestamp(event.at)}  {event.formatted(timestamp)}{f' ({event.actor})' * bool(event.actor)}"
+        f"  {timestamp(event.at)}  {in_display_zone(event.formatted(timestamp))}"
+        + f" ({event.actor})" * bool(event.actor)
         for event in view.events
     ]
     sections = [

@@ -20,7 +20,7 @@ from console.cli.arguments import (
     refuse_unknown_fields,
     saved_view,
 )
-from console.cli.clock_format import clock_text, until_text
+from console.cli.clock_format import clock_text, in_display_zone, until_text
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
@@ -156,7 +156,7 @@ def _print_runs(arguments: argparse.Namespace) -> int:
 
 
 def _attempt_lines(view: RunView) -> list[str]:
-    lines = ["", f"run {view.row.id}, {view.row.period_key}"]
+    lines = ["", f"run {view.row.id}, {in_display_zone(view.row.period_key)}"]
     for attempt in view.attempts:
         native = f", native state {attempt.native_state}" if attempt.native_state else ""
         state = f"{attempt.state} ({evidence_text(attempt.evidence)}){native}"

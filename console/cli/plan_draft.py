@@ -238,7 +238,7 @@ def _step_lines(step: DraftStep) -> list[str]:
     rows = [
         ("why", step.why),
         ("variant", step.way),
-        ("scope", preview.get("scope", "")),
+        ("scope", in_display_zone(preview.get("scope", ""))),
         ("duration", "" if is_wait else duration),
         ("overlap", preview.get("overlap") or ""),
         ("refused", step.refusal or preview.get("refused") or ""),

@@ -17,7 +17,7 @@ import pytest
 from console.cli import connectors, exits, plan_draft, reader, requests, runs
 from console.cli import console as console_command
 from console.cli.alerts import suppressed_until
-from console.cli.clock_format import clock_cell, clock_text
+from console.cli.clock_format import clock_cell, clock_text, command_zone, share_service_zone
 from console.cli.console import engine_starter
 from console.cli.engine_process import StartedEngine
 from console.cli.exits import Exit
@@ -28,7 +28,7 @@ from console.cli.output import counted
 from console.cli.reader import lease_holder_text
 from console.domain.alert import SuppressionView
 from console.domain.history import EstimateBasis, EstimateKind
-from console.domain.incident import IncidentRow, IncidentView
+from console.domain.incident import EventView, IncidentRow, IncidentView
 from console.domain.plan import DraftStep
 from console.domain.system import DriftView
 from console.store.db import lease
@@ -122,6 +122,17 @@ def incident() -> IncidentView:
 def test_an_incident_that_hurts_nobody_and_was_told_to_nobody_says_so() -> None:
     lines = incident_lines(incident(), NOON)
     assert ["  (none)", "  (none)"] == [lines[lines.index(head) + 1] for head in ("affected services", "notified")]
+
+
+def test_the_times_of_an_incident_are_in_one_zone() -> None:
+    missed = EventView(
+        NOON, "breached", "supply of 2026-11-19: not delivered by its deadline, 2026-11-20 11:30 UTC", ""
+    )
+    with command_zone(in_utc=False):
+        share_service_zone({"Europe/Berlin"})
+        lines = "\n".join(incident_lines(replace(incident(), events=(missed,)), NOON))
+    assert "not delivered by its deadline, 2026-11-20 12:30:00 CET" in lines
+    assert "UTC" not in lines
 
 
 def test_an_incident_as_lines_tells_what_each_fact_rests_on_and_what_worked_before() -> None:

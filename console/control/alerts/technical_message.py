@@ -179,8 +179,6 @@ def _facts(
     yield "Since", zoned_time(since, zone, index.now)
     if root is not None and root.period_at is not None:
         yield "Period", zoned_time(run_time(root), zone, index.now)
-    elif root is not None and root.period_key:
-        yield "Period", f"no schedule ({clean_line(root.period_key)})"
     yield "Business date", decision.business_date.isoformat()
     if match.feeds and not decision.services:
         yield "Feeds", f"{clean_line(', '.join(match.feeds))}: not late yet"

@@ -10,12 +10,12 @@ from datetime import datetime
 from console.domain.action import ActionView
 from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
-from console.domain.incident import IncidentView
+from console.domain.incident import EventView, IncidentView
 from console.domain.plan import PlanView
 from console.domain.service import timeliness_label
 from console.text.cleaning import clean, clean_line
 from console.timing.durations import format_duration
-from console.timing.formats import timestamp_text
+from console.timing.formats import localized, timestamp_text
 
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~&!@$]|:(?=//|[a-z+_-][\w+-]*:|100:|1234:)|(?<=www)\.", re.IGNORECASE)
 """A colon counts in an address and in the name of an emoji; in a time and after a job's host it does not."""
@@ -94,7 +94,10 @@ def report_sections(
         f"{f'sent {at(delivery.sent)}' if delivery.sent else delivery.state}"
         for delivery in view.deliveries
     ]
-    runs = [f"{member.state}: {member.job} {member.period_key}, {member.present_role}" for member in view.members]
+    runs = [
+        f"{member.state}: {member.job} {localized(member.period_key, at)}, {member.present_role}"
+        for member in view.members
+    ]
     no_changes = "unknown" if row.cause in ("run", "shared") else "not applicable: the root cause is not a run"
     return [
         ReportSection("Summary", _summary(view, nights, end, at)),
@@ -102,7 +105,7 @@ def report_sections(
         ReportSection("Changes since the last successful run", view.row.changes, empty=no_changes),
         ReportSection("Impact", [_impact(night, at) for night in nights], empty="no service"),
         ReportSection("Runs", runs),
-        ReportSection("Timeline", [_event(event.formatted(at), at(event.at), event.actor) for event in view.events]),
+        ReportSection("Timeline", [_event(event, at) for event in view.events]),
         ReportSection("Actions and outcomes", actions),
         ReportSection("Notifications", notifications),
         ReportSection("Past repairs", [f"{at(when)} {text}" for when, text in view.seen_before]),
@@ -156,8 +159,9 @@ def _impact(night: ServiceNight, at: FormatInstant) -> str:
     )
 
 
-def _event(text: str, at: str, actor: str) -> str:
-    return f"{at} {text}{f' ({actor})' if actor else ''}"
+def _event(event: EventView, at: FormatInstant) -> str:
+    by = f" ({event.actor})" if event.actor else ""
+    return f"{at(event.at)} {localized(event.formatted(at), at)}{by}"
 
 
 def _plan(plan: PlanView) -> str:

@@ -148,7 +148,7 @@ def _past(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
 
 
 def _event(event: EventView, ctx: RenderContext) -> TimelineEntry:
-    text = f"note: {event.text}" if event.kind == "note" else event.formatted(ctx.hm)
+    text = f"note: {event.text}" if event.kind == "note" else ctx.localized(event.formatted(ctx.hm))
     return TimelineEntry(event.at, text, _KINDS.get(event.kind, "plain"), event.actor)
 
 
