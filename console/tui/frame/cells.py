@@ -137,6 +137,10 @@ def heading(key: Hashable, text: str, note: str = "") -> TableRow:
     return TableRow(("heading", key), ((f" {text}", "key"), (f"  {note}", "dim")), pick=False, free=True)
 
 
+def is_heading(row: TableRow) -> bool:
+    return isinstance(row.key, tuple) and row.key[0] == "heading"
+
+
 def joined_segments(key: Hashable, runs: Sequence[Segment], pick: bool = False) -> TableRow:
     return TableRow(key, tuple(runs), pick=pick, free=True)
 

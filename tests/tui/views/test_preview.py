@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from console.tui.frame.screen import HeadwayScreen
+from console.tui.views.incidents.preview import _lines
+from console.tui.views.incidents.verdict_line import OpenIncident
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import NOW, draft, job_row, plan_of
+from tests.tui.fake_reads import NOW, FakeReads, draft, job_row, plan_of
+from tests.tui.views.runs.test_durations import look
 
 WIDE, NARROW = (160, 45), (120, 36)
 
@@ -149,3 +153,12 @@ async def test_the_step_under_the_cursor_is_shown_beside_a_started_plan(night: N
     night.app.navigation.open_plan(7)
     await night.until(lambda: "1 rerun  etl-hosts/db07:extract_orders" in beside(night), "the first step")
     await night.see("▼ act by 03:58  ▲ green by 04:21")
+
+
+@pytest.mark.parametrize("height", range(14, 40))
+def test_a_preview_of_an_incident_ends_in_no_heading_without_its_rows(height: int) -> None:
+    view = FakeReads().incident_
+    opened = OpenIncident(view, ())
+    lines = ["".join(text for text, _ in line) for line in _lines(opened, look(), 120, height, None)]
+    heads = [place for place, line in enumerate(lines) if re.match(r" (AFFECTED|NOTIFIED|ACTIONS|RUNS) ?", line)]
+    assert [] == [lines[place] for place in heads if not lines[place + 1].strip()]

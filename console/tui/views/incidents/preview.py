@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.tui.frame.cells import RenderContext, SegmentLines
+from console.tui.frame.cells import RenderContext, SegmentLines, is_heading
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.summary import incident_title, summary_lines
 from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, verdict_line
@@ -28,12 +28,15 @@ def _lines(
     view = opened.view
     title, _ = incident_title(view, ctx, 0)
     reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
-    rows = [list(row.cells) for row in summary_lines(view, ctx, width)]
+    summary = summary_lines(view, ctx, width)
     is_above = above is not None and above.view.row.id == view.row.id
     verdict = [] if is_above else [verdict_line(opened, ctx, width)]
     lines = [title, *verdict, reason, []]
     log_lines = min(LOG_LINES, height // 3)
-    rows = rows[: max(MIN_ROWS, height - len(lines) - log_lines - 2)]
+    shown = summary[: max(MIN_ROWS, height - len(lines) - log_lines - 2)]
+    if len(shown) < len(summary) and is_heading(shown[-1]):
+        shown.pop()
+    rows = [list(row.cells) for row in shown]
     lines += [*rows, [], *log_end(view.log, view.log_error, height - len(lines) - len(rows) - 1, log_lines)]
     room = height - len(lines) - 2
     evidence: SegmentLines = [[], [(" EVIDENCE", "key")], *evidence_lines(view, ctx)[: max(0, room)]]
