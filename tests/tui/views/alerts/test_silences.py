@@ -46,7 +46,7 @@ async def test_the_word_theme_alone_opens_the_choices_and_changes_nothing(night:
     await night.type("theme")
     await night.see("all themes", "opens the list")
     await night.press("enter")
-    await night.see("present  dark", "solarized-light")
+    await night.see("current  dark", "solarized-light")
     assert DARK.background in grounds(night)
     assert before == (path.read_text() if path.exists() else "")
     await night.typing()
