@@ -195,7 +195,7 @@ class HttpApiClient(SignedClient):
             PLACEHOLDER.sub(lambda match: path_segment(_text_of(values[match[1]])), call.path),
             accept,
             {**{name: self._secrets(value) for name, value in self.source.headers.items()}, **(headers or {})},
-            params={name: _plain(fill_placeholders(value, values)) for name, value in call.query.items()} or None,
+            params={name: _plain(value) for name, value in fill_placeholders(call.query, values).items()} or None,
             body=None if call.body is None else fill_placeholders(call.body, values),
             once=once,
             end_bytes=end_bytes,

@@ -191,7 +191,7 @@ FIX_OF_REFUSAL = tuple(
     )
 )
 """Of a refused connect, the first that matches."""
-LIBPQ_QUESTION = re.compile(r" Is the server running [^?]*\?")
+LIBPQ_QUESTION = re.compile(r" Is the server running [^?]{0,400}\?")
 """The question of libpq behind "Connection refused", left out before a fix."""
 UNREACHABLE_FIX = ". Fix: start that server, or correct its host and port."
 

@@ -6,7 +6,6 @@ notification about a tier-1 service never waits.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,8 +18,6 @@ WINDOW = timedelta(minutes=1)
 """Window in which alerts are counted, and the least time between two digests of a route."""
 GATHER = timedelta(seconds=5)
 """How long the first alert over the limit waits for others."""
-_INCIDENT_PART = re.compile(rf"[^/]*{re.escape(INCIDENT_PLACEHOLDER)}.*")
-"""The part of a link that selects one incident."""
 LINES = 200
 """Alerts that a digest lists; the rest is counted."""
 
@@ -75,9 +72,15 @@ def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: s
         shown += [f"and {len(titles) - LINES} more"] if len(titles) > LINES else []
         blocks = (
             table([title] for title in shown),
-            table([("Open", _INCIDENT_PART.sub("", link) or "headway incident")]),
+            table([("Open", _without_incident(link) or "headway incident")]),
             [RULE],
             [note],
         )
         texts += [digest_title(titles), text_of(blocks)]
     return MessageText(*texts)
+
+
+def _without_incident(link: str) -> str:
+    """The link without the part that selects one incident."""
+    before, placeholder, _ = link.partition(INCIDENT_PLACEHOLDER)
+    return before[: before.rfind("/") + 1] if placeholder else link
