@@ -7,6 +7,7 @@ from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
+from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -32,24 +33,35 @@ def duration_fault(text: str) -> str:
 
 
 class AskScreen(Overlay[str]):
-    """`says` explains what the text is used for; `fault` returns why a text is not accepted, empty if it is."""
+    """`says` explains what the text is used for; `fault` returns why a text is not accepted, empty if it is; `prompt`
+    names the field."""
 
     WHERE = "ask"
+    DEFAULT_CSS = "AskScreen #field { height: 3; border: round $primary; }"
 
-    def __init__(self, title: str, says: str, text: str = "", fault: Callable[[str], str] = reason_fault) -> None:
+    def __init__(
+        self,
+        title: str,
+        says: str,
+        text: str = "",
+        fault: Callable[[str], str] = reason_fault,
+        prompt: str = "reason",
+    ) -> None:
         super().__init__()
-        self.title_text, self.says, self.text = title, says, text
+        self.title_text, self.says, self.text, self.prompt = title, says, text, prompt
         self._fault = fault
         self.pane = Pane(id="says")
         self.pane.wrapped, self.pane.can_focus = True, False
 
     @property
     def lines_at_first(self) -> int:
-        return super().lines_at_first + 1
+        return super().lines_at_first + 3
 
     def content(self) -> ComposeResult:
         yield self.pane
-        yield Entry(self.text, id="typed", select_on_focus=False)
+        with Container(id="field") as field:
+            field.border_title = self.prompt
+            yield Entry(self.text, id="typed", select_on_focus=False)
 
     def on_mount(self) -> None:
         self.bar("box-title").show([(self.title_text, "strong")])
@@ -94,4 +106,4 @@ def ask_length_and_reason(
         if length is not None:
             screen.app.push_screen(AskScreen(f"{title} for {length}", reason_says, fault=reason_fault), answered)
 
-    screen.app.push_screen(AskScreen(title, length_says, length, length_fault), ask_reason)
+    screen.app.push_screen(AskScreen(title, length_says, length, length_fault, "duration"), ask_reason)

@@ -500,7 +500,7 @@ def _ask_name(screen: HeadwayScreen, view_here: Callable[[str], SavedView]) -> N
             save()
 
     says = f"{view_here('').says}: name of the view; :NAME opens it from anywhere"
-    screen.board.push_screen(AskScreen("SAVE this view", says, fault=_name_fault), named)
+    screen.board.push_screen(AskScreen("SAVE this view", says, fault=_name_fault, prompt="name"), named)
 
 
 def _name_fault(name: str) -> str:

@@ -159,7 +159,7 @@ class WhatIfScreen(Overlay[None]):
                 self._ask()
 
         says = f"when it would be restarted, by the clock {ctx.clock.label(ctx.now)}: the next such time"
-        self.board.push_screen(AskScreen(f"WHAT IF {self.job} were restarted at", says, "", fault), answered)
+        self.board.push_screen(AskScreen(f"WHAT IF {self.job} were restarted at", says, "", fault, "time"), answered)
 
 
 def open_what_if(screen: HeadwayScreen, job: str | int) -> None:

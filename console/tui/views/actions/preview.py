@@ -129,7 +129,7 @@ class ActionConfirmation(Confirmation):
             return True
         if key == "conf":
             says = "parameters: NAME=VALUE words or a JSON object, no secret; empty removes them"
-            dialog = AskScreen(f"START {self.order.job} with a conf", says, self.typed_conf, _conf_fault)
+            dialog = AskScreen(f"START {self.order.job} with a conf", says, self.typed_conf, _conf_fault, "conf")
             self.box.board.push_screen(dialog, self._with_conf)
             return True
         if key not in ("queue", "allow", "anyway"):

@@ -88,7 +88,7 @@ def add_note(screen: HeadwayScreen, incident_id: int) -> None:
         screen.board.ask_engine("note", lambda requests: requests.note(incident_id, note), written, refused, order)
 
     def ask(says: str, text: str = "") -> None:
-        screen.board.push_screen(AskScreen(f"NOTE on {name}", says, text, fault=_note_fault), typed)
+        screen.board.push_screen(AskScreen(f"NOTE on {name}", says, text, _note_fault, "note"), typed)
 
     ask("note (added with your name to the timeline, the handover and the report)")
 

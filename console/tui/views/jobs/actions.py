@@ -107,7 +107,9 @@ def _ask_value(screen: HeadwayScreen, view: JobView, card_field: CardView) -> No
     def fault(text: str) -> str:
         return job.card_fault(card_field.field, text) or ("" if text or card_field.said_by else "enter a short text")
 
-    screen.board.push_screen(AskScreen(f"{card_field.field} of {view.row.name}", says, card_field.value, fault), typed)
+    screen.board.push_screen(
+        AskScreen(f"{card_field.field} of {view.row.name}", says, card_field.value, fault, card_field.field), typed
+    )
 
 
 def _choose_safety(screen: HeadwayScreen, view: JobView, card_field: CardView) -> None:

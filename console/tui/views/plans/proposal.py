@@ -425,7 +425,9 @@ class DraftScreen(HeadwayScreen):
                 self.change(replace(self.changes, waits={**self.changes.waits, place: seconds}))
 
         says = f"how long to wait before {step.job}, once what it waits for is good (0s: not at all)"
-        self.board.push_screen(AskScreen(f"WAIT before step {step.place}", says, "5m", duration_fault), answered)
+        self.board.push_screen(
+            AskScreen(f"WAIT before step {step.place}", says, "5m", duration_fault, "duration"), answered
+        )
 
     def _why_no_alternative(self) -> str:
         if self.selected is None:

@@ -313,7 +313,7 @@ async def test_h_on_a_job_that_is_held_lets_it_go(night: Night) -> None:
 async def test_all_sending_is_stopped_once_a_person_has_said_why(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("F")
-    await night.see("FREEZE all sending")
+    await night.see("FREEZE all sending", "╭─ reason ─")
     await night.press("enter")
     await night.see("enter a short text")
     assert [] == night.requests.turned
