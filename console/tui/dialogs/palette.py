@@ -148,7 +148,9 @@ class PickScreen(Overlay[Any]):
         self.source.begin()
         self.source.narrow("")
 
-    def show_choices(self) -> None:
+    def show_choices(self, keep: bool = False) -> None:
+        """`keep`: the cursor stays on its choice."""
+
         def rows(number: int, choice: PaletteChoice) -> Iterator[TableRow]:
             tag_style, style = ("dim", "dim") if choice.dead else ("key", "plain")
             first, *further = wrap(choice.says, width) if width else [choice.says]
@@ -158,13 +160,13 @@ class PickScreen(Overlay[Any]):
 
         width = self._says_width
         lines = chain.from_iterable(rows(number, choice) for number, choice in enumerate(self.shown))
-        self.grid.show(FixedRows(list(lines)), keep=False)
+        self.grid.show(FixedRows(list(lines)), keep=keep)
 
     def fitted(self) -> None:
         width = dict(column_widths(self.columns, self.grid.size.width)).get(2, 0) if self.is_read else 0
         if width != self._says_width:
             self._says_width = width
-            self.show_choices()
+            self.show_choices(keep=True)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.source.narrow(event.value)

@@ -694,7 +694,7 @@ def test_a_rerun_that_read_stale_data_did_not_repair_it() -> None:
     one.run(LOAD, "03:40", RunState.SUCCEEDED, **ended("03:40", 2))
     assert ("recovered", "default") in told(one, "03:43")
     assert "Resolved: Daily safe ({incident}, 20 min)" == only(one).notices[0].title
-    assert "rerun" not in only(one).notices[0].body
+    assert "rerun by" not in only(one).notices[0].body
 
 
 def test_a_rerun_that_failed_before_another_run_succeeded_did_not_repair_it() -> None:
