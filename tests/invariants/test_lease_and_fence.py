@@ -176,7 +176,7 @@ def test_an_engine_whose_store_stood_still_too_long_works_again_by_itself(tmp_pa
         wait_until(lambda: len(good.polled) > 2, "its polls", 10)
         with engine.store.write(None):
             threads = {thread.name: thread for thread in threading.enumerate()}
-            assert {"poll good/one", "outbox", "evaluate", "actions", "answers"} <= threads.keys()
+            assert {"polls", "outbox", "evaluate", "actions", "answers"} <= threads.keys()
             position = time.monotonic()
             wait_until(lambda: time.monotonic() > position + 1.7, "the lease to run out", 10)
         wait_until(lambda: not threads["evaluate"].is_alive(), "its parts to stop by themselves", 10)
