@@ -48,7 +48,7 @@ def test_two_failures_of_one_evaluation_are_one_message(bench: Bench) -> None:
     assert "headway recover INC-0002" in body
 
 
-def test_the_second_of_two_failures_replaces_the_first_instruction(bench: Bench) -> None:
+def test_the_second_of_two_failures_names_the_first_restart_too(bench: Bench) -> None:
     fails(bench, "extract")
     bench.turn()
     fails(bench, "refund")
@@ -56,4 +56,4 @@ def test_the_second_of_two_failures_replaces_the_first_instruction(bench: Bench)
     [(_, first, _), (_, second, body)] = bench.sink.got
     assert ": restart extract by " in first
     assert ": restart extract and refund by " in second
-    assert body.startswith("Replaces the instruction of INC-0001: ")
+    assert body.startswith("Also restart extract (INC-0001): Supply plan needs both.")
