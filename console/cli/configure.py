@@ -185,8 +185,8 @@ def machine_bound_targets(config: Config, store_url: str) -> list[str]:
             if target.is_local and system.kind.listen is None
         ]
         texts += [
-            f"system {system.name}: {value} is another server for each machine. Fix, with engines on several machines:"
-            " name the server's host"
+            f"system {system.name}: {value} is a different server on each machine. Fix, with engines on several"
+            " machines: name the server's host"
             for value in loopback_addresses(system.options.model_dump())
         ]
     return texts

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -95,7 +93,7 @@ def _evidence_lines(pair: SuggestedDependency) -> list[str]:
         f"confidence  {format_percent(pair.confidence)}",
         f"buffer      {format_duration(pair.buffer)} between the end of the upstream and the start of the downstream",
         f"violated    {len(pair.violated)} of {counted(pair.nights, 'night')}{last}",
-        f"harmed      {counted(pair.harmed, 'night')}: the downstream failed or was run again",
+        f"harmed      {counted(pair.harmed, 'night')}: the downstream failed or was rerun",
         f"with a hold {_hold_text(pair)}",
         *(f"evidence    {text}" for text in pair.evidence),
     ]
@@ -128,29 +126,15 @@ def _accept(arguments: argparse.Namespace, pair: SuggestedDependency, block: str
     config = config_path(arguments.config)
     path = config / ACCEPTED_FILE if config.is_dir() else config
     before = path.read_text("utf-8") if path.exists() else None
-    text = f"# from headway suggest: {pair.harmed} of {len(pair.violated)} violations caused a failure\n{block}"
+    nights = f"{pair.harmed} of {len(pair.violated)} nights with a violation"
+    text = f"# from headway suggest: on {nights} the downstream failed or was rerun\n{block}"
     changed = f"{before.rstrip()}\n\n{text}" if before else text
-    _validate(config, path, changed)
+    valid_config(config, {path: changed})
     if before is None:
         write_new(path, changed)
     elif not replace_if_unchanged(path, changed, before):
         raise CommandError(Exit.PROBLEM, f"{path} was edited meanwhile; nothing was added. Fix: try again")
     return path
-
-
-def _validate(config: Path, path: Path, text: str) -> None:
-    """Raises CommandError with the faults of the config if `path` in it had this text; read from a copy beside it, so
-    that relative paths stay the same."""
-    if config.is_dir():
-        with tempfile.TemporaryDirectory(prefix=f".{config.name}.", dir=config.parent) as copy:
-            shutil.copytree(config, copy, dirs_exist_ok=True)
-            Path(copy, path.name).write_text(text, "utf-8")
-            valid_config(Path(copy))
-        return
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=config.parent, suffix=".toml") as copied:
-        copied.write(text)
-        copied.flush()
-        valid_config(Path(copied.name))
 
 
 HANDLERS = {
@@ -160,6 +144,6 @@ HANDLERS = {
         flag("--accept", "add the pair to the config with mode observe: it warns only"),
         option("--nights", f"nights of history ({NIGHTS})", "N", type=positive_number, default=NIGHTS),
         JSON,
-        epilog="violated: started before the upstream was good\nharmed: failed then, or was run again",
+        epilog="violated: started before the upstream was good\nharmed: failed then, or was rerun",
     )
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,16 +34,16 @@ def store_url_of(arguments: argparse.Namespace) -> str:
 
 def load_valid_config(arguments: argparse.Namespace) -> Config:
     """The config that the command line means. Raises CommandError with its faults."""
-    return valid_config(config_path(arguments.config))
+    return valid_config(config_path(arguments.config), {})
 
 
-def valid_config(path: Path) -> Config:
-    """The config at this path. Raises CommandError with its faults."""
+def valid_config(path: Path, instead: Mapping[Path, str]) -> Config:
+    """The config at this path, with these texts instead of those of its files. Raises CommandError with its faults."""
     from console.config.document import ConfigFaults
     from console.config.loading import load_config
 
     try:
-        return load_config(path)
+        return load_config(path, instead)
     except ConfigFaults as faults:
         raise CommandError(Exit.USAGE, f"{counted(faults.faults, 'fault')} in the config\n{faults}") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -64,6 +64,8 @@ class ConfigDocument:
     """The files being read and the faults found so far."""
 
     texts: dict[Path, str] = field(default_factory=dict)
+    instead: Mapping[Path, str] = field(default_factory=dict)
+    """Texts to read instead of those of the files, for a change that is not written yet."""
     profiles: dict[Path, str] = field(default_factory=dict)
     """Text of each profile that a system names, in their order; empty for one that cannot be read."""
     kinds: dict[str, Path] = field(default_factory=dict)
@@ -124,11 +126,13 @@ NO_CONFIG = (
 
 def read_files(path: Path, reading: ConfigDocument) -> Table:
     document: Table = {}
-    files = config_files(path)
+    files = sorted({*config_files(path), *reading.instead})
     if not files:
         reading.unread = True
         reading.faults.append(ConfigFault(path, None, "", f"no *.toml file in this folder. Fix: {NO_CONFIG}."))
-    for fault in dict.fromkeys(filter(None, map(write_access_fault, [path, *files]))):
+    for fault in dict.fromkeys(
+        filter(None, map(write_access_fault, [path, *(file for file in files if file not in reading.instead)]))
+    ):
         reading.unread = True
         reading.faults.append(ConfigFault(path, None, "", f"is not used, because {fault}."))
     for file in () if reading.unread else files:
@@ -139,6 +143,8 @@ def read_files(path: Path, reading: ConfigDocument) -> Table:
 def _text_of(file: Path, reading: ConfigDocument) -> str:
     """Text of the file. Bytes that are not UTF-8 are reported and replaced, so that its other faults are found too.
     Raises OSError."""
+    if file in reading.instead:
+        return reading.instead[file]
     try:
         return file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from connectors.sdk import registry
 from connectors.sdk.contract import ConnectorKind
@@ -43,6 +44,7 @@ from console.config.signals import read_signals
 from console.config.validation import validate, validate_list, validate_named
 from console.domain.settings import Declared
 
+NO_TEXTS: Mapping[Path, str] = MappingProxyType({})
 APPROVERS = ("approve", "admin")
 
 
@@ -115,9 +117,10 @@ def _keys(table: Table, reading: ConfigDocument) -> Table:
     return dict(keys)
 
 
-def load_config(path: Path) -> Config:
-    """The checked estate in a file or a folder. Raises ConfigFaults with every fault found."""
-    reading = ConfigDocument(default=path)
+def load_config(path: Path, instead: Mapping[Path, str] = NO_TEXTS) -> Config:
+    """The checked estate in a file or a folder. Raises ConfigFaults with every fault found. `instead`: texts to read
+    instead of those of its files, for a change that is not written yet."""
+    reading = ConfigDocument(default=path, instead=instead)
     document = read_files(path, reading)
     if reading.unread:
         raise ConfigFaults(reading.faults)

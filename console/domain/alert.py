@@ -43,12 +43,16 @@ CAUSE_RESOLVED_LABEL = "Cause resolved: "
 """A service is not safe yet."""
 
 
+MAX_TITLE_INCIDENTS = 3
+
+
 def digest_title(titles: Sequence[str]) -> str:
     """ "Daily revenue 07:30 at risk, and 3 more alerts": begins with the first that is not resolved. Equal titles are
-    shown once, with all incidents: "Daily revenue 07:30 at risk: restart load and extract [INC-0001, INC-0002]"."""
+    shown once, with their incidents: "Daily revenue 07:30 at risk: restart load and extract [INC-0001, INC-0002]"."""
     resolved = KIND_LABELS[AlertKind.RECOVERED]
     if verdict := _shared_verdict(titles):
-        return f"{verdict} [{', '.join(map(_incident_of, titles))}]"
+        further = f" and {len(titles) - MAX_TITLE_INCIDENTS} more" if len(titles) > MAX_TITLE_INCIDENTS else ""
+        return f"{verdict} [{', '.join(map(_incident_of, titles[:MAX_TITLE_INCIDENTS]))}{further}]"
     titles = [title.removeprefix(SHADOW_LABEL) for title in titles]
     first = next((title for title in titles if not title.startswith(resolved)), None)
     if first is None:

@@ -107,6 +107,7 @@ def send_as_group(
         plain_title=digest_title(plain_titles),
         plain_body=group_text(group_titles(plain_titles), plain_bodies),
         waits=False,
+        urgent=any(new.urgent for _, new in alerts),
     )
     group_id = insert_alert(session, routes, group, now_us)
     for alert_id, _ in alerts:

@@ -81,7 +81,9 @@ def test_a_pair_that_would_make_the_config_invalid_leaves_it_as_it_was(
     before = f'{SYSTEMS}\n[[dependencies]]\nupstream = "fake/mart"\ndownstream = "fake/extract"\n'
     path.write_text(before)
     suggest(store, path, *PAIR, "--accept", code=Exit.USAGE)
-    assert "1 fault in the config" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "1 fault in the config" in shown
+    assert f"{path}:" in shown
     assert before == path.read_text()
     assert [path] == [*tmp_path.iterdir()]
 

@@ -1,6 +1,6 @@
 """Digests: up to `limit` alerts of a route are sent as they are each minute, oldest first.
 
-The rest wait a few seconds and are sent as one digest, at most one a minute; a single one is sent as it is. The first
+The rest wait a few seconds and are sent as one digest, at most one a minute; a single one is sent alone. The first
 notification about a tier-1 service never waits.
 """
 

@@ -6,7 +6,7 @@ A stage that suppresses a notification records why, and until when.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -30,6 +30,7 @@ from console.control.incidents.decisions import event_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL, AlertKind
 from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
+from console.domain.dependency import find_components
 from console.text.message import MessageText
 
 STAGES: tuple[SuppressionStage, ...] = (
@@ -77,10 +78,9 @@ def add_notifications(
     passed = [_run_stages(context, subject) for subject in context.subjects]
     leaving = [result.notification for results in passed for result in results if result.leaves]
     gathered = Counter(notification.route for notification in leaving if suppression.is_grouped(context, notification))
-    first = (notification for notification in leaving if notification.kind is AlertKind.OPENED)
-    opened = {(id(notification.subject), notification.route) for notification in first}
+    groups = _MessageGroups(gathered, _joint_groups(context, leaving))
     decided = [
-        _decided(context, subject, results, _MessageGroups(gathered, opened), log_tails)
+        _decided(context, subject, results, groups, log_tails)
         for subject, results in zip(context.subjects, passed, strict=True)
     ]
     return first_urgent(context, decided), context.turns
@@ -92,19 +92,41 @@ class _MessageGroups:
 
     gathered: Mapping[str, int]
     """Route -> number of notifications that its `group_wait` gathered."""
-    opened: Collection[tuple[int, str]]
-    """First notifications: `id` of the subject and route."""
+    joint: Mapping[Member, str]
+    """First notifications of restarts that one service needs -> their group."""
 
     def group_of(self, context: AlertContext, notification: Notification) -> str:
-        """The group to send it in: gathered by its route, or first notifications of restarts that one service needs;
-        empty if it is sent alone."""
-        subject, route = notification.subject, notification.route
-        if self.gathered[route] > 1 and suppression.is_grouped(context, notification):
-            return route
-        if notification.kind is not AlertKind.OPENED or not is_restartable(context.index, subject.match):
+        """The group to send it in: gathered by its route, or joint restarts; empty if it is sent alone."""
+        if self.gathered[notification.route] > 1 and suppression.is_grouped(context, notification):
+            return notification.route
+        if notification.kind is not AlertKind.OPENED:
             return ""
-        related = other_repairs(context, subject, subject.decision.services)
-        return route if any((id(repair), route) in self.opened for repair in related) else ""
+        return self.joint.get((id(notification.subject), notification.route), "")
+
+
+Member = tuple[int, str]
+"""`id` of the subject, and route."""
+
+
+def _joint_groups(context: AlertContext, leaving: Iterable[Notification]) -> dict[Member, str]:
+    """Groups of first notifications whose incidents share services that need all their restarts."""
+    first = {
+        (id(notification.subject), notification.route): notification.subject
+        for notification in leaving
+        if notification.kind is AlertKind.OPENED and is_restartable(context.index, notification.subject.match)
+    }
+    pairs = [
+        (member, related)
+        for member, subject in first.items()
+        for repair in other_repairs(context, subject, subject.decision.services)
+        if (related := (id(repair), member[1])) in first
+    ]
+    pairs += [(related, member) for member, related in pairs]
+    return {
+        member: f"{member[1]}, joint {min(first[joined].decision.key for joined in component)}"
+        for component, _ in find_components(pairs)
+        for member in component
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,11 +117,15 @@ def _other_repairs(context: AlertContext, subject: AlertSubject) -> list[AlertSu
     if subject.decision.closed or not is_restartable(context.index, subject.match):
         return []
     related = other_repairs(context, subject, subject.decision.services)
-    return sorted((repair for repair in related if repair.decision.incident_id is not None), key=_name)
+    return sorted((repair for repair in related if repair.decision.incident_id is not None), key=_number)
+
+
+def _number(subject: AlertSubject) -> int:
+    return subject.decision.incident_id or 0
 
 
 def _name(subject: AlertSubject) -> str:
-    return incident_name(subject.decision.incident_id or 0)
+    return incident_name(_number(subject))
 
 
 def _also_restart(index: EstateIndex, subject: AlertSubject, repair: AlertSubject) -> str:

@@ -96,11 +96,16 @@ def is_stale_success(index: EstateIndex, run: RunFacts) -> bool:
     return not run.state.is_red and not run.state.is_open and index.is_stale(run)
 
 
+MAX_INPUTS = 2
+"""Upstreams that a title names."""
+
+
 def stale_text(index: EstateIndex, run: RunFacts) -> str:
     """ "read data before warehouse/load_orders finished: rerun it after that", of a stale success."""
     inputs, is_good = bad_inputs(index, run)
-    named = limit_instances(dict.fromkeys(map(index.name, inputs)), str)
-    shown = " and ".join(f"{name} and {hidden} more" if hidden else name for name, hidden in named) or "its upstream"
+    names = list(dict.fromkeys(map(index.name, inputs)))
+    shown = " and ".join(names[:MAX_INPUTS]) or "its upstream"
+    shown += f" and {len(names) - MAX_INPUTS} more" if len(names) > MAX_INPUTS else ""
     return f"read data before {shown} finished: rerun it{'' if is_good else ' after that'}"
 
 

@@ -107,7 +107,10 @@ _NIGHTS = (
 )
 MAX_RUNS_A_NIGHT = 1.5
 """Jobs that run more often start by no clock of the night."""
-_UNITS = "SELECT j.id, j.name, s.name AS system, j.parent_id FROM job j JOIN system s ON s.id = j.system_id"
+_UNITS = (
+    "SELECT j.id, j.name, s.name AS system, j.parent_id FROM job j JOIN system s ON s.id = j.system_id JOIN target t"
+    " ON t.id = j.target_id WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched AND j.gone_since_us IS NULL"
+)
 
 
 class LineageQueries(ContextQueries):
@@ -184,7 +187,8 @@ class LineageQueries(ContextQueries):
         ]
         units = {job_id: row.parent_id or job_id for job_id, row in jobs.items()}
         known = self.link.rows("SELECT upstream_id, downstream_id FROM dependency")
-        return daily, {(units[row.upstream_id], units[row.downstream_id]) for row in known}
+        watched = (row for row in known if row.upstream_id in units and row.downstream_id in units)
+        return daily, {(units[row.upstream_id], units[row.downstream_id]) for row in watched}
 
     def _business_date_of(self, job_id: int, run: str) -> str:
         rows = self.link.rows(

@@ -43,10 +43,12 @@ def test_failures_seen_together_are_one_message_that_names_both_restarts() -> No
     notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
     technical = [notice for notice in notices if notice.style == "technical"]
     assert [f"{BOTH} (in 2 h 18 min) [{{incident}}]"] * 2 == [notice.title for notice in technical]
-    assert {"oncall"} == {notice.group for notice in technical}
+    [group] = {notice.group for notice in technical}
+    assert group.startswith("oncall, joint ")
     assert all("act by 05:30" in notice.body and "05:40" not in notice.body for notice in technical)
     business = [notice for notice in notices if notice.style == "business"]
-    assert {"planning"} == {notice.group for notice in business}
+    [group] = {notice.group for notice in business}
+    assert group.startswith("planning, joint ")
     assert ["repair needed by 05:30" in notice.title for notice in business] == [True, True]
 
 
@@ -130,3 +132,26 @@ def test_the_services_that_need_both_restarts_are_those_that_both_affect() -> No
     [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
     assert "Refunds" in second.body
     assert second.body.startswith("Also restart extract (INC-0001): Supply plan needs both.\n")
+
+
+def test_restarts_for_two_services_are_two_messages() -> None:
+    ledger = night()
+    third, fourth = (job(number, f"hosts/{name}", "03:10", expected=minutes(20), notify=("oncall",))
+                     for number, name in ((4, "rates"), (5, "prices")))  # fmt: skip
+    mart = job(6, "warehouse/mart", expected=minutes(30), target_id=2, notify=("oncall",))
+    jobs = {each.id: each for each in (third, fourth, mart)}
+    pricing = service("pricing", "06:00", mart, tier=1, notify=("oncall",))
+    before = ledger.estate
+    ledger.estate = replace(
+        before, jobs={**before.jobs, **jobs}, services=(*before.services, pricing),
+        dependencies=(*before.dependencies, *feeds(third, mart), *feeds(fourth, mart)),
+    )  # fmt: skip
+    for failing in (EXTRACT, REFUND, third, fourth):
+        fails(ledger, failing, "disk is full")
+    ledger.look("03:12")
+    notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
+    groups: dict[str, set[str]] = {}
+    for notice in notices:
+        if notice.style == "technical":
+            groups.setdefault(notice.group, set()).add(notice.title.partition(" 0")[0])
+    assert [{"Pricing"}, {"Supply plan"}] == sorted(groups.values(), key=min)
