@@ -20,14 +20,15 @@ AGO = timedelta(minutes=1)
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """`extract` and `refund` feed `load`, which delivers the service."""
+    """`extract` and `refund` feed `load`, which delivers a service of tier 1."""
     scheduler = FakeScheduler()
     for name in ("extract", "refund", "load"):
         scheduler.job(name)
     config = estate_config(tmp_path, scheduler)
     jobs = {**config.jobs, "fake/refund": config.jobs["fake/extract"]}
     more = DependencySettings(upstream="fake/refund", downstream="fake/load")
-    config = replace(config, jobs=jobs, dependencies=(*config.dependencies, more))
+    services = {"supply": config.services["supply"].model_copy(update={"tier": 1})}
+    config = replace(config, jobs=jobs, services=services, dependencies=(*config.dependencies, more))
     with running_bench(tmp_path, scheduler, config) as made:
         made.turn()
         yield made
@@ -46,6 +47,16 @@ def test_two_failures_of_one_evaluation_are_one_message(bench: Bench) -> None:
     assert title.endswith(" [INC-0001, INC-0002]")
     assert "headway recover INC-0001" in body
     assert "headway recover INC-0002" in body
+
+
+def test_a_group_with_an_urgent_alert_is_urgent(bench: Bench) -> None:
+    fails(bench, "extract")
+    fails(bench, "refund")
+    bench.turn()
+    with bench.store.read() as session:
+        rows = session.rows("SELECT kind, urgent FROM alert ORDER BY id")
+    assert {"opened", "group"} == {row.kind for row in rows}
+    assert {True} == {bool(row.urgent) for row in rows}
 
 
 def test_the_second_of_two_failures_names_the_first_restart_too(bench: Bench) -> None:
