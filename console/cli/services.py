@@ -38,7 +38,7 @@ from console.domain.service import (
     format_percent,
     format_risk,
     instance_name,
-    timeliness_label,
+    status_label,
 )
 from console.store.queries.services import NOT_EVALUATED
 from console.text.cleaning import clean_line
@@ -141,14 +141,14 @@ def run_services(arguments: argparse.Namespace) -> int:
             services = [_not_expected_text(service, reads) for service in services]
         instances = reads.services.instances(name, business_date) if name else []
         attainment = reads.service_days.service_attainment(name) if name else []
-        now = reads.now()
+        now, is_old = reads.now(), not reads.estate.header().engine.alive
     document = [service_json(service) for service in instances or services]
     if not arguments.name:
-        return print_result(arguments, document, service_table(services, now))
+        return print_result(arguments, document, service_table(services, now, is_old))
     if arguments.json:
         set_document(arguments, document if instances else document[0])
     else:
-        print_page_table(arguments, service_table(instances or services, now))
+        print_page_table(arguments, service_table(instances or services, now, is_old))
         print_page(arguments, [*_service_lines(services[0], now), *attainment_lines(attainment[0])])
     return Exit.OK
 
@@ -173,8 +173,9 @@ def instance_named(reads: Queries, name: str, key: str, business_date: str | Non
     raise CommandError(Exit.NOT_FOUND, f'{service} has no submission "{clean_line(key)}"{date}; {hint}')
 
 
-def service_table(services: Sequence[ServiceView], now: datetime) -> Table:
-    """The services by urgency. A date without a promise has dashes, and its reason as the cause."""
+def service_table(services: Sequence[ServiceView], now: datetime, is_old: bool = False) -> Table:
+    """The services by urgency. A date without a promise has dashes, and its reason as the cause. `is_old`: nothing is
+    monitored."""
 
     def promised(text: Callable[[ServiceView], str]) -> Callable[[ServiceView], str]:
         return lambda service: text(service) if service.is_promised else "–"
@@ -183,7 +184,7 @@ def service_table(services: Sequence[ServiceView], now: datetime) -> Table:
         by_urgency(services),
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("tier", lambda service: str(service.tier), drop=5),
-        ValueColumn("timeliness", lambda service: timeliness_label(service.timeliness)),
+        ValueColumn("timeliness", lambda service: status_label(service, is_old)),
         ValueColumn("deadline", promised(lambda service: clock_cell(service.deadline, service.zone, now))),
         ValueColumn(
             "time left",

@@ -75,7 +75,7 @@ def run_status(arguments: argparse.Namespace) -> int:
             *shares,
             rows,
             [""],
-            service_table(services, now),
+            service_table(services, now, not header.engine.alive),
             [""],
             incident_table(incidents, now),
             ["", "problems", *(f"  {in_display_zone(problem)}" for problem in problems)] if problems else [],

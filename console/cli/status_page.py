@@ -27,7 +27,7 @@ from console.cli.services import acknowledged_text, by_urgency, deadline_text, f
 from console.domain.header import HeaderView
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
-from console.domain.service import ServiceView, Timeliness, timeliness_label
+from console.domain.service import ServiceView, Timeliness, is_unverified, status_label
 from console.domain.system import TargetView
 from console.timing.formats import age_text
 
@@ -162,9 +162,9 @@ def _page_sections(board: StatusPage) -> Iterable[StatusSection]:
 
 def _page_service(service: ServiceView, board: StatusPage) -> Sequence[StatusCell]:
     now = board.now
-    status = StatusCell(timeliness_label(service.timeliness), STYLES[Timeliness(service.timeliness)])
-    if status.style == "ok" and service.delivered is None and not board.header.engine.alive:
-        status = StatusCell(f"was {status.text}", "dim")
+    is_old = not board.header.engine.alive
+    style = "dim" if is_unverified(service, is_old) else STYLES[Timeliness(service.timeliness)]
+    status = StatusCell(status_label(service, is_old), style)
     return (
         StatusCell(service.title),
         status,

@@ -153,6 +153,16 @@ def limit_instances(items: Iterable[T], name: Callable[[T], str]) -> Iterator[tu
             yield item, max(0, hidden) if number == MAX_NAMED else 0
 
 
+def status_label(service: ServiceView, is_old: bool) -> str:
+    """Its status on screens. `is_old`: nothing is monitored, so that a service that was fine may not be any more."""
+    label = timeliness_label(service.timeliness)
+    return f"was {label}" if is_unverified(service, is_old) else label
+
+
+def is_unverified(service: ServiceView, is_old: bool) -> bool:
+    return is_old and service.timeliness in SAFE and service.delivered is None
+
+
 ENDANGERED = (Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED)
 SAFE = (Timeliness.ON_TIME, Timeliness.MET)
 """In time."""

@@ -365,6 +365,11 @@ class ConsoleApp(App[int], inherit_bindings=False):
         return self.navigation.first_screen()
 
     @property
+    def is_old(self) -> bool:
+        """Nothing is monitored, or the store cannot be read."""
+        return bool(self.store_error) or (self.header is not None and not self.header.engine.alive)
+
+    @property
     def ctx(self) -> RenderContext:
         return RenderContext(self.now(), self.clock, self.glyphs, self.own.remap)
 

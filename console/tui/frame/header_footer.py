@@ -135,8 +135,7 @@ def banner_of(board: ConsoleApp) -> str:
 
 
 def alarm_of(board: ConsoleApp) -> str:
-    is_old = board.store_error or (board.header is not None and not board.header.engine.alive)
-    return banner_of(board) if is_old else ""
+    return banner_of(board) if board.is_old else ""
 
 
 def why_no_answer(board: ConsoleApp) -> str:

@@ -261,7 +261,7 @@ class TonightScreen(HeadwayScreen):
             return run_source(lane.run_id) if lane.run_id is not None else None
         if lane.job is not None:
             return job_source(lane.job.id)
-        return service_source(lane.service, self.verdict) if lane.service is not None else None
+        return service_source(lane.service, self.verdict, self.board.is_old) if lane.service is not None else None
 
     def selected_name(self) -> str:
         return self.selected.name if self.selected else ""

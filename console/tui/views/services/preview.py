@@ -7,18 +7,23 @@ from console.tui.frame.cells import RenderContext, SegmentLines, counted, labell
 from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.preview import PreviewSource
-from console.tui.views.services.rows import service_reasons
+from console.tui.views.services.rows import service_reasons, status_cell
 from console.tui.widgets.paint import Segment
 
 
-def service_source(view: ServiceView, verdict: VerdictLine) -> PreviewSource:
+def service_source(view: ServiceView, verdict: VerdictLine, is_old: bool) -> PreviewSource:
+    """`is_old`: nothing is monitored."""
     if view.incident_id is not None:
         return incident_source(view.incident_id, verdict)
-    return PreviewSource(("service", view.id), lambda _: view, service_lines)
+
+    def lines(view: ServiceView, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+        return service_lines(view, ctx, is_old)
+
+    return PreviewSource(("service", view.id, is_old), lambda _: view, lines)
 
 
-def service_lines(view: ServiceView, ctx: RenderContext, width: int, height: int) -> SegmentLines:
-    mark, label, style = ctx.mark("timeliness", view.timeliness)
+def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> SegmentLines:
+    mark, label, style = status_cell(view, ctx, is_old)
     rows = [
         ("tier", str(view.tier), "plain"),
         ("business date", view.business_date, "plain"),

@@ -17,6 +17,7 @@ from console.domain.service import (
     Timeliness,
     format_percent,
     format_risk,
+    is_unverified,
     reason_lines,
 )
 from console.tui.frame import header_footer
@@ -155,15 +156,19 @@ def with_times(title: Sequence[Segment], ctx: RenderContext, room: int) -> list[
     return [*first, (fit(last, max(1, room - len(text) - length_of(first))), style), (text, "dim")]
 
 
+def status_cell(view: ServiceView, ctx: RenderContext, is_old: bool) -> tuple[str, str, str]:
+    """Mark, label and style of its status. `is_old`: nothing is monitored, and open services are not green."""
+    mark, label, style = ctx.mark("timeliness", view.timeliness)
+    return ("?", f"was {label}", "dim") if is_unverified(view, is_old) else (mark, label, style)
+
+
 def service_row(
     view: ServiceView, ctx: RenderContext, width: int, zoned: bool = False, is_old: bool = False
 ) -> TableRow:
-    """A line of Services. `zoned`: the deadline shows its zone. `is_old`: nothing is monitored, and open services are
-    not green. A deadline with a plus was extended."""
+    """A line of Services. `zoned`: the deadline shows its zone. `is_old`: as `status_cell` says. A
+    deadline with a plus was extended."""
     is_wide = width >= WIDE
-    mark, label, style = ctx.mark("timeliness", view.timeliness)
-    if is_old and style == "ok" and view.delivered is None:
-        mark, label, style = "?", f"was {label}", "dim"
+    mark, label, style = status_cell(view, ctx, is_old)
     dash: Segment = (ctx.sign("dash"), "dim")
     return cells_row(
         view.id,

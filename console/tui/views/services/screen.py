@@ -157,8 +157,7 @@ class ServiceList(ViewList):
 
     def _row(self, view: ServiceView) -> TableRow:
         board, context = self.screen.board, self.screen.ctx
-        is_old = board.header is not None and (not board.header.engine.alive or bool(board.store_error))
-        return rows.service_row(view, context, self._width, not context.clock.home, is_old)
+        return rows.service_row(view, context, self._width, not context.clock.home, board.is_old)
 
 
 def _filter_text(view: ServiceView) -> str:
@@ -223,7 +222,7 @@ class ServicesScreen(HeadwayScreen):
         return self.grid.page + self.bar("detail").size.height - service_groups.line_count(self.list.groups())
 
     def _preview_source(self) -> PreviewSource | None:
-        return None if self.selected is None else service_source(self.selected, self.verdict)
+        return None if self.selected is None else service_source(self.selected, self.verdict, self.board.is_old)
 
     @property
     def only_problems(self) -> bool:

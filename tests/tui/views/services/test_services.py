@@ -332,12 +332,19 @@ async def test_the_key_beside_the_verdict_is_there_only_while_it_acts_on_that_in
     await night.until(lambda: "r recover" in night.text.splitlines()[2], "the key beside the verdict")
 
 
+def test_no_service_is_green_beside_its_list_while_nothing_is_monitored() -> None:
+    view = dataclasses.replace(services()[3], timeliness="on_time", delivered=None)
+    ctx = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
+    titles = ["".join(text for text, _ in service_lines(view, ctx, is_old)[0]) for is_old in (False, True)]
+    assert [False, True] == ["? was on time" in title for title in titles]
+
+
 def test_a_preview_of_a_service_is_a_table_of_labels_and_values() -> None:
     view = dataclasses.replace(
         services()[3], nights=30, awaits=("supply-rows",), delivered=at("06:01"), business_date="2026-11-19"
     )
     look = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
-    told = ["".join(text for text, _ in line) for line in service_lines(view, look, 80, 40)]
+    told = ["".join(text for text, _ in line) for line in service_lines(view, look, is_old=False)]
     for line in (
         "business date 2026-11-19",
         "delivered     06:01",
