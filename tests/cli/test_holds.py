@@ -321,7 +321,7 @@ def test_marks_are_listed_and_let_go_without_a_store(
     """The schedulers alone know; what a person paused, or another mark, is left alone."""
     from console.config import loading as configs
 
-    monkeypatch.setattr(configs, "load_config", lambda _: night.bench.config)
+    monkeypatch.setattr(configs, "load_config", lambda *_: night.bench.config)
     path = tmp_path / "headway.toml"
     path.write_text(CONFIG)
     night.at("03:51").rounds()
@@ -348,7 +348,7 @@ def test_a_mark_that_a_person_undid_is_shown_as_left_and_taken_away_alone(
     """A pause that comes between the list and the send is that person's, and stays."""
     from console.config import loading as configs
 
-    monkeypatch.setattr(configs, "load_config", lambda _: night.bench.config)
+    monkeypatch.setattr(configs, "load_config", lambda *_: night.bench.config)
     night.at("03:51").rounds()
     scheduler = night.bench.scheduler
     scheduler.undone.add("load")
@@ -367,7 +367,7 @@ def test_a_target_that_cannot_be_asked_is_named(
 ) -> None:
     from console.config import loading as configs
 
-    monkeypatch.setattr(configs, "load_config", lambda _: night.bench.config)
+    monkeypatch.setattr(configs, "load_config", lambda *_: night.bench.config)
     path = tmp_path / "headway.toml"
     path.write_text(CONFIG)
     night.bench.scheduler.refuse = OSError("no route to host")

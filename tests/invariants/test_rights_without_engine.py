@@ -127,7 +127,7 @@ def test_what_needs_an_approval_or_a_reason_is_not_let_go_natively_without(stric
 @pytest.fixture
 def command(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """`headway hold --from-native --release --yes` on an estate where load is held."""
-    monkeypatch.setattr("console.config.loading.load_config", lambda _: bench.config)
+    monkeypatch.setattr("console.config.loading.load_config", lambda *_: bench.config)
     path = tmp_path / "headway.toml"
     path.write_text("")
     bench.scheduler.marks["load"] = MARK

@@ -51,18 +51,20 @@ def test_promtool_takes_the_rules_the_config_and_the_metrics_that_they_name(tmp_
                 "tests": [
                     {
                         "interval": "1m",
-                        "input_series": [{"series": 'up{job="headway",instance="a"}', "values": "1 0 0 0"}],
+                        "input_series": [
+                            {"series": 'up{job="headway",instance="a"}', "values": "1 1 0 0 0"},
+                            {"series": 'up{job="headway",instance="b"}', "values": "1 0 0 0 0"},
+                        ],
                         "alert_rule_test": [
-                            {"eval_time": "2m", "alertname": "HeadwayDown"},
+                            {"eval_time": "3m", "alertname": "HeadwayDown"},
                             {
-                                "eval_time": "3m",
+                                "eval_time": "4m",
                                 "alertname": "HeadwayDown",
                                 "exp_alerts": [
                                     {
-                                        "exp_labels": {"severity": "critical", "job": "headway", "instance": "a"},
+                                        "exp_labels": {"severity": "critical", "job": "headway"},
                                         "exp_annotations": {
-                                            "summary": "No Headway engine answers on a: nothing is watched and nobody"
-                                            " is notified"
+                                            "summary": "No Headway engine answers: nothing is watched and nobody is notified"
                                         },
                                     }
                                 ],

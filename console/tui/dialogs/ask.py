@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -60,7 +61,7 @@ class AskScreen(Overlay[str]):
     def content(self) -> ComposeResult:
         yield self.pane
         with Container(id="field") as field:
-            field.border_title = self.prompt
+            field.border_title = Text(self.prompt)
             yield Entry(self.text, id="typed", select_on_focus=False)
 
     def on_mount(self) -> None:
