@@ -34,6 +34,9 @@ timezone = "UTC"
 pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="apt-get install prometheus")
 
 
+NO_ENGINE = "No Headway engine answers: nothing is watched and nobody is notified"
+
+
 def promtool(*words: str, text: str | None = None) -> str:
     done = subprocess.run(["promtool", *words], input=text, capture_output=True, text=True)
     assert 0 == done.returncode, done.stdout + done.stderr
@@ -63,9 +66,7 @@ def test_promtool_takes_the_rules_the_config_and_the_metrics_that_they_name(tmp_
                                 "exp_alerts": [
                                     {
                                         "exp_labels": {"severity": "critical", "job": "headway"},
-                                        "exp_annotations": {
-                                            "summary": "No Headway engine answers: nothing is watched and nobody is notified"
-                                        },
+                                        "exp_annotations": {"summary": NO_ENGINE},
                                     }
                                 ],
                             },
