@@ -28,6 +28,7 @@ from console.control.explain.incident_report import (
 )
 from console.control.incidents.verdict import incident_verdict
 from console.domain.alert import DeliveryView
+from console.domain.external_alert import ExternalAlertView
 from console.domain.finding import FindingView
 from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
 from console.domain.ids import incident_id, incident_name
@@ -147,6 +148,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     sections = [
         ("changes since the last success", [f"  | {change}" for change in row.changes]),
         ("affected services", [*_service_lines(view, now)] or [NONE_TEXT]),
+        ("alerts of other monitors", [_external_alert_line(alert) for alert in view.external_alerts]),
         ("findings", [_finding_line(finding) for finding in view.findings]),
         ("runs", [line for member in view.members for line in _member_lines(member, now)]),
         ("log", [f"  | {line}" for line in log or [f"no log: {view.log_error or 'not available'}"]]),
@@ -175,6 +177,11 @@ def _related_lines(view: IncidentView) -> list[str]:
     parts += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
     parts += [f"reopened {'once' if row.reopened == 1 else f'{row.reopened} times'}"] if row.reopened else []
     return [" · ".join(parts)] if parts else []
+
+
+def _external_alert_line(alert: ExternalAlertView) -> str:
+    until = f"until {timestamp(alert.ended)}" if alert.ended is not None else "firing"
+    return f"  {timestamp(alert.started)}  {until}  | {alert.text}"
 
 
 def _finding_line(finding: FindingView) -> str:

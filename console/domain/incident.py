@@ -21,8 +21,8 @@ from console.domain.service import Reason, Timeliness, reasons_text
 
 if TYPE_CHECKING:
     from console.domain.alert import DeliveryView, SuppressionView
-    from console.domain.finding import FindingView
-
+    from console.domain.external_alert import ExternalAlertView
+from console.domain.finding import FindingView
 
 _VARIABLE_PARTS = re.compile(
     r"(\b(?:exit|code|status|errno|signal)\W{0,3}\d+\b|\bORA-\d+)|\d+|'[^']*'|\"[^\"]*\"|/\S+", re.IGNORECASE
@@ -273,6 +273,8 @@ class IncidentView:
     """Suppressed notifications, oldest first."""
     findings: tuple[FindingView, ...] = ()
     """Of its members, open during the incident, oldest first."""
+    external_alerts: tuple[ExternalAlertView, ...] = ()
+    """About the targets of its failed runs, from an hour before the failure to its end, oldest first."""
     repairs: tuple[PastRepair, ...] = ()
     """Earlier failures of its root's job, newest first."""
     joint_restarts: tuple[JointRestart, ...] = ()

@@ -1,11 +1,15 @@
-"""The timeline: events of incidents, jobs, systems and the estate, and notes. Standard library only."""
+"""The timeline: events of incidents, jobs, systems and the estate, notes, alerts of other monitors. Standard library
+only."""
 
 from __future__ import annotations
 
-from console.domain.ids import incident_name
+from collections.abc import Sequence
+
+from console.domain.external_alert import ExternalAlert
+from console.domain.ids import incident_name, micros, optional_micros
 from console.domain.request import RequestKind
 from console.store import audit
-from console.store.db.session import Session
+from console.store.db.session import Session, WriteSession
 from console.store.errors import NotFound
 from console.text.cleaning import clean_line
 
@@ -27,6 +31,29 @@ def record_event(
     session.rows(
         "INSERT INTO event (at_us, kind, text, incident_id, job_id, system_id, actor) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (at_us, kind, text, incident_id, job_id, system_id, actor),
+    )
+
+
+def record_external_alerts(session: WriteSession, alerts: Sequence[ExternalAlert], now_us: int) -> None:
+    """Records them as received now; of one that is known, what can change."""
+    session.many(
+        "INSERT INTO external_alert (target_id, started_us, fingerprint, name, severity, summary, ended_us,"
+        " received_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (target_id, started_us, fingerprint) DO UPDATE SET severity ="
+        " excluded.severity, summary = excluded.summary, ended_us = excluded.ended_us,"
+        " received_us = excluded.received_us",
+        [
+            (
+                alert.target_id,
+                micros(alert.started),
+                alert.fingerprint,
+                alert.name,
+                alert.severity,
+                alert.summary,
+                optional_micros(alert.ended),
+                now_us,
+            )
+            for alert in alerts
+        ],
     )
 
 

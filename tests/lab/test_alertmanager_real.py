@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,27 +52,36 @@ class Alertmanager:
 def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
     sink = HttpSink()
     sink.start()
+    try:
+        with running_alertmanager(tmp_path, f"http://127.0.0.1:{sink.port}/") as port:
+            yield Alertmanager(port, sink)
+    finally:
+        sink.stop()
+
+
+@contextmanager
+def running_alertmanager(folder: Path, webhook: str) -> Iterator[int]:
+    """Its port."""
     port = free_port()
     config = {
         "route": {"receiver": "hook", "group_by": ["system"], "group_wait": "2s", "group_interval": "2s"},
-        "receivers": [{"name": "hook", "webhook_configs": [{"url": f"http://127.0.0.1:{sink.port}/"}]}],
+        "receivers": [{"name": "hook", "webhook_configs": [{"url": webhook}]}],
         "inhibit_rules": [
             {"source_matchers": ['service="supply"'], "target_matchers": ['job="fake/other"'], "equal": ["system"]}
         ],
     }
-    (tmp_path / "alertmanager.yml").write_text(json.dumps(config))
+    (folder / "alertmanager.yml").write_text(json.dumps(config))
     argv = [
-        "prometheus-alertmanager", f"--config.file={tmp_path / 'alertmanager.yml'}", "--cluster.listen-address=",
-        f"--storage.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
+        "prometheus-alertmanager", f"--config.file={folder / 'alertmanager.yml'}", "--cluster.listen-address=",
+        f"--storage.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
     ]  # fmt: skip
-    daemon = Daemon(argv, tmp_path / "alertmanager.log", {})
+    daemon = Daemon(argv, folder / "alertmanager.log", {})
     daemon.start()
     try:
         wait_until(lambda: answers(port), "Alertmanager is ready", 15)
-        yield Alertmanager(port, sink)
+        yield port
     finally:
         daemon.stop()
-        sink.stop()
 
 
 def answers(port: int) -> bool:

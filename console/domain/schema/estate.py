@@ -362,6 +362,21 @@ class FindingRow(SQLModel, table=True):
     """ "note" (shown), "alert" (opens an incident unless one explains it)."""
 
 
+class ExternalAlertRow(SQLModel, table=True):
+    """An alert of another monitor about a target, as last received."""
+
+    __tablename__: ClassVar[str] = "external_alert"
+    __table_args__ = (Index("external_alert_received", "received_us"),)
+    target_id: int = Field(primary_key=True)
+    started_us: int = big(primary_key=True)
+    fingerprint: str = Field(primary_key=True, sa_type=Text)
+    name: str = string()
+    severity: str = string()
+    summary: str = string()
+    ended_us: int | None = big(default=None)
+    received_us: int = big()
+
+
 class CheckResult(SQLModel, table=True):
     """A span of equal results of one check for one business date; values are those of the latest."""
 

@@ -15,6 +15,7 @@ from console.domain.request import RequestKind
 from console.engine.actions.dispatcher import ActionDispatcher
 from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.actions.previews import rerun_context
+from console.engine.alert_receiver import AlertReceiver
 from console.engine.api.alerts import AlertResponseHandlers, AlertRouteHandlers
 from console.engine.api.jobs import JobCardHandlers, LogDifferenceHandlers
 from console.engine.api.server import RequestServer
@@ -153,7 +154,8 @@ class EngineAssembly:
             lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
         )
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
-        paths = {"/metrics": MetricsEndpoint(store.url, self.health.unhealthy_reason).endpoint}
+        metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason)
+        paths = {"/metrics": metrics.endpoint, "/alerts": AlertReceiver(store, clock, places).endpoint}
         self.endpoints = EndpointWorker(config.endpoints, paths, secrets) if config.endpoints is not None else None
         self._joined = True
 

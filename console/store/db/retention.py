@@ -136,6 +136,13 @@ SIMPLE_RULES = (
         ("DELETE FROM event WHERE id = ?",),
     ),
     SimpleRule(
+        "external_alert",
+        "incidents",
+        "SELECT x.received_us AS key FROM external_alert x WHERE x.received_us < ? GROUP BY x.received_us"
+        " ORDER BY x.received_us",
+        ("DELETE FROM external_alert WHERE received_us = ?",),
+    ),
+    SimpleRule(
         "plan",
         "actions",
         "SELECT p.id AS key FROM plan p WHERE p.state IN ('done', 'aborted') AND p.ended_us < ?"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.sdk.states import RED_STATES, RunState, Verb
 from console.domain.alert import DeliveryView, SuppressionView
+from console.domain.external_alert import ExternalAlertView
 from console.domain.history import EstimateBasis
 from console.domain.ids import incident_name, instant, micros, optional_instant
 from console.domain.incident import (
@@ -129,6 +130,22 @@ _JOINT = (
 without those that are acknowledged."""
 
 
+MAX_ALERTS = 20
+ALERT_ENDED = timedelta(hours=1)
+"""An alert that ended longer before the failure is unrelated."""
+ALERT_REPEATED = timedelta(days=1)
+"""One that was last reported longer before is no longer firing: monitors repeat it every few hours."""
+ALERT_STARTED = timedelta(days=30)
+"""One that began longer before is not read."""
+_EXTERNAL_ALERTS = (
+    "SELECT s.name || '/' || t.name AS target, x.name, x.severity, x.summary, x.started_us, x.ended_us, x.received_us"
+    " FROM external_alert x JOIN target t ON t.id = x.target_id JOIN system s ON s.id = t.system_id WHERE x.target_id"
+    " IN (SELECT j.target_id FROM incident_member m JOIN job j ON j.id = m.job_id WHERE m.incident_id = ? AND m.role <>"
+    " 'threatened' UNION SELECT i.root_target_id FROM incident i WHERE i.id = ?) AND (x.ended_us IS NULL OR x.ended_us"
+    " >= ?) AND x.started_us <= ? AND x.received_us >= ? AND x.started_us >= ? ORDER BY x.started_us DESC LIMIT ?"
+)
+
+
 class IncidentQueries(ContextQueries):
     def __init__(self, store: ReadStore, actions: ActionQueries, findings: FindingQueries) -> None:
         super().__init__(store)
@@ -192,9 +209,17 @@ class IncidentQueries(ContextQueries):
             seen_before=tuple((instant(at), outcome) for at, outcome in seen_before),
             suppressed=tuple(from_row(SuppressionView, row) for row in suppressed),
             findings=self.findings.findings_of_incident(incident_id),
+            external_alerts=self._external_alerts(row),
             repairs=self._repairs(incident_id),
             joint_restarts=self._joint_restarts(incident_id),
         )
+
+    def _external_alerts(self, incident: IncidentRow) -> tuple[ExternalAlertView, ...]:
+        since = incident.failed_since
+        until = incident.closed if incident.closed is not None else self.store.now()
+        times = [micros(at) for at in (since - ALERT_ENDED, until, since - ALERT_REPEATED, since - ALERT_STARTED)]
+        rows = self.link.rows(_EXTERNAL_ALERTS, (incident.id, incident.id, *times, MAX_ALERTS))
+        return tuple(from_row(ExternalAlertView, row) for row in reversed(rows))
 
     def _joint_restarts(self, incident_id: int) -> tuple[JointRestart, ...]:
         """Of the service day with the earliest act-by that has not passed, else of that with the earliest deadline."""

@@ -44,6 +44,11 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
         lines.append([(f"   {view.row.title}: its cause is not a run", "dim")])
     for member in view.members:
         lines += _member(member, ctx)
+    if view.external_alerts:
+        lines += [[], [(" ALERTS OF OTHER MONITORS", "key"), ("  about its hosts and databases", "dim")]]
+    for alert in view.external_alerts:
+        until = f" until {ctx.hm(alert.ended)}" if alert.ended is not None else ", firing"
+        lines.append([(f"   {ctx.hm(alert.started)}{until}  ", "dim"), (clean_line(alert.text), "warn")])
     if view.findings:
         lines += [[], [(" DETECTED BY RULES", "key")]]
     for finding in view.findings:

@@ -139,6 +139,7 @@ def notified_cell(row: IncidentRow, ctx: RenderContext, is_short: bool = False) 
 def _past(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
     row = view.row
     yield TimelineEntry(row.failed_since, f"{row.root_job or row.title}: {row.reason or 'failed'}", "bad")
+    yield from (TimelineEntry(alert.started, alert.text, "warn") for alert in view.external_alerts)
     yield from (_event(event, ctx) for event in view.events)
     for delivery in view.deliveries:
         text, style = delivery_text(delivery, ctx)

@@ -1,0 +1,154 @@
+"""Receives alerts of Alertmanager and Grafana (webhooks), as evidence about the targets that they are about.
+
+Source: prometheus.io, Alertmanager, webhook_config, version 4; grafana.com, webhook notifier, which sends the same
+fields.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+
+from connectors.sdk.transport.hosts import HostOptions
+from connectors.sdk.transport.http_server import ServerReply
+from console.domain.external_alert import ExternalAlert
+from console.domain.ids import EPOCH, micros
+from console.engine.connector_pool import ConnectorTarget
+from console.engine.endpoints import Endpoint
+from console.store.db.database import Database
+from console.store.events import record_external_alerts
+from console.text.cleaning import clean_line
+from console.timing.clock import Clock
+
+HOST_LABELS = ("instance", "host", "hostname", "node", "nodename", "server")
+TARGET_LABEL = "headway_target"
+"""Names a target as "system/target", or the only one of its system; then the other labels do not count."""
+OWN_ALERTS = "Headway"
+"""Alerts whose name begins so are Headway's own, and no evidence."""
+NAME_LIMIT, SUMMARY_LIMIT = 100, 300
+
+
+class _Alert(BaseModel):
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    annotations: dict[str, str] = {}
+    started: AwareDatetime = Field(alias="startsAt")
+    ended: AwareDatetime | None = Field(default=None, alias="endsAt")
+    fingerprint: Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
+
+
+class _Webhook(BaseModel):
+    alerts: list[_Alert]
+
+
+class AlertReceiver:
+    """Answers POST /alerts once the alerts are stored."""
+
+    def __init__(self, store: Database, clock: Clock, places: Mapping[int, ConnectorTarget]) -> None:
+        self._store, self._clock = store, clock
+        self._names = TargetNames(places)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(frozenset({"POST"}), self._answer)
+
+    def _answer(self, bodies: Sequence[bytes], fence: int) -> list[ServerReply]:
+        """Raises LeaseLost, StoreError."""
+        replies: list[ServerReply] = []
+        to_store: list[ExternalAlert] = []
+        for body in bodies:
+            try:
+                alerts = _Webhook.model_validate_json(body).alerts
+            except ValidationError as error:
+                replies.append(ServerReply.of_text(400, _fault(error)))
+                continue
+            by_alert = [self._of_targets(alert) for alert in alerts]
+            matched = sum(map(bool, by_alert))
+            replies.append(ServerReply.of_text(200, f"{len(alerts)} received, {matched} about a target"))
+            to_store += chain.from_iterable(by_alert)
+        if to_store:
+            with self._store.write(fence) as session:
+                record_external_alerts(session, to_store, micros(self._clock.now()))
+        return replies
+
+    def _of_targets(self, alert: _Alert) -> list[ExternalAlert]:
+        """The alert for each of its targets."""
+        name = clean_line(alert.labels.get("alertname", ""), NAME_LIMIT)
+        if name.startswith(OWN_ALERTS) or alert.started < EPOCH:
+            return []
+        severity = clean_line(alert.labels.get("severity", ""), NAME_LIMIT)
+        texts = (alert.annotations.get(key, "").strip() for key in ("summary", "description", "message"))
+        summary = clean_line(next(filter(None, texts), "").partition("\n")[0], SUMMARY_LIMIT)
+        ended = alert.ended if alert.status == "resolved" else None
+        return [
+            ExternalAlert(target_id, alert.fingerprint, name, severity, summary, alert.started, ended)
+            for target_id in self._names.targets_of(alert.labels)
+        ]
+
+
+class TargetNames:
+    """Finds targets by the labels of an alert: by host name, with or without its domain, or by address."""
+
+    def __init__(self, places: Mapping[int, ConnectorTarget]) -> None:
+        self._by_name: dict[str, set[int]] = defaultdict(set)
+        self._by_short: dict[str, set[int]] = defaultdict(set)
+        self._named: dict[str, set[int]] = defaultdict(set)
+        """By "system/target" and by system."""
+        systems: dict[str, list[int]] = defaultdict(list)
+        for target_id, place in places.items():
+            systems[place.system.name].append(target_id)
+            self._named[place.name].add(target_id)
+            for name in _host_names(place):
+                self._by_name[name].add(target_id)
+                self._by_short[_short(name)].add(target_id)
+        for system, ids in systems.items():
+            if len(ids) == 1:
+                self._named[system].update(ids)
+                self._by_name[system.lower()].update(ids)
+
+    def targets_of(self, labels: Mapping[str, str]) -> list[int]:
+        """Ids, ascending. A host name with a domain never means a target with another domain."""
+        if TARGET_LABEL in labels:
+            return sorted(self._named.get(labels[TARGET_LABEL], ()))
+        hosts = {_host(labels[label]) for label in HOST_LABELS if label in labels}
+        return sorted({target_id for host in hosts for target_id in self._targets_of_host(host)})
+
+    def _targets_of_host(self, host: str) -> Iterable[int]:
+        return self._by_name.get(host) or self._by_name.get(_short(host)) or self._by_short.get(host) or ()
+
+
+def _host_names(place: ConnectorTarget) -> Iterable[str]:
+    yield place.target.lower()
+    if isinstance(place.system.options, HostOptions):
+        address = place.system.options.host(place.target).address
+        if address:
+            yield address.lower()
+
+
+def _host(value: str) -> str:
+    """The host of "db07:9100", "http://db07.example.com/metrics" or "[::1]:9100"."""
+    host = value.strip().lower().partition("://")[2] or value.strip().lower()
+    host = host.partition("/")[0]
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host if host.count(":") > 1 else host.partition(":")[0]
+
+
+def _short(host: str) -> str:
+    """The name without its domain; an IP address as it is."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host.partition(".")[0]
+
+
+def _fault(error: ValidationError) -> str:
+    """ "alerts.0.startsAt: Field required. Fix: …"; never a value, which may be secret."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"])) or "body"
+    return f"{place}: {first['msg']}. Fix: send a webhook of Alertmanager (version 4) or Grafana"

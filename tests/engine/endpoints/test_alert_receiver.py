@@ -1,0 +1,188 @@
+"""Alerts of other monitors: which are understood, about which targets, and where an incident shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.cron.connector import CONNECTOR
+from connectors.sdk.secrets import SecretStore
+from connectors.sdk.states import RunState
+from connectors.sdk.transport.hosts import HostOptions
+from console.cli.incidents import incident_lines
+from console.config.sections import EndpointSettings, SystemConfig, SystemSettings
+from console.engine.alert_receiver import AlertReceiver, TargetNames
+from console.engine.connector_pool import ConnectorTarget, configured_places
+from console.engine.endpoints import EndpointWorker
+from tests.engine.bench import Bench
+from tests.engine.endpoints.test_endpoints import listening
+from tests.lab.process import free_port
+
+NEVER = "0001-01-01T00:00:00Z"
+
+
+def failure() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+
+
+def alert(host: str, started: datetime | None = None, ended: datetime | None = None, **labels: str) -> dict[str, Any]:
+    """As Alertmanager 0.25 sends it."""
+    return {
+        "status": "firing" if ended is None else "resolved",
+        "labels": {"alertname": "DiskFull", "severity": "critical", "instance": host, **labels},
+        "annotations": {"summary": "/ has 1 % left", "description": "of 40 GB"},
+        "startsAt": (started or failure()).isoformat(),
+        "endsAt": ended.isoformat() if ended else NEVER,
+        "generatorURL": "http://prometheus:9090/graph",
+        "fingerprint": "a1b2c3",
+    }
+
+
+def webhook(*alerts: dict[str, Any]) -> bytes:
+    return json.dumps({"version": "4", "status": "firing", "receiver": "headway", "alerts": alerts}).encode()
+
+
+@pytest.fixture
+def url(bench: Bench) -> Iterator[str]:
+    settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}")
+    receiver = AlertReceiver(bench.store, bench.parts.clock, configured_places(bench.store, bench.config))
+    with listening(EndpointWorker(settings, {"/alerts": receiver.endpoint}, SecretStore())) as base:
+        yield f"{base}/alerts"
+
+
+def fail(bench: Bench) -> datetime:
+    """When extract failed."""
+    failed = failure()
+    bench.scheduler.attempt("extract", "1", RunState.FAILED, failed - timedelta(minutes=1), ended_at=failed)
+    bench.turn()
+    return failed
+
+
+def test_an_alert_about_the_target_stands_beside_the_incident_of_its_job(bench: Bench, url: str) -> None:
+    failed = fail(bench)
+    [target] = bench.reads().estate.systems()
+    sent = alert(f"{target.name}.example.com:9100", failed - timedelta(minutes=2))
+    reply = httpx.post(url, content=webhook(sent, alert("elsewhere:9100")))
+    assert (200, "2 received, 1 about a target\n") == (reply.status_code, reply.text)
+    [shown] = bench.reads().incidents.incident(1).external_alerts
+    assert f"fake/{target.name}: DiskFull (critical): / has 1 % left" == shown.text
+    assert (failed - timedelta(minutes=2), None) == (shown.started, shown.ended)
+    view = bench.reads().incidents.incident(1)
+    assert any(line.endswith(f"firing  | {shown.text}") for line in incident_lines(view, datetime.now(UTC)))
+    ended = failed + timedelta(minutes=1)
+    httpx.post(url, content=webhook({**sent, "status": "resolved", "endsAt": ended.isoformat()}))
+    [shown] = bench.reads().incidents.incident(1).external_alerts
+    assert ended == shown.ended
+
+
+@pytest.mark.parametrize(
+    "started, ended, is_shown",
+    [
+        (timedelta(hours=-3), timedelta(hours=-2), False),
+        (timedelta(hours=-3), timedelta(minutes=-50), True),
+        (timedelta(days=-31), None, False),
+        (timedelta(minutes=3), None, True),
+    ],
+)
+def test_only_alerts_around_the_failure_are_evidence(
+    bench: Bench, url: str, started: timedelta, ended: timedelta | None, is_shown: bool
+) -> None:
+    failed = fail(bench)
+    [target] = bench.reads().estate.systems()
+    sent = alert(target.name, failed + started, failed + ended if ended is not None else None)
+    assert httpx.post(url, content=webhook(sent)).is_success
+    assert is_shown == bool(bench.reads().incidents.incident(1).external_alerts)
+
+
+def test_alerts_of_headway_itself_and_of_unknown_hosts_are_not_stored(bench: Bench, url: str) -> None:
+    fail(bench)
+    [target] = bench.reads().estate.systems()
+    reply = httpx.post(url, content=webhook(alert(target.name, alertname="HeadwayDown"), alert("db08")))
+    assert "2 received, 0 about a target\n" == reply.text
+    assert () == bench.reads().incidents.incident(1).external_alerts
+
+
+@pytest.mark.parametrize(
+    "body, place",
+    [
+        (b"", "body: Invalid JSON"),
+        (b"[]", "body: "),
+        (b"{}", "alerts: Field required"),
+        (webhook({**alert("db07"), "startsAt": "soon"}), "alerts.0.startsAt: "),
+        (webhook({**alert("db07"), "startsAt": "2026-11-24T03:00:00"}), "alerts.0.startsAt: "),
+        (webhook({**alert("db07"), "labels": {"instance": ["canary"]}}), "alerts.0.labels.instance: "),
+        (webhook(alert("db07"), {**alert("db07"), "status": "pending"}), "alerts.1.status: "),
+        (b'{"alerts": ' + b"[" * 5000, "body: Invalid JSON"),
+    ],
+)
+def test_what_is_no_webhook_is_refused_with_the_place(bench: Bench, url: str, body: bytes, place: str) -> None:
+    reply = httpx.post(url, content=body)
+    assert 400 == reply.status_code
+    assert reply.text.startswith(place)
+    assert "canary" not in reply.text
+    assert "Fix: send a webhook" in reply.text
+
+
+def test_control_sequences_in_an_alert_are_harmless(bench: Bench, url: str) -> None:
+    fail(bench)
+    [target] = bench.reads().estate.systems()
+    sent = alert(target.name, alertname="\x1b[31mDisk\nFull")
+    sent["annotations"] = {"summary": "\x1b]0;owned\x07full"}
+    assert httpx.post(url, content=webhook(sent)).is_success
+    [shown] = bench.reads().incidents.incident(1).external_alerts
+    assert shown.text.isprintable() or "\ufffd" in shown.text
+    assert "\x1b" not in shown.text
+
+
+def names(*hosts: Any) -> TargetNames:
+    """One system per host name, or per (name, address)."""
+    places = {}
+    for number, host in enumerate(hosts):
+        name, address = host if isinstance(host, tuple) else (host, None)
+        entry = {"name": name, "address": address} if address else name
+        options = HostOptions.model_validate({"hosts": [entry], "key": {"env": "KEY"}})
+        system = SystemConfig(f"s{number}", SystemSettings(kind="cron"), CONNECTOR, options)
+        places[number] = ConnectorTarget(number, system, name)
+    return TargetNames(places)
+
+
+@pytest.mark.parametrize(
+    "label, found",
+    [
+        ("db07", [0]),
+        ("DB07:9100", [0]),
+        ("http://db07:9100/metrics", [0]),
+        ("db07.example.com:9100", [0]),
+        ("db08", [1]),
+        ("db08.test:9100", []),
+        ("db08.prod:9100", [1]),
+        ("10.0.0.9:9187", [2]),
+        ("10.0.0.7", []),
+        ("[fd00::1]:9100", [3]),
+        ("fd00::1", [3]),
+        ("s0", [0]),
+        ("", []),
+    ],
+)
+def test_a_host_is_found_by_name_domain_or_address(label: str, found: list[int]) -> None:
+    targets = names("db07", "db08.prod", ("web", "10.0.0.9"), ("six", "fd00::1"))
+    assert found == targets.targets_of({"instance": label})
+
+
+def test_a_target_can_be_named_by_its_label() -> None:
+    targets = names("db07", "db08")
+    assert [1] == targets.targets_of({"instance": "db07", "headway_target": "s1/db08"})
+    assert [0] == targets.targets_of({"headway_target": "s0"})
+    assert [] == targets.targets_of({"instance": "db07", "headway_target": "other"})
+
+
+@given(st.text(max_size=40))
+def test_any_label_is_read(label: str) -> None:
+    assert names("db07").targets_of({"instance": label}) in ([], [0])
