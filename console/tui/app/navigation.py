@@ -100,7 +100,10 @@ class Navigator:
         from console.tui.dialogs.palette import choose_theme, list_themes
 
         if isinstance(self._app.screen, HeadwayScreen):
-            choose_theme(self._app.screen, name) if name else list_themes(self._app.screen)
+            if name:
+                choose_theme(self._app.screen, name)
+            else:
+                list_themes(self._app.screen)
 
     def _silence(self, by: str, name: str) -> None:
         from console.tui.views.commands import add_silence
