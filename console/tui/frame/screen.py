@@ -439,7 +439,7 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
     @property
     def selected(self) -> Any:
         """The row under the cursor; None for nothing."""
-        return next((part.selected for part in self.parts), None)
+        return next((row for part in self.parts if (row := part.selected) is not None), None)
 
     def selected_record(self) -> Any:
         return self.view or self.selected

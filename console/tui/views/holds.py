@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from textual.app import ComposeResult
-
 from connectors.sdk.states import RunState
 from console.domain.hold import HoldView
 from console.tui.frame.cells import RenderContext
@@ -66,7 +64,7 @@ class HoldsScreen(HeadwayScreen):
             key=lambda view: view.key,
         )
         self.verdict = VerdictLine(self)
-        self.parts = (self.list, self.verdict)
+        self.parts = (self.verdict, self.list)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -74,10 +72,6 @@ class HoldsScreen(HeadwayScreen):
             ScreenCommand("open", lambda: self.navigation.open_job(self.list.selected.job_id), self.list.why_not_open),
             ScreenCommand("hold", lambda: release_hold(self, self.list.selected), self.list.why_not_open),
         ]
-
-    def body(self) -> ComposeResult:
-        yield from self.verdict.widgets()
-        yield from self.list.widgets()
 
     def fetch(self) -> None:
         self.verdict.fetch()

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from textual.app import ComposeResult
-
 from connectors.sdk.states import Capability, RunState
 from console.domain.header import EngineShare
 from console.domain.switches import DEFAULT_PAUSE, SystemPause, pause_length_fault
@@ -329,7 +327,7 @@ class SystemsScreen(HeadwayScreen):
             is_problem=lambda view: not view.is_well or bool(view.error or view.skipped),
         )
         self.verdict = VerdictLine(self)
-        self.parts = (self.list, self.verdict)
+        self.parts = (self.verdict, self.list)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -337,10 +335,6 @@ class SystemsScreen(HeadwayScreen):
             *polling_commands(self, lambda: self.list.selected),
             ScreenCommand("open", lambda: self.navigation.open_system(self.selected_name()), self.list.why_not_open),
         ]
-
-    def body(self) -> ComposeResult:
-        yield from self.verdict.widgets()
-        yield from self.list.widgets()
 
     def fetch(self) -> None:
         self.verdict.fetch()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from textual.app import ComposeResult
-
 from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView, verb_summary
 from console.domain.hold import HoldView
 from console.domain.ids import incident_name
@@ -216,7 +214,7 @@ class ActionsScreen(HeadwayScreen):
             is_problem=lambda view: bool(view.needs_a_person),
         )
         self.verdict = VerdictLine(self)
-        self.parts = (self.list, self.verdict)
+        self.parts = (self.verdict, self.list)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -226,10 +224,6 @@ class ActionsScreen(HeadwayScreen):
             ScreenCommand("show_holds", lambda: self.navigation.go("holds")),
             ScreenCommand("show_shadow", lambda: self.navigation.go("shadow")),
         ]
-
-    def body(self) -> ComposeResult:
-        yield from self.verdict.widgets()
-        yield from self.list.widgets()
 
     def fetch(self) -> None:
         self.verdict.fetch()
