@@ -39,7 +39,9 @@ def read_tonight(
     if not services:
         return None
     by_urgency = service_groups.by_urgency(services)
-    urgent, *remaining = sorted(by_urgency, key=lambda service: service.incident_id != incident_id)
+    urgent, *remaining = sorted(
+        by_urgency, key=lambda service: incident_id is not None and service.incident_id != incident_id
+    )
     same_date = [service for service in remaining if service.business_date == urgent.business_date]
     return reads.service_days.timeline_of((urgent, *same_date[:further]), urgent.business_date)
 
