@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
+from textual.geometry import Size
 
 from console.control.incidents.verdict import urgent_service
 from console.domain.incident import IncidentView
@@ -24,33 +25,27 @@ PATH_SHARE = 4
 """The path takes at most a quarter of the lines, or those that the rows above leave empty."""
 
 
-def read_path(reads: Queries, incident_id: int, services: Sequence[ServiceView]) -> TimelineView | None:
-    """Tonight of the most urgent service of the incident, one of `services`."""
-    affected = [service for service in services if service.incident_id == incident_id]
-    urgent = urgent_service(affected, reads.now())
-    return reads.service_days.timeline_of((urgent,), urgent.business_date) if urgent is not None else None
-
-
-def read_tonight(
-    reads: Queries, incident_id: int | None, services: Sequence[ServiceView], further: int
+def read_path(
+    reads: Queries, incident_id: int | None, services: Sequence[ServiceView], others: int = 0
 ) -> TimelineView | None:
-    """Timeline of the most urgent service, one that the incident affects if there is one, and of at most `further`
-    other services with the same business date."""
-    if not services:
-        return None
-    by_urgency = service_groups.by_urgency(services)
-    urgent, *remaining = sorted(
-        by_urgency, key=lambda service: incident_id is not None and service.incident_id != incident_id
-    )
-    same_date = [service for service in remaining if service.business_date == urgent.business_date]
-    return reads.service_days.timeline_of((urgent, *same_date[:further]), urgent.business_date)
+    """Timeline of the most urgent service, with an incident of those that it affects; then of at most `others` other
+    services with the same business date, affected ones first."""
+    affected = [service for service in services if incident_id in (None, service.incident_id)]
+    urgent = urgent_service(affected, reads.now())
+
+    def rank(service: ServiceView) -> tuple[bool, bool]:
+        return service is not urgent, incident_id not in (None, service.incident_id)
+
+    shown = sorted(service_groups.by_urgency(services), key=rank)
+    same_date = [service for service in shown if service.business_date == shown[0].business_date]
+    shown = same_date[: others + (urgent is not None)]
+    return reads.service_days.timeline_of(shown, shown[0].business_date) if shown else None
 
 
-def show_path(
-    bar: Bar, view: IncidentView | None, night: TimelineView | None, ctx: RenderContext, width: int, room: int
-) -> None:
-    """The path in `room` lines; no line without a path."""
-    _show_lines(bar, _path(view, night, ctx, width, room))
+def show_path(bar: Bar, view: IncidentView, night: TimelineView | None, ctx: RenderContext, size: Size) -> None:
+    """The path of an open incident in its share of a screen of that size; no line without a path."""
+    is_open = view.row.closed is None
+    _show_lines(bar, _path(view, night, ctx, size.width, size.height // PATH_SHARE) if is_open else [])
 
 
 def _path(
@@ -115,7 +110,7 @@ class PathBelow(ScreenPart):
 
         def read(reads: Queries) -> tuple[IncidentView | None, TimelineView | None]:
             view = reads.incidents.incident(number) if number is not None else None
-            return view, read_tonight(reads, number, services, room // 2)
+            return view, read_path(reads, number, services, room // 2)
 
         def show(answer: tuple[IncidentView | None, TimelineView | None]) -> None:
             self._answer = answer

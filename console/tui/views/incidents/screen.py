@@ -24,7 +24,7 @@ from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents import summary
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.evidence import evidence_lines
-from console.tui.views.incidents.path import PATH_SHARE, read_path, show_path
+from console.tui.views.incidents.path import read_path, show_path
 from console.tui.views.incidents.summary import past_repair_lines
 from console.tui.views.incidents.timeline import HANG, timeline_lines
 from console.tui.views.incidents.verdict_line import OpenIncident
@@ -227,8 +227,7 @@ class IncidentScreen(HeadwayScreen):
             opened = OpenIncident(self.view, self.plans)
             head = summary.header_lines(opened, self.ctx, self.size.width, self.size.height)
             self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in head])
-            night = self.night if self.view.row.closed is None else None
-            show_path(self.bar("path"), self.view, night, self.ctx, self.size.width, self.size.height // PATH_SHARE)
+            show_path(self.bar("path"), self.view, self.night, self.ctx, self.size)
             self.tabs.show(self.view, self.ctx, self.focused, self.forecasts)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
