@@ -56,6 +56,10 @@ class SubjectPane:
             self.fetch()
             self.paint()
 
+    @property
+    def answer(self) -> Any:
+        return self._answer[1] if self._answer is not None else None
+
     def fetch(self) -> None:
         source = self._source() if self.pane.display else None
         if source is None:
@@ -87,6 +91,11 @@ class PreviewBeside(ScreenPart):
     @property
     def is_shown(self) -> bool:
         return self._subject.pane.display
+
+    @property
+    def answer(self) -> Any:
+        """What was read of its subject; None until then."""
+        return self._subject.answer
 
     def beside(self, *lists: Iterable[Widget]) -> ComposeResult:
         """The widgets of the list, one below the other, and the preview beside them."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from textual.app import ComposeResult
 
 from console.domain.ids import incident_name
-from console.domain.incident import IncidentRow, sort_by_impact
+from console.domain.incident import IncidentRow, IncidentView, sort_by_impact
 from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, SegmentLines, act_by, counted, labelled_lines, passed
 from console.tui.frame.clock_format import format_short
@@ -19,7 +19,7 @@ from console.tui.views.incidents.actions import acknowledge, incident_commands, 
 from console.tui.views.incidents.path import PathBelow
 from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.timeline import notified_cell
-from console.tui.views.incidents.verdict_line import VerdictLine
+from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine
 from console.tui.views.lists import ViewList
 from console.tui.views.preview import PREVIEW_FROM, PreviewBeside, PreviewSource
 from console.tui.widgets.bar import Bar
@@ -107,7 +107,7 @@ class IncidentsScreen(HeadwayScreen):
         )
         self.verdict = VerdictLine(self, command=self._verdict_command)
         self.preview = PreviewBeside(self, self._preview_source)
-        self.path = PathBelow(self, self.list.grid, lambda: self.selected.id if self.selected is not None else None, 0)
+        self.path = PathBelow(self, self.list.grid, self._selected_id, self._selected_view, width=0)
         self.parts = (self.list, self.preview, self.verdict, self.path)
 
     def commands(self) -> Sequence[ScreenCommand]:
@@ -126,6 +126,13 @@ class IncidentsScreen(HeadwayScreen):
 
     def _preview_source(self) -> PreviewSource | None:
         return None if self.selected is None else incident_source(self.selected.id, self.verdict)
+
+    def _selected_id(self) -> int | None:
+        return self.selected.id if self.selected is not None else None
+
+    def _selected_view(self) -> IncidentView | None:
+        opened: OpenIncident | None = self.preview.answer
+        return opened.view if opened is not None else None
 
     def _verdict_command(self, incident_id: int) -> str:
         return "recover" if self.selected is not None and self.selected.id == incident_id else ""

@@ -45,16 +45,18 @@ def read_path(
 def show_path(bar: Bar, view: IncidentView, night: TimelineView | None, ctx: RenderContext, size: Size) -> None:
     """The path of an open incident in its share of a screen of that size; no line without a path."""
     is_open = view.row.closed is None
-    _show_lines(bar, _path(view, night, ctx, size.width, size.height // PATH_SHARE) if is_open else [])
+    _show_lines(bar, _path(view.row.id, night, ctx, size.width, size.height // PATH_SHARE) if is_open else [])
 
 
 def _path(
-    view: IncidentView | None, night: TimelineView | None, ctx: RenderContext, width: int, room: int
+    incident_id: int | None, night: TimelineView | None, ctx: RenderContext, width: int, room: int
 ) -> SegmentLines:
-    """The path, for an open incident with act-by and green-by."""
+    """The path, of a service that the incident affects with act-by and green-by."""
     if night is None or not night.services:
         return []
-    marks = _marks(view, night) if view is not None and view.row.closed is None else PathMarks()
+    service, marks = night.services[0], PathMarks()
+    if incident_id is not None and service.incident_id == incident_id:
+        marks = PathMarks(service.cause, service.act_by, service.green_by)
     return path_lines(night, ctx, width, room, marks)
 
 
@@ -63,15 +65,9 @@ def _show_lines(bar: Bar, lines: SegmentLines) -> None:
     bar.show_lines([(tuple(line), (), "panel") for line in lines])
 
 
-def _marks(view: IncidentView, night: TimelineView) -> PathMarks:
-    name = night.services[0].name
-    service = next((service for service in view.services if service.name == name), None)
-    return PathMarks(view.row.root_job, service.act_by, service.green_by) if service is not None else PathMarks()
-
-
 class PathBelow(ScreenPart):
     """The path of `incident` below the rows of `grid`; then, where the rows leave room, the other services of tonight,
-    and on a wide screen the timeline of the incident.
+    and on a wide screen the timeline of the incident, as `view` has it once another part has read it.
 
     `width`: columns of the screen from which it is shown. `share`: the least part of a wide screen that it takes; None:
     only lines that the rows leave empty."""
@@ -81,14 +77,16 @@ class PathBelow(ScreenPart):
         screen: HeadwayScreen,
         grid: Grid,
         incident: Callable[[], int | None],
+        view: Callable[[], IncidentView | None],
         width: int = PREVIEW_FROM,
         share: int | None = PATH_SHARE,
     ) -> None:
-        self._screen, self._grid, self._incident, self._width, self._share = screen, grid, incident, width, share
+        self._screen, self._grid, self._incident, self._view = screen, grid, incident, view
+        self._width, self._share = width, share
         self._bar = Bar(id="path", background="panel")
         self._bar.display = False
         self._number: int | None = None
-        self._answer: tuple[IncidentView | None, TimelineView | None] = None, None
+        self._answer: tuple[int | None, TimelineView | None] = None, None
 
     def widgets(self) -> ComposeResult:
         yield self._bar
@@ -108,15 +106,11 @@ class PathBelow(ScreenPart):
         if self._screen.size.width < self._width or room < LEAST_PATH:
             return
 
-        def read(reads: Queries) -> tuple[IncidentView | None, TimelineView | None]:
-            view = reads.incidents.incident(number) if number is not None else None
-            return view, read_path(reads, number, services, room // 2)
-
-        def show(answer: tuple[IncidentView | None, TimelineView | None]) -> None:
-            self._answer = answer
+        def show(night: TimelineView | None) -> None:
+            self._answer = number, night
             self.tick()
 
-        self._screen.ask("path", read, show, instead=True)
+        self._screen.ask("path", lambda reads: read_path(reads, number, services, room // 2), show, instead=True)
 
     def moved(self) -> None:
         if self._incident() != self._number:
@@ -129,9 +123,9 @@ class PathBelow(ScreenPart):
     def tick(self) -> None:
         self.moved()
         size = self._screen.size
-        view, night = self._answer if size.width >= self._width else (None, None)
+        number, night = self._answer if size.width >= self._width else (None, None)
         ctx, width, room = self._screen.ctx, list_width(size.width), self._room
-        lines = _path(view, night, ctx, width, room)
-        if view is not None and size.width >= PREVIEW_FROM:
+        lines = _path(number, night, ctx, width, room)
+        if size.width >= PREVIEW_FROM and (view := self._view()) is not None:
             lines += timeline_below(view, ctx, room - len(lines))
         _show_lines(self._bar, lines)

@@ -113,8 +113,12 @@ class VerdictLine(ScreenPart):
         yield self._bar
 
     @property
+    def view(self) -> IncidentView | None:
+        return self.opened.view if self.opened is not None else None
+
+    @property
     def incident_id(self) -> int | None:
-        return self.opened.view.row.id if self.opened is not None else None
+        return self.view.row.id if self.view is not None else None
 
     def fetch(self) -> None:
         board = self._screen.board

@@ -44,7 +44,9 @@ class StartedScreen(HeadwayScreen):
         self.grid = Grid(rows.PROGRESS_COLUMNS, READING_TEXT, id="grid")
         self.pane = SelectionPane()
         self.verdict = VerdictLine(self, lambda _: self._open_incident, lambda _: self._next_command)
-        self.path = PathBelow(self, self.grid, lambda: self.view.incident_id if self.view is not None else None)
+        self.path = PathBelow(
+            self, self.grid, lambda: self.view.incident_id if self.view is not None else None, lambda: self.incident
+        )
         self.parts = (self.verdict, self.path)
 
     def commands(self) -> Sequence[ScreenCommand]:

@@ -49,7 +49,7 @@ class RunsScreen(HeadwayScreen):
         self.grid = self.list.grid
         self.verdict = VerdictLine(self)
         self.preview = PreviewBeside(self, self._preview_source)
-        self.path = PathBelow(self, self.grid, lambda: self.verdict.incident_id, share=None)
+        self.path = PathBelow(self, self.grid, lambda: self.verdict.incident_id, lambda: self.verdict.view, share=None)
         self.parts = (self.list, self.preview, self.verdict, self.path)
 
     def commands(self) -> Sequence[ScreenCommand]:

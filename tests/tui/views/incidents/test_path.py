@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from console.domain.incident import IncidentView
 from console.domain.service import ServiceView
+from console.domain.timeline import TimelineView
 from console.tui.views.incidents.path import read_path
-from tests.tui.fake_reads import FakeReads, at, services
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import FakeReads, at, incident, incident_row, services
 
 
 def shown(incident_id: int | None, views: list[ServiceView], others: int = 0) -> list[str]:
@@ -31,3 +35,55 @@ def test_the_path_is_of_the_same_service_with_and_without_others(others: int) ->
 def test_an_incident_without_an_affected_service_has_no_path_but_other_services() -> None:
     assert [] == shown(7, services())
     assert ["supply-plan", "daily-revenue"] == shown(7, services(), 2)
+
+
+@dataclass
+class CountedReads(FakeReads):
+    """Two incidents, and the names of the queries about them; only the first affects services."""
+
+    queries: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.incidents_ = [incident_row(), incident_row(id=413)]
+
+    def incident(self, incident_id: int) -> IncidentView:
+        self.queries.append("incident")
+        view = incident()
+        services = view.services if incident_id == 412 else ()
+        return replace(view, row=incident_row(id=incident_id), services=services)
+
+    def timeline_of(self, services: Sequence[ServiceView], business_date: str, is_present: bool = True) -> TimelineView:
+        self.queries.append("timeline")
+        return super().timeline_of(services, business_date, is_present)
+
+
+def _count(night: Night) -> None:
+    night.reads = CountedReads()
+
+
+async def _queries_of_a_move(night: Night) -> list[str]:
+    """The queries after the cursor has moved from the first incident to the second."""
+    assert isinstance(night.reads, CountedReads)
+    await night.act("incidents")
+    await night.see("INC-0413", "▼ act by 03:58")
+    await night.answered()
+    await night.at_rest()
+    night.reads.queries.clear()
+    await night.press("down")
+    await night.see_gone("▼ act by 03:58")
+    await night.answered()
+    await night.at_rest()
+    return night.reads.queries
+
+
+@on_the_night(size=(200, 50), prepare=_count)
+async def test_the_preview_and_the_timeline_below_the_list_share_one_reading_of_the_incident(night: Night) -> None:
+    queries = await _queries_of_a_move(night)
+    assert 1 == queries.count("incident")
+    await night.see("TIMELINE of INC-0413")
+
+
+@on_the_night(size=(120, 36), prepare=_count)
+async def test_without_a_preview_no_incident_is_read_for_its_path(night: Night) -> None:
+    assert "incident" not in await _queries_of_a_move(night)
