@@ -85,7 +85,7 @@ class PathBelow(ScreenPart):
         self._width, self._share = width, share
         self._bar = Bar(id="path", background="panel")
         self._bar.display = False
-        self._number: int | None = None
+        self._fetched: tuple[int | None, int] | None = None
         self._answer: tuple[int | None, TimelineView | None] = None, None
 
     def widgets(self) -> ComposeResult:
@@ -100,24 +100,31 @@ class PathBelow(ScreenPart):
             return max(0, spare)
         return max(self._screen.size.height // self._share, spare)
 
-    def fetch(self) -> None:
-        number, services, room = self._incident(), self._screen.board.services, self._room
-        self._number = number if room >= LEAST_PATH else None
+    @property
+    def _subject(self) -> tuple[int | None, int] | None:
+        """The incident, and the number of other services that have room; None without room for a path."""
+        room = self._room
         if self._screen.size.width < self._width or room < LEAST_PATH:
+            return None
+        return self._incident(), room // 2
+
+    def fetch(self) -> None:
+        subject = self._fetched = self._subject
+        if subject is None:
             return
+        (number, others), services = subject, self._screen.board.services
 
         def show(night: TimelineView | None) -> None:
             self._answer = number, night
             self.tick()
 
-        self._screen.ask("path", lambda reads: read_path(reads, number, services, room // 2), show, instead=True)
+        self._screen.ask("path", lambda reads: read_path(reads, number, services, others), show, instead=True)
 
     def moved(self) -> None:
-        if self._incident() != self._number:
+        if self._subject != self._fetched:
             self.fetch()
 
     def resized(self) -> None:
-        self.fetch()
         self.tick()
 
     def tick(self) -> None:

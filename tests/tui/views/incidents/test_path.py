@@ -87,3 +87,21 @@ async def test_the_preview_and_the_timeline_below_the_list_share_one_reading_of_
 @on_the_night(size=(120, 36), prepare=_count)
 async def test_without_a_preview_no_incident_is_read_for_its_path(night: Night) -> None:
     assert "incident" not in await _queries_of_a_move(night)
+
+
+@pytest.mark.parametrize("size", [(200, 50), (120, 36)])
+def test_a_path_of_another_height_is_read_once(size: tuple[int, int]) -> None:
+    @on_the_night(size=size, prepare=_count)
+    async def move(night: Night) -> None:
+        assert 1 == (await _queries_of_a_move(night)).count("timeline")
+
+    move()
+
+
+@on_the_night(size=(200, 50), prepare=_count)
+async def test_a_path_is_read_again_for_more_services_once_they_have_room(night: Night) -> None:
+    await _queries_of_a_move(night)
+    await night.pilot.resize_terminal(200, 20)
+    await night.see_gone("TIMELINE")
+    await night.pilot.resize_terminal(200, 50)
+    await night.see("TIMELINE of INC-0413", "Churn scores")
