@@ -94,7 +94,7 @@ class PreviewBeside(ScreenPart):
 
     @property
     def answer(self) -> Any:
-        """What was read of its subject; None until then."""
+        """The answer about its subject; None before it is read."""
         return self._subject.answer
 
     def beside(self, *lists: Iterable[Widget]) -> ComposeResult:

@@ -26,9 +26,9 @@ PATH_SHARE = 4
 
 
 def read_path(
-    reads: Queries, incident_id: int | None, services: Sequence[ServiceView], others: int = 0
+    reads: Queries, incident_id: int | None, services: Sequence[ServiceView], further: int = 0
 ) -> TimelineView | None:
-    """Timeline of the most urgent service, with an incident of those that it affects; then of at most `others` other
+    """Timeline of the most urgent service, with an incident of those that it affects; then of at most `further` other
     services with the same business date, affected ones first."""
     affected = [service for service in services if incident_id in (None, service.incident_id)]
     urgent = urgent_service(affected, reads.now())
@@ -38,7 +38,7 @@ def read_path(
 
     shown = sorted(service_groups.by_urgency(services), key=rank)
     same_date = [service for service in shown if service.business_date == shown[0].business_date]
-    shown = same_date[: others + (urgent is not None)]
+    shown = same_date[: further + (urgent is not None)]
     return reads.service_days.timeline_of(shown, shown[0].business_date) if shown else None
 
 
@@ -112,13 +112,13 @@ class PathBelow(ScreenPart):
         subject = self._fetched = self._subject
         if subject is None:
             return
-        (number, others), services = subject, self._screen.board.services
+        (number, further), services = subject, self._screen.board.services
 
         def show(night: TimelineView | None) -> None:
             self._answer = number, night
             self.tick()
 
-        self._screen.ask("path", lambda reads: read_path(reads, number, services, others), show, instead=True)
+        self._screen.ask("path", lambda reads: read_path(reads, number, services, further), show, instead=True)
 
     def moved(self) -> None:
         if self._subject != self._fetched:

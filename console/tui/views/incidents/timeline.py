@@ -43,10 +43,13 @@ LEAST_TIMELINE = 6
 
 
 def timeline_below(view: IncidentView, ctx: RenderContext, room: int) -> SegmentLines:
-    """The latest part of the timeline under its heading, in `room` lines; empty if they are few."""
+    """The latest part of the timeline under its heading, in `room` lines, from the last past entry at the latest; empty
+    if they are few."""
     if room < LEAST_TIMELINE:
         return []
-    return [[], [(f" TIMELINE of {incident_name(view.row.id)}", "key")], *timeline_lines(view, ctx)[2 - room :]]
+    lines, past, height = timeline_lines(view, ctx), sum(1 for _ in _past(view, ctx)), room - 2
+    start = max(0, min(len(lines) - height, past - 1))
+    return [[], [(f" TIMELINE of {incident_name(view.row.id)}", "key")], *lines[start : start + height]]
 
 
 def delivery_text(delivery: DeliveryView, ctx: RenderContext) -> tuple[str, str]:
