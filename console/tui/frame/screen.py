@@ -58,6 +58,8 @@ class ScreenPart:
 
     def mounted(self) -> None: ...
 
+    def fetch(self) -> None: ...
+
     def resumed(self) -> None: ...
 
     def tick(self) -> None: ...
@@ -151,6 +153,10 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
                 widget.refresh()
 
     # life
+
+    def fetch(self) -> None:
+        for part in self.parts:
+            part.fetch()
 
     def on_mount(self) -> None:
         for part in self.parts:

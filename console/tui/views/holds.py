@@ -74,8 +74,8 @@ class HoldsScreen(HeadwayScreen):
         ]
 
     def fetch(self) -> None:
-        self.verdict.fetch()
         self.ask("holds", lambda reads: reads.holds.list_holds(), self.list.show_views)
+        super().fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         title: list[Segment] = [(" HOLDS", "key"), (f" {len(self.list.views)}", "strong")]

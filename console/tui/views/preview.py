@@ -112,9 +112,6 @@ class PreviewBeside(ScreenPart):
         self._subject.pane.styles.width = self._subject.columns
         self._subject.follow()
 
-    def resumed(self) -> None:
-        self.fetch()
-
     def moved(self) -> None:
         self._subject.follow()
 
@@ -138,9 +135,6 @@ class PreviewBelow(ScreenPart):
 
     def resized(self) -> None:
         self.moved()
-
-    def resumed(self) -> None:
-        self.fetch()
 
     def moved(self) -> None:
         pane = self._subject.pane

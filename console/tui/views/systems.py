@@ -337,8 +337,8 @@ class SystemsScreen(HeadwayScreen):
         ]
 
     def fetch(self) -> None:
-        self.verdict.fetch()
         self.ask("systems", _read_systems, self._show)
+        super().fetch()
 
     def _show(self, answer: tuple[Sequence[TargetView], int, Sequence[EngineShare]]) -> None:
         """Unreachable systems first, longest first."""

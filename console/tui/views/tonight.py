@@ -91,8 +91,7 @@ class TonightScreen(HeadwayScreen):
             return drawn_at(reads.service_days.timeline(business_date), at)
 
         self.ask("night", read, self._show)
-        self.verdict.fetch()
-        self.preview.fetch()
+        super().fetch()
 
     def again(self) -> None:
         if self.drawn is not None:

@@ -226,12 +226,11 @@ class ActionsScreen(HeadwayScreen):
         ]
 
     def fetch(self) -> None:
-        self.verdict.fetch()
-
         def read(reads: Queries) -> ActionsAnswer:
             return reads.actions.list_details(), reads.actions.count(), reads.holds.list_holds()
 
         self.ask("actions", read, self._show)
+        super().fetch()
 
     def _show(self, answer: ActionsAnswer) -> None:
         views, self.total, self.holds = answer

@@ -147,9 +147,7 @@ class IncidentsScreen(HeadwayScreen):
             return sort_by_impact([*reads.incidents.list_incidents(), *recent])
 
         self.ask("incidents", read, self.list.show_views)
-        self.verdict.fetch()
-        self.preview.fetch()
-        self.path.fetch()
+        super().fetch()
 
     @property
     def _lists_closed(self) -> bool:

@@ -158,10 +158,7 @@ class JobsScreen(HeadwayScreen):
     def fetch(self) -> None:
         self.ask("drift", lambda reads: reads.estate.drift(), self._show_drift)
         self._fetch_deadlines()
-        self.list.fetch()
-        self.verdict.fetch()
-        self.preview.fetch()
-        self.path.fetch()
+        super().fetch()
 
     def _fetch_deadlines(self) -> None:
         if self.list.shows_deadlines and time.monotonic() - self._deadlines_at > PROMISED_SECONDS:

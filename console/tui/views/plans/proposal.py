@@ -281,10 +281,6 @@ class DraftScreen(HeadwayScreen):
             yield from self.path.widgets()
             yield self.pane
 
-    def fetch(self) -> None:
-        self.verdict.fetch()
-        self.path.fetch()
-
     @property
     def incident_id(self) -> int | None:
         return self.draft.incident_id if self.draft is not None else None

@@ -68,12 +68,6 @@ class RunsScreen(HeadwayScreen):
     def _preview_source(self) -> PreviewSource | None:
         return None if self.selected is None else run_source(self.selected.id)
 
-    def fetch(self) -> None:
-        self.list.fetch()
-        self.verdict.fetch()
-        self.preview.fetch()
-        self.path.fetch()
-
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return self.list.title_runs()
 

@@ -198,9 +198,8 @@ class ServicesScreen(HeadwayScreen):
 
     def fetch(self) -> None:
         self.ask("services", read_services, self.list.show_views)
-        self.verdict.fetch()
+        super().fetch()
         self._fetch_night()
-        self.preview.fetch()
 
     def _fetch_night(self) -> None:
         """The path of the selected service; and of others of that date, as far as there is room for them."""
