@@ -178,6 +178,8 @@ class ServicesScreen(HeadwayScreen):
         self.parts = (self.list, self.preview, self.verdict)
         self.night: TimelineView | None = None
         """The critical path of the selected service, or of the one selected before until it is read."""
+        self._path_of: tuple[ServiceView, ...] = ()
+        """Those that the path is queried of."""
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -202,14 +204,24 @@ class ServicesScreen(HeadwayScreen):
         self._fetch_night()
 
     def _fetch_night(self) -> None:
-        """The path of the selected service; and of others of that date, as far as there is room for them."""
-        view: ServiceView | None = self.selected
-        if view is not None:
-            date, room = view.business_date, max(0, self._spare_lines // 2)
-            by_urgency = service_groups.by_urgency(self.list.views)
-            further = [service for service in by_urgency if service.business_date == date and service is not view]
-            shown = (view, *further[:room])
+        shown = self._path_of = self._path_services
+        if shown:
+            date = shown[0].business_date
             self.ask("night", lambda reads: reads.service_days.timeline_of(shown, date), self._show_night, instead=True)
+
+    @property
+    def _path_services(self) -> tuple[ServiceView, ...]:
+        """The selected service, and others of that date, as far as there is room for their paths."""
+        view: ServiceView | None = self.selected
+        if view is None:
+            return ()
+        by_urgency, room = service_groups.by_urgency(self.list.views), max(0, self._spare_lines // 2)
+        further = [service for service in by_urgency if service.business_date == view.business_date]
+        return (view, *[service for service in further if service is not view][:room])
+
+    def _follow(self) -> None:
+        if self._path_services != self._path_of:
+            self._fetch_night()
 
     def _show_night(self, night: TimelineView) -> None:
         self.night = night
@@ -267,10 +279,10 @@ class ServicesScreen(HeadwayScreen):
         bar.show_lines([(tuple(line), (), "panel") for line in lines])
 
     def resized(self) -> None:
-        self._fetch_night()
+        self._follow()
 
     def moved(self) -> None:
-        self._fetch_night()
+        self._follow()
         self._paint_about()
 
     def next_grouping(self) -> None:

@@ -105,3 +105,19 @@ async def test_a_path_is_read_again_for_more_services_once_they_have_room(night:
     await night.see_gone("TIMELINE")
     await night.pilot.resize_terminal(200, 50)
     await night.see("TIMELINE of INC-0413", "Churn scores")
+
+
+@on_the_night(size=(200, 50), prepare=_count)
+async def test_the_path_below_services_is_read_for_another_service_and_not_for_another_width(night: Night) -> None:
+    assert isinstance(night.reads, CountedReads)
+    await night.see("TIMELINE of INC-0412")
+    await night.answered()
+    night.reads.queries.clear()
+    await night.pilot.resize_terminal(190, 50)
+    await night.at_rest()
+    await night.answered()
+    assert [] == night.reads.queries
+    await night.press("down")
+    await night.at_rest()
+    await night.answered()
+    assert 1 == night.reads.queries.count("timeline")
