@@ -86,22 +86,23 @@ _RELEASE = (
     " repeats = repeats + CASE WHEN wire_us IS NULL THEN 0 ELSE 1 END WHERE state = 'claimed'"
 )
 """Due again at once; marked as a repeat if it may have been sent."""
+_COLUMNS = (
+    "d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.receiver, a.kind, a.plain_title,"
+    " a.plain_body, a.made_us, d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS alert_id"
+)
 _DUE = (
-    "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us IS NOT NULL AS"
-    " maybe_repeat, d.receiver, a.kind, a.plain_title, a.plain_body, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
-    f" a.made_us END AS since_us, a.made_us, d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS"
-    f" alert_id, {_SENT_BEFORE} AS later FROM (SELECT"
+    f"SELECT {_COLUMNS}, d.wire_us IS NOT NULL AS maybe_repeat, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
+    f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT"
     f" MIN(CASE WHEN y.urgent THEN x.id - {URGENT_FIRST} ELSE x.id END) AS first FROM delivery x JOIN alert y ON y.id ="
     f" x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT EXISTS ({_OWN_BEFORE}) AND NOT"
     f" EXISTS ({_DIGEST_BEFORE}) GROUP BY y.route, x.url_index) q JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN"
     f" q.first + {URGENT_FIRST} ELSE q.first END JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
 )
 _LATEST = (
-    "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, FALSE AS maybe_repeat,"
-    " d.receiver, a.kind, a.plain_title, a.plain_body, a.made_us AS since_us, a.made_us, d.refusals, a.incident_id,"
-    " a.kind AS origin FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE d.id IN (SELECT max(x.id) FROM delivery"
-    " x JOIN alert y ON y.id = x.alert_id JOIN incident i ON i.id = y.incident_id WHERE i.closed_us IS NULL AND x.state"
-    " IN ('sent', 'digested') GROUP BY y.incident_id, y.route, x.receiver) ORDER BY d.id"
+    f"SELECT {_COLUMNS}, FALSE AS maybe_repeat, a.made_us AS since_us, FALSE AS later FROM delivery d"
+    " JOIN alert a ON a.id = d.alert_id WHERE d.id IN (SELECT max(x.id) FROM delivery x JOIN alert y ON y.id ="
+    " x.alert_id JOIN incident i ON i.id = y.incident_id WHERE i.closed_us IS NULL AND x.state IN ('sent', 'digested')"
+    " GROUP BY y.incident_id, y.route, x.receiver) ORDER BY d.id"
 )
 _MERGED = (
     "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = ? UNION SELECT i.id, i.key FROM"
@@ -181,7 +182,7 @@ def _absorb_pending(session: Session, digest_id: int, url_index: int) -> None:
 def latest_of_open_incidents(store: Database) -> list[DueDelivery]:
     """The last delivery about each open incident that each URL received, alone or in a digest."""
     with store.read() as session:
-        return [from_row(DueDelivery, row) for row in session.rows(_LATEST)]
+        return [_delivery(session, row) for row in session.rows(_LATEST)]
 
 
 def mark_sending(store: Database, fence: int, delivery_id: int, now_us: int) -> None:

@@ -142,8 +142,10 @@ def test_what_is_told_of_an_incident_names_the_threads_of_those_merged_into_it(s
 
 
 def test_the_last_delivery_of_each_open_incident_is_refreshed_and_none_of_a_closed_one(served: Estate) -> None:
-    def latest() -> list[tuple[int | None, str, str]]:
-        return [(one.incident_id, one.origin, one.receiver) for one in outbox.latest_of_open_incidents(served.store)]
+    def latest(resolved: bool = False) -> list[tuple[int | None, str, str]]:
+        found = outbox.latest_of_open_incidents(served.store)
+        assert {resolved} >= {one.is_resolved for one in found}
+        return [(one.incident_id, one.origin, one.receiver) for one in found]
 
     served.ingest(failed())
     decide(served, incidents=(incident(notices=says(AlertKind.OPENED)),), now="03:30")
@@ -156,3 +158,5 @@ def test_the_last_delivery_of_each_open_incident_is_refreshed_and_none_of_a_clos
     decide(served, incidents=(incident(incident_id=1, closed=True, notices=says(AlertKind.RECOVERED)),), now="03:50")
     leave(served, "03:51")
     assert [] == latest()
+    decide(served, incidents=(incident(incident_id=1, reopened=True),), now="03:52")
+    assert [(1, "recovered", url) for url in ROUTES["oncall"]] == latest(resolved=True)

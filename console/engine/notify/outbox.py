@@ -213,7 +213,8 @@ class Outbox:
         urls = self._alertmanager_urls()
         alerts: dict[str, list[dict[str, Any]]] = {}
         for delivery in rows.latest_of_open_incidents(self._store) if urls else []:
-            if url := urls.get((delivery.route, delivery.receiver)):
+            url = urls.get((delivery.route, delivery.receiver))
+            if url and not delivery.is_resolved:  # reopened, and nothing was sent since
                 title, body = map(neutralise, self._message(delivery))
                 alert = self._alertmanager.alert(title, body, _page(delivery), delivery.incident_id)
                 alerts.setdefault(url, []).append(alert)

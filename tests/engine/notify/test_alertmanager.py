@@ -1,11 +1,23 @@
-"""Which alertmanager:// URLs are refused, and what check and init say of them."""
+"""Which alertmanager:// URLs are refused, what check and init say of them, and which alerts are refreshed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import RunState
 from console.cli.configure import _url_fault, send_test_message
+from console.config.sections import RouteSettings
+from console.engine.notify import outbox
 from console.engine.notify.alertmanager import is_alertmanager
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
 from tests.lab.sinks import Behaviour, HttpSink
 
 
@@ -43,3 +55,60 @@ def test_a_first_route_is_tried_with_a_test_that_ends() -> None:
         assert "HTTP 503: ok" == send_test_message(f"alertmanager://127.0.0.1:{sink.port}")
     finally:
         sink.stop()
+
+
+@pytest.fixture
+def sinks() -> Iterator[tuple[HttpSink, HttpSink]]:
+    pair = HttpSink(), HttpSink()
+    for sink in pair:
+        sink.start()
+    yield pair
+    for sink in pair:
+        sink.stop()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, sinks: tuple[HttpSink, HttpSink], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """An engine whose route names both as Alertmanagers, refreshed whenever the test asks for it."""
+    scheduler = FakeScheduler()
+    for job in ("extract", "load"):
+        scheduler.job(job)
+    for place, sink in enumerate(sinks):
+        monkeypatch.setenv(f"AM_URL_{place}", f"alertmanager://127.0.0.1:{sink.port}")
+    monkeypatch.setattr(outbox, "REFRESH_SECONDS", 0.0)
+    route = RouteSettings(urls=(SecretRef(env="AM_URL_0"), SecretRef(env="AM_URL_1")))
+    config = replace(estate_config(tmp_path, scheduler), routes={"oncall": route})
+    with running_bench(tmp_path, scheduler, config) as made:
+        yield made
+
+
+def fail(bench: Bench) -> None:
+    ended = datetime.now(UTC) - timedelta(minutes=4)
+    bench.scheduler.attempt("extract", "1", RunState.FAILED, ended - timedelta(minutes=1), ended_at=ended)
+    bench.turn()
+
+
+def recover(bench: Bench) -> None:
+    ended = datetime.now(UTC) - timedelta(minutes=1)
+    bench.scheduler.attempt("extract", "1", RunState.SUCCEEDED, ended - timedelta(minutes=1), ended_at=ended)
+    bench.turn()
+
+
+def refresh(bench: Bench, sink: HttpSink) -> list[dict[str, Any]]:
+    """The alerts that a refresh sends to the sink."""
+    before = len(sink.posts)
+    bench.parts.outbox.refresh_alertmanagers(bench.fence)
+    return [alert for post in sink.posts[before:] for alert in post.data]
+
+
+def change(bench: Bench, statement: str) -> None:
+    with bench.store.write(bench.fence) as session:
+        session.rows(statement)
+
+
+def test_a_reopened_incident_is_not_refreshed_with_its_recovery(bench: Bench, sinks: tuple[HttpSink, HttpSink]) -> None:
+    fail(bench)
+    assert 1 == len(refresh(bench, sinks[0]))
+    recover(bench)
+    change(bench, "UPDATE incident SET closed_us = NULL")
+    assert [] == refresh(bench, sinks[0])
