@@ -564,7 +564,7 @@ def send_test_message(address: str) -> str:
     for action in (PageAction.INFORM, PageAction.RESOLVE)[: 2 if _is_pager(address) else 1]:
         page = Page(key, action)
         if is_alertmanager(address):
-            result = AlertmanagerSender("").send(address, title, text, page, None)
+            result = AlertmanagerSender(None).send(address, title, text, page, None)
         else:
             mailed = send_mail(address, title, text, MailThread(uuid4().hex))
             result = mailed or send_by_apprise(address, title, text, page)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from console.domain.alert import AlertKind
 from console.domain.request import RequestKind
@@ -81,6 +83,22 @@ class DueDelivery:
     """Dedup keys of the incidents and digests that are resolved with it, besides its own."""
 
 
+@dataclass(frozen=True, slots=True)
+class AlertedIncident:
+    """An incident as an alert of Alertmanager describes it."""
+
+    id: int
+    root_job: str
+    owner: str
+    runbook: str
+    failed_since: datetime
+    act_by: datetime | None
+    service: str
+    """The most important affected service; empty without one."""
+    tier: int | None
+    """Its tier."""
+
+
 _RELEASE = (
     "UPDATE delivery SET state = 'pending', next_us = 0,"
     " repeats = repeats + CASE WHEN wire_us IS NULL THEN 0 ELSE 1 END WHERE state = 'claimed'"
@@ -103,6 +121,14 @@ _LATEST = (
     " JOIN alert a ON a.id = d.alert_id WHERE d.id IN (SELECT max(x.id) FROM delivery x JOIN alert y ON y.id ="
     " x.alert_id JOIN incident i ON i.id = y.incident_id WHERE i.closed_us IS NULL AND x.state IN ('sent', 'digested')"
     " GROUP BY y.incident_id, y.route, x.receiver) ORDER BY d.id"
+)
+_ALERTED = (
+    "SELECT i.id, COALESCE(j.name, t.text, i.root_shared) AS root_job, i.owner, i.runbook, i.failed_since_us,"
+    " i.act_by_us, v.name AS service, v.tier FROM {keys} JOIN incident i ON i.id = k.a LEFT JOIN run f ON f.id ="
+    " i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id, i.root_job_id) LEFT JOIN (SELECT t.id, s.name || '/'"
+    " || t.name AS text FROM target t JOIN system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN"
+    " service v ON v.id = (SELECT s.id FROM incident_service x JOIN service s ON s.id = x.service_id WHERE"
+    " x.incident_id = i.id ORDER BY s.tier, s.name LIMIT 1)"
 )
 _MERGED = (
     "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = ? UNION SELECT i.id, i.key FROM"
@@ -183,6 +209,12 @@ def latest_of_open_incidents(store: Database) -> list[DueDelivery]:
     """The last delivery about each open incident that each URL received, alone or in a digest."""
     with store.read() as session:
         return [_delivery(session, row) for row in session.rows(_LATEST)]
+
+
+def alerted_incidents(store: Database, ids: Sequence[int]) -> list[AlertedIncident]:
+    """Those that exist, in one read."""
+    with store.read() as session:
+        return [from_row(AlertedIncident, row) for row in session.by_keys(_ALERTED, ids)]
 
 
 def mark_sending(store: Database, fence: int, delivery_id: int, now_us: int) -> None:

@@ -153,7 +153,7 @@ def test_alertmanager_groups_and_inhibits_by_our_labels(bench: Bench, alertmanag
 
 
 def test_an_alert_that_is_not_refreshed_ends_and_a_test_needs_no_incident(alertmanager: Alertmanager) -> None:
-    sender = AlertmanagerSender("")
+    sender = AlertmanagerSender(None)
     lasts = timedelta(seconds=2)
     assert sender.send(alertmanager.url, "Store unusable", "disk full", Page("own"), None, lasts).arrived
     [alert] = alertmanager.alerts().values()

@@ -8,7 +8,9 @@ an alert by its labels. Source: prometheus.io, Alertmanager, API v2.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -16,10 +18,10 @@ import structlog
 
 from connectors.sdk.transport.loopback import is_loopback
 from console.domain.ids import incident_name
-from console.domain.incident import IncidentView
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.senders import PERMANENT_STATUSES, SendResult
-from console.store.queries import NotFound, open_queries
+from console.store.db.database import Database
+from console.store.outbox import AlertedIncident, alerted_incidents
 
 log = structlog.get_logger("headway.outbox")
 
@@ -63,9 +65,10 @@ def post_alerts(url: str, alerts: list[dict[str, Any]]) -> SendResult:
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    address = f"{SCHEMES[parts.scheme.lower()]}://{host}:{parts.port or PORT}{parts.path.rstrip('/')}/api/v2/alerts"
+    scheme = SCHEMES[parts.scheme.lower()]
+    address = f"{scheme}://{host}:{parts.port or PORT}{parts.path.rstrip('/')}/api/v2/alerts"
     try:
-        verify = ssl.create_default_context()
+        verify = _tls() if scheme == "https" else False
         reply = httpx.post(address, json=alerts, auth=login, timeout=SECONDS, verify=verify)
     except httpx.HTTPError as error:
         is_connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
@@ -76,24 +79,36 @@ def post_alerts(url: str, alerts: list[dict[str, Any]]) -> SendResult:
     return SendResult(False, reason, for_good=reply.status_code in PERMANENT_STATUSES)
 
 
-class AlertmanagerSender:
-    """Sends messages as alerts. `link`: address of an incident, with {incident}; empty: none."""
+@cache
+def _tls() -> ssl.SSLContext:
+    """Loads the certificates of this machine, once."""
+    return ssl.create_default_context()
 
-    def __init__(self, store_url: str, link: str = "") -> None:
-        self._store_url, self._link = store_url, link
+
+class AlertmanagerSender:
+    """Sends messages as alerts. `store`: None where no message is about an incident. `link`: address of an incident,
+    with {incident}; empty: none."""
+
+    def __init__(self, store: Database | None, link: str = "") -> None:
+        self._store, self._link = store, link
 
     def send(
         self, url: str, title: str, body: str, page: Page, incident_id: int | None, lasts: timedelta = LASTS
     ) -> SendResult:
         """The answer. A message about no incident is an alert under the digest of its key, which `lasts` so long.
         Raises StoreError."""
-        return post_alerts(url, [self.alert(title, body, page, incident_id, lasts)])
+        return post_alerts(url, [self.alert(title, body, page, self.incidents([incident_id]).get(incident_id), lasts)])
+
+    def incidents(self, ids: Iterable[int | None]) -> dict[int | None, AlertedIncident]:
+        """By id. Raises StoreError."""
+        incident_ids = sorted({incident_id for incident_id in ids if incident_id is not None})
+        if self._store is None or not incident_ids:
+            return {}
+        return {incident.id: incident for incident in alerted_incidents(self._store, incident_ids)}
 
     def alert(
-        self, title: str, body: str, page: Page, incident_id: int | None, lasts: timedelta = LASTS
+        self, title: str, body: str, page: Page, incident: AlertedIncident | None, lasts: timedelta = LASTS
     ) -> dict[str, Any]:
-        """Raises StoreError."""
-        incident = self._incident(incident_id)
         now = datetime.now(UTC)
         labels, annotations = {"alertname": "Headway", "severity": "warning"}, {"summary": title, "description": body}
         # from now on: where an alert began before `group_wait`, Alertmanager neither groups nor inhibits it at first
@@ -104,25 +119,16 @@ class AlertmanagerSender:
         if incident is None:
             labels["key"] = page.steps[-1][0]
             return alert
-        row = incident.row
-        labels |= {"alertname": "HeadwayIncident", "incident": incident_name(row.id), "severity": _severity(row.tier)}
-        labels |= {"system": row.root_job.partition("/")[0], "job": row.root_job, "owner": row.owner}
-        labels |= {"service": min((s.tier, s.name) for s in incident.services)[1] if incident.services else ""}
-        annotations |= {"failed_since": _text(row.failed_since)}
-        annotations |= {"act_by": _text(row.act_by) if row.act_by else "", "runbook": row.runbook}
-        annotations |= {"link": self._link.replace("{incident}", incident_name(row.id))}
-        alert["labels"] = {name: value for name, value in labels.items() if value}
-        alert["annotations"] = {name: value for name, value in annotations.items() if value}
+        name = incident_name(incident.id)
+        labels |= {"alertname": "HeadwayIncident", "incident": name, "severity": _severity(incident.tier)}
+        labels |= {"system": incident.root_job.partition("/")[0], "job": incident.root_job, "owner": incident.owner}
+        labels |= {"service": incident.service}
+        annotations |= {"failed_since": _text(incident.failed_since), "runbook": incident.runbook}
+        annotations |= {"act_by": _text(incident.act_by) if incident.act_by else ""}
+        annotations |= {"link": self._link.replace("{incident}", name)}
+        alert["labels"] = {label: value for label, value in labels.items() if value}
+        alert["annotations"] = {key: value for key, value in annotations.items() if value}
         return alert
-
-    def _incident(self, incident_id: int | None) -> IncidentView | None:
-        if incident_id is None:
-            return None
-        try:
-            with open_queries(self._store_url) as queries:
-                return queries.incidents.incident(incident_id)
-        except NotFound:
-            return None
 
 
 def _severity(tier: int | None) -> str:

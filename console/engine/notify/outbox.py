@@ -212,11 +212,13 @@ class Outbox:
         self._refreshed_at = time.monotonic()
         urls = self._alertmanager_urls()
         alerts: dict[str, list[dict[str, Any]]] = {}
-        for delivery in rows.latest_of_open_incidents(self._store) if urls else []:
+        latest = rows.latest_of_open_incidents(self._store) if urls else []
+        incidents = self._alertmanager.incidents(delivery.incident_id for delivery in latest)
+        for delivery in latest:
             url = urls.get((delivery.route, delivery.receiver))
             if url and not delivery.is_resolved:  # reopened, and nothing was sent since
                 title, body = map(neutralise, self._message(delivery))
-                alert = self._alertmanager.alert(title, body, _page(delivery), delivery.incident_id)
+                alert = self._alertmanager.alert(title, body, _page(delivery), incidents.get(delivery.incident_id))
                 alerts.setdefault(url, []).append(alert)
         results = map(post_alerts, alerts, alerts.values())
         failed = [self._secrets.mask(result.reason) for result in results if not result.arrived]

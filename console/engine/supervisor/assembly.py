@@ -138,7 +138,7 @@ class EngineAssembly:
         routes = config.routes, alerts.default_route, alerts.shadow_route
         self.routing = AlertRouter(store, clock, *routes, config.zone, alerts.link)
         mail = send_mail if self.send is send_by_apprise else None
-        senders = (self.send, mail, AlertmanagerSender(store.url, alerts.link))
+        senders = (self.send, mail, AlertmanagerSender(store, alerts.link))
         self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders)
         decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render
         self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set, render)

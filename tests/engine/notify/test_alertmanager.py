@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,9 +18,10 @@ from connectors.sdk.states import RunState
 from console.cli.configure import _url_fault, send_test_message
 from console.config.sections import RouteSettings
 from console.engine.notify import outbox
-from console.engine.notify.alertmanager import is_alertmanager
+from console.engine.notify.alertmanager import is_alertmanager, post_alerts
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.lab.process import free_port
 from tests.lab.sinks import Behaviour, HttpSink
 
 
@@ -112,3 +116,28 @@ def test_a_reopened_incident_is_not_refreshed_with_its_recovery(bench: Bench, si
     recover(bench)
     change(bench, "UPDATE incident SET closed_us = NULL")
     assert [] == refresh(bench, sinks[0])
+
+
+def test_a_refresh_opens_no_connection_to_the_store(
+    bench: Bench, sinks: tuple[HttpSink, HttpSink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(bench)
+    connect = Mock(side_effect=sqlite3.connect)
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    [alert] = refresh(bench, sinks[0])
+    assert 0 == connect.call_count
+    labels = {"alertname": "HeadwayIncident", "incident": "INC-0001", "severity": "warning", "system": "fake"}
+    assert labels | {"job": "fake/extract", "owner": "team", "service": "supply"} == alert["labels"]
+    assert {"summary", "description", "failed_since", "act_by"} <= alert["annotations"].keys()
+
+
+def test_certificates_are_loaded_once_and_only_for_https(
+    sinks: tuple[HttpSink, HttpSink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Mock(side_effect=ssl.create_default_context)
+    monkeypatch.setattr(ssl, "create_default_context", load)
+    assert post_alerts(f"alertmanager://127.0.0.1:{sinks[0].port}", []).arrived
+    assert 0 == load.call_count
+    for _ in range(2):
+        assert not post_alerts(f"alertmanagers://127.0.0.1:{free_port()}", []).arrived
+    assert 1 >= load.call_count
