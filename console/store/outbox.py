@@ -97,6 +97,7 @@ class AlertedIncident:
     """The most important affected service; empty without one."""
     tier: int | None
     """Its tier."""
+    is_closed: bool
 
 
 _RELEASE = (
@@ -119,16 +120,16 @@ _DUE = (
 _LATEST = (
     f"SELECT {_COLUMNS}, FALSE AS maybe_repeat, a.made_us AS since_us, FALSE AS later FROM delivery d"
     " JOIN alert a ON a.id = d.alert_id WHERE d.id IN (SELECT max(x.id) FROM delivery x JOIN alert y ON y.id ="
-    " x.alert_id JOIN incident i ON i.id = y.incident_id WHERE i.closed_us IS NULL AND x.state IN ('sent', 'digested')"
-    " GROUP BY y.incident_id, y.route, x.receiver) ORDER BY d.id"
+    " x.alert_id JOIN incident i ON i.id = y.incident_id WHERE i.closed_us IS NULL AND (x.wire_us IS NOT NULL OR"
+    " x.state = 'digested') GROUP BY y.incident_id, y.route, x.receiver) ORDER BY d.id"
 )
 _ALERTED = (
     "SELECT i.id, COALESCE(j.name, t.text, i.root_shared) AS root_job, i.owner, i.runbook, i.failed_since_us,"
-    " i.act_by_us, v.name AS service, v.tier FROM {keys} JOIN incident i ON i.id = k.a LEFT JOIN run f ON f.id ="
-    " i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id, i.root_job_id) LEFT JOIN (SELECT t.id, s.name || '/'"
-    " || t.name AS text FROM target t JOIN system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN"
-    " service v ON v.id = (SELECT s.id FROM incident_service x JOIN service s ON s.id = x.service_id WHERE"
-    " x.incident_id = i.id ORDER BY s.tier, s.name LIMIT 1)"
+    " i.act_by_us, v.name AS service, v.tier, i.closed_us IS NOT NULL AS is_closed FROM {keys} JOIN incident i ON"
+    " i.id = k.a LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id, i.root_job_id)"
+    " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS text FROM target t JOIN system s ON s.id = t.system_id) t ON"
+    " t.id = i.root_target_id LEFT JOIN service v ON v.id = (SELECT s.id FROM incident_service x JOIN service s ON"
+    " s.id = x.service_id WHERE x.incident_id = i.id ORDER BY s.tier, s.name LIMIT 1)"
 )
 _MERGED = (
     "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = ? UNION SELECT i.id, i.key FROM"
@@ -206,7 +207,7 @@ def _absorb_pending(session: Session, digest_id: int, url_index: int) -> None:
 
 
 def latest_of_open_incidents(store: Database) -> list[DueDelivery]:
-    """The last delivery about each open incident that each URL received, alone or in a digest."""
+    """The last delivery about each open incident that each URL received or is receiving, alone or in a digest."""
     with store.read() as session:
         return [_delivery(session, row) for row in session.rows(_LATEST)]
 

@@ -8,10 +8,11 @@ an alert by its labels. Source: prometheus.io, Alertmanager, API v2.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -85,39 +86,56 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+class AlertMessage(NamedTuple):
+    title: str
+    body: str
+    page: Page
+    incident_id: int | None
+    lasts: timedelta = LASTS
+
+
 class AlertmanagerSender:
     """Sends messages as alerts. `store`: None where no message is about an incident. `link`: address of an incident,
     with {incident}; empty: none."""
 
     def __init__(self, store: Database | None, link: str = "") -> None:
         self._store, self._link = store, link
+        self._locks: dict[str, threading.Lock] = {}
+        """By URL: held from the reading of messages until they are sent."""
 
     def send(
         self, url: str, title: str, body: str, page: Page, incident_id: int | None, lasts: timedelta = LASTS
     ) -> SendResult:
         """The answer. A message about no incident is an alert under the digest of its key, which `lasts` so long.
         Raises StoreError."""
-        return post_alerts(url, [self.alert(title, body, page, self.incidents([incident_id]).get(incident_id), lasts)])
+        return self.send_all(url, lambda: [AlertMessage(title, body, page, incident_id, lasts)])
 
-    def incidents(self, ids: Iterable[int | None]) -> dict[int | None, AlertedIncident]:
-        """By id. Raises StoreError."""
+    def send_all(self, url: str, read: Callable[[], list[AlertMessage]]) -> SendResult:
+        """Sends the messages that `read` returns, if any. Nothing else is sent to the URL meanwhile, so that no alert
+        that was read as open is sent after its recovery. Raises StoreError."""
+        with self._locks.setdefault(url, threading.Lock()):
+            messages = read()
+            incidents = self._incidents(message.incident_id for message in messages)
+            alerts = [self._alert(message, incidents.get(message.incident_id)) for message in messages]
+            return post_alerts(url, alerts) if alerts else SendResult(True)
+
+    def _incidents(self, ids: Iterable[int | None]) -> dict[int | None, AlertedIncident]:
         incident_ids = sorted({incident_id for incident_id in ids if incident_id is not None})
         if self._store is None or not incident_ids:
             return {}
         return {incident.id: incident for incident in alerted_incidents(self._store, incident_ids)}
 
-    def alert(
-        self, title: str, body: str, page: Page, incident: AlertedIncident | None, lasts: timedelta = LASTS
-    ) -> dict[str, Any]:
+    def _alert(self, message: AlertMessage, incident: AlertedIncident | None) -> dict[str, Any]:
         now = datetime.now(UTC)
-        labels, annotations = {"alertname": "Headway", "severity": "warning"}, {"summary": title, "description": body}
+        labels = {"alertname": "Headway", "severity": "warning"}
+        annotations = {"summary": message.title, "description": message.body}
         # from now on: where an alert began before `group_wait`, Alertmanager neither groups nor inhibits it at first
-        times = {"startsAt": _text(now), "endsAt": _text(now + lasts)}
+        times = {"startsAt": _text(now), "endsAt": _text(now + message.lasts)}
         alert: dict[str, Any] = {"labels": labels, "annotations": annotations, **times}
-        if page.action is PageAction.RESOLVE:
+        if message.page.action is PageAction.RESOLVE or (incident is not None and incident.is_closed):
             alert["endsAt"] = _text(now)
         if incident is None:
-            labels["key"] = page.steps[-1][0]
+            labels["key"] = message.page.steps[-1][0]
             return alert
         name = incident_name(incident.id)
         labels |= {"alertname": "HeadwayIncident", "incident": name, "severity": _severity(incident.tier)}

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from functools import partial
 
 import structlog
 
@@ -28,8 +28,8 @@ from console.engine.notify.alertmanager import (
     REFRESH_SECONDS,
     REPORT_LASTS,
     AlertmanagerSender,
+    AlertMessage,
     is_alertmanager,
-    post_alerts,
 )
 from console.engine.notify.backoff import after_failure
 from console.engine.notify.mail import MailThread, mail_thread
@@ -211,20 +211,22 @@ class Outbox:
             return
         self._refreshed_at = time.monotonic()
         urls = self._alertmanager_urls()
-        alerts: dict[str, list[dict[str, Any]]] = {}
-        latest = rows.latest_of_open_incidents(self._store) if urls else []
-        incidents = self._alertmanager.incidents(delivery.incident_id for delivery in latest)
-        for delivery in latest:
-            url = urls.get((delivery.route, delivery.receiver))
-            if url and not delivery.is_resolved:  # reopened, and nothing was sent since
-                title, body = map(neutralise, self._message(delivery))
-                alert = self._alertmanager.alert(title, body, _page(delivery), incidents.get(delivery.incident_id))
-                alerts.setdefault(url, []).append(alert)
-        results = map(post_alerts, alerts, alerts.values())
+        unique_urls = dict.fromkeys(urls.values())
+        results = [self._alertmanager.send_all(url, partial(self._open_messages, url, urls)) for url in unique_urls]
         failed = [self._secrets.mask(result.reason) for result in results if not result.arrived]
         if (text := "; ".join(failed)) != self._refresh_failed:
             log.warning("alerts in Alertmanager are not refreshed", error=text or "resolved")
         self._refresh_failed = text
+
+    def _open_messages(self, url: str, urls: Mapping[tuple[str, str], str]) -> list[AlertMessage]:
+        """The last one about each open incident that the URL received."""
+        messages = []
+        for delivery in rows.latest_of_open_incidents(self._store):
+            is_reopened = delivery.is_resolved  # and nothing was sent since
+            if urls.get((delivery.route, delivery.receiver)) == url and not is_reopened:
+                title, body = map(neutralise, self._message(delivery))
+                messages.append(AlertMessage(title, body, _page(delivery), delivery.incident_id))
+        return messages
 
     def _alertmanager_urls(self) -> dict[tuple[str, str], str]:
         """(route, reference) -> URL of each Alertmanager. References to other URLs are resolved once."""

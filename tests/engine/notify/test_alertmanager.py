@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,8 +18,10 @@ from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
 from console.cli.configure import _url_fault, send_test_message
 from console.config.sections import RouteSettings
-from console.engine.notify import outbox
-from console.engine.notify.alertmanager import is_alertmanager, post_alerts
+from console.engine.notify import alertmanager, outbox
+from console.engine.notify.alertmanager import AlertmanagerSender, AlertMessage, is_alertmanager, post_alerts
+from console.engine.notify.paging import Page, PageAction
+from console.engine.notify.senders import SendResult
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port
@@ -118,6 +121,16 @@ def test_a_reopened_incident_is_not_refreshed_with_its_recovery(bench: Bench, si
     assert [] == refresh(bench, sinks[0])
 
 
+def test_a_late_message_about_a_closed_incident_ends_its_alert(bench: Bench, sinks: tuple[HttpSink, HttpSink]) -> None:
+    """Its recovery may have been sent already, by another route with the same URL."""
+    fail(bench)
+    change(bench, "UPDATE incident SET closed_us = 1")
+    url = f"alertmanager://127.0.0.1:{sinks[0].port}"
+    assert AlertmanagerSender(bench.store).send(url, "Update", "", Page("key", PageAction.UPDATE), 1).arrived
+    [alert] = sinks[0].posts[-1].data
+    assert ("INC-0001", alert["startsAt"]) == (alert["labels"]["incident"], alert["endsAt"])
+
+
 def test_a_refresh_opens_no_connection_to_the_store(
     bench: Bench, sinks: tuple[HttpSink, HttpSink], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,3 +154,32 @@ def test_certificates_are_loaded_once_and_only_for_https(
     for _ in range(2):
         assert not post_alerts(f"alertmanagers://127.0.0.1:{free_port()}", []).arrived
     assert 1 >= load.call_count
+
+
+def test_open_incidents_are_read_before_each_post_of_a_refresh(
+    bench: Bench, sinks: tuple[HttpSink, HttpSink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def post_and_close(url: str, alerts: list[dict[str, Any]]) -> SendResult:
+        result = post_alerts(url, alerts)
+        change(bench, "UPDATE incident SET closed_us = 1")
+        return result
+
+    fail(bench)
+    monkeypatch.setattr(alertmanager, "post_alerts", post_and_close)
+    before = len(sinks[1].posts)
+    assert 1 == len(refresh(bench, sinks[0]))
+    assert before == len(sinks[1].posts)
+
+
+def test_a_recovery_is_sent_after_a_refresh_that_read_its_incident_as_open(sinks: tuple[HttpSink, HttpSink]) -> None:
+    sender, url = AlertmanagerSender(None), f"alertmanager://127.0.0.1:{sinks[0].port}"
+    recovery = threading.Thread(target=sender.send, args=(url, "Resolved", "", Page("key", PageAction.RESOLVE), None))
+
+    def read() -> list[AlertMessage]:
+        recovery.start()
+        recovery.join(0.3)
+        return [AlertMessage("Open", "", Page("key"), None)]
+
+    assert sender.send_all(url, read).arrived
+    recovery.join()
+    assert ["Open", "Resolved"] == [post.data[0]["annotations"]["summary"] for post in sinks[0].posts]
