@@ -139,6 +139,35 @@ def test_an_incident_is_one_alert_that_is_refreshed_and_ended(
     assert {} == alertmanager.alerts()
 
 
+def test_an_escalation_ends_the_alert_with_the_labels_before(
+    bench: Bench, alertmanager: Alertmanager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alertmanager knows an alert by its labels, and routes by severity."""
+
+    def firing() -> list[str]:
+        found = httpx.get(f"http://127.0.0.1:{alertmanager.port}/api/v2/alerts").json()
+        return [alert["labels"]["severity"] for alert in found]
+
+    def change_tier(tier: int) -> None:
+        with bench.store.write(bench.fence) as session:
+            session.rows("UPDATE service SET tier = ?", (tier,))
+
+    monkeypatch.setattr(outbox, "REFRESH_SECONDS", 0.0)
+    bench.scheduler.attempt("extract", "1", RunState.FAILED, minutes_ago(5), ended_at=minutes_ago(4))
+    bench.turn()
+    assert ["warning"] == firing()
+    change_tier(1)
+    bench.parts.outbox.refresh_alertmanagers(bench.fence)
+    wait_until(lambda: ["critical"] == firing(), "only the alert with the new severity", 2)
+    wait_until(lambda: len(alertmanager.sink.posts) >= 1, "a notification", 15)
+    change_tier(5)
+    bench.scheduler.attempt("extract", "1", RunState.SUCCEEDED, minutes_ago(2), ended_at=minutes_ago(1))
+    bench.turn()
+    wait_until(lambda: [] == firing(), "the alert with the severity sent last ends", 2)
+    bench.parts.outbox.refresh_alertmanagers(bench.fence)
+    assert [] == firing()
+
+
 def test_alertmanager_groups_and_inhibits_by_our_labels(bench: Bench, alertmanager: Alertmanager) -> None:
     for job in ("other", "third", "extract"):
         bench.scheduler.attempt(job, job, RunState.FAILED, minutes_ago(5), ended_at=minutes_ago(4))

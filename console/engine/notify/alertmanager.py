@@ -2,7 +2,7 @@
 
 An alert ends by itself unless it is sent again before `endsAt`, so that a dead engine leaves nothing open. Those of
 open incidents are refreshed each minute; a recovery ends its alert at once. Sending is idempotent: Alertmanager knows
-an alert by its labels. Source: prometheus.io, Alertmanager, API v2.
+an alert by its labels, so one whose labels change is ended. Source: prometheus.io, Alertmanager, API v2.
 """
 
 from __future__ import annotations
@@ -102,22 +102,43 @@ class AlertmanagerSender:
         self._store, self._link = store, link
         self._locks: dict[str, threading.Lock] = {}
         """By URL: held from the reading of messages until they are sent."""
+        self._open: dict[str, dict[int | None, dict[str, Any]]] = {}
+        """URL -> incident -> its alert as sent last, until it ends."""
 
     def send(
         self, url: str, title: str, body: str, page: Page, incident_id: int | None, lasts: timedelta = LASTS
     ) -> SendResult:
         """The answer. A message about no incident is an alert under the digest of its key, which `lasts` so long.
         Raises StoreError."""
-        return self.send_all(url, lambda: [AlertMessage(title, body, page, incident_id, lasts)])
-
-    def send_all(self, url: str, read: Callable[[], list[AlertMessage]]) -> SendResult:
-        """Sends the messages that `read` returns, if any. Nothing else is sent to the URL meanwhile, so that no alert
-        that was read as open is sent after its recovery. Raises StoreError."""
         with self._locks.setdefault(url, threading.Lock()):
-            messages = read()
-            incidents = self._incidents(message.incident_id for message in messages)
-            alerts = [self._alert(message, incidents.get(message.incident_id)) for message in messages]
-            return post_alerts(url, alerts) if alerts else SendResult(True)
+            return self._send(url, [AlertMessage(title, body, page, incident_id, lasts)], [incident_id])
+
+    def refresh(self, url: str, read: Callable[[], list[AlertMessage]]) -> SendResult:
+        """Sends the messages that `read` returns and ends the alerts of all other incidents. Nothing else is sent to
+        the URL meanwhile, so that no alert that was read as open is sent after its recovery. Raises StoreError."""
+        with self._locks.setdefault(url, threading.Lock()):
+            return self._send(url, read(), list(self._open.get(url, ())))
+
+    def _send(self, url: str, messages: list[AlertMessage], ids: list[int | None]) -> SendResult:
+        """`ids`: incidents whose alerts end unless they are sent again with the same labels."""
+        open_alerts = self._open.setdefault(url, {})
+        incidents = self._incidents(message.incident_id for message in messages)
+        alerts = {}
+        for message in messages:
+            incident_id = message.incident_id
+            alerts[incident_id] = self._alert(message, incidents.get(incident_id), open_alerts.get(incident_id))
+        labels, now = [alert["labels"] for alert in alerts.values()], _text(datetime.now(UTC))
+        before = {key: alert for key, alert in open_alerts.items() if key in ids}
+        ended = [alert | {"endsAt": now} for alert in before.values() if alert["labels"] not in labels]
+        if not alerts and not ended:
+            return SendResult(True)
+        result = post_alerts(url, [*ended, *alerts.values()])
+        if result.arrived:
+            firing = {key: alert for key, alert in alerts.items() if alert["endsAt"] != alert["startsAt"]}
+            for key in ids:
+                open_alerts.pop(key, None)
+            open_alerts.update({key: alert for key, alert in firing.items() if key in incidents})
+        return result
 
     def _incidents(self, ids: Iterable[int | None]) -> dict[int | None, AlertedIncident]:
         incident_ids = sorted({incident_id for incident_id in ids if incident_id is not None})
@@ -125,14 +146,18 @@ class AlertmanagerSender:
             return {}
         return {incident.id: incident for incident in alerted_incidents(self._store, incident_ids)}
 
-    def _alert(self, message: AlertMessage, incident: AlertedIncident | None) -> dict[str, Any]:
+    def _alert(
+        self, message: AlertMessage, incident: AlertedIncident | None, before: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """An end has the labels of the alert `before`: Alertmanager ends no other one."""
         now = datetime.now(UTC)
         labels = {"alertname": "Headway", "severity": "warning"}
         annotations = {"summary": message.title, "description": message.body}
         # from now on: where an alert began before `group_wait`, Alertmanager neither groups nor inhibits it at first
         times = {"startsAt": _text(now), "endsAt": _text(now + message.lasts)}
         alert: dict[str, Any] = {"labels": labels, "annotations": annotations, **times}
-        if message.page.action is PageAction.RESOLVE or (incident is not None and incident.is_closed):
+        is_end = message.page.action is PageAction.RESOLVE or (incident is not None and incident.is_closed)
+        if is_end:
             alert["endsAt"] = _text(now)
         if incident is None:
             labels["key"] = message.page.steps[-1][0]
@@ -144,7 +169,8 @@ class AlertmanagerSender:
         annotations |= {"failed_since": _text(incident.failed_since), "runbook": incident.runbook}
         annotations |= {"act_by": _text(incident.act_by) if incident.act_by else ""}
         annotations |= {"link": self._link.replace("{incident}", name)}
-        alert["labels"] = {label: value for label, value in labels.items() if value}
+        own_labels = {label: value for label, value in labels.items() if value}
+        alert["labels"] = before["labels"] if is_end and before else own_labels
         alert["annotations"] = {key: value for key, value in annotations.items() if value}
         return alert
 

@@ -212,7 +212,7 @@ class Outbox:
         self._refreshed_at = time.monotonic()
         urls = self._alertmanager_urls()
         unique_urls = dict.fromkeys(urls.values())
-        results = [self._alertmanager.send_all(url, partial(self._open_messages, url, urls)) for url in unique_urls]
+        results = [self._alertmanager.refresh(url, partial(self._open_messages, url, urls)) for url in unique_urls]
         failed = [self._secrets.mask(result.reason) for result in results if not result.arrived]
         if (text := "; ".join(failed)) != self._refresh_failed:
             log.warning("alerts in Alertmanager are not refreshed", error=text or "resolved")

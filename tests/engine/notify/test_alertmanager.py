@@ -131,6 +131,22 @@ def test_a_late_message_about_a_closed_incident_ends_its_alert(bench: Bench, sin
     assert ("INC-0001", alert["startsAt"]) == (alert["labels"]["incident"], alert["endsAt"])
 
 
+def test_an_incident_that_closes_without_a_message_is_ended_by_the_next_refresh_once(
+    bench: Bench, sinks: tuple[HttpSink, HttpSink]
+) -> None:
+    """Such as one whose recovery is reported by a digest."""
+    fail(bench)
+    sent = sinks[0].posts[-1].data[0]
+    change(bench, "UPDATE incident SET closed_us = 1")
+    sinks[0].behaviour = Behaviour(status=503)
+    refresh(bench, sinks[0])
+    sinks[0].behaviour = Behaviour()
+    [ended] = refresh(bench, sinks[0])
+    assert (sent["labels"], sent["annotations"]) == (ended["labels"], ended["annotations"])
+    assert ended["endsAt"] < sent["endsAt"]
+    assert [] == refresh(bench, sinks[0])
+
+
 def test_a_refresh_opens_no_connection_to_the_store(
     bench: Bench, sinks: tuple[HttpSink, HttpSink], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,9 +182,9 @@ def test_open_incidents_are_read_before_each_post_of_a_refresh(
 
     fail(bench)
     monkeypatch.setattr(alertmanager, "post_alerts", post_and_close)
-    before = len(sinks[1].posts)
     assert 1 == len(refresh(bench, sinks[0]))
-    assert before == len(sinks[1].posts)
+    first, second = [sink.posts[-1].data[0]["endsAt"] for sink in sinks]
+    assert first > datetime.now(UTC).isoformat() > second
 
 
 def test_a_recovery_is_sent_after_a_refresh_that_read_its_incident_as_open(sinks: tuple[HttpSink, HttpSink]) -> None:
@@ -180,6 +196,6 @@ def test_a_recovery_is_sent_after_a_refresh_that_read_its_incident_as_open(sinks
         recovery.join(0.3)
         return [AlertMessage("Open", "", Page("key"), None)]
 
-    assert sender.send_all(url, read).arrived
+    assert sender.refresh(url, read).arrived
     recovery.join()
     assert ["Open", "Resolved"] == [post.data[0]["annotations"]["summary"] for post in sinks[0].posts]
