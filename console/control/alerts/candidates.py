@@ -100,10 +100,8 @@ def _announcing(
     if (key := (route, style, service.key)) not in context.announcing:
         heard = [
             (subject, last)
-            for subject in sorted(context.subjects, key=lambda subject: subject.decision.key)
-            if not subject.decision.closed
-            and (last := subject.last_notification(route, style)) is not None
-            and any(day.key == service.key for day in subject.decision.services)
+            for subject in context.open_subjects(service.key)
+            if (last := subject.last_notification(route, style)) is not None
         ]
         since = (subject for subject, last in heard if last.last_at > service.deadline)
         updates = (Notification(subject, route, style, AlertKind.UPDATED, last) for subject, last in heard)

@@ -117,6 +117,8 @@ class AlertContext:
     started: dict[tuple[str, str], datetime] | None = None
     announcing: dict[tuple[str, str, ServiceDayKey], AlertSubject | None] = field(default_factory=dict)
     """By route, style and missed service day: the incident that notifies of the miss (`candidates`)."""
+    open_by_day: dict[ServiceDayKey, list[AlertSubject]] | None = None
+    """By affected service day, the open incidents, sorted by key; computed on first use."""
     restartable_by_day: dict[ServiceDayKey, list[AlertSubject]] | None = None
     """By service day, the incidents whose restart it needs (`joint_repair`), computed on first use."""
 
@@ -142,6 +144,15 @@ class AlertContext:
             return True
         self.turns.append(at)
         return False
+
+    def open_subjects(self, day: ServiceDayKey) -> Sequence[AlertSubject]:
+        """The open incidents that affect the service day, sorted by key."""
+        if self.open_by_day is None:
+            self.open_by_day = {}
+            for subject in sorted(self.subjects, key=lambda subject: subject.decision.key):
+                for service in () if subject.decision.closed else subject.decision.services:
+                    self.open_by_day.setdefault(service.key, []).append(subject)
+        return self.open_by_day.get(day, ())
 
     def suppressed_since(self, stage: str, route: str) -> datetime:
         """Since when that stage suppresses anything for the route; now if it suppresses nothing yet."""
