@@ -52,10 +52,11 @@ def _blocks(
     """The error, the next commands and the affected services; below a rule the details, without the title's cause."""
     index, subject = context.index, notification.subject
     match, decision = subject.match, subject.decision
-    yield list(_news(context, notification, changes, plain))
+    repairs = _other_repairs(context, subject)
+    yield list(_news(context, notification, changes, plain, repairs))
     error = "" if plain else _error(match, decision)
     yield quote([error] if error and error not in title else [])
-    yield table(_next_steps(context, subject, plain))
+    yield table(_next_steps(context, subject, plain, repairs))
     yield services_table(context, subject, decision.services, decision.zone)
     yield [RULE]
     tail = [] if plain or decision.closed else tail_lines(index, match, log_tails)
@@ -77,7 +78,9 @@ def _error(match: IncidentMatch, decision: IncidentDecision) -> str:
     return "" if match.group.awaits or match.awaits else decision.reason
 
 
-def _news(context: AlertContext, notification: Notification, changes: str, plain: bool) -> Iterator[str]:
+def _news(
+    context: AlertContext, notification: Notification, changes: str, plain: bool, repairs: Sequence[AlertSubject]
+) -> Iterator[str]:
     index, subject = context.index, notification.subject
     match, decision = subject.match, subject.decision
     is_shown = match.group.check or match.group.awaits or requested_repair(index, match.group.root)
@@ -88,20 +91,22 @@ def _news(context: AlertContext, notification: Notification, changes: str, plain
     if changes:
         yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
     if notification.kind is AlertKind.OPENED:
-        for repair in _other_repairs(context, subject)[:MAX_STEPS]:
+        for repair in repairs[:MAX_STEPS]:
             yield _also_restart(index, subject, repair)
     if subject.ack is not None and not decision.closed:
         until = zoned_time(subject.ack.until, decision.zone, index.now)
         yield f"Acknowledged by {clean_line(subject.ack.by)} until {until}."
 
 
-def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
+def _next_steps(
+    context: AlertContext, subject: AlertSubject, plain: bool, repairs: Sequence[AlertSubject]
+) -> Iterator[tuple[str, str]]:
     """ "Do", "Acknowledge" and "Open", each with its command."""
     decision, index, link = subject.decision, context.index, context.alerting.link
     target = subject.match.group.target
     if not decision.closed and needs_restart(index, subject.match):
         yield "Do", f"headway recover {INCIDENT_PLACEHOLDER}"
-        for repair in _other_repairs(context, subject):
+        for repair in repairs:
             yield "Do", f"headway recover {_name(repair)}"
     elif not decision.closed and target is not None and target.failing_since is not None:
         yield "Do", f"headway system probe {clean_line(f'{target.system}/{target.name}')}"

@@ -121,10 +121,13 @@ def read_bad_input(index: EstateIndex, run: RunFacts, causes: set[int]) -> bool:
 
 def bad_inputs(index: EstateIndex, run: RunFacts) -> tuple[list[int], bool]:
     """The upstreams that a stale run read before they were as wanted, and whether all of them are now."""
-    upstreams = [edge.upstream for edge in index.graph.into(index.graph.unit(run.job_id))]
-    bad = [upstream for upstream in upstreams if read_bad_input(index, run, {upstream})]
-    started_now = replace(run, started_at=index.now)
-    return bad, not any(read_bad_input(index, started_now, {upstream}) for upstream in bad)
+    key = run.job_id, run.period_key
+    if key not in index.bad_inputs:
+        upstreams = [edge.upstream for edge in index.graph.into(index.graph.unit(run.job_id))]
+        bad = [upstream for upstream in upstreams if read_bad_input(index, run, {upstream})]
+        started_now = replace(run, started_at=index.now)
+        index.bad_inputs[key] = bad, not any(read_bad_input(index, started_now, {upstream}) for upstream in bad)
+    return index.bad_inputs[key]
 
 
 def _bad_cause(index: EstateIndex, gate: UpstreamGate, read_point: ReadPoint, causes: set[int]) -> bool:

@@ -119,6 +119,8 @@ class EstateIndex:
         self._by_id: dict[int, RunFacts] | None = None
         self._tasks: dict[int, list[JobFacts]] | None = None
         self._holders: dict[JobPool, list[str]] | None = None
+        self.bad_inputs: dict[tuple[int, str], tuple[list[int], bool]] = {}
+        """Results of `downstream.bad_inputs` by job and period key."""
 
     def end(self) -> None:
         """Ends the evaluation. Freshness is freed at once, not by the garbage collector."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
+from console.control.evaluate import evaluate
+from console.control.snapshot import downstream
 from console.domain.alert import AlertKind
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.estate import CancelFacts, JobFacts
@@ -620,7 +623,9 @@ def test_a_missed_run_that_a_person_skipped_is_over(is_gone: bool) -> None:
     assert ledger.incident().close_reason == "skipped by a person, and no affected run is red or stale"
 
 
-def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_names_the_repaired_error() -> None:
+def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_names_the_repaired_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     load = job(1, "warehouse/load_orders", "04:00", expected=minutes(60))
     revenue = job(2, "dwh/refresh_revenue", "04:30", expected=minutes(5))
     ledger = Ledger(estate(load, revenue, feeds=feeds(load, revenue), services=[service("daily", "06:30", revenue)]))
@@ -636,3 +641,7 @@ def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_name
     ledger.run(load, "04:00", RunState.SUCCEEDED, started_at=at("04:00"), ended_at=at("05:00"))
     ledger.look("05:01")
     assert ledger.incident().title.endswith("read data before warehouse/load_orders finished: rerun it")
+    compute = Mock(wraps=downstream.read_bad_input)
+    monkeypatch.setattr(downstream, "read_bad_input", compute)
+    evaluate(ledger.estate, at("05:02"))
+    assert 2 == compute.call_count, "as it was read, and as it would be read now"
