@@ -96,19 +96,23 @@ class PollPool:
         self._tasks: SimpleQueue[_Polled | None] = SimpleQueue()
         self._free = 0
         """Threads that wait for a task, beyond the tasks that wait for a thread."""
+        self._refused = 0
+        """Threads that the system refused in a row."""
         self._numbers = count()
         self._lost: set[Fence] = set()
         self.wake = threading.Event()
         self.pulse = Pulse()
 
     def add(self, fence: Fence, pollers: Iterable[TargetPoller]) -> None:
-        """Polls these at once, then at their intervals, under this fence."""
+        """Polls these at once, then at their intervals, under this fence; those already in the pool go on."""
         now = time.monotonic()
         with self._lock:
             targets = self._targets.setdefault(fence, {})
             for poller in pollers:
-                target = targets[poller.target_id] = _Polled(poller, fence)
-                self._queue(target, now)
+                known = targets.get(poller.target_id)
+                if known is None or known.poller is not poller:
+                    target = targets[poller.target_id] = _Polled(poller, fence)
+                    self._queue(target, now)
         self.wake.set()
 
     def remove(self, fences: Collection[Fence], until: float) -> list[str]:
@@ -193,19 +197,29 @@ class PollPool:
             self._slow.busy += 1
         for queue in (self._prompt, self._slow):
             while (due := queue.pop(now)) is not None:
+                if not self._take_thread():
+                    queue.push(due, next(self._numbers))
+                    return FULL_SECONDS
                 due.started = now
                 queue.busy += 1
                 if queue is self._prompt:
                     self._fresh[due] = None
-                self._start(due)
+                self._tasks.put(due)
         return min(self._prompt.next_due(now), self._slow.next_due(now), CHECK_SECONDS)
 
-    def _start(self, target: _Polled) -> None:
-        self._tasks.put(target)
+    def _take_thread(self) -> bool:
+        """Takes a free thread, or starts one. False if the system refuses one; polls then share the others."""
         if self._free:
             self._free -= 1
-        else:
+            return True
+        try:
             threading.Thread(target=self._work, name="poll", daemon=True).start()
+        except RuntimeError as error:
+            self._refused += 1
+            self._failures.record("polls", error, self._refused)
+            return False
+        self._refused = 0
+        return True
 
     def _work(self) -> None:
         """One thread of the pool."""

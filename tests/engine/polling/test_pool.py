@@ -15,7 +15,9 @@ from connectors.sdk.secrets import SecretStore
 from console.engine.polling import pool
 from console.engine.polling.poller import TargetPoller
 from console.engine.polling.pool import PROMPT_THREADS, PollPool
+from console.engine.supervisor import supervisor
 from console.engine.supervisor.config_sync import ConfigSync
+from console.engine.supervisor.supervisor import WorkerSupervisor
 from console.engine.worker import Pulse, WorkerFailures
 from console.store.db.database import Database
 from console.store.db.fence import Fence, ShardFence
@@ -204,6 +206,65 @@ def test_a_target_that_is_woken_while_it_is_polled_is_polled_once_more_right_aft
         wait_until(lambda: stub.polls == 2, "one more poll", SECONDS)
         made.poll_now(1)
         wait_until(lambda: stub.polls == 3, "a poll long before its interval", SECONDS)
+
+
+def test_after_a_crash_of_the_worker_each_target_is_polled_at_its_interval_by_one_poll(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "retry_seconds", lambda _: 0.01)
+    start, crashes = PollPool._start_due, [2]
+
+    def crash(self: PollPool) -> float:
+        pause = start(self)
+        if crashes[0]:
+            crashes[0] -= 1
+            raise ValueError("a surprise")
+        return pause
+
+    monkeypatch.setattr(PollPool, "_start_due", crash)
+    stubs = [StubPoller(number, pause=60.0) for number in range(50)]
+    failures, over = WorkerFailures(SecretStore()), threading.Event()
+    made = PollPool(failures, cast("list[TargetPoller]", stubs))
+    workers = WorkerSupervisor([("polls", made)], failures, over.is_set)
+    workers.start(1)
+    try:
+        wait_until(lambda: not crashes[0] and all(stub.polls for stub in stubs), "polls after the crashes", SECONDS)
+        time.sleep(0.3)
+        assert {1} == {stub.polls for stub in stubs}
+        assert "polls broke: ValueError: a surprise" in failures.trouble()
+    finally:
+        over.set()
+        assert [] == workers.join(time.monotonic() + SECONDS)
+    assert {1} == {stub.closed for stub in stubs}
+
+
+@pytest.mark.parametrize("granted", [0, 1, 3])
+def test_where_the_system_refuses_threads_all_targets_share_those_there_are(
+    monkeypatch: pytest.MonkeyPatch, granted: int
+) -> None:
+    """With none at all, polls begin once it grants one."""
+    real, names = threading.Thread.start, set[int]()
+    left = [granted]
+
+    def start(self: threading.Thread) -> None:
+        if self.name == "poll":
+            if not left[0]:
+                raise RuntimeError("can't start new thread")
+            left[0] -= 1
+        real(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    stubs = [StubPoller(number, lambda: names.add(threading.get_ident())) for number in range(60)]
+    with working(*stubs) as (made, failures):
+        wait_until(lambda: "polls broke: RuntimeError: can't start new thread" in failures.trouble(), "report", SECONDS)
+        if not granted:
+            assert 0 == sum(stub.polls for stub in stubs)
+            left[0] = 1
+        wait_until(lambda: all(stub.polls > 2 for stub in stubs), "three polls of each", SECONDS)
+        assert len(names) == max(granted, 1)
+        left[0] = PROMPT_THREADS
+        wait_until(lambda: len(names) > max(granted, 1), "more threads", SECONDS)
+    assert ({1}, 0, 0) == ({stub.closed for stub in stubs}, made._prompt.busy, made._slow.busy)
 
 
 def test_polls_that_wait_for_changed_jobs_to_be_matched_go_on_together(
