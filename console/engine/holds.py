@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import structlog
@@ -27,11 +29,23 @@ RETRY_INTERVAL = timedelta(seconds=15)
 """After an incomplete observation."""
 
 
+Waiting = Callable[[], AbstractContextManager[None]]
+
+
 class HoldObserver:
     """Observes the holds of one target, on its poller's thread and connection."""
 
-    def __init__(self, store: Database, clock: Clock, secrets: SecretStore, place: ConnectorTarget) -> None:
+    def __init__(
+        self,
+        store: Database,
+        clock: Clock,
+        secrets: SecretStore,
+        place: ConnectorTarget,
+        waiting: Waiting,
+    ) -> None:
+        """`waiting` is entered around each call to the target."""
         self._store, self._clock, self._secrets, self._place = store, clock, secrets, place
+        self._waiting = waiting
         self._refresh_at = 0.0
         """time.monotonic() of the next observation."""
         self._missed: frozenset[str] = frozenset()
@@ -48,7 +62,8 @@ class HoldObserver:
         queried_at = self._clock.now()
         known = holds.jobs_to_verify(self._store, self._place.target_id, queried_at)
         try:
-            reported = tuple(connector.holds(timeout_seconds, known))
+            with self._waiting():
+                reported = tuple(connector.holds(timeout_seconds, known))
         except Exception as error:  # one row that cannot be read must not end the observation of holds
             is_expected = isinstance(error, ConnectorError)
             text = clean(self._secrets.mask(str(error) if is_expected else f"{type(error).__name__}: {error}"))

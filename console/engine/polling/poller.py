@@ -27,7 +27,7 @@ from connectors.sdk.transport.call_limits import RequestTally, counting
 from console.control.expectations.inventory import changes_schedules, match_inventory, renames_jobs
 from console.domain.system import poll_interval_seconds
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, close_quietly
-from console.engine.holds import HoldObserver
+from console.engine.holds import HoldObserver, Waiting
 from console.engine.polling.sanitize import (
     chunks,
     inventory_text,
@@ -124,8 +124,10 @@ MAX_TAIL_AGE = timedelta(hours=24)
 class LogTailFetcher:
     """Fetches log tails from one target."""
 
-    def __init__(self, store: Database, clock: Clock, secrets: SecretStore, target_id: int) -> None:
+    def __init__(self, store: Database, clock: Clock, secrets: SecretStore, target_id: int, waiting: Waiting) -> None:
+        """`waiting` is entered around each call to the target."""
         self._store, self._clock, self._target_id, self._shown = store, clock, target_id, sanitizer(secrets)
+        self._waiting = waiting
 
     def fetch(self, connector: Connector, records: Sequence[RunRecord]) -> dict[tuple[str, str], LogTailText]:
         """(job, attempt key) -> log tail, for failed attempts without one; newest first."""
@@ -150,7 +152,8 @@ class LogTailFetcher:
     def _tail(self, connector: Connector, run: RunRecord, seconds: float) -> LogTailText:
         ref = RunRef(run.job, run.period_key or "", run.attempt_key, run.native_ref, run.started_at)
         try:
-            chunk = connector.log(ref, None, TAIL_BYTES, seconds)
+            with self._waiting():
+                chunk = connector.log(ref, None, TAIL_BYTES, seconds)
         except ConnectorError as error:
             return LogTailText("", error=self._shown(str(error)))
         except Exception as error:  # an unreadable log must not delay the report of the failure
@@ -217,8 +220,8 @@ class TargetPoller:
         self._inventory_faults: tuple[str, ...] = ()
         """Problems of the last inventory, repeated with every poll until the next one."""
         self._shown = sanitizer(shared.secrets)
-        self._tails = LogTailFetcher(shared.store, shared.clock, shared.secrets, place.target_id)
-        self._holds = HoldObserver(shared.store, shared.clock, shared.secrets, place)
+        self._tails = LogTailFetcher(shared.store, shared.clock, shared.secrets, place.target_id, self._waiting)
+        self._holds = HoldObserver(shared.store, shared.clock, shared.secrets, place, self._waiting)
         self._spending = RequestCosts(place.system.settings.poll_every.total_seconds())
         self._pausing = PollingPause(shared.store, shared.clock, place.system.name, place.name)
         self.waits_since = math.inf
@@ -274,7 +277,7 @@ class TargetPoller:
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
-        """Around each call to the scheduler."""
+        """Around each call to the scheduler, and nothing else: time in the store does not count."""
         self.waits_since = started = time.monotonic()
         try:
             yield
@@ -333,9 +336,7 @@ class TargetPoller:
             if page:
                 failpoint("poll.mid_pages")
             deadline = time.monotonic() + self._timeout
-        with self._waiting():
-            holds_changed = self._holds.refresh(self._connector, fence, self._timeout)
-        if holds_changed:
+        if self._holds.refresh(self._connector, fence, self._timeout):
             self._shared.changed()
 
     def _rights(self, fence: Fence) -> None:
@@ -398,8 +399,6 @@ class TargetPoller:
             at = record.period_at or record.started_at or record.queued_at or record.ended_at or now
             return business_date_of(at, record.interval_start, settings.timezone, settings.cutoff)
 
-        with self._waiting():
-            tails = self._tails.fetch(connector, records)
         batch = IngestBatch(
             runs=tuple(records),
             cursor=poll.cursor,
@@ -414,7 +413,7 @@ class TargetPoller:
             gaps=poll.gaps,
             poll_ms=poll_ms,
             spent=self._spending.spent,
-            tails=tails,
+            tails=self._tails.fetch(connector, records),
         )
         changed = False
         for number, part in enumerate(chunks(batch, before, CHUNK_RUNS)):

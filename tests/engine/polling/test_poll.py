@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,11 @@ import pytest
 from connectors.sdk.contract import Probe
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, RateLimited, SystemUnreachable
 from connectors.sdk.records import JobRecord, Schedule
-from connectors.sdk.states import SOURCE_SCHEDULE, RunState
+from connectors.sdk.states import SOURCE_SCHEDULE, Capability, RunState
 from console.config.sections import DependencySettings
 from console.domain.dependency import DependencyMode
 from console.store.config_sync import SyncResult
+from console.store.db.database import Database
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler
 from tests.present import present
@@ -221,6 +225,33 @@ def test_a_dependency_that_cannot_hold_any_more_is_told_when_its_new_clock_is_ac
         scheduler.jobs["load"] = hourly("load", next_at=present() + timedelta(hours=1))
         again(bench)
         assert [] == remarks(bench)
+
+
+def test_only_calls_to_the_target_count_as_waiting_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inventory, runs, log, holds and rights are read; whatever the store is asked meanwhile is no wait."""
+    scheduler = FakeScheduler(capabilities=frozenset({Capability.RERUN, Capability.LOG, Capability.HOLD}))
+    scheduler.job("extract")
+    scheduler.job("load")
+    calls, in_store = dict[str, bool](), list[bool]()
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        poller = bench.poller
+
+        def spied(name: str, call: Callable[..., Any], notes: Callable[[bool], object]) -> None:
+            def spy(self: object, *given: object, **named: object) -> object:
+                notes(math.isfinite(poller.waits_since))
+                return call(self, *given, **named)
+
+            monkeypatch.setattr(Database if notes == in_store.append else FakeConnector, name, spy)
+
+        for name in ("inventory", "poll", "log", "holds", "probe"):
+            spied(name, getattr(FakeConnector, name), partial(calls.__setitem__, name))
+        for name in ("read", "write"):
+            spied(name, getattr(Database, name), in_store.append)
+        ends_red(bench)
+        bench.one_round()
+    assert dict.fromkeys(("inventory", "poll", "log", "holds", "probe"), True) == calls
+    assert {False} == set(in_store)
+    assert 0.0 < poller.waited_seconds
 
 
 def _jobs(bench: Bench) -> list[tuple[int, str]]:
