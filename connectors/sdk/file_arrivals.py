@@ -1,8 +1,8 @@
 """Files that are expected by name, date and time: the kinds that watch folders and buckets share what they conclude.
 
 A file is a success once its size and time were the same in two polls that lie `stable` apart, so that a half-written
-one is never green. A first poll takes only files that are older than a day at once. Where a time is not within the
-polls that saw the file arrive (a copy that keeps times, a clock that is off), the poll's own counts.
+one is never green. The first read of a job takes only files older than a day at once. Where a time is not within
+the polls that saw the file arrive (a copy that keeps times, a clock that is off), the poll's own counts.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class SeenFile:
     since: float
     """When it was first seen with this size and time."""
     first: float
-    """When this delivery began: of a first poll its own time."""
+    """When this delivery began: of the first read of its job its own time."""
     done: bool = False
     """It was reported as ended."""
     was_open: bool = False
@@ -163,14 +163,14 @@ class SeenFile:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalCursor:
-    """`at`: the last poll; `files`: job -> path -> what it saw."""
+    """`read`: job -> its last successful read; `files`: job -> path -> what it saw."""
 
-    at: float = 0.0
+    read: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, SeenFile]] = field(default_factory=dict)
 
 
 def seen_now(entry: FileEntry, before: SeenFile | None, last: float, now: float, stable: float) -> SeenFile:
-    """The file after this poll; `last`: the time of the poll before, 0 for a first one."""
+    """The file after this poll; `last`: the time of the job's last successful read, 0 for its first one."""
     modified = int(entry.modified)
     if before is not None and (before.size, before.modified) == (entry.size, modified):
         return replace(before, done=before.done or now - before.since >= stable)
@@ -255,35 +255,35 @@ class ArrivalConnector(WatchOnly):
         self._reader.deadline = Deadline(timeout_seconds)
         before, warnings = cursor_or_first(ArrivalCursor(), cursor)
         now, runs, skipped = self._now(), list[RunRecord](), list[SkippedRecord]()
-        after, unread = dict[str, Mapping[str, SeenFile]](), set[str]()
+        after, read, unread = dict[str, Mapping[str, SeenFile]](), dict[str, float](), set[str]()
         failure: ConnectorError | None = None
         listed = dict[str, list[FileEntry]]()
         for name, file in self._files.items():
-            known = before.files.get(name, {})
+            known, last = before.files.get(name, {}), before.read.get(name, 0.0)
             try:
                 matches = self._matches(file, now, listed, skipped)
             except (PermissionMissing, NotSupported) as error:
                 failure = error
                 unread.add(name)
                 skipped.append(SkippedRecord(name, str(error)))
-                after[name] = known
+                after[name], read[name] = known, last
                 continue
             if len(matches) > MAX_FILES:
                 warnings += (f"{name}: more than {MAX_FILES:,} files match {file.path}; the newest are watched",)
             seen_files = dict[str, SeenFile]()
             for entry, day in sorted(matches, key=_age, reverse=True)[:MAX_FILES]:
                 old = known.get(entry.path)
-                seen = seen_now(entry, old, before.at, now, file.stable.total_seconds())
-                if old is None or not seen.done or not old.done or old.modified != seen.modified:
+                seen = seen_now(entry, old, last, now, file.stable.total_seconds())
+                if old is None or not seen.done or not old.done:
                     runs.append(run_of(f"{self._target}:{name}", file, self._zone, entry.path, day, seen))
                 seen_files[entry.path] = replace(seen, was_open=not seen.done or seen.was_open)
-            after[name] = seen_files
+            after[name], read[name] = seen_files, now
         if failure is not None and len(unread) == len(self._files):
             raise failure
         runs += self._gone(open_runs, after, unread)
         return Poll(
             tuple(sorted(runs, key=lambda run: (run.started_at or EPOCH, run.job))),
-            as_json(ArrivalCursor(now, after)),
+            as_json(ArrivalCursor(read, after)),
             complete=not unread,
             clock=self._clock(now),
             skipped=tuple(skipped),

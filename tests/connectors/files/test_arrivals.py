@@ -16,7 +16,7 @@ from connectors.files.client import LocalFolders
 from connectors.files.connector import CONNECTOR
 from connectors.files.options import FilesOptions
 from connectors.sdk import file_arrivals
-from connectors.sdk.errors import NotSupported, SystemUnreachable
+from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing, SystemUnreachable
 from connectors.sdk.file_arrivals import ArrivalConnector, FileEntry
 from connectors.sdk.records import Poll, RunRecord, RunRef
 from connectors.sdk.states import RunState
@@ -38,10 +38,19 @@ class Folder:
             {"hosts": [{"name": "here", "local": True}], "zone": "Europe/Berlin", "files": {"orders": given}}
         )
         self.files: dict[str, tuple[int, datetime]] = {}
+        self.failure: ConnectorError | None = None
+        """Of the folder /other."""
         self.at = THREE
         self.cursor = ""
 
+    def add_other(self) -> None:
+        """Another job, whose files are in /other."""
+        orders = self.options.files["orders"]
+        self.options.files["other"] = orders.model_copy(update={"path": "/other/orders_%Y%m%d*.csv"})
+
     def entries(self, folder: str) -> list[FileEntry]:
+        if folder == "/other" and self.failure is not None:
+            raise self.failure
         files = ((path, size, at) for path, (size, at) in self.files.items() if path.rpartition("/")[0] == folder)
         return [FileEntry(path, size, at.timestamp()) for path, size, at in files]
 
@@ -99,6 +108,26 @@ def test_an_old_time_that_a_copy_kept_counts_as_the_time_of_its_poll() -> None:
     assert folder.at == begun.started_at
     [run] = folder.poll().runs
     assert (RunState.SUCCEEDED, begun.started_at, begun.started_at) == (run.state, run.started_at, run.ended_at)
+
+
+@pytest.mark.parametrize("is_unreadable", [False, True])
+def test_the_first_read_of_a_job_takes_old_files_as_of_their_own_time(is_unreadable: bool) -> None:
+    """A job that is new in the config, and one whose folder could not be read before."""
+    folder, old = Folder(), THREE - timedelta(days=3)
+    if is_unreadable:
+        folder.add_other()
+        folder.failure = PermissionMissing("/other may not be read")
+        assert not folder.poll().complete
+    else:
+        folder.poll()
+    folder.failure = None
+    folder.add_other()
+    folder.files["/other/orders_20261116.csv"] = (300, old)
+    [run] = folder.poll().runs
+    assert (RunState.SUCCEEDED, old) == (run.state, run.started_at)
+    folder.files["/other/orders_20261117.csv"] = (300, old)  # a copy: its time is before the read that saw it missing
+    [run] = folder.poll().runs
+    assert (RunState.RUNNING, folder.at) == (run.state, run.started_at)
 
 
 def test_a_delivery_that_is_repeated_is_another_attempt_of_its_run() -> None:
