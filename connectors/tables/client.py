@@ -123,8 +123,11 @@ def iceberg_commits(metadata: Any, position: Position) -> NewCommits:
             commits.append(_iceberg_commit(snapshot))
         snapshot = by_id.get(snapshot.parent_snapshot_id)
     end = position if current is None else Position(identity, str(current.snapshot_id), current.timestamp_ms)
-    is_cut = bool(position.after) and bool(commits) and snapshot is None and int(position.after) not in by_id
-    return NewCommits(commits[::-1], end, is_cut)
+    if snapshot is None:  # the position was deleted; one that is still there was rolled back
+        is_cut = bool(position.after) and int(position.after) not in by_id
+    else:
+        is_cut = bool(position.after) and str(snapshot.snapshot_id) != position.after
+    return NewCommits(commits[::-1], end, is_cut and bool(commits))
 
 
 def _iceberg_commit(snapshot: Any) -> Commit:

@@ -119,7 +119,8 @@ class TablesConnector(WatchOnly):
             after[name] = new.position
             if new.is_cut:
                 until = new.commits[0].at if new.commits else None
-                gaps.append(HistoryGap(None, until, f"{name}: commits between two polls are no longer in its log"))
+                reason = f"commits between two polls are no longer in its log, or more than {MAX_COMMITS:,}"
+                gaps.append(HistoryGap(None, until, f"{name}: {reason}"))
             for commit in new.commits:
                 run = run_of(name, table, self._options.zone, commit)
                 if run is not None and run.ended_at is None:

@@ -24,6 +24,7 @@ from connectors.tables.connector import CONNECTOR, NO_LOG, TARGET
 from tests.fakes.login import no_secret
 
 ROWS = pa.table({"id": [1, 2], "name": ["a", "b"]})
+GAP = "commits between two polls are no longer in its log, or more than 1,000"
 
 
 def s3_at(host: str, port: int) -> dict[str, Any]:
@@ -138,12 +139,35 @@ def test_only_commits_that_bring_data_are_runs(lake: Lake) -> None:
     connector.close()
 
 
-def test_a_deleted_snapshot_and_other_branches_do_not_count(lake: Lake) -> None:
+def test_snapshots_of_other_branches_and_rolled_back_ones_do_not_count(lake: Lake) -> None:
     connector = lake.connector()
     first = polled(connector)
     lake.iceberg.manage_snapshots().create_branch(lake.iceberg.current_snapshot().snapshot_id, "audit").commit()
     lake.iceberg.append(ROWS, branch="audit")
     assert () == polled(connector, first.cursor).runs
+    before = lake.iceberg.current_snapshot().snapshot_id
+    lake.iceberg.append(ROWS)
+    cursor = polled(connector, first.cursor).cursor
+    lake.iceberg.manage_snapshots().rollback_to_snapshot(before).commit()
+    rolled_back = polled(connector, cursor)
+    assert ((), ()) == (rolled_back.runs, rolled_back.gaps)
+    lake.iceberg.append(ROWS)
+    after = polled(connector, cursor)
+    assert (["stock"], ()) == ([run.job for run in after.runs], after.gaps)
+    connector.close()
+
+
+@pytest.mark.parametrize("commits, gaps", [(2, 0), (3, 2)])
+def test_more_commits_between_two_polls_than_are_read_are_a_gap(
+    lake: Lake, commits: int, gaps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.tables.client.MAX_COMMITS", 2)
+    connector = lake.connector()
+    first = polled(connector)
+    for _ in range(commits):
+        lake.append()
+    poll = polled(connector, first.cursor)
+    assert ((), 4, gaps) == (first.gaps, len(poll.runs), len(poll.gaps))
     connector.close()
 
 
@@ -159,7 +183,7 @@ def test_commits_that_are_gone_from_the_log_are_a_gap(lake: Lake) -> None:
         Path(lake.delta, "_delta_log", f"{version:020}.json").unlink()
     connector = lake.connector()
     poll = polled(connector, cursor)
-    assert ["orders: commits between two polls are no longer in its log"] == [gap.reason for gap in poll.gaps]
+    assert [f"orders: {GAP}"] == [gap.reason for gap in poll.gaps]
     connector.close()
 
 
@@ -171,7 +195,7 @@ def test_snapshots_that_expired_between_two_polls_are_a_gap(lake: Lake) -> None:
     old = [snapshot.snapshot_id for snapshot in lake.iceberg.snapshots()[:-1]]
     lake.iceberg.maintenance.expire_snapshots().by_ids(old).commit()
     poll = polled(connector, cursor)
-    assert (1, ["stock: commits between two polls are no longer in its log"]) == (
+    assert (1, [f"stock: {GAP}"]) == (
         len(poll.runs), [gap.reason for gap in poll.gaps],
     )  # fmt: skip
     connector.close()
