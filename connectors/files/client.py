@@ -33,7 +33,7 @@ class LocalFolders:
     def entries(self, folder: str) -> list[FileEntry]:
         count_request()
         try:
-            return _READS.call(folder, lambda: _scan(folder), self.deadline.left)
+            return _READS.call(folder, lambda: list(islice(_scan(folder), MAX_NAMES + 1)), self.deadline.left)
         except (FileNotFoundError, NotADirectoryError):
             return []
         except PermissionError:
@@ -46,15 +46,13 @@ class LocalFolders:
         """Nothing is kept open."""
 
 
-def _scan(folder: str) -> list[FileEntry]:
-    files = []
+def _scan(folder: str) -> Iterator[FileEntry]:
     with os.scandir(folder) as entries:
-        for entry in islice(entries, MAX_NAMES + 1):
+        for entry in entries:
             with suppress(OSError):  # deleted meanwhile, or a link to nothing
                 if entry.is_file():
                     status = entry.stat()
-                    files.append(FileEntry(_joined(folder, entry.name), status.st_size, status.st_mtime))
-    return files
+                    yield FileEntry(_joined(folder, entry.name), status.st_size, status.st_mtime)
 
 
 class SftpFolders:

@@ -42,7 +42,7 @@ HISTORY_DAYS = 40
 MAX_FILES = 1000
 """Files of one job that are watched, the newest."""
 MAX_NAMES = 100_000
-"""Names that are read of one folder."""
+"""Files that are read of one folder."""
 SETTLED_SECONDS = 86_400.0
 NO_ACTIONS = "a file is sent by its sender: ask there for another delivery, or rerun the job that writes it"
 NO_LOG = "a file has no log"

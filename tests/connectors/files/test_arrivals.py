@@ -224,6 +224,17 @@ def test_a_name_that_is_no_text_and_links_leave_the_rest_alone(tmp_path: Path) -
     assert [] == reader.entries(str(tmp_path / "nothing"))
 
 
+def test_folders_do_not_count_towards_the_limit_of_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("connectors.files.client.MAX_NAMES", 2)
+    for number in range(40):
+        (tmp_path / f"folder{number}").mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text("x")
+    reader = LocalFolders("here")
+    reader.deadline = Deadline(5)
+    assert 3 == len(reader.entries(str(tmp_path)))
+
+
 def test_a_share_that_hangs_ends_the_call_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
