@@ -17,11 +17,13 @@ import paramiko
 from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR
 
 from connectors.sdk.errors import AccessRefused, PermissionMissing, SystemUnreachable
-from connectors.sdk.file_arrivals import MAX_NAMES, FileEntry
+from connectors.sdk.file_arrivals import MAX_NAMES, FileEntry, FolderUnreachable
 from connectors.sdk.transport.call_limits import Deadline, UninterruptedCalls, count_request, watchdog
 from connectors.sdk.transport.ssh import SshAddress, connect, error_class, error_text
 
 _READS = UninterruptedCalls("headway-files")
+SHARE = 0.5
+"""Of the time that is left, for one folder: one that hangs leaves time for the others."""
 
 
 class LocalFolders:
@@ -33,14 +35,15 @@ class LocalFolders:
     def entries(self, folder: str) -> list[FileEntry]:
         count_request()
         try:
-            return _READS.call(folder, lambda: list(islice(_scan(folder), MAX_NAMES + 1)), self.deadline.left)
+            return _READS.call(folder, lambda: list(islice(_scan(folder), MAX_NAMES + 1)), SHARE * self.deadline.left)
         except (FileNotFoundError, NotADirectoryError):
             return []
         except PermissionError:
             raise PermissionMissing(f"{self.name}: {folder} may not be read. {permission(folder)[1]}") from None
         except (OSError, ValueError) as error:
             text = getattr(error, "strerror", "") or str(error)
-            raise SystemUnreachable(f"{self.name}: {folder}: {text}") from None
+            fix = "Fix: check that it is mounted, and that the server of its share answers"
+            raise FolderUnreachable(f"{self.name}: {folder}: {text}. {fix}") from None
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -65,11 +68,11 @@ class SftpFolders:
         self._place = ""
 
     def entries(self, folder: str) -> list[FileEntry]:
-        is_reused = self._sftp is not None
+        is_reused, left = self._sftp is not None, self.deadline.left
         try:
             return self._read(folder)
-        except SystemUnreachable:
-            if not is_reused or self.deadline.left < 0.1:
+        except FolderUnreachable:
+            if not is_reused or self.deadline.left <= (1 - SHARE) * left:
                 raise
         return self._read(folder)  # the kept connection had ended
 
@@ -79,10 +82,11 @@ class SftpFolders:
             client.close()
 
     def _read(self, folder: str) -> list[FileEntry]:
-        until = time.monotonic() + self.deadline.left
+        client, sftp = self._signed_in()
+        seconds = SHARE * self.deadline.left
+        until = time.monotonic() + seconds
         try:
-            client, sftp = self._signed_in(until)
-            with watchdog(client.close, self.deadline.left):
+            with watchdog(client.close, seconds):
                 count_request()
                 return list(islice(_listed(sftp, folder), MAX_NAMES + 1))
         except FileNotFoundError:
@@ -92,25 +96,37 @@ class SftpFolders:
         except (OSError, EOFError, paramiko.SSHException, AttributeError) as error:
             # paramiko's SFTPClient raises AttributeError where its connection ends under a call
             self.close()
+            raise FolderUnreachable(f"{self._place}: {folder}: {error_text(error, until)}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _signed_in(self) -> tuple[paramiko.SSHClient, paramiko.SFTPClient]:
+        if self._client is not None and self._sftp is not None:
+            return self._client, self._sftp
+        until = time.monotonic() + self.deadline.left
+        try:
+            address = self._address()
+            self._place = address.text
+            self._client = client = connect(address, until)
+            with watchdog(client.close, self.deadline.left):
+                self._sftp = sftp = _opened_sftp(client, address.text)
+            return client, sftp
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            self.close()
             error_type = SystemUnreachable if time.monotonic() >= until else error_class(error)
             raise error_type(f"{self._place}: {error_text(error, until)}") from error
         except BaseException:
             self.close()
             raise
 
-    def _signed_in(self, until: float) -> tuple[paramiko.SSHClient, paramiko.SFTPClient]:
-        if self._client is None or self._sftp is None:
-            address = self._address()
-            self._place = address.text
-            self._client = connect(address, until)
-            try:
-                with watchdog(self._client.close, self.deadline.left):
-                    self._sftp = self._client.open_sftp()
-            except paramiko.ChannelException as error:
-                self.close()
-                fix = "Fix: allow its subsystem sftp for this user"
-                raise AccessRefused(f"{address.text}: it offers no SFTP ({error}). {fix}") from error
-        return self._client, self._sftp
+
+def _opened_sftp(client: paramiko.SSHClient, place: str) -> paramiko.SFTPClient:
+    try:
+        return client.open_sftp()
+    except paramiko.ChannelException as error:
+        fix = "Fix: allow its subsystem sftp for this user"
+        raise AccessRefused(f"{place}: it offers no SFTP ({error}). {fix}") from error
 
 
 def _listed(sftp: Any, folder: str) -> Iterator[FileEntry]:
@@ -133,7 +149,7 @@ def _entry(sftp: paramiko.SFTPClient, folder: str, name: bytes, status: paramiko
     if stat.S_ISLNK(status.st_mode or 0):
         try:
             status = sftp.stat(path.encode("utf-8", "surrogateescape"))
-        except FileNotFoundError:  # a link to nothing
+        except (FileNotFoundError, PermissionError):  # a link to nothing, or to what may not be read
             return None
     if not stat.S_ISREG(status.st_mode or 0):
         return None

@@ -107,6 +107,13 @@ class FileEntry(NamedTuple):
     """Seconds since 1970 by the server's clock."""
 
 
+class FolderUnreachable(SystemUnreachable):
+    """One folder gives no answer; others of its system may."""
+
+
+_OF_ONE_FOLDER = (FolderUnreachable, PermissionMissing, NotSupported)
+
+
 class FolderReader(Protocol):
     """Where the files are. Each call ends by `deadline`."""
 
@@ -236,7 +243,7 @@ class ArrivalConnector(WatchOnly):
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         """The files of the config. Raises SystemUnreachable or AccessRefused where their place cannot be read."""
         self._reader.deadline = Deadline(timeout_seconds)
-        with suppress(PermissionMissing, NotSupported):  # a poll names the folder
+        with suppress(*_OF_ONE_FOLDER):  # a poll names the folder
             folder = next(iter(self._files.values())).folders(_instant(self._now()).date())[0]
             next(iter(self._reader.entries(folder)), None)
         jobs = []
@@ -257,12 +264,12 @@ class ArrivalConnector(WatchOnly):
         now, runs, skipped = self._now(), list[RunRecord](), list[SkippedRecord]()
         after, read, unread = dict[str, Mapping[str, SeenFile]](), dict[str, float](), set[str]()
         failure: ConnectorError | None = None
-        listed = dict[str, list[FileEntry]]()
+        listed = dict[str, list[FileEntry] | ConnectorError]()
         for name, file in self._files.items():
             known, last = before.files.get(name, {}), before.read.get(name, 0.0)
             try:
                 matches = self._matches(file, now, listed, skipped)
-            except (PermissionMissing, NotSupported) as error:
+            except _OF_ONE_FOLDER as error:
                 failure = error
                 unread.add(name)
                 skipped.append(SkippedRecord(name, str(error)))
@@ -292,7 +299,11 @@ class ArrivalConnector(WatchOnly):
         )
 
     def _matches(
-        self, file: FileOptions, now: float, listed: dict[str, list[FileEntry]], skipped: list[SkippedRecord]
+        self,
+        file: FileOptions,
+        now: float,
+        listed: dict[str, list[FileEntry] | ConnectorError],
+        skipped: list[SkippedRecord],
     ) -> list[tuple[FileEntry, date | None]]:
         """Files of these days whose path matches, and their dates."""
         today = _instant(now).astimezone(ZoneInfo(self._zone)).date()
@@ -300,8 +311,11 @@ class ArrivalConnector(WatchOnly):
         is_one = "*" not in file.path
         for folder in file.folders(today):
             if folder not in listed:
-                listed[folder] = list(_limited(folder, self._reader.entries(folder)))
-            for entry in listed[folder]:
+                listed[folder] = self._listed(folder)
+            entries = listed[folder]
+            if isinstance(entries, ConnectorError):
+                raise entries
+            for entry in entries:
                 match = pattern.fullmatch(entry.path)
                 if match is None:
                     continue
@@ -313,6 +327,13 @@ class ArrivalConnector(WatchOnly):
                 if abs((day or (today if is_one else modified)) - today) <= timedelta(days=HISTORY_DAYS):
                     matches.append((entry._replace(modified=max(0.0, entry.modified)), day))
         return matches
+
+    def _listed(self, folder: str) -> list[FileEntry] | ConnectorError:
+        """Its files, or why it alone cannot be read."""
+        try:
+            return list(_limited(folder, self._reader.entries(folder)))
+        except _OF_ONE_FOLDER as error:
+            return error
 
     def _gone(
         self, open_runs: Sequence[RunRef], after: Mapping[str, Mapping[str, SeenFile]], unread: Collection[str]
@@ -337,13 +358,13 @@ class ArrivalConnector(WatchOnly):
         for file in self._files.values():
             folder = file.folders(today)[0 if "%" not in file.path.rpartition("/")[0] else 1]
             name, fix = self._permission(folder)
-            try:
-                count = sum(1 for _ in _limited(folder, self._reader.entries(folder)))
-                rights[folder] = SourcePermission(f"{name}, {count:,} files", True)
-            except SystemUnreachable:
-                raise
-            except ConnectorError as error:
-                rights[folder] = SourcePermission(name, False, str(error), fix)
+            entries = self._listed(folder)
+            if isinstance(entries, FolderUnreachable):
+                rights[folder] = SourcePermission(name, None, str(entries), "check the folder's disk or share")
+            elif isinstance(entries, ConnectorError):
+                rights[folder] = SourcePermission(name, False, str(entries), fix)
+            else:
+                rights[folder] = SourcePermission(f"{name}, {len(entries):,} files", True)
         return Probe(True, rights=tuple(rights.values()), clock=self._clock(self._now()))
 
     def close(self) -> None:

@@ -16,8 +16,8 @@ from connectors.files.client import LocalFolders
 from connectors.files.connector import CONNECTOR
 from connectors.files.options import FilesOptions
 from connectors.sdk import file_arrivals
-from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing, SystemUnreachable
-from connectors.sdk.file_arrivals import ArrivalConnector, FileEntry
+from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing
+from connectors.sdk.file_arrivals import ArrivalConnector, FileEntry, FolderUnreachable
 from connectors.sdk.records import Poll, RunRecord, RunRef
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.call_limits import Deadline
@@ -40,6 +40,7 @@ class Folder:
         self.files: dict[str, tuple[int, datetime]] = {}
         self.failure: ConnectorError | None = None
         """Of the folder /other."""
+        self.listed: list[str] = []
         self.at = THREE
         self.cursor = ""
 
@@ -49,6 +50,7 @@ class Folder:
         self.options.files["other"] = orders.model_copy(update={"path": "/other/orders_%Y%m%d*.csv"})
 
     def entries(self, folder: str) -> list[FileEntry]:
+        self.listed.append(folder)
         if folder == "/other" and self.failure is not None:
             raise self.failure
         files = ((path, size, at) for path, (size, at) in self.files.items() if path.rpartition("/")[0] == folder)
@@ -57,11 +59,13 @@ class Folder:
     def close(self) -> None:
         pass
 
+    def connector(self) -> ArrivalConnector:
+        options, now = self.options, self.at.timestamp()
+        return ArrivalConnector(self, "here", options.files, options.zone, lambda _: ("", ""), lambda: now)
+
     def poll(self, *open_runs: RunRef, minutes: float = 2) -> Poll:
         self.at += timedelta(minutes=minutes)
-        options, now = self.options, self.at.timestamp()
-        connector = ArrivalConnector(self, "here", options.files, options.zone, lambda _: ("", ""), lambda: now)
-        result = connector.poll(self.cursor, open_runs, 5)
+        result = self.connector().poll(self.cursor, open_runs, 5)
         self.cursor = result.cursor
         return result
 
@@ -108,6 +112,23 @@ def test_an_old_time_that_a_copy_kept_counts_as_the_time_of_its_poll() -> None:
     assert folder.at == begun.started_at
     [run] = folder.poll().runs
     assert (RunState.SUCCEEDED, begun.started_at, begun.started_at) == (run.state, run.started_at, run.ended_at)
+
+
+def test_a_folder_that_hangs_is_named_and_the_others_are_read() -> None:
+    folder = watched()
+    folder.add_other()
+    folder.options.files["third"] = folder.options.files["other"].model_copy(update={"min_bytes": 20})
+    folder.failure = FolderUnreachable("/other: no answer")
+    folder.files[ORDERS] = (300, folder.at)
+    folder.listed.clear()
+    poll = folder.poll()
+    assert (["here:orders"], False, None) == ([run.job for run in poll.runs], poll.complete, poll.seen_until)
+    assert [("other", "/other: no answer"), ("third", "/other: no answer")] == [
+        (item.where, item.reason) for item in poll.skipped
+    ]
+    assert 1 == folder.listed.count("/other")
+    assert folder.connector().inventory("", 5).jobs
+    assert [True, None] == [right.held for right in folder.connector().probe(5).rights]
 
 
 @pytest.mark.parametrize("is_unreadable", [False, True])
@@ -241,9 +262,12 @@ def test_a_share_that_hangs_ends_the_call_alone(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("connectors.files.client._scan", lambda folder: fifo.read_bytes())
     reader = LocalFolders("here")
     reader.deadline = Deadline(0.1)
-    with pytest.raises(SystemUnreachable, match=r"not done within 0\.\d+ s"):
+    with pytest.raises(
+        FolderUnreachable, match=r"here: /in: .*not done within 0\.\d+ s\. Fix: check that it is mounted"
+    ):
         reader.entries("/in")
-    with pytest.raises(SystemUnreachable, match="an earlier call still hangs"):
+    assert reader.deadline.left > 0
+    with pytest.raises(FolderUnreachable, match="an earlier call still hangs"):
         reader.entries("/in")
     os.close(os.open(fifo, os.O_WRONLY))  # lets the thread end
 
