@@ -91,11 +91,14 @@ class FileOptions(DailyTime):
     stable: Duration = timedelta(minutes=1)
     """So long its size and time must stay the same before it counts."""
 
+    def folder(self, day: date) -> str:
+        """The folder of a file with this date."""
+        return _spelled(self.path.rpartition("/")[0], day) or "/"
+
     def folders(self, today: date) -> list[str]:
-        """The folders to read, the newest first."""
-        folder = self.path.rpartition("/")[0]
-        days = (today + timedelta(days=1 - number) for number in range(HISTORY_DAYS + 2 if "%" in folder else 1))
-        return list(dict.fromkeys(_spelled(folder, day) or "/" for day in days))
+        """The folders to read, the newest first. Tomorrow's is one: a sender may be ahead."""
+        days = (today + timedelta(days=1 - number) for number in range(HISTORY_DAYS + 2))
+        return list(dict.fromkeys(map(self.folder, days)))
 
 
 class FileEntry(NamedTuple):
@@ -244,7 +247,7 @@ class ArrivalConnector(WatchOnly):
         """The files of the config. Raises SystemUnreachable or AccessRefused where their place cannot be read."""
         self._reader.deadline = Deadline(timeout_seconds)
         with suppress(*_OF_ONE_FOLDER):  # a poll names the folder
-            folder = next(iter(self._files.values())).folders(_instant(self._now()).date())[0]
+            folder = next(iter(self._files.values())).folder(self._today(self._now()))
             next(iter(self._reader.entries(folder)), None)
         jobs = []
         for name, file in self._files.items():
@@ -306,7 +309,7 @@ class ArrivalConnector(WatchOnly):
         skipped: list[SkippedRecord],
     ) -> list[tuple[FileEntry, date | None]]:
         """Files of these days whose path matches, and their dates."""
-        today = _instant(now).astimezone(ZoneInfo(self._zone)).date()
+        today = self._today(now)
         matches, pattern = list[tuple[FileEntry, date | None]](), _matcher(file.path)
         is_one = "*" not in file.path
         for folder in file.folders(today):
@@ -353,10 +356,9 @@ class ArrivalConnector(WatchOnly):
     def probe(self, timeout_seconds: float) -> Probe:
         """Whether each folder can be read. Raises SystemUnreachable."""
         self._reader.deadline = Deadline(timeout_seconds)
-        today = _instant(self._now()).astimezone(ZoneInfo(self._zone)).date()
-        rights = dict[str, SourcePermission]()
+        today, rights = self._today(self._now()), dict[str, SourcePermission]()
         for file in self._files.values():
-            folder = file.folders(today)[0 if "%" not in file.path.rpartition("/")[0] else 1]
+            folder = file.folder(today)
             name, fix = self._permission(folder)
             entries = self._listed(folder)
             if isinstance(entries, FolderUnreachable):
@@ -369,6 +371,9 @@ class ArrivalConnector(WatchOnly):
 
     def close(self) -> None:
         self._reader.close()
+
+    def _today(self, now: float) -> date:
+        return _instant(now).astimezone(ZoneInfo(self._zone)).date()
 
     def _clock(self, now: float) -> TargetClock:
         """Our own: a file server does not report its clock."""

@@ -221,6 +221,15 @@ def test_folders_may_have_the_date() -> None:
     assert ["2026-11-20T02:00:00Z"] == [run.period_key for run in folder.poll().runs]
 
 
+@pytest.mark.parametrize("path, folder", [("/in/%Y%m%d/x.csv", "/in/20261120"), ("/in/%Y/%m%d.csv", "/in/2026")])
+def test_only_the_folder_of_today_is_checked(path: str, folder: str) -> None:
+    files = Folder(path=path)
+    files.at = datetime(2026, 11, 19, 23, 30, tzinfo=UTC)  # the next day in Berlin
+    files.connector().inventory("", 5)
+    files.connector().probe(5)
+    assert [folder, folder] == files.listed
+
+
 def test_more_files_than_are_watched_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_arrivals, "MAX_FILES", 2)
     folder = Folder()
