@@ -21,8 +21,6 @@ from connectors.tables.options import TableOptions, TablesOptions
 
 T = TypeVar("T")
 
-MAX_COMMITS = 1000
-"""Commits that are read of one table at once, the newest."""
 LAST_YEAR = 9000
 DATA = frozenset({
     "WRITE", "MERGE", "STREAMING UPDATE", "COPY INTO", "CREATE TABLE AS SELECT", "REPLACE TABLE AS SELECT",
@@ -91,11 +89,11 @@ class NewCommits:
     is_cut: bool
 
 
-def delta_commits(table: Any, position: Position) -> NewCommits:
+def delta_commits(table: Any, position: Position, limit: int) -> NewCommits:
     """Of a DeltaTable that was just updated."""
     identity, newest = str(table.metadata().id), int(table.version())
     last = int(position.after) if position.table == identity and position.after else -1
-    count = min(newest - last, MAX_COMMITS)
+    count = min(newest - last, limit)
     history = [commit for commit in (table.history(count) if count > 0 else []) if commit["version"] > last]
     commits = [_delta_commit(identity, row) for row in reversed(history)]
     end = Position(identity, str(newest), commits[-1].at_ms if commits else position.at_ms)
@@ -110,7 +108,7 @@ def _delta_commit(identity: str, row: Mapping[str, Any]) -> Commit:
     return Commit(key, _number(row, ("timestamp",)) or 0, operation, _rows(metrics), milliseconds, by)
 
 
-def iceberg_commits(metadata: Any, position: Position) -> NewCommits:
+def iceberg_commits(metadata: Any, position: Position, limit: int) -> NewCommits:
     """Of a table's metadata: snapshots of its main branch, so that others and rolled-back ones do not count."""
     by_id = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
     identity, current = str(metadata.table_uuid), by_id.get(metadata.current_snapshot_id)
@@ -118,7 +116,7 @@ def iceberg_commits(metadata: Any, position: Position) -> NewCommits:
         position = Position(identity)
     commits = list[Commit]()
     snapshot = current
-    while snapshot is not None and str(snapshot.snapshot_id) != position.after and len(commits) < MAX_COMMITS:
+    while snapshot is not None and str(snapshot.snapshot_id) != position.after and len(commits) < limit:
         if snapshot.timestamp_ms >= position.at_ms:
             commits.append(_iceberg_commit(snapshot))
         snapshot = by_id.get(snapshot.parent_snapshot_id)
@@ -157,12 +155,22 @@ class TableReader:
         self._delta: dict[str, Any] = {}
         self._catalog: Any = None
 
-    def new_commits(self, table: TableOptions, position: Position) -> NewCommits:
-        """Raises ConnectorError."""
-        if table.delta:
-            return self._within(table.delta, "delta", lambda: delta_commits(self._delta_table(table.delta), position))
-        name = table.iceberg
-        return self._within(name, "iceberg", lambda: iceberg_commits(self._iceberg_metadata(name), position))
+    def new_commits(self, table: TableOptions, position: Position, limit: int) -> NewCommits:
+        """Raises ConnectorError. What failed is opened again at the next call, and other tables stay open."""
+        name = table.delta or table.iceberg
+        try:
+            if table.delta:
+                return self._within(name, "delta", lambda: delta_commits(self._delta_table(name), position, limit))
+            return self._within(name, "iceberg", lambda: iceberg_commits(self._iceberg_metadata(name), position, limit))
+        except ConnectorError as error:
+            self._delta.pop(name, None)
+            if table.iceberg and not isinstance(error, NotSupported):  # a missing table leaves its catalog usable
+                self._catalog = None
+            raise
+
+    def check(self, table: TableOptions) -> None:
+        """Reads its newest commit. Raises ConnectorError."""
+        self.new_commits(table, Position(), 1)
 
     def close(self) -> None:
         self._delta, self._catalog = {}, None
@@ -199,10 +207,8 @@ class TableReader:
         except ImportError as error:
             raise NotSupported(f'{name}: {error}. Fix: pip install "headway[{extra}]"') from None
         except TimeoutError as error:
-            self.close()
             raise SystemUnreachable(f"{name}: {error}") from None
         except Exception as error:  # noqa: BLE001 - object stores, catalogs and their drivers raise what they like
-            self.close()
             raise _sorted(name, error) from None
 
 

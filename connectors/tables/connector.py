@@ -25,10 +25,12 @@ from connectors.sdk.records import (
 )
 from connectors.sdk.states import Capability, ProofLevel, RunEvidence, RunState
 from connectors.sdk.transport.call_limits import Deadline
-from connectors.tables.client import MAX_COMMITS, Commit, Position, TableReader
+from connectors.tables.client import Commit, Position, TableReader
 from connectors.tables.options import TableOptions, TablesOptions
 
 TARGET = "tables"
+MAX_COMMITS = 1000
+"""Commits that are read of one table at once, the newest."""
 NO_ACTIONS = "a table does not know what writes it: rerun, start or hold the job that does"
 NO_LOG = "a table keeps no log; the job that writes it does"
 
@@ -72,7 +74,7 @@ class TablesConnector(WatchOnly):
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         """The tables of the config. Raises SystemUnreachable or AccessRefused where the first cannot be reached."""
         self._reader.deadline = Deadline(timeout_seconds)
-        self._poll(TablesCursor(), {}, [], list(self._options.tables)[:1])
+        self._reader.check(next(iter(self._options.tables.values())))
         jobs = []
         for name, table in self._options.tables.items():
             schedule = table.expected.schedule(self._options.zone) if table.expected else Schedule("none")
@@ -89,7 +91,7 @@ class TablesConnector(WatchOnly):
         self._reader.deadline = Deadline(timeout_seconds)
         before, warnings = cursor_or_first(TablesCursor(), cursor)
         now, after, skipped = self._now(), dict[str, Position](), list[SkippedRecord]()
-        runs, gaps, notes = self._poll(before, after, skipped, list(self._options.tables))
+        runs, gaps, notes = self._poll(before, after, skipped)
         return Poll(
             tuple(sorted(runs, key=lambda run: (run.ended_at or now, run.job))),
             as_json(TablesCursor(after)),
@@ -102,16 +104,15 @@ class TablesConnector(WatchOnly):
         )
 
     def _poll(
-        self, before: TablesCursor, after: dict[str, Position], skipped: list[SkippedRecord], names: Sequence[str]
+        self, before: TablesCursor, after: dict[str, Position], skipped: list[SkippedRecord]
     ) -> tuple[list[RunRecord], list[HistoryGap], list[str]]:
-        """Runs, gaps and warnings of these tables. Raises the error of the last one where none can be read."""
+        """Runs, gaps and warnings of all tables. Raises the error of the last one where none can be read."""
         runs, gaps, notes = list[RunRecord](), list[HistoryGap](), list[str]()
         failure: ConnectorError | None = None
-        for name in names:
-            table, position = self._options.tables[name], before.tables.get(name, Position())
-            after[name] = position
+        for name, table in self._options.tables.items():
+            after[name] = position = before.tables.get(name, Position())
             try:
-                new = self._reader.new_commits(table, position)
+                new = self._reader.new_commits(table, position, MAX_COMMITS)
             except (SystemUnreachable, AccessRefused, NotSupported) as error:
                 failure = error
                 skipped.append(SkippedRecord(name, str(error)))
@@ -129,7 +130,7 @@ class TablesConnector(WatchOnly):
                     runs.append(run)
                 if not commit.is_known:
                     notes.append(f"{name}: operation {commit.operation!r} of a commit is not known to Headway")
-        if failure is not None and len(skipped) == len(names):
+        if failure is not None and len(skipped) == len(self._options.tables):
             raise failure
         return runs, gaps, notes
 
@@ -142,7 +143,7 @@ class TablesConnector(WatchOnly):
         rights, failure = list[SourcePermission](), None
         for name, table in self._options.tables.items():
             try:
-                self._reader.new_commits(table, Position())
+                self._reader.check(table)
                 rights.append(SourcePermission(f"read {name}", True))
             except SystemUnreachable as error:
                 failure = error

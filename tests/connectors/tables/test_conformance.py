@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyiceberg.catalog
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyiceberg.catalog.sql import SqlCatalog
@@ -161,7 +162,7 @@ def test_snapshots_of_other_branches_and_rolled_back_ones_do_not_count(lake: Lak
 def test_more_commits_between_two_polls_than_are_read_are_a_gap(
     lake: Lake, commits: int, gaps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.tables.client.MAX_COMMITS", 2)
+    monkeypatch.setattr("connectors.tables.connector.MAX_COMMITS", 2)
     connector = lake.connector()
     first = polled(connector)
     for _ in range(commits):
@@ -224,6 +225,48 @@ def test_a_table_that_is_missing_leaves_the_others_alone(lake: Lake) -> None:
     alone = opened(tables={"gone": tables["gone"]})
     with pytest.raises(NotSupported, match="Fix: correct its address"):
         polled(alone)
+
+
+@pytest.fixture
+def opened_tables(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Addresses of Delta tables and names of catalogs, as they are opened."""
+    names = list[str]()
+
+    def noted(owner: Any, method: str, name: Callable[[Any], str]) -> None:
+        """`name` of the last argument of each call."""
+        call = getattr(owner, method)
+
+        def noting(*arguments: Any, **given: Any) -> Any:
+            names.append(name(arguments[-1]))
+            return call(*arguments, **given)
+
+        monkeypatch.setattr(owner, method, noting)
+
+    noted(DeltaTable, "__init__", str)
+    noted(DeltaTable, "history", "{} commits".format)
+    noted(pyiceberg.catalog, "load_catalog", str)
+    return names
+
+
+def test_a_table_that_fails_leaves_the_others_open(lake: Lake, opened_tables: list[str]) -> None:
+    gone = f"{lake.delta}-gone"
+    tables = {"gone": {"delta": gone}, "no": {"iceberg": "sales.no"}}
+    tables |= {"orders": {"delta": lake.delta}, "stock": {"iceberg": "sales.stock"}}
+    connector = opened(catalog=lake.catalog, tables=tables)
+    cursor = polled(connector).cursor
+    opened_tables.clear()
+    polled(connector, cursor)
+    assert [gone] == opened_tables
+    connector.close()
+
+
+def test_a_check_reads_one_commit_of_each_table(lake: Lake, opened_tables: list[str]) -> None:
+    connector = lake.connector()
+    connector.inventory("", 20)
+    assert [lake.delta, "1 commits"] == opened_tables
+    connector.probe(20)
+    assert [lake.delta, "1 commits", "1 commits", "headway"] == opened_tables
+    connector.close()
 
 
 def test_a_store_that_refuses_is_named_with_the_fix() -> None:
