@@ -42,6 +42,7 @@ _REFUSED = re.compile(
     r"\b40[13]\b|AccessDenied|Forbidden|Unauthorized|InvalidAccessKey|SignatureDoesNotMatch|InvalidToken"
 )
 
+REACH_FIX = "Fix: check the address of its store or catalog, and the network"
 _READS = UninterruptedCalls("headway-tables")
 
 
@@ -198,7 +199,7 @@ class TableReader:
 
     def _within(self, name: str, extra: str, work: Callable[[], T]) -> T:
         if self.deadline.left <= 0:
-            raise SystemUnreachable(f"{name}: no time left")
+            raise SystemUnreachable(f"{name}: no time left for it. {REACH_FIX}")
         count_request()
         try:
             return _READS.call(f"{name} {self._place}", work, self.deadline.left)
@@ -207,7 +208,7 @@ class TableReader:
         except ImportError as error:
             raise NotSupported(f'{name}: {error}. Fix: pip install "headway[{extra}]"') from None
         except TimeoutError as error:
-            raise SystemUnreachable(f"{name}: {error}") from None
+            raise SystemUnreachable(f"{name}: {error}. {REACH_FIX}") from None
         except Exception as error:  # noqa: BLE001 - object stores, catalogs and their drivers raise what they like
             raise _sorted(name, error) from None
 
@@ -219,4 +220,4 @@ def _sorted(name: str, error: Exception) -> ConnectorError:
         return NotSupported(f"{text}. Fix: correct its address, or give our account the right to list it")
     if type(error).__name__ in ("UnauthorizedError", "ForbiddenError", "OAuthError") or _REFUSED.search(str(error)):
         return AccessRefused(f"{text}. Fix: check the account and its right to read the table")
-    return SystemUnreachable(text)
+    return SystemUnreachable(f"{text}. {REACH_FIX}")

@@ -38,7 +38,7 @@ class Deadline:
 
 
 def call_on_thread(work: Callable[[], T], seconds: float, name: str, discard: Callable[[T], object]) -> T:
-    """The result of `work`, which nothing can interrupt, so that it runs on a thread of its own.
+    """The result of `work`, which nothing can interrupt, so that it runs on a thread of its own, called `name`.
 
     Raises what `work` raises, and TimeoutError when it is late: its result then goes to `discard`."""
     future: Future[T] = Future()
@@ -60,7 +60,7 @@ def call_on_thread(work: Callable[[], T], seconds: float, name: str, discard: Ca
         return future.result(seconds)
     except TimeoutError:
         if future.cancel():
-            raise TimeoutError(f"{name}: not done within {seconds:.3g} s") from None
+            raise TimeoutError(f"no answer within {seconds:.3g} s") from None
         return future.result()
 
 
@@ -68,6 +68,7 @@ class UninterruptedCalls:
     """Calls on threads of their own, one per place at a time: while a late one hangs, no further thread is made."""
 
     def __init__(self, name: str) -> None:
+        """`name` of the threads."""
         self._name = name
         self._late: dict[str, threading.Event] = {}
 
@@ -75,7 +76,7 @@ class UninterruptedCalls:
         """The result of `work`. Raises what it raises, and TimeoutError where it, or an earlier one there, is late."""
         before, ended = self._late.get(place), threading.Event()
         if before is not None and not before.is_set():
-            raise TimeoutError(f"{self._name}: an earlier call still hangs")
+            raise TimeoutError("an earlier call has not ended yet")
 
         def run() -> T:
             try:

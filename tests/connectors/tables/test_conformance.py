@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 
 from connectors.sdk.conformance import Deadlines, Faults, Reads
 from connectors.sdk.contract import Connector
-from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.records import Poll
 from connectors.sdk.states import RunState
 from connectors.tables.connector import CONNECTOR, NO_LOG, TARGET
@@ -267,6 +268,14 @@ def test_a_check_reads_one_commit_of_each_table(lake: Lake, opened_tables: list[
     connector.probe(20)
     assert [lake.delta, "1 commits", "1 commits", "headway"] == opened_tables
     connector.close()
+
+
+def test_a_store_that_is_not_reached_in_time_is_named_with_the_fix() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        connector = opened(**s3_at("127.0.0.1", silent.getsockname()[1]))
+        for reason in (r"no answer within 0\.\d+ s", "an earlier call has not ended yet"):
+            with pytest.raises(SystemUnreachable, match=rf"^s3://lake/orders: {reason}\. Fix: check the address"):
+                connector.poll("", (), 0.5)
 
 
 def test_a_store_that_refuses_is_named_with_the_fix() -> None:
