@@ -67,31 +67,32 @@ class SparkConnector(WatchOnly):
         result = PollResult()
         before = result.cursor_or_first(cursor, SparkCursor())
         until = parse_instant(before.until) or EPOCH
-        clock, rows = self._list(max(EPOCH, until - OVERLAP) if until > EPOCH else EPOCH)
+        clock, rows = self._list(until - OVERLAP if until > EPOCH else EPOCH)
         now = clock.target if clock is not None else datetime.now(UTC)
         apps = self._applications(rows, result)
-        running = [app for app in apps if app.ended is None]
         known = {app.key: app.updated_ms for app in apps if before.known.get(app.key) == app.updated_ms}
-        ended = sorted((app.ended, app.key, app) for app in apps if app.ended is not None and app.key not in known)
-        taken = [app for _, _, app in ended[:MAX_APPLICATIONS]]
-        for app in (*taken, *running):
+        running = [app for app in apps if app.ended is None]
+        unread = [app for app in apps if app.ended is not None and app.key not in known]
+        unread.sort(key=lambda app: (app.ended or EPOCH, app.key))
+        for app in (*unread[:MAX_APPLICATIONS], *running):
             if deadline.is_below(0.2):
                 result.mark_incomplete("not all applications were read in time: the next poll reads the rest")
                 break
-            self._add(result, app, now)
+            self._add_run(result, app, now)
             if app.ended is not None:
                 known[app.key] = app.updated_ms
                 until = max(until, min(app.ended, now))
         for run in result.without_record(open_runs, deadline, 0.1):
-            self._ask_again(result, run, now)
+            self._add_unlisted(result, run, now)
         return result.poll(
             as_json(SparkCursor(until.isoformat(), known)),
-            more=result.complete and len(ended) > MAX_APPLICATIONS,
+            more=result.complete and len(unread) > MAX_APPLICATIONS,
             clock=clock,
             seen_until=None,
         )
 
-    def _add(self, result: PollResult, app: parse.Application, now: datetime) -> None:
+    def _add_run(self, result: PollResult, app: parse.Application, now: datetime) -> None:
+        """The run of an application: its state is read from its jobs once it ended."""
         try:
             jobs = self._rows(f"{self._place(app.key)}/jobs") if app.completed else []
             run = parse.run_of(app, jobs, now, self._options.lost_after, self._url)
@@ -104,16 +105,18 @@ class SparkConnector(WatchOnly):
             if run.state is RunState.UNKNOWN and run.native_state != parse.NO_JOBS:
                 result.warn(f"state {run.native_state!r} of a Spark job is not known to Headway")
 
-    def _ask_again(self, result: PollResult, run: RunRef, now: datetime) -> None:
-        identity = run.native_ref.partition("/")[0]
-        reply = self._client.read("GET", f"{PATH}/{path_segment(identity)}", accept={404}) if identity else None
+    def _add_unlisted(self, result: PollResult, run: RunRef, now: datetime) -> None:
+        """An open run that the list does not show, by the page of its application."""
+        application_id = run.native_ref.partition("/")[0]
+        place = f"{PATH}/{path_segment(application_id)}"
+        reply = self._client.read("GET", place, accept={404}) if application_id else None
         if reply is None or reply.status == 404:
             message = "the history server has it no longer: its event log was deleted"
             result.add(no_longer_listed(run, "(gone)", message, RunState.UNKNOWN))
             return
         for app in self._applications([reply.json()], result):
             if app.key == run.attempt_key:
-                self._add(result, app, now)
+                self._add_run(result, app, now)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         """Its jobs, and the reasons of failed stages."""
