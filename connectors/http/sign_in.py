@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 from pydantic import AfterValidator, Field, create_model, model_validator
 
-from connectors.http.aws_signature import AwsAccount
 from connectors.http.client import fill_placeholders
 from connectors.http.options import PLACEHOLDER, HttpCall, without_code
 from connectors.sdk.aws.options import AwsIdentity
@@ -186,6 +186,47 @@ class ProfileSignIn(StrictOptions):
                 return HttpAccount(secrets, None, None, None)
         header = self.token_header or AUTHORIZATION
         return HttpAccount(secrets, options.username, options.password, options.token, header)
+
+
+class AwsAccount(HttpAccount):
+    """An identity of AWS, for APIs that boto3 does not send. It is read at first use, and again after a refusal."""
+
+    can_renew = True
+
+    def __init__(self, options: AwsIdentity, service: str, secrets: SecretResolver, source: str) -> None:
+        super().__init__(secrets, None, None, None)
+        self._options, self._service, self._source = options, service, source
+        self._session: Any = None
+
+    def _made(self) -> dict[str, str]:
+        """No headers: `sign` adds those of each request."""
+        try:
+            from connectors.sdk.aws.client import signed_in_session
+        except ImportError:
+            raise AccessRefused(f'{self._source}: the package boto3 is missing: install "headway[aws]"') from None
+        self._session = signed_in_session(self._options, self._secrets)
+        return {}
+
+    def sign(self, request: httpx.Request) -> None:
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.exceptions import BotoCoreError
+
+        from connectors.sdk.aws.client import sorted_local_error
+
+        # botocore writes the query, since AWS encodes it more strictly than httpx before it compares
+        query: Any = parse_qsl(request.url.query.decode("ascii"), keep_blank_values=True)
+        bare = str(request.url.copy_with(query=None))
+        signed = AWSRequest(request.method, bare, data=request.content, params=query)
+        try:
+            credentials = self._session.get_credentials()
+            frozen = credentials and credentials.get_frozen_credentials()
+            SigV4Auth(frozen, self._service, self._options.region).add_auth(signed)
+        except BotoCoreError as error:
+            raise sorted_local_error(error, self._source, once=False) from None
+        request.url = httpx.URL(signed.prepare().url)
+        for name, value in signed.headers.items():
+            request.headers[name] = value
 
 
 _SETTINGS = {

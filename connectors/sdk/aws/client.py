@@ -37,7 +37,7 @@ from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 
-from connectors.sdk.aws.options import AwsOptions
+from connectors.sdk.aws.options import AwsIdentity, AwsOptions
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.contract import SecretResolver, SourcePermission
 from connectors.sdk.errors import (
@@ -317,26 +317,32 @@ class AwsClient:
 
     def _made(self, service: str) -> Any:
         import boto3
-        import botocore.session
         from botocore.config import Config
 
         options = self._options
-        references = {
-            "aws_access_key_id": options.access_key_id,
-            "aws_secret_access_key": options.secret_access_key,
-            "aws_session_token": options.session_token,
-        }
-        keys = {name: self._secrets(reference) for name, reference in references.items() if reference is not None}
         config = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, user_agent_extra="headway")
-        bare = botocore.session.Session(event_hooks=copy(_builtin_handlers()), include_builtin_handlers=False)
-        bare.register_component("data_loader", _shared_loader())
         session: Any = boto3.session.Session(
-            botocore_session=bare, profile_name=options.profile, region_name=options.region
+            botocore_session=signed_in_session(options, self._secrets), region_name=options.region
         )
         address = self._addresses.get(service, options.endpoint_url)
-        client = session.client(service, endpoint_url=address, config=config, **keys)
+        client = session.client(service, endpoint_url=address, config=config)
         client.meta.events.register("before-send", self._sender.send)
         return client
+
+
+def signed_in_session(options: AwsIdentity, secrets: SecretResolver) -> Any:
+    """botocore's session of an identity, with its secrets read now. Raises BotoCoreError."""
+    import botocore.session
+
+    session = botocore.session.Session(
+        event_hooks=copy(_builtin_handlers()), include_builtin_handlers=False, profile=options.profile
+    )
+    session.register_component("data_loader", _shared_loader())
+    if options.access_key_id is not None:
+        references = (options.access_key_id, options.secret_access_key, options.session_token)
+        keys: list[Any] = [secrets(reference).strip() if reference is not None else None for reference in references]
+        session.set_credentials(*keys)
+    return session
 
 
 _shared_loader: Callable[[], Loader] = cache(create_loader)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,9 +19,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from connectors.http.aws_signature import AwsAccount
 from connectors.http.connector import HttpConnector, HttpProfile
-from connectors.http.sign_in import SessionAccount
+from connectors.http.sign_in import AwsAccount, SessionAccount
 from connectors.sdk.aws.options import AwsIdentity
 from connectors.sdk.errors import AccessRefused, ConnectorError, RateLimited, SystemUnreachable
 from connectors.sdk.secrets import SecretStore
@@ -380,6 +380,25 @@ def test_aws_signs_each_request_with_its_query_strictly_encoded() -> None:
     assert {"session-1"} == set(server.seen("x-amz-security-token"))
     assert b"%3A" in server.requests[0].url.query
     assert b":" not in server.requests[0].url.query
+
+
+def test_aws_without_an_identity_is_refused_with_the_fix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    server = Guarded(issuing())
+    for identity, fix in (
+        ({}, "Give access_key_id and secret_access_key"),
+        ({"profile": "x"}, "Fix: add it to ~/.aws"),
+    ):
+        connector = server.open(
+            profile(sign_in="aws", aws_service="scheduler"), aws={"region": "eu-central-1", **identity}
+        )
+        with pytest.raises(AccessRefused, match=fix):
+            connector.poll("", (), 5)
+    assert [] == server.requests
 
 
 TAKEN = {"client_id": {"about": "Another client."}}
