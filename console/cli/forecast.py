@@ -39,7 +39,7 @@ from console.control.services.risk import (
 )
 from console.domain.forecast import JobForecastView, WhatIfOutcome
 from console.domain.history import EstimateKind
-from console.domain.service import ServiceView, format_percent, format_probability, reason_lines, timeliness_label
+from console.domain.service import ServiceView, format_percent, format_probability, reason_lines, status_label
 from console.domain.timeline import TimelineView
 from console.store.errors import NotFound
 from console.timing.durations import format_duration, time_of_day
@@ -71,7 +71,7 @@ def run_forecast(arguments: argparse.Namespace) -> int:
         ValueColumn("deadline", lambda service: clock_cell(service.deadline, service.zone, now)),
         ValueColumn("risk", _risk_cell),
         ValueColumn("expected", lambda service: expected_text(service, now), drop=3),
-        ValueColumn("status", lambda service: timeliness_label(service.timeliness), drop=2),
+        ValueColumn("status", status_label, drop=2),
         ValueColumn("runs", lambda service: NO_FORECAST if service.p_late is None else str(service.nights), drop=1),
         ValueColumn("why", lambda service: service.reason, 20),
     )
@@ -173,7 +173,7 @@ def forecast_document(service: ServiceView) -> dict[str, Any]:
 
 def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
     """The forecast of one service in labeled lines."""
-    yield f"{service.title}  {service.business_date}  {timeliness_label(service.timeliness)}"
+    yield f"{service.title}  {service.business_date}  {status_label(service)}"
     yield f"deadline  {deadline_text(service, now)}"
     yield f"expected  {forecast_text(service, now)}"
     if service.p80 is not None and service.delivered is None:

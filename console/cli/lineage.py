@@ -15,7 +15,7 @@ from console.cli.output import Part, Table, ValueColumn, counted, print_result, 
 from console.cli.reader import fresh_store_reader
 from console.control.explain.lineage import LineageReach, runs_read_by_edge, services_below
 from console.domain.dependency import LineageJob, RunInput
-from console.domain.service import ServiceView, timeliness_label
+from console.domain.service import ServiceView, status_label
 from console.timing.formats import relative_time_text
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def lineage_lines(reach: LineageReach, up: int, down: int) -> Iterator[str]:
     for service in reach.services:
         act_by = f", act by {act_by_text(service.act_by, service.zone, reach.now)}" if service.act_by else ""
         due = f"due {clock_text(service.deadline, service.zone, reach.now)}, " if service.is_promised else ""
-        yield f"service     {service.name}  {due}{timeliness_label(service.timeliness)}{act_by}"
+        yield f"service     {service.name}  {due}{status_label(service)}{act_by}"
     yield from cause_lines(reach)
     yield ""
     yield from _side_lines(reach, "upstream", reach.upstream, reach.above, up)
@@ -276,7 +276,7 @@ def affected_service_table(services: Sequence[ServiceView], now: datetime) -> Ta
         ValueColumn("service", lambda service: service.name, 12),
         ValueColumn("tier", lambda service: str(service.tier), drop=3),
         ValueColumn("deadline", deadline),
-        ValueColumn("status", lambda service: timeliness_label(service.timeliness)),
+        ValueColumn("status", status_label),
         ValueColumn("act by", lambda service: act_by_text(service.act_by, service.zone, now, local_clock_cell)),
         ValueColumn("cause", lambda service: service.cause, 14, middle=True),
     )

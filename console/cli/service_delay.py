@@ -15,7 +15,7 @@ from console.cli.reader import fresh_store_reader, store_url_of
 from console.cli.services import deadline_text, forecast_text, instance_named
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare, break_down_lateness, path_steps_of
 from console.control.services.risk import risk_alarm_of
-from console.domain.service import ServiceView, reason_lines, timeliness_label
+from console.domain.service import ServiceView, reason_lines, status_label
 from console.text.cleaning import clean_line
 
 DELAY_KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")
@@ -52,7 +52,7 @@ def explain_service(arguments: argparse.Namespace) -> int:
 
 def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: datetime) -> Iterator[str]:
     """The service day: its status, deadline and usual finish."""
-    yield f"{view.title}  {view.business_date}  {timeliness_label(view.timeliness)}"
+    yield f"{view.title}  {view.business_date}  {status_label(view)}"
     yield f"deadline  {deadline_text(view, now)}"
     for number, line in enumerate(reason_lines(view.reasons)):
         yield f"{'' if number else 'says':<10}{line}"

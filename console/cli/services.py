@@ -38,7 +38,9 @@ from console.domain.service import (
     format_percent,
     format_risk,
     instance_name,
+    is_unverified,
     status_label,
+    unverified_text,
 )
 from console.store.queries.services import NOT_EVALUATED
 from console.text.cleaning import clean_line
@@ -206,7 +208,9 @@ def _act_by_cell(service: ServiceView, now: datetime) -> str:
 
 
 def _cause_cell(service: ServiceView) -> str:
-    return (service.trouble or service.cause or "–") if service.is_promised else service.reason
+    return (
+        (service.trouble or service.cause or unverified_text(service) or "–") if service.is_promised else service.reason
+    )
 
 
 def by_urgency(services: Sequence[ServiceView]) -> list[ServiceView]:
@@ -233,7 +237,8 @@ def service_json(service: ServiceView) -> dict[str, Any]:
 
 
 def _urgency_key(service: ServiceView) -> tuple[bool, datetime, bool, datetime, str]:
-    is_known = service.delivered is not None or service.timeliness != Timeliness.NO_ESTIMATE
+    is_estimated = service.timeliness != Timeliness.NO_ESTIMATE and not is_unverified(service)
+    is_known = service.delivered is not None or is_estimated
     return (
         not service.needs_a_person,
         service.act_by or FAR_DAYS,

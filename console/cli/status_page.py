@@ -110,8 +110,10 @@ def _page_headline(board: StatusPage) -> tuple[str, str]:
         return f"{len(late)} of {counted(board.services, 'service')} met late", "warn"
     if unseen := board.header.silent_targets:
         return f"No service is known to be at risk, but {counted(unseen, 'target')} cannot be reached", "warn"
-    if unknown := [service for service in board.services if service.timeliness == Timeliness.NO_ESTIMATE]:
-        return f"No service is known to be at risk; {len(unknown)} without an estimate", "dim"
+    if unknown := sum(
+        service.timeliness == Timeliness.NO_ESTIMATE or is_unverified(service) for service in board.services
+    ):
+        return f"No service is known to be at risk; {unknown} without a verified forecast", "dim"
     return ("All services on time", "ok") if board.services else ("No service is configured", "dim")
 
 

@@ -80,6 +80,8 @@ class ReasonKind(StrEnum):
     """A delivery that does not keep the promise: stale or partial."""
     ADVICE = "advice"
     """A setting that would give an estimate: not for notifications."""
+    UNVERIFIED = "unverified"
+    """A target that it still needs is out of reach: its jobs may have failed since."""
 
     @classmethod
     def _missing_(cls, value: object) -> ReasonKind:
@@ -153,14 +155,21 @@ def limit_instances(items: Iterable[T], name: Callable[[T], str]) -> Iterator[tu
             yield item, max(0, hidden) if number == MAX_NAMED else 0
 
 
-def status_label(service: ServiceView, is_old: bool) -> str:
-    """Its status on screens. `is_old`: nothing is monitored, so that a service that was fine may not be any more."""
+def status_label(service: ServiceView, is_old: bool = False) -> str:
+    """Its status on screens. `is_old`: nothing is monitored."""
     label = timeliness_label(service.timeliness)
     return f"was {label}" if is_unverified(service, is_old) else label
 
 
-def is_unverified(service: ServiceView, is_old: bool) -> bool:
-    return is_old and service.timeliness in SAFE and service.delivered is None
+def is_unverified(service: ServiceView, is_old: bool = False) -> bool:
+    """True for a service that was fine and may not be any more: nothing is monitored, or a target that it needs is out
+    of reach."""
+    return (is_old or bool(unverified_text(service))) and service.timeliness in SAFE and service.delivered is None
+
+
+def unverified_text(service: ServiceView) -> str:
+    """Which target that it needs is out of reach; empty without one."""
+    return next((reason.text for reason in service.reasons if reason.kind is ReasonKind.UNVERIFIED), "")
 
 
 ENDANGERED = (Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED)

@@ -101,7 +101,7 @@ def test_a_calm_night_says_so_and_nobody_watching_is_no_calm_night() -> None:
     "changes, sick, words",
     [
         ({}, (("etl-hosts/db02", None),), "No service is known to be at risk, but 1 target cannot be reached"),
-        ({"timeliness": "no_estimate"}, (), "No service is known to be at risk; 1 without an estimate"),
+        ({"timeliness": "no_estimate"}, (), "No service is known to be at risk; 1 without a verified forecast"),
         ({"timeliness": "met_late", "delivered": NOW}, (), "1 of 1 service met late"),
     ],
 )

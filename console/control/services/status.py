@@ -21,6 +21,7 @@ from console.control.snapshot.deadlines import judged_dates, sla_deadline
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import weakest_basis
 from console.control.snapshot.graph import DependencyGraph
+from console.control.snapshot.reachability import out_of_reach_text
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyMode
@@ -163,10 +164,12 @@ def timeliness_of(
         return Timeliness.WILL_MISS, (Reason(held),)
     if threat is not None and threat.waits_for_restart:
         return _threatened(index, day, threat)
+    unverified = _unverified(index, day) if threat is None else ()
     if day.finish is None:  # an unknown repair time does not lower the risk
-        reasons = (*_missing(index, day), *_because(threat))
+        reasons = (*unverified, *_missing(index, day), *_because(threat))
         return (Timeliness.AT_RISK if threat else Timeliness.NO_ESTIMATE), reasons
-    return _by_forecast(index, day, day.finish, threat)
+    status, reasons = _by_forecast(index, day, day.finish, threat)
+    return status, (*unverified, *reasons)
 
 
 def _by_forecast(
@@ -262,6 +265,25 @@ def _missing(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
             advice = Reason(f'declare its duration: expected = "…" in [jobs."{name}"]', ReasonKind.ADVICE)
             return Reason(f"no estimate: {name} has {runs}, an estimate needs {MIN_RUNS}"), advice
     return (Reason("no estimate"),)
+
+
+def _unverified(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
+    """The first target out of reach that it still needs: "etl-hosts/db07 unreachable since 03:10 CET, needed from
+    05:00 CET: forecast unverified"."""
+
+    def clock(at: datetime) -> str:
+        return zoned_time(at, day.service.zone, index.now)
+
+    for node in day.unfinished():
+        target_id = index.job(node.job_id).target_id
+        target = index.estate.targets.get(target_id)
+        if target is not None and index.is_unseen(index.job(node.job_id)):
+            nodes = [pending for pending in day.unfinished() if index.job(pending.job_id).target_id == target_id]
+            start = min((at for pending in nodes if (at := pending.at) is not None), default=index.now)
+            due = f", needed from {clock(start)}" if start > index.now else ""
+            text = f"{out_of_reach_text(target, index.now, clock)}{due}: forecast unverified"
+            return (Reason(text, ReasonKind.UNVERIFIED),)
+    return ()
 
 
 def _because(threat: Threat | None) -> tuple[Reason, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from console.domain.estate import EvaluationSettings, TargetFacts
+from console.text.cleaning import clean_line
 
 NO_STATUS_REASONS = {
     "refused": "refuses Headway",
@@ -24,3 +26,13 @@ def is_out_of_reach(target: TargetFacts | None, now: datetime, settings: Evaluat
     if target is None or target.last_ok_at is None or target.paused(now) is not None:
         return True
     return now - target.last_ok_at > settings.stale_polls * target.poll_every
+
+
+def out_of_reach_text(target: TargetFacts, now: datetime, clock: Callable[[datetime], str]) -> str:
+    """ "etl-hosts/db07 unreachable since 03:10", "warehouse refuses Headway since 03:10", "warehouse not polled until
+    06:13" while its polls are paused; "not seen" while a poll has not ended."""
+    name, since = clean_line(f"{target.system}/{target.name}"), target.failing_since or target.last_ok_at
+    if (pause := target.paused(now)) is not None:
+        return f"{name} not polled until {clock(pause.until)}"
+    status = NO_STATUS_REASONS.get(target.error_kind, "unreachable") if target.failing_since else "not seen"
+    return f"{name} {status}{f' since {clock(since)}' if since is not None else ''}"

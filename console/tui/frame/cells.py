@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from connectors.sdk.states import RunEvidence, RunState, is_open
 from console.config import key_table
 from console.config.key_table import NO_REMAP, Remap
+from console.domain.service import ServiceView, is_unverified
 from console.domain.switches import SystemPause
 from console.timing import formats
 from console.tui.frame.clock_format import ZonedClock, format_short, format_span
@@ -40,6 +41,11 @@ class RenderContext(NamedTuple):
 
     def mark(self, column: str, value: str) -> tuple[str, str, str]:
         return self.glyphs.mark(column, value)
+
+    def status(self, service: ServiceView, is_old: bool = False) -> tuple[str, str, str]:
+        """Mark, label and style of its status; an unverified one is not green. `is_old`: nothing is monitored."""
+        mark, label, style = self.mark("timeliness", service.timeliness)
+        return ("?", f"was {label}", "dim") if is_unverified(service, is_old) else (mark, label, style)
 
     def sign(self, name: str) -> str:
         return self.glyphs.sign(name)

@@ -272,9 +272,7 @@ def small_status(
 
 
 def _short_line(service: ServiceView, ctx: RenderContext, width: int, is_old: bool) -> list[Segment]:
-    mark, label, style = ctx.mark("timeliness", service.timeliness)
-    if is_old:
-        mark, label, style = "?", f"was {label}", "dim"
+    mark, label, style = ctx.status(service, is_old)
     when = ctx.hm(service.deadline, service.zone) if service.is_promised else ""
     name = max(12, min(20, width - 28))
     runs: list[Segment] = [(f"{mark} ", style), (fit(service.title or service.name, name), "plain")]

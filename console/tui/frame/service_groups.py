@@ -10,7 +10,7 @@ from functools import wraps
 from typing import NamedTuple, TypeVar
 
 from console.domain.header import HeaderView
-from console.domain.service import ServiceView, Timeliness
+from console.domain.service import ServiceView, Timeliness, is_unverified, status_label
 from console.tui.frame.cells import RenderContext, counted
 from console.tui.frame.clock_format import CyclicChoice, format_short
 from console.tui.widgets.paint import Segment
@@ -67,13 +67,13 @@ class ServiceGroup(NamedTuple):
 
 @cached_by_identity
 def by_urgency(services: Sequence[ServiceView]) -> tuple[ServiceView, ...]:
-    """Services that need a person first, by act-by; then those without an estimate, then by deadline; delivered ones or
-    those without a promise come last."""
+    """Services that need a person first, by act-by; then those without a verified forecast, then by deadline; delivered
+    ones or those without a promise come last."""
     far = max((view.deadline for view in services), default=NEVER)
 
     def urgency(view: ServiceView) -> tuple[bool, datetime, bool, bool, datetime, str]:
         is_over = view.delivered is not None or not view.is_promised
-        is_known = is_over or view.timeliness != Timeliness.NO_ESTIMATE
+        is_known = is_over or not (view.timeliness == Timeliness.NO_ESTIMATE or is_unverified(view))
         return not view.needs_a_person, view.act_by or far, is_known, is_over, view.deadline, view.name
 
     return tuple(sorted(services, key=urgency))
@@ -138,16 +138,15 @@ def needing(number: int) -> str:
 
 def folded_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
     """ "34 more (z): 30 on time, 4 met; next deadline Price list 05:30 in 2h18m"."""
-    counts = _timeliness_counts(views).most_common()
-    summary = ", ".join(f"{number} {ctx.mark('timeliness', timeliness)[1]}" for timeliness, number in counts)
+    summary = ", ".join(f"{number} {label}" for label, number in _status_counts(views).most_common())
     coming = next_deadline_text(views, ctx)
     folded = f"{len(views)} more ({ctx.key('services', 'fold')}): {summary}"
     return f"{folded}; next deadline {coming}" if coming else folded
 
 
 @cached_by_identity
-def _timeliness_counts(views: Sequence[ServiceView]) -> Counter[str]:
-    return Counter(view.timeliness for view in views)
+def _status_counts(views: Sequence[ServiceView]) -> Counter[str]:
+    return Counter(map(status_label, views))
 
 
 @cached_by_identity
@@ -178,9 +177,8 @@ def all_well_text(
     if header.silent_targets:
         blind = counted(len(header.silent_targets), "target")
         return f"no service is known to be at risk, but {blind} cannot be reached{tail}", "warn"
-    unknown = sum(view.timeliness == Timeliness.NO_ESTIMATE for view in views)
-    if unknown:
-        return f"no service is known to be at risk, {unknown} without an estimate{tail}", "plain"
+    if unknown := sum(view.timeliness == Timeliness.NO_ESTIMATE or is_unverified(view) for view in views):
+        return f"no service is known to be at risk, {unknown} without a verified forecast{tail}", "plain"
     promised = [view for view in views if view.is_promised]
     if promised and all(view.has_delivered for view in promised):
         return "every service was delivered", "ok"

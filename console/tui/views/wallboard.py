@@ -15,7 +15,7 @@ from textual.app import ComposeResult
 from console.domain.header import HeaderView
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
-from console.domain.service import ServiceView
+from console.domain.service import ServiceView, is_unverified, unverified_text
 from console.domain.system import TargetView
 from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
@@ -49,17 +49,6 @@ class WallboardState:
         if not self.header.engine.alive:
             return self.header.engine.heartbeat or now
         return self.read if self.error or now - self.read > LATE else None
-
-    def blind(self, view: ServiceView) -> str:
-        """The unreachable target on its critical path; empty without one, or once it was delivered."""
-        if self.header is None or view.delivered is not None:
-            return ""
-        for target, _ in self.header.silent_targets:
-            system, _, host = target.partition("/")
-            prefix = f"{system}/{host}:" if host and host != system else f"{system}/"
-            if any(job.startswith(prefix) for job in view.path):
-                return target
-        return ""
 
 
 def wallboard_lines(wall: WallboardState, ctx: RenderContext, width: int, height: int) -> list[BarLine]:
@@ -147,15 +136,12 @@ def _services(wall: WallboardState, ctx: RenderContext, width: int, room: int, a
 
 
 def _service(view: ServiceView, wall: WallboardState, ctx: RenderContext, width: int) -> list[Segment]:
-    mark, label, style = ctx.mark("timeliness", view.timeliness)
-    blind = wall.blind(view) if style == "ok" else ""
-    is_old = wall.old_since(ctx.now) is not None
-    if is_old or blind:
-        mark, label, style = "?", "unreachable" if blind and not is_old else label, "dim"
+    is_old, is_blind = wall.old_since(ctx.now) is not None, is_unverified(view)
+    mark, label, style = ctx.status(view, is_old)
     bar = 10 if width < 100 else width // 8
     name = max(14, min(34, width // 4))
     due, ahead = deadline(view, ctx, not ctx.clock.home), time_left(view, ctx)
-    drawn = ("", "dim") if blind else forecast_bar(view, ctx, bar)
+    drawn = ("", "dim") if is_blind else forecast_bar(view, ctx, bar)
     runs: list[Segment] = [
         (f" {mark} ", style),
         (fit(label, 12), style),
@@ -169,7 +155,7 @@ def _service(view: ServiceView, wall: WallboardState, ctx: RenderContext, width:
         runs.append((f"act by {when}  " if width >= 100 else f"by {when}", urgent))
     if width >= 100:
         taken = f"{ctx.sign('taken')} {view.acknowledged_by}  " if view.acknowledged_by else ""
-        runs += [(taken, "ok"), (f"{blind} unreachable" if blind else cause_text(view), "warn" if blind else "plain")]
+        runs += [(taken, "ok"), (unverified_text(view), "warn") if is_blind else (cause_text(view), "plain")]
     return [(text, "dim" if is_old and own != "bad" else own) for text, own in runs]
 
 

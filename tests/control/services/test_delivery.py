@@ -6,8 +6,8 @@ from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.domain.decision import ServiceDayVerdict
-from console.domain.estate import RunFacts
-from console.domain.service import Timeliness
+from console.domain.estate import RunFacts, TargetFacts
+from console.domain.service import ReasonKind, Timeliness
 from tests.control.ledger import ended
 from tests.factories import at, estate, job, minutes, run, service, target
 
@@ -45,3 +45,30 @@ def test_a_task_delivers_once_the_run_that_counts_has_it() -> None:
     assert judged("06:18", *both(1, "06:00"), going).delivered_at is None
     done = run(4, TASK, "06:15", RunState.SUCCEEDED, **ended("06:15", 2))
     assert at("06:17") == judged("06:18", *both(1, "06:00"), going, done).delivered_at
+
+
+NIGHTLY = job(3, "dwh/nightly", "05:00", expected=minutes(10))
+
+
+def nightly(now: str, host: TargetFacts) -> ServiceDayVerdict:
+    report = service("report", "06:30", NIGHTLY)
+    found = evaluate(estate(NIGHTLY, services=[report], targets=[host]), at(now)).service_days
+    return next(day for day in found if day.deadline == at("06:30"))
+
+
+def test_a_forecast_is_unverified_while_a_target_that_it_needs_is_out_of_reach() -> None:
+    """Hours before its work is due the service is not at risk, and not known to be on time either."""
+    host = target(1, last_ok_at=at("03:09"), seen_until=at("03:09"), failing_since=at("03:10"))
+    found = nightly("03:30", host)
+    assert Timeliness.ON_TIME is found.timeliness
+    assert (
+        "etl-hosts/db07 unreachable since 03:10 UTC, needed from 05:00 UTC: forecast unverified",
+        ReasonKind.UNVERIFIED,
+    ) == (found.reasons[0].text, found.reasons[0].kind)
+    assert Timeliness.AT_RISK is nightly("04:30", host).timeliness
+    assert "forecast unverified" not in nightly("04:30", host).reason
+
+
+def test_a_forecast_is_verified_while_its_targets_answer() -> None:
+    found = nightly("03:30", target(1, last_ok_at=at("03:30"), seen_until=at("03:30")))
+    assert ReasonKind.UNVERIFIED not in {reason.kind for reason in found.reasons}

@@ -79,7 +79,7 @@ def _promised(service: ServiceView | str, ctx: RenderContext, is_terse: bool) ->
     """ "! Daily revenue 07:30", "! 07:30 Daily revenue": the delivered service, its state and deadline."""
     if isinstance(service, str):
         return [(f"delivers {service}", "key")]
-    sign, _, style = ctx.mark("timeliness", service.timeliness)
+    sign, _, style = ctx.status(service)
     due, name = ctx.hm(service.deadline, service.zone), service.title or service.name
     text = f" {due} {name}" if is_terse else f" {name} {due}"
     return [(sign, style), (text, style if style in ("bad", "warn") else "key")]
@@ -324,7 +324,7 @@ def _services(shown: LineageDiagram, spot: Sequence[int], below: Iterable[int], 
 
 
 def _service(service: ServiceView, forecast: JobForecastView | None, ctx: RenderContext) -> list[Segment]:
-    mark, label, style = ctx.mark("timeliness", service.timeliness)
+    mark, label, style = ctx.status(service)
     due = f" {service.title or service.name} {ctx.hm(service.deadline, service.zone)} {label}"
     runs: list[Segment] = [(mark, style), (due, style if style in ("bad", "warn") else "plain")]
     runs += in_service(forecast) if forecast is not None else []

@@ -7,7 +7,7 @@ from console.tui.frame.cells import RenderContext, SegmentLines, counted, labell
 from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.preview import PreviewSource
-from console.tui.views.services.rows import service_reasons, status_cell
+from console.tui.views.services.rows import service_reasons
 from console.tui.widgets.paint import Segment
 
 
@@ -23,7 +23,7 @@ def service_source(view: ServiceView, verdict: VerdictLine, is_old: bool) -> Pre
 
 
 def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> SegmentLines:
-    mark, label, style = status_cell(view, ctx, is_old)
+    mark, label, style = ctx.status(view, is_old)
     rows = [
         ("tier", str(view.tier), "plain"),
         ("business date", view.business_date, "plain"),

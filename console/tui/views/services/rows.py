@@ -19,6 +19,7 @@ from console.domain.service import (
     format_risk,
     is_unverified,
     reason_lines,
+    unverified_text,
 )
 from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext, act_by, counted
@@ -156,19 +157,13 @@ def with_times(title: Sequence[Segment], ctx: RenderContext, room: int) -> list[
     return [*first, (fit(last, max(1, room - len(text) - length_of(first))), style), (text, "dim")]
 
 
-def status_cell(view: ServiceView, ctx: RenderContext, is_old: bool) -> tuple[str, str, str]:
-    """Mark, label and style of its status. `is_old`: nothing is monitored, and open services are not green."""
-    mark, label, style = ctx.mark("timeliness", view.timeliness)
-    return ("?", f"was {label}", "dim") if is_unverified(view, is_old) else (mark, label, style)
-
-
 def service_row(
     view: ServiceView, ctx: RenderContext, width: int, zoned: bool = False, is_old: bool = False
 ) -> TableRow:
-    """A line of Services. `zoned`: the deadline shows its zone. `is_old`: as `status_cell` says. A
-    deadline with a plus was extended."""
+    """A line of Services. `zoned`: the deadline shows its zone. `is_old`: nothing is monitored. A deadline with a plus
+    was extended."""
     is_wide = width >= WIDE
-    mark, label, style = status_cell(view, ctx, is_old)
+    mark, label, style = ctx.status(view, is_old)
     dash: Segment = (ctx.sign("dash"), "dim")
     return cells_row(
         view.id,
@@ -214,6 +209,8 @@ def cause_text(view: ServiceView, name: str = "") -> str:
 def _cause(view: ServiceView, is_wide: bool) -> Segment:
     if not view.is_promised:
         return view.reason, "dim"
+    if is_unverified(view):
+        return unverified_text(view) if is_wide else "unreachable", "warn"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
         return (view.reason if is_wide else "forecast"), "plain"
     short = job_label(view.cause)
@@ -305,7 +302,7 @@ def _full_text(parts: Sequence[Sequence[Segment]], width: int) -> list[Segment]:
 
 def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool) -> list[list[Segment]]:
     """Parts in the order in which they have room. A narrow screen has the deadline in the row above alone."""
-    mark, label, style = ctx.mark("timeliness", view.timeliness)
+    mark, label, style = ctx.status(view)
     known: list[Segment] = []
     if view.is_promised and not is_narrow:
         zone = "" if ctx.clock.home else f" {ctx.clock.label(view.deadline, view.zone)}"

@@ -118,7 +118,7 @@ def test_what_nobody_looks_at_is_never_called_well(head: object, error: str, wor
 def test_services_without_an_estimate_are_not_promised_to_stand() -> None:
     told = all_well_text([*many(2), service(9, "x", "X", 3, "09:00", timeliness="no_estimate")], CALM, "", LOOK)
     assert told is not None
-    assert told[0].startswith("no service is known to be at risk, 1 without an estimate")
+    assert told[0].startswith("no service is known to be at risk, 1 without a verified forecast")
 
 
 def test_the_cause_is_told_in_a_few_words_and_by_its_job() -> None:
@@ -217,7 +217,7 @@ def _dead(night: Night) -> None:
 
 @on_the_night(size=(50, 12), prepare=_dead)
 async def test_nothing_is_well_on_a_strip_of_a_terminal_while_nobody_looks(night: Night) -> None:
-    await night.see("no engine", "? Supply plan", "was at risk")
+    await night.see("no engine", "! Supply plan", "was on time")
     assert "●" not in night.text
 
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.domain.header import EngineView
-from console.domain.service import ServiceView
+from console.domain.service import Reason, ReasonKind, ServiceView
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.wallboard import LATE, PAGE_SECONDS, WallboardState, wallboard_lines
 from console.tui.widgets.bar import BarLine
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, LOAD, NOW, at, header, incident_row, service, services, targets
+from tests.tui.fake_reads import NOW, at, header, incident_row, service, services, targets
 from tests.tui.views.services.test_services import CALM, many
 
 LOOK = RenderContext(NOW, ZonedClock(), GlyphSet())
@@ -60,15 +60,13 @@ def test_nothing_is_green_while_what_stands_there_is_old(changes: dict[str, obje
     assert [] == green(found)
 
 
-def test_a_service_whose_path_runs_where_nobody_sees_is_not_green_and_says_where() -> None:
-    blind = dataclasses.replace(many(1)[0], path=(EXTRACT, LOAD))
-    head = CALM._replace(silent_targets=(("etl-hosts/db07", at("03:00")),))
-    found = wallboard_lines(wall(header=head, services=[blind], targets=()), LOOK, 120, 36)
-    assert "? unreachable" in said(found)
-    assert "etl-hosts/db07 unreachable" in said(found)
+def test_a_service_that_needs_an_unreachable_target_is_not_green_and_says_which() -> None:
+    reason = Reason("etl-hosts/db07 unreachable since 03:00 CET: forecast unverified", ReasonKind.UNVERIFIED)
+    blind = dataclasses.replace(many(1)[0], reasons=(reason,))
+    found = wallboard_lines(wall(services=[blind], targets=()), LOOK, 120, 36)
+    assert "? was on time" in said(found)
+    assert "etl-hosts/db07 unreachable since 03:00" in said(found)
     assert [] == green(found)
-    other = CALM._replace(silent_targets=(("etl-hosts/etl02", at("03:00")),))
-    assert "on time" in said(wallboard_lines(wall(header=other, services=[blind], targets=()), LOOK, 120, 36))
 
 
 def test_what_needs_somebody_stands_on_every_page_and_all_others_have_their_turn() -> None:
