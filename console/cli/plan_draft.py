@@ -58,7 +58,7 @@ def outlook_table(outlook: PlanOutlook) -> list[Part]:
     ]
     rows = [
         [
-            day.name,
+            day.shown_title,
             clock_text(datetime.fromisoformat(day.deadline), day.zone),
             *(_finish_cell(outlook, way.finishes[number], day) for way in outlook.variants),
         ]
@@ -222,7 +222,7 @@ def draft_lines(draft: PlanDraft) -> list[str]:
     for step in draft.steps:
         lines += _step_lines(step)
     lines += [f"  excluded   {job.job}: {job.why}" for job in draft.excluded]
-    lines += [f"  not saved  {day.name}: {day.text}" for day in draft.unsaved]
+    lines += [f"  not saved  {day.shown_title}: {day.text}" for day in draft.unsaved]
     lines += [f"  tier 1     affects {name}" for name in draft.first_tier]
     return [*lines, *(f"  note       {note}" for note in draft.notes)]
 
@@ -246,7 +246,7 @@ def _step_lines(step: DraftStep) -> list[str]:
         ("waits", format_duration(step.wait_s) if step.wait_s else ""),
         ("safety", step.safety + safety_source_text(preview) if step.verb in ("rerun", "start") else ""),
         *(("sends", call) for call in preview.get("native_calls", ())),
-        *((saved.label, f"{saved.name}: {saved.text}") for saved in step.saves),
+        *((saved.label, f"{saved.shown_title}: {saved.text}") for saved in step.saves),
         ("or", ", ".join(step.alternatives)),
     ]
     first = f"{step.place:>3} {verb}: {step.job}{run}  {in_display_zone(step.period_key)} ({step.state}){after}"

@@ -55,6 +55,7 @@ class SavedService:
     """A service day that a step helps."""
 
     service: str
+    """Its name."""
     business_date: str
     saved: bool | None
     text: str = ""
@@ -71,7 +72,7 @@ class SavedService:
     title: str = ""
 
     @property
-    def name(self) -> str:
+    def shown_title(self) -> str:
         """Its title, or the service's name."""
         return self.title or self.service
 
@@ -124,7 +125,7 @@ class DraftStep:
     trouble: str = ""
     """Why it has no preview."""
     first_tier: tuple[str, ...] = ()
-    """Titles of downstream services of tier 1."""
+    """Names of downstream services of tier 1."""
     cannot: str = ""
     """Why its system does not support this, and the fix."""
 
@@ -189,7 +190,7 @@ class PlanDraft:
 
     @property
     def first_tier(self) -> tuple[str, ...]:
-        """Titles of the services of tier 1 downstream of the steps that send something."""
+        """Names of the services of tier 1 downstream of the steps that send something."""
         return tuple(dict.fromkeys(name for step in self.steps if step.verb != WAIT for name in step.first_tier))
 
     def as_json(self) -> dict[str, Any]:

@@ -236,7 +236,7 @@ async def test_it_is_left_comes_back_and_can_be_skipped(night: Night) -> None:
 def _tier_one(night: Night) -> None:
     found = night.requests.draft
     [first, *others] = found.steps
-    told = dataclasses.replace(first, first_tier=("Daily revenue",))
+    told = dataclasses.replace(first, first_tier=("daily-revenue",))
     night.requests.draft = dataclasses.replace(found, steps=(told, *others))
 
 

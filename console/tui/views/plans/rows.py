@@ -129,9 +129,9 @@ def _duration_cell(step: DraftStep, ctx: RenderContext) -> str:
 
 
 def _saved_text(saves: Sequence[SavedService]) -> Segment:
-    late = [save.name for save in saves if save.saved is False and not save.waits_for]
-    unsaved = [save.name for save in saves if save.waits_for]
-    saved = [save.name for save in saves if save.saved is not False]
+    late = [save.shown_title for save in saves if save.saved is False and not save.waits_for]
+    unsaved = [save.shown_title for save in saves if save.waits_for]
+    saved = [save.shown_title for save in saves if save.saved is not False]
     groups = [("late", late), ("unsaved", unsaved), ("saves" if late or unsaved else "", saved)]
     style = "bad" if late or unsaved else "plain" if all(save.saved for save in saves) else "warn"
     return "; ".join(f"{label} {', '.join(names)}".lstrip() for label, names in groups if names), style
@@ -175,7 +175,7 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext, change: 
         ("beside", side and f"step {side}: they run in parallel", "plain"),
         ("waits", format_duration(step.wait_s) if step.wait_s else "", "plain"),
         ("takes", takes, "plain"),
-        *((save.label, f"{save.name}: {save.text}", "plain" if save.saved else "warn") for save in step.saves),
+        *((save.label, f"{save.shown_title}: {save.text}", "plain" if save.saved else "warn") for save in step.saves),
         *(("sends", str(call), "plain") for call in shown.get("native_calls") or ()),
         *(("note", ctx.localized(str(note)), "plain") for note in shown.get("notes") or ()),
         ("or", ", ".join(step.alternatives), "dim"),
@@ -195,10 +195,12 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
     ends = [(finish.at, day.zone) for finish, day in zip(present, outlook.days, strict=False) if finish.at is not None]
     done = f" {ctx.sign('dot')} done about {ctx.hm(*max(ends))}" if ends else ""
     lines: SegmentLines = [[(steps, "strong"), (f" in {systems}{done}", "plain")]]
-    lost = {day.name: day.text for day in draft.unsaved}
-    saved = [day for day in outlook.days if day.name not in lost]
+    lost = {day.shown_title: day.text for day in draft.unsaved}
+    saved = [day for day in outlook.days if day.shown_title not in lost]
     if saved:
-        names = ", ".join(f"{day.name} {ctx.hm(datetime.fromisoformat(day.deadline), day.zone)}" for day in saved)
+        names = ", ".join(
+            f"{day.shown_title} {ctx.hm(datetime.fromisoformat(day.deadline), day.zone)}" for day in saved
+        )
         lines.append([("saves ", "ok"), (names, "strong")])
     lines += [[(f"does not save {name}: ", "bad"), (text, "plain")] for name, text in lost.items()]
     if draft.excluded:
@@ -228,7 +230,7 @@ def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
         lines += _start_lines(step, ctx)
     for title, rows in (
         (f"EXCLUDED {len(draft.excluded)}", [(entry.job, entry.why, "dim") for entry in draft.excluded]),
-        (f"NOT SAVED {len(draft.unsaved)}", [(entry.name, entry.text, "warn") for entry in draft.unsaved]),
+        (f"NOT SAVED {len(draft.unsaved)}", [(entry.shown_title, entry.text, "warn") for entry in draft.unsaved]),
         ("NOTES", [("", note, "warn") for note in draft.notes]),
     ):
         if rows:
@@ -309,7 +311,7 @@ def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[l
         return []
     due = ["due", *(ctx.hm(datetime.fromisoformat(day.deadline), day.zone) for day in outlook.days)]
     is_simulated = any(finish.late is not None for way in outlook.variants for finish in way.finishes)
-    names = [SIMULATED_HEAD if is_simulated else FINISH_HEAD, *(day.name for day in outlook.days)]
+    names = [SIMULATED_HEAD if is_simulated else FINISH_HEAD, *(day.shown_title for day in outlook.days)]
     due_width = max(map(len, due))
     remaining = width - 1 - NAME_WIDTH - GAP - due_width
     shown: list[tuple[int, list[list[Segment]]]] = []

@@ -444,7 +444,7 @@ async def test_where_tier_one_hangs_on_it_a_person_says_why_in_the_same_box(nigh
 
 def _first_tier(night: Night) -> None:
     first, *rest = night.requests.draft.steps
-    told = dataclasses.replace(first, first_tier=("Daily revenue",))
+    told = dataclasses.replace(first, first_tier=("daily-revenue",))
     night.requests.draft = dataclasses.replace(night.requests.draft, steps=(told, *rest))
 
 
@@ -452,7 +452,7 @@ def _first_tier(night: Night) -> None:
 async def test_a_plan_that_tier_one_hangs_on_is_started_by_its_typed_name_alone(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see("affects tier 1: Daily revenue", "type INC-0412")
+    await night.see("affects tier 1: daily-revenue", "type INC-0412")
     assert "Start the plan" not in night.text
     await night.type("INC-0413")
     await night.press("enter")
