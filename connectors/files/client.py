@@ -68,11 +68,11 @@ class SftpFolders:
         self._place = ""
 
     def entries(self, folder: str) -> list[FileEntry]:
-        is_reused, left = self._sftp is not None, self.deadline.left
+        is_reused, whole_time = self._sftp is not None, self.deadline.left
         try:
             return self._read(folder)
         except FolderUnreachable:
-            if not is_reused or self.deadline.left <= (1 - SHARE) * left:
+            if not is_reused or self.deadline.left <= (1 - SHARE) * whole_time:
                 raise
         return self._read(folder)  # the kept connection had ended
 

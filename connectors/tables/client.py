@@ -157,7 +157,7 @@ class TableReader:
         self._catalog: Any = None
 
     def new_commits(self, table: TableOptions, position: Position, limit: int) -> NewCommits:
-        """Raises ConnectorError. What failed is opened again at the next call, and other tables stay open."""
+        """Raises ConnectorError; the table is then opened again at the next call, other tables stay open."""
         name = table.delta or table.iceberg
         try:
             if table.delta:

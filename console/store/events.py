@@ -38,8 +38,8 @@ def record_external_alerts(session: WriteSession, alerts: Sequence[ExternalAlert
     """Records them as received now; of one that is known, what can change."""
     session.many(
         "INSERT INTO external_alert (target_id, started_us, fingerprint, name, severity, summary, ended_us,"
-        " received_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (target_id, started_us, fingerprint) DO UPDATE SET severity ="
-        " excluded.severity, summary = excluded.summary, ended_us = excluded.ended_us,"
+        " received_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (target_id, started_us, fingerprint) DO UPDATE SET"
+        " severity = excluded.severity, summary = excluded.summary, ended_us = excluded.ended_us,"
         " received_us = excluded.received_us",
         [
             (

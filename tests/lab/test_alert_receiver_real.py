@@ -51,7 +51,7 @@ def test_an_alert_of_a_host_comes_and_ends(bench: Bench, tmp_path: Path) -> None
         EndpointSettings(listen=f"127.0.0.1:{free_port()}"), {"/alerts": receiver.endpoint}, SecretStore()
     )
     with listening(worker) as url, running_alertmanager(tmp_path, f"{url}/alerts") as port:
-        sent = {
+        sent: dict[str, object] = {
             "labels": {"alertname": "DiskFull", "severity": "critical", "instance": f"{target.name}:9100"},
             "annotations": {"summary": "/ has 1 % left"},
             "startsAt": (failed - timedelta(minutes=2)).isoformat(),
