@@ -123,7 +123,10 @@ def test_check_names_targets_that_another_engine_of_a_shared_store_cannot_poll(
     path = tmp_path / "headway.toml"
     path.write_text(MACHINE_BOUND)
     texts = machine_bound_targets(load_config(path), store)
-    starts = ["crons/here is polled by the engine that leads", "system flows: http://127.0.0.1:8080 is another server"]
+    starts = [
+        "crons/here is polled by the engine that leads",
+        "system flows: http://127.0.0.1:8080 is a different server",
+    ]
     assert starts[:expected] == [text[: len(start)] for text, start in zip(texts, starts, strict=False)]
 
 

@@ -161,7 +161,8 @@ def _style(bar: TimelineBar) -> str:
 def lane_label(lane: TimelineLane, width: int, ctx: RenderContext) -> list[Segment]:
     if lane.service is not None:
         service = lane.service
-        mark, _, style = ctx.status(service)
+        is_current = lane.state == service.timeliness
+        mark, _, style = ctx.status(service) if is_current else ctx.mark("timeliness", lane.state)
         return [(f"{mark} ", style), (fit(service.title or service.name, width - 2), "strong")]
     name = lane.name.partition("/")[2] or lane.name
     state = lane.state or (RunState.WAITING if lane.waits_for else "")
