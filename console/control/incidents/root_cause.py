@@ -22,8 +22,8 @@ from datetime import date, datetime, timedelta
 from connectors.sdk.states import RunState
 from console.control.snapshot.downstream import JobDate, affected_below, read_bad_input
 from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.failing_targets import BURST_JOBS, MOST
 from console.control.snapshot.failures import (
-    BURST_JOBS,
     Blame,
     FailureSignature,
     identity_blame,
@@ -273,8 +273,6 @@ def _name(index: EstateIndex, group: RootCause) -> str:
     return group.shared or f"{group.target.system}/{group.target.name}" if group.target else ""
 
 
-MOST = 0.8
-"""Share of the runs that ended on the target in that time that must be red."""
 USUAL = 0.05
 """Share of the runs that ended there before that may be red."""
 KNOWN = 20

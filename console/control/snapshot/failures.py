@@ -8,11 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 
-from console.control.snapshot.runs import red_since
 from console.domain.estate import Estate, JobFacts, RunFacts, group_runs
 from console.text.cleaning import clean_line
 
@@ -161,8 +159,6 @@ class RedJob:
     target: str
     blames: frozenset[str]
     """Identities."""
-    since: datetime
-    """When the latest of its red runs became red."""
 
 
 def red_jobs_of(estate: Estate, before: Mapping[int, RedJob], known: Set[int] | None = None) -> Mapping[int, RedJob]:
@@ -190,23 +186,4 @@ def red_jobs_of(estate: Estate, before: Mapping[int, RedJob], known: Set[int] | 
 def _red_job(estate: Estate, job: JobFacts, runs: Sequence[RunFacts], target: str) -> RedJob:
     red = [(run, run_signature(run)) for run in runs if run.state.is_red]
     blames = frozenset(run_identity(estate, run, signature) for run, signature in red if signature is not None)
-    return RedJob(runs, job, target, blames - {""}, max(red_since(run) for run, _ in red))
-
-
-BURST_JOBS = 5
-"""Least jobs of a target that fail together for the target to be the cause; `shared_jobs` if that is more."""
-
-
-def failing_targets(estate: Estate, red_jobs: Mapping[int, RedJob], targets: Set[int] | None = None) -> frozenset[int]:
-    """Candidate targets, of these or of all: enough of their jobs turned red close together. Their other runs are not
-    counted yet."""
-    rules = estate.declared.incidents
-    red_since_by_target: dict[int, list[datetime]] = {}
-    for red_job in red_jobs.values():
-        if red_job.job.parent_id is None and (targets is None or red_job.job.target_id in targets):
-            red_since_by_target.setdefault(red_job.job.target_id, []).append(red_job.since)
-    return frozenset(
-        target_id
-        for target_id, times in red_since_by_target.items()
-        if sum(max(times) - at <= rules.shared_within for at in times) >= max(BURST_JOBS, rules.shared_jobs)
-    )
+    return RedJob(runs, job, target, blames - {""})

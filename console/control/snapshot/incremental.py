@@ -23,7 +23,8 @@ from typing import Generic, TypeVar
 
 import rustworkx as rx
 
-from console.control.snapshot.failures import RedJob, failing_targets, red_jobs_of
+from console.control.snapshot.failing_targets import TargetEnds
+from console.control.snapshot.failures import RedJob, red_jobs_of
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.pools import pools_of
 from console.control.snapshot.reachability import is_out_of_reach
@@ -334,6 +335,8 @@ class EvaluationCache:
     shape: EstateShape
     graph: DependencyGraph
     red_jobs: Mapping[int, RedJob]
+    ends: TargetEnds
+    """Of the latest snapshot."""
     failing: frozenset[int]
     """Targets on which nearly everything may fail."""
     memo: EvaluationMemo
@@ -351,23 +354,24 @@ def build_cache(
         shape = EstateShape(estate)
         red_jobs = red_jobs_of(estate, before.red_jobs if before is not None else {})
         graph, links = DependencyGraph(estate.jobs, estate.dependencies), PassingLinks(shape)
-        failing = failing_targets(estate, red_jobs)
+        ends = TargetEnds(estate)
+        failing = ends.failing(estate.declared.incidents)
         links.update(estate, red_jobs, failing, None)
-        return EvaluationCache(estate, shape, graph, red_jobs, failing, EvaluationMemo(), links)
+        return EvaluationCache(estate, shape, graph, red_jobs, ends, failing, EvaluationMemo(), links)
     has_same_config = (before.estate.declared, before.estate.settings) == (estate.declared, estate.settings)
     memo = before.memo if has_same_config else EvaluationMemo()
     memo.invalidate(jobs_with_changed_context(before.estate, estate, known))
     if before.estate.targets is not estate.targets and _target_names(before.estate) != _target_names(estate):
         known = None
     red_jobs = red_jobs_of(estate, before.red_jobs, known)
-    failing = before.failing
-    if not has_same_config or known is None:
-        failing = failing_targets(estate, red_jobs)
-    elif red_jobs is not before.red_jobs:
-        touched = {estate.jobs[job_id].target_id for job_id in known if job_id in estate.jobs}
-        failing = failing - touched | failing_targets(estate, red_jobs, touched)
+    if has_same_config and known is not None:
+        ends, targets = before.ends, before.ends.update(estate, known)
+        failing = before.failing - targets | ends.failing(estate.declared.incidents, targets)
+    else:
+        ends = TargetEnds(estate)
+        failing = ends.failing(estate.declared.incidents)
     before.links.update(estate, red_jobs, failing, known)
-    return EvaluationCache(estate, before.shape, before.graph, red_jobs, failing, memo, before.links)
+    return EvaluationCache(estate, before.shape, before.graph, red_jobs, ends, failing, memo, before.links)
 
 
 def _target_names(estate: Estate) -> list[tuple[int, str, str]]:

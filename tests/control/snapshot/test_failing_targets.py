@@ -1,0 +1,100 @@
+"""Which targets may be the cause of what fails on them, and so connect all their jobs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.sdk.states import RunState
+from console.control.snapshot.failing_targets import TargetEnds
+from console.control.snapshot.incremental import build_cache, part_with
+from console.domain.estate import Estate, RunFacts
+from console.domain.settings import IncidentGrouping
+from tests.factories import at, estate, job, minutes, run, target
+
+JOBS = tuple(job(number, f"etl-hosts/db07:a{number}", "03:10", expected=None) for number in range(1, 13))
+IDS = {each.id for each in JOBS}
+DAG = job(20, "flows/load", "03:10", target_id=2)
+TASKS = tuple(job(number, f"flows/load.t{number}", target_id=2, parent_id=20) for number in range(21, 27))
+
+
+def ended(failed: int, good: int) -> Estate:
+    """So many jobs failed, one after the other within two minutes; so many others ended well in that time."""
+    states = [RunState.FAILED] * failed + [RunState.SUCCEEDED] * good
+    runs = (
+        run(each.id, each, "03:10", state, ended_at=at("03:20") + minutes(2) * (number % failed) / failed)
+        for number, (each, state) in enumerate(zip(JOBS, states, strict=False))
+    )
+    return estate(*JOBS, targets=[target(1)], runs=tuple(runs))
+
+
+@pytest.mark.parametrize("failed, good, together", [(5, 0, IDS), (5, 1, IDS), (5, 2, {1}), (5, 7, {1}), (4, 0, {1})])
+def test_jobs_of_a_target_are_judged_together_only_while_most_of_what_ends_there_fails(
+    failed: int, good: int, together: set[int]
+) -> None:
+    assert together == set(part_with(ended(failed, good), [1]).jobs)
+
+
+def test_one_failure_among_many_good_runs_is_judged_alone_after_a_change_as_well() -> None:
+    before = ended(5, 7)
+    cache = build_cache(before)
+    good_ones_run_again = tuple(
+        replace(each, state=RunState.RUNNING, ended_at=None) if not each.state.is_red else each for each in before.runs
+    )
+    after = replace(before, runs=good_ones_run_again)
+    assert {1} == set(part_with(before, [1], cache).jobs)
+    assert IDS == set(part_with(after, [1], build_cache(after, cache, IDS)).jobs)
+
+
+def test_failed_tasks_of_one_dag_are_no_burst() -> None:
+    runs = tuple(run(each.id, each, "03:10", RunState.FAILED) for each in (DAG, *TASKS))
+    assert frozenset() == TargetEnds(estate(DAG, *TASKS, targets=[target(2)], runs=runs)).failing(IncidentGrouping())
+
+
+RUNS = st.lists(
+    st.tuples(
+        st.sampled_from(JOBS),
+        st.sampled_from([RunState.SUCCEEDED, RunState.FAILED, RunState.RUNNING, RunState.MISSED]),
+        st.integers(0, 9),
+    ),
+    max_size=25,
+)
+
+
+@given(st.lists(RUNS, min_size=1, max_size=4))
+def test_updates_find_what_a_new_look_finds(snapshots: list[list[tuple[object, RunState, int]]]) -> None:
+    none = estate(*JOBS, targets=[target(1)])
+    ends = TargetEnds(none)
+    for number, drawn in enumerate(snapshots):
+        runs = {place: _run(number * 100 + place, *each) for place, each in enumerate(drawn)}
+        snapshot = replace(none, runs=tuple(sorted(runs.values(), key=lambda each: each.job_id)))
+        ends.update(snapshot, IDS)
+        fresh = TargetEnds(snapshot)
+        assert fresh.failing(IncidentGrouping()) == ends.failing(IncidentGrouping())
+        assert (fresh._good.get(1, []), fresh._red.get(1, {})) == (ends._good.get(1, []), ends._red.get(1, {}))
+        assert bool(ends.failing(IncidentGrouping())) == _by_counting(list(runs.values()))
+
+
+def _run(number: int, of: object, state: RunState, minute: int) -> RunFacts:
+    facts = run(number, of, "03:10", state)  # type: ignore[arg-type]
+    return replace(facts, ended_at=at("03:20") + minutes(minute)) if facts.ended_at is not None else facts
+
+
+def _by_counting(runs: list[RunFacts]) -> bool:
+    """True if in any span most runs that ended are red, of at least five jobs."""
+    ends = [each for each in runs if each.ended_at is not None and not each.state.is_open]
+    spans = [
+        (first.ended_at, last.ended_at) for first in ends for last in ends if first.state.is_red & last.state.is_red
+    ]
+    for first, last in spans:
+        assert first is not None
+        assert last is not None
+        if last - first <= IncidentGrouping().shared_within:
+            within = [each for each in ends if each.ended_at is not None and first <= each.ended_at <= last]
+            red = [each for each in within if each.state.is_red]
+            if len({each.job_id for each in red}) >= 5 and len(red) >= 0.8 * len(within):
+                return True
+    return False
