@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from datetime import datetime
+from math import inf
 
 from console.domain.estate import Estate, RunFacts, runs_by_job
 from console.domain.settings import IncidentGrouping
@@ -17,8 +18,7 @@ BURST_JOBS = 5
 """Least jobs of a target that fail together for the target to be the cause; `shared_jobs` if that is more."""
 MOST = 0.8
 """Share of the runs that ended on the target in that time that must be red."""
-MANY = 200
-"""More failures than this close together need no count of the others."""
+ROUNDING = 1e-6
 
 
 class TargetEnds:
@@ -67,22 +67,22 @@ class TargetEnds:
             self._red[target_id].pop(job_id, None)
 
     def _fails(self, target_id: int, rules: IncidentGrouping) -> bool:
-        """True if most runs are red in any span, no longer than a burst, from one failure to another: which of them are
-        symptoms of others, and so no part of the burst, is not known here."""
+        """True if most runs that end are red in any span, no longer than a burst, from one failure to another: which of
+        them are symptoms of others, and so no part of the burst, is not known here."""
         needed = max(BURST_JOBS, rules.shared_jobs)
         red_jobs, good = self._red.get(target_id, {}), self._good.get(target_id, ())
         if len(red_jobs) < needed:
             return False
-        red = sorted((at, job_id) for job_id, times in red_jobs.items() for at in times)
-        for place, (first, _) in enumerate(red):
-            jobs, good_before = set[int](), bisect_left(good, first)
-            for number, (last, job_id) in enumerate(red[place : place + MANY], start=1):
-                if last - first > rules.shared_within:
-                    break
-                jobs.add(job_id)
-                ended = number + bisect_right(good, last) - good_before
-                if len(jobs) >= needed and (number >= MOST * ended or number == MANY):
-                    return True
+        red = sorted(end for ends in red_jobs.values() for end in ends)
+        # From failure i to j: red - MOST * (red + good) = upto[j] - before[i].
+        before = [place * (1 - MOST) - MOST * bisect_left(good, end) for place, end in enumerate(red)]
+        upto = [place * (1 - MOST) - MOST * bisect_right(good, end) for place, end in enumerate(red, start=1)]
+        start = 0
+        for last in range(needed - 1, len(red)):
+            while red[last] - red[start] > rules.shared_within:
+                start += 1
+            if upto[last] + ROUNDING >= min(before[start : last - needed + 2], default=inf):
+                return True
         return False
 
 

@@ -84,7 +84,7 @@ def _run(number: int, of: object, state: RunState, minute: int) -> RunFacts:
 
 
 def _by_counting(runs: list[RunFacts]) -> bool:
-    """True if in any span most runs that ended are red, of at least five jobs."""
+    """True if in any span most runs that ended are red, at least five; of at least five jobs in all."""
     ends = [each for each in runs if each.ended_at is not None and not each.state.is_open]
     spans = [
         (first.ended_at, last.ended_at) for first in ends for last in ends if first.state.is_red & last.state.is_red
@@ -95,6 +95,6 @@ def _by_counting(runs: list[RunFacts]) -> bool:
         if last - first <= IncidentGrouping().shared_within:
             within = [each for each in ends if each.ended_at is not None and first <= each.ended_at <= last]
             red = [each for each in within if each.state.is_red]
-            if len({each.job_id for each in red}) >= 5 and len(red) >= 0.8 * len(within):
+            if len(red) >= max(5, 0.8 * len(within)) and len({each.job_id for each in ends if each.state.is_red}) >= 5:
                 return True
     return False

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from connectors.sdk.records import RunRecord, instant_key
+from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.snapshot import incremental
@@ -42,7 +42,7 @@ from tests.store.ready import open_ready
 
 HOST = "etl-hosts/"
 SMALL, LARGE = 24, 96
-"""Lines of work, each of two jobs and a service; every fourth has failed."""
+"""Lines of work on one host, each of two jobs and a service; every fourth has failed, all at one time."""
 
 
 @dataclass
@@ -77,13 +77,6 @@ def counted(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             sys.settrace(before)
 
 
-def fails(name: str, number: int) -> RunRecord:
-    """A failure of its own: at another time, and nothing that others blame."""
-    began = at("03:10") - timedelta(minutes=20 * number)
-    times: dict[str, Any] = {"period_at": began, "period_key": instant_key(began), "started_at": began}
-    return failed(name, **times, ended_at=began + timedelta(minutes=5), message="")
-
-
 class Night:
     """A store with so many lines of work, evaluated as the engine does."""
 
@@ -115,7 +108,7 @@ class Night:
         self.part: Facts | None = None
         for number, (name, _) in enumerate(names):
             cost = {"cost": 9.0 if number % 4 == 2 else 1.0}
-            self.served.ingest(fails(name, number) if number % 4 == 1 else run(name, context=cost))
+            self.served.ingest(failed(name, message="") if number % 4 == 1 else run(name, context=cost))
         for _ in range(4):
             self.evaluate()
 
