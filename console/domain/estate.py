@@ -169,6 +169,8 @@ class RepairFacts:
     verb: Verb
     by: str
     sent_at: datetime
+    in_flight: bool = False
+    """True until its result is known."""
 
 
 @dataclass(slots=True, unsafe_hash=True)

@@ -212,6 +212,12 @@ class MemberView:
     partial_input: str = ""
     can_rerun: bool = True
     """False if its kind of system has no rerun."""
+    unreachable: str = ""
+    """Its target, while that does not answer."""
+    rerun_sent: datetime | None = None
+    """When its rerun or start was sent; None once that action has ended."""
+    rerun_started: datetime | None = None
+    """When the open run of its job started that repeats it."""
 
     @property
     def present_role(self) -> str:
@@ -245,13 +251,16 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class JointRestart:
-    """The root run of an open incident, as one of the restarts that a service day needs."""
+    """The root run of an open incident, as one of the restarts that a service day needs. Facts as in `MemberView`."""
 
     incident_id: int
     job: str
     state: str
     can_rerun: bool
     act_by: datetime | None
+    unreachable: str = ""
+    rerun_sent: datetime | None = None
+    rerun_started: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +288,8 @@ class IncidentView:
     """Earlier failures of its root's job, newest first."""
     joint_restarts: tuple[JointRestart, ...] = ()
     """The restarts that its most urgent service day needs, its own among them; empty if it needs no other."""
+    unreachable: str = ""
+    """Its cause, if that is a target that does not answer."""
 
 
 _MAX_NAMED = 8

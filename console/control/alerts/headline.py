@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification, deadline_passed_since
-from console.control.alerts.joint_repair import is_restartable, joint_act_by, joint_step
+from console.control.alerts.joint_repair import is_restartable, joint_act_by, joint_step, rerun_of
 from console.control.alerts.services_table import is_only_unknown, service_title, status_text
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_text, resolved_at
 from console.control.incidents.titles import cause_name, incident_title, plain_title
-from console.control.incidents.verdict import fix_text, job_label, passed_text, until_text
+from console.control.incidents.verdict import Clock, fix_text, job_label, passed_text, rerun_text, until_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import (
     CAUSE_RESOLVED_LABEL,
@@ -123,6 +123,8 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
         expected = f", expected {clock(service.expected_at)}"
     if is_restartable(index, match):
         return fix_text(joint_step(context, subject, service), act_by, now, clock, expected)
+    if text := _rerun_text(index, match, clock):
+        return f"{text}{expected}"
     until = until_text(act_by, now, clock)
     late = f", fix{until}" if until else expected or passed_text(act_by, now, clock)
     return f"{_problem(index, match, decision, plain)}{late}"
@@ -135,10 +137,23 @@ def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecisio
         return (
             f"{clean_line(job_label(index.job(waits_for).name)) if waits_for is not None else 'a job'} has not finished"
         )
-    if run is not None and run.state.is_open and group.finding is None and not group.shared:
-        return f"{cause_label(index, match)} is running again"
+    if text := _rerun_text(index, match, lambda at: local_time(at, decision.zone, index.now)):
+        return text
     is_named = group.shared and match.unrepaired is None and not plain
     return incident_title(index, match, decision.zone) if is_named else plain_title(index, match)
+
+
+def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> str:
+    """ "extract runs again since 03:15, done about 03:35"; empty unless its run is repeated."""
+    run, group = match.to_repair, match.group
+    if run is None or group.finding is not None or group.shared or match.awaits or group.awaits:
+        return ""
+    rerun = rerun_of(index, run)
+    if rerun is None:
+        return ""
+    usual = index.estimate(run.job_id).p50
+    usual_s = usual.total_seconds() if usual is not None else None
+    return rerun_text(cause_label(index, match), *rerun, usual_s, index.now, clock)
 
 
 def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision, label: str, plain: bool) -> str:

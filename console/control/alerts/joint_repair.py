@@ -6,21 +6,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import STARTING, RunState
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.titles import cancelled_by
 from console.control.incidents.verdict import RepairStep, step_text
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.reachability import is_out_of_reach
+from console.control.snapshot.runs import run_time
 from console.domain.decision import AffectedServiceVerdict
+from console.domain.estate import JobFacts, RunFacts
 from console.text.cleaning import clean_line
 
 
+def rerun_of(index: EstateIndex, run: RunFacts) -> tuple[datetime | None, datetime | None] | None:
+    """Start of the open run that repeats this one, and when its rerun was sent; None if nothing repeats it."""
+    if run.state.is_open:
+        return run.started_at, None
+    later = (known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run))
+    started = next((known.started_at for known in later if known.state.is_open and known.started_at), None)
+    repair = index.estate.repairs.get(run.id)
+    sent = repair.sent_at if repair is not None and repair.in_flight and repair.verb in STARTING else None
+    return (started, sent) if started is not None or sent is not None else None
+
+
 def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
-    """True if its cause is a run that failed, did not start or read data finished since, and is not running again."""
+    """True if its cause is a run that failed, did not start or read data finished since, and is not running again or
+    about to."""
     run, group = match.to_repair, match.group
-    if run is None or run.state.is_open or group.finding is not None or group.target is not None or group.awaits:
+    if (
+        run is None
+        or run.state.is_open
+        or rerun_of(index, run)
+        or group.finding is not None
+        or group.target is not None
+        or group.awaits
+    ):
         return False
     return not match.awaits and (run.state.is_red or (index.is_stale(run) and bad_inputs(index, run)[1]))
 
@@ -58,7 +80,16 @@ def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
     assert match.to_repair is not None
     run = match.to_repair
     job = index.job(run.job_id)
-    return RepairStep(clean_line(job.name), not job.cannot_rerun, run.state is RunState.MISSED)
+    return RepairStep(
+        clean_line(job.name), not job.cannot_rerun, run.state is RunState.MISSED, _unreachable(index, job)
+    )
+
+
+def _unreachable(index: EstateIndex, job: JobFacts) -> str:
+    target = index.estate.targets.get(job.target_id)
+    if target is None or target.failing_since is None or not is_out_of_reach(target, index.now, index.estate.settings):
+        return ""
+    return clean_line(f"{target.system}/{target.name}")
 
 
 def _restartable(context: AlertContext, service: AffectedServiceVerdict) -> Sequence[AlertSubject]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from connectors.sdk.states import RunState, is_open
@@ -13,6 +13,7 @@ from console.domain.incident import (
     AffectedServiceView,
     IncidentRow,
     IncidentView,
+    JointRestart,
     MemberView,
     blocked_reason,
     has_recovered,
@@ -69,8 +70,10 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
     if plans:
         return _plan_verdict(plans[0], view, now, clock)
     root = next((member for member in view.members if member.role == "root"), None)
-    if root is not None and is_open(root.state) and root.started is not None:
+    if root is not None and is_open(root.state):
         return _running_verdict(root, root.started, view, now, clock)
+    if view.unreachable:
+        return step_verdict(f"restore {view.unreachable}", view.row.act_by, view.services, now, clock)
     steps = open_steps(view)
     if not steps:
         return Verdict(((_capital(blocked_reason(view)), "warn"),))
@@ -81,9 +84,14 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
         return Verdict(
             ((f"{job_label(steps[0].job)}: {view.row.reason}{until}", "warn"),), _saved_titles(view.services, now)
         )
-    restarts = view.joint_restarts or steps[:1]
-    step = step_text(*(RepairStep(run.job, run.can_rerun, run.state == RunState.MISSED) for run in restarts))
-    act_bys = [restart.act_by for restart in view.joint_restarts if restart.act_by is not None]
+    roots = view.joint_restarts or steps[:1]
+    restarts = [run for run in roots if run.rerun_sent is None and run.rerun_started is None]
+    if not restarts:
+        return _rerun_verdict(steps[0], view, now, clock)
+    step = step_text(
+        *(RepairStep(run.job, run.can_rerun, run.state == RunState.MISSED, run.unreachable) for run in restarts)
+    )
+    act_bys = [run.act_by for run in restarts if isinstance(run, JointRestart) and run.act_by is not None]
     return step_verdict(step, min(act_bys, default=view.row.act_by), view.services, now, clock)
 
 
@@ -135,13 +143,47 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     return Verdict(((text, "bad" if plan.state == "stopped" else "warn"),), _saved_titles(view.services, now))
 
 
-def _running_verdict(root: MemberView, started: datetime, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
-    """Of a rerun, or of the first run that takes too long; and the next green-by that has not passed."""
-    does = "runs again" if started > view.row.failed_since else "is still running"
-    state = f"{job_label(root.job)} {does} since {clock(started)}", "run"
+def _running_verdict(
+    root: MemberView, started: datetime | None, view: IncidentView, now: datetime, clock: Clock
+) -> Verdict:
+    """Of a rerun, or of the first run that takes too long; its usual end, and the next green-by that has not passed."""
+    label = job_label(root.job)
+    if started is None:
+        text = f"{label} is {root.state}"
+    elif started > view.row.failed_since:
+        text = rerun_text(label, started, None, _usual_s(root, view), now, clock)
+    else:
+        text = f"{label} is still running since {clock(started)}"
+    return Verdict(((text, "run"), *_must_succeed(view, now, clock)))
+
+
+def _rerun_verdict(step: MemberView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
+    """Of a step whose rerun was sent, or is a later run of its job."""
+    text = rerun_text(job_label(step.job), step.rerun_started, step.rerun_sent, _usual_s(step, view), now, clock)
+    return Verdict(((_capital(text) if step.rerun_started is None else text, "run"), *_must_succeed(view, now, clock)))
+
+
+def _must_succeed(view: IncidentView, now: datetime, clock: Clock) -> list[tuple[str, str]]:
     green_bys = (service.green_by for service in view.services if service.green_by is not None)
     by = min((green_by for green_by in green_bys if green_by > now), default=None)
-    return Verdict((state, *([] if by is None else [(f", must succeed{until_text(by, now, clock)}", "plain")])))
+    return [] if by is None else [(f", must succeed{until_text(by, now, clock)}", "plain")]
+
+
+def _usual_s(run: MemberView, view: IncidentView) -> float | None:
+    """The usual duration of its job, from the estimates of the affected services; None without one."""
+    estimates = (estimate for service in view.services for estimate in service.estimates)
+    usual = next((estimate.get("p50_s") for estimate in estimates if estimate.get("job") == run.job), None)
+    return usual if isinstance(usual, float | int) else None
+
+
+def rerun_text(
+    label: str, started: datetime | None, sent: datetime | None, usual_s: float | None, now: datetime, clock: Clock
+) -> str:
+    """ "extract runs again since 03:15, done about 03:35"; "rerun of extract sent 03:14" before it is seen to run."""
+    if started is None:
+        return f"rerun of {label} sent {clock(sent)}" if sent is not None else f"{label} is queued again"
+    done = started + timedelta(seconds=usual_s) if usual_s is not None else now
+    return f"{label} runs again since {clock(started)}{f', done about {clock(done)}' if done > now else ''}"
 
 
 def _saved_titles(services: Sequence[ServiceOfVerdict], now: datetime) -> tuple[str, ...]:
@@ -190,6 +232,8 @@ class RepairStep(NamedTuple):
     job: str
     can_rerun: bool
     is_missed: bool = False
+    unreachable: str = ""
+    """The target of its job, while that does not answer."""
 
     @property
     def verb(self) -> str:
@@ -206,8 +250,9 @@ MAX_STEPS = 2
 
 def step_text(*steps: RepairStep) -> str:
     """ "restart extract_orders", "start extract_orders" if it did not start; "run extract_orders by hand in etl-hosts"
-    where Headway cannot rerun jobs of its system; "restart extract and refund and 2 more" for different jobs, with full
-    names where the short ones are equal."""
+    where Headway cannot rerun jobs of its system; "restore etl-hosts/db07, then restart extract_orders" while its host
+    does not answer; "restart extract and refund and 2 more" for different jobs, with full names where the short ones
+    are equal."""
     unique = list({step.job: step for step in steps}.values())
     labels = Counter(job_label(step.job) for step in unique)
     names: dict[tuple[str, str], list[str]] = {}
@@ -215,6 +260,8 @@ def step_text(*steps: RepairStep) -> str:
         label = job_label(step.job)
         names.setdefault((step.verb, step.place), []).append(label if labels[label] == 1 else step.job)
     text = ", ".join(f"{verb} {' and '.join(jobs)}{place}" for (verb, place), jobs in names.items())
+    if hosts := list(dict.fromkeys(step.unreachable for step in unique if step.unreachable)):
+        text = f"restore {' and '.join(hosts)}, then {text}"
     return f"{text} and {len(unique) - MAX_STEPS} more" if len(unique) > MAX_STEPS else text
 
 

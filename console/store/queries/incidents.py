@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Container
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,11 +40,20 @@ ACKNOWLEDGED_UNTIL = (
 )
 """Column of a query of `event e`."""
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
+_RUNNING = "'running', 'retrying', 'cancelling'"
+_RERUN = (
+    "CASE WHEN t.failing_since_us IS NOT NULL THEN s.name || '/' || t.name ELSE '' END AS unreachable, (SELECT"
+    " max(a.sent_us) FROM action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state IN ('sending',"
+    " 'sent', 'unknown')) AS rerun_sent_us, (SELECT max(n.started_us) FROM run n WHERE n.job_id = r.job_id AND"
+    f" n.sort_us > r.sort_us AND n.business_date = r.business_date AND n.state IN ({_RUNNING})) AS rerun_started_us"
+)
+"""Whether run `r` can be repeated on target `t` of system `s`, and whether it already is."""
 _MEMBERS = (
     "SELECT m.role, j.name AS job, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned') AS state,"
     " COALESCE(r.evidence, 'native') AS evidence, COALESCE(r.stale_read, m.role = 'stale') AS stale_read, r.started_us,"
     " r.ended_us, j.target_id, r.native_state, r.exit_code, r.message, r.reason, r.observed_us, j.proof, s.name || '/'"
-    " || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input, s.capabilities FROM incident_member m JOIN"
+    " || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input, s.capabilities,"
+    f" {_RERUN} FROM incident_member m JOIN"
     " job j ON j.id = m.job_id JOIN target t ON t.id = j.target_id JOIN system s ON s.id = t.system_id LEFT JOIN run r"
     " ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE m.incident_id = ? ORDER BY m.place, j.name"
 )
@@ -119,12 +129,12 @@ _SEEN_BEFORE = (
 
 _JOINT = (
     "SELECT x.service_id, x.business_date, x.submission, o.id AS incident_id, j.name AS job, r.state, y.act_by_us,"
-    " s.capabilities FROM incident_service x JOIN incident_service y ON y.service_id = x.service_id AND y.business_date"
-    " = x.business_date AND y.submission = x.submission JOIN incident o ON o.id = y.incident_id AND o.closed_us IS NULL"
-    " AND o.cause = 'run' JOIN run r ON r.id = o.root_run_id JOIN job j ON j.id = r.job_id JOIN system s"
-    " ON s.id = j.system_id WHERE x.incident_id = ? AND (o.id = x.incident_id OR NOT EXISTS (SELECT 1 FROM"
-    " acknowledgement a WHERE a.incident_id = o.id AND a.ended_us IS NULL AND a.until_us > ?)) AND (r.state IN"
-    f" ({_RED}) OR r.stale_read) ORDER BY x.deadline_us, o.key"
+    f" s.capabilities, j.target_id, {_RERUN} FROM incident_service x JOIN incident_service y ON y.service_id ="
+    " x.service_id AND y.business_date = x.business_date AND y.submission = x.submission JOIN incident o ON o.id ="
+    " y.incident_id AND o.closed_us IS NULL AND o.cause = 'run' JOIN run r ON r.id = o.root_run_id JOIN job j ON j.id ="
+    " r.job_id JOIN system s ON s.id = j.system_id JOIN target t ON t.id = j.target_id WHERE x.incident_id = ? AND"
+    " (o.id = x.incident_id OR NOT EXISTS (SELECT 1 FROM acknowledgement a WHERE a.incident_id = o.id AND a.ended_us"
+    f" IS NULL AND a.until_us > ?)) AND (r.state IN ({_RED}) OR r.stale_read) ORDER BY x.deadline_us, o.key"
 )
 """By affected service day: the open incidents whose root is to restart, in the order in which notifications name them;
 without those that are acknowledged."""
@@ -182,7 +192,7 @@ class IncidentQueries(ContextQueries):
         stale, members = self.store.stale_targets(), []
         for member in self.link.rows(_MEMBERS, (incident_id,)):
             visible = run_visibility(member.state, member.evidence, member.target_id, stale)
-            members.append(_member(member, visible.state, visible.evidence))
+            members.append(_member(member, visible.state, visible.evidence, stale))
         events = self.link.rows(
             f"SELECT at_us, kind, text, actor, incident_id, {ACKNOWLEDGED_UNTIL} FROM event e"
             " WHERE incident_id = ? ORDER BY id",
@@ -212,7 +222,14 @@ class IncidentQueries(ContextQueries):
             external_alerts=self._external_alerts(row),
             repairs=self._repairs(incident_id),
             joint_restarts=self._joint_restarts(incident_id),
+            unreachable=row.root_job if row.cause == "target" and self._is_failing(incident_id) else "",
         )
+
+    def _is_failing(self, incident_id: int) -> bool:
+        """True while the target that is its cause does not answer."""
+        sql = "SELECT t.failing_since_us FROM incident i JOIN target t ON t.id = i.root_target_id WHERE i.id = ?"
+        row = self.link.first(sql, (incident_id,))
+        return row is not None and row.failing_since_us is not None
 
     def _external_alerts(self, incident: IncidentRow) -> tuple[ExternalAlertView, ...]:
         since = incident.failed_since
@@ -223,11 +240,11 @@ class IncidentQueries(ContextQueries):
 
     def _joint_restarts(self, incident_id: int) -> tuple[JointRestart, ...]:
         """Of the service day with the earliest act-by that has not passed, else of that with the earliest deadline."""
-        now = self.store.now()
+        now, stale = self.store.now(), self.store.stale_targets()
         days: dict[tuple[int, str, str], list[JointRestart]] = defaultdict(list)
         for row in self.link.rows(_JOINT, (incident_id, micros(now))):
             can_rerun = Verb.RERUN.needs in (row.capabilities or "").split(",")
-            restart = from_row(JointRestart, row, can_rerun=can_rerun)
+            restart = from_row(JointRestart, row, can_rerun=can_rerun, unreachable=_unreachable(row, stale))
             days[row.service_id, row.business_date, row.submission].append(restart)
 
         def urgency(restarts: list[JointRestart]) -> tuple[bool, datetime]:
@@ -318,7 +335,11 @@ def _affected(row: Row, title: str) -> AffectedServiceView:
     return from_row(AffectedServiceView, row, title=title, basis=basis, reasons=parse_reasons(row.reasons))
 
 
-def _member(row: Row, state: str, evidence: str) -> MemberView:
+def _unreachable(row: Row, stale: Container[int]) -> str:
+    return str(row.unreachable) if row.target_id in stale else ""
+
+
+def _member(row: Row, state: str, evidence: str, stale: Container[int]) -> MemberView:
     return from_row(
         MemberView,
         row,
@@ -327,6 +348,7 @@ def _member(row: Row, state: str, evidence: str) -> MemberView:
         evidence=evidence,
         observed=optional_instant(row.observed_us or None),
         can_rerun=Verb.RERUN.needs in (row.capabilities or "").split(","),
+        unreachable=_unreachable(row, stale),
     )
 
 

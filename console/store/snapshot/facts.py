@@ -10,6 +10,7 @@ from sys import intern
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RED_STATES, RunState, Verb
+from console.domain.action import IN_FLIGHT_STATES
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import (
     CancelFacts,
@@ -354,7 +355,7 @@ def _action(row: Row, of: str) -> HoldActionFacts | None:
 
 
 _SENT_ACTIONS = (
-    "SELECT run_id, verb, requested_by, why, sent_us FROM action WHERE requested_us >= ? AND run_id IS NOT NULL"
+    "SELECT run_id, verb, requested_by, why, sent_us, state FROM action WHERE requested_us >= ? AND run_id IS NOT NULL"
     " AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified')"
 )
 
@@ -370,7 +371,10 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
     rows = session.rows(
         f"{_SENT_ACTIONS} AND verb IN ('rerun', 'start', 'mark_ok', 'skip') ORDER BY sent_us", (since_us,)
     )
-    return {row.run_id: RepairFacts(Verb(row.verb), row.requested_by, instant(row.sent_us)) for row in rows}
+    return {
+        row.run_id: RepairFacts(Verb(row.verb), row.requested_by, instant(row.sent_us), row.state in IN_FLIGHT_STATES)
+        for row in rows
+    }
 
 
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connectors.sdk.states import RunState
-from console.domain.estate import EvaluationSettings, JobFacts, ServiceFacts
+from connectors.sdk.states import RunState, Verb
+from console.control.alerts.joint_repair import is_restartable, repair_step
+from console.control.incidents.correlation import causes_from_findings, match_incidents
+from console.control.incidents.root_cause import root_causes
+from console.control.incidents.verdict import step_text
+from console.control.snapshot.estate_index import EstateIndex
+from console.domain.estate import EvaluationSettings, JobFacts, RepairFacts, ServiceFacts
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
@@ -113,3 +118,27 @@ def test_a_deadline_before_the_first_poll_of_what_does_not_answer_is_not_counted
     ledger.look("03:55")
     [incident] = [incident for incident in ledger.decisions.incidents if incident.root_target_id]
     assert () == incident.services
+
+
+def test_a_job_on_a_host_that_does_not_answer_is_restarted_after_the_host_is_restored() -> None:
+    ledger = failed(service("daily", "06:30", LOAD))
+    ledger.look("03:12")
+    ledger.target(1, failing_since=at("03:13"), last_ok_at=at("03:12"), error="no route", error_kind="unreachable")
+    index = EstateIndex(ledger.estate, at("03:20"))
+    matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
+    [match] = [match for match in matches if is_restartable(index, match)]
+    assert step_text(repair_step(index, match)) == "restore etl-hosts/db07, then restart extract"
+
+
+def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
+    ledger = failed(service("daily", "06:30", LOAD))
+    ledger.look("03:12")
+    root = ledger.state(EXTRACT, "03:10")
+    sent = RepairFacts(Verb.RERUN, "anna", at("03:15"), in_flight=True)
+    untold = replace(ledger.estate.notifications, notified={})
+    ledger.estate = replace(ledger.estate, repairs={root.id: sent}, notifications=untold)
+    assert title(ledger, "03:16").startswith("Daily 06:30 at risk: rerun of extract sent 03:15 [")
+    assert "headway recover" not in ledger.incident().notices[0].body
+    ledger.run(EXTRACT, "03:16", RunState.RUNNING, started_at=at("03:16"))
+    ledger.estate = replace(ledger.estate, repairs={}, notifications=untold)
+    assert "extract runs again since 03:16, done about 03:36" in title(ledger, "03:18")

@@ -8,11 +8,10 @@ from typing import NamedTuple
 from textual.app import ComposeResult
 
 from console.control.incidents.verdict import (
-    RepairStep,
     Verdict,
     incident_verdict,
+    job_label,
     saved_text,
-    step_text,
     step_verdict,
     urgent_incident,
     urgent_service,
@@ -50,7 +49,7 @@ def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: 
     if urgent.act_by is None or not urgent.cause:
         return [(f" {urgent.trouble or urgent.reason or urgent.title}", "warn")]
     same = [view for view in services if view.incident_id == urgent.incident_id]
-    step = step_text(RepairStep(urgent.cause, can_rerun=True))
+    step = f"fix {job_label(urgent.cause)}"
     return _fitted(step_verdict(step, urgent.act_by, same, ctx.now, lambda at: ctx.hm(at, urgent.zone)), width)
 
 

@@ -135,6 +135,45 @@ def test_a_rerun_in_progress_says_by_when_it_must_succeed() -> None:
     assert verdict(root) == " extract_orders runs again since 03:15, must succeed by 04:21 (in 1 h 3 min)"
 
 
+def test_a_rerun_in_progress_says_when_it_is_usually_done() -> None:
+    usual = ({"job": incident().members[0].job, "p50_s": 1200.0},)
+    first, *others = with_root(state="running", started=at("03:15")).services
+    root = with_root(state="running", started=at("03:15"))
+    root = dataclasses.replace(root, services=(dataclasses.replace(first, estimates=usual), *others))
+    assert verdict(root).startswith(" extract_orders runs again since 03:15, done about 03:35, must succeed by 04:21")
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"rerun_sent": at("03:14")}, " Rerun of extract_orders sent 03:14, must succeed by 04:21"),
+        ({"rerun_sent": at("03:14"), "rerun_started": at("03:15")}, " extract_orders runs again since 03:15, must"),
+        ({"state": "queued", "started": None}, " extract_orders is queued, must succeed by 04:21"),
+        (
+            {"unreachable": "etl-hosts/db07"},
+            " Restore etl-hosts/db07, then restart extract_orders by 03:58 (in 40 min)",
+        ),
+    ],
+)
+def test_what_runs_or_cannot_be_reached_is_not_just_restarted(changes: dict[str, Any], said: str) -> None:
+    assert verdict(with_root(**changes)).startswith(said)
+
+
+def test_a_host_that_does_not_answer_is_restored() -> None:
+    view = dataclasses.replace(incident(), unreachable="etl-hosts/db07")
+    assert verdict(view).startswith(" Restore etl-hosts/db07 by 03:58 (in 40 min), saves Supply plan")
+
+
+def test_a_joint_restart_that_runs_already_is_left_out() -> None:
+    extract, refund = (
+        JointRestart(number, f"etl-hosts/db07:{job}", "failed", True, at(clock))
+        for number, job, clock in ((412, "extract_orders", "03:58"), (413, "refund", "03:48"))
+    )
+    running = dataclasses.replace(refund, rerun_started=at("03:15"))
+    view = dataclasses.replace(incident(), joint_restarts=(extract, running))
+    assert verdict(view).startswith(" Restart extract_orders by 03:58 (in 40 min)")
+
+
 def test_a_first_run_that_takes_too_long_does_not_run_again() -> None:
     failed_since = incident().row.failed_since
     said = verdict(with_root(state="running", started=failed_since))
