@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect, text
 
-from connectors.sdk.records import JobRecord
+from connectors.sdk.records import JobRecord, instant_key
 from console.domain.decision import Decisions, MemberVerdict, RunJudgement
 from console.domain.estate import EvaluationSettings
 from console.domain.filter import JobFilter
@@ -378,6 +378,27 @@ def test_the_restarts_that_one_service_day_needs_are_read_with_each_incident(ser
             {"until": micros(reads.now() + timedelta(hours=1))},
         )
     assert () == reads.incidents.incident(1).joint_restarts
+
+
+def test_a_root_is_read_with_its_rerun_and_its_host_that_does_not_answer(served: Estate, reads: Queries) -> None:
+    served.ingest(failed(), running(period="03:15", attempt="2"))
+    [root] = served.rows("SELECT id FROM run WHERE state = 'failed'")[0]
+    members = (MemberVerdict(1, instant_key(at("03:10")), "root", root),)
+    decide(served, incidents=(incident(root_run_id=root, members=members),))
+    with served.store.write(None) as connection:
+        connection.rows(
+            "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by, requested_from,"
+            " why, requested_us, sent_us, native_ref, text, next_us, looked_up, changed_seq) VALUES"
+            " ('headway-0123456789', 'rerun', 1, ?, 1, 'sent', '{}', 'anna', '', '', 0, ?, '', '', 0, 0, 0)",
+            (root, micros(at("03:14"))),
+        )
+    [member] = reads.incidents.incident(1).members
+    assert ("", at("03:14"), at("03:15")) == (member.unreachable, member.rerun_sent, member.rerun_started)
+    record_failure(served.store, served.host, "no route", "unreachable", at("03:21"), None)
+    set_clock(served, "03:40")
+    with open_queries(served.store.url) as later:
+        [member] = later.incidents.incident(1).members
+    assert "etl-hosts/db07" == member.unreachable
 
 
 def test_an_incidents_own_runs_were_not_seen_before(served: Estate, reads: Queries) -> None:
