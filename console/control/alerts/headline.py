@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification, deadline_passed_since
-from console.control.alerts.joint_repair import is_restartable, joint_act_by, joint_step, rerun_of
+from console.control.alerts.joint_repair import is_repaired_by_restart, joint_act_by, joint_instruction, rerun_of
 from console.control.alerts.services_table import is_only_unknown, service_title, status_text
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_text, resolved_at
 from console.control.incidents.titles import cause_name, incident_title, plain_title
-from console.control.incidents.verdict import Clock, fix_text, job_label, passed_text, rerun_text, until_text
+from console.control.incidents.verdict import Clock, fix_text, job_label, late_text, passed_text, rerun_text, until_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import (
     CAUSE_RESOLVED_LABEL,
@@ -118,16 +118,17 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
         return local_time(at, decision.zone, now)
 
     index, match, decision = context.index, subject.match, subject.decision
-    now, act_by, expected = index.now, joint_act_by(context, subject, service), ""
-    if service.expected_at is not None and service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
-        expected = f", expected {clock(service.expected_at)}"
-    if is_restartable(index, match):
-        return fix_text(joint_step(context, subject, service), act_by, now, clock, expected)
+    now, act_by, late = index.now, joint_act_by(context, subject, service), ""
+    if service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
+        late = late_text(service.expected_at, service.deadline, now, clock)
+    instruction = joint_instruction(context, subject, service)
+    if instruction is not None:
+        return fix_text(instruction.step, act_by, now, clock, late)
     if text := _rerun_text(index, match, clock):
-        return f"{text}{expected}"
+        return f"{text}, service{late[1:]}" if late else text
     until = until_text(act_by, now, clock)
-    late = f", fix{until}" if until else expected or passed_text(act_by, now, clock)
-    return f"{_problem(index, match, decision, plain)}{late}"
+    end = f", fix{until}" if until else late or passed_text(act_by, now, clock)
+    return f"{_problem(index, match, decision, plain)}{end}"
 
 
 def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, plain: bool) -> str:
@@ -145,11 +146,9 @@ def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecisio
 
 def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> str:
     """ "extract runs again since 03:15, done about 03:35"; empty unless its run is repeated."""
-    run, group = match.to_repair, match.group
-    if run is None or group.finding is not None or group.shared or match.awaits or group.awaits:
-        return ""
-    rerun = rerun_of(index, run)
-    if rerun is None:
+    run = match.to_repair
+    rerun = rerun_of(index, run) if run is not None and is_repaired_by_restart(index, match) else None
+    if run is None or rerun is None:
         return ""
     usual = index.estimate(run.job_id).p50
     usual_s = usual.total_seconds() if usual is not None else None

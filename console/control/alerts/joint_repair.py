@@ -10,7 +10,7 @@ from connectors.sdk.states import STARTING, RunState
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.titles import cancelled_by
-from console.control.incidents.verdict import RepairStep, step_text
+from console.control.incidents.verdict import Instruction, RepairStep, restart_instruction
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
@@ -62,26 +62,46 @@ def other_repairs(
 
 def joint_act_by(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict) -> datetime | None:
     """The earliest act-by of all restarts that the service day needs; of an incident without a restart its own."""
-    if not is_restartable(context.index, subject.match):
-        return service.act_by
-    repairs = _restartable(context, service)
-    days = (day for repair in repairs for day in repair.decision.services if day.key == service.key)
-    return min((day.act_by for day in (service, *days) if day.act_by is not None), default=None)
+    instruction = joint_instruction(context, subject, service)
+    return service.act_by if instruction is None else instruction.act_by
 
 
-def joint_step(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict) -> str:
-    """ "restart extract and refund": all restarts that the service day needs, in the same order in each message."""
+def joint_instruction(
+    context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict
+) -> Instruction | None:
+    """All restarts that the service day needs, in the same order in each message; None without one, or if the
+    incident is not repaired by a restart."""
+    if not is_repaired_by_restart(context.index, subject.match):
+        return None
     subjects = sorted([subject, *other_repairs(context, subject, [service])], key=lambda repair: repair.decision.key)
-    return step_text(*(repair_step(context.index, repair.match) for repair in subjects))
+    return restart_instruction(_day_step(context.index, repair, service) for repair in subjects)
+
+
+def is_repaired_by_restart(index: EstateIndex, match: IncidentMatch) -> bool:
+    """True if it needs a restart, or its run is repeated already."""
+    run, group = match.to_repair, match.group
+    is_other_cause = group.finding is not None or group.target is not None or group.awaits or match.awaits
+    return is_restartable(index, match) or (
+        run is not None and not is_other_cause and not group.shared and rerun_of(index, run) is not None
+    )
+
+
+def _day_step(index: EstateIndex, subject: AlertSubject, service: AffectedServiceVerdict) -> RepairStep:
+    act_bys = (day.act_by for day in subject.decision.services if day.key == service.key and day.act_by is not None)
+    return repair_step(index, subject.match)._replace(act_by=min(act_bys, default=None))
 
 
 def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
-    """The restart of an incident that `is_restartable`."""
+    """The restart of an incident that `is_repaired_by_restart`."""
     assert match.to_repair is not None
     run = match.to_repair
     job = index.job(run.job_id)
     return RepairStep(
-        clean_line(job.name), not job.cannot_rerun, run.state is RunState.MISSED, _unreachable(index, job)
+        clean_line(job.name),
+        not job.cannot_rerun,
+        run.state is RunState.MISSED,
+        _unreachable(index, job),
+        is_running=rerun_of(index, run) is not None,
     )
 
 

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import headline
-from console.control.alerts.joint_repair import is_restartable, needs_restart, other_repairs, repair_step
+from console.control.alerts.joint_repair import is_repaired_by_restart, needs_restart, other_repairs, repair_step
 from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
@@ -106,9 +106,9 @@ def _next_steps(
     target = subject.match.group.target
     if not decision.closed and needs_restart(index, subject.match):
         yield "Do", f"headway recover {INCIDENT_PLACEHOLDER}"
-        for repair in repairs:
-            yield "Do", f"headway recover {_name(repair)}"
-    elif not decision.closed and target is not None and target.failing_since is not None:
+    for repair in repairs:
+        yield "Do", f"headway recover {_name(repair)}"
+    if not decision.closed and target is not None and target.failing_since is not None:
         yield "Do", f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
     if not decision.closed and subject.ack is None:
         yield "Acknowledge", f"headway ack {INCIDENT_PLACEHOLDER}"
@@ -119,7 +119,7 @@ def _next_steps(
 
 def _other_repairs(context: AlertContext, subject: AlertSubject) -> list[AlertSubject]:
     """The other incidents to recover for its services; without those that open now, which have no number yet."""
-    if subject.decision.closed or not is_restartable(context.index, subject.match):
+    if subject.decision.closed or not is_repaired_by_restart(context.index, subject.match):
         return []
     related = other_repairs(context, subject, subject.decision.services)
     return sorted((repair for repair in related if repair.decision.incident_id is not None), key=_number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from console.domain.incident import (
     sort_by_impact,
 )
 from console.domain.plan import PlanView
-from console.domain.service import ServiceView, Timeliness
+from console.domain.service import ServiceView, Timeliness, timeliness_label
 from console.timing.formats import rough_duration
 
 _HOST = re.compile(r"[\w.-]+")
@@ -85,14 +85,16 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
             ((f"{job_label(steps[0].job)}: {view.row.reason}{until}", "warn"),), _saved_titles(view.services, now)
         )
     roots = view.joint_restarts or steps[:1]
-    restarts = [run for run in roots if run.rerun_sent is None and run.rerun_started is None]
-    if not restarts:
+    instruction = restart_instruction(_repair_step(run) for run in roots)
+    if instruction is None:
         return _rerun_verdict(steps[0], view, now, clock)
-    step = step_text(
-        *(RepairStep(run.job, run.can_rerun, run.state == RunState.MISSED, run.unreachable) for run in restarts)
-    )
-    act_bys = [run.act_by for run in restarts if isinstance(run, JointRestart) and run.act_by is not None]
-    return step_verdict(step, min(act_bys, default=view.row.act_by), view.services, now, clock)
+    return step_verdict(instruction.step, instruction.act_by or view.row.act_by, view.services, now, clock)
+
+
+def _repair_step(run: MemberView | JointRestart) -> RepairStep:
+    act_by = run.act_by if isinstance(run, JointRestart) else None
+    is_running = run.rerun_sent is not None or run.rerun_started is not None
+    return RepairStep(run.job, run.can_rerun, run.state == RunState.MISSED, run.unreachable, act_by, is_running)
 
 
 def step_verdict(
@@ -102,17 +104,19 @@ def step_verdict(
     now: datetime,
     clock: Clock,
 ) -> Verdict:
-    """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by; without one "Daily revenue 07:30
-    breached: restart extract_orders now" or "Restart extract_orders now (act-by unknown), Daily revenue due 07:30".
+    """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by; after it, or without one, "Daily revenue
+    07:30 will miss: restart extract_orders now, done about 07:40, 10 min late" or "Restart extract_orders now (act-by
+    unknown), Daily revenue due 07:30".
 
     `step`: `step_text`."""
     is_near = act_by is not None and (act_by - now).total_seconds() < LATE_MINUTES * 60
     fix = fix_text(step, act_by, now, clock)
-    breached = [service for service in services if service.timeliness == Timeliness.BREACHED]
-    if breached and (act_by is None or act_by <= now):
-        at = min((service.expected for service in breached if service.expected is not None), default=None)
-        expected = [(f" (expected {clock(at)})", "plain")] if at is not None and at > now else []
-        return Verdict(((f"{_promises(breached, ' ', clock)} breached: {step} now", "bad"), *expected))
+    for timeliness in _LATE[: 1 if act_by is None else 2 if act_by <= now else 0]:
+        if late := [service for service in services if service.timeliness == timeliness]:
+            first = min(late, key=lambda service: service.deadline)
+            text = f"{_promises(late, ' ', clock)} {timeliness_label(timeliness)}: {step} now"
+            end = late_text(first.expected, first.deadline, now, clock)
+            return Verdict(((text, "bad"), *([(end, "plain")] if end else [])))
     if act_by is not None:
         return Verdict(((_capital(fix), "bad" if is_near else "warn"),), _saved_titles(services, now))
     if unsafe := unsafe_services(services):
@@ -190,6 +194,7 @@ def _saved_titles(services: Sequence[ServiceOfVerdict], now: datetime) -> tuple[
     return tuple(dict.fromkeys(service.title or service.name for service in services if _is_savable(service, now)))
 
 
+_LATE = (Timeliness.BREACHED, Timeliness.WILL_MISS)
 _SAVABLE = (Timeliness.AT_RISK, Timeliness.WILL_MISS)
 _UNSAFE = (*_SAVABLE, Timeliness.NO_ESTIMATE)
 
@@ -226,6 +231,14 @@ def passed_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
     return f", act-by {clock(act_by)} has passed" if act_by is not None and act_by <= now else ""
 
 
+def late_text(expected: datetime | None, deadline: datetime, now: datetime, clock: Clock) -> str:
+    """ ", done about 07:40, 10 min late"; empty without an estimate of its end that is still to come."""
+    if expected is None or expected <= now:
+        return ""
+    late = f", {rough_duration(expected - deadline)} late" if expected > deadline else ""
+    return f", done about {clock(expected)}{late}"
+
+
 class RepairStep(NamedTuple):
     """The restart of one job; its first start if it did not start."""
 
@@ -234,6 +247,9 @@ class RepairStep(NamedTuple):
     is_missed: bool = False
     unreachable: str = ""
     """The target of its job, while that does not answer."""
+    act_by: datetime | None = None
+    is_running: bool = False
+    """True once its rerun was sent or runs."""
 
     @property
     def verb(self) -> str:
@@ -242,6 +258,21 @@ class RepairStep(NamedTuple):
     @property
     def place(self) -> str:
         return "" if self.can_rerun else f" by hand in {self.job.partition('/')[0]}"
+
+
+class Instruction(NamedTuple):
+    """What to restart, as `step_text`, and the earliest act-by of that."""
+
+    step: str
+    act_by: datetime | None
+
+
+def restart_instruction(steps: Iterable[RepairStep]) -> Instruction | None:
+    """The one instruction for all restarts that a service day needs, for notifications, commands and the console;
+    without those that run already. None if none is left."""
+    waiting = [step for step in steps if not step.is_running]
+    act_by = min((step.act_by for step in waiting if step.act_by is not None), default=None)
+    return Instruction(step_text(*waiting), act_by) if waiting else None
 
 
 MAX_STEPS = 2
@@ -265,14 +296,14 @@ def step_text(*steps: RepairStep) -> str:
     return f"{text} and {len(unique) - MAX_STEPS} more" if len(unique) > MAX_STEPS else text
 
 
-def fix_text(step: str, act_by: datetime | None, now: datetime, clock: Clock, expected: str = "") -> str:
+def fix_text(step: str, act_by: datetime | None, now: datetime, clock: Clock, late: str = "") -> str:
     """ "restart extract_orders by 04:07 (in 54 min)"; later "restart extract_orders now, act-by 04:07 has passed".
 
-    Without an act-by "restart extract_orders now". `step`: `step_text`. `expected`: ", expected 07:40" where the
-    service is late all the same.
+    Without an act-by "restart extract_orders now". `step`: `step_text`. `late`: `late_text` where the service is late
+    all the same.
     """
-    until, late = until_text(act_by, now, clock), expected or passed_text(act_by, now, clock)
-    return f"{step}{until or ' now'}{late}"
+    until = until_text(act_by, now, clock)
+    return f"{step}{until or ' now'}{late or passed_text(act_by, now, clock)}"
 
 
 def saved_text(services: Sequence[str], at_most: int = 2) -> str:

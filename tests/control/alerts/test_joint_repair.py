@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import RunState, Verb
 from console.domain.alert import AcknowledgementFacts, RouteRule
-from console.domain.estate import JobFacts
+from console.domain.estate import JobFacts, RepairFacts
 from console.domain.settings import Declared
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
@@ -155,3 +155,18 @@ def test_restarts_for_two_services_are_two_messages() -> None:
         if notice.style == "technical":
             groups.setdefault(notice.group, set()).add(notice.title.partition(" 0")[0])
     assert [{"Pricing"}, {"Supply plan"}] == sorted(groups.values(), key=min)
+
+
+def test_while_one_of_two_restarts_runs_the_message_names_the_other_alone() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.look("03:12")
+    fails(ledger, REFUND, "no listener")
+    root = ledger.state(REFUND, "03:10")
+    repair = RepairFacts(Verb.RERUN, "ann", at("03:12:10"), in_flight=True)
+    ledger.estate = replace(ledger.estate, repairs={root.id: repair})
+    ledger.look("03:12:20")
+    [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
+    assert second.title.startswith("Supply plan 06:30 at risk: restart extract by 05:40 ")
+    assert "\nDo           headway recover INC-0001\n" in second.body
+    assert "recover {incident}" not in second.body

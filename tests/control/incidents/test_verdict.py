@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.control.incidents.verdict import RepairStep, fix_text, job_label, saved_text, step_text
+from console.control.incidents.verdict import RepairStep, fix_text, job_label, late_text, saved_text, step_text
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
 
@@ -33,8 +33,10 @@ def test_a_job_is_named_without_its_system_and_host(job: str, label: str) -> Non
 def test_the_fix_says_until_when_and_after_that_that_it_is_late() -> None:
     act_by = NOW + timedelta(minutes=54)
     assert fix_text("restart extract_orders", act_by, NOW, clock) == "restart extract_orders by 04:07 (in 54 min)"
-    late = fix_text("restart extract_orders", act_by, NOW, clock, expected=", expected 07:40")
-    assert late == "restart extract_orders by 04:07 (in 54 min), expected 07:40"
+    end = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=3, minutes=50), NOW, clock)
+    late = fix_text("restart extract_orders", None, NOW, clock, end)
+    assert late == "restart extract_orders now, done about 07:13, 10 min late"
+    assert late_text(NOW, NOW, NOW, clock) == ""
     assert fix_text("restart extract_orders", None, NOW, clock) == "restart extract_orders now"
     passed = fix_text("restart extract_orders", act_by, act_by + timedelta(minutes=3), clock)
     assert passed == "restart extract_orders now, act-by 04:07 has passed"

@@ -80,7 +80,7 @@ def without_act_by(*timeliness: str, expected: str = "07:34") -> IncidentView:
 def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> None:
     breached = without_act_by("breached", "met_late")
     said = " Supply plan 06:30 breached: restart extract_orders now"
-    assert verdict(breached) == f"{said} (expected 07:34)"
+    assert verdict(breached) == f"{said}, done about 07:34, 1 h 4 min late"
     assert verdict(without_act_by("breached", "met_late", expected="03:00")) == said
     assert text_of(verdict_line(OpenIncident(breached, ()), look(), 60)) == said
     assert verdict(without_act_by("breached", "breached")).startswith(" Supply plan 06:30 and 1 more breached: restart")
@@ -92,6 +92,16 @@ def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> N
     assert verdict(unknown) == " Restart extract_orders now (act-by unknown), Supply plan due 06:30"
     assert text_of(incident_title(unknown, look(), 120)[1]) == "act-by unknown "
     assert verdict(without_act_by("met_late", "on_time")) == " Restart extract_orders"
+
+
+def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
+    view = without_act_by("will_miss", "on_time")
+    view = dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=at("03:10")))
+    said = " Supply plan 06:30 will miss: restart extract_orders now, done about 07:34, 1 h 4 min late"
+    assert verdict(view) == said
+    by_hand = dataclasses.replace(view.members[0], can_rerun=False)
+    view = dataclasses.replace(view, members=(by_hand, *view.members[1:]))
+    assert verdict(view).startswith(" Supply plan 06:30 will miss: run extract_orders by hand in etl-hosts now, done")
 
 
 @pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late", "will_miss"])
