@@ -96,6 +96,7 @@ class PendingAlert:
     title: str = ""
     plain_title: str = ""
     route: str = ""
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)

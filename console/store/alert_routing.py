@@ -59,7 +59,8 @@ def pending_alerts(store: Database) -> list[PendingAlert]:
     """Oldest first."""
     with store.read() as session:
         rows = session.rows(
-            "SELECT id, route, made_us, urgent, incident_id, title, plain_title FROM alert WHERE waits = ? ORDER BY id",
+            "SELECT id, route, made_us, urgent, incident_id, title, plain_title, body FROM alert WHERE waits = ?"
+            " ORDER BY id",
             (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
         )
     return [

@@ -103,6 +103,25 @@ def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
     assert "More than 10 alerts in one minute: these 3, since 13:00 CET, are sent together." in words.body
 
 
+def test_a_digest_has_the_command_of_each_incident() -> None:
+    together = [
+        waiting(n, incident=f"INC-{n}", title=f"s{n}", body=f"x\n\nDo           headway recover INC-{n}\nOpen  y\n")
+        for n in (1, 2)
+    ]
+    words = digest_text(together, 10, "UTC")
+    assert "\nDo    headway recover INC-1\nDo    headway recover INC-2\nOpen  headway incident\n" in words.body
+
+
+def test_a_digest_has_one_zone_or_the_zone_beside_each_time() -> None:
+    berlin = waiting(
+        1, incident="INC-1", title="Daily 07:30 at risk: restart a by 07:00 [INC-1]", body="X  DUE (CET)\n"
+    )
+    lisbon = waiting(2, incident="INC-2", title="Stock 08:00 late [INC-2]", body="Since          03:12 WET\n")
+    assert "Daily 07:30 at risk: restart a by 07:00 [INC-1]\n" in digest_text([berlin], 10, "Europe/Berlin").body
+    body = digest_text([berlin, lisbon], 10, "Europe/Berlin").body
+    assert "Daily 07:30 CET at risk: restart a by 07:00 CET [INC-1]\nStock 08:00 WET late [INC-2]\n" in body
+
+
 def test_a_limit_of_one_is_one_alert() -> None:
     words = digest_text([waiting(1), waiting(2)], 1, "UTC")
     assert "More than 1 alert in one minute: these 2, since" in words.body
