@@ -16,7 +16,7 @@ from console.control.alerts.services_table import service_title, service_zone, s
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
 from console.control.incidents.root_cause import failed_tasks
-from console.control.incidents.titles import cause_name, finding_text
+from console.control.incidents.titles import cause_name, finding_text, with_log_line
 from console.control.incidents.verdict import MAX_STEPS, step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import red_since, run_time
@@ -54,19 +54,22 @@ def _blocks(
     match, decision = subject.match, subject.decision
     repairs = _other_repairs(context, subject)
     yield list(_news(context, notification, changes, plain, repairs))
+    tail = [] if plain or decision.closed else tail_lines(index, match, log_tails)
     error = "" if plain else _error(match, decision)
+    root = match.to_repair
+    if tail and root is not None and error == f"exit {root.exit_code}":  # its log was read later
+        error = with_log_line(index, root, error, "\n".join(tail))
     yield quote([error] if error and error not in title else [])
     yield table(_next_steps(context, subject, plain, repairs))
     yield services_table(context, subject, decision.services, decision.zone)
     yield [RULE]
-    tail = [] if plain or decision.closed else tail_lines(index, match, log_tails)
     yield table(row for row in _facts(index, match, decision, plain) if row[0] != "Cause" or row[1] not in title)
     if not plain:
         yield _starts_table(index, decision)
         if decision.changes.has_changes and not decision.closed:
             yield ["Changes since the last successful run:"]
             yield quote(decision.changes.lines)
-    if news := [line for line in tail if not error or error not in line]:
+    if news := [line for line in tail if not error or (error not in line and line.strip() != error.partition(": ")[2])]:
         yield ["Last log lines:"]
         yield quote(news)
 

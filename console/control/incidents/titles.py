@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from connectors.sdk.states import RunState
+import re
+
+from connectors.sdk.states import ProofLevel, RunState
 from console.control.incidents.correlation import IncidentMatch, KnownFailure, last_notification_of
 from console.control.incidents.root_cause import failed_tasks
 from console.control.snapshot.downstream import bad_inputs
@@ -248,4 +250,21 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     reasons = [by] if by else []
     reasons += [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
     reasons += [one_line(text, REASON_LIMIT) for text in (_reason_of(index, root, zone), root.message) if text]
-    return "; ".join(reasons) or _why(index, root, zone)
+    return "; ".join(reasons) or with_log_line(index, root, _why(index, root, zone), root.tail)
+
+
+_ERROR_WORD = re.compile(r"error|exception|fail|fatal|cannot|could not|denied|refused|timed out|no such", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]{3}")
+LOG_LINES = 20
+
+
+def with_log_line(index: EstateIndex, run: RunFacts, why: str, log: str) -> str:
+    """ "exit 3: could not connect to db07": with the last line of its log that reports an error, else the last with a
+    word; of a job without one "exit 3, no log: install the wrapper"."""
+    lines = [line for line in log.splitlines() if _WORD.search(line)][-LOG_LINES:]
+    line = next((line for line in reversed(lines) if _ERROR_WORD.search(line)), lines[-1] if lines else "")
+    if line:
+        return f"{why}: {clean_line(line.strip(), REASON_LIMIT)}" if why else clean_line(line.strip(), REASON_LIMIT)
+    job = index.job(run.job_id)
+    has_log = job.kind != "cron" or job.proof is ProofLevel.FULL
+    return why if has_log or run.exit_code is None else f"{why}, no log: install the wrapper"

@@ -645,3 +645,27 @@ def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_name
     monkeypatch.setattr(downstream, "read_bad_input", compute)
     evaluate(ledger.estate, at("05:02"))
     assert 2 == compute.call_count, "as it was read, and as it would be read now"
+
+
+@pytest.mark.parametrize(
+    "proof, log, reason",
+    [
+        (
+            ProofLevel.FULL,
+            "connecting\npsql: could not connect to db07\nexiting now\n\n---\n",
+            "psql: could not connect to db07",
+        ),
+        (ProofLevel.FULL, "step 1\ngave up\n3\n", "gave up"),
+        (ProofLevel.FULL, "", ""),
+        (ProofLevel.EXIT, "", "no log: install the wrapper"),
+    ],
+)
+def test_the_error_of_a_job_that_reports_only_an_exit_code_is_a_line_of_its_log(
+    proof: ProofLevel, log: str, reason: str
+) -> None:
+    extract = replace(EXTRACT, proof=proof)
+    ledger = night(extract, deps=[])
+    ledger.run(extract, "03:10", RunState.FAILED, exit_code=3, tail=log, **ended("03:10", 5))
+    ledger.look("03:20")
+    separator = ", " if reason.startswith("no log") else ": "
+    assert f"exit 3{separator}{reason}".removesuffix(": ") == ledger.incident().reason
