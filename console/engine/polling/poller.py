@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
+from typing import NamedTuple
 
 import structlog
 
@@ -85,17 +87,24 @@ class RequestCosts:
         self._every = max(every_seconds, 0.001)
         self._polls: deque[tuple[float, int]] = deque()
         self._tally = RequestTally()
+        self._goes_on = False
+        """Whether the last poll was interrupted."""
 
     @contextmanager
     def poll(self) -> Iterator[None]:
-        """Counts one poll, successful or not."""
-        self._tally = RequestTally()
-        began = time.monotonic()
+        """Counts one poll, successful or not, with what it requested before it waited for config to be matched."""
+        if not self._goes_on:
+            self._tally = RequestTally()
+        self._goes_on, began = False, time.monotonic()
         try:
             with counting(self._tally):
                 yield
+        except Unmatched:
+            self._goes_on = True
+            raise
         finally:
-            self._polls.append((began, self._tally.requests))
+            if not self._goes_on:
+                self._polls.append((began, self._tally.requests))
             while self._polls and began - self._polls[0][0] > RATE_WINDOW_SECONDS:
                 self._polls.popleft()
 
@@ -193,11 +202,30 @@ class PollingContext:
     secrets: SecretStore
     changed: Callable[[], None]
     """Wakes the evaluator."""
-    jobs_changed: Callable[[Fence], None]
+    jobs_changed: Callable[[Fence, Callable[[bool], None]], bool]
     """Called before the runs of the poll are stored, when jobs appeared, disappeared, returned, were renamed, paused or
-    changed schedule: config is matched against the jobs and dependencies are checked again."""
+    changed schedule: config is matched against the jobs and dependencies are checked again. False if the poll must
+    wait (`ConfigSync.sync_changed_jobs`)."""
     flood: threading.Lock = field(default_factory=threading.Lock)
     """Held while writing a part of a flood."""
+
+
+MATCHING_SECONDS = 15.0
+"""After this time a poll that waits for config to be matched asks for it again."""
+
+
+class Unmatched(Exception):
+    """Config is being matched against the jobs of other polls. The poll goes on in a later step."""
+
+
+class Reply(NamedTuple):
+    """One page of a poll."""
+
+    poll: Poll
+    before: str
+    """The cursor before it."""
+    queried_at: datetime
+    milliseconds: float
 
 
 class RepeatedPageError(Exception):
@@ -215,6 +243,12 @@ class TargetPoller:
         self._asked_to_wait = 0.0
         """Retry-After of an overloaded server, s."""
         self._inventory_at = 0.0
+        self._job_changes = self._matched_changes = 0
+        """Inventories that changed jobs; up to which of them config is matched."""
+        self._reply: Reply | None = None
+        """Received, and not stored yet."""
+        self.wake: Callable[[], None] = lambda: None
+        """Polls this target at once; set by the pool."""
         self._rights_at = self._begun = 0.0
         self._doubted_hash = ""
         self._inventory_faults: tuple[str, ...] = ()
@@ -226,7 +260,7 @@ class TargetPoller:
         self._pausing = PollingPause(shared.store, shared.clock, place.system.name, place.name)
         self.waits_since = math.inf
         """Start of the call to the scheduler in progress, by `time.monotonic`; infinity without one. Minus infinity
-        while config is matched against changed jobs, once for all polls that wait for it."""
+        while this poll matches config against changed jobs, for all that wait for it."""
         self.waited_seconds = 0.0
         """For the scheduler, in the last poll."""
         self.pulse = Pulse()
@@ -244,6 +278,9 @@ class TargetPoller:
                 self.pulse.beat(PAUSE_CHECK_SECONDS)
                 return PAUSE_CHECK_SECONDS
             self.poll_once(fence)
+        except Unmatched:
+            self.pulse.beat(MATCHING_SECONDS)
+            return MATCHING_SECONDS
         except StoreError:
             self.close()
             raise  # not the target's fault; the pool tries again
@@ -286,6 +323,7 @@ class TargetPoller:
             self.waited_seconds += time.monotonic() - started
 
     def close(self) -> None:
+        self._reply = None
         connector, self._connector = self._connector, None
         if connector is not None:
             close_quietly(connector)
@@ -320,24 +358,35 @@ class TargetPoller:
             self._write_inventory(inventory, fence)
             pause = 0.0 if inventory.more else INVENTORY_EVERY.total_seconds() / max(self._shared.clock.rate, 0.01)
             self._inventory_at = time.monotonic() + pause
+        self._match_config(fence)
         deadline = time.monotonic() + self._timeout
         for page in range(PAGES_A_POLL):
             self.pulse.beat(3 * self._timeout)
-            known = targets.poll_state(self._shared.store, self._place.target_id)
-            queried_at, started = self._shared.clock.now(), time.monotonic()
-            with self._waiting():
-                poll = self._connector.poll(known.cursor, known.open_runs, max(1.0, deadline - started))
-            failpoint("poll.after_reply")
-            self._store(self._connector, fence, poll, known.cursor, queried_at, (time.monotonic() - started) * 1000)
-            if not poll.more:
+            reply = self._reply or self._receive(self._connector, fence, deadline)
+            self._store(self._connector, fence, reply)
+            self._reply = None
+            if not reply.poll.more:
                 break
-            if poll.cursor == known.cursor:
+            if reply.poll.cursor == reply.before:
                 raise RepeatedPageError(f"{self.name}: announces more pages but returns the same page again")
             if page:
                 failpoint("poll.mid_pages")
             deadline = time.monotonic() + self._timeout
         if self._holds.refresh(self._connector, fence, self._timeout):
             self._shared.changed()
+
+    def _receive(self, connector: Connector, fence: Fence, deadline: float) -> Reply:
+        """The next page; its inventory is written."""
+        known = targets.poll_state(self._shared.store, self._place.target_id)
+        queried_at, started = self._shared.clock.now(), time.monotonic()
+        with self._waiting():
+            poll = connector.poll(known.cursor, known.open_runs, max(1.0, deadline - started))
+        failpoint("poll.after_reply")
+        reply = self._reply = Reply(poll, known.cursor, queried_at, (time.monotonic() - started) * 1000)
+        if poll.inventory is not None:
+            self._write_inventory(poll.inventory, fence)
+            self._match_config(fence)
+        return reply
 
     def _rights(self, fence: Fence) -> None:
         """Reads the target's version and rights. Failures are ignored: polls report them."""
@@ -375,17 +424,30 @@ class TargetPoller:
         match_config = bool(changes.new) or renames_jobs(known, changes) or changes_schedules(known, changes)
         write_inventory(store, target_id, changes, self._shared.clock.now(), fence, match_config)
         if match_config:
-            self.waits_since = -math.inf
-            try:
-                self._shared.jobs_changed(fence)
-            finally:
-                self.waits_since = math.inf
+            self._job_changes += 1
 
-    def _store(
-        self, connector: Connector, fence: Fence, poll: Poll, before: str, now: datetime, poll_ms: float
-    ) -> None:
-        if poll.inventory is not None:
-            self._write_inventory(poll.inventory, fence)
+    def _match_config(self, fence: Fence) -> None:
+        """Matches config against changed jobs. Raises Unmatched if the poll must wait for that."""
+        changes = self._job_changes
+        if self._matched_changes == changes:
+            return
+        self.waits_since = -math.inf
+        try:
+            if self._shared.jobs_changed(fence, partial(self._end_match, changes)):
+                self._matched_changes = changes
+        finally:
+            self.waits_since = math.inf
+        if self._matched_changes < changes:
+            raise Unmatched
+
+    def _end_match(self, changes: int, is_matched: bool) -> None:
+        """Called when the wait is over."""
+        if is_matched:
+            self._matched_changes = changes
+        self.wake()
+
+    def _store(self, connector: Connector, fence: Fence, reply: Reply) -> None:
+        poll, before, now, poll_ms = reply
         store, target_id = self._shared.store, self._place.target_id
         without_period = any(run.period_key is None for run in poll.runs)
         schedules = targets.accepted_schedules(store, target_id) if without_period else {}

@@ -1,8 +1,9 @@
 """The threads that poll: a bounded pool and one heap of due times, whatever the number of targets.
 
-A poll that waits for its scheduler longer than SLOW_SECONDS, or for the config to be matched, no longer counts as one
-of the PROMPT_THREADS. Its target then waits in a second queue until a poll ends sooner, so targets that hang delay
-only each other. Waits for the store do not count: more threads would only make those longer.
+A poll that waits for its scheduler longer than SLOW_SECONDS, or matches the config, no longer counts as one of the
+PROMPT_THREADS. Its target then waits in a second queue until a poll ends sooner, so targets that hang delay only each
+other. Waits for the store do not count: more threads would only make those longer. A poll that waits for another one
+to match the config has no thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from queue import SimpleQueue
 
@@ -112,6 +114,7 @@ class PollPool:
                 known = targets.get(poller.target_id)
                 if known is None or known.poller is not poller:
                     target = targets[poller.target_id] = _Polled(poller, fence)
+                    poller.wake = partial(self._wake, target)
                     self._queue(target, now)
         self.wake.set()
 
@@ -131,12 +134,9 @@ class PollPool:
     def poll_now(self, target_id: int) -> None:
         """Polls the target at once if it is in the pool; right afterwards if a poll is in progress."""
         with self._lock:
-            for target in [targets[target_id] for targets in self._targets.values() if target_id in targets]:
-                if target.started:
-                    target.is_woken = True
-                else:
-                    self._queue(target, time.monotonic())
-        self.wake.set()
+            woken = [targets[target_id] for targets in self._targets.values() if target_id in targets]
+        for target in woken:
+            self._wake(target)
 
     def is_lost(self, fence: Fence) -> bool:
         """Whether the store has refused a poll under this fence; it is removed then."""
@@ -168,6 +168,14 @@ class PollPool:
             for _ in range(self._free):
                 self._tasks.put(None)
             self._free = 0
+
+    def _wake(self, target: _Polled) -> None:
+        with self._lock:
+            if target.started:
+                target.is_woken = True
+            elif not target.is_removed:
+                self._queue(target, time.monotonic())
+        self.wake.set()
 
     def _names(self, fences: Collection[Fence]) -> list[str]:
         with self._lock:

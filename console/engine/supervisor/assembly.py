@@ -271,5 +271,6 @@ class EngineAssembly:
 
     def _accept_drift(self, job_id: int, shown: int | None, by: str, origin: str) -> None:
         accept_drift(self.store, job_id, shown, by, self.clock.now(), self._fence, origin)
-        self.config_sync.sync_changed_jobs(self._fence)
+        self.config_sync.sync(self._fence)
+        self._record_dependency_faults(self._fence)
         self.evaluator.wake.set()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -31,13 +30,12 @@ class ConfigSync:
         """`synced` is called after each sync of changed jobs."""
         self._config, self._store, self._clock, self._on_synced = config, store, clock, synced
         self._logged: frozenset[str] = frozenset()
-        self._turn = threading.Condition()
+        self._lock = threading.Lock()
         self._is_syncing = False
         self._next_at = 0.0
         """By `time.monotonic`."""
-        self._change_numbers = count(1)
-        self._synced = 0
-        """Changes up to this number are synced."""
+        self._waiting: dict[Callable[[bool], None], None] = {}
+        """`ended` of the polls that the next sync serves."""
 
     def sync(self, fence: Fence) -> None:
         """Matches config against the known jobs; a pattern without a match is logged once. Raises LeaseLost."""
@@ -54,23 +52,42 @@ class ConfigSync:
                 log.warning("a service waits for a job that does not exist", service=end.service, text=end.text)
         self._logged = unmatched | renamed.keys() | {end.text for end in synced.unknown_ends}
 
-    def sync_changed_jobs(self, fence: Fence) -> None:
-        """Matches config against the jobs that a poll has changed. Of pollers that wait for it, one does it for all."""
-        with self._turn:
-            number = next(self._change_numbers)
-            self._turn.wait_for(lambda: number <= self._synced or not self._is_syncing)
-            if number <= self._synced:
-                return
-            self._is_syncing, synced = True, self._synced
+    def sync_changed_jobs(self, fence: Fence, ended: Callable[[bool], None]) -> bool:
+        """Matches config against the jobs that a poll has changed, with those of all polls that wait for it. False
+        while another poll does that: `ended` is called later, with whether it is done; if not, it is to be called
+        again."""
+        with self._lock:
+            if self._is_syncing:
+                self._waiting[ended] = None
+                return False
+            self._is_syncing = True
+        try:
+            served = self._sync_together(fence)
+        finally:
+            with self._lock:
+                self._is_syncing = False
+        for waiting in served:
+            waiting(True)
+        with self._lock:
+            later = next(iter(self._waiting), None)
+        if later is not None:
+            later(False)
+        return True
+
+    def _sync_together(self, fence: Fence) -> Iterable[Callable[[bool], None]]:
+        """Syncs once the pause is over; `ended` of the polls that waited before it began."""
         wait_seconds(max(0.0, self._next_at - time.monotonic()))
-        newest, started = next(self._change_numbers), time.monotonic()
+        with self._lock:
+            served, self._waiting = self._waiting, {}
+        started = time.monotonic()
         try:
             self.sync(fence)
             self._on_synced(fence)
-            synced = newest
+        except BaseException:
+            with self._lock:
+                self._waiting = served | self._waiting
+            raise
         finally:
             now = time.monotonic()
             self._next_at = now + PAUSE_RATIO * (now - started)
-            with self._turn:
-                self._is_syncing, self._synced = False, synced
-                self._turn.notify_all()
+        return served

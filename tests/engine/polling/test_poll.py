@@ -16,12 +16,14 @@ import pytest
 
 from connectors.sdk.contract import Probe
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, RateLimited, SystemUnreachable
-from connectors.sdk.records import JobRecord, Schedule
+from connectors.sdk.records import Inventory, JobRecord, Poll, Schedule
 from connectors.sdk.states import SOURCE_SCHEDULE, Capability, RunState
 from console.config.sections import DependencySettings
 from console.domain.dependency import DependencyMode
+from console.engine.polling.poller import MATCHING_SECONDS, TargetPoller
 from console.store.config_sync import SyncResult
 from console.store.db.database import Database
+from console.store.db.fence import Fence
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler
 from tests.present import present
@@ -252,6 +254,48 @@ def test_only_calls_to_the_target_count_as_waiting_for_it(tmp_path: Path, monkey
     assert dict.fromkeys(("inventory", "poll", "log", "holds", "probe"), True) == calls
     assert {False} == set(in_store)
     assert 0.0 < poller.waited_seconds
+
+
+@pytest.mark.parametrize("rides", [False, True])
+def test_a_poll_goes_on_where_it_waited_for_another_poll_to_match_the_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rides: bool
+) -> None:
+    """Its runs are stored only then, and nothing is requested twice."""
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    calls, turns, woken = list[str](), list[Callable[[bool], None]](), list[bool]()
+    inventory, poll = FakeConnector.inventory, FakeConnector.poll
+
+    def listed(self: FakeConnector, previous_hash: str, timeout_seconds: float) -> Inventory:
+        calls.append("inventory")
+        return inventory(self, previous_hash, timeout_seconds)
+
+    def polled(self: FakeConnector, *given: Any) -> Poll:
+        calls.append("poll")
+        return replace(poll(self, *given), inventory=inventory(self, "", 1.0) if rides else None)
+
+    def wait(_: Fence, turn: Callable[[bool], None]) -> bool:
+        turns.append(turn)
+        return False
+
+    monkeypatch.setattr(FakeConnector, "inventory", listed)
+    monkeypatch.setattr(FakeConnector, "poll", polled)
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        kind = replace(scheduler.kind(), inventory_rides_poll=rides)
+        place = bench.poller._place
+        waits = replace(bench.parts.polling, jobs_changed=wait)
+        poller = TargetPoller(waits, replace(place, system=replace(place.system, kind=kind)))
+        poller.wake = lambda: woken.append(True)
+        ends_red(bench)
+        assert {MATCHING_SECONDS} == {poller.step(bench.fence), poller.step(bench.fence)}
+        assert [] == tails(bench)
+        turns[-1](False)
+        assert MATCHING_SECONDS == poller.step(bench.fence)
+        turns[-1](True)
+        assert MATCHING_SECONDS != poller.step(bench.fence)
+        assert 1 == len(tails(bench))
+    assert ([True, True], 3) == (woken, len(turns))
+    assert (["poll"] if rides else ["inventory", "poll"]) == calls
 
 
 def _jobs(bench: Bench) -> list[tuple[int, str]]:

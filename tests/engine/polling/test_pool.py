@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 import pytest
@@ -19,7 +20,6 @@ from console.engine.supervisor import supervisor
 from console.engine.supervisor.config_sync import ConfigSync
 from console.engine.supervisor.supervisor import WorkerSupervisor
 from console.engine.worker import Pulse, WorkerFailures
-from console.store.db.database import Database
 from console.store.db.fence import Fence, ShardFence
 from console.store.errors import LeaseLost, StoreUnusable
 from console.timing.clock import Clock
@@ -34,6 +34,7 @@ class StubPoller:
     """Polls by `act`, every `pause` seconds."""
 
     waits_since = math.inf
+    wake: Callable[[], None]
 
     def __init__(self, number: int, act: Callable[[], None] = lambda: None, pause: float = 0.05) -> None:
         self.target_id, self.name = number, f"stub/{number}"
@@ -118,7 +119,7 @@ def test_a_target_that_was_slow_waits_in_the_second_queue_until_it_is_quick_agai
     assert [1, 0, 0, 1] == [*prompt[:3], prompt[-1]]
 
 
-def test_a_poll_that_waits_for_the_config_to_be_matched_holds_no_prompt_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_poll_that_matches_the_config_holds_no_prompt_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "SLOW_SECONDS", SECONDS * 3)
     free = threading.Event()
 
@@ -267,24 +268,57 @@ def test_where_the_system_refuses_threads_all_targets_share_those_there_are(
     assert ({1}, 0, 0) == ({stub.closed for stub in stubs}, made._prompt.busy, made._slow.busy)
 
 
-def test_polls_that_wait_for_changed_jobs_to_be_matched_go_on_together(
+def test_a_poll_that_awaits_another_match_goes_on_when_it_is_woken() -> None:
+    stub = StubPoller(1, pause=60.0)
+    with working(stub):
+        wait_until(lambda: stub.polls == 1, "the first poll", SECONDS)
+        stub.wake()
+        wait_until(lambda: stub.polls == 2, "a poll long before its interval", SECONDS)
+
+
+def test_one_sync_serves_all_polls_that_came_before_it_and_none_of_them_waits_for_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two syncs for twenty: the first one's, and one for all that came meanwhile."""
-    free, syncs = threading.Event(), list[int]()
+    began, free, syncs, done = threading.Event(), threading.Event(), list[Fence](), list[bool]()
 
-    def sync(self: ConfigSync, fence: Fence) -> None:
-        syncs.append(1)
+    def sync(_: ConfigSync, fence: Fence) -> None:
+        syncs.append(fence)
+        began.set()
         free.wait(SECONDS)
 
     monkeypatch.setattr(ConfigSync, "sync", sync)
-    store: Database = bench.store
-    matching = ConfigSync(lambda: bench.config, store, Clock(store.clock_setting), lambda _: None)
-    threads = [threading.Thread(target=matching.sync_changed_jobs, args=(bench.fence,)) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    wait_until(lambda: len(matching._turn._waiters) == 19, "the others to wait", SECONDS)  # type: ignore[attr-defined]
+    matching = config_sync_of(bench)
+    leader = threading.Thread(target=matching.sync_changed_jobs, args=(bench.fence, done.append))
+    leader.start()
+    assert began.wait(SECONDS)
+    turns: list[Callable[[bool], None]] = [partial(done.append) for _ in range(20)]
+    assert {False} == {matching.sync_changed_jobs(bench.fence, turn) for turn in turns}
     free.set()
-    for thread in threads:
-        thread.join(SECONDS)
-    assert 2 == len(syncs)
+    leader.join(SECONDS)
+    assert ([False], 1) == (done, len(syncs))
+    assert matching.sync_changed_jobs(bench.fence, turns[0])
+    assert ([False, *[True] * 20], 2) == (done, len(syncs))
+
+
+def test_polls_that_wait_for_a_sync_that_fails_are_served_by_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, done, matching = [True], list[bool](), config_sync_of(bench)
+
+    def sync(_: ConfigSync, fence: Fence) -> None:
+        assert not broken or not matching.sync_changed_jobs(fence, done.append)
+        if broken.pop():
+            raise StoreUnusable("the disk is full")
+
+    monkeypatch.setattr(ConfigSync, "sync", sync)
+    with pytest.raises(StoreUnusable):
+        matching.sync_changed_jobs(bench.fence, lambda _: None)
+    assert [] == done
+    broken.append(False)
+    monkeypatch.setattr(ConfigSync, "sync", lambda *_: None)
+    assert matching.sync_changed_jobs(bench.fence, lambda _: None)
+    assert [True] == done
+
+
+def config_sync_of(bench: Bench) -> ConfigSync:
+    return ConfigSync(lambda: bench.config, bench.store, Clock(bench.store.clock_setting), lambda _: None)
