@@ -29,11 +29,12 @@ from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.engine import exit_process, exit_with_parent, stop_on_signals
 from console.engine.supervisor.log_setup import set_up_logs
 from console.engine.supervisor.settings import estate_settings
-from console.engine.supervisor.shard_polling import ShardPolling
+from console.engine.supervisor.shard_polling import RELEASE_SECONDS, ShardPolling
 from console.store.config_sync import sync_config
 from console.store.db.database import Database
 from console.store.db.fence import ShardFence
-from console.store.db.lease import HeldLease, acquire_lease, release_lease
+from console.store.db.lease import HeldLease, acquire_lease, database_now_us, release_lease
+from console.store.db.shards import shard_of
 from console.store.errors import LeaseLost, StoreUnusable
 from console.store.ingest import targets
 from console.store.new_actions import NewAction, insert_action
@@ -313,6 +314,69 @@ def sent_rerun(job_id: int) -> NewAction:
         key=new_action_key(), verb=Verb.RERUN, job_id=job_id, run_id=None, incident_id=None, parameters={},
         origin="person", requested_by="mara", overlap="refuse", requested_us=0,
     )  # fmt: skip
+
+
+def test_an_engine_that_gets_the_lease_goes_on_polling_and_wakes_its_evaluator(
+    tmp_path: Path, store_url: str, start_polling: StartPolling
+) -> None:
+    world = World(tmp_path, SYSTEMS[0])
+    config = config_of(tmp_path, world, poll_every=600)
+    with closing(open_ready(store_url)) as store:
+        held = acquire_lease(store, "engine", "elsewhere:1", 600)
+        assert isinstance(held, HeldLease)
+        EngineAssembly(config, store, SecretStore()).begin(held.fence)
+        polling, next_one = start_polling(store), EngineAssembly(config, store, SecretStore())
+        polling.step(config, LEASE)
+        wait_until(lambda: bool(world.polled), "the first poll", 20)
+        next_one.shards = polling
+        next_one.begin(held.fence)
+        pollers_before = polling.pulses()
+        polling.step(config, LEASE)
+        assert pollers_before == polling.pulses()
+        next_one.evaluator.wake.clear()
+        world.fail("extract")
+        polling.poll_now(next(iter(next_one.connectors.places)))
+        assert next_one.evaluator.wake.wait(20)
+        polling.run(lambda: True, lambda: config, LEASE, 1)
+    assert 2 == len(world.polled)
+
+
+def test_shards_of_a_dead_engine_are_polled_while_a_lost_one_still_hangs(
+    tmp_path: Path, store_url: str, start_polling: StartPolling
+) -> None:
+    hangs, free = threading.Event(), threading.Event()
+
+    def hang(_: float) -> Sequence[RunRecord]:
+        hangs.set()
+        free.wait(30)
+        return ()
+
+    worlds = [World(tmp_path, name) for name in SYSTEMS[:2]]
+    config = config_of(tmp_path, *worlds, poll_every=600)
+    with closing(open_ready(store_url)) as store:
+        held = acquire_lease(store, "engine", "elsewhere:1", 600)
+        assert isinstance(held, HeldLease)
+        EngineAssembly(config, store, SecretStore()).begin(held.fence)
+        low, high = sorted(map(shard_of, targets.systems_of_targets(store).values()))
+        lost, orphan = worlds if shard_of(1) == low else worlds[::-1]
+        lost.trouble = hang
+        polling = start_polling(store)
+        with store.write(None) as session:
+            session.rows("UPDATE shard SET holder = 'other:1', fence = 1 WHERE id >= ?", (high,))
+            until = database_now_us(session) + 600_000_000
+            session.rows("INSERT INTO engine VALUES ('other:1', 0, ?, ?, '')", (until, until))
+        polling.step(config, LEASE)
+        try:
+            assert hangs.wait(20)
+            with store.write(None) as session:
+                session.rows("UPDATE shard SET holder = 'third:1', fence = 9 WHERE id = ?", (low,))
+                session.rows("UPDATE engine SET until_us = 1 WHERE holder = 'other:1'")
+            began = time.monotonic()
+            polling.step(config, LEASE)
+            assert orphan.polled[0] - began < RELEASE_SECONDS
+        finally:
+            free.set()
+        polling.run(lambda: True, lambda: config, LEASE, 1)
 
 
 def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_the_evaluator(

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -27,7 +27,7 @@ from console.engine.worker import MESSAGE_LIMIT, Pulse, WorkerFailures
 from console.store import actions
 from console.store.db import shards
 from console.store.db.database import Database
-from console.store.db.fence import ShardFence
+from console.store.db.fence import Fence, ShardFence
 from console.store.db.lease import holder_name
 from console.store.errors import GRANTS_FIX, StoreError, StoreOutdated, StoreTooNew, is_not_permitted
 from console.store.ingest import targets
@@ -66,8 +66,8 @@ class ShardPolling:
         """Shard -> its targets in `_estate`."""
         self._held: Mapping[int, int] = {}
         """Shard -> fence."""
-        self._expiry_s = math.inf
-        """Seconds from the last renewal until another engine's shards may be free."""
+        self._expiry_at = math.inf
+        """When another engine's shards may be free, by `time.monotonic`."""
         self._polled: dict[int, ShardFence] = {}
         """Shard -> the fence under which its targets are polled."""
         self.failures = WorkerFailures(secrets)
@@ -81,7 +81,8 @@ class ShardPolling:
         self.pulse = Pulse()
 
     def lead(self, estate: PolledEstate) -> None:
-        """Called by the assembly that has the lease: `estate` wakes its evaluator."""
+        """Called by the assembly that has the lease: the context of `estate` wakes its evaluator. Polls under the same
+        config go on."""
         self._led = estate
         self.wake.set()
 
@@ -94,7 +95,7 @@ class ShardPolling:
         while not stopping():
             self.wake.clear()
             self.pulse.beat(renew_seconds)
-            self._expiry_s = math.inf
+            self._expiry_at = math.inf
             try:
                 self.step(newest(), lease_seconds)
                 self._report("")
@@ -103,7 +104,7 @@ class ShardPolling:
                     self._stop(list(self._polled))
                 self._report(error if isinstance(error, StoreError) else f"{type(error).__name__}: {error}", error)
             if not stopping():
-                self.wake.wait(min(renew_seconds, self._expiry_s + AFTER_EXPIRY_SECONDS))
+                self.wake.wait(max(0.0, min(renew_seconds, self._expiry_at + AFTER_EXPIRY_SECONDS - time.monotonic())))
         self._stop(list(self._polled))
         try:
             shards.leave(self._store, self._holder, self._held)
@@ -133,7 +134,8 @@ class ShardPolling:
             log.warning("shards lost", shards=len(lost))
         if self._held != shares:
             log.info("shards held", shards=len(shares), released=len(held.surplus))
-        self._held, self._expiry_s = held.fences, held.expiry_s
+        self._held, self._expiry_at = held.fences, time.monotonic() + held.expiry_s
+        self._start_all(shares)
         ended = [
             shard
             for shard, fence in self._polled.items()
@@ -143,8 +145,7 @@ class ShardPolling:
         if held.surplus:
             shards.release_shards(self._store, self._holder, {shard: held.fences[shard] for shard in held.surplus})
             self._held = shares
-        for shard in shares.keys() & self._places.keys() - self._polled.keys():
-            self._start(shard, shares[shard])
+        self._start_all(shares)
         self._poll_after_actions()
 
     def poll_now(self, target_id: int) -> None:
@@ -170,7 +171,7 @@ class ShardPolling:
         """The estate of the config in effect; None if this process does not have that config."""
         if digest is None:
             return None
-        for known in (self._led, self._estate):
+        for known in (self._estate, self._led):
             if known is not None and known.digest == digest:
                 return known
         if newest.digest != digest:
@@ -190,11 +191,28 @@ class ShardPolling:
                     places[shards.shard_of(systems[target_id])].append(place)
         self._estate, self._places = estate, places
 
-    def _start(self, shard: int, fence: int) -> None:
+    def _start_all(self, shares: Mapping[int, int]) -> None:
+        """Polls these shards (shard -> fence), without those that are polled already."""
         if self._estate is None:
             return
-        context, self._polled[shard] = self._estate.context, ShardFence(shard, fence)
-        self._pool.add(self._polled[shard], [TargetPoller(context, place) for place in self._places[shard]])
+        context = replace(self._estate.context, changed=self._changed, jobs_changed=self._jobs_changed)
+        for shard in shares.keys() & self._places.keys() - self._polled.keys():
+            fence = self._polled[shard] = ShardFence(shard, shares[shard])
+            self._pool.add(fence, [TargetPoller(context, place) for place in self._places[shard]])
+
+    def _changed(self) -> None:
+        if (context := self._context()) is not None:
+            context.changed()
+
+    def _jobs_changed(self, fence: Fence, ended: Callable[[bool], None]) -> bool:
+        context = self._context()
+        return context is None or context.jobs_changed(fence, ended)
+
+    def _context(self) -> PollingContext | None:
+        """That of the newest assembly, if its config is polled: pollers outlive assemblies."""
+        led, polled = self._led, self._estate
+        estate = led if led is not None and polled is not None and led.digest == polled.digest else polled
+        return None if estate is None else estate.context
 
     def _stop(self, ended: list[int]) -> None:
         """Ends the polls of these shards; hanging ones are abandoned."""
