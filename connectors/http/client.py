@@ -108,7 +108,9 @@ class HttpApiClient(SignedClient):
         """One page of a list. `places`: values of other places. Raises InvalidAnswer where the answer has no list at
         the place that the config names."""
         values = {"cursor": page or None, "offset": page or 0, "page": page or 1, "limit": self.options.limit}
-        reply = self.request(call, {**values, **self.window(since), **(places or {})})
+        is_later = bool(call.next_path) and page is not None
+        request = HttpCall.model_construct(path=call.next_path) if is_later else call
+        reply = self.request(request, {**values, **self.window(since), **(places or {})})
         document = reply.json(float)  # an instant that is NaN is there, and unreadable
         rows = rows_at(document, call.rows)
         if rows is None:
@@ -116,7 +118,7 @@ class HttpApiClient(SignedClient):
             raise InvalidAnswer(f"{reply.place} has no list {where}. Correct rows; headway connector try shows it.")
         count, following = len(rows), self._following(call, document, page, len(rows))
         cut = ""
-        if count and page is not None and call.next and value_at(document, call.next) == page:
+        if count and page is not None and call.next and self._token(call, document) == page:
             cut = f"{call.path} names as its next page the one that it answers: later pages cannot be read"
         elif count >= self.options.limit and call.paging != "none" and not {"cursor", "offset", "page"} & call.places:
             cut = (
@@ -148,15 +150,22 @@ class HttpApiClient(SignedClient):
 
     def _following(self, call: HttpListCall, document: Any, page: str | int | None, count: int) -> str | int | None:
         if call.next:
-            token = value_at(document, call.next)
-            if call.next_query and isinstance(token, str):
-                token = link_parameter(token, call.next_query)
+            token = self._token(call, document)
             return token if isinstance(token, str | int) and token not in ("", page) else None
         if count < self.options.limit:
             return None
         if "offset" in call.places:
             return int(page or 0) + count
         return int(page or 1) + 1 if "page" in call.places else None
+
+    def _token(self, call: HttpListCall, document: Any) -> Any:
+        """The token of the next page, as the answer has it."""
+        token = value_at(document, call.next)
+        if not isinstance(token, str):
+            return token
+        if call.next_path:
+            return token.rpartition("/")[2]
+        return link_parameter(token, call.next_query) if call.next_query else token
 
     def job(self, native_id: str) -> Any | None:
         """The row of one job, for a hold; None where it was deleted."""
@@ -233,6 +242,7 @@ def _text_of(value: Any) -> str:
 
 
 def format_instant(at: datetime, fields: MappedFields) -> str | int:
+    """The instant for a request, rounded down to seconds: not every source reads fractions."""
     if fields.times == "iso":
-        return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return at.strftime("%Y-%m-%dT%H:%M:%SZ")
     return int(at.timestamp() * (1000 if fields.times == "milliseconds" else 1))

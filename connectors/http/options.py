@@ -80,9 +80,16 @@ class HttpListCall(HttpCall):
     """Path to the token of the next page, for {cursor}; the first page is requested without it."""
     next_query: str = ""
     """At `next` is a link, and the token is the value of this name in its query; the link is never followed."""
+    next_path: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/pages/{cursor}"), AfterValidator(without_code)] = ""
+    """Path of later pages, {cursor} in it, where they have one of their own: at `next` is a link, and the token is the
+    last part of its path."""
     paging: Literal["none", "server"] | None = None
     """"none": it gives all rows at once, however many. "server": it decides how many rows a page of {cursor} has. Else
     it pages by {cursor}, {offset} or {page}, and takes {limit}."""
+
+    @property
+    def places(self) -> set[str]:
+        return super().places | set(PLACEHOLDER.findall(self.next_path))
 
     @model_validator(mode="after")
     def one_way_to_page(self, info: ValidationInfo) -> Self:
@@ -100,6 +107,8 @@ class HttpListCall(HttpCall):
             raise ValueError(f'paging = "none", and it pages by {{{paging[0]}}}: keep one')
         if ("cursor" in self.places) != bool(self.next):
             raise ValueError("{cursor} and next belong together: {cursor} is filled with the value at next")
+        if self.next_path and ("{cursor}" not in self.next_path or self.next_query):
+            raise ValueError("next_path: send {cursor} in it, and leave out next_query")
         return self
 
 

@@ -63,8 +63,22 @@ def _some_green(states: dict[str, RunState]) -> dict[str, RunState]:
     return states
 
 
-States = Annotated[dict[str, Annotated[RunState, BeforeValidator(_checked_state)]], AfterValidator(_some_green)]
-"""Native state -> ours. A native state that is missing here is UNKNOWN and a warning, never green."""
+def _no_green_prefix(states: dict[str, RunState]) -> dict[str, RunState]:
+    for name, state in states.items():
+        if "*" in name[:-1]:
+            raise ValueError(f"{name!r} has a * before its end: a * stands for the rest of a state")
+        if name.endswith("*") and state is RunState.SUCCEEDED:
+            raise ValueError(f'{name!r} means "succeeded": name each such state in full, so that no other is green')
+    return states
+
+
+States = Annotated[
+    dict[str, Annotated[RunState, BeforeValidator(_checked_state)]],
+    AfterValidator(_some_green),
+    AfterValidator(_no_green_prefix),
+]
+"""Native state -> ours. A native state that is missing here is UNKNOWN and a warning, never green. A name that ends
+with "*" is every other state that begins so; the longest one counts."""
 
 
 class MappedFields(StrictOptions):
@@ -112,6 +126,8 @@ class MappedRunFields(MappedFields):
     """The id of its job."""
     state: FieldPath = Field(min_length=1)
     """Its native state."""
+    state_else: FieldPath = ""
+    """Its native state where `state` has no value."""
     queued: FieldPath = ""
     """When it was requested."""
     started: FieldPath = ""
@@ -151,11 +167,11 @@ class AheadOfClock(RecordUnreadable):
 
 
 def value_at(row: Any, path: str, missing: Any = None) -> Any:
-    """The value at a path; `missing` without one. Braces make a text, `missing` where one of its parts is."""
+    """The value at a path; `missing` without one. Braces make a text, `missing` where a part is missing or NaN."""
     if "{" not in path:
         return value_at_names(row, path, missing)
     parts = {name: value_at_names(row, name) for name in BRACES.findall(path)}
-    if any(part is None for part in parts.values()):
+    if any(part is None or part != part for part in parts.values()):
         return missing
     return BRACES.sub(lambda match: str(parts[match[1]]), path)
 
@@ -270,7 +286,7 @@ def read_run(
     job: str = "",
 ) -> RunRecord:
     """The run in a row. `clock`: the source's; `job`: of a row that does not name it. Raises RecordUnreadable."""
-    native_state = id_at(row, fields.state, "the state")
+    native_state = native_state_at(row, fields)
     state = state_of(native_state, states)
     started, ended = _times(row, fields, clock)
     period, key = instant_at(row, fields.period, fields), text_at(row, fields.key)
@@ -301,7 +317,7 @@ def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Map
     if row is None:
         return ActionUnknown(f"run {run_id} is not listed any more")
     try:
-        native_state = id_at(row, fields.state, "the state")
+        native_state = native_state_at(row, fields)
     except RecordUnreadable as error:
         return ActionUnknown(f"run {run_id} cannot be read: {error}")
     state = state_of(native_state, states)
@@ -330,10 +346,21 @@ def _times(row: Row, fields: MappedRunFields, clock: TargetClock | None) -> tupl
     return started, ended
 
 
+def native_state_at(row: Row, fields: MappedRunFields) -> str:
+    """The source's state of a run. Raises RecordUnreadable without one."""
+    is_missing = fields.state_else and value_at(row, fields.state) is None
+    return id_at(row, fields.state_else if is_missing else fields.state, "the state")
+
+
 def state_of(native_state: str, states: Mapping[str, RunState]) -> RunState:
     """Our state for the source's, whatever its case; UNKNOWN for one that `states` does not name."""
-    by_lower_case = {name.lower(): state for name, state in states.items()}
-    return states.get(native_state) or by_lower_case.get(native_state.lower(), RunState.UNKNOWN)
+    if native_state in states:
+        return states[native_state]
+    by_lower_case, name = {name.lower(): state for name, state in states.items()}, native_state.lower()
+    if name in by_lower_case:
+        return by_lower_case[name]
+    prefixes = [key for key in by_lower_case if key.endswith("*") and name.startswith(key[:-1])]
+    return by_lower_case[max(prefixes, key=len)] if prefixes else RunState.UNKNOWN
 
 
 def changed_at(row: Row, fields: MappedRunFields, run: RunRecord) -> datetime | None:

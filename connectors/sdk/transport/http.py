@@ -235,10 +235,10 @@ class HttpReply:
 
         `detail` is text, an object, or a list of texts or of field errors, whose `input` (it may hold what we sent)
         is left out; where it is null, `title` says it (RFC 9457). Else what an `error` (as text, or with a message of
-        its own), OAuth's `error_description` (RFC 6749) or `errors` say."""
+        its own), OAuth's `error_description` (RFC 6749) or `errors` say, or a list of errors as a whole."""
         try:
             document = json.loads(self.body.decode("utf-8-sig"))
-            fields = document if isinstance(document, dict) else {}
+            fields = document if isinstance(document, dict) else {"errors": document}
             texts = (_detail_text(fields.get(name)) for name in ERROR_TEXT_FIELDS)
             return next(filter(None, texts), "")[:ERROR_TEXT_LIMIT]
         except (ValueError, RecursionError):

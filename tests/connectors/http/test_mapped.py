@@ -20,14 +20,15 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.http.actions import MAX_SEARCHED_PAGES
+from connectors.http.client import format_instant
 from connectors.http.connector import CONNECTOR, HttpConnector, open_system
 from connectors.http.options import HttpOptions
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import identity
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector, Preview
-from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
-from connectors.sdk.field_mapping import instant_of, value_at
+from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.field_mapping import instant_of, read_run, value_at
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from tests.fakes.homegrown import HomeGrown
@@ -490,6 +491,9 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
         ({"states": {"bad": "failed"}}, "no run could ever be green"),
         ({"runs.next": ""}, "{cursor} and next belong together"),
         ({"runs.query": {"since": "{sinc}"}, "runs.next": ""}, "{sinc} means nothing here; there are {cursor}"),
+        ({"states": {"done": "succeeded", "CC *": "succeeded"}}, "so that no other is green"),
+        ({"states": {"done": "succeeded", "C* 4": "failed"}}, "has a * before its end"),
+        ({"runs.next_path": "/runs/more"}, "next_path: send {cursor} in it"),
         ({"runs.state": "a..b"}, "is not a path into a row"),
         ({"runs.zone": "Europe/Belin"}, '"Europe/Belin" is not a time zone'),
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
@@ -522,10 +526,68 @@ def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], words: str)
     assert words in str(raised.value)
 
 
+STATES = {"done": "succeeded", "CC 0000": "succeeded", "CC *": "failed", "CC 0*": "partial", "input": "queued"}
+
+
+@pytest.mark.parametrize(
+    "row, native, state",
+    [
+        ({"code": "CC 0000", "phase": "output"}, "CC 0000", RunState.SUCCEEDED),
+        ({"code": "cc 0004", "phase": "output"}, "cc 0004", RunState.PARTIAL),
+        ({"code": "CC 1000", "phase": "output"}, "CC 1000", RunState.FAILED),
+        ({"code": None, "phase": "input"}, "input", RunState.QUEUED),
+        ({"phase": "output"}, "output", RunState.UNKNOWN),
+        ({"code": "", "phase": "input"}, "", None),
+    ],
+)
+def test_a_state_is_named_in_full_or_by_its_beginning_and_may_be_in_a_second_field(
+    row: dict[str, Any], native: str, state: RunState | None
+) -> None:
+    runs = {**settings()["runs"], "state": "code", "state_else": "phase"}
+    options = HttpOptions.model_validate(settings(runs=runs, states=STATES))
+    if state is None:
+        with pytest.raises(RecordUnreadable, match="the state: no name or number at 'code'"):
+            read_run({"id": 7, "job": "load", **row}, options.runs, options.states)
+        return
+    run = read_run({"id": 7, "job": "load", **row}, options.runs, options.states)
+    assert (native, state) == (run.native_state, run.state)
+
+
+def test_later_pages_of_a_path_of_their_own_are_walked_by_the_last_part_of_a_link() -> None:
+    fake, paths = HomeGrown(), []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.raw_path.decode())
+        if request.url.path.startswith("/api/more/"):
+            request.url = request.url.copy_with(path="/api/runs", params={"after": request.url.path[10:], "limit": 4})
+        reply = fake.handle(request)
+        body = reply.json()
+        if request.url.path == "/api/runs" and body["paging"]["after"]:
+            body["paging"]["after"] = f"/elsewhere/more/{body['paging']['after']}"
+        return httpx.Response(reply.status_code, json=body, headers={"date": reply.headers["date"]})
+
+    query = {"since": "{since}", "limit": "{limit}"}
+    runs = {**settings()["runs"], "query": query, "next_path": "/api/more/{cursor}"}
+    truth = opened(fake).poll("", (), 10)
+    assert truth.more, "one page is not enough"
+    connector = opened(fake, httpx.MockTransport(handler), runs=runs)
+    first = connector.poll("", (), 10)
+    connector.poll(first.cursor, (), 10)
+    assert paths[1].startswith("/api/more/")
+    assert "?" not in paths[1]
+    assert [run.attempt_key for run in truth.runs] == [run.attempt_key for run in first.runs]
+
+
+def test_an_instant_is_requested_in_whole_seconds() -> None:
+    """Salesforce reads no microseconds."""
+    fields = HttpOptions.model_validate(settings()).runs
+    assert "2026-11-20T03:10:00Z" == format_instant(datetime(2026, 11, 20, 3, 10, 0, 999_999, UTC), fields)
+
+
 def test_a_path_walks_into_a_row_and_braces_put_texts_together() -> None:
-    row = {"a": {"b": [{"c": 7}]}, "p": "x", "n": None}
-    paths = ("a.b[0].c", "a.b[1].c", "{p}/{a.b[0].c}", "{n}-{p}")
-    assert [7, None, "x/7", None] == [value_at(row, path) for path in paths]
+    row = {"a": {"b": [{"c": 7}]}, "p": "x", "n": None, "nan": float("nan")}
+    paths = ("a.b[0].c", "a.b[1].c", "{p}/{a.b[0].c}", "{n}-{p}", "{p} {nan}")
+    assert [7, None, "x/7", None, None] == [value_at(row, path) for path in paths]
 
 
 INSTANTS = [("iso", "2026-11-20T04:10:00"), ("seconds", 1795144200), ("milliseconds", "1795144200000")]

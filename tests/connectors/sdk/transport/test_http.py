@@ -198,6 +198,12 @@ def test_the_four_shapes_of_detail_are_read(detail: object, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_a_list_of_errors_is_read() -> None:
+    body = json.dumps([{"message": "sObject type is not supported", "errorCode": "INVALID_TYPE"}])
+    with pytest.raises(NotSupported, match="is a refusal: sObject type is not supported"):
+        get(answering(400, body.encode()))
+
+
 def test_the_date_header_is_the_clock_of_the_server() -> None:
     clock = get(answering(date="Fri, 20 Nov 2026 12:00:00 GMT")).clock
     assert clock is not None
