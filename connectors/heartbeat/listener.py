@@ -32,6 +32,7 @@ from connectors.sdk.transport.http_server import (
     HttpExchange,
     HttpRefused,
     HttpServer,
+    RequestHead,
     RequestRateLimit,
     ServerReply,
 )
@@ -118,16 +119,16 @@ class PingListener:
         self._server.close()
         self._spool.close()
 
-    def _admit(self, method: str, target: str, authorization: str) -> PingRequest:
+    def _admit(self, head: RequestHead) -> PingRequest:
         """The ping, of a job that has not sent too many. Raises HttpRefused."""
         try:
-            ping = parse_ping(method, target, authorization, self.tokens)
+            ping = parse_ping(head.method, head.target, head.authorization, self.tokens)
         except PingRefused as refused:
             if refused.status in (401, 404) and not self._wrong.allows():
-                raise HttpRefused(429, "too many requests with an unknown token") from None
-            raise HttpRefused(refused.status, refused.why) from None
+                raise HttpRefused.of_text(429, "too many requests with an unknown token") from None
+            raise HttpRefused.of_text(refused.status, refused.why) from None
         if not self._rates.setdefault(ping.job, RequestRateLimit(PINGS_PER_MINUTE)).allows():
-            raise HttpRefused(429, f"more than {PINGS_PER_MINUTE} reports of this job in a minute")
+            raise HttpRefused.of_text(429, f"more than {PINGS_PER_MINUTE} reports of this job in a minute")
         return ping
 
     def _respond(self, exchanges: Sequence[HttpExchange[PingRequest]]) -> list[ServerReply]:

@@ -6,14 +6,13 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from console.cli.clock_format import display_zone
 from console.cli.commands import Argument, option
 from console.cli.exits import CommandError, Exit
 from console.config.saved_views import SavedView
-from console.domain.filter import FILTER_FIELDS, FilterError, JobFilter, argument_terms, name_terms, parse_terms
+from console.domain.filter import FILTER_FIELDS, FilterError, JobFilter, argument_terms, parse_terms
 from console.domain.ids import MAX_ID_DIGITS
 from console.timing.durations import parse_duration, time_of_day
 
@@ -119,14 +118,10 @@ def saved_view(table: str, name: str | None, reads: Queries) -> SavedView:
 
 def refuse_unknown_fields(terms: Sequence[str], reads: Queries) -> None:
     """Raises CommandError for a term `word:value` that is neither a field nor part of any job's name."""
-    for term in name_terms([term for argument in terms for term in argument_terms(argument)]):
-        part = term.lstrip("-!~")
-        if not reads.jobs.job_ids(JobFilter(terms=(part,))):
-            field = part.partition(":")[0]
-            near = get_close_matches(field.lower(), FILTER_FIELDS, n=1)
-            hint = f"did you mean {near[0]}:?" if near else f"fields: {', '.join(FILTER_FIELDS)}"
-            text = f'no field "{field}:", and "{part}" is part of no job\'s name; {hint}'
-            raise CommandError(Exit.USAGE, f'"{term}" in the filter is invalid: {text}')
+    from console.engine.api.documents import unknown_field_fault  # not loaded by completion
+
+    if fault := unknown_field_fault(terms, reads):
+        raise CommandError(Exit.USAGE, fault)
 
 
 def job_filter(terms: Sequence[str], now: datetime, only_problems: bool = False) -> JobFilter:

@@ -46,14 +46,14 @@ from console.domain.run import evidence_text
 from console.domain.service import limit_instances, timeliness_label
 from console.domain.system import TargetView
 from console.engine.api.client import EngineClient
+from console.engine.api.documents import incidents_list
 from console.timing.durations import format_duration, parse_duration, time_of_day
 from console.timing.formats import age_text
 
 
 def run_incidents(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
-        closed = reads.incidents.list_incidents(closed=True) if arguments.all else []
-        incidents, now = reads.incidents.list_incidents() + closed, reads.now()
+        incidents, now = incidents_list(reads, arguments.all), reads.now()
     return print_result(arguments, incidents, incident_table(incidents, now))
 
 

@@ -6,27 +6,23 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from console.cli.arguments import JOB_HELP, whole_number
 from console.cli.clock_format import act_by_text, clock_cell, clock_text, local_clock_cell
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.output import Part, Table, ValueColumn, counted, print_result, table
 from console.cli.reader import fresh_store_reader
-from console.control.explain.lineage import LineageReach, runs_read_by_edge, services_below
+from console.control.explain.lineage import LineageReach, runs_read_by_edge
 from console.domain.dependency import LineageJob, RunInput
 from console.domain.service import ServiceView, status_label
+from console.engine.api.documents import (
+    DEFAULT_DEPTH,
+    job_reach,
+    lineage_document,
+    lineage_job_document,
+    reach_document,
+)
 from console.timing.formats import relative_time_text
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
-
-
-def job_reach(reads: Queries, name: str, run: str = "") -> LineageReach:
-    """Raises NotFound for an unknown job or run."""
-    view = reads.lineage.lineage_of(reads.jobs.job(name).row.id, run)
-    services = services_below(view, view.job_id, reads.services.list_services(view.business_date or None))
-    return LineageReach(view, services, reads.now())
 
 
 def job_state_text(job: LineageJob, now: datetime) -> str:
@@ -61,40 +57,8 @@ def reach_summary(jobs: list[LineageJob]) -> str:
     return f"{counted(jobs, 'job')} on {counted({job.system for job in jobs}, 'system')}"
 
 
-def reach_job_document(of: LineageReach, job: LineageJob, steps: int) -> dict[str, object]:
-    """One job of the reach, `steps` away."""
-    return {
-        "job": job.name,
-        "system": job.system,
-        "steps": steps,
-        "state": job.state or None,
-        "at": job.at,
-        "period_key": job.period_key or None,
-        "last_state": job.before or None,
-        "last_at": job.before_at,
-        "is_red": job.is_red,
-        "is_root_cause": job in of.causes,
-        "is_critical": job.name in of.critical,
-    }
-
-
-def reach_service_document(service: ServiceView) -> dict[str, object]:
-    return {
-        "service": service.name,
-        "tier": service.tier,
-        "business_date": service.business_date,
-        "deadline": service.deadline if service.is_promised else None,
-        "timeliness": service.timeliness,
-        "act_by": service.act_by,
-        "green_by": service.green_by,
-        "delivered": service.delivered,
-        "cause": service.cause or None,
-    }
-
-
 RunInputs = Mapping[tuple[int, int], RunInput]
 """By edge, as `runs_read_by_edge` returns it."""
-DEFAULT_DEPTH = 3
 MAX_LINES = 40
 """More jobs upstream or downstream are counted by system; only red, critical and causing ones are named."""
 
@@ -108,8 +72,8 @@ def run_lineage(arguments: argparse.Namespace) -> int:
     lines = lineage_lines(reach, arguments.up, arguments.down)
     if not arguments.reads:
         return print_result(arguments, document, lines)
-    document["reads"] = list(_inputs_document(reach, inputs))
-    return print_result(arguments, document, lines, _input_lines(reach, inputs))
+    with_inputs = {**document, "reads": list(_inputs_document(reach, inputs))}
+    return print_result(arguments, with_inputs, lines, _input_lines(reach, inputs))
 
 
 def _inputs_document(reach: LineageReach, inputs: RunInputs) -> Iterator[dict[str, object]]:
@@ -134,33 +98,6 @@ def _input_lines(reach: LineageReach, inputs: RunInputs) -> Iterator[str]:
         stale = "; stale: read too early" if run.stale_read else ""
         inferred = "" if is_reported else " (inferred)"
         yield f"{reach.view.jobs[downstream].name} of {run.business_date} read {source}{stale}{inferred}"
-
-
-def lineage_document(reach: LineageReach, up: int, down: int) -> dict[str, object]:
-    """The document of `--json`: the jobs within so many steps, nearest first, and the edges between them."""
-    above = {job_id: steps for job_id, steps in reach.upstream.items() if steps <= up}
-    below = {job_id: steps for job_id, steps in reach.downstream.items() if steps <= down}
-    included, jobs = {reach.view.job_id, *above, *below}, reach.view.jobs
-    return {
-        **reach_job_document(reach, reach.job, 0),
-        "business_date": reach.view.business_date or None,
-        **_causes_and_services(reach),
-        "upstream": [reach_job_document(reach, jobs[job_id], steps) for job_id, steps in above.items()],
-        "downstream": [reach_job_document(reach, jobs[job_id], steps) for job_id, steps in below.items()],
-        "edges": [
-            {"upstream": jobs[upstream].name, "downstream": jobs[downstream].name}
-            for upstream, downstream in reach.view.edges
-            if upstream in included and downstream in included
-        ],
-        "omitted": {"upstream": len(reach.upstream) - len(above), "downstream": len(reach.downstream) - len(below)},
-    }
-
-
-def _causes_and_services(reach: LineageReach) -> dict[str, object]:
-    return {
-        "root_causes": [reach_job_document(reach, cause, reach.upstream.get(cause.id, 0)) for cause in reach.causes],
-        "services": [reach_service_document(service) for service in reach.services],
-    }
 
 
 def lineage_lines(reach: LineageReach, up: int, down: int) -> Iterator[str]:
@@ -258,10 +195,9 @@ def run_blast(arguments: argparse.Namespace) -> int:
 def blast_document(reach: LineageReach) -> dict[str, object]:
     """The document of `--json`: services first, then jobs, nearest first."""
     return {
-        **reach_job_document(reach, reach.job, 0),
-        **_causes_and_services(reach),
+        **reach_document(reach),
         "systems": {system: len(jobs) for system, jobs in by_system(reach.jobs(reach.downstream))},
-        "jobs": [reach_job_document(reach, reach.view.jobs[job], steps) for job, steps in reach.downstream.items()],
+        "jobs": [lineage_job_document(reach, reach.view.jobs[job], steps) for job, steps in reach.downstream.items()],
     }
 
 

@@ -7,12 +7,10 @@ everything in full.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TextIO, TypeAlias, TypeVar
 
 from console.cli.commands import flag
@@ -231,16 +229,9 @@ def set_document(arguments: argparse.Namespace, value: Any) -> None:
 
 def print_document(value: Any) -> None:
     """One JSON document on stdout; control characters are escaped by JSON itself."""
-    print(json.dumps(value, default=_json_default, indent=2, ensure_ascii=True))
+    from console.engine.api.documents import json_text  # not loaded by commands that print no document
 
-
-def _json_default(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    slots = getattr(value, "__dataclass_fields__", None)
-    if slots is not None:
-        return {name: getattr(value, name) for name in slots}
-    return str(value)
+    print(json_text(value, indent=2))
 
 
 def counted(items: Sized | int, noun: str) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from console.cli.arguments import business_date
@@ -32,7 +31,6 @@ from console.domain.ids import micros
 from console.domain.incident import IncidentRow
 from console.domain.promise import Attainment, AttainmentView, AttainmentWindow
 from console.domain.service import (
-    Reason,
     ServiceView,
     Timeliness,
     format_percent,
@@ -42,7 +40,7 @@ from console.domain.service import (
     status_label,
     unverified_text,
 )
-from console.store.queries.services import NOT_EVALUATED
+from console.engine.api.documents import service_document, services_on
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration, time_of_day
 from console.timing.formats import relative_time_text
@@ -136,15 +134,11 @@ def run_services(arguments: argparse.Namespace) -> int:
         return _print_attainment(arguments)
     with fresh_store_reader(arguments) as reads:
         name, business_date = arguments.name, arguments.business_date
-        services = (
-            [reads.services.service(name, business_date)] if name else reads.services.list_services(business_date)
-        )
-        if business_date:
-            services = [_not_expected_text(service, reads) for service in services]
+        services = services_on(reads, name, business_date)
         instances = reads.services.instances(name, business_date) if name else []
         attainment = reads.service_days.service_attainment(name) if name else []
         now, is_old = reads.now(), not reads.estate.header().engine.alive
-    document = [service_json(service) for service in instances or services]
+    document = [service_document(service) for service in instances or services]
     if not arguments.name:
         return print_result(arguments, document, service_table(services, now, is_old))
     if arguments.json:
@@ -216,24 +210,6 @@ def _cause_cell(service: ServiceView) -> str:
 def by_urgency(services: Sequence[ServiceView]) -> list[ServiceView]:
     """Services that need a person first, then those without an estimate; each by act-by time, then deadline."""
     return sorted(services, key=_urgency_key)
-
-
-def _not_expected_text(service: ServiceView, reads: Queries) -> ServiceView:
-    if not service.calendar or service.reason != NOT_EVALUATED:
-        return service
-    from console.timing.calendars import counts, exclusion_reason
-
-    calendar, day = reads.declared().calendar(service.calendar), date.fromisoformat(service.business_date)
-    if calendar is None or counts(calendar, day):
-        return service
-    reason = exclusion_reason(calendar, day)
-    return replace(service, timeliness=Timeliness.NO_PROMISE.value, data_state="", reasons=(Reason(reason),))
-
-
-def service_json(service: ServiceView) -> dict[str, Any]:
-    """A service as data; a date without a promise has no deadline."""
-    document = asdict(service) | {"reason": service.reason}
-    return document if service.is_promised else {**document, "deadline": None, "promised": None}
 
 
 def _urgency_key(service: ServiceView) -> tuple[bool, datetime, bool, datetime, str]:

@@ -13,10 +13,11 @@ from console.cli.exits import Exit
 from console.cli.incidents import incident_table, verdict_text
 from console.cli.output import Part, Table, ValueColumn, print_result, table
 from console.cli.reader import lease_holder_text, no_engine_text, store_reader
-from console.cli.services import service_json, service_table
+from console.cli.services import service_table
 from console.control.incidents.verdict import urgent_incident
 from console.domain.header import EngineShare, HeaderView
 from console.domain.system import TargetView
+from console.engine.api.documents import service_document
 from console.store.queries.base import STALE_POLLS
 from console.timing.durations import format_duration
 from console.timing.formats import age_text
@@ -49,7 +50,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         "header": {**header._asdict(), "engine": header.engine._asdict()},
         "engines": engines,
         "systems": systems,
-        "services": [service_json(service) for service in services],
+        "services": [service_document(service) for service in services],
         "incidents": incidents,
         "remarks": problems,
         "approvals": approvals,

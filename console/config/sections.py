@@ -210,6 +210,8 @@ class EndpointSettings(StrictOptions):
     """Allows an address that others can reach: tokens cross it unencrypted, so put a proxy with TLS in front."""
     token: SecretRef | None = None
     """Each request must then send it: Authorization: Bearer TOKEN. 16 characters or more."""
+    readers: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")], SecretRef] = Field(default_factory=dict)
+    """Further tokens, by login, that may only read the HTTP API; [[permissions]] must give the login the role view."""
 
     @model_validator(mode="after")
     def is_not_open_to_all(self) -> EndpointSettings:

@@ -7,12 +7,15 @@ answered together.
 from __future__ import annotations
 
 import hmac
+import json
 import re
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 import structlog
 
@@ -23,6 +26,7 @@ from connectors.sdk.transport.http_server import (
     HttpExchange,
     HttpRefused,
     HttpServer,
+    RequestHead,
     RequestRateLimit,
     ServerReply,
 )
@@ -42,6 +46,9 @@ REFUSED_PER_MINUTE = 60
 MIN_TOKEN = 16
 TOKEN_SECONDS = 60.0
 """Interval of reading the token again."""
+API = "/api/v1"
+READ_METHODS = ("GET", "HEAD")
+JSON = "application/json"
 _BEARER = re.compile(r"bearer +([^\s]{1,512}) *", re.IGNORECASE)
 
 Answer = Callable[[Sequence[bytes], int], Sequence[ServerReply]]
@@ -56,14 +63,48 @@ class Endpoint:
     answer: Answer
 
 
+class ReadRequest(NamedTuple):
+    """A request to read. `login`: of the token's reader; empty: the token for everything."""
+
+    target: str
+    login: str
+    if_none_match: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEndpoint:
+    """The answer of one path of the HTTP API, by its query. It needs a token, and its errors are JSON."""
+
+    read: Callable[[ReadRequest], ServerReply]
+    close: Callable[[], None]
+    """Called once no further request comes."""
+
+
+class _Admitted(NamedTuple):
+    endpoint: Endpoint | ReadEndpoint
+    request: ReadRequest
+
+
+def error_reply(status: int, error: str, fix: str, *headers: tuple[str, str]) -> ServerReply:
+    """The JSON of a failed request to the HTTP API."""
+    return ServerReply(status, json.dumps({"error": error, "fix": fix}).encode() + b"\n", JSON, headers)
+
+
 class EndpointWorker:
     """Listens at the configured address and passes requests to the endpoint of their path."""
 
-    def __init__(self, settings: EndpointSettings, endpoints: Mapping[str, Endpoint], secrets: SecretStore) -> None:
-        self._settings, self._endpoints, self._secrets = settings, endpoints, secrets
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        endpoints: Mapping[str, Endpoint],
+        secrets: SecretStore,
+        reads: Mapping[str, ReadEndpoint] = MappingProxyType({}),
+    ) -> None:
+        """`reads`: of the HTTP API, by path; another endpoint may have the same path for other methods."""
+        self._settings, self._endpoints, self._secrets, self._reads = settings, endpoints, secrets, reads
         self._wrong = RequestRateLimit(REFUSED_PER_MINUTE)
-        self._token = b""
-        """Empty without one."""
+        self._tokens = dict[str, bytes]()
+        """By login; that of "" opens everything."""
         self._token_until = 0.0
         self.trouble = ""
         self.wake = threading.Event()
@@ -85,15 +126,17 @@ class EndpointWorker:
                 server.serve(stopping, self._beat, CHECK_SECONDS)
             finally:
                 server.close()
+                for endpoint in self._reads.values():
+                    endpoint.close()
 
     def _set_trouble(self, text: str) -> None:
         if text != self.trouble:
             log.warning("endpoints do not listen", error=text) if text else log.info("endpoints listen again")
         self.trouble = text
 
-    def _open(self, fence: int) -> HttpServer[Endpoint]:
+    def _open(self, fence: int) -> HttpServer[_Admitted]:
         """Raises OSError, ConnectorError."""
-        self._read_token()
+        self._read_tokens()
         limits = BodyLimits(MAX_BODY_BYTES, MAX_BODY_BYTES)
         address = listen_address(self._settings.listen)
         return HttpServer(address, self._admit, lambda exchanges: self._respond(exchanges, fence), limits)
@@ -103,60 +146,95 @@ class EndpointWorker:
         if time.monotonic() < self._token_until:
             return
         try:
-            self._read_token()
+            self._read_tokens()
             self._set_trouble("")
         except ConnectorError as error:
             self._token_until = time.monotonic() + TOKEN_SECONDS
             self._set_trouble(f"the token read before stays valid: {self._secrets.mask(str(error))}")
 
-    def _read_token(self) -> None:
+    def _read_tokens(self) -> None:
         """Raises ConnectorError."""
         self._token_until = time.monotonic() + TOKEN_SECONDS
-        if self._settings.token is None:
-            return
-        token = self._secrets(self._settings.token)
-        if len(token) < MIN_TOKEN:
-            raise ConnectorError(f"the token is shorter than {MIN_TOKEN} characters. Fix: openssl rand -hex 16")
-        self._token = token.encode()
+        token, tokens = self._settings.token, dict[str, bytes]()
+        for login, reference in {**({} if token is None else {"": token}), **self._settings.readers}.items():
+            value = self._secrets(reference)
+            if len(value) < MIN_TOKEN:
+                name = f"the token of {login}" if login else "the token"
+                raise ConnectorError(f"{name} is shorter than {MIN_TOKEN} characters. Fix: openssl rand -hex 16")
+            tokens[login] = value.encode()
+        self._tokens = tokens
 
-    def _admit(self, method: str, target: str, authorization: str) -> Endpoint:
+    def _admit(self, head: RequestHead) -> _Admitted:
         """The endpoint of a request with a valid token. Raises HttpRefused."""
-        given = _BEARER.fullmatch(authorization)
-        if self._token and not (given and hmac.compare_digest(given[1].encode(), self._token)):
-            if not self._wrong.allows():
-                raise HttpRefused(429, "too many requests with a wrong token")
-            raise HttpRefused(401, "no such token")
-        endpoint = self._endpoints.get(target.partition("?")[0])
-        if endpoint is None:
-            raise HttpRefused(404, f"no such path; there are {', '.join(sorted(self._endpoints))}")
-        if method not in endpoint.methods:
-            raise HttpRefused(405, ", ".join(sorted(endpoint.methods)))
-        return endpoint
+        path = head.target.partition("?")[0]
+        by_method = dict[str, Endpoint | ReadEndpoint]()
+        if read := self._reads.get(path):
+            by_method.update(dict.fromkeys(READ_METHODS, read))
+        if other := self._endpoints.get(path):
+            by_method.update(dict.fromkeys(other.methods, other))
+        endpoint = by_method.get(head.method)
+        is_api = path.startswith(f"{API}/") and not isinstance(endpoint, Endpoint)
+        login = self._login_of(head.authorization)
 
-    def _respond(self, exchanges: Sequence[HttpExchange[Endpoint]], fence: int) -> list[ServerReply]:
+        def refuse(status: int, error: str, fix: str, *headers: tuple[str, str]) -> HttpRefused:
+            return HttpRefused(_refusal(is_api, status, error, fix, *headers))
+
+        if login is None and (is_api or "" in self._tokens):
+            if not self._wrong.allows():
+                raise refuse(429, "too many requests with a wrong token", "try again in a minute")
+            fix = "send Authorization: Bearer TOKEN"
+            fix += "" if self._tokens else "; first set [endpoints] token or readers in the config"
+            raise refuse(401, "no such token", fix, ("WWW-Authenticate", "Bearer"))
+        if login and not is_api:
+            raise refuse(403, f"the token of {login} may only read {API}", "use the token of [endpoints]")
+        if not by_method:
+            raise refuse(404, "no such path", f"use {', '.join(sorted({*self._endpoints, *self._reads}))}")
+        if endpoint is None:
+            allowed = ", ".join(sorted(by_method))
+            raise refuse(405, f"{head.method} is not possible here", f"use {allowed}", ("Allow", allowed))
+        return _Admitted(endpoint, ReadRequest(head.target, login or "", head.if_none_match))
+
+    def _login_of(self, authorization: str) -> str | None:
+        """None for no token, or one that does not exist."""
+        given = _BEARER.fullmatch(authorization)
+        token = given[1].encode() if given else b""
+        logins = [login for login, known in self._tokens.items() if hmac.compare_digest(token, known)]
+        return logins[0] if logins else None
+
+    def _respond(self, exchanges: Sequence[HttpExchange[_Admitted]], fence: int) -> list[ServerReply]:
         """Raises LeaseLost."""
         replies: dict[int, ServerReply] = {}
         by_endpoint: dict[int, list[int]] = defaultdict(list)
         for index, exchange in enumerate(exchanges):
             if exchange.is_too_long:
                 replies[index] = ServerReply.of_text(413, f"more than {MAX_BODY_BYTES} bytes")
-            else:
-                by_endpoint[id(exchange.request)].append(index)
+            elif exchange.request is not None:
+                by_endpoint[id(exchange.request.endpoint)].append(index)
         for indexes in by_endpoint.values():
-            endpoint = exchanges[indexes[0]].request
-            if endpoint is not None:
-                bodies = [exchanges[index].body for index in indexes]
-                replies.update(zip(indexes, self._answer(endpoint, bodies, fence), strict=True))
+            admitted = [(request, exchanges[index].body) for index in indexes if (request := exchanges[index].request)]
+            replies.update(zip(indexes, self._answer(admitted, fence), strict=True))
         return [replies[index] for index in range(len(exchanges))]
 
-    def _answer(self, endpoint: Endpoint, bodies: Sequence[bytes], fence: int) -> Sequence[ServerReply]:
+    def _answer(self, admitted: Sequence[tuple[_Admitted, bytes]], fence: int) -> Sequence[ServerReply]:
+        """The replies of one endpoint. Raises LeaseLost."""
+        endpoint = admitted[0][0].endpoint
+        is_api = isinstance(endpoint, ReadEndpoint)
         try:
-            return endpoint.answer(bodies, fence)
+            if isinstance(endpoint, ReadEndpoint):
+                return [endpoint.read(request) for (_, request), _ in admitted]
+            return endpoint.answer([body for _, body in admitted], fence)
         except LeaseLost:
             raise
         except StoreError as error:
             log.warning("a request waits for the store", error=str(error))
-            return [ServerReply.of_text(503, "the store cannot be used now: ask again")] * len(bodies)
+            return [_refusal(is_api, 503, "the store cannot be used now", "ask again")] * len(admitted)
         except Exception:
             log.exception("a request failed")
-            return [ServerReply.of_text(500, "failed; the engine's log has the details")] * len(bodies)
+            return [_refusal(is_api, 500, "failed", "the engine's log has the details")] * len(admitted)
+
+
+def _refusal(is_api: bool, status: int, error: str, fix: str, *headers: tuple[str, str]) -> ServerReply:
+    """As JSON for the HTTP API, else as a line of text."""
+    if is_api:
+        return error_reply(status, error, fix, *headers)
+    return ServerReply(status, f"{error}. Fix: {fix}\n".encode(), headers=headers)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.cli.services import attainment_json, attainment_lines, attainment_table, service_json
+from console.cli.services import attainment_json, attainment_lines, attainment_table
 from console.domain.decision import Decisions, ServiceDayVerdict
 from console.domain.estate import EvaluationSettings
 from console.domain.history import DurationEstimate, DurationQuantiles, EstimateKind
@@ -22,6 +22,7 @@ from console.domain.promise import (
     attainment,
 )
 from console.domain.service import Reason, Timeliness
+from console.engine.api.documents import service_document
 from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
@@ -111,7 +112,7 @@ def test_a_date_without_a_promise_counts_for_nothing_and_gets_no_time(served: Es
     ]
     assert "supply has no promise for it: calendar x, closed" == give(served, at("06:00"))
     shown = reads.services.service("supply", BD.isoformat())
-    assert (False, None) == (shown.is_promised, service_json(shown)["deadline"])
+    assert (False, None) == (shown.is_promised, service_document(shown)["deadline"])
 
 
 def test_a_job_owes_nothing_on_a_date_without_a_promise(served: Estate, reads: Queries) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import h11
 
@@ -30,17 +30,12 @@ CLOSE_SECONDS = 2.0
 READ_BYTES = 16384
 RETRY_SECONDS = 10
 """Retry-After of a reply 429 or 503."""
+NOT_MODIFIED = 304
+"""The status of a reply without a body, whose reader has it already."""
 TEXT = "text/plain; charset=utf-8"
+_READ_HEADERS = (b"authorization", b"content-length", b"if-none-match")
 
 Admitted = TypeVar("Admitted")
-
-
-class HttpRefused(Exception):
-    """A request that is refused. `status`: its HTTP status; `why`: the reply's text."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status, self.why = status, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +43,37 @@ class ServerReply:
     status: int
     body: bytes
     content_type: str = TEXT
+    headers: tuple[tuple[str, str], ...] = ()
+    """Besides those that every reply has; with `Cache-Control` instead of "no-store"."""
 
     @classmethod
     def of_text(cls, status: int, text: str) -> ServerReply:
         return cls(status, f"{text}\n".encode())
 
 
-AdmitRequest = Callable[[str, str, str], Admitted]
-"""(method, target, authorization) -> the admitted request. Raises HttpRefused."""
+class HttpRefused(Exception):
+    """A request that is refused, with this reply."""
+
+    def __init__(self, reply: ServerReply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+    @classmethod
+    def of_text(cls, status: int, why: str) -> HttpRefused:
+        return cls(ServerReply.of_text(status, why))
+
+
+class RequestHead(NamedTuple):
+    """Request line and those headers by which a request is admitted; empty: not sent."""
+
+    method: str
+    target: str
+    authorization: str = ""
+    if_none_match: str = ""
+
+
+AdmitRequest = Callable[[RequestHead], Admitted]
+"""The admitted request. Raises HttpRefused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +121,7 @@ class HttpExchange(Generic[Admitted]):
             self._http.receive_data(data)
             return self._read()
         except h11.RemoteProtocolError as error:
-            self.refused = HttpRefused(error.error_status_hint or 400, "this is not a readable HTTP request")
+            self.refused = HttpRefused.of_text(error.error_status_hint or 400, "this is not a readable HTTP request")
         except HttpRefused as error:
             self.refused = error
         return b""
@@ -127,14 +145,14 @@ class HttpExchange(Generic[Admitted]):
             elif isinstance(event, h11.EndOfMessage):
                 self.whole = self.request is not None
             else:
-                raise HttpRefused(400, "the request is empty")
+                raise HttpRefused.of_text(400, "the request is empty")
         return answer
 
     def _begin(self, request: h11.Request) -> None:
-        headers = {name: value for name, value in request.headers if name in (b"authorization", b"content-length")}
+        headers = {name: value for name, value in request.headers if name in _READ_HEADERS}
         self._is_head = request.method == b"HEAD"
-        authorization = headers.get(b"authorization", b"").decode("ascii", "replace")
-        self.request = self._admit(request.method.decode("ascii"), request.target.decode("ascii"), authorization)
+        values = (headers.get(name, b"").decode("ascii", "replace") for name in (b"authorization", b"if-none-match"))
+        self.request = self._admit(RequestHead(request.method.decode("ascii"), request.target.decode("ascii"), *values))
         if int(headers.get(b"content-length", b"0")) > self._limits.most:
             self._seen, self.whole = self._limits.most + 1, True
 
@@ -142,8 +160,11 @@ class HttpExchange(Generic[Admitted]):
         """The one response, after which the connection is closed."""
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return b""
-        headers = [("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body)))]
-        headers += [("Connection", "close"), ("Cache-Control", "no-store")]
+        headers = [("Connection", "close"), *reply.headers]
+        if reply.status != NOT_MODIFIED:
+            headers += [("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body)))]
+        if not any(name == "Cache-Control" for name, _ in headers):
+            headers.append(("Cache-Control", "no-store"))
         headers += [("Retry-After", str(RETRY_SECONDS))] if reply.status in (429, 503) else []
         sent = self._send(h11.Response(status_code=reply.status, headers=headers))
         if not self._is_head:
@@ -252,8 +273,7 @@ class HttpServer(Generic[Admitted]):
             with suppress(OSError):
                 connection.socket.send(now_to_send)
         if connection.exchange.refused is not None:
-            refused = connection.exchange.refused
-            self._answer(connection, ServerReply.of_text(refused.status, refused.why))
+            self._answer(connection, connection.exchange.refused.reply)
         elif connection.exchange.whole:
             self._whole.append(connection)
 

@@ -40,6 +40,7 @@ from console.engine.plans.proposals import PlanProposer
 from console.engine.polling.inbound import InboundListeners
 from console.engine.polling.poller import PollingContext, TargetPoller
 from console.engine.polling.pool import PollPool
+from console.engine.read_api import ReadApi
 from console.engine.retention import StoreRetention
 from console.engine.supervisor import settings as plain
 from console.engine.supervisor.config_sync import ConfigSync
@@ -156,7 +157,8 @@ class EngineAssembly:
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
         metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason)
         paths = {"/metrics": metrics.endpoint, "/alerts": AlertReceiver(store, clock, places).endpoint}
-        self.endpoints = EndpointWorker(config.endpoints, paths, secrets) if config.endpoints is not None else None
+        reads, settings = ReadApi(store.url).endpoints, config.endpoints
+        self.endpoints = EndpointWorker(settings, paths, secrets, reads) if settings is not None else None
         self._joined = True
 
     def _join_polling(self, places: Mapping[int, ConnectorTarget]) -> None:

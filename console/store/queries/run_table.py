@@ -71,6 +71,13 @@ class RunTableQueries(ContextQueries):
         """The first rows of that order, at once."""
         return self.runs_by_ids(list(islice(self._run_ids(job_filter, sort, limit), limit)))
 
+    def runs_before(self, job_filter: JobFilter, run_id: int | None, limit: int) -> list[RunRow]:
+        """The rows that follow this run, newest period first; the first ones for None."""
+        after = "" if run_id is None else "(r.sort_us, r.id) < (SELECT x.sort_us, x.id FROM run x WHERE x.id = ?)"
+        runs, values = self._source(job_filter, after, [] if run_id is None else [run_id])
+        rows = runs(f"SELECT r.id FROM {{runs}} ORDER BY r.sort_us DESC, r.id DESC LIMIT {limit}", values)
+        return self.runs_by_ids([row.id for row in rows])
+
     def runs_by_ids(self, ids: Sequence[int]) -> list[RunRow]:
         """In the order of the ids; unknown ones are left out."""
         stale = self.store.stale_targets()

@@ -38,10 +38,14 @@ class RunQueries(ContextQueries):
         stale = self.store.stale_targets()
         return [run_row(row, stale) for row in self.link.rows(f"{SELECT_RUN} WHERE {where}", values)]
 
-    def list_runs(self, job_id: int, limit: int = MAX_RUNS) -> list[RunRow]:
-        """Runs that began or were due, newest period first."""
-        where = "r.job_id = ? AND (r.attempts > 0 OR r.sort_us <= ?) ORDER BY r.sort_us DESC, r.period_key DESC LIMIT ?"
-        return self._rows(where, (job_id, micros(self.store.now()), limit))
+    def list_runs(self, job_id: int, limit: int = MAX_RUNS, before: int | None = None) -> list[RunRow]:
+        """Runs that began or were due, newest period first; `before`: only those after this run in that order."""
+        where = "r.job_id = ? AND (r.attempts > 0 OR r.sort_us <= ?)"
+        values: tuple[int, ...] = (job_id, micros(self.store.now()))
+        if before is not None:
+            where += " AND (r.sort_us, r.period_key) < (SELECT x.sort_us, x.period_key FROM run x WHERE x.id = ?)"
+            values = (*values, before)
+        return self._rows(f"{where} ORDER BY r.sort_us DESC, r.period_key DESC LIMIT ?", (*values, limit))
 
     def runs_on(self, job_id: int, business_date: str) -> list[RunRow]:
         """The job's runs of one business date, expected ones included, newest first; runs that began come first."""

@@ -90,7 +90,7 @@ def test_a_request_is_refused_by_its_head(bench: Bench, monkeypatch: pytest.Monk
         assert 401 == httpx.get(f"{url}/metrics").status_code
         assert 401 == httpx.get(f"{url}/metrics", headers={"Authorization": f"Basic {TOKEN}"}).status_code
         missing = httpx.get(f"{url}/metric", headers=bearer)
-        assert (404, "no such path; there are /metrics\n") == (missing.status_code, missing.text)
+        assert (404, "no such path. Fix: use /metrics\n") == (missing.status_code, missing.text)
         assert 405 == httpx.post(f"{url}/metrics", headers=bearer).status_code
         assert 431 == httpx.get(f"{url}/metrics", headers=bearer | {"X": "y" * 40_000}).status_code
         statuses = {httpx.get(f"{url}/metrics").status_code for _ in range(2 * module.REFUSED_PER_MINUTE)}

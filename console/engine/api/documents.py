@@ -1,0 +1,204 @@
+"""Documents that `--json` of the commands and the HTTP API share. Loads nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from console.control.explain.lineage import LineageReach, services_below
+from console.domain.dependency import LineageJob
+from console.domain.filter import FILTER_FIELDS, JobFilter, argument_terms, name_terms
+from console.domain.incident import IncidentRow
+from console.domain.service import Reason, ServiceView, Timeliness
+from console.store.queries.services import NOT_EVALUATED
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
+
+DEFAULT_DEPTH = 3
+"""Levels of lineage, each way."""
+
+
+def json_text(document: Any, indent: int | None = None) -> str:
+    """The document as JSON in ASCII: times in UTC, control characters escaped."""
+    return json.dumps(document, default=_json_default, indent=indent, ensure_ascii=True)
+
+
+def _json_default(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    slots = getattr(value, "__dataclass_fields__", None)
+    if slots is not None:
+        return {name: getattr(value, name) for name in slots}
+    return str(value)
+
+
+def services_on(reads: Queries, name: str | None, business_date: str | None) -> list[ServiceView]:
+    """All services or the one of this name, on that business date, else their current one. Raises NotFound."""
+    services = [reads.services.service(name, business_date)] if name else reads.services.list_services(business_date)
+    return [_not_expected(service, reads) for service in services] if business_date else services
+
+
+def _not_expected(service: ServiceView, reads: Queries) -> ServiceView:
+    if not service.calendar or service.reason != NOT_EVALUATED:
+        return service
+    from console.timing.calendars import counts, exclusion_reason  # noqa: PLC0415 - for start-up time
+
+    calendar, day = reads.declared().calendar(service.calendar), date.fromisoformat(service.business_date)
+    if calendar is None or counts(calendar, day):
+        return service
+    reason = exclusion_reason(calendar, day)
+    return replace(service, timeliness=Timeliness.NO_PROMISE.value, data_state="", reasons=(Reason(reason),))
+
+
+def service_document(service: ServiceView) -> dict[str, Any]:
+    """A service as data; a date without a promise has no deadline."""
+    document = asdict(service) | {"reason": service.reason}
+    return document if service.is_promised else {**document, "deadline": None, "promised": None}
+
+
+def incidents_list(reads: Queries, with_closed: bool) -> list[IncidentRow]:
+    """The open incidents; then, `with_closed`, the latest closed ones."""
+    closed = reads.incidents.list_incidents(closed=True) if with_closed else []
+    return reads.incidents.list_incidents() + closed
+
+
+def unknown_field_fault(terms: Sequence[str], reads: Queries) -> str:
+    """Why a term `word:value` of a filter is invalid: neither a field nor part of any job's name. Empty if none is."""
+    for term in name_terms([term for argument in terms for term in argument_terms(argument)]):
+        part = term.lstrip("-!~")
+        if not reads.jobs.job_ids(JobFilter(terms=(part,))):
+            field = part.partition(":")[0]
+            near = get_close_matches(field.lower(), FILTER_FIELDS, n=1)
+            hint = f"did you mean {near[0]}:?" if near else f"fields: {', '.join(FILTER_FIELDS)}"
+            text = f'no field "{field}:", and "{part}" is part of no job\'s name; {hint}'
+            return f'"{term}" in the filter is invalid: {text}'
+    return ""
+
+
+class LineageJobDocument(TypedDict):
+    """One job of a lineage, `steps` away."""
+
+    job: str
+    system: str
+    steps: int
+    state: str | None
+    at: datetime | None
+    period_key: str | None
+    last_state: str | None
+    last_at: datetime | None
+    is_red: bool
+    is_root_cause: bool
+    is_critical: bool
+
+
+class LineageServiceDocument(TypedDict):
+    """A service downstream."""
+
+    service: str
+    tier: int
+    business_date: str
+    deadline: datetime | None
+    timeliness: str
+    act_by: datetime | None
+    green_by: datetime | None
+    delivered: datetime | None
+    cause: str | None
+
+
+class LineageEdgeDocument(TypedDict):
+    upstream: str
+    downstream: str
+
+
+class OmittedJobsDocument(TypedDict):
+    """The number of jobs further away."""
+
+    upstream: int
+    downstream: int
+
+
+class ReachDocument(LineageJobDocument):
+    """A job with what causes its state, and the services below it."""
+
+    root_causes: list[LineageJobDocument]
+    services: list[LineageServiceDocument]
+
+
+class LineageDocument(ReachDocument):
+    """The jobs around one job, nearest first, and the edges between them."""
+
+    business_date: str | None
+    upstream: list[LineageJobDocument]
+    downstream: list[LineageJobDocument]
+    edges: list[LineageEdgeDocument]
+    omitted: OmittedJobsDocument
+
+
+def job_reach(reads: Queries, name: str, run: str = "") -> LineageReach:
+    """Raises NotFound for an unknown job or run."""
+    view = reads.lineage.lineage_of(reads.jobs.job(name).row.id, run)
+    services = services_below(view, view.job_id, reads.services.list_services(view.business_date or None))
+    return LineageReach(view, services, reads.now())
+
+
+def lineage_document(reach: LineageReach, up: int, down: int) -> LineageDocument:
+    """The jobs within so many steps."""
+    above = {job_id: steps for job_id, steps in reach.upstream.items() if steps <= up}
+    below = {job_id: steps for job_id, steps in reach.downstream.items() if steps <= down}
+    included, jobs = {reach.view.job_id, *above, *below}, reach.view.jobs
+    return {
+        **reach_document(reach),
+        "business_date": reach.view.business_date or None,
+        "upstream": [lineage_job_document(reach, jobs[job_id], steps) for job_id, steps in above.items()],
+        "downstream": [lineage_job_document(reach, jobs[job_id], steps) for job_id, steps in below.items()],
+        "edges": [
+            {"upstream": jobs[upstream].name, "downstream": jobs[downstream].name}
+            for upstream, downstream in reach.view.edges
+            if upstream in included and downstream in included
+        ],
+        "omitted": {"upstream": len(reach.upstream) - len(above), "downstream": len(reach.downstream) - len(below)},
+    }
+
+
+def reach_document(reach: LineageReach) -> ReachDocument:
+    """The job itself, with causes and services."""
+    return {
+        **lineage_job_document(reach, reach.job, 0),
+        "root_causes": [lineage_job_document(reach, cause, reach.upstream.get(cause.id, 0)) for cause in reach.causes],
+        "services": [_service_document(service) for service in reach.services],
+    }
+
+
+def lineage_job_document(reach: LineageReach, job: LineageJob, steps: int) -> LineageJobDocument:
+    return {
+        "job": job.name,
+        "system": job.system,
+        "steps": steps,
+        "state": job.state or None,
+        "at": job.at,
+        "period_key": job.period_key or None,
+        "last_state": job.before or None,
+        "last_at": job.before_at,
+        "is_red": job.is_red,
+        "is_root_cause": job in reach.causes,
+        "is_critical": job.name in reach.critical,
+    }
+
+
+def _service_document(service: ServiceView) -> LineageServiceDocument:
+    return {
+        "service": service.name,
+        "tier": service.tier,
+        "business_date": service.business_date,
+        "deadline": service.deadline if service.is_promised else None,
+        "timeliness": service.timeliness,
+        "act_by": service.act_by,
+        "green_by": service.green_by,
+        "delivered": service.delivered,
+        "cause": service.cause or None,
+    }

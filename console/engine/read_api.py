@@ -1,0 +1,491 @@
+"""HTTP API for reading: the documents that commands print with `--json`, and their OpenAPI description.
+
+A client may ask often: it sends the ETag of the reply that it has, and a reply is repeated without queries for as long
+as nothing is committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl, urlencode
+
+from connectors.sdk.transport.http_server import NOT_MODIFIED, ServerReply
+from console.control.access.authorization import AccessRefusal
+from console.domain.access import Person
+from console.domain.alert import DeliveryView, SuppressionView
+from console.domain.filter import ME, FilterError, JobFilter, parse_filter, split_filter
+from console.domain.ids import MAX_ID_DIGITS
+from console.domain.incident import IncidentRow
+from console.domain.job import JobRow
+from console.domain.request import RequestKind
+from console.domain.run import RunRow
+from console.domain.service import ServiceView
+from console.engine.access import AccessRights
+from console.engine.api.documents import (
+    DEFAULT_DEPTH,
+    LineageDocument,
+    incidents_list,
+    job_reach,
+    json_text,
+    lineage_document,
+    service_document,
+    services_on,
+    unknown_field_fault,
+)
+from console.engine.endpoints import API, JSON, ReadEndpoint, ReadRequest, error_reply
+from console.store.errors import NotFound, StoreError
+from console.store.queries import open_queries
+from console.store.queries.reader import Queries
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+MAX_OFFSET = 1_000_000
+MAX_DEPTH = 50
+MAX_PARAMETERS = 20
+CACHED_REPLIES = 16
+CACHE_SECONDS = 2.0
+"""A reply is computed again after this although nothing was committed: some of it changes by time alone."""
+OPENAPI = f"{API}/openapi.json"
+
+Values = Mapping[str, Any]
+"""The values of a query's parameters, by name."""
+
+
+class ApiFault(Exception):
+    """A request that cannot be answered, and how to make it right."""
+
+    def __init__(self, error: str, fix: str, status: int = 400) -> None:
+        super().__init__(error)
+        self.reply = error_reply(status, error, fix)
+
+
+class QueryParameter(NamedTuple):
+    """A parameter of a query. `parse` raises ValueError with the fix."""
+
+    name: str
+    description: str
+    parse: Callable[[str], Any] = str
+    schema: Mapping[str, Any] = MappingProxyType({"type": "string"})
+    default: Any = None
+    is_required: bool = False
+
+
+class DocumentPage(NamedTuple):
+    """A document, and what to change in the query for the next page; None: it is the last."""
+
+    document: Any
+    following: Mapping[str, int] | None = None
+
+
+class ApiResource(NamedTuple):
+    """One path of the API."""
+
+    path: str
+    summary: str
+    kind: Any
+    """The type of the document."""
+    parameters: tuple[QueryParameter, ...]
+    page: Callable[[Queries, Values], DocumentPage]
+    """Raises ApiFault, StoreError."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    version: int
+    until: float
+    reply: ServerReply
+
+
+class ReadApi:
+    """Answers GET below /api/v1 from the store, for one thread."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._queries: Queries | None = None
+        self._cache = OrderedDict[str, _Cached]()
+        """By path and query."""
+
+    @property
+    def endpoints(self) -> dict[str, ReadEndpoint]:
+        """By path."""
+        endpoints = {resource.path: self._endpoint_of(resource) for resource in RESOURCES}
+        document = _with_etag(json_text(openapi_document(), indent=2))
+        described = ReadEndpoint(lambda request: _unless_known(document, request), self.close)
+        return {**endpoints, OPENAPI: described}
+
+    def close(self) -> None:
+        """Closes the store's connection; the next request opens it again."""
+        queries, self._queries = self._queries, None
+        self._cache.clear()
+        if queries is not None:
+            queries.close()
+
+    def _endpoint_of(self, resource: ApiResource) -> ReadEndpoint:
+        return ReadEndpoint(lambda request: self._answer(resource, request), self.close)
+
+    def _answer(self, resource: ApiResource, request: ReadRequest) -> ServerReply:
+        """Raises StoreError."""
+        try:
+            if self._queries is None:
+                self._queries = open_queries(self._url)
+            _require_view(self._queries, request.login)
+            return _unless_known(self._reply(self._queries, resource, request.target), request)
+        except ApiFault as fault:
+            return fault.reply
+        except NotFound as error:
+            return error_reply(404, str(error), "use a name that the list of its path has")
+        except StoreError:
+            self.close()
+            raise
+
+    def _reply(self, queries: Queries, resource: ApiResource, target: str) -> ServerReply:
+        version, now = queries.data_version(), time.monotonic()
+        cached = self._cache.get(target)
+        if cached is not None and cached.version == version and now < cached.until:
+            return cached.reply
+        values = parsed_query(resource, target)
+        page = resource.page(queries, values)
+        links = []
+        if page.following is not None:
+            query = parse_qsl(target.partition("?")[2], keep_blank_values=True)
+            following = urlencode({**dict(query), **page.following})
+            links.append(("Link", f'<{resource.path}?{following}>; rel="next"'))
+        reply = _with_etag(json_text(page.document), *links)
+        self._cache[target] = _Cached(version, now + CACHE_SECONDS, reply)
+        self._cache.move_to_end(target)
+        if len(self._cache) > CACHED_REPLIES:
+            self._cache.popitem(last=False)
+        return reply
+
+
+def _require_view(queries: Queries, login: str) -> None:
+    """Raises ApiFault unless the reader may view the whole estate; the token for everything has no reader."""
+    if not login:
+        return
+    allowed = AccessRights(queries.link).may(Person(login), RequestKind.LOG)
+    if isinstance(allowed, AccessRefusal):
+        fix = f'add {{ who = ["{login}"], role = "view" }} to [[permissions]], without systems, services and tiers'
+        raise ApiFault(allowed.reason, fix, 403)
+
+
+def _with_etag(text: str, *headers: tuple[str, str]) -> ServerReply:
+    body = text.encode() + b"\n"
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return ServerReply(200, body, JSON, (("ETag", etag), ("Cache-Control", "private, no-cache"), *headers))
+
+
+def _unless_known(reply: ServerReply, request: ReadRequest) -> ServerReply:
+    """304 if the client has this reply."""
+    known = {tag.strip().removeprefix("W/") for tag in request.if_none_match.split(",")}
+    is_known = "*" in known or dict(reply.headers)["ETag"] in known
+    return ServerReply(NOT_MODIFIED, b"", headers=reply.headers) if is_known else reply
+
+
+def parsed_query(resource: ApiResource, target: str) -> dict[str, Any]:
+    """The value of each parameter. Raises ApiFault."""
+    known = {parameter.name: parameter for parameter in resource.parameters}
+    values = {parameter.name: parameter.default for parameter in resource.parameters}
+    try:
+        pairs = parse_qsl(
+            target.partition("?")[2], keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
+        )
+    except ValueError:
+        raise ApiFault("the query is not readable", "write ?name=value&name=value in UTF-8, percent-encoded") from None
+    names = [name for name, _ in pairs]
+    for name, text in pairs:
+        if name not in known:
+            raise ApiFault(f'no parameter "{name[:40]}"', f"use {', '.join(known)}")
+        if names.count(name) > 1:
+            raise ApiFault(f"{name} is there twice", f"write {name} once")
+        try:
+            values[name] = known[name].parse(text)
+        except ValueError as error:
+            raise ApiFault(f'{name}: "{text[:40]}" is invalid', str(error)) from None
+    for parameter in resource.parameters:
+        if parameter.is_required and not values[parameter.name]:
+            raise ApiFault(f"{parameter.name} is missing", f"add {parameter.name}=…: {parameter.description}")
+    return values
+
+
+# parameters
+
+
+def _number(name: str, description: str, least: int, most: int, default: int | None) -> QueryParameter:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit()) or len(text) > MAX_ID_DIGITS or not least <= int(text) <= most:
+            raise ValueError(f"write a whole number from {least} to {most}")
+        return int(text)
+
+    bounds = {"type": "integer", "minimum": least, "maximum": most}
+    return QueryParameter(name, description, parse, bounds, default)
+
+
+def _flag(name: str, description: str) -> QueryParameter:
+    def parse(text: str) -> bool:
+        if text not in ("true", "false"):
+            raise ValueError("write true or false")
+        return text == "true"
+
+    return QueryParameter(name, description, parse, {"type": "boolean"}, default=False)
+
+
+def _choice(name: str, description: str, choices: Sequence[str]) -> QueryParameter:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"write one of {', '.join(choices)}")
+        return text
+
+    return QueryParameter(name, description, parse, {"type": "string", "enum": list(choices)}, choices[0])
+
+
+def _date(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("write a date as 2026-11-20") from None
+
+
+_LIMIT = _number("limit", "most rows", 1, MAX_LIMIT, DEFAULT_LIMIT)
+_OFFSET = _number("offset", "rows left out before the first; the header Link has the next", 0, MAX_OFFSET, 0)
+_FILTER = QueryParameter("filter", "in the language of docs/filters.md; times of day are UTC", default="")
+_PROBLEMS = _flag("problems", "only what needs attention")
+_JOB = "system/native-id, or a unique suffix"
+_SORTS = [sign + order for order in ("name", "attention", "age", "deadline", "slack") for sign in ("", "-")]
+_PAGING = (_LIMIT, _OFFSET)
+_MAX_ID = 10**MAX_ID_DIGITS - 1
+
+
+def _filter_of(queries: Queries, values: Values) -> JobFilter:
+    """Raises ApiFault."""
+    text = values["filter"]
+    try:
+        parsed = parse_filter(text, queries.now(), UTC, values["problems"])
+    except FilterError as error:
+        raise ApiFault(error.text('"{}" in the filter is invalid:'), "see docs/filters.md") from None
+    if ME in parsed.owners or ME in parsed.not_owners:
+        raise ApiFault(f"owner:{ME} is nobody here", "write owner:TEAM")
+    if fault := unknown_field_fault(split_filter(text), queries):
+        raise ApiFault(fault, "see docs/filters.md")
+    return parsed
+
+
+# resources
+
+
+def _services(queries: Queries, values: Values) -> DocumentPage:
+    name, business_date = values["service"], values["date"]
+    services = services_on(queries, name, business_date)
+    instances = queries.services.instances(name, business_date) if name else []
+    return _slice([service_document(service) for service in instances or services], values)
+
+
+def _incidents(queries: Queries, values: Values) -> DocumentPage:
+    return _slice(incidents_list(queries, values["closed"]), values)
+
+
+def _jobs(queries: Queries, values: Values) -> DocumentPage:
+    ids = queries.jobs.job_ids(_filter_of(queries, values), values["sort"])
+    page = _slice(ids, values)
+    return DocumentPage(queries.jobs.jobs_by_ids(page.document.tolist()), page.following)
+
+
+def _runs(queries: Queries, values: Values) -> DocumentPage:
+    limit, before = values["limit"], values["before"]
+    if values["job"]:
+        if values["filter"] or values["problems"]:
+            raise ApiFault("job excludes filter and problems", "leave out job, and name it in the filter")
+        runs = queries.runs.list_runs(queries.jobs.job(values["job"]).row.id, limit + 1, before)
+    else:
+        runs = queries.run_table.runs_before(_filter_of(queries, values), before, limit + 1)
+    return DocumentPage(runs[:limit], {"before": runs[limit - 1].id} if len(runs) > limit else None)
+
+
+def _lineage(queries: Queries, values: Values) -> DocumentPage:
+    reach = job_reach(queries, values["job"], values["run"])
+    return DocumentPage(lineage_document(reach, values["up"], values["down"]))
+
+
+def _slice(rows: Any, values: Values) -> DocumentPage:
+    first, limit = values["offset"], values["limit"]
+    following = first + limit
+    is_last = following >= len(rows) or following > MAX_OFFSET
+    return DocumentPage(rows[first:following], None if is_last else {"offset": following})
+
+
+RESOURCES = (
+    ApiResource(
+        f"{API}/services",
+        "Services with deadline, timeliness and forecast, as `headway service --json`",
+        list[ServiceView],
+        (
+            QueryParameter("service", "only this one; of an end-to-end service each submission"),
+            QueryParameter(
+                "date", "business date instead of the current one", _date, {"type": "string", "format": "date"}
+            ),
+            *_PAGING,
+        ),
+        _services,
+    ),
+    ApiResource(
+        f"{API}/incidents",
+        "Open incidents, as `headway incident list --json`",
+        list[IncidentRow],
+        (_flag("closed", "also the latest closed ones"), *_PAGING),
+        _incidents,
+    ),
+    ApiResource(
+        f"{API}/jobs",
+        "Jobs with their latest run, as `headway job list --json`",
+        list[JobRow],
+        (_FILTER, _PROBLEMS, _choice("sort", "order; - reverses it", _SORTS), *_PAGING),
+        _jobs,
+    ),
+    ApiResource(
+        f"{API}/runs",
+        "Runs, the newest period first, as `headway run --json`",
+        list[RunRow],
+        (
+            QueryParameter("job", f"only runs of this job: {_JOB}", default=""),
+            _FILTER,
+            _PROBLEMS,
+            _LIMIT,
+            _number("before", "only runs after this one in the list: its id; the header Link has it", 0, _MAX_ID, None),
+        ),
+        _runs,
+    ),
+    ApiResource(
+        f"{API}/lineage",
+        "Upstream and downstream of a job over all systems, as `headway lineage JOB --json`",
+        LineageDocument,
+        (
+            QueryParameter("job", _JOB, is_required=True),
+            QueryParameter("run", "period key or id of a run: show its business date", default=""),
+            _number("up", "levels upstream", 0, MAX_DEPTH, DEFAULT_DEPTH),
+            _number("down", "levels downstream", 0, MAX_DEPTH, DEFAULT_DEPTH),
+        ),
+        _lineage,
+    ),
+)
+
+
+# OpenAPI
+
+
+_SIMPLE: Mapping[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    NoneType: {"type": "null"},
+    datetime: {"type": "string", "format": "date-time"},
+    object: {},
+}
+_NAMES = {"DeliveryView": DeliveryView, "SuppressionView": SuppressionView}
+"""Names of types that their modules import for type checking only."""
+_STATUSES = {
+    400: "a parameter is invalid",
+    401: "no such token",
+    403: "the reader may not view",
+    404: "no such service, job or run",
+    429: "too many requests with a wrong token",
+    503: "the store cannot be used now",
+}
+
+
+class _Schemas:
+    """JSON schemas of types, those with fields as components."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, dict[str, Any]] = {}
+
+    def of(self, kind: Any) -> dict[str, Any]:
+        arguments, origin = get_args(kind), get_origin(kind)
+        if kind in _SIMPLE:
+            return _SIMPLE[kind]
+        if origin is UnionType:
+            return {"anyOf": [self.of(argument) for argument in arguments]}
+        if origin in (list, tuple):
+            return {"type": "array", "items": self.of(arguments[0])}
+        if origin is dict:
+            return {"type": "object", "additionalProperties": self.of(arguments[1])}
+        if isinstance(kind, type) and issubclass(kind, StrEnum):
+            return {"type": "string", "enum": [item.value for item in kind]}
+        return self._component(kind)
+
+    def _component(self, kind: Any) -> dict[str, Any]:
+        name = kind.__name__.removesuffix("View").removesuffix("Row").removesuffix("Document")
+        if name not in self.components:
+            self.components[name] = {}
+            hints = get_type_hints(kind, localns=_NAMES)
+            names = [field.name for field in fields(kind)] if is_dataclass(kind) else hints
+            properties = {name: self.of(hints[name]) for name in names}
+            if kind is ServiceView:  # as `service_document`
+                properties |= {"deadline": self.of(datetime | None), "reason": self.of(str)}
+            self.components[name] = {
+                "type": "object",
+                "description": (kind.__doc__ or "").partition("\n")[0],
+                "properties": properties,
+                "required": list(properties),
+                "additionalProperties": False,
+            }
+        return {"$ref": f"#/components/schemas/{name}"}
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI 3.1 description of the API."""
+    schemas = _Schemas()
+    error = {"type": "object", "properties": {"error": _SIMPLE[str], "fix": _SIMPLE[str]}, "required": ["error", "fix"]}
+    schemas.components["Error"] = error
+    unusual: dict[str, Any] = {
+        str(status): {"description": text, "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}}
+        for status, text in _STATUSES.items()
+    }
+    unusual["304"] = {"description": "the client has it already"}
+    paths = {
+        resource.path: {
+            "get": {
+                "operationId": resource.path.rpartition("/")[2],
+                "summary": resource.summary,
+                "parameters": [_described(parameter) for parameter in resource.parameters],
+                "responses": unusual | {"200": _document(schemas.of(resource.kind))},
+            }
+        }
+        for resource in RESOURCES
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Headway", "version": "1", "description": "Reads the estate. Nothing can be changed here."},
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _document(schema: dict[str, Any]) -> dict[str, Any]:
+    """The description of a reply with a document."""
+    headers = {
+        "ETag": {"description": "send it as If-None-Match", "schema": _SIMPLE[str]},
+        "Link": {"description": 'the next page: rel="next"', "schema": _SIMPLE[str]},
+    }
+    return {"description": "the document", "headers": headers, "content": {JSON: {"schema": schema}}}
+
+
+def _described(parameter: QueryParameter) -> dict[str, Any]:
+    default = {} if parameter.default in (None, "") else {"default": parameter.default}
+    return {
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.description,
+        "required": parameter.is_required,
+        "schema": {**parameter.schema, **default},
+    }
