@@ -170,8 +170,8 @@ class EndpointWorker:
         by_method = dict[str, Endpoint | ReadEndpoint]()
         if read := self._reads.get(path):
             by_method.update(dict.fromkeys(READ_METHODS, read))
-        if other := self._endpoints.get(path):
-            by_method.update(dict.fromkeys(other.methods, other))
+        if receiver := self._endpoints.get(path):
+            by_method.update(dict.fromkeys(receiver.methods, receiver))
         endpoint = by_method.get(head.method)
         is_api = path.startswith(f"{API}/") and not isinstance(endpoint, Endpoint)
         login = self._login_of(head.authorization)

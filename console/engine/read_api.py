@@ -270,7 +270,7 @@ def _filter_of(queries: Queries, values: Values) -> JobFilter:
     except FilterError as error:
         raise ApiFault(error.text('"{}" in the filter is invalid:'), "see docs/filters.md") from None
     if ME in parsed.owners or ME in parsed.not_owners:
-        raise ApiFault(f"owner:{ME} is nobody here", "write owner:TEAM")
+        raise ApiFault(f"owner:{ME} has no meaning here: a token is no person", "write owner:TEAM")
     if fault := unknown_field_fault(split_filter(text), queries):
         raise ApiFault(fault, "see docs/filters.md")
     return parsed

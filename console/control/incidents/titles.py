@@ -253,16 +253,16 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     return "; ".join(reasons) or with_log_line(index, root, _why(index, root, zone), root.tail)
 
 
-_ERROR_WORD = re.compile(r"error|exception|fail|fatal|cannot|could not|denied|refused|timed out|no such", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]{3}")
+_ERROR_TERM = re.compile(r"error|exception|fail|fatal|cannot|could not|denied|refused|timed out|no such", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]{3}")
 LOG_LINES = 20
 
 
 def with_log_line(index: EstateIndex, run: RunFacts, why: str, log: str) -> str:
     """ "exit 3: could not connect to db07": with the last line of its log that reports an error, else the last with a
     word; of a job without one "exit 3, no log: install the wrapper"."""
-    lines = [line for line in log.splitlines() if _WORD.search(line)][-LOG_LINES:]
-    line = next((line for line in reversed(lines) if _ERROR_WORD.search(line)), lines[-1] if lines else "")
+    lines = [line for line in log.splitlines() if _LETTERS.search(line)][-LOG_LINES:]
+    line = next((line for line in reversed(lines) if _ERROR_TERM.search(line)), lines[-1] if lines else "")
     if line:
         return f"{why}: {clean_line(line.strip(), REASON_LIMIT)}" if why else clean_line(line.strip(), REASON_LIMIT)
     job = index.job(run.job_id)

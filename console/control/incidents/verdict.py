@@ -261,7 +261,7 @@ class RepairStep(NamedTuple):
 
 
 class Instruction(NamedTuple):
-    """What to restart, as `step_text`, and the earliest act-by of that."""
+    """The restarts as `step_text`, and the earliest act-by of them."""
 
     step: str
     act_by: datetime | None

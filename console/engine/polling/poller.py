@@ -441,7 +441,7 @@ class TargetPoller:
             raise Unmatched
 
     def _end_match(self, changes: int, is_matched: bool) -> None:
-        """Called when the wait is over."""
+        """Called when the wait ended."""
         if is_matched:
             self._matched_changes = changes
         self.wake()

@@ -75,7 +75,7 @@ class ConfigSync:
         return True
 
     def _sync_together(self, fence: Fence) -> Iterable[Callable[[bool], None]]:
-        """Syncs once the pause is over; `ended` of the polls that waited before it began."""
+        """Syncs once the pause has ended; `ended` of the polls that waited before it began."""
         wait_seconds(max(0.0, self._next_at - time.monotonic()))
         with self._lock:
             served, self._waiting = self._waiting, {}
