@@ -159,8 +159,8 @@ class EndpointWorker:
         for login, reference in {**({} if token is None else {"": token}), **self._settings.readers}.items():
             value = self._secrets(reference)
             if len(value) < MIN_TOKEN:
-                name = f"the token of {login}" if login else "the token"
-                raise ConnectorError(f"{name} is shorter than {MIN_TOKEN} characters. Fix: openssl rand -hex 16")
+                subject = f"the token of {login}" if login else "the token"
+                raise ConnectorError(f"{subject} is shorter than {MIN_TOKEN} characters. Fix: openssl rand -hex 16")
             tokens[login] = value.encode()
         self._tokens = tokens
 
@@ -170,8 +170,8 @@ class EndpointWorker:
         by_method = dict[str, Endpoint | ReadEndpoint]()
         if read := self._reads.get(path):
             by_method.update(dict.fromkeys(READ_METHODS, read))
-        if receiver := self._endpoints.get(path):
-            by_method.update(dict.fromkeys(receiver.methods, receiver))
+        if writer := self._endpoints.get(path):
+            by_method.update(dict.fromkeys(writer.methods, writer))
         endpoint = by_method.get(head.method)
         is_api = path.startswith(f"{API}/") and not isinstance(endpoint, Endpoint)
         login = self._login_of(head.authorization)

@@ -270,7 +270,7 @@ def _filter_of(queries: Queries, values: Values) -> JobFilter:
     except FilterError as error:
         raise ApiFault(error.text('"{}" in the filter is invalid:'), "see docs/filters.md") from None
     if ME in parsed.owners or ME in parsed.not_owners:
-        raise ApiFault(f"owner:{ME} has no meaning here: a token is no person", "write owner:TEAM")
+        raise ApiFault(f"owner:{ME} has no meaning here", "write owner:TEAM")
     if fault := unknown_field_fault(split_filter(text), queries):
         raise ApiFault(fault, "see docs/filters.md")
     return parsed
@@ -461,7 +461,7 @@ def openapi_document() -> dict[str, Any]:
     }
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Headway", "version": "1", "description": "Reads the estate. Nothing can be changed here."},
+        "info": {"title": "Headway", "version": "1", "description": "Read-only access to the estate."},
         "security": [{"bearer": []}],
         "paths": paths,
         "components": {

@@ -1,15 +1,17 @@
-"""What it costs to receive alerts of other monitors, and how long their senders wait.
+"""What the engine's HTTP endpoints cost: alerts of other monitors that it receives, and reads of its API.
 
     python -m tests.bench.receivers [--json] [--quick | --smoke]
 
 Webhooks of one and of 50 alerts, each on a connection of its own, come from eight senders in another process; the
 engine's endpoint answers once an alert is in its SQLite store. Beside it: the same requests to a path that stores
-nothing. CPU time is that of the endpoint's process.
+nothing. Then pages of 100 jobs are read, of more than are cached; and one page whose reader has it already. CPU time is
+that of the endpoint's process.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -17,20 +19,26 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
-from connectors.sdk.secrets import SecretStore
+from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.transport.http_server import ServerReply
 from console.config.sections import EndpointSettings
 from console.engine.alert_receiver import AlertReceiver
 from console.engine.connector_pool import configured_places
-from console.engine.endpoints import Endpoint, EndpointWorker
+from console.engine.endpoints import API, Endpoint, EndpointWorker
+from console.engine.read_api import CACHED_REPLIES, ReadApi
 from tests.bench.figures import Figure, emit, parser_of
 from tests.engine.bench import estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import accepts, free_port, private_folder, remove_folder, wait_until
 
 SENDERS = 8
+JOBS = 1000
+TOKEN_ENV, TOKEN = "HEADWAY_BENCH_TOKEN", "bench-0123456789abcdef"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+PAGES = [f"{API}/jobs?limit=100&offset={25 * page}" for page in range(2 * CACHED_REPLIES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +48,22 @@ class _Sent:
     took: float
 
 
-def send(url: str, requests: int, bodies: list[bytes]) -> _Sent:
-    """Sends each body in turn, until there were so many requests; runs in a process of its own."""
+def send(requests: list[Request], count: int) -> _Sent:
+    """Sends each request in turn, until there were so many; runs in a process of its own."""
 
-    def post(number: int) -> float:
+    def exchange(number: int) -> float:
         began = time.monotonic()
-        with urlopen(url, bodies[number % len(bodies)], 60) as reply:
-            reply.read()
+        try:
+            with urlopen(requests[number % len(requests)], timeout=60) as reply:
+                reply.read()
+        except HTTPError as error:
+            if error.code != 304:
+                raise
         return time.monotonic() - began
 
     began = time.monotonic()
     with ThreadPoolExecutor(SENDERS) as pool:
-        waits = sorted(pool.map(post, range(requests)))
+        waits = sorted(pool.map(exchange, range(count)))
     return _Sent(waits, time.monotonic() - began)
 
 
@@ -82,22 +94,29 @@ def measured(requests: int) -> Iterator[Figure]:
     folder, scheduler = private_folder("receivers"), FakeScheduler()
     scheduler.job("extract")
     scheduler.job("load")
+    for number in range(JOBS):
+        scheduler.job(f"other{number:04}")
+    os.environ[TOKEN_ENV] = TOKEN
     ending, port = threading.Event(), free_port()
     try:
         with running_bench(folder, scheduler, estate_config(folder, scheduler)) as bench:
+            bench.turn()
             [target] = bench.reads().estate.systems()
             receiver = AlertReceiver(bench.store, bench.parts.clock, configured_places(bench.store, bench.config))
-            nothing = Endpoint(frozenset({"POST"}), lambda bodies, _: [ServerReply.of_text(200, "")] * len(bodies))
+            nothing = Endpoint(
+                frozenset({"GET", "POST"}), lambda bodies, _: [ServerReply.of_text(200, "")] * len(bodies)
+            )
             paths = {"/alerts": receiver.endpoint, "/nothing": nothing}
-            settings = EndpointSettings(listen=f"127.0.0.1:{port}")
-            worker = EndpointWorker(settings, paths, SecretStore())
+            settings = EndpointSettings(listen=f"127.0.0.1:{port}", token=SecretRef(env=TOKEN_ENV))
+            worker = EndpointWorker(settings, paths, SecretStore(), ReadApi(bench.url).endpoints)
             thread = threading.Thread(target=worker.run, args=(bench.fence, ending.is_set))
             thread.start()
             try:
                 wait_until(lambda: accepts(port), "the endpoints listen")
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as sender:
                     for alerts in (1, 50):
-                        yield from _figures(sender, f"http://127.0.0.1:{port}", requests, alerts, target.name)
+                        yield from _alert_figures(sender, f"http://127.0.0.1:{port}", requests, alerts, target.name)
+                    yield from _read_figures(sender, f"http://127.0.0.1:{port}", requests)
             finally:
                 ending.set()
                 worker.wake.set()
@@ -106,18 +125,44 @@ def measured(requests: int) -> Iterator[Figure]:
         remove_folder(folder)
 
 
-def _figures(sender: ProcessPoolExecutor, url: str, requests: int, alerts: int, target: str) -> Iterator[Figure]:
-    costs = dict[str, float]()
+def _measure(sender: ProcessPoolExecutor, requests: list[Request], count: int) -> tuple[_Sent, float]:
+    """What the senders measured, and CPU milliseconds of this process for each request."""
+    cpu = time.process_time()
+    sent = sender.submit(send, requests, count).result()
+    return sent, (time.process_time() - cpu) * 1000 / count
+
+
+def _alert_figures(sender: ProcessPoolExecutor, url: str, requests: int, alerts: int, target: str) -> Iterator[Figure]:
     bodies = bodies_of(target, alerts)
-    sender.submit(send, f"{url}/nothing", 1, bodies).result()
-    for path in ("nothing", "alerts"):
-        cpu = time.process_time()
-        sent = sender.submit(send, f"{url}/{path}", requests, bodies).result()
-        costs[path] = (time.process_time() - cpu) * 1000 / (requests * alerts)
-    name = f"of_{alerts}"
-    yield Figure(f"{name}_cpu_ms_per_alert", costs["alerts"], "ms", "requests that store nothing", costs["nothing"])
+    of_nothing, of_alerts = (
+        [Request(f"{url}/{path}", body, HEADERS) for body in bodies] for path in ("nothing", "alerts")
+    )
+    _measure(sender, of_nothing, 1)
+    _, before = _measure(sender, of_nothing, requests)
+    sent, cost = _measure(sender, of_alerts, requests)
+    name, costs = f"of_{alerts}", [each / alerts for each in (cost, before)]
+    yield Figure(f"{name}_cpu_ms_per_alert", costs[0], "ms", "requests that store nothing", costs[1])
     yield Figure(f"{name}_alerts_per_s", requests * alerts / sent.took, "alerts/s, senders included")
-    yield Figure(f"{name}_wait_p99_ms", sent.waits[len(sent.waits) * 99 // 100] * 1000, "ms until the answer")
+    yield Figure(f"{name}_wait_p99_ms", _p99_ms(sent), "ms until the answer")
+
+
+def _read_figures(sender: ProcessPoolExecutor, url: str, requests: int) -> Iterator[Figure]:
+    with urlopen(Request(url + PAGES[0], headers=HEADERS)) as reply:
+        etag, rows = reply.headers["ETag"], len(json.load(reply))
+    assert rows == 100
+    _, before = _measure(sender, [Request(f"{url}/nothing", headers=HEADERS)], requests)
+    sent, cost = _measure(sender, [Request(url + page, headers=HEADERS) for page in PAGES], requests)
+    yield Figure("read_cpu_ms", cost, "ms for a page of 100 jobs", "requests that read nothing", before)
+    yield Figure("reads_per_s", requests / sent.took, "pages/s, readers included")
+    yield Figure("read_wait_p99_ms", _p99_ms(sent), "ms until the answer")
+    known = Request(url + PAGES[0], headers={**HEADERS, "If-None-Match": etag})
+    sent, cost = _measure(sender, [known], requests)
+    yield Figure("known_cpu_ms", cost, "ms for a page that the reader has", "requests that read nothing", before)
+    yield Figure("known_reads_per_s", requests / sent.took, "pages/s, readers included")
+
+
+def _p99_ms(sent: _Sent) -> float:
+    return sent.waits[len(sent.waits) * 99 // 100] * 1000
 
 
 def main() -> None:

@@ -122,11 +122,15 @@ class OmittedJobsDocument(TypedDict):
     downstream: int
 
 
-class ReachDocument(LineageJobDocument):
-    """A job with what causes its state, and the services below it."""
+class CausesDocument(TypedDict):
+    """Root causes of a job's state, and the services below it."""
 
     root_causes: list[LineageJobDocument]
     services: list[LineageServiceDocument]
+
+
+class ReachDocument(LineageJobDocument, CausesDocument):
+    """A job with its causes and services."""
 
 
 class LineageDocument(ReachDocument):
@@ -152,8 +156,9 @@ def lineage_document(reach: LineageReach, up: int, down: int) -> LineageDocument
     below = {job_id: steps for job_id, steps in reach.downstream.items() if steps <= down}
     included, jobs = {reach.view.job_id, *above, *below}, reach.view.jobs
     return {
-        **reach_document(reach),
+        **lineage_job_document(reach, reach.job, 0),
         "business_date": reach.view.business_date or None,
+        **_causes_and_services(reach),
         "upstream": [lineage_job_document(reach, jobs[job_id], steps) for job_id, steps in above.items()],
         "downstream": [lineage_job_document(reach, jobs[job_id], steps) for job_id, steps in below.items()],
         "edges": [
@@ -167,8 +172,11 @@ def lineage_document(reach: LineageReach, up: int, down: int) -> LineageDocument
 
 def reach_document(reach: LineageReach) -> ReachDocument:
     """The job itself, with causes and services."""
+    return {**lineage_job_document(reach, reach.job, 0), **_causes_and_services(reach)}
+
+
+def _causes_and_services(reach: LineageReach) -> CausesDocument:
     return {
-        **lineage_job_document(reach, reach.job, 0),
         "root_causes": [lineage_job_document(reach, cause, reach.upstream.get(cause.id, 0)) for cause in reach.causes],
         "services": [_service_document(service) for service in reach.services],
     }

@@ -188,7 +188,7 @@ def test_the_link_leads_through_all_pages(api: httpx.Client, path: str, size: in
         ("/jobs?limit=1&limit=2", "limit is there twice", "write limit once"),
         ("/jobs?filter=age:soon", "age:soon", "docs/filters.md"),
         ("/jobs?filter=stat:failed", "did you mean state:?", "docs/filters.md"),
-        ("/jobs?filter=owner:me", "owner:me is nobody here", "owner:TEAM"),
+        ("/jobs?filter=owner:me", "owner:me has no meaning here", "owner:TEAM"),
         ("/jobs?sort=color", 'sort: "color" is invalid', "name, -name"),
         ("/jobs?problems=yes", 'problems: "yes" is invalid', "true or false"),
         ("/jobs?filter=%ff", "the query is not readable", "UTF-8"),

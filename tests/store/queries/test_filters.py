@@ -71,6 +71,18 @@ def test_runs_are_counted_as_they_come_each_once(served: Estate, reads: Queries)
     assert [3] == list(reads.run_table.runs_read_after(0)[1].values()), "what is planned was not read"
 
 
+def test_the_runs_after_a_run_are_the_rest_of_the_list(served: Estate, reads: Queries) -> None:
+    served.ingest(*(run(JOBS[0], f"0{hour}:00", f"at {hour}") for hour in range(4)), run(JOBS[1], "02:00", "same time"))
+    whole = [row.id for row in reads.run_table.runs_first_page(JobFilter())]
+    assert whole == [row.id for row in reads.run_table.runs_before(JobFilter(), None, 10)]
+    of_job = [row.id for row in reads.runs.list_runs(served.job_id(JOBS[0]))]
+    assert (5, 4) == (len(whole), len(of_job))
+    for place, run_id in enumerate(whole, 1):
+        assert whole[place : place + 2] == [row.id for row in reads.run_table.runs_before(JobFilter(), run_id, 2)]
+    for place, run_id in enumerate(of_job, 1):
+        assert of_job[place:] == [row.id for row in reads.runs.list_runs(served.job_id(JOBS[0]), before=run_id)]
+
+
 def run_names(reads: Queries, typed: str = "", sort: str = "age") -> list[str]:
     wanted = parse_filter(typed, reads.now())
     ids = reads.run_table.run_ids(wanted, sort)
