@@ -1,9 +1,10 @@
 """The threads that poll: a bounded pool and one heap of due times, whatever the number of targets.
 
-A poll that waits for its scheduler longer than SLOW_SECONDS, or matches the config, no longer counts as one of the
-PROMPT_THREADS. Its target then waits in a second queue until a poll ends sooner, so targets that hang delay only each
-other. Waits for the store do not count: more threads would only make those longer. A poll that waits for another one
-to match the config has no thread.
+A poll that waits for its scheduler longer than WAIT_SECONDS, or matches the config, no longer counts as one of the
+PROMPT_THREADS, so a target that begins to hang leaves its place to others at once. After a wait of SLOW_SECONDS its
+target is in a second queue until a poll ends sooner, so targets that hang delay only each other. Waits for the store
+do not count: more threads would only make those longer. A poll that waits for another one to match the config has no
+thread.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from console.store.errors import LeaseLost
 
 PROMPT_THREADS = 24
 SLOW_THREADS = 1_024
-"""Most polls in progress that wait longer than SLOW_SECONDS. More delay the others, until their deadlines."""
+"""Most polls in progress that wait longer than WAIT_SECONDS. More delay the others, until their deadlines."""
+WAIT_SECONDS = 0.05
+"""A thousand targets that begin to hang within 15 s take 5 of the prompt threads."""
 SLOW_SECONDS = 0.2
-"""A thousand targets that begin to hang within 15 s take 14 of the prompt threads."""
 CHECK_SECONDS = 0.5
 """Interval of checking whether to stop."""
-FULL_SECONDS = 0.05
-"""Interval of checking which polls in progress have become slow, while others wait for their threads."""
+FULL_SECONDS = 0.02
+"""Interval of checking which polls in progress wait, while others need their threads."""
 
 
 @dataclass(eq=False, slots=True)
@@ -197,9 +199,9 @@ class PollPool:
     def _start_due(self) -> float:
         """Starts the polls whose time has come, as far as there are threads; seconds until more may start."""
         now = time.monotonic()
-        began_before = now - SLOW_SECONDS
-        slow = [poll for poll in self._fresh if poll.poller.waits_since <= began_before]
-        for target in slow[: max(0, SLOW_THREADS - self._slow.busy)]:
+        began_before = now - WAIT_SECONDS
+        waiting = [poll for poll in self._fresh if poll.poller.waits_since <= began_before]
+        for target in waiting[: max(0, SLOW_THREADS - self._slow.busy)]:
             del self._fresh[target]
             self._prompt.busy -= 1
             self._slow.busy += 1
