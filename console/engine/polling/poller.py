@@ -245,6 +245,8 @@ class TargetPoller:
         self._inventory_at = 0.0
         self._job_changes = self._matched_changes = 0
         """Inventories that changed jobs; up to which of them config is matched."""
+        self._match_ended: Callable[[bool], None] = lambda _: None
+        """Called when the last of them has been matched."""
         self._reply: Reply | None = None
         """Received, and not stored yet."""
         self.wake: Callable[[], None] = lambda: None
@@ -425,6 +427,7 @@ class TargetPoller:
         write_inventory(store, target_id, changes, self._shared.clock.now(), fence, match_config)
         if match_config:
             self._job_changes += 1
+            self._match_ended = partial(self._end_match, self._job_changes)
 
     def _match_config(self, fence: Fence) -> None:
         """Matches config against changed jobs. Raises Unmatched if the poll must wait for that."""
@@ -433,7 +436,7 @@ class TargetPoller:
             return
         self.waits_since = -math.inf
         try:
-            if self._shared.jobs_changed(fence, partial(self._end_match, changes)):
+            if self._shared.jobs_changed(fence, self._match_ended):
                 self._matched_changes = changes
         finally:
             self.waits_since = math.inf

@@ -69,6 +69,8 @@ class ConfigSync:
         for waiting in served:
             waiting(True)
         with self._lock:
+            for waiting in served:
+                self._waiting.pop(waiting, None)  # it asked again meanwhile
             later = next(iter(self._waiting), None)
         if later is not None:
             later(False)

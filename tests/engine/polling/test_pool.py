@@ -280,9 +280,12 @@ def test_a_poll_that_awaits_another_match_goes_on_when_it_is_woken() -> None:
 def test_one_sync_serves_all_polls_that_came_before_it_and_none_of_them_waits_for_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor is one called again that asked again meanwhile."""
     began, free, syncs, done = threading.Event(), threading.Event(), list[Fence](), list[bool]()
+    turns: list[Callable[[bool], None]] = [partial(done.append) for _ in range(20)]
 
     def sync(_: ConfigSync, fence: Fence) -> None:
+        assert not syncs or not matching.sync_changed_jobs(fence, turns[1])
         syncs.append(fence)
         began.set()
         free.wait(SECONDS)
@@ -292,7 +295,6 @@ def test_one_sync_serves_all_polls_that_came_before_it_and_none_of_them_waits_fo
     leader = threading.Thread(target=matching.sync_changed_jobs, args=(bench.fence, done.append))
     leader.start()
     assert began.wait(SECONDS)
-    turns: list[Callable[[bool], None]] = [partial(done.append) for _ in range(20)]
     assert {False} == {matching.sync_changed_jobs(bench.fence, turn) for turn in turns}
     free.set()
     leader.join(SECONDS)
