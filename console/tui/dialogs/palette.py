@@ -46,7 +46,7 @@ from console.tui.widgets.grid import Grid
 from console.tui.widgets.table import Column, FixedRows, TableRow, column_widths
 
 ANSWER_COLUMNS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1))
-PLACE_COLUMNS = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column("", 16, 2, flex=3))
+PLACE_COLUMNS = (Column("", 9, 1), Column("", 34, 1, flex=2, most=60), Column("", 30, 2, flex=3))
 KEY_COLUMNS = (Column("", 8, 1), Column("", 16, 1), Column("", 20, 1, flex=1))
 
 MOUSE_HELP = "selects; a double click opens; the wheel scrolls; headings sort; keys below are buttons"

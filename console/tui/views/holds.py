@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from connectors.sdk.states import RunState
 from console.domain.hold import HoldView
-from console.tui.frame.cells import RenderContext
+from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.clock_format import format_short
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands, release_hold
 from console.tui.views.incidents.verdict_line import VerdictLine
+from console.tui.views.jobs.preview import job_source
 from console.tui.views.lists import ViewList
+from console.tui.views.preview import PreviewBelow, PreviewSource
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -64,7 +67,9 @@ class HoldsScreen(HeadwayScreen):
             key=lambda view: view.key,
         )
         self.verdict = VerdictLine(self)
-        self.parts = (self.verdict, self.list)
+        self.preview = PreviewBelow(self, self._preview_source, self.list.grid)
+        self.list.painted = self.preview.moved
+        self.parts = (self.verdict, self.list, self.preview)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -72,6 +77,19 @@ class HoldsScreen(HeadwayScreen):
             ScreenCommand("open", lambda: self.navigation.open_job(self.list.selected.job_id), self.list.why_not_open),
             ScreenCommand("hold", lambda: release_hold(self, self.list.selected), self.list.why_not_open),
         ]
+
+    def _preview_source(self) -> PreviewSource | None:
+        hold: HoldView | None = self.list.selected
+        if hold is None:
+            return None
+        job = job_source(hold.job_id)
+
+        def lines(answer: Any, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+            title: list[Segment] = [(" HOLD ", "key"), (f"{hold.state_label} by {hold.held_by}", "strong")]
+            why: list[Segment] = [(f" {hold.explanation}", "plain")]
+            return [title, why, *job.lines(answer, ctx, width, height - 2)]
+
+        return job._replace(key=("hold", hold.key), lines=lines)
 
     def fetch(self) -> None:
         self.ask("holds", lambda reads: reads.holds.list_holds(), self.list.show_views)

@@ -30,6 +30,7 @@ from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import ViewList
+from console.tui.views.preview import PreviewBelow, PreviewSource
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -301,6 +302,16 @@ def _read_systems(reads: Queries) -> tuple[Sequence[TargetView], int, Sequence[E
     return reads.estate.systems(), reads.warnings.config_fault_count(), reads.estate.engines()
 
 
+SystemAnswer = tuple[TargetView | None, tuple[DriftView, ...]]
+
+
+def _read_system(reads: Queries, target: str) -> SystemAnswer:
+    view = next((view for view in reads.estate.systems() if target_name(view) == target), None)
+    if view is None:
+        return None, ()
+    return view, tuple(drift for drift in reads.estate.drift() if drift.job.startswith(f"{view.system}/"))
+
+
 def engine_segment(engine: EngineShare) -> Segment:
     """ "db07 128 shards, 128 hand-overs, 2s ago": host, share and age of the last heartbeat."""
     host = engine.holder.partition(":")[0]
@@ -327,7 +338,9 @@ class SystemsScreen(HeadwayScreen):
             is_problem=lambda view: not view.is_well or bool(view.error or view.skipped),
         )
         self.verdict = VerdictLine(self)
-        self.parts = (self.verdict, self.list)
+        self.preview = PreviewBelow(self, self._preview_source, self.list.grid)
+        self.list.painted = self.preview.moved
+        self.parts = (self.verdict, self.list, self.preview)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -335,6 +348,18 @@ class SystemsScreen(HeadwayScreen):
             *polling_commands(self, lambda: self.list.selected),
             ScreenCommand("open", lambda: self.navigation.open_system(self.selected_name()), self.list.why_not_open),
         ]
+
+    def _preview_source(self) -> PreviewSource | None:
+        target = self.selected_name()
+        if not target:
+            return None
+
+        def lines(answer: SystemAnswer, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+            view, drift = answer
+            title: list[Segment] = [("SYSTEM ", "key"), (target, "strong")]
+            return [title, *system_lines(view, drift, ctx)] if view is not None else []
+
+        return PreviewSource(("system", target), lambda reads: _read_system(reads, target), lines)
 
     def fetch(self) -> None:
         self.ask("systems", _read_systems, self._show)
@@ -393,15 +418,9 @@ class SystemScreen(HeadwayScreen):
         return [*common_commands(self), *own, jobs._replace(name="open")]
 
     def fetch(self) -> None:
-        self.ask("system", self._read, self._show)
+        self.ask("system", lambda reads: _read_system(reads, self.target), self._show)
 
-    def _read(self, reads: Queries) -> tuple[TargetView | None, tuple[DriftView, ...]]:
-        view = next((view for view in reads.estate.systems() if target_name(view) == self.target), None)
-        if view is None:
-            return None, ()
-        return view, tuple(drift for drift in reads.estate.drift() if drift.job.startswith(f"{view.system}/"))
-
-    def _show(self, answer: tuple[TargetView | None, tuple[DriftView, ...]]) -> None:
+    def _show(self, answer: SystemAnswer) -> None:
         self.view, self.drift = answer
         self.lost = "" if self.view else "it is not configured any more"
         self.tick()

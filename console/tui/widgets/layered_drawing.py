@@ -187,8 +187,10 @@ class LayeredDrawing:
         return cells
 
     def _widen(self, room: int) -> bool:
-        """Distributes `room` over the layers, for names first. True if something stays cut."""
-        for needed in (self._wanted(0, is_tight=True), self._wanted(0), self._wanted(self.spacing - 1)):
+        """Distributes `room` over the layers, for names first, then for the lines below them. True if something stays
+        cut."""
+        below = self.spacing - 1
+        for needed in (self._wanted(0, is_tight=True), self._wanted(below, is_tight=True), self._wanted(below)):
             short = {layer for layer, cells in needed.items() if self._widths[layer] < cells}
             spare = room - self.width
             while short and spare > 0:

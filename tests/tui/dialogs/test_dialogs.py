@@ -117,3 +117,11 @@ async def test_the_help_shows_its_texts_whole_and_q_in_its_empty_filter_closes_i
     await night.until(lambda: "rq" in str(night.widget("#narrow").value), "the filter rq")  # type: ignore[attr-defined]
     await night.press("backspace", "backspace", "q")
     await night.see_gone("keys of Services")
+
+
+@on_the_night()
+async def test_on_a_small_screen_the_jump_list_says_whole_what_each_screen_is(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press(":")
+    await night.see("screen    services", "held jobs, and until when")
+    assert not [line for line in night.text.splitlines() if "screen " in line and "…" in line]

@@ -12,7 +12,7 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.incidents.preview import _lines
 from console.tui.views.incidents.verdict_line import OpenIncident
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import NOW, FakeReads, draft, job_row, plan_of
+from tests.tui.fake_reads import NOW, FakeReads, draft, hold, job_row, plan_of
 from tests.tui.views.runs.test_durations import look
 
 WIDE, NARROW = (160, 45), (120, 36)
@@ -162,3 +162,27 @@ def test_a_preview_of_an_incident_ends_in_no_heading_without_its_rows(height: in
     lines = ["".join(text for text, _ in line) for line in _lines(opened, look(), 120, height, None)]
     heads = [place for place, line in enumerate(lines) if re.match(r" (AFFECTED|NOTIFIED|ACTIONS|RUNS) ?", line)]
     assert [] == [lines[place] for place in heads if not lines[place + 1].strip()]
+
+
+BELOW_LIST = {
+    "systems": ("SYSTEMS", "down", "SYSTEM cloud", "CAN"),
+    "actions": ("ACTIONS", "down", "ACTION ", "HISTORY"),
+    "holds": ("HOLDS", "", "HOLD held by", "JOB warehouse-airflow/load_orders"),
+}
+
+
+@pytest.mark.parametrize("screen", sorted(BELOW_LIST))
+def test_the_selected_row_is_shown_in_the_room_below_a_short_list(screen: str) -> None:
+    title, key, subject, heading = BELOW_LIST[screen]
+
+    @on_the_night(size=HUGE)
+    async def look(night: Night) -> None:
+        night.reads.holds_ = [hold()]
+        await night.see("Supply plan")
+        await (night.act("actions", "show_holds") if screen == "holds" else night.act(screen))
+        await night.see(title)
+        if key:
+            await night.press(key)
+        await night.see(subject, heading)
+
+    look()

@@ -19,6 +19,7 @@ from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lists import ViewList
+from console.tui.views.preview import PreviewBelow, PreviewSource
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -27,10 +28,10 @@ ACTION_COLUMNS = (
     Column("requested", 9, 1),
     Column("state", 9, 1),
     Column("does", 8, 2, flex=2, most=22),
-    Column("job", 20, 1, flex=3, most=46, middle=True),
-    Column("by", 7, 1, flex=1, most=14),
-    Column("says", 16, 1, flex=4),
-    Column("why", 14, 4, flex=2),
+    Column("job", 29, 1, flex=3, most=46, middle=True),
+    Column("by", 7, 3, flex=1, most=14),
+    Column("says", 18, 2, flex=4),
+    Column("why", 12, 4, flex=2),
 )
 PROVEN_TEXTS = {"native": "as its scheduler recorded it", "inferred": "inferred: no source recorded its end",
         "asserted": "asserted by a person", "conflict": "sources disagree"}  # fmt: skip
@@ -142,7 +143,14 @@ def _headway_steps(view: ActionDetailView) -> list[ActionHistoryEntry]:
     return [ActionHistoryEntry(at, by, "", text, "") for at, by, text in times if at is not None]
 
 
+ActionAnswer = tuple[ActionDetailView, Sequence[ActionHistoryEntry]]
 ActionsAnswer = tuple[Sequence[ActionDetailView], int, Sequence[HoldView]]
+
+
+def _lines(answer: ActionAnswer, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+    view, history = answer
+    title: list[Segment] = [("ACTION ", "key"), (f"{verb_label(view.verb)} {view.job}", "strong")]
+    return [title, *action_lines(view, history, ctx)]
 
 
 def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailView | None]) -> list[ScreenCommand]:
@@ -214,7 +222,9 @@ class ActionsScreen(HeadwayScreen):
             is_problem=lambda view: bool(view.needs_a_person),
         )
         self.verdict = VerdictLine(self)
-        self.parts = (self.verdict, self.list)
+        self.preview = PreviewBelow(self, self._preview_source, self.list.grid)
+        self.list.painted = self.preview.moved
+        self.parts = (self.verdict, self.list, self.preview)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -224,6 +234,10 @@ class ActionsScreen(HeadwayScreen):
             ScreenCommand("show_holds", lambda: self.navigation.go("holds")),
             ScreenCommand("show_shadow", lambda: self.navigation.go("shadow")),
         ]
+
+    def _preview_source(self) -> PreviewSource | None:
+        key = self.selected_name()
+        return PreviewSource(("action", key), lambda reads: reads.actions.history_of(key), _lines) if key else None
 
     def fetch(self) -> None:
         def read(reads: Queries) -> ActionsAnswer:
@@ -271,7 +285,7 @@ class ActionScreen(HeadwayScreen):
     def fetch(self) -> None:
         self.fetch_subject("action", lambda reads: reads.actions.history_of(self.key), self._show)
 
-    def _show(self, answer: tuple[ActionDetailView, Sequence[ActionHistoryEntry]]) -> None:
+    def _show(self, answer: ActionAnswer) -> None:
         self.view, self.history = answer
         self.tick()
 

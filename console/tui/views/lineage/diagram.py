@@ -19,7 +19,7 @@ from console.tui.frame.clock_format import CyclicChoice, format_short
 from console.tui.views.runs import forecast
 from console.tui.views.runs.forecast import in_service
 from console.tui.widgets.layered_drawing import LayeredDrawing, NodeSign
-from console.tui.widgets.paint import Segment
+from console.tui.widgets.paint import Segment, length_of
 
 Runs = Mapping[int, Sequence[LineageRun]]
 Reading = Mapping[LayerPair, RunInput]
@@ -33,6 +33,8 @@ class LabelSize(StrEnum):
     NAMED = "named"
     TERSE = "terse"
     """Also one figure a line, deadlines before names."""
+    BRIEF = "brief"
+    """Also of a run only its time: its mark has its state, the line below the drawing the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,13 @@ def node_label(spot: LayoutNode, context: NodeContext) -> NodeSign:
     [job] = jobs
     style = "bad" if job in context.reach.causes else "strong" if job.name in context.reach.critical else "plain"
     text = job.name if context.size is LabelSize.WHOLE else job.name.partition("/")[2] or job.name
-    is_terse = context.size is LabelSize.TERSE or context.lines <= 2
-    status = _below(job, context.reading, context.runs, context.ctx)
+    is_brief = context.size is LabelSize.BRIEF
+    is_terse = is_brief or context.size is LabelSize.TERSE or context.lines <= 2
+    status = _below(job, context.reading, context.runs, context.ctx, is_brief)
     promised = _promised(context.delivers[job.id], context.ctx, is_terse) if job.id in context.delivers else []
     [known, *_] = context.ahead.get(job.name) or (None,)
-    slack, *decides = forecast.slack_segments(known, not is_terse) if known is not None else ([],)
+    ends = job.id in context.delivers
+    slack, *decides = forecast.slack_segments(known, not is_terse, ends) if known is not None else ([],)
     tail: Segment = ("", "plain")
     if known is not None and context.lines == 1:
         tail = (f" {forecast.slack_text(known)}", forecast.slack_style(known))
@@ -98,7 +102,7 @@ def _age(job: LineageJob, ctx: RenderContext) -> list[Segment]:
     return [(f" {ctx.sign('silent')} {format_short(ctx.now - job.stale_since)}", "warn")]
 
 
-def _below(job: LineageJob, reading: Reading, runs: Runs | None, ctx: RenderContext) -> list[Segment]:
+def _below(job: LineageJob, reading: Reading, runs: Runs | None, ctx: RenderContext, is_brief: bool) -> list[Segment]:
     """The second line: when and how it ran; by run, when it ran and what it read."""
     if runs is not None:
         run = next((candidate for candidate in runs.get(job.id, ()) if candidate.started is not None), None)
@@ -109,12 +113,14 @@ def _below(job: LineageJob, reading: Reading, runs: Runs | None, ctx: RenderCont
         text = f"{ctx.day(run.started)}–{ctx.hm(run.ended) if run.ended else '…'}"
         return [(text, "dim"), (f" read {', '.join(sorted(old))}" if old else "", "warn")]
     if job.before or job.waits_for:
-        return [*_ahead(job, ctx), *_age(job, ctx)]
+        return [*_ahead(job, ctx)[: 1 if is_brief else None], *_age(job, ctx)]
     if not job.state:
         return [("has not run", "dim")]
     _, label, _ = ctx.mark("state", job.state)
     at = ctx.day(job.at)
-    return [(f"{at} {label}", "bad" if job.is_red else "dim"), *_age(job, ctx)]
+    if is_brief and job.at is not None and not job.is_red:
+        label = ""
+    return [(f"{at} {label}".rstrip(), "bad" if job.is_red else "dim"), *_age(job, ctx)]
 
 
 def _ahead(job: LineageJob, ctx: RenderContext) -> list[Segment]:
@@ -218,7 +224,7 @@ def draw_lineage(
     reading = runs_read_by_edge(view.edges, runs, names) if runs is not None else {}
     lines = spacing(layout, size[1], bool(ahead))
     context = NodeContext(reach, ctx, LabelSize.WHOLE, reading, runs, ahead, delivered_services(reach), lines)
-    for label_size in list(LabelSize)[size[0] < WIDE :]:
+    for label_size in list(LabelSize)[1:] if size[0] < WIDE else list(LabelSize)[:-1]:
         drawing = _drawing(layout, replace(context, size=label_size), size[0])
         if not drawing.is_cut:
             break
@@ -236,9 +242,15 @@ def spacing(layout: LineageLayout, height: int, has_more: bool) -> int:
     return next((lines for lines in (4, 3, 2) if rows * lines <= height and (lines < 4 or has_more)), 1)
 
 
-def node_lines(shown: LineageDiagram, spot: LayoutNode, ctx: RenderContext, blast: bool) -> list[list[Segment]]:
+def node_lines(
+    shown: LineageDiagram, spot: LayoutNode, ctx: RenderContext, blast: bool, width: int, beside: int
+) -> list[list[Segment]]:
+    """Three lines of `width` about a node; the first one, which shares it with `beside` cells, without its previous run
+    if that has no room."""
     jobs = [shown.reach.view.jobs[job] for job in spot.jobs]
     first = _name_line(jobs, shown, ctx)
+    if length_of(first) > width - beside:
+        first = [segment for segment in first if segment[1] != "dim"]
     below = shown.jobs_below(spot.jobs)
     if blast:
         systems = len({shown.reach.view.jobs[downstream].system for downstream in below})
@@ -248,7 +260,7 @@ def node_lines(shown: LineageDiagram, spot: LayoutNode, ctx: RenderContext, blas
         second: list[Segment] = [(" takes with it ", "warn"), (text, "strong"), reds]
     else:
         second = _next_to(jobs, shown, below)
-    return [first, second, _services(shown, spot.jobs, below, ctx)]
+    return [first, second, _services(shown, spot.jobs, below, ctx, width)]
 
 
 def _name_line(jobs: Sequence[LineageJob], shown: LineageDiagram, ctx: RenderContext) -> list[Segment]:
@@ -308,8 +320,10 @@ def _next_to(jobs: Sequence[LineageJob], shown: LineageDiagram, below: Mapping[i
     ]  # fmt: skip
 
 
-def _services(shown: LineageDiagram, spot: Sequence[int], below: Iterable[int], ctx: RenderContext) -> list[Segment]:
-    """The dependent services; of one job with the forecast of each for it."""
+def _services(
+    shown: LineageDiagram, spot: Sequence[int], below: Iterable[int], ctx: RenderContext, width: int
+) -> list[Segment]:
+    """The dependent services that fit in `width`, and how many more; of one job with the forecast of each for it."""
     job_ids = {*spot, *below}
     ends = {name for name, jobs in shown.reach.view.services.items() if job_ids.intersection(jobs)}
     affected = [service for service in shown.reach.services if service.name in ends]
@@ -317,17 +331,36 @@ def _services(shown: LineageDiagram, spot: Sequence[int], below: Iterable[int], 
         return [(" no service depends on it", "dim")]
     name = shown.reach.view.jobs[spot[0]].name if len(spot) == 1 else ""
     forecasts = {(view.name, view.business_date): view for view in shown.ahead.get(name, ())}
-    runs: list[Segment] = [(" ", "plain")]
-    for service in affected:
-        runs += [*_service(service, forecasts.get((service.name, service.business_date)), ctx), ("   ", "plain")]
-    return runs
+    delivers = [any(job in shown.reach.view.services[service.name] for job in spot) for service in affected]
+    known = [forecasts.get((service.name, service.business_date)) for service in affected]
+    whole = [_service(*subject, ctx) for subject in zip(affected, known, delivers, strict=True)]
+    brief = [_service_due(service, ctx) for service in affected]
+    for parts in (whole, [*whole[:1], *brief[1:]], brief):
+        runs = _joined(parts)
+        if length_of(runs) <= width:
+            return runs
+    more = 0
+    while len(brief) > 1 and length_of(_joined(brief)) + len(f"  +{more} more") > width:
+        brief.pop()
+        more += 1
+    return [*_joined(brief), (f"  +{more} more", "dim")]
 
 
-def _service(service: ServiceView, forecast: JobForecastView | None, ctx: RenderContext) -> list[Segment]:
-    mark, label, style = ctx.status(service)
-    due = f" {service.title or service.name} {ctx.hm(service.deadline, service.zone)} {label}"
-    runs: list[Segment] = [(mark, style), (due, style if style in ("bad", "warn") else "plain")]
-    runs += in_service(forecast) if forecast is not None else []
+def _joined(parts: Sequence[Sequence[Segment]]) -> list[Segment]:
+    return [segment for at, part in enumerate(parts) for segment in (("   " if at else " ", "plain"), *part)]
+
+
+def _service_due(service: ServiceView, ctx: RenderContext) -> list[Segment]:
+    mark, _, style = ctx.status(service)
+    due = f" {service.title or service.name} {ctx.hm(service.deadline, service.zone)}"
+    return [(mark, style), (due, style if style in ("bad", "warn") else "plain")]
+
+
+def _service(service: ServiceView, forecast: JobForecastView | None, ends: bool, ctx: RenderContext) -> list[Segment]:
+    """`ends`: the node delivers it."""
+    _, label, style = ctx.status(service)
+    runs = [*_service_due(service, ctx), (f" {label}", style if style in ("bad", "warn") else "plain")]
+    runs += in_service(forecast, ends) if forecast is not None else []
     if service.act_by is not None and service.delivered is None:
         when, urgent = act_by(service.act_by, ctx, service.zone)
         runs += [(" act by ", "dim"), (when, urgent)]

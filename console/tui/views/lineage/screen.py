@@ -24,7 +24,7 @@ from console.tui.views.lineage.diagram import LineageDiagram, LineageFold, Linea
 from console.tui.views.runs.forecast import by_job
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.canvas import Canvas
-from console.tui.widgets.paint import Segment
+from console.tui.widgets.paint import Segment, length_of
 
 MAX_DEPTH = 99
 MAX_SERVICES = 20
@@ -207,8 +207,8 @@ class LineageScreen(HeadwayScreen):
         self.canvas.empty = "" if self.lost else self.waiting
         if shown is None or here is None or not self.is_whole:
             return
-        lines = diagram.node_lines(shown, here, self.ctx, self.blast)
         seen = diagram.overview_lines(shown.drawing.layout, here, self.ctx)
+        lines = diagram.node_lines(shown, here, self.ctx, self.blast, self.size.width, length_of(seen))
         for name, runs, right in zip(("what", "near", "services"), lines, (seen, [], []), strict=True):
             self.bar(name).show(runs, right)
 

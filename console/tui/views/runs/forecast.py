@@ -13,6 +13,8 @@ from console.tui.frame.clock_format import format_signed
 from console.tui.widgets.paint import Segment
 
 OFTEN = 0.5
+SHOWN_SHARE = 0.1
+"""Chance of deciding the finish from which Lineage shows it."""
 FORECAST_TEXTS = 0.05
 """P(late) from which its act-by is in the title."""
 MAX_SERVICES = 3
@@ -49,14 +51,17 @@ def slack_style(forecast: JobForecastView) -> str:
     return "warn" if forecast.decides >= OFTEN else "dim"
 
 
-def slack_segments(forecast: JobForecastView, is_whole: bool) -> list[list[Segment]]:
-    """ "slack +12m, critical 84 %", in one line if `is_whole`, else in two."""
-    slack, decides = f"slack {slack_text(forecast)}", f"critical {format_percent(forecast.decides)}"
-    return [[(text, slack_style(forecast))] for text in ([f"{slack}, {decides}"] if is_whole else [slack, decides])]
+def slack_segments(forecast: JobForecastView, is_whole: bool, ends: bool) -> list[list[Segment]]:
+    """ "slack +12m, critical 84 %", in one line if `is_whole`, else in two. The share only of a job that may well
+    decide the finish: not of one that delivers the service (`ends`), which always does."""
+    texts = [f"slack {slack_text(forecast)}"]
+    if forecast.decides >= SHOWN_SHARE and not ends:
+        texts.append(f"critical {format_percent(forecast.decides)}")
+    return [[(text, slack_style(forecast))] for text in ([", ".join(texts)] if is_whole else texts)]
 
 
-def in_service(forecast: JobForecastView) -> list[Segment]:
-    return [(" ", "plain"), *slack_segments(forecast, is_whole=True)[0], *_basis(forecast, ", ")]
+def in_service(forecast: JobForecastView, ends: bool) -> list[Segment]:
+    return [(" ", "plain"), *slack_segments(forecast, is_whole=True, ends=ends)[0], *_basis(forecast, ", ")]
 
 
 def _basis(view: JobForecastView, before: str = "") -> list[Segment]:

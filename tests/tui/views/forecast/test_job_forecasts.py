@@ -101,7 +101,16 @@ async def test_lineage_says_beside_each_job_how_likely_it_decides_and_what_is_le
     await night.act("lineage")
     await night.see("slack +9m ", "critical 97 %", "slack -4m", "Supply plan 06:30 at risk slack +9m, critical 97 %")
     await night.press("right")
-    await night.see("Daily revenue 07:30 at risk slack +1h22m, cr")
+    await night.see("Daily revenue 07:30")
+
+
+@pytest.mark.parametrize("decides, ends, share", [(0.84, False, ", critical 84 %"), (0.04, False, ""), (1.0, True, "")])
+def test_the_share_is_shown_only_of_a_job_that_may_decide_and_does_not_deliver(
+    decides: float, ends: bool, share: str
+) -> None:
+    known = dataclasses.replace(all_ahead()[0], slack_s=720.0, decides=decides)
+    [[(shown, _)]] = forecast.slack_segments(known, is_whole=True, ends=ends)
+    assert f"slack +12m{share}" == shown
 
 
 def test_where_there_is_one_line_for_a_job_its_slack_stands_behind_its_name() -> None:
