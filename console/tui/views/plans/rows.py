@@ -345,10 +345,10 @@ PROGRESS_COLUMNS = (
     Column("#", 2, 1, right=True),
     Column("", 1, 1),
     Column("state", 9, 1),
-    Column("action", 7, 3),
-    Column("job", 28, 1, flex=3, most=64, middle=True),
-    Column("after", 5, 2),
-    Column("says", 14, 2, flex=4),
+    Column("action", 7, 2),
+    Column("job", 40, 1, flex=3, most=64, middle=True),
+    Column("after", 5, 3),
+    Column("says", 12, 2, flex=4),
 )
 
 
@@ -445,7 +445,7 @@ def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
     if step.state == "planned" and (why := plan.waits_for(step)):
         return why
     if step.due is not None and step.state == "planned":
-        return f"waits until {ctx.clock.hms(step.due)}"
+        return f"until {ctx.day(step.due)}"
     if step.state == "requested" and step.started is not None:
         return f"since {ctx.clock.hms(step.started)}, {format_duration((ctx.now - step.started).total_seconds())}"
     return f"~{format_duration(step.expected_s)}" if step.expected_s is not None and step.state == "planned" else ""

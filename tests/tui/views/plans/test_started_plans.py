@@ -226,3 +226,16 @@ async def test_a_plan_is_found_by_name(night: Night) -> None:
     await night.see("7 repair")
     await night.press("enter")
     await night.see("PLAN 7 running")
+
+
+@on_the_night()
+async def test_on_a_small_screen_the_jobs_and_starts_of_a_running_plan_are_whole(night: Night) -> None:
+    await started(night)
+    due = at("04:30")
+    [plan] = night.reads.plans_
+    deep = dataclasses.replace(plan.steps[-1], due=due, after=(plan.steps[-2].place,))
+    night.reads.plans_ = [dataclasses.replace(plan, steps=(*plan.steps[:-1], deep))]
+    night.reads.changed()
+    await night.see("until 04:30", "└ warehouse-airflow/load_orders")
+    steps = night.text.partition("says")[2].partition("───")[0]
+    assert "…" not in steps
