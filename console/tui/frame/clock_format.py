@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from functools import lru_cache
@@ -82,6 +83,25 @@ class ZonedClock:
             return local.strftime("%H:%M")
         return local.strftime("%a %H:%M" if abs(at - now) < timedelta(days=6) else "%-d %b")
 
+    def schedule(self, text: str, now: datetime) -> str:
+        """A schedule in the selected zone, without it: "daily at 02:00" for "daily at 01:00 UTC"; the text as it is
+        where the shift would change its days."""
+        before, _, name = text.rpartition(" ")
+        zone = zone_of(name)
+        if not before or zone is UTC:  # it does not end in a zone
+            return text
+        shift = _offset(self.local(now)) - _offset(now.astimezone(zone))
+        if not shift or before.startswith("every "):
+            return before
+        match = _CLOCK_TIME.fullmatch(before)
+        if match is None:
+            return text
+        days, hour, minute = match.groups()
+        at = int(hour or 0) * 60 + int(minute) + shift // timedelta(minutes=1)
+        if hour is None:
+            return f"{days}:{at % 60:02d}"
+        return f"{days}{at // 60 % 24:02d}:{at % 60:02d}" if days == "daily at " or 0 <= at < 1440 else text
+
     def period(self, key: str, zone: str = "") -> str:
         """A period key with its instant, if it ends in one, formatted in the selected zone."""
         before = key[:-_INSTANT]
@@ -98,6 +118,13 @@ class ZonedClock:
     def full(self, at: datetime | None, zone: str = "") -> str:
         """ "2026-11-20 03:12:00 CET"."""
         return "–" if at is None else self.local(at, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+_CLOCK_TIME = re.compile(r"(.* at )(\d\d)?:(\d\d)")
+
+
+def _offset(at: datetime) -> timedelta:
+    return at.utcoffset() or timedelta(0)
 
 
 def format_span(length: timedelta) -> str:

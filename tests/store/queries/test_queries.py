@@ -70,6 +70,14 @@ def test_what_needs_a_person_comes_first(served: Estate, reads: Queries) -> None
     assert ["load_stock", "clean_up", "extract_orders", LOAD] == names(reads)
 
 
+def test_a_task_follows_its_parent_though_it_started_later(served: Estate, reads: Queries) -> None:
+    part = record("db07:part", parent=JOBS[0])
+    write_inventory(served.store, served.host, InventoryChanges(new=(part,)), MIDNIGHT, None)
+    served.ingest(run(JOBS[0], period="01:00"), run("db07:part", period="02:00"))
+    assert ["extract_orders", "part"] == names(reads)[:2]
+    assert ["part"] == names(reads, terms=("part",))
+
+
 def test_jobs_are_ordered_by_name_or_start(served: Estate, reads: Queries) -> None:
     served.ingest(run(JOBS[2], period="02:00"), run(JOBS[0], period="01:00"))
     assert [LOAD, "clean_up", "extract_orders", "load_stock"] == names(reads, "name")

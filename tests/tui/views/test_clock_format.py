@@ -83,3 +83,21 @@ def test_a_stamp_names_its_zone_only_where_it_is_not_the_one_of_now() -> None:
     ctx = RenderContext(at("03:17"), ZonedClock(ZoneInfo("Europe/Berlin")), GlyphSet())
     assert ctx.stamp(at("03:10")) == "2026-11-20 03:10:00"
     assert ctx.stamp(datetime(2026, 10, 24, 1, 10, tzinfo=UTC)) == "2026-10-24 03:10:00 CEST"
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("daily at 01:00 UTC", "daily at 02:00"),
+        ("daily at 23:30 UTC", "daily at 00:30"),
+        ("daily at 01:00 Europe/Berlin", "daily at 01:00"),
+        ("hourly at :17 Asia/Kolkata", "hourly at :47"),
+        ("every 5 minutes UTC", "every 5 minutes"),
+        ("Mon-Fri at 07:00 UTC", "Mon-Fri at 08:00"),
+        ("Mon-Fri at 23:30 UTC", "Mon-Fri at 23:30 UTC"),
+        ("at 03:15, 09:15 Europe/Berlin", "at 03:15, 09:15"),
+        ("started by EventBridge", "started by EventBridge"),
+    ],
+)
+def test_a_schedule_is_shown_in_the_zone_of_the_screen(text: str, shown: str) -> None:
+    assert shown == ZonedClock(ZoneInfo("Europe/Berlin")).schedule(text, NOW)

@@ -36,7 +36,7 @@ JOB_COLUMNS = (
     Column("started", 9, 3),
     Column("took", 7, 4, right=True),
     Column("next", 9, 3),
-    Column("schedule", 12, 6, flex=1, most=44),
+    Column("schedule", 16, 6, flex=1, most=44),
     Column("owner", 8, 7, flex=1, most=24),
     Column("native", 10, 0, flex=1, most=20),
     Column("try", 3, 0, right=True),
@@ -62,7 +62,9 @@ def job_row(
     if view.state:
         mark, sign, label = state_cells(view, ctx)
     status = "held" if view.held_by else "paused" if view.paused else "removed" if view.gone else ""
-    schedule: Segment = (f"drift: {drifted}", "warn") if drifted else (view.schedule, "dim")
+    schedule: Segment = (
+        (f"drift: {drifted}", "warn") if drifted else (ctx.clock.schedule(view.schedule, ctx.now), "dim")
+    )
     return cells_row(
         view.id,
         mark,
@@ -181,7 +183,9 @@ class JobsScreen(HeadwayScreen):
         return job_row(view, self.ctx, drifted, view.id in self.marked, self.deadlines.get(view.id))
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
-        return self.list.title_runs([(f"   {len(self.drifted)} drifted", "warn")] if self.drifted else [])
+        zone: Segment = (f"   times: {self.board.clock.label(self.ctx.now)}", "dim")
+        drifted: list[Segment] = [(f"   {len(self.drifted)} drifted", "warn")] if self.drifted else []
+        return self.list.title_runs([zone, *drifted])
 
     def selected_name(self) -> str:
         return str(self.selected.name) if self.selected else ""
