@@ -21,7 +21,8 @@ from console.store.row_values import from_row
 
 _FACTS = (
     "SELECT j.id, j.name, s.name AS system, j.target_id, r.state, r.evidence, r.period_key, r.ended_us, r.started_us,"
-    " r.sort_us, r.id AS run_id FROM {keys} JOIN job j ON j.id = k.a JOIN system s ON s.id = j.system_id"
+    " r.sort_us, r.id AS run_id, COALESCE(r.business_date, '') AS business_date FROM {keys} JOIN job j ON j.id = k.a"
+    " JOIN system s ON s.id = j.system_id"
 )
 _LATEST = f"{_FACTS} LEFT JOIN latest_run l ON l.job_id = j.id LEFT JOIN run r ON r.id = l.run_id"
 _EXPECTED = (
@@ -32,6 +33,11 @@ _EXPECTED = (
     " ('planned', 'held', 'waiting', 'queued', 'blocked') ORDER BY x.sort_us, x.period_key LIMIT 1)"
 )
 """The next expected run of each job after its latest one."""
+_UNCLOCKED = (
+    "SELECT j.id FROM {keys} JOIN job j ON j.id = k.a LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x"
+    " WHERE x.job_id = j.id AND x.accepted_us IS NOT NULL) WHERE COALESCE(c.dialect, 'none') = 'none'"
+)
+"""The jobs that no clock starts."""
 _ON_DATE = (
     f"{_FACTS} LEFT JOIN run r ON r.id = (SELECT x.id FROM run x WHERE x.job_id = j.id AND x.business_date = ?"
     " ORDER BY x.sort_us DESC, x.period_key DESC LIMIT 1)"
@@ -58,6 +64,10 @@ SOON = timedelta(hours=12)
 """A run due within half a day is shown instead of an earlier date's."""
 _MAX_DEPTH = 50
 """Nesting of task groups: more than any scheduler has."""
+
+
+def _is_calm(job: LineageJob) -> bool:
+    return bool(job.state) and not job.is_red and not is_open(job.state)
 
 
 @dataclass(slots=True)
@@ -128,20 +138,24 @@ class LineageQueries(ContextQueries):
         rows = self.link.by_keys(_ON_DATE, ids, (business_date,)) if business_date else self.link.by_keys(_LATEST, ids)
         jobs = {row.id: _job(row, stale) for row in rows}
         if not business_date:
-            jobs |= self._expected(jobs)
+            dates = {row.id: row.business_date for row in rows}
+            jobs |= self._expected(jobs, dates)
+            jobs |= self._after_upstreams(jobs, dates, walk.edges)
             not_started = {job.id for job in jobs.values() if not job.state or job.state in _AHEAD}
             awaited = roots_awaited(self.link, not_started)
             jobs |= {job_id: replace(jobs[job_id], waits_for=root) for job_id, root in awaited.items()}
         edges = tuple(edge for edge in walk.edges if edge[0] in jobs and edge[1] in jobs)
         return LineageView(unit, business_date, jobs, edges, self._services_among(jobs, walk))
 
-    def _expected(self, jobs: dict[int, LineageJob]) -> dict[int, LineageJob]:
-        """Jobs with a run expected soon, unless the latest is open or failed: that stays visible."""
-        calm = [job.id for job in jobs.values() if job.state and not job.is_red and not is_open(job.state)]
+    def _expected(self, jobs: dict[int, LineageJob], dates: dict[int, str]) -> dict[int, LineageJob]:
+        """Jobs with a run expected soon, unless the latest is open or failed: that stays visible. Puts its date into
+        `dates`."""
+        calm = [job.id for job in jobs.values() if _is_calm(job)]
         expected = {}
         for row in self.link.by_keys(_EXPECTED, sorted(calm), (micros(self.store.now() + SOON),)):
             job = jobs[row.id]
             if row.business_date > row.latest_business_date:
+                dates[row.id] = row.business_date
                 expected[row.id] = replace(
                     job,
                     state="unknown" if row.evidence == "stale" else row.state,
@@ -151,6 +165,32 @@ class LineageQueries(ContextQueries):
                     before_at=job.at,
                 )
         return expected
+
+    def _after_upstreams(
+        self, jobs: dict[int, LineageJob], dates: dict[int, str], edges: Iterable[tuple[int, int]]
+    ) -> dict[int, LineageJob]:
+        """Jobs that their upstreams start, planned where an upstream has, for at most half a day, or expects a run of a
+        later date; without a time. `dates`: the business date of each job's run."""
+        calm = sorted(job.id for job in jobs.values() if _is_calm(job) and not job.before)
+        unclocked = {row.id for row in self.link.by_keys(_UNCLOCKED, calm)}
+        since = self.store.now() - SOON
+        fresh = {job.id for job in jobs.values() if job.at is not None and job.at >= since}
+        into = [edge for edge in edges if edge[1] in unclocked and edge[0] in fresh | unclocked]
+        planned: dict[int, LineageJob] = {}
+        while True:
+            later = [
+                (job_id, dates[upstream])
+                for upstream, job_id in into
+                if dates[upstream] > dates[job_id] and (upstream in fresh or upstream in planned)
+            ]
+            if not later:
+                return planned
+            for job_id, business_date in later:
+                dates[job_id] = max(business_date, dates[job_id])
+                job = jobs[job_id]
+                planned[job_id] = replace(
+                    job, state=RunState.PLANNED, at=None, period_key="", before=job.state, before_at=job.at
+                )
 
     def latest_runs(self, job_ids: Iterable[int]) -> dict[int, list[LineageRun]]:
         """The latest started runs of these jobs, newest first."""

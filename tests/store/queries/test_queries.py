@@ -274,6 +274,23 @@ def test_what_an_incident_keeps_from_starting_waits_for_its_root(
     assert (awaited, "") == (found[load].waits_for, found[1].waits_for)
 
 
+@pytest.mark.parametrize("now, state", [("04:00", "planned"), ("20:00", "succeeded")])
+def test_a_job_that_its_upstream_starts_is_planned_after_the_upstreams_new_run(
+    served: Estate, reads: Queries, now: str, state: str
+) -> None:
+    load = served.job_id("load_orders")
+    ingest_batch(served.store, served.airflow, poll(run("load_orders", period="-20:00")), None)
+    served.ingest(run(period="-21:00"))
+    assert "succeeded" == reads.lineage.lineage_of(load).jobs[load].state
+    served.ingest(run(period="03:10"))
+    set_clock(served, now)
+    with open_queries(served.store.url) as later:
+        found = later.lineage.lineage_of(load).jobs[load]
+    assert state == found.state
+    if state == "planned":
+        assert ("succeeded", None) == (found.before, found.at)
+
+
 def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     ingest_batch(served.store, served.airflow, poll(), None)

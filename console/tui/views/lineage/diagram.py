@@ -126,7 +126,7 @@ def _below(job: LineageJob, reading: Reading, runs: Runs | None, ctx: RenderCont
 def _ahead(job: LineageJob, ctx: RenderContext) -> list[Segment]:
     """The expected start, and dimmed the previous run: "due 04:00 (● Thu 04:12)", "held, due 04:00 (…)"; of a blocked
     job "due 04:00, waits for extract_orders"."""
-    due = f"due {ctx.day(job.at)}" if job.at is not None else "has not run"
+    due = f"due {ctx.day(job.at)}" if job.at is not None else "planned" if job.before else "has not run"
     if job.waits_for:
         return [(due, "plain"), (f", waits for {job_label(job.waits_for)}", "warn")]
     _, label, _ = ctx.mark("state", job.state)
