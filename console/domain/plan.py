@@ -152,6 +152,13 @@ class PlannedFinish:
     late: float
     at: str
     """Finish at the service's risk, ISO 8601 in UTC."""
+    expected: str = ""
+    """Usual finish, as services show it; of an older plan empty."""
+
+    @property
+    def shown(self) -> str:
+        """The finish that people read: the usual one."""
+        return self.expected or self.at
 
 
 @dataclass(frozen=True, slots=True)

@@ -371,8 +371,9 @@ class PlanOutlook:
         return {"services": services, "variants": [asdict(way) for way in self.variants]}
 
 
-Base = tuple[datetime, datetime] | None
-"""Finish of a day in the proposal: estimated, and simulated; None if not simulated."""
+Base = tuple[datetime, datetime, datetime] | None
+"""Finish of a day in the proposal: estimated, simulated at the service's risk, and the usual one; None if not
+simulated."""
 NO_OUTLOOK = PlanOutlook((), ())
 
 
@@ -497,23 +498,28 @@ def _as_simulated(simulated: PlannedFinish, verdict: SavedService, marked: str |
     at = datetime.fromisoformat(simulated.at)
     in_time = at <= datetime.fromisoformat(verdict.deadline) and verdict.saved is not False
     status = LATE if simulated.late > EVEN_ODDS else marked or (ON_TIME if in_time else AT_RISK)
-    return VariantFinish(status, at, simulated.late)
+    return VariantFinish(status, datetime.fromisoformat(simulated.shown), simulated.late)
 
 
 def _base(proposed: PlanDraft, day: tuple[str, str]) -> Base:
     simulated = _simulated(proposed, DraftChanges(), day)
     by_sum = _finish(apply_changes(proposed, DraftChanges()), day, None).at if simulated is not None else None
-    return None if simulated is None or by_sum is None else (by_sum, datetime.fromisoformat(simulated.at))
+    if simulated is None or by_sum is None:
+        return None
+    return by_sum, datetime.fromisoformat(simulated.at), datetime.fromisoformat(simulated.shown)
 
 
 def _relative_to(finish: VariantFinish, base: Base, deadline: str) -> VariantFinish:
     """An estimate, shifted by the difference between the proposal's simulation and its estimate."""
     if base is None or finish.at is None or finish.late is not None:
         return finish
-    by_sum, simulated = base
-    at = simulated + max(finish.at - by_sum, timedelta(0))
-    is_late = at > datetime.fromisoformat(deadline)
-    return VariantFinish(LATE if is_late else finish.status, at)
+    by_sum, at_risk, usual = base
+    later = max(finish.at - by_sum, timedelta(0))
+    due = datetime.fromisoformat(deadline)
+    if usual + later > due:
+        return VariantFinish(LATE, usual + later)
+    is_at_risk = at_risk + later > due or finish.status == LATE
+    return VariantFinish(AT_RISK if is_at_risk else finish.status, usual + later)
 
 
 def _latest(

@@ -121,7 +121,8 @@ def with_finishes(
         forecasts = simulate_plan(_planned(index, draft, sending, step))(index, near) if sending else as_it_is
         finishes += [
             PlannedFinish(day.service.name, day.business_date.isoformat(), step.place if step else 0, day.odds.late,
-                       instant_key(round_up_to_minute(day.odds.by)))
+                       instant_key(round_up_to_minute(day.odds.by)),
+                       instant_key(round_up_to_minute(day.finish.p50)) if day.finish is not None else "")
             for day in forecasts if day.key in days and day.odds is not None
         ]  # fmt: skip
     return replace(draft, finishes=tuple(finishes))
