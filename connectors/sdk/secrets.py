@@ -153,7 +153,7 @@ class SecretStore:
             if not value:
                 raise AccessRefused(
                     f"secret env {reference.env}: the variable is not set in this process."
-                    f" Set {reference.env} and start again."
+                    f" Fix: export {reference.env} and start again"
                 )
         elif reference.file is not None:
             value = _from_file(reference.file)

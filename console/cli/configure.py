@@ -132,8 +132,11 @@ def run_check(arguments: argparse.Namespace) -> int:
         results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
         results += probe_routes(config, secrets, accepted_routes(arguments))
         results += probe_checks(config, secrets, arguments.timeout)
-    for message in other_environment(arguments, secrets.variables):
-        print_message(message)
+    elsewhere = other_environment(arguments, secrets.variables)
+    problems = problem_lines(results, elsewhere)
+    for message in elsewhere.values():
+        if not any(problem.endswith(message) for problem in problems):
+            print_message(message)
     failed = [result for result in results if result.is_fault]
     if results:
         print_message(f"{counted(results, 'probe')}, {_fault_count(failed)}")
@@ -147,10 +150,21 @@ def run_check(arguments: argparse.Namespace) -> int:
         arguments,
         {"config": str(path), "faults": [], "targets": results, "remarks": remarks},
         *([rows] if results else []),
-        (f"{result.target}: {text}" for result in results for text in (*result.text, *result.notes)),
+        problems,
         remarks,
         code=Exit.PROBLEM if remarks or failed else Exit.OK,
     )
+
+
+def problem_lines(results: Iterable[ProbeResult], elsewhere: Mapping[str, str]) -> list[str]:
+    """One line per problem with all its targets. `elsewhere`: from `other_environment`; it replaces what the probes say
+    of the same variable."""
+    targets: dict[str, list[str]] = {}
+    for result in results:
+        for text in (*result.text, *result.notes):
+            variable = next((name for name in elsewhere if text.startswith(f"secret env {name}: ")), "")
+            targets.setdefault(elsewhere[variable] if variable else text, []).append(result.target)
+    return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in targets.items()]
 
 
 def _fault_count(faults: Sequence[object]) -> str:
@@ -243,20 +257,20 @@ def accepted_routes(arguments: argparse.Namespace) -> set[tuple[str, str]]:
     return _stored(arguments, lambda reads: reads.alerts.accepted()) or set()
 
 
-def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -> list[str]:
-    """Those of the variables that the running engine has with another value than this shell, each with its fix;
+def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -> dict[str, str]:
+    """Those of the variables that the running engine has with another value than this shell, each with its problem;
     nothing where the environment of the engine cannot be read."""
     pid, engine_environment = _engine_environment(arguments)
-    texts = []
+    texts = {}
     for name in sorted(variables) if engine_environment else []:
         value, engine_value = os.environb.get(name.encode(), b""), engine_environment.get(name.encode(), b"")
         if engine_value and not value:
-            texts.append(
+            texts[name] = (
                 f"{name} is set for the engine (process {pid}) but not in this shell, so check cannot use it."
                 f" Fix: export {name} here"
             )
         elif value != engine_value:
-            texts.append(
+            texts[name] = (
                 f"{name} differs between this shell and the engine (process {pid})."
                 " Fix: restart the engine from this shell"
             )

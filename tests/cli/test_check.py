@@ -250,6 +250,14 @@ def test_a_variable_that_the_engine_has_otherwise_is_named_with_a_fix_and_never_
         wait_until(Path(f"/proc/{engine.pid}/environ").read_bytes, "its environment, which it has a moment later")
         lease = EngineView(f"{gethostname()}:{engine.pid}~{_namespace()}", None, None, True, "", "")
         monkeypatch.setattr(configure, "_store_header", lambda _: SimpleNamespace(engine=lease))
-        texts = configure.other_environment(Namespace(), ["ONCALL_MAIL"])
+        texts = list(configure.other_environment(Namespace(), ["ONCALL_MAIL"]).values())
         engine.kill()
     assert said == [text.replace(str(engine.pid), "PID") for text in texts]
+
+
+def test_a_missing_variable_is_one_line_with_one_fix_for_all_its_targets() -> None:
+    unset = "secret env DWH_DSN: the variable is not set in this process. Fix: export DWH_DSN and start again"
+    results = [ProbeResult(target, "refused", "", (unset,)) for target in ("dwh/a", "dwh/b")]
+    assert [f"dwh/a, dwh/b: {unset}"] == configure.problem_lines(results, {})
+    exported = "DWH_DSN is set for the engine (process 7) but not in this shell. Fix: export DWH_DSN here"
+    assert [f"dwh/a, dwh/b: {exported}"] == configure.problem_lines(results, {"DWH_DSN": exported})
