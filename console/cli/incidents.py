@@ -66,7 +66,7 @@ def incident_table(incidents: Sequence[IncidentRow], now: datetime) -> Table:
         ValueColumn("failed", lambda incident: age_text(incident.failed_since, now), drop=3),
         ValueColumn("act by", lambda row: "closed" if row.closed else act_by_text(row.act_by, "", now)),
         ValueColumn("services", lambda incident: str(incident.services)),
-        ValueColumn("runs", lambda incident: str(incident.affected_runs), drop=2),
+        ValueColumn("runs", lambda row: str(row.affected_runs) if row.closed is None else "–", drop=2),
         ValueColumn("owner", lambda incident: incident.owner or "–", drop=1),
         ValueColumn("acknowledged by", lambda incident: acknowledged_text(incident, now), drop=4),
     )

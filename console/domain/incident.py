@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from connectors.sdk.states import RunState, Verb, is_open
+from connectors.sdk.states import RED_STATES, RunState, Verb, is_open
 from console.domain.action import IN_FLIGHT_STATES, ActionView
 from console.domain.history import EstimateBasis
 from console.domain.job import Safety
@@ -296,6 +296,9 @@ _MAX_NAMED = 8
 _MISSED = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 
 
+GREEN_AGAIN = "green again"
+LATER_RUN_GOOD = "superseded: a later run of the same job went well"
+"""Why an incident closes whose root is good, or has a later run that is."""
 REPAIR_AT_SOURCE = "repair it at its source, then mark it OK"
 """The fix where a system has no rerun."""
 NEVER_RERUN = 'its owner marked it rerun = "never"; repair it at its source'
@@ -329,6 +332,14 @@ def blocked_reason(view: IncidentView) -> str:
     if view.row.root_run_id is None:
         return "its root cause is not a run: nothing to rerun"
     return "no step is left to send: it closes as soon as its runs are seen to be green"
+
+
+def repaired_at_end(members: Sequence[MemberView], end: str) -> list[MemberView]:
+    """The members of an incident that closed with this reason: a root that stays red, because its scheduler shows the
+    repair as a later run, is repaired."""
+    if not end.startswith((GREEN_AGAIN, LATER_RUN_GOOD)):
+        return list(members)
+    return [replace(member, role="repaired") if member.state in RED_STATES else member for member in members]
 
 
 def has_recovered(view: IncidentView) -> bool:

@@ -138,7 +138,7 @@ def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: F
     lines = [f"Failed since {at(row.failed_since)}; {end}"]
     if row.closed is not None:
         took = format_duration(row.closed - row.failed_since)
-        lines.append(f"Lasted {took}; {view.row.affected_runs} runs red or stale at its end")
+        lines.append(f"Lasted {took}; {view.row.affected_runs or 'no'} runs red or stale at its end")
     else:
         lines.append(f"Recoverable until {at(row.act_by)}" if row.act_by else "No act-by: no affected service has one")
         lines.append(

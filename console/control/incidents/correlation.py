@@ -27,7 +27,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import CLOCK_SKEW, red_since, run_time
 from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
-from console.domain.incident import FailureError
+from console.domain.incident import GREEN_AGAIN, LATER_RUN_GOOD, FailureError
 from console.domain.service import UNMET_PROMISE
 from console.timing.formats import rough_duration
 
@@ -406,12 +406,12 @@ def _settled(index: EstateIndex, root: RunFacts) -> str:
     if index.is_green(root):
         if root.evidence is RunEvidence.ASSERTED:
             return f"{by or 'marked OK by a person'}, and no affected run is red or stale"
-        return f"green again{how}, with all affected runs"
+        return f"{GREEN_AGAIN}{how}, with all affected runs"
     if root.state is RunState.SKIPPED and root.evidence is RunEvidence.ASSERTED:
         return f"{by or 'skipped by a person'}, and no affected run is red or stale"
     if not index.is_superseded(root):
         return ""
-    return f"green again{how}, with all affected runs" if by else "superseded: a later run of the same job went well"
+    return f"{GREEN_AGAIN}{how}, with all affected runs" if by else LATER_RUN_GOOD
 
 
 def _shared_over(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:

@@ -22,6 +22,7 @@ from console.domain.incident import (
     JointRestart,
     MemberView,
     PastRepair,
+    repaired_at_end,
 )
 from console.domain.service import instance_name
 from console.store.db.session import Row
@@ -198,6 +199,9 @@ class IncidentQueries(ContextQueries):
             " WHERE incident_id = ? ORDER BY id",
             (incident_id,),
         )
+        if row.closed is not None:
+            end = next((event.text for event in reversed(events) if event.kind == "closed"), "")
+            members = repaired_at_end(members, end.removeprefix("closed: "))
         deliveries = self.link.rows(
             f"{SELECT_DELIVERIES} FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ?"
             " ORDER BY a.id, d.url_index",

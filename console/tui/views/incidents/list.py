@@ -69,11 +69,16 @@ def incident_summary(view: IncidentRow, ctx: RenderContext) -> SegmentLines:
     if view.closed is None:
         ends = "act by", hm(view.act_by) + passed(view.act_by, ctx) if view.act_by else "", "warn"
     affected_runs = f", {counted(view.affected_runs, 'run')} red or stale" if view.affected_runs else ""
+    since = "" if view.closed else "since "
     acknowledged = f"{view.acknowledged_by} until {hm(view.acknowledged_until)}" if view.acknowledged_by else ""
     return labelled_lines(
         [
             ("reason", view.reason or view.title, "strong"),
-            ("failed", f"since {hm(view.failed_since)}, business date {view.business_date}", "plain"),
+            (
+                "failed",
+                f"{since}{hm(view.failed_since)}, business date {view.business_date}",
+                "plain",
+            ),
             ends,
             ("affects", (", ".join(view.hits) or "no service") + affected_runs, "plain"),
             ("owner", view.owner, "plain"),

@@ -79,8 +79,9 @@ SHORT = 30
 def header_lines(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> list[list[Segment]]:
     """The verdict, the error, and the facts."""
     view, row = opened.view, opened.view.row
-    since = f"{ctx.hm(row.failed_since)} ({format_short((row.closed or ctx.now) - row.failed_since)})"
-    parts: list[Segment] = [(f"failed since {since}", "dim")]
+    lasted = format_short((row.closed or ctx.now) - row.failed_since)
+    since = f"failed since {ctx.hm(row.failed_since)} ({lasted})"
+    parts: list[Segment] = [(since if row.closed is None else f"failed {ctx.hm(row.failed_since)} for {lasted}", "dim")]
     if row.acknowledged_by:
         parts.append((f"acknowledged by {row.acknowledged_by} until {ctx.hm(row.acknowledged_until)}", "ok"))
     elif row.closed is None:
@@ -91,9 +92,12 @@ def header_lines(opened: OpenIncident, ctx: RenderContext, width: int, height: i
     is_unsent = style in ("warn", "bad")
     parts += [notified, *owner] if is_unsent else [*owner, notified]
     facts = flowing([*parts, (f"business date {row.business_date}", "dim")], width)
-    error: list[Segment] = [(f" {fit(clean_line(row.reason or row.title), width - 1).rstrip()}", "plain")]
+    verdict = verdict_line(opened, ctx, width)
+    is_said = bool(row.reason) and row.reason in "".join(text for text, _ in verdict)
+    text = row.title if is_said or not row.reason else row.reason
+    error: list[Segment] = [(f" {fit(clean_line(text), width - 1).rstrip()}", "plain")]
     return [
-        verdict_line(opened, ctx, width),
+        verdict,
         error,
         *(facts if height >= SHORT else facts[: 1 + is_unsent]),
     ]

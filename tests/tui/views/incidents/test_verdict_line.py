@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from console.control.incidents.verdict import urgent_service
-from console.domain.incident import IncidentView, JointRestart
+from console.domain.incident import EventView, IncidentView, JointRestart, repaired_at_end
 from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
@@ -199,6 +199,19 @@ def test_a_closed_incident_is_resolved_only_if_its_runs_are_good() -> None:
     assert verdict(closed(good, root_run_id=None)) == " Closed 03:17: it is closed"
 
 
+def test_a_closed_incident_whose_repair_is_a_later_run_is_resolved_and_does_not_say_that_it_fails() -> None:
+    view = incident()
+    end = EventView(NOW, "closed", "closed: green again (rerun by anna, ran 2 min), with all affected runs", "engine")
+    members = repaired_at_end(view.members[:1], end.text.removeprefix("closed: "))
+    assert ["superseded"] == [member.present_role for member in members]
+    assert list(view.members) == repaired_at_end(view.members, "out of view: it was not seen green")
+    view = closed(dataclasses.replace(view, members=tuple(members), events=(end,)))
+    assert verdict(view).startswith(" Resolved 03:17: green again (rerun by anna")
+    header = "\n".join(text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50))
+    assert "failed 03:12 for" in header
+    assert "failed since" not in header
+
+
 def test_the_incident_page_has_one_clock() -> None:
     view = incident()
     tokyo = tuple(dataclasses.replace(service, zone="Asia/Tokyo") for service in view.services)
@@ -336,3 +349,5 @@ def test_a_root_that_ran_again_on_unfinished_data_waits_for_it() -> None:
     view = dataclasses.replace(view, row=dataclasses.replace(view.row, reason=reason))
     expected = f" extract_orders: {reason} by 03:58 (in 40 min), saves Supply plan, Daily revenue"
     assert expected == verdict(view)
+    lines = [text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50)]
+    assert [True, False] == [reason in line for line in lines[:2]]
