@@ -112,12 +112,15 @@ class HttpApiClient(SignedClient):
         request = HttpCall.model_construct(path=call.next_path) if is_later else call
         reply = self.request(request, {**values, **self.window(since), **(places or {})})
         document = reply.json(float)  # an instant that is NaN is there, and unreadable
-        rows = rows_at(document, call.rows)
+        rows = _named_rows(document, call)
         if rows is None:
             where = f"at rows = {call.rows!r}" if call.rows else "as a whole"
+            where += f" with names at columns = {call.columns!r}" if call.columns else ""
             raise InvalidAnswer(f"{reply.place} has no list {where}. Correct rows; headway connector try shows it.")
         count, following = len(rows), self._following(call, document, page, len(rows))
-        cut = ""
+        cut, total = "", value_at(document, call.count) if call.count else None
+        if isinstance(total, int) and total > count:
+            cut = f"{call.path} has {total} rows and gave {count}: the rest cannot be read"
         if count and page is not None and call.next and self._token(call, document) == page:
             cut = f"{call.path} names as its next page the one that it answers: later pages cannot be read"
         elif count >= self.options.limit and call.paging != "none" and not {"cursor", "offset", "page"} & call.places:
@@ -209,6 +212,19 @@ class HttpApiClient(SignedClient):
             once=once,
             end_bytes=end_bytes,
         )
+
+
+def _named_rows(document: Any, call: HttpListCall) -> list[Any] | None:
+    """The rows, those of a table as objects; None for any other answer."""
+    rows = rows_at(document, call.rows)
+    if not call.columns or rows is None:
+        return rows
+    columns = rows_at(document, call.columns)
+    names = [text_at(column, "name") for column in columns or () if isinstance(column, dict)]
+    if not names or not all(names):
+        return None
+    fits = [isinstance(row, list) and len(row) == len(names) for row in rows]
+    return [dict(zip(names, row, strict=True)) if fit else row for row, fit in zip(rows, fits, strict=True)]
 
 
 def _plain(value: Any) -> Any:

@@ -76,6 +76,10 @@ class HttpListCall(HttpCall):
     rows: FieldPath = ""
     """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
     their field "*"."""
+    columns: FieldPath = ""
+    """Path to the columns, where each row is a list of values: the `name` of each is the field of its value."""
+    count: FieldPath = ""
+    """Path to the number of rows: where fewer came, rows are missing, and that is reported."""
     next: FieldPath = ""
     """Path to the token of the next page, for {cursor}; the first page is requested without it."""
     next_query: str = ""

@@ -27,7 +27,7 @@ from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, 
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import identity
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector, Preview
-from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.field_mapping import instant_of, read_run, value_at
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
@@ -526,6 +526,7 @@ def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], words: str)
     assert words in str(raised.value)
 
 
+RUNS = {"id": "id", "job": "job", "state": "state", "key": "key", "rows": "rows"}
 STATES = {"done": "succeeded", "CC 0000": "succeeded", "CC *": "failed", "CC 0*": "partial", "input": "queued"}
 
 
@@ -578,6 +579,40 @@ def test_later_pages_of_a_path_of_their_own_are_walked_by_the_last_part_of_a_lin
     assert [run.attempt_key for run in truth.runs] == [run.attempt_key for run in first.runs]
 
 
+NAMES = [{"name": "id"}, {"name": "job"}, {"name": "state"}]
+
+
+@pytest.mark.parametrize(
+    "answer, ids, reason",
+    [
+        ({"rows": [[1, "load", "done"], [2, "load", "done"]], "names": NAMES, "of": 2}, ["1", "2"], ""),
+        ({"rows": [[1, "load", "done"]], "names": NAMES, "of": 2}, ["1"], "/runs has 2 rows and gave 1"),
+        ({"rows": [[1, "load", "done"], [2, "load"]], "names": NAMES, "of": 2}, ["1"], "no name or number at 'state'"),
+    ],
+)
+def test_rows_of_a_table_are_named_by_its_columns_and_counted(answer: Any, ids: list[str], reason: str) -> None:
+    options = HttpOptions.model_validate({
+        "url": "http://127.0.0.1:1", "jobs": {"path": "/jobs", "id": "id"}, "states": {"done": "succeeded"},
+        "runs": {**RUNS, "path": "/runs", "key": "", "columns": "names", "count": "of"},
+    })  # fmt: skip
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
+    poll = open_system(options, "api", lambda _: "", transport).poll("", (), 10)
+    assert (ids, not reason) == ([run.attempt_key for run in poll.runs], poll.complete)
+    assert reason in f"{poll.warnings} {poll.skipped}"
+
+
+@pytest.mark.parametrize("names", [None, [], [{"name": "id"}, {"title": "job"}]])
+def test_a_table_without_the_names_of_its_columns_is_no_empty_list(names: Any) -> None:
+    runs = {**RUNS, "path": "/runs", "key": "", "columns": "names"}
+    options = HttpOptions.model_validate({
+        "url": "http://127.0.0.1:1", "jobs": {"path": "/jobs", "id": "id"}, "states": {"done": "succeeded"},
+        "runs": runs,
+    })  # fmt: skip
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"rows": [], "names": names}))
+    with pytest.raises(InvalidAnswer, match="has no list at rows = 'rows' with names at columns = 'names'"):
+        open_system(options, "api", lambda _: "", transport).poll("", (), 10)
+
+
 def test_an_instant_is_requested_in_whole_seconds() -> None:
     """Salesforce reads no microseconds."""
     fields = HttpOptions.model_validate(settings()).runs
@@ -598,9 +633,6 @@ def test_instants_are_read_as_they_are_written(times: str, value: Any) -> None:
     call = {**settings()["runs"], "times": times, "zone": "Europe/Berlin"}
     fields = HttpOptions.model_validate(settings(runs=call)).runs
     assert "2026-11-20T03:10:00+00:00" == instant_of(value, "began", fields).isoformat()
-
-
-RUNS = {"id": "id", "job": "job", "state": "state", "key": "key", "rows": "rows"}
 
 
 @pytest.mark.parametrize(
