@@ -24,7 +24,7 @@ from tests.fakes.salesforce import LOAD, MART, FakeSalesforce, written
 KIND = registry.load("salesforce")
 DOCUMENT: dict[str, Any] = tomllib.loads(registry.profiles()["salesforce"].read_text(encoding="utf-8"))
 SETTINGS = {
-    "url": "https://acme.my.salesforce.com", "client_id": "headway", "client_secret": {"env": "SALESFORCE_SECRET"},
+    "url": "https://salesforce.example.com", "client_id": "headway", "client_secret": {"env": "SALESFORCE_SECRET"},
 }  # fmt: skip
 
 
