@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -22,6 +23,7 @@ from connectors.sdk.transport.http import (
     HttpReply,
     SignedClient,
     path_segment,
+    refusal,
 )
 
 GONE_STATUSES = frozenset({404, 410})
@@ -90,6 +92,8 @@ class HttpSource:
     """Place -> its value in every call."""
     headers: Mapping[str, Any] = field(default_factory=dict)
     """Header -> the reference to its value."""
+    fixed_headers: Mapping[str, str] = field(default_factory=dict)
+    """Header -> its value, the same for each system."""
     name: str = "the API"
     lacks: Mapping[Capability, str] = field(default_factory=dict)
     """Why a capability is missing, where the config cannot add it."""
@@ -123,6 +127,8 @@ class HttpApiClient(SignedClient):
             cut = f"{call.path} has {total} rows and gave {count}: the rest cannot be read"
         if count and page is not None and call.next and self._token(call, document) == page:
             cut = f"{call.path} names as its next page the one that it answers: later pages cannot be read"
+        elif count >= self.options.limit and call.paging == "capped":
+            cut = f"{call.path} gave {count} rows, the most that it gives: others are not seen. Watch fewer jobs"
         elif count >= self.options.limit and call.paging != "none" and not {"cursor", "offset", "page"} & call.places:
             cut = (
                 f"{call.path} gave {count} rows, limit is {self.options.limit}, and no later page can be requested: say"
@@ -185,12 +191,12 @@ class HttpApiClient(SignedClient):
 
     def run(self, native_id: str) -> Any | None:
         """The row of one run; None where it was deleted."""
-        reply = self.request(
-            HttpCall.model_construct(path=self.options.runs.one), {"id": native_id}, accept=GONE_STATUSES
-        )
-        if reply.status in GONE_STATUSES:
-            return None
-        return value_at(reply.json(float), self.options.runs.one_row) or {}
+        runs = self.options.runs
+        accept = {*GONE_STATUSES, *([HTTPStatus.BAD_REQUEST] if runs.gone else [])}
+        reply = self.request(HttpCall.model_construct(path=runs.one), {"id": native_id}, accept=accept)
+        if reply.status == HTTPStatus.BAD_REQUEST and runs.gone not in reply.error:
+            raise refusal(reply)
+        return None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}
 
     def request(
         self,
@@ -206,12 +212,15 @@ class HttpApiClient(SignedClient):
             call.method,
             PLACEHOLDER.sub(lambda match: path_segment(_text_of(values[match[1]])), call.path),
             accept,
-            {**{name: self._secrets(value) for name, value in self.source.headers.items()}, **(headers or {})},
+            {**self.source.fixed_headers, **self._secret_headers(), **(headers or {})},
             params={name: _plain(value) for name, value in fill_placeholders(call.query, values).items()} or None,
             body=None if call.body is None else fill_placeholders(call.body, values),
             once=once,
             end_bytes=end_bytes,
         )
+
+    def _secret_headers(self) -> dict[str, str]:
+        return {name: self._secrets(value) for name, value in self.source.headers.items()}
 
 
 def _named_rows(document: Any, call: HttpListCall) -> list[Any] | None:

@@ -4,9 +4,9 @@ profile that makes it a kind of its own."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from connectors.http.actions import HttpActions
 from connectors.http.client import HttpApiClient, HttpSource
@@ -15,7 +15,7 @@ from connectors.http.log import HttpLogReader
 from connectors.http.options import HttpMapping, HttpOptions
 from connectors.http.parts import RunReader
 from connectors.http.runs import HttpPoller
-from connectors.http.sign_in import ProfileSignIn
+from connectors.http.sign_in import HeaderName, ProfileSignIn
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
@@ -23,6 +23,7 @@ from connectors.sdk.errors import AccessRefused
 from connectors.sdk.field_mapping import inventory_of
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES
+from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.records import Inventory
 from connectors.sdk.rest_options import RestOptions
 from connectors.sdk.states import Capability, ProofLevel, Verb
@@ -82,6 +83,8 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     base: Literal["http"]
     url: str = ""
     """Address of the hosted service, where there is one; else the config names it."""
+    headers: dict[HeaderName, Annotated[str, formatted_like(r"[ -~]{0,200}", "true")]] = Field(default_factory=dict)
+    """Headers of every request, the same for each system: no secrets."""
 
     @field_validator("url")
     @classmethod
@@ -124,7 +127,7 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         values = self.values(options, target)
         endpoint = HttpEndpoint(self.title, options.url, options.ca_file, transport)
         account = self.signed_account(options, values, self.title, endpoint, secrets, transport)
-        source = HttpSource(self, values, name=self.title, lacks=self.lacks)
+        source = HttpSource(self, values, fixed_headers=self.headers, name=self.title, lacks=self.lacks)
         return HttpConnector(source, secrets, endpoint, account)
 
 

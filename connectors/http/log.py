@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from connectors.http.client import GONE_STATUSES, HttpApiClient
-from connectors.http.options import HttpLogCall
+from connectors.http.options import HttpLogCall, HttpLogFilesCall
 from connectors.http.parts import PartTry, RunReader, attempt_of, parts_of_attempt
 from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.field_mapping import rows_at, text_at
+from connectors.sdk.field_mapping import id_at, rows_at, text_at
 from connectors.sdk.log_chunks import chunk_of, chunk_of_parts, from_character, to_character
 from connectors.sdk.mapped_actions import missing_log
 from connectors.sdk.records import LogChunk, RunRef
@@ -73,6 +73,8 @@ class HttpLogReader:
 def _read_run_log(
     client: HttpApiClient, call: HttpLogCall, run: RunRef, start: str | None, limit_bytes: int
 ) -> LogChunk:
+    if call.files is not None:
+        return chunk_of_parts(_file_texts(client, call, call.files, run), start, limit_bytes, is_open=False)
     begin = int(start) if start and start.isascii() and start.isdigit() else 0
     headers = dict(ANY_TYPE)
     if call.ranges:
@@ -95,6 +97,22 @@ def _read_run_log(
     else:
         text = reply.body.decode("utf-8", "surrogateescape")
     return chunk_of(text, start, limit_bytes, is_open=False)
+
+
+def _file_texts(client: HttpApiClient, call: HttpLogCall, files: HttpLogFilesCall, run: RunRef) -> Iterator[str]:
+    """Each file of the log under its name. Raises NotSupported where one cannot be read."""
+    places = {"id": run.native_ref, "job": run.job}
+    rows, _, cut = client.all_rows(files, files.id, places)
+    for row in rows:
+        try:
+            values = {**places, "file": id_at(row, files.id, "the id of a file")}
+        except RecordUnreadable as error:
+            raise NotSupported(f"the log of run {run.attempt_key}: {error}") from None
+        reply = client.request(call, values, ANY_TYPE)
+        text = reply.body.decode("utf-8", "surrogateescape")
+        yield f"==> {text_at(row, files.title, 200)} <==\n{text}" + ("" if text.endswith("\n") else "\n")
+    if cut:
+        yield f"{cut}\n"
 
 
 def _partial_chunk(reply: HttpReply, start: str | None, limit_bytes: int) -> LogChunk:

@@ -87,9 +87,10 @@ class HttpListCall(HttpCall):
     next_path: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/pages/{cursor}"), AfterValidator(without_code)] = ""
     """Path of later pages, {cursor} in it, where they have one of their own: at `next` is a link, and the token is the
     last part of its path."""
-    paging: Literal["none", "server"] | None = None
-    """"none": it gives all rows at once, however many. "server": it decides how many rows a page of {cursor} has. Else
-    it pages by {cursor}, {offset} or {page}, and takes {limit}."""
+    paging: Literal["none", "server", "capped"] | None = None
+    """"none": it gives all rows at once, however many. "server": it decides how many rows a page of {cursor} has.
+    "capped": it gives {limit} rows at most and no others, so as many are reported. Else it pages by {cursor}, {offset}
+    or {page}, and takes {limit}."""
 
     @property
     def places(self) -> set[str]:
@@ -99,7 +100,8 @@ class HttpListCall(HttpCall):
     def one_way_to_page(self, info: ValidationInfo) -> Self:
         paging = sorted({"cursor", "offset", "page"} & self.places)
         by_server = self.paging == "server" and "cursor" in self.places
-        is_bounded = self.paging == "none" or by_server or (paging and "limit" in self.places)
+        takes_limit = (paging or self.paging == "capped") and "limit" in self.places
+        is_bounded = self.paging == "none" or by_server or takes_limit
         if PROFILE_PLACES in (info.context or {}) and not is_bounded:
             raise ValueError(
                 "its pages have no bound: send {limit}, and {cursor}, {offset} or {page}; or say paging = "
@@ -107,8 +109,8 @@ class HttpListCall(HttpCall):
             )
         if len(paging) > 1:
             raise ValueError(f"it pages by {{{paging[0]}}} and by {{{paging[1]}}}: keep one")
-        if paging and self.paging == "none":
-            raise ValueError(f'paging = "none", and it pages by {{{paging[0]}}}: keep one')
+        if paging and self.paging in ("none", "capped"):
+            raise ValueError(f'paging = "{self.paging}", and it pages by {{{paging[0]}}}: keep one')
         if ("cursor" in self.places) != bool(self.next):
             raise ValueError("{cursor} and next belong together: {cursor} is filled with the value at next")
         if self.next_path and ("{cursor}" not in self.next_path or self.next_query):
@@ -182,6 +184,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
 
     one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}"), AfterValidator(without_code)] = ""
     """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
+    gone: str = ""
+    """Text of a refusal with status 400 by which a single run is gone, as with 404."""
     one_row: FieldPath = ""
     """Path to the run in that answer; empty: the answer is the run."""
     newest_first: bool = False
@@ -202,10 +206,24 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
         return self
 
 
+class HttpLogFilesCall(HttpListCall):
+    """The list of the files that are together the log of a run."""
+
+    known_places = frozenset({"limit", "cursor", "offset", "page", "id", "job"})
+
+    id: FieldPath = Field(min_length=1)
+    """Identity of the file: {file} of the log."""
+    title: FieldPath = Field(min_length=1)
+    """Its name, the line before its text."""
+
+
 class HttpLogCall(HttpCall):
     """The log of a run."""
 
-    known_places = frozenset({"id", "job", "part", "since", "until"})
+    known_places = frozenset({"id", "job", "part", "file", "since", "until"})
+
+    files: HttpLogFilesCall | None = None
+    """The list of its files; the log is then each {file}, one after the other."""
 
     text: FieldPath = ""
     """Path to it in a JSON answer; empty: the answer is the log."""
@@ -218,6 +236,8 @@ class HttpLogCall(HttpCall):
     def text_of_each_part(self) -> Self:
         if self.parts and not self.text:
             raise ValueError("parts: say in text which field of each part is the log")
+        if ("file" in self.places) != (self.files is not None) or (self.files and (self.text or self.ranges)):
+            raise ValueError("log.files: send {file} in the path of the log, and leave out text, parts and ranges")
         return self
 
 
