@@ -14,7 +14,7 @@ from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, passed
 from console.tui.frame.clock_format import format_span
-from console.tui.views.runs.forecast import slack_style, slack_text
+from console.tui.views.runs.forecast import SHOWN_SHARE, slack_style, slack_text
 from console.tui.widgets.paint import Segment
 
 HANG = 4
@@ -73,7 +73,8 @@ def _service(
     for estimate in service.estimates:
         line: list[Segment] = [(f"   {_estimate(estimate)}", "dim")]
         if known := by_job.get(str(estimate.get("job", ""))):
-            text = f"; critical {format_percent(known.decides)}, slack {slack_text(known)}"
+            share = f"critical {format_percent(known.decides)}, " if SHOWN_SHARE <= known.decides < 1 else ""
+            text = f"; {share}slack {slack_text(known)}"
             line.append((text, slack_style(known)))
         yield line
 

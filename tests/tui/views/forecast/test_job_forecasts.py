@@ -204,6 +204,8 @@ def test_an_incident_tells_how_likely_each_job_of_a_critical_path_decides() -> N
     supply, revenue = (line for line in told if "load_orders: usually 12m" in line)
     assert supply.endswith("history, 31 runs; critical 97 %, slack +9m")
     assert revenue.endswith("history, 31 runs; critical 61 %, slack +1h22m")
+    unlikely = [dataclasses.replace(view, decides=0.02) for view in all_ahead()]
+    assert "critical" not in text(evidence_lines(incident(), LOOK, unlikely))
 
 
 # what if
