@@ -184,7 +184,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
 
     one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}"), AfterValidator(without_code)] = ""
     """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
-    gone: str = ""
+    gone_text: str = ""
     """Text of a refusal with status 400 by which a single run is gone, as with 404."""
     one_row: FieldPath = ""
     """Path to the run in that answer; empty: the answer is the run."""

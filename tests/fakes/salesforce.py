@@ -122,10 +122,10 @@ class FakeSalesforce:
         read_at_all = [row for row in self.records if row["JobType"] in ("BatchApex", "Queueable")]
         rows = [row for row in read_at_all if row["ApexClassId"] is not None]
         if GROUPED.fullmatch(query):
-            found = {row["ApexClassId"]: row["CreatedDate"] for row in rows}
+            latest = {row["ApexClassId"]: row["CreatedDate"] for row in rows}
             records = [
                 {"attributes": {"type": "AggregateResult"}, "ApexClassId": key, "className": CLASSES[key], "latest": at}
-                for key, at in found.items()
+                for key, at in latest.items()
             ]
             return self._reply({"totalSize": len(records), "done": True, "records": records})
         match = READ.fullmatch(query)

@@ -149,7 +149,7 @@ def test_a_job_that_was_purged_before_its_end_is_lost_and_another_refusal_is_no_
         (item.state, item.native_state) for item in poll.runs if item.attempt_key == run.attempt_key
     ]
     with pytest.raises(NotSupported, match="No job found for reference"):
-        opened(fake, runs={**DOCUMENT["runs"], "gone": "no such job"}).poll("", (ref(run),), 10)
+        opened(fake, runs={**DOCUMENT["runs"], "gone_text": "no such job"}).poll("", (ref(run),), 10)
 
 
 def test_the_log_is_each_spool_file_under_its_name() -> None:
