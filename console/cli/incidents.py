@@ -180,8 +180,7 @@ def _related_lines(view: IncidentView) -> list[str]:
 
 
 def _external_alert_line(alert: ExternalAlertView) -> str:
-    until = f"until {timestamp(alert.ended)}" if alert.ended is not None else "firing"
-    return f"  {timestamp(alert.started)}  {until}  | {alert.text}"
+    return f"  {timestamp(alert.started)}  {alert.status(timestamp)}  | {alert.text}"
 
 
 def _finding_line(finding: FindingView) -> str:

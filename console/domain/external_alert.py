@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,3 +42,9 @@ class ExternalAlertView:
         """ "etl-hosts/db07: DiskFull (critical): / has 1 % left"."""
         severity = f" ({self.severity})" if self.severity else ""
         return f"{self.target}: {self.name}{severity}" + (f": {self.summary}" if self.summary else "")
+
+    def status(self, time_text: Callable[[datetime], str]) -> str:
+        """ "until 04:10"; "firing, last reported 03:40": its sender may be silent since."""
+        if self.ended is not None:
+            return f"until {time_text(self.ended)}"
+        return f"firing, last reported {time_text(self.received)}"

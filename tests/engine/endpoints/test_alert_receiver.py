@@ -16,6 +16,7 @@ from connectors.cron.connector import CONNECTOR
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.hosts import HostOptions
+from console.cli.clock_format import timestamp
 from console.cli.incidents import incident_lines
 from console.config.sections import EndpointSettings, SystemConfig, SystemSettings
 from console.engine.alert_receiver import AlertReceiver, TargetNames
@@ -76,7 +77,8 @@ def test_an_alert_about_the_target_stands_beside_the_incident_of_its_job(bench: 
     assert f"fake/{target.name}: DiskFull (critical): / has 1 % left" == shown.text
     assert (failed - timedelta(minutes=2), None) == (shown.started, shown.ended)
     view = bench.reads().incidents.incident(1)
-    assert any(line.endswith(f"firing  | {shown.text}") for line in incident_lines(view, datetime.now(UTC)))
+    line = f"firing, last reported {timestamp(shown.received)}  | {shown.text}"
+    assert any(text.endswith(line) for text in incident_lines(view, datetime.now(UTC)))
     ended = failed + timedelta(minutes=1)
     httpx.post(url, content=webhook({**sent, "status": "resolved", "endsAt": ended.isoformat()}))
     [shown] = bench.reads().incidents.incident(1).external_alerts

@@ -47,8 +47,8 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
     if view.external_alerts:
         lines += [[], [(" ALERTS OF OTHER MONITORS", "key"), ("  about its hosts and databases", "dim")]]
     for alert in view.external_alerts:
-        until = f" until {ctx.hm(alert.ended)}" if alert.ended is not None else ", firing"
-        lines.append([(f"   {ctx.hm(alert.started)}{until}  ", "dim"), (clean_line(alert.text), "warn")])
+        times = f"   {ctx.hm(alert.started)} {alert.status(ctx.hm)}  "
+        lines.append([(times, "dim"), (clean_line(alert.text), "warn")])
     if view.findings:
         lines += [[], [(" DETECTED BY RULES", "key")]]
     for finding in view.findings:
