@@ -444,7 +444,7 @@ class TargetPoller:
             raise Unmatched
 
     def _end_match(self, changes: int, is_matched: bool) -> None:
-        """Called when the wait ended."""
+        """Called when the wait has ended."""
         if is_matched:
             self._matched_changes = changes
         self.wake()

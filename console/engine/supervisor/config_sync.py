@@ -70,7 +70,7 @@ class ConfigSync:
             waiting(True)
         with self._lock:
             for waiting in served:
-                self._waiting.pop(waiting, None)  # it asked again meanwhile
+                self._waiting.pop(waiting, None)  # requested again meanwhile
             later = next(iter(self._waiting), None)
         if later is not None:
             later(False)
