@@ -115,39 +115,29 @@ class JobQueries(ContextQueries):
         self.runs, self.services, self.members, self.findings = runs, services, members, findings
 
     def job_ids(self, job_filter: JobFilter, sort: str = "attention") -> array[int]:
-        """Ids of all matching jobs, in order: "attention" (needs a person first, a task after its parent), "name",
-        "age" (newest first), "deadline", "slack" (least first); reversed with "-" before it."""
+        """Ids of all matching jobs, in order: "attention" (needs a person first; on the first page a task after its
+        parent), "name", "age" (newest first), "deadline", "slack" (least first); reversed with "-" before it."""
         ids = array("q", self._ids(job_filter, sort))
-        return self._parents_first(ids, None) if sort == "attention" else ids
+        return self._parents_first(ids[:FIRST_PAGE]) + ids[FIRST_PAGE:] if sort == "attention" else ids
 
     def jobs_first_page(self, job_filter: JobFilter, sort: str = "attention", limit: int = FIRST_PAGE) -> list[JobRow]:
         """The first rows of that order, at once."""
         ids = array("q", islice(self._ids(job_filter, sort, limit), limit))
-        return self.jobs_by_ids(self._parents_first(ids, ids) if sort == "attention" else ids)
+        return self.jobs_by_ids(self._parents_first(ids) if sort == "attention" else ids)
 
-    def _parents_first(self, ids: array[int], among: Sequence[int] | None) -> array[int]:
-        """The ids in their order, a parent moved before the first of its tasks; its tasks are `among` these, or any."""
-        if among is None:
-            every = FilterMatch(None, ([], []))
-            tasks, parents = (
-                self._numbers(f"SELECT {column} AS a FROM job WHERE parent_id IS NOT NULL ORDER BY id", (), None, every)
-                for column in ("id", "parent_id")
-            )
-            parent_of = dict(zip(tasks, parents, strict=True))
-        else:
-            sql = (
-                "SELECT j.id AS a, j.parent_id AS b FROM {keys} JOIN job j ON j.id = k.a WHERE j.parent_id IS NOT NULL"
-            )
-            parent_of = {row.a: row.b for row in self.link.by_keys(sql, list(among))}
+    def _parents_first(self, ids: array[int]) -> array[int]:
+        """The ids in their order, each parent among them moved before the first of its tasks."""
+        sql = "SELECT j.id AS a, j.parent_id AS b FROM {keys} JOIN job j ON j.id = k.a WHERE j.parent_id IS NOT NULL"
+        parent_of = {row.a: row.b for row in self.link.by_keys(sql, list(ids))}
         if not parent_of:
             return ids
         awaited, ordered = set(ids), array("q")
         for job_id in ids:
             parent = parent_of.get(job_id)
-            for each in (parent, job_id):
-                if each in awaited:
-                    awaited.remove(each)
-                    ordered.append(each)
+            for listed in (parent, job_id):
+                if listed in awaited:
+                    awaited.remove(listed)
+                    ordered.append(listed)
         return ordered
 
     def _ids(self, job_filter: JobFilter, sort: str, limit: int | None = None) -> Iterator[int]:

@@ -339,11 +339,11 @@ def _services(
         runs = _joined(parts)
         if length_of(runs) <= width:
             return runs
-    more = 0
-    while len(brief) > 1 and length_of(_joined(brief)) + len(f"  +{more} more") > width:
+    hidden = 0
+    while len(brief) > 1 and length_of(_joined(brief)) + len(f"  +{hidden} more") > width:
         brief.pop()
-        more += 1
-    return [*_joined(brief), (f"  +{more} more", "dim")]
+        hidden += 1
+    return [*_joined(brief), (f"  +{hidden} more", "dim")]
 
 
 def _joined(parts: Sequence[Sequence[Segment]]) -> list[Segment]:
