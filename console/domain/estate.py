@@ -291,6 +291,8 @@ class Estate:
     incidents: tuple[IncidentFacts, ...] = ()
     beside: Mapping[int, tuple[JobFacts, Sequence[RunFacts]]] = field(default_factory=dict)
     """For a part of an estate: jobs outside it that use slots of its pools, with all their runs."""
+    failing: frozenset[int] | None = None
+    """For a part of an estate: targets on which nearly everything may fail, by their runs in the whole estate."""
     closed: tuple[IncidentFacts, ...] = ()
     """Closed in the lookback and not merged: the same root may reopen them."""
     holds: tuple[HoldFacts, ...] = ()

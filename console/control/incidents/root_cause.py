@@ -294,6 +294,8 @@ def target_bursts(index: EstateIndex, groups: Sequence[RootCause]) -> list[Targe
     for group in groups:
         if group.root is not None and group.finding is None and group.root.ended_at is not None:
             by_target.setdefault(index.job(group.root.job_id).target_id, []).append(group)
+    if index.estate.failing is not None:
+        by_target = {target_id: known for target_id, known in by_target.items() if target_id in index.estate.failing}
     bursts = (_burst(index, target_id, by_target[target_id]) for target_id in sorted(by_target))
     return [burst for burst in bursts if burst is not None]
 

@@ -540,6 +540,7 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
     return replace(
         estate,
         jobs=jobs,
+        failing=cache.failing,
         beside={**estate.beside, **{job_id: (estate.jobs[job_id], runs.get(job_id, ())) for job_id in beside}},
         runs=RunsByJob({job_id: runs[job_id] for job_id in jobs if job_id in runs}),
         durations={job_id: estate.durations[job_id] for job_id in jobs if job_id in estate.durations},

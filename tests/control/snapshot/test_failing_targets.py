@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
 from console.control.snapshot.failing_targets import TargetEnds
 from console.control.snapshot.incremental import build_cache, part_with
 from console.domain.estate import Estate, RunFacts
 from console.domain.settings import IncidentGrouping
-from tests.factories import at, estate, job, minutes, run, target
+from tests.factories import at, estate, job, minutes, run, service, target
 
 JOBS = tuple(job(number, f"etl-hosts/db07:a{number}", "03:10", expected=None) for number in range(1, 13))
 IDS = {each.id for each in JOBS}
@@ -52,6 +54,22 @@ def test_one_failure_among_many_good_runs_is_judged_alone_after_a_change_as_well
 def test_failed_tasks_of_one_dag_are_no_burst() -> None:
     runs = tuple(run(each.id, each, "03:10", RunState.FAILED) for each in (DAG, *TASKS))
     assert frozenset() == TargetEnds(estate(DAG, *TASKS, targets=[target(2)], runs=runs)).failing(IncidentGrouping())
+
+
+def test_a_part_with_nearly_all_failures_of_a_busy_target_is_decided_as_within_the_whole() -> None:
+    """Seen alone, its target would be the cause: its jobs failed together, and what ended well there is not in it."""
+    begun = ended(6, 6)
+    past = tuple(
+        run(100 * night + each.id, each, at("03:10") - timedelta(days=night)) for night in (1, 2, 3, 4) for each in JOBS
+    )
+    whole = replace(begun, runs=(*past, *begun.runs), services=(service("one", "06:30", *JOBS[:6]),))
+    cache = build_cache(whole)
+    part = part_with(whole, [1], cache)
+    assert {each.id for each in JOBS[:6]} == set(part.jobs)
+    causes = [each.key for each in evaluate(whole, at("03:30"), cache=cache).incidents]
+    assert causes == [each.key for each in evaluate(part, at("03:30"), cache=cache).incidents]
+    alone = replace(part, failing=None)
+    assert causes != [each.key for each in evaluate(alone, at("03:30")).incidents]
 
 
 RUNS = st.lists(
