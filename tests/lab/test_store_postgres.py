@@ -135,7 +135,7 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
     login = f"upgraded_{next(_numbers)}"
     words = "CREATE ROLE {} LOGIN PASSWORD 'pw' IN ROLE headway_store_engine"
     with psycopg.connect(store_url, autocommit=True) as owner:
-        owner.execute("DROP TABLE job_day, engine, shard")
+        owner.execute("DROP TABLE job_day, engine, shard, external_alert")
         owner.execute("DROP INDEX incident_member_job")
         owner.execute("ALTER TABLE system DROP COLUMN start_within_s")
         owner.execute("UPDATE alembic_version SET version_num = '0104'")
@@ -151,7 +151,7 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
         assert isinstance(lease, HeldLease)
         worker = worker_at(build(store), NOW)
         worker.step(lease.fence)
-        assert "permission denied for table job_day. Fix: as the store's owner" in worker.trouble
+        assert "permission denied for table external_alert. Fix: as the store's owner" in worker.trouble
         polling = ShardPolling(store, SecretStore())
         polling.run(lambda: bool(polling.trouble()), lambda: estate_config(tmp_path, FakeScheduler()), 15, 3)
         assert "permission denied for table engine. Fix: as the store's owner" in polling.trouble()
