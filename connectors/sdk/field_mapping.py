@@ -66,7 +66,7 @@ def _some_green(states: dict[str, RunState]) -> dict[str, RunState]:
 def _no_green_prefix(states: dict[str, RunState]) -> dict[str, RunState]:
     for name, state in states.items():
         if "*" in name[:-1]:
-            raise ValueError(f"{name!r} has a * before its end: a * stands for the rest of a state")
+            raise ValueError(f"{name!r} has a * before its end: a * matches the rest of a state")
         if name.endswith("*") and state is RunState.SUCCEEDED:
             raise ValueError(f'{name!r} means "succeeded": name each such state in full, so that no other is green')
     return states

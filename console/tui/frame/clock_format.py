@@ -84,7 +84,7 @@ class ZonedClock:
         return local.strftime("%a %H:%M" if abs(at - now) < timedelta(days=6) else "%-d %b")
 
     def schedule(self, text: str, now: datetime) -> str:
-        """A schedule in the selected zone, without it: "daily at 02:00" for "daily at 01:00 UTC"; the text as it is
+        """A schedule in the selected zone, without it: "daily at 02:00" for "daily at 01:00 UTC"; the same text
         where the shift would change its days."""
         before, _, name = text.rpartition(" ")
         zone = zone_of(name)
