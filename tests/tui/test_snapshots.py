@@ -44,7 +44,9 @@ def shot(
         for key in keys:
             await _press(night, key)
         await night.see(see)
+        await night.answered()
         await night.at_rest()
+        await night.answered()
 
     run_before: Callable[[Pilot[int]], Awaitable[None]] = before
     return compare(night.app, terminal_size=size, run_before=run_before)

@@ -35,12 +35,23 @@ class PreviewSource(NamedTuple):
     lines: Callable[[Any, RenderContext, int, int], SegmentLines]
 
 
+class PreviewPane(Pane):
+    """A pane whose text depends on its height: `repaint` is called when that has changed."""
+
+    def __init__(self, repaint: Callable[[], None]) -> None:
+        super().__init__(id="preview")
+        self._repaint = repaint
+
+    def on_resize(self) -> None:
+        self._repaint()
+
+
 class SubjectPane:
     """The pane of a preview. Its subject, None without one, is read while the pane is displayed."""
 
     def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None]) -> None:
         self._screen, self._source = screen, source
-        self.pane = Pane(id="preview")
+        self.pane = PreviewPane(self.paint)
         self.pane.can_focus = self.pane.finds_errors = False
         self.pane.wrapped, self.pane.hang = True, 4
         self.pane.display = False
