@@ -132,10 +132,15 @@ def test_an_engine_without_a_guarantee_is_found_out(
     point: Point,
     broken: Broken,
 ) -> None:
+    """In one of three nights: on a busy machine the next engine may come too late for the fault to have an effect."""
     monkeypatch.setattr(crash_holds, "RATE", 120.0)
-    seen = lived(stores, night, tmp_path, point, broken, SHORT)
     allowed = 1 if figure == "repeats" else 0  # one, marked, belongs to a crash
-    assert (True, True) == (getattr(seen, figure) > allowed, seen.is_bad), seen
+    nights: list[Seen] = []
+    for attempt in range(3):
+        nights.append(lived(stores, night, tmp_path / str(attempt), point, broken, SHORT))
+        if getattr(nights[-1], figure) > allowed and nights[-1].is_bad:
+            return
+    raise AssertionError(nights)
 
 
 WHOLE = {f"{point.night} {point.words}": (night, point) for _, night, point, _ in CASES if night is not HeldNight}

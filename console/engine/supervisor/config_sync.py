@@ -61,6 +61,7 @@ class ConfigSync:
                 self._waiting[ended] = None
                 return False
             self._is_syncing = True
+            self._waiting.pop(ended, None)
         try:
             served = self._sync_together(fence)
         finally:
