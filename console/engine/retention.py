@@ -16,7 +16,7 @@ import structlog
 from console.domain.settings import RetentionRules
 from console.store.db.database import Database
 from console.store.db.retention import RetentionPass, last_pass, note_pass
-from console.store.errors import GRANTS_FIX, LeaseLost, StoreError, is_not_permitted
+from console.store.errors import GRANTS_FIX, LeaseLost, StoreError, StoreUnusable, is_not_permitted
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
 
@@ -72,6 +72,9 @@ class StoreRetention:
         except LeaseLost:
             self._pass = None
             raise
+        except StoreUnusable:  # every worker fails, and the header says so
+            self._pass = None
+            return
         except Exception as error:  # noqa: BLE001 - alerting does not depend on it
             self._pass, self._next = None, time.monotonic() + RETRY_AFTER_SECONDS
             self._report_failure(error)

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.timeout(600)
 HEADWAY = [sys.executable, "-m", "console"]
 LIMIT_SECONDS = 60.0
 SIZES = ((80, 24), (120, 36))
-WORDS_PER_MINUTE = 200
+WORDS_PER_MINUTE = 150
+"""Of technical text on a screen."""
 SECONDS_PER_KEY = 2.0
 
 
@@ -90,7 +91,7 @@ def test_followed_without_reading_it_ends_with_everything_proved_within_three_mi
 @pytest.mark.parametrize("size", SIZES)
 def test_at_reading_speed_it_ends_with_everything_proved_within_six_minutes(size: tuple[int, int]) -> None:
     took, _ = follow(size, reads=True)
-    assert timedelta(minutes=3) < took <= timedelta(minutes=6)
+    assert timedelta(minutes=4) <= took <= timedelta(minutes=6)
 
 
 if __name__ == "__main__":

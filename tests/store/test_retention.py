@@ -23,7 +23,7 @@ from console.store.alerts import DIGEST, NewAlert, insert_alert
 from console.store.db import retention
 from console.store.db.retention import RetentionPass
 from console.store.decisions import apply_decisions
-from console.store.errors import LeaseLost
+from console.store.errors import LeaseLost, StoreUnusable
 from console.store.ingest.batch import LogTailText
 from console.store.jobs import last_deleted_date
 from console.store.queries.reader import Queries
@@ -398,6 +398,24 @@ def test_of_deleted_periods_a_backfill_does_not_say_that_they_have_not_run(serve
     last = last_deleted_date(served.store, 1)
     assert last is not None
     assert last.isoformat() < served.one("SELECT min(business_date) FROM run WHERE job_id = 1")
+
+
+def test_a_store_that_is_away_for_a_moment_delays_retention_by_one_step_and_is_not_reported(
+    served: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise StoreUnusable("the store's file is gone")
+
+    many_nights(served, 1)
+    worker = worker_at(served, NOW)
+    hold_lease(served, 7)
+    monkeypatch.setattr(retention, "day_figures", gone)
+    worker.step(7)
+    assert "" == worker.trouble
+    monkeypatch.undo()
+    before = counts(served)["run"]
+    worker.step(7)
+    assert before > counts(served)["run"]
 
 
 def test_a_store_that_refuses_retention_is_reported_with_the_fix_and_ends_no_worker(
