@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(600)
 HEADWAY = [sys.executable, "-m", "console"]
 LIMIT_SECONDS = 60.0
 SIZES = ((80, 24), (120, 36))
-WORDS_PER_MINUTE = 150
+WORDS_PER_MINUTE = 130
 """Of technical text on a screen."""
 SECONDS_PER_KEY = 2.0
 

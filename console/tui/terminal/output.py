@@ -292,5 +292,7 @@ class PaintPacer:
 
     def _retry(self) -> None:
         self._waits = False
-        if self._screen.is_attached:
-            self._screen._compositor_refresh()
+        screen = self._screen
+        if screen.is_attached:
+            screen._compositor.update_widgets(screen._dirty_widgets)  # those since then: all are clean afterwards
+            screen._compositor_refresh()

@@ -181,6 +181,17 @@ async def test_nothing_is_painted_while_the_line_is_behind_and_all_of_it_once_it
 
 
 @on_the_night()
+async def test_a_delayed_painting_includes_what_changed_meanwhile(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.at_rest()
+    screen, grid = night.app.screen, night.app.screen.query_one(Grid)
+    grid._set_dirty()
+    screen._dirty_widgets.add(grid)
+    cast(Any, screen).pacer._retry()
+    assert not grid._exchange_repaint_regions()
+
+
+@on_the_night()
 async def test_a_screen_is_not_painted_before_its_rows_have_room_but_is_soon(night: Night) -> None:
     """Each painting before that is thrown away, and costs a start as much as reading the store."""
     painted: list[bool] = []
