@@ -91,8 +91,7 @@ def suppressed_cells(suppression: SuppressionView) -> list[Segment]:
 
 def _short_outcome(delivery: DeliveryView, ctx: RenderContext) -> Segment:
     _, style = delivery_text(delivery, ctx)
-    at = ctx.hm(delivery.sent)
-    return {"ok": f"notified {at}", "bad": "NOT notified", "warn": "not yet"}.get(style, delivery.state), style
+    return {"ok": ctx.hm(delivery.sent), "bad": "failed", "warn": "not yet"}.get(style, delivery.state), style
 
 
 def suppressed_text(suppression: SuppressionView) -> str:
@@ -124,7 +123,7 @@ def last_notified(view: IncidentView, ctx: RenderContext) -> Segment:
 def notified_cell(row: IncidentRow, ctx: RenderContext, is_short: bool = False) -> Segment:
     """The last notification of an incident's row; `is_short`: for a cell of ten."""
     if again := _failed_again(row, ctx):
-        return ("suppressed" if is_short and row.suppression else "not notified" if is_short else again), "warn"
+        return ("suppressed" if is_short and row.suppression else "not yet" if is_short else again), "warn"
     worst = next(
         (delivery for delivery in row.notifications if delivery.sent is None),
         row.notifications[-1] if row.notifications else None,

@@ -73,12 +73,13 @@ def _basis(view: JobForecastView, before: str = "") -> list[Segment]:
 
 
 FORECAST_HEAD: tuple[Segment, ...] = tuple(
-    (title, "head") for title in ("service", "due", "risk", "slack", "act by", "green by", "critical")
+    (title, "head") for title in ("service", "due", "own risk", "slack", "act by", "green by", "critical")
 )
 
 
 def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: int) -> SegmentLines:
-    """When the job is done; then a table of the services that depend on it, tightest first. Needs a view."""
+    """When the job is done; then a table of the services that depend on it, tightest first, each with the risk
+    that this job makes it late. Needs a view."""
     ordered = least_slack(views)
     lines = flowing_groups([_finish(ordered[0], ctx), *([segment] for segment in _basis(ordered[0]))], width)
     lines += aligned([FORECAST_HEAD, *(_service_cells(view, ctx) for view in ordered[:MAX_SERVICES])], width)

@@ -33,7 +33,7 @@ async def test_the_palette_changes_the_colours_of_all_that_is_open(night: Night)
     await night.see("JOBS")
     assert DARK.background not in grounds(night)
     path = night.app.personal.path
-    await night.until(lambda: 'theme = "light"' in path.read_text(), "the choice in the user's file")
+    await night.until(lambda: path.exists() and 'theme = "light"' in path.read_text(), "the choice in the user's file")
 
 
 @on_the_night()

@@ -38,12 +38,12 @@ def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
     finish, *table = text(forecast.forecast_lines(views[::-1], LOOK, 160)).splitlines()
     assert " expected 04:12, p80 04:20, p95 04:41" == finish
     head, supply, revenue = (re.split(r"  +", line.strip()) for line in table)
-    assert ["service", "due", "risk", "slack", "act by", "green by", "critical"] == head
+    assert ["service", "due", "own risk", "slack", "act by", "green by", "critical"] == head
     assert ["Supply plan", "06:30", "38 %", "+9m", "03:58 40m", "04:21", "97 %"] == supply
     assert ["Daily revenue", "07:30", "4 %", "+1h22m"] == revenue[:4]
 
 
-@pytest.mark.parametrize("width, last", [(80, "critical"), (60, "green by"), (30, "risk")])
+@pytest.mark.parametrize("width, last", [(80, "critical"), (60, "green by"), (30, "own risk")])
 def test_the_table_leaves_out_columns_without_room(width: int, last: str) -> None:
     head = text(forecast.forecast_lines([left("supply-plan", EXTRACT)], LOOK, width)).splitlines()[1]
     assert head.strip().endswith(last)
@@ -126,7 +126,7 @@ def test_where_there_is_one_line_for_a_job_its_slack_stands_behind_its_name() ->
 @on_the_night()
 async def test_a_jobs_page_tells_tonights_odds_and_counts_down(night: Night) -> None:
     night.app.navigation.open_job(EXTRACT)
-    await night.see("act by 03:58 40m", "risk", "Supply plan    06:30  38 %", "p95 04:41")
+    await night.see("act by 03:58 40m", "own risk", "Supply plan    06:30  38 %", "p95 04:41")
 
 
 @on_the_night()
