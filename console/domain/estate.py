@@ -157,6 +157,7 @@ class RunFacts:
 class CancelFacts:
     """The latest cancel of a run that was sent through Headway."""
 
+    job_id: int
     by: str
     why: str
     sent_at: datetime
@@ -166,6 +167,7 @@ class CancelFacts:
 class RepairFacts:
     """The latest repair of a run that was sent through Headway."""
 
+    job_id: int
     verb: Verb
     by: str
     sent_at: datetime

@@ -109,7 +109,7 @@ def is_rerun_by(night: Night, name: str, who: str) -> None:
     run = _run(night, job, _last(night, job))
     if run is None:
         raise Unreadable("it has no run yet")
-    repair = RepairFacts(Verb.RERUN, who, now_of(night))
+    repair = RepairFacts(run.job_id, Verb.RERUN, who, now_of(night))
     night.ledger.estate = replace(night.ledger.estate, repairs={**night.ledger.estate.repairs, run.id: repair})
     is_rerun(night, name)
 

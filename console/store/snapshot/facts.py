@@ -355,15 +355,15 @@ def _action(row: Row, of: str) -> HoldActionFacts | None:
 
 
 _SENT_ACTIONS = (
-    "SELECT run_id, verb, requested_by, why, sent_us, state FROM action WHERE requested_us >= ? AND run_id IS NOT NULL"
-    " AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified')"
+    "SELECT run_id, job_id, verb, requested_by, why, sent_us, state FROM action WHERE requested_us >= ?"
+    " AND run_id IS NOT NULL AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified')"
 )
 
 
 def load_cancels(session: Session, since_us: int) -> dict[int, CancelFacts]:
     """Run id -> the latest sent cancel that was requested since then."""
     rows = session.rows(f"{_SENT_ACTIONS} AND verb = 'cancel' ORDER BY sent_us", (since_us,))
-    return {row.run_id: CancelFacts(row.requested_by, row.why, instant(row.sent_us)) for row in rows}
+    return {row.run_id: CancelFacts(row.job_id, row.requested_by, row.why, instant(row.sent_us)) for row in rows}
 
 
 def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
@@ -372,7 +372,9 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
         f"{_SENT_ACTIONS} AND verb IN ('rerun', 'start', 'mark_ok', 'skip') ORDER BY sent_us", (since_us,)
     )
     return {
-        row.run_id: RepairFacts(Verb(row.verb), row.requested_by, instant(row.sent_us), row.state in IN_FLIGHT_STATES)
+        row.run_id: RepairFacts(
+            row.job_id, Verb(row.verb), row.requested_by, instant(row.sent_us), row.state in IN_FLIGHT_STATES
+        )
         for row in rows
     }
 

@@ -134,7 +134,7 @@ def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
     ledger.look("03:12")
     root = ledger.state(EXTRACT, "03:10")
-    sent = RepairFacts(Verb.RERUN, "anna", at("03:15"), in_flight=True)
+    sent = RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"), in_flight=True)
     untold = replace(ledger.estate.notifications, notified={})
     ledger.estate = replace(ledger.estate, repairs={root.id: sent}, notifications=untold)
     assert title(ledger, "03:16").startswith("Daily 06:30 at risk: rerun of extract sent 03:15 [")

@@ -163,7 +163,7 @@ def test_while_one_of_two_restarts_runs_the_message_names_the_other_alone() -> N
     ledger.look("03:12")
     fails(ledger, REFUND, "no listener")
     root = ledger.state(REFUND, "03:10")
-    repair = RepairFacts(Verb.RERUN, "ann", at("03:12:10"), in_flight=True)
+    repair = RepairFacts(root.job_id, Verb.RERUN, "ann", at("03:12:10"), in_flight=True)
     ledger.estate = replace(ledger.estate, repairs={root.id: repair})
     ledger.look("03:12:20")
     [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]

@@ -604,7 +604,8 @@ def test_a_symptom_that_fails_again_after_a_success_with_another_error_is_notifi
 def cancelled(of: Ledger, clock: str) -> None:
     of.run(OTHER, "02:10", RunState.CANCELLED, **ended(clock, 5))
     root = of.state(OTHER, "02:10")
-    of.estate = replace(of.estate, cancels={root.id: CancelFacts("bob", "wrong date", root.ended_at or at(clock))})
+    cancel = CancelFacts(root.job_id, "bob", "wrong date", root.ended_at or at(clock))
+    of.estate = replace(of.estate, cancels={root.id: cancel})
 
 
 def test_a_cancellation_that_affects_nothing_is_listed_as_suppressed() -> None:
@@ -644,7 +645,7 @@ def test_a_resolved_alert_names_the_repair_and_not_the_failure() -> None:
     fails(one)
     told(one, "03:12")
     root = one.state(EXTRACT, "03:10")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:15"))})
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
     recovers(one, started="03:20", takes=2)
     assert [("recovered", "oncall")] == told(one, "03:23")
     notice = only(one).notices[0]
@@ -660,7 +661,7 @@ def test_a_rerun_that_its_scheduler_shows_as_a_later_run_is_named_as_the_repair(
     fails(one)
     told(one, "03:12")
     root = one.state(EXTRACT, "03:10")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:15"))})
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
     one.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))
     assert ("recovered", "oncall") in told(one, "03:23")
     notice = only(one).notices[0]
@@ -674,7 +675,7 @@ def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> N
     fails(one)
     told(one, "03:12")
     root = one.state(EXTRACT, "03:10")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:21"))})
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:21"))})
     recovers(one, started="03:20", takes=2)
     told(one, "03:23")
     assert "Resolved: Daily safe ({incident}, 10 min, attempt 2)" == only(one).notices[0].title
@@ -686,7 +687,7 @@ def test_a_rerun_that_read_stale_data_did_not_repair_it() -> None:
     one.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 2))
     told(one, "03:22")
     root = one.state(LOAD, "03:20")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:24"))})
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:24"))})
     one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:25", 2))
     told(one, "03:28")
     recovers(one, started="03:10", takes=25)
@@ -702,7 +703,7 @@ def test_a_rerun_that_failed_before_another_run_succeeded_did_not_repair_it() ->
     fails(one)
     told(one, "03:12")
     root = one.state(EXTRACT, "03:10")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(Verb.RERUN, "anna", at("03:15"))})
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
     one.run(EXTRACT, "03:16", RunState.FAILED, **ended("03:16", 2))
     told(one, "03:18")
     one.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))

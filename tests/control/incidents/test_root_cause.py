@@ -547,7 +547,8 @@ def cancelled(ledger: Ledger, of: JobFacts, clock: str) -> None:
     """Its run of that instant is ended two minutes later by a cancel of ours, which its scheduler tells as its own."""
     ledger.run(of, clock, RunState.RUNNING, started_at=at(clock))
     sent = at(clock) + minutes(2)
-    ledger.estate = replace(ledger.estate, cancels={ledger.state(of, clock).id: CancelFacts("root", "stuck", sent)})
+    cancel = CancelFacts(of.id, "root", "stuck", sent)
+    ledger.estate = replace(ledger.estate, cancels={ledger.state(of, clock).id: cancel})
     ledger.run(of, clock, RunState.CANCELLED, started_at=at(clock), ended_at=sent, native_state="ABORTED")
 
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import RunState, Verb
 from console.control.evaluate import evaluate
 from console.control.snapshot.incremental import build_cache, changed_jobs, part_with
 from console.domain.alert import AlertingSettings, InhibitRule, RouteRule, SilenceFacts
 from console.domain.check import Check, CheckHistory, CheckState, ResultSpan
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
-from console.domain.estate import Estate, JobFacts
+from console.domain.estate import CancelFacts, Estate, JobFacts, RepairFacts
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.promise import DeadlineExtension, DeadlineRule, Promise
 from console.domain.service import service_of_instance
@@ -176,6 +176,14 @@ def test_a_hold_that_went_on_touches_its_job_and_a_switch_everything() -> None:
     assert {2} == changed_jobs(held, replace(WHOLE, holds=(replace(hold, state=HoldState.RELEASING),)))
     assert ((hold,), ()) == (part_with(held, [3]).holds, part_with(held, [5]).holds)
     assert changed_jobs(WHOLE, replace(WHOLE, modes=Modes(estate_live=False))) is None
+
+
+def test_a_repair_or_cancel_that_was_sent_or_ended_touches_its_job() -> None:
+    repair = RepairFacts(2, Verb.RERUN, "anna", at("03:15"), in_flight=True)
+    sent = replace(WHOLE, repairs={1: repair})
+    assert {2} == changed_jobs(WHOLE, sent)
+    assert {2} == changed_jobs(sent, replace(WHOLE, repairs={1: replace(repair, in_flight=False)}))
+    assert {2} == changed_jobs(WHOLE, replace(WHOLE, cancels={1: CancelFacts(2, "root", "stuck", at("03:15"))}))
 
 
 def test_what_a_run_costs_and_which_submission_it_belongs_to_touch_its_job() -> None:
