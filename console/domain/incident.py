@@ -218,6 +218,8 @@ class MemberView:
     """When its rerun or start was sent; None once that action has ended."""
     rerun_started: datetime | None = None
     """When the open run of its job started that repeats it."""
+    awaits_approval: bool = False
+    """Whether its rerun or start was requested, and awaits approval."""
 
     @property
     def present_role(self) -> str:
@@ -261,6 +263,7 @@ class JointRestart:
     unreachable: str = ""
     rerun_sent: datetime | None = None
     rerun_started: datetime | None = None
+    awaits_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)

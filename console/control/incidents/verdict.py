@@ -94,7 +94,8 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
 def _repair_step(run: MemberView | JointRestart) -> RepairStep:
     act_by = run.act_by if isinstance(run, JointRestart) else None
     is_running = run.rerun_sent is not None or run.rerun_started is not None
-    return RepairStep(run.job, run.can_rerun, run.state == RunState.MISSED, run.unreachable, act_by, is_running)
+    is_missed = run.state == RunState.MISSED
+    return RepairStep(run.job, run.can_rerun, is_missed, run.unreachable, act_by, is_running, run.awaits_approval)
 
 
 def step_verdict(
@@ -250,9 +251,12 @@ class RepairStep(NamedTuple):
     act_by: datetime | None = None
     is_running: bool = False
     """True once its rerun was sent or runs."""
+    awaits_approval: bool = False
 
     @property
     def verb(self) -> str:
+        if self.awaits_approval:
+            return f"approve the {'start' if self.is_missed else 'rerun'} of"
         return "run" if not self.can_rerun else "start" if self.is_missed else "restart"
 
     @property
@@ -282,8 +286,8 @@ MAX_STEPS = 2
 def step_text(*steps: RepairStep) -> str:
     """ "restart extract_orders", "start extract_orders" if it did not start; "run extract_orders by hand in etl-hosts"
     where Headway cannot rerun jobs of its system; "restore etl-hosts/db07, then restart extract_orders" while its host
-    does not answer; "restart extract and refund and 2 more" for different jobs, with full names where the short ones
-    are equal."""
+    does not answer; "approve the rerun of extract_orders" once that is requested; "restart extract and refund and 2
+    more" for different jobs, with full names where the short ones are equal."""
     unique = list({step.job: step for step in steps}.values())
     labels = Counter(job_label(step.job) for step in unique)
     names: dict[tuple[str, str], list[str]] = {}

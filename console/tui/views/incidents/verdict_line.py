@@ -160,12 +160,13 @@ class VerdictLine(ScreenPart):
         if calm is not None:
             self._bar.show([(f" {calm[0]}", calm[1])])
         elif self.opened is not None:
-            right = self._right(self.opened.view.row.id)
+            right = self._right(self.opened.view)
             self._bar.show(verdict_line(self.opened, board.ctx, width - length_of(right) - 1), right)
         else:
             self._bar.show(service_verdict(services, board.ctx, width - 1))
 
-    def _right(self, number: int) -> list[Segment]:
-        if command := self._command(number):
+    def _right(self, view: IncidentView) -> list[Segment]:
+        number = view.row.id
+        if (command := self._command(number)) and not any(member.awaits_approval for member in view.members):
             return [(self._screen.key_for(command), "key"), (f" {command} ", "plain")]
         return [(f"{incident_name(number)} ", "key")]
