@@ -49,6 +49,8 @@ class StoreRetention:
         self._fence: int | None = None
         self._pass: RetentionPass | None = None
         self._batches: Iterator[None] = iter(())
+        self._was_unusable = False
+        """Whether the store could not be used in the last step of a pass: the next step tries again."""
         self._limit = ""
         """Why the rules of the pass apply to an earlier time than now; empty if they do not."""
         self.trouble = ""
@@ -65,6 +67,7 @@ class StoreRetention:
                 self._batches = self._pass.steps(self._store, fence)
             for _ in self._batches:
                 time.sleep(PAUSE_SECONDS)
+                self._was_unusable = False
                 if time.monotonic() >= until:
                     return
             with self._store.write(fence) as session:
@@ -72,8 +75,10 @@ class StoreRetention:
         except LeaseLost:
             self._pass = None
             raise
-        except StoreUnusable:  # every worker fails, and the header says so
-            self._pass = None
+        except StoreUnusable as error:  # it may be away for a moment, which other workers report
+            if self._was_unusable:
+                self._report_failure(error)
+            self._pass, self._was_unusable = None, True
             return
         except Exception as error:  # noqa: BLE001 - alerting does not depend on it
             self._pass, self._next = None, time.monotonic() + RETRY_AFTER_SECONDS
@@ -82,6 +87,7 @@ class StoreRetention:
         if deleted := dict(self._pass.deleted):
             log.info("retention pass ended", deleted=deleted)
         self._pass, self._next, self._has_passed = None, time.monotonic() + PASS_EVERY_SECONDS, True
+        self._was_unusable = False
         self._report(self._limit)
 
     def _rules_time(self) -> datetime:

@@ -132,11 +132,11 @@ def test_an_engine_without_a_guarantee_is_found_out(
     point: Point,
     broken: Broken,
 ) -> None:
-    """In one of three nights: on a busy machine the next engine may come too late for the fault to have an effect."""
+    """A stopped engine in one of three nights: on a busy machine the next one may come too late to be harmed."""
     monkeypatch.setattr(crash_holds, "RATE", 120.0)
     allowed = 1 if figure == "repeats" else 0  # one, marked, belongs to a crash
     nights: list[Seen] = []
-    for attempt in range(3):
+    for attempt in range(3 if point.act == "stop" else 1):
         nights.append(lived(stores, night, tmp_path / str(attempt), point, broken, SHORT))
         if getattr(nights[-1], figure) > allowed and nights[-1].is_bad:
             return

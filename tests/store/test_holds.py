@@ -474,7 +474,7 @@ def test_a_cancel_that_left_is_known_of_its_run(served: Estate) -> None:
     with served.store.write(None) as connection:
         connection.rows(f"UPDATE action SET state = 'sent', sent_us = {micros(at('03:12'))}")
     [cancel] = load_estate(served.store, at("03:20"), EvaluationSettings()).cancels.values()
-    assert CancelFacts(cancel.job_id, "root", "stuck", at("03:12")) == cancel
+    assert CancelFacts(served.one("SELECT job_id FROM action"), "root", "stuck", at("03:12")) == cancel
 
 
 def test_a_hold_or_release_that_nobody_can_read_breaks_no_evaluation(night: Estate) -> None:

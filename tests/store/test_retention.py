@@ -400,7 +400,7 @@ def test_of_deleted_periods_a_backfill_does_not_say_that_they_have_not_run(serve
     assert last.isoformat() < served.one("SELECT min(business_date) FROM run WHERE job_id = 1")
 
 
-def test_a_store_that_is_away_for_a_moment_delays_retention_by_one_step_and_is_not_reported(
+def test_a_store_that_is_away_for_a_moment_delays_retention_by_one_step_and_is_reported_if_it_stays_away(
     served: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: object) -> None:
@@ -412,10 +412,13 @@ def test_a_store_that_is_away_for_a_moment_delays_retention_by_one_step_and_is_n
     monkeypatch.setattr(retention, "day_figures", gone)
     worker.step(7)
     assert "" == worker.trouble
+    worker.step(7)
+    assert "[retention] deletes nothing: the store's file is gone" == worker.trouble
     monkeypatch.undo()
     before = counts(served)["run"]
     worker.step(7)
     assert before > counts(served)["run"]
+    assert "" == worker.trouble
 
 
 def test_a_store_that_refuses_retention_is_reported_with_the_fix_and_ends_no_worker(

@@ -46,7 +46,6 @@ def shot(
         await night.see(see)
         await night.answered()
         await night.at_rest()
-        await night.answered()
 
     run_before: Callable[[Pilot[int]], Awaitable[None]] = before
     return compare(night.app, terminal_size=size, run_before=run_before)

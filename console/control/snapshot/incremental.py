@@ -476,8 +476,8 @@ def changed_jobs(
     if before.earlier is not after.earlier:
         changed |= {run.job_id for run in set(before.earlier) ^ set(after.earlier)}
     changed |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
-    changed |= {fact.job_id for fact in {*before.cancels.values()} ^ {*after.cancels.values()}}
-    changed |= {fact.job_id for fact in {*before.repairs.values()} ^ {*after.repairs.values()}}
+    changed |= {cancel.job_id for _, cancel in before.cancels.items() ^ after.cancels.items()}
+    changed |= {repair.job_id for _, repair in before.repairs.items() ^ after.repairs.items()}
     if before.targets is after.targets:
         return changed
     if cache is not None:

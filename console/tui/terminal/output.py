@@ -294,5 +294,5 @@ class PaintPacer:
         self._waits = False
         screen = self._screen
         if screen.is_attached:
-            screen._compositor.update_widgets(screen._dirty_widgets)  # those since then: all are clean afterwards
+            screen._compositor.update_widgets(screen._dirty_widgets)  # the refresh marks them as painted
             screen._compositor_refresh()

@@ -183,6 +183,7 @@ def test_a_repair_or_cancel_that_was_sent_or_ended_touches_its_job() -> None:
     sent = replace(WHOLE, repairs={1: repair})
     assert {2} == changed_jobs(WHOLE, sent)
     assert {2} == changed_jobs(sent, replace(WHOLE, repairs={1: replace(repair, in_flight=False)}))
+    assert {2} == changed_jobs(sent, replace(WHOLE, repairs={1: repair, 3: repair})), "two runs repaired alike"
     assert {2} == changed_jobs(WHOLE, replace(WHOLE, cancels={1: CancelFacts(2, "root", "stuck", at("03:15"))}))
 
 
