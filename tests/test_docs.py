@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib
 import re
 import tempfile
@@ -274,7 +275,7 @@ def commands(text: str) -> set[str]:
     for line in lines:
         code = line.partition("#")[0].strip().removeprefix("$ ").removeprefix(".venv/bin/").partition(" | ")[0].strip()
         if code == "headway" or re.match(r"headway (?!ALL=)", code):  # (a rule of sudoers)
-            found.add(re.sub(r"( 2>\S+)? &$", "", code))
+            found.add(re.sub(r"( 2?> ?\S+)?( &)?$", "", code))
     return found
 
 
@@ -310,6 +311,14 @@ def test_every_command_that_a_page_names_is_one(page: Path, capsys: pytest.Captu
 def test_the_readme_shows_the_way_from_check_to_console() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {"check", "engine", "console"} <= {parsed(command) for command in commands(readme)}
+
+
+def test_the_unit_of_the_examples_starts_the_engine() -> None:
+    unit = configparser.ConfigParser()
+    unit.read(ROOT / "examples" / "headway.service")
+    path, _, words = unit["Service"]["ExecStart"].partition(" ")
+    assert path.endswith("/.venv/bin/headway")
+    assert "engine" == parsed(f"headway {words}")
 
 
 def test_every_make_target_that_a_page_names_is_in_the_makefile() -> None:

@@ -175,6 +175,14 @@ class RepairFacts:
     """True until its result is known."""
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalFacts:
+    """A rerun or start of a run that waits for another person's approval."""
+
+    job_id: int
+    action_key: str
+
+
 @dataclass(slots=True, unsafe_hash=True)
 class DependencyFacts:
     """upstream -> downstream."""
@@ -303,6 +311,8 @@ class Estate:
     """By run id: requested in the lookback, and sent."""
     repairs: Mapping[int, RepairFacts] = field(default_factory=dict)
     """Like `cancels`: reruns, starts, marks and skips."""
+    approvals: Mapping[int, ApprovalFacts] = field(default_factory=dict)
+    """By run id: requested in the lookback, and not approved yet."""
     earlier: tuple[RunFacts, ...] = ()
     """Runs before the lookback of jobs of which a dependency reads another period; no rule judges them."""
     checks: Mapping[tuple[str, date], CheckHistory] = field(default_factory=dict)

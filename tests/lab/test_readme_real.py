@@ -111,8 +111,9 @@ def stranger(strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink, t
     mail = re.search(r"ONCALL_MAIL='([^']+)'", README)
     assert mail is not None
     dsn = f"headway:{PASSWORD}@127.0.0.1:{postgres.port}/ops"
-    log = str(tmp_path / "headway.log")
-    person = Stranger(tmp_path, environment, {"headway:PASSWORD@dwh/ops": dsn, mail[1]: smtp.url(), "headway.log": log})
+    addresses = {"headway:PASSWORD@dwh/ops": dsn, mail[1]: smtp.url()}
+    addresses |= {name: str(tmp_path / name) for name in ("headway.log", "db07.sh")}
+    person = Stranger(tmp_path, environment, addresses)
     try:
         yield person
     finally:

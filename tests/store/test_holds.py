@@ -13,7 +13,7 @@ from connectors.sdk.records import RunRecord, instant_key
 from connectors.sdk.states import RunEvidence, RunState, Verb
 from console.domain.decision import Decisions, HoldDecision, MemberVerdict, PolicyAction
 from console.domain.dependency import DependencyMode, ScheduleView
-from console.domain.estate import CancelFacts, EvaluationSettings
+from console.domain.estate import ApprovalFacts, CancelFacts, EvaluationSettings
 from console.domain.hold import HoldFacts, HoldReason, HoldState
 from console.domain.ids import micros
 from console.engine.actions import verification
@@ -475,6 +475,22 @@ def test_a_cancel_that_left_is_known_of_its_run(served: Estate) -> None:
         connection.rows(f"UPDATE action SET state = 'sent', sent_us = {micros(at('03:12'))}")
     [cancel] = load_estate(served.store, at("03:20"), EvaluationSettings()).cancels.values()
     assert CancelFacts(served.one("SELECT job_id FROM action"), "root", "stuck", at("03:12")) == cancel
+
+
+def test_a_rerun_that_awaits_approval_is_known_of_its_run_until_it_is_approved(served: Estate) -> None:
+    served.ingest(running())
+    decide(served, placed(served))
+    changes = {
+        "verb = 'rerun', state = 'requested', run_id = (SELECT MIN(id) FROM run)": 0,
+        "needs_approval = true": 1,
+        "approved_by = 'bob'": 0,
+    }
+    for change, waiting in changes.items():
+        with served.store.write(None) as connection:
+            connection.rows(f"UPDATE action SET {change}")
+        approvals = load_estate(served.store, at("03:20"), EvaluationSettings()).approvals
+        job_id, key, run_id = (served.one(f"SELECT {column} FROM action") for column in ("job_id", "key", "run_id"))
+        assert ({run_id: ApprovalFacts(job_id, key)} if waiting else {}) == approvals
 
 
 def test_a_hold_or_release_that_nobody_can_read_breaks_no_evaluation(night: Estate) -> None:

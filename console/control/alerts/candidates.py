@@ -17,6 +17,7 @@ from console.control.alerts.context import (
     resolved_since,
 )
 from console.control.alerts.headline import most_urgent
+from console.control.alerts.joint_repair import act_bys_of, earlier_act_by
 from console.control.alerts.routing import audience, on_call_route, services_on_route, technical_first
 from console.control.alerts.services_table import service_title
 from console.control.incidents.correlation import notified_content, parse_last_notification
@@ -136,12 +137,8 @@ def fingerprint_to_store(context: AlertContext, notification: Notification) -> s
     """Fingerprint of the content of this notification."""
     if notification.style == BUSINESS:
         return business_news.business_fingerprint(context, notification.subject, notification.route)
-    return technical_fingerprint(notification.subject.decision.fingerprint)
-
-
-def technical_fingerprint(fingerprint: str) -> str:
-    """The part of an incident's fingerprint that is news for a route."""
-    return parse_last_notification(fingerprint).news().text()
+    content = parse_last_notification(notification.subject.decision.fingerprint).news()
+    return replace(content, act_bys=tuple(act_bys_of(context, notification.subject))).text()
 
 
 def _notified_on(
@@ -177,10 +174,10 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
         return Notification(subject, route, text, kind, last)
     if last.style == BUSINESS:
         is_news = business_news.is_material_change(context, subject, last)
-    elif last.fingerprint != technical_fingerprint(subject.decision.fingerprint):
+    elif notified_content(last.fingerprint).news() != parse_last_notification(subject.decision.fingerprint).news():
         is_news = True
     else:
-        is_news = bool(unannounced_misses(context, subject, last))
+        is_news = bool(unannounced_misses(context, subject, last) or earlier_act_by(context, subject, last))
     if is_news:
         return Notification(
             subject, route, text, AlertKind.UPDATED, last, errors_only=_is_error(context, subject, last)
@@ -191,7 +188,7 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
 
 
 def _is_error(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
-    if last.style == BUSINESS or unannounced_misses(context, subject, last):
+    if last.style == BUSINESS or unannounced_misses(context, subject, last) or earlier_act_by(context, subject, last):
         return False
     now, before = (notified_content(text).news() for text in (subject.decision.fingerprint, last.fingerprint))
     return replace(now, errors=(), causes=()) == replace(before, errors=(), causes=())

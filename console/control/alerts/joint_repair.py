@@ -4,20 +4,25 @@ act-by, so that two incidents of one minute never give two instructions."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connectors.sdk.states import STARTING, RunState
 from console.control.alerts.context import AlertContext, AlertSubject
-from console.control.incidents.correlation import IncidentMatch
+from console.control.incidents.correlation import IncidentMatch, ServiceActBy, notified_content
 from console.control.incidents.titles import cancelled_by
 from console.control.incidents.verdict import Instruction, RepairStep, restart_instruction
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import run_time
+from console.domain.alert import RouteNotification
 from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import JobFacts, RunFacts
 from console.text.cleaning import clean_line
+
+LEAST_MOVE = timedelta(minutes=5)
+MOVED_SHARE = 1 / 8
+"""An act-by that moves forward by less than this part of the time that was left waits for the next notification."""
 
 
 def rerun_of(index: EstateIndex, run: RunFacts) -> tuple[datetime | None, datetime | None] | None:
@@ -77,6 +82,32 @@ def joint_instruction(
     return restart_instruction(_day_step(context.index, repair, service) for repair in subjects)
 
 
+def act_bys_of(context: AlertContext, subject: AlertSubject) -> list[ServiceActBy]:
+    """The joint act-by of each service that its restart saves; empty while none is needed."""
+    if not needs_restart(context.index, subject.match):
+        return []
+    act_bys = ((service, joint_act_by(context, subject, service)) for service in subject.decision.services)
+    return [ServiceActBy(*service.key, act_by) for service, act_by in act_bys if act_by is not None]
+
+
+def earlier_act_by(
+    context: AlertContext, subject: AlertSubject, last: RouteNotification
+) -> tuple[datetime, datetime] | None:
+    """The act-by that the route was notified of and that of now, once its own restart has to be sent materially
+    earlier; the most urgent of several. None after the act-by that it was notified of."""
+    notified = {(day.service, day.business_date): day.act_by for day in notified_content(last.fingerprint).act_bys}
+    own = {service.key: service.act_by for service in subject.decision.services}
+    moved = []
+    for name, business_date, act_by in act_bys_of(context, subject) if notified else ():
+        if act_by != own[name, business_date]:
+            continue  # another incident's restart comes first
+        before = notified.get((name, business_date), context.now)
+        if before > context.now and before - act_by >= max(LEAST_MOVE, (before - last.last_at) * MOVED_SHARE):
+            moved.append((act_by, before))
+    act_by, before = min(moved, default=(context.now, context.now))
+    return (before, act_by) if moved else None
+
+
 def is_repaired_by_restart(index: EstateIndex, match: IncidentMatch) -> bool:
     """True if it needs a restart, or its run is repeated already."""
     run, group = match.to_repair, match.group
@@ -102,6 +133,7 @@ def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
         run.state is RunState.MISSED,
         _unreachable(index, job),
         is_running=rerun_of(index, run) is not None,
+        awaits_approval=run.id in index.estate.approvals,
     )
 
 

@@ -21,7 +21,7 @@ from console.control.alerts.context import (
     SuppressionStage,
     alert_context_of,
 )
-from console.control.alerts.joint_repair import is_restartable, other_repairs
+from console.control.alerts.joint_repair import earlier_act_by, is_restartable, other_repairs
 from console.control.alerts.services_table import service_title
 from console.control.alerts.technical_message import technical_text
 from console.control.alerts.template_values import template_fields
@@ -32,6 +32,7 @@ from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL, Aler
 from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
 from console.domain.dependency import find_components
 from console.text.message import MessageText
+from console.timing.formats import local_time
 
 STAGES: tuple[SuppressionStage, ...] = (
     # 1. Planned work needs no alert: its planner knows.
@@ -232,7 +233,17 @@ def _changes(context: AlertContext, notification: Notification) -> str:
     event = "" if is_in_title else event_text(decision, before, lambda name: service_title(context.index, name))
     causes = () if decision.closed else notified_content(decision.fingerprint).causes[len(before.causes) :]
     moved = f"the cause is now {causes[-1]}" if causes else ""
-    return "; ".join(filter(None, [event, moved, missed, flapping]))
+    return "; ".join(filter(None, [event, moved, missed, _sooner(context, notification), flapping]))
+
+
+def _sooner(context: AlertContext, notification: Notification) -> str:
+    """ "act-by is now 03:58, not 04:07"; empty unless it is earlier than the route was notified."""
+    subject, before = notification.subject, notification.before
+    act_bys = earlier_act_by(context, subject, before) if before is not None else None
+    if act_bys is None:
+        return ""
+    was, act_by = (local_time(at, subject.decision.zone, context.now) for at in act_bys)
+    return f"act-by {'is now' if act_bys[1] > context.now else 'has passed:'} {act_by}, not {was}"
 
 
 def _is_urgent(context: AlertContext, notification: Notification) -> bool:

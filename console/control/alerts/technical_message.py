@@ -108,9 +108,9 @@ def _next_steps(
     decision, index, link = subject.decision, context.index, context.alerting.link
     target = subject.match.group.target
     if not decision.closed and needs_restart(index, subject.match):
-        yield "Do", f"headway recover {INCIDENT_PLACEHOLDER}"
+        yield "Do", _repair_command(index, subject, INCIDENT_PLACEHOLDER)
     for repair in repairs:
-        yield "Do", f"headway recover {_name(repair)}"
+        yield "Do", _repair_command(index, repair, _name(repair))
     if not decision.closed and target is not None and target.failing_since is not None:
         yield "Do", f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
     if not decision.closed and subject.ack is None:
@@ -126,6 +126,12 @@ def _other_repairs(context: AlertContext, subject: AlertSubject) -> list[AlertSu
         return []
     related = other_repairs(context, subject, subject.decision.services)
     return sorted((repair for repair in related if repair.decision.incident_id is not None), key=_number)
+
+
+def _repair_command(index: EstateIndex, subject: AlertSubject, incident: str) -> str:
+    run = subject.match.to_repair
+    approval = index.estate.approvals.get(run.id) if run is not None else None
+    return f"headway action approve {approval.action_key}" if approval is not None else f"headway recover {incident}"
 
 
 def _number(subject: AlertSubject) -> int:

@@ -505,6 +505,14 @@ class JobErrors(NamedTuple):
     """True if the job had succeeded before it failed with the last of them."""
 
 
+class ServiceActBy(NamedTuple):
+    """Until when a restart saves a service."""
+
+    service: str
+    business_date: date
+    act_by: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class LastNotification:
     """Content of an incident's fingerprint."""
@@ -521,6 +529,8 @@ class LastNotification:
     """Different failures of each job, oldest first: those notified, and the first one that is not."""
     causes: tuple[str, ...] = ()
     """Jobs left to repair after the root, in the order in which they became the cause; at most `MAX_ERRORS`."""
+    act_bys: tuple[ServiceActBy, ...] = ()
+    """Until when the restart saves each service, as the route was notified of it."""
 
     @property
     def heard(self) -> frozenset[ServiceDayKey]:
@@ -529,13 +539,14 @@ class LastNotification:
 
     def text(self) -> str:
         days = sorted((name, business_date.isoformat()) for name, business_date in self.services)
-        optional = [sorted(self.in_shadow), self.quiet, self.errors, self.failures, self.causes]
+        act_bys = [(name, business_date.isoformat(), at.isoformat()) for name, business_date, at in self.act_bys]
+        optional = [sorted(self.in_shadow), self.quiet, self.errors, self.failures, self.causes, act_bys]
         while optional and not optional[-1]:
             optional.pop()
         return json.dumps([self.root, days, self.closed, *optional], separators=(",", ":"))
 
     def news(self) -> LastNotification:
-        """The content without the routes in shadow, which are not news for the others, and without known failures."""
+        """The content without routes in shadow, known failures and act-bys: they alone notify nobody."""
         return LastNotification(self.root, self.services, self.closed, errors=self.errors, causes=self.causes)
 
     def new_errors(self, before: LastNotification) -> list[JobErrors]:
@@ -559,9 +570,9 @@ def parse_last_notification(fingerprint: str) -> LastNotification:
     """Reads the result of `LastNotification.text`. Raises ValueError or TypeError for anything else."""
     root, days, closed, *rest = json.loads(fingerprint)
     notified = frozenset((name, date.fromisoformat(business_date)) for name, business_date in days)
-    optional: list[Any] = [[], "", [], [], []]
+    optional: list[Any] = [[], "", [], [], [], []]
     optional[: len(rest)] = rest
-    shadow, quiet, errors, failures, causes = optional
+    shadow, quiet, errors, failures, causes, act_bys = optional
     return LastNotification(
         root,
         notified,
@@ -571,4 +582,8 @@ def parse_last_notification(fingerprint: str) -> LastNotification:
         tuple(JobErrors(*error) for error in errors),
         tuple(KnownFailure(*failure) for failure in failures),
         tuple(causes),
+        tuple(
+            ServiceActBy(name, date.fromisoformat(business_date), datetime.fromisoformat(at))
+            for name, business_date, at in act_bys
+        ),
     )

@@ -478,6 +478,7 @@ def changed_jobs(
     changed |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
     changed |= {cancel.job_id for _, cancel in before.cancels.items() ^ after.cancels.items()}
     changed |= {repair.job_id for _, repair in before.repairs.items() ^ after.repairs.items()}
+    changed |= {approval.job_id for _, approval in before.approvals.items() ^ after.approvals.items()}
     if before.targets is after.targets:
         return changed
     if cache is not None:

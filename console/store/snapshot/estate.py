@@ -340,6 +340,7 @@ def _load(
         holds=tuple(hold for hold in facts.load_holds(session, since_us) if hold.job_id in cache.jobs),
         cancels=facts.load_cancels(session, since_us),
         repairs=facts.load_repairs(session, since_us),
+        approvals=facts.load_approvals(session, since_us),
         earlier=earlier,
         extensions=facts.load_extensions(session, since_us),
         last_verdicts=cache.verdicts.by_day,

@@ -13,6 +13,7 @@ from connectors.sdk.states import RED_STATES, RunState, Verb
 from console.domain.action import IN_FLIGHT_STATES
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import (
+    ApprovalFacts,
     CancelFacts,
     DependencyFacts,
     IncidentFacts,
@@ -380,6 +381,16 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
 
 
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")
+
+
+def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:
+    """Run id -> the latest rerun or start that was requested since then and waits for approval."""
+    rows = session.rows(
+        "SELECT run_id, job_id, key FROM action WHERE requested_us >= ? AND run_id IS NOT NULL AND verb IN ('rerun',"
+        " 'start') AND state = 'requested' AND needs_approval AND approved_by = '' ORDER BY requested_us",
+        (since_us,),
+    )
+    return {row.run_id: ApprovalFacts(row.job_id, row.key) for row in rows}
 
 
 _INCIDENTS = (

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from connectors.sdk.states import RunState, Verb
 from console.domain.alert import AcknowledgementFacts, RouteRule
-from console.domain.estate import JobFacts, RepairFacts
+from console.domain.estate import ApprovalFacts, JobFacts, RepairFacts
 from console.domain.settings import Declared
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
@@ -170,3 +170,85 @@ def test_while_one_of_two_restarts_runs_the_message_names_the_other_alone() -> N
     assert second.title.startswith("Supply plan 06:30 at risk: restart extract by 05:40 ")
     assert "\nDo           headway recover INC-0001\n" in second.body
     assert "recover {incident}" not in second.body
+
+
+def slower(ledger: Ledger, job: JobFacts, expected: int) -> None:
+    jobs = {**ledger.estate.jobs, job.id: replace(job, expected=minutes(expected))}
+    ledger.estate = replace(ledger.estate, jobs=jobs)
+
+
+def technical(ledger: Ledger) -> list[tuple[str, str]]:
+    """Title and first line of each technical notification."""
+    notices = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
+    return [(notice.title.partition(" (in")[0], notice.body.partition("\n")[0]) for notice in notices]
+
+
+def test_an_act_by_that_moves_forward_materially_is_notified_once() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
+    ledger.look("03:40")
+    [(first, _)] = technical(ledger)
+    assert "Supply plan 06:30 at risk: restart extract by 05:40" == first
+    slower(ledger, LOAD, 44)  # by 14 of 120 minutes, less than an eighth
+    ledger.look("04:00")
+    assert [] == technical(ledger)
+    slower(ledger, LOAD, 45)
+    ledger.look("04:00:20")
+    assert technical(ledger) == [
+        ("Update: Supply plan 06:30 at risk: restart extract by 05:25", "Act-by is now 05:25, not 05:40.")
+    ]
+    for clock in ("04:00:40", "05:26", "05:41"):
+        ledger.look(clock)
+        assert [] == technical(ledger)
+
+
+def test_an_act_by_that_moves_into_the_past_is_notified_as_passed() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
+    ledger.look("03:40")
+    slower(ledger, LOAD, 150)
+    ledger.look("03:59")
+    [(title, line)] = technical(ledger)
+    assert title.startswith("Update: Supply plan 06:30 will miss: restart extract now")
+    assert line == "Act-by has passed: 03:40, not 05:40."
+
+
+def test_of_two_restarts_only_the_earlier_is_notified_of_an_act_by_that_moves_forward() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    fails(ledger, REFUND, "no listener")
+    ledger.look("03:40")
+    assert 2 == len(technical(ledger))
+    slower(ledger, LOAD, 60)
+    ledger.look("04:00")
+    [(title, line)] = technical(ledger)
+    assert title == "Update: Supply plan 06:30 at risk: restart extract and refund by 05:00"
+    assert line == "Act-by is now 05:00, not 05:30."
+
+
+def test_an_act_by_is_no_news_while_the_rerun_runs() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
+    ledger.look("03:40")
+    ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:50"))
+    slower(ledger, LOAD, 90)
+    ledger.look("03:55")
+    assert [] == technical(ledger)
+
+
+def test_a_rerun_that_awaits_approval_is_to_be_approved() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
+    ledger.look("03:40")
+    approval = ApprovalFacts(EXTRACT.id, "3f0a91c2")
+    ledger.estate = replace(ledger.estate, approvals={ledger.state(EXTRACT, "03:10").id: approval})
+    slower(ledger, LOAD, 60)
+    ledger.look("04:00")
+    [notice] = [each for each in ledger.incident().notices if each.style == "technical"]
+    assert notice.title.startswith("Update: Supply plan 06:30 at risk: approve the rerun of extract by 05:10 ")
+    assert "\nDo           headway action approve 3f0a91c2\n" in notice.body
+    assert "headway recover" not in notice.body

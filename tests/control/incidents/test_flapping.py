@@ -148,14 +148,17 @@ def test_a_service_at_risk_that_was_notified_as_safe_is_notified_at_once_and_so_
 
 
 def test_what_changes_for_those_who_know_of_the_risk_waits_unless_a_deadline_comes_first() -> None:
-    for deadline, sent in (("06:00", []), ("04:05", ["updated"])):
+    for deadline, sent in (("06:00", []), ("04:05", ["supply"])):
         daily = service("daily", deadline, LOAD, tier=2, notify=("supply",))
         night = Night(edges=feeds(OFTEN, LOAD), services=[daily])
         for clock, is_red in (("03:00", True), ("03:10", False), ("03:20", True), ("03:30", False), ("03:40", True)):
             night.red(clock) if is_red else night.green(clock)
         later = replace(LOAD, expected=minutes(180))
         night.ledger.estate = replace(night.ledger.estate, jobs={**night.ledger.estate.jobs, LOAD.id: later})
-        assert sent == night.look(at("03:45"))
+        night.look(at("03:45"))
+        assert ["oncall", *sent] == [
+            notice.route for notice in night.ledger.incident().notices
+        ]  # its act-by has passed
         assert (["flapping"] if not sent else []) == [stage for stage, _, _ in night.held()]
 
 

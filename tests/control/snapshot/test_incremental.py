@@ -16,7 +16,7 @@ from console.domain.alert import AlertingSettings, InhibitRule, RouteRule, Silen
 from console.domain.check import Check, CheckHistory, CheckState, ResultSpan
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
-from console.domain.estate import CancelFacts, Estate, JobFacts, RepairFacts
+from console.domain.estate import ApprovalFacts, CancelFacts, Estate, JobFacts, RepairFacts
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.promise import DeadlineExtension, DeadlineRule, Promise
 from console.domain.service import service_of_instance
@@ -185,6 +185,7 @@ def test_a_repair_or_cancel_that_was_sent_or_ended_touches_its_job() -> None:
     assert {2} == changed_jobs(sent, replace(WHOLE, repairs={1: replace(repair, in_flight=False)}))
     assert {2} == changed_jobs(sent, replace(WHOLE, repairs={1: repair, 3: repair})), "two runs repaired alike"
     assert {2} == changed_jobs(WHOLE, replace(WHOLE, cancels={1: CancelFacts(2, "root", "stuck", at("03:15"))}))
+    assert {2} == changed_jobs(WHOLE, replace(WHOLE, approvals={1: ApprovalFacts(2, "3f0a91c2")}))
 
 
 def test_what_a_run_costs_and_which_submission_it_belongs_to_touch_its_job() -> None:
