@@ -324,7 +324,10 @@ def _cause_kind(match: IncidentMatch) -> str:
         return "target"
     if match.group.shared:
         return "shared"
-    return "check" if match.group.check else "rule" if cause_rule(match) else "run"
+    if match.group.check:
+        return "check"
+    rule = cause_rule(match)
+    return UNMET_PROMISE if rule == UNMET_PROMISE else "rule" if rule else "run"
 
 
 def cause_change_text(match: IncidentMatch, decision: IncidentDecision, before: LastNotification | None) -> str:

@@ -21,7 +21,7 @@ from console.domain.incident import (
     sort_by_impact,
 )
 from console.domain.plan import PlanView
-from console.domain.service import ServiceView, Timeliness, timeliness_label
+from console.domain.service import UNMET_PROMISE, ServiceView, Timeliness, timeliness_label
 from console.timing.formats import rough_duration
 
 _HOST = re.compile(r"[\w.-]+")
@@ -70,6 +70,8 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
     if plans:
         return _plan_verdict(plans[0], view, now, clock)
     root = next((member for member in view.members if member.role == "root"), None)
+    if view.row.cause == UNMET_PROMISE and root is not None and not open_steps(view):
+        return _unmet_verdict(root, view, now, clock)
     if root is not None and is_open(root.state):
         return _running_verdict(root, root.started, view, now, clock)
     if view.unreachable:
@@ -146,6 +148,20 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         return Verdict(((state, "run"), *([(f", {done}", "plain")] if done else [])))
     text = f"{state}, {fix_text('resume it', view.row.act_by, now, clock)}"
     return Verdict(((text, "bad" if plan.state == "stopped" else "warn"),), _saved_titles(view.services, now))
+
+
+def _unmet_verdict(root: MemberView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
+    """ "Daily revenue 07:30 will miss: load has not finished, nothing to restart, done about 07:40, 10 min late"."""
+    text = f"{job_label(root.job)} has not finished, nothing to restart"
+    late = [service for service in view.services if service.timeliness in _LATE] or unsafe_services(view.services)
+    if not late:
+        return Verdict(((text, "warn"),))
+    first = min(late, key=lambda service: service.deadline)
+    same = [service for service in late if service.timeliness == first.timeliness]
+    style = "bad" if first.timeliness in _LATE else "warn"
+    parts = [(f"{_promises(same, ' ', clock)} {timeliness_label(first.timeliness)}: {text}", style)]
+    end = late_text(first.expected, first.deadline, now, clock)
+    return Verdict((*parts, *([(end, "plain")] if end else [])))
 
 
 def _running_verdict(

@@ -24,7 +24,7 @@ class Incident(SQLModel, table=True):
     title: str = string()
     """Cleaned: "etl-hosts/db07:extract_orders failed: exit 1"."""
     cause: str = string()
-    """ "run", "target", "shared", "check" or "rule"."""
+    """ "run", "target", "shared", "check", "rule" or "undelivered"."""
     rule: str = string()
     """Of the finding that is its cause."""
     root_job_id: int | None = Field(default=None)

@@ -53,7 +53,7 @@ def test_what_nobody_starts_is_told_before_the_deadline_and_not_again_at_it() ->
     assert ledger.decisions.next_at <= at("06:11")
     ledger.look("06:11")
     incident, day = ledger.incident(), ledger.day("supply-plan")
-    assert ("rule", "undelivered", "undelivered:warehouse/load@2026-11-19") == (
+    assert ("undelivered", "undelivered", "undelivered:warehouse/load@2026-11-19") == (
         incident.cause, incident.rule, incident.key,
     )  # fmt: skip
     assert [("supply-plan", NIGHT)] == [(one.service, one.business_date) for one in incident.services]

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from connectors.sdk.states import RunState
+from console.control.incidents.verdict import incident_verdict
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.service import Timeliness
 from console.forecast.finish_times import FinishTimes, ServiceForecast, ServiceOdds
@@ -60,6 +61,19 @@ def test_a_forecast_that_wavers_pages_once(bench: Bench, wavering: Wavering, see
     stands = [look(bench, wavering, drawn.uniform(0.15, 0.95)) for _ in range(40)]
     assert Timeliness.WILL_MISS in stands
     assert 1 == len(bench.sink.got), bench.sink.got
+
+
+def test_an_unmet_promise_without_a_failure_has_nothing_to_restart(bench: Bench, wavering: Wavering) -> None:
+    look(bench, wavering, 0.9)
+    with bench.reads() as reads:
+        [row] = reads.incidents.list_incidents()
+        view, now = reads.incidents.incident(row.id), reads.now()
+    [service] = view.services
+    assert service.expected is not None
+    due, done = f"{service.deadline:%H:%M}", f"{service.expected:%H:%M}"
+    verdict = incident_verdict(view, [], now, lambda at: f"{at:%H:%M}")
+    at_risk = f"Supply plan {due} will miss: load has not finished, nothing to restart"
+    assert ([(at_risk, "bad"), (f", done about {done}, 1 min late", "plain")], ()) == ([*verdict.parts], verdict.saves)
 
 
 def test_around_even_odds_and_around_its_alarm_it_stands_as_it_stood(bench: Bench, wavering: Wavering) -> None:
