@@ -459,8 +459,7 @@ def _rights_text(rights: Sequence[SourcePermission]) -> str:
     reasons = "; ".join(dict.fromkeys(right.why for right in to_read or rights[:1] if right.why))
     fix = rights[0].fix
     problem = f"{'missing' if to_read else 'cannot act'}: {names}{f' ({reasons})' if reasons else ''}"
-    parts = filter(None, [problem, fix and f"Fix: {fix}"])
-    return " ".join(part if part.endswith((".", ";")) else f"{part}." for part in parts)
+    return f"{problem}. Fix: {fix}" if fix else f"{problem}."
 
 
 def probe_checks(config: Config, secrets: SecretStore, timeout: float) -> list[ProbeResult]:

@@ -51,7 +51,7 @@ class Secrets:
 def named_systems(arguments: argparse.Namespace, machine: Machine) -> list[DetectedScheduler]:
     """The systems of --host, --dsn and --airflow. Raises CommandError for an invalid one."""
     try:
-        systems = [_named_host(machine, text) for text in arguments.host]
+        systems = [_named_host(machine, text, arguments.user) for text in arguments.host]
         systems += [_of_variable(machine, variable, arguments.timeout) for variable in arguments.dsn]
         user = machine.env.get("AIRFLOW_USERNAME", "headway")
         systems += [airflow_answer(machine, url, user, {"env": "AIRFLOW_PASSWORD"}) for url in arguments.airflow]
@@ -63,11 +63,12 @@ def named_systems(arguments: argparse.Namespace, machine: Machine) -> list[Detec
     return systems
 
 
-def _named_host(machine: Machine, text: str) -> DetectedScheduler:
+def _named_host(machine: Machine, text: str, users: Sequence[str]) -> DetectedScheduler:
     try:
-        return host_answer(machine, text)
+        system = host_answer(machine, text)
     except ValueError:
         raise ValueError(f"{shown(text, 'the value of --host')} is not a host; write db07 or user@db07:22") from None
+    return replace(system, settings={**system.settings, "users": list(users)}) if users else system
 
 
 def _of_variable(machine: Machine, variable: str, seconds: float) -> DetectedScheduler:

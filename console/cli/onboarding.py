@@ -27,7 +27,7 @@ from console.cli.init_dialog import (
     print_commands,
     with_agent,
 )
-from console.cli.output import counted, print_message, print_parts, terminal_width
+from console.cli.output import counted, print_lines, print_message, print_parts, terminal_width
 from console.cli.prompts import confirm, prompt_or
 from console.config.paths import NoStore, config_path, store_url, user_config
 from console.onboarding.config_writer import (
@@ -264,7 +264,7 @@ def probe_selection(
     why_not: dict[str, str] = {}
     for result in probe_systems(config, SecretStore(), timeout):
         print_parts([f"  {result.target}: {result.verdict}" + (f", {result.version}" if result.version else "")])
-        print_parts([f"    {text}" for text in (*result.text, *result.notes) if result.verdict != "ok"])
+        print_lines(f"    {text}" for text in (*result.text, *result.notes) if result.verdict != "ok")
         finding = by_name[result.target.partition("/")[0]]
         if result.verdict != "ok":
             print_commands(finding)
@@ -508,6 +508,7 @@ HANDLERS = {
         flag("--yes", "do not ask: take everything that can be watched, and the proposed service"),
         option("--only", "only this finding, by its key in the list; repeatable", "KEY", action="append", default=[]),
         option("--host", "cron host: db07, or user@host:port; repeatable", "HOST", action="append", default=[]),
+        option("--user", "on the hosts, only cron jobs of this user; repeatable", "NAME", action="append", default=[]),
         option("--dsn", "variable with a PostgreSQL DSN; repeatable", "VARIABLE", action="append", default=[]),
         option("--airflow", "Airflow, with AIRFLOW_PASSWORD; repeatable", "URL", action="append", default=[]),
         option("--route", "where alerts go: variable with an apprise URL, or mail address", "TO", default=""),

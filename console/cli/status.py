@@ -33,7 +33,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         services, incidents = reads.services.list_services(), reads.incidents.list_incidents()
         problems, approvals = reads.warnings.list_warnings(), reads.approvals.list_approvals()
         maintenance = _active_maintenance(reads.declared(), now)
-        urgent = urgent_incident(services, incidents, now)
+        urgent = urgent_incident(services, incidents, reads.plans.list_plans(ended=False), now)
         incident = reads.incidents.incident(urgent) if urgent is not None else None
         plans = reads.plans.list_plans(urgent, ended=False) if urgent is not None else []
         engines = reads.estate.engines()

@@ -21,6 +21,8 @@ class AlertKind(StrEnum):
 
 INCIDENT_PLACEHOLDER = "{incident}"
 """Placeholder for the incident's number, which the store assigns and fills in."""
+PUSH_LENGTH = 50
+"""Characters of a title that a locked phone shows."""
 ALERT_PLACEHOLDER = "{alert}"
 """Placeholder for the alert's own number."""
 

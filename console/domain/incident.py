@@ -299,6 +299,8 @@ _MAX_NAMED = 8
 _MISSED = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 
 
+RERUN_NOW, RERUN_LATER = "rerun it", "rerun it after that"
+"""End the reason of an incident about a success on data that was not finished."""
 GREEN_AGAIN = "green again"
 LATER_RUN_GOOD = "superseded: a later run of the same job went well"
 """Why an incident closes whose root is good, or has a later run that is."""

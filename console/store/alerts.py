@@ -10,13 +10,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from console.domain.alert import ALERT_PLACEHOLDER, digest_title, group_titles
-from console.domain.ids import incident_name
+from console.domain.alert import ALERT_PLACEHOLDER, PUSH_LENGTH, digest_title, group_titles
+from console.domain.ids import incident_name, instant
 from console.store import access, switches
 from console.store.db.session import WriteSession
 from console.store.events import record_event
 from console.text.cleaning import clean_line, one_line
 from console.text.message import group_text, quote, table, text_of
+from console.timing.formats import local_time
 
 TEST, DIGEST, FALLBACK, HEADWAY, PERSON = "test", "digest", "fallback", "headway", "person"
 GROUP, NOISE = "group", "noise"
@@ -161,19 +162,36 @@ def request_attention(session: WriteSession, audience: AlertRouting, need: Atten
     routes = routes or _routes_of_job(session, audience, need.job_id)
     with_url = [route for route in routes if audience.routes.get(route)]
     for route in with_url:
-        insert_alert(session, audience.routes, _attention_alert(session, need, route), now_us)
+        insert_alert(session, audience.routes, _attention_alert(session, need, route, now_us), now_us)
     if not with_url:
         text = f"{need.title}: no route is configured for it, and there is no default route: not notified"
         record_event(session, now_us, "unsent", text, incident_id=need.incident_id, job_id=need.job_id)
 
 
-def _attention_alert(session: WriteSession, need: AttentionRequest, route: str) -> NewAlert:
+def _first_promise(session: WriteSession, incident_id: int | None, now_us: int) -> str:
+    """ "Supply plan 06:30": of the services that the incident affects and that are not delivered in time, the one that
+    is due first; empty without one."""
+    services = session.rows(
+        "SELECT s.name, s.title, s.zone, i.deadline_us FROM incident_service i JOIN service s ON s.id = i.service_id"
+        " WHERE i.incident_id = ? AND i.timeliness NOT IN ('met', 'met_late', 'on_time')"
+        " ORDER BY i.deadline_us, s.name LIMIT 1",
+        (incident_id,),
+    )
+    if not services:
+        return ""
+    [service] = services
+    due = f" {local_time(instant(service.deadline_us), service.zone, instant(now_us))}"
+    return clean_line(service.title or service.name, PUSH_LENGTH - len(due)) + due
+
+
+def _attention_alert(session: WriteSession, need: AttentionRequest, route: str, now_us: int) -> NewAlert:
     [last] = session.rows(
         "SELECT COALESCE(max(version), 0) AS version FROM alert WHERE incident_id = ? AND route = ? AND kind = ?",
         (need.incident_id, route, PERSON),
     )
     number = f" [{incident_name(need.incident_id)}]" if need.incident_id is not None else ""
-    verdict = need.title[:1].upper() + need.title[1:]
+    promise = _first_promise(session, need.incident_id, now_us)
+    verdict = f"{promise}: {need.title}" if promise else need.title[:1].upper() + need.title[1:]
     about, why, by = clean_line(need.about), one_line(need.why), clean_line(need.by)
     next_steps = [table(need.fixes), [f"A person is needed: {need.meanwhile}", *need.notes]]
     return NewAlert(

@@ -358,6 +358,8 @@ def test_named_systems_have_names_of_their_own_and_one_host_is_named_once(home: 
     home.env |= {"DWH_DSN": "postgresql://headway@127.0.0.1:1/ops", "DWH_URL": "postgresql://headway@127.0.0.1:1/bi"}
     done = home.run("--print", "--dsn", "DWH_DSN", "--dsn", "DWH_URL")
     assert ["dwh", "dwh-2"] == re.findall(r"^\[systems\.(dwh\S*)\]", done.out, re.M)
+    done = home.run("--print", "--host", "db07", "--user", "etl", "--user", "ann")
+    assert 'users = ["etl", "ann"]' in done.out
     done = home.run("--print", "--host", "db07", "--host", "root@db07:2222")
     assert (Exit.USAGE, True) == (done.code, "host db07 is named twice; nothing was written" in done.err)
 

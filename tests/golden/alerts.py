@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from console.control.alerts.digest import digest_text
 from console.domain.alert import AlertKind, PendingAlert, digest_title, group_titles
 from console.domain.decision import Notice, SuppressedNotice
+from console.domain.ids import micros
 from console.domain.noise import NoiseCount, NoiseReport
 from console.engine.api.alerts import route_test
 from console.engine.notify.mail import as_html
@@ -236,10 +237,12 @@ def messages() -> Iterator[tuple[str, str, str]]:
     titles = [one.title.replace("{incident}", name) for one, name in zip(both, numbers, strict=True)]
     bodies = [one.body.replace("{incident}", name) for one, name in zip(both, numbers, strict=True)]
     yield "group", digest_title(titles), group_text(group_titles(titles), bodies)
-    session: Any = SimpleNamespace(rows=lambda *_: [SimpleNamespace(version=0)])
+    due_us = micros(at.replace(hour=5, minute=30))
+    row = SimpleNamespace(version=0, name="supply-plan", title="Supply plan", zone="Europe/Berlin", deadline_us=due_us)
+    session: Any = SimpleNamespace(rows=lambda *_: [row])
     fixes = (("Do", "headway plan resume 3"), ("Open", "headway plan 3"))
     request = AttentionRequest("plan:3", "plan 3 stopped", "Rerun extract", "exit 1", fixes, "ann", 1, None)
-    attention = _attention_alert(session, request, "oncall")
+    attention = _attention_alert(session, request, "oncall", micros(at))
     yield "attention", attention.title, attention.body
     route, owner, rule, cause = ((NoiseCount(name, 9, 4, 2, 3, 1),) for name in ("etl", "data", "failed", "hosts/load"))
     noise = NoiseReport(at, at, route[0], route, owner, rule, cause, (("hosts/extract", 3),), (("silence", 2),), 1)

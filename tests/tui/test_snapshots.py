@@ -154,6 +154,7 @@ def _calm(night: Night) -> None:
     titles = (("Price list", "05:30"), ("Stock cover", "06:15"), ("Daily revenue", "07:30"), ("Segments", "08:00"))
     night.reads.services_ = [service(n, title, title, n, due) for n, (title, due) in enumerate(titles, 1)]
     night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, silent_targets=())
+    night.reads.incidents_ = []
 
 
 def _doubted(night: Night) -> None:

@@ -68,12 +68,14 @@ def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: s
         newest.pop(key, None)
         newest[key] = alert
     lines = sorted(newest.values(), key=lambda alert: alert.id)
-    since = zoned_time(min(alert.made_at for alert in together), zone)
-    zones = [_zone_of(line) or since.rpartition(" ")[2] for line in lines]
-    has_one_zone = {*zones} == {since.rpartition(" ")[2]}
+    since = min(alert.made_at for alert in together)
+    default = zoned_time(since, zone).rpartition(" ")[2]
+    zones = [_zone_of(line) or default for line in lines]
+    has_one_zone = len({*zones}) == 1
     steps = dict.fromkeys(command for line in lines[:LINES] for command in _DO.findall(line.body))
     allowed = f"{limit} alert{'s' if limit > 1 else ''}"
-    note = f"More than {allowed} in one minute: these {len(together)}, since {since}, are sent together."
+    note = f"More than {allowed} in one minute: these {len(together)} are sent together."
+    note += f" Times: {zones[0]}." if has_one_zone else ""
     texts = []
     for titles in ([line.title for line in lines], [line.plain_title or line.incident for line in lines]):
         shown = [without_countdown(title) for title in titles[:LINES]]

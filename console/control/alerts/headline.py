@@ -21,6 +21,7 @@ from console.domain.alert import (
     CLOSED_LABEL,
     INCIDENT_PLACEHOLDER,
     KIND_LABELS,
+    PUSH_LENGTH,
     REOPENED_LABEL,
     AlertKind,
 )
@@ -29,8 +30,6 @@ from console.domain.service import SAFE, Timeliness
 from console.text.cleaning import CUT, clean_line
 from console.timing.formats import local_time, rough_duration
 
-PUSH_LENGTH = 50
-"""Characters that a locked phone shows."""
 LEAST_NAME = 12
 REFERENCE = f" [{INCIDENT_PLACEHOLDER}]"
 _WORST_FIRST = (

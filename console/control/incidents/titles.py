@@ -14,6 +14,7 @@ from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.control.snapshot.runs import CLOCK_SKEW, red_since
 from console.domain.estate import RunFacts
 from console.domain.finding import Finding
+from console.domain.incident import RERUN_LATER, RERUN_NOW
 from console.domain.service import UNMET_PROMISE, limit_instances
 from console.text.cleaning import clean_line, one_line
 from console.timing.formats import in_zone, zoned_time
@@ -108,7 +109,7 @@ def stale_text(index: EstateIndex, run: RunFacts) -> str:
     names = list(dict.fromkeys(map(index.name, inputs)))
     shown = " and ".join(names[:MAX_INPUTS]) or "its upstream"
     shown += f" and {len(names) - MAX_INPUTS} more" if len(names) > MAX_INPUTS else ""
-    return f"read data before {shown} finished: rerun it{'' if is_good else ' after that'}"
+    return f"read data before {shown} finished: {RERUN_NOW if is_good else RERUN_LATER}"
 
 
 def _failure_of_root(index: EstateIndex, match: IncidentMatch) -> KnownFailure | None:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from connectors.sdk.states import RunState, is_open
 from console.domain.incident import (
+    RERUN_LATER,
+    RERUN_NOW,
     AffectedServiceView,
     IncidentRow,
     IncidentView,
@@ -53,22 +55,27 @@ def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceVie
     return min(endangered, key=urgency, default=None)
 
 
-def urgent_incident(services: Sequence[ServiceView], incidents: Sequence[IncidentRow], now: datetime) -> int | None:
-    """The open incident to act on first: that of the urgent service, else the most harmful one."""
+def urgent_incident(
+    services: Sequence[ServiceView], incidents: Sequence[IncidentRow], plans: Sequence[PlanView], now: datetime
+) -> int | None:
+    """The open incident to act on first: that of the urgent service, else the most harmful one. Without one that of a
+    plan in progress, which may go on after its incident is resolved. `plans`: those that have not ended."""
     urgent = urgent_service(services, now)
     if urgent is not None and urgent.incident_id is not None:
         return urgent.incident_id
-    return next((incident.id for incident in sort_by_impact(incidents) if incident.closed is None), None)
+    still_open = (incident.id for incident in sort_by_impact(incidents) if incident.closed is None)
+    planned = (plan.incident_id for plan in plans if plan.incident_id is not None)
+    return next(still_open, next(planned, None))
 
 
 def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
     """A plan in progress, a rerun in progress, the next step, or why there is nothing to do."""
+    if plans:
+        return _plan_verdict(plans[0], view, now, clock)
     if view.row.closed is not None:
         is_good = has_recovered(view)
         ended, reason = "Resolved" if is_good else "Closed", blocked_reason(view).removeprefix("closed: ")
         return Verdict(((f"{ended} {clock(view.row.closed)}: {reason}", "ok" if is_good else "plain"),))
-    if plans:
-        return _plan_verdict(plans[0], view, now, clock)
     root = next((member for member in view.members if member.role == "root"), None)
     if view.row.cause == UNMET_PROMISE and root is not None and not open_steps(view):
         return _unmet_verdict(root, view, now, clock)
@@ -82,15 +89,20 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
     if (
         not view.joint_restarts and steps[0].role == "root" and steps[0].state == RunState.SUCCEEDED
     ):  # it read what was not finished
-        until = until_text(view.row.act_by, now, clock)
-        return Verdict(
-            ((f"{job_label(steps[0].job)}: {view.row.reason}{until}", "warn"),), _saved_titles(view.services, now)
-        )
+        later = "" if view.row.reason.endswith(RERUN_NOW) else ", once its upstream has finished"
+        action = f"Restart {job_label(steps[0].job)}{until_text(view.row.act_by, now, clock)}{later}"
+        why = without_advice(view.row.reason)
+        return Verdict(((action, "warn"), (f": {why}", "plain")), _saved_titles(view.services, now))
     roots = view.joint_restarts or steps[:1]
     instruction = restart_instruction(_repair_step(run) for run in roots)
     if instruction is None:
         return _rerun_verdict(steps[0], view, now, clock)
     return step_verdict(instruction.step, instruction.act_by or view.row.act_by, view.services, now, clock)
+
+
+def without_advice(reason: str) -> str:
+    """The reason of an incident without the rerun that the verdict names."""
+    return reason.removesuffix(f": {RERUN_NOW}").removesuffix(f": {RERUN_LATER}")
 
 
 def _repair_step(run: MemberView | JointRestart) -> RepairStep:

@@ -118,6 +118,8 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
         title, body = without_markup(title), without_markup(body)
     if markup is not None:
         title, body = as_chat(markup, title, body)
+    if "slack" in schemes:
+        _title_as_text(plugin)
     if reason := unreachable_reason(plugin):
         return SendResult(False, reason)
     if not is_pager(plugin):
@@ -127,6 +129,20 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
         if not result.arrived:
             return result
     return result
+
+
+def _title_as_text(plugin: Any) -> None:
+    """Lets apprise's Slack plugin send the title as the message's text, which a locked phone shows: it has a title of
+    the attachment alone, which it does not. Without its own footer and icon."""
+    send = plugin._send
+
+    def send_with_text(url: str, payload: dict[str, Any], **more: Any) -> Any:
+        for attachment in payload.get("attachments", ())[:1]:
+            payload.setdefault("text", attachment.pop("title", ""))
+        return send(url, payload, **more)
+
+    plugin._send = send_with_text
+    plugin.include_footer = plugin.include_image = False
 
 
 def _schemes(plugin: Any) -> list[str]:

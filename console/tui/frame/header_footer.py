@@ -69,9 +69,10 @@ def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -
     if stopped := view.stopped_plans:
         parts.append((f"{len(stopped)} plans stopped" if len(stopped) > 1 else f"plan {stopped[0]} stopped", "bad"))
     for number, label in view.dangers:
-        if number or not view.at_risk:
+        if number or (view.engine.alive and not view.at_risk):
             parts.append((f"{number} {label}", _DANGERS.get(label, "warn") if number else "dim"))
-    parts.append((counted(view.open_incidents, "incident"), "bad" if view.open_incidents else "dim"))
+    if view.open_incidents or view.engine.alive:
+        parts.append((counted(view.open_incidents, "incident"), "bad" if view.open_incidents else "dim"))
     for number, (name, last_ok) in enumerate(view.silent_targets):
         age = f"silent {format_short(ctx.now - last_ok)}" if last_ok else "never seen"
         text = f"{name} {age}"

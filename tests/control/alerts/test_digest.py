@@ -100,7 +100,7 @@ def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
     assert ("Daily 07:30 at risk, and 1 more alert", "INC-2, and 1 more alert") == (words.title, words.plain_title)
     assert words.body.startswith("Update: Daily 07:30 at risk: restart b [INC-2]\nResolved: a is good again (INC-1)\n")
     assert words.plain_body.startswith("INC-2\nResolved: a (INC-1)\n")
-    assert "More than 10 alerts in one minute: these 3, since 13:00 CET, are sent together." in words.body
+    assert "More than 10 alerts in one minute: these 3 are sent together. Times: CET." in words.body
 
 
 def test_a_digest_has_the_command_of_each_incident() -> None:
@@ -124,7 +124,7 @@ def test_a_digest_has_one_zone_or_the_zone_beside_each_time() -> None:
 
 def test_a_limit_of_one_is_one_alert() -> None:
     words = digest_text([waiting(1), waiting(2)], 1, "UTC")
-    assert "More than 1 alert in one minute: these 2, since" in words.body
+    assert "More than 1 alert in one minute: these 2 are sent together. Times: " in words.body
 
 
 LABELS = {*KIND_LABELS.values(), REOPENED_LABEL, CLOSED_LABEL, CAUSE_RESOLVED_LABEL}

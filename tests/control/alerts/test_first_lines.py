@@ -8,8 +8,8 @@ from string import ascii_lowercase, digits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.control.alerts.headline import LEAST_NAME, PUSH_LENGTH
-from console.domain.alert import AlertKind
+from console.control.alerts.headline import LEAST_NAME
+from console.domain.alert import PUSH_LENGTH, AlertKind
 from tests.golden.alerts import _ESTATE, NIGHTS, Recorder
 from tests.properties import examples
 

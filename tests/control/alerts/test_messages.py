@@ -10,8 +10,7 @@ from functools import cache
 import pytest
 
 from connectors.sdk.states import RunState
-from console.control.alerts.headline import PUSH_LENGTH
-from console.domain.alert import BUSINESS, CAUSE_RESOLVED_LABEL, KIND_LABELS, SHADOW, AlertKind
+from console.domain.alert import BUSINESS, CAUSE_RESOLVED_LABEL, KIND_LABELS, PUSH_LENGTH, SHADOW, AlertKind
 from console.domain.decision import IncidentDecision, Notice
 from console.domain.estate import EvaluationSettings
 from console.text.message import BAR, RULE, read_blocks

@@ -94,6 +94,14 @@ def test_a_chat_reads_its_own_markup(chat: str, bold: str, command: str, link: s
         assert native in sent, native
 
 
+@pytest.mark.parametrize("chat", ["Slack", "Slack's own address"])
+def test_a_locked_phone_shows_the_title_of_a_message_in_slack(chat: str) -> None:
+    sent = json.loads(payload(CHATS[chat]))
+    assert sent["text"].startswith("INC-0001 ‹a href=")
+    assert "<" not in sent["text"]
+    assert {"text", "color"} == set(sent["attachments"][0])
+
+
 def test_a_link_in_telegram_is_escaped() -> None:
     body = "<b>Open</b>  https://ops.example/?a=1&amp;b=2\n"
     assert ("a &lt; b", body) == as_chat(TELEGRAM, "a < b", "Open  https://ops.example/?a=1&b=2\n")

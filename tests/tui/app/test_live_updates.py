@@ -212,6 +212,10 @@ async def test_an_engine_that_is_silent_is_told_with_the_age_of_what_one_sees_on
     ):
         await night.press(key)
         await night.see('no engine for 2m: data from 03:15:42 CET; run "headway engine"', rows)
+    night.reads.head = whole._replace(engine=dead, at_risk=0, open_incidents=0)
+    night.reads.changed()
+    await night.see_gone("at risk · ")
+    assert "incident" not in night.text.splitlines()[0], "nobody knows"
     night.reads.head = whole
     night.reads.changed()
     await night.see_gone("no engine for")

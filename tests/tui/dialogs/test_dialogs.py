@@ -90,7 +90,6 @@ async def test_a_plan_with_a_reason_still_says_whole_that_it_goes_on(night: Nigh
     night.reads.plans_ = [plan]
     night.reads.changed()
     await night.see_gone("why:")
-    await night.until(lambda: night.widget("#status").size.height == 1, "one line")
     await night.see("it continues without this screen")
 
 

@@ -147,6 +147,8 @@ class IncidentScreen(HeadwayScreen):
         self.subject = "incident", incident_id
         self.view: IncidentView | None = None
         self.plans: tuple[PlanView, ...] = ()
+        self._shown_plans: tuple[PlanView, ...] = ()
+        """Those in progress, else the last one."""
         self.forecasts: Sequence[JobForecastView] = ()
         self.night: TimelineView | None = None
         self.grid = Grid((), READING_TEXT, id="grid")
@@ -182,6 +184,7 @@ class IncidentScreen(HeadwayScreen):
         view, plans, self.forecasts, self.night = answer
         before, self.view = self.view, view
         self.plans = tuple(plan for plan in plans if plan.ended is None)
+        self._shown_plans = self.plans or tuple(plans[:1])
         self.tick()
         self.tabs.show_log(view)
         if self._is_over(before):
@@ -216,7 +219,8 @@ class IncidentScreen(HeadwayScreen):
     def tick(self) -> None:
         super().tick()
         if self.view is not None:
-            plans = [joined_segments(("plan", plan.id), plan_line(plan, self.ctx), pick=True) for plan in self.plans]
+            plans = [joined_segments(("plan", plan.id), plan_line(plan, self.ctx), pick=True)
+                     for plan in self._shown_plans]  # fmt: skip
             keys = {action.key for action in self.view.actions}
             waiting = [approval for approval in self.board.approvals if approval.key in keys]
             pending = [joined_segments(("approve", approval.key), summary.approval_lines(approval, self.ctx))

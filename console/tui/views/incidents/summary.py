@@ -9,7 +9,7 @@ from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from console.control.incidents.verdict import unsafe_services
+from console.control.incidents.verdict import unsafe_services, without_advice
 from console.domain.history import NO_ESTIMATE
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView, PastRepair, repair_methods
@@ -93,7 +93,7 @@ def header_lines(opened: OpenIncident, ctx: RenderContext, width: int, height: i
     parts += [notified, *owner] if is_unsent else [*owner, notified]
     facts = flowing([*parts, (f"business date {row.business_date}", "dim")], width)
     verdict = verdict_line(opened, ctx, width)
-    is_said = bool(row.reason) and row.reason in "".join(text for text, _ in verdict)
+    is_said = bool(row.reason) and without_advice(row.reason) in "".join(text for text, _ in verdict)
     text = row.title if is_said or not row.reason else row.reason
     error: list[Segment] = [(f" {fit(clean_line(text), width - 1).rstrip()}", "plain")]
     return [

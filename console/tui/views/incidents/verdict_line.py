@@ -17,7 +17,7 @@ from console.control.incidents.verdict import (
     urgent_service,
 )
 from console.domain.ids import incident_name
-from console.domain.incident import IncidentView
+from console.domain.incident import IncidentView, open_steps
 from console.domain.plan import PlanView
 from console.domain.service import ServiceView
 from console.store.queries.reader import Queries
@@ -132,9 +132,10 @@ class VerdictLine(ScreenPart):
             if urgent is not None:
                 number, zone = urgent.incident_id, urgent.zone
             else:
-                number, zone = urgent_incident((), reads.incidents.list_incidents(), reads.now()), ""
+                plans = reads.plans.list_plans(ended=False)
+                number, zone = urgent_incident((), reads.incidents.list_incidents(), plans, reads.now()), ""
         opened = OpenIncident.read(reads, number, zone) if number is not None else None
-        return opened if opened is not None and opened.view.row.closed is None else None
+        return opened if opened is not None and (opened.plans or opened.view.row.closed is None) else None
 
     def _show(self, opened: OpenIncident | None) -> None:
         self.opened = opened
@@ -157,16 +158,21 @@ class VerdictLine(ScreenPart):
         services = board.services if self._incident is None else ()
         self._bar.display = bool(services) or self.opened is not None
         calm = service_groups.all_well_text(services, board.header, board.store_error, board.ctx)
-        if calm is not None:
-            self._bar.show([(f" {calm[0]}", calm[1])])
-        elif self.opened is not None:
+        if self.opened is not None:
             right = self._right(self.opened.view)
-            self._bar.show(verdict_line(self.opened, board.ctx, width - length_of(right) - 1), right)
+            room = width - length_of(right) - 2
+            line = verdict_line(self.opened, board.ctx, room)
+            for text, style in [calm] if calm is not None and not self.opened.view.services else []:
+                line += [(f" {board.ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []
+            self._bar.show(line, [(" ", "plain"), *right])
+        elif calm is not None:
+            self._bar.show([(f" {calm[0]}", calm[1])])
         else:
             self._bar.show(service_verdict(services, board.ctx, width - 1))
 
     def _right(self, view: IncidentView) -> list[Segment]:
-        number = view.row.id
-        if (command := self._command(number)) and not any(member.awaits_approval for member in view.members):
+        number, steps = view.row.id, view.joint_restarts or open_steps(view)[:1]
+        is_requested = bool(steps) and all(step.awaits_approval for step in steps)
+        if (command := self._command(number)) and not is_requested:
             return [(self._screen.key_for(command), "key"), (f" {command} ", "plain")]
         return [(f"{incident_name(number)} ", "key")]

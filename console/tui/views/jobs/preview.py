@@ -22,7 +22,7 @@ class JobAnswer(NamedTuple):
 
 
 def job_source(job_id: int) -> PreviewSource:
-    return PreviewSource(("job", job_id), lambda reads: read_job(reads, job_id), _lines)
+    return PreviewSource(("job", job_id), lambda reads: read_job(reads, job_id), job_lines)
 
 
 def read_job(reads: Queries, name_or_id: str | int) -> JobAnswer:
@@ -31,7 +31,7 @@ def read_job(reads: Queries, name_or_id: str | int) -> JobAnswer:
     return JobAnswer(view, tonight_segments(reads.service_days.forecasts_of_job(view.row.id)))
 
 
-def _lines(answer: JobAnswer, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+def job_lines(answer: JobAnswer, ctx: RenderContext, width: int, height: int) -> SegmentLines:
     view, forecasts = answer
     title: SegmentLines = [[(" JOB ", "key"), (view.row.name, "strong")], []]
     blocks = job_overview(view, card_lines(view, ctx), ctx, width, forecasts)

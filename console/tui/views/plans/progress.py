@@ -110,18 +110,23 @@ class StartedScreen(HeadwayScreen):
         return FixedRows([*rows.plan_rows(view, self.ctx), *ended])
 
     def _status_lines(self, view: PlanView, width: int) -> list[BarLine]:
+        """What it saves, who requested it and why, on two lines at most; of an ended plan its recap."""
         style = STYLES.get(view.state, "plain")
-        runs: list[Segment] = [(f" {view.text}  ", style)] if view.text else []
+        parts: list[Segment] = [(f" {view.text} ", style)] if view.text and view.state != "done" else []
         if view.ended is not None:
-            recap: Segment = (f" {rows.plan_recap(view, self.incident, self.ctx)}", style)
-            runs = [recap] if view.state == "done" else [*runs, recap]
+            parts += [(f" {text} ", style) for text in rows.plan_recap(view, self.incident, self.ctx)]
         else:
-            runs.append((f" requested by {view.requested_by} at {self.ctx.clock.hms(view.requested)}", "dim"))
-        why: list[Segment] = [(f"   why: {view.why}", "dim")] if view.why else []
-        on: list[Segment] = [("   it continues without this screen", "dim")] if view.state == "running" else []
-        if length_of([*runs, *why, *on]) <= width:
-            return [((*runs, *why, *on), (), "")]
-        return [(tuple(runs), (), ""), (tuple(why), tuple(on), "")] if why else [(tuple(runs), tuple(on), "")]
+            saves = rows.saved_services(self.incident, self.ctx)
+            parts += [(f" {saves} ", "strong")] if saves else []
+            parts += [(" it continues without this screen ", "dim")] if view.state == "running" else []
+            parts.append((f" requested by {view.requested_by} at {self.ctx.clock.hms(view.requested)} ", "dim"))
+        parts += [(f" why: {view.why} ", "dim")] if view.why else []
+        lines: list[list[Segment]] = [[]]
+        for part in parts:
+            if len(lines) == 1 and lines[0] and length_of([*lines[0], part]) > width:
+                lines.append([])
+            lines[-1].append(part)
+        return [(tuple(line), (), "") for line in lines]
 
     def _explain(self) -> None:
         step, view = self.selected, self.view

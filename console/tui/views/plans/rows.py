@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.control.incidents.verdict import delivery_estimate
+from console.control.incidents.verdict import delivery_estimate, saved_text
 from console.domain import plan_editing
 from console.domain.ids import incident_name
-from console.domain.incident import AffectedServiceView, IncidentView, open_reason
+from console.domain.incident import AffectedServiceView, IncidentView, has_recovered, open_reason
 from console.domain.job import Safety
 from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanStepView, PlanView, SavedService, after_text
 from console.domain.plan_editing import PLAN_CHANGED, UNCHANGED, PlanChange, PlanOutlook, VariantFinish, step_key
@@ -375,28 +375,41 @@ def progress_segments(plan: PlanView, incident: IncidentView | None, ctx: Render
     return [*(bar if width >= PROGRESS_FROM else []), *segments, (" ", "plain")]
 
 
-def plan_recap(plan: PlanView, incident: IncidentView | None, ctx: RenderContext) -> str:
-    """ "4 of 10 steps verified in 24m, 6 not sent, 2 of 2 services on time, by mara at 03:13:20"; of an ended plan."""
+def plan_recap(plan: PlanView, incident: IncidentView | None, ctx: RenderContext) -> list[str]:
+    """Of an ended plan: "failed 03:12, repaired 03:26, 2 of 2 services delivered on time", "4 of 10 steps verified in
+    24m, 6 not sent" and "by mara at 03:13:20"; the first only with an incident."""
     took = f" in {format_span(plan.ended - plan.requested)}" if plan.ended is not None else ""
     unsent = sum(step.is_needless for step in plan.steps)
     steps = f"{plan.done - unsent} of {counted(len(plan.steps), 'step')} verified{took}"
     steps += f", {unsent} not sent" if unsent else ""
-    promises = _promises_text(incident) if incident is not None else ""
-    return f"{steps}{promises}, by {plan.requested_by} at {ctx.clock.hms(plan.requested)}"
+    parts = [steps, f"by {plan.requested_by} at {ctx.clock.hms(plan.requested)}"]
+    return [result, *parts] if incident is not None and (result := recap_text(incident, ctx)) else parts
 
 
 def _promises_text(view: IncidentView) -> str:
-    """ ", 2 of 2 services on time", "delivered on time" once all of them are delivered; empty without one."""
+    """ "2 of 2 services on time", "delivered on time" once all of them are delivered; empty without one."""
     if not view.services:
         return ""
     on_time = sum(service.timeliness in (Timeliness.ON_TIME, Timeliness.MET) for service in view.services)
     how = "delivered on time" if all(service.delivered is not None for service in view.services) else "on time"
-    return f", {on_time} of {counted(len(view.services), 'service')} {how}"
+    return f"{on_time} of {counted(len(view.services), 'service')} {how}"
+
+
+def saved_services(view: IncidentView | None, ctx: RenderContext) -> str:
+    """ "saves Supply plan 06:30, Daily revenue 07:30": the affected services that are not delivered, by deadline."""
+    services = [service for service in view.services if service.delivered is None] if view is not None else []
+    services.sort(key=lambda service: service.deadline)
+    return saved_text([f"{each.title or each.name} {ctx.hm(each.deadline, each.zone)}" for each in services])
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:
-    """ "failed 03:12, closed 03:37, 2 of 2 services delivered on time"."""
-    return f"failed {ctx.hm(view.row.failed_since)}, closed {ctx.hm(view.row.closed)}{_promises_text(view)}"
+    """ "failed 03:12, repaired 03:37, 2 of 2 services delivered on time"; "closed" if it was not repaired. While the
+    incident is open only its services."""
+    ended = ""
+    if view.row.closed is not None:
+        how = "repaired" if has_recovered(view) else "closed"
+        ended = f"failed {ctx.hm(view.row.failed_since)}, {how} {ctx.hm(view.row.closed)}"
+    return ", ".join(filter(None, [ended, _promises_text(view)]))
 
 
 def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
@@ -445,7 +458,7 @@ def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
     if step.state == "planned" and (why := plan.waits_for(step)):
         return why
     if step.due is not None and step.state == "planned":
-        return f"until {ctx.day(step.due)}"
+        return f"at {ctx.day(step.due)}"
     if step.state == "requested" and step.started is not None:
         return f"since {ctx.clock.hms(step.started)}, {format_duration((ctx.now - step.started).total_seconds())}"
     return f"~{format_duration(step.expected_s)}" if step.expected_s is not None and step.state == "planned" else ""

@@ -1,11 +1,13 @@
-"""A service beside its list: its open incident, or its facts."""
+"""A service beside its list: its open incident, or its facts and the job that delivers it."""
 
 from __future__ import annotations
 
 from console.domain.service import ServiceView, format_probability, reason_lines
+from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
 from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.verdict_line import VerdictLine
+from console.tui.views.jobs.preview import JobAnswer, job_lines, read_job
 from console.tui.views.preview import PreviewSource
 from console.tui.views.services.rows import service_reasons
 from console.tui.widgets.paint import Segment
@@ -16,10 +18,15 @@ def service_source(view: ServiceView, verdict: VerdictLine, is_old: bool) -> Pre
     if view.incident_id is not None:
         return incident_source(view.incident_id, verdict)
 
-    def lines(view: ServiceView, ctx: RenderContext, width: int, height: int) -> SegmentLines:
-        return service_lines(view, ctx, is_old)
+    def read(reads: Queries) -> JobAnswer | None:
+        return read_job(reads, view.path[-1]) if view.path else None
 
-    return PreviewSource(("service", view.id, is_old), lambda _: view, lines)
+    def lines(delivering: JobAnswer | None, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+        facts = service_lines(view, ctx, is_old)
+        below = [] if delivering is None else job_lines(delivering, ctx, width, height - len(facts) - 1)
+        return [*facts, [], *below]
+
+    return PreviewSource(("service", view.id, is_old), read, lines)
 
 
 def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> SegmentLines:

@@ -266,7 +266,9 @@ DETAIL_LINES, REASON_LINES = 2, 2
 """Lines of the status and the people; and of the reasons of a service without an incident."""
 
 
-def service_detail(view: ServiceView, ctx: RenderContext, width: int, most: int = REASON_LINES) -> list[list[Segment]]:
+def service_detail(
+    view: ServiceView, ctx: RenderContext, width: int, most: int = REASON_LINES, is_old: bool = False
+) -> list[list[Segment]]:
     """Its status; its cause and the people; and its reasons, unless an incident has them, in `most` lines."""
     cause = cause_text(view)
     people = _people(view, ctx)
@@ -277,7 +279,7 @@ def service_detail(view: ServiceView, ctx: RenderContext, width: int, most: int 
     parts = _wrapped(lines, width)
     parts = parts if len(parts) <= most else [fit(line, width - 2).rstrip() for line in lines[:most]]
     return [
-        _full_text(_status_lines(view, ctx, width < WIDE), width),
+        _full_text(_status_lines(view, ctx, width < WIDE, is_old), width),
         people,
         *([(f" {part}", "plain")] for part in parts),
     ]
@@ -300,9 +302,9 @@ def _full_text(parts: Sequence[Sequence[Segment]], width: int) -> list[Segment]:
     return segments
 
 
-def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool) -> list[list[Segment]]:
+def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool, is_old: bool) -> list[list[Segment]]:
     """Parts in the order in which they have room. A narrow screen has the deadline in the row above alone."""
-    mark, label, style = ctx.status(view)
+    mark, label, style = ctx.status(view, is_old)
     known: list[Segment] = []
     if view.is_promised and not is_narrow:
         zone = "" if ctx.clock.home else f" {ctx.clock.label(view.deadline, view.zone)}"
@@ -311,7 +313,7 @@ def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool) -> lis
     if view.is_promised and view.delivered is not None:
         known.append((f"delivered {ctx.hm(view.delivered, view.zone)}", "plain"))
     elif view.is_promised and view.expected is not None:
-        expected = f"expected {ctx.hm(view.expected, view.zone)}"
+        expected = f"{'if repaired' if view.act_by is not None else 'expected'} {ctx.hm(view.expected, view.zone)}"
         latest = latest_finish(view)
         slip = f" to {ctx.hm(latest, view.zone)}" if latest and latest > view.expected else ""
         known.append((expected + slip, "plain"))

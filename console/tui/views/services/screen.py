@@ -265,7 +265,7 @@ class ServicesScreen(HeadwayScreen):
             return
         width = list_width(self.size.width)
         context = rows.service_context(self.list.views)
-        lines = rows.service_detail(view, self.ctx, width)
+        lines = rows.service_detail(view, self.ctx, width, is_old=self.board.is_old)
         height = rows.DETAIL_LINES + (rows.REASON_LINES if context.has_reasons else 0)
         lines += [[]] * (height - len(lines))
         room = max(0, self._spare_lines - height - 1)

@@ -20,7 +20,7 @@ from console.tui.views.incidents.summary import header_lines, incident_title, su
 from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_line
 from console.tui.widgets.paint import Segment
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import NOW, FakeReads, at, draft, incident, plan_of, services
+from tests.tui.fake_reads import NOW, FakeReads, at, draft, header, incident, plan_of, service, services
 from tests.tui.views.runs.test_durations import look
 
 
@@ -300,6 +300,22 @@ async def test_every_list_begins_with_the_verdict_of_the_most_urgent_incident(ni
         assert "saves Supply plan, Daily revenue" in below_the_title(night)
 
 
+@on_the_night(size=(160, 40))
+async def test_a_calm_night_begins_with_its_open_incident_or_its_plan_in_progress(night: Night) -> None:
+    night.reads.services_ = [service(1, "price-list", "Price list", 1, "05:30")]
+    night.reads.head = header(silent_targets=(), at_risk=0, open_incidents=1)
+    night.reads.incident_ = dataclasses.replace(incident(), services=())
+    night.reads.changed()
+    await night.see(f"{RESTART} · every service is on schedule, next: Price list 05:30")
+    night.reads.incidents_, night.reads.incident_ = [], closed(incident())
+    night.reads.plans_ = [plan_of(draft(), 7, state="running")]
+    night.reads.changed()
+    await night.see(" Plan 7 running: 0 of 4 steps, services done about 06:08")
+    night.reads.plans_ = []
+    night.reads.changed()
+    await night.until(lambda: below_the_title(night).startswith(" every service is on schedule"), "the calm night")
+
+
 @on_the_night()
 async def test_a_page_begins_with_the_verdict_of_its_open_incident(night: Night) -> None:
     await night.see("Supply plan")
@@ -348,7 +364,8 @@ def test_a_root_that_ran_again_on_unfinished_data_waits_for_it() -> None:
     view = with_root(state="succeeded", stale_read=True)
     reason = "it read data before hosts/load finished: rerun it after that"
     view = dataclasses.replace(view, row=dataclasses.replace(view.row, reason=reason))
-    expected = f" extract_orders: {reason} by 03:58 (in 40 min), saves Supply plan, Daily revenue"
-    assert expected == verdict(view)
+    why = "it read data before hosts/load finished"
+    action = " Restart extract_orders by 03:58 (in 40 min), once its upstream has finished"
+    assert f"{action}: {why}, saves Supply plan, Daily revenue" == verdict(view)
     lines = [text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50)]
-    assert [True, False] == [reason in line for line in lines[:2]]
+    assert [True, False] == [why in line for line in lines[:2]]

@@ -308,12 +308,13 @@ async def test_the_verdict_is_in_the_same_line_before_during_and_after_an_incide
     await night.see("Restart extract_orders by 03:58 (in 40 min), saves Supply plan, Daily revenue", "r recover")
     heads = [line for line in night.text.splitlines() if "forecast" in line]
     hurt, night.reads.services_ = night.reads.services_, many(5)
+    still_open, night.reads.incidents_ = night.reads.incidents_, []
     night.reads.head = CALM
     night.reads.changed()
     await night.see("every service is on schedule")
     assert heads == [line for line in night.text.splitlines() if "forecast" in line]
     assert "every service is on schedule" in night.text.splitlines()[2]
-    night.reads.services_ = hurt
+    night.reads.services_, night.reads.incidents_ = hurt, still_open
     night.reads.changed()
     await night.see("Restart extract_orders")
     assert "Restart extract_orders" in night.text.splitlines()[2]
