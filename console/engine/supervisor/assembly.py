@@ -35,6 +35,7 @@ from console.engine.notify.outbox import Outbox
 from console.engine.notify.periodic import PeriodicTasks, WeeklyNoiseReport
 from console.engine.notify.routing import AlertRouter, RouteTemplates
 from console.engine.notify.senders import Sender, send_by_apprise
+from console.engine.notify.webhook import WebhookSender
 from console.engine.plans.executor import PlanExecutor
 from console.engine.plans.proposals import PlanProposer
 from console.engine.polling.inbound import InboundListeners
@@ -54,6 +55,7 @@ from console.store.db.fence import Fence
 from console.store.ingest.inventory import JOBS_SEQ_KEY
 from console.store.jobs import accept_drift
 from console.store.meta import get_meta
+from console.text.cleaning import clean_line
 from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.engine")
@@ -139,7 +141,8 @@ class EngineAssembly:
         routes = config.routes, alerts.default_route, alerts.shadow_route
         self.routing = AlertRouter(store, clock, *routes, config.zone, alerts.link)
         mail = send_mail if self.send is send_by_apprise else None
-        senders = (self.send, mail, AlertmanagerSender(store, alerts.link))
+        webhook = WebhookSender(store, clean_line(config.estate.name), alerts.link)
+        senders = (self.send, mail, AlertmanagerSender(store, alerts.link), webhook)
         self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders)
         decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render
         self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set, render)
