@@ -21,6 +21,7 @@ from console.engine.api.jobs import JobCardHandlers, LogDifferenceHandlers
 from console.engine.api.server import RequestServer
 from console.engine.api.services import ServiceHandlers, WhatIfHandlers
 from console.engine.api.systems import ProbeHandlers
+from console.engine.calendar_feed import calendar_text, feed_events
 from console.engine.checks.check_runner import CheckRunner
 from console.engine.checks.scheduler import CheckScheduler
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, configured_places
@@ -160,7 +161,7 @@ class EngineAssembly:
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
         metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason)
         paths = {"/metrics": metrics.endpoint, "/alerts": AlertReceiver(store, clock, places).endpoint}
-        reads, settings = ReadApi(store.url).endpoints, config.endpoints
+        reads, settings = ReadApi(store.url, self._calendar_feed).endpoints, config.endpoints
         self.endpoints = EndpointWorker(settings, paths, secrets, reads) if settings is not None else None
         self._joined = True
 
@@ -268,6 +269,12 @@ class EngineAssembly:
             self.outbox.close(until)
             self.answers.close(until)
             self.connectors.close(until)
+
+    def _calendar_feed(self, service: str) -> str:
+        """The calendar by the last evaluation's estate. Raises StoreError."""
+        seen = self.evaluator.seen
+        estate = seen.estate if seen is not None else self.evaluator.estate()
+        return calendar_text(feed_events(estate, self.clock.now(), service), clean_line(self.config.estate.name))
 
     def _poll_now(self, target_id: int) -> None:
         self.poll_pool.poll_now(target_id)
