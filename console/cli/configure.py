@@ -27,6 +27,7 @@ from console.cli.commands import JSON, Handler, flag
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_message, print_result, set_document, table
 from console.cli.reader import lease_holder_text, staleness_text, store_url_of
+from console.domain.ids import micros
 
 if TYPE_CHECKING:
     from connectors.sdk.contract import Probe, SourcePermission
@@ -552,9 +553,12 @@ def _url_fault(address: str) -> str:
     from console.engine.notify.alertmanager import alertmanager_fault, is_alertmanager
     from console.engine.notify.paging import silent_fault
     from console.engine.notify.senders import no_listener, url_fault
+    from console.engine.notify.webhook import is_webhook, webhook_fault
 
     if is_alertmanager(address):
         return alertmanager_fault(address)
+    if is_webhook(address):
+        return webhook_fault(address)
     plugin = apprise.Apprise.instantiate(address)
     known: Any = NotificationManager
     is_mail = address.partition(":")[0].lower() in MAIL_SCHEMES  # apprise silently drops a wrong recipient
@@ -565,22 +569,24 @@ def _url_fault(address: str) -> str:
 
 def send_test_message(address: str) -> str:
     """Sends a message by an apprise URL, and ends the page that it opens; why it was not accepted, or ""."""
-    from console.engine.notify.alertmanager import AlertmanagerSender, is_alertmanager
     from console.engine.notify.mail import MailThread, send_mail
+    from console.engine.notify.outbox import send_unstored
     from console.engine.notify.paging import Page, PageAction
-    from console.engine.notify.senders import send_by_apprise
+    from console.engine.notify.senders import SendResult, send_by_apprise
+    from console.store.alerts import TEST
+    from console.store.outbox import DueDelivery
+
+    def send(url: str, title: str, body: str, page: Page) -> SendResult:
+        return send_mail(url, title, body, MailThread(uuid4().hex)) or send_by_apprise(url, title, body, page)
 
     if fault := _url_fault(address):
         return fault
     title, text = "Test of the first route: nothing is wrong", "Alerts arrive here.\n"
-    key = f"headway:init:{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    now = datetime.now(UTC)
+    key, made_us = f"headway:init:{now:%Y%m%dT%H%M%S}", micros(now)
+    delivery = DueDelivery(0, "", 0, title, text, key, 0, 0, False, kind=TEST, origin=TEST, made_us=made_us)
     for action in (PageAction.INFORM, PageAction.RESOLVE)[: 2 if _is_pager(address) else 1]:
-        page = Page(key, action)
-        if is_alertmanager(address):
-            result = AlertmanagerSender(None).send(address, title, text, page, None)
-        else:
-            mailed = send_mail(address, title, text, MailThread(uuid4().hex))
-            result = mailed or send_by_apprise(address, title, text, page)
+        result = send_unstored(address, delivery, Page(key, action), "", send)
         if not result.arrived:
             return result.reason or "no answer"
     return ""
@@ -592,7 +598,8 @@ def _is_pager(address: str) -> bool:
     from console.engine.notify.alertmanager import is_alertmanager
     from console.engine.notify.paging import is_pager
 
-    return is_alertmanager(address) or is_pager(apprise.Apprise.instantiate(address))
+    plugin = apprise.Apprise.instantiate(address)
+    return is_alertmanager(address) or (plugin is not None and is_pager(plugin))
 
 
 OK_VERDICT, NOTE_VERDICT, FAULT_VERDICT = "ok", "note", "FAULT"

@@ -6,6 +6,7 @@ answered together.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 import re
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -49,6 +51,7 @@ TOKEN_SECONDS = 60.0
 API = "/api/v1"
 READ_METHODS = ("GET", "HEAD")
 JSON = "application/json"
+_BASIC = re.compile(r"basic +([A-Za-z0-9+/=]{1,2048}) *", re.IGNORECASE)
 _BEARER = re.compile(r"bearer +([^\s]{1,512}) *", re.IGNORECASE)
 
 Answer = Callable[[Sequence[bytes], int], Sequence[ServerReply]]
@@ -78,6 +81,8 @@ class ReadEndpoint:
     read: Callable[[ReadRequest], ServerReply]
     close: Callable[[], None]
     """Called once no further request comes."""
+    takes_basic: bool = False
+    """The token may also be the password of a Basic login: calendars can send no other."""
 
 
 class _Admitted(NamedTuple):
@@ -174,7 +179,8 @@ class EndpointWorker:
             by_method.update(dict.fromkeys(writer.methods, writer))
         endpoint = by_method.get(head.method)
         is_api = path.startswith(f"{API}/") and not isinstance(endpoint, Endpoint)
-        login = self._login_of(head.authorization)
+        takes_basic = isinstance(endpoint, ReadEndpoint) and endpoint.takes_basic
+        login = self._login_of(head.authorization, takes_basic)
 
         def refuse(status: int, error: str, fix: str, *headers: tuple[str, str]) -> HttpRefused:
             return HttpRefused(_refusal(is_api, status, error, fix, *headers))
@@ -184,7 +190,9 @@ class EndpointWorker:
                 raise refuse(429, "too many requests with a wrong token", "try again in a minute")
             fix = "send Authorization: Bearer TOKEN"
             fix += "" if self._tokens else "; first set [endpoints] token or readers in the config"
-            raise refuse(401, "no such token", fix, ("WWW-Authenticate", "Bearer"))
+            raise refuse(
+                401, "no such token", fix, ("WWW-Authenticate", 'Basic realm="Headway"' if takes_basic else "Bearer")
+            )
         if login and not is_api:
             raise refuse(403, f"the token of {login} may only read {API}", "use the token of [endpoints]")
         if not by_method:
@@ -194,10 +202,13 @@ class EndpointWorker:
             raise refuse(405, f"{head.method} is not possible here", f"use {allowed}", ("Allow", allowed))
         return _Admitted(endpoint, ReadRequest(head.target, login or "", head.if_none_match))
 
-    def _login_of(self, authorization: str) -> str | None:
+    def _login_of(self, authorization: str, takes_basic: bool = False) -> str | None:
         """None for no token, or one that does not exist."""
         given = _BEARER.fullmatch(authorization)
         token = given[1].encode() if given else b""
+        if takes_basic and (basic := _BASIC.fullmatch(authorization)):
+            with suppress(ValueError):
+                token = base64.b64decode(basic[1], validate=True).partition(b":")[2]
         logins = [login for login, known in self._tokens.items() if hmac.compare_digest(token, known)]
         return logins[0] if logins else None
 

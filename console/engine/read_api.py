@@ -40,6 +40,7 @@ from console.engine.api.documents import (
     services_on,
     unknown_field_fault,
 )
+from console.engine.calendar_feed import CalendarFeed
 from console.engine.endpoints import API, JSON, ReadEndpoint, ReadRequest, error_reply
 from console.store.errors import NotFound, StoreError
 from console.store.queries import open_queries
@@ -53,6 +54,7 @@ CACHED_REPLIES = 16
 CACHE_SECONDS = 2.0
 """A reply is computed again after this although nothing was committed: some of it changes by time alone."""
 OPENAPI = f"{API}/openapi.json"
+CALENDAR = "text/calendar; charset=utf-8"
 
 Values = Mapping[str, Any]
 """The values of a query's parameters, by name."""
@@ -94,6 +96,8 @@ class ApiResource(NamedTuple):
     parameters: tuple[QueryParameter, ...]
     page: Callable[[Queries, Values], DocumentPage]
     """Raises ApiFault, StoreError."""
+    content_type: str = JSON
+    """Of other types the document is the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +110,10 @@ class _Cached:
 class ReadApi:
     """Answers GET below /api/v1 from the store, for one thread."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, feed: CalendarFeed | None = None) -> None:
+        """`feed`: of the calendar; None: no calendar."""
         self._url = url
+        self._calendars = () if feed is None else (_calendar_resource(feed),)
         self._queries: Queries | None = None
         self._cache = OrderedDict[str, _Cached]()
         """By path and query."""
@@ -115,7 +121,7 @@ class ReadApi:
     @property
     def endpoints(self) -> dict[str, ReadEndpoint]:
         """By path."""
-        endpoints = {resource.path: self._endpoint_of(resource) for resource in RESOURCES}
+        endpoints = {resource.path: self._endpoint_of(resource) for resource in (*RESOURCES, *self._calendars)}
         document = _with_etag(json_text(openapi_document(), indent=2))
         described = ReadEndpoint(lambda request: _unless_known(document, request), self.close)
         return {**endpoints, OPENAPI: described}
@@ -128,7 +134,8 @@ class ReadApi:
             queries.close()
 
     def _endpoint_of(self, resource: ApiResource) -> ReadEndpoint:
-        return ReadEndpoint(lambda request: self._answer(resource, request), self.close)
+        is_calendar = resource.content_type == CALENDAR
+        return ReadEndpoint(lambda request: self._answer(resource, request), self.close, takes_basic=is_calendar)
 
     def _answer(self, resource: ApiResource, request: ReadRequest) -> ServerReply:
         """Raises StoreError."""
@@ -157,7 +164,8 @@ class ReadApi:
             query = parse_qsl(target.partition("?")[2], keep_blank_values=True)
             following = urlencode({**dict(query), **page.following})
             links.append(("Link", f'<{resource.path}?{following}>; rel="next"'))
-        reply = _with_etag(json_text(page.document), *links)
+        text = json_text(page.document) if resource.content_type == JSON else page.document
+        reply = _with_etag(text, *links, content_type=resource.content_type)
         self._cache[target] = _Cached(version, now + CACHE_SECONDS, reply)
         self._cache.move_to_end(target)
         if len(self._cache) > CACHED_REPLIES:
@@ -175,10 +183,10 @@ def _require_view(queries: Queries, login: str) -> None:
         raise ApiFault(allowed.reason, fix, 403)
 
 
-def _with_etag(text: str, *headers: tuple[str, str]) -> ServerReply:
-    body = text.encode() + b"\n"
+def _with_etag(text: str, *headers: tuple[str, str], content_type: str = JSON) -> ServerReply:
+    body = text.encode() + (b"\n" if content_type == JSON else b"")
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    return ServerReply(200, body, JSON, (("ETag", etag), ("Cache-Control", "private, no-cache"), *headers))
+    return ServerReply(200, body, content_type, (("ETag", etag), ("Cache-Control", "private, no-cache"), *headers))
 
 
 def _unless_known(reply: ServerReply, request: ReadRequest) -> ServerReply:
@@ -317,6 +325,15 @@ def _slice(rows: Any, values: Values) -> DocumentPage:
     following = first + limit
     is_last = following >= len(rows) or following > MAX_OFFSET
     return DocumentPage(rows[first:following], None if is_last else {"offset": following})
+
+
+def _calendar_resource(feed: CalendarFeed) -> ApiResource:
+    def page(queries: Queries, values: Values) -> DocumentPage:
+        name = values["service"]
+        return DocumentPage(feed(queries.services.service(name).name if name else ""))
+
+    service = QueryParameter("service", "only what concerns this one", default="")
+    return ApiResource(f"{API}/calendar.ics", "Deadlines and what is planned", str, (service,), page, CALENDAR)
 
 
 RESOURCES = (

@@ -81,11 +81,13 @@ class DueDelivery:
     """It says that its incident, or each one of a digest, is resolved."""
     resolves: tuple[str, ...] = ()
     """Dedup keys of the incidents and digests that are resolved with it, besides its own."""
+    origin_id: int = 0
+    """Of the alert; for one on a fallback route that of the first one."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertedIncident:
-    """An incident as an alert of Alertmanager describes it."""
+    """An incident as Alertmanager and webhooks describe it."""
 
     id: int
     root_job: str
@@ -97,7 +99,32 @@ class AlertedIncident:
     """The most important affected service; empty without one."""
     tier: int | None
     """Its tier."""
-    is_closed: bool
+    cause: str
+    """ "run", "target", "shared", "check" or "rule"."""
+    rule: str
+    """Of the finding that is its cause."""
+    business_date: str
+    opened: datetime
+    closed: datetime | None
+
+    @property
+    def is_closed(self) -> bool:
+        return self.closed is not None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertedService:
+    """A service that an incident affects."""
+
+    incident_id: int
+    name: str
+    title: str
+    tier: int
+    business_date: str
+    timeliness: str
+    deadline: datetime
+    act_by: datetime | None
+    expected: datetime | None
 
 
 _RELEASE = (
@@ -125,11 +152,17 @@ _LATEST = (
 )
 _ALERTED = (
     "SELECT i.id, COALESCE(j.name, t.text, i.root_shared) AS root_job, i.owner, i.runbook, i.failed_since_us,"
-    " i.act_by_us, v.name AS service, v.tier, i.closed_us IS NOT NULL AS is_closed FROM {keys} JOIN incident i ON"
-    " i.id = k.a LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id, i.root_job_id)"
-    " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS text FROM target t JOIN system s ON s.id = t.system_id) t ON"
-    " t.id = i.root_target_id LEFT JOIN service v ON v.id = (SELECT s.id FROM incident_service x JOIN service s ON"
-    " s.id = x.service_id WHERE x.incident_id = i.id ORDER BY s.tier, s.name LIMIT 1)"
+    " i.act_by_us, i.cause, i.rule, i.business_date, i.opened_us, i.closed_us, v.name AS service, v.tier FROM {keys}"
+    " JOIN incident i ON i.id = k.a LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id ="
+    " COALESCE(f.job_id, i.root_job_id) LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS text FROM target t JOIN"
+    " system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN service v ON v.id = (SELECT s.id FROM"
+    " incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id ORDER BY s.tier, s.name"
+    " LIMIT 1)"
+)
+_SERVICES = (
+    "SELECT x.incident_id, s.name, s.title, s.tier, x.business_date, x.timeliness, x.deadline_us, x.act_by_us,"
+    " x.expected_us FROM {keys} JOIN incident_service x ON x.incident_id = k.a JOIN service s ON s.id = x.service_id"
+    " ORDER BY x.incident_id, s.tier, s.name, x.business_date"
 )
 _MERGED = (
     "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = ? UNION SELECT i.id, i.key FROM"
@@ -192,7 +225,7 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
         resolves = parts if is_resolved else ()
     if is_resolved or resolves:
         resolves += tuple(digest.dedup_key for digest in session.rows(_CLOSED_DIGESTS, (first_id,) * 3))
-    page = {"origin": origin, "is_resolved": is_resolved, "resolves": resolves}
+    page = {"origin": origin, "origin_id": first_id, "is_resolved": is_resolved, "resolves": resolves}
     return from_row(DueDelivery, row, begins=not row.later, parts=parts, **page)
 
 
@@ -216,6 +249,23 @@ def alerted_incidents(store: Database, ids: Sequence[int]) -> list[AlertedIncide
     """Those that exist, in one read."""
     with store.read() as session:
         return [from_row(AlertedIncident, row) for row in session.by_keys(_ALERTED, ids)]
+
+
+def incidents_of_alert(store: Database, alert_id: int) -> list[tuple[AlertedIncident, list[AlertedService]]]:
+    """The incidents of an alert or digest, each with its affected services, the most important ones first."""
+    with store.read() as session:
+        alerts = session.rows(
+            "SELECT DISTINCT incident_id FROM alert WHERE (id = ? OR digest_id = ?) AND incident_id IS NOT NULL"
+            " ORDER BY incident_id",
+            (alert_id, alert_id),
+        )
+        ids = [row.incident_id for row in alerts]
+        incidents = [from_row(AlertedIncident, row) for row in session.by_keys(_ALERTED, ids)]
+        services = [from_row(AlertedService, row) for row in session.by_keys(_SERVICES, ids)]
+    own = {
+        incident.id: [service for service in services if service.incident_id == incident.id] for incident in incidents
+    }
+    return [(incident, own[incident.id]) for incident in sorted(incidents, key=lambda incident: incident.id)]
 
 
 def mark_sending(store: Database, fence: int, delivery_id: int, now_us: int) -> None:

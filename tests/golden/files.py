@@ -11,9 +11,10 @@ from tests.golden.alerts import alerts_text
 from tests.golden.help import help_text
 from tests.golden.night import recorded_night
 from tests.golden.schema import schema_text
+from tests.golden.webhooks import webhook_texts
 
 FOLDER = Path(__file__).parent
-COMMANDS = FOLDER / "commands"
+COMMANDS, WEBHOOKS = FOLDER / "commands", FOLDER / "webhooks"
 MAX_DIFF_LINES = 60
 
 
@@ -23,13 +24,14 @@ def dump() -> Mapping[str, str]:
         texts = {f"commands/{name}": text for name, text in night.outputs().items()}
         schema = schema_text(night.store_path)
         sent = night.sent_text()
-    return {"help.txt": help_text(), "alerts.txt": alerts_text() + sent, "schema.txt": schema, **texts}
+    files = {"help.txt": help_text(), "alerts.txt": alerts_text() + sent, "schema.txt": schema}
+    return files | texts | dict(webhook_texts())
 
 
 def stored() -> Mapping[str, str]:
     """The committed files, by the same paths."""
     paths = [FOLDER / name for name in ("help.txt", "alerts.txt", "schema.txt")]
-    paths += sorted(COMMANDS.glob("*.json")) + sorted(COMMANDS.glob("*.txt"))
+    paths += sorted(COMMANDS.glob("*.json")) + sorted(COMMANDS.glob("*.txt")) + sorted(WEBHOOKS.glob("*.json"))
     return {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in paths if path.exists()}
 
 
@@ -48,6 +50,7 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator
 def write(texts: Mapping[str, str]) -> None:
     """Writes every file, and deletes those that are no longer dumped."""
     COMMANDS.mkdir(exist_ok=True)
+    WEBHOOKS.mkdir(exist_ok=True)
     for name in stored().keys() - texts.keys():
         (FOLDER / name).unlink()
     for name, text in texts.items():

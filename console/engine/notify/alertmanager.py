@@ -7,11 +7,9 @@ an alert by its labels, so one whose labels change is ended. Source: prometheus.
 
 from __future__ import annotations
 
-import ssl
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -20,7 +18,7 @@ import structlog
 from connectors.sdk.transport.loopback import is_loopback
 from console.domain.ids import incident_name
 from console.engine.notify.paging import Page, PageAction
-from console.engine.notify.senders import PERMANENT_STATUSES, SendResult
+from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, tls_context
 from console.store.db.database import Database
 from console.store.outbox import AlertedIncident, alerted_incidents
 
@@ -69,7 +67,7 @@ def post_alerts(url: str, alerts: list[dict[str, Any]]) -> SendResult:
     scheme = SCHEMES[parts.scheme.lower()]
     address = f"{scheme}://{host}:{parts.port or PORT}{parts.path.rstrip('/')}/api/v2/alerts"
     try:
-        verify = _tls() if scheme == "https" else False
+        verify = tls_context() if scheme == "https" else False
         reply = httpx.post(address, json=alerts, auth=login, timeout=SECONDS, verify=verify)
     except httpx.HTTPError as error:
         is_connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
@@ -78,12 +76,6 @@ def post_alerts(url: str, alerts: list[dict[str, Any]]) -> SendResult:
         return SendResult(True)
     reason = f"HTTP {reply.status_code}: {reply.text[:200]}"
     return SendResult(False, reason, for_good=reply.status_code in PERMANENT_STATUSES)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Loads the certificates of this machine, once."""
-    return ssl.create_default_context()
 
 
 class AlertMessage(NamedTuple):

@@ -36,6 +36,7 @@ from console.engine.notify.mail import MailThread, mail_thread
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.routing import AlertRouter
 from console.engine.notify.senders import Sender, SendResult, neutralise
+from console.engine.notify.webhook import WebhookSender, is_webhook, notification, post_webhook
 from console.engine.worker import Pulse
 from console.failpoints import failpoint
 from console.store import alert_routing as routing_rows
@@ -72,9 +73,10 @@ class Outbox:
         send: Sender,
         mail: Callable[[str, str, str, MailThread, Callable[[], None]], SendResult | None] | None,
         alertmanager: AlertmanagerSender,
+        webhook: WebhookSender,
     ) -> None:
         """`mail`: sends mail to a mail server; None: apprise sends it."""
-        self._alertmanager = alertmanager
+        self._alertmanager, self._webhook = alertmanager, webhook
         self._refreshed_at = -math.inf
         self._refresh_failed = ""
         self._other_urls: set[str] = set()
@@ -192,6 +194,8 @@ class Outbox:
             lasts = LASTS if delivery.kind == TEST or delivery.incident_id is not None else REPORT_LASTS
             sent = self._alertmanager.send(url, title, body, _page(delivery), delivery.incident_id, lasts)
             self._refreshed_at = -math.inf if delivery.incident_id is None else self._refreshed_at
+        if is_webhook(url):
+            sent = self._webhook.send(url, delivery, title, body, _page(delivery))
         sent = sent or self._send(url, title, body, _page(delivery))
         failpoint("send.after_wire")
         failpoint("send.after_reply")
@@ -319,6 +323,16 @@ class Outbox:
     def _park(self, delivery: rows.DueDelivery, fence: int, error: str, sent: SendResult, refusals: int = 0) -> None:
         rows.park(self._store, fence, delivery.id, error, self._now(), sent.arrived, refusals)
         log.error("alert abandoned", delivery=delivery.id, route=delivery.route, title=delivery.title, error=error)
+
+
+def send_unstored(url: str, delivery: rows.DueDelivery, page: Page, estate: str, send: Sender) -> SendResult:
+    """Sends a message about no incident without the store. `send`: for all URLs but Alertmanager's and webhooks."""
+    title, body = neutralise(delivery.title), neutralise(delivery.body)
+    if is_alertmanager(url):
+        return AlertmanagerSender(None).send(url, title, body, page, None, REPORT_LASTS)
+    if is_webhook(url):
+        return post_webhook(url, notification(delivery, title, body, page, estate))
+    return send(url, title, body, page)
 
 
 def _page(delivery: rows.DueDelivery) -> Page:

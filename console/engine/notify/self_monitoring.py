@@ -23,16 +23,17 @@ from console.domain.alert import KIND_LABELS, AlertKind
 from console.domain.ids import micros
 from console.domain.switches import Modes
 from console.engine.notify.backoff import after_failure
-from console.engine.notify.outbox import REPEAT_TEXT
+from console.engine.notify.outbox import REPEAT_TEXT, send_unstored
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.routing import current_modes, self_alert, shadow_report_line, to_shadow_route
-from console.engine.notify.senders import Sender, SendResult, neutralise
+from console.engine.notify.senders import Sender, SendResult
 from console.engine.supervisor.settings import route_url_sources
 from console.store import alert_routing as rows
 from console.store.alert_routing import DeliveryOutcome
 from console.store.alerts import HEADWAY_RESOLVED, NewAlert
 from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
+from console.store.outbox import DueDelivery
 from console.text.cleaning import clean_line
 from console.text.message import quote, table
 from console.text.redact import mask_strictly
@@ -186,13 +187,17 @@ class SelfMonitor:
         route = channel.config.routes[alert.route]
         title, body = alert.title, alert.plain_body if route.body == "link" else alert.body
         before = unrecorded.outcomes.get(place)
-        body = f"{REPEAT_TEXT}{body}" if before is not None and before.maybe_arrived else body
+        is_repeat = before is not None and before.maybe_arrived
+        body = f"{REPEAT_TEXT}{body}" if is_repeat else body
         if route.body == "masked":
             title, body = mask_strictly(title), mask_strictly(body)
         try:
             action = PageAction.RESOLVE if alert.version == HEADWAY_RESOLVED else PageAction.OPEN
             page = Page(alert.dedup_key, action)
-            return channel.send(channel.secrets(route.urls[place]), neutralise(title), neutralise(body), page)
+            made_us, estate = micros(unrecorded.made), clean_line(channel.config.estate.name)
+            about = (alert.dedup_key, 0, 0, is_repeat, "", alert.kind)
+            delivery = DueDelivery(0, alert.route, place, title, body, *about, origin=alert.kind, made_us=made_us)
+            return send_unstored(channel.secrets(route.urls[place]), delivery, page, estate, channel.send)
         except ConnectorError as error:
             return SendResult(False, str(error))
         except Exception as error:

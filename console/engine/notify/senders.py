@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 from urllib.request import getproxies
 
@@ -43,6 +45,12 @@ class SendResult:
     reason: str = ""
     for_good: bool = False
     """The same message would be refused again (HTTP 400, SMTP 550), unlike by a server that is down or busy."""
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Loads the certificates of this machine, once."""
+    return ssl.create_default_context()
 
 
 class Sender(Protocol):

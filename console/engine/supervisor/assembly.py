@@ -21,6 +21,7 @@ from console.engine.api.jobs import JobCardHandlers, LogDifferenceHandlers
 from console.engine.api.server import RequestServer
 from console.engine.api.services import ServiceHandlers, WhatIfHandlers
 from console.engine.api.systems import ProbeHandlers
+from console.engine.calendar_feed import calendar_text, feed_events
 from console.engine.checks.check_runner import CheckRunner
 from console.engine.checks.scheduler import CheckScheduler
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, configured_places
@@ -35,6 +36,7 @@ from console.engine.notify.outbox import Outbox
 from console.engine.notify.periodic import PeriodicTasks, WeeklyNoiseReport
 from console.engine.notify.routing import AlertRouter, RouteTemplates
 from console.engine.notify.senders import Sender, send_by_apprise
+from console.engine.notify.webhook import WebhookSender
 from console.engine.plans.executor import PlanExecutor
 from console.engine.plans.proposals import PlanProposer
 from console.engine.polling.inbound import InboundListeners
@@ -54,6 +56,7 @@ from console.store.db.fence import Fence
 from console.store.ingest.inventory import JOBS_SEQ_KEY
 from console.store.jobs import accept_drift
 from console.store.meta import get_meta
+from console.text.cleaning import clean_line
 from console.timing.clock import Clock
 
 log = structlog.get_logger("headway.engine")
@@ -139,7 +142,8 @@ class EngineAssembly:
         routes = config.routes, alerts.default_route, alerts.shadow_route
         self.routing = AlertRouter(store, clock, *routes, config.zone, alerts.link)
         mail = send_mail if self.send is send_by_apprise else None
-        senders = (self.send, mail, AlertmanagerSender(store, alerts.link))
+        webhook = WebhookSender(store, clean_line(config.estate.name), alerts.link)
+        senders = (self.send, mail, AlertmanagerSender(store, alerts.link), webhook)
         self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders)
         decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render
         self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set, render)
@@ -157,7 +161,7 @@ class EngineAssembly:
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
         metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason)
         paths = {"/metrics": metrics.endpoint, "/alerts": AlertReceiver(store, clock, places).endpoint}
-        reads, settings = ReadApi(store.url).endpoints, config.endpoints
+        reads, settings = ReadApi(store.url, self._calendar_feed).endpoints, config.endpoints
         self.endpoints = EndpointWorker(settings, paths, secrets, reads) if settings is not None else None
         self._joined = True
 
@@ -265,6 +269,12 @@ class EngineAssembly:
             self.outbox.close(until)
             self.answers.close(until)
             self.connectors.close(until)
+
+    def _calendar_feed(self, service: str) -> str:
+        """The calendar by the last evaluation's estate. Raises StoreError."""
+        seen = self.evaluator.seen
+        estate = seen.estate if seen is not None else self.evaluator.estate()
+        return calendar_text(feed_events(estate, self.clock.now(), service), clean_line(self.config.estate.name))
 
     def _poll_now(self, target_id: int) -> None:
         self.poll_pool.poll_now(target_id)

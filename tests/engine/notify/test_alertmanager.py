@@ -21,6 +21,7 @@ from console.config.sections import RouteSettings
 from console.engine.notify import alertmanager, outbox
 from console.engine.notify.alertmanager import AlertmanagerSender, AlertMessage, is_alertmanager, post_alerts
 from console.engine.notify.paging import Page, PageAction
+from console.engine.notify.self_monitoring import STORE, SelfMonitor
 from console.engine.notify.senders import SendResult
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -199,3 +200,13 @@ def test_a_recovery_is_sent_after_a_refresh_that_read_its_incident_as_open(sinks
     assert sender.refresh(url, read).arrived
     recovery.join()
     assert ["Open", "Resolved"] == [post.data[0]["annotations"]["summary"] for post in sinks[0].posts]
+
+
+def test_headways_own_trouble_is_sent_while_the_store_is_unusable(
+    bench: Bench, sinks: tuple[HttpSink, HttpSink]
+) -> None:
+    SelfMonitor({STORE: 0.0}).report(bench.parts, None, {STORE: "database or disk is full"})
+    for sink in sinks:
+        [alert] = sink.wait_for(1)[0].data
+        assert ("Headway", True) == (alert["labels"]["alertname"], "key" in alert["labels"])
+        assert "Headway bench: no alerts, store unavailable" == alert["annotations"]["summary"]
