@@ -148,8 +148,10 @@ class EndpointWorker:
                 server.serve(stopping, self._beat, CHECK_SECONDS)
             finally:
                 server.close()
-                for close in {endpoint.close for endpoint in (*self._reads.values(), *self._writes.values())}:
-                    close()
+                for endpoint in self._reads.values():
+                    endpoint.close()
+                for writer in self._writes.values():
+                    writer.close()
 
     def _set_trouble(self, text: str) -> None:
         if text != self.trouble:

@@ -153,7 +153,7 @@ class WriteApi:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request of a person. `key`: of what it makes."""
+    """One request of a person. `key`: key of the acknowledgement or plan that it creates."""
 
     url: str
     client: EngineClient

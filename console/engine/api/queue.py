@@ -51,7 +51,7 @@ class RequestQueue:
     store cannot be read or written."""
 
     def __init__(self, url: str, person: Person | None = None, origin: str = "") -> None:
-        """`person` and `origin`: whose requests these are, and from where; else those of this process."""
+        """`person` and `origin`: requester and origin of all its requests; default: those of this process."""
         self._url, self._person, self._origin = url, person, origin
         self._postgres = client.is_postgres(url)
 
