@@ -33,6 +33,7 @@ from console.domain.finding import FindingView
 from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
 from console.domain.ids import incident_id, incident_name
 from console.domain.incident import (
+    ACKNOWLEDGE_FOR,
     AffectedServiceView,
     EventView,
     IncidentRow,
@@ -228,9 +229,6 @@ def _notification_line(delivery: DeliveryView) -> str:
     return f"  {delivery.kind:<10} {delivery.route} ({delivery.receiver}): {outcome}"
 
 
-ACK_FOR = "1h"
-
-
 def run_ack(arguments: argparse.Namespace) -> int:
     number = incident_number(arguments.name)
     with store_reader(arguments) as reads:
@@ -394,7 +392,7 @@ HANDLERS = {
         run_ack,
         option("name", "INC-0001", "INCIDENT"),
         one_of(
-            option("--for", "duration (1h)", "TIME", dest="length", type=duration, default=duration(ACK_FOR)),
+            option("--for", "duration (1h)", "TIME", dest="length", type=duration, default=duration(ACKNOWLEDGE_FOR)),
             flag("--off", "unacknowledge: it repeats and escalates again"),
         ),
         option("--why", "reason, shown on the incident and kept in the audit log", "TEXT", default=""),

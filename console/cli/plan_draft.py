@@ -162,8 +162,7 @@ def execute_plan(
     else:
         print_parts(draft_lines(draft), *outlook_table(outlook))
     for step in draft.steps:
-        refused = step.refusal or (step.preview.get("refused") if not step.after else "")
-        if refused:
+        if refused := step.refusal_now:
             raise CommandError(Exit.REFUSED, f"step {step.place}, {step.job}: {refused}; nothing was sent")
     sent = [ActionRequest(Verb(step.verb), job_id=step.job_id) for step in draft.steps if step.verb != WAIT]
     ask_reason_first(arguments, lambda: EngineClient(store_url_of(arguments)).check(sent))

@@ -201,6 +201,9 @@ class AlertSettings(StrictOptions):
     ping_every: Pause = timedelta(minutes=1)
 
 
+_Login = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")]
+
+
 class EndpointSettings(StrictOptions):
     """Where the engine answers HTTP requests; without `[endpoints]` it listens nowhere."""
 
@@ -210,14 +213,18 @@ class EndpointSettings(StrictOptions):
     """Allows an address that others can reach: tokens cross it unencrypted, so put a proxy with TLS in front."""
     token: SecretRef | None = None
     """Each request must then send it: Authorization: Bearer TOKEN. 16 characters or more."""
-    readers: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")], SecretRef] = Field(default_factory=dict)
+    readers: Mapping[_Login, SecretRef] = Field(default_factory=dict)
     """Further tokens, by login, that may only read the HTTP API; [[permissions]] must give the login the role view."""
+    operators: Mapping[_Login, SecretRef] = Field(default_factory=dict)
+    """As `readers`, and may acknowledge incidents and request plans where [[permissions]] give the role act."""
 
     @model_validator(mode="after")
     def is_not_open_to_all(self) -> EndpointSettings:
         host, _ = checked_listen(self.listen, self.plain_http)
         if self.token is None and not is_loopback(host):
             raise ValueError(f'listen = {self.listen!r}: add a token. Fix: token = {{ env = "HEADWAY_TOKEN" }}')
+        if twice := sorted(self.readers.keys() & self.operators.keys()):
+            raise ValueError(f"readers and operators both name {twice[0]}. Fix: leave it out of readers")
         return self
 
 

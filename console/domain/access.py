@@ -50,6 +50,8 @@ class Person:
     groups: frozenset[str] = frozenset()
     is_policy: bool = False
     """Headway itself, by a dependency mode: "hold" or "trigger"."""
+    is_visitor: bool = False
+    """Identified by a proxy or a token: without permissions in the config they may only view."""
 
 
 def is_same_person(name: str, other_name: str) -> bool:

@@ -29,6 +29,8 @@ _VARIABLE_PARTS = re.compile(
 )
 """Numbers, names and paths; codes of errors, the group, are kept."""
 _MESSAGE_LIMIT = 120
+ACKNOWLEDGE_FOR = "1h"
+"""How long an incident is acknowledged, where the person names no time."""
 
 
 @dataclass(frozen=True, slots=True)

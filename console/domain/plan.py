@@ -137,6 +137,11 @@ class DraftStep:
         return NEVER_RERUN if self.verb == Verb.RERUN and self.safety == Safety.NEVER else ""
 
     @property
+    def refusal_now(self) -> str:
+        """Why it cannot be sent now; a step that waits for others is previewed again after them."""
+        return self.refusal or ("" if self.after else str(self.preview.get("refused") or ""))
+
+    @property
     def way(self) -> str:
         return f"{self.alternative}: {ALTERNATIVE_TEXT[self.alternative]}" if self.alternative else ""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from connectors.sdk.states import Verb
 from console.control.access.authorization import OPERATIONS, AccessGranted, AccessRefusal, authorize
-from console.domain.access import EVERYBODY, ActionSubject, PermissionRule, Person, Role
+from console.domain.access import ActionSubject, Person
 from console.domain.request import RequestKind
 from console.domain.switches import Modes
 from console.store import access, subjects, switches
@@ -31,9 +31,6 @@ class AccessRights:
     def __init__(self, session: Session, known: Mapping[int, ActionSubject] | None = None) -> None:
         self._session = session
         self._permitted, self.rules = access.load_permissions(session)
-        if not self._permitted and access.is_acting_for_other():
-            # without permissions, a user who can write the file may do everything; visitors may view
-            self._permitted = [PermissionRule(EVERYBODY, Role.VIEW)]
         self._subjects = dict(known or {})
         """Subject (system, affected services, tier) of each job. `known`: read before the transaction, so that a
         writer does not hold the lock for it."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -53,6 +54,7 @@ READ_METHODS = ("GET", "HEAD")
 JSON = "application/json"
 _BASIC = re.compile(r"basic +([A-Za-z0-9+/=]{1,2048}) *", re.IGNORECASE)
 _BEARER = re.compile(r"bearer +([^\s]{1,512}) *", re.IGNORECASE)
+_KEY = re.compile(r"[A-Za-z0-9._:+-]{1,200}")
 
 Answer = Callable[[Sequence[bytes], int], Sequence[ServerReply]]
 """(bodies, fence) -> the reply to each."""
@@ -66,28 +68,46 @@ class Endpoint:
     answer: Answer
 
 
-class ReadRequest(NamedTuple):
-    """A request to read. `login`: of the token's reader; empty: the token for everything."""
+class ApiFault(Exception):
+    """A request to the HTTP API that cannot be answered, and how to make it right."""
+
+    def __init__(self, error: str, fix: str, status: int = 400) -> None:
+        super().__init__(error)
+        self.reply = error_reply(status, error, fix)
+
+
+class ApiRequest(NamedTuple):
+    """A request to the HTTP API. `login`: of the token; empty: the token for everything."""
 
     target: str
     login: str
     if_none_match: str
+    idempotency_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReadEndpoint:
     """The answer of one path of the HTTP API, by its query. It needs a token, and its errors are JSON."""
 
-    read: Callable[[ReadRequest], ServerReply]
+    read: Callable[[ApiRequest], ServerReply]
     close: Callable[[], None]
     """Called once no further request comes."""
     takes_basic: bool = False
     """The token may also be the password of a Basic login: calendars can send no other."""
 
 
+@dataclass(frozen=True, slots=True)
+class WriteEndpoint:
+    """The answer of one path of the HTTP API to POST with JSON, by the token of an operator. Its errors are JSON."""
+
+    write: Callable[[ApiRequest, bytes], Future[ServerReply]]
+    """The reply, once there is one; the future never has an exception."""
+    close: Callable[[], None]
+
+
 class _Admitted(NamedTuple):
-    endpoint: Endpoint | ReadEndpoint
-    request: ReadRequest
+    endpoint: Endpoint | ReadEndpoint | WriteEndpoint
+    request: ApiRequest
 
 
 def error_reply(status: int, error: str, fix: str, *headers: tuple[str, str]) -> ServerReply:
@@ -104,9 +124,11 @@ class EndpointWorker:
         endpoints: Mapping[str, Endpoint],
         secrets: SecretStore,
         reads: Mapping[str, ReadEndpoint] = MappingProxyType({}),
+        writes: Mapping[str, WriteEndpoint] = MappingProxyType({}),
     ) -> None:
-        """`reads`: of the HTTP API, by path; another endpoint may have the same path for other methods."""
-        self._settings, self._endpoints, self._secrets, self._reads = settings, endpoints, secrets, reads
+        """`reads` and `writes`: of the HTTP API, by path; another endpoint may have the same path for other methods."""
+        self._settings, self._endpoints, self._secrets = settings, endpoints, secrets
+        self._reads, self._writes = reads, writes
         self._wrong = RequestRateLimit(REFUSED_PER_MINUTE)
         self._tokens = dict[str, bytes]()
         """By login; that of "" opens everything."""
@@ -133,6 +155,8 @@ class EndpointWorker:
                 server.close()
                 for endpoint in self._reads.values():
                     endpoint.close()
+                for writer in self._writes.values():
+                    writer.close()
 
     def _set_trouble(self, text: str) -> None:
         if text != self.trouble:
@@ -160,8 +184,9 @@ class EndpointWorker:
     def _read_tokens(self) -> None:
         """Raises ConnectorError."""
         self._token_until = time.monotonic() + TOKEN_SECONDS
-        token, tokens = self._settings.token, dict[str, bytes]()
-        for login, reference in {**({} if token is None else {"": token}), **self._settings.readers}.items():
+        settings, tokens = self._settings, dict[str, bytes]()
+        own = {} if settings.token is None else {"": settings.token}
+        for login, reference in {**own, **settings.readers, **settings.operators}.items():
             value = self._secrets(reference)
             if len(value) < MIN_TOKEN:
                 subject = f"the token of {login}" if login else "the token"
@@ -172,9 +197,11 @@ class EndpointWorker:
     def _admit(self, head: RequestHead) -> _Admitted:
         """The endpoint of a request with a valid token. Raises HttpRefused."""
         path = head.target.partition("?")[0]
-        by_method = dict[str, Endpoint | ReadEndpoint]()
+        by_method = dict[str, Endpoint | ReadEndpoint | WriteEndpoint]()
         if read := self._reads.get(path):
             by_method.update(dict.fromkeys(READ_METHODS, read))
+        if write := self._writes.get(path):
+            by_method["POST"] = write
         if writer := self._endpoints.get(path):
             by_method.update(dict.fromkeys(writer.methods, writer))
         endpoint = by_method.get(head.method)
@@ -189,18 +216,32 @@ class EndpointWorker:
             if not self._wrong.allows():
                 raise refuse(429, "too many requests with a wrong token", "try again in a minute")
             fix = "send Authorization: Bearer TOKEN"
-            fix += "" if self._tokens else "; first set [endpoints] token or readers in the config"
+            fix += "" if self._tokens else "; first set [endpoints] token, readers or operators in the config"
             raise refuse(
                 401, "no such token", fix, ("WWW-Authenticate", 'Basic realm="Headway"' if takes_basic else "Bearer")
             )
         if login and not is_api:
-            raise refuse(403, f"the token of {login} may only read {API}", "use the token of [endpoints]")
+            raise refuse(403, f"the token of {login} is only for {API}", "use the token of [endpoints]")
         if not by_method:
-            raise refuse(404, "no such path", f"use {', '.join(sorted({*self._endpoints, *self._reads}))}")
+            paths = sorted({*self._endpoints, *self._reads, *self._writes})
+            raise refuse(404, "no such path", f"use {', '.join(paths)}")
         if endpoint is None:
             allowed = ", ".join(sorted(by_method))
             raise refuse(405, f"{head.method} is not possible here", f"use {allowed}", ("Allow", allowed))
-        return _Admitted(endpoint, ReadRequest(head.target, login or "", head.if_none_match))
+        if isinstance(endpoint, WriteEndpoint):
+            self._require_operator(login or "")
+            _require_json(head)
+        return _Admitted(endpoint, ApiRequest(head.target, login or "", head.if_none_match, head.idempotency_key))
+
+    def _require_operator(self, login: str) -> None:
+        """Raises HttpRefused for a token that names no person who may act."""
+        if login in self._settings.operators:
+            return
+        error = f"the token of {login} may only read" if login else "the token of [endpoints] names no person"
+        name = login or "NAME"
+        fix = f'in the config, add {name} = {{ env = "HEADWAY_OPERATOR_TOKEN" }} to [endpoints.operators] and'
+        fix += f' {{ who = ["{name}"], role = "act" }} to [[permissions]]; send that token'
+        raise HttpRefused(error_reply(403, error, fix))
 
     def _login_of(self, authorization: str, takes_basic: bool = False) -> str | None:
         """None for no token, or one that does not exist."""
@@ -212,13 +253,17 @@ class EndpointWorker:
         logins = [login for login, known in self._tokens.items() if hmac.compare_digest(token, known)]
         return logins[0] if logins else None
 
-    def _respond(self, exchanges: Sequence[HttpExchange[_Admitted]], fence: int) -> list[ServerReply]:
+    def _respond(
+        self, exchanges: Sequence[HttpExchange[_Admitted]], fence: int
+    ) -> list[ServerReply | Future[ServerReply]]:
         """Raises LeaseLost."""
-        replies: dict[int, ServerReply] = {}
+        replies: dict[int, ServerReply | Future[ServerReply]] = {}
         by_endpoint: dict[int, list[int]] = defaultdict(list)
         for index, exchange in enumerate(exchanges):
             if exchange.is_too_long:
-                replies[index] = ServerReply.of_text(413, f"more than {MAX_BODY_BYTES} bytes")
+                is_api = exchange.request is not None and not isinstance(exchange.request.endpoint, Endpoint)
+                error = f"the body has more than {MAX_BODY_BYTES} bytes"
+                replies[index] = _refusal(is_api, 413, error, "send less in one request")
             elif exchange.request is not None:
                 by_endpoint[id(exchange.request.endpoint)].append(index)
         for indexes in by_endpoint.values():
@@ -226,11 +271,15 @@ class EndpointWorker:
             replies.update(zip(indexes, self._answer(admitted, fence), strict=True))
         return [replies[index] for index in range(len(exchanges))]
 
-    def _answer(self, admitted: Sequence[tuple[_Admitted, bytes]], fence: int) -> Sequence[ServerReply]:
+    def _answer(
+        self, admitted: Sequence[tuple[_Admitted, bytes]], fence: int
+    ) -> Sequence[ServerReply | Future[ServerReply]]:
         """The replies of one endpoint. Raises LeaseLost."""
         endpoint = admitted[0][0].endpoint
-        is_api = isinstance(endpoint, ReadEndpoint)
+        is_api = not isinstance(endpoint, Endpoint)
         try:
+            if isinstance(endpoint, WriteEndpoint):
+                return [endpoint.write(request, body) for (_, request), body in admitted]
             if isinstance(endpoint, ReadEndpoint):
                 return [endpoint.read(request) for (_, request), _ in admitted]
             return endpoint.answer([body for _, body in admitted], fence)
@@ -242,6 +291,16 @@ class EndpointWorker:
         except Exception:
             log.exception("a request failed")
             return [_refusal(is_api, 500, "failed", "the engine's log has the details")] * len(admitted)
+
+
+def _require_json(head: RequestHead) -> None:
+    """Raises HttpRefused."""
+    kind = head.content_type.partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise HttpRefused(error_reply(415, f'Content-Type: "{kind[:40]}" is not JSON', f"send Content-Type: {JSON}"))
+    if head.idempotency_key and not _KEY.fullmatch(head.idempotency_key):
+        error = f'Idempotency-Key: "{head.idempotency_key[:40]}" is invalid'
+        raise HttpRefused(error_reply(400, error, "write 1 to 200 of A-Z a-z 0-9 . _ : + -"))
 
 
 def _refusal(is_api: bool, status: int, error: str, fix: str, *headers: tuple[str, str]) -> ServerReply:

@@ -41,7 +41,8 @@ from console.engine.api.documents import (
     unknown_field_fault,
 )
 from console.engine.calendar_feed import CalendarFeed
-from console.engine.endpoints import API, JSON, ReadEndpoint, ReadRequest, error_reply
+from console.engine.endpoints import API, JSON, ApiFault, ApiRequest, ReadEndpoint, error_reply
+from console.engine.write_api import OPERATIONS, ApiOperation
 from console.store.errors import NotFound, StoreError
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
@@ -58,14 +59,6 @@ CALENDAR = "text/calendar; charset=utf-8"
 
 Values = Mapping[str, Any]
 """The values of a query's parameters, by name."""
-
-
-class ApiFault(Exception):
-    """A request that cannot be answered, and how to make it right."""
-
-    def __init__(self, error: str, fix: str, status: int = 400) -> None:
-        super().__init__(error)
-        self.reply = error_reply(status, error, fix)
 
 
 class QueryParameter(NamedTuple):
@@ -137,7 +130,7 @@ class ReadApi:
         is_calendar = resource.content_type == CALENDAR
         return ReadEndpoint(lambda request: self._answer(resource, request), self.close, takes_basic=is_calendar)
 
-    def _answer(self, resource: ApiResource, request: ReadRequest) -> ServerReply:
+    def _answer(self, resource: ApiResource, request: ApiRequest) -> ServerReply:
         """Raises StoreError."""
         try:
             if self._queries is None:
@@ -189,7 +182,7 @@ def _with_etag(text: str, *headers: tuple[str, str], content_type: str = JSON) -
     return ServerReply(200, body, content_type, (("ETag", etag), ("Cache-Control", "private, no-cache"), *headers))
 
 
-def _unless_known(reply: ServerReply, request: ReadRequest) -> ServerReply:
+def _unless_known(reply: ServerReply, request: ApiRequest) -> ServerReply:
     """304 if the client has this reply."""
     known = {tag.strip().removeprefix("W/") for tag in request.if_none_match.split(",")}
     is_known = "*" in known or dict(reply.headers)["ETag"] in known
@@ -415,6 +408,19 @@ _STATUSES = {
     503: "the store cannot be used now",
 }
 
+_WRITE_STATUSES = {
+    400: "the body or the key is invalid, or a reason is missing",
+    401: "no such token",
+    403: "the token names no operator, or the operator may not act",
+    404: "no such incident",
+    408: "the request was not whole in time",
+    409: "the incident is closed, the same was requested already, or nothing can be sent",
+    413: "the body is too long",
+    415: "the body is not declared as JSON",
+    429: "too many requests in progress, or with a wrong token",
+    503: "the store cannot be used now, or the engine does not answer",
+}
+
 
 class _Schemas:
     """JSON schemas of types, those with fields as components."""
@@ -476,15 +482,34 @@ def openapi_document() -> dict[str, Any]:
         }
         for resource in RESOURCES
     }
+    paths |= {operation.path: {"post": _operation(operation, schemas, unusual)} for operation in OPERATIONS}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Headway", "version": "1", "description": "Read-only access to the estate."},
+        "info": {
+            "title": "Headway",
+            "version": "1",
+            "description": "Reads the estate, acknowledges incidents and requests plans.",
+        },
         "security": [{"bearer": []}],
         "paths": paths,
         "components": {
             "schemas": schemas.components,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
+    }
+
+
+def _operation(operation: ApiOperation, schemas: _Schemas, unusual: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a path that takes POST."""
+    refused = {str(status): unusual["400"] | {"description": text} for status, text in _WRITE_STATUSES.items()}
+    content = {JSON: {"schema": schemas.of(operation.kind)}}
+    key = QueryParameter("Idempotency-Key", "repeated with the same key, the request is made once")
+    return {
+        "operationId": f"post-{operation.path.rpartition('/')[2]}",
+        "summary": operation.summary,
+        "parameters": [_described(key) | {"in": "header"}],
+        "requestBody": {"required": True, "content": {JSON: {"schema": operation.body.model_json_schema()}}},
+        "responses": refused | {str(operation.status): {"description": "the document", "content": content}},
     }
 
 

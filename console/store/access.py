@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from console.domain.access import ActingRules, ActionSubject, PermissionRule, Person, Role
@@ -141,19 +141,16 @@ def current_person(session: Session, is_postgres: bool) -> Person:
         login = str(session.rows("SELECT session_user AS login")[0].login)
         if _acting_for and login != _acting_for:
             raise NotAllowed(f"{_acting_for} is signed in at the store's database as {login}: nothing is done")
-        return person_by_name(session, login, is_postgres=True)
-    return Person(_acting_for) if _acting_for else person_by_name(session, os_user(), is_postgres=False)
+        return replace(person_by_name(session, login, is_postgres=True), is_visitor=bool(_acting_for))
+    return (
+        Person(_acting_for, is_visitor=True) if _acting_for else person_by_name(session, os_user(), is_postgres=False)
+    )
 
 
 def act_for(name: str) -> None:
     """Makes this process act for a user authenticated by a proxy; with an empty name, for its own user."""
     global _acting_for
     _acting_for = name
-
-
-def is_acting_for_other() -> bool:
-    """Whether this process acts for a user authenticated by a proxy."""
-    return bool(_acting_for)
 
 
 def own_names(session: Session, is_postgres: bool) -> list[str]:

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from console.store.db.database import Database
 
 
-def acknowledge(store: Database, fence: int, incident_id: int, until_us: int, change: ChangeOrigin) -> str:
-    """Acknowledges the incident until then; the newest acknowledgement counts. The reason for refusal; empty on
-    success. Raises ItemNotFound."""
+def acknowledge(
+    store: Database, fence: int, incident_id: int, until_us: int, change: ChangeOrigin, key: str = ""
+) -> str:
+    """Acknowledges the incident until then, once per key; the newest acknowledgement counts. The reason for refusal;
+    empty on success. Raises ItemNotFound."""
     name = incident_name(incident_id)
     with store.write(fence, durable=True) as session:
         incident = session.first("SELECT closed_us FROM incident WHERE id = ?", (incident_id,))
@@ -33,10 +35,13 @@ def acknowledge(store: Database, fence: int, incident_id: int, until_us: int, ch
             raise ItemNotFound(name, f"there is no {name}; headway incident lists them")
         if incident.closed_us is not None:
             return f"{name} is closed and cannot be acknowledged"
+        of_key = "SELECT 1 FROM acknowledgement WHERE incident_id = ? AND key = ?"
+        if key and session.rows(of_key, (incident_id, key)):
+            return ""
         session.rows(
-            "INSERT INTO acknowledgement (incident_id, made_by, why, made_us, until_us, ended_us, ended_by)"
-            " VALUES (?, ?, ?, ?, ?, NULL, '')",
-            (incident_id, change.by, change.why, change.now_us, until_us),
+            "INSERT INTO acknowledgement (incident_id, made_by, why, made_us, until_us, ended_us, ended_by, key)"
+            " VALUES (?, ?, ?, ?, ?, NULL, '', ?)",
+            (incident_id, change.by, change.why, change.now_us, until_us, key),
         )
         text = f"acknowledged{f': {clean_line(change.why)}' if change.why else ''}"
         record_event(session, change.now_us, "acknowledged", text, incident_id=incident_id, actor=change.by)

@@ -16,7 +16,7 @@ from console.text.cleaning import clean_line
 
 _NEW_PLAN = (
     "INSERT INTO plan (key, kind, title, incident_id, state, requested_by, requested_from, why, requested_us, at_once,"
-    " text, changed_seq) VALUES (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, '', 0) RETURNING id"
+    " text, changed_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) RETURNING id"
 )
 _STEP_COLUMNS = (
     "place", "verb", "job_id", "run_id", "period_key", "parameters", "after", "wait_s", "safety", "expected_s", "saves",
@@ -37,20 +37,29 @@ def plan_by_key(session: Session, key: str) -> int | None:
 
 
 def insert_plan(
-    session: Session, draft: PlanDraft, key: str, by: str, origin: str, why: str, at_once: int, now_us: int
+    session: Session,
+    draft: PlanDraft,
+    key: str,
+    by: str,
+    origin: str,
+    why: str,
+    at_once: int,
+    now_us: int,
+    waits: str = "",
 ) -> int:
-    """Inserts the plan with its steps and its event; its number."""
+    """Inserts the plan with its steps and its event; its number. `waits`: why it is paused; empty: it runs."""
     if session.is_restricted:
         steps = json.dumps([dict(zip(_STEP_COLUMNS, _step_row(step, now_us), strict=True)) for step in draft.steps])
         plan = (key, draft.kind, draft.title, draft.incident_id, why, at_once, steps, origin)
         return int(session.rows("SELECT headway_start_plan(?, ?, ?, ?, ?, ?, ?, ?) AS id", plan)[0].id)
-    values = (key, draft.kind, draft.title, draft.incident_id, by, origin, why, now_us, at_once)
+    state = "paused" if waits else "running"
+    values = (key, draft.kind, draft.title, draft.incident_id, state, by, origin, why, now_us, at_once, waits)
     number = int(session.rows(_NEW_PLAN, values)[0].id)
     for at in range(0, len(draft.steps), _STEPS_AT_ONCE):
         part = draft.steps[at : at + _STEPS_AT_ONCE]
         rows = [value for step in part for value in (number, *_step_row(step, now_us))]
         session.rows(_NEW_STEPS + ", ".join([_NEW_STEP] * len(part)), rows)
-    text = f"plan {number} started: {draft.title}"
+    text = f"plan {number} {'requested' if waits else 'started'}: {draft.title}"
     record_event(session, now_us, "plan", text, incident_id=draft.incident_id, actor=by)
     return number
 

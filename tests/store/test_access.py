@@ -127,7 +127,7 @@ def test_whom_a_proxy_signed_in_has_no_groups_of_an_account_with_the_same_name(
         assert access.current_person(run, is_postgres=False).groups
         assert [own] != access.own_names(run, is_postgres=False)
         monkeypatch.setattr(access, "_acting_for", own)
-        assert Person(own) == access.current_person(run, is_postgres=False)
+        assert Person(own, is_visitor=True) == access.current_person(run, is_postgres=False)
         assert [own] == access.own_names(run, is_postgres=False)
 
 

@@ -7,10 +7,12 @@ answered once; then the connection is closed.
 
 from __future__ import annotations
 
+import math
 import selectors
 import socket
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
@@ -33,7 +35,7 @@ RETRY_SECONDS = 10
 NOT_MODIFIED = 304
 """The status of a reply without a body, whose reader has it already."""
 TEXT = "text/plain; charset=utf-8"
-_READ_HEADERS = (b"authorization", b"content-length", b"if-none-match")
+_READ_HEADERS = (b"authorization", b"content-length", b"content-type", b"idempotency-key", b"if-none-match")
 
 Admitted = TypeVar("Admitted")
 
@@ -70,8 +72,13 @@ class RequestHead(NamedTuple):
     target: str
     authorization: str = ""
     if_none_match: str = ""
+    content_type: str = ""
+    idempotency_key: str = ""
 
 
+TOO_SLOW = ServerReply.of_text(
+    408, f"the request was not whole within {REQUEST_SECONDS:.0f} s. Fix: send head and body without pauses"
+)
 AdmitRequest = Callable[[RequestHead], Admitted]
 """The admitted request. Raises HttpRefused."""
 
@@ -151,7 +158,8 @@ class HttpExchange(Generic[Admitted]):
     def _begin(self, request: h11.Request) -> None:
         headers = {name: value for name, value in request.headers if name in _READ_HEADERS}
         self._is_head = request.method == b"HEAD"
-        values = (headers.get(name, b"").decode("ascii", "replace") for name in (b"authorization", b"if-none-match"))
+        names = (b"authorization", b"if-none-match", b"content-type", b"idempotency-key")
+        values = (headers.get(name, b"").decode("ascii", "replace") for name in names)
         self.request = self._admit(RequestHead(request.method.decode("ascii"), request.target.decode("ascii"), *values))
         if int(headers.get(b"content-length", b"0")) > self._limits.most:
             self._seen, self.whole = self._limits.most + 1, True
@@ -193,10 +201,10 @@ class HttpServer(Generic[Admitted]):
         self,
         address: tuple[str, int],
         admit: AdmitRequest[Admitted],
-        respond: Callable[[Sequence[HttpExchange[Admitted]]], Sequence[ServerReply]],
+        respond: Callable[[Sequence[HttpExchange[Admitted]]], Sequence[ServerReply | Future[ServerReply]]],
         limits: BodyLimits,
     ) -> None:
-        """`respond`: the replies to all requests that are complete."""
+        """`respond`: the replies to all requests that are complete; of a future, the reply that it will have."""
         self._admit, self._respond, self.limits = admit, respond, limits
         host, port = address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -208,9 +216,10 @@ class HttpServer(Generic[Admitted]):
         self._selector.register(self._wake_here, selectors.EVENT_READ)
         self._connections: dict[socket.socket, _Connection[Admitted]] = {}
         self._whole: list[_Connection[Admitted]] = []
+        self._pending: list[tuple[_Connection[Admitted], Future[ServerReply]]] = []
 
     def wake(self) -> None:
-        """Lets `serve` check at once whether it stops."""
+        """Lets `serve` check at once whether it stops, or has a reply to send."""
         with suppress(OSError):
             self._wake_there.send(b"x")
 
@@ -220,6 +229,8 @@ class HttpServer(Generic[Admitted]):
             for key, events in self._selector.select(beat_seconds):
                 if key.fileobj is self._listener:
                     self._accept()
+                elif key.fileobj is self._wake_here:
+                    self._wake_here.recv(READ_BYTES)
                 elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._connections:
                     connection = self._connections[key.fileobj]
                     if events & selectors.EVENT_WRITE:
@@ -232,7 +243,7 @@ class HttpServer(Generic[Admitted]):
                 if connection.answered:
                     self._drop(connection)
                 else:
-                    self._answer(connection, ServerReply.of_text(408, f"not whole within {REQUEST_SECONDS:.0f} s"))
+                    self._answer(connection, TOO_SLOW)
             beat()
 
     def close(self) -> None:
@@ -282,7 +293,18 @@ class HttpServer(Generic[Admitted]):
         if whole:
             replies = self._respond([connection.exchange for connection in whole])
             for connection, reply in zip(whole, replies, strict=True):
-                self._answer(connection, reply)
+                if isinstance(reply, Future):
+                    connection.until = math.inf
+                    self._pending.append((connection, reply))
+                    reply.add_done_callback(lambda _: self.wake())
+                else:
+                    self._answer(connection, reply)
+        pending, self._pending = self._pending, []
+        for connection, later in pending:
+            if later.done():
+                self._answer(connection, later.result())
+            else:
+                self._pending.append((connection, later))
 
     def _answer(self, connection: _Connection[Admitted], reply: ServerReply) -> None:
         connection.answered = True

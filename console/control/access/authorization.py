@@ -3,7 +3,7 @@
 Checked when something is requested and again right before it is sent.
 
 Denied unless permitted, once the config has any `[[permissions]]`; without any, everyone who can write the store may
-do everything.
+do everything, and visitors may view.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ def authorize(
 
 
 def role_of(person: Person, subject: ActionSubject, permissions: Sequence[PermissionRule]) -> Role:
-    """Highest role of this person for the subject; ADMIN without permissions in the config."""
+    """Highest role of this person for the subject; without permissions in the config ADMIN, for visitors VIEW."""
     if not permissions:
-        return Role.ADMIN
+        return Role.VIEW if person.is_visitor else Role.ADMIN
     roles = (
         permission.role for permission in permissions if _is_named(permission, person) and _covers(permission, subject)
     )

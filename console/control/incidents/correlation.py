@@ -546,7 +546,7 @@ class LastNotification:
         return json.dumps([self.root, days, self.closed, *optional], separators=(",", ":"))
 
     def news(self) -> LastNotification:
-        """The content without routes in shadow, known failures and act-bys: they alone send no notification."""
+        """The content without routes in shadow, known failures and act-bys: they alone cause no notification."""
         return LastNotification(self.root, self.services, self.closed, errors=self.errors, causes=self.causes)
 
     def new_errors(self, before: LastNotification) -> list[JobErrors]:

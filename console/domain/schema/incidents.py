@@ -225,6 +225,8 @@ class Acknowledgement(SQLModel, table=True):
     until_us: int = big()
     ended_us: int | None = big(default=None)
     ended_by: str = string()
+    key: str = string()
+    """Of the request, so that it is made once; empty for one without."""
 
 
 class Silence(SQLModel, table=True):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.engine.api.origin import request_origin
 from console.store import conflicts
 from console.store.db.session import Session
 from console.store.new_actions import NewAction, insert_action, insert_restricted, open_incident_of_run
@@ -73,9 +72,11 @@ def refuse_duplicate(session: Session, action: ActionRequest, now_us: int) -> No
         raise AlreadyRequested(f"plan {number} of {by} does it, in its step {place}: {choices}")
 
 
-def insert_request(session: Session, request: ActionRequest, key: str, job_id: int, by: str, now_us: int) -> None:
-    """Inserts the action under its key, requested by `by`. Without a named incident it belongs to the open one that
-    its run is a member of."""
+def insert_request(
+    session: Session, request: ActionRequest, key: str, job_id: int, by: str, origin: str, now_us: int
+) -> None:
+    """Inserts the action under its key, requested by `by` from `origin`. Without a named incident it belongs to the
+    open one that its run is a member of."""
     waits = f"waiting for approval by another person: headway action approve {key}" if request.needs_approval else ""
     action = NewAction(
         key=key,
@@ -87,7 +88,7 @@ def insert_request(session: Session, request: ActionRequest, key: str, job_id: i
         parameters=request.parameters,
         origin="person",
         requested_by=by,
-        requested_from=request_origin(),
+        requested_from=origin,
         why=request.why,
         overlap=request.overlap,
         needs_approval=request.needs_approval,

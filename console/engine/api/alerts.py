@@ -53,7 +53,8 @@ class AlertResponseHandlers(ChangeHandlers):
         origin = change_origin(arguments, self.clock)
         until = _end(origin.now_us, float(arguments["seconds"]))
         number = int(arguments["incident_id"])
-        self.finish(alert_responses.acknowledge(self.store, arguments["fence"], number, until, origin))
+        key = str(arguments.get("key", ""))
+        self.finish(alert_responses.acknowledge(self.store, arguments["fence"], number, until, origin, key))
         return {"incident": number, "until_us": until, "by": origin.by}
 
     def unacknowledge(self, arguments: dict[str, Any]) -> dict[str, Any]:

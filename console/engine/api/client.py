@@ -23,12 +23,10 @@ from console.domain.service import ServiceView
 from console.domain.switches import MAX_PAUSE, SystemPause, pause_length_fault, switch_request
 from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import ActionRequest, insert_request, refuse_duplicate
-from console.engine.api.origin import request_origin
 from console.engine.api.plan_client import MAX_RUNS, start_plan, steer_plan
 from console.engine.api.queue import RequestAnswer, RequestQueue, raise_if_refused, refusal_error
 from console.store import access, audit, events, subjects, switches
 from console.store.db import client
-from console.store.db.session import Session
 from console.store.errors import NotAllowed, NotFound
 from console.store.new_actions import has_action
 
@@ -37,8 +35,9 @@ class EngineClient:
     """The requests that people make of one store. Every call is short. All raise StoreUnusable if the store cannot be
     read or written, NotAllowed if the person lacks the right, and ReasonNeeded if only a reason is missing."""
 
-    def __init__(self, url: str) -> None:
-        self._queue = RequestQueue(url)
+    def __init__(self, url: str, person: Person | None = None, origin: str = "") -> None:
+        """`person` and `origin`: as for RequestQueue."""
+        self._queue = RequestQueue(url, person, origin)
 
     def answer(self, request_id: int) -> RequestAnswer | None:
         """The engine's answer; None until there is one."""
@@ -70,7 +69,8 @@ class EngineClient:
     def accept_drift(self, job_id: int, shown: int) -> int:
         """Requests to accept drift up to change number `shown`, the newest the person saw of the job; 0 if there was
         none."""
-        return self._queue.ask(RequestKind.ACCEPT_DRIFT, {"job_id": job_id, "change": shown, "from": request_origin()})
+        arguments = {"job_id": job_id, "change": shown, "from": self._queue.origin}
+        return self._queue.ask(RequestKind.ACCEPT_DRIFT, arguments)
 
     def edit_card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int:
         """Requests new values for fields of a job's card; an empty value restores the config's. Making a rerun less
@@ -79,26 +79,26 @@ class EngineClient:
             now, declared = subjects.rerun_safety(session, job_id)
         rerun = given.get("rerun")
         loosens = rerun is not None and is_less_cautious(now, rerun or declared or now)
-        arguments = {"job_id": job_id, "card": dict(given), "from": request_origin(), "why": why}
+        arguments = {"job_id": job_id, "card": dict(given), "from": self._queue.origin, "why": why}
         return self._queue.ask(RequestKind.RELAX_RERUN_SAFETY if loosens else RequestKind.EDIT_CARD, arguments)
 
     def approve(self, key: str, digest: str) -> int:
         """Requests approval of another person's action `key`, as it was shown (`ApprovalView.digest`)."""
-        return self._queue.ask(RequestKind.APPROVE, {"key": key, "digest": digest, "from": request_origin()})
+        return self._queue.ask(RequestKind.APPROVE, {"key": key, "digest": digest, "from": self._queue.origin})
 
     def withdraw(self, key: str, why: str = "") -> int:
         """Requests to withdraw the unsent action `key`."""
-        return self._queue.ask(RequestKind.WITHDRAW, {"key": key, "from": request_origin(), "why": why})
+        return self._queue.ask(RequestKind.WITHDRAW, {"key": key, "from": self._queue.origin, "why": why})
 
     def extend(self, day: ServiceView, until_us: int | None, why: str) -> int:
         """Requests an extension of a service day, or of one submission; None ends it."""
         promise = {name: getattr(day, name) for name in ("business_date", "submission", "instance")}
-        change = {"until_us": until_us, "from": request_origin(), "why": why}
+        change = {"until_us": until_us, "from": self._queue.origin, "why": why}
         return self._queue.ask(RequestKind.EXTEND, {"service": day.name, **promise, **change})
 
     def undo_completion(self, run_id: int, why: str) -> int:
         """Requests to undo the completion of a manual step."""
-        return self._queue.ask(RequestKind.UNDO_COMPLETION, {"run_id": run_id, "from": request_origin(), "why": why})
+        return self._queue.ask(RequestKind.UNDO_COMPLETION, {"run_id": run_id, "from": self._queue.origin, "why": why})
 
     def run_check(self, check: str, business_date: str | None = None) -> int:
         """Requests to run a check now, for a business date or the present one."""
@@ -106,15 +106,15 @@ class EngineClient:
 
     def test_route(self, route: str) -> int:
         """Requests a test message to every URL of a route. The answer names its alert."""
-        return self._queue.ask(RequestKind.TEST_ALERT, {"route": route, "from": request_origin()})
+        return self._queue.ask(RequestKind.TEST_ALERT, {"route": route, "from": self._queue.origin})
 
     def retry_parked(self, delivery: int | None) -> int:
         """Requests to send one parked delivery again, or all."""
-        return self._queue.ask(RequestKind.RETRY_ALERTS, {"delivery": delivery, "from": request_origin()})
+        return self._queue.ask(RequestKind.RETRY_ALERTS, {"delivery": delivery, "from": self._queue.origin})
 
     def probe(self, system: str, target: str = "") -> int:
         """Requests reachability, version and rights of a system's targets, or of one."""
-        return self._queue.ask(RequestKind.PROBE, {"system": system, "target": target, "from": request_origin()})
+        return self._queue.ask(RequestKind.PROBE, {"system": system, "target": target, "from": self._queue.origin})
 
     def propose(self, incident_id: int, everything: bool = False) -> int:
         """Requests a plan that repairs the services affected by the incident, or `everything` it left red or stale.
@@ -142,31 +142,36 @@ class EngineClient:
         """Starts the plan under `key`; its number. Raises as `plan_client.start_plan`."""
         return start_plan(self._queue, draft, key, why, at_once)
 
+    def request_plan(self, draft: PlanDraft, key: str, why: str = "") -> int:
+        """Stores the plan under `key`, paused until a person resumes it; its number. Raises as
+        `plan_client.start_plan`."""
+        return start_plan(self._queue, draft, key, why, awaits_approval=True)
+
     def steer_plan(self, number: int, how: RequestKind, why: str = "") -> str:
         """Pauses, resumes or aborts a plan; its new state. Raises as `plan_client.steer_plan`."""
         return steer_plan(self._queue, number, how, why)
 
-    def acknowledge(self, incident_id: int, seconds: float, why: str = "") -> int:
-        """Requests to acknowledge the incident for so long."""
-        arguments = {"incident_id": incident_id, "seconds": seconds, "why": why, "from": request_origin()}
-        return self._queue.ask(RequestKind.ACKNOWLEDGE, arguments)
+    def acknowledge(self, incident_id: int, seconds: float, why: str = "", key: str = "") -> int:
+        """Requests to acknowledge the incident for so long. The same key twice is one acknowledgement."""
+        arguments = {"incident_id": incident_id, "seconds": seconds, "why": why, "key": key}
+        return self._queue.ask(RequestKind.ACKNOWLEDGE, {**arguments, "from": self._queue.origin})
 
     def unacknowledge(self, incident_id: int, why: str = "") -> int:
         """Requests to unacknowledge the incident."""
-        arguments = {"incident_id": incident_id, "why": why, "from": request_origin()}
+        arguments = {"incident_id": incident_id, "why": why, "from": self._queue.origin}
         return self._queue.ask(RequestKind.UNACKNOWLEDGE, arguments)
 
     def silence(self, matchers: Mapping[str, str], seconds: float, why: str, from_us: int | None = None) -> int:
         """Requests a silence of alerts that match all matchers, from `from_us` (default: now) for so long."""
         arguments = {"matchers": dict(matchers), "seconds": seconds, "why": why, "from_us": from_us}
-        return self._queue.ask(RequestKind.ADD_SILENCE, {**arguments, "from": request_origin()})
+        return self._queue.ask(RequestKind.ADD_SILENCE, {**arguments, "from": self._queue.origin})
 
     def expire_silence(self, number: int, why: str) -> int:
-        return self._queue.ask(RequestKind.EXPIRE_SILENCE, {"silence": number, "why": why, "from": request_origin()})
+        return self._queue.ask(RequestKind.EXPIRE_SILENCE, {"silence": number, "why": why, "from": self._queue.origin})
 
     def rate_alert(self, alert_id: int, useful: bool, why: str) -> int:
         """Requests to rate an alert."""
-        arguments = {"alert": alert_id, "useful": useful, "why": why, "from": request_origin()}
+        arguments = {"alert": alert_id, "useful": useful, "why": why, "from": self._queue.origin}
         return self._queue.ask(RequestKind.RATE_ALERT, arguments)
 
     def turn(self, name: str, value: str, why: str, system: str = "") -> bool:
@@ -178,8 +183,8 @@ class EngineClient:
             answer = AccessRights(session).may(person, operation, system=system, why=why)
             if isinstance(answer, AccessGranted):
                 now = client.store_now_us(session)
-                return switches.set_switch(session, name, value, person.name, request_origin(), why, now)
-            _audit_refusal(session, person, operation, name, answer, why)
+                return switches.set_switch(session, name, value, person.name, self._queue.origin, why, now)
+            self._queue.audit_refusal(session, person, operation, name, answer, why)
         raise NotAllowed(answer.reason)
 
     def pause_polling(self, system: str, seconds: float, why: str) -> SystemPause:
@@ -200,9 +205,9 @@ class EngineClient:
             if isinstance(answer, AccessGranted):
                 until = (instant(now) + timedelta(seconds=max(seconds, 0.0))).replace(microsecond=0)
                 pause = SystemPause(system, person.name, why, instant(now), until)
-                switches.set_pause(session, pause, request_origin(), now)
+                switches.set_pause(session, pause, self._queue.origin, now)
                 return pause
-            _audit_refusal(session, person, operation, system, answer, why)
+            self._queue.audit_refusal(session, person, operation, system, answer, why)
         raise refusal_error(answer)
 
     def note(self, incident_id: int, text: str) -> None:
@@ -213,8 +218,8 @@ class EngineClient:
             answer = AccessRights(session).may(person, RequestKind.NOTE, job_id)
             if isinstance(answer, AccessGranted):
                 now = client.store_now_us(session)
-                return events.add_note(session, incident_id, text, person.name, request_origin(), now)
-            _audit_refusal(session, person, RequestKind.NOTE, incident_name(incident_id), answer)
+                return events.add_note(session, incident_id, text, person.name, self._queue.origin, now)
+            self._queue.audit_refusal(session, person, RequestKind.NOTE, incident_name(incident_id), answer)
         raise NotAllowed(answer.reason)
 
     def opens_shell(self, place: str) -> None:
@@ -224,8 +229,8 @@ class EngineClient:
             answer = AccessRights(session).may(person, RequestKind.SHELL, system=place.partition("/")[0])
             if isinstance(answer, AccessGranted):
                 now = client.store_now_us(session)
-                return audit.append(session, now, person.name, request_origin(), RequestKind.SHELL, place, {})
-            _audit_refusal(session, person, RequestKind.SHELL, place, answer)
+                return audit.append(session, now, person.name, self._queue.origin, RequestKind.SHELL, place, {})
+            self._queue.audit_refusal(session, person, RequestKind.SHELL, place, answer)
         raise NotAllowed(answer.reason)
 
     def act(self, action: ActionRequest, key: str) -> None:
@@ -250,7 +255,7 @@ class EngineClient:
             if isinstance(answer, AccessGranted):
                 refuse_duplicate(session, action, now)
                 action = replace(action, needs_approval=action.needs_approval or answer.needs_approval)
-                insert_request(session, action, key, job_id, person.name, now)
+                insert_request(session, action, key, job_id, person.name, self._queue.origin, now)
                 if not session.is_restricted:
                     detail |= {"sends": action.preview.get("native_calls", []), "needs_approval": answer.needs_approval}
                     self._queue.audit(session, person.name, f"request {action.verb}", job_id, detail, action.why)
@@ -271,10 +276,3 @@ class EngineClient:
                 rights.mode_refusal(job_id) or rights.may(person, verb, job_id) for verb, job_id in requested
             )
         raise_if_refused(answer)
-
-
-def _audit_refusal(
-    session: Session, person: Person, operation: RequestKind, subject: str, answer: AccessRefusal, why: str = ""
-) -> None:
-    now, detail = client.store_now_us(session), answer.audit_detail
-    audit.append(session, now, person.name, request_origin(), f"refuse {operation}", subject, detail, why)

@@ -11,7 +11,6 @@ from console.domain.plan import STEERING, WAIT, DraftStep, PlanDraft, PlanRefuse
 from console.domain.request import RequestKind
 from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import EXCLUSIVE_VERBS, AlreadyRequested
-from console.engine.api.origin import request_origin
 from console.engine.api.queue import RequestQueue, raise_if_refused
 from console.store import access, audit, new_plans
 from console.store.db import client
@@ -26,8 +25,13 @@ MAX_RUNS = 1_000
 (grants.sql)."""
 
 
-def start_plan(queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int:
-    """Starts the plan under `key`; its number. The same key twice is one plan.
+AWAITS_APPROVAL = "awaiting approval: nothing is sent until a person resumes it"
+
+
+def start_plan(
+    queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", at_once: int = 1, awaits_approval: bool = False
+) -> int:
+    """Starts the plan under `key`, or pauses it for approval; its number. The same key twice is one plan.
 
     Raises PlanRefused if the plan cannot be executed, AlreadyRequested if one for this incident, or with one of its
     runs, is open.
@@ -44,10 +48,12 @@ def start_plan(queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", a
         number = 0
         if isinstance(answer, AccessGranted):
             _refuse_duplicate_plan(session, draft, now)
-            number = new_plans.insert_plan(session, draft, key, person.name, request_origin(), why, at_once, now)
+            waits = AWAITS_APPROVAL if awaits_approval else ""
+            number = new_plans.insert_plan(session, draft, key, person.name, queue.origin, why, at_once, now, waits)
         if not (number and session.is_restricted):
             detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
-            _audit_plan(session, person.name, RequestKind.START_PLAN, number, detail, answer, why)
+            what = RequestKind.PROPOSE_PLAN if awaits_approval else RequestKind.START_PLAN
+            _audit_plan(session, queue, person.name, what, number, detail, answer, why)
     raise_if_refused(answer)
     return number
 
@@ -75,18 +81,19 @@ def steer_plan(queue: RequestQueue, number: int, how: RequestKind, why: str = ""
             if plan.state not in allowed:
                 raise PlanRefused(f"plan {number} is {plan.state}: it cannot be {done}")
             if session.is_restricted:
-                new_plans.steer_restricted(session, number, how, why, request_origin())
+                new_plans.steer_restricted(session, number, how, why, queue.origin)
                 return state
             held = _remaining_hold(session, number) if not resumes else ""
             new_plans.set_plan_state(session, number, state, f"{done} by {person.name}{held}", now)
             record_event(session, now, "plan", f"plan {number} {done}", incident_id=plan.incident_id, actor=person.name)
-        _audit_plan(session, person.name, how, number, {"plan": number}, answer, why)
+        _audit_plan(session, queue, person.name, how, number, {"plan": number}, answer, why)
     raise_if_refused(answer)
     return state
 
 
 def _audit_plan(
     session: Session,
+    queue: RequestQueue,
     by: str,
     what: RequestKind,
     number: int,
@@ -101,7 +108,7 @@ def _audit_plan(
     subject, verb = f"plan {number}" if number else "estate", str(what)
     if isinstance(answer, AccessRefusal):
         verb, detail = f"refuse {verb}", {**detail, **answer.audit_detail}
-    audit.append(session, client.store_now_us(session), by, request_origin(), verb, subject, detail, why)
+    audit.append(session, client.store_now_us(session), by, queue.origin, verb, subject, detail, why)
 
 
 def _refuse_empty_plan(draft: PlanDraft, at_once: int) -> None:

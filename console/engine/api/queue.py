@@ -50,8 +50,9 @@ class RequestQueue:
     """Requests of one store. Every call is short; only `wait` waits for the engine. All raise StoreUnusable if the
     store cannot be read or written."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, person: Person | None = None, origin: str = "") -> None:
+        """`person` and `origin`: requester and origin of all its requests; default: those of this process."""
+        self._url, self._person, self._origin = url, person, origin
         self._postgres = client.is_postgres(url)
 
     def transaction(self, writes: bool = True) -> AbstractContextManager[Session]:
@@ -59,8 +60,13 @@ class RequestQueue:
         return client.client_transaction(self._url, writes=writes)
 
     def person(self, session: Session) -> Person:
-        """The user of this process, or the visitor it serves."""
-        return access.current_person(session, self._postgres)
+        """The person of its requests: the user of this process, or the visitor it serves, unless another was given."""
+        return self._person or access.current_person(session, self._postgres)
+
+    @property
+    def origin(self) -> str:
+        """Where its requests come from."""
+        return self._origin or request_origin()
 
     def ask(
         self, kind: RequestKind, arguments: dict[str, Any], known: Mapping[int, ActionSubject] | None = None
@@ -101,7 +107,20 @@ class RequestQueue:
     ) -> None:
         """Appends an audit entry about a job, or about the estate."""
         subject = subjects.name_of_job(session, job_id) or "estate"
-        audit.append(session, client.store_now_us(session), by, request_origin(), verb, subject, detail, why)
+        audit.append(session, client.store_now_us(session), by, self.origin, verb, subject, detail, why)
+
+    def audit_refusal(
+        self,
+        session: Session,
+        person: Person,
+        operation: RequestKind,
+        subject: str,
+        answer: AccessRefusal,
+        why: str = "",
+    ) -> None:
+        """Appends that this was refused."""
+        now, detail = client.store_now_us(session), answer.audit_detail
+        audit.append(session, now, person.name, self.origin, f"refuse {operation}", subject, detail, why)
 
     def subjects(self, jobs: Callable[[Session], Iterable[int]]) -> dict[int, ActionSubject]:
         """The subjects of these jobs, read before the writing transaction so that the walk through the estate blocks

@@ -144,10 +144,10 @@ def _title_as_text(plugin: Any) -> None:
     the attachment alone, which it does not. Without its own footer and icon."""
     send = plugin._send
 
-    def send_with_text(url: str, payload: dict[str, Any], **more: Any) -> Any:
+    def send_with_text(url: str, payload: dict[str, Any], **options: Any) -> Any:
         for attachment in payload.get("attachments", ())[:1]:
             payload.setdefault("text", attachment.pop("title", ""))
-        return send(url, payload, **more)
+        return send(url, payload, **options)
 
     plugin._send = send_with_text
     plugin.include_footer = plugin.include_image = False

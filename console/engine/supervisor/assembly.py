@@ -50,6 +50,7 @@ from console.engine.supervisor.dead_mans_switch import DeadMansSwitch
 from console.engine.supervisor.health import EngineHealth
 from console.engine.supervisor.shard_polling import PolledEstate, ShardPolling
 from console.engine.worker import MonitoredWorker, Pulse, Worker, WorkerFailures
+from console.engine.write_api import WriteApi
 from console.store.config_sync import record_dependency_faults
 from console.store.db.database import Database
 from console.store.db.fence import Fence
@@ -161,8 +162,9 @@ class EngineAssembly:
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
         metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason)
         paths = {"/metrics": metrics.endpoint, "/alerts": AlertReceiver(store, clock, places).endpoint}
-        reads, settings = ReadApi(store.url, self._calendar_feed).endpoints, config.endpoints
-        self.endpoints = EndpointWorker(settings, paths, secrets, reads) if settings is not None else None
+        reads, writes = ReadApi(store.url, self._calendar_feed).endpoints, WriteApi(store.url).endpoints
+        settings = config.endpoints
+        self.endpoints = EndpointWorker(settings, paths, secrets, reads, writes) if settings is not None else None
         self._joined = True
 
     def _join_polling(self, places: Mapping[int, ConnectorTarget]) -> None:

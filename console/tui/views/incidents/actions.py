@@ -7,7 +7,7 @@ from datetime import datetime
 
 from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
-from console.domain.incident import IncidentRow, IncidentView
+from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow, IncidentView
 from console.domain.plan import PlanView
 from console.store.queries.reader import Queries
 from console.timing.durations import parse_duration
@@ -16,8 +16,6 @@ from console.tui.dialogs.palette import confirm
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
-
-DEFAULT_ACKNOWLEDGE = "1h"
 
 
 def incident_commands(
@@ -57,7 +55,7 @@ def acknowledge(screen: HeadwayScreen, row: IncidentRow) -> None:
 
     title, says = f"ACKNOWLEDGE {name}", "for how long? Until then it neither repeats nor escalates"
     note_says = "note (shown with the incident; optional)"
-    ask_length_and_reason(screen, title, says, DEFAULT_ACKNOWLEDGE, note_says, send, reason_fault=lambda _: "")
+    ask_length_and_reason(screen, title, says, ACKNOWLEDGE_FOR, note_says, send, reason_fault=lambda _: "")
 
 
 MAX_NOTE = 2000

@@ -110,7 +110,7 @@ class StartedScreen(HeadwayScreen):
         return FixedRows([*rows.plan_rows(view, self.ctx), *ended])
 
     def _status_lines(self, view: PlanView, width: int) -> list[BarLine]:
-        """What it saves, who requested it and why, on two lines at most; of an ended plan its recap."""
+        """Its services, requester and reason on two lines at most; of an ended plan its recap."""
         style = STYLES.get(view.state, "plain")
         parts: list[Segment] = [(f" {view.text} ", style)] if view.text and view.state != "done" else []
         if view.ended is not None:

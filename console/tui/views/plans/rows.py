@@ -274,8 +274,7 @@ def why_not_start(draft: PlanDraft, ctx: RenderContext, may_widen: bool = False)
         wider = f"; {ctx.key('plan', 'everything')} includes steps that no affected service needs"
         return f"no step is left to send{wider if may_widen and draft.excluded else ''}"
     for step in draft.steps:
-        refused = step.refusal or (step.preview.get("refused") if not step.after else "")
-        if refused:
+        if refused := step.refusal_now:
             out, alternative = ctx.key("plan", "leave_out"), ctx.key("plan", "alternative")
             return f"step {step.place}: leave it out ({out}), or an alternative ({alternative}): {refused}"
     if all(step.verb == WAIT for step in draft.steps):

@@ -1,0 +1,241 @@
+"""HTTP API for operators: acknowledge an incident, and request a plan, which sends nothing until a person resumes it.
+
+Each is a request of the token's person, on the path of the console and the commands: the same rights, audit and
+engine. Requests run on a few threads, so that a scheduler that previews a step slowly delays no other request.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from connectors.sdk.transport.http_server import ServerReply
+from console.domain.access import Person
+from console.domain.ids import derived_key, incident_id, incident_name, new_action_key
+from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow, IncidentView, blocked_reason
+from console.domain.plan import WAIT, PlanDraft, PlanRefused, PlanView
+from console.engine.api.action_request import AlreadyRequested
+from console.engine.api.alerts import MAX_SILENCE
+from console.engine.api.client import EngineClient
+from console.engine.api.documents import json_text
+from console.engine.api.queue import ANSWER_CHECK_SECONDS
+from console.engine.api.server import WHY_LIMIT
+from console.engine.endpoints import API, JSON, ApiFault, ApiRequest, WriteEndpoint, error_reply
+from console.store.errors import NotAllowed, NotFound, ReasonNeeded, StoreError
+from console.store.queries import open_queries
+from console.timing.durations import parse_duration
+
+log = structlog.get_logger("headway.endpoints")
+
+ORIGIN = "HTTP API"
+"""The origin of its requests in the audit."""
+ANSWER_SECONDS = 45.0
+MAX_REQUESTS = 8
+"""Requests in progress; further ones are refused."""
+
+
+class _Body(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    incident: str = Field(description="INC-0001")
+    why: str = Field("", max_length=WHY_LIMIT, description="reason, shown and kept in the audit log")
+
+    @field_validator("incident")
+    @classmethod
+    def is_incident(cls, value: str) -> str:
+        incident_id(value)
+        return value
+
+    @property
+    def number(self) -> int:
+        return incident_id(self.incident)
+
+
+class AcknowledgeBody(_Body):
+    length: str = Field(ACKNOWLEDGE_FOR, alias="for", description="duration: 30m, 1h30m, at most 90d")
+
+    @field_validator("length")
+    @classmethod
+    def is_length(cls, value: str) -> str:
+        if not 0 < parse_duration(value).total_seconds() <= MAX_SILENCE.total_seconds():
+            raise ValueError(f"write a time above zero and of at most {MAX_SILENCE.days} days")
+        return value
+
+
+class PlanBody(_Body):
+    all: bool = Field(False, description="every run that the incident left failed or stale")
+
+
+class ApiOperation(NamedTuple):
+    """One path that takes POST."""
+
+    path: str
+    summary: str
+    body: type[_Body]
+    kind: Any
+    """The type of the reply's document."""
+    status: int
+    """Of success."""
+    request: Callable[[_Call, Any], Any]
+    """The document, once the engine has done it. Raises as `_Call.answer`, AlreadyRequested, PlanRefused."""
+
+
+class WriteApi:
+    """Answers POST below /api/v1."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool: ThreadPoolExecutor | None = None
+        self._closing = threading.Event()
+        self._in_progress: list[Future[ServerReply]] = []
+
+    @property
+    def endpoints(self) -> dict[str, WriteEndpoint]:
+        """By path."""
+        return {operation.path: self._endpoint_of(operation) for operation in OPERATIONS}
+
+    def close(self) -> None:
+        """Ends the waits for the engine; the next request opens it again."""
+        self._closing.set()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
+    def _endpoint_of(self, operation: ApiOperation) -> WriteEndpoint:
+        return WriteEndpoint(lambda request, body: self._submit(operation, request, body), self.close)
+
+    def _submit(self, operation: ApiOperation, request: ApiRequest, body: bytes) -> Future[ServerReply]:
+        self._in_progress = [reply for reply in self._in_progress if not reply.done()]
+        if len(self._in_progress) >= MAX_REQUESTS:
+            reply = Future[ServerReply]()
+            reply.set_result(error_reply(429, f"{MAX_REQUESTS} requests are in progress", "try again in a minute"))
+            return reply
+        if self._pool is None:
+            self._closing.clear()
+            self._pool = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="operator")
+        reply = self._pool.submit(self._reply, operation, request, body)
+        self._in_progress.append(reply)
+        return reply
+
+    def _reply(self, operation: ApiOperation, request: ApiRequest, body: bytes) -> ServerReply:
+        try:
+            values = _parsed(operation.body, body)
+            given = request.idempotency_key
+            key = derived_key(request.login, operation.path, str(values.number), given) if given else new_action_key()
+            client = EngineClient(self._url, Person(request.login, is_visitor=True), ORIGIN)
+            document = operation.request(_Call(self._url, client, key, self._closing), values)
+            return ServerReply(operation.status, json_text(document).encode() + b"\n", JSON)
+        except ApiFault as fault:
+            return fault.reply
+        except NotFound as error:
+            return error_reply(404, str(error), f"use an open incident of {API}/incidents")
+        except (AlreadyRequested, PlanRefused) as error:
+            return error_reply(409, str(error), f"see {API}/incidents, or headway plan")
+        except ReasonNeeded as error:
+            return error_reply(400, f"why is missing: {error}", 'add "why" to the body')
+        except NotAllowed as error:
+            role = f'{{ who = ["{request.login}"], role = "act" }}'
+            return error_reply(403, str(error), f"a missing role is given in [[permissions]]: {role}")
+        except StoreError as error:
+            log.warning("a request waits for the store", error=str(error))
+            return error_reply(503, "the store cannot be used now", "ask again")
+        except Exception:
+            log.exception("a request failed")
+            return error_reply(500, "failed", "the engine's log has the details")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request of a person. `key`: key of the acknowledgement or plan that it creates."""
+
+    url: str
+    client: EngineClient
+    key: str
+    closing: threading.Event
+
+    def open_incident(self, number: int) -> IncidentView:
+        """Raises NotFound, and ApiFault for a closed one."""
+        with open_queries(self.url) as queries:
+            view = queries.incidents.incident(number)
+        if view.row.closed is not None:
+            raise ApiFault(f"incident: {incident_name(number)} is closed", f"use an open one of {API}/incidents", 409)
+        return view
+
+    def answer(self, request_id: int) -> dict[str, Any]:
+        """The engine's answer. Raises ApiFault if it refuses, or does not answer in time."""
+        until = time.monotonic() + ANSWER_SECONDS
+        while (answer := self.client.answer(request_id)) is None:
+            if time.monotonic() > until or self.closing.wait(ANSWER_CHECK_SECONDS):
+                raise ApiFault("the engine did not answer in time", "ask again with the same Idempotency-Key", 503)
+        if not answer.ok:
+            raise ApiFault(answer.error, f"see {API}/incidents", 404 if answer.data.get("not_found") else 409)
+        return answer.data
+
+
+def _acknowledge(call: _Call, body: AcknowledgeBody) -> IncidentRow:
+    call.open_incident(body.number)
+    seconds = parse_duration(body.length).total_seconds()
+    call.answer(call.client.acknowledge(body.number, seconds, body.why, call.key))
+    with open_queries(call.url) as queries:
+        return queries.incidents.incident(body.number).row
+
+
+def _request_plan(call: _Call, body: PlanBody) -> PlanView:
+    with open_queries(call.url) as queries:
+        plans = queries.plans.list_plans(incident_id=body.number)
+    if known := next((plan for plan in plans if plan.key == call.key), None):
+        return known
+    view = call.open_incident(body.number)
+    draft = PlanDraft.read(call.answer(call.client.propose(view.row.id, body.all)))
+    if all(step.verb == WAIT for step in draft.steps):
+        raise PlanRefused(blocked_reason(view))
+    if refused := next((step for step in draft.steps if step.refusal_now), None):
+        raise PlanRefused(f"step {refused.place}, {refused.job}: {refused.refusal_now}")
+    number = call.client.request_plan(draft, call.key, body.why)
+    with open_queries(call.url) as queries:
+        return queries.plans.plan(number)
+
+
+OPERATIONS = (
+    ApiOperation(
+        f"{API}/acknowledgements",
+        "Acknowledge an open incident, as `headway ack --json`",
+        AcknowledgeBody,
+        IncidentRow,
+        200,
+        _acknowledge,
+    ),
+    ApiOperation(
+        f"{API}/plans",
+        "Request a plan that recovers an incident, paused until a person resumes it, as `headway plan ID --json`",
+        PlanBody,
+        PlanView,
+        201,
+        _request_plan,
+    ),
+)
+
+
+def _parsed(kind: type[_Body], body: bytes) -> Any:
+    """Raises ApiFault with the first fault."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+    place, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    names = ", ".join(info.alias or name for name, info in kind.model_fields.items())
+    if not place:
+        example = '{"incident": "INC-0001"}'
+        raise ApiFault(f"the body is not a JSON object: {message}", f"send {example}, of {names}")
+    if first["type"] == "extra_forbidden":
+        raise ApiFault(f'no field "{place[:40]}"', f"use {names}")
+    if first["type"] == "missing":
+        raise ApiFault(f"{place} is missing", f'add "{place}" to the body; fields: {names}')
+    raise ApiFault(f"{place}: {json_text(first['input'])[:60]} is invalid", message)
