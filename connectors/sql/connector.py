@@ -1,4 +1,4 @@
-"""Any tables of jobs and runs in PostgreSQL, as a connector: queries and meaning of columns are in the config."""
+"""Any tables of jobs and runs, as a connector: queries and meaning of columns are in the config."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from connectors.sdk.mapped_actions import (
     missing_log,
 )
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.postgres_agent import agent_session
-from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
+from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from connectors.sdk.transport.postgres import PostgresOptions, psql_shell, targets
 from connectors.sdk.vanished_runs import no_longer_listed
 from connectors.sql.client import LAST, MAX_AGAIN, MAX_JOBS, SqlClient, SqlRows
-from connectors.sql.options import SqlMapping, SqlOptions, SqlVerbQuery
+from connectors.sql.drivers import open_database
+from connectors.sql.options import DsnOptions, SqlMapping, SqlOptions, SqlVerbQuery
 
 MAX_STORED = 1000  # ids and numbers in a cursor; the engine hands open runs back as well
 
@@ -196,6 +196,9 @@ class SqlConnector(ComposedConnector):
                     result.add(no_longer_listed(ref, "gone", "its row was deleted", RunState.UNKNOWN))
         for text in unknown_states(result.records.values()):
             result.warn(text)
+        if runs.lost is not None and at.after and furthest != start and (lost := self._database.lost(start, furthest)):
+            what = f"{lost} rows were deleted before they were read: runs among them are unknown. Keep more history"
+            result.gaps.append(HistoryGap(None, rows.clock.target, what))
         return result.poll(
             self._following(at, rows, furthest, still).text(),
             more=rows.is_full,
@@ -269,16 +272,18 @@ class SqlConnector(ComposedConnector):
             fix = "GRANT SELECT on the tables that runs.query names"
             rights.append(SourcePermission("read runs", False, str(error), fix))
         rights += self._actions.permissions()
-        version, unverified = f"PostgreSQL {jobs.version}", self._database.session.unverified
-        return Probe(True, version, tuple(rights), unverified, clock=jobs.clock)
+        database = self._database.database
+        return Probe(True, f"{database.product} {jobs.version}", tuple(rights), database.unverified, clock=jobs.clock)
 
 
 class SqlProfile(ProfileHeader, SqlMapping):
-    """A profile of tables in PostgreSQL."""
+    """A profile of tables."""
 
     possible = MAPPED_CAPABILITIES
 
     base: Literal["sql"]
+    scheme: Literal["", "mssql"] = ""
+    """Of the DSN, where the tables are not in PostgreSQL."""
 
     @model_validator(mode="after")
     def one_database(self) -> Self:
@@ -290,8 +295,8 @@ class SqlProfile(ProfileHeader, SqlMapping):
         acts = {verb.needs for verb in VERB_NAMES if self.verbs.of(verb) is not None}
         return frozenset({*acts, *([Capability.LOG] if self.log else [])})
 
-    def system_options(self) -> type[PostgresOptions]:
-        return PostgresOptions
+    def system_options(self) -> type[PostgresOptions] | type[DsnOptions]:
+        return DsnOptions if self.scheme else PostgresOptions
 
     def connector_kind(self) -> ConnectorKind:
         calls = {verb: call for verb in VERB_NAMES if (call := self.verbs.of(verb)) is not None}
@@ -299,7 +304,7 @@ class SqlProfile(ProfileHeader, SqlMapping):
             kind=self.kind,
             title=self.title,
             options=self.model_of_options(),
-            targets=targets,
+            targets=(lambda _: ["database"]) if self.scheme else targets,
             open=self.open_target,
             capabilities=self.capabilities(),
             missing=self.missing(),
@@ -308,20 +313,29 @@ class SqlProfile(ProfileHeader, SqlMapping):
             may_start_early=True,
             schedules="expression" if self.jobs.schedule else "next" if self.jobs.next_at else "",
             ladder=" ".join(self.ladder.split()),
-            shell=psql_shell,
+            shell=None if self.scheme else psql_shell,
         )
 
-    def open_target(self, options: PostgresOptions, target: str, secrets: SecretResolver) -> SqlConnector:
+    def open_target(self, options: PostgresOptions | DsnOptions, target: str, secrets: SecretResolver) -> SqlConnector:
         values = self.values(options, target)
-        return SqlConnector(SqlClient(self, agent_session(options, secrets), values, self.lacks))
+        database = open_database(options, secrets, self.scheme)
+        return SqlConnector(SqlClient(self.with_zones(values), database, values, self.lacks))
+
+    def with_zones(self, values: Mapping[str, Any]) -> Self:
+        """The zones of its options in the place of their names."""
+        parts = {name: getattr(self, name) for name in ("jobs", "runs")}
+        zones = {name: str(values.get(part.zone.strip("{}"), part.zone)) for name, part in parts.items()}
+        return self.model_copy(
+            update={name: part.model_copy(update={"zone": zones[name]}) for name, part in parts.items()}
+        )
 
 
 CONNECTOR = ConnectorKind(
     kind="sql",
-    title="Any tables in PostgreSQL, mapped in the config",
+    title="Any tables in PostgreSQL or SQL Server, mapped in the config",
     options=SqlOptions,
     targets=targets,
-    open=lambda options, target, secrets: SqlConnector(SqlClient(options, agent_session(options, secrets))),
+    open=lambda options, target, secrets: SqlConnector(SqlClient(options, open_database(options, secrets))),
     capabilities=MAPPED_CAPABILITIES,
     missing=MISSING_CAPABILITIES,
     lacks=lambda options: SqlActions.missing_capabilities(options.verbs, options.log),
