@@ -75,7 +75,7 @@ class ProfileHeader(StrictOptions):
     """Name of the scheduler for people."""
     ladder: Sentence
     """How much the kind proves, and by which evidence."""
-    grants: Sentence
+    grants: Annotated[str, Field(min_length=10, max_length=20_000)]
     """The least rights of the account, for `headway connector grants`."""
     options: dict[OptionName, ProfileOption] = Field(default_factory=dict)
     """Options of a system besides those of its base."""

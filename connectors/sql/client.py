@@ -64,8 +64,10 @@ class SqlDatabase(Protocol):
 
     product: str
     """Its name for people."""
-    unverified: tuple[str, ...]
-    """Settings of the last connection weaker than the default, with their danger."""
+
+    @property
+    def unverified(self) -> tuple[str, ...]:
+        """Settings of the last connection weaker than the default, with their danger."""
 
     def read(self, queries: Sequence[BoundQuery], timeout_seconds: float) -> tuple[datetime, str, list[list[Any]]]:
         """The server's clock (UTC) and version, and the rows of each query as JSON objects."""

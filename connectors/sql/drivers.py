@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from types import ModuleType
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
@@ -128,6 +127,8 @@ class SqlServerDatabase:
         with self._connected(timeout_seconds, name, sends=True) as cursor:
             _executed(cursor, _filled(query), query)
             row = cursor.fetchone() if cursor.description else None
+            while cursor.nextset():  # an error may come behind the first rows
+                pass
             return "" if row is None or row[0] is None else str(row[0])[:MESSAGE_CHARACTERS]
 
     def close(self) -> None:
@@ -188,7 +189,7 @@ _MAY_EXECUTE = "SELECT HAS_PERMS_BY_NAME(%(name)s, 'OBJECT', 'EXECUTE') AS may"
 CASTS = {"number": "bigint", "time": "datetimeoffset"}
 
 
-def _driver() -> ModuleType:
+def _driver() -> Any:
     try:
         import pytds
     except ImportError as error:
@@ -209,7 +210,7 @@ def _bounded(query: BoundQuery) -> str:
     column = "q.[" + query.column.replace("]", "]]") + "]"
     rest = {
         "": f" ORDER BY {column}" if query.column else "",
-        "missing": f" WHERE {column} IN (SELECT CAST(value AS bigint) FROM OPENJSON(%(missing)s)) ORDER BY {column}",
+        "missing": f" WHERE {column} IN (SELECT CAST(value AS bigint) FROM OPENJSON(%(missing)s)) ORDER BY {column}",  # noqa: S608
         "key": f" WHERE {column} = %(key)s",
     }
     return f"SELECT TOP ({query.limit}) q.* FROM (\n{_filled(query)}\n) AS q{rest[query.only]}"  # noqa: S608 - the config's

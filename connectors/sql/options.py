@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from connectors.sdk.field_mapping import PROFILE_PLACES, MappedJobFields, MappedRunFields, States
 from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
-from connectors.sdk.option_errors import StrictOptions, checked_zone
+from connectors.sdk.option_errors import StrictOptions, checked_zone, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.postgres import PostgresOptions
 
@@ -127,6 +127,23 @@ class SqlVerbQuery(SqlSelect):
     """Run in one transaction of its own, as the user above; {run}, {job}, {period} and {key} are bound."""
 
 
+class SqlHoldQuery(SqlVerbQuery):
+    """One statement that enables or disables a job and writes a text of it, which takes the mark: both, or nothing."""
+
+    known_places = frozenset({"job", "enabled", "note"})
+
+    query: str
+    """Run as a verb's; {enabled} is 1 or 0."""
+    note: Annotated[str, formatted_like(r"\w+", "note")]
+    """The column of a job with the text."""
+
+    @model_validator(mode="after")
+    def writes_all(self) -> Self:
+        if missing := sorted(self.known_places - {*self.places}):
+            raise ValueError(f"hold: send {{{missing[0]}}}")
+        return self
+
+
 class SqlMapping(StrictOptions):
     """How tables are read, and the statements of actions."""
 
@@ -141,6 +158,8 @@ class SqlMapping(StrictOptions):
     """Its states of a run, and ours."""
     log: SqlLogQuery | None = None
     """The log of a run."""
+    hold: SqlHoldQuery | None = None
+    """How a job is disabled under a mark."""
     verbs: MappedVerbs[SqlVerbQuery] = MappedVerbs()
     """The statements of actions."""
 
@@ -173,3 +192,9 @@ class DsnOptions(StrictOptions):
 
 class SqlOptions(PostgresOptions, SqlMapping):
     """Where the database is, who signs in, and how its tables are read."""
+
+    @model_validator(mode="after")
+    def holds_by_a_profile(self) -> Self:
+        if self.hold is not None:
+            raise ValueError("hold: only a profile holds; write one with headway connector new NAME --profile")
+        return self
