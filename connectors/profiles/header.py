@@ -65,7 +65,7 @@ class ProfileHeader(StrictOptions):
     """The kind that a profile makes."""
 
     possible: ClassVar[frozenset[Capability]]
-    """Capabilities that a profile of this base may have."""
+    """Capabilities that a profile of this base has, or says why not."""
 
     kind: Annotated[str, formatted_like(r"[a-z][a-z0-9_]{1,30}", "gitlab")]
     """Name of the kind, as a config has it."""

@@ -313,7 +313,7 @@ class SqlConnector(ComposedConnector):
 class SqlProfile(ProfileHeader, SqlMapping):
     """A profile of tables."""
 
-    possible = frozenset({*MAPPED_CAPABILITIES, Capability.HOLD})
+    possible = MAPPED_CAPABILITIES
 
     base: Literal["sql"]
     scheme: Literal["", "mssql"] = ""

@@ -80,10 +80,13 @@ def login_of(dsn: str, ref: SecretRef, ca: str | None) -> Login:
     if not (parts.hostname and parts.username) or query.keys() - {"tls"} or query.get("tls", ["off"]) != ["off"]:
         form = "mssql://user:password@host:1433/database, with ?tls=off where it is not encrypted"
         raise AccessRefused(f"secret {ref.text}: not written as {form}. Fix: write :, / and @ of a password as %3A …")
-    trusted = ca or (None if is_local_server(parts.hostname) else ssl.get_default_verify_paths().cafile)
+    trusted = ca or ssl.get_default_verify_paths().cafile
+    is_plain = bool(query) or (ca is None and is_local_server(parts.hostname))
+    if trusted is None and not is_plain:
+        raise AccessRefused(f"{parts.hostname}: this machine has no CA file. Fix: sslrootcert = its CA's file")
     return Login(
         parts.hostname, port, parts.path.strip("/") or "master", unquote(parts.username), unquote(parts.password or ""),
-        None if query else trusted,
+        None if is_plain else trusted,
     )  # fmt: skip
 
 

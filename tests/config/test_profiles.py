@@ -142,7 +142,6 @@ log = "its rows hold no output"
 rerun = "its rows take no key"
 start = "its rows take no key"
 cancel = "nothing ends a run"
-hold = "no column takes a mark"
 """
 
 

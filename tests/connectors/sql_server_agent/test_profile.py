@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytds
@@ -299,6 +300,14 @@ def test_an_unencrypted_server_elsewhere_is_reported() -> None:
         {"dsn": {"env": "MSDB"}, "zone": ZONE}).dsn, None)  # fmt: skip
     assert ("tls=off in the DSN: the server is not verified",) == tuple(t.partition(",")[0] for t in login.unverified)
     assert (None, "msdb", 1433) == (login.ca, login.database, login.port)
+
+
+def test_a_server_elsewhere_is_verified_by_a_ca_or_gets_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = KIND.options.model_validate({"dsn": {"env": "MSDB"}, "zone": ZONE}).dsn
+    assert "/ca.pem" == drivers.login_of("mssql://u:p@db.internal/msdb", ref, "/ca.pem").ca
+    monkeypatch.setattr(drivers.ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=None))
+    with pytest.raises(AccessRefused, match=r"db\.internal: this machine has no CA file\. Fix: sslrootcert"):
+        drivers.login_of("mssql://u:p@db.internal/msdb", ref, None)
 
 
 def test_the_zone_is_one() -> None:
