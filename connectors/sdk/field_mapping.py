@@ -161,7 +161,7 @@ FALSE = frozenset({"false", "f", "no", "n", "off", "0", ""})
 MAX_AHEAD = timedelta(minutes=5)
 """How far ahead of the source's clock and ours a run's start or end may be."""
 MAX_SECONDS = 10 * 366 * 86_400
-"""A duration from there on is no duration of a run."""
+"""The longest duration of a run."""
 EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 """Older instants are placeholders for "none"."""
 

@@ -39,7 +39,7 @@ class MappedHolder(MarkedPauseActions[Row]):
         raise NotImplementedError
 
     def shown(self, job: str, is_enabled: bool, note: str) -> str:
-        """What `write` would send."""
+        """The text of the call that `write` sends."""
         raise NotImplementedError
 
     @property

@@ -76,7 +76,7 @@ class SqlDatabase(Protocol):
         """`work` with the first column of all rows, each text cut at LOG_CHARACTERS; its result."""
 
     def senders(self, name: str, timeout_seconds: float) -> int:
-        """Sessions of that name that are alive: what they sent may still come."""
+        """Sessions of that name that are alive: an action may still arrive from them."""
 
     def all_rows(self, query: BoundQuery, timeout_seconds: float) -> list[Any]:
         """The rows where nothing may hide one. Raises PermissionMissing."""

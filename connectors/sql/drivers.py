@@ -48,7 +48,7 @@ LOCK_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A DSN and the CA. `ca` is None where the connection is not encrypted."""
+    """A DSN and the CA. `ca`: None without encryption."""
 
     host: str
     port: int
@@ -82,7 +82,7 @@ def login_of(dsn: str, ref: SecretRef, ca: str | None) -> Login:
         raise AccessRefused(f"secret {ref.text}: not written as {form}. Fix: write :, / and @ of a password as %3A …")
     trusted = ca or ssl.get_default_verify_paths().cafile
     is_plain = bool(query) or (ca is None and is_local_server(parts.hostname))
-    if trusted is None and not is_plain:
+    if not (trusted or is_plain):
         raise AccessRefused(f"{parts.hostname}: this machine has no CA file. Fix: sslrootcert = its CA's file")
     return Login(
         parts.hostname, port, parts.path.strip("/") or "master", unquote(parts.username), unquote(parts.password or ""),
@@ -109,7 +109,7 @@ class SqlServerDatabase:
 
     def senders(self, name: str, timeout_seconds: float) -> int:
         """Zero: an account without VIEW SERVER STATE sees its own session only. A statement of a verb writes the key
-        before it acts, and `settle.unless_in_flight` waits for what is on its way."""
+        before it acts, and `settle.unless_in_flight` waits for what may still arrive."""
         return 0
 
     def all_rows(self, query: BoundQuery, timeout_seconds: float) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -305,7 +306,7 @@ def test_an_unencrypted_server_elsewhere_is_reported() -> None:
 def test_a_server_elsewhere_is_verified_by_a_ca_or_gets_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     ref = KIND.options.model_validate({"dsn": {"env": "MSDB"}, "zone": ZONE}).dsn
     assert "/ca.pem" == drivers.login_of("mssql://u:p@db.internal/msdb", ref, "/ca.pem").ca
-    monkeypatch.setattr(drivers.ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=None))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=None))
     with pytest.raises(AccessRefused, match=r"db\.internal: this machine has no CA file\. Fix: sslrootcert"):
         drivers.login_of("mssql://u:p@db.internal/msdb", ref, None)
 
