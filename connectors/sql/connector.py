@@ -370,7 +370,7 @@ class SqlProfile(ProfileHeader, SqlMapping):
 
 CONNECTOR = ConnectorKind(
     kind="sql",
-    title="Any tables in PostgreSQL or SQL Server, mapped in the config",
+    title="Any tables in PostgreSQL, SQL Server or Oracle, mapped in the config",
     options=SqlOptions,
     targets=targets,
     open=lambda options, target, secrets: SqlConnector(SqlClient(options, open_database(options, secrets))),

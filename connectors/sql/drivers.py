@@ -1,21 +1,22 @@
-"""The database of a DSN, by its scheme; SQL Server by python-tds.
+"""The database of a DSN, by its scheme: SQL Server by python-tds, Oracle by oracledb (thin).
 
-Each read and each send has a connection of its own, with the deadline of the call: at it the socket is shut, and the
-server ends the statement. Error numbers: learn.microsoft.com, "Database engine events and errors".
+Each read and each send has a connection of its own, with the deadline of the call. Error numbers: learn.microsoft.com,
+"Database engine events and errors"; docs.oracle.com, "Database error messages".
 """
 
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
 
@@ -32,7 +33,7 @@ from connectors.sdk.errors import (
 )
 from connectors.sdk.postgres_agent import agent_session
 from connectors.sdk.secrets import SecretRef
-from connectors.sdk.transport.call_limits import Deadline, count_request, socket_watchdog
+from connectors.sdk.transport.call_limits import Deadline, UninterruptedCalls, count_request, socket_watchdog
 from connectors.sdk.transport.loopback import is_local_server
 from connectors.sdk.transport.postgres import PostgresOptions
 from connectors.sql.client import LOG_CHARACTERS, BoundQuery, SqlDatabase
@@ -42,6 +43,9 @@ from connectors.sql.postgres import PostgresDatabase
 T = TypeVar("T")
 MESSAGE_CHARACTERS = 300
 ROWS_AT_A_TIME = 100
+_ISO = """'YYYY-MM-DD"T"HH24:MI:SS.FFTZH:TZM'"""
+_CHANGES = re.compile(r"\s*(insert|update|delete)\b", re.IGNORECASE)
+_ORACLE_CALLS = UninterruptedCalls("headway-oracle")
 LOCK_SHARE = 0.5
 """Share of the time that is left for a lock, so that the server's own error arrives before the deadline."""
 
@@ -70,15 +74,18 @@ class Login:
         return (f"tls=off in the DSN: {danger}. Fix: leave it out",)
 
 
+PORTS = {"mssql": 1433, "oracle": 1521}
+
+
 def login_of(dsn: str, ref: SecretRef, ca: str | None) -> Login:
     """Raises AccessRefused, never showing what the DSN holds."""
     try:
         parts = urlsplit(dsn)
-        port, query = parts.port or 1433, parse_qs(parts.query, strict_parsing=bool(parts.query))
+        port, query = parts.port or PORTS[parts.scheme], parse_qs(parts.query, strict_parsing=bool(parts.query))
     except ValueError:
         parts, port, query = urlsplit(""), 0, {}
     if not (parts.hostname and parts.username) or query.keys() - {"tls"} or query.get("tls", ["off"]) != ["off"]:
-        form = "mssql://user:password@host:1433/database, with ?tls=off where it is not encrypted"
+        form = f"{dsn.partition(':')[0]}://user:password@host:1433/database, with ?tls=off where it is not encrypted"
         raise AccessRefused(f"secret {ref.text}: not written as {form}. Fix: write :, / and @ of a password as %3A …")
     trusted = ca or ssl.get_default_verify_paths().cafile
     is_plain = bool(query) or (ca is None and is_local_server(parts.hostname))
@@ -90,56 +97,91 @@ def login_of(dsn: str, ref: SecretRef, ca: str | None) -> Login:
     )  # fmt: skip
 
 
-class SqlServerDatabase:
-    product = "SQL Server"
+class DriverDatabase:
+    """What both databases share: a driver words and runs the queries."""
+
+    product: str
+    clock: ClassVar[str]
+    """SELECT of the time (UTC) and the version."""
 
     def __init__(self, login: Login) -> None:
         self._login, self.unverified = login, login.unverified
 
     def read(self, queries: Sequence[BoundQuery], timeout_seconds: float) -> tuple[datetime, str, list[list[Any]]]:
-        with self._connected(timeout_seconds, "headway") as cursor:
-            now = _dicts(cursor.execute(_CLOCK))[0]
-            rows = [_dicts(_executed(cursor, _bounded(query), query)) for query in queries]
-            return now["now"].replace(tzinfo=UTC), now["version"], [[_as_json(row) for row in part] for part in rows]
+        def work(cursor: Any) -> tuple[datetime, str, list[list[Any]]]:
+            cursor.execute(self.clock)
+            now, version = cursor.fetchone()
+            parts = [_dicts(self.execute(cursor, self.bounded(query), query)) for query in queries]
+            return now.replace(tzinfo=UTC), version, [[_as_json(row) for row in rows] for rows in parts]
+
+        return self.run(work, timeout_seconds, "headway")
 
     def read_texts(self, query: BoundQuery, timeout_seconds: float, work: Callable[[Iterator[str]], T]) -> T:
-        with self._connected(timeout_seconds, "headway") as cursor:
-            _executed(cursor, _filled(query), query)
-            return work(_texts(cursor))
+        def read(cursor: Any) -> T:
+            return work(_texts(self.execute(cursor, self.filled(query), query)))
+
+        return self.run(read, timeout_seconds, "headway")
 
     def senders(self, name: str, timeout_seconds: float) -> int:
-        """Zero: an account without VIEW SERVER STATE sees its own session only. A statement of a verb writes the key
+        """Zero: an account without further rights sees its own session only. A statement of a verb writes the key
         before it acts, and `settle.unless_in_flight` waits for what may still arrive."""
         return 0
 
     def all_rows(self, query: BoundQuery, timeout_seconds: float) -> list[Any]:
         return self.read([query], timeout_seconds)[2][0]
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def run(self, work: Callable[[Any], T], timeout_seconds: float, name: str, sends: bool = False) -> T:
+        """`work` with a cursor on a connection of its own, called `name`. Raises OutcomeUnknown only if it `sends`."""
+        raise NotImplementedError
+
+    def filled(self, query: BoundQuery) -> str:
+        """Its text with the driver's places."""
+        raise NotImplementedError
+
+    def bounded(self, query: BoundQuery) -> str:
+        """Inside a SELECT that bounds its rows. A list is bound as JSON."""
+        raise NotImplementedError
+
+    def execute(self, cursor: Any, text: str, query: BoundQuery) -> Any:
+        """The cursor, after it executed the text with the values that it names."""
+        raise NotImplementedError
+
+
+class SqlServerDatabase(DriverDatabase):
+    product = "SQL Server"
+    clock = "SELECT SYSUTCDATETIME() AS now, CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(40)) AS version"
+    casts: ClassVar[Mapping[str, str]] = {"number": "bigint", "time": "datetimeoffset"}
+
     def check(self, query: BoundQuery, timeout_seconds: float) -> None:
         match = PROCEDURE.match(query.text)
         if match is None:
             raise NotSupported("whether it may be sent is known of EXEC only")
-        with self._connected(timeout_seconds, "headway") as cursor:
-            [held] = _dicts(cursor.execute(_MAY_EXECUTE, {"name": match[1]}))
-        if held["may"] is None:
+
+        def work(cursor: Any) -> Any:
+            cursor.execute(_MAY_EXECUTE, {"name": match[1]})
+            return cursor.fetchone()[0]
+
+        may = self.run(work, timeout_seconds, "headway")
+        if may is None:
             raise NotSupported(f"{self._login.place}: no procedure {match[1]}, or no right to it")
-        if not held["may"]:
+        if not may:
             raise PermissionMissing(f"{self._login.place}: no EXECUTE on {match[1]}")
 
     def send(self, query: BoundQuery, timeout_seconds: float, name: str) -> str:
-        with self._connected(timeout_seconds, name, sends=True) as cursor:
-            _executed(cursor, _filled(query), query)
+        def work(cursor: Any) -> str:
+            self.execute(cursor, self.filled(query), query)
             row = cursor.fetchone() if cursor.description else None
             while cursor.nextset():  # an error may come behind the first rows
                 pass
             return "" if row is None or row[0] is None else str(row[0])[:MESSAGE_CHARACTERS]
 
-    def close(self) -> None:
-        """Nothing is kept."""
+        return self.run(work, timeout_seconds, name, sends=True)
 
-    @contextmanager
-    def _connected(self, timeout_seconds: float, name: str, sends: bool = False) -> Iterator[Any]:
-        """A cursor on a connection of its own. Errors inside are those of a read, or of a statement that was sent."""
+    def run(self, work: Callable[[Any], T], timeout_seconds: float, name: str, sends: bool = False) -> T:
+        """At the deadline the socket is shut, and the server ends the statement."""
         driver, deadline, login = _driver(), Deadline(timeout_seconds), self._login
         garbage = (driver.Error, OSError, EOFError, LookupError, ValueError, struct.error, AssertionError, TypeError)
         count_request()
@@ -148,7 +190,7 @@ class SqlServerDatabase:
         except OSError as error:
             raise SystemUnreachable(f"{login.place}: {error}. Fix: start that server, or correct the DSN") from None
         with raw, socket_watchdog(raw.fileno(), deadline.left):
-            was_sent = False
+            was_sent, connection = False, None
             try:
                 connection = driver.connect(
                     login.host, login.database, login.user, login.password, port=login.port, sock=raw, appname=name,
@@ -160,17 +202,115 @@ class SqlServerDatabase:
                 if deadline.left <= 0:  # this process was suspended meanwhile
                     raise SystemUnreachable(f"{login.place}: connected too late: nothing was sent")
                 was_sent = sends
-                yield cursor
+                return work(cursor)
             except garbage as error:
                 late = deadline.left <= 0
                 raise _sorted(error, login.place, was_sent, deadline.seconds if late else 0) from None
             finally:
-                with suppress(UnboundLocalError, *garbage):
+                with suppress(*garbage):
+                    if connection is not None:
+                        connection.close()
+
+    def filled(self, query: BoundQuery) -> str:
+        text = query.filled("%({name})s")
+        for name, kind in query.types.items():
+            if kind in self.casts:
+                text = text.replace(f"%({name})s", f"CAST(%({name})s AS {self.casts[kind]})")
+        return text
+
+    def bounded(self, query: BoundQuery) -> str:
+        column = "q.[" + query.column.replace("]", "]]") + "]"
+        numbers = "SELECT CAST(value AS bigint) FROM OPENJSON(%(missing)s)"
+        select = f"SELECT TOP ({query.limit}) q.*"
+        return _wrapped(select, self.filled(query), ") AS q", column, numbers, "%(key)s", query)
+
+    def execute(self, cursor: Any, text: str, query: BoundQuery) -> Any:
+        given = {name: _bound(value) for name, value in query.values.items() if f"%({name})s" in text}
+        cursor.execute(text, given) if given else cursor.execute(text.replace("%%", "%"))
+        return cursor
+
+
+class OracleDatabase(DriverDatabase):
+    product = "Oracle Database"
+    clock = (
+        "SELECT SYS_EXTRACT_UTC(SYSTIMESTAMP) AS now,"
+        " (SELECT MAX(version) FROM product_component_version) AS version FROM dual"
+    )
+    casts: ClassVar[Mapping[str, str]] = {"number": "TO_NUMBER({})", "time": "TO_TIMESTAMP_TZ({}, " + _ISO + ")"}
+
+    def check(self, query: BoundQuery, timeout_seconds: float) -> None:
+        """Has the server parse it, not execute it."""
+        self.run(lambda cursor: cursor.parse(self.filled(query)), timeout_seconds, "headway")
+
+    def send(self, query: BoundQuery, timeout_seconds: float, name: str) -> str:
+        def work(cursor: Any) -> str:
+            self.execute(cursor, self.filled(query), query)
+            row = cursor.fetchone() if cursor.description else None
+            if cursor.rowcount == 0 and not cursor.description and _CHANGES.match(query.text):
+                cursor.connection.rollback()
+                raise NotSupported(f"{self._login.place}: it touches no row, and was rolled back: nothing was done")
+            cursor.connection.commit()
+            return "" if row is None or row[0] is None else str(row[0])[:MESSAGE_CHARACTERS]
+
+        return self.run(work, timeout_seconds, name, sends=True)
+
+    def run(self, work: Callable[[Any], T], timeout_seconds: float, name: str, sends: bool = False) -> T:
+        """On a thread of its own: no timeout of the driver bounds a whole call. A round trip that is late is cancelled
+        at the server."""
+        driver, deadline, login = _oracle_driver(), Deadline(timeout_seconds), self._login
+        sent: list[bool] = []
+        count_request()
+
+        def call() -> T:
+            context = ssl.create_default_context(cafile=login.ca) if login.ca else None
+            connection = driver.connect(
+                user=login.user, password=login.password, host=login.host, port=login.port,
+                service_name=login.database, protocol="tcps" if context else "tcp", ssl_context=context, program=name,
+                tcp_connect_timeout=max(0.001, deadline.left), retry_count=0,
+            )  # fmt: skip
+            try:
+                connection.call_timeout = max(1, int(deadline.left * 1000))
+                cursor = connection.cursor()
+                if not sends:
+                    cursor.execute("SET TRANSACTION READ ONLY")
+                if deadline.left <= 0:
+                    raise SystemUnreachable(f"{login.place}: connected too late: nothing was sent")
+                sent.append(sends)
+                return work(cursor)
+            finally:
+                with suppress(driver.Error, OSError):
                     connection.close()
 
+        try:
+            return _ORACLE_CALLS.call(login.place, call, deadline.left)
+        except (driver.Error, OSError, ValueError, LookupError, TypeError) as error:
+            raise _sorted_oracle(error, login.place, any(sent)) from None
 
-SCHEMES: Mapping[str, Callable[[Login], SqlDatabase]] = {"mssql": SqlServerDatabase}
-INSTALL = {"mssql": 'pip install "headway[mssql]"'}
+    def filled(self, query: BoundQuery) -> str:
+        """Places are named p_…, since a name of a place may not be a word of SQL."""
+        text = re.sub(r"(:p_\w+)\.", r"\1_", query.filled(":p_{name}")).replace("%%", "%")
+        for name, kind in query.types.items():
+            if kind in self.casts:
+                text = re.sub(rf":p_{name}\b", self.casts[kind].format(f":p_{name}"), text)
+        return text
+
+    def bounded(self, query: BoundQuery) -> str:
+        column = 'q."' + query.column.upper().replace('"', "") + '"'
+        numbers = "SELECT n FROM JSON_TABLE(:p_missing, '$[*]' COLUMNS (n NUMBER PATH '$'))"
+        text = _wrapped("SELECT q.*", self.filled(query), ") q", column, numbers, ":p_key", query)
+        return f"{text} FETCH FIRST {query.limit} ROWS ONLY"
+
+    def execute(self, cursor: Any, text: str, query: BoundQuery) -> Any:
+        values = {f"p_{name.replace('.', '_')}": value for name, value in query.values.items()}
+        used = {name: value for name, value in values.items() if re.search(rf":{name}\b", text)}
+        if lists := [name for name, value in used.items() if isinstance(value, list)]:
+            cursor.setinputsizes(**dict.fromkeys(lists, _oracle_driver().DB_TYPE_CLOB))
+        cursor.execute(text, {name: _bound(value) for name, value in used.items()}, fetch_lobs=False)
+        return cursor
+
+
+SCHEMES: Mapping[str, Callable[[Login], SqlDatabase]] = {"mssql": SqlServerDatabase, "oracle": OracleDatabase}
+INSTALL = {name: f'pip install "headway[{name}]"' for name in SCHEMES}
 
 
 def open_database(options: DsnOptions | PostgresOptions, secrets: SecretResolver, scheme: str = "") -> SqlDatabase:
@@ -187,9 +327,7 @@ def open_database(options: DsnOptions | PostgresOptions, secrets: SecretResolver
     return PostgresDatabase(agent_session(options, secrets))
 
 
-_CLOCK = "SELECT SYSUTCDATETIME() AS now, CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(40)) AS version"
 _MAY_EXECUTE = "SELECT HAS_PERMS_BY_NAME(%(name)s, 'OBJECT', 'EXECUTE') AS may"
-CASTS = {"number": "bigint", "time": "datetimeoffset"}
 
 
 def _driver() -> Any:
@@ -200,34 +338,30 @@ def _driver() -> Any:
     return pytds
 
 
-def _filled(query: BoundQuery) -> str:
-    text = query.filled("%({name})s")
-    for name, kind in query.types.items():
-        if kind in CASTS:
-            text = text.replace(f"%({name})s", f"CAST(%({name})s AS {CASTS[kind]})")
-    return text
+def _oracle_driver() -> Any:
+    try:
+        import oracledb
+    except ImportError as error:
+        raise NotSupported(f"a DSN of oracle:// needs oracledb: {error}. Fix: {INSTALL['oracle']}") from None
+    return oracledb
 
 
-def _bounded(query: BoundQuery) -> str:
-    """A list is bound as JSON: the query says OPENJSON({open})."""
-    column = "q.[" + query.column.replace("]", "]]") + "]"
-    rest = {
-        "": f" ORDER BY {column}" if query.column else "",
-        "missing": f" WHERE {column} IN (SELECT CAST(value AS bigint) FROM OPENJSON(%(missing)s)) ORDER BY {column}",  # noqa: S608
-        "key": f" WHERE {column} = %(key)s",
-    }
-    return f"SELECT TOP ({query.limit}) q.* FROM (\n{_filled(query)}\n) AS q{rest[query.only]}"  # noqa: S608 - the config's
+def _wrapped(
+    select: str, inner: str, end: str, column: str, numbers: str, key: str, query: BoundQuery
+) -> str:  # fmt: skip
+    order = f" ORDER BY {column}" if query.column else ""
+    rest = {"": order, "missing": f" WHERE {column} IN ({numbers}){order}", "key": f" WHERE {column} = {key}"}
+    return f"{select} FROM (\n{inner}\n{end}{rest[query.only]}"
 
 
-def _executed(cursor: Any, text: str, query: BoundQuery) -> Any:
-    used = {name: value for name, value in query.values.items() if f"%({name})s" in text}
-    given = {name: json.dumps(value) if isinstance(value, list) else value for name, value in used.items()}
-    cursor.execute(text, given) if given else cursor.execute(text.replace("%%", "%"))
-    return cursor
+def _bound(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list) else value
 
 
 def _dicts(cursor: Any) -> list[dict[str, Any]]:
-    names = [column[0] for column in cursor.description or ()]
+    """Names in upper case, as Oracle's, are lower-cased."""
+    names = [str(column[0]) for column in cursor.description or ()]
+    names = [name.lower() if name.isupper() else name for name in names]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
@@ -282,3 +416,28 @@ def _sorted(error: BaseException, place: str, was_sent: bool, late_seconds: floa
         return AccessRefused(f"{place}: {text}; check its certificate and sslrootcert, or set ?tls=off in the DSN")
     is_gone = isinstance(error, OSError | EOFError) or type(error).__name__ == "ClosedConnectionError"
     return (SystemUnreachable if is_gone else InvalidAnswer)(f"{place}: {text}")
+
+
+BY_ORACLE_NUMBER: Mapping[int, type[ConnectorError]] = {
+    **dict.fromkeys((1017, 12154, 12505, 12514, 28000, 28001, 28040), AccessRefused),
+    **dict.fromkeys((942, 1031, 1045, 27486), PermissionMissing),
+    **dict.fromkeys((18, 20, 54, 60, 1013, 4021, 12516, 12519, 12520, 30006), RateLimited),
+    **dict.fromkeys((1555, 16000, 1653), InvalidAnswer),  # snapshot too old, read-only, full
+    **dict.fromkeys(
+        (28, 600, 603, 1012, 1033, 1034, 1089, 1092, 3113, 3114, 3135, 12170, 12537, 12541, 12545), SystemUnreachable
+    ),
+}
+"""Number of an ORA error -> class; others are NotSupported."""
+
+
+def _sorted_oracle(error: BaseException, place: str, was_sent: bool) -> ConnectorError:
+    info = error.args[0] if error.args else None
+    code, text = str(getattr(info, "full_code", "")), " ".join(str(error).split())[:MESSAGE_CHARACTERS]
+    text = text or type(error).__name__
+    number = int(code.removeprefix("ORA-")) if re.fullmatch(r"ORA-\d+", code) else 0
+    kind = BY_ORACLE_NUMBER.get(number, NotSupported) if number else SystemUnreachable
+    if was_sent and kind is SystemUnreachable:
+        return OutcomeUnknown(f"{place}: sent, and the answer was lost: {text}")
+    if isinstance(error, ssl.SSLError) or "certificate" in text.lower():
+        return AccessRefused(f"{place}: {text}; check its certificate and sslrootcert, or set ?tls=off in the DSN")
+    return kind(f"{place}: {text}{FIXES.get(kind, '')}")
