@@ -1,4 +1,4 @@
-"""The config's queries, each bounded by a SELECT of ours; a `SqlDatabase` words and sends them.
+"""The config's queries, each bounded by a SELECT of ours; a `SqlDatabase` builds and sends them.
 
 Values between braces are bound, so the server takes one statement only. Statements of verbs are sent unchanged, each
 in a transaction of its own.

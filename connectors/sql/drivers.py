@@ -98,7 +98,7 @@ def login_of(dsn: str, ref: SecretRef, ca: str | None) -> Login:
 
 
 class DriverDatabase:
-    """What both databases share: a driver words and runs the queries."""
+    """Base of a database by its DB-API driver: builds, bounds and runs the queries."""
 
     product: str
     clock: ClassVar[str]
@@ -287,7 +287,7 @@ class OracleDatabase(DriverDatabase):
             raise _sorted_oracle(error, login.place, any(sent)) from None
 
     def filled(self, query: BoundQuery) -> str:
-        """Places are named p_…, since a name of a place may not be a word of SQL."""
+        """Places are named p_…: a bind variable may not have the name of an SQL keyword."""
         text = re.sub(r"(:p_\w+)\.", r"\1_", query.filled(":p_{name}")).replace("%%", "%")
         for name, kind in query.types.items():
             if kind in self.casts:
