@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 
 from connectors.sdk.field_mapping import PROFILE_PLACES
 from connectors.sdk.mapped_actions import MISSING_CAPABILITIES
-from connectors.sdk.option_errors import StrictOptions, formatted_like
+from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
 from connectors.sdk.states import Capability
 
 OptionName = Annotated[str, formatted_like(r"[a-z][a-z_]{0,30}", "account")]
@@ -40,7 +40,7 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 OptionTexts = Annotated[tuple[OptionText, ...], Field(min_length=1), AfterValidator(_each_once)]
-_TYPES: dict[str, Any] = {"text": OptionText, "number": Annotated[int, Field(ge=0)], "texts": OptionTexts}
+_TYPES: dict[str, Any] = {"text": OptionText, "number": Annotated[int, Field(ge=0)], "texts": OptionTexts, "zone": Zone}
 
 
 class ProfileOption(StrictOptions):
@@ -48,14 +48,14 @@ class ProfileOption(StrictOptions):
 
     about: Sentence
     """Description for people."""
-    type: Literal["text", "number", "texts"] = "text"
-    """Type of its value; "texts" is a list, for `targets`."""
+    type: Literal["text", "number", "texts", "zone"] = "text"
+    """Type of its value; "texts" is a list, for `targets`, "zone" a time zone."""
     default: OptionText | int | None = None
     """Its value where the config has none; without it the option is required."""
 
     @model_validator(mode="after")
     def default_of_its_type(self) -> Self:
-        expected = {"text": str, "number": int, "texts": type(None)}[self.type]
+        expected = {"text": str, "number": int, "texts": type(None), "zone": str}[self.type]
         if self.default is not None and not isinstance(self.default, expected):
             raise ValueError(f'default does not fit type = "{self.type}"')
         return self
@@ -65,7 +65,7 @@ class ProfileHeader(StrictOptions):
     """The kind that a profile makes."""
 
     possible: ClassVar[frozenset[Capability]]
-    """Capabilities that a profile of this base may have."""
+    """Capabilities that a profile of this base has, or says why not."""
 
     kind: Annotated[str, formatted_like(r"[a-z][a-z0-9_]{1,30}", "gitlab")]
     """Name of the kind, as a config has it."""
@@ -75,7 +75,7 @@ class ProfileHeader(StrictOptions):
     """Name of the scheduler for people."""
     ladder: Sentence
     """How much the kind proves, and by which evidence."""
-    grants: Sentence
+    grants: Annotated[str, Field(min_length=10, max_length=20_000)]
     """The least rights of the account, for `headway connector grants`."""
     options: dict[OptionName, ProfileOption] = Field(default_factory=dict)
     """Options of a system besides those of its base."""

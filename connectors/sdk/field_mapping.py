@@ -134,6 +134,8 @@ class MappedRunFields(MappedFields):
     """When it began."""
     ended: FieldPath = ""
     """When it ended."""
+    duration: FieldPath = ""
+    """Seconds from its start to its end, where the row has no end: exact where a zone changes its clock meanwhile."""
     period: FieldPath = ""
     """The instant for which it was due."""
     changed: FieldPath = ""
@@ -158,6 +160,8 @@ TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE = frozenset({"false", "f", "no", "n", "off", "0", ""})
 MAX_AHEAD = timedelta(minutes=5)
 """How far ahead of the source's clock and ours a run's start or end may be."""
+MAX_SECONDS = 10 * 366 * 86_400
+"""The longest duration of a run."""
 EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 """Older instants are placeholders for "none"."""
 
@@ -331,6 +335,9 @@ def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Map
 def _times(row: Row, fields: MappedRunFields, clock: TargetClock | None) -> tuple[datetime | None, datetime | None]:
     """Start and end, where plausible. Raises RecordUnreadable."""
     started, ended = instant_at(row, fields.started, fields), instant_at(row, fields.ended, fields)
+    seconds = value_at(row, fields.duration) if fields.duration else None
+    if ended is None and started is not None and isinstance(seconds, int | float) and 0 <= seconds < MAX_SECONDS:
+        ended = started + timedelta(seconds=seconds)
     now = max(datetime.now(UTC), clock.target if clock is not None else EARLIEST)
     for at, what, path in ((started, "began", fields.started), (ended, "ended", fields.ended)):
         if at is not None and at < EARLIEST:

@@ -34,7 +34,8 @@ Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
 """A text such as "90m"."""
 
 
-def _checked_zone(name: str) -> str:
+def checked_zone(name: str) -> str:
+    """The name of a time zone. Raises ValueError, with the near miss."""
     try:
         return ZoneInfo(name).key
     except (ValueError, OSError, KeyError):
@@ -43,7 +44,7 @@ def _checked_zone(name: str) -> str:
         raise ValueError(f'"{name}" is not a time zone; {hint}') from None
 
 
-Zone = Annotated[str, AfterValidator(_checked_zone)]
+Zone = Annotated[str, AfterValidator(checked_zone)]
 """The name of a time zone."""
 
 

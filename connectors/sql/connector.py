@@ -1,4 +1,4 @@
-"""Any tables of jobs and runs in PostgreSQL, as a connector: queries and meaning of columns are in the config."""
+"""Any tables of jobs and runs, as a connector: queries and meaning of columns are in the config."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from pydantic import model_validator
 
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
-from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.contract import (
+    ActionSpec,
+    ConnectorKind,
+    LookUpResult,
+    Preview,
+    Probe,
+    Receipt,
+    SecretResolver,
+    SourcePermission,
+)
 from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing, RecordUnreadable
 from connectors.sdk.field_mapping import (
     AheadOfClock,
@@ -35,14 +44,15 @@ from connectors.sdk.mapped_actions import (
     missing_log,
 )
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.postgres_agent import agent_session
-from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
+from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from connectors.sdk.transport.postgres import PostgresOptions, psql_shell, targets
 from connectors.sdk.vanished_runs import no_longer_listed
 from connectors.sql.client import LAST, MAX_AGAIN, MAX_JOBS, SqlClient, SqlRows
-from connectors.sql.options import SqlMapping, SqlOptions, SqlVerbQuery
+from connectors.sql.drivers import open_database
+from connectors.sql.hold import SqlHolder
+from connectors.sql.options import DsnOptions, SqlMapping, SqlOptions, SqlVerbQuery
 
 MAX_STORED = 1000  # ids and numbers in a cursor; the engine hands open runs back as well
 
@@ -98,7 +108,27 @@ class SqlActions(MappedActions[SqlVerbQuery]):
 
     def __init__(self, client: SqlClient) -> None:
         super().__init__(client.options.verbs, client.options.runs, client.options.states)
-        self._client = client
+        self._client, hold = client, client.options.hold
+        self.holder = None if hold is None else SqlHolder(client, hold)
+
+    def preview(self, spec: ActionSpec) -> Preview:
+        if spec.verb not in (Verb.HOLD, Verb.RELEASE):
+            return super().preview(spec)
+        if self.holder is None:
+            raise NotSupported(self._client.lacks.get(Capability.HOLD, NO_HOLD))
+        return self.holder.preview(spec)
+
+    def act(self, preview: Preview, key: str) -> Receipt:
+        if preview.refused:
+            raise NotSupported(f"{preview.refused}; nothing was sent")
+        if self.holder is not None and "how" in preview.plan:
+            return self.holder.act(preview.plan, key)
+        return super().act(preview, key)
+
+    def find(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        if self.holder is not None and "how" in plan:
+            return self.holder.look_up(plan, key)
+        return super().find(plan, key)
 
     def shown(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
         statement, given = " ".join(call.query.split()), {**self._client.values, **values, "key": KEY_PLACEHOLDER}
@@ -121,7 +151,7 @@ class SqlActions(MappedActions[SqlVerbQuery]):
 
     def _permission(self, name: str, call: SqlVerbQuery) -> SourcePermission:
         """Whether the role may run the statement, as far as the server reports it without running it."""
-        fix = f"grant what verbs.{name} needs: EXECUTE on its function, or INSERT or UPDATE on its table"
+        fix = f"grant what {name} needs: EXECUTE on its function, or INSERT or UPDATE on its table"
         if call.query.split()[0].lower() == "call":
             why = "of a CALL this is unknown: it shows when it is sent"
             return SourcePermission(name, None, why, fix, "act")
@@ -137,6 +167,8 @@ class SqlActions(MappedActions[SqlVerbQuery]):
         for verb in VERB_NAMES:
             if (call := self._client.options.verbs.of(verb)) is not None:
                 yield self._permission(verb.value, call)
+        if (hold := self._client.options.hold) is not None:
+            yield self._permission("hold", hold)
 
     def send(self, call: SqlVerbQuery, values: Mapping[str, Any]) -> str:
         result = self._client.send(call, values)
@@ -153,13 +185,14 @@ class SqlActions(MappedActions[SqlVerbQuery]):
 class SqlConnector(ComposedConnector):
     def __init__(self, client: SqlClient) -> None:
         self._database, self._options, self._actions = client, client.options, SqlActions(client)
+        holder = self._actions.holder
         super().__init__(
             client,
             inventory=self._read_inventory,
             poll=self._read_runs,
             log=self._read_log,
             acts=self._actions,
-            holds=unsupported(NO_HOLD),
+            holds=holder.all_holds if holder else unsupported(client.lacks.get(Capability.HOLD, NO_HOLD)),
             probe=self._permissions,
         )
 
@@ -196,6 +229,9 @@ class SqlConnector(ComposedConnector):
                     result.add(no_longer_listed(ref, "gone", "its row was deleted", RunState.UNKNOWN))
         for text in unknown_states(result.records.values()):
             result.warn(text)
+        if runs.lost is not None and at.after and furthest != start and (lost := self._database.lost(start, furthest)):
+            what = f"{lost} rows were deleted before they were read: runs among them are unknown. Keep more history"
+            result.gaps.append(HistoryGap(None, rows.clock.target, what))
         return result.poll(
             self._following(at, rows, furthest, still).text(),
             more=rows.is_full,
@@ -211,6 +247,7 @@ class SqlConnector(ComposedConnector):
         existing = {self._number(row) for row in rows.again}
         new = [(self._number(row), self._written(row) if rows.is_full else None) for row in rows.rows]
         now, wait = rows.clock.target, self._options.overlap
+        new = [item for item in new if item[0] >= 0]  # an open run may have no number yet
         numbers = SequenceCursor(number_of(at.after), at.missing)
         missing = numbers.still_missing(sorted(new, key=itemgetter(0)), existing, now, wait)
         return SqlCursor(furthest, again, missing if wait else {})
@@ -269,16 +306,18 @@ class SqlConnector(ComposedConnector):
             fix = "GRANT SELECT on the tables that runs.query names"
             rights.append(SourcePermission("read runs", False, str(error), fix))
         rights += self._actions.permissions()
-        version, unverified = f"PostgreSQL {jobs.version}", self._database.session.unverified
-        return Probe(True, version, tuple(rights), unverified, clock=jobs.clock)
+        database = self._database.database
+        return Probe(True, f"{database.product} {jobs.version}", tuple(rights), database.unverified, clock=jobs.clock)
 
 
 class SqlProfile(ProfileHeader, SqlMapping):
-    """A profile of tables in PostgreSQL."""
+    """A profile of tables."""
 
     possible = MAPPED_CAPABILITIES
 
     base: Literal["sql"]
+    scheme: Literal["", "mssql"] = ""
+    """Of the DSN, where the tables are not in PostgreSQL."""
 
     @model_validator(mode="after")
     def one_database(self) -> Self:
@@ -288,10 +327,11 @@ class SqlProfile(ProfileHeader, SqlMapping):
 
     def capabilities(self) -> frozenset[Capability]:
         acts = {verb.needs for verb in VERB_NAMES if self.verbs.of(verb) is not None}
-        return frozenset({*acts, *([Capability.LOG] if self.log else [])})
+        parts = {Capability.LOG: self.log, Capability.HOLD: self.hold}
+        return frozenset({*acts, *(name for name, part in parts.items() if part is not None)})
 
-    def system_options(self) -> type[PostgresOptions]:
-        return PostgresOptions
+    def system_options(self) -> type[PostgresOptions] | type[DsnOptions]:
+        return DsnOptions if self.scheme else PostgresOptions
 
     def connector_kind(self) -> ConnectorKind:
         calls = {verb: call for verb in VERB_NAMES if (call := self.verbs.of(verb)) is not None}
@@ -299,29 +339,41 @@ class SqlProfile(ProfileHeader, SqlMapping):
             kind=self.kind,
             title=self.title,
             options=self.model_of_options(),
-            targets=targets,
+            targets=(lambda _: ["database"]) if self.scheme else targets,
             open=self.open_target,
             capabilities=self.capabilities(),
             missing=self.missing(),
             proofs=frozenset({ProofLevel.FULL if self.log else ProofLevel.EXIT}),
-            verbs={verb: call.title or VERB_NAMES[verb] for verb, call in calls.items()},
+            verbs={
+                **{verb: call.title or VERB_NAMES[verb] for verb, call in calls.items()},
+                **({Verb.HOLD: "pause the job", Verb.RELEASE: "resume the job"} if self.hold else {}),
+            },
             may_start_early=True,
             schedules="expression" if self.jobs.schedule else "next" if self.jobs.next_at else "",
             ladder=" ".join(self.ladder.split()),
-            shell=psql_shell,
+            shell=None if self.scheme else psql_shell,
         )
 
-    def open_target(self, options: PostgresOptions, target: str, secrets: SecretResolver) -> SqlConnector:
+    def open_target(self, options: PostgresOptions | DsnOptions, target: str, secrets: SecretResolver) -> SqlConnector:
         values = self.values(options, target)
-        return SqlConnector(SqlClient(self, agent_session(options, secrets), values, self.lacks))
+        database = open_database(options, secrets, self.scheme)
+        return SqlConnector(SqlClient(self.with_zones(values), database, values, self.lacks))
+
+    def with_zones(self, values: Mapping[str, Any]) -> Self:
+        """The zones of its options in the place of their names."""
+        parts = {name: getattr(self, name) for name in ("jobs", "runs")}
+        zones = {name: str(values.get(part.zone.strip("{}"), part.zone)) for name, part in parts.items()}
+        return self.model_copy(
+            update={name: part.model_copy(update={"zone": zones[name]}) for name, part in parts.items()}
+        )
 
 
 CONNECTOR = ConnectorKind(
     kind="sql",
-    title="Any tables in PostgreSQL, mapped in the config",
+    title="Any tables in PostgreSQL, SQL Server or Oracle, mapped in the config",
     options=SqlOptions,
     targets=targets,
-    open=lambda options, target, secrets: SqlConnector(SqlClient(options, agent_session(options, secrets))),
+    open=lambda options, target, secrets: SqlConnector(SqlClient(options, open_database(options, secrets))),
     capabilities=MAPPED_CAPABILITIES,
     missing=MISSING_CAPABILITIES,
     lacks=lambda options: SqlActions.missing_capabilities(options.verbs, options.log),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from connectors.sdk.field_mapping import PROFILE_PLACES, MappedJobFields, MappedRunFields, States
 from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
-from connectors.sdk.option_errors import StrictOptions
+from connectors.sdk.option_errors import StrictOptions, checked_zone, formatted_like
+from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.postgres import PostgresOptions
 
 PLACE = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
@@ -17,7 +18,18 @@ _TEMPLATE = re.compile(r"\{\{|\$\{|\{%")
 COLUMN = re.compile(r"[^.\[\]{}%]+")
 _QUERY = re.compile(r"\s*(select|with|table|values)\b", re.IGNORECASE)
 _CUT = re.compile(r"\b(limit\s+\S+|fetch\s+(first|next)\b[^)]*)(\s+offset\s+\S+)?[\s;]*$", re.IGNORECASE)
-_ACTING = re.compile(r"\s*(select|with|call|insert|update|delete)\b", re.IGNORECASE)
+_ACTING = re.compile(r"\s*(select|with|call|exec|insert|update|delete)\b", re.IGNORECASE)
+PROCEDURE = re.compile(r"\s*exec\s+([\w.\[\]]+)", re.IGNORECASE)
+_ZONE_PLACE = re.compile(r"\{(option\.[a-z_]+)\}")
+
+
+def _zone_or_option(text: str, info: ValidationInfo) -> str:
+    match = _ZONE_PLACE.fullmatch(text)
+    return text if match and match[1] in (info.context or {}).get(PROFILE_PLACES, ()) else checked_zone(text)
+
+
+ZoneOrOption = Annotated[str, AfterValidator(_zone_or_option)]
+"""A zone; in a profile also "{option.NAME}", an option of type "zone"."""
 
 
 class SqlSelect(MappedCall):
@@ -53,12 +65,25 @@ class SqlSelect(MappedCall):
 class SqlJobsQuery(SqlSelect, MappedJobFields):
     """All jobs, a row each."""
 
+    zone: ZoneOrOption = "UTC"
+    """In which zone an instant without one is meant, and a job's schedule."""
+
+
+class SqlLostQuery(SqlSelect):
+    """How many rows were deleted before they were read: one number."""
+
+    known_places = frozenset({"cursor", "until"})
+
 
 class SqlRunsQuery(SqlSelect, MappedRunFields):
     """Runs from {cursor} on, and those of {open}."""
 
     known_places = frozenset({"cursor", "open"})
 
+    zone: ZoneOrOption = "UTC"
+    """In which zone an instant without one is meant."""
+    lost: SqlLostQuery | None = None
+    """The number of rows with a cursor above {cursor}, up to {until}, that were deleted before they were read."""
     cursor: str = Field(min_length=1)
     """The column of the poll's position: it grows with every new row (a number), or with every change (a time)."""
     cursor_is: Literal["number", "time"] = "number"
@@ -68,6 +93,8 @@ class SqlRunsQuery(SqlSelect, MappedRunFields):
     def cursor_and_open_runs(self) -> Self:
         if "{cursor}" not in self.query:
             raise ValueError(f"query needs {{cursor}}, as in WHERE {self.cursor} > {{cursor}}: it says how far we are")
+        if self.lost is not None and self.cursor_is != "number":
+            raise ValueError('lost: it counts numbers, and cursor_is = "time". Remove it')
         if self.cursor_is == "number" and "{open}" not in self.query:
             raise ValueError(
                 f"a run that was open is read again by its id: WHERE {self.cursor} > {{cursor}} OR "
@@ -94,10 +121,27 @@ class SqlVerbQuery(SqlSelect):
     known_places = frozenset({"run", "job", "period", "key"})
     title: str = ""
     """Native name of the action: "retry the task"."""
-    begins, what = _ACTING, "SELECT, WITH, CALL, INSERT, UPDATE or DELETE"
+    begins, what = _ACTING, "SELECT, WITH, CALL, EXEC, INSERT, UPDATE or DELETE"
 
     query: str
     """Run in one transaction of its own, as the user above; {run}, {job}, {period} and {key} are bound."""
+
+
+class SqlHoldQuery(SqlVerbQuery):
+    """One statement that enables or disables a job and writes a text of it, which takes the mark: both, or nothing."""
+
+    known_places = frozenset({"job", "enabled", "note"})
+
+    query: str
+    """Run as a verb's; {enabled} is 1 or 0."""
+    note: Annotated[str, formatted_like(r"\w+", "note")]
+    """The column of a job with the text."""
+
+    @model_validator(mode="after")
+    def writes_all(self) -> Self:
+        if missing := sorted(self.known_places - {*self.places}):
+            raise ValueError(f"hold: send {{{missing[0]}}}")
+        return self
 
 
 class SqlMapping(StrictOptions):
@@ -114,6 +158,8 @@ class SqlMapping(StrictOptions):
     """Its states of a run, and ours."""
     log: SqlLogQuery | None = None
     """The log of a run."""
+    hold: SqlHoldQuery | None = None
+    """How a job is disabled under a mark."""
     verbs: MappedVerbs[SqlVerbQuery] = MappedVerbs()
     """The statements of actions."""
 
@@ -135,5 +181,20 @@ class SqlMapping(StrictOptions):
         return self
 
 
+class DsnOptions(StrictOptions):
+    """Where the database is, and who signs in."""
+
+    dsn: SecretRef
+    """The address, as a reference because it holds a password: mssql://user:password@host:1433/database."""
+    sslrootcert: FilePath | None = None
+    """The CA that is trusted; the machine's own when not given. `check` reports ?tls=off in the DSN each time."""
+
+
 class SqlOptions(PostgresOptions, SqlMapping):
     """Where the database is, who signs in, and how its tables are read."""
+
+    @model_validator(mode="after")
+    def holds_by_a_profile(self) -> Self:
+        if self.hold is not None:
+            raise ValueError("hold: only a profile holds; write one with headway connector new NAME --profile")
+        return self

@@ -37,6 +37,7 @@ from connectors.sdk.transport.postgres import PostgresSession
 from connectors.sql.client import BITE_ROWS, SqlClient, SqlRows
 from connectors.sql.connector import CONNECTOR, SqlConnector, SqlCursor
 from connectors.sql.options import SqlOptions
+from connectors.sql.postgres import PostgresDatabase
 from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
 
 ROOT = Path(__file__).parents[3]
@@ -56,7 +57,9 @@ class FakeTables(SqlClient):
     """The client's three questions answered from recorded rows, as PostgreSQL would give them as JSON."""
 
     def __init__(self, bite_rows: int = 5, **more: Any) -> None:
-        super().__init__(SqlOptions.model_validate(settings(**more)), PostgresSession(dict, "headway"))
+        super().__init__(
+            SqlOptions.model_validate(settings(**more)), PostgresDatabase(PostgresSession(dict, "headway"))
+        )
         document = json.loads(RECORDING.read_text())
         self.bite_rows = bite_rows
         self.clock = datetime.now(UTC)
@@ -334,7 +337,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
             "verbs.rerun: the outcome of a lost reply",
         ),
         ({"verbs": {"start": {"query": "SELECT start({job}, {key})"}}}, "name in runs.key where a run shows it"),
-        ({"verbs": {"rerun": {"query": "DROP TABLE runs"}}}, "SELECT, WITH, CALL, INSERT, UPDATE or DELETE"),
+        ({"verbs": {"rerun": {"query": "DROP TABLE runs"}}}, "SELECT, WITH, CALL, EXEC, INSERT, UPDATE or DELETE"),
         ({"verbs": {"cancel": {"query": "SELECT stop({id})"}}}, "{id} means nothing here"),
         (
             {"verbs": {"start": {"query": "SELECT s({key})"}}, "runs.key": "detail.key"},
@@ -384,7 +387,7 @@ class Recorded:
 
 def test_open_runs_and_missing_numbers_take_no_place_in_the_bite() -> None:
     session = Recorded()
-    client = SqlClient(SqlOptions.model_validate(settings()), session)  # type: ignore[arg-type]  # it is asked as one
+    client = SqlClient(SqlOptions.model_validate(settings()), PostgresDatabase(session))  # type: ignore[arg-type]  # it is asked as one
     client.runs("7", ["3", "4"], [5, 6])
     bite, opened, missing = session.bound
     assert ("7", [], BITE_ROWS) == (bite["cursor"], bite["open"], bite["limit"])

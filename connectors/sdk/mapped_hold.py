@@ -1,0 +1,101 @@
+"""Holds of the kinds that only the config defines: a call pauses a job and writes our mark into a text of the job."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
+from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
+from connectors.sdk.field_mapping import MappedJobFields, Row, id_at, read_job
+from connectors.sdk.marked_pause import (
+    MarkedPause,
+    MarkedPauseActions,
+    PauseState,
+    holds_in,
+    native_holds,
+    shown_mark,
+    with_hold,
+    without_hold,
+    without_holds,
+)
+from connectors.sdk.states import ProofLevel
+
+
+class MappedHolder(MarkedPauseActions[Row]):
+    missing_job = "{job} is no longer listed"
+    fix = "enable it in its scheduler"
+
+    def __init__(self, source: str, fields: MappedJobFields, note: str) -> None:
+        """`note`: the field of a job with the text."""
+        self._source, self._fields, self._note_field = source, fields, note
+
+    def rows(self) -> Iterable[Any]:
+        """All jobs. Raises InvalidAnswer where some may be missing."""
+        raise NotImplementedError
+
+    def write(self, job: str, is_enabled: bool, note: str) -> None:
+        """Sends it once."""
+        raise NotImplementedError
+
+    def shown(self, job: str, is_enabled: bool, note: str) -> str:
+        """The text of the call that `write` sends."""
+        raise NotImplementedError
+
+    @property
+    def marking(self) -> MarkedPause:  # type: ignore[override]  # a class constant of other kinds
+        return MarkedPause(self._source, "paused", self._note_field)
+
+    def state(self, row: Row) -> PauseState:
+        """Raises InvalidAnswer for a row that is not a job."""
+        try:
+            is_paused = read_job(row, self._fields, ProofLevel.EXIT).paused
+        except RecordUnreadable as error:
+            raise InvalidAnswer(f"{self._source}: a job cannot be read: {error}") from None
+        return PauseState(is_paused, tuple(holds_in(self._note(row))))
+
+    def preview_hold(self, job: str, row: Row, mark: HoldMark) -> Preview:
+        return Preview(
+            verb="pause the job",
+            summary=f"pause {job} and add a mark to its {self._note_field}",
+            scope=f"every start of {job}",
+            native_calls=(
+                self.shown(job, False, with_hold(self._note(row), mark).replace(mark.text, shown_mark(mark))),
+            ),
+            notes=("active runs continue",),
+        )
+
+    def preview_release(self, job: str, row: Row, resumes: bool, enables: bool) -> Preview:
+        is_enabled = resumes or not self.state(row).is_paused
+        return Preview(
+            verb="resume the job" if resumes else "remove the mark",
+            summary=f"resume {job} and remove our mark" if resumes else f"remove our mark of {job}; its pause stays",
+            scope=f"every start of {job}" if resumes else f"the {self._note_field} of {job}",
+            native_calls=(self.shown(job, is_enabled, without_holds(self._note(row))),),
+            notes=(STARTED_LATER,) if resumes else (),
+        )
+
+    def write_hold(self, row: Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
+        self.write(str(plan["job"]), False, with_hold(self._note(row), mark))
+
+    def write_release(self, row: Row, now: PauseState, plan: Mapping[str, Any]) -> None:
+        is_enabled = plan["how"] == "release" or not now.is_paused
+        self.write(str(plan["job"]), is_enabled, without_hold(self._note(row), str(plan["hold"])))
+
+    def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
+        """Every mark, bare ones too: the list of jobs shows them. `known` adds nothing."""
+        del known
+        holds: list[NativeHold] = []
+        for row in self.rows():
+            if isinstance(row, dict) and holds_in(self._note(row)):
+                job = id_at(row, self._fields.id, "the job's id")
+                holds += native_holds(job, self.state(row), f"{self._note_field} of {job} in {self._source}")
+        return tuple(holds)
+
+    def without_marks(self, row: Any) -> Any:
+        """A row of the list of jobs as people wrote it: a hold does not change a job."""
+        return {**row, self._note_field: without_holds(self._note(row))} if isinstance(row, dict) else row
+
+    def _note(self, row: Row) -> str:
+        text = row.get(self._note_field)
+        return text if isinstance(text, str) else ""

@@ -1,0 +1,33 @@
+"""Holds by the statement of a profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from connectors.sdk.errors import InvalidAnswer
+from connectors.sdk.field_mapping import Row, text_at
+from connectors.sdk.mapped_hold import MappedHolder
+from connectors.sql.client import MAX_JOBS, SqlClient
+from connectors.sql.options import SqlHoldQuery
+
+
+class SqlHolder(MappedHolder):
+    def __init__(self, client: SqlClient, call: SqlHoldQuery) -> None:
+        super().__init__(client.database.product, client.options.jobs, call.note)
+        self._client, self._call = client, call
+
+    def read(self, job: str) -> Row | None:
+        return next((row for row in self.rows() if text_at(row, self._fields.id) == job), None)
+
+    def rows(self) -> Iterable[Any]:
+        result = self._client.jobs()
+        if result.is_full:
+            raise InvalidAnswer(f"{self._source}: more than {MAX_JOBS} jobs: no more are read")
+        return result.rows
+
+    def write(self, job: str, is_enabled: bool, note: str) -> None:
+        self._client.send(self._call, {"job": job, "enabled": int(is_enabled), "note": note, "key": "hold"})
+
+    def shown(self, job: str, is_enabled: bool, note: str) -> str:
+        return f"{' '.join(self._call.query.split())} -- job = {job!r}, enabled = {int(is_enabled)}, note = {note!r}"
