@@ -398,7 +398,9 @@ def saved_services(view: IncidentView | None, ctx: RenderContext) -> str:
     """ "saves Supply plan 06:30, Daily revenue 07:30": the affected services that are not delivered, by deadline."""
     services = [service for service in view.services if service.delivered is None] if view is not None else []
     services.sort(key=lambda service: service.deadline)
-    return saved_text([f"{each.title or each.name} {ctx.hm(each.deadline, each.zone)}" for each in services])
+    return saved_text(
+        [f"{service.title or service.name} {ctx.hm(service.deadline, service.zone)}" for service in services]
+    )
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:
