@@ -181,11 +181,11 @@ def test_permissions_that_one_command_grants_are_one_line() -> None:
     probe = Probe(True, "1", rights)
     kind = replace(CONNECTOR, open=lambda *_: cast(Connector, Answering(probe)))
     found = probe_target(SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5)
-    assert ("missing rights", ("missing: read jobs, rerun, hold (no read jobs). Fix: run grants.",)) == (
+    assert ("missing rights", ("missing: read jobs, rerun, hold (no read jobs). Fix: run grants",)) == (
         found.verdict,
         found.text,
     )
-    assert ("cannot act: cancel (no cancel). Fix: ask Ann.",) == found.notes
+    assert ("cannot act: cancel (no cancel). Fix: ask Ann",) == found.notes
 
 
 @dataclass

@@ -115,7 +115,7 @@ def test_what_is_only_told_of_a_host_is_no_fault(bench: Bench, tmp_path: Path, m
     told = ("host key known; signed in as root", "cron's clock runs in Etc/UTC")
     data, people = probed(Probe(True, "Debian 12", rights, told), bench, tmp_path, monkeypatch)
     assert [
-        ("FAULT", "hosts/db07 missing rights: missing: cron runs (no cron daemon runs). Fix: systemctl start cron."),
+        ("FAULT", "hosts/db07 missing rights: missing: cron runs (no cron daemon runs). Fix: systemctl start cron"),
         ("note", "hosts/db07: cannot act: rerun as etl (refused)."),
         *(("note", f"hosts/db07: {words}") for words in told),
     ] == [one[:2] for one in found(data, "system")]

@@ -140,9 +140,9 @@ def test_an_approval_that_never_came_stops_the_plan_and_is_told(bench: Bench) ->
     turn(bench)
     assert ("stopped", []) == (view(bench).state, bench.scheduler.acted)
     bench.send()
-    [body] = [body for _, title, body in bench.sink.got if "Plan 1 stopped" in title]
+    [body] = [body for _, title, body in bench.sink.got if "plan 1 stopped" in title.lower()]
     assert "not approved within 1h" in body
-    assert [] == [title for _, title, _ in bench.sink.got if "Start: not approved in time" in title]
+    assert [] == [title for _, title, _ in bench.sink.got if "start: not approved in time" in title.lower()]
 
 
 def test_a_period_that_failed_is_not_run_a_second_time_under_the_same_approval(bench: Bench) -> None:

@@ -656,9 +656,12 @@ AUDIENCE = AlertRouting({"oncall": ("env A",), "nights": ("env B",)}, "oncall")
 
 
 def told(bench: Bench) -> list[str]:
-    """Titles of what left once all that is due was sent; of alerts that say that a person is needed."""
+    """Titles of what left once all that is due was sent, after the service; of alerts that say that a person is
+    needed."""
     bench.send()
-    return [title for _, title, body in bench.sink.got if "A person is needed" in body]
+    titles = [title for _, title, body in bench.sink.got if "A person is needed" in body]
+    assert all(re.match(r"Supply plan \d\d:\d\d: ", title) for title in titles)
+    return [title.partition(": ")[2] for title in titles]
 
 
 def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: Bench) -> None:
@@ -668,7 +671,7 @@ def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: B
     ends(night, 1, RunState.FAILED)
     for _ in range(2):
         turn(night)
-    title = "Plan 1 stopped: repair fake/extract [INC-0001]"
+    title = "plan 1 stopped: repair fake/extract [INC-0001]"
     assert [title] == told(night)
     with night.reads() as reads:
         assert (1,) == reads.estate.header().stopped_plans
@@ -749,7 +752,7 @@ def test_a_plan_that_is_given_up_tells_a_person(night: Bench) -> None:
     with night.store.write(None) as connection:
         connection.rows("UPDATE plan_step SET after = '{}'")
     turn(night)
-    assert ["aborted", "Plan 1 was abandoned: repair fake/extract [INC-0001]"] == [
+    assert ["aborted", "plan 1 was abandoned: repair fake/extract [INC-0001]"] == [
         view(night).state,
         *told(night),
     ]
