@@ -23,8 +23,11 @@ from connectors.sql.options import PLACE, SqlMapping, SqlRunsQuery, SqlVerbQuery
 BITE_ROWS = 1000
 MAX_JOBS = 20_000
 LOG_CHARACTERS = 64 * 1024**2
-FIRST = {"number": "-1", "time": "1970-01-01T00:00:00Z"}
-LAST = {"number": str(2**62), "time": "infinity"}  # behind every row: from there on only rows of {open} are read
+FIRST = {"number": "-1", "time": "1970-01-01T00:00:00+00:00"}
+LAST = {
+    "number": str(2**62),
+    "time": "9999-12-31T00:00:00+00:00",
+}  # behind every row: from there on only rows of {open} are read
 MAX_AGAIN = 10_000
 
 
@@ -87,7 +90,7 @@ class SqlDatabase(Protocol):
 
     def send(self, query: BoundQuery, timeout_seconds: float, name: str) -> str:
         """The first value of a statement that is sent once, by a session of that name. Raises OutcomeUnknown after a
-        lost answer; NotSupported, and nothing was done, where it touches no row or answers false."""
+        lost answer; NotSupported, and nothing was done, where it touches no row, or in PostgreSQL answers false."""
 
     def close(self) -> None: ...
 

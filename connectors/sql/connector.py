@@ -142,14 +142,14 @@ class SqlActions(MappedActions[SqlVerbQuery]):
         for place in call.places:
             if any("\ud800" <= character <= "\udfff" or character == "\0" for character in values.get(place, "")):
                 return f"{{{place}}} holds bytes that are not text, which cannot be sent back"
-        permission = self._permission("", call)
+        permission = self._permission("", call, "")
         return permission.why if permission.held is False else None
 
     def notes(self, verb: Verb) -> tuple[str, ...]:
         unproved = "" if verb is Verb.CANCEL else self._client.run_with_key(KEY_PLACEHOLDER)[1]
         return (f"a lost answer would stay unknown: {unproved}",) if unproved else ()
 
-    def _permission(self, name: str, call: SqlVerbQuery) -> SourcePermission:
+    def _permission(self, name: str, call: SqlVerbQuery, setting: str) -> SourcePermission:
         """Whether the role may run the statement, as far as the server reports it without running it."""
         fix = f"grant what {name} needs: EXECUTE on its function, or INSERT or UPDATE on its table"
         if call.query.split()[0].lower() == "call":
@@ -160,15 +160,15 @@ class SqlActions(MappedActions[SqlVerbQuery]):
         except PermissionMissing as error:
             return SourcePermission(name, False, str(error), fix, "act")
         except NotSupported as error:
-            return SourcePermission(name, False, str(error), f"correct verbs.{name}.query", "act")
+            return SourcePermission(name, False, str(error), f"correct {setting}.query", "act")
         return SourcePermission(name, True, "", "", "act")
 
     def permissions(self) -> Iterator[SourcePermission]:
         for verb in VERB_NAMES:
             if (call := self._client.options.verbs.of(verb)) is not None:
-                yield self._permission(verb.value, call)
+                yield self._permission(verb.value, call, f"verbs.{verb.value}")
         if (hold := self._client.options.hold) is not None:
-            yield self._permission("hold", hold)
+            yield self._permission("hold", hold, "hold")
 
     def send(self, call: SqlVerbQuery, values: Mapping[str, Any]) -> str:
         result = self._client.send(call, values)

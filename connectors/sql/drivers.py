@@ -13,12 +13,14 @@ import ssl
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import UUID
+
+import certifi
 
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import (
@@ -43,7 +45,6 @@ from connectors.sql.postgres import PostgresDatabase
 T = TypeVar("T")
 MESSAGE_CHARACTERS = 300
 ROWS_AT_A_TIME = 100
-_ISO = """'YYYY-MM-DD"T"HH24:MI:SS.FFTZH:TZM'"""
 _CHANGES = re.compile(r"\s*(insert|update|delete)\b", re.IGNORECASE)
 _ORACLE_CALLS = UninterruptedCalls("headway-oracle")
 LOCK_SHARE = 0.5
@@ -58,7 +59,7 @@ class Login:
     port: int
     database: str
     user: str
-    password: str
+    password: str = field(repr=False)
     ca: str | None
 
     @property
@@ -84,13 +85,14 @@ def login_of(dsn: str, ref: SecretRef, ca: str | None) -> Login:
         port, query = parts.port or PORTS[parts.scheme], parse_qs(parts.query, strict_parsing=bool(parts.query))
     except ValueError:
         parts, port, query = urlsplit(""), 0, {}
-    if not (parts.hostname and parts.username) or query.keys() - {"tls"} or query.get("tls", ["off"]) != ["off"]:
-        form = f"{dsn.partition(':')[0]}://user:password@host:1433/database, with ?tls=off where it is not encrypted"
+    has_service = parts.scheme != "oracle" or bool(parts.path.strip("/"))
+    has_tls = not query.keys() - {"tls"} and query.get("tls", ["off"]) == ["off"]
+    if not (parts.hostname and parts.username and has_service and has_tls):
+        scheme = dsn.partition(":")[0]
+        form = f"{scheme}://user:password@host:{PORTS.get(scheme, 1433)}/database, with ?tls=off for no encryption"
         raise AccessRefused(f"secret {ref.text}: not written as {form}. Fix: write :, / and @ of a password as %3A …")
-    trusted = ca or ssl.get_default_verify_paths().cafile
+    trusted = ca or ssl.get_default_verify_paths().cafile or certifi.where()
     is_plain = bool(query) or (ca is None and is_local_server(parts.hostname))
-    if not (trusted or is_plain):
-        raise AccessRefused(f"{parts.hostname}: this machine has no CA file. Fix: sslrootcert = its CA's file")
     return Login(
         parts.hostname, port, parts.path.strip("/") or "master", unquote(parts.username), unquote(parts.password or ""),
         None if is_plain else trusted,
@@ -103,6 +105,8 @@ class DriverDatabase:
     product: str
     clock: ClassVar[str]
     """SELECT of the time (UTC) and the version."""
+    folds_names: ClassVar[bool] = False
+    """Names of columns that are written without quotes come in upper case."""
 
     def __init__(self, login: Login) -> None:
         self._login, self.unverified = login, login.unverified
@@ -111,7 +115,7 @@ class DriverDatabase:
         def work(cursor: Any) -> tuple[datetime, str, list[list[Any]]]:
             cursor.execute(self.clock)
             now, version = cursor.fetchone()
-            parts = [_dicts(self.execute(cursor, self.bounded(query), query)) for query in queries]
+            parts = [_dicts(self.execute(cursor, self.bounded(query), query), self.folds_names) for query in queries]
             return now.replace(tzinfo=UTC), version, [[_as_json(row) for row in rows] for rows in parts]
 
         return self.run(work, timeout_seconds, "headway")
@@ -166,7 +170,7 @@ class SqlServerDatabase(DriverDatabase):
 
         may = self.run(work, timeout_seconds, "headway")
         if may is None:
-            raise NotSupported(f"{self._login.place}: no procedure {match[1]}, or no right to it")
+            raise PermissionMissing(f"{self._login.place}: no procedure {match[1]}, or no right to it")
         if not may:
             raise PermissionMissing(f"{self._login.place}: no EXECUTE on {match[1]}")
 
@@ -183,7 +187,16 @@ class SqlServerDatabase(DriverDatabase):
     def run(self, work: Callable[[Any], T], timeout_seconds: float, name: str, sends: bool = False) -> T:
         """At the deadline the socket is shut, and the server ends the statement."""
         driver, deadline, login = _driver(), Deadline(timeout_seconds), self._login
-        garbage = (driver.Error, OSError, EOFError, LookupError, ValueError, struct.error, AssertionError, TypeError)
+        driver_errors = (
+            driver.Error,
+            OSError,
+            EOFError,
+            LookupError,
+            ValueError,
+            struct.error,
+            AssertionError,
+            TypeError,
+        )
         count_request()
         try:
             raw = socket.create_connection((login.host, login.port), timeout=max(0.001, deadline.left))
@@ -203,11 +216,11 @@ class SqlServerDatabase(DriverDatabase):
                     raise SystemUnreachable(f"{login.place}: connected too late: nothing was sent")
                 was_sent = sends
                 return work(cursor)
-            except garbage as error:
+            except driver_errors as error:
                 late = deadline.left <= 0
-                raise _sorted(error, login.place, was_sent, deadline.seconds if late else 0) from None
+                raise _sql_server_error(error, login.place, was_sent, deadline.seconds if late else 0) from None
             finally:
-                with suppress(*garbage):
+                with suppress(*driver_errors):
                     if connection is not None:
                         connection.close()
 
@@ -232,11 +245,12 @@ class SqlServerDatabase(DriverDatabase):
 
 class OracleDatabase(DriverDatabase):
     product = "Oracle Database"
+    folds_names = True
     clock = (
         "SELECT SYS_EXTRACT_UTC(SYSTIMESTAMP) AS now,"
         " (SELECT MAX(version) FROM product_component_version) AS version FROM dual"
     )
-    casts: ClassVar[Mapping[str, str]] = {"number": "TO_NUMBER({})", "time": "TO_TIMESTAMP_TZ({}, " + _ISO + ")"}
+    casts: ClassVar[Mapping[str, str]] = {"number": "TO_NUMBER({})", "time": "TO_UTC_TIMESTAMP_TZ({})"}
 
     def check(self, query: BoundQuery, timeout_seconds: float) -> None:
         """Has the server parse it, not execute it."""
@@ -284,7 +298,7 @@ class OracleDatabase(DriverDatabase):
         try:
             return _ORACLE_CALLS.call(login.place, call, deadline.left)
         except (driver.Error, OSError, ValueError, LookupError, TypeError) as error:
-            raise _sorted_oracle(error, login.place, any(sent)) from None
+            raise _oracle_error(error, login.place, any(sent)) from None
 
     def filled(self, query: BoundQuery) -> str:
         """Places are named p_…: a bind variable may not have the name of an SQL keyword."""
@@ -358,10 +372,9 @@ def _bound(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list) else value
 
 
-def _dicts(cursor: Any) -> list[dict[str, Any]]:
-    """Names in upper case, as Oracle's, are lower-cased."""
+def _dicts(cursor: Any, folds_names: bool) -> list[dict[str, Any]]:
     names = [str(column[0]) for column in cursor.description or ()]
-    names = [name.lower() if name.isupper() else name for name in names]
+    names = [name.lower() if folds_names and name.isupper() else name for name in names]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
@@ -400,7 +413,7 @@ FIXES: Mapping[type[ConnectorError], str] = {
 }
 
 
-def _sorted(error: BaseException, place: str, was_sent: bool, late_seconds: float) -> ConnectorError:
+def _sql_server_error(error: BaseException, place: str, was_sent: bool, late_seconds: float) -> ConnectorError:
     """The contract's error: an error with a number is the server's answer; after a lost connection the outcome of what
     was sent is unknown."""
     number = int(getattr(error, "msg_no", 0) or 0)
@@ -430,7 +443,7 @@ BY_ORACLE_NUMBER: Mapping[int, type[ConnectorError]] = {
 """Number of an ORA error -> class; others are NotSupported."""
 
 
-def _sorted_oracle(error: BaseException, place: str, was_sent: bool) -> ConnectorError:
+def _oracle_error(error: BaseException, place: str, was_sent: bool) -> ConnectorError:
     info = error.args[0] if error.args else None
     code, text = str(getattr(info, "full_code", "")), " ".join(str(error).split())[:MESSAGE_CHARACTERS]
     text = text or type(error).__name__

@@ -38,7 +38,7 @@ ORIGIN = "HTTP API"
 """The origin of its requests in the audit."""
 ANSWER_SECONDS = 45.0
 MAX_REQUESTS = 8
-"""Requests in progress; further ones are refused."""
+"""Requests of one path in progress; further ones are refused."""
 
 
 class _Body(BaseModel):
@@ -94,7 +94,8 @@ class WriteApi:
         self._url = url
         self._pool: ThreadPoolExecutor | None = None
         self._closing = threading.Event()
-        self._in_progress: list[Future[ServerReply]] = []
+        self._in_progress: dict[str, list[Future[ServerReply]]] = {}
+        """By path."""
 
     @property
     def endpoints(self) -> dict[str, WriteEndpoint]:
@@ -112,16 +113,17 @@ class WriteApi:
         return WriteEndpoint(lambda request, body: self._submit(operation, request, body), self.close)
 
     def _submit(self, operation: ApiOperation, request: ApiRequest, body: bytes) -> Future[ServerReply]:
-        self._in_progress = [reply for reply in self._in_progress if not reply.done()]
-        if len(self._in_progress) >= MAX_REQUESTS:
+        in_progress = [reply for reply in self._in_progress.get(operation.path, ()) if not reply.done()]
+        self._in_progress[operation.path] = in_progress
+        if len(in_progress) >= MAX_REQUESTS:
             reply = Future[ServerReply]()
-            reply.set_result(error_reply(429, f"{MAX_REQUESTS} requests are in progress", "try again in a minute"))
+            reply.set_result(error_reply(429, f"{MAX_REQUESTS} requests are in progress", "try again in 10 s"))
             return reply
         if self._pool is None:
             self._closing.clear()
-            self._pool = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="operator")
+            self._pool = ThreadPoolExecutor(MAX_REQUESTS * len(OPERATIONS), thread_name_prefix="operator")
         reply = self._pool.submit(self._reply, operation, request, body)
-        self._in_progress.append(reply)
+        in_progress.append(reply)
         return reply
 
     def _reply(self, operation: ApiOperation, request: ApiRequest, body: bytes) -> ServerReply:

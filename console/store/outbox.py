@@ -100,7 +100,7 @@ class AlertedIncident:
     tier: int | None
     """Its tier."""
     cause: str
-    """ "run", "target", "shared", "check" or "rule"."""
+    """ "run", "target", "shared", "check", "rule" or "undelivered"."""
     rule: str
     """Of the finding that is its cause."""
     business_date: str

@@ -94,18 +94,20 @@ def earlier_act_by(
     context: AlertContext, subject: AlertSubject, last: RouteNotification
 ) -> tuple[datetime, datetime] | None:
     """The act-by that the route was notified of and that of now, once its own restart has to be sent materially
-    earlier; the most urgent of several. None after the act-by that it was notified of."""
+    earlier. None after the act-by that it was notified of."""
     notified = {(day.service, day.business_date): day.act_by for day in notified_content(last.fingerprint).act_bys}
     own = {service.key: service.act_by for service in subject.decision.services}
-    moved = []
-    for name, business_date, act_by in act_bys_of(context, subject) if notified else ():
-        if act_by != own[name, business_date]:
-            continue  # another incident's restart comes first
-        before = notified.get((name, business_date), context.now)
-        if before > context.now and before - act_by >= max(LEAST_MOVE, (before - last.last_at) * MOVED_SHARE):
-            moved.append((act_by, before))
-    act_by, before = min(moved, default=(context.now, context.now))
-    return (before, act_by) if moved else None
+    pairs = [
+        (before, act_by)
+        for name, business_date, act_by in (act_bys_of(context, subject) if notified else ())
+        if (before := notified.get((name, business_date), context.now)) > context.now
+        and act_by == own[name, business_date]  # else another incident's restart comes first
+    ]
+    if not pairs:
+        return None
+    before, act_by = min(before for before, _ in pairs), min(act_by for _, act_by in pairs)
+    is_news = before - act_by >= max(LEAST_MOVE, (before - last.last_at) * MOVED_SHARE)
+    return (before, act_by) if is_news else None
 
 
 def is_repaired_by_restart(index: EstateIndex, match: IncidentMatch) -> bool:

@@ -237,13 +237,13 @@ def _changes(context: AlertContext, notification: Notification) -> str:
 
 
 def _sooner(context: AlertContext, notification: Notification) -> str:
-    """ "act-by is now 03:58, not 04:07"; empty unless it is earlier than the route was notified."""
+    """ "act-by moved from 04:07 to 03:58"; empty unless it is earlier than the route was notified."""
     subject, before = notification.subject, notification.before
     act_bys = earlier_act_by(context, subject, before) if before is not None else None
     if act_bys is None:
         return ""
     was, act_by = (local_time(at, subject.decision.zone, context.now) for at in act_bys)
-    return f"act-by {'is now' if act_bys[1] > context.now else 'has passed:'} {act_by}, not {was}"
+    return f"act-by moved from {was} to {act_by}{'' if act_bys[1] > context.now else ', which has passed'}"
 
 
 def _is_urgent(context: AlertContext, notification: Notification) -> bool:

@@ -59,18 +59,18 @@ def urgent_incident(
     services: Sequence[ServiceView], incidents: Sequence[IncidentRow], plans: Sequence[PlanView], now: datetime
 ) -> int | None:
     """The open incident to act on first: that of the urgent service, else the most harmful one. Without one that of a
-    plan in progress, which may go on after its incident is resolved. `plans`: those that have not ended."""
+    running plan, which may go on after its incident is resolved. `plans`: those that have not ended."""
     urgent = urgent_service(services, now)
     if urgent is not None and urgent.incident_id is not None:
         return urgent.incident_id
     still_open = (incident.id for incident in sort_by_impact(incidents) if incident.closed is None)
-    planned = (plan.incident_id for plan in plans if plan.incident_id is not None)
+    planned = (plan.incident_id for plan in plans if plan.incident_id is not None and plan.state == "running")
     return next(still_open, next(planned, None))
 
 
 def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
     """A plan in progress, a rerun in progress, the next step, or why there is nothing to do."""
-    if plans:
+    if plans and (view.row.closed is None or plans[0].state == "running"):
         return _plan_verdict(plans[0], view, now, clock)
     if view.row.closed is not None:
         is_good = has_recovered(view)

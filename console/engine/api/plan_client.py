@@ -25,7 +25,7 @@ MAX_RUNS = 1_000
 (grants.sql)."""
 
 
-AWAITS_APPROVAL = "awaiting approval: nothing is sent until a person resumes it"
+REQUESTED = "requested: nothing is sent until a person resumes it"
 
 
 def start_plan(
@@ -48,7 +48,7 @@ def start_plan(
         number = 0
         if isinstance(answer, AccessGranted):
             _refuse_duplicate_plan(session, draft, now)
-            waits = AWAITS_APPROVAL if awaits_approval else ""
+            waits = REQUESTED if awaits_approval else ""
             number = new_plans.insert_plan(session, draft, key, person.name, queue.origin, why, at_once, now, waits)
         if not (number and session.is_restricted):
             detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
@@ -145,7 +145,8 @@ def _exclusive_verbs(verb: str) -> tuple[str, ...]:
 
 def _open_plan_text(plan: Row, now_us: int) -> str:
     ago = format_duration((now_us - plan.requested_us) / 1e6)
-    started = f"plan {plan.id} was started by {plan.requested_by} {ago} ago; it is {plan.state}"
+    how = "requested" if plan.state == "paused" else "started"
+    started = f"plan {plan.id} was {how} by {plan.requested_by} {ago} ago; it is {plan.state}"
     return f"{started}: headway plan {plan.id}, plan {'pause' if plan.state == 'running' else 'resume'} or abort"
 
 

@@ -18,7 +18,7 @@ import structlog
 from connectors.sdk.transport.loopback import is_loopback
 from console.domain.ids import incident_name
 from console.engine.notify.paging import Page, PageAction
-from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, tls_context
+from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, lost_answer, tls_context
 from console.store.db.database import Database
 from console.store.outbox import AlertedIncident, alerted_incidents
 
@@ -70,8 +70,7 @@ def post_alerts(url: str, alerts: list[dict[str, Any]]) -> SendResult:
         verify = tls_context() if scheme == "https" else False
         reply = httpx.post(address, json=alerts, auth=login, timeout=SECONDS, verify=verify)
     except httpx.HTTPError as error:
-        is_connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-        return SendResult(None if is_connected else False, f"{type(error).__name__}: {error}")
+        return lost_answer(error)
     if reply.is_success:
         return SendResult(True)
     reason = f"HTTP {reply.status_code}: {reply.text[:200]}"

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.request import getproxies
 
 from connectors.sdk.transport.loopback import is_loopback
 from console.engine.notify.paging import Page, PageAction, alias_status, is_pager, page_url
 from console.text.message import DISCORD, LINK_LABELS, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat
 from console.text.redact import is_secret_name
+
+if TYPE_CHECKING:
+    import httpx
 
 CONNECT_SECONDS = 5.0
 DATA_SCHEMES = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"})
@@ -153,6 +156,14 @@ def _title_as_text(plugin: Any) -> None:
     plugin.include_footer = plugin.include_image = False
 
 
+def lost_answer(error: httpx.HTTPError) -> SendResult:
+    """Unknown, unless no connection was made."""
+    import httpx  # noqa: PLC0415 - the caller has it
+
+    is_connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    return SendResult(None if is_connected else False, f"{type(error).__name__}: {error}")
+
+
 def _schemes(plugin: Any) -> list[str]:
     """All URL schemes of the plugin, which also reads some https:// addresses of its service."""
     names = [plugin.protocol or (), plugin.secure_protocol or ()]
@@ -176,8 +187,7 @@ def _alias_result(plugin: Any, key: str, action: PageAction, text: str) -> SendR
     try:
         status = alias_status(plugin, key, action, text)
     except httpx.HTTPError as error:
-        is_connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-        return SendResult(None if is_connected else False, f"{type(error).__name__}: {error}")
+        return lost_answer(error)
     if 200 <= status < 300:
         return SendResult(True)
     return SendResult(False, f"HTTP {status}", for_good=status in PERMANENT_STATUSES)

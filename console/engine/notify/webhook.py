@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from console.domain.ids import incident_name, instant
 from console.domain.service import Timeliness
 from console.engine.notify.paging import Page, PageAction
-from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, tls_context
+from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, lost_answer, tls_context
 from console.store.alerts import FALLBACK
 from console.store.db.database import Database
 from console.store.outbox import AlertedIncident, AlertedService, DueDelivery, incidents_of_alert
@@ -61,7 +61,7 @@ class WebhookIncident(_Document):
     incident: str
     """INC-0001."""
     cause: str
-    """run, target, shared, check or rule."""
+    """run, target, shared, check, rule, or undelivered: a service is late without a failure."""
     rule: str
     """The rule that found the cause, as not_started; empty for other causes."""
     root: str = Field(validation_alias="root_job")
@@ -174,8 +174,7 @@ def post_webhook(url: str, notification: WebhookNotification) -> SendResult:
         ) as reply:
             status = reply.status_code
     except httpx.HTTPError as error:
-        is_connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-        return SendResult(None if is_connected else False, f"{type(error).__name__}: {error}")
+        return lost_answer(error)
     if 300 <= status < 400:
         return SendResult(False, f"HTTP {status}: redirects are refused. Fix: name the final address", for_good=True)
     return SendResult(200 <= status < 300, f"HTTP {status}", for_good=status in PERMANENT_STATUSES)

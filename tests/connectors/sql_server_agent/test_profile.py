@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import certifi
 import pytds
 import pytest
 from pydantic import ValidationError
@@ -303,12 +304,13 @@ def test_an_unencrypted_server_elsewhere_is_reported() -> None:
     assert (None, "msdb", 1433) == (login.ca, login.database, login.port)
 
 
-def test_a_server_elsewhere_is_verified_by_a_ca_or_gets_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_elsewhere_is_verified_and_an_oracle_has_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
     ref = KIND.options.model_validate({"dsn": {"env": "MSDB"}, "zone": ZONE}).dsn
     assert "/ca.pem" == drivers.login_of("mssql://u:p@db.internal/msdb", ref, "/ca.pem").ca
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=None))
-    with pytest.raises(AccessRefused, match=r"db\.internal: this machine has no CA file\. Fix: sslrootcert"):
-        drivers.login_of("mssql://u:p@db.internal/msdb", ref, None)
+    assert certifi.where() == drivers.login_of("mssql://u:p@db.internal/msdb", ref, None).ca
+    with pytest.raises(AccessRefused, match=r"oracle://user:password@host:1521/database"):
+        drivers.login_of("oracle://u:p@db.internal", ref, None)
 
 
 def test_the_zone_is_one() -> None:

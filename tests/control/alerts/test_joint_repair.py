@@ -196,7 +196,7 @@ def test_an_act_by_that_moves_forward_materially_is_notified_once() -> None:
     slower(ledger, LOAD, 45)
     ledger.look("04:00:20")
     assert technical(ledger) == [
-        ("Update: Supply plan 06:30 at risk: restart extract by 05:25", "Act-by is now 05:25, not 05:40.")
+        ("Update: Supply plan 06:30 at risk: restart extract by 05:25", "Act-by moved from 05:40 to 05:25.")
     ]
     for clock in ("04:00:40", "05:26", "05:41"):
         ledger.look(clock)
@@ -212,7 +212,7 @@ def test_an_act_by_that_moves_into_the_past_is_notified_as_passed() -> None:
     ledger.look("03:59")
     [(title, line)] = technical(ledger)
     assert title.startswith("Update: Supply plan 06:30 will miss: restart extract now")
-    assert line == "Act-by has passed: 03:40, not 05:40."
+    assert line == "Act-by moved from 05:40 to 03:40, which has passed."
 
 
 def test_of_two_restarts_only_the_earlier_is_notified_of_an_act_by_that_moves_forward() -> None:
@@ -225,7 +225,7 @@ def test_of_two_restarts_only_the_earlier_is_notified_of_an_act_by_that_moves_fo
     ledger.look("04:00")
     [(title, line)] = technical(ledger)
     assert title == "Update: Supply plan 06:30 at risk: restart extract and refund by 05:00"
-    assert line == "Act-by is now 05:00, not 05:30."
+    assert line == "Act-by moved from 05:30 to 05:00."
 
 
 def test_an_act_by_is_no_news_while_the_rerun_runs() -> None:
@@ -252,3 +252,22 @@ def test_a_rerun_that_awaits_approval_is_to_be_approved() -> None:
     assert notice.title.startswith("Update: Supply plan 06:30 at risk: approve the rerun of extract by 05:10 ")
     assert "\nDo           headway action approve 3f0a91c2\n" in notice.body
     assert "headway recover" not in notice.body
+
+
+def test_an_act_by_of_a_later_service_is_no_news_while_the_first_stays() -> None:
+    ledger = night()
+    report = job(4, "bi/report", expected=minutes(10), target_id=2)
+    ledger.estate = replace(
+        ledger.estate,
+        jobs={**ledger.estate.jobs, report.id: report},
+        dependencies=(*ledger.estate.dependencies, *feeds(LOAD, report)),
+        services=(*ledger.estate.services, service("later", "09:00", report, tier=2)),
+    )
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
+    ledger.look("03:40")
+    [(title, _)] = technical(ledger)
+    assert "restart extract by 05:40" in title
+    slower(ledger, report, 60)
+    ledger.look("04:00")
+    assert [] == technical(ledger)

@@ -22,7 +22,7 @@ from connectors.sdk.transport import http_server
 from console.config.sections import EndpointSettings
 from console.domain.access import ActingRules, PermissionRule, Role
 from console.engine import endpoints, write_api
-from console.engine.api.plan_client import AWAITS_APPROVAL
+from console.engine.api.plan_client import REQUESTED
 from console.engine.endpoints import API, ApiRequest
 from console.engine.write_api import AcknowledgeBody, PlanBody, WriteApi
 from console.store.access import write_permissions
@@ -107,7 +107,7 @@ def test_without_a_duration_it_is_acknowledged_as_long_as_by_the_command(api: ht
 def test_a_requested_plan_sends_nothing_until_a_person_resumes_it(api: httpx.Client, bench: Bench) -> None:
     reply = api.post(PLANS, json={**INCIDENT, "why": "disk is free again"})
     plan = reply.json()
-    assert (201, "paused", AWAITS_APPROVAL) == (reply.status_code, plan["state"], plan["text"])
+    assert (201, "paused", REQUESTED) == (reply.status_code, plan["state"], plan["text"])
     assert [("rerun", "fake/extract", "planned")] == [(s["verb"], s["job"], s["state"]) for s in plan["steps"]]
     assert ("pager", "disk is free again") == (plan["requested_by"], plan["why"])
     bench.parts.plans.step(bench.fence)
@@ -142,7 +142,7 @@ def test_another_key_is_another_acknowledgement_but_never_a_second_plan(api: htt
     assert 201 == api.post(PLANS, json=INCIDENT, headers={"Idempotency-Key": "a"}).status_code
     refused = api.post(PLANS, json=INCIDENT, headers={"Idempotency-Key": "b"})
     assert 409 == refused.status_code
-    assert "plan 1 was started by pager" in refused.json()["error"]
+    assert "plan 1 was requested by pager" in refused.json()["error"]
     assert 1 == count(bench, "plan")
 
 
@@ -270,7 +270,7 @@ def test_a_slow_scheduler_delays_no_other_request(
     assert answering.wait(10)
     begun = time.monotonic()
     assert 200 == api.get("/services").status_code
-    busy = api.post(ACKNOWLEDGEMENTS, json=INCIDENT)
+    busy = api.post(PLANS, json=INCIDENT)
     assert (429, "10") == (busy.status_code, busy.headers["Retry-After"])
     assert time.monotonic() < begun + 2
     plan.join(10)

@@ -135,7 +135,9 @@ class VerdictLine(ScreenPart):
                 plans = reads.plans.list_plans(ended=False)
                 number, zone = urgent_incident((), reads.incidents.list_incidents(), plans, reads.now()), ""
         opened = OpenIncident.read(reads, number, zone) if number is not None else None
-        return opened if opened is not None and (opened.plans or opened.view.row.closed is None) else None
+        if opened is None or opened.view.row.closed is None:
+            return opened
+        return opened if any(plan.state == "running" for plan in opened.plans) else None
 
     def _show(self, opened: OpenIncident | None) -> None:
         self.opened = opened

@@ -311,7 +311,7 @@ async def test_a_calm_night_begins_with_its_open_incident_or_its_plan_in_progres
     night.reads.plans_ = [plan_of(draft(), 7, state="running")]
     night.reads.changed()
     await night.see(" Plan 7 running: 0 of 4 steps, services done about 06:08")
-    night.reads.plans_ = []
+    night.reads.plans_ = [plan_of(draft(), 7, state="paused")]
     night.reads.changed()
     await night.until(lambda: below_the_title(night).startswith(" every service is on schedule"), "the calm night")
 
