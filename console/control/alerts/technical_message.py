@@ -111,6 +111,8 @@ def _next_steps(
         yield "Do", _repair_command(index, subject, INCIDENT_PLACEHOLDER)
     for repair in repairs:
         yield "Do", _repair_command(index, repair, _name(repair))
+    if not decision.closed and (subject.match.awaits or subject.match.group.awaits) and decision.services:
+        yield "Do", f"headway why {clean_line(decision.services[0].service)}"
     if not decision.closed and target is not None and target.failing_since is not None:
         yield "Do", f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
     if not decision.closed and subject.ack is None:

@@ -153,11 +153,12 @@ def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
 
 
 def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
-    """Its progress and end while it runs; of a paused or stopped one what resuming it still saves."""
+    """Its progress, end and services while it runs; of a paused or stopped one what resuming it still saves."""
     state = f"Plan {plan.id} {plan.state}: {plan.done} of {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
-        return Verdict(((state, "run"), *([(f", {done}", "plain")] if done else [])))
+        awaited = (service.title or service.name for service in view.services if service.delivered is None)
+        return Verdict(((state, "run"), *([(f", {done}", "plain")] if done else [])), tuple(dict.fromkeys(awaited)))
     text = f"{state}, {fix_text('resume it', view.row.act_by, now, clock)}"
     return Verdict(((text, "bad" if plan.state == "stopped" else "warn"),), _saved_titles(view.services, now))
 

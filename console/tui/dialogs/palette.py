@@ -216,7 +216,7 @@ def help_screen(screen: HeadwayScreen) -> PickScreen:
         PaletteChoice(mark.shape(screen.ctx.plain), f"symbol: {title}", mark.meaning, None) for title, mark in legend()
     ]
     title = f"keys of {key_table.SCREENS[screen.WHERE]}, then all symbols"
-    hint = 'type to narrow; "symbol" lists only the symbols'
+    hint = 'type to narrow; "symbol" lists only the symbols; the mouse works too'
     return PickScreen(
         title, [*act_choices(screen, skip=("help",)), *moves, *symbols], hint, source=HelpChoices(), is_read=True
     )
