@@ -126,7 +126,7 @@ def test_an_unmet_promise_is_said_by_the_title_and_the_table_alone() -> None:
         "Supply plan 06:30 will miss: load has not finished, done about 06:31, 1 min late [{incident}]" == opened.title
     )
     assert BAR not in opened.body
-    assert opened.body.startswith("Acknowledge  headway ack")
+    assert opened.body.startswith("Do           headway why supply-plan\nAcknowledge  headway ack")
 
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",), owner="data")
