@@ -142,7 +142,9 @@ def test_f02_a_first_write_that_lands_after_the_look_up_stays_the_only_one(tmp_p
         wait_until(lambda: action(tmp_path, asked).ended is not None, "the look-up", 20)
         world.act(asked)
         wait_until(lambda: found(tmp_path, asked), "the run that landed late to be seen", 20)
-        wait_until(lambda: ": rerun: it never arrived: rerun good/extract [INC-0001]" in told(tmp_path), "the alert", 20)
+        wait_until(
+            lambda: ": rerun: it never arrived: rerun good/extract [INC-0001]" in told(tmp_path), "the alert", 20
+        )
     assert ([asked], "failed") == (world.sent, action(tmp_path, asked).state)
     assert 1 == told(tmp_path).count("it never arrived")
 
