@@ -68,8 +68,7 @@ def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: s
         newest.pop(key, None)
         newest[key] = alert
     lines = sorted(newest.values(), key=lambda alert: alert.id)
-    since = min(alert.made_at for alert in together)
-    default = zoned_time(since, zone).rpartition(" ")[2]
+    default = zoned_time(min(alert.made_at for alert in together), zone).rpartition(" ")[2]
     zones = [_zone_of(line) or default for line in lines]
     has_one_zone = len({*zones}) == 1
     steps = dict.fromkeys(command for line in lines[:LINES] for command in _DO.findall(line.body))

@@ -145,7 +145,7 @@ class EngineClient:
     def request_plan(self, draft: PlanDraft, key: str, why: str = "") -> int:
         """Stores the plan under `key`, paused until a person resumes it; its number. Raises as
         `plan_client.start_plan`."""
-        return start_plan(self._queue, draft, key, why, awaits_approval=True)
+        return start_plan(self._queue, draft, key, why, is_paused=True)
 
     def steer_plan(self, number: int, how: RequestKind, why: str = "") -> str:
         """Pauses, resumes or aborts a plan; its new state. Raises as `plan_client.steer_plan`."""

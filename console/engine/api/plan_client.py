@@ -29,9 +29,9 @@ REQUESTED = "requested: nothing is sent until a person resumes it"
 
 
 def start_plan(
-    queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", at_once: int = 1, awaits_approval: bool = False
+    queue: RequestQueue, draft: PlanDraft, key: str, why: str = "", at_once: int = 1, is_paused: bool = False
 ) -> int:
-    """Starts the plan under `key`, or pauses it for approval; its number. The same key twice is one plan.
+    """Starts the plan under `key`, or stores it paused until a person resumes it; its number. A key is one plan.
 
     Raises PlanRefused if the plan cannot be executed, AlreadyRequested if one for this incident, or with one of its
     runs, is open.
@@ -48,11 +48,11 @@ def start_plan(
         number = 0
         if isinstance(answer, AccessGranted):
             _refuse_duplicate_plan(session, draft, now)
-            waits = REQUESTED if awaits_approval else ""
+            waits = REQUESTED if is_paused else ""
             number = new_plans.insert_plan(session, draft, key, person.name, queue.origin, why, at_once, now, waits)
         if not (number and session.is_restricted):
             detail = {"plan": number, "steps": [f"{step.verb} {step.job}" for step in draft.steps]}
-            what = RequestKind.PROPOSE_PLAN if awaits_approval else RequestKind.START_PLAN
+            what = RequestKind.PROPOSE_PLAN if is_paused else RequestKind.START_PLAN
             _audit_plan(session, queue, person.name, what, number, detail, answer, why)
     raise_if_refused(answer)
     return number

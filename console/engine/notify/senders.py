@@ -149,7 +149,8 @@ def _title_as_text(plugin: Any) -> None:
 
     def send_with_text(url: str, payload: dict[str, Any], **options: Any) -> Any:
         for attachment in payload.get("attachments", ())[:1]:
-            payload.setdefault("text", attachment.pop("title", ""))
+            if text := attachment.pop("title", ""):  # none in a message of blocks
+                payload["text"] = text
         return send(url, payload, **options)
 
     plugin._send = send_with_text

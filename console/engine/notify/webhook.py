@@ -56,7 +56,7 @@ class WebhookService(_Document):
 
 
 class WebhookIncident(_Document):
-    """An incident, as it is when the request is sent."""
+    """An incident at the time of the request."""
 
     incident: str
     """INC-0001."""
