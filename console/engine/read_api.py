@@ -106,7 +106,7 @@ class ReadApi:
     def __init__(self, url: str, feed: CalendarFeed | None = None) -> None:
         """`feed`: of the calendar; None: no calendar."""
         self._url = url
-        self._calendars = () if feed is None else (_calendar_resource(feed),)
+        self._resources = RESOURCES if feed is None else (*RESOURCES, calendar_resource(feed))
         self._queries: Queries | None = None
         self._cache = OrderedDict[str, _Cached]()
         """By path and query."""
@@ -114,8 +114,8 @@ class ReadApi:
     @property
     def endpoints(self) -> dict[str, ReadEndpoint]:
         """By path."""
-        endpoints = {resource.path: self._endpoint_of(resource) for resource in (*RESOURCES, *self._calendars)}
-        document = _with_etag(json_text(openapi_document(), indent=2))
+        endpoints = {resource.path: self._endpoint_of(resource) for resource in self._resources}
+        document = _with_etag(json_text(openapi_document(self._resources), indent=2))
         described = ReadEndpoint(lambda request: _unless_known(document, request), self.close)
         return {**endpoints, OPENAPI: described}
 
@@ -320,7 +320,9 @@ def _slice(rows: Any, values: Values) -> DocumentPage:
     return DocumentPage(rows[first:following], None if is_last else {"offset": following})
 
 
-def _calendar_resource(feed: CalendarFeed) -> ApiResource:
+def calendar_resource(feed: CalendarFeed) -> ApiResource:
+    """The path of the calendar. Its token may also be the password of a Basic login."""
+
     def page(queries: Queries, values: Values) -> DocumentPage:
         name = values["service"]
         return DocumentPage(feed(queries.services.service(name).name if name else ""))
@@ -461,8 +463,8 @@ class _Schemas:
         return {"$ref": f"#/components/schemas/{name}"}
 
 
-def openapi_document() -> dict[str, Any]:
-    """The OpenAPI 3.1 description of the API."""
+def openapi_document(resources: Sequence[ApiResource]) -> dict[str, Any]:
+    """The OpenAPI 3.1 description of the API: of these paths that are read, and of `OPERATIONS`."""
     schemas = _Schemas()
     error = {"type": "object", "properties": {"error": _SIMPLE[str], "fix": _SIMPLE[str]}, "required": ["error", "fix"]}
     schemas.components["Error"] = error
@@ -477,10 +479,11 @@ def openapi_document() -> dict[str, Any]:
                 "operationId": resource.path.rpartition("/")[2],
                 "summary": resource.summary,
                 "parameters": [_described(parameter) for parameter in resource.parameters],
-                "responses": unusual | {"200": _document(schemas.of(resource.kind))},
+                "responses": unusual | {"200": _document(schemas.of(resource.kind), resource.content_type)},
+                **({"security": [{"bearer": []}, {"basic": []}]} if resource.content_type == CALENDAR else {}),
             }
         }
-        for resource in RESOURCES
+        for resource in resources
     }
     paths |= {operation.path: {"post": _operation(operation, schemas, unusual)} for operation in OPERATIONS}
     return {
@@ -494,7 +497,7 @@ def openapi_document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas.components,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {name: {"type": "http", "scheme": name} for name in ("bearer", "basic")},
         },
     }
 
@@ -502,6 +505,7 @@ def openapi_document() -> dict[str, Any]:
 def _operation(operation: ApiOperation, schemas: _Schemas, unusual: Mapping[str, Any]) -> dict[str, Any]:
     """The description of a path that takes POST."""
     refused = {str(status): unusual["400"] | {"description": text} for status, text in _WRITE_STATUSES.items()}
+    refused["408"]["content"] = {"text/plain": {"schema": _SIMPLE[str]}}
     content = {JSON: {"schema": schemas.of(operation.kind)}}
     key = QueryParameter("Idempotency-Key", "repeated with the same key, the request is made once")
     return {
@@ -513,13 +517,13 @@ def _operation(operation: ApiOperation, schemas: _Schemas, unusual: Mapping[str,
     }
 
 
-def _document(schema: dict[str, Any]) -> dict[str, Any]:
+def _document(schema: dict[str, Any], content_type: str) -> dict[str, Any]:
     """The description of a reply with a document."""
     headers = {
         "ETag": {"description": "send it as If-None-Match", "schema": _SIMPLE[str]},
         "Link": {"description": 'the next page: rel="next"', "schema": _SIMPLE[str]},
     }
-    return {"description": "the document", "headers": headers, "content": {JSON: {"schema": schema}}}
+    return {"description": "the document", "headers": headers, "content": {content_type: {"schema": schema}}}
 
 
 def _described(parameter: QueryParameter) -> dict[str, Any]:

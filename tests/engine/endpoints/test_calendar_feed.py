@@ -13,6 +13,7 @@ import httpx
 import icalendar
 import pytest
 import recurring_ical_events
+from openapi_spec_validator import validate
 
 from connectors.sdk.secrets import SecretRef, SecretStore
 from console.config.sections import EndpointSettings, ServiceSettings
@@ -145,6 +146,10 @@ def test_a_calendar_logs_in_with_the_token_as_password_on_its_path_alone(
         for wrong in ({}, basic("wrong-0123456789abcdef"), basic(""), {"Authorization": "Basic =%%"}):
             refused = httpx.get(path, headers=wrong)
             assert (401, 'Basic realm="Headway"') == (refused.status_code, refused.headers["WWW-Authenticate"])
+        document = httpx.get(f"{url}{API}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()
+        validate(document)
+        described = document["paths"][f"{API}/calendar.ics"]["get"]
+        assert {reply.headers["Content-Type"]} == described["responses"]["200"]["content"].keys()
         other = httpx.get(f"{url}{API}/services", headers=basic(TOKEN))
         assert (401, "Bearer") == (other.status_code, other.headers["WWW-Authenticate"])
         assert 404 == httpx.get(f"{path}?service=suply", headers=basic(TOKEN)).status_code
