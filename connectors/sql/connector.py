@@ -317,7 +317,7 @@ class SqlProfile(ProfileHeader, SqlMapping):
     possible = MAPPED_CAPABILITIES
 
     base: Literal["sql"]
-    scheme: Literal["", "mssql"] = ""
+    scheme: Literal["", "mssql", "oracle"] = ""
     """Of the DSN, where the tables are not in PostgreSQL."""
 
     @model_validator(mode="after")
