@@ -102,7 +102,10 @@ class FakeOracleScheduler:
     def set_hold(self, job: str, enabled: str, note: str) -> None:
         if job not in self.enabled:
             raise failure(20000, "the job does not exist")
-        self.notes = {**{name: text for name, text in self.notes.items() if name != job}, **({job: note} if note else {})}
+        self.notes = {
+            **{name: text for name, text in self.notes.items() if name != job},
+            **({job: note} if note else {}),
+        }
         self.enabled[job] = enabled == "1"
 
     # -- the driver
@@ -154,7 +157,7 @@ class FakeOracleConnection:
     def execute(self, statement: str, given: Row | None = None, fetch_lobs: bool = True) -> None:
         given = given or {}
         assert not re.search(r"\{[a-z.]+\}", statement), f"a place is not bound: {statement}"
-        assert set(given) == {name for name in re.findall(r":(p_\w+)", statement)}, f"bound otherwise: {statement}"
+        assert set(given) == set(re.findall(r":(p_\w+)", statement)), f"bound otherwise: {statement}"
         self._server.statements.append(statement)
         rows = self._answer(statement, given)
         self.description = [(name.upper(),) for name in rows[0]] if rows else []
