@@ -18,7 +18,7 @@ from connectors.http.runs import HttpPoller
 from connectors.http.sign_in import HeaderName, ProfileSignIn
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
-from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.field_mapping import inventory_of
 from connectors.sdk.fields import EPOCH
@@ -96,6 +96,11 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         acts = {verb.needs for verb in VERB_NAMES if self.verbs.of(verb) is not None}
         parts = {Capability.LOG: self.log, Capability.HOLD: self.hold}
         return frozenset({*acts, *(name for name, part in parts.items() if part is not None)})
+
+    def compare(self, description: str) -> ApiComparison:
+        from connectors.http.api_description import compare  # for start-up time
+
+        return compare(self, self.url, description)
 
     def system_options(self) -> type[RestOptions]:
         return self.options_of_a_system(self.url)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
+from connectors.sdk.contract import ApiComparison
 from connectors.sdk.field_mapping import PROFILE_PLACES
 from connectors.sdk.mapped_actions import MISSING_CAPABILITIES
 from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
@@ -126,6 +127,10 @@ class ProfileHeader(StrictOptions):
     def system_options(self) -> type[StrictOptions]:
         """Options that every system has, whatever the profile declares."""
         raise NotImplementedError
+
+    def compare(self, description: str) -> ApiComparison:
+        """With a description of its API. Raises ValueError."""
+        raise ValueError(f'cannot be compared with base = "{self.base}": leave out --api')
 
     def model_of_options(self) -> type[Any]:
         """The options of a system, the declared ones among them."""

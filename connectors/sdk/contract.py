@@ -297,6 +297,19 @@ class ShellSession:
     """Texts that the program reads as files. They exist while it runs, readable by its user only."""
 
 
+@dataclass(frozen=True, slots=True)
+class ApiComparison:
+    """A profile compared with a description of its API."""
+
+    faults: list[tuple[tuple[str, ...], str]]
+    """The key of the profile, and what the description does not have."""
+    calls: int
+    names: int
+    """Parameters and fields that were looked up."""
+    silent: int
+    """Those among them of which the description says nothing."""
+
+
 class ProfileModel(Protocol):
     """A validated profile: a file that makes one system of a kind a kind of its own."""
 
@@ -306,6 +319,10 @@ class ProfileModel(Protocol):
         ...
 
     def connector_kind(self) -> ConnectorKind: ...
+
+    def compare(self, description: str) -> ApiComparison:
+        """With an OpenAPI or discovery document. Raises ValueError for any other text."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo
 
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionUnknown, LookUpResult
 from connectors.sdk.errors import RecordUnreadable
@@ -46,6 +46,11 @@ def _checked_path(text: str, info: ValidationInfo) -> str:
 
 
 FieldPath = Annotated[str, AfterValidator(_checked_path)]
+
+
+def is_field_path(model: type[BaseModel], name: str) -> bool:
+    """Whether a setting is a path into a row."""
+    return any(getattr(item, "func", None) is _checked_path for item in model.model_fields[name].metadata)
 
 
 def _checked_state(name: Any) -> Any:

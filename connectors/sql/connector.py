@@ -197,10 +197,11 @@ class SqlConnector(ComposedConnector):
         )
 
     def _read_inventory(self, previous_hash: str) -> Inventory:
-        result = self._database.jobs()
+        result, holder = self._database.jobs(), self._actions.holder
+        rows = result.rows if holder is None else [holder.without_marks(row) for row in result.rows]
         proof = ProofLevel.FULL if self._options.log else ProofLevel.EXIT
         cut = f"more than {MAX_JOBS} rows: no more are read" if result.is_full else ""
-        return inventory_of(result.rows, self._options.jobs, proof, previous_hash, result.clock, cut)
+        return inventory_of(rows, self._options.jobs, proof, previous_hash, result.clock, cut)
 
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next bite of rows by the cursor's column; the runs that were open, as they are now; and rows that were
@@ -316,7 +317,7 @@ class SqlProfile(ProfileHeader, SqlMapping):
     possible = MAPPED_CAPABILITIES
 
     base: Literal["sql"]
-    scheme: Literal["", "mssql"] = ""
+    scheme: Literal["", "mssql", "oracle"] = ""
     """Of the DSN, where the tables are not in PostgreSQL."""
 
     @model_validator(mode="after")

@@ -53,18 +53,25 @@ def _new_profile(arguments: argparse.Namespace, path: Path) -> int:
 
 
 def check_profile(arguments: argparse.Namespace) -> int:
-    from console.config.profiles import read_profile
+    from console.config.profiles import compare_profile, read_profile
 
-    path = Path(arguments.file).expanduser()
+    path, compared = Path(arguments.file).expanduser(), []
     kind, faults = read_profile(path)
+    if kind is not None and arguments.api:
+        try:
+            comparison, faults = compare_profile(path, Path(arguments.api).expanduser())
+        except ValueError as error:
+            raise CommandError(Exit.PROBLEM, str(error)) from None
+        silent = f"the description says nothing of {comparison.silent} of them"
+        compared = [f"{arguments.api}: {comparison.calls} calls, {comparison.names} parameters and fields; {silent}"]
     report = {
         "file": str(path),
         "faults": [{"line": fault.line, "key": fault.key, "problem": fault.problem} for fault in faults],
     }
-    if kind is None:
-        return print_result(arguments, report, map(str, faults), code=Exit.PROBLEM)
+    if kind is None or faults:
+        return print_result(arguments, report, [*map(str, faults), *compared], code=Exit.PROBLEM)
     can = ", ".join(sorted(capability.value for capability in kind.capabilities)) or "observe only"
-    return print_result(arguments, report, [f"{path}: kind {kind.kind} ({kind.title}): {can}"])
+    return print_result(arguments, report, [f"{path}: kind {kind.kind} ({kind.title}): {can}", *compared])
 
 
 def try_connector(arguments: argparse.Namespace) -> int:
@@ -376,7 +383,16 @@ HANDLERS = {
         timeout("timeout per call", 20),
         JSON,
     ),
-    "connector check": Handler(check_profile, option("file", "file of the profile", "FILE"), JSON),
+    "connector check": Handler(
+        check_profile,
+        option("file", "file of the profile", "FILE"),
+        option(
+            "--api",
+            "description of its API (OpenAPI or Google discovery): compare paths, parameters and fields",
+            "FILE",
+        ),
+        JSON,
+    ),
     "connector new": Handler(
         new_connector,
         option("name", "name of the kind: lower-case letters, digits and _", "NAME"),

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from connectors.sdk import registry
-from connectors.sdk.contract import ConnectorKind
+from connectors.sdk.contract import ApiComparison, ConnectorKind
 from connectors.sdk.file_trust import write_access_fault
 from console.config.document import ConfigDocument, ConfigFault, line_in_tables, suggestion
 from console.config.sections import SystemSettings
@@ -48,6 +48,23 @@ def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[Conn
     kind = profile.connector_kind() if profile is not None and not reading.faults else None
     assert kind is None or isinstance(kind, ConnectorKind), "a profile makes a kind"
     return kind, sorted(reading.faults, key=lambda fault: fault.line or 0)
+
+
+def compare_profile(path: Path, description: Path) -> tuple[ApiComparison, list[ConfigFault]]:
+    """A valid profile and a description of its API, with the faults of the profile. Raises ValueError."""
+    reading = ConfigDocument({}, default=path, find_line=line_in_tables)
+    document = _document(path, reading)
+    assert document is not None, "the profile is valid"
+    try:
+        text = description.read_text(encoding="utf-8-sig")
+        comparison = registry.profile_model(document).model_validate(document, context={}).compare(text)
+    except OSError as error:
+        raise ValueError(f"{description}: cannot be read: {error.strerror}. Fix: correct the path") from None
+    except ValueError as error:
+        raise ValueError(f"{description}: {error}") from None
+    for key, problem in comparison.faults:
+        reading.fault(key, f"{problem}.")
+    return comparison, sorted(reading.faults, key=lambda fault: fault.line or 0)
 
 
 def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:

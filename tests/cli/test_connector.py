@@ -138,3 +138,16 @@ def test_a_profile_with_faults_is_a_problem_with_the_line_of_each(tmp_path: Path
     assert (Exit.PROBLEM, []) == (done.code, harmful(done.out))
     report = headway("none.db", "connector", "check", str(path), "--json").data
     assert [(8, "limit"), (43, "states.done")] == [(fault["line"], fault["key"]) for fault in report["faults"]]
+
+
+def test_a_profile_is_compared_with_a_description_of_its_api(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    headway("none.db", "connector", "new", "nightly", "--profile", "--into", str(tmp_path))
+    path, description = tmp_path / "nightly.toml", tmp_path / "api.json"
+    description.write_text('{"paths": {"/api/jobs": {"get": {}}}}')
+    done = headway("none.db", "connector", "check", str(path), "--api", str(description))
+    assert (Exit.PROBLEM, []) == (done.code, harmful(done.out))
+    assert f"{path}:17: jobs.path: GET /api/{{option." in done.out
+    assert "is not in the description. Fix: correct it." in done.out
+    missing = headway("none.db", "connector", "check", str(path), "--api", str(tmp_path / "none.json"))
+    assert (Exit.PROBLEM, True) == (missing.code, "none.json: cannot be read: No such file" in missing.err)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from connectors.sdk import registry
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
+from connectors.sdk.conformance.actions import hold_ask
 from connectors.sdk.conformance.faults import (
     GARBLED,
     HOUR_OFF,
@@ -28,7 +30,7 @@ from connectors.sdk.conformance.faults import (
     TWICE,
 )
 from connectors.sdk.conformance.world import ref
-from connectors.sdk.contract import ActionSpec, Connector
+from connectors.sdk.contract import ActionSpec, Connector, ConnectorKind
 from connectors.sdk.errors import (
     AccessRefused,
     ConnectorError,
@@ -50,9 +52,9 @@ SQL = registry.load("sql")
 OWN = "tests/connectors/sql_server_agent/test_profile.py"
 
 
-def opened(fake: FakeSqlServer, port: int = 0, zone: str = ZONE) -> Connector:
-    options = KIND.options.model_validate({"dsn": {"env": "MSDB"}, "zone": zone})
-    return KIND.open(options, "database", lambda _: f"mssql://headway:p%40ss@127.0.0.1:{port or fake.port}/msdb")
+def opened(fake: FakeSqlServer, port: int = 0, zone: str = ZONE, kind: ConnectorKind = KIND) -> Connector:
+    options = kind.options.model_validate({"dsn": {"env": "MSDB"}, "zone": zone})
+    return kind.open(options, "database", lambda _: f"mssql://headway:p%40ss@127.0.0.1:{port or fake.port}/msdb")
 
 
 @pytest.fixture
@@ -327,3 +329,17 @@ def test_tables_of_a_config_are_read_from_sql_server_by_the_scheme_of_the_dsn(fa
     connector = SQL.open(options, "database", lambda _: f"mssql://headway:p@127.0.0.1:{fake.port}/ops")
     assert [LOAD, MART] == [job.native_id for job in connector.inventory("", 10).jobs]
     assert "SQL Server 16.0.4135.4" == connector.probe(10).version
+
+
+def test_a_hold_changes_no_job_whose_definition_is_the_text_that_takes_the_mark(fake: FakeSqlServer) -> None:
+    document = tomllib.loads(registry.profiles()["sql_server_agent"].read_text(encoding="utf-8"))
+    document["jobs"]["definition"] = "note"
+    kind = registry.profile_model(document).model_validate(document, context={}).connector_kind()
+    connector, fake.notes[LOAD] = opened(fake, kind=kind), "orders of all shops"
+    before = connector.inventory("", 10).jobs
+    preview = connector.preview(hold_ask(LOAD), 10)
+    connector.act(preview, "headway-0123456789abcdef", 10)
+    assert "headway-0123456789abcdef" in fake.notes[LOAD]
+    assert [(job.definition, job.definition_hash) for job in before] == [
+        (job.definition, job.definition_hash) for job in connector.inventory("", 10).jobs
+    ]

@@ -1,0 +1,290 @@
+"""A profile compared with a machine-readable description of its API: OpenAPI 2 or 3, or Google's discovery format.
+
+A description may be silent about the fields of an answer, or of an object that takes any. Fields that a
+profile reads there are counted; they are not faults.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from connectors.http.options import PLACEHOLDER, HttpCall, HttpListCall, HttpLogCall, HttpMapping
+from connectors.sdk.contract import ApiComparison
+from connectors.sdk.field_mapping import BRACES, STEP, is_field_path
+
+Schema = Mapping[str, Any]
+METHODS = ("get", "post", "put", "patch", "delete")
+MAX_DEPTH = 30
+OF_THE_ANSWER = frozenset({"rows", "columns", "count", "next", "one_row", "parts"})
+"""Paths that begin at the answer; all others begin at a row of it."""
+
+
+class Undescribed(Exception):
+    """The description does not say what is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedOperation:
+    method: str
+    path: str
+    query: frozenset[str]
+    body: Schema
+    answer: Schema
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile("[^/]+".join(map(re.escape, re.split(r"\{[^/{}]+\}", self.path))))
+
+
+class ApiDescription:
+    def __init__(self, text: str) -> None:
+        """Raises ValueError for a text that is neither."""
+        self._document = _parsed(text)
+        if not isinstance(self._document, dict):
+            self._document = {}
+        is_google = self._document.get("kind") == "discovery#restDescription"
+        self.operations = list(self._discovered() if is_google else self._openapi())
+        if not self.operations:
+            raise ValueError("holds no operation of OpenAPI (paths) or of Google's discovery format (resources)")
+
+    def operations_at(self, method: str, path: str) -> list[DescribedOperation]:
+        """Those that a path with names in braces may mean; a name may stand for several segments."""
+        concrete = PLACEHOLDER.sub("0", path)
+        same = [item for item in self.operations if item.method == method and item.pattern.fullmatch(concrete)]
+        if same:
+            fewest = min(item.path.count("{") for item in same)
+            return [item for item in same if item.path.count("{") == fewest]
+        pattern = re.compile("/".join(map(_segment, path.split("/"))))
+        return [item for item in self.operations if item.method == method and pattern.fullmatch(item.path)]
+
+    def schemas_at(self, schema: Schema, path: str) -> list[Schema]:
+        """The schemas of a path; empty where there is no such field. Raises Undescribed."""
+        schemas = [schema]
+        for name, place in STEP.findall(path):
+            schemas = self.items(schemas) if place else self._below(schemas, name)
+        return schemas
+
+    def items(self, schemas: list[Schema]) -> list[Schema]:
+        """Of lists. Raises Undescribed."""
+        variants = list(self._variants(schemas))
+        if not variants:
+            raise Undescribed
+        return [variant["items"] for variant in variants if isinstance(variant.get("items"), dict)]
+
+    def _below(self, schemas: list[Schema], name: str) -> list[Schema]:
+        below, is_open = [], True
+        for variant in self._variants(schemas):
+            properties, extra = variant.get("properties"), variant.get("additionalProperties")
+            if isinstance(properties, dict) and name in properties:
+                below.append(properties[name])
+            elif isinstance(extra, dict) and extra:
+                below.append(extra)
+            elif properties or "items" in variant or variant.get("type") not in (None, "object"):
+                is_open = False
+        if not below and is_open:
+            raise Undescribed
+        return below
+
+    def _variants(self, schemas: list[Schema], depth: int = 0) -> Iterator[Schema]:
+        """Each form that a value may have, without references."""
+        for given in schemas:
+            schema = self._resolved(given)
+            combined = [part for name in ("allOf", "oneOf", "anyOf") for part in schema.get(name, ())]
+            if combined and depth < MAX_DEPTH:
+                yield from self._variants(combined, depth + 1)
+            if schema and (not combined or "properties" in schema):
+                yield schema
+
+    def _resolved(self, value: Any) -> Schema:
+        for _ in range(MAX_DEPTH):
+            if not isinstance(value, dict) or not isinstance(value.get("$ref"), str):
+                break
+            name, target = value["$ref"], self._document
+            steps = name.removeprefix("#/").split("/") if name.startswith("#/") else ("schemas", name)
+            for step in steps:
+                key = step.replace("~1", "/").replace("~0", "~")
+                target = target.get(key, {}) if isinstance(target, dict) else {}
+            value = target
+        return value if isinstance(value, dict) else {}
+
+    def _openapi(self) -> Iterator[DescribedOperation]:
+        document = self._document
+        servers = [server.get("url", "") for server in document.get("servers", ()) if isinstance(server, dict)]
+        bases = {"", *(urlsplit(url).path.rstrip("/") for url in (*servers, document.get("basePath", "")))}
+        for path, methods in document.get("paths", {}).items():
+            for method in METHODS:
+                if isinstance(methods.get(method), dict):
+                    own = methods[method]
+                    parameters = [
+                        self._resolved(item) for item in (*methods.get("parameters", ()), *own.get("parameters", ()))
+                    ]
+                    query = frozenset(item["name"] for item in parameters if item.get("in") == "query")
+                    body = _content(self._resolved(own.get("requestBody"))) or _body_of(parameters)
+                    answers = {str(code): item for code, item in own.get("responses", {}).items()}
+                    codes = sorted(code for code in answers if code.startswith("2")) or ["default"]
+                    answer = _content(self._resolved(answers.get(codes[0])))
+                    yield from (DescribedOperation(method.upper(), base + path, query, body, answer) for base in bases)
+
+    def _discovered(self) -> Iterator[DescribedOperation]:
+        common, resources = frozenset(self._document.get("parameters", ())), [self._document]
+        base = "/" + self._document.get("servicePath", "")
+        while resources:
+            resource = resources.pop()
+            resources += resource.get("resources", {}).values()
+            for method in resource.get("methods", {}).values():
+                query = {name for name, item in method.get("parameters", {}).items() if item.get("location") == "query"}
+                path = base + method.get("flatPath", method.get("path", ""))
+                yield DescribedOperation(
+                    method.get("httpMethod", ""),
+                    path,
+                    common | query,
+                    method.get("request", {}),
+                    method.get("response", {}),
+                )
+
+
+def _segment(text: str) -> str:
+    """A pattern of what a segment of a profile's path is in a description: a name in braces may stand for several,
+    and "-" for any parameter."""
+    if text == "-":
+        return r"\{[^/{}]+\}"
+    return ".+".join(map(re.escape, PLACEHOLDER.split(text)[::2]))
+
+
+def _parsed(text: str) -> Any:
+    import yaml  # of apprise
+
+    try:
+        if text.lstrip().startswith("{"):
+            return json.loads(text)
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"is neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from None
+
+
+def _content(part: Schema) -> Schema:
+    """The schema of a body or an answer, of OpenAPI 2 or 3."""
+    media = next(iter(part.get("content", {}).values()), part)
+    schema = media.get("schema") if isinstance(media, dict) else None
+    return schema if isinstance(schema, dict) else {}
+
+
+def _body_of(parameters: list[Schema]) -> Schema:
+    """The body by the parameters of OpenAPI 2."""
+    form = {item["name"]: item for item in parameters if item.get("in") == "formData"}
+    whole: Schema = next((item.get("schema", {}) for item in parameters if item.get("in") == "body"), {})
+    return {"type": "object", "properties": form} if form else whole
+
+
+@dataclass
+class ProfileComparison:
+    """The calls of a profile in a description, and what was compared. A fault: the profile's key, and its problem."""
+
+    api: ApiDescription
+    base: str = ""
+    """Path of the profile's address."""
+    faults: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+    names: int = 0
+    silent: int = 0
+
+    def compare(self, key: tuple[str, ...], call: HttpCall, path: str = "") -> None:
+        """A call; with `path` the single row of runs.one."""
+        method, where = ("GET" if path else call.method), (*key, "one" if path else "path")
+        operations = self.api.operations_at(method, self.base + (path or call.path))
+        if not operations:
+            self.faults.append((where, f"{method} {path or call.path} is not in the description. Fix: correct it"))
+            return
+        results = [ProfileComparison(self.api) for _ in operations]
+        for operation, result in zip(operations, results, strict=True):
+            if not path:
+                result.sent(key, call, operation)
+            result.read(key, call, operation.answer, is_single=bool(path))
+        best = min(results, key=lambda result: (len(result.faults), result.silent))
+        self.faults += best.faults
+        self.names, self.silent = self.names + best.names, self.silent + best.silent
+
+    def sent(self, key: tuple[str, ...], call: HttpCall, operation: DescribedOperation) -> None:
+        known = {name.removesuffix("[]") for name in operation.query}
+        for name in call.query:
+            self.names += 1
+            if name.removesuffix("[]") not in known:
+                listed = ", ".join(sorted(known)[:20]) or "none"
+                self.faults.append(((*key, "query", name), f"no parameter of {operation.path}. There are {listed}"))
+        self._body(operation.body, call.body, (*key, "body"))
+
+    def _body(self, schema: Schema, value: Any, key: tuple[str, ...]) -> None:
+        items = value.items() if isinstance(value, dict) else ()
+        for name, item in items:
+            schemas = self._schemas(schema, (*key, name), name)
+            if schemas and isinstance(item, dict):
+                self._body(schemas[0], item, (*key, name))
+
+    def read(self, key: tuple[str, ...], call: HttpCall, answer: Schema, is_single: bool) -> None:
+        """The paths into the answer. `is_single`: it is that of runs.one."""
+        row: Schema | None = answer
+        place = "one_row" if is_single else "parts" if isinstance(call, HttpLogCall) else "rows"
+        if isinstance(call, HttpListCall | HttpLogCall):
+            path = str(getattr(call, place)).removesuffix(".*")
+            reached = self._schemas(answer, (*key, place), path) if path else [answer]
+            row = self._row(reached, call, is_single or (place == "parts" and not path))
+        for name in type(call).model_fields:
+            path = getattr(call, name)
+            if not is_field_path(type(call), name) or not path or (name in OF_THE_ANSWER and is_single):
+                continue
+            if name in OF_THE_ANSWER and name not in ("rows", "one_row", "parts"):
+                self._schemas(answer, (*key, name), path)
+            elif name not in OF_THE_ANSWER and row is not None:
+                for part in BRACES.findall(path) or [path]:
+                    self._schemas(row, (*key, name), part)
+
+    def _row(self, reached: list[Schema] | None, call: HttpListCall | HttpLogCall, is_single: bool) -> Schema | None:
+        """None where fields cannot be compared: rows are lists of values, or their list is wrong itself."""
+        if not reached or (isinstance(call, HttpListCall) and call.columns):
+            return None
+        if is_single:
+            return reached[0]
+        if isinstance(call, HttpListCall) and call.rows.endswith(".*"):
+            return reached[0].get("additionalProperties") or {}
+        try:
+            items = self.api.items(reached)
+        except Undescribed:
+            return {}
+        return items[0] if items else reached[0]  # some descriptions of a list name its rows alone
+
+    def _schemas(self, schema: Schema, key: tuple[str, ...], path: str) -> list[Schema] | None:
+        """None where the description is silent."""
+        self.names += 1
+        try:
+            schemas = self.api.schemas_at(schema, path)
+        except Undescribed:
+            self.silent += 1
+            return None
+        if not schemas:
+            self.faults.append((key, f"{path!r} is not in the description. Fix: correct it"))
+        return schemas
+
+
+def compare(profile: HttpMapping, url: str, text: str) -> ApiComparison:
+    """Every path, parameter and field of a profile that its API's description does not have. Raises ValueError."""
+    runs, log = profile.runs, profile.log
+    calls: dict[tuple[str, ...], HttpCall | None] = {
+        ("jobs",): profile.jobs, ("runs",): runs, ("runs", "open"): runs.open, ("runs", "of_job"): runs.of_job,
+        ("parts",): profile.parts, ("log",): log, ("log", "files"): log.files if log else None,
+        ("account",): profile.account, ("hold",): profile.hold,
+        **{("verbs", name): getattr(profile.verbs, name) for name in ("rerun", "start", "cancel")},
+    }  # fmt: skip
+    present = {key: call for key, call in calls.items() if call is not None}
+    try:
+        result = ProfileComparison(ApiDescription(text), urlsplit(url).path.rstrip("/"))
+        for key, call in present.items():
+            result.compare(key, call)
+        if runs.one:
+            result.compare(("runs",), runs, runs.one)
+    except (AttributeError, KeyError, TypeError, re.error) as error:
+        raise ValueError(f"is not valid OpenAPI or discovery format: {type(error).__name__}: {error}") from None
+    return ApiComparison(result.faults, len(present) + bool(runs.one), result.names, result.silent)

@@ -1,0 +1,157 @@
+"""A profile compared with descriptions of its API in each format: what is not in them has its key, and a fix."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Any
+
+import pytest
+
+from connectors.http.api_description import compare
+from connectors.http.options import HttpMapping
+from connectors.sdk.field_mapping import PROFILE_PLACES
+
+PROFILE = """
+[jobs]
+path = "/v1/{option.project}/jobs"
+query = { per_page = "{limit}", page = "{page}" }
+rows = "items"
+id = "name"
+enabled = "settings.on"
+
+[runs]
+path = "/v1/{option.project}/jobs/-/runs"
+query = { per_page = "{limit}", after = "{cursor}" }
+rows = "items"
+next = "next"
+one = "/v1/{id}"
+id = "name"
+job = "job"
+state = "steps[0].state"
+message = "labels.why"
+key = "labels.key"
+
+[states]
+ok = "succeeded"
+
+[log]
+path = "/v1/{id}/log"
+parts = "lines"
+text = "text"
+
+[verbs.start]
+path = "/v1/{job}:run"
+body = { labels = { key = "{key}" }, force = true }
+"""
+STEPS = {"type": "array", "items": {"allOf": [{"$ref": "STATE"}, {"properties": {"n": {"type": "integer"}}}]}}
+SCHEMAS: dict[str, Any] = {
+    "State": {"properties": {"state": {"type": "string"}}},
+    "Job": {"properties": {"name": {"type": "string"}, "settings": {"properties": {"on": {"type": "boolean"}}}}},
+    "Run": {
+        "properties": {
+            "name": {"type": "string"}, "job": {"type": "string"}, "steps": STEPS,
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        }
+    },
+    "Jobs": {"properties": {"items": {"type": "array", "items": {"$ref": "JOB"}}}},
+    "Runs": {"properties": {"items": {"type": "array", "items": {"$ref": "RUN"}}, "next": {"type": "string"}}},
+    "Start": {"properties": {"labels": {"type": "object"}, "force": {"type": "boolean"}}},
+    "Log": {"properties": {"lines": {"type": "array", "items": {"properties": {"text": {"type": "string"}}}}}},
+}  # fmt: skip
+CALLS = [
+    ("GET", "projects/{p}/jobs", ["per_page", "page"], "", "Jobs"),
+    ("GET", "projects/{p}/jobs/{j}", [], "", "Job"),
+    ("GET", "projects/{p}/jobs/{j}/runs", ["per_page", "after"], "", "Runs"),
+    ("GET", "projects/{p}/jobs/{j}/runs/{r}", [], "", "Run"),
+    ("GET", "projects/{p}/jobs/{j}/runs/{r}/log", [], "", "Log"),
+    ("POST", "projects/{p}/jobs/{j}:run", [], "Start", ""),
+]
+
+
+def schemas(prefix: str) -> dict[str, Any]:
+    text = json.dumps(SCHEMAS)
+    for name in ("State", "Job", "Run"):
+        text = text.replace(f'"{name.upper()}"', f'"{prefix}{name}"')
+    return dict(json.loads(text))
+
+
+def openapi(version: int) -> str:
+    """As YAML of version 2, or JSON of version 3."""
+    prefix = "#/definitions/" if version == 2 else "#/components/schemas/"
+    paths: dict[str, Any] = {}
+    for method, path, query, sent, answer in CALLS:
+        parameters = [{"name": name, "in": "query"} for name in query]
+        operation: dict[str, Any] = {"parameters": parameters}
+        schema, body = {"$ref": prefix + answer}, {"schema": {"$ref": prefix + sent}}
+        if version == 2:
+            operation["parameters"] += [{"name": "body", "in": "body", **body}] if sent else []
+            operation["responses"] = {200: {"schema": schema}} if answer else {}
+        else:
+            operation |= {"requestBody": {"content": {"application/json": body}}} if sent else {}
+            operation["responses"] = {"200": {"content": {"application/json": {"schema": schema}}}} if answer else {}
+        paths.setdefault(f"/{path}", {})[method.lower()] = operation
+    if version == 2:
+        import yaml
+
+        document = {"swagger": "2.0", "basePath": "/v1", "paths": paths, "definitions": schemas(prefix)}
+        return str(yaml.safe_dump(document))
+    servers = [{"url": "https://api.example.com/v1"}]
+    return json.dumps({"servers": servers, "paths": paths, "components": {"schemas": schemas(prefix)}})
+
+
+def discovery() -> str:
+    methods = {}
+    for number, (method, path, query, sent, answer) in enumerate(CALLS):
+        methods[str(number)] = {
+            "httpMethod": method, "path": "v1/{+name}", "flatPath": f"v1/{path}",
+            "parameters": {"name": {"location": "path"}, **{name: {"location": "query"} for name in query}},
+            **({"request": {"$ref": sent}} if sent else {}), **({"response": {"$ref": answer}} if answer else {}),
+        }  # fmt: skip
+    resources = {"projects": {"resources": {"jobs": {"methods": methods}}}}
+    return json.dumps({"kind": "discovery#restDescription", "resources": resources, "schemas": schemas("")})
+
+
+DESCRIPTIONS = {"openapi 2": openapi(2), "openapi 3": openapi(3), "discovery": discovery()}
+
+
+def compared(description: str, old: str = "", new: str = "") -> list[tuple[str, str]]:
+    assert old in PROFILE
+    document = tomllib.loads(PROFILE.replace(old, new, 1) if old else PROFILE)
+    context = {PROFILE_PLACES: {"option.project"}}
+    result = compare(HttpMapping.model_validate(document, context=context), "https://api.example.com", description)
+    assert (5, 1) == (result.calls, result.silent) or old, result
+    return [(".".join(key), problem) for key, problem in result.faults]
+
+
+@pytest.mark.parametrize("format_name", DESCRIPTIONS)
+def test_a_profile_that_fits_its_description_has_no_fault(format_name: str) -> None:
+    """A name stands for several segments; the fields of labels are open, one list combines schemas."""
+    assert [] == compared(DESCRIPTIONS[format_name])
+
+
+@pytest.mark.parametrize("format_name", DESCRIPTIONS)
+@pytest.mark.parametrize(
+    "old, new, key, problem",
+    [
+        ("/jobs/-/runs", "/jobs/-/run", "runs.path", "GET /v1/{option.project}/jobs/-/run is not in the description"),
+        ("/{id}/log", "/{id}/logs", "log.path", "GET /v1/{id}/logs is not in the description"),
+        ("after =", "since =", "runs.query.since", "There are after, per_page"),
+        ("force =", "forced =", "verbs.start.body.forced", "'forced' is not in the description"),
+        ("settings.on", "settings.off", "jobs.enabled", "'settings.off' is not in the description"),
+        ("steps[0].state", "steps[0].status", "runs.state", "'steps[0].status' is not in the description"),
+        ('next = "next"', 'next = "following"', "runs.next", "'following' is not in the description"),
+        ('rows = "items"', 'rows = "list"', "jobs.rows", "'list' is not in the description"),
+        ('text = "text"', 'text = "line"', "log.text", "'line' is not in the description"),
+    ],
+)
+def test_what_is_not_in_the_description_is_named(format_name: str, old: str, new: str, key: str, problem: str) -> None:
+    faults = dict(compared(DESCRIPTIONS[format_name], old, new))
+    assert key in faults
+    assert problem in faults[key]
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"paths": {}}', "a: [", '{"paths": {', '{"paths": {"/a": []}}'])
+def test_a_text_that_describes_no_api_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"holds no operation|is neither JSON nor YAML|is not valid OpenAPI"):
+        compared(text)
