@@ -1,6 +1,6 @@
 """Acknowledgements in both directions between Headway and on-call services: state is compared, so nothing loops.
 
-What a person acknowledged or resolved at the service becomes an acknowledgement here, once for each response, under a
+A response of a person at the service (acknowledged, resolved) becomes an acknowledgement here, once for each response, under a
 key that names the receiver. An acknowledgement from elsewhere is sent to a service whose incident still pages. The
 alerts themselves are sent by apprise, see `paging`. `docs/oncall.md` names the API descriptions that this follows.
 """
@@ -63,20 +63,20 @@ class ServiceState(NamedTuple):
     status: str
     """triggered, acknowledged or resolved."""
     person: str = ""
-    """Who acknowledged or resolved it; empty: no person did, as for what Headway sent."""
+    """The person who acknowledged or resolved it; empty for integrations, such as Headway's."""
     response: str = ""
     """Identity of that response."""
 
 
 class OnCallService(NamedTuple):
-    """How a service is asked. Arguments: apprise's plugin of the URL, the read key, the incident's key there."""
+    """The requests to a service. Arguments: apprise's plugin of the URL, the read key, the incident's key there."""
 
     name: str
     acknowledge: Callable[[Any, str], ServiceRequest]
     query: Callable[[Any, str, str], ServiceRequest] | None = None
     """Asks for one incident, or for all open ones if `is_list`. None: the service cannot be read by a key alone."""
     states: Callable[[Any, str], Iterator[tuple[str, ServiceState]]] | None = None
-    """(key, state) of each incident in a reply to the query for this key. Raises KeyError, TypeError and alike."""
+    """(key, state) of each incident in a reply to the query for this key. Raises KeyError, TypeError, ValueError or AttributeError."""
     is_list: bool = False
 
 
@@ -95,14 +95,14 @@ def _pagerduty_query(plugin: Any, read_key: str, key: str) -> ServiceRequest:
 
 def _pagerduty_states(reply: Any, key: str) -> Iterator[tuple[str, ServiceState]]:
     for incident in reply["incidents"][:1]:
-        status, who, at = incident["status"], None, ""
+        status, agent, at = incident["status"], None, ""
         if status == "acknowledged":
             for acknowledgement in incident["acknowledgements"]:
                 if _is_user(acknowledgement["acknowledger"]):
-                    who, at = acknowledgement["acknowledger"], acknowledgement["at"]
+                    agent, at = acknowledgement["acknowledger"], acknowledgement["at"]
         elif status == "resolved" and _is_user(incident.get("last_status_change_by")):
-            who, at = incident["last_status_change_by"], incident["last_status_change_at"]
-        yield key, ServiceState(status, who["summary"] if who else "", f"{incident['id']} {status} {at}")
+            agent, at = incident["last_status_change_by"], incident["last_status_change_at"]
+        yield key, ServiceState(status, agent["summary"] if agent else "", f"{incident['id']} {status} {at}")
 
 
 def _is_user(agent: Any) -> bool:
@@ -135,9 +135,9 @@ def _opsgenie_states(reply: Any, key: str) -> Iterator[tuple[str, ServiceState]]
     report = alert.get("report") or {}
     status = "resolved" if alert["status"] == "closed" else "acknowledged" if alert["acknowledged"] else "triggered"
     by, at = ("closedBy", "closeTime") if status == "resolved" else ("acknowledgedBy", "ackTime")
-    who = str(report.get(by) or "") if status in _HANDLED else ""
+    person = str(report.get(by) or "") if status in _HANDLED else ""
     response = f"{alert['id']} {status} {report.get(at, '')}"
-    yield key, ServiceState(status, who if "@" in who else "", response)
+    yield key, ServiceState(status, person if "@" in person else "", response)
 
 
 def _splunk_acknowledge(plugin: Any, key: str) -> ServiceRequest:
@@ -153,15 +153,14 @@ def _splunk_query(plugin: Any, read_key: str, key: str) -> ServiceRequest:
 
 
 def _splunk_states(reply: Any, key: str) -> Iterator[tuple[str, ServiceState]]:
-    phases = {"ACKED": "acknowledged", "RESOLVED": "resolved"}
+    phases = {"ACKED": "acknowledged", "ACKNOWLEDGED": "acknowledged", "RESOLVED": "resolved"}
     for incident in reply["incidents"]:
-        phase = str(incident["currentPhase"]).upper()
-        status = phases.get(phase, "triggered")
-        who, at = "", ""
+        status = phases.get(str(incident["currentPhase"]).upper(), "triggered")
+        person, at = "", ""
         for transition in incident.get("transitions") or ():
-            if str(transition["name"]).upper() == phase and status in _HANDLED:
-                who, at = str(transition.get("by") or "") if transition.get("manually") else "", transition["at"]
-        yield incident["entityId"], ServiceState(status, who, f"{incident['incidentNumber']} {status} {at}")
+            if phases.get(str(transition["name"]).upper()) == status:
+                person, at = str(transition.get("by") or "") if transition.get("manually") else "", transition["at"]
+        yield incident["entityId"], ServiceState(status, person, f"{incident['incidentNumber']} {status} {at}")
 
 
 def _ilert_acknowledge(plugin: Any, key: str) -> ServiceRequest:
@@ -176,16 +175,16 @@ def _ilert_query(plugin: Any, read_key: str, key: str) -> ServiceRequest:
 
 
 def _ilert_states(reply: Any, key: str) -> Iterator[tuple[str, ServiceState]]:
-    """Resolved alerts do not name who resolved them, so they are not queried."""
+    """Resolved alerts name no person, so they are not queried."""
     for alert in reply:
         if (key_there := alert.get("alertKey")) is None:
             continue
-        status, who, at = "triggered" if alert["status"] == "PENDING" else "acknowledged", "", ""
+        status, person, at = "triggered" if alert["status"] == "PENDING" else "acknowledged", "", ""
         for responder in alert.get("responders") or ():
             if status == "acknowledged" and responder["status"] == "ACCEPTED":
                 user, at = responder["user"], str(responder.get("acceptedAt") or "")
-                who = " ".join(filter(None, (user.get("firstName"), user.get("lastName")))) or f"user {user['id']}"
-        yield key_there.lower(), ServiceState(status, who, f"{alert['id']} {status} {at}")
+                person = " ".join(filter(None, (user.get("firstName"), user.get("lastName")))) or f"user {user['id']}"
+        yield key_there.lower(), ServiceState(status, person, f"{alert['id']} {status} {at}")
 
 
 _SPLUNK = OnCallService("Splunk On-Call", _splunk_acknowledge, _splunk_query, _splunk_states, is_list=True)
@@ -198,6 +197,21 @@ SERVICES = {
     "victorops": _SPLUNK,
 }
 """By scheme."""
+
+
+def read_key_fault(url: str) -> str:
+    """Why a service cannot be read by this URL; empty if it can, or shall not."""
+    service, read_key = SERVICES.get(url.partition("://")[0].lower()), read_key_of(url)
+    if not read_key:
+        return ""
+    if service is None or service.query is None:
+        names = ", ".join(name for name, known in SERVICES.items() if known.query is not None)
+        return f"read_key: this service cannot be read, only {names}. Fix: leave read_key out"
+    if service is _SPLUNK and ":" not in read_key:
+        return "read_key: not API_ID:API_KEY. Fix: write both, from Integrations > API in Splunk On-Call"
+    if names_own_key(url):
+        return "read_key: the URL names one key for all incidents. Fix: leave dedup, entity_id and alias out"
+    return ""
 
 
 class _Receiver(NamedTuple):

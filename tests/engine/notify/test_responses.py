@@ -11,6 +11,7 @@ import pytest
 
 from console.domain.ids import micros
 from console.engine.notify.paging import Page
+from console.engine.notify.responses import read_key_fault
 from console.store.alert_responses import acknowledge
 from console.store.audit import ChangeOrigin
 from console.timing.clock import real_now
@@ -126,7 +127,7 @@ def test_a_refused_read_key_names_route_and_fix_and_is_not_tried_at_once(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_f66_a_service_that_is_down_is_compared_again_after_a_pause(
+def test_a_service_that_is_down_is_compared_again_after_a_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     with paged(tmp_path, monkeypatch, URLS["pagerduty"]) as (bench, service, incident):
@@ -140,6 +141,23 @@ def test_f66_a_service_that_is_down_is_compared_again_after_a_pause(
         bench.parts.on_call._next.clear()  # as after the pause
         compare(bench)
         assert ("", 1) == (bench.parts.on_call.trouble(), len(rows(bench, ACKNOWLEDGED)))
+
+
+@pytest.mark.parametrize(
+    "url, fault",
+    [
+        (URLS["pagerduty"], ""),
+        (URLS["splunk"], ""),
+        (PAGERS["jira"], ""),
+        (f"{PAGERS['splunk']}?read_key=alone", "read_key: not API_ID:API_KEY"),
+        (f"{PAGERS['jira']}?read_key=k", "read_key: this service cannot be read, only pagerduty, opsgenie, ilert"),
+        (f"{URLS['pagerduty']}&dedup=ours", "leave dedup, entity_id and alias out"),
+    ],
+    ids=range(6),
+)
+def test_check_names_what_is_wrong_with_a_read_key(url: str, fault: str) -> None:
+    text = read_key_fault(url)
+    assert (bool(fault), True) == (bool(text), fault in text)
 
 
 def test_a_reply_of_unknown_form_is_reported_and_acknowledges_nothing(
