@@ -154,7 +154,7 @@ def _splunk_query(plugin: Any, read_key: str, key: str) -> ServiceRequest:
 
 def _splunk_states(reply: Any, key: str) -> Iterator[tuple[str, ServiceState]]:
     phases = {"ACKED": "acknowledged", "ACKNOWLEDGED": "acknowledged", "RESOLVED": "resolved"}
-    for incident in reply["incidents"]:
+    for incident in sorted(reply["incidents"], key=lambda incident: int(incident["incidentNumber"])):
         status = phases.get(str(incident["currentPhase"]).upper(), "triggered")
         person, at = "", ""
         for transition in incident.get("transitions") or ():
