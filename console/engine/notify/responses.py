@@ -1,8 +1,8 @@
 """Acknowledgements in both directions between Headway and on-call services: state is compared, so nothing loops.
 
-A response of a person at the service (acknowledged, resolved) becomes an acknowledgement here, once for each response, under a
-key that names the receiver. An acknowledgement from elsewhere is sent to a service whose incident still pages. The
-alerts themselves are sent by apprise, see `paging`. `docs/oncall.md` names the API descriptions that this follows.
+A response of a person at the service (acknowledged, resolved) becomes an acknowledgement here, once for each response,
+under a key that names the receiver. An acknowledgement from elsewhere is sent to a service whose incident still pages.
+The alerts themselves are sent by apprise, see `paging`. `docs/oncall.md` names the API descriptions that this follows.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class OnCallService(NamedTuple):
     query: Callable[[Any, str, str], ServiceRequest] | None = None
     """Asks for one incident, or for all open ones if `is_list`. None: the service cannot be read by a key alone."""
     states: Callable[[Any, str], Iterator[tuple[str, ServiceState]]] | None = None
-    """(key, state) of each incident in a reply to the query for this key. Raises KeyError, TypeError, ValueError or AttributeError."""
+    """(key, state) of each incident in a reply to the query for this key. Raises KeyError, TypeError, ValueError or
+    AttributeError."""
     is_list: bool = False
 
 
@@ -374,7 +375,7 @@ class OnCallResponses:
                 params=request.params,
                 body=request.body,
                 headers=request.headers,
-                accept=(404,),
+                accept=(404,) if request.method == "GET" else (),
                 shown="/…",
             )
         finally:
