@@ -387,7 +387,8 @@ class OnCallResponses:
         refused = isinstance(error, AccessRefused)
         pause = MAX_PAUSE_SECONDS if refused else min(MAX_PAUSE_SECONDS, SECONDS * 2**failures)
         self._next[receiver.mark] = monotonic() + pause
-        fix = ". Fix: write a key that may read incidents as read_key= in its URL" if refused else ""
+        key = "write a key that may read incidents as read_key=" if receiver.read_key else "renew the key"
+        fix = f". Fix: {key} in its URL" if refused else ""
         text = clean_line(self._secrets.mask(str(error))) + fix
         if self._errors.get(receiver.mark) != text:
             log.warning("an on-call service cannot be compared", error=text)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
+from connectors.sdk.states import RunState
 from console.domain.ids import micros
 from console.engine.notify.paging import Page
 from console.engine.notify.responses import read_key_fault
@@ -17,7 +20,7 @@ from console.store.audit import ChangeOrigin
 from console.timing.clock import real_now
 from tests.engine.bench import Bench
 from tests.engine.notify.test_paging import HEX, PAGERS, UUID
-from tests.engine.notify.test_routing import bench_of, fail, route, rows
+from tests.engine.notify.test_routing import bench_of, fail, later, post_of, route, rows
 from tests.fakes.on_call import READ_KEY, FakeIncident, FakeOnCall
 
 URLS = {name: f"{PAGERS[name]}?read_key={READ_KEY}" for name in ("pagerduty", "opsgenie", "splunk", "ilert")}
@@ -158,6 +161,28 @@ def test_a_service_that_is_down_is_compared_again_after_a_pause(
 def test_check_names_what_is_wrong_with_a_read_key(url: str, fault: str) -> None:
     text = read_key_fault(url)
     assert (bool(fault), True) == (bool(text), fault in text)
+
+
+def test_a_service_that_hangs_delays_no_notification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with paged(tmp_path, monkeypatch, URLS["pagerduty"]) as (bench, service, _):
+        requested, released = threading.Event(), threading.Event()
+
+        def hang(request: httpx.Request) -> httpx.Response:
+            requested.set()
+            released.wait(20)
+            return service(request)
+
+        bench.parts.on_call._transport = httpx.MockTransport(hang)
+        thread = threading.Thread(target=compare, args=(bench,))
+        thread.start()
+        assert requested.wait(20)
+        bench.scheduler.attempt("extract", "extract-1", RunState.SUCCEEDED, datetime.now(UTC))
+        bench.turn()
+        later(bench)
+        assert 2 == len(post_of(bench).got)
+        released.set()
+        thread.join()
+        assert ("responses", bench.parts.responses) in bench.parts.running()
 
 
 def test_a_reply_of_unknown_form_is_reported_and_acknowledges_nothing(
