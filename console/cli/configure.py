@@ -552,6 +552,7 @@ def _url_fault(address: str) -> str:
     from console.config.alert_urls import MAIL_SCHEMES, wrong_part
     from console.engine.notify.alertmanager import alertmanager_fault, is_alertmanager
     from console.engine.notify.paging import silent_fault
+    from console.engine.notify.responses import read_key_fault
     from console.engine.notify.senders import no_listener, url_fault
     from console.engine.notify.webhook import is_webhook, webhook_fault
 
@@ -564,7 +565,8 @@ def _url_fault(address: str) -> str:
     is_mail = address.partition(":")[0].lower() in MAIL_SCHEMES  # apprise silently drops a wrong recipient
     if (plugin is None or is_mail) and (fault := wrong_part(address, known().schemas())):
         return fault
-    return url_fault(address, plugin) or no_listener(plugin) or silent_fault(address, plugin)
+    fault = url_fault(address, plugin) or no_listener(plugin) or silent_fault(address, plugin)
+    return fault or read_key_fault(address)
 
 
 def send_test_message(address: str) -> str:

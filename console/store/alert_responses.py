@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.domain.ids import incident_name, micros
 from console.domain.noise import NoiseAlert, NoiseReport, noise_report
@@ -21,6 +21,13 @@ from console.text.cleaning import clean_line
 
 if TYPE_CHECKING:
     from console.store.db.database import Database
+
+
+class ActiveAcknowledgement(NamedTuple):
+    id: int
+    incident_id: int
+    key: str
+    """Of its request."""
 
 
 def acknowledge(
@@ -64,6 +71,18 @@ def end_acknowledgement(store: Database, fence: int, incident_id: int, change: C
         record_event(session, change.now_us, "unacknowledged", text, incident_id=incident_id, actor=change.by)
         change.audit(session, RequestKind.UNACKNOWLEDGE, name, {"was": ended.made_by})
     return ""
+
+
+def active_acknowledgements(store: Database, now_us: int) -> list[ActiveAcknowledgement]:
+    """The valid acknowledgement of each open incident that has one."""
+    with store.read() as session:
+        rows = session.rows(
+            "SELECT a.id, a.incident_id, a.key FROM incident i JOIN acknowledgement a ON a.id = (SELECT max(x.id)"
+            " FROM acknowledgement x WHERE x.incident_id = i.id) WHERE i.closed_us IS NULL AND a.ended_us IS NULL"
+            " AND a.until_us > ?",
+            (now_us,),
+        )
+    return [ActiveAcknowledgement(row.id, row.incident_id, row.key) for row in rows]
 
 
 def add_silence(

@@ -83,6 +83,8 @@ class DueDelivery:
     """Dedup keys of the incidents and digests that are resolved with it, besides its own."""
     origin_id: int = 0
     """Of the alert; for one on a fallback route that of the first one."""
+    tier: int | None = None
+    """Of the most important service that its incident affects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,9 @@ _RELEASE = (
 """Due again at once; marked as a repeat if it may have been sent."""
 _COLUMNS = (
     "d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.receiver, a.kind, a.plain_title,"
-    " a.plain_body, a.made_us, d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS alert_id"
+    " a.plain_body, a.made_us, d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS alert_id,"
+    " (SELECT min(s.tier) FROM incident_service x JOIN service s ON s.id = x.service_id"
+    " WHERE x.incident_id = a.incident_id) AS tier"
 )
 _DUE = (
     f"SELECT {_COLUMNS}, d.wire_us IS NOT NULL AS maybe_repeat, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"

@@ -341,4 +341,4 @@ def _page(delivery: rows.DueDelivery) -> Page:
         action = PageAction.RESOLVE
     elif delivery.origin == AlertKind.UPDATED and not delivery.begins:
         action = PageAction.UPDATE
-    return Page(delivery.dedup_key, action, delivery.resolves)
+    return Page(delivery.dedup_key, action, delivery.resolves, delivery.tier)

@@ -19,6 +19,10 @@ SECONDS = 15.0
 """Timeout of a request, as for mail."""
 _KEYS = ("dedup", "entity_id", "alias")
 """apprise's parameters that hold an incident's key."""
+_READ_KEY = "read_key"
+"""Our parameter of such a URL: the key by which the service's incidents are read."""
+_SEVERITIES = {1: "critical", 2: "error", 3: "warning"}
+"""PagerDuty's, by tier; further tiers: info."""
 _OPENING = {"map", "new", "create", "trigger", "critical", "warning"}
 """Values of apprise's parameter `action` with which a new incident pages."""
 
@@ -40,6 +44,8 @@ class Page:
     action: PageAction = PageAction.OPEN
     resolves: tuple[str, ...] = ()
     """Dedup keys of other incidents and digests that are resolved with this message."""
+    tier: int | None = None
+    """Of the most important affected service."""
 
     @property
     def steps(self) -> tuple[tuple[str, PageAction], ...]:
@@ -57,14 +63,28 @@ def is_pager(plugin: Any) -> bool:
     return any(name in type(plugin).template_args for name in _KEYS)
 
 
-def page_url(url: str, key: str, plugin: Any) -> str:
-    """The apprise URL with the incident's key, unless it names its own. Alerts by alias are created each time: their
-    service counts a known alias up."""
+def page_url(url: str, key: str, plugin: Any, tier: int | None = None) -> str:
+    """The apprise URL with the incident's key and the severity of its tier, unless it names its own. Alerts by alias
+    are created each time: their service counts a known alias up."""
     parameters = {name: key for name in _KEYS if name in type(plugin).template_args}
     parameters["action"] = "new" if "alias" in parameters else "map"
+    if tier is not None and "severity" in type(plugin).template_args:
+        parameters["severity"] = _SEVERITIES.get(tier, "info")
+    if tier is not None and "alias" in parameters:
+        parameters["priority"] = str(tier)
     own = _own_parameters(url)
     added = urlencode({name: value for name, value in parameters.items() if name not in own})
     return f"{url}{'&' if '?' in url else '?'}{added}" if added else url
+
+
+def names_own_key(url: str) -> bool:
+    """Whether all incidents share a key that the URL names."""
+    return not _own_parameters(url).keys().isdisjoint(_KEYS)
+
+
+def read_key_of(url: str) -> str:
+    """The key by which the service's incidents are read; empty: they are not."""
+    return _own_parameters(url).get(_READ_KEY, "")
 
 
 def silent_fault(url: str, plugin: Any) -> str:

@@ -136,7 +136,7 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
     if not is_pager(plugin):
         return _notify(plugin, title, body, page.action, markup)
     for key, action in page.steps:
-        result = _send_page(url, plugin, key, action, title, body)
+        result = _send_page(url, plugin, key, action, title, body, page.tier)
         if not result.arrived:
             return result
     return result
@@ -171,12 +171,14 @@ def _schemes(plugin: Any) -> list[str]:
     return [scheme for name in names for scheme in ([name] if isinstance(name, str) else name)]
 
 
-def _send_page(url: str, plugin: Any, key: str, action: PageAction, title: str, body: str) -> SendResult:
+def _send_page(
+    url: str, plugin: Any, key: str, action: PageAction, title: str, body: str, tier: int | None
+) -> SendResult:
     import apprise  # noqa: PLC0415 - see send_by_apprise
 
     by_alias = "alias" in type(plugin).template_args
     if not by_alias or action is not PageAction.RESOLVE:
-        opened = _notify(apprise.Apprise.instantiate(page_url(url, key, plugin)), title, body, action)
+        opened = _notify(apprise.Apprise.instantiate(page_url(url, key, plugin, tier)), title, body, action)
         if not (by_alias and opened.arrived and action is PageAction.UPDATE):
             return opened
     return _alias_result(plugin, key, action, f"{title}\n\n{body}")

@@ -34,6 +34,7 @@ from console.engine.notify.mail import send_mail
 from console.engine.notify.on_call import RotaReader
 from console.engine.notify.outbox import Outbox
 from console.engine.notify.periodic import PeriodicTasks, WeeklyNoiseReport
+from console.engine.notify.responses import OnCallResponses
 from console.engine.notify.routing import AlertRouter, RouteTemplates
 from console.engine.notify.senders import Sender, send_by_apprise
 from console.engine.notify.webhook import WebhookSender
@@ -228,6 +229,8 @@ class EngineAssembly:
         self.periodic = PeriodicTasks(
             self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step, self.outbox.refresh_alertmanagers
         )
+        self.on_call = OnCallResponses(store, clock, config.routes, self.secrets, changed)
+        self.responses = PeriodicTasks(self.on_call.step)
         self.retention = StoreRetention(store, clock, config.retention_rules)
         self._pruning = PeriodicTasks(self.retention.step)
 
@@ -237,6 +240,7 @@ class EngineAssembly:
             ("answers", self.answers), ("checks", self.checks), ("periodic", self.periodic),
             ("back-test", self.back_testing), ("retention", self._pruning), ("polls", self.poll_pool),
         ]  # fmt: skip
+        own += [("responses", self.responses)] if self.config.routes else []
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []
         own += [("endpoints", self.endpoints)] if self.endpoints is not None else []
         own += [("job sync", self.job_sync)] if self.shards is not None else []
@@ -250,7 +254,13 @@ class EngineAssembly:
     def trouble(self, broken: str) -> str:
         """Problems of the engine for status and console: failed, silent or hanging workers, parked deliveries."""
         self.health.set_failed_workers("; ".join(filter(None, (broken, self.evaluator.trouble))))
-        troubles = [self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble(), self.retention.trouble]
+        troubles = [
+            self.checks.trouble(),
+            self.rotas.trouble(),
+            self.on_call.trouble(),
+            self._inbound.trouble(),
+            self.retention.trouble,
+        ]
         troubles += [self.endpoints.trouble] if self.endpoints is not None else []
         troubles += [self.shards.trouble()] if self.shards is not None else []
         return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *troubles]))

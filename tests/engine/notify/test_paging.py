@@ -147,6 +147,19 @@ def test_a_url_keeps_its_own_key_and_action(internet: FakeInternet) -> None:
     assert [("trigger", "ours")] == [event(body) for body in internet.bodies]
 
 
+@pytest.mark.parametrize(
+    "name, tier, priority",
+    [("pagerduty", 1, "critical"), ("pagerduty", 3, "warning"), ("opsgenie", 1, "P1"), ("jira", 4, "P4")],
+)
+def test_the_severity_of_a_page_is_that_of_its_tier(
+    internet: FakeInternet, name: str, tier: int, priority: str
+) -> None:
+    internet.status = 202
+    send_by_apprise(PAGERS[name], "INC-0001", "load failed\n", Page(INCIDENT, tier=tier))
+    [body] = internet.bodies
+    assert priority == (body["payload"]["severity"] if "payload" in body else body["priority"])
+
+
 def test_a_key_at_a_service_reveals_no_name() -> None:
     assert "dwh" not in KEY
 
