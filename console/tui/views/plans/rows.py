@@ -196,8 +196,7 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
     done = f" {ctx.sign('dot')} done about {ctx.hm(*max(ends))}" if ends else ""
     lines: SegmentLines = [[(steps, "strong"), (f" in {systems}{done}", "plain")]]
     lost = {day.shown_title: day.text for day in draft.unsaved}
-    in_order = sorted(outlook.days, key=lambda day: datetime.fromisoformat(day.deadline))
-    saved = [day for day in in_order if day.shown_title not in lost]
+    saved = [day for day in outlook.days if day.shown_title not in lost]
     if saved:
         names = ", ".join(
             f"{day.shown_title} {ctx.hm(datetime.fromisoformat(day.deadline), day.zone)}" for day in saved
