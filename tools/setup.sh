@@ -12,6 +12,24 @@ plain_path=(--config-settings editable_mode=compat)
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$@"; exit 1; }
 
+step() {  # TITLE COMMAND...: runs it; on a terminal its line counts the seconds and the packages
+  local title=$1 ticker= status=0; shift
+  say "$title"
+  [ ! -t 2 ] || { tick "$title" & ticker=$!; }
+  "$@" || status=$?
+  [ -z "$ticker" ] || { kill "$ticker" && wait "$ticker"; } 2>/dev/null || printf '\033[K' >&2
+  return "$status"
+}
+
+tick() {  # ends with the script; what a command prints takes the place of the line
+  local begun=$SECONDS have
+  while kill -0 $$ 2>/dev/null; do
+    have=$(find "$venv" -maxdepth 4 -name '*.dist-info' 2>/dev/null | wc -l) || true
+    printf 'setup: %s: %s s, %s installed\033[K\r' "$1" $((SECONDS - begun)) "$((have))" >&2
+    sleep 1
+  done
+}
+
 check_python() {
   command -v "$python" >/dev/null || fail "no $python on this machine. Install it (Debian: apt-get install python3 python3-venv), then try again."
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -51,8 +69,8 @@ existing() {  # words that are no local folder, or one that is there: uv stops a
 
 install_with_uv() {
   pinned uv >"$venv/uv.txt"
-  "$venv/bin/python" -m pip install "${pip_quiet[@]}" --disable-pip-version-check --require-hashes --requirement "$venv/uv.txt" || return 1
-  (teach_uv; "$venv/bin/uv" pip install "${quiet[@]}" --python "$venv/bin/python" --compile-bytecode \
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$venv/uv.txt" || return 1
+  (teach_uv; "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode \
     --constraints constraints.txt "${plain_path[@]}" --editable ".[$1]")
 }
 
@@ -64,7 +82,7 @@ pinned() {  # NAME...: their pins with all hashes
 # pip takes no hashes beside an editable package, and none as constraints. So all that is pinned is installed by its
 # hashes, what only the tests need too, and then our own code, with the setuptools that came with it.
 install_with_pip() {
-  env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m pip install "${pip_quiet[@]}" --disable-pip-version-check --compile \
+  env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --compile \
     --require-hashes --requirement constraints.txt || return 1
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation "${plain_path[@]}" --editable .
 }
@@ -86,13 +104,11 @@ check_python
 mkdir -p "$venv"
 if command -v flock >/dev/null; then exec 9>"$venv/.setup-lock"; flock 9; fi  # two makes at once: the second waits (.lock is uv's own)
 ! is_ready || exit 0
-quiet=(--quiet) pip_quiet=(--quiet)
-[ ! -t 2 ] || quiet=(--color auto) pip_quiet=(--progress-bar on)  # on a terminal both show their progress
-say "making .venv ($extra), a minute or two; 1 of 3: the environment"
-"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "$venv"
-say "2 of 3: the packages"
-install_with_uv "$extra" || { say "uv could not install here; trying pip"; install_with_pip; }
-say "3 of 3: compiling"  # our own modules too: the first start should not pay for it
-env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m compileall -q console connectors || say "one of our modules did not compile; see above"
+say "making .venv ($extra), a minute or two"
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || step "1 of 3: the environment" "$python" -m venv "$venv"
+step "2 of 3: the packages" install_with_uv "$extra" || step "uv could not install here; trying pip" install_with_pip
+# our own modules too: the first start should not pay for it
+step "3 of 3: compiling" env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m compileall -q console connectors ||
+  say "one of our modules did not compile; see above"
 printf '%s\n' "$sum" >"$stamp"
 say "ready: .venv/bin/headway"

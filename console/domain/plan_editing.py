@@ -380,7 +380,8 @@ NO_OUTLOOK = PlanOutlook((), ())
 def plan_outlook(proposed: PlanDraft, changes: DraftChanges, place: int = 0) -> PlanOutlook:
     """`place`: the step whose alternatives are compared; by default the first that sends something."""
     days: dict[tuple[str, str], SavedService] = {}
-    for save in (save for step in proposed.steps for save in step.saves if save.deadline):
+    dated = (save for step in proposed.steps for save in step.saves if save.deadline)
+    for save in sorted(dated, key=lambda save: save.deadline):
         days.setdefault(save.day, save)
     ways, bases = [], {day: _base(proposed, day) for day in days}
     for name, variant in _variants(proposed, changes, place):

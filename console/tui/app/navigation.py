@@ -124,10 +124,10 @@ class Navigator:
         else:
             self.open_jobs(f"service:{name}")
 
-    def open_incident(self, incident_id: int) -> None:
+    def open_incident(self, incident_id: int, tab: str = "") -> None:
         from console.tui.views.incidents.screen import IncidentScreen
 
-        self._app.push_screen(IncidentScreen(incident_id))
+        self._app.push_screen(IncidentScreen(incident_id, tab))
 
     def open_job(self, name_or_id: str | int) -> None:
         from console.tui.views.jobs.screen import JobScreen

@@ -49,6 +49,11 @@ ANSWER_COLUMNS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1)
 PLACE_COLUMNS = (Column("", 9, 1), Column("", 34, 1, flex=2, most=60), Column("", 30, 2, flex=3))
 KEY_COLUMNS = (Column("", 8, 1), Column("", 16, 1), Column("", 20, 1, flex=1))
 
+LIST_MOVES = {
+    "up": "up", "down": "down", "pageup": "page_up", "pagedown": "page_down", "home": "top", "end": "bottom",
+}  # fmt: skip
+"""Keys that move in the list while its line has the focus; Ctrl-A and Ctrl-E move in the line."""
+
 MOUSE_HELP = "selects; a double click opens; the wheel scrolls; headings sort; keys below are buttons"
 
 
@@ -175,10 +180,9 @@ class PickScreen(Overlay[Any]):
         self.source.entered()
 
     def on_key(self, event: events.Key) -> None:
-        moves = {"up": "up", "down": "down", "pageup": "page_up", "pagedown": "page_down"}
-        if event.key in moves:
+        if event.key in LIST_MOVES:
             event.stop()
-            self.grid.action_move(moves[event.key])
+            self.grid.action_move(LIST_MOVES[event.key])
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [*super().commands(), ScreenCommand("choose", self.choose)]
@@ -269,7 +273,7 @@ TAGS = {"svc": "service", "inc": "incident", "sys": "system"}
 JUMP_ALIASES = {
     "svc": "services", "inc": "incidents", "jobs": "jobs", "job": "jobs", "runs": "runs", "run": "runs",
     "sys": "systems", "hold": "holds", "tl": "tonight", "acts": "actions", "plan": "recover", "log": "log",
-    **dict.fromkeys(("q", "quit", "q!"), "leave"),
+    "why": "evidence", **dict.fromkeys(("q", "quit", "q!"), "leave"),
 }  # fmt: skip
 """Short names after `:` and their actions: a screen, or an action on the selected row."""
 
@@ -427,7 +431,7 @@ class JumpChoices(ChoiceSource):
 def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:
     here = (choice for choice in choices if choice.value in (name, ("screen", name)))
     label = next((act.label for act in key_table.KEY_TABLE if act.name == name), name)
-    return next(here, PaletteChoice("", label, "nothing on this screen has a mark", None, dead=True))
+    return next(here, PaletteChoice("", label, "not available on this screen", None, dead=True))
 
 
 def _choice_cost(choice: PaletteChoice, terms: list[str]) -> int | None:

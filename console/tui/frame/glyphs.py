@@ -143,7 +143,9 @@ COLUMNS = {
 }
 """Marks of one column; a test asserts that no two of a column share a shape."""
 
-COLUMN_TITLES = {"state": "run", "timeliness": "service", "role": "run in incident", "safety": "rerun", "sign": "any"}
+COLUMN_TITLES = {
+    "state": "run", "timeliness": "service", "role": "incident", "safety": "rerun", "plan step": "step", "sign": "any",
+}  # fmt: skip
 """Subjects of the marks of a column, where its name does not say it."""
 
 _MARKS = {(column, str(value)): mark for column, marks in COLUMNS.items() for value, mark in marks.items()}

@@ -51,7 +51,7 @@ def common_commands(screen: HeadwayScreen) -> list[ScreenCommand]:
         ScreenCommand("history_back", lambda: _return_to(screen, board.trail.step(-1), "no earlier view")),
         ScreenCommand("history_on", lambda: _return_to(screen, board.trail.step(1), "no later view")),
         ScreenCommand("back", partial(go_back, screen)),
-        ScreenCommand("quit", navigation.back),
+        ScreenCommand("quit", partial(quit_screen, screen)),
         ScreenCommand("leave", lambda: board.exit(0)),
         ScreenCommand("suspend", board.action_suspend_process, lambda: NO_SHELL if board.is_web else ""),
         ScreenCommand("redraw", partial(refresh_all, screen)),
@@ -94,6 +94,12 @@ def _return_to(screen: HeadwayScreen, address: ViewAddress | None, why_not: str)
 def go_back(screen: HeadwayScreen) -> None:
     if not screen.close_something():
         screen.navigation.back(leave=False)
+
+
+def quit_screen(screen: HeadwayScreen) -> None:
+    """Goes back. The first screen first closes what is open, a filter too, and then quits."""
+    if len(screen.board.screen_stack) > 1 or not screen.close_something():
+        screen.navigation.back()
 
 
 def refresh_all(screen: HeadwayScreen) -> None:

@@ -65,13 +65,16 @@ class FilteredList(ScreenPart):
     # the filter
 
     def close(self) -> bool:
-        """Escape clears the filter, also while it is typed, and the cursor stays on its row."""
+        """Clears the filter, also while it is typed, then "only problems"; the cursor stays on its row."""
         typing, row = self.screen.is_typing, self.grid.key
         if typing:
             self.entered("")
-        if not self.filter_text or self.filter_text == self.came_with:
+        if self.filter_text and self.filter_text != self.came_with:
+            self.set_filter("")
+        elif self.only_problems and not typing:
+            self.toggle_problems()
+        else:
             return typing
-        self.set_filter("")
         self.stay_on(row)
         return True
 

@@ -244,8 +244,8 @@ async def test_key_help_names_the_screen_of_a_key_that_is_not_of_this_one(night:
     await night.see("SERVICES")
     await night.press("?")
     await night.typing()
-    await night.type("show why")
-    await night.see("evidence", "on Incident: show why: each fact")
+    await night.type("edit owner")
+    await night.see("edit card", "on Job: edit owner")
 
 
 @on_the_night(size=(120, 36))
@@ -311,7 +311,7 @@ async def test_a_short_word_that_this_screen_has_nothing_for_says_so(night: Nigh
     await night.press("5")
     await night.see("SYSTEMS")
     await night.press(":", *"log")
-    await night.see("nothing on this screen has a mark")
+    await night.see("not available on this screen")
     await night.press("enter")
     await night.see("SYSTEMS")
 

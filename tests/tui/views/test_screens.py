@@ -58,8 +58,12 @@ async def test_escape_goes_one_back_and_stays_on_the_first_screen(night: Night) 
 
 
 @on_the_night()
-async def test_q_on_the_first_screen_leaves(night: Night) -> None:
-    await night.see("Supply plan")
+async def test_q_on_the_first_screen_leaves_the_filter_then_the_console(night: Night) -> None:
+    await night.see("Supply plan", "Churn scores")
+    await night.press("!")
+    await night.see("only problems")
+    await night.press("q")
+    await night.see_gone("only problems")
     await night.press("q")
     await night.until(lambda: night.app.return_value == 0, "the end")
 

@@ -120,6 +120,9 @@ class IncidentsScreen(HeadwayScreen):
             *common_commands(self),
             *incident_commands(self, lambda: int(self.selected.id), self._why_none),
             ScreenCommand("open", lambda: self.navigation.open_incident(self.selected.id), self._why_none),
+            ScreenCommand(
+                "evidence", lambda: self.navigation.open_incident(self.selected.id, "evidence"), self._why_none
+            ),
             ScreenCommand("recover", lambda: recover_incident(self, self.selected.id), self._why_closed),
             ScreenCommand("ack", lambda: acknowledge(self, self.selected), self._why_closed),
             ScreenCommand("closed", self.toggle_closed),

@@ -141,9 +141,10 @@ class IncidentScreen(HeadwayScreen):
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
 
-    def __init__(self, incident_id: int) -> None:
+    def __init__(self, incident_id: int, tab: str = "") -> None:
+        """`tab`: the one to open once the incident is loaded."""
         super().__init__()
-        self.incident_id = incident_id
+        self.incident_id, self._tab = incident_id, tab
         self.subject = "incident", incident_id
         self.view: IncidentView | None = None
         self.plans: tuple[PlanView, ...] = ()
@@ -191,6 +192,9 @@ class IncidentScreen(HeadwayScreen):
             self._point_at_step()
         elif not self.grid.touched:
             self._begin()
+        tab, self._tab = self._tab, ""
+        if tab:
+            self._go_to(tab)
 
     def _is_over(self, before: IncidentView | None) -> bool:
         """True if the run under the cursor was a step to send and no longer is."""

@@ -185,6 +185,7 @@ class ServicesScreen(HeadwayScreen):
         return [
             *common_commands(self),
             ScreenCommand("open", self.open_selected, self.list.why_not_open),
+            ScreenCommand("evidence", self.open_evidence, self.why_no_run),
             ScreenCommand("recover", lambda: recover_incident(self, self.selected.incident_id), self.why_no_run),
             ScreenCommand("group", self.next_grouping),
             ScreenCommand("fold", self.toggle_folding, self._why_not_fold),
@@ -324,6 +325,9 @@ class ServicesScreen(HeadwayScreen):
             self.navigation.open_incident(self.selected.incident_id)
         else:
             self.navigation.open_jobs(f"service:{self.selected.name}")
+
+    def open_evidence(self) -> None:
+        self.navigation.open_incident(self.selected.incident_id, "evidence")
 
     def why_no_run(self) -> str:
         view = self.selected

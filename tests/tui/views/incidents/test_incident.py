@@ -246,9 +246,8 @@ async def test_a_closed_incident_offers_no_step(night: Night) -> None:
 
 
 @on_the_night()
-async def test_why_typed_in_the_help_leads_to_the_evidence(night: Night) -> None:
-    night.app.navigation.open_incident(412)
-    await night.see("AFFECTED SERVICES")
+async def test_why_typed_in_the_help_leads_to_the_evidence_from_the_list_too(night: Night) -> None:
+    await night.see("Supply plan")
     await night.press("?")
     await night.see("keys of")
     await night.type("why")
