@@ -372,8 +372,8 @@ def event_text(decision: IncidentDecision, before: LastNotification | None, titl
 
 def _root_name(index: EstateIndex, incident: IncidentFacts) -> str:
     """The job of its root; its title where it has none."""
-    job_id = incident.root_job_id
-    return index.name(job_id) if job_id in index.estate.jobs else clean_line(incident.title)
+    job = index.estate.jobs.get(incident.root_job_id) if incident.root_job_id is not None else None
+    return clean_line(job.name if job is not None else incident.title)
 
 
 def list_names(names: Iterable[str]) -> str:
