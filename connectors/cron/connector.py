@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from connectors.cron.actions import CronActions
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, AttemptRef
-from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
+from connectors.cron.client import CRON_RUNS, READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
 from connectors.cron.crontab import CronDaemon
 from connectors.cron.events import journal_events
 from connectors.cron.inventory import user_of_table
@@ -61,8 +61,8 @@ def _cron_runs(answer: HostAnswer) -> SourcePermission:
         return SourcePermission("see processes", False, "/proc hides other users' processes (hidepid)", fix)
     if answer.processes.daemon is None:
         fix = START_COMMANDS[answer.processes.program]
-        return SourcePermission("cron runs", False, "no cron daemon runs: no job will start", fix)
-    return SourcePermission("cron runs", True)
+        return SourcePermission(CRON_RUNS, False, "no cron daemon runs: no job will start", fix)
+    return SourcePermission(CRON_RUNS, True)
 
 
 def _crontabs(crontabs: HostCrontabs, login: str) -> SourcePermission:
@@ -117,6 +117,8 @@ def _taken_folders(parts: list[ScriptSection], options: CronOptions) -> Iterator
 def _actions(parts: list[ScriptSection], login: str) -> Iterator[SourcePermission]:
     for kind, (answer, user, why) in ((part.kind, part.fields(3)) for part in parts if part.kind in ("MAY", "HOLD")):
         fix = f"add to sudoers: {sudoers_line(login, user or 'root')}"
+        if user in ("", "root"):
+            fix += "; it gives the login the power of root, as write access to /etc/crontab does"
         if kind == "MAY":
             name = f"rerun as {user}"
         elif user:
@@ -124,7 +126,6 @@ def _actions(parts: list[ScriptSection], login: str) -> Iterator[SourcePermissio
             fix = f"add {user} to /etc/cron.allow: holds go through crontab(1)" if answer == "deny" else fix
         else:
             name = "hold lines of /etc/crontab and /etc/cron.d"
-            fix += "; it gives the login the power of root, as write access to those files does"
         yield SourcePermission.checked(name, answer == "yes", why or "refused", fix, "act")
 
 

@@ -198,7 +198,7 @@ def print_commands(system: DetectedScheduler) -> None:
     """Each on one unfolded line, so that it can be copied."""
     lines = list(setup_commands(system))
     if lines:
-        print_parts(["  To grant access, if not done yet:"])
+        print_parts(["  To grant access:"])
     for line in lines:
         print(f"    {clean(line)}")
 

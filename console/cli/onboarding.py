@@ -253,6 +253,7 @@ def probe_selection(
 ) -> dict[str, str]:
     """Probes every selected system and prints the results, with the commands that grant what is missing; key -> why it
     cannot be watched."""
+    from connectors.cron.client import CRON_RUNS
     from connectors.sdk.secrets import SecretStore
     from console.cli.configure import probe_systems
 
@@ -266,7 +267,8 @@ def probe_selection(
         print_parts([f"  {result.target}: {result.verdict}" + (f", {result.version}" if result.version else "")])
         print_lines(f"    {text}" for text in (*result.text, *result.notes) if result.verdict != "ok")
         finding = by_name[result.target.partition("/")[0]]
-        if result.verdict != "ok":
+        missing = {right["name"] for right in result.rights if right["held"] is False and right["needed_for"] == "view"}
+        if result.verdict != "ok" and (not result.rights or missing - {CRON_RUNS}):
             print_commands(finding)
         if result.verdict not in watchable:
             why_not[finding.key] = "; ".join([result.verdict, *result.text])

@@ -223,8 +223,8 @@ class IncidentDecision:
     changes: RunComparison = RunComparison()
     cause_run_ids: tuple[int, ...] = ()
     """The root's run; of a shared root the first of the runs that blame it."""
-    merges: tuple[int, ...] = ()
-    """Open incidents that are symptoms of this one: closed as merged, without a notice of their own."""
+    merges: Mapping[int, str] = field(default_factory=dict)
+    """Open incidents that are symptoms of this one, with their job: closed as merged, without a notice of their own."""
     notices: tuple[Notice, ...] = ()
     rule: str = ""
     """Rule of the finding that is the cause."""

@@ -17,6 +17,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from connectors.sdk.contract import Probe, SourcePermission
 from console.cli import init_dialog, onboarding
 from console.cli.configure import send_test_message
 from console.cli.exits import CommandError, Exit
@@ -501,3 +502,13 @@ def mail_sink() -> Iterator[SmtpSink]:
         yield sink
     finally:
         sink.stop()
+
+
+@pytest.mark.parametrize("name, commands", [("cron runs", 0), ("read crontabs", 1)])
+def test_a_login_that_works_gets_commands_only_for_a_right_it_lacks(
+    home: Home, monkeypatch: pytest.MonkeyPatch, name: str, commands: int
+) -> None:
+    lacks = Probe(True, "", (SourcePermission(name, False, "why", "the fix"),))
+    monkeypatch.setattr("connectors.cron.connector.CronConnector.probe", lambda *_: lacks)
+    done = home.run("--yes", "--no-poll", "--host", "db07")
+    assert (Exit.OK, commands) == (done.code, done.out.count("To grant access:")), done

@@ -302,7 +302,7 @@ def test_what_each_route_was_told_is_remembered_with_its_alert_also_of_what_was_
     symptom = (Notice(AlertKind.OPENED, "second", "t", "b", fingerprint="s"),)
     decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=symptom),))
     first = (Notice(AlertKind.OPENED, "oncall", "t", "b", fingerprint="f"),)
-    decide(served, incidents=(incident(merges=(1,), notices=first),))
+    decide(served, incidents=(incident(merges={1: "load"}, notices=first),))
     with served.store.read() as connection:
         told = load_notification_state(connection, 0, 1 << 60).notified
     assert {2: {"second": "s", "oncall": "f"}} == {
@@ -359,7 +359,7 @@ def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(ser
 def test_a_symptom_that_was_told_first_is_merged_into_its_cause_silently(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]))
     decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2),))
-    assert AppliedDecisions((2,), (1,), (2,)) == decide(served, incidents=(incident(merges=(1,)),))
+    assert AppliedDecisions((2,), (1,), (2,)) == decide(served, incidents=(incident(merges={1: "load"}),))
     assert [(1, "a symptom of INC-0002", 2), (2, "", None)] == served.rows(
         "SELECT id, close_reason, merged_into FROM incident ORDER BY id"
     )
@@ -368,7 +368,7 @@ def test_a_symptom_that_was_told_first_is_merged_into_its_cause_silently(served:
 def test_what_is_merged_twice_is_remembered_as_told_and_holds_nothing_back(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]), failed(JOBS[2]))
     held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "group", "w", at("06:00")),)
-    for number, merges in ((3, ()), (2, (1,)), (1, (2,))):
+    for number, merges in ((3, {}), (2, {1: "a"}), (1, {2: "b"})):
         told = (Notice(AlertKind.OPENED, f"route{number}", "t", "b", fingerprint="f"),)
         one = incident(key=f"run:{number}:x", root_job_id=number, root_run_id=number, notices=told, merges=merges)
         decide(served, incidents=(replace(one, suppressed=held if number == 3 else ()),))

@@ -134,7 +134,7 @@ def test_a_digest_leaves_after_an_earlier_one_about_the_same_incident(served: Es
 def test_what_is_told_of_an_incident_names_the_threads_of_those_merged_into_it(served: Estate) -> None:
     two_fail(served)
     leave(served, "03:31")
-    whole = incident(incident_id=1, merges=(2,), notices=says(AlertKind.UPDATED))
+    whole = incident(incident_id=1, merges={2: "load"}, notices=says(AlertKind.UPDATED))
     decide(served, incidents=(whole,), now="03:40")
     let_out(served)
     due = outbox.claim_due(served.store, None, micros(at("03:41")), frozenset())  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ class Kept:
         until = at("06:00") if does == "ends" else None  # of what is over only what leaves later is held
         one = incident(
             incident_id=self.ids.get(place), key=key, closed=does == "ends", reopened=place in self.over,
-            fingerprint=f"f{self._step}", merges=tuple(self.ids[each] for each in joins),
+            fingerprint=f"f{self._step}", merges={self.ids[each]: each for each in joins},
             notices=tuple(
                 Notice(AlertKind.UPDATED, route, "t", "b", style=words, fingerprint=f"f{self._step}", not_before=until)
                 for route, words in notices),

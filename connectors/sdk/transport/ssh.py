@@ -282,7 +282,9 @@ def _private_key(address: SshAddress) -> paramiko.PKey:
             mode = stat.S_IMODE(address.key_file.expanduser().stat().st_mode)
             text = address.key_file.expanduser().read_text("utf-8", "replace")
         except OSError as error:
-            raise AccessRefused(f"ssh key {where}: {error.strerror}. Make it readable for this user.") from error
+            is_missing = isinstance(error, FileNotFoundError)
+            fix = f"ssh-keygen -q -t ed25519 -N '' -f {where}" if is_missing else "make it readable for this user"
+            raise AccessRefused(f"ssh key {where}: {error.strerror}. Fix: {fix}") from error
         if mode & 0o077:
             raise AccessRefused(f"ssh key {where}: mode {mode:04o} lets others read it. chmod 600 {where}")
     for kind in KEY_CLASSES:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
-from console.control.alerts.headline import REFERENCE, kind_label, promise_text
+from console.control.alerts.headline import REFERENCE, by_urgency, kind_label, promise_text
 from console.control.alerts.joint_repair import joint_act_by
 from console.control.alerts.routing import affected_services
 from console.control.alerts.services_table import (
@@ -51,10 +51,11 @@ def business_text(context: AlertContext, notification: Notification, leaves: boo
     subject = notification.subject
     affected = affected_services(context, subject, notification.route)
     zone = service_zone(context.index, affected[0].service) if affected else subject.decision.zone
+    urgent = by_urgency(context, notification)
     blocks = (
         [notification.because] if notification.because else [],
         table(_facts(context, subject, affected, zone, leaves)),
-        services_table(context, subject, affected, zone),
+        services_table(context, subject, [service for service in urgent if service in affected], zone),
     )
     title = f"{_title(context, notification, affected, zone)}{REFERENCE}"
     body = text_of(blocks if any(blocks) else [["No service is affected any more."]])

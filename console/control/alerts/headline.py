@@ -74,7 +74,12 @@ def kind_label(notification: Notification) -> str:
 
 
 def most_urgent(context: AlertContext, notification: Notification) -> AffectedServiceVerdict | None:
-    """The service whose deadline has just passed, else the first that can still be saved, else one that is lost."""
+    """The first of `by_urgency`; None without an affected service."""
+    return next(iter(by_urgency(context, notification)), None)
+
+
+def by_urgency(context: AlertContext, notification: Notification) -> list[AffectedServiceVerdict]:
+    """Affected services: those whose deadline has just passed, those that can still be saved, those that are lost."""
 
     def urgency(service: AffectedServiceVerdict) -> tuple[int, datetime]:
         before = notification.before
@@ -86,7 +91,7 @@ def most_urgent(context: AlertContext, notification: Notification) -> AffectedSe
         rank = 4 if service.timeliness in SAFE else 3 if is_late else 2 if is_lost else 1
         return rank, act_by or service.deadline
 
-    return min(notification.subject.decision.services, key=urgency, default=None)
+    return sorted(notification.subject.decision.services, key=urgency)
 
 
 def promise_text(

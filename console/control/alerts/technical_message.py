@@ -10,7 +10,7 @@ from datetime import datetime
 from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
-from console.control.alerts.headline import headline
+from console.control.alerts.headline import by_urgency, headline
 from console.control.alerts.joint_repair import is_repaired_by_restart, needs_restart, other_repairs, repair_step
 from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
@@ -61,7 +61,7 @@ def _blocks(
         error = with_log_line(index, root, error, "\n".join(tail))
     yield quote([error] if error and error not in title else [])
     yield table(_next_steps(context, subject, plain, repairs))
-    yield services_table(context, subject, decision.services, decision.zone)
+    yield services_table(context, subject, by_urgency(context, notification), decision.zone)
     yield [RULE]
     yield table(row for row in _facts(index, match, decision, plain) if row[0] != "Cause" or row[1] not in title)
     if not plain:

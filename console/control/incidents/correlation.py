@@ -117,7 +117,7 @@ class IncidentMatch:
     incident: IncidentFacts | None
     group: RootCause
     stale: list[RunFacts] = field(default_factory=list)
-    merges: tuple[int, ...] = ()
+    merges: tuple[IncidentFacts, ...] = ()
     close_reason: str = ""
     """Empty while it is open."""
     reopened: bool = False
@@ -273,7 +273,7 @@ def _incident_match(
     ordered = sorted(owners, key=lambda owner: (owner.opened_at, owner.id))
     if ordered:
         group.root = _retried_root(index, ordered[0], group.root)
-        return IncidentMatch(ordered[0], group, merges=tuple(owner.id for owner in ordered[1:]))
+        return IncidentMatch(ordered[0], group, merges=tuple(ordered[1:]))
     incident = before.reopened_by(group)
     if incident is not None:
         return IncidentMatch(incident, group, reopened=True)

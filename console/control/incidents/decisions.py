@@ -54,7 +54,7 @@ from console.domain.decision import (
     RunComparison,
     ServiceDayVerdict,
 )
-from console.domain.estate import RunFacts
+from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
 from console.domain.incident import FailureError
@@ -225,7 +225,7 @@ def decide_incident(
         changes=compare_runs(index, match.roots(), zone) if not match.close_reason else RunComparison(),
         flaps=flapped,
         flaps_since=flapping_since,
-        merges=match.merges,
+        merges={merged.id: _root_name(index, merged) for merged in match.merges},
         root_check=match.group.check,
         zone=zone,
         ends_ack=_end_of_acknowledgement(match, before, content),
@@ -346,6 +346,10 @@ def cause_change_text(match: IncidentMatch, decision: IncidentDecision, before: 
     return "; ".join(texts)
 
 
+MAX_MERGED = 3
+"""Incidents named as symptoms."""
+
+
 def event_text(decision: IncidentDecision, before: LastNotification | None, title: Callable[[str], str] = str) -> str:
     """Timeline entry of a change; empty if nothing new is notified. `title`: of a service, by its name."""
     if before is None:
@@ -359,10 +363,17 @@ def event_text(decision: IncidentDecision, before: LastNotification | None, titl
     changes = _news_of_cause(before, now)
     new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
     changes += [f"also affects {list_names(map(title, new))}"] if new else []
-    merged = len(decision.merges)
-    changes += ["1 more incident turned out to be a symptom of it"] if merged == 1 else []
-    changes += [f"{merged} more incidents turned out to be symptoms of it"] if merged > 1 else []
+    merged = [f"{incident_name(incident)} ({job})" for incident, job in decision.merges.items()]
+    further = f" and {len(merged) - MAX_MERGED} more" if len(merged) > MAX_MERGED else ""
+    symptoms = "a symptom" if len(merged) == 1 else "symptoms"
+    changes += [f"{', '.join(merged[:MAX_MERGED])}{further} turned out to be {symptoms} of it"] if merged else []
     return "; ".join(changes)
+
+
+def _root_name(index: EstateIndex, incident: IncidentFacts) -> str:
+    """The job of its root; its title where it has none."""
+    job = index.estate.jobs.get(incident.root_job_id) if incident.root_job_id is not None else None
+    return clean_line(job.name if job is not None else incident.title)
 
 
 def list_names(names: Iterable[str]) -> str:

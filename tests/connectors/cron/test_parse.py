@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.cron.client import script
+from connectors.cron.connector import _actions
 from connectors.cron.crontab import CronDaemon
 from connectors.cron.parse import HostAnswer, crontab_reply, crontabs, processes, zone_name
 from connectors.cron.runs import CronCursor, HostPoll
@@ -181,3 +182,8 @@ def test_every_user_of_the_systems_tables_that_exists_is_named(tmp_path: Path) -
     env = {"HEADWAY_ETC": str(tmp_path / "etc"), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(["sh", "-c", text], capture_output=True, timeout=60, check=True, env=env)
     assert done.stdout.decode().split("\n")[2:-1] == sorted([*many, *unusual])
+
+
+def test_the_rights_of_root_that_one_rule_grants_have_one_fix() -> None:
+    parts = [ScriptSection("MAY", "no|root|refused", b""), ScriptSection("HOLD", "no||refused", b"")]
+    assert 1 == len({right.fix for right in _actions(parts, "headway")})

@@ -43,6 +43,8 @@ def failed(*services: ServiceFacts, more: tuple[JobFacts, ...] = (), extract: Jo
 def test_a_service_that_can_be_saved_is_named_before_a_lost_one() -> None:
     ledger = failed(service("early", "03:50", LOAD), service("daily", "06:30", LOAD))
     assert title(ledger, "03:12").startswith("Daily 06:30 at risk: restart extract by 05:40 ")
+    rows = ledger.incident().notices[0].body.partition("SERVICE ")[2].splitlines()
+    assert ["Daily", "Early"] == [row.split()[0] for row in rows[1:3]]
 
 
 def test_a_job_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:

@@ -222,7 +222,11 @@ def test_refused_user_is_a_matter_for_a_person(server: StubServer) -> None:
 
 @pytest.mark.parametrize(
     "change, words",
-    [("open", "lets others read it. chmod 600"), ("gone", "No such file"), ("garbage", "cannot be read")],
+    [
+        ("open", "lets others read it. chmod 600"),
+        ("gone", "No such file or directory. Fix: ssh-keygen "),
+        ("garbage", "cannot be read"),
+    ],
 )
 def test_unfit_key_file_is_said_with_its_path(server: StubServer, session: SshSession, change: str, words: str) -> None:
     if change == "open":
