@@ -17,13 +17,13 @@ from console.text.cleaning import clean_line
 
 WIDEST = 110
 HEAD = """\
-# Headway: this estate, as `headway init` found it on {host} on {day}. It is yours to edit; an engine that works takes
-# up what is changed within seconds, and `headway check` names every fault. Secrets are references, never values.
+# Headway: this estate, as `headway init` found it on {host} on {day}. Edit it freely: a running engine applies
+# changes within ten seconds, and `headway check` lists every fault. Secrets are references, never values.
 # Every setting with its default: config.example.toml.
 
 [estate]
 name = {name}
-starts_in = "shadow"   # all is watched, judged and recorded, and nothing is sent; `headway shadow off` turns it live
+starts_in = "shadow"   # observe and record, notify nobody, act on nothing; `headway shadow off` goes live
 """
 ROUTES = """\
 # ── routes: without one no alert is sent ────────────────────────────────────────────────────────────────────────────
