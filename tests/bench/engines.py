@@ -6,8 +6,8 @@
 Each engine is a process that the others take for one on another machine: a dead one is replaced when its lease expires.
 Before each fault a job fails in a system of each engine, and one of the failed runs is started again: each failure must
 be notified, and each action must arrive once. The gap of a fault is the longest time between two polls of one system,
-from the fault to even load. A cut is a proxy that forwards nothing; the clock of one engine is set ahead in its process
-(leases use that of the database).
+from the fault to even load. An engine is killed right after a renewal, when its lease lasts longest. A cut is a proxy
+that forwards nothing; the clock of one engine is set ahead in its process (leases use that of the database).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any, LiteralString
 
 from connectors.sdk.contract import ConnectorKind, SecretResolver
 from connectors.sdk.records import Inventory, JobRecord, RunRecord
@@ -121,6 +122,7 @@ class Fleet:
     """The engines, and what was asked of them."""
 
     folder: Path
+    server: PostgresServer
     url: str
     sizes: Sizes
     stack: ExitStack
@@ -129,6 +131,8 @@ class Fleet:
     """Names of failed jobs."""
     keys: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=count)
+    figures: list[Figure] = field(default_factory=list)
+    """Measured by a fault itself."""
 
     def start(self, url: str = "", ahead: timedelta = timedelta(0)) -> Child:
         number = next(self.numbers)
@@ -160,6 +164,18 @@ class Fleet:
     def follower(self) -> Child:
         first, leader = self.engines[0], self.leader()
         return next(engine for engine in self.engines if engine not in (first, leader))
+
+    def lease_left(self, engine: Child) -> float:
+        """Seconds until the shards of this engine are free, unless it renews."""
+        query: LiteralString = "SELECT until_us - extract(epoch FROM clock_timestamp()) * 1e6, holder FROM engine"
+        [us] = [us for us, holder in self._rows(query) if f":{engine.pid}~" in holder]
+        return float(us) / 1e6
+
+    def holds_shards(self, engine: Child) -> bool:
+        return any(f":{engine.pid}~" in holder for (holder,) in self._rows("SELECT DISTINCT holder FROM shard"))
+
+    def _rows(self, query: LiteralString) -> list[tuple[Any, ...]]:
+        return self.server.execute(query, database=self.url.rpartition("/")[2])
 
     def polls(self, since: float) -> dict[str, list[tuple[float, int]]]:
         """System -> (time, process) of its polls since then, in order."""
@@ -221,11 +237,26 @@ def gap(fleet: Fleet, since: float) -> float:
 
 
 def kill(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
-    """The leader, by kill -9; another one joins."""
-    leader = fleet.leader()
+    """The leader, by kill -9 right after a renewal; another one joins."""
+    leader, lease = fleet.leader(), fleet.sizes.lease
+    orphans = {system for system, polls in fleet.polls(0.0).items() if polls[-1][1] == leader.pid}
+    longest = lease - min(RENEW_SECONDS, lease / 5)
+    wait_until(lambda: fleet.lease_left(leader) > longest - 0.3, "a renewal", lease, 0.02)
+    lease_left, began = fleet.lease_left(leader), time.monotonic()
     leader.kill()
     fleet.engines.remove(leader)
     fleet.start()
+    wait_until(lambda: not fleet.holds_shards(leader), "new holders of the orphaned shards", 2 * lease, 0.02)
+    claimed = time.monotonic() - began
+    wait_until(lambda: orphans <= fleet.polls(began).keys(), "polls of the orphans", 60, 1.0)
+    polled = sorted(polls[0][0] - began for system, polls in fleet.polls(began).items() if system in orphans)
+    fleet.figures += [
+        Figure("kill_orphans", len(orphans), "systems"),
+        Figure("kill_lease_left_s", lease_left, "s, of its shards when it was killed"),
+        Figure("kill_claimed_s", claimed, "s after the kill, the last of its shards"),
+        Figure("kill_first_polled_s", polled[0], "s after the kill, the first orphan"),
+        Figure("kill_last_polled_s", polled[-1], "s after the kill, the last orphan", "lease + 1 s", lease + 1),
+    ]
 
 
 def stop(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
@@ -281,7 +312,7 @@ def measured(sizes: Sizes, faults: Sequence[str]) -> Iterator[Figure]:
         url = server.create_database()
         open_database(url).close()
         with ExitStack() as stack, FaultProxy(server.port) as proxy:
-            fleet = Fleet(folder, url, sizes, stack)
+            fleet = Fleet(folder, server, url, sizes, stack)
             yield from _coordination(url, sizes)
             began = time.monotonic()
             fleet.start(url.replace(f":{server.port}/", f":{proxy.port}/"))
@@ -296,6 +327,8 @@ def measured(sizes: Sizes, faults: Sequence[str]) -> Iterator[Figure]:
                 ACTS[name](fleet, proxy, server)
                 acted = time.monotonic()
                 fleet.until_even()
+                yield from fleet.figures
+                fleet.figures.clear()
                 yield Figure(f"{name}_even_s", time.monotonic() - acted, "s after the fault")
                 time.sleep(2 * sizes.interval)
                 bar = sizes.lease + 1 + sizes.interval

@@ -190,6 +190,8 @@ def test_the_systems_of_a_killed_engine_are_polled_by_the_other_within_a_lease(
         killed, other = engines if leads else reversed(engines)
         world = system_of(tmp_path, killed)
         after = taken_over(store_url, killed, other)
+        heartbeat = heartbeats(store_url)[killed.pid]
+        assert LEASE * 4 / 5 == (heartbeat.until_us - heartbeat.at_us) / 1e6, "shards are free one renewal earlier"
         killed.kill()
         world.fail("extract")
         wait_until(lambda: renewed_after(store_url, other, killed), "a renewal after the lease", 20)

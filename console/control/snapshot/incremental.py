@@ -177,10 +177,13 @@ class EvaluationMemo:
             awaited = self._awaited.setdefault(target_id, {})
             awaited[job_id] = min(awaited.get(job_id, NEVER), *ahead)
 
-    def reached_by(self, target: TargetFacts) -> Iterator[int]:
-        """The jobs with an entry that waited until the target's starts are known as far as they are now."""
-        seen = _known_until((target.seen_until, target.last_ok_at))
-        return (job_id for job_id, at in self._awaited.get(target.id, {}).items() if at <= seen)
+    def reached_by(self, targets: Mapping[int, TargetFacts]) -> Iterator[int]:
+        """The jobs with an entry that waited until the starts of their target are known as far as they are now."""
+        for target_id, awaited in self._awaited.items():
+            target = targets.get(target_id)
+            if awaited and target is not None:
+                seen = _known_until((target.seen_until, target.last_ok_at))
+                yield from (job_id for job_id, at in awaited.items() if at <= seen)
 
     def has_new_output(self, job_id: int) -> bool:
         """True if the job's readers may see other runs than in the last evaluation."""
@@ -482,7 +485,7 @@ def changed_jobs(
     if before.targets is after.targets:
         return changed
     if cache is not None:
-        changed.update(*map(cache.memo.reached_by, after.targets.values()))
+        changed.update(cache.memo.reached_by(after.targets))
     targets = [number for number, target in after.targets.items() if _health(target) != _health(before.targets[number])]
     if not targets:
         return changed

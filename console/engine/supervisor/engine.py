@@ -112,13 +112,16 @@ class Engine:
         leases.note_engine_end(self._parts.store.path, holder_name())
 
     def _start_shards(self) -> None:
+        """Polls shards until the end. They expire one renewal before a lease does: an engine that died right after a
+        renewal is replaced, and its systems are polled again, within a lease. Polls have fences, so an early expiry
+        is safe."""
         if self._shards is None or self._polling is not None:
             return
         configs, first = self._configs, self._parts.config
         arguments = (
             self._end.is_set,
             lambda: first if configs is None else configs.config,
-            self._lease_seconds,
+            self._lease_seconds - self._renew_seconds,
             self._renew_seconds,
         )
         self._polling = threading.Thread(target=self._shards.run, args=arguments, name="shards", daemon=True)
