@@ -23,7 +23,7 @@ HEAD = """\
 
 [estate]
 name = {name}
-starts_in = "shadow"   # observe and record, notify nobody, act on nothing; `headway shadow off` goes live
+starts_in = "shadow"   # observe and record only: no notifications, no actions; `headway shadow off` goes live
 """
 ROUTES = """\
 # ── routes: without one no alert is sent ────────────────────────────────────────────────────────────────────────────
