@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.control.access.authorization import OPERATIONS, AccessGranted, AccessRefusal, authorize
+from console.control.access.authorization import OPERATIONS, AccessGranted, AccessRefusal, approvers, authorize
 from console.domain.access import ActionSubject, Person
 from console.domain.request import RequestKind
 from console.domain.switches import Modes
@@ -63,6 +63,10 @@ class AccessRights:
         system = self._subject(job_id).system
         why = self.modes.why_not_sent(system)
         return AccessRefusal(why, code=self.modes.block_code(system)) if why else None
+
+    def approvers(self, job_id: int, requested_by: str) -> str:
+        """Who may approve an action on the job: names of config, or "another person"."""
+        return approvers(replace(self._subject(job_id), requested_by=requested_by), self._permitted)
 
     @cached_property
     def modes(self) -> Modes:

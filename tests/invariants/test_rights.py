@@ -333,8 +333,9 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     step(strict)
     [(title, body)] = alerts(strict, "Approval required")
     assert title.endswith("Approval required: rerun fake/extract")
-    assert [] == [one for one in (f"headway action approve {key}", "By  alice", "it failed") if one not in body]
-    waits = f"waiting for approval by another person: headway action approve {key}"
+    shown = (f"headway action approve {key}", "By  alice", "it failed", "May approve: carol.")
+    assert [] == [text for text in shown if text not in body]
+    waits = f"waiting for approval by carol: headway action approve {key}"
     assert (("requested", waits), []) == (told(strict, key), strict.scheduler.acted)
     with pytest.raises(NotAllowed, match="needs role approve"):
         strict.requests().approve(key, strict.digest(key))
@@ -454,7 +455,7 @@ def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, 
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(1,)))
     bench.parts.config_sync.sync(bench.fence)
     step(bench)
-    assert ("requested", f"waiting for approval by another person: headway action approve {key}") == told(bench, key)
+    assert ("requested", f"waiting for approval by carol: headway action approve {key}") == told(bench, key)
     be("carol")
     assert (True, "") == answer(bench, bench.requests().approve(key, bench.digest(key)))
     step(bench)

@@ -200,14 +200,25 @@ def _denied(
     place = subject.system or "the whole estate"
     what = f"{place} ({_affected(subject)})" if subject.services else place
     has = f"have {held.text}" if held else "have no role there"
+    able = _able(needed, subject, permissions)
+    ask = f"ask {able}" if able else "no user has it: add it under [[permissions]] in the config"
+    return f"needs role {needed.text} on {what}; you ({person.name}) {has}; {ask}"
+
+
+def _able(needed: Role, subject: ActionSubject, permissions: Sequence[PermissionRule]) -> str:
+    """ "anna or group:dba": those who have the role by name; empty without any."""
     able = [
         permission.who
         for permission in permissions
         if permission.role >= needed and _covers(permission, subject) and permission.who != EVERYBODY
     ]
-    names = list(dict.fromkeys(able))[:MAX_NAMED]
-    ask = f"ask {' or '.join(names)}" if names else "no user has it: add it under [[permissions]] in the config"
-    return f"needs role {needed.text} on {what}; you ({person.name}) {has}; {ask}"
+    return " or ".join([*dict.fromkeys(able)][:MAX_NAMED])
+
+
+def approvers(subject: ActionSubject, permissions: Sequence[PermissionRule]) -> str:
+    """ "anna or group:dba": who may approve what another person requested; "another person" where config names none."""
+    others = [rule for rule in permissions if not is_same_person(rule.who, subject.requested_by)]
+    return _able(OPERATIONS[RequestKind.APPROVE].role, subject, others) or "another person"
 
 
 def refusal_for_other(reason: str, person: Person) -> str:

@@ -16,7 +16,7 @@ from console.domain.ids import instant
 from console.domain.request import RequestKind
 from console.domain.switches import format_freeze
 from console.engine.access import POLICIES, AccessRights, requester
-from console.store import access, approvals, plans, switches
+from console.store import access, approvals, plans, subjects, switches
 from console.store.actions import ActionRow
 from console.store.db.database import Database
 from console.store.db.session import Session
@@ -63,6 +63,15 @@ def send_permission(store: Database, action: ActionRow, now_us: int) -> SendPerm
         if not (answer.needs_approval or action.needs_approval):
             return SendPermission()
         return _approved(session, rights, action, now_us, shared)
+
+
+def approvers(store: Database, key: str) -> str:
+    """Who may approve the action: names of config, or "another person"."""
+    with store.read() as session:
+        action = subjects.requested_action(session, key)
+        return (
+            "another person" if action is None else AccessRights(session).approvers(action.job_id, action.requested_by)
+        )
 
 
 def freeze_reason(store: Database) -> str:
