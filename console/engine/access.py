@@ -65,7 +65,7 @@ class AccessRights:
         return AccessRefusal(why, code=self.modes.block_code(system)) if why else None
 
     def approvers(self, job_id: int, requested_by: str) -> str:
-        """Who may approve an action on the job: names of config, or "another person"."""
+        """The possible approvers of an action on the job: names in the config, or "another person"."""
         return approvers(replace(self._subject(job_id), requested_by=requested_by), self._permitted)
 
     @cached_property

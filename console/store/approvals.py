@@ -136,17 +136,19 @@ def approve_action(store: Database, fence: int, key: str, digest: str, by: str, 
     return ""
 
 
-def require_approval(store: Database, fence: int, key: str, by: str, now_us: int, audience: AlertRouting) -> None:
-    """Makes the action await approval, and notifies once for all that one approval covers. `by`: who may approve.
+def require_approval(
+    store: Database, fence: int, key: str, approvers: str, now_us: int, audience: AlertRouting
+) -> None:
+    """Makes the action await approval, and notifies once for all that one approval covers.
 
-    `next_us` becomes the time at which the approval expires; nothing else can happen to the action before."""
+    `approvers`: names for the messages. `next_us` becomes the time at which the approval expires; nothing else can happen to the action before."""
     with store.write(fence) as session:
         action = session.first(
             "UPDATE action SET needs_approval = TRUE, text = ?, next_us = ?, changed_seq = changed_seq + 1"
             " WHERE key = ? AND state = 'requested' AND approved_by = '' AND (NOT needs_approval OR next_us = 0)"
             " RETURNING verb, job_id, incident_id, requested_by, why",
             (
-                f"waiting for approval by {by}: headway action approve {key}",
+                f"waiting for approval by {approvers}: headway action approve {key}",
                 now_us + APPROVAL_SECONDS * 1_000_000,
                 key,
             ),
@@ -161,7 +163,7 @@ def require_approval(store: Database, fence: int, key: str, by: str, now_us: int
         fixes = (("Do", f"headway action approve {key}"),)
         need = AttentionRequest(key, "approval required", about, action.why or "no reason given", fixes,
                                 action.requested_by, action.incident_id, action.job_id,
-                                notes=(f"May approve: {by}. An approval is valid for one hour.",))  # fmt: skip
+                                notes=(f"May approve: {approvers}. An approval is valid for one hour.",))  # fmt: skip
         alerts.request_attention(session, audience, need, now_us)
 
 

@@ -206,7 +206,7 @@ def _denied(
 
 
 def _able(needed: Role, subject: ActionSubject, permissions: Sequence[PermissionRule]) -> str:
-    """ "anna or group:dba": those who have the role by name; empty without any."""
+    """ "anna or group:dba": the people and groups with the role; empty without any."""
     able = [
         permission.who
         for permission in permissions
@@ -216,9 +216,9 @@ def _able(needed: Role, subject: ActionSubject, permissions: Sequence[Permission
 
 
 def approvers(subject: ActionSubject, permissions: Sequence[PermissionRule]) -> str:
-    """ "anna or group:dba": who may approve what another person requested; "another person" where config names none."""
-    others = [rule for rule in permissions if not is_same_person(rule.who, subject.requested_by)]
-    return _able(OPERATIONS[RequestKind.APPROVE].role, subject, others) or "another person"
+    """ "anna or group:dba": the possible approvers of a request; "another person" without permissions in the config."""
+    rules = [rule for rule in permissions if not is_same_person(rule.who, subject.requested_by)]
+    return _able(OPERATIONS[RequestKind.APPROVE].role, subject, rules) or "another person"
 
 
 def refusal_for_other(reason: str, person: Person) -> str:

@@ -133,8 +133,8 @@ class ActionDispatcher:
         for key, plan in actions.awaiting_in_aborted_plans(self._store):
             self._actions.refuse(fence, key, permission.aborted_reason(plan))
         for key in actions.unannounced_approvals(self._store):
-            by = permission.approvers(self._store, key)
-            approvals.require_approval(self._store, fence, key, by, self._actions.now(), self._audience)
+            approvers = permission.approvers(self._store, key)
+            approvals.require_approval(self._store, fence, key, approvers, self._actions.now(), self._audience)
         due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
         for state in ("unknown", "sent", "requested"):
             unreadable: dict[str, str] = {}

@@ -66,12 +66,12 @@ def send_permission(store: Database, action: ActionRow, now_us: int) -> SendPerm
 
 
 def approvers(store: Database, key: str) -> str:
-    """Who may approve the action: names of config, or "another person"."""
+    """The possible approvers of the action: names in the config, or "another person"."""
     with store.read() as session:
         action = subjects.requested_action(session, key)
-        return (
-            "another person" if action is None else AccessRights(session).approvers(action.job_id, action.requested_by)
-        )
+        if action is None:
+            return "another person"
+        return AccessRights(session).approvers(action.job_id, action.requested_by)
 
 
 def freeze_reason(store: Database) -> str:

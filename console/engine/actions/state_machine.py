@@ -111,8 +111,8 @@ class ActionStateMachine:
         elif right.later:
             self._wait(fence, action, right.later, FREEZE_RETRY_SECONDS)
         elif right.waits:
-            by = permission.approvers(self._store, action.key)
-            approvals.require_approval(self._store, fence, action.key, by, self.now(), self._audience)
+            approvers = permission.approvers(self._store, action.key)
+            approvals.require_approval(self._store, fence, action.key, approvers, self.now(), self._audience)
         else:
             return action.verb is not Verb.START or self._is_start_pending(fence, action)
         return False
