@@ -141,7 +141,8 @@ def require_approval(
 ) -> None:
     """Makes the action await approval, and notifies once for all that one approval covers.
 
-    `approvers`: names for the messages. `next_us` becomes the time at which the approval expires; nothing else can happen to the action before."""
+    `approvers`: names for the messages. `next_us` becomes the time at which the approval expires; nothing else can
+    happen to the action before."""
     with store.write(fence) as session:
         action = session.first(
             "UPDATE action SET needs_approval = TRUE, text = ?, next_us = ?, changed_seq = changed_seq + 1"
