@@ -27,7 +27,8 @@ setup-dev: ## make .venv with what the tests need as well
 test: setup-dev ## everything: lint, types, unit, screens, and the real estate
 	@nice -n 5 $(MAKE) --no-print-directory lint & lint=$$!; status=0; \
 	  export HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-deep}; \
-	  { $(MAKE) --no-print-directory packages lab-venvs && { $(SUITE) || { [ $$? = 1 ] && $(BIN)/python -m tests.second_try; }; }; } || status=$$?; \
+	  { $(MAKE) --no-print-directory packages && { nice -n 5 $(MAKE) --no-print-directory lab-kubernetes & \
+	    $(MAKE) --no-print-directory lab-venvs; } && { $(SUITE) || { [ $$? = 1 ] && $(BIN)/python -m tests.second_try; }; }; } || status=$$?; \
 	  wait $$lint || { echo 'lint found what stands above'; exit 1; }; exit $$status
 
 check: setup-dev ## the fast part: no root, no network, no lab, no whole processes and hostile estates
@@ -45,10 +46,13 @@ packages: ## install the Debian packages of the real estate (as root; otherwise 
 lab-venvs: setup-dev ## make the schedulers' own environments, in the user's cache folder
 	@$(BIN)/python -m tests.lab.venvs
 
-lab: setup-dev packages lab-venvs ## start the same estate and open the console on it
+lab-kubernetes: setup-dev packages ## build a Kubernetes control plane in the same folder (4 min of two cores, once)
+	@$(BIN)/python -m tests.lab.kubebuild
+
+lab: setup-dev packages lab-venvs lab-kubernetes ## start the same estate and open the console on it
 	@$(BIN)/python -m tests.lab
 
-lab-test: setup-dev packages lab-venvs ## only the tests on the real estate
+lab-test: setup-dev packages lab-venvs lab-kubernetes ## only the tests on the real estate
 	@$(SUITE) -m lab
 
 bench: setup-dev ## the figures beside the recorded ones; BENCH="--quick control" for one, --record to keep them
@@ -72,4 +76,4 @@ lock: setup-dev ## take newer versions into constraints.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --extra dev --generate-hashes --universal --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --no-emit-package headway pyproject.toml -o constraints.txt
 
-.PHONY: help run setup setup-dev test check lint packages lab-venvs lab lab-test bench fmt picture snapshots golden lock
+.PHONY: help run setup setup-dev test check lint packages lab-venvs lab-kubernetes lab lab-test bench fmt picture snapshots golden lock

@@ -49,7 +49,7 @@ LONGEST_FOLDERS = (
     "bench", "web", "pty", "invariants", "hostile", "crash", "tui", "connectors", "control", "cli", "engine", "demo",
 )  # fmt: skip
 """Folders of fast tests in the order in which they start."""
-WORKERS_PER_CORE, LAB_WORKERS_PER_CORE = 2, 4
+WORKERS_PER_CORE, LAB_WORKERS_PER_CORE = 2, 3
 LAB_PREFIX, AIRFLOW_PREFIX = "lab-", "lab-airflow-"
 SHARING_SCOPES = {"class", "module"}
 

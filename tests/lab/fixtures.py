@@ -110,7 +110,8 @@ def http_sink(lab: Estate) -> HttpSink:
 @pytest.fixture(scope="module")
 def kubernetes() -> KubeCluster:
     """A control plane with a CronJob that went well and one that failed. Skips, loudly, where it is not built."""
-    lacks = kubebuild.missing()
+    with kubebuild.building():  # `make test` builds it beside the first tests
+        lacks = kubebuild.missing()
     if lacks is not None:
         pytest.skip(lacks)
     return shared_cluster()

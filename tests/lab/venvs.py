@@ -144,10 +144,10 @@ def luigi_environment() -> Path:
 
 
 @contextmanager
-def only_one() -> Iterator[None]:
-    """Lets one process at a time build; the others wait and find it done."""
+def only_one(name: str = "lock") -> Iterator[None]:
+    """Lets one process at a time build; the others wait and find it done. `name`: of the lock's file."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
+    with (CACHE / name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -195,12 +195,8 @@ def main() -> None:
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)
-    from tests.lab import described, kubebuild
+    from tests.lab import described
 
-    try:
-        print(f"Kubernetes {kubebuild.VERSION}: {kubebuild.made()}", file=sys.stderr)
-    except (LabError, OSError, subprocess.SubprocessError) as error:  # a slow or small machine has all else
-        print(f"Kubernetes {kubebuild.VERSION} is NOT BUILT, its tests are skipped: {error}", file=sys.stderr)
     print(f"GitHub's description: {described.missing() or described.made()}", file=sys.stderr)
 
 
