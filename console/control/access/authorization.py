@@ -212,13 +212,19 @@ def _able(needed: Role, subject: ActionSubject, permissions: Sequence[Permission
         for permission in permissions
         if permission.role >= needed and _covers(permission, subject) and permission.who != EVERYBODY
     ]
-    return " or ".join([*dict.fromkeys(able)][:MAX_NAMED])
+    names = list(dict.fromkeys(able))
+    rest = [f"{len(names) - MAX_NAMED} more"] if len(names) > MAX_NAMED else []
+    return " or ".join(names[:MAX_NAMED] + rest)
 
 
 def approvers(subject: ActionSubject, permissions: Sequence[PermissionRule]) -> str:
-    """ "anna or group:dba": the possible approvers of a request; "another person" without permissions in the config."""
+    """The possible approvers of a request: "anna or group:dba"; "another person" where anyone else may."""
+    needed = OPERATIONS[RequestKind.APPROVE].role
     rules = [rule for rule in permissions if not is_same_person(rule.who, subject.requested_by)]
-    return _able(OPERATIONS[RequestKind.APPROVE].role, subject, rules) or "another person"
+    is_open = any(rule.who == EVERYBODY and rule.role >= needed and _covers(rule, subject) for rule in rules)
+    if is_open or not permissions:
+        return "another person"
+    return _able(needed, subject, rules) or "another person, once [[permissions]] gives one the role approve"
 
 
 def refusal_for_other(reason: str, person: Person) -> str:

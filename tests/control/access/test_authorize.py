@@ -12,6 +12,7 @@ from console.control.access.authorization import (
     AccessGranted,
     AccessRefusal,
     Operation,
+    approvers,
     authorize,
     role_of,
 )
@@ -244,3 +245,18 @@ def test_a_person_who_is_called_like_headway_is_a_person() -> None:
     assert not may(
         Verb.HOLD, replace(EXTRACT, modes=frozenset({"hold"})), PermissionRule("bob", Role.ACT), person=named
     )
+
+
+@pytest.mark.parametrize(
+    "permissions, expected",
+    [
+        ((), "another person"),
+        ((("*", Role.APPROVE), ("anna", Role.ADMIN)), "another person"),
+        ((("Alice", Role.ADMIN), ("anna", Role.APPROVE), ("group:dba", Role.ADMIN)), "anna or group:dba"),
+        ((("*", Role.VIEW), *((f"p{number}", Role.APPROVE) for number in range(5))), "p0 or p1 or p2 or 2 more"),
+        ((("alice", Role.ADMIN),), "another person, once [[permissions]] gives one the role approve"),
+    ],
+)
+def test_approvers_are_named_without_the_requester(permissions: tuple[tuple[str, Role], ...], expected: str) -> None:
+    rules = [PermissionRule(*rule) for rule in permissions]
+    assert expected == approvers(replace(EXTRACT, requested_by="alice"), rules)
