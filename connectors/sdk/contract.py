@@ -306,8 +306,8 @@ class ApiComparison:
     calls: int
     names: int
     """Parameters and fields that were looked up."""
-    silent: int
-    """Those among them of which the description says nothing."""
+    undescribed: int
+    """Those among them that a description leaves open."""
 
 
 class ProfileModel(Protocol):
