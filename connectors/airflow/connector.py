@@ -145,7 +145,8 @@ def scheduling_stopped(health: HttpReply) -> SourcePermission | None:
         component = components.get(part)
         if isinstance(component, dict) and component.get("status") == "unhealthy":
             last = fields.clean(str(component.get("latest_scheduler_heartbeat") or ""))[:40]
-            return SourcePermission("DAGs start here", False, f"{why}{f' (the last {last})' if last else ''}", fix)
+            reason = f"{why} (the last {last})" if last else why
+            return SourcePermission("DAGs start here", False, reason, fix, is_grantable=False)
     return None
 
 

@@ -27,8 +27,6 @@ GATE_VERSION = 12
 """Raised with every change of the gate's calls or answers, collect.sh included; a test checks this."""
 GATE_PATH = "/usr/local/bin/headway-gate"
 FIELD, LINE = "\x1f", "\x1e"
-CRON_RUNS = "cron runs"
-"""The one permission of a probe that no login can be granted."""
 READ_ONLY_KEY = "its key is read-only (restricted = true): nothing can be rerun, cancelled or held there"
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from connectors.cron.actions import CronActions
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, AttemptRef
-from connectors.cron.client import CRON_RUNS, READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
+from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
 from connectors.cron.crontab import CronDaemon
 from connectors.cron.events import journal_events
 from connectors.cron.inventory import user_of_table
@@ -58,11 +58,12 @@ def probe(parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, 
 def _cron_runs(answer: HostAnswer) -> SourcePermission:
     if answer.processes.hidden:
         fix = "mount /proc with gid= of a group of the login user, or without hidepid"
-        return SourcePermission("see processes", False, "/proc hides other users' processes (hidepid)", fix)
+        why = "/proc hides other users' processes (hidepid)"
+        return SourcePermission("see processes", False, why, fix, is_grantable=False)
     if answer.processes.daemon is None:
         fix = START_COMMANDS[answer.processes.program]
-        return SourcePermission(CRON_RUNS, False, "no cron daemon runs: no job will start", fix)
-    return SourcePermission(CRON_RUNS, True)
+        return SourcePermission("cron runs", False, "no cron daemon runs: no job will start", fix, is_grantable=False)
+    return SourcePermission("cron runs", True)
 
 
 def _crontabs(crontabs: HostCrontabs, login: str) -> SourcePermission:
@@ -87,10 +88,8 @@ def _log(parts: list[ScriptSection], login: str, groups: list[str]) -> SourcePer
         fix = f"usermod -a -G {'systemd-journal' if 'adm' in groups else 'adm'} {login}"
     if denied:
         return SourcePermission("read cron's log", False, f"denied: {', '.join(denied)}", fix)
-    missing = f"none of {', '.join(states)} is there"
-    return SourcePermission(
-        "read cron's log", False, missing, "install rsyslog, or set logs = [...] to where cron's log is"
-    )
+    fix = "install rsyslog, or set logs = [...] to where cron's log is"
+    return SourcePermission("read cron's log", False, f"none of {', '.join(states)} is there", fix, is_grantable=False)
 
 
 def _records(parts: list[ScriptSection], options: CronOptions) -> SourcePermission:
@@ -111,7 +110,7 @@ def _taken_folders(parts: list[ScriptSection], options: CronOptions) -> Iterator
         folder = f"{options.spool}/{user}"
         why = f"{folder} belongs to {owner} or is a link: nothing of the jobs of {user} is recorded"
         fix = f"rm -r {folder} && install -d -o {user} -g adm -m 2750 {folder}"
-        yield SourcePermission(f"records of {user}", False, why, fix)
+        yield SourcePermission(f"records of {user}", False, why, fix, is_grantable=False)
 
 
 def _actions(parts: list[ScriptSection], login: str) -> Iterator[SourcePermission]:

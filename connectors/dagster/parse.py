@@ -324,7 +324,7 @@ def tightest_limit(limits: tuple[DagsterLimit, ...], tags: Mapping[str, str]) ->
 def _tag_limits(text: Any) -> Iterator[DagsterLimit]:
     if not isinstance(text, str):
         return
-    import yaml  # apprise brings it along
+    import yaml
 
     try:
         rows = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - texts alone: no tag is obeyed, and no merge grows

@@ -1,6 +1,6 @@
 """A profile compared with a machine-readable description of its API: OpenAPI 2 or 3, or Google's discovery format.
 
-A description may be silent about the fields of an answer, or of an object that takes any. Fields that a
+A description may leave open the fields of an answer, or of an object that takes any. Fields that a
 profile reads there are counted; they are not faults.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,7 +51,8 @@ class ApiDescription:
         is_google = self._document.get("kind") == "discovery#restDescription"
         self.operations = list(self._discovered() if is_google else self._openapi())
         if not self.operations:
-            raise ValueError("holds no operation of OpenAPI (paths) or of Google's discovery format (resources)")
+            fix = "Fix: name a file that does"
+            raise ValueError(f"has no operation of OpenAPI (paths) or Google's discovery format (resources). {fix}")
 
     def operations_at(self, method: str, path: str) -> list[DescribedOperation]:
         """Those that a path with names in braces may mean; a name may stand for several segments."""
@@ -77,26 +79,32 @@ class ApiDescription:
         return [variant["items"] for variant in variants if isinstance(variant.get("items"), dict)]
 
     def _below(self, schemas: list[Schema], name: str) -> list[Schema]:
-        below, is_open = [], True
-        for variant in self._variants(schemas):
+        below, variants, is_closed = [], list(self._variants(schemas)), False
+        is_open = not variants
+        for variant in variants:
             properties, extra = variant.get("properties"), variant.get("additionalProperties")
             if isinstance(properties, dict) and name in properties:
                 below.append(properties[name])
             elif isinstance(extra, dict) and extra:
                 below.append(extra)
-            elif properties or "items" in variant or variant.get("type") not in (None, "object"):
-                is_open = False
-        if not below and is_open:
+            elif properties or "items" in variant:
+                is_closed = True
+            else:
+                is_open |= _may_be_object(variant)
+        if is_open and not is_closed and not below:
             raise Undescribed
         return below
 
-    def _variants(self, schemas: list[Schema], depth: int = 0) -> Iterator[Schema]:
-        """Each form that a value may have, without references."""
-        for given in schemas:
-            schema = self._resolved(given)
+    def _variants(self, schemas: list[Schema]) -> Iterator[Schema]:
+        """Each form that a value may have, once, without references."""
+        queue, visited = deque(schemas), set[int]()
+        while queue:
+            schema = self._resolved(queue.popleft())
+            if id(schema) in visited:
+                continue
+            visited.add(id(schema))
             combined = [part for name in ("allOf", "oneOf", "anyOf") for part in schema.get(name, ())]
-            if combined and depth < MAX_DEPTH:
-                yield from self._variants(combined, depth + 1)
+            queue.extendleft(reversed(combined))
             if schema and (not combined or "properties" in schema):
                 yield schema
 
@@ -116,7 +124,11 @@ class ApiDescription:
         document = self._document
         servers = [server.get("url", "") for server in document.get("servers", ()) if isinstance(server, dict)]
         bases = {"", *(urlsplit(url).path.rstrip("/") for url in (*servers, document.get("basePath", "")))}
-        for path, methods in document.get("paths", {}).items():
+        for path, item in document.get("paths", {}).items():
+            methods = {**self._resolved(item), **item}
+            if list(methods) == ["$ref"]:
+                fix = "Fix: bundle the description into one file"
+                raise ValueError(f"{path} refers to {methods['$ref']}, which it does not hold. {fix}")
             for method in METHODS:
                 if isinstance(methods.get(method), dict):
                     own = methods[method]
@@ -125,7 +137,7 @@ class ApiDescription:
                     ]
                     query = frozenset(item["name"] for item in parameters if item.get("in") == "query")
                     body = _content(self._resolved(own.get("requestBody"))) or _body_of(parameters)
-                    answers = {str(code): item for code, item in own.get("responses", {}).items()}
+                    answers = own.get("responses", {})
                     codes = sorted(code for code in answers if code.startswith("2")) or ["default"]
                     answer = _content(self._resolved(answers.get(codes[0])))
                     yield from (DescribedOperation(method.upper(), base + path, query, body, answer) for base in bases)
@@ -157,21 +169,36 @@ def _segment(text: str) -> str:
 
 
 def _parsed(text: str) -> Any:
-    import yaml  # of apprise
+    import yaml
 
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    merge_only = {"<": base.yaml_implicit_resolvers["<"]}  # a field may be named on, and a code is 200: all are texts
     try:
         if text.lstrip().startswith("{"):
             return json.loads(text)
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+        return yaml.load(text, Loader=type("TextLoader", (base,), {"yaml_implicit_resolvers": merge_only}))  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"is neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"is neither JSON nor YAML: {reason}. Fix: name the file of the description") from None
+
+
+def _may_be_object(schema: Schema) -> bool:
+    """By its type: a name ("any" is Google's), a list of names (OpenAPI 3.1), or absent."""
+    kinds = schema.get("type", "any")
+    return not {"any", "object"}.isdisjoint(kinds if isinstance(kinds, list) else [kinds])
 
 
 def _content(part: Schema) -> Schema:
-    """The schema of a body or an answer, of OpenAPI 2 or 3."""
-    media = next(iter(part.get("content", {}).values()), part)
+    """The schema of a body or an answer, of OpenAPI 2 or 3; that of JSON where there are several."""
+    content = part.get("content", {})
+    media = content[min(content, key=_json_rank)] if content else part
     schema = media.get("schema") if isinstance(media, dict) else None
     return schema if isinstance(schema, dict) else {}
+
+
+def _json_rank(media_type: str) -> int:
+    name = media_type.partition(";")[0].strip().lower()
+    return 0 if name == "application/json" else 1 if name.endswith("+json") else 2
 
 
 def _body_of(parameters: list[Schema]) -> Schema:
@@ -190,7 +217,7 @@ class ProfileComparison:
     """Path of the profile's address."""
     faults: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
     names: int = 0
-    silent: int = 0
+    undescribed: int = 0
 
     def compare(self, key: tuple[str, ...], call: HttpCall, path: str = "") -> None:
         """A call; with `path` the single row of runs.one."""
@@ -204,17 +231,17 @@ class ProfileComparison:
             if not path:
                 result.sent(key, call, operation)
             result.read(key, call, operation.answer, is_single=bool(path))
-        best = min(results, key=lambda result: (len(result.faults), result.silent))
+        best = min(results, key=lambda result: (len(result.faults), result.undescribed))
         self.faults += best.faults
-        self.names, self.silent = self.names + best.names, self.silent + best.silent
+        self.names, self.undescribed = self.names + best.names, self.undescribed + best.undescribed
 
     def sent(self, key: tuple[str, ...], call: HttpCall, operation: DescribedOperation) -> None:
         known = {name.removesuffix("[]") for name in operation.query}
         for name in call.query:
             self.names += 1
             if name.removesuffix("[]") not in known:
-                listed = ", ".join(sorted(known)[:20]) or "none"
-                self.faults.append(((*key, "query", name), f"no parameter of {operation.path}. There are {listed}"))
+                fix = f"use one of {', '.join(sorted(known)[:20])}" if known else "remove it: there are none"
+                self.faults.append(((*key, "query", name), f"no parameter of {operation.path}. Fix: {fix}"))
         self._body(operation.body, call.body, (*key, "body"))
 
     def _body(self, schema: Schema, value: Any, key: tuple[str, ...]) -> None:
@@ -257,12 +284,12 @@ class ProfileComparison:
         return items[0] if items else reached[0]  # some descriptions of a list name its rows alone
 
     def _schemas(self, schema: Schema, key: tuple[str, ...], path: str) -> list[Schema] | None:
-        """None where the description is silent."""
+        """None where the description leaves the field open."""
         self.names += 1
         try:
             schemas = self.api.schemas_at(schema, path)
         except Undescribed:
-            self.silent += 1
+            self.undescribed += 1
             return None
         if not schemas:
             self.faults.append((key, f"{path!r} is not in the description. Fix: correct it"))
@@ -286,5 +313,6 @@ def compare(profile: HttpMapping, url: str, text: str) -> ApiComparison:
         if runs.one:
             result.compare(("runs",), runs, runs.one)
     except (AttributeError, KeyError, TypeError, re.error) as error:
-        raise ValueError(f"is not valid OpenAPI or discovery format: {type(error).__name__}: {error}") from None
-    return ApiComparison(result.faults, len(present) + bool(runs.one), result.names, result.silent)
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"is not valid OpenAPI or discovery format: {reason}. Fix: validate the file") from None
+    return ApiComparison(result.faults, len(present) + bool(runs.one), result.names, result.undescribed)

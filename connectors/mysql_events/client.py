@@ -193,7 +193,7 @@ def scheduler_permission(snapshot: ServerSnapshot) -> SourcePermission | None:
     if status == "ON":
         return None
     fix = "SET GLOBAL event_scheduler = ON;" if status == "OFF" else "event_scheduler = ON in its settings; restart it"
-    return SourcePermission("events start here", False, f"the event scheduler is {status}", fix)
+    return SourcePermission("events start here", False, f"the event scheduler is {status}", fix, is_grantable=False)
 
 
 MAX_EVENTS = 50_000

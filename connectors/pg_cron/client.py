@@ -128,6 +128,7 @@ STANDBY = SourcePermission(
     False,
     "this server is a standby: pg_cron runs on the primary only",
     "name the primary as its host",
+    is_grantable=False,
 )
 
 
@@ -154,7 +155,7 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
         name = access["cron_database"]
         fix = f'dbname = "{name}"' if name else "set dbname to what SHOW cron.database_name returns to a superuser"
         reason = f"it is not in database {access['database']}"
-        yield SourcePermission("pg_cron in this database", False, reason, fix)
+        yield SourcePermission("pg_cron in this database", False, reason, fix, is_grantable=False)
         return
     tables = (("may_read_jobs", "job"), ("may_read_runs", "job_run_details"))
     yield view_permission("usage of schema cron", access["may_enter"], granted(access))
@@ -169,7 +170,7 @@ def permissions(access: Row) -> Iterator[SourcePermission]:
         yield SourcePermission(name, None, "the setting is hidden from this role", fix)
     else:
         why, fix = "cron.log_run is off: no run leaves a row", "cron.log_run = on, then restart PostgreSQL"
-        yield SourcePermission.checked(name, access["log_run"] == "on", why, fix)
+        yield SourcePermission.checked(name, access["log_run"] == "on", why, fix, is_grantable=False)
     if access["is_standby"]:
         yield STANDBY
     for name, column, functions in (

@@ -140,9 +140,9 @@ class PgAgentConnector(PostgresAgentConnector):
 def _agent_permission(access: Row, agents: Sequence[Row]) -> SourcePermission | None:
     """Why no job starts, whatever the schedules say; None where jobs start."""
     if access["is_standby"]:
-        return SourcePermission("jobs start here", False, STANDBY, "name the primary as its host")
+        return SourcePermission("jobs start here", False, STANDBY, "name the primary as its host", is_grantable=False)
     if access["version"] and not any(agent["alive"] for agent in agents):
-        return SourcePermission("jobs start here", False, NO_AGENT, START_AGENT)
+        return SourcePermission("jobs start here", False, NO_AGENT, START_AGENT, is_grantable=False)
     return None
 
 

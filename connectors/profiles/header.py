@@ -130,7 +130,7 @@ class ProfileHeader(StrictOptions):
 
     def compare(self, description: str) -> ApiComparison:
         """With a description of its API. Raises ValueError."""
-        raise ValueError(f'cannot be compared with base = "{self.base}": leave out --api')
+        raise ValueError(f'cannot be compared with base = "{self.base}". Fix: leave out --api')
 
     def model_of_options(self) -> type[Any]:
         """The options of a system, the declared ones among them."""

@@ -194,11 +194,16 @@ class SourcePermission:
     fix: str = ""
     needed_for: str = "view"
     """"view" or "act"."""
+    is_grantable: bool = True
+    """Whether a grant to the account gives it. False for a service to start, a package to install, a setting."""
 
     @classmethod
-    def checked(cls, name: str, held: object, why: str, fix: str, needed_for: str = "view") -> SourcePermission:
+    def checked(
+        cls, name: str, held: object, why: str, fix: str, needed_for: str = "view", is_grantable: bool = True
+    ) -> SourcePermission:
         """The permission after a check; `why` and `fix` count where it is not held."""
-        return cls(name, True, "", "", needed_for) if held else cls(name, False, why, fix, needed_for)
+        problem = ("", "") if held else (why, fix)
+        return cls(name, bool(held), *problem, needed_for, is_grantable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +311,8 @@ class ApiComparison:
     calls: int
     names: int
     """Parameters and fields that were looked up."""
-    silent: int
-    """Those among them of which the description says nothing."""
+    undescribed: int
+    """Those among them that a description leaves open."""
 
 
 class ProfileModel(Protocol):

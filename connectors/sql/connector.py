@@ -269,12 +269,17 @@ class SqlConnector(ComposedConnector):
         """The ids of runs whose own times are in the future, which are not added."""
         ahead = []
         for number, row in enumerate([*rows.rows, *rows.again], 1):
+            if self._is_position(row):
+                continue
             try:
                 result.add(read_run(row, self._options.runs, self._options.states, rows.clock))
             except RecordUnreadable as error:
                 result.skip(f"run {number}", error, row)
                 ahead += [text_at(row, self._options.runs.id)] if isinstance(error, AheadOfClock) else []
         return ahead
+
+    def _is_position(self, row: Row) -> bool:
+        return [self._options.runs.cursor] == [name for name, value in row.items() if value is not None]
 
     def _furthest(self, rows: Sequence[Row], start: str) -> str:
         """The cursor's value in the last row: they come in its order."""

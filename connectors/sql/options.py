@@ -85,7 +85,8 @@ class SqlRunsQuery(SqlSelect, MappedRunFields):
     lost: SqlLostQuery | None = None
     """The number of rows with a cursor above {cursor}, up to {until}, that were deleted before they were read."""
     cursor: str = Field(min_length=1)
-    """The column of the poll's position: it grows with every new row (a number), or with every change (a time)."""
+    """The column of the poll's position: it grows with every new row (a number), or with every change (a time). A row
+    with a value in this column only is not a run: it moves the position."""
     cursor_is: Literal["number", "time"] = "number"
     """The type of {cursor}. The query compares numbers with >, times with >=."""
 

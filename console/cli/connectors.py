@@ -55,18 +55,20 @@ def _new_profile(arguments: argparse.Namespace, path: Path) -> int:
 def check_profile(arguments: argparse.Namespace) -> int:
     from console.config.profiles import compare_profile, read_profile
 
-    path, compared = Path(arguments.file).expanduser(), []
+    path, compared, counts = Path(arguments.file).expanduser(), [], None
     kind, faults = read_profile(path)
     if kind is not None and arguments.api:
         try:
             comparison, faults = compare_profile(path, Path(arguments.api).expanduser())
         except ValueError as error:
             raise CommandError(Exit.PROBLEM, str(error)) from None
-        silent = f"the description says nothing of {comparison.silent} of them"
-        compared = [f"{arguments.api}: {comparison.calls} calls, {comparison.names} parameters and fields; {silent}"]
+        calls, names, undescribed = comparison.calls, comparison.names, comparison.undescribed
+        counts = {"calls": calls, "names": names, "undescribed": undescribed}
+        compared = [f"{arguments.api}: {calls} calls, {names} parameters and fields, {undescribed} not described"]
     report = {
         "file": str(path),
         "faults": [{"line": fault.line, "key": fault.key, "problem": fault.problem} for fault in faults],
+        "compared": counts,
     }
     if kind is None or faults:
         return print_result(arguments, report, [*map(str, faults), *compared], code=Exit.PROBLEM)

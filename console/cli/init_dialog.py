@@ -194,9 +194,8 @@ def _user_of(reference: Mapping[str, object]) -> str:
     return quote(unquote(urlsplit(dsn).username or "headway"))
 
 
-def print_commands(system: DetectedScheduler) -> None:
+def print_commands(lines: Sequence[str]) -> None:
     """Each on one unfolded line, so that it can be copied."""
-    lines = list(setup_commands(system))
     if lines:
         print_parts(["  To grant access:"])
     for line in lines:

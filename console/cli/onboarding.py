@@ -25,6 +25,7 @@ from console.cli.init_dialog import (
     named_route,
     named_systems,
     print_commands,
+    setup_commands,
     with_agent,
 )
 from console.cli.output import counted, print_lines, print_message, print_parts, terminal_width
@@ -253,7 +254,6 @@ def probe_selection(
 ) -> dict[str, str]:
     """Probes every selected system and prints the results, with the commands that grant what is missing; key -> why it
     cannot be watched."""
-    from connectors.cron.client import CRON_RUNS
     from connectors.sdk.secrets import SecretStore
     from console.cli.configure import probe_systems
 
@@ -265,14 +265,23 @@ def probe_selection(
     why_not: dict[str, str] = {}
     for result in probe_systems(config, SecretStore(), timeout):
         print_parts([f"  {result.target}: {result.verdict}" + (f", {result.version}" if result.version else "")])
-        print_lines(f"    {text}" for text in (*result.text, *result.notes) if result.verdict != "ok")
         finding = by_name[result.target.partition("/")[0]]
-        missing = {right["name"] for right in result.rights if right["held"] is False and right["needed_for"] == "view"}
-        if result.verdict != "ok" and (not result.rights or missing - {CRON_RUNS}):
-            print_commands(finding)
+        missing = [right for right in result.rights if right["held"] is False and right["needed_for"] == "view"]
+        if result.verdict != "ok":
+            grants_help = not result.rights or any(right["is_grantable"] for right in missing)
+            commands = list(setup_commands(finding)) if grants_help else []
+            print_lines(f"    {_without_fix(text, commands)}" for text in (*result.text, *result.notes))
+            print_commands(commands)
         if result.verdict not in watchable:
             why_not[finding.key] = "; ".join([result.verdict, *result.text])
     return why_not
+
+
+def _without_fix(text: str, commands: Sequence[str]) -> str:
+    """The text without a fix that is among the commands."""
+    home = f"{Path.home()}/"  # a config's paths are expanded
+    problem, _, fix = text.partition(". Fix: ")
+    return f"{problem}." if fix in {command.replace("~/", home) for command in commands} else text
 
 
 def _loaded(text: str) -> Config:

@@ -50,7 +50,7 @@ READING_DIALOGS = ("text", "what_if")
 RUN_SCREENS = ("services", "incidents", "incident", "jobs", "runs", "job", "run")
 """Where `l` and `o` refer to a run."""
 RECOVERY_SCREENS = ("services", "incidents", "incident")
-"""Where `r` plans the recovery of an incident."""
+"""Where `r` plans the recovery of an incident, and `e` opens its evidence."""
 VERB_SCREENS = ("incident", "jobs", "runs", "job", "run")
 """Where the verbs refer to a run."""
 MARKING_SCREENS = ("jobs", "runs", "job")

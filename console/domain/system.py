@@ -38,7 +38,7 @@ class TargetView:
     warnings: tuple[str, ...]
     version: str
     rights: tuple[dict[str, object], ...]
-    """From the last probe: {"name", "held", "why", "fix", "needed_for"}."""
+    """From the last probe: {"name", "held", "why", "fix", "needed_for", "is_grantable"}."""
     jobs: int
     capabilities: tuple[str, ...]
     missing: dict[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -149,5 +150,9 @@ def test_a_profile_is_compared_with_a_description_of_its_api(tmp_path: Path) -> 
     assert (Exit.PROBLEM, []) == (done.code, harmful(done.out))
     assert f"{path}:17: jobs.path: GET /api/{{option." in done.out
     assert "is not in the description. Fix: correct it." in done.out
+    assert re.search(r"api\.json: \d+ calls, \d+ parameters and fields, \d+ not described", " ".join(done.out.split()))
+    report = headway("none.db", "connector", "check", str(path), "--api", str(description), "--json").data
+    assert {"calls", "names", "undescribed"} == set(report["compared"])
+    assert headway("none.db", "connector", "check", str(path), "--json").data["compared"] is None
     missing = headway("none.db", "connector", "check", str(path), "--api", str(tmp_path / "none.json"))
     assert (Exit.PROBLEM, True) == (missing.code, "none.json: cannot be read: No such file" in missing.err)

@@ -492,6 +492,7 @@ def test_a_named_system_that_lets_nobody_in_comes_with_the_commands_to_copy(home
         "headway connector grants pg_cron --dsn DWH_DSN | psql -h 127.0.0.1 -p 1 -U postgres ops",
     ]
     assert SECRET not in done.out + done.err
+    assert (1, True) == (done.out.count("ssh-keygen -q"), "No such file or directory.\n" in done.out), done.out
 
 
 @contextmanager
@@ -504,11 +505,11 @@ def mail_sink() -> Iterator[SmtpSink]:
         sink.stop()
 
 
-@pytest.mark.parametrize("name, commands", [("cron runs", 0), ("read crontabs", 1)])
-def test_a_login_that_works_gets_commands_only_for_a_right_it_lacks(
-    home: Home, monkeypatch: pytest.MonkeyPatch, name: str, commands: int
+@pytest.mark.parametrize("is_grantable", [True, False])
+def test_a_login_that_works_gets_commands_only_for_a_right_that_they_give(
+    home: Home, monkeypatch: pytest.MonkeyPatch, is_grantable: bool
 ) -> None:
-    lacks = Probe(True, "", (SourcePermission(name, False, "why", "the fix"),))
+    lacks = Probe(True, "", (SourcePermission("a right", False, "why", "the fix", is_grantable=is_grantable),))
     monkeypatch.setattr("connectors.cron.connector.CronConnector.probe", lambda *_: lacks)
     done = home.run("--yes", "--no-poll", "--host", "db07")
-    assert (Exit.OK, commands) == (done.code, done.out.count("To grant access:")), done
+    assert (Exit.OK, int(is_grantable)) == (done.code, done.out.count("To grant access:")), done

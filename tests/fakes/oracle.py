@@ -40,6 +40,8 @@ class FakeOracleScheduler:
         self.error: Exception | None = None
         self.loses_answer_of = ""
         self.number = self.oldest = 100
+        self.newest_of_oracle = 0
+        """Log id of the newest run of one of Oracle's own jobs."""
         self.statements: list[str] = []
         self.spoil: Any = None
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=50)
@@ -188,7 +190,7 @@ class FakeOracleConnection:
         if "headway_agent.lines" in statement:
             return self._log(given["p_run"])
         rows = self._selected(statement, given)
-        if server.spoil is not None and "headway_agent.oldest" not in statement:
+        if server.spoil is not None and "AS lost" not in statement:
             rows = server.spoil([dict(row) for row in rows])
         match = re.search(r" FETCH FIRST (\d+) ROWS ONLY$", statement)
         assert match, f"unbounded: {statement}"
@@ -196,13 +198,16 @@ class FakeOracleConnection:
 
     def _selected(self, statement: str, given: Row) -> list[Row]:
         server = self._server
-        if "headway_agent.oldest" in statement:
+        if "AS lost" in statement:
             return [{"lost": max(0, server.oldest - int(given["p_cursor"]) - 1)}]
         if "headway_agent.jobs" in statement:
             return [_job(job, is_on, server.notes.get(job)) for job, is_on in server.enabled.items()]
         requested, after = json.loads(given["p_open"]), int(given["p_cursor"])
         rows = [row for row in server.runs()
                 if row["log_id"] is None or row["log_id"] > after or row["run_id"] in requested]  # fmt: skip
+        newest = max([server.newest_of_oracle, *(row["log_id"] for row in server.details)])
+        is_behind = "headway_agent.bounds" in statement and newest > after
+        rows += [{**dict.fromkeys(COLUMNS), "log_id": newest}] if is_behind else []
         if "p_missing" in given:
             numbers = json.loads(given["p_missing"])
             return [row for row in rows if row["log_id"] in numbers]

@@ -55,7 +55,7 @@ def test_a_probe_names_a_folder_of_records_that_is_not_its_users(here: LocalHost
     (here.spool / ME).rmdir()
     (here.spool / ME).symlink_to(here.folder)
     [right] = [right for right in opened.probe(20).rights if right.name == f"records of {ME}"]
-    assert (False, "view") == (right.held, right.needed_for)
+    assert (False, "view", False) == (right.held, right.needed_for, right.is_grantable)
     assert f"{here.spool}/{ME} belongs to {ME} or is a link" in right.why
     assert right.fix.endswith(f"install -d -o {ME} -g adm -m 2750 {here.spool}/{ME}")
 

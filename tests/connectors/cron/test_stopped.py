@@ -29,6 +29,16 @@ class Daemonless(LocalHost):
         return CompletedCommand(reported, done.stderr, done.exit_status)
 
 
+@pytest.mark.parametrize("processes, name", [(b"crond  all", "cron runs"), (b"crond  hidden", "see processes")])
+def test_a_stopped_cron_hidden_processes_and_an_absent_log_need_more_than_a_grant(
+    tmp_path: Path, processes: bytes, name: str
+) -> None:
+    host = Daemonless(tmp_path)
+    host.processes = processes
+    rights = connect(host, logs=[str(tmp_path / "absent.log")]).probe(20).rights
+    assert [name, "read cron's log"] == [right.name for right in rights if not right.is_grantable]
+
+
 def polled(folder: Path, processes: bytes) -> Poll:
     host = Daemonless(folder)
     host.processes = processes

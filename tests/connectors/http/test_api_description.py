@@ -115,12 +115,15 @@ def discovery() -> str:
 DESCRIPTIONS = {"openapi 2": openapi(2), "openapi 3": openapi(3), "discovery": discovery()}
 
 
-def compared(description: str, old: str = "", new: str = "") -> list[tuple[str, str]]:
+def profile(old: str = "", new: str = "") -> HttpMapping:
     assert old in PROFILE
     document = tomllib.loads(PROFILE.replace(old, new, 1) if old else PROFILE)
-    context = {PROFILE_PLACES: {"option.project"}}
-    result = compare(HttpMapping.model_validate(document, context=context), "https://api.example.com", description)
-    assert (5, 1) == (result.calls, result.silent) or old, result
+    return HttpMapping.model_validate(document, context={PROFILE_PLACES: {"option.project"}})
+
+
+def compared(description: str, old: str = "", new: str = "") -> list[tuple[str, str]]:
+    result = compare(profile(old, new), "https://api.example.com", description)
+    assert (5, 1) == (result.calls, result.undescribed) or old, result
     return [(".".join(key), problem) for key, problem in result.faults]
 
 
@@ -136,7 +139,7 @@ def test_a_profile_that_fits_its_description_has_no_fault(format_name: str) -> N
     [
         ("/jobs/-/runs", "/jobs/-/run", "runs.path", "GET /v1/{option.project}/jobs/-/run is not in the description"),
         ("/{id}/log", "/{id}/logs", "log.path", "GET /v1/{id}/logs is not in the description"),
-        ("after =", "since =", "runs.query.since", "There are after, per_page"),
+        ("after =", "since =", "runs.query.since", "Fix: use one of after, per_page"),
         ("force =", "forced =", "verbs.start.body.forced", "'forced' is not in the description"),
         ("settings.on", "settings.off", "jobs.enabled", "'settings.off' is not in the description"),
         ("steps[0].state", "steps[0].status", "runs.state", "'steps[0].status' is not in the description"),
@@ -152,6 +155,53 @@ def test_what_is_not_in_the_description_is_named(format_name: str, old: str, new
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"paths": {}}', "a: [", '{"paths": {', '{"paths": {"/a": []}}'])
-def test_a_text_that_describes_no_api_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"holds no operation|is neither JSON nor YAML|is not valid OpenAPI"):
+def test_a_text_that_describes_no_api_is_refused_with_the_fix(text: str) -> None:
+    with pytest.raises(ValueError, match=r"(has no operation|is neither JSON nor YAML|is not valid OpenAPI).*Fix: "):
         compared(text)
+
+
+def described(labels: Any) -> str:
+    document = json.loads(DESCRIPTIONS["openapi 3"])
+    document["components"]["schemas"]["Run"]["properties"]["labels"] = labels
+    return json.dumps(document)
+
+
+OBJECT = {"type": "object"}
+REF = {"$ref": "#/components/schemas/Run/properties/labels"}
+
+
+@pytest.mark.parametrize(
+    "labels, is_fault",
+    [
+        ({"type": ["object", "null"]}, False),
+        ({"anyOf": [OBJECT, {"type": "null"}]}, False),
+        ({"anyOf": [REF, REF, OBJECT]}, False),
+        ({"type": ["string", "null"]}, True),
+    ],
+)
+def test_fields_of_an_object_without_properties_are_no_faults(labels: Any, is_fault: bool) -> None:
+    """Its type may be a list, and its schema may name itself, twice."""
+    result = compare(profile(), "https://api.example.com", described(labels))
+    assert is_fault == (("runs", "message") in dict(result.faults))
+
+
+def test_a_path_may_be_a_reference_and_json_counts_among_the_media_types() -> None:
+    document = json.loads(DESCRIPTIONS["openapi 3"])
+    for path, item in document["paths"].items():
+        for content in (response["content"] for method in item.values() for response in method["responses"].values()):
+            content.update(
+                {"text/html": {"schema": {"type": "string"}}, "application/json": content.pop("application/json")}
+            )
+        document["components"][path.replace("/", ".")] = item
+        document["paths"][path] = {"$ref": f"#/components/{path.replace('/', '.')}"}
+    assert [] == compared(json.dumps(document))
+    document["paths"]["/elsewhere"] = {"$ref": "paths/elsewhere.yaml"}
+    with pytest.raises(ValueError, match=r"/elsewhere refers to paths/elsewhere.yaml.* Fix: bundle"):
+        compared(json.dumps(document))
+
+
+def test_a_field_of_yaml_may_be_named_on() -> None:
+    """Which YAML 1.1 reads as true where it is not quoted."""
+    text = DESCRIPTIONS["openapi 2"]
+    assert "'on':" in text
+    assert [] == compared(text.replace("'on':", "on:"))

@@ -178,6 +178,21 @@ def test_rows_that_were_purged_before_they_were_read_are_a_gap(fake: FakeOracleS
     ]
 
 
+def test_purged_rows_of_jobs_of_oracle_are_no_gap(fake: FakeOracleScheduler) -> None:
+    """Its maintenance runs often, and a job of a user less often than the log is kept."""
+    connector = opened()
+    cursor = walked(connector)[1]
+    for _ in range(3):
+        fake.number += 500
+        fake.newest_of_oracle = fake.number
+        runs, cursor = walked(connector, cursor)
+        assert {} == runs
+    fake.oldest, number = fake.number, fake.number + 1
+    row = fake.ran(MART, "SUCCEEDED", fake.now - timedelta(minutes=10), 60)
+    poll = connector.poll(cursor, (), 10)
+    assert ([str(number)], (), number) == ([run.attempt_key for run in poll.runs], poll.gaps, row["log_id"])
+
+
 def test_a_run_keeps_its_log_id_from_start_to_end_behind_runs_with_higher_ones(fake: FakeOracleScheduler) -> None:
     connector = opened()
     fake.running[LOAD] = fake.begins(LOAD, fake.now)

@@ -54,6 +54,7 @@ def test_nothing_starts_is_the_first_warning_and_a_missing_right(connector: Conn
     probe = connector.probe(5)
     (lacking,) = (right for right in probe.rights if right.held is False)
     assert (True, True, "view") == (why in lacking.why, mend in lacking.fix, lacking.needed_for)
+    assert not lacking.is_grantable
     assert why not in str(probe.notes)
 
 
