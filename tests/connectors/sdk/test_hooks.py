@@ -41,7 +41,8 @@ def test_what_is_played_elsewhere_is_played_there() -> None:
     for world in conformance_classes():
         for what, file in world.elsewhere.items():
             is_its_own = world.kind.kind in file or "/transport/" in file or file == CROWDED
-            is_its_own = is_its_own or (world.kind.kind in profiles() and "/http/" in file)
+            is_of_a_base = "/http/" in file or "/sql/" in file
+            is_its_own = is_its_own or (world.kind.kind in profiles() and is_of_a_base)
             assert (ROOT / file).exists(), f"{what} of {world}: there is no {file}"
             assert is_its_own, f"{file} plays no {what} of {world}"
     of_crowds = {item.kind.kind for item in WORLDS if item.elsewhere.get("crowded") == CROWDED}
