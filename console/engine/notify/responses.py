@@ -24,7 +24,7 @@ from connectors.sdk.transport.http import HttpEndpoint, Transport
 from console.config.sections import RouteSettings
 from console.domain.ids import micros
 from console.domain.incident import ACKNOWLEDGE_FOR
-from console.engine.notify.paging import Page, names_own_key, read_key_of
+from console.engine.notify.paging import Page, alias_address, names_own_key, read_key_of
 from console.store.alert_responses import ActiveAcknowledgement, acknowledge, active_acknowledgements
 from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
@@ -111,23 +111,16 @@ def _is_user(agent: Any) -> bool:
 
 
 def _genie_acknowledge(plugin: Any, key: str) -> ServiceRequest:
-    origin = "https://api.atlassian.com"
-    path = "/jsm/ops/integration/v2/alerts"
-    if type(plugin).secure_protocol == "opsgenie":
-        origin, path = _opsgenie_origin(plugin), "/v2/alerts"
+    origin, path = alias_address(plugin, key)
     headers = {"Authorization": f"GenieKey {plugin.apikey}"}
     body = {"source": "Headway", "note": "Acknowledged in Headway"}
-    path = f"{path}/{quote(key, safe='')}/acknowledge"
-    return ServiceRequest(origin, "POST", path, {"identifierType": "alias"}, headers, body)
-
-
-def _opsgenie_origin(plugin: Any) -> str:
-    return "https://api.eu.opsgenie.com" if plugin.region_name == "eu" else "https://api.opsgenie.com"
+    return ServiceRequest(origin, "POST", f"{path}/acknowledge", {"identifierType": "alias"}, headers, body)
 
 
 def _opsgenie_query(plugin: Any, read_key: str, key: str) -> ServiceRequest:
-    headers, path = {"Authorization": f"GenieKey {read_key}"}, f"/v2/alerts/{quote(key, safe='')}"
-    return ServiceRequest(_opsgenie_origin(plugin), "GET", path, {"identifierType": "alias"}, headers)
+    headers = {"Authorization": f"GenieKey {read_key}"}
+    origin, path = alias_address(plugin, key)
+    return ServiceRequest(origin, "GET", path, {"identifierType": "alias"}, headers)
 
 
 def _opsgenie_states(reply: Any, key: str) -> Iterator[tuple[str, ServiceState]]:
@@ -210,6 +203,8 @@ def read_key_fault(url: str) -> str:
         return f"read_key: this service cannot be read, only {names}. Fix: leave read_key out"
     if service is _SPLUNK and ":" not in read_key:
         return "read_key: not API_ID:API_KEY. Fix: write both, from Integrations > API in Splunk On-Call"
+    if " " in read_key:
+        return "read_key: it has a space, as + means in a URL. Fix: write + as %2B"
     if names_own_key(url):
         return "read_key: the URL names one key for all incidents. Fix: leave dedup, entity_id and alias out"
     return ""

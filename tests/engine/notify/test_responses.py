@@ -154,9 +154,11 @@ def test_a_service_that_is_down_is_compared_again_after_a_pause(
         (PAGERS["jira"], ""),
         (f"{PAGERS['splunk']}?read_key=alone", "read_key: not API_ID:API_KEY"),
         (f"{PAGERS['jira']}?read_key=k", "read_key: this service cannot be read, only pagerduty, opsgenie, ilert"),
+        (f"{PAGERS['pagerduty']}?read_key=u+abc", "read_key: it has a space"),
+        (f"{PAGERS['pagerduty']}?read_key=u%2Babc", ""),
         (f"{URLS['pagerduty']}&dedup=ours", "leave dedup, entity_id and alias out"),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_check_names_what_is_wrong_with_a_read_key(url: str, fault: str) -> None:
     text = read_key_fault(url)
