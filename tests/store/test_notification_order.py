@@ -162,3 +162,23 @@ def test_the_last_delivery_of_each_open_incident_is_refreshed_and_none_of_a_clos
     assert [] == latest()
     decide(served, incidents=(incident(incident_id=1, reopened=True),), now="03:52")
     assert [(1, "recovered", url) for url in ROUTES["oncall"]] == latest(resolved=True)
+
+
+def test_incidents_that_page_are_listed_by_receiver_and_not_those_of_a_digest(served: Estate) -> None:
+    def paged(limit: int = 50) -> list[tuple[int, str]]:
+        receivers = [("oncall", url) for url in ROUTES["oncall"][:1]]
+        return [(row.incident_id, row.receiver) for row in outbox.paged_incidents(served.store, receivers, limit)]
+
+    first = ROUTES["oncall"][0]
+    two_fail(served)
+    digested(served, "03:31")
+    leave(served, "03:31")
+    assert [] == paged()
+    decide(served, incidents=(incident(incident_id=1, notices=says(AlertKind.UPDATED)),), now="03:40")
+    leave(served, "03:41")
+    assert ([(1, first)], []) == (paged(), paged(0))
+    over = incident(incident_id=1, closed=True, notices=says(AlertKind.RECOVERED))
+    decide(served, incidents=(over,), now="03:50")
+    leave(served, "03:51")
+    decide(served, incidents=(incident(incident_id=1, reopened=True),), now="03:52")
+    assert [] == paged()
