@@ -1,7 +1,8 @@
 """Acknowledgements in both directions between Headway and on-call services: state is compared, so nothing loops.
 
 A response of a person at the service (acknowledged, resolved) becomes an acknowledgement here, once for each response,
-under a key that names the receiver. An acknowledgement from elsewhere is sent to a service whose incident still pages.
+under a key that names the integration. An acknowledgement from elsewhere is sent once to a service whose incident still
+pages; the incident's timeline holds that, so that it does not end an escalation after the service's own timeout.
 The alerts themselves are sent by apprise, see `paging`. `docs/oncall.md` names the API descriptions that this follows.
 """
 
@@ -242,7 +243,7 @@ class _Calls:
         if pause is None:
             is_refused = isinstance(error, AccessRefused)
             pause = MAX_PAUSE_SECONDS if is_refused else min(MAX_PAUSE_SECONDS, SECONDS * 2**self._failures)
-        self._due_at = monotonic() + pause
+        self._due_at = monotonic() + max(SECONDS, pause)
         if self.error != text:
             log.warning("an on-call service cannot be compared", error=text)
         self.error = text
@@ -382,11 +383,10 @@ class OnCallResponses:
         for key in receiver.next_keys:
             receiver.last_key, incident_id = key, receiver.incidents[key]
             state, own = self._state(receiver, key), acknowledgements.get(incident_id)
+            is_unsent = own is not None and not own.key.startswith(receiver.mark) and not own.was_sent_to(receiver.name)
             if state.person and state.status in _HANDLED:
                 self._record(fence, receiver, incident_id, state)
-            elif own is None or own.key.startswith(receiver.mark) or own.was_sent_to(receiver.name):
-                pass
-            elif state.status == "triggered" and receiver.sends.are_due:
+            elif is_unsent and state.status == "triggered" and receiver.sends.are_due:
                 self._send(fence, receiver, key, incident_id)
             if deadline.left <= 0:
                 return
