@@ -8,7 +8,9 @@ from console.domain.alert import AlertKind
 from console.domain.decision import Notice
 from console.domain.ids import micros
 from console.store import alert_routing, outbox
+from console.store.alert_responses import acknowledge, active_acknowledgements, record_sent_acknowledgement
 from console.store.alerts import DIGEST, NewAlert
+from console.store.audit import ChangeOrigin
 from tests.store.estate import JOBS, Estate, at, failed
 from tests.store.test_decisions import ROUTES, decide, incident
 
@@ -182,3 +184,22 @@ def test_incidents_that_page_are_listed_by_receiver_and_not_those_of_a_digest(se
     leave(served, "03:51")
     decide(served, incidents=(incident(incident_id=1, reopened=True),), now="03:52")
     assert [] == paged()
+
+
+def test_an_acknowledgement_is_sent_to_a_service_once_and_the_next_one_again(served: Estate) -> None:
+    def acknowledged(now: str) -> None:
+        acknowledge(served.store, None, 1, micros(at("05:00")), ChangeOrigin("bob", "cli", "", micros(at(now))))  # type: ignore[arg-type]
+
+    def was_sent() -> bool:
+        return active_acknowledgements(served.store, micros(at("04:00")))[1].was_sent_to("PagerDuty")
+
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=says(AlertKind.OPENED)),), now="03:30")
+    acknowledged("03:31")
+    assert not was_sent()
+    for service in ("Opsgenie", "PagerDuty"):
+        args = (1, service, "acknowledgement sent", micros(at("03:32")))
+        record_sent_acknowledgement(served.store, None, *args)  # type: ignore[arg-type]
+    assert was_sent()
+    acknowledged("03:40")
+    assert not was_sent()

@@ -444,12 +444,14 @@ class OnCallResponses:
             self._call(receiver, receiver.service.acknowledge(receiver.plugin, key))
         except NotSupported as error:
             outcome = f"acknowledgement refused ({self._clean(error)})"
+            log.warning("an on-call service refused an acknowledgement", error=outcome)
         except ConnectorError as error:
             receiver.sends.failed(error, self._clean(error))
             return
+        else:
+            log.info(outcome, route=receiver.route, service=receiver.service.name)
         receiver.sends.succeeded()
         record_sent_acknowledgement(self._store, fence, incident_id, receiver.name, outcome, self._now())
-        log.info(outcome, route=receiver.route, service=receiver.service.name)
 
     def _call(self, receiver: _Receiver, request: ServiceRequest) -> Any:
         """The document of the reply; None: the incident is unknown there. Raises ConnectorError."""

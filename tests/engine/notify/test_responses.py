@@ -258,7 +258,9 @@ def test_each_reference_is_resolved_once_per_step_and_the_engine_beats_for_each(
                 return resolve(reference)
 
         monkeypatch.setattr(compared, "_secrets", Counting())
-        compared.step(bench.fence, lambda: beats.append(1))
+        monkeypatch.setattr(bench.parts.responses.pulse, "beat", lambda: beats.append(1))
+        [step] = bench.parts.responses._steps
+        step(bench.fence)
         assert (["env ROUTE_PAGER0", "env ROUTE_PAGER1"], 4) == (resolved, len(beats))
 
 
