@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     from console.store.db.database import Database
 
 
+_SENT = "acknowledgement_sent"
+"""Kind of event."""
+
+
 class ActiveAcknowledgement(NamedTuple):
-    id: int
-    incident_id: int
     key: str
     """Of its request."""
+    sent: tuple[str, ...] = ()
+    """Texts of the events that say that it was sent to on-call services."""
+
+    def was_sent_to(self, service: str) -> bool:
+        return any(text.startswith(f"{service}: ") for text in self.sent)
 
 
 def acknowledge(
@@ -73,16 +80,28 @@ def end_acknowledgement(store: Database, fence: int, incident_id: int, change: C
     return ""
 
 
-def active_acknowledgements(store: Database, now_us: int) -> list[ActiveAcknowledgement]:
-    """The valid acknowledgement of each open incident that has one."""
+def active_acknowledgements(store: Database, now_us: int) -> dict[int, ActiveAcknowledgement]:
+    """The valid acknowledgement of each open incident that has one, by incident."""
     with store.read() as session:
         rows = session.rows(
-            "SELECT a.id, a.incident_id, a.key FROM incident i JOIN acknowledgement a ON a.id = (SELECT max(x.id)"
-            " FROM acknowledgement x WHERE x.incident_id = i.id) WHERE i.closed_us IS NULL AND a.ended_us IS NULL"
-            " AND a.until_us > ?",
-            (now_us,),
+            "SELECT a.incident_id, a.key, e.text FROM incident i JOIN acknowledgement a ON a.id = (SELECT max(x.id)"
+            " FROM acknowledgement x WHERE x.incident_id = i.id) LEFT JOIN event e ON e.incident_id = i.id AND e.kind ="
+            " ? AND e.at_us >= a.made_us WHERE i.closed_us IS NULL AND a.ended_us IS NULL AND a.until_us > ?",
+            (_SENT, now_us),
         )
-    return [ActiveAcknowledgement(row.id, row.incident_id, row.key) for row in rows]
+    active: dict[int, ActiveAcknowledgement] = {}
+    for row in rows:
+        acknowledgement = active.get(row.incident_id, ActiveAcknowledgement(row.key))
+        active[row.incident_id] = acknowledgement._replace(sent=(*acknowledgement.sent, row.text or ""))
+    return active
+
+
+def record_sent_acknowledgement(
+    store: Database, fence: int, incident_id: int, service: str, outcome: str, now_us: int
+) -> None:
+    """Adds to the timeline that the acknowledgement was sent to the service; `outcome`: its answer."""
+    with store.write(fence) as session:
+        record_event(session, now_us, _SENT, f"{service}: {outcome}", incident_id=incident_id)
 
 
 def add_silence(

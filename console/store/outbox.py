@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from console.domain.alert import AlertKind
 from console.domain.request import RequestKind
@@ -87,6 +88,15 @@ class DueDelivery:
     """Of the most important service that its incident affects."""
 
 
+class PagedIncident(NamedTuple):
+    """An open incident that a receiver was alerted to."""
+
+    route: str
+    receiver: str
+    incident_id: int
+    dedup_key: str
+
+
 @dataclass(frozen=True, slots=True)
 class AlertedIncident:
     """An incident as Alertmanager and webhooks describe it."""
@@ -154,6 +164,15 @@ _LATEST = (
     " x.alert_id JOIN incident i ON i.id = y.incident_id WHERE i.closed_us IS NULL AND (x.wire_us IS NOT NULL OR"
     " x.state = 'digested') GROUP BY y.incident_id, y.route, x.receiver) ORDER BY d.id"
 )
+_PAGED = (
+    "SELECT q.id AS alert_id, q.route, q.receiver, q.incident_id, q.dedup_key, q.kind, q.fallback_of FROM (SELECT a.id,"
+    " a.route, d.receiver, a.incident_id, a.dedup_key, a.kind, a.fallback_of, row_number() OVER (PARTITION BY a.route,"
+    " d.receiver ORDER BY d.id DESC) AS place, d.id AS delivery_id FROM delivery d JOIN alert a ON a.id = d.alert_id"
+    " WHERE d.id IN (SELECT max(x.id) FROM delivery x JOIN alert y ON y.id = x.alert_id JOIN incident i ON i.id ="
+    " y.incident_id WHERE i.closed_us IS NULL AND x.wire_us IS NOT NULL AND x.state <> 'digested' GROUP BY"
+    " y.incident_id, y.route, x.receiver) AND EXISTS (SELECT 1 FROM {keys} WHERE k.a = a.route AND k.b = d.receiver)"
+    " AND a.kind <> 'recovered') q WHERE q.place <= ? ORDER BY q.delivery_id DESC"
+)
 _ALERTED = (
     "SELECT i.id, COALESCE(j.name, t.text, i.root_shared) AS root_job, i.owner, i.runbook, i.failed_since_us,"
     " i.act_by_us, i.cause, i.rule, i.business_date, i.opened_us, i.closed_us, v.name AS service, v.tier FROM {keys}"
@@ -213,10 +232,7 @@ def claim_due(
 def _delivery(session: Session, row: Row) -> DueDelivery:
     merged = session.rows(_MERGED, (row.incident_id, MAX_PARTS)) if row.incident_id is not None else []
     parts = tuple(part.key for part in merged)
-    first_id, origin, before = row.alert_id, row.kind, row.fallback_of
-    while origin == FALLBACK and before is not None:
-        [first] = session.rows("SELECT id, kind, fallback_of FROM alert WHERE id = ?", (before,))
-        first_id, origin, before = first.id, first.kind, first.fallback_of
+    first_id, origin = _origin(session, row)
     if origin in (DIGEST, GROUP):
         last = {
             part.dedup_key: part.kind
@@ -233,6 +249,15 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
     return from_row(DueDelivery, row, begins=not row.later, parts=parts, **page)
 
 
+def _origin(session: Session, row: Row) -> tuple[int, str]:
+    """Id and kind of the alert, or of the first one where it is on a fallback route."""
+    first_id, origin, before = row.alert_id, row.kind, row.fallback_of
+    while origin == FALLBACK and before is not None:
+        [first] = session.rows("SELECT id, kind, fallback_of FROM alert WHERE id = ?", (before,))
+        first_id, origin, before = first.id, first.kind, first.fallback_of
+    return first_id, origin
+
+
 def _absorb_pending(session: Session, digest_id: int, url_index: int) -> None:
     rows = session.rows(
         "UPDATE delivery SET state = 'digested' WHERE state = 'pending' AND url_index = ?"
@@ -247,6 +272,18 @@ def latest_of_open_incidents(store: Database) -> list[DueDelivery]:
     """The last delivery about each open incident that each URL received or is receiving, alone or in a digest."""
     with store.read() as session:
         return [_delivery(session, row) for row in session.rows(_LATEST)]
+
+
+def paged_incidents(store: Database, receivers: Sequence[tuple[str, str]], limit: int) -> list[PagedIncident]:
+    """Open incidents whose last alert to the (route, receiver) does not resolve them, the newest alert first, up to
+    `limit` for each receiver. Alerts in a digest do not count."""
+    with store.read() as session:
+        rows = session.by_keys(_PAGED, receivers, (limit,))
+        return [
+            PagedIncident(row.route, row.receiver, row.incident_id, row.dedup_key)
+            for row in rows
+            if _origin(session, row)[1] != AlertKind.RECOVERED
+        ]
 
 
 def alerted_incidents(store: Database, ids: Sequence[int]) -> list[AlertedIncident]:

@@ -43,6 +43,11 @@ class FakeOnCall:
     reads: int = 0
     status: int = 200
     """Of all replies; other than 200: the service is down, or refuses."""
+    refuse_posts: int = 0
+    """Status of the replies to acknowledgements; 0: they are accepted."""
+    unknown: set[str] = field(default_factory=set)
+    """Keys whose acknowledgement is answered with 404."""
+    refused: int = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if self.status != 200:
@@ -77,6 +82,9 @@ class FakeOnCall:
                 assert request.url.params["identifierType"] == "alias"
                 *_, key, verb = request.url.path.split("/")
         assert verb in ("acknowledge", "ACKNOWLEDGEMENT", "ACCEPT")
+        if self.refuse_posts or unquote(key) in self.unknown:
+            self.refused += 1
+            return httpx.Response(self.refuse_posts or 404, json={"message": "no"})
         self.acknowledged.append(unquote(key))
         if self.incidents[unquote(key)].status == "triggered":
             self.incidents[unquote(key)].respond("acknowledged")

@@ -8,7 +8,9 @@ from console.domain.alert import AlertKind
 from console.domain.decision import Notice
 from console.domain.ids import micros
 from console.store import alert_routing, outbox
+from console.store.alert_responses import acknowledge, active_acknowledgements, record_sent_acknowledgement
 from console.store.alerts import DIGEST, NewAlert
+from console.store.audit import ChangeOrigin
 from tests.store.estate import JOBS, Estate, at, failed
 from tests.store.test_decisions import ROUTES, decide, incident
 
@@ -162,3 +164,42 @@ def test_the_last_delivery_of_each_open_incident_is_refreshed_and_none_of_a_clos
     assert [] == latest()
     decide(served, incidents=(incident(incident_id=1, reopened=True),), now="03:52")
     assert [(1, "recovered", url) for url in ROUTES["oncall"]] == latest(resolved=True)
+
+
+def test_incidents_that_page_are_listed_by_receiver_and_not_those_of_a_digest(served: Estate) -> None:
+    def paged(limit: int = 50) -> list[tuple[int, str]]:
+        receivers = [("oncall", url) for url in ROUTES["oncall"][:1]]
+        return [(row.incident_id, row.receiver) for row in outbox.paged_incidents(served.store, receivers, limit)]
+
+    first = ROUTES["oncall"][0]
+    two_fail(served)
+    digested(served, "03:31")
+    leave(served, "03:31")
+    assert [] == paged()
+    decide(served, incidents=(incident(incident_id=1, notices=says(AlertKind.UPDATED)),), now="03:40")
+    leave(served, "03:41")
+    assert ([(1, first)], []) == (paged(), paged(0))
+    over = incident(incident_id=1, closed=True, notices=says(AlertKind.RECOVERED))
+    decide(served, incidents=(over,), now="03:50")
+    leave(served, "03:51")
+    decide(served, incidents=(incident(incident_id=1, reopened=True),), now="03:52")
+    assert [] == paged()
+
+
+def test_an_acknowledgement_is_sent_to_a_service_once_and_the_next_one_again(served: Estate) -> None:
+    def acknowledged(now: str) -> None:
+        acknowledge(served.store, None, 1, micros(at("05:00")), ChangeOrigin("bob", "cli", "", micros(at(now))))  # type: ignore[arg-type]
+
+    def was_sent() -> bool:
+        return active_acknowledgements(served.store, micros(at("04:00")))[1].was_sent_to("PagerDuty")
+
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=says(AlertKind.OPENED)),), now="03:30")
+    acknowledged("03:31")
+    assert not was_sent()
+    for service in ("Opsgenie", "PagerDuty"):
+        args = (1, service, "acknowledgement sent", micros(at("03:32")))
+        record_sent_acknowledgement(served.store, None, *args)  # type: ignore[arg-type]
+    assert was_sent()
+    acknowledged("03:40")
+    assert not was_sent()

@@ -55,6 +55,8 @@ REPEAT_TEXT = "May be a duplicate: the answer to the first delivery was lost.\n\
 SPARE_THREADS = 2
 """Threads in addition to one per URL, for deliveries whose URL left the config: these are parked locally."""
 MESSAGE_LIMIT = 300
+UNAFFECTED_TIER = 3
+"""The severity of a page about an incident without an affected service is that of this tier."""
 COUNTDOWN_US = 60_000_000
 """Age from which an alert is sent with its act-by alone, without "(in 8 min)"."""
 
@@ -341,4 +343,5 @@ def _page(delivery: rows.DueDelivery) -> Page:
         action = PageAction.RESOLVE
     elif delivery.origin == AlertKind.UPDATED and not delivery.begins:
         action = PageAction.UPDATE
-    return Page(delivery.dedup_key, action, delivery.resolves, delivery.tier)
+    tier = UNAFFECTED_TIER if delivery.incident_id is not None and delivery.tier is None else delivery.tier
+    return Page(delivery.dedup_key, action, delivery.resolves, tier)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 SECONDS = 15.0
 """Timeout of a request, as for mail."""
@@ -45,7 +45,7 @@ class Page:
     resolves: tuple[str, ...] = ()
     """Dedup keys of other incidents and digests that are resolved with this message."""
     tier: int | None = None
-    """Of the most important affected service."""
+    """By which the page has its severity; None: of a message about no single incident."""
 
     @property
     def steps(self) -> tuple[tuple[str, PageAction], ...]:
@@ -100,16 +100,23 @@ def _own_parameters(url: str) -> Mapping[str, str]:
     return {name.lower(): values[-1] for name, values in query.items()}
 
 
-def alias_status(plugin: Any, key: str, action: PageAction, text: str) -> int:
-    """Adds a note to an Opsgenie or JSM alert, or closes it; the HTTP status of the answer. Raises httpx.HTTPError."""
-    import httpx  # noqa: PLC0415 - only where such a page is sent
-    from apprise.plugins.jira import JIRA_API_LOOKUP  # noqa: PLC0415
+def alias_address(plugin: Any, key: str) -> tuple[str, str]:
+    """Origin and path of an Opsgenie or JSM alert."""
+    from apprise.plugins.jira import JIRA_API_LOOKUP  # noqa: PLC0415 - only where such a page is sent
     from apprise.plugins.opsgenie import OPSGENIE_API_LOOKUP  # noqa: PLC0415
 
     regions = JIRA_API_LOOKUP if type(plugin).secure_protocol == "jira" else OPSGENIE_API_LOOKUP
+    parts = urlsplit(regions[plugin.region_name])
+    return f"{parts.scheme}://{parts.netloc}", f"{parts.path}/{quote(plugin.alias or key, safe='')}"
+
+
+def alias_status(plugin: Any, key: str, action: PageAction, text: str) -> int:
+    """Adds a note to an Opsgenie or JSM alert, or closes it; the HTTP status of the answer. Raises httpx.HTTPError."""
+    import httpx  # noqa: PLC0415 - only where such a page is sent
+
     verb = "close" if action is PageAction.RESOLVE else "notes"
     reply = httpx.post(
-        f"{regions[plugin.region_name]}/{quote(plugin.alias or key, safe='')}/{verb}",
+        f"{''.join(alias_address(plugin, key))}/{verb}",
         params={"identifierType": "alias"},
         headers={"Authorization": f"GenieKey {plugin.apikey}"},
         json={"source": "Headway", "note": text},

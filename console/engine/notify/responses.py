@@ -1,7 +1,8 @@
 """Acknowledgements in both directions between Headway and on-call services: state is compared, so nothing loops.
 
 A response of a person at the service (acknowledged, resolved) becomes an acknowledgement here, once for each response,
-under a key that names the receiver. An acknowledgement from elsewhere is sent to a service whose incident still pages.
+under a key that names the integration. An acknowledgement from elsewhere is sent once to a service whose incident still
+pages; the incident's timeline holds that, so that it does not end an escalation after the service's own timeout.
 The alerts themselves are sent by apprise, see `paging`. `docs/oncall.md` names the API descriptions that this follows.
 """
 
@@ -9,26 +10,33 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import attrgetter
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import structlog
 
-from connectors.sdk.errors import AccessRefused, ConnectorError, InvalidAnswer
+from connectors.sdk.errors import AccessRefused, ConnectorError, InvalidAnswer, NotSupported
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import Deadline
-from connectors.sdk.transport.http import HttpEndpoint, Transport
+from connectors.sdk.transport.http import REFUSED, HttpEndpoint, Transport
 from console.config.sections import RouteSettings
 from console.domain.ids import micros
 from console.domain.incident import ACKNOWLEDGE_FOR
-from console.engine.notify.paging import Page, names_own_key, read_key_of
-from console.store.alert_responses import ActiveAcknowledgement, acknowledge, active_acknowledgements
+from console.engine.notify.paging import Page, alias_address, names_own_key, read_key_of
+from console.store.alert_responses import (
+    ActiveAcknowledgement,
+    acknowledge,
+    active_acknowledgements,
+    record_sent_acknowledgement,
+)
 from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
-from console.store.outbox import latest_of_open_incidents
+from console.store.outbox import PagedIncident, paged_incidents
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
 from console.timing.durations import parse_duration
@@ -36,7 +44,9 @@ from console.timing.durations import parse_duration
 log = structlog.get_logger("headway.oncall")
 
 SECONDS = 10.0
-"""Timeout of all requests of a comparison."""
+"""Timeout of a request, and time after which a comparison begins with no further incident."""
+STEP_SECONDS = 30.0
+"""Time after which a step begins with no further receiver."""
 MAX_INCIDENTS = 50
 """Open incidents compared per receiver, the newest first."""
 MAX_PAUSE_SECONDS = 300.0
@@ -111,23 +121,16 @@ def _is_user(agent: Any) -> bool:
 
 
 def _genie_acknowledge(plugin: Any, key: str) -> ServiceRequest:
-    origin = "https://api.atlassian.com"
-    path = "/jsm/ops/integration/v2/alerts"
-    if type(plugin).secure_protocol == "opsgenie":
-        origin, path = _opsgenie_origin(plugin), "/v2/alerts"
+    origin, path = alias_address(plugin, key)
     headers = {"Authorization": f"GenieKey {plugin.apikey}"}
     body = {"source": "Headway", "note": "Acknowledged in Headway"}
-    path = f"{path}/{quote(key, safe='')}/acknowledge"
-    return ServiceRequest(origin, "POST", path, {"identifierType": "alias"}, headers, body)
-
-
-def _opsgenie_origin(plugin: Any) -> str:
-    return "https://api.eu.opsgenie.com" if plugin.region_name == "eu" else "https://api.opsgenie.com"
+    return ServiceRequest(origin, "POST", f"{path}/acknowledge", {"identifierType": "alias"}, headers, body)
 
 
 def _opsgenie_query(plugin: Any, read_key: str, key: str) -> ServiceRequest:
-    headers, path = {"Authorization": f"GenieKey {read_key}"}, f"/v2/alerts/{quote(key, safe='')}"
-    return ServiceRequest(_opsgenie_origin(plugin), "GET", path, {"identifierType": "alias"}, headers)
+    headers = {"Authorization": f"GenieKey {read_key}"}
+    origin, path = alias_address(plugin, key)
+    return ServiceRequest(origin, "GET", path, {"identifierType": "alias"}, headers)
 
 
 def _opsgenie_states(reply: Any, key: str) -> Iterator[tuple[str, ServiceState]]:
@@ -210,22 +213,68 @@ def read_key_fault(url: str) -> str:
         return f"read_key: this service cannot be read, only {names}. Fix: leave read_key out"
     if service is _SPLUNK and ":" not in read_key:
         return "read_key: not API_ID:API_KEY. Fix: write both, from Integrations > API in Splunk On-Call"
+    if " " in read_key:
+        return "read_key: it has a space, as + means in a URL. Fix: write + as %2B"
     if names_own_key(url):
         return "read_key: the URL names one key for all incidents. Fix: leave dedup, entity_id and alias out"
     return ""
 
 
-class _Receiver(NamedTuple):
+class _Calls:
+    """Calls to a receiver in one direction, which pause after a failure."""
+
+    def __init__(self) -> None:
+        self.error = ""
+        self._failures, self._due_at = 0, -math.inf
+
+    @property
+    def are_due(self) -> bool:
+        return monotonic() >= self._due_at
+
+    def succeeded(self) -> None:
+        if self.error:
+            log.info("an on-call service answers again", before=self.error)
+        self.error, self._failures = "", 0
+
+    def failed(self, error: ConnectorError, text: str) -> None:
+        """`text`: of the error, without secrets."""
+        self._failures += 1
+        pause = getattr(error, "retry_after_seconds", None)
+        if pause is None:
+            is_refused = isinstance(error, AccessRefused)
+            pause = MAX_PAUSE_SECONDS if is_refused else min(MAX_PAUSE_SECONDS, SECONDS * 2**self._failures)
+        self._due_at = monotonic() + max(SECONDS, pause)
+        if self.error != text:
+            log.warning("an on-call service cannot be compared", error=text)
+        self.error = text
+
+
+@dataclass(slots=True)
+class _Receiver:
     """A URL of a service, and the incidents that it pages for."""
 
     route: str
+    name: str
+    """In the timeline."""
     service: OnCallService
+    url: str
     plugin: Any
     read_key: str
     mark: str
     """Prefix of the keys of acknowledgements that came from it."""
-    incidents: dict[str, int]
+    incidents: dict[str, int] = field(default_factory=dict)
     """Key at the service -> incident, the newest first."""
+    compared_at: float = -math.inf
+    last_key: str = ""
+    """Of the incident that was compared last: the next comparison continues after it."""
+    reads: _Calls = field(default_factory=_Calls)
+    sends: _Calls = field(default_factory=_Calls)
+
+    @property
+    def next_keys(self) -> list[str]:
+        keys = list(self.incidents)
+        start = keys.index(self.last_key) + 1 if self.last_key in self.incidents else 0
+        return keys[start:] + keys[:start]
 
 
 class OnCallResponses:
@@ -241,112 +290,137 @@ class OnCallResponses:
         transport: Transport = None,
     ) -> None:
         """`changed`: wakes the evaluator. `transport`: see `HttpEndpoint`."""
-        self._store, self._clock, self._routes, self._secrets = store, clock, routes, secrets
+        self._store, self._clock, self._secrets = store, clock, secrets
         self._changed, self._transport = changed, transport
-        self._other_urls: set[str] = set()
-        """References to URLs of other receivers."""
-        self._plugins: dict[str, Any] = {}
-        """By URL."""
-        self._sent: set[tuple[str, int]] = set()
-        """(mark, acknowledgement) sent by this process: one more after a restart changes nothing there."""
+        self._references = {(name, url.text): url for name, route in routes.items() for url in route.urls}
+        """By route and text; those of other receivers are dropped."""
+        self._receivers: dict[str, _Receiver] = {}
+        """By URL: those that page for open incidents."""
         self._recorded: set[tuple[int, str]] = set()
         """(incident, key) of responses that are in the store."""
-        self._failures: dict[str, int] = {}
-        """Mark -> failures in a row."""
-        self._next: dict[str, float] = {}
-        """Mark -> monotonic time of its next comparison, after a failure."""
-        self._errors: dict[str, str] = {}
-        """By mark."""
+        self._endpoints: dict[str, HttpEndpoint] = {}
+        """By origin, while a receiver is compared."""
+        self._lists: dict[tuple[str, str], dict[str, ServiceState]] = {}
+        """(service, read key) -> states of all incidents, as read in this step."""
 
-    def step(self, fence: int) -> None:
-        """Compares all receivers that are due. Raises StoreError."""
-        acknowledgements: dict[int, ActiveAcknowledgement] | None = None
-        for receiver in self._receivers():
-            if monotonic() < self._next.get(receiver.mark, -math.inf):
-                continue
-            if acknowledgements is None:
-                active = active_acknowledgements(self._store, micros(self._clock.now()))
-                acknowledgements = {acknowledgement.incident_id: acknowledgement for acknowledgement in active}
+    def step(self, fence: int, beat: Callable[[], None] = lambda: None) -> None:
+        """Compares all receivers, the one that waited longest first; `beat` is called before each. Those that do not
+        fit into STEP_SECONDS are compared in the next step. Raises StoreError."""
+        deadline = Deadline(STEP_SECONDS)
+        self._receivers = self._paging_receivers(beat)
+        incidents = {
+            incident_id for receiver in self._receivers.values() for incident_id in receiver.incidents.values()
+        }
+        self._recorded = {(incident_id, key) for incident_id, key in self._recorded if incident_id in incidents}
+        self._lists.clear()
+        acknowledgements = active_acknowledgements(self._store, self._now()) if incidents else {}
+        for receiver in sorted(self._receivers.values(), key=attrgetter("compared_at")):
+            if deadline.left <= 0:
+                return
+            beat()
+            receiver.compared_at = monotonic()
             try:
                 self._compare(fence, receiver, acknowledgements)
-            except ConnectorError as error:
-                self._failed(receiver, error)
-            else:
-                self._failures.pop(receiver.mark, None)
-                if self._errors.pop(receiver.mark, None) is not None:
-                    log.info("an on-call service answers again", route=receiver.route, service=receiver.service.name)
+            finally:
+                for endpoint in self._endpoints.values():
+                    endpoint.close()
+                self._endpoints.clear()
 
     def trouble(self) -> str:
-        """Services that cannot be compared, with the fix."""
-        return "; ".join(self._errors.values())
+        """Services that cannot be read, or refuse acknowledgements, with the fix."""
+        calls = [calls for receiver in list(self._receivers.values()) for calls in (receiver.reads, receiver.sends)]
+        return "; ".join(dict.fromkeys(call.error for call in calls if call.error))
 
-    def _receivers(self) -> Iterable[_Receiver]:
-        """URLs of services that received an alert about an open incident."""
-        urls = {(name, url.text): url for name, route in self._routes.items() for url in route.urls}
-        urls = {place: url for place, url in urls.items() if url.text not in self._other_urls}
+    def _now(self) -> int:
+        return micros(self._clock.now())
+
+    def _paging_receivers(self, beat: Callable[[], None]) -> dict[str, _Receiver]:
+        """By URL, with what is known of their earlier comparisons. Each reference is resolved once."""
+        incidents: dict[tuple[str, str], list[PagedIncident]] = {}
+        for incident in paged_incidents(self._store, list(self._references), MAX_INCIDENTS):
+            incidents.setdefault((incident.route, incident.receiver), []).append(incident)
         receivers: dict[str, _Receiver] = {}
-        for delivery in reversed(latest_of_open_incidents(self._store)) if urls else ():
-            reference = urls.get((delivery.route, delivery.receiver))
-            if reference is None or delivery.incident_id is None or delivery.is_resolved:
+        for (route, text), reference in list(self._references.items()):
+            paged = incidents.get((route, text))
+            if paged is None:
                 continue
+            beat()
             try:
                 url = self._secrets(reference)
             except ConnectorError:
                 continue  # its next delivery reports that
-            receiver = receivers.get(url) or self._receiver(delivery.route, url)
+            receiver = receivers.get(url) or self._receiver(route, text, url)
             if receiver is None:
-                self._other_urls.add(reference.text)
+                del self._references[route, text]
                 continue
             receivers[url] = receiver
-            if len(receiver.incidents) < MAX_INCIDENTS:
-                [*_, (key, _)] = Page(delivery.dedup_key).steps
-                receiver.incidents.setdefault(key, delivery.incident_id)
-        return receivers.values()
+            for incident in paged:
+                [*_, (key, _)] = Page(incident.dedup_key).steps
+                receiver.incidents.setdefault(key, incident.incident_id)
+        return receivers
 
-    def _receiver(self, route: str, url: str) -> _Receiver | None:
-        """None for a URL of no service, or one whose incidents share a key of its own."""
+    def _receiver(self, route: str, reference: str, url: str) -> _Receiver | None:
+        """Without incidents. None for a URL of no service, or one whose incidents share a key of its own."""
         import apprise  # noqa: PLC0415 - 136 ms, and only where incidents are open
 
         service = SERVICES.get(url.partition("://")[0].lower())
         if service is None or names_own_key(url):
             return None
-        if url not in self._plugins:
-            self._plugins[url] = apprise.Apprise.instantiate(url)
-        plugin = self._plugins[url]
-        mark = f"on-call-{hashlib.sha256(url.encode()).hexdigest()[:16]}-"
-        return None if plugin is None else _Receiver(route, service, plugin, read_key_of(url), mark, {})
+        if (receiver := self._receivers.get(url)) is not None:
+            receiver.incidents = {}
+            return receiver
+        if (plugin := apprise.Apprise.instantiate(url)) is None:
+            return None
+        integration = url.partition("?")[0]  # without the read key, whose change makes no response a new one
+        mark = f"on-call-{hashlib.sha256(integration.encode()).hexdigest()[:16]}-"
+        name = f'{service.name}, route "{route}", {reference}'
+        return _Receiver(route, name, service, url, plugin, read_key_of(url), mark)
 
     def _compare(self, fence: int, receiver: _Receiver, acknowledgements: Mapping[int, ActiveAcknowledgement]) -> None:
-        """Raises ConnectorError, StoreError."""
+        """Reads one incident after the other, and records its response or sends ours, until SECONDS have passed.
+        Raises StoreError."""
         deadline = Deadline(SECONDS)
-        states = self._states(receiver, deadline)
-        for key, incident_id in receiver.incidents.items():
-            state, own = states.get(key), acknowledgements.get(incident_id)
-            if state is not None and state.person and state.status in _HANDLED:
+        for key in receiver.next_keys:
+            receiver.last_key, incident_id = key, receiver.incidents[key]
+            state, own = self._state(receiver, key), acknowledgements.get(incident_id)
+            is_unsent = own is not None and not own.key.startswith(receiver.mark) and not own.was_sent_to(receiver.name)
+            if state.person and state.status in _HANDLED:
                 self._record(fence, receiver, incident_id, state)
-            elif own is None or own.key.startswith(receiver.mark) or (receiver.mark, own.id) in self._sent:
-                continue
-            elif not receiver.read_key or receiver.service.query is None or (state and state.status == "triggered"):
-                self._call(receiver, receiver.service.acknowledge(receiver.plugin, key), deadline)
-                self._sent.add((receiver.mark, own.id))
-                log.info("acknowledgement sent", route=receiver.route, service=receiver.service.name)
+            elif is_unsent and state.status == "triggered" and receiver.sends.are_due:
+                self._send(fence, receiver, key, incident_id)
+            if deadline.left <= 0:
+                return
 
-    def _states(self, receiver: _Receiver, deadline: Deadline) -> dict[str, ServiceState]:
-        """By key; empty without a read key."""
-        service, states = receiver.service, dict[str, ServiceState]()
-        if not receiver.read_key or service.query is None or service.states is None:
-            return states
-        keys: Sequence[str] = [""] if service.is_list else list(receiver.incidents)
-        for key in keys:
-            request = service.query(receiver.plugin, receiver.read_key, key)
-            reply = self._call(receiver, request, deadline)
-            if reply is None:
-                continue
+    def _state(self, receiver: _Receiver, key: str) -> ServiceState:
+        """Triggered where it cannot be read, so that an acknowledgement is sent; unknown for an unknown incident."""
+        if receiver.read_key and receiver.service.query is not None and receiver.reads.are_due:
             try:
-                states.update(service.states(reply, key))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                text = f'route "{receiver.route}": the reply of {service.name} has an unknown form ({error!r})'
-                raise InvalidAnswer(clean_line(text)) from None
+                state = self._states(receiver, key).get(key, ServiceState("unknown"))
+            except ConnectorError as error:
+                receiver.reads.failed(error, self._clean(error))
+            else:
+                receiver.reads.succeeded()
+                return state
+        return ServiceState("triggered")
+
+    def _states(self, receiver: _Receiver, key: str) -> dict[str, ServiceState]:
+        """By key, at least of this one; of a service that lists all incidents, as read in this step. Raises
+        ConnectorError."""
+        service, read_key = receiver.service, receiver.read_key
+        if service.is_list and (service.name, read_key) in self._lists:
+            return self._lists[service.name, read_key]
+        source = f'route "{receiver.route}", {service.name}'
+        assert service.query is not None
+        assert service.states is not None
+        if fault := read_key_fault(receiver.url):
+            raise AccessRefused(f"{source}: {fault}")
+        reply = self._call(receiver, service.query(receiver.plugin, read_key, key))
+        try:
+            states = {} if reply is None else dict(service.states(reply, key))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidAnswer(clean_line(f"{source}: the reply has an unknown form ({error!r})")) from None
+        if service.is_list:
+            self._lists[service.name, read_key] = states
         return states
 
     def _record(self, fence: int, receiver: _Receiver, incident_id: int, state: ServiceState) -> None:
@@ -355,7 +429,7 @@ class OnCallResponses:
         key = receiver.mark + digest
         if (incident_id, key) in self._recorded:
             return
-        name, now_us = receiver.service.name, micros(self._clock.now())
+        name, now_us = receiver.service.name, self._now()
         person = f"{clean_line(state.person, NAME_LIMIT)} ({name})"
         why = f"{state.status} in {name}"
         until_us = now_us + parse_duration(ACKNOWLEDGE_FOR) // timedelta(microseconds=1)
@@ -363,33 +437,46 @@ class OnCallResponses:
         self._recorded.add((incident_id, key))
         self._changed()
 
-    def _call(self, receiver: _Receiver, request: ServiceRequest, deadline: Deadline) -> Any:
-        """The document of the reply; None: the incident is unknown there. Raises ConnectorError."""
-        source = f'route "{receiver.route}", {receiver.service.name}'
-        endpoint = HttpEndpoint(source, request.origin, transport=self._transport)
+    def _send(self, fence: int, receiver: _Receiver, key: str, incident_id: int) -> None:
+        """Sends an acknowledgement; one that is refused for this incident is not sent again."""
+        outcome = "acknowledgement sent"
         try:
-            reply = endpoint.call(
-                request.method,
-                request.path,
-                deadline,
-                params=request.params,
-                body=request.body,
-                headers=request.headers,
-                accept=(404,) if request.method == "GET" else (),
-                shown="/…",
-            )
-        finally:
-            endpoint.close()
-        return None if reply.status == 404 or request.method == "POST" else reply.json()
+            self._call(receiver, receiver.service.acknowledge(receiver.plugin, key))
+        except NotSupported as error:
+            outcome = f"acknowledgement refused ({self._clean(error)})"
+            log.warning("an on-call service refused an acknowledgement", error=outcome)
+        except ConnectorError as error:
+            receiver.sends.failed(error, self._clean(error))
+            return
+        else:
+            log.info(outcome, route=receiver.route, service=receiver.service.name)
+        receiver.sends.succeeded()
+        record_sent_acknowledgement(self._store, fence, incident_id, receiver.name, outcome, self._now())
 
-    def _failed(self, receiver: _Receiver, error: ConnectorError) -> None:
-        failures = self._failures[receiver.mark] = self._failures.get(receiver.mark, 0) + 1
-        refused = isinstance(error, AccessRefused)
-        pause = MAX_PAUSE_SECONDS if refused else min(MAX_PAUSE_SECONDS, SECONDS * 2**failures)
-        self._next[receiver.mark] = monotonic() + pause
-        key = "write a key that may read incidents as read_key=" if receiver.read_key else "renew the key"
-        fix = f". Fix: {key} in its URL" if refused else ""
-        text = clean_line(self._secrets.mask(str(error))) + fix
-        if self._errors.get(receiver.mark) != text:
-            log.warning("an on-call service cannot be compared", error=text)
-        self._errors[receiver.mark] = text
+    def _call(self, receiver: _Receiver, request: ServiceRequest) -> Any:
+        """The document of the reply; None: the incident is unknown there. Raises ConnectorError."""
+        is_read = request.method == "GET"
+        endpoint = self._endpoints.get(request.origin)
+        if endpoint is None:
+            source = f'route "{receiver.route}", {receiver.service.name}'
+            endpoint = HttpEndpoint(source, request.origin, transport=self._transport)
+            self._endpoints[request.origin] = endpoint
+        reply = endpoint.call(
+            request.method,
+            request.path,
+            Deadline(SECONDS),
+            params=request.params,
+            body=request.body,
+            headers=request.headers,
+            accept=REFUSED | ({404} if is_read else set()),
+            shown="/…",
+        )
+        if reply.status in REFUSED:
+            key = "a key that may read incidents as read_key=" if is_read else "a valid integration key"
+            raise AccessRefused(
+                f"{reply.place} is a refusal: {reply.error or 'no reason'}. Fix: write {key} in its URL"
+            )
+        return reply.json() if is_read and reply.status != 404 else None
+
+    def _clean(self, error: ConnectorError) -> str:
+        return clean_line(self._secrets.mask(str(error)))

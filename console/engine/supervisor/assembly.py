@@ -230,7 +230,7 @@ class EngineAssembly:
             self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step, self.outbox.refresh_alertmanagers
         )
         self.on_call = OnCallResponses(store, clock, config.routes, self.secrets, changed)
-        self.responses = PeriodicTasks(self.on_call.step)
+        self.responses = PeriodicTasks(lambda fence: self.on_call.step(fence, self.responses.pulse.beat))
         self.retention = StoreRetention(store, clock, config.retention_rules)
         self._pruning = PeriodicTasks(self.retention.step)
 

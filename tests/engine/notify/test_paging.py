@@ -160,6 +160,16 @@ def test_the_severity_of_a_page_is_that_of_its_tier(
     assert priority == (body["payload"]["severity"] if "payload" in body else body["priority"])
 
 
+def test_an_incident_that_affects_no_service_pages_like_tier_3_and_a_digest_keeps_its_severity(
+    tmp_path: Path,
+) -> None:
+    jobs = ["extract", "one", "two"]
+    with bench_of(tmp_path, jobs, oncall=route("ONE", max_per_minute=1)) as bench:
+        fail(bench, *jobs)
+        later(bench, timedelta(seconds=6))
+        assert [3, None] == [page.tier for _, page in post_of(bench).pages]
+
+
 def test_a_key_at_a_service_reveals_no_name() -> None:
     assert "dwh" not in KEY
 

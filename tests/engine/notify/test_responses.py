@@ -5,14 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import httpx
 import pytest
 
+from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
+from connectors.sdk.transport.call_limits import Deadline
+from connectors.sdk.transport.http import HttpEndpoint
 from console.domain.ids import micros
+from console.engine.notify import responses
 from console.engine.notify.paging import Page
 from console.engine.notify.responses import read_key_fault
 from console.store.alert_responses import acknowledge
@@ -21,6 +27,7 @@ from console.timing.clock import real_now
 from tests.engine.bench import Bench
 from tests.engine.notify.test_paging import HEX, PAGERS, UUID
 from tests.engine.notify.test_routing import bench_of, fail, later, post_of, route, rows
+from tests.fakes import on_call
 from tests.fakes.on_call import READ_KEY, FakeIncident, FakeOnCall
 
 URLS = {name: f"{PAGERS[name]}?read_key={READ_KEY}" for name in ("pagerduty", "opsgenie", "splunk", "ilert")}
@@ -48,9 +55,15 @@ def compare(bench: Bench, times: int = 1) -> None:
         bench.parts.on_call.step(bench.fence)
 
 
-def acknowledge_here(bench: Bench, by: str = "bob") -> None:
+def restart(bench: Bench) -> None:
+    """Forgets what the engine holds in memory."""
+    bench.parts.on_call._receivers.clear()
+    bench.parts.on_call._recorded.clear()
+
+
+def acknowledge_here(bench: Bench, by: str = "bob", incident_id: int = 1) -> None:
     now_us = micros(real_now())
-    acknowledge(bench.store, bench.fence, 1, now_us + 3_600_000_000, ChangeOrigin(by, "cli", "", now_us))
+    acknowledge(bench.store, bench.fence, incident_id, now_us + 3_600_000_000, ChangeOrigin(by, "cli", "", now_us))
 
 
 @pytest.mark.parametrize("name", URLS)
@@ -63,7 +76,7 @@ def test_an_acknowledgement_at_the_service_arrives_once_with_the_name_and_is_not
         person = PERSON.get(name, "Ann Example")
         incident.respond("acknowledged", person)
         compare(bench, 2)
-        bench.parts.on_call._recorded.clear()  # as after a restart
+        restart(bench)
         compare(bench)
         assert [(f"{person} ({SERVICE[name]})", f"acknowledged in {SERVICE[name]}")] == rows(bench, ACKNOWLEDGED)
         incident.respond("triggered")  # the acknowledgement timed out at the service
@@ -79,7 +92,8 @@ def test_an_acknowledgement_here_is_sent_once_and_not_read_back(
         acknowledge_here(bench)
         compare(bench, 3)
         assert (list(service.incidents), "acknowledged") == (service.acknowledged, incident.status)
-        bench.parts.on_call._sent.clear()  # as after a kill between sending and the next comparison
+        incident.respond("triggered")  # the acknowledgement timed out at the service
+        restart(bench)
         compare(bench)
         assert 1 == len(service.acknowledged)
         assert [("bob", "")] == rows(bench, ACKNOWLEDGED)
@@ -117,16 +131,179 @@ def test_a_url_with_a_key_of_its_own_is_left_alone(tmp_path: Path, monkeypatch: 
         assert (0, 0) == (len(service.acknowledged), service.reads)
 
 
-def test_a_refused_read_key_names_route_and_fix_and_is_not_tried_at_once(
+def test_a_refused_read_key_names_route_and_fix_is_not_tried_at_once_and_stops_no_acknowledgement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with paged(tmp_path, monkeypatch, f"{PAGERS['pagerduty']}?read_key=stale") as (bench, service, _):
+    with paged(tmp_path, monkeypatch, f"{PAGERS['pagerduty']}?read_key=stale") as (bench, service, incident):
+        acknowledge_here(bench)
         compare(bench, 3)
         trouble = bench.parts.on_call.trouble()
         for part in ('route "oncall", PagerDuty', "401", "Fix: write a key that may read incidents as read_key="):
             assert part in trouble
-        assert not any(secret in trouble for secret in ("stale", HEX, UUID))
-        assert 1 == service.reads
+        assert not any(text in trouble for text in ("stale", HEX, UUID, "headway check"))
+        assert (1, "acknowledged") == (service.reads, incident.status)
+        monkeypatch.setenv("ROUTE_PAGER", URLS["pagerduty"])
+        compare(bench)
+        assert ("", 2) == (bench.parts.on_call.trouble(), service.reads)
+
+
+def test_a_refused_integration_key_is_reported_beside_the_reads_until_its_incident_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with paged(tmp_path, monkeypatch, URLS["pagerduty"]) as (bench, service, _):
+        service.refuse_posts = 403
+        acknowledge_here(bench)
+        compare(bench, 2)
+        trouble = bench.parts.on_call.trouble()
+        assert "Fix: write a valid integration key in its URL" in trouble
+        assert not any(text in trouble for text in ("read_key", "headway check"))
+        assert 2 == service.reads
+        bench.scheduler.attempt("extract", "extract-1", RunState.SUCCEEDED, datetime.now(UTC))
+        bench.turn()
+        compare(bench)
+        assert "" == bench.parts.on_call.trouble()
+
+
+@contextmanager
+def three_paged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *urls: str, **more: Any
+) -> Iterator[tuple[Bench, FakeOnCall]]:
+    """A bench with three open incidents that were sent to the services."""
+    names = [f"PAGER{place}" for place, url in enumerate(urls)]
+    for name, url in zip(names, urls, strict=True):
+        monkeypatch.setenv(f"ROUTE_{name}", url)
+    jobs = ["extract", "one", "two"]
+    with bench_of(folder, jobs, oncall=route(*names, **more)) as bench:
+        service = FakeOnCall()
+        bench.parts.on_call._transport = httpx.MockTransport(service)
+        fail(bench, *jobs)
+        later(bench, timedelta(seconds=6))
+        for number, (dedup_key,) in enumerate(rows(bench, "SELECT dedup_key FROM alert WHERE incident_id > 0")):
+            service.incidents[Page(dedup_key).steps[0][0]] = FakeIncident(number)
+        yield bench, service
+
+
+def test_incidents_are_compared_over_one_connection_and_continued_where_the_time_was_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with three_paged(tmp_path, monkeypatch, URLS["pagerduty"]) as (bench, service):
+        opened: list[str] = []
+
+        class Counted(HttpEndpoint):
+            def __init__(self, source: str, base_url: str, **more: Any) -> None:
+                opened.append(base_url)
+                super().__init__(source, base_url, **more)
+
+        monkeypatch.setattr(responses, "HttpEndpoint", Counted)
+        compare(bench)
+        assert (["https://api.pagerduty.com"], 3) == (opened, service.reads)
+        for incident in service.incidents.values():
+            incident.respond("acknowledged", "Ann Example")
+        monkeypatch.setattr(responses, "SECONDS", 0.0)  # the time is up after one incident
+        monkeypatch.setattr(HttpEndpoint, "call", without_deadline(HttpEndpoint.call))
+        for count in range(1, 4):
+            compare(bench)
+            assert count == len(rows(bench, ACKNOWLEDGED))
+
+
+def without_deadline(call: Any) -> Any:
+    def unlimited(self: HttpEndpoint, method: str, path: str, _: Deadline, **more: Any) -> Any:
+        return call(self, method, path, Deadline(10.0), **more)
+
+    return unlimited
+
+
+def test_a_refused_acknowledgement_is_logged_once_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with three_paged(tmp_path, monkeypatch, PAGERS["pagerduty"]) as (bench, service):
+        service.unknown = {next(reversed(service.incidents))}
+        for incident_id in (1, 2, 3):
+            acknowledge_here(bench, incident_id=incident_id)
+        compare(bench, 3)
+        assert (2, 1) == (len(service.acknowledged), service.refused)
+        outcomes = [text for (text,) in rows(bench, "SELECT text FROM event WHERE kind = 'acknowledgement_sent'")]
+        assert (2, 1) == tuple(sum(word in text for text in outcomes) for word in (": acknowledgement sent", "(404)"))
+
+
+def test_the_list_of_one_read_key_is_read_once_for_all_its_urls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = [f"splunk://{name}@{UUID}?read_key={READ_KEY}" for name in ("night", "day")]
+    with three_paged(tmp_path, monkeypatch, *urls) as (bench, service):
+        compare(bench, 2)
+        assert 2 == service.reads
+
+
+def test_an_incident_in_a_digest_is_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with three_paged(tmp_path, monkeypatch, PAGERS["pagerduty"], max_per_minute=1) as (bench, service):
+        for incident_id in (1, 2, 3):
+            acknowledge_here(bench, incident_id=incident_id)
+        compare(bench)
+        assert 1 == len(service.acknowledged)
+
+
+def test_each_reference_is_resolved_once_per_step_and_the_engine_beats_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with three_paged(tmp_path, monkeypatch, URLS["pagerduty"], URLS["opsgenie"]) as (bench, _):
+        compared, resolved, beats = bench.parts.on_call, list[str](), list[int]()
+        resolve = compared._secrets
+
+        class Counting:
+            mask = resolve.mask
+
+            def __call__(self, reference: SecretRef) -> str:
+                resolved.append(reference.text)
+                return resolve(reference)
+
+        monkeypatch.setattr(compared, "_secrets", Counting())
+        monkeypatch.setattr(bench.parts.responses.pulse, "beat", lambda: beats.append(1))
+        [step] = bench.parts.responses._steps
+        step(bench.fence)
+        assert (["env ROUTE_PAGER0", "env ROUTE_PAGER1"], 4) == (resolved, len(beats))
+
+
+def test_receivers_that_do_not_fit_into_a_step_come_first_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with three_paged(tmp_path, monkeypatch, URLS["pagerduty"], URLS["opsgenie"]) as (bench, _):
+        compared: list[str] = []
+
+        class StepTime(Deadline):
+            left = property(lambda self: 0.0 if len(compared) % 2 else 1.0)
+
+        monkeypatch.setattr(responses, "Deadline", StepTime)
+
+        def noted(fence: int, receiver: Any, acknowledgements: Any) -> None:
+            compared.append(receiver.service.name)
+
+        monkeypatch.setattr(bench.parts.on_call, "_compare", noted)
+        compare(bench)
+        assert ["PagerDuty"] == compared
+        compared.append("")  # the next step has time again
+        compare(bench)
+        assert ["PagerDuty", "", "Opsgenie"] == compared
+
+
+def test_a_rotated_read_key_records_no_response_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with paged(tmp_path, monkeypatch, URLS["pagerduty"]) as (bench, service, incident):
+        incident.respond("acknowledged", "Ann Example")
+        compare(bench)
+        monkeypatch.setattr(on_call, "READ_KEY", "new")
+        monkeypatch.setenv("ROUTE_PAGER", f"{PAGERS['pagerduty']}?read_key=new")
+        compare(bench)
+        assert (1, 2, "") == (len(rows(bench, ACKNOWLEDGED)), service.reads, bench.parts.on_call.trouble())
+
+
+@pytest.mark.parametrize("seconds, pause", [(600, 600), (0, 10)])
+def test_retry_after_is_the_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, pause: int) -> None:
+    with paged(tmp_path, monkeypatch, URLS["pagerduty"]) as (bench, _, _incident):
+        reply = httpx.Response(429, headers={"Retry-After": str(seconds)}, json={})
+        bench.parts.on_call._transport = httpx.MockTransport(lambda _: reply)
+        compare(bench)
+        [receiver] = bench.parts.on_call._receivers.values()
+        assert pause - 5 < receiver.reads._due_at - monotonic() <= pause
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -141,7 +318,7 @@ def test_a_service_that_is_down_is_compared_again_after_a_pause(
         incident.respond("acknowledged", "Ann Example")
         compare(bench)
         assert [] == rows(bench, ACKNOWLEDGED)
-        bench.parts.on_call._next.clear()  # as after the pause
+        restart(bench)  # as after the pause
         compare(bench)
         assert ("", 1) == (bench.parts.on_call.trouble(), len(rows(bench, ACKNOWLEDGED)))
 
@@ -154,9 +331,11 @@ def test_a_service_that_is_down_is_compared_again_after_a_pause(
         (PAGERS["jira"], ""),
         (f"{PAGERS['splunk']}?read_key=alone", "read_key: not API_ID:API_KEY"),
         (f"{PAGERS['jira']}?read_key=k", "read_key: this service cannot be read, only pagerduty, opsgenie, ilert"),
+        (f"{PAGERS['pagerduty']}?read_key=u+abc", "read_key: it has a space"),
+        (f"{PAGERS['pagerduty']}?read_key=u%2Babc", ""),
         (f"{URLS['pagerduty']}&dedup=ours", "leave dedup, entity_id and alias out"),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_check_names_what_is_wrong_with_a_read_key(url: str, fault: str) -> None:
     text = read_key_fault(url)
