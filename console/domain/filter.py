@@ -82,6 +82,11 @@ def parse_filter(text: str, now: datetime | None = None, zone: tzinfo = UTC, onl
     return parse_terms(split_filter(text), now, zone, only_problems)
 
 
+def field_term(field: str, value: str) -> str:
+    """The term of a field with this value, quoted if it has a space."""
+    return f'{field}:"{value}"' if " " in value else f"{field}:{value}"
+
+
 def split_filter(text: str) -> list[str]:
     """Its terms; quoted text is one."""
     return re.findall(_SHELL_TERM, text)

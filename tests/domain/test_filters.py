@@ -15,6 +15,7 @@ from console.domain.filter import (
     FilterError,
     JobFilter,
     argument_terms,
+    field_term,
     parse_filter,
     parse_terms,
     parse_typed,
@@ -144,3 +145,8 @@ def test_what_no_date_leads_back_to_is_a_fault_of_the_filter(text: str) -> None:
     """Found by the reads, it would be told as a store that cannot be read."""
     with pytest.raises(FilterError, match=r"more than a hundred years|is not a time"):
         parse_filter(text, NOW, BERLIN)
+
+
+@pytest.mark.parametrize("name", ["daily-revenue", "Täglich 日報", "a:b c"])
+def test_the_term_of_a_field_names_exactly_its_value(name: str) -> None:
+    assert (name,) == parse_filter(field_term("service", name)).services

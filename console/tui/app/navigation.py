@@ -8,6 +8,7 @@ from typing import Any
 from textual.screen import Screen
 
 from console.config import key_table
+from console.domain.filter import field_term
 from console.tui.frame.console_app import ConsoleApp, Put
 from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import ActionIntent
@@ -84,7 +85,7 @@ class Navigator:
             "incident": self.open_incident,
             "job": self.open_job,
             "run": self.open_run,
-            "system": lambda name: self.open_jobs(f"system:{name}"),
+            "system": lambda name: self.open_jobs(field_term("system", name)),
             "plan": self.open_plan,
             "action": self.open_action,
             "target": self.open_system,
@@ -122,7 +123,7 @@ class Navigator:
         if view is not None and view.incident_id is not None:
             self.open_incident(view.incident_id)
         else:
-            self.open_jobs(f"service:{name}")
+            self.open_jobs(field_term("service", name))
 
     def open_incident(self, incident_id: int, tab: str = "") -> None:
         from console.tui.views.incidents.screen import IncidentScreen

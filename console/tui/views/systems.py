@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.sdk.states import Capability, RunState
+from console.domain.filter import field_term
 from console.domain.header import EngineShare
 from console.domain.switches import DEFAULT_PAUSE, SystemPause, pause_length_fault
 from console.domain.system import DriftView, TargetView, split_right
@@ -215,7 +216,7 @@ def polling_commands(screen: HeadwayScreen, target: Callable[[], TargetView | No
 
 
 def list_jobs(screen: HeadwayScreen, view: TargetView) -> None:
-    screen.navigation.open_jobs(f"system:{view.system}")
+    screen.navigation.open_jobs(field_term("system", view.system))
 
 
 def open_session(screen: HeadwayScreen, view: TargetView) -> None:

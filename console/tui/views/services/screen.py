@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 
 from console.config.saved_views import SavedView
+from console.domain.filter import field_term
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
@@ -324,7 +325,7 @@ class ServicesScreen(HeadwayScreen):
         if self.selected.incident_id is not None:
             self.navigation.open_incident(self.selected.incident_id)
         else:
-            self.navigation.open_jobs(f"service:{self.selected.name}")
+            self.navigation.open_jobs(field_term("service", self.selected.name))
 
     def open_evidence(self) -> None:
         self.navigation.open_incident(self.selected.incident_id, "evidence")
