@@ -76,7 +76,7 @@ def draft_rows(
     rows = [_draft_row(step, deep[step.place], ctx, change) for step in draft.steps]
     if change.removed:
         rows.append(heading("removed", f"REMOVED {len(change.removed)}"))
-        texts = (f"   {verb_label(step.verb)} {step.job}" for step in change.removed)
+        texts = (f"   {_removed_text(step, draft, ctx)}" for step in change.removed)
         rows += [joined_segments(("removed", number), [(text, "dim")]) for number, text in enumerate(texts)]
     runs = [run for run in draft.excluded if run.job not in {step.job for step in out}]
     if out or runs:
@@ -90,6 +90,12 @@ def draft_rows(
         rows.append(heading("notes", "NOTES"))
         rows += [joined_segments(("note", number), [(f"   {note}", "warn")]) for number, note in enumerate(draft.notes)]
     return rows
+
+
+def _removed_text(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> str:
+    """ "rerun dwh/refresh_revenue", with its period where the plan still has a step of that job."""
+    period = f" {ctx.clock.period(step.period_key)}" if step.job_id in {kept.job_id for kept in draft.steps} else ""
+    return f"{verb_label(step.verb)} {step.job}{period}"
 
 
 def draft_columns(draft: PlanDraft) -> tuple[Column, ...]:
@@ -203,8 +209,9 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
         )
         lines.append([("saves ", "ok"), (names, "strong")])
     lines += [[(f"does not save {name}: ", "bad"), (text, "plain")] for name, text in lost.items()]
-    if draft.excluded:
-        names = ", ".join(run.job.partition("/")[2] or run.job for run in draft.excluded)
+    planned_jobs = {step.job for step in draft.steps}
+    if excluded := [run.job for run in draft.excluded if run.job not in planned_jobs]:
+        names = ", ".join(job.partition("/")[2] or job for job in excluded)
         lines.append([("not in it ", "dim"), (names, "dim")])
     return lines
 
@@ -216,7 +223,7 @@ def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> Se
     for step in after.steps:
         if what := change.steps.get(step_key(step)):
             lines.append([(f"{what:<8}", "mark"), (f" {step.place} {verb_label(step.verb)} {step.job}", "strong")])
-    lines += [[(f"{'removed':<8}", "mark"), (f" {verb_label(step.verb)} {step.job}", "dim")] for step in change.removed]
+    lines += [[(f"{'removed':<8}", "mark"), (f" {_removed_text(step, after, ctx)}", "dim")] for step in change.removed]
     if not lines:
         every_step = ctx.key("preview", "details")
         lines.append([(f"Order or expected times changed; {every_step} shows every step", "plain")])
