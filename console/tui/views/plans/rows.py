@@ -393,12 +393,18 @@ def plan_recap(plan: PlanView, incident: IncidentView | None, ctx: RenderContext
 
 
 def _promises_text(view: IncidentView) -> str:
-    """ "2 of 2 services on time", "delivered on time" once all of them are delivered; empty without one."""
+    """ "2 of 2 services on time", "delivered on time" once all of them are delivered; of those without an estimate "1
+    service without estimate". Empty without a service."""
     if not view.services:
         return ""
+    unknown = sum(service.timeliness == Timeliness.NO_ESTIMATE for service in view.services)
+    unknown_text = f"{counted(unknown, 'service')} without estimate" if unknown else ""
+    if unknown == len(view.services):
+        return unknown_text
     on_time = sum(service.timeliness in (Timeliness.ON_TIME, Timeliness.MET) for service in view.services)
     how = "delivered on time" if all(service.delivered is not None for service in view.services) else "on time"
-    return f"{on_time} of {counted(len(view.services), 'service')} {how}"
+    text = f"{on_time} of {counted(len(view.services) - unknown, 'service')} {how}"
+    return f"{text}, {unknown_text}" if unknown else text
 
 
 def saved_services(view: IncidentView | None, ctx: RenderContext) -> str:

@@ -9,9 +9,9 @@ import pytest
 
 from console.domain.plan import ExcludedRun
 from console.domain.plan_editing import PlanOutlook
-from console.tui.views.plans.rows import DRAFT_COLUMNS, changed_lines, draft_columns, summary_lines
+from console.tui.views.plans.rows import DRAFT_COLUMNS, changed_lines, draft_columns, recap_text, summary_lines
 from tests.control.recovery.test_proposal import FAILED, night
-from tests.tui.fake_reads import draft
+from tests.tui.fake_reads import draft, incident
 from tests.tui.views.runs.test_durations import look
 
 
@@ -49,3 +49,13 @@ def test_an_excluded_run_of_a_planned_job_is_not_denied_and_a_removed_one_has_it
     earlier = replace(plan, steps=(replace(first, period_key="2026-11-19T03:14:00Z"), *plan.steps[1:]))
     shown = "\n".join("".join(text for text, _ in line) for line in changed_lines(earlier, plan, look()))
     assert f"removed  rerun {first.job} 2026-11-19 04:14:00 CET" in shown
+
+
+def test_a_recap_counts_a_service_without_estimate_apart_from_late_ones() -> None:
+    view = incident()
+    first, *others = (replace(service, timeliness="on_time") for service in view.services)
+    unknown = replace(first, timeliness="no_estimate", expected=None)
+    assert "1 service without estimate" == recap_text(replace(view, services=(unknown,)), look())
+    assert "1 of 1 service on time, 1 service without estimate" == recap_text(
+        replace(view, services=(unknown, *others[:1])), look()
+    )
