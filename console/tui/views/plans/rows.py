@@ -201,7 +201,13 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
     ends = [(finish.at, day.zone) for finish, day in zip(present, outlook.days, strict=False) if finish.at is not None]
     done = f" {ctx.sign('dot')} done about {ctx.hm(*max(ends))}" if ends else ""
     lines: SegmentLines = [[(steps, "strong"), (f" in {systems}{done}", "plain")]]
-    lost = {day.shown_title: day.text for day in draft.unsaved}
+    finishes = zip(outlook.days, present, strict=False)
+    lost = {
+        day.shown_title: f"as planned{', about ' + ctx.hm(finish.at, day.zone) if finish.at is not None else ''}"
+        f"{finish.text}"
+        for day, finish in finishes
+        if finish.status == plan_editing.LATE
+    } | {day.shown_title: day.text for day in draft.unsaved}
     saved = [day for day in outlook.days if day.shown_title not in lost]
     if saved:
         names = ", ".join(

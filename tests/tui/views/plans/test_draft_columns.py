@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from console.domain.plan import ExcludedRun
-from console.domain.plan_editing import PlanOutlook
+from console.domain.plan_editing import LATE, PlanOutlook, PlanVariant, VariantFinish
 from console.tui.views.plans.rows import DRAFT_COLUMNS, changed_lines, draft_columns, recap_text, summary_lines
 from tests.control.recovery.test_proposal import FAILED, night
-from tests.tui.fake_reads import draft, incident
+from tests.tui.fake_reads import NOW, draft, incident
 from tests.tui.views.runs.test_durations import look
 
 
@@ -59,3 +59,14 @@ def test_a_recap_counts_a_service_without_estimate_apart_from_late_ones() -> Non
     assert "1 of 1 service on time, 1 service without estimate" == recap_text(
         replace(view, services=(unknown, *others[:1])), look()
     )
+
+
+def test_a_service_that_the_plan_delivers_late_is_not_called_saved() -> None:
+    plan = replace(draft(), excluded=(), abandoned=())
+    day = next(save for step in plan.steps for save in step.saves if save.saved)
+    steps = tuple(replace(step, saves=()) for step in plan.steps)
+    way = PlanVariant("as planned", True, (VariantFinish(LATE, NOW, 0.985),))
+    lines = summary_lines(replace(plan, steps=steps), PlanOutlook((day,), (way,)), look())
+    text = "\n".join("".join(text for text, _ in line) for line in lines)
+    assert f"does not save {day.shown_title}: as planned, about 03:17, 98 %" in text
+    assert f"\nsaves {day.shown_title}" not in text
