@@ -94,7 +94,9 @@ def draft_rows(
 
 def _removed_text(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> str:
     """ "rerun dwh/refresh_revenue", with its period where the plan still has a step of that job."""
-    period = f" {ctx.clock.period(step.period_key)}" if step.job_id in {kept.job_id for kept in draft.steps} else ""
+    period = (
+        f" {ctx.clock.period(step.period_key)}" if step.job_id in {planned.job_id for planned in draft.steps} else ""
+    )
     return f"{verb_label(step.verb)} {step.job}{period}"
 
 
