@@ -42,6 +42,7 @@ from console.control.incidents.titles import (
     notified_cause,
     superseded_lines,
 )
+from console.control.incidents.verdict import without_advice
 from console.control.services.status import Threat, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import NO_STATUS_REASONS
@@ -197,10 +198,13 @@ def decide_incident(
     ranks = {job_id: rank for rank, job_id in enumerate(index.graph.ordered({member.job_id for member in roles}))}
     groups = {"root": 0, "red": 1, "stale": 1, "threatened": 2, "repaired": 3}
     members = tuple(sorted(roles, key=lambda member: (groups[member.role], ranks[member.job_id], member.period_key)))
+    title, reason = incident_title(index, match, zone), incident_reason(index, match, zone)
+    if match.close_reason:
+        title, reason = without_advice(title), without_advice(reason)
     return IncidentDecision(
         incident_id=match.incident.id if match.incident else None,
         key=dedup_key_of(index, match),
-        title=incident_title(index, match, zone),
+        title=title,
         cause=_cause_kind(match),
         cause_run_ids=tuple(run.id for run in match.roots()[:MAX_ROOTS] if run.id),
         rule=cause_rule(match),
@@ -209,7 +213,7 @@ def decide_incident(
         root_period_key=root.period_key if root else "",
         root_target_id=match.group.target.id if match.group.target else None,
         business_date=match.group.business_date,
-        reason=incident_reason(index, match, zone),
+        reason=reason,
         owner=owner,
         runbook=runbook,
         failed_since=_failed_since(index, match),

@@ -21,13 +21,8 @@ def resolved_at(index: EstateIndex, root: RunFacts | None) -> datetime:
 
 def requested_repair(index: EstateIndex, root: RunFacts | None) -> str:
     """ "rerun by anna": the repair that was requested through Headway; empty without one, or if another run did it."""
-    run = _repairing_run(index, root)
-    repair = index.estate.repairs.get(root.id) if root is not None else None
-    if root is None or run is None or repair is None:
-        return ""
-    if run.evidence is not RunEvidence.ASSERTED and not _is_run_of(index, repair, root, run):
-        return ""
-    return f"{_REPAIRS[repair.verb]} by {clean_line(repair.by)}"
+    requested = _requested(index, root)
+    return f"{_REPAIRS[requested[0].verb]} by {clean_line(requested[0].by)}" if requested is not None else ""
 
 
 def repair_text(index: EstateIndex, root: RunFacts | None) -> str:
@@ -45,15 +40,44 @@ def repair_length(index: EstateIndex, root: RunFacts | None) -> timedelta | None
     return run.ended_at - run.started_at
 
 
-def _is_run_of(index: EstateIndex, repair: RepairFacts, root: RunFacts, run: RunFacts) -> bool:
-    """True if it is the job's first run, after a red root, that started since the repair was sent."""
+def _requested(index: EstateIndex, root: RunFacts | None) -> tuple[RepairFacts, RunFacts] | None:
+    """The repair that was requested through Headway, with its run; also that of an earlier failure of the job, and
+    beside a scheduled run that was good as early."""
+    first = index.repairing_run(root) if root is not None and not root.state.is_open else None
+    if root is None or first is None:
+        return None
+    own = index.estate.repairs.get(root.id)
+    if own is not None and first.evidence is RunEvidence.ASSERTED:
+        return own, first
+    good = [first, *(index.repairing_runs(root) if first is not root else ())]
+    repairs = (
+        [own]
+        if own is not None
+        else [
+            repair for repair in index.estate.repairs.values() if repair.job_id == root.job_id and not repair.in_flight
+        ]
+    )
+    for repair in repairs:
+        run = _run_of(index, repair, root)
+        if run is not None and any(run.id == candidate.id for candidate in good):
+            return repair, run
+    return None
+
+
+def _run_of(index: EstateIndex, repair: RepairFacts, root: RunFacts) -> RunFacts | None:
+    """The job's first run that started since the repair was sent, without a red root, and once the repair is verified
+    without red runs."""
     starts = [
-        (candidate.started_at, candidate.id)
-        for candidate in index.runs.get(root.job_id, ())
-        if candidate.started_at is not None and not (candidate.id == root.id and root.state.is_red)
+        run
+        for run in index.runs.get(root.job_id, ())
+        if run.started_at is not None
+        and run.started_at + CLOCK_SKEW >= repair.sent_at
+        and not (run.state.is_red and (run.id == root.id or not repair.in_flight))
     ]
-    return min((start for start in starts if start[0] + CLOCK_SKEW >= repair.sent_at), default=(None, 0))[1] == run.id
+    return min(starts, key=lambda run: (run.started_at or index.now, run.id), default=None)
 
 
 def _repairing_run(index: EstateIndex, root: RunFacts | None) -> RunFacts | None:
+    if (requested := _requested(index, root)) is not None:
+        return requested[1]
     return index.repairing_run(root) if root is not None and not root.state.is_open else None

@@ -101,7 +101,7 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
 
 
 def without_advice(reason: str) -> str:
-    """The reason of an incident without the rerun that the verdict names."""
+    """A title or reason without the rerun at its end, which the verdict names while the incident is open."""
     return reason.removesuffix(f": {RERUN_NOW}").removesuffix(f": {RERUN_LATER}")
 
 

@@ -248,15 +248,15 @@ class EstateIndex:
         """When it, or else the first run that repaired it, succeeded; None if that is unknown."""
         if self.is_green(run):
             return self.freshness(run).good_at
-        return min((later.ended_at or run_time(later) for later in self._repairing(run)), default=None)
+        return min((later.ended_at or run_time(later) for later in self.repairing_runs(run)), default=None)
 
     def repairing_run(self, run: RunFacts) -> RunFacts | None:
         """It, unless it is red or read stale data; else the first run that repaired it. None if a red run has none."""
         if not run.state.is_red and not self.is_stale(run):
             return run
-        return min(self._repairing(run), key=run_time, default=None if run.state.is_red else run)
+        return min(self.repairing_runs(run), key=run_time, default=None if run.state.is_red else run)
 
-    def _repairing(self, run: RunFacts) -> Sequence[RunFacts]:
+    def repairing_runs(self, run: RunFacts) -> Sequence[RunFacts]:
         """The runs that superseded it; without those that read stale data, unless all did."""
         superseding = list(self._superseding(run))
         return [later for later in superseding if not self.is_stale(later)] or superseding

@@ -703,7 +703,8 @@ def test_a_rerun_that_failed_before_another_run_succeeded_did_not_repair_it() ->
     fails(one)
     told(one, "03:12")
     root = one.state(EXTRACT, "03:10")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
+    repair = RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"), in_flight=True)
+    one.estate = replace(one.estate, repairs={root.id: repair})
     one.run(EXTRACT, "03:16", RunState.FAILED, **ended("03:16", 2))
     told(one, "03:18")
     one.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))
@@ -1132,3 +1133,16 @@ def test_a_target_that_is_not_to_be_seen_explains_a_failure_that_is_judged_alone
         (each.key, each.suppressed, each.notices) for each in alone
     ]
     assert any(each.suppressed for each in alone)
+
+
+def test_a_verified_rerun_counts_beside_scheduled_runs_even_if_the_next_one_failed_meanwhile() -> None:
+    one = night()
+    fails(one)
+    told(one, "03:12")
+    root = one.state(EXTRACT, "03:10")
+    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
+    one.run(EXTRACT, "03:15", RunState.FAILED, **ended("03:15", 1))
+    one.run(EXTRACT, "03:16", RunState.SUCCEEDED, **ended("03:16", 2))
+    one.run(EXTRACT, "03:17", RunState.SUCCEEDED, **ended("03:17", 1))
+    told(one, "03:23")
+    assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(one).close_reason

@@ -646,6 +646,10 @@ def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_name
     monkeypatch.setattr(downstream, "read_bad_input", compute)
     evaluate(ledger.estate, at("05:02"))
     assert 2 == compute.call_count, "as it was read, and as it would be read now"
+    ledger.run(revenue, "04:30", RunState.SUCCEEDED, started_at=at("05:10"), ended_at=at("05:11"))
+    ledger.look("05:12")
+    closed = ledger.incident()
+    assert (True, False) == (closed.closed, "rerun it" in closed.title + closed.reason), "no advice once it is closed"
 
 
 @pytest.mark.parametrize(

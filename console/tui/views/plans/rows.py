@@ -76,7 +76,7 @@ def draft_rows(
     rows = [_draft_row(step, deep[step.place], ctx, change) for step in draft.steps]
     if change.removed:
         rows.append(heading("removed", f"REMOVED {len(change.removed)}"))
-        texts = (f"   {verb_label(step.verb)} {step.job}" for step in change.removed)
+        texts = (f"   {_removed_text(step, draft, ctx)}" for step in change.removed)
         rows += [joined_segments(("removed", number), [(text, "dim")]) for number, text in enumerate(texts)]
     runs = [run for run in draft.excluded if run.job not in {step.job for step in out}]
     if out or runs:
@@ -90,6 +90,14 @@ def draft_rows(
         rows.append(heading("notes", "NOTES"))
         rows += [joined_segments(("note", number), [(f"   {note}", "warn")]) for number, note in enumerate(draft.notes)]
     return rows
+
+
+def _removed_text(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> str:
+    """ "rerun dwh/refresh_revenue", with its period where the plan still has a step of that job."""
+    period = (
+        f" {ctx.clock.period(step.period_key)}" if step.job_id in {planned.job_id for planned in draft.steps} else ""
+    )
+    return f"{verb_label(step.verb)} {step.job}{period}"
 
 
 def draft_columns(draft: PlanDraft) -> tuple[Column, ...]:
@@ -195,7 +203,13 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
     ends = [(finish.at, day.zone) for finish, day in zip(present, outlook.days, strict=False) if finish.at is not None]
     done = f" {ctx.sign('dot')} done about {ctx.hm(*max(ends))}" if ends else ""
     lines: SegmentLines = [[(steps, "strong"), (f" in {systems}{done}", "plain")]]
-    lost = {day.shown_title: day.text for day in draft.unsaved}
+    finishes = zip(outlook.days, present, strict=False)
+    lost = {
+        day.shown_title: f"as planned{', about ' + ctx.hm(finish.at, day.zone) if finish.at is not None else ''}"
+        f"{finish.text}"
+        for day, finish in finishes
+        if finish.status == plan_editing.LATE
+    } | {day.shown_title: day.text for day in draft.unsaved}
     saved = [day for day in outlook.days if day.shown_title not in lost]
     if saved:
         names = ", ".join(
@@ -203,8 +217,9 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
         )
         lines.append([("saves ", "ok"), (names, "strong")])
     lines += [[(f"does not save {name}: ", "bad"), (text, "plain")] for name, text in lost.items()]
-    if draft.excluded:
-        names = ", ".join(run.job.partition("/")[2] or run.job for run in draft.excluded)
+    planned_jobs = {step.job for step in draft.steps}
+    if excluded := [run.job for run in draft.excluded if run.job not in planned_jobs]:
+        names = ", ".join(job.partition("/")[2] or job for job in excluded)
         lines.append([("not in it ", "dim"), (names, "dim")])
     return lines
 
@@ -216,7 +231,7 @@ def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> Se
     for step in after.steps:
         if what := change.steps.get(step_key(step)):
             lines.append([(f"{what:<8}", "mark"), (f" {step.place} {verb_label(step.verb)} {step.job}", "strong")])
-    lines += [[(f"{'removed':<8}", "mark"), (f" {verb_label(step.verb)} {step.job}", "dim")] for step in change.removed]
+    lines += [[(f"{'removed':<8}", "mark"), (f" {_removed_text(step, after, ctx)}", "dim")] for step in change.removed]
     if not lines:
         every_step = ctx.key("preview", "details")
         lines.append([(f"Order or expected times changed; {every_step} shows every step", "plain")])
@@ -386,12 +401,18 @@ def plan_recap(plan: PlanView, incident: IncidentView | None, ctx: RenderContext
 
 
 def _promises_text(view: IncidentView) -> str:
-    """ "2 of 2 services on time", "delivered on time" once all of them are delivered; empty without one."""
+    """ "2 of 2 services on time", "delivered on time" once all of them are delivered; of those without an estimate "1
+    service without estimate". Empty without a service."""
     if not view.services:
         return ""
+    unknown = sum(service.timeliness == Timeliness.NO_ESTIMATE for service in view.services)
+    unknown_text = f"{counted(unknown, 'service')} without estimate" if unknown else ""
+    if unknown == len(view.services):
+        return unknown_text
     on_time = sum(service.timeliness in (Timeliness.ON_TIME, Timeliness.MET) for service in view.services)
     how = "delivered on time" if all(service.delivered is not None for service in view.services) else "on time"
-    return f"{on_time} of {counted(len(view.services), 'service')} {how}"
+    text = f"{on_time} of {counted(len(view.services) - unknown, 'service')} {how}"
+    return f"{text}, {unknown_text}" if unknown else text
 
 
 def saved_services(view: IncidentView | None, ctx: RenderContext) -> str:

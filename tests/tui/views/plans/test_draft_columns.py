@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from console.tui.views.plans.rows import DRAFT_COLUMNS, changed_lines, draft_columns
+from console.domain.plan import ExcludedRun
+from console.domain.plan_editing import LATE, PlanOutlook, PlanVariant, VariantFinish
+from console.tui.views.plans.rows import DRAFT_COLUMNS, changed_lines, draft_columns, recap_text, summary_lines
 from tests.control.recovery.test_proposal import FAILED, night
-from tests.tui.fake_reads import draft
+from tests.tui.fake_reads import NOW, draft, incident
 from tests.tui.views.runs.test_durations import look
 
 
@@ -36,3 +38,35 @@ def test_a_step_that_does_something_else_has_changed(changes: dict[str, Any]) ->
 
 def test_a_plan_with_the_same_steps_says_that_only_order_or_times_changed() -> None:
     assert "Order or expected times changed; ^N shows every step" in changes_of(expected_s=9.0)
+
+
+def test_an_excluded_run_of_a_planned_job_is_not_denied_and_a_removed_one_has_its_period() -> None:
+    plan = draft()
+    first = plan.steps[0]
+    excluded = (ExcludedRun(first.job, 7, "superseded"), ExcludedRun("etl-airflow/other", 8, "left out by hand"))
+    lines = summary_lines(replace(plan, excluded=excluded), PlanOutlook((), ()), look())
+    assert "not in it other" == "".join(text for text, _ in lines[-1])
+    earlier = replace(plan, steps=(replace(first, period_key="2026-11-19T03:14:00Z"), *plan.steps[1:]))
+    shown = "\n".join("".join(text for text, _ in line) for line in changed_lines(earlier, plan, look()))
+    assert f"removed  rerun {first.job} 2026-11-19 04:14:00 CET" in shown
+
+
+def test_a_recap_counts_a_service_without_estimate_apart_from_late_ones() -> None:
+    view = incident()
+    first, *others = (replace(service, timeliness="on_time") for service in view.services)
+    unknown = replace(first, timeliness="no_estimate", expected=None)
+    assert "1 service without estimate" == recap_text(replace(view, services=(unknown,)), look())
+    assert "1 of 1 service on time, 1 service without estimate" == recap_text(
+        replace(view, services=(unknown, *others[:1])), look()
+    )
+
+
+def test_a_service_that_the_plan_delivers_late_is_not_called_saved() -> None:
+    plan = replace(draft(), excluded=(), abandoned=())
+    day = next(save for step in plan.steps for save in step.saves if save.saved)
+    steps = tuple(replace(step, saves=()) for step in plan.steps)
+    way = PlanVariant("as planned", True, (VariantFinish(LATE, NOW, 0.985),))
+    lines = summary_lines(replace(plan, steps=steps), PlanOutlook((day,), (way,)), look())
+    text = "\n".join("".join(text for text, _ in line) for line in lines)
+    assert f"does not save {day.shown_title}: as planned, about 03:17, 98 %" in text
+    assert f"\nsaves {day.shown_title}" not in text
