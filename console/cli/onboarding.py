@@ -41,7 +41,14 @@ from console.onboarding.config_writer import (
 )
 from console.onboarding.discovery import discover
 from console.onboarding.first_service import JobHistory, ServiceProposal, propose, with_deadline
-from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness, with_unique_names
+from console.onboarding.schedulers import (
+    VERBATIM,
+    DetectedScheduler,
+    Machine,
+    WatchReadiness,
+    fault_lines,
+    with_unique_names,
+)
 from console.text.charset import takes_utf8
 from console.text.cleaning import clean_line
 
@@ -70,7 +77,7 @@ def run_init(arguments: argparse.Namespace) -> int:
     if arguments.print:
         print(_config_text(machine, findings, chosen, {}), end="")
         return Exit.OK
-    print_parts(_finding_lines([finding for finding in findings if finding.key in found_keys]))
+    _print_findings([finding for finding in findings if finding.key in found_keys])
     if not is_interactive and not any(finding.name for finding in findings):
         print_parts(
             [
@@ -195,17 +202,21 @@ def _finding_keys(findings: Sequence[DetectedScheduler]) -> str:
     return ", ".join(finding.key for finding in findings if finding.name)
 
 
-def _finding_lines(findings: Sequence[DetectedScheduler]) -> list[str]:
+def _print_findings(findings: Sequence[DetectedScheduler]) -> None:
     """Those that cannot be selected last."""
-    lines = [""]
+    print_parts([""])
     offered = [finding for finding in findings if finding.name]
     numbered = [(f"{number:>3}", f"   [{finding.key}]", finding) for number, finding in enumerate(offered, 1)]
     numbered += [("  –", "", finding) for finding in findings if not finding.name]
     for number, key, finding in numbered:
-        lines.append(f"{number}  {clean_line(finding.title)}" + (f", {finding.count}" if finding.count else ""))
-        lines.append(f"     {finding.ready.value}{key}   {clean_line(finding.where)}")
-        lines += [f"     {clean_line(finding.note)}"] if finding.note else []
-    return lines
+        title = f"{number}  {clean_line(finding.title)}" + (f", {finding.count}" if finding.count else "")
+        print_parts([title, f"     {finding.ready.value}{key}   {clean_line(finding.where)}"])
+        _print_faults(finding.note, "     ")
+
+
+def _print_faults(text: str, lead: str) -> None:
+    for line in map(clean_line, fault_lines(text)):
+        print_lines([f"{lead}{line}"], wrapped=not line.startswith(VERBATIM))
 
 
 def _ask_selection(
@@ -270,10 +281,14 @@ def probe_selection(
         if result.verdict != "ok":
             grants_help = not result.rights or any(right["is_grantable"] for right in missing)
             commands = list(setup_commands(finding)) if grants_help else []
-            print_lines(f"    {_without_fix(text, commands)}" for text in (*result.text, *result.notes))
+            for text in (*result.text, *result.notes):
+                _print_faults(_without_fix(text, commands), "    ")
             print_commands(commands)
+        else:
+            for text in result.notes:
+                _print_faults(text if ". Fix: " in text else "", "    ")
         if result.verdict not in watchable:
-            why_not[finding.key] = "; ".join([result.verdict, *result.text])
+            why_not[finding.key] = "\n".join([result.verdict, *result.text])
     return why_not
 
 
