@@ -95,7 +95,7 @@ def _comments(finding: DetectedScheduler) -> Iterator[str]:
 
 
 def commented(text: str) -> Iterator[str]:
-    """Any text as TOML comment lines; what is to be copied is not folded."""
+    """Any text as TOML comment lines; verbatim lines are not folded."""
     from textwrap import wrap  # noqa: PLC0415 - local: start-up time
 
     for line in map(clean_line, fault_lines(text)):

@@ -119,12 +119,12 @@ def fault_lines(text: str) -> Iterator[str]:
         if not fix:
             yield fault
             continue
-        step, _, other = fix.partition("; or ")
+        step, _, alternative = fix.partition("; or ")
         lead, colon, line = step.rpartition("sudoers: ")
         yield f"{problem}. Fix: {lead}{colon}".rstrip()
         yield f"{VERBATIM}{line}"
-        if other:
-            yield f"or {other}"
+        if alternative:
+            yield f"or {alternative}"
 
 
 def text_of(path: Path) -> str:
