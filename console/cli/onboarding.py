@@ -31,6 +31,7 @@ from console.cli.init_dialog import (
 from console.cli.output import counted, print_lines, print_message, print_parts, terminal_width
 from console.cli.prompts import confirm, prompt_or
 from console.config.paths import NoStore, config_path, store_url, user_config
+from console.onboarding.answers import KEY, with_own_key
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
     backup_path,
@@ -100,6 +101,12 @@ def run_init(arguments: argparse.Namespace) -> int:
     opened = {new.key: with_agent(machine, new, arguments.timeout) for new in chosen if new not in named}
     findings, chosen = ([opened.get(finding.key, finding) for finding in listed] for listed in (findings, chosen))
     why_not = probe_selection(chosen, arguments.timeout) if chosen else {}
+    if retried := list(with_own_key(machine, (finding for finding in chosen if finding.key in why_not))):
+        print_parts(["", f"No access with the key of ~/.ssh/config; trying {KEY}:"])
+        refused_again = probe_selection(retried, arguments.timeout)
+        opened = {host.key: host for host in retried if host.key not in refused_again}
+        findings, chosen = ([opened.get(finding.key, finding) for finding in listed] for listed in (findings, chosen))
+        why_not = {key: reason for key, reason in why_not.items() if key not in opened}
     if refused := [finding.title for finding in named if finding.key in why_not]:
         fix = "Fix: see above, then repeat the command"
         raise CommandError(Exit.PROBLEM, f"no access to {', '.join(refused)}; nothing was written. {fix}")
