@@ -130,9 +130,9 @@ def _actions(parts: list[ScriptSection], login: str) -> Iterator[SourcePermissio
 
 def _notes(answer: HostAnswer, crontabs: HostCrontabs, parts: list[ScriptSection]) -> Iterator[str]:
     yield f"cron's clock runs in {crontabs.zone} ({answer.host.offset_text})"
-    yield from _unseen_ends(answer, crontabs)
-    wrapped = sorted({line.user for line in crontabs.tables.lines if line.is_wrapped})
     seen = [part.fields(2) for part in parts if part.kind == "WRAPPER"]
+    yield from _unseen_ends(answer, crontabs, [path for state, path in seen if state == "yes"])
+    wrapped = sorted({line.user for line in crontabs.tables.lines if line.is_wrapped})
     if wrapped and (missing := [path for state, path in seen if state != "yes"]):
         yield f"shell wrapper on crontabs of: {', '.join(wrapped)} ({', '.join(missing)}: not installed)"
     elif wrapped:
@@ -141,8 +141,8 @@ def _notes(answer: HostAnswer, crontabs: HostCrontabs, parts: list[ScriptSection
         yield f"{fault.where}: {fault.reason}"
 
 
-def _unseen_ends(answer: HostAnswer, crontabs: HostCrontabs) -> Iterator[str]:
-    """Users with jobs that end without evidence, and what would record it."""
+def _unseen_ends(answer: HostAnswer, crontabs: HostCrontabs, wrappers: Sequence[str]) -> Iterator[str]:
+    """Users with jobs that end without evidence, and what would record it. `wrappers`: those installed there."""
     level = answer.processes.level
     if answer.processes.program is not CronDaemon.BUSYBOX:
         if level is None or (level & ENDS_LOGGED and level & ERRORS_LOGGED):
@@ -150,11 +150,24 @@ def _unseen_ends(answer: HostAnswer, crontabs: HostCrontabs) -> Iterator[str]:
         logs, unseen = ("failures", "success") if level & ERRORS_LOGGED else ("starts", "failures")
     else:
         logs, unseen = "starts", "failures"
-    if users := sorted({line.user for line in crontabs.tables.lines if not line.is_wrapped}):
+    lines = [line for line in crontabs.tables.lines if not line.is_wrapped]
+    shells = {line.user: line.wrapper for line in lines if wrappers and line.wrapper and not line.is_system}
+    for user, shell in sorted(shells.items()):
+        yield (
+            f"{unseen} of the jobs of {user} cannot be seen: cron logs {logs} only, and the crontab sets SHELL={shell}"
+            f" instead of the wrapper. Fix: {_shell_edit(user, wrappers[0])}"
+        )
+    if users := sorted({line.user for line in lines} - shells.keys()):
         yield (
             f"{unseen} of the jobs of {', '.join(users)} cannot be seen: cron logs {logs} only. "
             "Fix: install the wrapper: headway connector cron wrapper"
         )
+
+
+def _shell_edit(user: str, wrapper: str) -> str:
+    """The command that makes the wrapper the shell of a crontab, and the shell it set before the one of its jobs."""
+    edit = f"s/^[[:blank:]]*SHELL[[:blank:]]*=/HEADWAY_SHELL=/; 1i SHELL={wrapper}"
+    return f"crontab -u {user} -l | sed '{edit}' | crontab -u {user} -"
 
 
 NO_OUTPUT = "cron keeps no output of this job. The lines of its log about this run:\n"

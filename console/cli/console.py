@@ -64,8 +64,11 @@ def run_console(arguments: argparse.Namespace) -> int:
     if problem:
         fix = "use headway status, headway service or headway incident"
         raise CommandError(Exit.USAGE, f"the console {problem}. Fix: {fix}")
-    if not arguments.store and not config_path(arguments.config).exists():
-        return run_welcome(config_path(arguments.config), own_command(arguments))
+    config = config_path(arguments.config)
+    if config.is_dir() and not any(config.glob("*.toml")):
+        config = config / "headway.toml"
+    if not arguments.store and not config.exists():
+        return run_welcome(config, own_command(arguments))
     return open_console_at(arguments, None)
 
 

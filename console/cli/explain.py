@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from console.cli.arguments import JOB_HELP, business_date
-from console.cli.clock_format import timestamp, until_text
+from console.cli.clock_format import in_display_zone, timestamp, until_text
 from console.cli.commands import JSON, Handler, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import print_result
@@ -63,7 +63,7 @@ def reason_lines(explanation: JobExplanation, now: datetime) -> Iterator[str]:
         if reason.job != previous:
             yield f"{indent}{reason.job}"
             previous = reason.job
-        yield f"{indent}  {reason.kind:<11} {reason.text}"
+        yield f"{indent}  {reason.kind:<11} {in_display_zone(reason.text)}"
         if facts := "; ".join(_reason_facts(reason, now)):
             yield f"{indent}  {'':<11} {facts}"
     if explanation.act_on is not None:
@@ -79,7 +79,7 @@ def _reason_facts(step: ExplanationStep, now: datetime) -> Iterator[str]:
     if step.by:
         yield f"by {step.by}"
     if step.evidence:
-        yield step.evidence
+        yield in_display_zone(step.evidence)
 
 
 HANDLERS = {

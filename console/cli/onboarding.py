@@ -31,6 +31,7 @@ from console.cli.init_dialog import (
 from console.cli.output import counted, print_lines, print_message, print_parts, terminal_width
 from console.cli.prompts import confirm, prompt_or
 from console.config.paths import NoStore, config_path, store_url, user_config
+from console.onboarding.answers import KEY, with_own_key
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
     backup_path,
@@ -41,7 +42,14 @@ from console.onboarding.config_writer import (
 )
 from console.onboarding.discovery import discover
 from console.onboarding.first_service import JobHistory, ServiceProposal, propose, with_deadline
-from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness, with_unique_names
+from console.onboarding.schedulers import (
+    VERBATIM,
+    DetectedScheduler,
+    Machine,
+    WatchReadiness,
+    fault_lines,
+    with_unique_names,
+)
 from console.text.charset import takes_utf8
 from console.text.cleaning import clean_line
 
@@ -70,7 +78,7 @@ def run_init(arguments: argparse.Namespace) -> int:
     if arguments.print:
         print(_config_text(machine, findings, chosen, {}), end="")
         return Exit.OK
-    print_parts(_finding_lines([finding for finding in findings if finding.key in found_keys]))
+    _print_findings([finding for finding in findings if finding.key in found_keys])
     if not is_interactive and not any(finding.name for finding in findings):
         print_parts(
             [
@@ -93,6 +101,12 @@ def run_init(arguments: argparse.Namespace) -> int:
     opened = {new.key: with_agent(machine, new, arguments.timeout) for new in chosen if new not in named}
     findings, chosen = ([opened.get(finding.key, finding) for finding in listed] for listed in (findings, chosen))
     why_not = probe_selection(chosen, arguments.timeout) if chosen else {}
+    if retried := list(with_own_key(machine, (finding for finding in chosen if finding.key in why_not))):
+        print_parts(["", f"No access with the key of ~/.ssh/config; trying {KEY}:"])
+        refused_again = probe_selection(retried, arguments.timeout)
+        opened = {host.key: host for host in retried if host.key not in refused_again}
+        findings, chosen = ([opened.get(finding.key, finding) for finding in listed] for listed in (findings, chosen))
+        why_not = {key: reason for key, reason in why_not.items() if key not in opened}
     if refused := [finding.title for finding in named if finding.key in why_not]:
         fix = "Fix: see above, then repeat the command"
         raise CommandError(Exit.PROBLEM, f"no access to {', '.join(refused)}; nothing was written. {fix}")
@@ -195,17 +209,21 @@ def _finding_keys(findings: Sequence[DetectedScheduler]) -> str:
     return ", ".join(finding.key for finding in findings if finding.name)
 
 
-def _finding_lines(findings: Sequence[DetectedScheduler]) -> list[str]:
+def _print_findings(findings: Sequence[DetectedScheduler]) -> None:
     """Those that cannot be selected last."""
-    lines = [""]
+    print_parts([""])
     offered = [finding for finding in findings if finding.name]
     numbered = [(f"{number:>3}", f"   [{finding.key}]", finding) for number, finding in enumerate(offered, 1)]
     numbered += [("  –", "", finding) for finding in findings if not finding.name]
     for number, key, finding in numbered:
-        lines.append(f"{number}  {clean_line(finding.title)}" + (f", {finding.count}" if finding.count else ""))
-        lines.append(f"     {finding.ready.value}{key}   {clean_line(finding.where)}")
-        lines += [f"     {clean_line(finding.note)}"] if finding.note else []
-    return lines
+        title = f"{number}  {clean_line(finding.title)}" + (f", {finding.count}" if finding.count else "")
+        print_parts([title, f"     {finding.ready.value}{key}   {clean_line(finding.where)}"])
+        _print_faults(finding.note, "     ")
+
+
+def _print_faults(text: str, lead: str) -> None:
+    for line in map(clean_line, fault_lines(text)):
+        print_lines([f"{lead}{line}"], wrapped=not line.startswith(VERBATIM))
 
 
 def _ask_selection(
@@ -270,10 +288,14 @@ def probe_selection(
         if result.verdict != "ok":
             grants_help = not result.rights or any(right["is_grantable"] for right in missing)
             commands = list(setup_commands(finding)) if grants_help else []
-            print_lines(f"    {_without_fix(text, commands)}" for text in (*result.text, *result.notes))
+            for text in (*result.text, *result.notes):
+                _print_faults(_without_fix(text, commands), "    ")
             print_commands(commands)
+        else:
+            for text in result.notes:
+                _print_faults(text if ". Fix: " in text else "", "    ")
         if result.verdict not in watchable:
-            why_not[finding.key] = "; ".join([result.verdict, *result.text])
+            why_not[finding.key] = "\n".join([result.verdict, *result.text])
     return why_not
 
 

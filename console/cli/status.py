@@ -114,7 +114,7 @@ def engine_text(header: HeaderView) -> str:
     """The engine that runs, or since when none does."""
     engine = header.engine
     if engine.alive:
-        trouble = f"\nENGINE PROBLEM, see its log: {engine.trouble}" if engine.trouble else ""
+        trouble = f"\nENGINE PROBLEM, see its log: {in_display_zone(engine.trouble)}" if engine.trouble else ""
         config = f"; config {header.config[:12]} since {timestamp(header.config_since)}" if header.config_since else ""
         since = f"running since {timestamp(engine.since)}"
         return f"{header.estate}: engine on {lease_holder_text(engine.holder)}, {since}{config}{trouble}"
@@ -129,7 +129,7 @@ def _engine_table(engines: Sequence[EngineShare]) -> Table:
         ValueColumn("shards", lambda engine: str(engine.shards)),
         ValueColumn("hand-overs", lambda engine: str(engine.hand_overs), drop=1),
         ValueColumn("heartbeat", lambda engine: f"{format_duration(engine.heartbeat_age_s)} ago"),
-        ValueColumn("message", lambda engine: engine.trouble or "–", 12),
+        ValueColumn("message", lambda engine: in_display_zone(engine.trouble) or "–", 12),
     )
 
 

@@ -58,7 +58,7 @@ def wrong_part(url: str, schemes: Collection[str]) -> str:
         return "scheme: missing. Fix: begin it as mailtos://, slack:// or json://"
     scheme = scheme.lower()
     if schemes and scheme not in schemes:
-        near = get_close_matches(scheme, sorted(schemes), 1)
+        near = get_close_matches(scheme, ["https", "http"], 1) or get_close_matches(scheme, sorted(schemes), 1)
         return f"scheme: {scheme[:20]!a} is unknown. Fix: " + (f"did you mean {near[0]}://?" if near else "see apprise")
     try:
         parts = urlsplit(url)

@@ -83,7 +83,6 @@ def fault_text(error: Any, place: FaultLocation, also: Sequence[str]) -> str:
     return text if text.endswith("?") else text.rstrip(".") + "."
 
 
-_NUMBER_TYPES = ("int_type", "int_parsing", "float_type", "float_parsing", "finite_number")
 _SHAPE_FAULTS = {
     **dict.fromkeys(("tuple_type", "list_type"), 'is not a list. Write it in brackets: ["…", "…"].'),
     "string_type": "{shown} is not text. Write it in quotes.",
@@ -92,8 +91,8 @@ _SHAPE_FAULTS = {
     **dict.fromkeys(
         ("bool_type", "bool_parsing"), "{shown} is neither true nor false. Write one of them, without quotes."
     ),
-    "int_from_float": "{shown} is not a whole number. Write it without quotes.",
-    **dict.fromkeys(_NUMBER_TYPES, "{shown} is not a number. Write it without quotes."),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "{shown} is not a whole number. Write one, as 22."),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "{shown} is not a number. Write one, as 1.5."),
     "greater_than_equal": "{shown} is too small: at least {ge:g}.",
     "greater_than": "{shown} is too small: more than {gt:g}.",
     "less_than_equal": "{shown} is too large: at most {le:g}.",

@@ -6,7 +6,8 @@ Nothing is sent to them here; a secret is a reference to where it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -72,6 +73,15 @@ def host_answer(machine: Machine, text: str) -> DetectedScheduler:
         f"ssh:{entry['name']}", f"host {address}", known.where if known else "your answer", WatchReadiness.NOW, "",
         None, name, "cron", settings,
     )  # fmt: skip
+
+
+def with_own_key(machine: Machine, hosts: Iterable[DetectedScheduler]) -> Iterator[DetectedScheduler]:
+    """The hosts of ~/.ssh/config that name another key, with the key and login of Headway; none if it has no key."""
+    if not (machine.home / KEY.removeprefix("~/")).is_file():
+        return
+    for host in hosts:
+        if host.key.startswith("ssh:") and host.settings["key"] != KEY:
+            yield replace(host, settings=host_answer(machine, host.title.removeprefix("host ")).settings)
 
 
 def dsn_answer(machine: Machine, dsn: str, reference: Mapping[str, object], kind: str = "pg_cron") -> DetectedScheduler:

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
-from console.onboarding.schedulers import DetectedScheduler, unique_name
+from console.onboarding.schedulers import VERBATIM, DetectedScheduler, fault_lines, unique_name
 from console.text.cleaning import clean_line
 
 WIDEST = 110
@@ -80,7 +80,8 @@ def _system(scheduler: ConfiguredScheduler) -> Iterator[str]:
     yield from _comments(finding)
     if scheduler.why_not:
         reason = "" if scheduler.why_not == finding.note else f": {scheduler.why_not}"
-        yield from commented(f"Not watched{reason}. To watch it remove the # below; headway check verifies it.")
+        yield from commented(f"Not watched{reason.removesuffix('.')}.")
+        yield from commented("To watch it remove the # below; headway check verifies it.")
     lead = "# " if scheduler.why_not else ""
     yield f"{lead}[systems.{finding.name}]"
     yield f"{lead}kind = {toml(finding.kind)}"
@@ -94,10 +95,12 @@ def _comments(finding: DetectedScheduler) -> Iterator[str]:
 
 
 def commented(text: str) -> Iterator[str]:
-    """Any text as TOML comment lines."""
+    """Any text as TOML comment lines; verbatim lines are not folded."""
     from textwrap import wrap  # noqa: PLC0415 - local: start-up time
 
-    yield from (f"# {line}" for line in wrap(clean_line(text), WIDEST, break_on_hyphens=False))
+    for line in map(clean_line, fault_lines(text)):
+        folded = [line] if line.startswith(VERBATIM) else wrap(line, WIDEST, break_on_hyphens=False)
+        yield from (f"# {part}" for part in folded)
 
 
 def toml(value: object) -> str:

@@ -52,8 +52,9 @@ def crontabs(machine: Machine) -> Iterator[DetectedScheduler]:
     spread = Counter(job.run_as or "?" for job in inventory.jobs)
     note = "of " + ", ".join(f"{user} {number}" for user, number in spread.most_common(6))
     note += "".join(f"; {skip.where}: {skip.reason}" for skip in inventory.skipped[:MAX_JOBS_SHOWN])
+    note = "\n".join([missing or note, *(text for text in probe.notes if ". Fix: " in text)])
     ready = WatchReadiness.NEEDS if missing else WatchReadiness.NOW
-    yield replace(scheduler, ready=ready, note=missing or note, jobs=len(inventory.jobs))
+    yield replace(scheduler, ready=ready, note=note, jobs=len(inventory.jobs))
 
 
 def probe_target(kind: str, settings: Mapping[str, Any], target: str, seconds: float) -> tuple[Inventory, Probe]:
@@ -67,7 +68,7 @@ def probe_target(kind: str, settings: Mapping[str, Any], target: str, seconds: f
 def missing_rights_text(probe: Probe) -> str:
     """The missing rights with their fix; empty if none."""
     missing = [right for right in probe.rights if right.held is False and right.needed_for == "view"]
-    return "; ".join(f"{right.why}. Fix: {right.fix}" for right in missing)
+    return "\n".join(f"{right.why}. Fix: {right.fix}" for right in missing)
 
 
 ENTER = """SELECT datname FROM pg_database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import count
@@ -36,7 +36,7 @@ class DetectedScheduler:
     """The file, address or command by which it was found."""
     ready: WatchReadiness
     note: str = ""
-    """Note for the person: how the jobs are spread, or what is missing and its fix."""
+    """Note for the person, one fault per line: how the jobs are spread, or what is missing and its fix."""
     jobs: int | None = None
     """Number of its jobs; None if unknown."""
     name: str = ""
@@ -106,6 +106,25 @@ def with_unique_names(
         taken.add(name)
         unique.append(replace(system, name=name))
     return unique
+
+
+VERBATIM = "    "
+"""Begins a line to be copied, which is never folded."""
+
+
+def fault_lines(text: str) -> Iterator[str]:
+    """The text line by line; of "problem. Fix: fix" the fix, a command or a line of a file, on a line to be copied."""
+    for fault in text.splitlines():
+        problem, _, fix = fault.partition(". Fix: ")
+        if not fix:
+            yield fault
+            continue
+        step, _, alternative = fix.partition("; or ")
+        lead, colon, line = step.rpartition("sudoers: ")
+        yield f"{problem}. Fix: {lead}{colon}".rstrip()
+        yield f"{VERBATIM}{line}"
+        if alternative:
+            yield f"or {alternative}"
 
 
 def text_of(path: Path) -> str:

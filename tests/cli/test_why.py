@@ -9,8 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.sdk.states import RunState
+from console.cli.clock_format import command_zone, share_service_zone
 from console.cli.exits import Exit
+from console.cli.explain import reason_lines
 from console.cli.main import main
+from console.domain.job import ExplanationStep
+from console.engine.api.explain import JobExplanation
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
@@ -32,7 +36,7 @@ def test_a_failed_job_says_why_with_its_evidence_and_what_to_do(
     seen(bench)
     assert Exit.OK == main(["--store", bench.url, "why", "fake/extract"])
     told = capsys.readouterr().out
-    assert "fake/extract\n  failed      is failed for " in told
+    assert "fake/extract\n  failed      failed for " in told
     assert "evidence native" in told
     assert "next step: fake/extract, failed: headway rerun fake/extract" in told
 
@@ -49,6 +53,15 @@ def test_a_job_that_its_system_cannot_run_again_is_not_offered_a_rerun(
     by_hand = "run it at its source (it only listens), or headway run mark-ok fake/extract where it is good"
     assert f"next step: fake/extract, failed: {by_hand}" in told
     assert "headway rerun" not in told
+
+
+def test_every_time_of_the_reasons_is_in_the_zone_of_the_command() -> None:
+    text, proof = "it starts next 2026-11-25 17:46 UTC", "run 2026-11-25T17:45:00Z: observed 2026-11-25 17:45 UTC"
+    step = ExplanationStep("dwh/mart", "failed", text, evidence=proof)
+    with command_zone(in_utc=False):
+        share_service_zone({"Europe/Berlin"})
+        lines = "\n".join(reason_lines(JobExplanation("dwh/mart", (step,), None), datetime.now(UTC)))
+    assert ("next 2026-11-25 18:46:00 CET" in lines, lines.count("2026-11-25 18:45:00 CET")) == (True, 2), lines
 
 
 def test_near_misses_are_services_and_jobs(bench: Bench) -> None:

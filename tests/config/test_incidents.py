@@ -38,7 +38,7 @@ def test_what_flaps_waits_no_longer_than_its_incident_can_come_back(tmp_path: Pa
         ('reopen_within = "-1h"', "headway.toml:2: incidents.reopen_within: "),
         ("steady_for = 30", "headway.toml:2: incidents.steady_for: 30 is not a duration; write it in quotes"),
         ("shared_jobs = 1", "headway.toml:2: incidents.shared_jobs: 1 is too small: at least 2."),
-        ('shared_jobs = "many"', "headway.toml:2: incidents.shared_jobs: 'many' is not a number."),
+        ('shared_jobs = "many"', "headway.toml:2: incidents.shared_jobs: 'many' is not a whole number."),
         ('shared_within = "0s"', "headway.toml:2: incidents.shared_within: "),
         ('shared_whithin = "5m"', 'unknown key. Did you mean "shared_within"?'),
     ],

@@ -53,7 +53,7 @@ HOSTILE = [
     ('base = "http"', 'base = "cron"', "base =", 'base: a profile has no base "cron". Write base = "http" or "sql".'),
     ('base = "http"', 'base = "../http"', "base =", 'base: a profile has no base "../http"'),
     # a wrong type or value
-    ("limit = 100", 'limit = "many"', "limit =", "limit: 'many' is not a number. Write it without quotes."),
+    ("limit = 100", 'limit = "many"', "limit =", "limit: 'many' is not a whole number. Write one, as 22."),
     ("limit = 100", "limit = 1000000000", "limit =", "limit: 1000000000 is too large: at most 10000."),
     ('[options.tenant]', '[options."../x"]', None, "is not written like account"),
     ('about = "Name of the tenant."', 'about = 7', "about =", "options.tenant.about: 7 is not text"),

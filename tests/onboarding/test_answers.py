@@ -17,9 +17,11 @@ from console.onboarding.answers import (
     hidden_while_typed,
     host_answer,
     pgpass_servers,
+    with_own_key,
     without_password,
 )
 from console.onboarding.discovery import DETECTORS
+from console.onboarding.local_files import ssh_hosts
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
 from tests.onboarding.homes import SECRET, machine, put
 
@@ -57,6 +59,17 @@ def test_a_name_of_the_ssh_config_keeps_its_address_and_its_own_key(tmp_path: Pa
     settings = host_answer(here, "etl02").settings
     entry.pop("user")  # our key is that of the user headway
     assert ([entry], "~/.ssh/headway_ed25519") == (settings["hosts"], settings["key"])
+
+
+def test_a_host_of_the_ssh_config_is_tried_again_with_the_key_of_headway(tmp_path: Path) -> None:
+    here = machine(tmp_path)
+    [host] = [host for host in ssh_hosts(here) if host.key == "ssh:etl02"]
+    assert [] == list(with_own_key(here, [host]))
+    put(tmp_path / ".ssh/headway_ed25519", "key")
+    [retried] = with_own_key(here, [host])
+    assert (host.key, host.name) == (retried.key, retried.name)
+    assert ("~/.ssh/headway_ed25519", False) == (retried.settings["key"], "user" in str(retried.settings["hosts"]))
+    assert [] == list(with_own_key(here, [retried]))
 
 
 @pytest.mark.parametrize(

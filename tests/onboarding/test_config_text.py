@@ -45,7 +45,18 @@ def test_a_reason_stands_once(tmp_path: Path) -> None:
     words = "no cron daemon runs on this machine"
     found = DetectedScheduler("cron", "crontabs", "/etc/crontab", WatchReadiness.NEEDS, words, 3, "cron", "cron", {})
     text = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(found, words)])
-    assert (1, True) == (text.count(words), "# Not watched. To watch it" in text)
+    assert (1, True) == (text.count(words), "# Not watched.\n# To watch it" in text)
+
+
+def test_every_fault_has_its_line_and_what_is_to_be_copied_is_not_folded() -> None:
+    rule = (
+        f"headway ALL=(root) NOPASSWD: {', '.join(f'/usr/bin/cat /var/spool/cron/crontabs/user{n}' for n in range(4))}"
+    )
+    faults = f"denied: crontabs. Fix: add to sudoers: {rule}; or name the users: users = [...]\ndown. Fix: start it"
+    system = DetectedScheduler("cron", "crontabs", "/etc", WatchReadiness.NEEDS, faults, 3, "cron", "cron", {})
+    text = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(system, faults)])
+    expected = ["denied: crontabs. Fix: add to sudoers:", f"    {rule}", "or name the users: users = [...]"]
+    assert "".join(f"# {line}\n" for line in [*expected, "down. Fix:", "    start it"]) in text
 
 
 def test_the_comment_becomes_a_system_when_its_marks_are_taken_away(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from console.domain.dependency import DependencyMode, DependencyOrigin
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts
 from console.domain.job import ExplanationStep, Safety
 from console.domain.run import evidence_text
-from console.text.cleaning import clean_line
+from console.text.cleaning import clean_line, one_line
 from console.timing.business_dates import business_date_of
 from console.timing.calendars import day_reason, is_start_expected
 from console.timing.durations import format_duration
@@ -132,8 +132,8 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
     elif run.state is RunState.BLOCKED:
         yield _of(job, run, "upstream", "was not started: an upstream of it failed")
     elif run.state.is_red:
-        text = f"is {run.state} for {run.business_date}"
-        if message := clean_line(run.message or run.reason):
+        text = f"{'failed' if run.state is RunState.FAILED else f'is {run.state}'} for {run.business_date}"
+        if message := one_line(run.message or run.reason):
             text += f": {message}"
         yield _of(job, run, "failed", text, since=run.ended_at, act=_again(job))
     elif run.state is RunState.SUCCEEDED and not index.is_stale(run):

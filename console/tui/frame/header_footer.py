@@ -104,7 +104,7 @@ def banner_text(
         seen = f"data from {_at(read_at, ctx)}" if read_at is not None else "the store cannot be read"
         return f" {seen}: {store_error}"
     if view is not None and view.engine.alive and view.engine.trouble:
-        return f"{_shadow(view, ' · ')} engine error, see its log: {view.engine.trouble}"
+        return f"{_shadow(view, ' · ')} engine error, see its log: {ctx.localized(view.engine.trouble)}"
     if view is None or view.engine.alive:
         return _suppressed(view, ctx) if view is not None else ""
     since = view.engine.heartbeat

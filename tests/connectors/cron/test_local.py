@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from connectors.cron.connector import CONNECTOR
+from connectors.cron.connector import CONNECTOR, probe
+from connectors.cron.crontab import CronDaemon
 from connectors.cron.options import CronOptions
+from connectors.cron.runs import HostPoll
+from connectors.sdk.contract import Probe
 from connectors.sdk.states import ProofLevel
 from connectors.sdk.transport.hosts import LocalSession, ThisMachine
+from connectors.sdk.transport.script_output import ScriptSection
 from connectors.sdk.transport.ssh import SshFailed
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -69,6 +75,32 @@ def test_a_wrapper_is_looked_for_where_the_crontab_says_that_it_is(here: LocalHo
     wrapper.write_text("#!/bin/sh\n")
     wrapper.chmod(0o755)
     assert f"shell wrapper on crontabs of: {ME}" in opened.probe(20).notes
+
+
+def test_a_crontab_that_sets_another_shell_comes_with_the_edit_that_uses_the_wrapper(
+    here: LocalHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper, table = tmp_path / "headway-sh", "MAILTO=a\n SHELL = /bin/bash\n10 3 * * * /opt/extract\n"
+    here.crontab.write_text(table)
+    monkeypatch.setattr("connectors.cron.connector.WRAPPER_PATH", str(wrapper))
+
+    def of_running_cron(parts: list[ScriptSection], snapshot: HostPoll, *rest: Any) -> Probe:
+        snapshot.answer.processes = replace(snapshot.answer.processes, daemon=1, level=1, program=CronDaemon.DEBIAN)
+        return probe(parts, snapshot, *rest)
+
+    monkeypatch.setattr("connectors.cron.connector.probe", of_running_cron)
+    opened = CONNECTOR.open(options(spool=str(here.spool), logs=[str(here.log)]), "here", no_secret)
+    [note] = [note for note in opened.probe(20).notes if "cannot be seen" in note]
+    assert note.endswith("Fix: install the wrapper: headway connector cron wrapper")
+    wrapper.write_text("#!/bin/sh\n")
+    wrapper.chmod(0o755)
+    [note] = [note for note in opened.probe(20).notes if "cannot be seen" in note]
+    problem, _, fix = note.partition(". Fix: ")
+    assert problem.endswith("and the crontab sets SHELL=/bin/bash instead of the wrapper")
+    read, edit, write = fix.split(" | ")
+    assert (f"crontab -u {ME} -l", f"crontab -u {ME} -") == (read, write)
+    edited = subprocess.run(("sh", "-c", edit), input=table, capture_output=True, text=True, check=True).stdout
+    assert edited == f"SHELL={wrapper}\n{table.replace(' SHELL =', 'HEADWAY_SHELL=')}"
 
 
 def test_what_the_engine_knows_of_secrets_is_not_in_its_scripts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def test_a_long_chain_is_not_sought_through_all_dependencies_at_each_job() -> No
 def test_the_chain_goes_across_systems_down_to_the_failed_root() -> None:
     """The mart waits natively for the load, which Headway holds for an extract that failed on a host."""
     failed = run(
-        1, EXTRACT, "03:10", RunState.FAILED, message="no space left", native_state="exit 1", observed_at=at("03:21")
+        1, EXTRACT, "03:10", RunState.FAILED, message="no space\nleft", native_state="exit 1", observed_at=at("03:21")
     )
     hold = HoldFacts(
         "headway-1",
@@ -104,7 +104,7 @@ def test_the_chain_goes_across_systems_down_to_the_failed_root() -> None:
     root = actionable_reason(found)
     assert root is not None
     assert ("failed", "headway rerun etl-hosts/db07:extract", 2) == (root.kind, root.act, root.depth)
-    assert root.text == "is failed for 2026-11-19: no space left"
+    assert root.text == "failed for 2026-11-19: no space · left"
     assert 'observed 2026-11-20 03:21 UTC, native state "exit 1", evidence native' in root.evidence
 
 

@@ -52,7 +52,7 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
     if view.findings:
         lines += [[], [(" DETECTED BY RULES", "key")]]
     for finding in view.findings:
-        text = clean_line(f"{finding.job}: {finding.with_source}")
+        text = clean_line(f"{finding.job}: {ctx.localized(finding.with_source)}")
         lines.append([(f"   {finding.rule.replace('_', ' ')} ", "warn"), (text, "plain")])
     return lines
 
