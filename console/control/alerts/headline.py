@@ -123,9 +123,11 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
 
     index, match, decision = context.index, subject.match, subject.decision
     now, act_by, late = index.now, joint_act_by(context, subject, service), ""
-    if service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
-        late = late_text(service.expected_at, service.deadline, now, clock)
     instruction = joint_instruction(context, subject, service)
+    if service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
+        day = context.days.get(service.key)
+        is_simulated = instruction is not None and day is not None and day.p_late is not None
+        late = late_text(service.expected_at, service.deadline, now, clock, is_simulated=is_simulated)
     if instruction is not None:
         return fix_text(instruction.step, act_by, now, clock, late)
     if text := _rerun_text(index, match, clock):
