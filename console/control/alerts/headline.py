@@ -26,7 +26,7 @@ from console.domain.alert import (
     AlertKind,
 )
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.service import SAFE, Timeliness
+from console.domain.service import SAFE, Timeliness, timeliness_label
 from console.text.cleaning import CUT, clean_line
 from console.timing.formats import local_time, rough_duration
 
@@ -173,10 +173,11 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
         is_over, is_unknown = worst.timeliness is Timeliness.MET_LATE, is_only_unknown(context, worst)
         label = label if is_over or is_unknown else CAUSE_RESOLVED_LABEL
         promise = promise_text(index, decision.zone, decision.services, worst, label)
-        status = f"{'' if is_over else 'still '}{status_text(worst.timeliness)}"
-        what = f"{promise}: {cause_name(index, match)} {_good_again(match)}" if is_unknown else f"{promise} {status}"
+        unknown = f"{timeliness_label(worst.timeliness)}: {cause_name(index, match)} {_end_of(match)}"
+        status = unknown if is_unknown else f"{'' if is_over else 'still '}{status_text(worst.timeliness)}"
+        what = f"{promise} {status}"
     elif not decision.services:
-        what = f"{cause_name(index, match)} {_good_again(match)}"
+        what = f"{cause_name(index, match)} {_end_of(match)}"
     else:
         names = [service_title(index, service.service) for service in decision.services]
         what = f"{', '.join(names[:2])}{f' and {len(names) - 2} more' if len(names) > 2 else ''} safe"
@@ -185,7 +186,7 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
     return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, repair_text(index, root)]))})"
 
 
-def _good_again(match: IncidentMatch) -> str:
+def _end_of(match: IncidentMatch) -> str:
     if match.group.target is not None:
         return "answers again"
-    return "passes" if match.group.check else "is good again"
+    return "passes" if match.group.check else "recovered"

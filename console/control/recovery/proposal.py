@@ -127,7 +127,9 @@ def with_finishes(
             for day in forecasts if day.key in days and day.odds is not None
         ]  # fmt: skip
     late = {(finish.service, finish.business_date): finish for finish in finishes if not finish.done and finish.is_late}
-    steps = (replace(step, saves=tuple(_judged(save, late.get(save.day)) for save in step.saves)) for step in draft.steps)
+    steps = (
+        replace(step, saves=tuple(_judged(save, late.get(save.day)) for save in step.saves)) for step in draft.steps
+    )
     return replace(draft, steps=tuple(steps), finishes=tuple(finishes))
 
 

@@ -98,11 +98,15 @@ def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> N
 def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
     view = without_act_by("will_miss", "on_time")
     view = dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=at("03:10")))
-    said = " Supply plan 06:30 will miss: restart extract_orders now, expected 07:34 if repaired as usual, 1 h 4 min late"
+    said = (
+        " Supply plan 06:30 will miss: restart extract_orders now, expected 07:34 if repaired as usual, 1 h 4 min late"
+    )
     assert verdict(view) == said
     by_hand = dataclasses.replace(view.members[0], can_rerun=False)
     view = dataclasses.replace(view, members=(by_hand, *view.members[1:]))
-    assert verdict(view).startswith(" Supply plan 06:30 will miss: run extract_orders by hand in etl-hosts now, expected")
+    assert verdict(view).startswith(
+        " Supply plan 06:30 will miss: run extract_orders by hand in etl-hosts now, expected"
+    )
 
 
 def test_a_running_plan_saves_no_service_that_is_expected_after_its_deadline() -> None:
