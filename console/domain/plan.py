@@ -146,6 +146,8 @@ class DraftStep:
         return f"{self.alternative}: {ALTERNATIVE_TEXT[self.alternative]}" if self.alternative else ""
 
 
+REQUESTED = "requested: nothing is sent until a person resumes it"
+"""Text of a plan that was requested over HTTP, before a person is notified of it."""
 EVEN_ODDS = 0.5
 
 

@@ -111,7 +111,7 @@ def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
 
 def test_a_running_plan_saves_no_service_that_is_expected_after_its_deadline() -> None:
     view, plan = without_act_by("breached", "on_time"), plan_of(draft())
-    late, in_time = view.services
+    _, in_time = view.services
     assert incident_verdict(view, (plan,), NOW, look().hm).saves == (in_time.title,)
     assert saved_services(view, look()) == f"saves {in_time.title} {look().hm(in_time.deadline, in_time.zone)}"
 
