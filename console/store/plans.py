@@ -214,7 +214,10 @@ def notify_requested(store: Database, fence: int | None, now: datetime, audience
 
 
 _REQUESTED = "SELECT id FROM plan WHERE state = 'paused' AND text = ?"
-_SET_TEXT = "UPDATE plan SET text = ?, changed_seq = changed_seq + 1 WHERE state = 'paused' AND text = ? AND id = ? RETURNING id"
+_SET_TEXT = (
+    "UPDATE plan SET text = ?, changed_seq = changed_seq + 1"
+    " WHERE state = 'paused' AND text = ? AND id = ? RETURNING id"
+)
 _STOPPED = (
     "SELECT title, requested_by, incident_id, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
     " ORDER BY s.state <> 'failed', s.place LIMIT 1) AS job_id FROM plan p WHERE id = ?"
