@@ -146,6 +146,11 @@ class DraftStep:
         return f"{self.alternative}: {ALTERNATIVE_TEXT[self.alternative]}" if self.alternative else ""
 
 
+REQUESTED = "requested: nothing is sent until a person resumes it"
+"""Text of a plan that was requested over HTTP, before a person is notified of it."""
+EVEN_ODDS = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedFinish:
     """A service day if the plan is carried out, from the simulation."""
@@ -159,6 +164,11 @@ class PlannedFinish:
     """Finish at the service's risk, ISO 8601 in UTC."""
     expected: str = ""
     """Usual finish, as services show it; of an older plan empty."""
+
+    @property
+    def is_late(self) -> bool:
+        """True if it is more likely late than not."""
+        return self.late > EVEN_ODDS
 
     @property
     def shown(self) -> str:

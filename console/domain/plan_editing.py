@@ -310,7 +310,6 @@ OTHER_VARIANTS = (*PARTS, "skip", "mark-ok")
 LEFT_OUT = "left out"
 _RESULT_TEXT = {"skip": "skipped", "mark-ok": "marked OK"}
 _MARKED = {Verb.SKIP: PARTIAL, Verb.MARK_OK: ASSERTED}
-EVEN_ODDS = 0.5
 ESTIMATE_SIGN = "about "
 """Before an estimated finish, where others were simulated."""
 
@@ -498,7 +497,7 @@ def _as_simulated(simulated: PlannedFinish, verdict: SavedService, marked: str |
     """Never better than the verdict: a day that is too late is at risk at best."""
     at = datetime.fromisoformat(simulated.at)
     in_time = at <= datetime.fromisoformat(verdict.deadline) and verdict.saved is not False
-    status = LATE if simulated.late > EVEN_ODDS else marked or (ON_TIME if in_time else AT_RISK)
+    status = LATE if simulated.is_late else marked or (ON_TIME if in_time else AT_RISK)
     return VariantFinish(status, datetime.fromisoformat(simulated.shown), simulated.late)
 
 

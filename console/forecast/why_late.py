@@ -185,7 +185,7 @@ def _delay_tonight(night: _Night, name: str, job: int) -> Iterator[CostedReason]
             yield from _longer_than_usual(night, f"{name} has waited", sim.now - tonight.ready[job], waits)
         case JobPhase.FAILED:
             repair = float(np.median(sim.finish[0, sim.night.plan.place[job]])) - sim.now
-            text = f"{name} failed (by past repairs it succeeds in {format_duration(repair)})"
+            text = f"{name} failed (if repaired as usual it succeeds in {format_duration(repair)})"
             yield text, max(repair, MIN_SECONDS)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from connectors.sdk.states import Verb
 from console.domain.ids import micros
-from console.domain.plan import EndStep, PlanProgress, StepProgress, parse_places
+from console.domain.plan import REQUESTED, EndStep, PlanProgress, StepProgress, parse_places
 from console.store import alerts, approvals, audit
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
@@ -202,20 +202,41 @@ def _audit(session: Session, now: datetime, state: str, number: int, detail: dic
     audit.append(session, micros(now), audit.ENGINE_ACTOR, origin, f"plan {state}", f"plan {number}", detail)
 
 
+def notify_requested(store: Database, fence: int | None, now: datetime, audience: AlertRouting) -> None:
+    """Notifies a person once of each plan that was requested over HTTP and waits to be resumed."""
+    with store.read() as session:
+        numbers = [int(row.id) for row in session.rows(_REQUESTED, (REQUESTED,))]
+    for number in numbers:
+        with store.write(fence) as session:
+            text = REQUESTED.removeprefix("requested: ")
+            if not _is_locked(session, number) and session.rows(_SET_TEXT, (text, REQUESTED, number)):
+                _request_attention(session, audience, number, "requested", text, now)
+
+
+_REQUESTED = "SELECT id FROM plan WHERE state = 'paused' AND text = ?"
+_SET_TEXT = (
+    "UPDATE plan SET text = ?, changed_seq = changed_seq + 1"
+    " WHERE state = 'paused' AND text = ? AND id = ? RETURNING id"
+)
 _STOPPED = (
     "SELECT title, requested_by, incident_id, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
     " ORDER BY s.state <> 'failed', s.place LIMIT 1) AS job_id FROM plan p WHERE id = ?"
 )
 
 
+_RESUMING = {
+    "stopped": "Resuming requests the failed steps again",
+    "requested": "Resuming starts it, with the approvals that its steps need",
+}
+
+
 def _request_attention(
     session: WriteSession, audience: AlertRouting, number: int, what: str, text: str, now: datetime
 ) -> None:
     [plan] = session.rows(_STOPPED, (number,))
-    is_stopped = what == "stopped"
-    fixes = (*((("Do", f"headway plan resume {number}"),) if is_stopped else ()), ("Open", f"headway plan {number}"))
-    how = f"Resuming requests the failed steps again; headway plan abort {number} drops what was not sent."
-    notes = (how,) if is_stopped else ()
+    resume = (("Do", f"headway plan resume {number}"),) if what in _RESUMING else ()
+    fixes = (*resume, ("Open", f"headway plan {number}"))
+    notes = (f"{_RESUMING[what]}; headway plan abort {number} drops what was not sent.",) if resume else ()
     why = text.partition("; to go on: ")[0]
     need = AttentionRequest(
         f"plan:{number}",

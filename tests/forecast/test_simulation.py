@@ -163,7 +163,7 @@ def test_under_an_open_cause_a_service_says_how_likely_it_is_late_and_why() -> N
     assert 0.05 < late.p_late
     cause, odds = late.reason.split(f"; {round(late.p_late * 100)} % risk of being late: ")
     assert cause.startswith("hosts/extract: ")
-    assert "hosts/extract failed (by past repairs it succeeds in " in odds
+    assert "hosts/extract failed (if repaired as usual it succeeds in " in odds
     assert "late" not in calm.reason, "it has all day"
 
 

@@ -26,7 +26,7 @@ from console.domain.alert import (
     AlertKind,
 )
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.service import SAFE, Timeliness
+from console.domain.service import SAFE, Timeliness, timeliness_label
 from console.text.cleaning import CUT, clean_line
 from console.timing.formats import local_time, rough_duration
 
@@ -123,9 +123,11 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
 
     index, match, decision = context.index, subject.match, subject.decision
     now, act_by, late = index.now, joint_act_by(context, subject, service), ""
-    if service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
-        late = late_text(service.expected_at, service.deadline, now, clock)
     instruction = joint_instruction(context, subject, service)
+    if service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
+        day = context.days.get(service.key)
+        is_simulated = instruction is not None and day is not None and day.p_late is not None
+        late = late_text(service.expected_at, service.deadline, now, clock, is_simulated=is_simulated)
     if instruction is not None:
         return fix_text(instruction.step, act_by, now, clock, late)
     if text := _rerun_text(index, match, clock):
@@ -171,10 +173,11 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
         is_over, is_unknown = worst.timeliness is Timeliness.MET_LATE, is_only_unknown(context, worst)
         label = label if is_over or is_unknown else CAUSE_RESOLVED_LABEL
         promise = promise_text(index, decision.zone, decision.services, worst, label)
-        status = f"{'' if is_over else 'still '}{status_text(worst.timeliness)}"
-        what = f"{promise}: {cause_name(index, match)} {_good_again(match)}" if is_unknown else f"{promise} {status}"
+        unknown = f"{timeliness_label(worst.timeliness)}: {cause_name(index, match)} {_end_of(match)}"
+        status = unknown if is_unknown else f"{'' if is_over else 'still '}{status_text(worst.timeliness)}"
+        what = f"{promise} {status}"
     elif not decision.services:
-        what = f"{cause_name(index, match)} {_good_again(match)}"
+        what = f"{cause_name(index, match)} {_end_of(match)}"
     else:
         names = [service_title(index, service.service) for service in decision.services]
         what = f"{', '.join(names[:2])}{f' and {len(names) - 2} more' if len(names) > 2 else ''} safe"
@@ -183,7 +186,7 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
     return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, repair_text(index, root)]))})"
 
 
-def _good_again(match: IncidentMatch) -> str:
+def _end_of(match: IncidentMatch) -> str:
     if match.group.target is not None:
         return "answers again"
-    return "passes" if match.group.check else "is good again"
+    return "passes" if match.group.check else "recovered"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
@@ -22,11 +23,12 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, AlertKind
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
+from console.domain.finding import DetectionRule, Finding
 from console.domain.ids import incident_name
 from console.domain.service import ReasonKind, format_risk, limit_instances
-from console.text.cleaning import clean, clean_line
+from console.text.cleaning import CUT, clean, clean_line
 from console.text.message import RULE, MessageText, quote, table, text_of, zoned_column
-from console.timing.formats import in_zone, local_time, rough_duration, zoned_time
+from console.timing.formats import dated_time, in_zone, local_time, rough_duration, zoned_time
 
 TAIL_LINES = 20
 TAIL_WIDTH = 160
@@ -69,9 +71,21 @@ def _blocks(
         if decision.changes.has_changes and not decision.closed:
             yield ["Changes since the last successful run:"]
             yield quote(decision.changes.lines)
-    if news := [line for line in tail if not error or (error not in line and line.strip() != error.partition(": ")[2])]:
+    if news := _without_error(tail, error):
         yield ["Last log lines:"]
         yield quote(news)
+
+
+def _without_error(tail: Sequence[str], error: str) -> list[str]:
+    """The log lines without those that the error quotes, or that have it; empty if only blank ones remain."""
+    known = " ".join(error.split()).removesuffix(CUT)
+
+    def is_repeated(line: str) -> bool:
+        line = " ".join(line.split()).removesuffix(CUT)
+        return bool(known) and (known in line or known.partition(": ")[2] == line or (" " in line and line in known))
+
+    lines = [line for line in tail if not is_repeated(line)]
+    return lines if any(line.strip() for line in lines) else []
 
 
 def _error(match: IncidentMatch, decision: IncidentDecision) -> str:
@@ -204,7 +218,8 @@ def _facts(
         yield "Feeds", f"{clean_line(', '.join(match.feeds))}: not late yet"
     if decision.split_from is not None:
         yield "Split from", incident_name(decision.split_from)
-    for finding in match.evidence[:MAX_FINDINGS]:
+    findings = (finding for finding in match.evidence if decision.closed or not _is_change(finding, decision))
+    for finding in islice(findings, MAX_FINDINGS):
         text = finding_text(index, finding, zone, with_source=True)
         yield "Finding", f"{index.name(finding.job_id)} {finding.rule.predicate}: {text}"
     for service, _ in limit_instances(decision.services, attrgetter("service")) if not decision.closed else ():
@@ -213,6 +228,12 @@ def _facts(
     if decision.owner:
         yield "Owner", clean_line(decision.owner)
     yield "Rate", f"headway alert rate {ALERT_PLACEHOLDER} yes|no"
+
+
+def _is_change(finding: Finding, decision: IncidentDecision) -> bool:
+    """True for drift that is listed among the changes since the last successful run."""
+    seen = f"changed, seen {dated_time(finding.since, decision.zone)}: "
+    return finding.rule is DetectionRule.DRIFT and any(seen in line for line in decision.changes.lines)
 
 
 def _repair_facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> Iterator[tuple[str, str]]:

@@ -425,7 +425,7 @@ def _shared_over(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:
     if not affected:
         match.close_reason = _out_of_view(index, incident)
     elif all(_settled(index, run) for run in affected) and not _stale(index, match):
-        match.close_reason, match.recovered = "all its jobs are good again", True
+        match.close_reason, match.recovered = "all its jobs recovered", True
     return match
 
 

@@ -120,7 +120,7 @@ def step_verdict(
     clock: Clock,
 ) -> Verdict:
     """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by; after it, or without one, "Daily revenue
-    07:30 will miss: restart extract_orders now, done about 07:40, 10 min late" or "Restart extract_orders now (act-by
+    07:30 will miss: restart extract_orders now, expected 07:40, 10 min late" or "Restart extract_orders now (act-by
     unknown), Daily revenue due 07:30".
 
     `step`: `step_text`."""
@@ -130,7 +130,7 @@ def step_verdict(
         if late := [service for service in services if service.timeliness == timeliness]:
             first = min(late, key=lambda service: service.deadline)
             text = f"{_promises(late, ' ', clock)} {timeliness_label(timeliness)}: {step} now"
-            end = late_text(first.expected, first.deadline, now, clock)
+            end = late_text(first.expected, first.deadline, now, clock, is_simulated=first.p_late is not None)
             return Verdict(((text, "bad"), *([(end, "plain")] if end else [])))
     if act_by is not None:
         return Verdict(((_capital(fix), "bad" if is_near else "warn"),), _saved_titles(services, now))
@@ -157,14 +157,14 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     state = f"Plan {plan.id} {plan.state}: {plan.done} of {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
-        awaited = (service.title or service.name for service in view.services if service.delivered is None)
+        awaited = (service.title or service.name for service in services_in_time(view))
         return Verdict(((state, "run"), *([(f", {done}", "plain")] if done else [])), tuple(dict.fromkeys(awaited)))
     text = f"{state}, {fix_text('resume it', view.row.act_by, now, clock)}"
     return Verdict(((text, "bad" if plan.state == "stopped" else "warn"),), _saved_titles(view.services, now))
 
 
 def _unmet_verdict(root: MemberView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
-    """ "Daily revenue 07:30 will miss: load has not finished, nothing to restart, done about 07:40, 10 min late"."""
+    """ "Daily revenue 07:30 will miss: load has not finished, nothing to restart, expected 07:40, 10 min late"."""
     text = f"{job_label(root.job)} has not finished, nothing to restart"
     late = [service for service in view.services if service.timeliness in _LATE] or unsafe_services(view.services)
     if not late:
@@ -229,6 +229,12 @@ _SAVABLE = (Timeliness.AT_RISK, Timeliness.WILL_MISS)
 _UNSAFE = (*_SAVABLE, Timeliness.NO_ESTIMATE)
 
 
+def services_in_time(view: IncidentView) -> list[AffectedServiceView]:
+    """Those that a running plan saves: not delivered, and not expected after their deadline; by deadline."""
+    services = (service for service in view.services if service.delivered is None and service.timeliness not in _LATE)
+    return sorted(services, key=lambda service: service.deadline)
+
+
 def unsafe_services(services: Sequence[ServiceOfVerdict]) -> list[ServiceOfVerdict]:
     """Those that need an act-by: not delivered, and not known to be in time."""
     return [service for service in services if service.timeliness in _UNSAFE]
@@ -261,12 +267,19 @@ def passed_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
     return f", act-by {clock(act_by)} has passed" if act_by is not None and act_by <= now else ""
 
 
-def late_text(expected: datetime | None, deadline: datetime, now: datetime, clock: Clock) -> str:
-    """ ", done about 07:40, 10 min late"; empty without an estimate of its end that is still to come."""
+IF_REPAIRED = "if repaired as usual"
+"""The condition of a simulated finish: failed jobs wait for the usual repair time. A plan assumes a restart now."""
+
+
+def late_text(
+    expected: datetime | None, deadline: datetime, now: datetime, clock: Clock, *, is_simulated: bool = False
+) -> str:
+    """ ", expected 07:40, 10 min late", `is_simulated` of a failed job ", expected 07:40 if repaired as usual, 10 min
+    late"; empty without an estimate of its end that is still to come."""
     if expected is None or expected <= now:
         return ""
     late = f", {rough_duration(expected - deadline)} late" if expected > deadline else ""
-    return f", done about {clock(expected)}{late}"
+    return f", expected {clock(expected)}{f' {IF_REPAIRED}' if is_simulated else ''}{late}"
 
 
 class RepairStep(NamedTuple):

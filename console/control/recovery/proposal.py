@@ -44,8 +44,9 @@ from console.control.snapshot.runs import has_started, round_up_to_minute, run_k
 from console.domain.action import NOTHING_TO_MARK
 from console.domain.estate import Estate, JobFacts, RunFacts
 from console.domain.job import Safety
-from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, ExcludedRun, PlanDraft, PlannedFinish
+from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, ExcludedRun, PlanDraft, PlannedFinish, SavedService
 from console.domain.plan_editing import reassess_steps
+from console.domain.service import format_risk
 from console.forecast.finish_times import ServiceForecast, SimulateDays
 from console.forecast.night_graph import NightPoint, with_neighbours
 from console.forecast.what_if import PlanOutcome
@@ -125,7 +126,18 @@ def with_finishes(
                        instant_key(round_up_to_minute(day.finish.p50)) if day.finish is not None else "")
             for day in forecasts if day.key in days and day.odds is not None
         ]  # fmt: skip
-    return replace(draft, finishes=tuple(finishes))
+    late = {(finish.service, finish.business_date): finish for finish in finishes if not finish.done and finish.is_late}
+    steps = (
+        replace(step, saves=tuple(_judged(save, late.get(save.day)) for save in step.saves)) for step in draft.steps
+    )
+    return replace(draft, steps=tuple(steps), finishes=tuple(finishes))
+
+
+def _judged(save: SavedService, late: PlannedFinish | None) -> SavedService:
+    """Not saved if the plan's own forecast finishes it late."""
+    if late is None or save.saved is False:
+        return save
+    return replace(save, saved=False, text=f"late in this plan: {format_risk(late.late)}")
 
 
 def _planned(index: EstateIndex, draft: PlanDraft, sending: Sequence[DraftStep], done: DraftStep | None) -> PlanOutcome:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from connectors.sdk.states import Verb
 from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.domain.access import Person
-from console.domain.plan import STEERING, WAIT, DraftStep, PlanDraft, PlanRefused
+from console.domain.plan import REQUESTED, STEERING, WAIT, DraftStep, PlanDraft, PlanRefused
 from console.domain.request import RequestKind
 from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import EXCLUSIVE_VERBS, AlreadyRequested
@@ -23,9 +23,6 @@ from console.timing.durations import format_duration
 MAX_RUNS = 1_000
 """Maximum runs of one bulk plan: their ids fit into the request size that PostgreSQL accepts from a console
 (grants.sql)."""
-
-
-REQUESTED = "requested: nothing is sent until a person resumes it"
 
 
 def start_plan(

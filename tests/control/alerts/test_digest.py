@@ -92,13 +92,13 @@ def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
         [
             waiting(1, incident="INC-1", title="a failed: secret [INC-1]", plain_title="a failed [INC-1]"),
             waiting(2, incident="INC-2", title="Update: Daily 07:30 at risk: restart b [INC-2]"),
-            waiting(3, incident="INC-1", title="Resolved: a is good again (INC-1)", plain_title="Resolved: a (INC-1)"),
+            waiting(3, incident="INC-1", title="Resolved: a recovered (INC-1)", plain_title="Resolved: a (INC-1)"),
         ],
         10,
         "Europe/Berlin",
     )
     assert ("Daily 07:30 at risk, and 1 more alert", "INC-2, and 1 more alert") == (words.title, words.plain_title)
-    assert words.body.startswith("Update: Daily 07:30 at risk: restart b [INC-2]\nResolved: a is good again (INC-1)\n")
+    assert words.body.startswith("Update: Daily 07:30 at risk: restart b [INC-2]\nResolved: a recovered (INC-1)\n")
     assert words.plain_body.startswith("INC-2\nResolved: a (INC-1)\n")
     assert "More than 10 alerts in one minute: these 3 are sent together. Times: CET." in words.body
 

@@ -82,7 +82,7 @@ def test_the_end_of_a_cause_names_a_service_without_an_estimate_as_its_table_doe
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
     ledger.look("03:36")
     notice = ledger.incident().notices[0]
-    assert notice.title.startswith("Resolved: Daily 06:30: hosts/extract is good again (")
+    assert notice.title.startswith("Resolved: Daily 06:30 no estimate: hosts/extract recovered (")
     assert "\nDaily    06:30      no estimate\n" in notice.body
 
 

@@ -13,6 +13,7 @@ from connectors.sdk.states import RunState
 from console.domain.alert import BUSINESS, CAUSE_RESOLVED_LABEL, KIND_LABELS, PUSH_LENGTH, SHADOW, AlertKind
 from console.domain.decision import IncidentDecision, Notice
 from console.domain.estate import EvaluationSettings
+from console.domain.history import LastGoodRun
 from console.text.message import BAR, RULE, read_blocks
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
@@ -122,9 +123,7 @@ def test_an_act_by_that_has_passed_is_in_no_table() -> None:
 
 def test_an_unmet_promise_is_said_by_the_title_and_the_table_alone() -> None:
     opened = next(notice for night, _, notice in notices() if night == "nobody_starts_the_last_job")
-    assert (
-        "Supply plan 06:30 will miss: load has not finished, done about 06:31, 1 min late [{incident}]" == opened.title
-    )
+    assert "Supply plan 06:30 will miss: load has not finished, expected 06:31, 1 min late [{incident}]" == opened.title
     assert BAR not in opened.body
     assert opened.body.startswith("Do           headway why supply-plan\nAcknowledge  headway ack")
 
@@ -145,6 +144,27 @@ def night_of(title: str, message: str = "", tail: str = "") -> Ledger:
     ledger.tails[ledger.state(EXTRACT, "03:10").id] = tail
     ledger.look("03:12")
     return ledger
+
+
+def test_an_error_of_several_lines_is_not_shown_again_as_the_end_of_the_log() -> None:
+    lines = 'ERROR:  relation "orders" does not exist\nLINE 1: SELECT * FROM orders\n'
+    [notice, *_] = night_of("Daily", message=lines, tail=lines).incident().notices
+    assert 1 == notice.body.count("does not exist")
+    assert "Last log lines" not in notice.body
+
+
+def test_drift_is_a_change_or_a_finding_but_not_both() -> None:
+    night = night_of("Daily")
+    seen, text = at("03:00"), "command is now load.sh -v"
+    drifted = replace(EXTRACT, drift_reason=text, drift_since=seen)
+    night.estate = replace(night.estate, jobs={**night.estate.jobs, EXTRACT.id: drifted})
+    root = night.state(EXTRACT, "03:10").id
+    for drift, count in (((), 0), (((seen, "definition", text),), 1)):
+        past = LastGoodRun(good_at=at("03:20", day=-1), drift=drift)
+        night.estate = replace(night.estate, pasts={root: past}, incidents=())
+        night.look("03:12")
+        [notice, *_] = night.incident().notices
+        assert (1, count) == (notice.body.count(text), notice.body.count("definition changed, seen"))
 
 
 @pytest.mark.parametrize("place", [0, 1])

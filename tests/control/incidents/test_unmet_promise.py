@@ -305,7 +305,7 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
     )
     assert day.reason.endswith("; cause: etl/extract")
     (notice,) = incident.notices
-    assert ": extract has not finished, done about 07:" in notice.plain_title
+    assert ": extract has not finished, expected 07:" in notice.plain_title
 
 
 def test_the_owner_of_the_job_that_lost_the_minutes_is_told_what_it_is() -> None:

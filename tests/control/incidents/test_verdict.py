@@ -35,7 +35,9 @@ def test_the_fix_says_until_when_and_after_that_that_it_is_late() -> None:
     assert fix_text("restart extract_orders", act_by, NOW, clock) == "restart extract_orders by 04:07 (in 54 min)"
     end = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=3, minutes=50), NOW, clock)
     late = fix_text("restart extract_orders", None, NOW, clock, end)
-    assert late == "restart extract_orders now, done about 07:13, 10 min late"
+    assert late == "restart extract_orders now, expected 07:13, 10 min late"
+    usual = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=5), NOW, clock, is_simulated=True)
+    assert usual == ", expected 07:13 if repaired as usual", "a plan assumes a restart now, and may say 07:06"
     assert late_text(NOW, NOW, NOW, clock) == ""
     assert fix_text("restart extract_orders", None, NOW, clock) == "restart extract_orders now"
     passed = fix_text("restart extract_orders", act_by, act_by + timedelta(minutes=3), clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -31,7 +32,7 @@ from console.domain.plan_editing import (
     step_starts,
 )
 from console.domain.settings import Declared, DeclaredPool
-from console.forecast.finish_times import ServiceForecast
+from console.forecast.finish_times import ServiceForecast, SimulateDays
 from console.forecast.forecaster import Forecaster
 from console.forecast.night_graph import NightPoint, with_neighbours
 from console.forecast.simulation.values import JobPhase, RerunRule
@@ -88,6 +89,23 @@ def test_a_finish_that_was_simulated_says_how_likely_it_is_late(due: time, stand
     assert (stands, stands) == (found.status, ON_TIME if found.late <= 0.1 else LATE if found.late > 0.5 else AT_RISK)
     assert found.at is not None
     assert (found.at <= datetime.combine(date(2026, 11, 20), due, at(NOW).tzinfo)) == (found.late <= 0.5)
+
+
+def test_no_step_saves_a_service_that_the_plan_finishes_late() -> None:
+    def simulate_late(otherwise: Callable[[NightPoint], NightPoint]) -> SimulateDays:
+        forecaster = Forecaster(otherwise)
+        return lambda index, days: [
+            replace(day, odds=replace(day.odds, late=0.9) if day.odds is not None else None)
+            for day in forecaster(index, days)
+        ]
+
+    night = ledger(time(11, 30))
+    for simulate_plan, labels in ((Forecaster, {"saves"}), (simulate_late, {"too late"})):
+        plan = propose_recovery(
+            night.estate, night.estate.incidents[0].id, at(NOW), can, simulate=Forecaster(), simulate_plan=simulate_plan
+        )
+        assert plan is not None
+        assert labels == {save.label for step in plan.steps for save in step.saves}
 
 
 def test_what_was_not_simulated_is_marked_as_a_sum() -> None:

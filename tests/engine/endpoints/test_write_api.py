@@ -21,8 +21,8 @@ from connectors.sdk.states import RunState
 from connectors.sdk.transport import http_server
 from console.config.sections import EndpointSettings
 from console.domain.access import ActingRules, PermissionRule, Role
+from console.domain.plan import REQUESTED
 from console.engine import endpoints, write_api
-from console.engine.api.plan_client import REQUESTED
 from console.engine.endpoints import API, ApiRequest
 from console.engine.write_api import AcknowledgeBody, PlanBody, WriteApi
 from console.store.access import write_permissions
@@ -113,7 +113,7 @@ def test_a_requested_plan_sends_nothing_until_a_person_resumes_it(api: httpx.Cli
     bench.parts.plans.step(bench.fence)
     bench.parts.actions.step(bench.fence)
     assert (0, []) == (count(bench, "action"), bench.scheduler.acted)
-    assert printed(bench, "plan", "1") == plan
+    assert printed(bench, "plan", "1") == {**plan, "text": "nothing is sent until a person resumes it"}
     permit(bench)
     resumed = headway(bench.url, "plan", "resume", "1")
     assert "plan 1 is running" in resumed.out + resumed.err

@@ -103,7 +103,7 @@ def test_what_breaks_in_one_system_names_the_customer_whose_hour_it_costs(night:
     night.turn()
     [(_, title, body)] = night.bench.sink.got
     assert title.startswith("Onboarding #4711 ")
-    assert " will miss: restart account now, done about " in title
+    assert " will miss: restart account now, expected " in title
     assert "\nCause             core/account\n" in body
     assert "#4712" not in title + body
     before = len(night.bench.sink.got)

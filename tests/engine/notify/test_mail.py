@@ -119,7 +119,7 @@ def test_a_subject_cannot_bring_a_header_of_its_own(server: SmtpSink) -> None:
 
 @pytest.mark.parametrize("name", ["x" * length for length in range(18, 60, 6)] + ["ü" * 40, "x" * 200])
 def test_a_long_subject_arrives_as_it_is(server: SmtpSink, name: str) -> None:
-    title = f"Resolved: hosts/{name} is good again (INC-0001, 10 min)"
+    title = f"Resolved: hosts/{name} recovered (INC-0001, 10 min)"
     send_mail(server.url(), title, BODY, ROOT)
     assert title == server.mails[0].message["Subject"]
 
@@ -194,7 +194,7 @@ def test_the_engine_mails_opening_and_recovery_as_one_thread(
     parts.finish()
     store.close()
     assert "fake/extract failed, no service affected: exit 1 [INC-0001]" == opened["Subject"]
-    assert recovered["Subject"].startswith("Resolved: fake/extract is good again (INC-0001, ")
+    assert recovered["Subject"].startswith("Resolved: fake/extract recovered (INC-0001, ")
     assert opened["Message-ID"] == recovered["In-Reply-To"]
 
 

@@ -685,6 +685,17 @@ def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: B
     assert [title, title] == told(night)
 
 
+def test_a_plan_requested_over_http_notifies_a_person_once(night: Bench) -> None:
+    number = requests(night).request_plan(proposed(night), "pager-1")
+    for _ in range(2):
+        turn(night)
+    assert ["plan 1 requested: repair fake/extract [INC-0001]"] == told(night)
+    body = night.sink.got[-1][2]
+    assert body.startswith("  | nothing is sent until a person resumes it\n\n")
+    assert f"Do    headway plan resume {number}\nOpen  headway plan {number}\n" in body
+    assert "paused" == view(night).state
+
+
 def test_a_stopped_plan_leaves_the_header_with_its_incident_and_not_the_list_of_plans(night: Bench) -> None:
     started(night)
     turn(night)

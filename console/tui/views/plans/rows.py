@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.control.incidents.verdict import delivery_estimate, saved_text
+from console.control.incidents.verdict import delivery_estimate, saved_text, services_in_time
 from console.domain import plan_editing
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, has_recovered, open_reason
@@ -416,9 +416,8 @@ def _promises_text(view: IncidentView) -> str:
 
 
 def saved_services(view: IncidentView | None, ctx: RenderContext) -> str:
-    """ "saves Supply plan 06:30, Daily revenue 07:30": the affected services that are not delivered, by deadline."""
-    services = [service for service in view.services if service.delivered is None] if view is not None else []
-    services.sort(key=lambda service: service.deadline)
+    """ "saves Supply plan 06:30, Daily revenue 07:30": those that the running plan saves, by deadline."""
+    services = services_in_time(view) if view is not None else []
     return saved_text(
         [f"{service.title or service.name} {ctx.hm(service.deadline, service.zone)}" for service in services]
     )

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from console.control.incidents.verdict import urgent_service
+from console.control.incidents.verdict import incident_verdict, urgent_service
 from console.domain.incident import EventView, IncidentView, JointRestart, repaired_at_end
 from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
@@ -18,6 +18,7 @@ from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.path import read_path
 from console.tui.views.incidents.summary import header_lines, incident_title, summary_lines
 from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_line
+from console.tui.views.plans.rows import saved_services
 from console.tui.widgets.paint import Segment
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, FakeReads, at, draft, header, incident, plan_of, service, services
@@ -80,7 +81,7 @@ def without_act_by(*timeliness: str, expected: str = "07:34") -> IncidentView:
 def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> None:
     breached = without_act_by("breached", "met_late")
     said = " Supply plan 06:30 breached: restart extract_orders now"
-    assert verdict(breached) == f"{said}, done about 07:34, 1 h 4 min late"
+    assert verdict(breached) == f"{said}, expected 07:34 if repaired as usual, 1 h 4 min late"
     assert verdict(without_act_by("breached", "met_late", expected="03:00")) == said
     assert text_of(verdict_line(OpenIncident(breached, ()), look(), 60)) == said
     assert verdict(without_act_by("breached", "breached")).startswith(" Supply plan 06:30 and 1 more breached: restart")
@@ -97,11 +98,22 @@ def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> N
 def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
     view = without_act_by("will_miss", "on_time")
     view = dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=at("03:10")))
-    said = " Supply plan 06:30 will miss: restart extract_orders now, done about 07:34, 1 h 4 min late"
+    said = (
+        " Supply plan 06:30 will miss: restart extract_orders now, expected 07:34 if repaired as usual, 1 h 4 min late"
+    )
     assert verdict(view) == said
     by_hand = dataclasses.replace(view.members[0], can_rerun=False)
     view = dataclasses.replace(view, members=(by_hand, *view.members[1:]))
-    assert verdict(view).startswith(" Supply plan 06:30 will miss: run extract_orders by hand in etl-hosts now, done")
+    assert verdict(view).startswith(
+        " Supply plan 06:30 will miss: run extract_orders by hand in etl-hosts now, expected"
+    )
+
+
+def test_a_running_plan_saves_no_service_that_is_expected_after_its_deadline() -> None:
+    view, plan = without_act_by("breached", "on_time"), plan_of(draft())
+    _, in_time = view.services
+    assert incident_verdict(view, (plan,), NOW, look().hm).saves == (in_time.title,)
+    assert saved_services(view, look()) == f"saves {in_time.title} {look().hm(in_time.deadline, in_time.zone)}"
 
 
 @pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late", "will_miss"])

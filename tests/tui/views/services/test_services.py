@@ -393,7 +393,7 @@ def test_a_chance_is_told_in_the_words_of_why(late: float, words: str) -> None:
 def test_reasons_that_do_not_fit_are_rows_cut_at_the_edge_and_never_a_paragraph() -> None:
     starts = [Reason("reads stale data unless fixed before, then rerun", ReasonKind.NATIVE_START, at=f"0{hour}:00 CET",
                      job=f"load_{hour}") for hour in (4, 5)]  # fmt: skip
-    cause = Reason("restart by 04:07 CET; " + "by past repairs it succeeds in time " * 4)
+    cause = Reason("restart by 04:07 CET; " + "if repaired as usual it succeeds in time " * 4)
     view = dataclasses.replace(service(1, "supply-plan", "Supply plan", 2, "06:30"), reasons=(cause, *starts), cause="")
     lines = ["".join(text for text, _ in line) for line in rows.service_detail(view, LOOK, 60, 3)][2:]
     assert ["restart by", "04:00 CET ", "05:00 CET "] == [line[1:11] for line in lines]
