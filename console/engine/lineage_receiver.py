@@ -84,7 +84,8 @@ class _Event(BaseModel):
     def job_names(self) -> Iterator[tuple[str, str]]:
         """(namespace, name) of its job, then of those that started it."""
         parent = self.run.facets.parent if self.run is not None and self.run.facets is not None else None
-        jobs = [self.job, parent and parent.job, parent and parent.root and parent.root.job]
+        root = parent.root if parent is not None else None
+        jobs = (self.job, parent.job if parent is not None else None, root.job if root is not None else None)
         yield from ((job.namespace, job.name) for job in jobs if job is not None)
 
 

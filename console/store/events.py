@@ -80,8 +80,8 @@ def add_note(session: Session, incident_id: int, note: str, by: str, origin: str
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 _JOBS = (
-    "SELECT j.id, j.source_id, s.name AS system FROM {keys} CROSS JOIN system s CROSS JOIN job j WHERE j.system_id = s.id AND"
-    " j.source_id = k.a AND NOT s.removed AND j.gone_since_us IS NULL"
+    "SELECT j.id, j.source_id, s.name AS system FROM {keys} CROSS JOIN system s CROSS JOIN job j WHERE"
+    " j.system_id = s.id AND j.source_id = k.a AND NOT s.removed AND j.gone_since_us IS NULL"
 )
 _NEWER = "producer = excluded.producer, seen_us = excluded.seen_us WHERE excluded.seen_us > {}.seen_us"
 _ADD_DATASET = (

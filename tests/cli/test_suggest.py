@@ -81,7 +81,7 @@ def test_a_rejected_pair_is_not_suggested_again(tmp_path: Path, capsys: pytest.C
         made.turn()
         seen_us = micros(made.reads().now())
         with made.store.write(made.fence) as session:
-            ids = dict(session.rows("SELECT native_id, id FROM job"))
+            ids: dict[str, int] = dict(session.rows("SELECT native_id, id FROM job"))
             uses = [DatasetUse(ids["extract"], True, "file/a"), DatasetUse(ids["mart"], False, "file/a")]
             record_lineage(session, dict.fromkeys(uses, Reported("https://example.com", seen_us)), {})
         capsys.readouterr()

@@ -187,8 +187,14 @@ def lineage_document(reach: LineageReach, up: int, down: int) -> LineageDocument
             if upstream in included and downstream in included
         ],
         "omitted": {"upstream": len(reach.upstream) - len(above), "downstream": len(reach.downstream) - len(below)},
-        "datasets": [DatasetDocument(**asdict(dataset)) for dataset in reach.view.datasets],
-        "facets": [FacetDocument(**asdict(facet)) for facet in reach.view.facets],
+        "datasets": [
+            {"dataset": use.dataset, "is_output": use.is_output, "producer": use.producer, "seen": use.seen}
+            for use in reach.view.datasets
+        ],
+        "facets": [
+            {"name": facet.name, "text": facet.text, "producer": facet.producer, "seen": facet.seen}
+            for facet in reach.view.facets
+        ],
     }
 
 

@@ -271,7 +271,7 @@ class LineageQueries(ContextQueries):
         units = {job_id: row.parent_id or job_id for job_id, row in jobs.items()}
         shared: dict[tuple[int, int], list[SharedDataset]] = {}
         for row in self.link.stream(_SHARED):
-            writer, reader = units.get(row.writer_id), units.get(row.reader_id)
+            writer, reader = units.get(row.writer_id, 0), units.get(row.reader_id, 0)
             if writer in jobs and reader in jobs and writer != reader:
                 dataset = SharedDataset(row.dataset, row.producer, instant(row.written_us), instant(row.read_us))
                 shared.setdefault((writer, reader), []).append(dataset)

@@ -82,7 +82,9 @@ def other(bench: Bench) -> None:
 def test_a_dependency_is_learned_from_the_events_of_the_real_client(bench: Bench, other: None, url: str) -> None:
     transport = HttpTransport(HttpConfig(url=url, auth=ApiKeyTokenProvider({"apiKey": TOKEN}), timeout=5))
     client = OpenLineageClient(transport=transport)
-    facets = {"ownership": ownership_job.OwnershipJobFacet(owners=[ownership_job.Owner(name="team:sales")])}
+    facets: dict[str, Any] = {
+        "ownership": ownership_job.OwnershipJobFacet(owners=[ownership_job.Owner(name="team:sales")])
+    }
     failure = error_message_run.ErrorMessageRunFacet(message="password=hunter2 refused", programmingLanguage="Python")
     for name, at, inputs, outputs in (
         ("extract", 3, [], [OutputDataset(*TABLE)]),
