@@ -1,102 +1,162 @@
-"""Suggested dependencies: pairs of jobs that today are joined by a time buffer only."""
+"""Suggested dependencies: pairs of jobs that are joined by a time buffer, or by a dataset, and by no dependency."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
-from datetime import UTC, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.cli.arguments import positive_number
 from console.cli.clock_format import display_zone
-from console.cli.commands import JSON, Handler, flag, option
+from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_result, table
 from console.cli.reader import store_reader, valid_config
 from console.config.paths import config_path
-from console.domain.dependency import SuggestedDependency
+from console.domain.dependency import LearnedDependency, SharedDataset, SuggestedDependency
 from console.domain.service import format_percent
 from console.onboarding.config_writer import replace_if_unchanged, toml, write_new
 from console.timing.durations import format_duration
+from console.timing.formats import relative_time_text
 
 if TYPE_CHECKING:
     from console.store.queries import Queries
 
 NIGHTS = 60
-ACCEPTED_FILE = "dependencies.toml"
+DECIDED_FILE = "dependencies.toml"
 """In a config folder."""
+
+
+@dataclass(slots=True)
+class _Suggestion:
+    """A pair with its evidence: a time buffer, shared datasets, or both."""
+
+    upstream: str
+    downstream: str
+    buffer: SuggestedDependency | None = None
+    learned: LearnedDependency | None = None
+
+    @property
+    def datasets(self) -> tuple[SharedDataset, ...]:
+        return self.learned.datasets if self.learned is not None else ()
+
+    def evidence(self, now: datetime) -> list[str]:
+        """The strongest first."""
+        shared = [
+            f"reads {dataset.name}, written {relative_time_text(dataset.written, now)}" for dataset in self.datasets
+        ]
+        return [*shared, *(self.buffer.evidence if self.buffer is not None else ())]
 
 
 def run_suggest(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
-        if len(arguments.pair) != 2 and (arguments.pair or arguments.accept):
-            problem = "--accept needs two jobs" if arguments.accept else "a pair is two jobs"
+        decides = arguments.accept or arguments.reject
+        if len(arguments.pair) != 2 and (arguments.pair or decides):
+            problem = (
+                f"--{'accept' if arguments.accept else 'reject'} needs two jobs" if decides else "a pair is two jobs"
+            )
             raise CommandError(Exit.USAGE, f"{problem}. Fix: headway suggest UPSTREAM DOWNSTREAM")
-        suggestions = _suggestions(reads, arguments.nights)
+        now, suggestions = reads.now(), _suggestions(reads, arguments.nights)
         if arguments.pair:
             upstream, downstream = (reads.jobs.job_named(name) for name in arguments.pair)
-            return _run_pair(arguments, suggestions, upstream, downstream)
+            return _run_pair(arguments, suggestions, upstream, downstream, now)
     if not suggestions:
-        return print_result(arguments, [], [f"No time buffers found in the last {counted(arguments.nights, 'night')}."])
+        text = f"No time buffers found in the last {counted(arguments.nights, 'night')}, and no shared datasets."
+        return print_result(arguments, [], [text])
+
+    def of_buffer(text: Callable[[SuggestedDependency], str]) -> Callable[[_Suggestion], str]:
+        return lambda pair: text(pair.buffer) if pair.buffer is not None else "–"
+
     rows = table(
         suggestions,
         ValueColumn("upstream", lambda pair: pair.upstream, 14, middle=True),
         ValueColumn("downstream", lambda pair: pair.downstream, 14, middle=True),
-        ValueColumn("confidence", lambda pair: format_percent(pair.confidence)),
-        ValueColumn("buffer", lambda pair: format_duration(pair.buffer), drop=1),
-        ValueColumn("violated", lambda pair: f"{len(pair.violated)} of {pair.nights}"),
-        ValueColumn("harmed", lambda pair: str(pair.harmed), drop=2),
-        ValueColumn("evidence", lambda pair: "; ".join(pair.evidence), 20, drop=3),
+        ValueColumn("confidence", of_buffer(lambda buffer: format_percent(buffer.confidence))),
+        ValueColumn("buffer", of_buffer(lambda buffer: format_duration(buffer.buffer)), drop=1),
+        ValueColumn("violated", of_buffer(lambda buffer: f"{len(buffer.violated)} of {buffer.nights}")),
+        ValueColumn("harmed", of_buffer(lambda buffer: str(buffer.harmed)), drop=2),
+        ValueColumn("evidence", lambda pair: "; ".join(pair.evidence(now)), 20, drop=3),
     )
-    best = suggestions[0]
-    following = ["", f"Next: {_command(best)}"]
-    return print_result(arguments, [_document(pair) for pair in suggestions], rows, following)
+    following = ["", f"Next: {_command(suggestions[0])}"]
+    return print_result(arguments, [_document(pair, now) for pair in suggestions], rows, following)
 
 
-def _suggestions(reads: Queries, nights: int) -> list[SuggestedDependency]:
+def _suggestions(reads: Queries, nights: int) -> list[_Suggestion]:
+    """Pairs with shared datasets first, then by confidence; without those that a person has rejected."""
     limit_array_threads()
+    from console.control.dependencies.datasets import learned_dependencies
     from console.control.dependencies.time_buffers import suggest_dependencies
 
     now = reads.now()
     jobs, known = reads.lineage.nights(now - timedelta(days=nights))
-    return suggest_dependencies(jobs, known, display_zone() or now.astimezone().tzinfo or UTC)
+    pairs: dict[tuple[str, str], _Suggestion] = {}
+    for learned in learned_dependencies(*reads.lineage.shared_datasets(), known):
+        pair = _Suggestion(learned.upstream, learned.downstream, learned=learned)
+        pairs[pair.upstream, pair.downstream] = pair
+    for buffer in suggest_dependencies(jobs, known, display_zone() or now.astimezone().tzinfo or UTC):
+        ends = buffer.upstream, buffer.downstream
+        pairs.setdefault(ends, _Suggestion(*ends)).buffer = buffer
+    rejected = reads.lineage.rejected_pairs()
+    return [pair for ends, pair in pairs.items() if ends not in rejected]
 
 
 def _run_pair(
-    arguments: argparse.Namespace, suggestions: Sequence[SuggestedDependency], upstream: str, downstream: str
+    arguments: argparse.Namespace, suggestions: Sequence[_Suggestion], upstream: str, downstream: str, now: datetime
 ) -> int:
     pair = next((pair for pair in suggestions if (pair.upstream, pair.downstream) == (upstream, downstream)), None)
     if pair is None:
-        problem = f"no time buffer found from {upstream} to {downstream}"
+        problem = f"no suggestion from {upstream} to {downstream}"
         raise CommandError(Exit.NOT_FOUND, f"{problem}. Fix: list all pairs: headway suggest")
-    block = f"[[dependencies]]\nupstream = {toml(upstream)}\ndownstream = {toml(downstream)}\n"
-    if not arguments.accept:
-        ending = ["", *block.splitlines(), "", f"Accept: {_command(pair)} --accept"]
-        return print_result(arguments, _document(pair), [*_evidence_lines(pair), *ending])
-    place = _accept(arguments, pair, block)
-    return print_result(arguments, _document(pair) | {"accepted": str(place)}, [f"Added to {place}."])
+    block = f"upstream = {toml(upstream)}\ndownstream = {toml(downstream)}\n"
+    accepted, document = f"[[dependencies]]\n{block}", _document(pair, now)
+    if arguments.accept:
+        place = _decide(arguments, f"# accepted with headway suggest: {'; '.join(_reasons(pair))}\n{accepted}")
+        return print_result(arguments, document | {"accepted": str(place)}, [f"Added to {place}."])
+    if arguments.reject:
+        place = _decide(arguments, f"# rejected with headway suggest\n[[rejected_dependencies]]\n{block}")
+        text = f"Rejected in {place}. To list the pair again, remove it there."
+        return print_result(arguments, document | {"rejected": str(place)}, [text])
+    command = _command(pair)
+    ending = ["", *accepted.splitlines(), "", f"Accept: {command} --accept", f"Reject: {command} --reject"]
+    return print_result(arguments, document, [*_evidence_lines(pair, now), *ending])
 
 
-def _command(pair: SuggestedDependency) -> str:
+def _command(pair: _Suggestion) -> str:
     return shlex.join(("headway", "suggest", pair.upstream, pair.downstream))
 
 
-def _evidence_lines(pair: SuggestedDependency) -> list[str]:
+def _reasons(pair: _Suggestion) -> Iterator[str]:
+    if pair.datasets:
+        yield f"the downstream reads {pair.datasets[0].name}"
+    if pair.buffer is not None:
+        nights = f"{pair.buffer.harmed} of {len(pair.buffer.violated)} nights with a violation"
+        yield f"on {nights} the downstream failed or was rerun"
+
+
+def _evidence_lines(pair: _Suggestion, now: datetime) -> Iterator[str]:
+    yield f"upstream    {pair.upstream}"
+    yield f"downstream  {pair.downstream}"
+    for dataset in pair.datasets:
+        written, read = (relative_time_text(at, now) for at in (dataset.written, dataset.read))
+        yield f"dataset     {dataset.name}: written {written}, read {read}, reported by {dataset.producer}"
+    if pair.buffer is not None:
+        yield from _buffer_lines(pair.buffer)
+
+
+def _buffer_lines(pair: SuggestedDependency) -> Iterator[str]:
     dates = ", ".join(day.isoformat() for day in pair.violated[-5:])
     last = f", the last on {dates}" if pair.violated else ""
-    return [
-        f"upstream    {pair.upstream}",
-        f"downstream  {pair.downstream}",
-        f"confidence  {format_percent(pair.confidence)}",
-        f"buffer      {format_duration(pair.buffer)} between the end of the upstream and the start of the downstream",
-        f"violated    {len(pair.violated)} of {counted(pair.nights, 'night')}{last}",
-        f"harmed      {counted(pair.harmed, 'night')}: the downstream failed or was rerun",
-        f"with a hold {_hold_text(pair)}",
-        *(f"evidence    {text}" for text in pair.evidence),
-    ]
+    yield f"confidence  {format_percent(pair.confidence)}"
+    yield f"buffer      {format_duration(pair.buffer)} between the end of the upstream and the start of the downstream"
+    yield f"violated    {len(pair.violated)} of {counted(pair.nights, 'night')}{last}"
+    yield f"harmed      {counted(pair.harmed, 'night')}: the downstream failed or was rerun"
+    yield f"with a hold {_hold_text(pair)}"
+    yield from (f"evidence    {text}" for text in pair.evidence)
 
 
 def _hold_text(pair: SuggestedDependency) -> str:
@@ -106,28 +166,29 @@ def _hold_text(pair: SuggestedDependency) -> str:
     return f"{counted(pair.violated, 'start')} would have waited for the upstream{later}"
 
 
-def _document(pair: SuggestedDependency) -> dict[str, object]:
+def _document(pair: _Suggestion, now: datetime) -> dict[str, object]:
+    """null: without a time buffer."""
+    buffer = pair.buffer
     return {
         "upstream": pair.upstream,
         "downstream": pair.downstream,
-        "confidence": pair.confidence,
-        "nights": pair.nights,
-        "buffer_s": pair.buffer.total_seconds(),
-        "violated": [day.isoformat() for day in pair.violated],
-        "harmed": pair.harmed,
-        "delay_with_hold_s": pair.delay.total_seconds(),
-        "evidence": pair.evidence,
+        "confidence": buffer and buffer.confidence,
+        "nights": buffer and buffer.nights,
+        "buffer_s": buffer and buffer.buffer.total_seconds(),
+        "violated": buffer and [day.isoformat() for day in buffer.violated],
+        "harmed": buffer and buffer.harmed,
+        "delay_with_hold_s": buffer and buffer.delay.total_seconds(),
+        "evidence": pair.evidence(now),
+        "datasets": pair.datasets,
     }
 
 
-def _accept(arguments: argparse.Namespace, pair: SuggestedDependency, block: str) -> Path:
-    """Adds the dependency to the config and returns the file. Raises CommandError, and changes nothing, for a config
-    that is invalid with it."""
+def _decide(arguments: argparse.Namespace, text: str) -> Path:
+    """Adds the text to the config and returns the file. Raises CommandError, and changes nothing, for a config that is
+    invalid with it."""
     config = config_path(arguments.config)
-    path = config / ACCEPTED_FILE if config.is_dir() else config
+    path = config / DECIDED_FILE if config.is_dir() else config
     before = path.read_text("utf-8") if path.exists() else None
-    nights = f"{pair.harmed} of {len(pair.violated)} nights with a violation"
-    text = f"# from headway suggest: on {nights} the downstream failed or was rerun\n{block}"
     changed = f"{before.rstrip()}\n\n{text}" if before else text
     valid_config(config, {path: changed})
     if before is None:
@@ -141,7 +202,10 @@ HANDLERS = {
     "suggest": Handler(
         run_suggest,
         option("pair", "upstream and downstream: show this pair, and what a hold would have changed", "JOB", nargs="*"),
-        flag("--accept", "add the pair to the config with mode observe: it warns only"),
+        one_of(
+            flag("--accept", "add the pair to the config with mode observe: it warns only"),
+            flag("--reject", "never suggest the pair again"),
+        ),
         option("--nights", f"nights of history ({NIGHTS})", "N", type=positive_number, default=NIGHTS),
         JSON,
         epilog="violated: started before the upstream was good\nharmed: failed then, or was rerun",

@@ -113,6 +113,11 @@ def lineage_lines(reach: LineageReach, up: int, down: int) -> Iterator[str]:
     yield from _side_lines(reach, "upstream", reach.upstream, reach.above, up)
     yield _job_line(reach, "> ", reach.job)
     yield from _side_lines(reach, "downstream", reach.downstream, reach.below, down)
+    for dataset in reach.view.datasets:
+        age = relative_time_text(dataset.seen, reach.now)
+        yield f"{'writes' if dataset.is_output else 'reads':10}  {dataset.dataset}  {age}, by {dataset.producer}"
+    for facet in reach.view.facets:
+        yield f"{facet.name}  {facet.text}  {relative_time_text(facet.seen, reach.now)}, by {facet.producer}"
 
 
 def _side_lines(

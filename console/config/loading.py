@@ -34,6 +34,7 @@ from console.config.sections import (
     JobSettings,
     PermissionSettings,
     PoolSettings,
+    RejectedDependencySettings,
     RetentionSettings,
     RouteSettings,
     ServiceSettings,
@@ -62,7 +63,16 @@ def check_approval(
             reading.fault(("acting", "approval_tiers"), f"{problem}. {fix}")
 
 
-DECLARED_TABLES = ("calendars", "checks", "incidents", "maintenance", "exceptions", "pools", "rules")
+DECLARED_TABLES = (
+    "calendars",
+    "checks",
+    "incidents",
+    "maintenance",
+    "exceptions",
+    "pools",
+    "rejected_dependencies",
+    "rules",
+)
 
 
 def declared_values(document: Table, reading: ConfigDocument, checks: Mapping[str, CheckSettings]) -> Declared:
@@ -79,6 +89,10 @@ def declared_values(document: Table, reading: ConfigDocument, checks: Mapping[st
         exceptions=tuple(exception.declared() for exception in exceptions),
         pools=tuple(
             pool.declared(name) for name, pool in validate_named(PoolSettings, document, "pools", reading).items()
+        ),
+        rejected_dependencies=tuple(
+            (pair.upstream, pair.downstream)
+            for pair in validate_list(RejectedDependencySettings, document, "rejected_dependencies", reading).values()
         ),
         rules=rules(document, reading),
     )

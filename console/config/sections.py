@@ -139,6 +139,13 @@ class DependencySettings(StrictOptions):
         return self
 
 
+class RejectedDependencySettings(StrictOptions):
+    """A pair that `headway suggest` does not list again."""
+
+    upstream: JobName
+    downstream: JobName
+
+
 class ServiceSettings(StrictOptions):
     title: str = ""
     delivered_by: Annotated[tuple[JobName, ...], Field(min_length=1)]

@@ -216,6 +216,27 @@ class LineageJob:
 
 
 @dataclass(frozen=True, slots=True)
+class JobFacetView:
+    """A property of a job or of its latest run, as its events last reported it."""
+
+    name: str
+    """As the OpenLineage specification names it: "sourceCodeLocation"."""
+    text: str
+    producer: str
+    seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobDatasetView:
+    """A dataset that a job reads or writes."""
+
+    dataset: str
+    is_output: bool
+    producer: str
+    seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LineageView:
     """All jobs upstream and downstream of one job. A task counts as its DAG."""
 
@@ -228,6 +249,10 @@ class LineageView:
     """(upstream, downstream), each once."""
     services: dict[str, tuple[int, ...]]
     """Service -> its terminals among these jobs."""
+    datasets: tuple[JobDatasetView, ...] = ()
+    """Of the requested job, inputs first."""
+    facets: tuple[JobFacetView, ...] = ()
+    """Of the requested job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +331,27 @@ class JobNights:
     name: str
     system: str
     runs: tuple[NightRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedDataset:
+    """A dataset that one job writes and another reads, as their events last reported it."""
+
+    name: str
+    producer: str
+    """The program that reported the write."""
+    written: datetime
+    read: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedDependency:
+    """A pair of which the downstream reads what the upstream writes."""
+
+    upstream: str
+    downstream: str
+    datasets: tuple[SharedDataset, ...]
+    """The last written first."""
 
 
 @dataclass(frozen=True, slots=True)

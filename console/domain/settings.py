@@ -76,6 +76,8 @@ class Declared:
     maintenance: tuple[MaintenanceWindow, ...] = ()
     exceptions: tuple[PlannedException, ...] = ()
     pools: tuple[DeclaredPool, ...] = ()
+    rejected_dependencies: tuple[tuple[str, str], ...] = ()
+    """(upstream, downstream) that are never suggested."""
 
     def calendar(self, name: str) -> Calendar | None:
         return next((calendar for calendar in self.calendars if calendar.name == name), None)

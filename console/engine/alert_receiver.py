@@ -19,7 +19,7 @@ from connectors.sdk.transport.http_server import ServerReply
 from console.domain.external_alert import ExternalAlert
 from console.domain.ids import EPOCH, micros
 from console.engine.connector_pool import ConnectorTarget
-from console.engine.endpoints import Endpoint
+from console.engine.endpoints import Endpoint, body_fault
 from console.store.db.database import Database
 from console.store.events import record_external_alerts
 from console.text.cleaning import clean_line
@@ -65,7 +65,7 @@ class AlertReceiver:
             try:
                 alerts = _Webhook.model_validate_json(body).alerts
             except ValidationError as error:
-                replies.append(ServerReply.of_text(400, _fault(error)))
+                replies.append(body_fault(error, "send a webhook of Alertmanager (version 4) or Grafana"))
                 continue
             by_alert = [self._of_targets(alert) for alert in alerts]
             matched = sum(map(bool, by_alert))
@@ -145,10 +145,3 @@ def _short(host: str) -> str:
         return str(ipaddress.ip_address(host))
     except ValueError:
         return host.partition(".")[0]
-
-
-def _fault(error: ValidationError) -> str:
-    """ "alerts.0.startsAt: Field required. Fix: …"; never a value, which may be secret."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(map(str, first["loc"])) or "body"
-    return f"{place}: {first['msg']}. Fix: send a webhook of Alertmanager (version 4) or Grafana"

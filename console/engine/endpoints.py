@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import structlog
+from pydantic import ValidationError
 
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
@@ -113,6 +114,13 @@ class _Admitted(NamedTuple):
 def error_reply(status: int, error: str, fix: str, *headers: tuple[str, str]) -> ServerReply:
     """The JSON of a failed request to the HTTP API."""
     return ServerReply(status, json.dumps({"error": error, "fix": fix}).encode() + b"\n", JSON, headers)
+
+
+def body_fault(error: ValidationError, fix: str) -> ServerReply:
+    """ "alerts.0.startsAt: Field required. Fix: …"; never a value, which may be secret."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"])) or "body"
+    return ServerReply.of_text(400, f"{place}: {first['msg']}. Fix: {fix}")
 
 
 class EndpointWorker:

@@ -1,9 +1,11 @@
-"""The timeline: events of incidents, jobs, systems and the estate, notes, alerts of other monitors. Standard library
-only."""
+"""The timeline: events of incidents, jobs, systems and the estate, notes; and what others report: alerts, lineage.
+Standard library only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from console.domain.external_alert import ExternalAlert
 from console.domain.ids import incident_name, micros, optional_micros
@@ -11,6 +13,7 @@ from console.domain.request import RequestKind
 from console.store import audit
 from console.store.db.session import Session, WriteSession
 from console.store.errors import NotFound
+from console.store.names import encode_name
 from console.text.cleaning import clean_line
 
 MAX_NOTE = 2000
@@ -73,3 +76,56 @@ def add_note(session: Session, incident_id: int, note: str, by: str, origin: str
         return
     audit.append(session, now_us, by, origin, RequestKind.NOTE, incident_name(incident_id), {"text": text})
     record_event(session, now_us, "note", text, incident_id=incident_id, actor=by)
+
+
+# ruff: noqa: S608  (only our own names; every value is bound)
+_JOBS = (
+    "SELECT j.id, j.source_id, s.name AS system FROM {keys} CROSS JOIN system s CROSS JOIN job j WHERE"
+    " j.system_id = s.id AND j.source_id = k.a AND NOT s.removed AND j.gone_since_us IS NULL"
+)
+_NEWER = "producer = excluded.producer, seen_us = excluded.seen_us WHERE excluded.seen_us > {}.seen_us"
+_ADD_DATASET = (
+    "INSERT INTO job_dataset (job_id, is_output, dataset, producer, seen_us) VALUES (?, ?, ?, ?, ?)"
+    f" ON CONFLICT (job_id, is_output, dataset) DO UPDATE SET {_NEWER.format('job_dataset')}"
+)
+_ADD_FACET = (
+    "INSERT INTO job_facet (job_id, name, text, producer, seen_us) VALUES (?, ?, ?, ?, ?)"
+    f" ON CONFLICT (job_id, name) DO UPDATE SET text = excluded.text, {_NEWER.format('job_facet')}"
+)
+
+
+class DatasetUse(NamedTuple):
+    job_id: int
+    is_output: bool
+    dataset: str
+
+
+class FacetOf(NamedTuple):
+    job_id: int
+    name: str
+
+
+class Reported(NamedTuple):
+    """Who reported something, and when it was so. `text`: of a facet."""
+
+    producer: str
+    seen_us: int
+    text: str = ""
+
+
+def jobs_by_source_id(session: Session, names: Iterable[str]) -> Mapping[str, Sequence[tuple[str, int]]]:
+    """(system, job id) of the known jobs with these names at their source."""
+    raw = {encode_name(name): name for name in names}
+    jobs: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for row in session.by_keys(_JOBS, list(raw)):
+        jobs[raw[row.source_id]].append((row.system, row.id))
+    return jobs
+
+
+def record_lineage(
+    session: WriteSession, datasets: Mapping[DatasetUse, Reported], facets: Mapping[FacetOf, Reported]
+) -> None:
+    """Records them, unless a later report is known."""
+    uses = sorted(datasets.items())
+    session.many(_ADD_DATASET, [(*use, reported.producer, reported.seen_us) for use, reported in uses])
+    session.many(_ADD_FACET, [(*facet, of.text, of.producer, of.seen_us) for facet, of in sorted(facets.items())])

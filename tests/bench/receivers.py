@@ -1,11 +1,11 @@
-"""What the engine's HTTP endpoints cost: alerts of other monitors that it receives, and reads of its API.
+"""What the engine's HTTP endpoints cost: alerts and OpenLineage events that it receives, and reads of its API.
 
     python -m tests.bench.receivers [--json] [--quick | --smoke]
 
-Webhooks of one and of 50 alerts, each on a connection of its own, come from eight senders in another process; the
-engine's endpoint answers once an alert is in its SQLite store. Beside it: the same requests to a path that stores
-nothing. Then pages of 100 jobs are read, of more than are cached; and one page whose reader has it already. CPU time is
-that of the endpoint's process.
+Webhooks of one and of 50 alerts, and requests of one and of 50 OpenLineage events, each on a connection of its own,
+come from eight senders in another process; the engine's endpoint answers once they are in its SQLite store. Beside it:
+the same requests to a path that stores nothing. Then pages of 100 jobs are read, of more than are cached; and one page
+whose reader has it already. CPU time is that of the endpoint's process.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from urllib.error import HTTPError
+from urllib.parse import urljoin
 from urllib.request import Request, urlopen
 
 from connectors.sdk.secrets import SecretRef, SecretStore
@@ -28,6 +29,7 @@ from console.config.sections import EndpointSettings
 from console.engine.alert_receiver import AlertReceiver
 from console.engine.connector_pool import configured_places
 from console.engine.endpoints import API, Endpoint, EndpointWorker
+from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
 from console.engine.read_api import CACHED_REPLIES, ReadApi
 from tests.bench.figures import Figure, emit, parser_of
 from tests.engine.bench import estate_config, running_bench
@@ -90,6 +92,28 @@ def bodies_of(target: str, alerts: int) -> list[bytes]:
     ]
 
 
+def events_of(jobs: int, events: int) -> list[bytes]:
+    """Each event with one input and one output, about one of so many jobs."""
+    started = datetime.now(UTC) - timedelta(hours=1)
+    return [
+        json.dumps(
+            [
+                {
+                    "eventTime": (started + timedelta(seconds=number)).isoformat(),
+                    "eventType": "COMPLETE",
+                    "producer": "https://example.com/bench",
+                    "run": {"runId": f"{number:032x}"},
+                    "job": {"namespace": "fake", "name": f"other{number % jobs:04}"},
+                    "inputs": [{"namespace": "file", "name": f"/in/{number % jobs}"}],
+                    "outputs": [{"namespace": "file", "name": f"/in/{number % jobs + 1}"}],
+                }
+                for number in range(body * events, (body + 1) * events)
+            ]
+        ).encode()
+        for body in range(50)
+    ]
+
+
 def measured(requests: int) -> Iterator[Figure]:
     folder, scheduler = private_folder("receivers"), FakeScheduler()
     scheduler.job("extract")
@@ -106,7 +130,8 @@ def measured(requests: int) -> Iterator[Figure]:
             nothing = Endpoint(
                 frozenset({"GET", "POST"}), lambda bodies, _: [ServerReply.of_text(200, "")] * len(bodies)
             )
-            paths = {"/alerts": receiver.endpoint, "/nothing": nothing}
+            lineage = LineageReceiver(bench.store, bench.parts.clock)
+            paths = {"/alerts": receiver.endpoint, LINEAGE_PATH: lineage.endpoint, "/nothing": nothing}
             settings = EndpointSettings(listen=f"127.0.0.1:{port}", token=SecretRef(env=TOKEN_ENV))
             worker = EndpointWorker(settings, paths, SecretStore(), ReadApi(bench.url).endpoints)
             thread = threading.Thread(target=worker.run, args=(bench.fence, ending.is_set))
@@ -114,9 +139,13 @@ def measured(requests: int) -> Iterator[Figure]:
             try:
                 wait_until(lambda: accepts(port), "the endpoints listen")
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as sender:
-                    for alerts in (1, 50):
-                        yield from _alert_figures(sender, f"http://127.0.0.1:{port}", requests, alerts, target.name)
-                    yield from _read_figures(sender, f"http://127.0.0.1:{port}", requests)
+                    url = f"http://127.0.0.1:{port}"
+                    for count in (1, 50):
+                        alerts = bodies_of(target.name, count)
+                        yield from _received_figures(sender, f"{url}/alerts", alerts, requests, count, "alert")
+                        events = events_of(JOBS, count)
+                        yield from _received_figures(sender, f"{url}{LINEAGE_PATH}", events, requests, count, "event")
+                    yield from _read_figures(sender, url, requests)
             finally:
                 ending.set()
                 worker.wake.set()
@@ -132,18 +161,20 @@ def _measure(sender: ProcessPoolExecutor, requests: list[Request], count: int) -
     return sent, (time.process_time() - cpu) * 1000 / count
 
 
-def _alert_figures(sender: ProcessPoolExecutor, url: str, requests: int, alerts: int, target: str) -> Iterator[Figure]:
-    bodies = bodies_of(target, alerts)
-    of_nothing, of_alerts = (
-        [Request(f"{url}/{path}", body, HEADERS) for body in bodies] for path in ("nothing", "alerts")
+def _received_figures(
+    sender: ProcessPoolExecutor, url: str, bodies: list[bytes], requests: int, count: int, noun: str
+) -> Iterator[Figure]:
+    """`count`: alerts or events of one request."""
+    of_nothing, received = (
+        [Request(urljoin(url, path), body, HEADERS) for body in bodies] for path in ("/nothing", "")
     )
     _measure(sender, of_nothing, 1)
     _, before = _measure(sender, of_nothing, requests)
-    sent, cost = _measure(sender, of_alerts, requests)
-    name, costs = f"of_{alerts}", [each / alerts for each in (cost, before)]
-    yield Figure(f"{name}_cpu_ms_per_alert", costs[0], "ms", "requests that store nothing", costs[1])
-    yield Figure(f"{name}_alerts_per_s", requests * alerts / sent.took, "alerts/s, senders included")
-    yield Figure(f"{name}_wait_p99_ms", _p99_ms(sent), "ms until the answer")
+    sent, cost = _measure(sender, received, requests)
+    name, costs = f"of_{count}", [each / count for each in (cost, before)]
+    yield Figure(f"{name}_cpu_ms_per_{noun}", costs[0], "ms", "requests that store nothing", costs[1])
+    yield Figure(f"{name}_{noun}s_per_s", requests * count / sent.took, f"{noun}s/s, senders included")
+    yield Figure(f"{name}_{noun}_wait_p99_ms", _p99_ms(sent), "ms until the answer")
 
 
 def _read_figures(sender: ProcessPoolExecutor, url: str, requests: int) -> Iterator[Figure]:

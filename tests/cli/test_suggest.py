@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.config.loading import load_config
+from console.domain.ids import micros
+from console.store.events import DatasetUse, Reported, record_lineage
 from tests.engine.bench import estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -67,6 +70,36 @@ def test_a_pair_is_accepted_into_the_config(store: Path, tmp_path: Path, capsys:
     assert path.read_text().startswith(SYSTEMS.rstrip())
 
 
+def test_a_rejected_pair_is_not_suggested_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pairs by datasets take the same way as pairs by time buffers."""
+    scheduler, path = FakeScheduler(), tmp_path / "headway.toml"
+    for name in ("extract", "mart"):
+        scheduler.job(name)
+    path.write_text(SYSTEMS)
+    config = estate_config(tmp_path, scheduler)
+    with running_bench(tmp_path, scheduler, config) as made:
+        made.turn()
+        seen_us = micros(made.reads().now())
+        with made.store.write(made.fence) as session:
+            ids: dict[str, int] = dict(session.rows("SELECT native_id, id FROM job"))
+            uses = [DatasetUse(ids["extract"], True, "file/a"), DatasetUse(ids["mart"], False, "file/a")]
+            record_lineage(session, dict.fromkeys(uses, Reported("https://example.com", seen_us)), {})
+        capsys.readouterr()
+        suggest(tmp_path / "headway.db", path, "--json")
+        [pair] = json.loads(capsys.readouterr().out)
+        assert (*PAIR, None, "file/a") == (
+            *map(pair.get, ("upstream", "downstream", "nights")),
+            pair["datasets"][0]["name"],
+        )
+        suggest(tmp_path / "headway.db", path, *PAIR, "--reject")
+        declared = load_config(path).declared
+        assert (PAIR,) == declared.rejected_dependencies
+        made.config = replace(made.config, declared=declared)
+        made.restart()
+        suggest(tmp_path / "headway.db", path)
+        assert "no shared datasets" in capsys.readouterr().out
+
+
 def test_a_config_folder_gets_a_file_of_its_own(store: Path, tmp_path: Path) -> None:
     (tmp_path / "systems.toml").write_text(SYSTEMS)
     suggest(store, tmp_path, *PAIR, "--accept")
@@ -92,6 +125,6 @@ def test_another_pair_or_a_lone_job_is_refused_with_a_fix(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suggest(store, tmp_path / "headway.toml", "fake/cleanup", "fake/mart", code=Exit.NOT_FOUND)
-    assert "no time buffer found from fake/cleanup to fake/mart" in capsys.readouterr().err
+    assert "no suggestion from fake/cleanup to fake/mart" in capsys.readouterr().err
     suggest(store, tmp_path / "headway.toml", "fake/mart", code=Exit.USAGE)
     assert "headway suggest UPSTREAM DOWNSTREAM" in capsys.readouterr().err

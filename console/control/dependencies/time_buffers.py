@@ -16,6 +16,7 @@ from datetime import date, timedelta, tzinfo
 import numpy as np
 from numpy.typing import NDArray
 
+from console.control.dependencies.datasets import connected_jobs
 from console.domain.dependency import JobNights, SuggestedDependency
 
 Nights = NDArray[np.float64]
@@ -76,32 +77,12 @@ def suggest_dependencies(
     history = NightMatrix.of(jobs, zone)
     if history is None:
         return []
-    connected = _connected(known)
+    connected = connected_jobs(known)
     suggestions = []
     for downstream in map(int, np.flatnonzero(history.has_clock)):
         pairs = _Candidates(history, downstream, connected.get(jobs[downstream].id, frozenset()))
         suggestions += [history.suggestion(pair) for pair in pairs.accepted()]
     return sorted(suggestions, key=lambda pair: (-pair.confidence, pair.downstream, pair.upstream))
-
-
-def _connected(known: Collection[tuple[int, int]]) -> dict[int, frozenset[int]]:
-    """Job -> every job above or below it."""
-    above: dict[int, set[int]] = {}
-    below: dict[int, set[int]] = {}
-    for upstream, downstream in known:
-        above.setdefault(downstream, set()).add(upstream)
-        below.setdefault(upstream, set()).add(downstream)
-
-    def reach(job: int, steps: Mapping[int, set[int]]) -> set[int]:
-        reached, front = set[int](), [job]
-        while front:
-            for neighbor in steps.get(front.pop(), ()):
-                if neighbor not in reached:
-                    reached.add(neighbor)
-                    front.append(neighbor)
-        return reached
-
-    return {job: frozenset(reach(job, above) | reach(job, below)) for job in {*above, *below}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -377,6 +377,29 @@ class ExternalAlertRow(SQLModel, table=True):
     received_us: int = big()
 
 
+class JobDataset(SQLModel, table=True):
+    """A dataset that a job reads or writes, as an OpenLineage event last reported it."""
+
+    __tablename__: ClassVar[str] = "job_dataset"
+    __table_args__ = (Index("job_dataset_dataset", "dataset", "is_output"),)
+    job_id: int = Field(primary_key=True)
+    is_output: bool = Field(primary_key=True)
+    dataset: str = Field(primary_key=True, sa_type=Text)
+    producer: str = string()
+    seen_us: int = big()
+
+
+class JobFacet(SQLModel, table=True):
+    """A facet of a job or of its latest run, as an OpenLineage event last reported it."""
+
+    __tablename__: ClassVar[str] = "job_facet"
+    job_id: int = Field(primary_key=True)
+    name: str = Field(primary_key=True, sa_type=Text)
+    text: str = string()
+    producer: str = string()
+    seen_us: int = big()
+
+
 class CheckResult(SQLModel, table=True):
     """A span of equal results of one check for one business date; values are those of the latest."""
 

@@ -133,6 +133,24 @@ class ReachDocument(LineageJobDocument, CausesDocument):
     """A job with its causes and services."""
 
 
+class DatasetDocument(TypedDict):
+    """What the job reads or writes, by OpenLineage events."""
+
+    dataset: str
+    is_output: bool
+    producer: str
+    seen: datetime
+
+
+class FacetDocument(TypedDict):
+    """A property of the job or its latest run, by OpenLineage events."""
+
+    name: str
+    text: str
+    producer: str
+    seen: datetime
+
+
 class LineageDocument(ReachDocument):
     """The jobs around one job, nearest first, and the edges between them."""
 
@@ -141,6 +159,8 @@ class LineageDocument(ReachDocument):
     downstream: list[LineageJobDocument]
     edges: list[LineageEdgeDocument]
     omitted: OmittedJobsDocument
+    datasets: list[DatasetDocument]
+    facets: list[FacetDocument]
 
 
 def job_reach(reads: Queries, name: str, run: str = "") -> LineageReach:
@@ -167,6 +187,14 @@ def lineage_document(reach: LineageReach, up: int, down: int) -> LineageDocument
             if upstream in included and downstream in included
         ],
         "omitted": {"upstream": len(reach.upstream) - len(above), "downstream": len(reach.downstream) - len(below)},
+        "datasets": [
+            {"dataset": use.dataset, "is_output": use.is_output, "producer": use.producer, "seen": use.seen}
+            for use in reach.view.datasets
+        ],
+        "facets": [
+            {"name": facet.name, "text": facet.text, "producer": facet.producer, "seen": facet.seen}
+            for facet in reach.view.facets
+        ],
     }
 
 

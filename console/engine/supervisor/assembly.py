@@ -28,6 +28,7 @@ from console.engine.connector_pool import ConnectorPool, ConnectorTarget, config
 from console.engine.endpoints import EndpointWorker
 from console.engine.evaluation.back_testing import BackTester
 from console.engine.evaluation.evaluator import Evaluator
+from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
 from console.engine.metrics import MetricsEndpoint
 from console.engine.notify.alertmanager import AlertmanagerSender
 from console.engine.notify.mail import send_mail
@@ -162,7 +163,11 @@ class EngineAssembly:
         )
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
         metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason)
-        paths = {"/metrics": metrics.endpoint, "/alerts": AlertReceiver(store, clock, places).endpoint}
+        paths = {
+            "/metrics": metrics.endpoint,
+            "/alerts": AlertReceiver(store, clock, places).endpoint,
+            LINEAGE_PATH: LineageReceiver(store, clock).endpoint,
+        }
         reads, writes = ReadApi(store.url, self._calendar_feed).endpoints, WriteApi(store.url).endpoints
         settings = config.endpoints
         self.endpoints = EndpointWorker(settings, paths, secrets, reads, writes) if settings is not None else None

@@ -142,6 +142,15 @@ SIMPLE_RULES = (
         " ORDER BY x.received_us",
         ("DELETE FROM external_alert WHERE received_us = ?",),
     ),
+    *(
+        SimpleRule(
+            table,
+            "runs",
+            f"SELECT x.seen_us AS key FROM {table} x WHERE x.seen_us < ? GROUP BY x.seen_us ORDER BY x.seen_us",
+            (f"DELETE FROM {table} WHERE seen_us = ?",),
+        )
+        for table in ("job_dataset", "job_facet")
+    ),
     SimpleRule(
         "plan",
         "actions",

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from connectors.sdk.states import RunState, is_open
-from console.domain.dependency import JobNights, LineageJob, LineageRun, LineageView, NightRun
+from console.domain.dependency import (
+    JobDatasetView,
+    JobFacetView,
+    JobNights,
+    LineageJob,
+    LineageRun,
+    LineageView,
+    NightRun,
+    SharedDataset,
+)
 from console.domain.ids import instant, micros, optional_instant
 from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
@@ -58,6 +67,8 @@ _INPUTS = (
     " ORDER BY a.run_id, a.number"
 )
 _AHEAD = frozenset({RunState.PLANNED, RunState.HELD, RunState.WAITING, RunState.QUEUED, RunState.BLOCKED})
+MAX_DATASETS = 200
+"""Datasets of a job that are shown."""
 MAX_LATEST_RUNS = 12
 """Runs of a job searched for the ones that read them."""
 SOON = timedelta(hours=12)
@@ -121,6 +132,11 @@ _UNITS = (
     "SELECT j.id, j.name, s.name AS system, j.parent_id FROM job j JOIN system s ON s.id = j.system_id JOIN target t"
     " ON t.id = j.target_id WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched AND j.gone_since_us IS NULL"
 )
+_SHARED = (
+    "SELECT w.job_id AS writer_id, r.job_id AS reader_id, w.dataset, w.producer, w.seen_us AS written_us, r.seen_us AS"
+    " read_us FROM job_dataset w JOIN job_dataset r ON r.dataset = w.dataset AND NOT r.is_output WHERE w.is_output"
+    " AND w.job_id <> r.job_id ORDER BY w.job_id, r.job_id, w.dataset"
+)
 
 
 class LineageQueries(ContextQueries):
@@ -145,7 +161,25 @@ class LineageQueries(ContextQueries):
             awaited = roots_awaited(self.link, not_started)
             jobs |= {job_id: replace(jobs[job_id], waits_for=root) for job_id, root in awaited.items()}
         edges = tuple(edge for edge in walk.edges if edge[0] in jobs and edge[1] in jobs)
-        return LineageView(unit, business_date, jobs, edges, self._services_among(jobs, walk))
+        services = self._services_among(jobs, walk)
+        return LineageView(unit, business_date, jobs, edges, services, *self._reported(job_id))
+
+    def rejected_pairs(self) -> set[tuple[str, str]]:
+        """(upstream, downstream) that are not to be suggested, by name."""
+        return set(self.store.declared().rejected_dependencies)
+
+    def _reported(self, job_id: int) -> tuple[tuple[JobDatasetView, ...], tuple[JobFacetView, ...]]:
+        """What OpenLineage events report about a job, datasets of its tasks included."""
+        datasets = self.link.rows(
+            "SELECT dataset, is_output, max(producer) AS producer, max(seen_us) AS seen_us FROM job_dataset WHERE"
+            " job_id IN (SELECT j.id FROM job j WHERE j.id = ? OR j.parent_id = ?) GROUP BY is_output, dataset ORDER BY"
+            " is_output, dataset LIMIT ?",
+            (job_id, job_id, MAX_DATASETS),
+        )
+        facets = self.link.rows("SELECT * FROM job_facet WHERE job_id = ? ORDER BY name", (job_id,))
+        return tuple(from_row(JobDatasetView, row) for row in datasets), tuple(
+            from_row(JobFacetView, row) for row in facets
+        )
 
     def _expected(self, jobs: dict[int, LineageJob], dates: dict[int, str]) -> dict[int, LineageJob]:
         """Jobs with a run expected soon, unless the latest is open or failed: that stays visible. Puts its date into
@@ -229,6 +263,19 @@ class LineageQueries(ContextQueries):
         known = self.link.rows("SELECT upstream_id, downstream_id FROM dependency")
         watched = (row for row in known if row.upstream_id in units and row.downstream_id in units)
         return daily, {(units[row.upstream_id], units[row.downstream_id]) for row in watched}
+
+    def shared_datasets(self) -> tuple[dict[tuple[int, int], list[SharedDataset]], dict[int, str]]:
+        """Datasets by the pair of jobs that write and read them, tasks counted as their parents; and the names of these
+        jobs."""
+        jobs = {row.id: row for row in self.link.rows(_UNITS)}
+        units = {job_id: row.parent_id or job_id for job_id, row in jobs.items()}
+        shared: dict[tuple[int, int], list[SharedDataset]] = {}
+        for row in self.link.stream(_SHARED):
+            writer, reader = units.get(row.writer_id, 0), units.get(row.reader_id, 0)
+            if writer in jobs and reader in jobs and writer != reader:
+                dataset = SharedDataset(row.dataset, row.producer, instant(row.written_us), instant(row.read_us))
+                shared.setdefault((writer, reader), []).append(dataset)
+        return shared, {job_id: clean_name(jobs[job_id].name) for pair in shared for job_id in pair}
 
     def _business_date_of(self, job_id: int, run: str) -> str:
         rows = self.link.rows(

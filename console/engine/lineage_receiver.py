@@ -1,0 +1,207 @@
+"""Receives OpenLineage events: datasets and facets of known jobs, from which dependencies are suggested.
+
+Source: openlineage.io, specification 2-0-2 (run, job and dataset events). Events come out of order and get lost, so
+they never set the state of a run; a job that Headway does not know stays unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
+
+from connectors.sdk.transport.http_server import ServerReply
+from console.domain.ids import EPOCH, micros
+from console.engine.endpoints import API, Endpoint, body_fault
+from console.store.db.database import Database
+from console.store.events import DatasetUse, FacetOf, Reported, jobs_by_source_id, record_lineage
+from console.text.cleaning import clean_line
+from console.text.redact import mask_secrets
+from console.timing.clock import Clock
+
+LINEAGE_PATH = f"{API}/lineage"
+NAME_LIMIT = 512
+TEXT_LIMIT = 300
+MAX_DATASETS = 1_000
+"""Inputs, and outputs, of one event."""
+FIX = "send OpenLineage events (specification 2-0-2), one or an array"
+
+_Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
+
+
+class _Job(BaseModel):
+    namespace: _Name
+    name: _Name
+    facets: dict[str, Any] | None = None
+
+
+class _Root(BaseModel):
+    job: _Job
+
+
+class _Parent(BaseModel):
+    job: _Job
+    root: _Root | None = None
+
+
+class _RunFacets(BaseModel, extra="allow"):
+    parent: _Parent | None = None
+
+
+class _Run(BaseModel):
+    id: UUID = Field(alias="runId")
+    facets: _RunFacets | None = None
+
+
+class _Dataset(BaseModel):
+    namespace: _Name
+    name: _Name
+
+    @property
+    def text(self) -> str:
+        """ "postgres://db:5432/shop.public.orders"."""
+        return dataset_text(self.namespace, self.name)
+
+
+_Datasets = Annotated[list[_Dataset], Field(max_length=MAX_DATASETS)] | None
+
+
+class _Event(BaseModel):
+    time: AwareDatetime = Field(alias="eventTime")
+    type: Literal["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"] | None = Field(
+        default=None, alias="eventType"
+    )
+    producer: _Name
+    job: _Job | None = None
+    """None in a dataset event."""
+    run: _Run | None = None
+    inputs: _Datasets = None
+    outputs: _Datasets = None
+
+    def job_names(self) -> Iterator[tuple[str, str]]:
+        """(namespace, name) of its job, then of those that started it."""
+        parent = self.run.facets.parent if self.run is not None and self.run.facets is not None else None
+        root = parent.root if parent is not None else None
+        jobs = (self.job, parent.job if parent is not None else None, root.job if root is not None else None)
+        yield from ((job.namespace, job.name) for job in jobs if job is not None)
+
+
+_EVENTS = TypeAdapter(list[_Event])
+
+
+def dataset_text(namespace: str, name: str) -> str:
+    """Name of a dataset: the same for both ends, whatever slashes their producers put between the parts."""
+    return _masked(f"{namespace.rstrip('/')}/{name.lstrip('/')}", 2 * NAME_LIMIT)
+
+
+@lru_cache(maxsize=4096)
+def _masked(text: str, limit: int) -> str:
+    return clean_line(mask_secrets(text), limit)
+
+
+class LineageReceiver:
+    """Answers POST /api/v1/lineage once what the events report is stored."""
+
+    def __init__(self, store: Database, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(frozenset({"POST"}), self._answer)
+
+    def _answer(self, bodies: Sequence[bytes], fence: int) -> list[ServerReply]:
+        """Raises LeaseLost, StoreError."""
+        parsed = [_parse(body) for body in bodies]
+        events = [event for answer in parsed if not isinstance(answer, ServerReply) for event in answer]
+        names = {name for event in events for _, name in event.job_names()}
+        with self._store.read() as session:
+            known = jobs_by_source_id(session, names)
+        now_us = micros(self._clock.now())
+        replies: list[ServerReply] = []
+        datasets: dict[DatasetUse, Reported] = {}
+        facets: dict[FacetOf, Reported] = {}
+        for answer in parsed:
+            if isinstance(answer, ServerReply):
+                replies.append(answer)
+                continue
+            matched = 0
+            for event in answer:
+                if (job_id := _job_of(event, known)) is not None:
+                    matched += 1
+                    seen_us = min(micros(max(event.time, EPOCH)), now_us)
+                    _collect(event, job_id, seen_us, datasets, facets)
+            replies.append(ServerReply.of_text(200, f"{len(answer)} received, {matched} about a known job"))
+        if datasets or facets:
+            with self._store.write(fence) as session:
+                record_lineage(session, datasets, facets)
+        return replies
+
+
+def _parse(body: bytes) -> list[_Event] | ServerReply:
+    """The events, or the refusal."""
+    try:
+        if body.lstrip()[:1] == b"[":
+            return _EVENTS.validate_json(body)
+        return [_Event.model_validate_json(body)]
+    except ValidationError as error:
+        return body_fault(error, FIX)
+
+
+def _job_of(event: _Event, known: Mapping[str, Sequence[tuple[str, int]]]) -> int | None:
+    """The known job of an event, else the nearest known one that started it. A name that several systems have counts
+    only for the system that its namespace names."""
+    for namespace, name in event.job_names():
+        jobs = known.get(name, ())
+        of_system = [job_id for system, job_id in jobs if system == namespace]
+        ids = of_system or [job_id for _, job_id in jobs]
+        if len(ids) == 1:
+            return ids[0]
+    return None
+
+
+def _collect(
+    event: _Event, job_id: int, seen_us: int, datasets: dict[DatasetUse, Reported], facets: dict[FacetOf, Reported]
+) -> None:
+    """Adds what an event reports, unless a later one reports the same."""
+    producer = _masked(event.producer, TEXT_LIMIT)
+    for is_output, uses in ((False, event.inputs), (True, event.outputs)):
+        for dataset in uses or ():
+            use = DatasetUse(job_id, is_output, dataset.text)
+            if use not in datasets or datasets[use].seen_us < seen_us:
+                datasets[use] = Reported(producer, seen_us)
+    for name, text in _facet_texts(event):
+        facet = FacetOf(job_id, name)
+        if text and (facet not in facets or facets[facet].seen_us < seen_us):
+            facets[facet] = Reported(producer, seen_us, _masked(text, TEXT_LIMIT))
+
+
+def _facet_texts(event: _Event) -> Iterator[tuple[str, str]]:
+    """Facets that tell an operator something, as a line each; of other forms than specified: none. Code, SQL, arguments
+    and environment stay out: they may hold secrets."""
+    of_job = (event.job.facets if event.job is not None else None) or {}
+    of_run = event.run.facets.model_extra if event.run is not None and event.run.facets is not None else None
+    yield "documentation", _text(of_job, "documentation", "description")
+    yield "ownership", ", ".join(_owners(of_job))
+    yield "sourceCodeLocation", _text(of_job, "sourceCodeLocation", "url")
+    yield "jobType", " ".join(filter(None, (_text(of_job, "jobType", key) for key in ("integration", "jobType"))))
+    engine = (_text(of_run or {}, "processing_engine", key) for key in ("name", "version"))
+    yield "processing_engine", " ".join(filter(None, engine))
+    yield "errorMessage", _text(of_run or {}, "errorMessage", "message")
+
+
+def _text(facets: Mapping[str, Any], facet: str, key: str) -> str:
+    """The first line of a facet's field; empty without one."""
+    table = facets.get(facet)
+    value = table.get(key) if isinstance(table, dict) else None
+    return value.strip().partition("\n")[0] if isinstance(value, str) else ""
+
+
+def _owners(facets: Mapping[str, Any]) -> Iterator[str]:
+    table = facets.get("ownership")
+    owners = table.get("owners") if isinstance(table, dict) else None
+    for owner in owners if isinstance(owners, list) else ():
+        if isinstance(owner, dict) and isinstance(owner.get("name"), str):
+            yield owner["name"]

@@ -1,0 +1,198 @@
+"""OpenLineage events: which jobs they are about, what they teach, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openlineage.client import OpenLineageClient
+from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
+from openlineage.client.facet_v2 import error_message_run, ownership_job
+from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport
+
+from connectors.sdk.secrets import SecretRef, SecretStore
+from console.config.sections import EndpointSettings
+from console.control.dependencies.datasets import learned_dependencies
+from console.domain.dependency import LearnedDependency, LineageView, SharedDataset
+from console.domain.filter import JobFilter
+from console.engine.endpoints import MAX_BODY_BYTES, EndpointWorker
+from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
+from tests.engine.bench import Bench
+from tests.engine.endpoints.test_endpoints import listening
+from tests.lab.process import free_port
+
+TOKEN = "lineage-0123456789abcdef"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+NIGHT = datetime(2026, 11, 20, 3, tzinfo=UTC)
+ORDERS, TABLE = ("file", "/data/orders.csv"), ("postgres://db:5432", "shop.public.orders")
+PRODUCER = "https://example.com/jobs"
+
+
+@pytest.fixture
+def url(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("HEADWAY_TEST_TOKEN", TOKEN)
+    bench.turn()
+    settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}", token=SecretRef(env="HEADWAY_TEST_TOKEN"))
+    receiver = LineageReceiver(bench.store, bench.parts.clock)
+    with listening(EndpointWorker(settings, {LINEAGE_PATH: receiver.endpoint}, SecretStore())) as base:
+        yield base
+
+
+def event(name: str, inputs: Any = (), outputs: Any = (), at: datetime = NIGHT, **fields: Any) -> dict[str, Any]:
+    read, written = ([dict(zip(("namespace", "name"), use, strict=True)) for use in uses] for uses in (inputs, outputs))
+    return {
+        "eventTime": at.isoformat(),
+        "eventType": "COMPLETE",
+        "producer": PRODUCER,
+        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+        "run": {"runId": str(uuid.uuid4())},
+        "job": {"namespace": "fake", "name": name},
+        "inputs": read,
+        "outputs": written,
+        **fields,
+    }
+
+
+def send(url: str, body: Any) -> httpx.Response:
+    return httpx.post(f"{url}{LINEAGE_PATH}", content=json.dumps(body), headers=HEADERS)
+
+
+def learned(bench: Bench) -> list[LearnedDependency]:
+    lineage = bench.reads().lineage
+    return learned_dependencies(*lineage.shared_datasets(), lineage.nights(NIGHT)[1])
+
+
+def reported(bench: Bench, job: str) -> LineageView:
+    reads = bench.reads()
+    return reads.lineage.lineage_of(reads.jobs.job(job).row.id)
+
+
+@pytest.fixture
+def other(bench: Bench) -> None:
+    """A job that no dependency joins to extract."""
+    bench.scheduler.job("report")
+
+
+def test_a_dependency_is_learned_from_the_events_of_the_real_client(bench: Bench, other: None, url: str) -> None:
+    transport = HttpTransport(HttpConfig(url=url, auth=ApiKeyTokenProvider({"apiKey": TOKEN}), timeout=5))
+    client = OpenLineageClient(transport=transport)
+    facets: dict[str, Any] = {
+        "ownership": ownership_job.OwnershipJobFacet(owners=[ownership_job.Owner(name="team:sales")])
+    }
+    failure = error_message_run.ErrorMessageRunFacet(message="password=hunter2 refused", programmingLanguage="Python")
+    for name, at, inputs, outputs in (
+        ("extract", 3, [], [OutputDataset(*TABLE)]),
+        ("report", 4, [InputDataset(*TABLE)], []),
+    ):
+        run = Run(runId=str(uuid.uuid4()), facets={"errorMessage": failure} if name == "report" else {})
+        for state in (RunState.START, RunState.COMPLETE):
+            client.emit(
+                RunEvent(
+                    eventType=state, eventTime=NIGHT.replace(hour=at).isoformat(), run=run,
+                    job=Job("fake", name, facets=facets), producer=PRODUCER, inputs=inputs, outputs=outputs,
+                )
+            )  # fmt: skip
+    client.close()
+    dataset = SharedDataset("postgres://db:5432/shop.public.orders", PRODUCER, NIGHT, NIGHT.replace(hour=4))
+    assert [LearnedDependency("fake/extract", "fake/report", (dataset,))] == learned(bench)
+    view = reported(bench, "fake/report")
+    assert [(False, dataset.name)] == [(use.is_output, use.dataset) for use in view.datasets]
+    texts = {facet.name: facet.text for facet in view.facets}
+    assert "team:sales" == texts["ownership"]
+    assert "hunter2" not in texts["errorMessage"]
+    assert texts["errorMessage"].endswith("refused")
+
+
+def test_repeated_and_late_events_change_nothing(bench: Bench, other: None, url: str) -> None:
+    jobs = bench.reads().jobs.job_ids(JobFilter())
+    sent = [event("extract", outputs=[ORDERS]), event("report", inputs=[ORDERS], at=NIGHT + timedelta(hours=1))]
+    reply = send(url, sent)
+    assert (200, "2 received, 2 about a known job\n") == (reply.status_code, reply.text)
+    before = learned(bench)
+    send(url, [*reversed(sent), event("extract", outputs=[ORDERS], at=NIGHT - timedelta(days=1))])
+    assert before == learned(bench)
+    assert jobs == bench.reads().jobs.job_ids(JobFilter())
+
+
+@pytest.fixture
+def dags(bench: Bench) -> None:
+    for dag, task in (("producer", "make_orders"), ("consumer", "use_orders")):
+        bench.scheduler.job(dag)
+        bench.scheduler.job(f"{dag}.{task}", parent=dag)
+
+
+def test_the_tasks_of_two_airflow_dags_join_the_dags(bench: Bench, dags: None, url: str) -> None:
+    """Events that the provider 2.20.3 of Airflow 3 sent, one recorded per task."""
+    sent = json.loads(Path(__file__).with_name("airflow_events.json").read_text())
+    assert "2 received, 2 about a known job\n" == send(url, sent).text
+    [pair] = learned(bench)
+    assert ("fake/producer", "fake/consumer") == (pair.upstream, pair.downstream)
+    assert ["file/data/orders.csv"] == [dataset.name for dataset in pair.datasets]
+    assert [True] == [dataset.is_output for dataset in reported(bench, "fake/producer").datasets]
+    assert "AIRFLOW TASK" in [facet.text for facet in reported(bench, "fake/consumer.use_orders").facets]
+
+
+def test_an_unknown_job_counts_as_the_job_that_started_it_or_is_left_out(bench: Bench, url: str) -> None:
+    parent = {"job": {"namespace": "airflow", "name": "spark"}, "root": {"job": {"namespace": "x", "name": "extract"}}}
+    run = {"runId": str(uuid.uuid4()), "facets": {"parent": parent, "environmentVariables": {"KEY": "canary"}}}
+    reply = send(url, [event("spark.write", outputs=[ORDERS], run=run), event("unknown", outputs=[ORDERS])])
+    assert "2 received, 1 about a known job\n" == reply.text
+    [dataset] = reported(bench, "fake/extract").datasets
+    assert ("file/data/orders.csv", True) == (dataset.dataset, dataset.is_output)
+
+
+def test_known_pairs_and_pairs_without_an_order_are_not_suggested() -> None:
+    shared = [SharedDataset("file/a", PRODUCER, NIGHT, NIGHT)]
+    names = {number: f"job{number}" for number in range(6)}
+    pairs = dict.fromkeys([(0, 1), (1, 0), (2, 4), (4, 3), (0, 5)], shared)
+    assert [("job0", "job5")] == [
+        (pair.upstream, pair.downstream) for pair in learned_dependencies(pairs, names, [(2, 3), (3, 4)])
+    ]
+
+
+FAULTS = {
+    "text": ("{", "body: Invalid JSON"),
+    "no job name": (event("extract", job={"namespace": "fake"}), "job.name: Field required"),
+    "time": ([event("extract"), event("extract", eventTime="soon")], "1.eventTime: "),
+    "type": (event("extract", eventType="canary"), "eventType: Input should be 'START'"),
+    "run": (event("extract", run={"runId": "canary"}), "run.runId: "),
+    "dataset": (event("extract", inputs=[ORDERS, ("file", "")]), "inputs.1.name: "),
+    "datasets": (event("extract", outputs=[ORDERS] * 1001), "outputs: List should have at most 1000 items"),
+    "parent": (event("extract", run={"runId": str(uuid.uuid4()), "facets": {"parent": 1}}), "run.facets.parent: "),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_no_event_is_refused_with_the_place_and_nothing_is_stored(bench: Bench, url: str, fault: str) -> None:
+    body, place = FAULTS[fault]
+    content = body if isinstance(body, str) else json.dumps(body)
+    reply = httpx.post(f"{url}{LINEAGE_PATH}", content=content, headers=HEADERS)
+    assert 400 == reply.status_code
+    assert reply.text.startswith(place)
+    assert "canary" not in reply.text
+    assert "Fix: send OpenLineage events" in reply.text
+    assert () == reported(bench, "fake/extract").datasets
+
+
+def test_a_wrong_key_and_a_large_body_are_refused(url: str) -> None:
+    assert 401 == httpx.post(f"{url}{LINEAGE_PATH}", content=b"[]", headers={"Authorization": "Bearer x"}).status_code
+    assert 413 == httpx.post(f"{url}{LINEAGE_PATH}", content=b" " * (MAX_BODY_BYTES + 1), headers=HEADERS).status_code
+
+
+def test_foreign_facets_and_control_sequences_are_harmless(bench: Bench, url: str) -> None:
+    facets = {
+        "documentation": {"description": "\x1b[31mred\nmore"},
+        "ownership": {"owners": [1, {"name": 2}]},
+        "jobType": [],
+    }
+    job = {"namespace": "fake", "name": "extract", "facets": facets}
+    assert send(url, event("extract", outputs=[("file\x1b", "/a\nb")], job=job)).is_success
+    view = reported(bench, "fake/extract")
+    assert ["documentation"] == [facet.name for facet in view.facets]
+    assert "\x1b" not in view.facets[0].text + view.datasets[0].dataset
