@@ -172,7 +172,8 @@ class EndpointWorker:
                 server.serve(stopping, self._beat, CHECK_SECONDS)
             finally:
                 server.close()
-                for endpoint in (*self._reads.values(), *self._writes.values(), *self._pages.values()):
+                own: list[ReadEndpoint | WriteEndpoint | PageEndpoint] = [*self._reads.values(), *self._writes.values()]
+                for endpoint in [*own, *self._pages.values()]:
                     endpoint.close()
 
     def _set_trouble(self, text: str) -> None:
