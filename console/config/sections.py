@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -224,6 +225,9 @@ class EndpointSettings(StrictOptions):
     """Further tokens, by login, that may only read the HTTP API; [[permissions]] must give the login the role view."""
     operators: Mapping[_Login, SecretRef] = Field(default_factory=dict)
     """As `readers`, and may acknowledge incidents and request plans where [[permissions]] give the role act."""
+    public_url: Annotated[str, AfterValidator(_web_address)] = ""
+    """Address under which phones reach these endpoints; mails and chats then have a signed link to acknowledge. Empty:
+    they name the command."""
 
     @model_validator(mode="after")
     def is_not_open_to_all(self) -> EndpointSettings:
@@ -232,6 +236,13 @@ class EndpointSettings(StrictOptions):
             raise ValueError(f'listen = {self.listen!r}: add a token. Fix: token = {{ env = "HEADWAY_TOKEN" }}')
         if twice := sorted(self.readers.keys() & self.operators.keys()):
             raise ValueError(f"readers and operators both name {twice[0]}. Fix: leave it out of readers")
+        address = urlsplit(self.public_url)
+        if self.public_url and self.token is None:
+            raise ValueError('public_url: links are signed by the token. Fix: token = { env = "HEADWAY_TOKEN" }')
+        if address.query or address.fragment or address.username is not None:
+            raise ValueError("public_url: write only host and path, as https://ops.example.org/headway")
+        if address.scheme == "http" and not is_loopback(address.hostname or ""):
+            raise ValueError("public_url: who reads the network could use the links. Fix: https://")
         return self
 
 

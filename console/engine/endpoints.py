@@ -48,6 +48,8 @@ RETRY_SECONDS = 5.0
 REFUSED_PER_MINUTE = 60
 """Requests with a wrong token, of all clients together, until further ones are refused for a while."""
 MIN_TOKEN = 16
+MIN_SIGNING_TOKEN = 32
+"""Of the token that signs links: whoever has a link could try tokens without asking."""
 TOKEN_SECONDS = 60.0
 """Interval of reading the token again."""
 API = "/api/v1"
@@ -74,6 +76,7 @@ class ApiFault(Exception):
 
     def __init__(self, error: str, fix: str, status: int = 400) -> None:
         super().__init__(error)
+        self.error = error
         self.reply = error_reply(status, error, fix)
 
 
@@ -84,6 +87,7 @@ class ApiRequest(NamedTuple):
     login: str
     if_none_match: str
     idempotency_key: str
+    method: str = "GET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +110,21 @@ class WriteEndpoint:
     close: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class PageEndpoint:
+    """The answer of one path to browsers, without a token: what a link permits is in its query."""
+
+    methods: frozenset[str]
+    write: Callable[[ApiRequest, bytes], Future[ServerReply]]
+    """As of WriteEndpoint."""
+    close: Callable[[], None]
+
+
+AnyEndpoint = Endpoint | ReadEndpoint | WriteEndpoint | PageEndpoint
+
+
 class _Admitted(NamedTuple):
-    endpoint: Endpoint | ReadEndpoint | WriteEndpoint
+    endpoint: AnyEndpoint
     request: ApiRequest
 
 
@@ -133,8 +150,10 @@ class EndpointWorker:
         secrets: SecretStore,
         reads: Mapping[str, ReadEndpoint] = MappingProxyType({}),
         writes: Mapping[str, WriteEndpoint] = MappingProxyType({}),
+        pages: Mapping[str, PageEndpoint] = MappingProxyType({}),
     ) -> None:
         """`reads` and `writes`: of the HTTP API, by path; another endpoint may have the same path for other methods."""
+        self._pages = pages
         self._settings, self._endpoints, self._secrets = settings, endpoints, secrets
         self._reads, self._writes = reads, writes
         self._wrong = RequestRateLimit(REFUSED_PER_MINUTE)
@@ -161,10 +180,9 @@ class EndpointWorker:
                 server.serve(stopping, self._beat, CHECK_SECONDS)
             finally:
                 server.close()
-                for endpoint in self._reads.values():
+                own: list[ReadEndpoint | WriteEndpoint | PageEndpoint] = [*self._reads.values(), *self._writes.values()]
+                for endpoint in [*own, *self._pages.values()]:
                     endpoint.close()
-                for writer in self._writes.values():
-                    writer.close()
 
     def _set_trouble(self, text: str) -> None:
         if text != self.trouble:
@@ -196,16 +214,19 @@ class EndpointWorker:
         own = {} if settings.token is None else {"": settings.token}
         for login, reference in {**own, **settings.readers, **settings.operators}.items():
             value = self._secrets(reference)
-            if len(value) < MIN_TOKEN:
+            least = MIN_SIGNING_TOKEN if settings.public_url and not login else MIN_TOKEN
+            if len(value) < least:
                 subject = f"the token of {login}" if login else "the token"
-                raise ConnectorError(f"{subject} is shorter than {MIN_TOKEN} characters. Fix: openssl rand -hex 16")
+                raise ConnectorError(f"{subject} is shorter than {least} characters. Fix: openssl rand -hex 16")
             tokens[login] = value.encode()
         self._tokens = tokens
 
     def _admit(self, head: RequestHead) -> _Admitted:
         """The endpoint of a request with a valid token. Raises HttpRefused."""
         path = head.target.partition("?")[0]
-        by_method = dict[str, Endpoint | ReadEndpoint | WriteEndpoint]()
+        by_method = dict[str, AnyEndpoint]()
+        if page := self._pages.get(path):
+            by_method.update(dict.fromkeys(page.methods, page))
         if read := self._reads.get(path):
             by_method.update(dict.fromkeys(READ_METHODS, read))
         if write := self._writes.get(path):
@@ -220,7 +241,7 @@ class EndpointWorker:
         def refuse(status: int, error: str, fix: str, *headers: tuple[str, str]) -> HttpRefused:
             return HttpRefused(_refusal(is_api, status, error, fix, *headers))
 
-        if login is None and (is_api or "" in self._tokens):
+        if login is None and (is_api or "" in self._tokens) and not page:
             if not self._wrong.allows():
                 raise refuse(429, "too many requests with a wrong token", "try again in a minute")
             fix = "send Authorization: Bearer TOKEN"
@@ -239,7 +260,8 @@ class EndpointWorker:
         if isinstance(endpoint, WriteEndpoint):
             self._require_operator(login or "")
             _require_json(head)
-        return _Admitted(endpoint, ApiRequest(head.target, login or "", head.if_none_match, head.idempotency_key))
+        known = (head.if_none_match, head.idempotency_key, head.method)
+        return _Admitted(endpoint, ApiRequest(head.target, login or "", *known))
 
     def _require_operator(self, login: str) -> None:
         """Raises HttpRefused for a token that names no person who may act."""
@@ -286,7 +308,7 @@ class EndpointWorker:
         endpoint = admitted[0][0].endpoint
         is_api = not isinstance(endpoint, Endpoint)
         try:
-            if isinstance(endpoint, WriteEndpoint):
+            if isinstance(endpoint, WriteEndpoint | PageEndpoint):
                 return [endpoint.write(request, body) for (_, request), body in admitted]
             if isinstance(endpoint, ReadEndpoint):
                 return [endpoint.read(request) for (_, request), _ in admitted]

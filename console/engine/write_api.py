@@ -83,8 +83,8 @@ class ApiOperation(NamedTuple):
     """The type of the reply's document."""
     status: int
     """Of success."""
-    request: Callable[[_Call, Any], Any]
-    """The document, once the engine has done it. Raises as `_Call.answer`, AlreadyRequested, PlanRefused."""
+    request: Callable[[EngineCall, Any], Any]
+    """The document, once the engine has done it. Raises as `EngineCall.answer`, AlreadyRequested, PlanRefused."""
 
 
 class WriteApi:
@@ -132,7 +132,7 @@ class WriteApi:
             given = request.idempotency_key
             key = derived_key(request.login, operation.path, str(values.number), given) if given else new_action_key()
             client = EngineClient(self._url, Person(request.login, is_visitor=True), ORIGIN)
-            document = operation.request(_Call(self._url, client, key, self._closing), values)
+            document = operation.request(EngineCall(self._url, client, key, self._closing), values)
             return ServerReply(operation.status, json_text(document).encode() + b"\n", JSON)
         except ApiFault as fault:
             return fault.reply
@@ -154,7 +154,7 @@ class WriteApi:
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class EngineCall:
     """One request of a person. `key`: key of the acknowledgement or plan that it creates."""
 
     url: str
@@ -181,7 +181,7 @@ class _Call:
         return answer.data
 
 
-def _acknowledge(call: _Call, body: AcknowledgeBody) -> IncidentRow:
+def _acknowledge(call: EngineCall, body: AcknowledgeBody) -> IncidentRow:
     call.open_incident(body.number)
     seconds = parse_duration(body.length).total_seconds()
     call.answer(call.client.acknowledge(body.number, seconds, body.why, call.key))
@@ -189,7 +189,7 @@ def _acknowledge(call: _Call, body: AcknowledgeBody) -> IncidentRow:
         return queries.incidents.incident(body.number).row
 
 
-def _request_plan(call: _Call, body: PlanBody) -> PlanView:
+def _request_plan(call: EngineCall, body: PlanBody) -> PlanView:
     with open_queries(call.url) as queries:
         plans = queries.plans.list_plans(incident_id=body.number)
     if known := next((plan for plan in plans if plan.key == call.key), None):

@@ -23,6 +23,7 @@ from connectors.sdk.secrets import SecretStore
 from console.config.sections import RouteSettings
 from console.domain.alert import AlertKind
 from console.domain.ids import micros
+from console.engine.notify.acknowledge_link import AcknowledgeLinks
 from console.engine.notify.alertmanager import (
     LASTS,
     REFRESH_SECONDS,
@@ -76,8 +77,10 @@ class Outbox:
         mail: Callable[[str, str, str, MailThread, Callable[[], None]], SendResult | None] | None,
         alertmanager: AlertmanagerSender,
         webhook: WebhookSender,
+        links: AcknowledgeLinks | None = None,
     ) -> None:
-        """`mail`: sends mail to a mail server; None: apprise sends it."""
+        """`mail`: sends mail to a mail server; None: apprise sends it. `links`: None: messages name the command."""
+        self._links = links
         self._alertmanager, self._webhook = alertmanager, webhook
         self._refreshed_at = -math.inf
         self._refresh_failed = ""
@@ -187,6 +190,8 @@ class Outbox:
             self._write(lambda: rows.release_claim(self._store, fence, delivery.id))
             return
         title, body = map(neutralise, self._message(delivery))
+        if self._links is not None:
+            body = self._links.with_links(url, delivery.route, delivery.id, body, self._clock.now())
         sent: SendResult | None = None
         if self._mail is not None:
             about = (delivery.incident_id is not None, delivery.begins, delivery.parts)

@@ -12,6 +12,7 @@ from console.config.sections import Config
 from console.control.holds.warnings import contradicting_clocks, empty_hold_warning, unenforceable_holds
 from console.control.services.status import services_missed_by_hold
 from console.domain.request import RequestKind
+from console.engine.acknowledge_page import AcknowledgePage
 from console.engine.actions.dispatcher import ActionDispatcher
 from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.actions.previews import rerun_context
@@ -147,7 +148,8 @@ class EngineAssembly:
         mail = send_mail if self.send is send_by_apprise else None
         webhook = WebhookSender(store, clean_line(config.estate.name), alerts.link)
         senders = (self.send, mail, AlertmanagerSender(store, alerts.link), webhook)
-        self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders)
+        links = plain.acknowledge_links(config, secrets)
+        self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders, links)
         decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render
         self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set, render)
         self.back_testing = BackTester(store, clock, lambda: self.evaluator.seen, lambda: self.evaluator.is_judging)
@@ -170,7 +172,9 @@ class EngineAssembly:
         }
         reads, writes = ReadApi(store.url, self._calendar_feed).endpoints, WriteApi(store.url).endpoints
         settings = config.endpoints
-        self.endpoints = EndpointWorker(settings, paths, secrets, reads, writes) if settings is not None else None
+        pages = AcknowledgePage(store.url, clock, links, config.zone).endpoints if links is not None else {}
+        served = (paths, secrets, reads, writes, pages)
+        self.endpoints = EndpointWorker(settings, *served) if settings is not None else None
         self._joined = True
 
     def _join_polling(self, places: Mapping[int, ConnectorTarget]) -> None:

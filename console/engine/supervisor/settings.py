@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from connectors.sdk.secrets import SecretStore
 from console.config.sections import Config
 from console.config.services import service_promise
 from console.domain.access import ActingRules, PermissionRule, Role
@@ -17,6 +18,7 @@ from console.domain.settings import (
     ServiceSetting,
     SystemSetting,
 )
+from console.engine.notify.acknowledge_link import AcknowledgeLinks
 from console.store.alerts import AlertRouting
 
 
@@ -61,6 +63,19 @@ def route_url_sources(config: Config) -> dict[str, tuple[str, ...]]:
 def audience(config: Config) -> AlertRouting:
     """Routes of alerts that need a person."""
     return AlertRouting(route_url_sources(config), config.alerts.default_route, config.alerts.shadow_route)
+
+
+def acknowledge_links(config: Config, secrets: SecretStore) -> AcknowledgeLinks | None:
+    """None without a public address. A route names a person if a rota has it for that one alone."""
+    settings = config.endpoints
+    if settings is None or settings.token is None or not settings.public_url:
+        return None
+    people: dict[str, set[str]] = {}
+    for rota in config.rotas.values():
+        for person, route in rota.people.items():
+            people.setdefault(route, set()).add(person)
+    known = {route: next(iter(names)) for route, names in people.items() if len(names) == 1}
+    return AcknowledgeLinks(settings.public_url, settings.token, secrets, known)
 
 
 def _system(name: str, config: Config) -> SystemSetting:

@@ -184,6 +184,11 @@ class IncidentQueries(ContextQueries):
         where = f"NOT NULL {_NEWEST} LIMIT {MAX_CLOSED}" if closed else f"NULL {_NEWEST}"
         return self._current(self.link.rows(f"{_ROWS} WHERE i.closed_us IS {where}"))
 
+    def has_acknowledgement(self, incident_id: int, key: str) -> bool:
+        """Whether it was acknowledged under this key, at any time."""
+        of_key = "SELECT 1 FROM acknowledgement WHERE incident_id = ? AND key = ?"
+        return bool(self.link.rows(of_key, (incident_id, key)))
+
     def incident(self, incident_id: int) -> IncidentView:
         """One incident with everything about it. Raises NotFound."""
         rows = self.link.rows(f"{_ROWS} WHERE i.id = ?", (incident_id,))

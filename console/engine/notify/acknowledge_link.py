@@ -1,0 +1,120 @@
+"""Signed links with which the reader of a mail or a chat message acknowledges an incident, without another login.
+
+A link names incident, delivery, expiry and person. Its key is derived from the token of `[endpoints]`: another token
+ends all links.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+import threading
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple
+
+import structlog
+
+from connectors.sdk.errors import ConnectorError
+from connectors.sdk.secrets import SecretRef, SecretStore
+from console.domain.ids import derived_key, incident_id, instant, micros
+from console.engine.notify.alertmanager import is_alertmanager
+from console.engine.notify.paging import is_pager
+from console.engine.notify.webhook import is_webhook
+
+log = structlog.get_logger("headway.outbox")
+
+PATH = "/acknowledge"
+VALID_FOR = timedelta(hours=24)
+UNKNOWN_PERSON = "link"
+"""The person of a link whose message has several possible readers."""
+KEY_SECONDS = 60.0
+"""Interval of reading the token again."""
+_SIGNATURE_BYTES = 24
+_PROGRAMS = ("json://", "jsons://", "xml://", "xmls://", "form://", "forms://")
+_ROW = re.compile(r"^(?P<label>Acknowledge {2,})headway ack (?P<incident>INC-\d+)$", re.MULTILINE)
+_MAX_LINK = 512
+
+
+class LinkTerms(NamedTuple):
+    """What a link permits."""
+
+    incident_id: int
+    delivery_id: int
+    person: str
+    expires: datetime
+
+    @property
+    def key(self) -> str:
+        """Key of its acknowledgement, by which it is used once."""
+        return derived_key("acknowledge link", str(self.incident_id), str(self.delivery_id))
+
+
+class AcknowledgeLinks:
+    """Writes and reads links. `people`: the person of each route that belongs to one person of a rota."""
+
+    def __init__(self, public_url: str, token: SecretRef, secrets: SecretStore, people: Mapping[str, str]) -> None:
+        self._base, self._token, self._secrets, self._people = public_url.rstrip("/"), token, secrets, people
+        self._key, self._key_until = b"", 0.0
+        self._lock = threading.Lock()
+
+    def link(self, terms: LinkTerms) -> str:
+        """Raises ConnectorError if the token is not available."""
+        values = (terms.incident_id, terms.delivery_id, micros(terms.expires), terms.person)
+        signed = ".".join(map(str, values)).encode()
+        return f"{self._base}{PATH}?link={_encoded(signed)}.{_encoded(self._signature(signed))}"
+
+    def read(self, text: str) -> LinkTerms | None:
+        """The terms, expired ones too; None for a link with another signature. Raises ConnectorError."""
+        try:
+            signed, signature = map(_decoded, text[:_MAX_LINK].split("."))
+        except ValueError:
+            return None
+        if not hmac.compare_digest(signature, self._signature(signed)):
+            return None
+        incident, delivery, expires_us, person = signed.decode().split(".", 3)
+        return LinkTerms(int(incident), int(delivery), person, instant(int(expires_us)))
+
+    def with_links(self, url: str, route: str, delivery_id: int, body: str, now: datetime) -> str:
+        """The body for this URL: each command that acknowledges an incident is a link. Unchanged for programs and
+        on-call services, which have acknowledgements of their own, and while the token is not available."""
+        if not _ROW.search(body) or is_alertmanager(url) or is_webhook(url) or url.lower().startswith(_PROGRAMS):
+            return body
+        import apprise  # noqa: PLC0415 - see senders.send_by_apprise
+
+        plugin: Any = apprise.Apprise.instantiate(url)
+        if plugin is None or is_pager(plugin):
+            return body
+        person = self._people.get(route) or _only_recipient(plugin) or UNKNOWN_PERSON
+        terms = partial(LinkTerms, delivery_id=delivery_id, person=person, expires=now + VALID_FOR)
+        try:
+            return _ROW.sub(lambda row: row["label"] + self.link(terms(incident_id(row["incident"]))), body)
+        except ConnectorError as error:
+            log.warning("an alert has no link to acknowledge", error=self._secrets.mask(str(error)))
+            return body
+
+    def _signature(self, signed: bytes) -> bytes:
+        with self._lock:
+            if time.monotonic() >= self._key_until:
+                self._key = hmac.digest(self._secrets(self._token).encode(), b"Headway acknowledge link 1", "sha256")
+                self._key_until = time.monotonic() + KEY_SECONDS
+            return hmac.digest(self._key, signed, "sha256")[:_SIGNATURE_BYTES]
+
+
+def _only_recipient(plugin: Any) -> str:
+    """Address of a mail to one reader; empty for another message."""
+    targets = getattr(plugin, "targets", None) or ()
+    is_mail = hasattr(plugin, "from_addr") and not (plugin.cc or plugin.bcc)
+    return next((str(address) for _, address in targets), "") if is_mail and len(targets) == 1 else ""
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _decoded(text: str) -> bytes:
+    """Raises ValueError."""
+    return base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
