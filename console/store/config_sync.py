@@ -139,10 +139,14 @@ def sync_config(store: Database, settings: EstateSettings, now: datetime, fence:
     return SyncResult(unmatched, changed, unknown, jobs.renamed)
 
 
-def record_dependency_faults(store: Database, faults: Sequence[str], fence: int | None) -> None:
-    """Messages about dependencies that contradict the schedule, or cannot hold."""
+SYNCED_KEY = "config_synced"
+"""Key in `meta` of the last config that was matched against all jobs, with its dependencies checked."""
+
+
+def record_dependency_faults(store: Database, faults: Sequence[str], synced: str, fence: int | None) -> None:
+    """Messages about dependencies that contradict the schedule, or cannot hold. `synced`: of SYNCED_KEY."""
     with store.write(fence) as session:
-        set_meta(session, {"backwards": json.dumps(list(faults))})
+        set_meta(session, {"backwards": json.dumps(list(faults)), SYNCED_KEY: synced})
 
 
 def _sync_rows(session: WriteSession, table: str, rows: Mapping[str, Columns]) -> bool:

@@ -242,7 +242,8 @@ class TargetPoller:
         self._failures = 0
         self._asked_to_wait = 0.0
         """Retry-After of an overloaded server, s."""
-        self._inventory_at = 0.0
+        self._inventory_at = -math.inf
+        """When to read the next inventory; minus infinity before the first."""
         self._job_changes = self._matched_changes = 0
         """Inventories that changed jobs; up to which of them config is matched."""
         self._match_ended: Callable[[bool], None] = lambda _: None
@@ -354,12 +355,7 @@ class TargetPoller:
             with self._waiting():
                 self._connector = self._shared.connectors.open(self._place)
         if not self._place.system.kind.inventory_rides_poll and time.monotonic() >= self._inventory_at:
-            known = targets.poll_state(self._shared.store, self._place.target_id)
-            with self._waiting():
-                inventory = self._connector.inventory(known.inventory_hash, self._timeout)
-            self._write_inventory(inventory, fence)
-            pause = 0.0 if inventory.more else INVENTORY_EVERY.total_seconds() / max(self._shared.clock.rate, 0.01)
-            self._inventory_at = time.monotonic() + pause
+            self._read_inventory(self._connector, fence)
         self._match_config(fence)
         deadline = time.monotonic() + self._timeout
         for page in range(PAGES_A_POLL):
@@ -376,6 +372,18 @@ class TargetPoller:
             deadline = time.monotonic() + self._timeout
         if self._holds.refresh(self._connector, fence, self._timeout):
             self._shared.changed()
+
+    def _read_inventory(self, connector: Connector, fence: Fence) -> None:
+        """Reads and stores the inventory, unless another engine has just done so."""
+        known = targets.poll_state(self._shared.store, self._place.target_id)
+        age = self._shared.clock.now() - known.inventory_at
+        pause = INVENTORY_EVERY - age
+        if self._inventory_at > -math.inf or not timedelta(0) <= age < INVENTORY_EVERY:
+            with self._waiting():
+                inventory = connector.inventory(known.inventory_hash, self._timeout)
+            self._write_inventory(inventory, fence)
+            pause = timedelta(0) if inventory.more else INVENTORY_EVERY
+        self._inventory_at = time.monotonic() + pause.total_seconds() / max(self._shared.clock.rate, 0.01)
 
     def _receive(self, connector: Connector, fence: Fence, deadline: float) -> Reply:
         """The next page; its inventory is written."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from importlib.metadata import version
 
 import structlog
 
@@ -54,7 +55,7 @@ from console.engine.supervisor.health import EngineHealth
 from console.engine.supervisor.shard_polling import PolledEstate, ShardPolling
 from console.engine.worker import MonitoredWorker, Pulse, Worker, WorkerFailures
 from console.engine.write_api import WriteApi
-from console.store.config_sync import record_dependency_faults
+from console.store.config_sync import SYNCED_KEY, record_dependency_faults
 from console.store.db.database import Database
 from console.store.db.fence import Fence
 from console.store.ingest.inventory import JOBS_SEQ_KEY
@@ -104,9 +105,12 @@ class EngineAssembly:
         """Syncs config into the store and recovers what a dead engine left. Raises LeaseLost."""
         self._fence = fence
         self._synced_jobs = self._jobs_seq()
-        self.config_sync.sync(fence)
+        is_synced = self.shards is not None and self._is_synced()
+        if not is_synced:
+            self.config_sync.sync(fence)
         self._join()
-        self._record_dependency_faults(fence)
+        if not is_synced:
+            self._record_dependency_faults(fence, self._synced_jobs)
         self.recover(fence)
 
     def recover(self, fence: int) -> None:
@@ -119,24 +123,33 @@ class EngineAssembly:
         changed = self._jobs_seq()
         if changed != self._synced_jobs:
             self.config_sync.sync(fence)
-            self._record_dependency_faults(fence)
+            self._record_dependency_faults(fence, changed)
             self._synced_jobs = changed
 
     def _jobs_seq(self) -> str:
         with self.store.read() as session:
             return get_meta(session, JOBS_SEQ_KEY) or ""
 
+    def _is_synced(self) -> bool:
+        """Whether an engine of this version has matched this config against all jobs. That takes seconds for 100,000
+        jobs, in which no engine can write."""
+        with self.store.read() as session:
+            return get_meta(session, SYNCED_KEY) == self._sync_text(self._synced_jobs)
+
+    def _sync_text(self, synced_jobs: str) -> str:
+        return f"{version('headway')} {self.config.digest} {synced_jobs}"
+
     def _jobs_synced(self, fence: Fence) -> None:
         if isinstance(fence, int):
-            self._record_dependency_faults(fence)
+            self._record_dependency_faults(fence, self._synced_jobs)
         else:
             self.job_sync.wake.set()
 
-    def _record_dependency_faults(self, fence: int) -> None:
-        """Records which dependencies contradict the schedules or cannot hold."""
+    def _record_dependency_faults(self, fence: int, synced_jobs: str) -> None:
+        """After a sync of the jobs up to then, records which dependencies contradict the schedules or cannot hold."""
         estate = self.evaluator.estate()
         faults = sorted([*contradicting_clocks(estate, self.clock.now()), *unenforceable_holds(estate)])
-        record_dependency_faults(self.store, faults, fence)
+        record_dependency_faults(self.store, faults, self._sync_text(synced_jobs), fence)
 
     def _join(self) -> None:
         store, clock, config, secrets = self.store, self.clock, self.config, self.secrets
@@ -305,5 +318,5 @@ class EngineAssembly:
     def _accept_drift(self, job_id: int, shown: int | None, by: str, origin: str) -> None:
         accept_drift(self.store, job_id, shown, by, self.clock.now(), self._fence, origin)
         self.config_sync.sync(self._fence)
-        self._record_dependency_faults(self._fence)
+        self._record_dependency_faults(self._fence, self._synced_jobs)
         self.evaluator.wake.set()

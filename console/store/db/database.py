@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from errno import EACCES, EISDIR, EROFS
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from console.failpoints import failpoint
 from console.store import meta
-from console.store.db.fence import Fence, check_fence
+from console.store.db.fence import Fence, ShardFence, check_fence
 from console.store.db.location import (
     POSTGRES_URLS,
     checked_url,
@@ -50,6 +50,8 @@ CHECKPOINT_PAGES = 2_000
 """Log pages before SQLite checkpoints by itself, 8 MB: its own 1,000 slow ingest, and a store that is written to
 without a pause (`QUIET_SECONDS`) has a log as large as this."""
 
+CONNECTIONS = 15
+"""To PostgreSQL, for each process."""
 READ_ONLY_STANDBY = "25006"
 """SQLSTATE of a standby server: the driver classifies it as a programming error."""
 
@@ -67,6 +69,8 @@ class Database:
         self.engine = engine
         self.is_sqlite = path is not None
         self._writer = threading.Lock()
+        self._shard_writer = threading.Lock()
+        """Held by polls of shards while they wait for `_writer`: others, such as renewals, wait for one at most."""
         self._written_at = time.monotonic()
         self._file = file_identity(path) if path is not None else None
 
@@ -84,7 +88,8 @@ class Database:
         StoreUnusable where the database cannot (full disk, locked for 30 s, connection lost).
         """
         self._check_in_place()
-        with self._driver_errors(), self._writer, self.engine.connect() as connection:
+        turn = self._shard_writer if isinstance(fence, ShardFence) else nullcontext()
+        with self._driver_errors(), turn, self._writer, self.engine.connect() as connection:
             connection.execution_options(headway_write=True)
             if self.is_sqlite:
                 _raw(connection).execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
@@ -292,7 +297,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _postgres(url: str) -> Engine:
     _, _, rest = checked_url(url).partition("://")
-    engine = create_engine(f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True)
+    engine = create_engine(
+        f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True, pool_size=CONNECTIONS, max_overflow=0
+    )
     event.listen(engine, "do_connect", _connect_with_timeouts)
     return engine
 

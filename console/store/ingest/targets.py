@@ -133,6 +133,14 @@ class PollState:
     inventory_hash: str
     open_runs: tuple[RunRef, ...]
     """Open attempts, newest first."""
+    inventory_at: datetime
+    """The last complete inventory under the present config."""
+
+
+_POLL_STATE = (
+    "SELECT cursor, inventory_hash, inventory_us, (SELECT value FROM meta WHERE name = 'config_since_us') AS config_us"
+    " FROM target WHERE id = ?"
+)
 
 
 def configured_targets(store: Database) -> list[tuple[int, str, str]]:
@@ -153,9 +161,11 @@ def systems_of_targets(store: Database) -> dict[int, int]:
 
 def poll_state(store: Database, target_id: int) -> PollState:
     with store.read() as session:
-        [row] = session.rows("SELECT cursor, inventory_hash FROM target WHERE id = ?", (target_id,))
+        [row] = session.rows(_POLL_STATE, (target_id,))
         runs = open_runs(session, target_id)
-    return PollState(decode_name(row.cursor), decode_name(row.inventory_hash), runs)
+    inventory_us = row.inventory_us or 0
+    inventory_at = instant(inventory_us if inventory_us >= int(row.config_us or 0) else 0)
+    return PollState(decode_name(row.cursor), decode_name(row.inventory_hash), runs, inventory_at)
 
 
 def open_runs(session: Session, target_id: int) -> tuple[RunRef, ...]:
@@ -193,11 +203,11 @@ def record_probe(
 ) -> None:
     """The target's version and our rights there, written only if they changed."""
     stated = (version, json.dumps(list(rights)))
-    with store.write(fence) as session:
-        session.rows(
-            "UPDATE target SET version = ?, rights = ? WHERE id = ? AND (version <> ? OR rights <> ?)",
-            (*stated, target_id, *stated),
-        )
+    with store.read() as session:
+        known = session.rows("SELECT version, rights FROM target WHERE id = ?", (target_id,))
+    if list(map(tuple, known)) != [stated]:
+        with store.write(fence) as session:
+            session.rows("UPDATE target SET version = ?, rights = ? WHERE id = ?", (*stated, target_id))
 
 
 def accepted_schedules(store: Database, target_id: int) -> Mapping[str, Schedule]:

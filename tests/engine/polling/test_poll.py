@@ -20,10 +20,12 @@ from connectors.sdk.records import Inventory, JobRecord, Poll, Schedule
 from connectors.sdk.states import SOURCE_SCHEDULE, Capability, RunState
 from console.config.sections import DependencySettings
 from console.domain.dependency import DependencyMode
+from console.domain.ids import micros
 from console.engine.polling.poller import MATCHING_SECONDS, TargetPoller
 from console.store.config_sync import SyncResult
 from console.store.db.database import Database
 from console.store.db.fence import Fence
+from console.store.meta import set_meta
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler
 from tests.present import present
@@ -185,6 +187,29 @@ def test_config_is_matched_again_for_new_jobs_and_not_for_every_next_instant(
     bench.scheduler.job("report")
     again(bench)
     assert [1, 1] == matched
+
+
+def test_a_target_taken_over_is_polled_without_an_inventory_until_that_is_due(bench: Bench) -> None:
+    bench.poller.poll_once(bench.fence)
+    bench.scheduler.job("new")
+    successor = TargetPoller(bench.parts.polling, bench.poller._place)
+    successor.poll_once(bench.fence)
+    assert 0 < successor._inventory_at - time.monotonic() <= 60
+    assert {"extract", "load"} == known_names(bench)
+    set_config_since(bench)
+    TargetPoller(bench.parts.polling, bench.poller._place).poll_once(bench.fence)
+    assert {"extract", "load", "new"} == known_names(bench)
+
+
+def known_names(bench: Bench) -> set[str]:
+    with bench.store.read() as session:
+        return {row.native_id for row in session.rows("SELECT native_id FROM job")}
+
+
+def set_config_since(bench: Bench) -> None:
+    """Another config is in effect from now on."""
+    with bench.store.write(None) as session:
+        set_meta(session, {"config_since_us": str(micros(bench.parts.clock.now()))})
 
 
 RATE = f"{SOURCE_SCHEDULE}rate(1 hour)"
