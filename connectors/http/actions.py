@@ -139,7 +139,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return verb is Verb.RERUN and has_attempts and "key" not in call.places
 
     def _latest_attempt(self, run_id: str, job: str) -> RunRecord | None:
-        row = self._client.run(run_id)
+        row = self._client.run(run_id, job)
         if row is None:
             return None
         try:
@@ -178,9 +178,9 @@ class HttpActions(MappedActions[HttpVerbCall]):
         rows = (row for row in self._recent_rows(since) if text_at(row, self._runs.key) == key)
         return next((text_at(row, self._runs.id) for row in rows), None), ""
 
-    def run_row(self, run_id: str) -> Any | None:
+    def run_row(self, run_id: str, job: str) -> Any | None:
         if self._runs.one:
-            return self._client.run(run_id)
+            return self._client.run(run_id, job)
         return next((row for row in self._recent_rows(EPOCH) if text_at(row, self._runs.id) == run_id), None)
 
     def _recent_rows(self, since: datetime) -> Iterator[Any]:
@@ -188,10 +188,10 @@ class HttpActions(MappedActions[HttpVerbCall]):
         is not among them may exist."""
         page, cut = None, f"more than {MAX_SEARCHED_PAGES} pages of runs are listed"
         for _ in range(MAX_SEARCHED_PAGES):
-            result = self._client.page(self._runs, page, since)
+            result = self._client.runs_page(page, since)
             yield from result.rows
-            page, end = result.following, result.is_before(since, self._runs)
-            if end or (page is None and not result.cut):
+            page = result.following
+            if page is None and not result.cut:
                 return
             if result.cut:
                 cut = result.cut

@@ -67,8 +67,12 @@ class ApiDescription:
     def schemas_at(self, schema: Schema, path: str) -> list[Schema]:
         """The schemas of a path; empty where there is no such field. Raises Undescribed."""
         schemas = [schema]
-        for name, place in STEP.findall(path):
-            schemas = self.items(schemas) if place else self._below(schemas, name)
+        for place, field, _, name in STEP.findall(path):
+            if place and all(variant.get("type") == "string" for variant in self._variants(schemas)):
+                continue  # a part of a text
+            schemas = self._below(schemas, name) if name else self.items(schemas)
+            if field and not self._below(schemas, field):
+                return []
         return schemas
 
     def items(self, schemas: list[Schema]) -> list[Schema]:

@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl, urlsplit
 from connectors.http.options import PLACEHOLDER, HttpCall, HttpListCall, HttpMapping, HttpRunsCall
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
-from connectors.sdk.field_mapping import MappedFields, instant_at, rows_at, text_at, value_at
+from connectors.sdk.field_mapping import MappedFields, instant_at, jobs_of, rows_at, text_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.records import TargetClock
-from connectors.sdk.states import Capability
+from connectors.sdk.states import Capability, ProofLevel
 from connectors.sdk.transport.http import (
     HttpAccount,
     HttpEndpoint,
@@ -28,6 +28,7 @@ from connectors.sdk.transport.http import (
 
 GONE_STATUSES = frozenset({404, 410})
 MAX_PAGES = 1000
+RESERVED_SHARE = 0.3  # share of a call's time in which no further run and no further list is read
 AHEAD_OF_CLOCKS = timedelta(minutes=10)
 
 
@@ -136,6 +137,31 @@ class HttpApiClient(SignedClient):
             )
         return HttpPage(rows, following, reply.clock, cut)
 
+    def runs_page(self, page: str | int | None, since: datetime) -> HttpPage:
+        """One page of the list of runs; it has no following one where runs are sorted and older than `since`. Where
+        each job has its own list, the ends of several together: the position is a job and a page of its list."""
+        call = self.options.runs
+        if "job" not in call.places:
+            return self._until(self.page(call, page, since), since)
+        listed, clock, cut = self.all_rows(self.options.jobs, self.options.jobs.id)
+        jobs, unread = jobs_of(listed, self.options.jobs, ProofLevel.EXIT)
+        cut = cut or (f"{len(unread)} jobs cannot be read, and so their runs" if unread else "")
+        begun, token = json.loads(str(page)) if page else ("", None)
+        names = sorted(job.native_id for job in jobs if job.native_id >= begun)
+        rows: list[Any] = []
+        for name in names:
+            if rows and (len(rows) >= self.options.limit or self.deadline.is_below(RESERVED_SHARE)):
+                return HttpPage(rows, json.dumps([name, None]), clock, cut)
+            position = token if name == begun else None
+            result = self._until(self.page(call, position, since, {"job": name}), since)
+            rows, clock, cut = rows + result.rows, result.clock, cut or result.cut
+            if result.following is not None:
+                return HttpPage(rows, json.dumps([name, result.following]), clock, cut)
+        return HttpPage(rows, None, clock, cut)
+
+    def _until(self, page: HttpPage, since: datetime) -> HttpPage:
+        return replace(page, following=None, cut="") if page.is_before(since, self.options.runs) else page
+
     def window(self, since: datetime) -> dict[str, Any]:
         """{since}, and {until}, which is ahead of every clock."""
         fields, until = self.options.runs, datetime.now(UTC) + AHEAD_OF_CLOCKS
@@ -189,11 +215,11 @@ class HttpApiClient(SignedClient):
         call = self.options.account
         return "" if call is None else text_at(self.request(call, {}).table(), call.name, 200)
 
-    def run(self, native_id: str) -> Any | None:
+    def run(self, native_id: str, job: str) -> Any | None:
         """The row of one run; None where it was deleted."""
         runs = self.options.runs
         accept = {*GONE_STATUSES, *([HTTPStatus.BAD_REQUEST] if runs.gone_text else [])}
-        reply = self.request(HttpCall.model_construct(path=runs.one), {"id": native_id}, accept=accept)
+        reply = self.request(HttpCall.model_construct(path=runs.one), {"id": native_id, "job": job}, accept=accept)
         if reply.status == HTTPStatus.BAD_REQUEST and runs.gone_text not in reply.error:
             raise refusal(reply)
         return None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}

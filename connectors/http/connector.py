@@ -60,7 +60,7 @@ class HttpConnector(ComposedConnector):
         jobs = self._api.page(options.jobs, None, EPOCH)
         rights = [SourcePermission("read jobs", True)]
         try:
-            self._api.page(options.runs, None, datetime.now(UTC))
+            self._api.runs_page(None, datetime.now(UTC))
             rights.append(SourcePermission("read runs", True))
         except AccessRefused as error:
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))

@@ -162,9 +162,9 @@ class HttpPartsCall(HttpListCall, MappedFields):
 
 
 class HttpRunsCall(HttpListCall, MappedRunFields):
-    """The list of runs, oldest change first where the API can."""
+    """The list of runs, oldest change first where the API can; with {job}, each job has its own."""
 
-    known_places = frozenset({"limit", "cursor", "offset", "page", "since", "until"})
+    known_places = frozenset({"limit", "cursor", "offset", "page", "since", "until", "job"})
 
     job: FieldPath = ""
     """The id of its job; without it, of_job."""
@@ -183,7 +183,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     rows that move to the end while it reads hide no others."""
 
     one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}"), AfterValidator(without_code)] = ""
-    """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
+    """Path of a single run, {id} in it, and {job}: open runs that the list does not show any more are looked up
+    there."""
     gone_text: str = ""
     """Text of a refusal with status 400 by which a single run is gone, as with 404."""
     one_row: FieldPath = ""
@@ -193,7 +194,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
 
     @property
     def places(self) -> set[str]:
-        return super().places | (set(PLACEHOLDER.findall(self.one)) - {"id"})
+        return super().places | (set(PLACEHOLDER.findall(self.one)) - {"id", "job"})
 
     @model_validator(mode="after")
     def sorted_by_a_field(self) -> Self:
