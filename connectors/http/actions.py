@@ -26,7 +26,7 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
-from connectors.sdk.field_mapping import text_at
+from connectors.sdk.field_mapping import text_at, value_at
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, NO_HOLD, MappedActions
 from connectors.sdk.records import RunRecord
@@ -149,18 +149,21 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return records[-1] if records else None
 
     def shown(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
-        given = {**self._client.source.values, **values, "key": KEY_PLACEHOLDER}
+        copied = {name: f"<{name.removeprefix('run.')} of the run>" for name in call.copied}
+        given = {**self._client.source.values, **values, **copied, "key": KEY_PLACEHOLDER}
         body = json.dumps(fill_placeholders(call.body, given)) if call.body is not None else ""
         path = PLACEHOLDER.sub(lambda match: str(given[match[1]]) or f"<{match[1]}>", call.path)
         query = f"?{QueryParams(fill_placeholders(call.query, given))}" if call.query else ""
-        native_call = f"{call.method} {self._client.endpoint.base_url}{path}{query} {body}".rstrip()
+        native_call = f"{call.method} {call.server or self._client.endpoint.base_url}{path}{query} {body}".rstrip()
         return call.title or f"{call.method} {call.path}", f"{call.method} {path}", (native_call,)
 
     def missing(self, verb: Verb) -> str:
         return self._client.source.lacks.get(verb.needs) or super().missing(verb)
 
     def refusal(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> str | None:
-        """Why a requested run could not be looked up later."""
+        """Why a requested run could not be looked up later, or has no run to be made from."""
+        if call.copied and not values["id"]:
+            return f"{values['job']} has no run at its source whose {', '.join(sorted(call.copied))} could be sent again"
         if verb is Verb.CANCEL or "since" in self._runs.places or self._is_counted(verb, call):
             return None
         try:
@@ -170,7 +173,11 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return None
 
     def send(self, call: HttpVerbCall, values: Mapping[str, Any]) -> str:
-        self._client.request(call, values, once=True)
+        row = self._client.run(str(values["id"]), str(values["job"])) if call.copied else {}
+        if row is None:
+            raise NotSupported(f"run {values['id']} is no longer there; nothing was sent")
+        copied = {name: value_at(row, name.removeprefix("run.")) for name in call.copied}
+        self._client.request(call, {**values, **copied}, once=True)
         return f"accepted: {call.title}" if call.title else f"accepted by {call.method} {call.path}"
 
     def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:

@@ -50,6 +50,9 @@ class ApiDescription:
             self._document = {}
         is_google = self._document.get("kind") == "discovery#restDescription"
         self.operations = list(self._discovered() if is_google else self._openapi())
+        servers = [item.get("url", "") for item in self._document.get("servers", ()) if isinstance(item, dict)]
+        addresses = [*servers, self._document.get("rootUrl", "")]
+        self.origins = {"://".join(urlsplit(address)[:2]) for address in addresses if address}
         if not self.operations:
             fix = "Fix: name a file that does"
             raise ValueError(f"has no operation of OpenAPI (paths) or Google's discovery format (resources). {fix}")
@@ -301,7 +304,8 @@ class ProfileComparison:
 
 
 def compare(profile: HttpMapping, url: str, text: str) -> ApiComparison:
-    """Every path, parameter and field of a profile that its API's description does not have. Raises ValueError."""
+    """Every path, parameter and field of a profile that its API's description does not have. Where calls go to the
+    server of the description by a `server` of their own, those are compared, else those without one. Raises ValueError."""
     runs, log = profile.runs, profile.log
     calls: dict[tuple[str, ...], HttpCall | None] = {
         ("jobs",): profile.jobs, ("runs",): runs, ("runs", "open"): runs.open, ("runs", "of_job"): runs.of_job,
@@ -309,14 +313,17 @@ def compare(profile: HttpMapping, url: str, text: str) -> ApiComparison:
         ("account",): profile.account, ("hold",): profile.hold,
         **{("verbs", name): getattr(profile.verbs, name) for name in ("rerun", "start", "cancel")},
     }  # fmt: skip
-    present = {key: call for key, call in calls.items() if call is not None}
     try:
-        result = ProfileComparison(ApiDescription(text), urlsplit(url).path.rstrip("/"))
+        api = ApiDescription(text)
+        own = {call.server for call in calls.values() if call is not None} & api.origins
+        present = {key: call for key, call in calls.items() if call is not None and call.server in (own or {""})}
+        result = ProfileComparison(api, urlsplit(url).path.rstrip("/"))
         for key, call in present.items():
             result.compare(key, call)
-        if runs.one:
+        has_one = bool(runs.one) and ("runs",) in present
+        if has_one:
             result.compare(("runs",), runs, runs.one)
     except (AttributeError, KeyError, TypeError, re.error) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"is not valid OpenAPI or discovery format: {reason}. Fix: validate the file") from None
-    return ApiComparison(result.faults, len(present) + bool(runs.one), result.names, result.undescribed)
+    return ApiComparison(result.faults, len(present) + has_one, result.names, result.undescribed)

@@ -114,7 +114,7 @@ class HttpApiClient(SignedClient):
         the place that the config names."""
         values = {"cursor": page or None, "offset": page or 0, "page": page or 1, "limit": self.options.limit}
         is_later = bool(call.next_path) and page is not None
-        request = HttpCall.model_construct(path=call.next_path) if is_later else call
+        request = HttpCall.model_construct(server=call.server, path=call.next_path) if is_later else call
         reply = self.request(request, {**values, **self.window(since), **(places or {})})
         document = reply.json(float)  # an instant that is NaN is there, and unreadable
         rows = _named_rows(document, call)
@@ -206,7 +206,9 @@ class HttpApiClient(SignedClient):
         """The row of one job, for a hold; None where it was deleted."""
         assert self.options.hold is not None, "only a mapping with a hold reads one job"
         reply = self.request(
-            HttpCall.model_construct(path=self.options.hold.job_path), {"job": native_id}, accept=GONE_STATUSES
+            HttpCall.model_construct(server=self.options.hold.server, path=self.options.hold.job_path),
+            {"job": native_id},
+            accept=GONE_STATUSES,
         )
         return None if reply.status in GONE_STATUSES else reply.table()
 
@@ -219,7 +221,7 @@ class HttpApiClient(SignedClient):
         """The row of one run; None where it was deleted."""
         runs = self.options.runs
         accept = {*GONE_STATUSES, *([HTTPStatus.BAD_REQUEST] if runs.gone_text else [])}
-        reply = self.request(HttpCall.model_construct(path=runs.one), {"id": native_id, "job": job}, accept=accept)
+        reply = self.request(HttpCall.model_construct(server=runs.server, path=runs.one), {"id": native_id, "job": job}, accept=accept)
         if reply.status == HTTPStatus.BAD_REQUEST and runs.gone_text not in reply.error:
             raise refusal(reply)
         return None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}
@@ -243,6 +245,7 @@ class HttpApiClient(SignedClient):
             body=None if call.body is None else fill_placeholders(call.body, values),
             once=once,
             end_bytes=end_bytes,
+            base_url=call.server,
         )
 
     def _secret_headers(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
 from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.rest_options import AccountOptions
 from connectors.sdk.secrets import SecretRef
+from connectors.sdk.transport.http import checked_origin
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
 PlainValue = str | int | float | bool
@@ -54,8 +55,10 @@ class HttpCall(MappedCall):
 
     known_places = frozenset({"id"})
 
+    server: Annotated[str, AfterValidator(lambda url: url and checked_origin(url, plain_http=False))] = ""
+    """Address of the server that answers it, where that is not `url` of the system."""
     path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs"), AfterValidator(without_code)]
-    """Below `url`, beginning with a slash."""
+    """Below the address, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""
     query: dict[str, Annotated[PlainValue | dict[str, PlainValue], AfterValidator(without_code)]] = Field(
@@ -250,6 +253,15 @@ class HttpVerbCall(HttpCall):
     title: str = ""
     """Native name of the action: "retry the failed jobs"."""
 
+    @property
+    def places(self) -> set[str]:
+        return super().places - self.copied
+
+    @property
+    def copied(self) -> set[str]:
+        """The fields of the run that a rerun sends again, as {run.argument}."""
+        return {name for name in super().places if name.startswith("run.")}
+
 
 class HttpAccountCall(HttpCall):
     """The account of the token at the API."""
@@ -309,6 +321,10 @@ class HttpMapping(StrictOptions):
     @model_validator(mode="after")
     def actions_are_found_again(self) -> Self:
         rerun = self.verbs.rerun
+        if any(call is not None and call.copied for call in (self.verbs.start, self.verbs.cancel)):
+            raise ValueError("verbs: only rerun sends a field of a run ({run.…}) again")
+        if rerun is not None and rerun.copied and not self.runs.one:
+            raise ValueError(f"verbs.rerun: {{{min(rerun.copied)}}} is read from the run. Fix: name runs.one")
         is_counted = bool(self.parts or self.runs.first) and rerun is not None and "key" not in rerun.places
         if is_counted and not self.runs.one:
             raise ValueError("verbs.rerun: its attempt could not be looked up. Fix: name runs.one")
