@@ -79,6 +79,8 @@ class HttpListCall(HttpCall):
     rows: FieldPath = ""
     """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
     their field "*"."""
+    rows_optional: bool = False
+    """An answer without it has no rows: the API leaves out empty lists."""
     columns: FieldPath = ""
     """Path to the columns, where each row is a list of values: the `name` of each is the field of its value."""
     count: FieldPath = ""
@@ -280,17 +282,24 @@ class HttpHoldCall(HttpCall):
 
     job_path: Annotated[str, formatted_like(r"(?s)/.*", "/api/jobs/{job}"), AfterValidator(without_code)]
     """Path of the job, {job} in it: it is read again right before it is written."""
+    pause: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/jobs/{job}/pause"), AfterValidator(without_code)] = ""
+    """Path of a POST that pauses the job, where that is a call of its own: it is sent after the text."""
+    resume: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/jobs/{job}/resume"), AfterValidator(without_code)] = ""
+    """Path of a POST that resumes the job: it is sent before the text."""
     note: Annotated[str, formatted_like(r"[A-Za-z0-9_-]+", "description")]
     """The field of a job with the text."""
 
     @property
     def places(self) -> set[str]:
-        return super().places | set(PLACEHOLDER.findall(self.job_path))
+        return super().places | set(PLACEHOLDER.findall(f"{self.job_path} {self.pause} {self.resume}"))
 
     @model_validator(mode="after")
     def writes_both(self) -> Self:
-        if not ("note" in self.places and {"enabled", "paused"} & self.places and "job" in self.places):
-            raise ValueError("hold: send {job}, {note}, and {enabled} or {paused}")
+        if bool(self.pause) != bool(self.resume):
+            raise ValueError("hold: pause and resume belong together")
+        sends_pause = bool({"enabled", "paused"} & self.places)
+        if not ({"note", "job"} <= self.places and sends_pause != bool(self.pause)):
+            raise ValueError("hold: send {job}, {note}, and {enabled} or {paused}; or name the calls pause and resume")
         return self
 
 

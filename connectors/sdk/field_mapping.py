@@ -115,6 +115,8 @@ class MappedJobFields(MappedFields):
     """The instant of its next run."""
     paused: FieldPath = ""
     """True while it starts nothing."""
+    paused_if: tuple[str, ...] = ()
+    """The values of paused that mean so, where it is a word."""
     enabled: FieldPath = ""
     """The opposite of paused."""
     definition: FieldPath = ""
@@ -265,7 +267,9 @@ def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
     """One job. Raises RecordUnreadable."""
     native_id = id_at(row, fields.id, "the job's id")
     expression, next_at = text_at(row, fields.schedule), instant_at(row, fields.next_at, fields)
-    paused = truth_at(row, fields.paused) or truth_at(row, fields.enabled) is False
+    words = fields.paused_if
+    is_paused = text_at(row, fields.paused) in words if words else truth_at(row, fields.paused)
+    paused = is_paused or truth_at(row, fields.enabled) is False
     return JobRecord(
         native_id=native_id,
         title=text_at(row, fields.title, 200),
