@@ -163,7 +163,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
     def refusal(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> str | None:
         """Why a requested run could not be looked up later, or has no run to be made from."""
         if call.copied and not values["id"]:
-            return f"{values['job']} has no run at its source whose {', '.join(sorted(call.copied))} could be sent again"
+            names = ", ".join(sorted(call.copied))
+            return f"{values['job']} has no run at its source whose {names} could be sent again"
         if verb is Verb.CANCEL or "since" in self._runs.places or self._is_counted(verb, call):
             return None
         try:

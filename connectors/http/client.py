@@ -221,7 +221,9 @@ class HttpApiClient(SignedClient):
         """The row of one run; None where it was deleted."""
         runs = self.options.runs
         accept = {*GONE_STATUSES, *([HTTPStatus.BAD_REQUEST] if runs.gone_text else [])}
-        reply = self.request(HttpCall.model_construct(server=runs.server, path=runs.one), {"id": native_id, "job": job}, accept=accept)
+        reply = self.request(
+            HttpCall.model_construct(server=runs.server, path=runs.one), {"id": native_id, "job": job}, accept=accept
+        )
         if reply.status == HTTPStatus.BAD_REQUEST and runs.gone_text not in reply.error:
             raise refusal(reply)
         return None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}

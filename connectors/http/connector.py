@@ -100,7 +100,7 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     def compare(self, description: str) -> ApiComparison:
         from connectors.http.api_description import compare  # for start-up time
 
-        return compare(self, self.url, description)
+        return compare(self, self.url, description, self.session)
 
     def system_options(self) -> type[RestOptions]:
         return self.options_of_a_system(self.url)

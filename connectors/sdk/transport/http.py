@@ -370,10 +370,10 @@ class HttpEndpoint:
         sign: Callable[[httpx.Request], None] | None = None,
         base_url: str = "",
     ) -> HttpReply:
-        """The reply to one request below the base address, or below `base_url`. `path` parts are already percent-encoded, and so is a query
-        behind them. `body` goes as JSON, `form` as a form. `shown`: its text in messages, where it has a query or is
-        itself a secret. `end_bytes`: of a body, however long, no more than its end is kept. `sign` completes the
-        request.
+        """The reply to one request below the base address, or below `base_url`. `path` parts are already
+        percent-encoded, and so is a query behind them. `body` goes as JSON, `form` as a form. `shown`: its text in
+        messages, where it has a query or is itself a secret. `end_bytes`: of a body, however long, no more than its end
+        is kept. `sign` completes the request.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is

@@ -53,7 +53,9 @@ def opened(kind: str, fake: FakeGoogle, transport: httpx.BaseTransport | None = 
 def at_address(kind: str, url: str) -> HttpConnector:
     """All calls go to one address; the sign-in, which has an address of its own, is left out."""
     changed = {**document(kind), "sign_in": "bearer"}
-    changed |= {name: {**part, "server": url} for name, part in changed.items() if isinstance(part, dict) and "server" in part}
+    changed |= {
+        name: {**part, "server": url} for name, part in changed.items() if isinstance(part, dict) and "server" in part
+    }
     profile = HttpProfile.model_validate(changed, context={})
     options = profile.model_of_options().model_validate({**SETTINGS, "url": url, "token": {"env": "TOKEN"}})
     return profile.open_target(options, "api", lambda _: "right")
@@ -175,14 +177,14 @@ def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord]
 
 
 @pytest.mark.parametrize(
-    ("kind", "api", "calls"),
+    "kind, api, calls",
     [
         ("google_workflows", "workflows.v1", 1),
         ("google_workflows", "workflowexecutions.v1", 6),
         ("google_run_jobs", "run.v2", 6),
         ("google_run_jobs", "logging.v2", 1),
-        ("google_data_transfer", "bigquerydatatransfer.v1", 5),
-        ("google_scheduler", "cloudscheduler.v1", 2),
+        ("google_data_transfer", "bigquerydatatransfer.v1", 6),
+        ("google_scheduler", "cloudscheduler.v1", 5),
         ("google_scheduler", "logging.v2", 1),
     ],
 )
@@ -193,7 +195,7 @@ def test_each_path_parameter_and_field_is_in_googles_description(kind: str, api:
 
 
 @pytest.mark.parametrize(
-    ("kind", "service"), [("google_workflows", FakeWorkflows), ("google_data_transfer", FakeTransfers)]
+    "kind, service", [("google_workflows", FakeWorkflows), ("google_data_transfer", FakeTransfers)]
 )
 def test_each_jobs_own_list_of_runs_is_read_page_by_page(kind: str, service: type[FakeGoogle]) -> None:
     fake = service()

@@ -18,7 +18,7 @@ from typing import Any
 Row = dict[str, Any]
 FOLDER = Path(__file__).parent
 METHODS = {
-    "bigquerydatatransfer.v1": r"projects\.locations\.transferConfigs\.(list|get|patch|runs\.(list|get)|runs\.transferLogs\.list)",
+    "bigquerydatatransfer.v1": r"projects\.locations\.transferConfigs\.((runs\.)?(list|get)|patch|runs\.\w+\.list)",
     "cloudscheduler.v1": r"projects\.locations\.jobs\.(list|get|patch|pause|resume)",
     "logging.v2": r"entries\.list",
     "run.v2": r"projects\.locations\.jobs\.(list|run|executions\.(list|get|cancel))",
@@ -72,8 +72,6 @@ def _methods(resource: Row) -> Iterator[Row]:
 
 def _cut(value: Any, is_named: bool = False) -> Any:
     """`is_named`: an object whose names are not those of the format."""
-    if isinstance(value, list):
-        return value
     if not isinstance(value, dict):
         return value
     kept = {name: item for name, item in value.items() if is_named or name in KEPT}

@@ -135,7 +135,12 @@ class FakeWorkflows(FakeGoogle):
 
     def job(self, name: str) -> Row:
         source = "main:\n  steps:\n  - read:\n      call: http.get\n"
-        return {"name": self.name(name), "description": f"The workflow {name}", "state": "ACTIVE", "sourceContents": source}
+        return {
+            "name": self.name(name),
+            "description": f"The workflow {name}",
+            "state": "ACTIVE",
+            "sourceContents": source,
+        }
 
     def run(self, job: str, state: str, at: datetime) -> Row:
         row: Row = {
@@ -163,7 +168,8 @@ class FakeWorkflows(FakeGoogle):
                 return self.page(self.jobs, "workflows", sent)
             case ("GET", job, "executions"):
                 since = re.fullmatch(r'createTime>="(\S+)"', sent["filter"])
-                assert since and sent["view"] == "FULL", "BASIC has neither labels nor error"
+                assert since, sent
+                assert "FULL" == sent["view"], "BASIC has neither labels nor error"
                 begun = datetime.fromisoformat(since[1])
                 rows = self.newest("createTime", lambda row: row["name"].startswith(f"{self.name(job)}/"))
                 rows = [row for row in rows if datetime.fromisoformat(row["createTime"]) >= begun]
@@ -174,19 +180,19 @@ class FakeWorkflows(FakeGoogle):
                 row |= {"state": "QUEUED", **sent}
                 return row
             case ("GET", _, "executions", _, "stepEntries"):
-                row = self.run_at(path.removesuffix("/stepEntries"))
-                steps = [("read", "STATE_SUCCEEDED"), ("write", f"STATE_{row['state']}")] if row else []
+                execution = self.run_at(path.removesuffix("/stepEntries")) or {"state": "", "createTime": ""}
+                steps = enumerate((("read", "STATE_SUCCEEDED"), ("write", f"STATE_{execution['state']}")), 1)
                 entries = [
-                    {"entryId": str(place), "routine": "main", "step": name, "state": state, "createTime": row["createTime"]}
-                    for place, (name, state) in enumerate(steps, 1)
-                    if row
+                    {"entryId": str(place), "routine": "main", "step": name, "state": state}
+                    for place, (name, state) in steps
                 ]
+                entries = [{**entry, "createTime": execution["createTime"]} for entry in entries]
                 return {"stepEntries": entries, "totalSize": len(entries)}
             case ("POST", *_):
-                row = self.run_at(path.removesuffix(":cancel"))
-                if row is not None:
-                    row |= {"state": "CANCELLED", "endTime": written(self.now)}
-                return row
+                cancelled = self.run_at(path.removesuffix(":cancel"))
+                if cancelled is not None:
+                    cancelled |= {"state": "CANCELLED", "endTime": written(self.now)}
+                return cancelled
         return self.run_at(path)
 
 
@@ -195,7 +201,11 @@ class FakeRunJobs(FakeGoogle):
 
     def job(self, name: str) -> Row:
         containers = [{"image": f"europe-docker.pkg.dev/acme/etl/{name}", "env": [{"name": "STAGE", "value": "prod"}]}]
-        return {"name": self.name(name), "creator": "ann@acme.example", "template": {"template": {"containers": containers}}}
+        return {
+            "name": self.name(name),
+            "creator": "ann@acme.example",
+            "template": {"template": {"containers": containers}},
+        }
 
     def run(self, job: str, state: str, at: datetime) -> Row:
         row: Row = {
@@ -211,7 +221,10 @@ class FakeRunJobs(FakeGoogle):
         """Other conditions stand before and after the one that counts."""
         completed = {"type": "Completed", "state": f"CONDITION_{state}"}
         if state == FAILED:
-            completed |= {"executionReason": reason or "NON_ZERO_EXIT_CODE", "message": "The container exited with an error."}
+            completed |= {
+                "executionReason": reason or "NON_ZERO_EXIT_CODE",
+                "message": "The container exited with an error.",
+            }
         started, retry = ({"type": name, "state": "CONDITION_SUCCEEDED"} for name in ("Started", "Retry"))
         row["conditions"] = [started, completed, retry]
         if state in (SUCCEEDED, FAILED):
@@ -267,7 +280,8 @@ class FakeTransfers(FakeGoogle):
     def run(self, job: str, state: str, at: datetime) -> Row:
         row: Row = {
             "name": f"{self.name(job)}/runs/{self.run_number()}", "state": state, "runTime": written(at),
-            "scheduleTime": written(at), "startTime": written(at), "schedule": "every day 04:00", "updateTime": written(at),
+            "scheduleTime": written(at), "startTime": written(at), "updateTime": written(at),
+            "schedule": "every day 04:00",
         }  # fmt: skip
         if state == FAILED:
             row["errorStatus"] = {"code": 5, "message": "Not found: Table acme:raw.orders"}
@@ -297,7 +311,11 @@ class FakeTransfers(FakeGoogle):
                 rows = [row for row in self.runs if row["name"].startswith(f"{self.name(job)}/")]
                 return self.page(rows, "transferRuns", sent)
             case ("GET", _, "runs", _, "transferLogs"):
-                message = {"messageTime": written(self.now), "severity": "ERROR", "messageText": "Not found: Table raw.orders"}
+                message = {
+                    "messageTime": written(self.now),
+                    "severity": "ERROR",
+                    "messageText": "Not found: Table raw.orders",
+                }
                 return {"transferMessages": [message]}
         return self.run_at(path)
 
@@ -307,7 +325,8 @@ class FakeScheduler(FakeGoogle):
 
     def job(self, name: str) -> Row:
         return {
-            "name": self.name(name), "description": f"Calls {name}", "schedule": "0 4 * * *", "timeZone": "Europe/Berlin",
+            "name": self.name(name), "description": f"Calls {name}",
+            "schedule": "0 4 * * *", "timeZone": "Europe/Berlin",
             "state": "ENABLED", "scheduleTime": written(self.now + timedelta(hours=3)), "status": {},
             "httpTarget": {"uri": f"https://etl.example.com/{name}", "httpMethod": "POST"},
         }  # fmt: skip
@@ -320,9 +339,7 @@ class FakeScheduler(FakeGoogle):
         row = {
             "insertId": f"a{len(self.runs)}", "timestamp": written(at), "severity": severity,
             "jsonPayload": payload | ({"status": "INTERNAL"} if state == FAILED else {}),
-            "resource": {
-                "type": "cloud_scheduler_job", "labels": {"job_id": job, "location": "europe-west1", "project_id": "acme"},
-            },
+            "resource": {"type": "cloud_scheduler_job", "labels": {"job_id": job, "location": "europe-west1"}},
         }  # fmt: skip
         self.runs.append(row)
         return row
