@@ -267,8 +267,8 @@ def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
     """One job. Raises RecordUnreadable."""
     native_id = id_at(row, fields.id, "the job's id")
     expression, next_at = text_at(row, fields.schedule), instant_at(row, fields.next_at, fields)
-    words = fields.paused_if
-    is_paused = text_at(row, fields.paused) in words if words else truth_at(row, fields.paused)
+    values = fields.paused_if
+    is_paused = text_at(row, fields.paused) in values if values else truth_at(row, fields.paused)
     paused = is_paused or truth_at(row, fields.enabled) is False
     return JobRecord(
         native_id=native_id,
