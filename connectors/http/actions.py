@@ -26,7 +26,7 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
-from connectors.sdk.field_mapping import text_at
+from connectors.sdk.field_mapping import text_at, value_at
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, NO_HOLD, MappedActions
 from connectors.sdk.records import RunRecord
@@ -139,7 +139,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return verb is Verb.RERUN and has_attempts and "key" not in call.places
 
     def _latest_attempt(self, run_id: str, job: str) -> RunRecord | None:
-        row = self._client.run(run_id)
+        row = self._client.run(run_id, job)
         if row is None:
             return None
         try:
@@ -149,18 +149,22 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return records[-1] if records else None
 
     def shown(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
-        given = {**self._client.source.values, **values, "key": KEY_PLACEHOLDER}
+        copied = {name: f"<{name.removeprefix('run.')} of the run>" for name in call.copied}
+        given = {**self._client.source.values, **values, **copied, "key": KEY_PLACEHOLDER}
         body = json.dumps(fill_placeholders(call.body, given)) if call.body is not None else ""
         path = PLACEHOLDER.sub(lambda match: str(given[match[1]]) or f"<{match[1]}>", call.path)
         query = f"?{QueryParams(fill_placeholders(call.query, given))}" if call.query else ""
-        native_call = f"{call.method} {self._client.endpoint.base_url}{path}{query} {body}".rstrip()
+        native_call = f"{call.method} {call.server or self._client.endpoint.base_url}{path}{query} {body}".rstrip()
         return call.title or f"{call.method} {call.path}", f"{call.method} {path}", (native_call,)
 
     def missing(self, verb: Verb) -> str:
         return self._client.source.lacks.get(verb.needs) or super().missing(verb)
 
     def refusal(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> str | None:
-        """Why a requested run could not be looked up later."""
+        """Why a requested run could not be looked up later, or has no run to be made from."""
+        if call.copied and not values["id"]:
+            names = ", ".join(sorted(call.copied))
+            return f"{values['job']} has no run at its source whose {names} could be sent again"
         if verb is Verb.CANCEL or "since" in self._runs.places or self._is_counted(verb, call):
             return None
         try:
@@ -170,7 +174,11 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return None
 
     def send(self, call: HttpVerbCall, values: Mapping[str, Any]) -> str:
-        self._client.request(call, values, once=True)
+        row = self._client.run(str(values["id"]), str(values["job"])) if call.copied else {}
+        if row is None:
+            raise NotSupported(f"run {values['id']} is no longer there; nothing was sent")
+        copied = {name: value_at(row, name.removeprefix("run.")) for name in call.copied}
+        self._client.request(call, {**values, **copied}, once=True)
         return f"accepted: {call.title}" if call.title else f"accepted by {call.method} {call.path}"
 
     def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -178,9 +186,9 @@ class HttpActions(MappedActions[HttpVerbCall]):
         rows = (row for row in self._recent_rows(since) if text_at(row, self._runs.key) == key)
         return next((text_at(row, self._runs.id) for row in rows), None), ""
 
-    def run_row(self, run_id: str) -> Any | None:
+    def run_row(self, run_id: str, job: str) -> Any | None:
         if self._runs.one:
-            return self._client.run(run_id)
+            return self._client.run(run_id, job)
         return next((row for row in self._recent_rows(EPOCH) if text_at(row, self._runs.id) == run_id), None)
 
     def _recent_rows(self, since: datetime) -> Iterator[Any]:
@@ -188,10 +196,10 @@ class HttpActions(MappedActions[HttpVerbCall]):
         is not among them may exist."""
         page, cut = None, f"more than {MAX_SEARCHED_PAGES} pages of runs are listed"
         for _ in range(MAX_SEARCHED_PAGES):
-            result = self._client.page(self._runs, page, since)
+            result = self._client.runs_page(page, since)
             yield from result.rows
-            page, end = result.following, result.is_before(since, self._runs)
-            if end or (page is None and not result.cut):
+            page = result.following
+            if page is None and not result.cut:
                 return
             if result.cut:
                 cut = result.cut

@@ -9,12 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from connectors.http.options import PLACEHOLDER, HttpCall, HttpListCall, HttpLogCall, HttpMapping
+from connectors.http.options import (
+    PLACEHOLDER,
+    HttpCall,
+    HttpHoldCall,
+    HttpListCall,
+    HttpLogCall,
+    HttpMapping,
+    HttpRunsCall,
+)
+from connectors.http.sign_in import SessionCall
 from connectors.sdk.contract import ApiComparison
 from connectors.sdk.field_mapping import BRACES, STEP, is_field_path
 
@@ -50,6 +59,9 @@ class ApiDescription:
             self._document = {}
         is_google = self._document.get("kind") == "discovery#restDescription"
         self.operations = list(self._discovered() if is_google else self._openapi())
+        servers = [item.get("url", "") for item in self._document.get("servers", ()) if isinstance(item, dict)]
+        addresses = [*servers, self._document.get("rootUrl", "")]
+        self.origins = {"://".join(urlsplit(address)[:2]) for address in addresses if address}
         if not self.operations:
             fix = "Fix: name a file that does"
             raise ValueError(f"has no operation of OpenAPI (paths) or Google's discovery format (resources). {fix}")
@@ -67,8 +79,12 @@ class ApiDescription:
     def schemas_at(self, schema: Schema, path: str) -> list[Schema]:
         """The schemas of a path; empty where there is no such field. Raises Undescribed."""
         schemas = [schema]
-        for name, place in STEP.findall(path):
-            schemas = self.items(schemas) if place else self._below(schemas, name)
+        for place, key, _, name in STEP.findall(path):
+            if place and all(variant.get("type") == "string" for variant in self._variants(schemas)):
+                continue  # a part of a text
+            schemas = self._below(schemas, name) if name else self.items(schemas)
+            if key and not self._below(schemas, key):
+                return []
         return schemas
 
     def items(self, schemas: list[Schema]) -> list[Schema]:
@@ -216,21 +232,65 @@ class ProfileComparison:
     base: str = ""
     """Path of the profile's address."""
     faults: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+    calls: int = 0
     names: int = 0
     undescribed: int = 0
 
-    def compare(self, key: tuple[str, ...], call: HttpCall, path: str = "") -> None:
-        """A call; with `path` the single row of runs.one."""
-        method, where = ("GET" if path else call.method), (*key, "one" if path else "path")
-        operations = self.api.operations_at(method, self.base + (path or call.path))
+    def compare(self, key: tuple[str, ...], call: HttpCall) -> None:
+        def sent_and_read(result: ProfileComparison, operation: DescribedOperation) -> None:
+            result.sent(key, call, operation)
+            result.read(key, call, operation.answer, is_single=False)
+
+        self.compare_path((*key, "path"), call.method, call.path, sent_and_read)
+        if isinstance(call, HttpListCall) and call.next_path:
+            self.compare_path(
+                (*key, "next_path"), "GET", call.next_path, lambda result, at: result.read(key, call, at.answer, False)
+            )
+
+    def compare_run(self, runs: HttpRunsCall, copied: Collection[str]) -> None:
+        """The single run. `copied`: the fields of it that a rerun sends again."""
+
+        def read(result: ProfileComparison, operation: DescribedOperation) -> None:
+            result.read(("runs",), runs, operation.answer, is_single=True)
+            for name in sorted(copied):
+                path = ".".join(filter(None, (runs.one_row, name.removeprefix("run."))))
+                result._schemas(operation.answer, ("verbs", "rerun"), path)
+
+        self.compare_path(("runs", "one"), "GET", runs.one, read)
+
+    def compare_hold(self, hold: HttpHoldCall) -> None:
+        """The paths of a hold besides that of its call."""
+        key = ("hold", "note")
+        self.compare_path(
+            ("hold", "job_path"), "GET", hold.job_path, lambda result, at: result._schemas(at.answer, key, hold.note)
+        )
+        for name in ("pause", "resume"):
+            if path := getattr(hold, name):
+                self.compare_path(("hold", name), "POST", path, lambda result, at: None)
+
+    def compare_sign_in(self, session: SessionCall) -> None:
+        """A login that the description has; many have none."""
+        if self.api.operations_at(session.method, self.base + session.path):
+            self.compare(("session",), session)
+        else:
+            self.undescribed += 1
+
+    def compare_path(
+        self,
+        key: tuple[str, ...],
+        method: str,
+        path: str,
+        check: Callable[[ProfileComparison, DescribedOperation], object],
+    ) -> None:
+        """A path, and with `check` what is sent and read there."""
+        self.calls += 1
+        operations = self.api.operations_at(method, self.base + path)
         if not operations:
-            self.faults.append((where, f"{method} {path or call.path} is not in the description. Fix: correct it"))
+            self.faults.append((key, f"{method} {path} is not in the description. Fix: correct it"))
             return
         results = [ProfileComparison(self.api) for _ in operations]
         for operation, result in zip(operations, results, strict=True):
-            if not path:
-                result.sent(key, call, operation)
-            result.read(key, call, operation.answer, is_single=bool(path))
+            check(result, operation)
         best = min(results, key=lambda result: (len(result.faults), result.undescribed))
         self.faults += best.faults
         self.names, self.undescribed = self.names + best.names, self.undescribed + best.undescribed
@@ -248,8 +308,11 @@ class ProfileComparison:
         items = value.items() if isinstance(value, dict) else ()
         for name, item in items:
             schemas = self._schemas(schema, (*key, name), name)
-            if schemas and isinstance(item, dict):
-                self._body(schemas[0], item, (*key, name))
+            is_list = isinstance(item, list)
+            nested = self.api.items(schemas) if schemas and is_list else schemas
+            for below in item if is_list else [item]:
+                if nested and isinstance(below, dict):
+                    self._body(nested[0], below, (*key, name))
 
     def read(self, key: tuple[str, ...], call: HttpCall, answer: Schema, is_single: bool) -> None:
         """The paths into the answer. `is_single`: it is that of runs.one."""
@@ -296,8 +359,9 @@ class ProfileComparison:
         return schemas
 
 
-def compare(profile: HttpMapping, url: str, text: str) -> ApiComparison:
-    """Every path, parameter and field of a profile that its API's description does not have. Raises ValueError."""
+def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | None = None) -> ApiComparison:
+    """Every path, parameter and field of a profile that its API's description does not have. Calls with a `server` are
+    compared by the description of that server, and only they. Raises ValueError."""
     runs, log = profile.runs, profile.log
     calls: dict[tuple[str, ...], HttpCall | None] = {
         ("jobs",): profile.jobs, ("runs",): runs, ("runs", "open"): runs.open, ("runs", "of_job"): runs.of_job,
@@ -305,14 +369,20 @@ def compare(profile: HttpMapping, url: str, text: str) -> ApiComparison:
         ("account",): profile.account, ("hold",): profile.hold,
         **{("verbs", name): getattr(profile.verbs, name) for name in ("rerun", "start", "cancel")},
     }  # fmt: skip
-    present = {key: call for key, call in calls.items() if call is not None}
     try:
-        result = ProfileComparison(ApiDescription(text), urlsplit(url).path.rstrip("/"))
+        api = ApiDescription(text)
+        own = {call.server for call in calls.values() if call is not None} & api.origins
+        present = {key: call for key, call in calls.items() if call is not None and call.server in (own or {""})}
+        result = ProfileComparison(api, urlsplit(url).path.rstrip("/"))
         for key, call in present.items():
             result.compare(key, call)
-        if runs.one:
-            result.compare(("runs",), runs, runs.one)
+        if runs.one and ("runs",) in present:
+            result.compare_run(runs, profile.verbs.rerun.copied if profile.verbs.rerun else ())
+        if profile.hold is not None and ("hold",) in present:
+            result.compare_hold(profile.hold)
+        if session is not None and not own:
+            result.compare_sign_in(session)
     except (AttributeError, KeyError, TypeError, re.error) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"is not valid OpenAPI or discovery format: {reason}. Fix: validate the file") from None
-    return ApiComparison(result.faults, len(present) + bool(runs.one), result.names, result.undescribed)
+    return ApiComparison(result.faults, result.calls, result.names, result.undescribed)

@@ -28,6 +28,7 @@ from connectors.sdk.transport.http import (
 
 GONE_STATUSES = frozenset({404, 410})
 MAX_PAGES = 1000
+RESERVED_SHARE = 0.3  # share of a call's time in which no further run and no further list is read
 AHEAD_OF_CLOCKS = timedelta(minutes=10)
 
 
@@ -113,7 +114,7 @@ class HttpApiClient(SignedClient):
         the place that the config names."""
         values = {"cursor": page or None, "offset": page or 0, "page": page or 1, "limit": self.options.limit}
         is_later = bool(call.next_path) and page is not None
-        request = HttpCall.model_construct(path=call.next_path) if is_later else call
+        request = HttpCall.model_construct(server=call.server, path=call.next_path) if is_later else call
         reply = self.request(request, {**values, **self.window(since), **(places or {})})
         document = reply.json(float)  # an instant that is NaN is there, and unreadable
         rows = _named_rows(document, call)
@@ -135,6 +136,31 @@ class HttpApiClient(SignedClient):
                 ' how it pages, or paging = "none" where this is all'
             )
         return HttpPage(rows, following, reply.clock, cut)
+
+    def runs_page(self, page: str | int | None, since: datetime) -> HttpPage:
+        """One page of the list of runs; it has no following one where runs are sorted and older than `since`. Where
+        each job has its own list, the ends of several together: the position is a job and a page of its list."""
+        call = self.options.runs
+        if "job" not in call.places:
+            return self._until(self.page(call, page, since), since)
+        listed, clock, cut = self.all_rows(self.options.jobs, self.options.jobs.id)
+        ids = {text_at(row, self.options.jobs.id) for row in listed if isinstance(row, dict)}
+        cut = cut or ("a job has no id, and so its runs cannot be read" if "" in ids else "")
+        begun, token = json.loads(str(page)) if page else ("", None)
+        names = sorted(name for name in ids if name and name >= begun)
+        rows: list[Any] = []
+        for name in names:
+            if rows and (len(rows) >= self.options.limit or self.deadline.is_below(RESERVED_SHARE)):
+                return HttpPage(rows, json.dumps([name, None]), clock, cut)
+            position = token if name == begun else None
+            result = self._until(self.page(call, position, since, {"job": name}), since)
+            rows, clock, cut = rows + result.rows, result.clock, cut or result.cut
+            if result.following is not None:
+                return HttpPage(rows, json.dumps([name, result.following]), clock, cut)
+        return HttpPage(rows, None, clock, cut)
+
+    def _until(self, page: HttpPage, since: datetime) -> HttpPage:
+        return replace(page, following=None, cut="") if page.is_before(since, self.options.runs) else page
 
     def window(self, since: datetime) -> dict[str, Any]:
         """{since}, and {until}, which is ahead of every clock."""
@@ -180,7 +206,9 @@ class HttpApiClient(SignedClient):
         """The row of one job, for a hold; None where it was deleted."""
         assert self.options.hold is not None, "only a mapping with a hold reads one job"
         reply = self.request(
-            HttpCall.model_construct(path=self.options.hold.job_path), {"job": native_id}, accept=GONE_STATUSES
+            HttpCall.model_construct(server=self.options.hold.server, path=self.options.hold.job_path),
+            {"job": native_id},
+            accept=GONE_STATUSES,
         )
         return None if reply.status in GONE_STATUSES else reply.table()
 
@@ -189,11 +217,13 @@ class HttpApiClient(SignedClient):
         call = self.options.account
         return "" if call is None else text_at(self.request(call, {}).table(), call.name, 200)
 
-    def run(self, native_id: str) -> Any | None:
+    def run(self, native_id: str, job: str) -> Any | None:
         """The row of one run; None where it was deleted."""
         runs = self.options.runs
         accept = {*GONE_STATUSES, *([HTTPStatus.BAD_REQUEST] if runs.gone_text else [])}
-        reply = self.request(HttpCall.model_construct(path=runs.one), {"id": native_id}, accept=accept)
+        reply = self.request(
+            HttpCall.model_construct(server=runs.server, path=runs.one), {"id": native_id, "job": job}, accept=accept
+        )
         if reply.status == HTTPStatus.BAD_REQUEST and runs.gone_text not in reply.error:
             raise refusal(reply)
         return None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}
@@ -217,6 +247,7 @@ class HttpApiClient(SignedClient):
             body=None if call.body is None else fill_placeholders(call.body, values),
             once=once,
             end_bytes=end_bytes,
+            base_url=call.server,
         )
 
     def _secret_headers(self) -> dict[str, str]:
@@ -226,6 +257,8 @@ class HttpApiClient(SignedClient):
 def _named_rows(document: Any, call: HttpListCall) -> list[Any] | None:
     """The rows, those of a table as objects; None for any other answer."""
     rows = rows_at(document, call.rows)
+    if call.rows_optional and isinstance(document, dict) and value_at(document, call.rows) is None:
+        return []
     if not call.columns or rows is None:
         return rows
     columns = rows_at(document, call.columns)

@@ -60,7 +60,7 @@ class HttpConnector(ComposedConnector):
         jobs = self._api.page(options.jobs, None, EPOCH)
         rights = [SourcePermission("read jobs", True)]
         try:
-            self._api.page(options.runs, None, datetime.now(UTC))
+            self._api.runs_page(None, datetime.now(UTC))
             rights.append(SourcePermission("read runs", True))
         except AccessRefused as error:
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))
@@ -100,7 +100,7 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     def compare(self, description: str) -> ApiComparison:
         from connectors.http.api_description import compare  # for start-up time
 
-        return compare(self, self.url, description)
+        return compare(self, self.url, description, self.session)
 
     def system_options(self) -> type[RestOptions]:
         return self.options_of_a_system(self.url)

@@ -21,6 +21,7 @@ from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
 from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.rest_options import AccountOptions
 from connectors.sdk.secrets import SecretRef
+from connectors.sdk.transport.http import checked_origin
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
 PlainValue = str | int | float | bool
@@ -54,8 +55,10 @@ class HttpCall(MappedCall):
 
     known_places = frozenset({"id"})
 
+    server: Annotated[str, AfterValidator(lambda url: url and checked_origin(url, plain_http=False))] = ""
+    """Address of the server that answers it, where that is not `url` of the system."""
     path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs"), AfterValidator(without_code)]
-    """Below `url`, beginning with a slash."""
+    """Below the address, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""
     query: dict[str, Annotated[PlainValue | dict[str, PlainValue], AfterValidator(without_code)]] = Field(
@@ -76,6 +79,8 @@ class HttpListCall(HttpCall):
     rows: FieldPath = ""
     """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
     their field "*"."""
+    rows_optional: bool = False
+    """An answer without it has no rows: the API leaves out empty lists."""
     columns: FieldPath = ""
     """Path to the columns, where each row is a list of values: the `name` of each is the field of its value."""
     count: FieldPath = ""
@@ -162,9 +167,9 @@ class HttpPartsCall(HttpListCall, MappedFields):
 
 
 class HttpRunsCall(HttpListCall, MappedRunFields):
-    """The list of runs, oldest change first where the API can."""
+    """The list of runs, oldest change first where the API can; with {job}, each job has its own."""
 
-    known_places = frozenset({"limit", "cursor", "offset", "page", "since", "until"})
+    known_places = frozenset({"limit", "cursor", "offset", "page", "since", "until", "job"})
 
     job: FieldPath = ""
     """The id of its job; without it, of_job."""
@@ -183,7 +188,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     rows that move to the end while it reads hide no others."""
 
     one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}"), AfterValidator(without_code)] = ""
-    """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
+    """Path of a single run, {id} in it, and {job}: open runs that the list does not show any more are looked up
+    there."""
     gone_text: str = ""
     """Text of a refusal with status 400 by which a single run is gone, as with 404."""
     one_row: FieldPath = ""
@@ -193,7 +199,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
 
     @property
     def places(self) -> set[str]:
-        return super().places | (set(PLACEHOLDER.findall(self.one)) - {"id"})
+        return super().places | (set(PLACEHOLDER.findall(self.one)) - {"id", "job"})
 
     @model_validator(mode="after")
     def sorted_by_a_field(self) -> Self:
@@ -249,6 +255,15 @@ class HttpVerbCall(HttpCall):
     title: str = ""
     """Native name of the action: "retry the failed jobs"."""
 
+    @property
+    def places(self) -> set[str]:
+        return super().places - self.copied
+
+    @property
+    def copied(self) -> set[str]:
+        """The fields of the run that a rerun sends again, as {run.argument}."""
+        return {name for name in super().places if name.startswith("run.")}
+
 
 class HttpAccountCall(HttpCall):
     """The account of the token at the API."""
@@ -267,17 +282,24 @@ class HttpHoldCall(HttpCall):
 
     job_path: Annotated[str, formatted_like(r"(?s)/.*", "/api/jobs/{job}"), AfterValidator(without_code)]
     """Path of the job, {job} in it: it is read again right before it is written."""
+    pause: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/jobs/{job}/pause"), AfterValidator(without_code)] = ""
+    """Path of a POST that pauses the job, where that is a call of its own: it is sent after the text."""
+    resume: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/jobs/{job}/resume"), AfterValidator(without_code)] = ""
+    """Path of a POST that resumes the job: it is sent before the text."""
     note: Annotated[str, formatted_like(r"[A-Za-z0-9_-]+", "description")]
     """The field of a job with the text."""
 
     @property
     def places(self) -> set[str]:
-        return super().places | set(PLACEHOLDER.findall(self.job_path))
+        return super().places | set(PLACEHOLDER.findall(f"{self.job_path} {self.pause} {self.resume}"))
 
     @model_validator(mode="after")
     def writes_both(self) -> Self:
-        if not ("note" in self.places and {"enabled", "paused"} & self.places and "job" in self.places):
-            raise ValueError("hold: send {job}, {note}, and {enabled} or {paused}")
+        if bool(self.pause) != bool(self.resume):
+            raise ValueError("hold: pause and resume belong together")
+        sends_pause = bool({"enabled", "paused"} & self.places)
+        if not ({"note", "job"} <= self.places and sends_pause != bool(self.pause)):
+            raise ValueError("hold: send {job}, {note}, and {enabled} or {paused}; or name the calls pause and resume")
         return self
 
 
@@ -308,6 +330,10 @@ class HttpMapping(StrictOptions):
     @model_validator(mode="after")
     def actions_are_found_again(self) -> Self:
         rerun = self.verbs.rerun
+        if any(call is not None and call.copied for call in (self.verbs.start, self.verbs.cancel)):
+            raise ValueError("verbs: only rerun sends a field of a run ({run.…}) again")
+        if rerun is not None and rerun.copied and not self.runs.one:
+            raise ValueError(f"verbs.rerun: {{{min(rerun.copied)}}} is read from the run. Fix: name runs.one")
         is_counted = bool(self.parts or self.runs.first) and rerun is not None and "key" not in rerun.places
         if is_counted and not self.runs.one:
             raise ValueError("verbs.rerun: its attempt could not be looked up. Fix: name runs.one")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.http.client import HttpApiClient, PageWalk
+from connectors.http.client import RESERVED_SHARE, HttpApiClient, PageWalk
 from connectors.http.options import HttpJobRunsCall, HttpPartsCall
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, id_at, instant_at, jobs_of, read_run, state_of, text_at, value_at
@@ -24,7 +24,6 @@ MAX_ATTEMPTS = 20
 MAX_CACHED_RUNS = 2000
 MAX_KNOWN_RUNS = 100_000
 MAX_JOB_PAGES = 1000
-RESERVED_SHARE = 0.3  # share of a call's time in which no further run and no further list is read
 LISTED_WITHIN = timedelta(minutes=10)
 """How long a job's list of runs may be behind the list of all runs."""
 
@@ -155,7 +154,8 @@ class RunReader:
         """The run in a row, without its attempts; None for one of no job, or of one that is gone. `known_job`: its job,
         where it is known without the row. Raises RecordUnreadable."""
         fields = self._options.runs
-        if fields.only_with and value_at(row, fields.only_with) is None and value_at(row, fields.id) is not None:
+        is_row = any(value_at(row, path) is not None for path in (fields.id, fields.job) if path)
+        if fields.only_with and is_row and value_at(row, fields.only_with) is None:
             return None
         job = "" if self._jobs is None else known_job or self._jobs.job_of(row)
         return None if job is None else read_run(row, fields, self._options.states, clock, job)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from connectors.http.client import ENDLESS_PAGES, HttpApiClient, HttpPage, PageWalk
-from connectors.http.parts import RESERVED_SHARE, JobSearch, RunReader
+from connectors.http.client import ENDLESS_PAGES, RESERVED_SHARE, HttpApiClient, HttpPage, PageWalk
+from connectors.http.parts import JobSearch, RunReader
 from connectors.sdk.errors import RateLimited, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
@@ -43,7 +43,7 @@ class HttpPoller:
             return poll
         now = page.clock.target if page.clock else datetime.now(UTC)
         newest = min(max(self._add_runs(page, at, {ref.native_ref for ref in open_runs}, result), at.newest), now)
-        if page.following is not None and not page.is_before(at.begun, self._options.runs):
+        if page.following is not None:
             return self._poll_of(
                 result, replace(at.after(self._ids(page)), page=page.following, newest=newest), page, None
             )
@@ -57,7 +57,7 @@ class HttpPoller:
     ) -> tuple[HttpPage, HttpCursor, Poll | None]:
         """The page and the cursor of its walk; the poll as well where it ends here, because pages repeat or the jobs of
         its runs are still looked for."""
-        page = self._api.page(self._options.runs, number, at.begun)
+        page = self._api.runs_page(number, at.begun)
         if at.page is None:
             at = replace(at, until=page.clock.target if page.clock else datetime.now(UTC))
         elif at.repeats(self._ids(page)):
@@ -179,7 +179,7 @@ class HttpPoller:
         reported = {run.native_ref for run in result.records.values()}
         unlisted = [ref for ref in open_runs if ref.native_ref not in reported] if self._options.runs.one else []
         for run_id, refs in [*group_by_run(unlisted).items()][:MAX_SINGLE_READS]:
-            row = self._api.run(run_id)
+            row = self._api.run(run_id, refs[0].job)
             if row is None:
                 for ref in refs:
                     result.add(no_longer_listed(ref, "gone", VANISHED_MESSAGE))

@@ -289,6 +289,7 @@ class SessionAccount(RenewedAccount):
             form=fill_placeholders(call.form, values) or None,
             accept=SIGN_IN_REFUSED,
             shown=call.path,
+            base_url=call.server,
         )
         if reply.status in SIGN_IN_REFUSED:
             self._refusals.add()

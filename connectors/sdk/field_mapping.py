@@ -1,8 +1,9 @@
 """Rows of any API or table, read as jobs and runs by the field names that the config gives.
 
 Shared by the kinds that only the config defines (`http`, `sql`): the settings, and the functions that apply them. A
-path selects a value of a row ("run.result[0].code"); with braces it joins texts ("{project}/{name}"). Pure. For any
-row, only RecordUnreadable is raised.
+path selects a value of a row ("run.result[0].code", "conditions[type=Completed].state"), or the part of a text between
+slashes ("name[5]"); with braces it joins texts ("{project}/{name}"). Pure. For any row, only RecordUnreadable is
+raised.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from connectors.sdk.option_errors import StrictOptions, Zone
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
 from connectors.sdk.states import ProofLevel, RunState
 
-STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]")
-_PATH = re.compile(r"([^.\[\]{}]+|\[\d{1,6}\])(\.[^.\[\]{}]+|\[\d{1,6}\])*")
+STEP = re.compile(r"\[(?:(\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")
+"""Of a path: a place, a field and its value, or a name."""
+_ITEM = r"\[(?:\d{1,6}|[^=\[\]{}]+=[^=\[\]{}]+)\]"
+_PATH = re.compile(rf"([^.\[\]{{}}]+|{_ITEM})(\.[^.\[\]{{}}]+|{_ITEM})*")
 BRACES = re.compile(r"\{([^{}]*)\}")
 PROFILE_PLACES = "profile places"
 """In the context of a validation: the names that a profile declares for its calls ("option.account", "target")."""
@@ -33,7 +36,7 @@ DERIVED_STATES = frozenset({RunState.PLANNED, RunState.MISSED})
 """States that Headway derives; no source reports them."""
 
 
-_PLAIN_PATH = re.compile(r"[\w @:/$#+.\[\]{}*-]*")
+_PLAIN_PATH = re.compile(r"[\w @:/$#+.\[\]{}*=-]*")
 """Of a profile: no name has a character that a person would take for code."""
 
 
@@ -112,6 +115,8 @@ class MappedJobFields(MappedFields):
     """The instant of its next run."""
     paused: FieldPath = ""
     """True while it starts nothing."""
+    paused_if: tuple[str, ...] = ()
+    """The values of paused that mean so, where it is a word."""
     enabled: FieldPath = ""
     """The opposite of paused."""
     definition: FieldPath = ""
@@ -187,9 +192,12 @@ def value_at(row: Any, path: str, missing: Any = None) -> Any:
 
 def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
     """The same for a path without templates: a brace in it is part of a name."""
-    for name, place in STEP.findall(path):
-        if place and isinstance(row, list) and int(place) < len(row):
-            row = row[int(place)]
+    for place, field, value, name in STEP.findall(path):
+        items = row.split("/") if place and isinstance(row, str) else row
+        if field and isinstance(row, list):
+            row = next((item for item in row if isinstance(item, dict) and item.get(field) == value), missing)
+        elif place and isinstance(items, list) and int(place) < len(items):
+            row = items[int(place)]
         elif name and isinstance(row, dict) and name in row:
             row = row[name]
         else:
@@ -259,7 +267,9 @@ def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
     """One job. Raises RecordUnreadable."""
     native_id = id_at(row, fields.id, "the job's id")
     expression, next_at = text_at(row, fields.schedule), instant_at(row, fields.next_at, fields)
-    paused = truth_at(row, fields.paused) or truth_at(row, fields.enabled) is False
+    values = fields.paused_if
+    is_paused = text_at(row, fields.paused) in values if values else truth_at(row, fields.paused)
+    paused = is_paused or truth_at(row, fields.enabled) is False
     return JobRecord(
         native_id=native_id,
         title=text_at(row, fields.title, 200),

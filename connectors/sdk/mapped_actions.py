@@ -133,7 +133,7 @@ class MappedActions(Generic[Call]):
         NotSupported where too many runs would have to be searched."""
         raise NotImplementedError
 
-    def run_row(self, run_id: str) -> Any | None:
+    def run_row(self, run_id: str, job: str) -> Any | None:
         """The row of one run; None where it is not listed. Raises as `run_with_key`."""
         raise NotImplementedError
 
@@ -184,7 +184,7 @@ class MappedActions(Generic[Call]):
         searched."""
         if plan["verb"] == Verb.CANCEL.value:
             run_id = str(plan[self.id_place])
-            return cancelled(self.run_row(run_id), run_id, self._fields, self._states)
+            return cancelled(self.run_row(run_id, str(plan["job"])), run_id, self._fields, self._states)
         run, why = self.run_with_key(key, plan)
         absent = ActionUnknown(why) if why else ActionAbsent()
         return absent if run is None else ActionFound(run, f"run {run} carries it")

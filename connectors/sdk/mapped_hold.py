@@ -34,12 +34,12 @@ class MappedHolder(MarkedPauseActions[Row]):
         """All jobs. Raises InvalidAnswer where some may be missing."""
         raise NotImplementedError
 
-    def write(self, job: str, is_enabled: bool, note: str) -> None:
+    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> None:
         """Sends it once."""
         raise NotImplementedError
 
-    def shown(self, job: str, is_enabled: bool, note: str) -> str:
-        """The text of the call that `write` sends."""
+    def shown(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> tuple[str, ...]:
+        """The texts of the calls that `write` sends."""
         raise NotImplementedError
 
     @property
@@ -55,32 +55,32 @@ class MappedHolder(MarkedPauseActions[Row]):
         return PauseState(is_paused, tuple(holds_in(self._note(row))))
 
     def preview_hold(self, job: str, row: Row, mark: HoldMark) -> Preview:
+        note = with_hold(self._note(row), mark).replace(mark.text, shown_mark(mark))
         return Preview(
             verb="pause the job",
             summary=f"pause {job} and add a mark to its {self._note_field}",
             scope=f"every start of {job}",
-            native_calls=(
-                self.shown(job, False, with_hold(self._note(row), mark).replace(mark.text, shown_mark(mark))),
-            ),
+            native_calls=self.shown(job, False, note, was_enabled=True),
             notes=("active runs continue",),
         )
 
     def preview_release(self, job: str, row: Row, resumes: bool, enables: bool) -> Preview:
-        is_enabled = resumes or not self.state(row).is_paused
+        was_enabled = not self.state(row).is_paused
         return Preview(
             verb="resume the job" if resumes else "remove the mark",
             summary=f"resume {job} and remove our mark" if resumes else f"remove our mark of {job}; its pause stays",
             scope=f"every start of {job}" if resumes else f"the {self._note_field} of {job}",
-            native_calls=(self.shown(job, is_enabled, without_holds(self._note(row))),),
+            native_calls=self.shown(job, resumes or was_enabled, without_holds(self._note(row)), was_enabled),
             notes=(STARTED_LATER,) if resumes else (),
         )
 
     def write_hold(self, row: Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
-        self.write(str(plan["job"]), False, with_hold(self._note(row), mark))
+        self.write(str(plan["job"]), False, with_hold(self._note(row), mark), not now.is_paused)
 
     def write_release(self, row: Row, now: PauseState, plan: Mapping[str, Any]) -> None:
         is_enabled = plan["how"] == "release" or not now.is_paused
-        self.write(str(plan["job"]), is_enabled, without_hold(self._note(row), str(plan["hold"])))
+        note = without_hold(self._note(row), str(plan["hold"]))
+        self.write(str(plan["job"]), is_enabled, note, not now.is_paused)
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark, bare ones too: the list of jobs shows them. `known` adds nothing."""

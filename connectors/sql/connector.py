@@ -177,7 +177,7 @@ class SqlActions(MappedActions[SqlVerbQuery]):
     def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
         return self._client.run_with_key(key)
 
-    def run_row(self, run_id: str) -> Any | None:
+    def run_row(self, run_id: str, job: str) -> Any | None:
         rows = self._client.runs(LAST[self._client.options.runs.cursor_is], [run_id], ()).again
         return next(iter(rows), None)
 

@@ -26,8 +26,9 @@ class SqlHolder(MappedHolder):
             raise InvalidAnswer(f"{self._source}: more than {MAX_JOBS} jobs: no more are read")
         return result.rows
 
-    def write(self, job: str, is_enabled: bool, note: str) -> None:
+    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> None:
         self._client.send(self._call, {"job": job, "enabled": int(is_enabled), "note": note, "key": "hold"})
 
-    def shown(self, job: str, is_enabled: bool, note: str) -> str:
-        return f"{' '.join(self._call.query.split())} -- job = {job!r}, enabled = {int(is_enabled)}, note = {note!r}"
+    def shown(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> tuple[str, ...]:
+        values = f"job = {job!r}, enabled = {int(is_enabled)}, note = {note!r}"
+        return (f"{' '.join(self._call.query.split())} -- {values}",)

@@ -368,24 +368,25 @@ class HttpEndpoint:
         shown: str | None = None,
         end_bytes: int | None = None,
         sign: Callable[[httpx.Request], None] | None = None,
+        base_url: str = "",
     ) -> HttpReply:
-        """The reply to one request below the base address. `path` parts are already percent-encoded, and so is a query
-        behind them. `body` goes as JSON, `form` as a form. `shown`: its text in messages, where it has a query or is
-        itself a secret. `end_bytes`: of a body, however long, no more than its end is kept. `sign` completes the
-        request.
+        """The reply to one request below the base address, or below `base_url`. `path` parts are already
+        percent-encoded, and so is a query behind them. `body` goes as JSON, `form` as a form. `shown`: its text in
+        messages, where it has a query or is itself a secret. `end_bytes`: of a body, however long, no more than its end
+        is kept. `sign` completes the request.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
         OutcomeUnknown."""
-        every = {**HEADERS, **(headers or {})}
+        every, base_url = {**HEADERS, **(headers or {})}, base_url or self.base_url
         self._check(every)
         try:
-            request = httpx.Request(method, self.base_url + path, params=params, json=body, data=form, headers=every)
+            request = httpx.Request(method, base_url + path, params=params, json=body, data=form, headers=every)
         except httpx.InvalidURL as error:
             raise AccessRefused(f"{self.source}: its address is not valid: {error}") from None
         if sign is not None:
             sign(request)
-        call = f"{method} {self.base_url}{path if shown is None else shown}"
+        call = f"{method} {base_url}{path if shown is None else shown}"
         if end_bytes is not None:
             request.extensions = {END_BYTES: end_bytes}
         reply = self.exchange(request, call, deadline, once)

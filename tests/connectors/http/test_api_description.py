@@ -10,6 +10,7 @@ import pytest
 
 from connectors.http.api_description import compare
 from connectors.http.options import HttpMapping
+from connectors.http.sign_in import SessionCall
 from connectors.sdk.field_mapping import PROFILE_PLACES
 
 PROFILE = """
@@ -145,6 +146,7 @@ def test_a_profile_that_fits_its_description_has_no_fault(format_name: str) -> N
         ("steps[0].state", "steps[0].status", "runs.state", "'steps[0].status' is not in the description"),
         ('next = "next"', 'next = "following"', "runs.next", "'following' is not in the description"),
         ('rows = "items"', 'rows = "list"', "jobs.rows", "'list' is not in the description"),
+        ('one = "/v1/{id}"', 'one = "/v1/runs/{id}"', "runs.one", "GET /v1/runs/{id} is not in the description"),
         ('text = "text"', 'text = "line"', "log.text", "'line' is not in the description"),
     ],
 )
@@ -152,6 +154,14 @@ def test_what_is_not_in_the_description_is_named(format_name: str, old: str, new
     faults = dict(compared(DESCRIPTIONS[format_name], old, new))
     assert key in faults
     assert problem in faults[key]
+
+
+@pytest.mark.parametrize("path, faults", [("/v1/projects/p/jobs/j:run", ["session.body.user"]), ("/login", [])])
+def test_a_login_is_compared_where_the_description_has_it(path: str, faults: list[str]) -> None:
+    body = {"user": "{username}", "labels": {"password": "{password}"}}
+    session = SessionCall.model_validate({"path": path, "body": body, "token": "session.token"})
+    result = compare(profile("", ""), "https://api.example.com", openapi(3), session)
+    assert faults == [".".join(key) for key, _ in result.faults]
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"paths": {}}', "a: [", '{"paths": {', '{"paths": {"/a": []}}'])

@@ -513,6 +513,13 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
         ),
         ({"url": "http://batch.example.com"}, "would send the credentials unencrypted"),
         ({"jobs.path": "api"}, "is not written like /api/runs"),
+        ({"jobs.server": "http://batch.example.com"}, "would send the credentials unencrypted"),
+        ({"runs.state": "steps[name=]"}, "is not a path into a row"),
+        ({"verbs": {"cancel": {"path": "/{id}", "body": {"why": "{run.why}"}}}}, "only rerun sends a field of a run"),
+        (
+            {"verbs": {"rerun": {"path": "/x", "body": {"key": "{key}", "a": "{run.a}"}}}, "runs.one": ""},
+            "{run.a} is read from the run. Fix: name runs.one",
+        ),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )
@@ -524,6 +531,25 @@ def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], words: str)
     with pytest.raises(ValidationError) as raised:
         HttpOptions.model_validate(found)
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        ("steps[type=end].state", "ok"),
+        ("steps[type=gone].state", None),
+        ("steps[0].state", "no"),
+        ("name[3]", "load"),
+        ("name[4]", None),
+        ("{name[1]} {steps[type=end].state}", "acme ok"),
+    ],
+)
+def test_an_item_is_named_by_a_field_and_a_part_of_a_text_by_its_place(path: str, value: object) -> None:
+    row = {
+        "name": "projects/acme/jobs/load",
+        "steps": [{"type": "start", "state": "no"}, {"type": "end", "state": "ok"}],
+    }
+    assert value == value_at(row, path)
 
 
 RUNS = {"id": "id", "job": "job", "state": "state", "key": "key", "rows": "rows"}
