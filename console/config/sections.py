@@ -242,7 +242,7 @@ class EndpointSettings(StrictOptions):
         if address.query or address.fragment or address.username is not None:
             raise ValueError("public_url: write only host and path, as https://ops.example.org/headway")
         if address.scheme == "http" and not is_loopback(address.hostname or ""):
-            raise ValueError("public_url: who reads the network could use the links. Fix: https://")
+            raise ValueError("public_url: http:// shows the links to other readers of the network. Fix: https://")
         return self
 
 

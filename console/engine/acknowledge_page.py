@@ -115,7 +115,7 @@ class AcknowledgePage:
         return reply
 
     def _terms(self, target: str) -> LinkTerms | ServerReply:
-        """The terms of a valid link, else why it is none."""
+        """The terms of a valid link, else the reply that refuses it."""
         [text, *_] = parse_qs(target.partition("?")[2]).get("link", [""])
         try:
             terms = self._links.read(text)
@@ -166,8 +166,8 @@ class AcknowledgePage:
             return message_page(410, f"{name}: this link was used", "It works once.", self._facts(incident))
         if isinstance(allowed, AccessRefusal):
             raise NotAllowed(allowed.reason)
-        as_whom = "" if terms.person == UNKNOWN_PERSON else f" as {escape(terms.person)}"
-        button = f'<form method="post"><button>Acknowledge for {ACKNOWLEDGE_FOR}{as_whom}</button></form>'
+        named = "" if terms.person == UNKNOWN_PERSON else f" as {escape(terms.person)}"
+        button = f'<form method="post"><button>Acknowledge for {ACKNOWLEDGE_FOR}{named}</button></form>'
         return page_reply(200, f"Acknowledge {name}", self._facts(incident) + button)
 
     def _acknowledged(self, terms: LinkTerms) -> ServerReply:

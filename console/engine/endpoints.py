@@ -49,7 +49,7 @@ REFUSED_PER_MINUTE = 60
 """Requests with a wrong token, of all clients together, until further ones are refused for a while."""
 MIN_TOKEN = 16
 MIN_SIGNING_TOKEN = 32
-"""Of the token that signs links: whoever has a link could try tokens without asking."""
+"""Of the token that signs links: a reader of a link could try tokens offline."""
 TOKEN_SECONDS = 60.0
 """Interval of reading the token again."""
 API = "/api/v1"
@@ -112,7 +112,7 @@ class WriteEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class PageEndpoint:
-    """The answer of one path to browsers, without a token: what a link permits is in its query."""
+    """The answer of one path to browsers, without a token: the signed link in the query is the login."""
 
     methods: frozenset[str]
     write: Callable[[ApiRequest, bytes], Future[ServerReply]]

@@ -179,7 +179,7 @@ def _collect(
 
 
 def _facet_texts(event: _Event) -> Iterator[tuple[str, str]]:
-    """Facets that tell an operator something, as a line each; of other forms than specified: none. Code, SQL, arguments
+    """Facets that are shown to an operator, a line each; of other forms than specified: none. Code, SQL, arguments
     and environment stay out: they may hold secrets."""
     of_job = (event.job.facets if event.job is not None else None) or {}
     of_run = event.run.facets.model_extra if event.run is not None and event.run.facets is not None else None

@@ -106,7 +106,7 @@ class FacetOf(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """Who reported something, and when it was so. `text`: of a facet."""
+    """Producer and time of a report. `text`: of a facet."""
 
     producer: str
     seen_us: int

@@ -134,7 +134,7 @@ class ReachDocument(LineageJobDocument, CausesDocument):
 
 
 class DatasetDocument(TypedDict):
-    """What the job reads or writes, by OpenLineage events."""
+    """A dataset that the job reads or writes, by OpenLineage events."""
 
     dataset: str
     is_output: bool

@@ -40,7 +40,7 @@ _MAX_LINK = 512
 
 
 class LinkTerms(NamedTuple):
-    """What a link permits."""
+    """The signed terms of a link."""
 
     incident_id: int
     delivery_id: int

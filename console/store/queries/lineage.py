@@ -169,7 +169,7 @@ class LineageQueries(ContextQueries):
         return set(self.store.declared().rejected_dependencies)
 
     def _reported(self, job_id: int) -> tuple[tuple[JobDatasetView, ...], tuple[JobFacetView, ...]]:
-        """What OpenLineage events report about a job, datasets of its tasks included."""
+        """Datasets and facets of a job by OpenLineage events, datasets of its tasks included."""
         datasets = self.link.rows(
             "SELECT dataset, is_output, max(producer) AS producer, max(seen_us) AS seen_us FROM job_dataset WHERE"
             " job_id IN (SELECT j.id FROM job j WHERE j.id = ? OR j.parent_id = ?) GROUP BY is_output, dataset ORDER BY"

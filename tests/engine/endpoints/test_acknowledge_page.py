@@ -139,7 +139,7 @@ def test_another_token_ends_all_links(links: AcknowledgeLinks, monkeypatch: pyte
     "settings, fault",
     [
         ({"public_url": "https://ops.example.org"}, "links are signed by the token"),
-        ({"public_url": "http://ops.example.org", "token": {"env": "TOKEN"}}, "who reads the network"),
+        ({"public_url": "http://ops.example.org", "token": {"env": "TOKEN"}}, "shows the links"),
         ({"public_url": "https://ops.example.org/?a=b", "token": {"env": "TOKEN"}}, "only host and path"),
     ],
 )
