@@ -660,7 +660,7 @@ def told(bench: Bench) -> list[str]:
     needed."""
     bench.send()
     titles = [title for _, title, body in bench.sink.got if "A person is needed" in body]
-    assert all(re.match(r"Supply plan \d\d:\d\d: ", title) for title in titles)
+    assert all(re.match(r"Supply plan (\d\d \w+ )?\d\d:\d\d: ", title) for title in titles)
     return [title.partition(": ")[2] for title in titles]
 
 
