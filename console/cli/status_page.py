@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,7 @@ from console.cli.clock_format import clock_text, timestamp
 from console.cli.exits import CommandError, Exit
 from console.cli.output import counted
 from console.cli.services import acknowledged_text, by_urgency, deadline_text, forecast_text, slack_text
+from console.control.incidents.verdict import urgent_service
 from console.domain.header import HeaderView
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
@@ -50,6 +52,9 @@ SCRIPT = (
 )
 
 
+_COUNTDOWN = re.compile(r" \(in [^()]*\)")
+
+
 class StatusCell(NamedTuple):
     """One cell, and how it is shown: "ok", "warn", "bad", "run", "dim" or ""."""
 
@@ -59,7 +64,7 @@ class StatusCell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StatusSection:
-    """A table with its title; `none`: the text for an empty table, "" omits it."""
+    """A table with its title, only columns with a value; `none`: the text for an empty table, "" omits it."""
 
     title: str
     columns: Sequence[str]
@@ -72,6 +77,8 @@ class StatusPage:
     """The data of the page, as of one moment."""
 
     header: HeaderView
+    action: str
+    """Verdict of the incident to act on first, empty without one."""
     services: Sequence[ServiceView]
     incidents: Sequence[IncidentRow]
     systems: Sequence[tuple[TargetView, str]]
@@ -90,6 +97,7 @@ def render_page(board: StatusPage) -> str:
         now=board.now,
         as_of=timestamp(board.now),
         headline=headline,
+        action=_COUNTDOWN.sub("", board.action) or _service_action(board),
         tone=tone,
         banners=board.banners,
         engine=board.engine,
@@ -97,6 +105,17 @@ def render_page(board: StatusPage) -> str:
         script=Markup(SCRIPT),  # noqa: S704 - our own constant
         script_sum=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
     )
+
+
+def _service_action(board: StatusPage) -> str:
+    """The most urgent service and what endangers it, if no incident says what to do; else the next deadline."""
+    if urgent := urgent_service(board.services, board.now):
+        deadline, cause = deadline_text(urgent, board.now), urgent.trouble or urgent.reason
+        act_by = f", act by {text}" if (text := _act_by(urgent.act_by, urgent.zone, board.now)) else ""
+        return f"{urgent.title}, due {deadline}: {cause or status_label(urgent)}{act_by}"
+    ahead = [view for view in board.services if view.is_promised and not view.has_delivered]
+    first = min((view for view in ahead if view.deadline > board.now), key=lambda view: view.deadline, default=None)
+    return f"Next: {first.title}, due {deadline_text(first, board.now)}" if first is not None else ""
 
 
 def _page_headline(board: StatusPage) -> tuple[str, str]:
@@ -134,6 +153,14 @@ def write_page(text: str, where: str) -> None:
 
 
 def _page_sections(board: StatusPage) -> Iterable[StatusSection]:
+    for section in _whole_sections(board):
+        filled = [place for place in range(len(section.columns)) if any(row[place].text for row in section.rows)]
+        columns = [section.columns[place] for place in filled]
+        rows = [[row[place] for place in filled] for row in section.rows]
+        yield StatusSection(section.title, columns, rows, section.none)
+
+
+def _whole_sections(board: StatusPage) -> Iterable[StatusSection]:
     yield StatusSection(
         "Services",
         ("service", "status", "deadline", "expected", "slack", "act by", "tier", "cause"),
@@ -154,7 +181,7 @@ def _page_sections(board: StatusPage) -> Iterable[StatusSection]:
                 StatusCell(f"{target.system}/{target.name}"),
                 StatusCell(health, "ok" if health == "ok" else "bad"),
                 StatusCell(f"{target.jobs:,}"),
-                StatusCell(clock_text(target.last_ok, near=board.now), "whole"),
+                StatusCell(_value(clock_text(target.last_ok, near=board.now)), "whole"),
             )
             for target, health in board.systems
         ],
@@ -170,18 +197,23 @@ def _page_service(service: ServiceView, board: StatusPage) -> Sequence[StatusCel
     return (
         StatusCell(service.title),
         status,
-        StatusCell(deadline_text(service, now), "whole"),
-        StatusCell(forecast_text(service, now)),
-        StatusCell(slack_text(service, now) if service.is_promised else "–", "whole"),
+        StatusCell(_value(deadline_text(service, now)), "whole"),
+        StatusCell(_value(forecast_text(service, now))),
+        StatusCell(_value(slack_text(service, now)) if service.is_promised else "", "whole"),
         StatusCell(_act_by(service.act_by, service.zone, now), "whole"),
         StatusCell(str(service.tier)),
         StatusCell(service.cause or ("" if service.is_promised else service.reason)),
     )
 
 
+def _value(text: str) -> str:
+    """Nothing for a dash: an empty cell is not shown."""
+    return "" if text == "–" else text
+
+
 def _act_by(at: datetime | None, zone: str, now: datetime) -> str:
     """ "03:58 CET", "03:58 CET passed": the page gets older, so it has no countdown."""
-    return clock_text(at, zone, now) + (" passed" if at is not None and at <= now else "")
+    return clock_text(at, zone, now) + " passed" * (at <= now) if at is not None else ""
 
 
 def _page_incident(incident: IncidentRow, now: datetime) -> Sequence[StatusCell]:
@@ -191,6 +223,6 @@ def _page_incident(incident: IncidentRow, now: datetime) -> Sequence[StatusCell]
         StatusCell(age_text(incident.failed_since, now), "whole"),
         StatusCell(_act_by(incident.act_by, "", now), "whole"),
         StatusCell(str(incident.services)),
-        StatusCell(incident.owner or "–", "whole"),
-        StatusCell(acknowledged_text(incident, now) or "–"),
+        StatusCell(incident.owner, "whole"),
+        StatusCell(acknowledged_text(incident, now)),
     )

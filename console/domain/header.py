@@ -21,6 +21,11 @@ class EngineView(NamedTuple):
     """Why starting another engine would not help: its process lives but cannot write, or the disk is full. Empty if one
     may be started."""
 
+    @property
+    def stopped_at(self) -> datetime | None:
+        """Its last heartbeat if it runs no more: what it decided is as of then."""
+        return None if self.alive else self.heartbeat
+
 
 class EngineShare(NamedTuple):
     """An engine of a shared store, and its share of the polling."""

@@ -43,7 +43,7 @@ class Words(HTMLParser):
 
 
 def board(**changes: object) -> StatusPage:
-    given = StatusPage(header(), services(), [incident_row()], [], [], "prod: engine on here", NOW)
+    given = StatusPage(header(), "", services(), [incident_row()], [], [], "prod: engine on here", NOW)
     return replace(given, **changes)  # type: ignore[arg-type]
 
 
@@ -53,6 +53,17 @@ def test_what_is_in_danger_stands_in_the_title_and_first() -> None:
     assert re.search(r"\d of \d+ services? at risk", told)
     assert told.index("Supply plan") < told.index("Churn scores")
     assert "at risk" in told
+
+
+def test_what_to_do_and_until_when_stands_second_and_nothing_is_empty() -> None:
+    """No countdown, for the page gets older; a column that no row fills is not there."""
+    text = render_page(board(action="Restart extract by 04:07 CET (in 54 min), saves Supply plan"))
+    told = [line for line in Words(text).text if line]
+    assert "Restart extract by 04:07 CET, saves Supply plan" == told[told.index("2 of 5 services at risk") + 1]
+    assert "must find load_orders green, act by 03:58 CET" in render_page(board()), "without an incident"
+    assert "–" not in told
+    unowned = replace(incident_row(), owner="")
+    assert '">owner</th>' not in render_page(board(incidents=[unowned]))
 
 
 def test_all_times_are_of_one_clock_and_who_has_no_terminal_sees_what_is_expected(
@@ -155,12 +166,14 @@ def test_the_command_writes_it_and_ends_as_the_page_in_the_terminal(
     assert Exit.OK == main(["--store", bench.url, "status", "--html", str(place)])
     told = "\n".join(Words(place.read_text()).text)
     assert "INC-0001" in told
+    assert '<p class="action">Restart extract' in place.read_text()
     assert Exit.USAGE == main(["--store", bench.url, "status", "--html", str(tmp_path / "none" / "board.html")])
     assert "No such file or directory; nothing was written" in capsys.readouterr().err
     with bench.store.write(None) as connection:
         connection.rows("UPDATE lease SET holder = '', until_us = 0")
     assert Exit.NO_ENGINE == main(["--store", bench.url, "status", "--html", str(place)])
     assert "No engine is running" in place.read_text()
+    assert re.search(r'<p class="action">as of \d\d:\d\d \S+: ', place.read_text())
 
 
 def test_a_heading_is_never_broken_within_a_word_a_long_name_may_be() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import takewhile
 
 from connectors.sdk.states import RunState
 from console.control.services.risk import AT_FIRST, judge_risk
@@ -42,6 +43,8 @@ class TimelineBar:
     end: datetime
     state: str = ""
     """Of an attempt: how it ended, "running" while it goes on."""
+    superseded: bool = False
+    """True of a failed attempt whose period succeeded later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,9 @@ def _along(
 def _job(job: TimelineJob, deadline: datetime, at: datetime, before: _End | None, is_first: bool) -> TimelineLane:
     earlier = [run for run in job.runs if run.at < deadline]
     run = earlier[-1] if earlier else next(iter(job.runs), None)
-    bars = [_bar(attempt, at) for run in job.runs for attempt in _begun(run, at)]
+    if run is not None and _is_red(run, at):
+        run = _rerun_after(run, job.runs, at) or run
+    bars = _bars(job.runs, at)
     tries = _begun(run, at) if run is not None else []
     last = tries[-1] if tries else None
     state, run_id = (last.state if last is not None else ""), (run.id if run is not None else None)
@@ -219,6 +224,27 @@ def _begun(run: TimelineRun, at: datetime) -> list[TimelineAttempt]:
     ]
 
 
-def _bar(attempt: TimelineAttempt, at: datetime) -> TimelineBar:
-    kind = BarKind.RAN if attempt.ended is not None else BarKind.RUNS
-    return TimelineBar(kind, attempt.started, attempt.ended or at, attempt.state)
+def _is_red(run: TimelineRun, at: datetime) -> bool:
+    tries = _begun(run, at)
+    return bool(tries) and RunState(tries[-1].state).is_red
+
+
+def _rerun_after(failed: TimelineRun, runs: Sequence[TimelineRun], at: datetime) -> TimelineRun | None:
+    """The last run of its period after the deadline: runs without a period of their own, before the next that has."""
+    later = [run for run in runs if run.at > failed.at and _begun(run, at)]
+    return next(reversed(list(takewhile(lambda run: run.due is None, later))), None)
+
+
+def _bars(runs: Sequence[TimelineRun], at: datetime) -> list[TimelineBar]:
+    """The attempts by start. A run without a period of its own belongs to the period before it."""
+    bars: list[TimelineBar] = []
+    has_succeeded = False
+    for run in reversed(runs):
+        for attempt in reversed(_begun(run, at)):
+            kind = BarKind.RAN if attempt.ended is not None else BarKind.RUNS
+            is_red = RunState(attempt.state).is_red
+            superseded = has_succeeded and is_red
+            bars.append(TimelineBar(kind, attempt.started, attempt.ended or at, attempt.state, superseded))
+            has_succeeded = has_succeeded or (attempt.ended is not None and not is_red)
+        has_succeeded = has_succeeded and run.due is None
+    return bars[::-1]

@@ -95,7 +95,7 @@ def lane_cells(
         first, last = scale.cell(bar.start), max(scale.cell(bar.start), scale.cell(bar.end - timedelta(microseconds=1)))
         for cell in range(max(0, first), min(scale.width - 1, last) + 1):
             drawn[cell] = (ctx.sign(MARKS[bar.kind]), _style(bar))
-        if bar.kind is BarKind.RAN and RunState(bar.state).is_red:
+        if bar.kind is BarKind.RAN and RunState(bar.state).is_red and not bar.superseded:
             _put(drawn, last, (ctx.mark("state", bar.state)[0], "bad"))
         elif bar.kind is BarKind.RUNS:
             _put(drawn, last, (ctx.mark("state", RunState.RUNNING)[0], "run"))
@@ -153,6 +153,8 @@ def _put(drawn: list[Segment], cell: int, run: Segment) -> None:
 
 
 def _style(bar: TimelineBar) -> str:
+    if bar.superseded:
+        return "dim"
     if bar.kind is BarKind.RAN:
         return "bad" if RunState(bar.state).is_red else "ok"
     return {BarKind.RUNS: "run", BarKind.EXPECTED: "plain", BarKind.FAN: "warn"}[bar.kind]

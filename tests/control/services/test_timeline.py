@@ -59,6 +59,23 @@ def test_what_is_red_is_expected_as_run_again_now() -> None:
     assert at("04:20") == of(found, 2).expected
 
 
+def test_a_period_that_succeeded_later_is_good_whenever_it_was_run_again() -> None:
+    """The rerun as an attempt, or as a run without a period of its own, even after the deadline; never a later period."""
+    failed, again = ran("03:00", "03:05", "failed"), ran("06:40", "06:55")
+    attempts = job(1, failed, again)
+    first = job(2, failed, due="03:00").runs[0]
+    rerun = replace(job(2, again).runs[0], id=9)
+    apart, next_period = (replace(job(2), runs=(first, replace(rerun, due=due))) for due in (None, at("06:40")))
+    for repaired in (attempts, apart):
+        lane = of(timeline_lanes(night(repaired, now="07:00"), at("07:00")), repaired.id)
+        assert ("succeeded", at("06:55")) == (lane.state, lane.done)
+        assert [True, False] == [bar.superseded for bar in lane.bars]
+    lane = of(timeline_lanes(night(next_period, now="07:00"), at("07:00")), 2)
+    assert ("failed", [False, False]) == (lane.state, [bar.superseded for bar in lane.bars if bar.kind == BarKind.RAN])
+    lane = of(timeline_lanes(night(apart, now="07:00"), at("06:45")), 2)
+    assert ("running", [False, False]) == (lane.state, [bar.superseded for bar in lane.bars][:2])
+
+
 def test_what_runs_longer_than_usual_may_end_at_any_moment() -> None:
     found = timeline_lanes(night(job(1, ran("02:00", None))), at("03:20"))
     assert (at("03:20"), at("03:20")) == (of(found, 1).expected, of(found, 1).late)

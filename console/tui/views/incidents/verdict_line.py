@@ -163,14 +163,22 @@ class VerdictLine(ScreenPart):
         if self.opened is not None:
             right = self._right(self.opened.view)
             room = width - length_of(right) - 2
-            line = verdict_line(self.opened, board.ctx, room)
+            stale = self._stale()
+            line = [*stale, *verdict_line(self.opened, board.ctx, room - length_of(stale))]
             for text, style in [calm] if calm is not None and not self.opened.view.services else []:
                 line += [(f" {board.ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []
             self._bar.show(line, [(" ", "plain"), *right])
         elif calm is not None:
             self._bar.show([(f" {calm[0]}", calm[1])])
         else:
-            self._bar.show(service_verdict(services, board.ctx, width - 1))
+            stale = self._stale()
+            self._bar.show([*stale, *service_verdict(services, board.ctx, width - 1 - length_of(stale))])
+
+    def _stale(self) -> list[Segment]:
+        """Without an engine, when it decided last."""
+        board = self._screen.board
+        stopped = board.header.engine.stopped_at if board.header is not None else None
+        return [(f" as of {board.ctx.hm(stopped)}:", "warn")] if stopped is not None else []
 
     def _right(self, view: IncidentView) -> list[Segment]:
         number, steps = view.row.id, view.joint_restarts or open_steps(view)[:1]
