@@ -60,7 +60,7 @@ def test_what_is_red_is_expected_as_run_again_now() -> None:
 
 
 def test_a_period_that_succeeded_later_is_good_whenever_it_was_run_again() -> None:
-    """The rerun as an attempt, or as a run without a period of its own, even after the deadline; never a later period."""
+    """The rerun as an attempt or as a run without a period of its own, even after the deadline; no later period."""
     failed, again = ran("03:00", "03:05", "failed"), ran("06:40", "06:55")
     attempts = job(1, failed, again)
     first = job(2, failed, due="03:00").runs[0]
