@@ -23,7 +23,7 @@ class EngineView(NamedTuple):
 
     @property
     def stopped_at(self) -> datetime | None:
-        """Its last heartbeat if it runs no more: what it decided is as of then."""
+        """Last heartbeat of an engine that no longer runs, the time of its last decisions."""
         return None if self.alive else self.heartbeat
 
 
