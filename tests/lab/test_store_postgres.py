@@ -135,7 +135,7 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
     login = f"upgraded_{next(_numbers)}"
     words = "CREATE ROLE {} LOGIN PASSWORD 'pw' IN ROLE headway_store_engine"
     with psycopg.connect(store_url, autocommit=True) as owner:
-        owner.execute("DROP TABLE job_day, engine, shard, external_alert")
+        owner.execute("DROP TABLE job_day, engine, shard, external_alert, job_dataset, job_facet")
         owner.execute("DROP INDEX incident_member_job")
         owner.execute("ALTER TABLE system DROP COLUMN start_within_s")
         owner.execute("ALTER TABLE acknowledgement DROP COLUMN key")
