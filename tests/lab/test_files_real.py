@@ -107,7 +107,7 @@ def test_a_kept_connection_that_ended_is_made_again(db07: CronHost) -> None:
 
 
 def test_a_file_that_is_being_written_turns_green_only_when_it_is_whole(db07: CronHost) -> None:
-    db07.run("root", "mkdir -p /srv/grows && chmod 755 /srv/grows")
+    db07.run("root", "rm -rf /srv/grows && mkdir -m 755 /srv/grows")
     connector = connector_of(db07, "/srv/grows")
     name = "orders_$(date -u +%Y%m%d).csv"
     try:
