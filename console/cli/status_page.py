@@ -1,25 +1,15 @@
-"""The status page as one self-contained HTML file for people without a terminal.
-
-It is replaced atomically, and a page that is no longer updated says so itself. Apart from `status` because it loads
-jinja2.
-"""
+"""The board as one HTML file, for people without a terminal. Apart from `status` because it loads jinja2."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
-
-from jinja2 import Environment
-from markupsafe import Markup
 
 from console.cli.clock_format import clock_text, timestamp
 from console.cli.exits import CommandError, Exit
@@ -31,6 +21,7 @@ from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
 from console.domain.service import ServiceView, Timeliness, is_unverified, status_label
 from console.domain.system import TargetView
+from console.text.html_page import rendered_page, replace_file
 from console.timing.formats import age_text
 
 STDOUT_NAME = "-"
@@ -46,12 +37,6 @@ STYLES = {
 }
 """Color of each status, beside its text."""
 OLD_AFTER_SECONDS = 300
-SCRIPT = (
-    "if (Date.now() - Date.parse(document.getElementById('made').dateTime) > "
-    f"{OLD_AFTER_SECONDS * 1000}) document.getElementById('old').hidden = false;"
-)
-
-
 _COUNTDOWN = re.compile(r" \(in [^()]*\)")
 
 
@@ -91,9 +76,11 @@ class StatusPage:
 def render_page(board: StatusPage) -> str:
     """The page. All external text is escaped."""
     headline, tone = _page_headline(board)
-    template = Environment(autoescape=True).from_string(files("console.cli").joinpath("status.html").read_text())
-    return template.render(
-        header=board.header,
+    return rendered_page(
+        files("console.cli").joinpath("status.html").read_text(),
+        OLD_AFTER_SECONDS,
+        estate=board.header.estate,
+        is_replay=bool(board.header.replay),
         now=board.now,
         as_of=timestamp(board.now),
         headline=headline,
@@ -102,8 +89,6 @@ def render_page(board: StatusPage) -> str:
         banners=board.banners,
         engine=board.engine,
         sections=list(_page_sections(board)),
-        script=Markup(SCRIPT),  # noqa: S704 - our own constant
-        script_sum=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
     )
 
 
@@ -141,13 +126,8 @@ def write_page(text: str, where: str) -> None:
     if where == STDOUT_NAME:
         sys.stdout.write(text)
         return
-    path = Path(where)
     try:
-        with tempfile.TemporaryDirectory(prefix=".headway-", dir=path.parent) as folder:
-            made = Path(folder, "page")
-            made.write_text(text, encoding="utf-8")
-            made.chmod(0o644)
-            made.replace(path)
+        replace_file(Path(where), text)
     except OSError as error:
         raise CommandError(Exit.USAGE, f"--html {where}: {error.strerror}; nothing was written") from None
 

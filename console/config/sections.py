@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from connectors.sdk.aws.options import AwsOptions
 from connectors.sdk.contract import ConnectorKind
-from connectors.sdk.option_errors import StrictOptions, Zone
-from connectors.sdk.secrets import SecretRef
+from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
+from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.states import Capability
 from connectors.sdk.transport.loopback import checked_listen, is_loopback
 from console.config.alerts import NotificationSettings, RotaSettings
@@ -246,6 +247,30 @@ class EndpointSettings(StrictOptions):
         return self
 
 
+class StatusPageBucket(AwsOptions):
+    """Where in S3 the status page is written."""
+
+    bucket: Annotated[str, formatted_like(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "acme-status")]
+    prefix: Annotated[str, formatted_like(r"([A-Za-z0-9._-]+/)*", "headway/")] = ""
+    """Before the names of its two objects; ends with "/"."""
+
+
+class StatusPageSettings(StrictOptions):
+    """Where the engine writes index.html and status.json for people without access to Headway."""
+
+    folder: FilePath | None = None
+    """An existing folder, for example one that a web server publishes."""
+    s3: StatusPageBucket | None = None
+    services: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Names of services, * for any text."""
+
+    @model_validator(mode="after")
+    def has_a_place(self) -> StatusPageSettings:
+        if self.folder is None and self.s3 is None:
+            raise ValueError('name a place. Fix: folder = "/srv/www/headway", or [status_page.s3]')
+        return self
+
+
 class PermissionSettings(StrictOptions):
     who: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     """Logins, "group:NAME", or "*" for everybody."""
@@ -353,6 +378,8 @@ class Config:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     endpoints: EndpointSettings | None = None
     """None: the engine listens nowhere."""
+    status_page: StatusPageSettings | None = None
+    """None: none is written."""
     console: str = ""
     """Keys and views that all consoles share, as the store keeps them (`config.loading.shared_preferences`)."""
     profiles: tuple[Path, ...] = ()

@@ -179,3 +179,5 @@ class AttainmentView:
     attainment: Attainment
     counted: str = "days"
     """ "days"; "submissions" of an end-to-end service."""
+    days: tuple[AttainmentDay, ...] = ()
+    """Of the longest window, oldest first."""

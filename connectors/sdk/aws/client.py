@@ -204,6 +204,8 @@ class AwsSender:
     def _checked(self, reply: HttpReply) -> bytes:
         """The body that botocore gets. Refused: a login page or a redirect, whatever its status says (moto calls its
         schedules HTML), and a body that is not whole JSON, which botocore takes for an empty answer."""
+        if reply.status == 200 and not reply.body and "etag" in reply.headers:  # S3's answer to PutObject
+            return b""
         kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_page = kind in ("text/html", "text/plain") and not reply.body.lstrip().startswith(b"{")
         if 300 <= reply.status < 400 or (reply.status < 300 and is_page):

@@ -210,7 +210,9 @@ class ServiceDayQueries(ContextQueries):
                 today -= timedelta(days=days_after(row.promise))
                 windows = attainment(days[row.id], _promise(row.promise), today, now)
                 counted = "submissions" if is_end_to_end(row.promise) else "days"
-                views.append(AttainmentView(row.name, row.title or row.name, row.tier, windows, counted))
+                views.append(
+                    AttainmentView(row.name, row.title or row.name, row.tier, windows, counted, tuple(days[row.id]))
+                )
         return views
 
     def _known_services(self, name: str | None) -> list[Row]:

@@ -1,0 +1,126 @@
+"""The status page for the business: plain words, nothing from inside, written when something changes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from connectors.sdk.secrets import SecretStore
+from console.config.sections import StatusPageSettings
+from console.domain.promise import Attainment, AttainmentDay, AttainmentView, AttainmentWindow
+from console.domain.service import ServiceView, Timeliness
+from console.engine.status_page import DayResult, StatusPageWriter, day_results, outlook, page_files, summary
+from console.timing.clock import Clock
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.tui.fake_reads import NOW, service
+
+__all__ = ["bench"]
+
+EVIL = '<script>alert("1")</script>'
+HOUR, MINUTES = timedelta(hours=1), timedelta(minutes=30)
+
+
+def view_of(timeliness: Timeliness, **changes: Any) -> ServiceView:
+    """A service that is due in an hour, in UTC."""
+    plain: dict[str, Any] = {
+        "deadline": NOW + HOUR,
+        "expected": None,
+        "delivered": None,
+        "acknowledged_by": "",
+        "incident_id": None,
+    }
+    plain |= {"reasons": (), "p_late": None, "data_state": "", "timeliness": timeliness, "zone": "UTC"}
+    return replace(service(1, "supply", "Supply plan", 1, "06:30"), **{**plain, **changes})
+
+
+def clock(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%H:%M} UTC"
+
+
+def test_each_status_is_one_plain_sentence() -> None:
+    soon, due, late = NOW + MINUTES, NOW + HOUR, NOW + 2 * HOUR
+    sentences = {
+        f"On time: expected {clock(soon)}, 30 min before its deadline": view_of(Timeliness.ON_TIME, expected=soon),
+        f"May be late: expected {clock(due)}, 61 % risk of being late": view_of(
+            Timeliness.AT_RISK, expected=due, p_late=0.61
+        ),
+        f"Will be late: expected {clock(late)}, 1 h after its deadline; somebody is working on it": view_of(
+            Timeliness.WILL_MISS, expected=late, acknowledged_by="mara"
+        ),
+        "Late: when it will be ready is not known": view_of(Timeliness.BREACHED),
+        "Not known: something that it needs has failed": view_of(Timeliness.NO_ESTIMATE, incident_id=3),
+        "No forecast yet": view_of(Timeliness.NO_ESTIMATE),
+        "Not due today": view_of(Timeliness.NO_PROMISE),
+        f"Delivered {clock(NOW)}, in time": view_of(Timeliness.MET, delivered=NOW),
+        f"Delivered {clock(late)}, 1 h late": view_of(Timeliness.MET_LATE, delivered=late),
+    }
+    assert list(sentences) == [outlook(view, NOW)[0] for view in sentences.values()]
+
+
+def test_the_headline_names_the_service_and_never_calls_the_unknown_on_time() -> None:
+    fine, missed = view_of(Timeliness.ON_TIME, expected=NOW), view_of(Timeliness.WILL_MISS)
+    assert ("All services on time", "ok") == summary([fine], NOW)
+    assert ("Supply plan will be late", "bad") == summary([fine, missed], NOW)
+    assert ("2 of 3 services may be late", "warn") == summary([fine, *[view_of(Timeliness.AT_RISK)] * 2], NOW)
+    unknown = "No service is known to be late; 1 without a forecast"
+    assert (unknown, "dim") == summary([fine, view_of(Timeliness.NO_ESTIMATE)], NOW)
+
+
+def test_of_several_submissions_of_a_day_the_worst_counts_and_the_future_is_not_there() -> None:
+    today, due = NOW.date(), NOW - HOUR
+
+    def day(back: int, delivered: datetime | None, timeliness: Timeliness = Timeliness.MET) -> AttainmentDay:
+        return AttainmentDay(today - timedelta(days=back), due, due, None, delivered, timeliness)
+
+    days = [day(40, due), day(2, due), day(2, NOW), day(1, None, Timeliness.NO_ESTIMATE)]
+    ahead = AttainmentDay(today, NOW + HOUR, NOW + HOUR, None, None, Timeliness.ON_TIME)
+    dates = [(today - timedelta(days=back)).isoformat() for back in (2, 1)]
+    assert [DayResult(dates[0], "late"), DayResult(dates[1], "not known")] == day_results([*days, ahead], today, NOW)
+
+
+def test_the_page_has_the_history_and_nothing_from_inside() -> None:
+    view = view_of(
+        Timeliness.AT_RISK, title=f"Supply {EVIL}", cause="dwh/secret_job", owner="mara", acknowledged_by="mara"
+    )
+    window = AttainmentWindow(30, 3, 2, 0)
+    past = date.fromisoformat(view.business_date) - timedelta(days=1)
+    day = AttainmentDay(past, NOW - HOUR, NOW - HOUR, None, None, Timeliness.BREACHED)
+    attainment = Attainment((window, window), None, 0, None, None, 0, None, 0)
+    known = AttainmentView("supply", "Supply", 1, attainment, days=(day,))
+    made = page_files("prod", "UTC", [view], {"supply": known}, NOW)
+    assert "Last 30 days: 2 of 3 in time" in made["index.html"]
+    [told] = json.loads(made["status.json"])["services"]
+    assert [{"date": past.isoformat(), "result": "late"}] == told["days"]
+    for text in made.values():
+        assert "mara" not in text
+        assert "secret_job" not in text
+    assert "<script>alert" not in made["index.html"]
+
+
+def test_files_are_written_on_change_and_every_five_minutes(bench: Bench, tmp_path: Path) -> None:
+    folder, times = tmp_path / "www", [datetime.now(UTC)]
+    settings = StatusPageSettings(folder=folder)
+    writer = StatusPageWriter(bench.url, Clock(real=lambda: times[-1]), settings, SecretStore(), "bench", "UTC")
+    writer.step(bench.fence)
+    assert f"status page: No such file or directory ({folder}). Fix: an existing folder" in writer.trouble
+    folder.mkdir()
+    writer.step(bench.fence)
+    assert "" == writer.trouble
+    page = folder / "index.html"
+    assert "Supply plan" in page.read_text()
+    assert {"index.html", "status.json"} == {path.name for path in folder.iterdir()}
+    page.unlink()
+    writer.step(bench.fence)
+    assert not page.exists(), "nothing changed"
+    times.append(times[-1] + timedelta(minutes=5))
+    writer.step(bench.fence)
+    assert page.exists()
+    page.unlink()
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE service SET title = 'Another plan'")
+    writer.step(bench.fence)
+    assert "Another plan" in page.read_text()
