@@ -89,7 +89,7 @@ def outlook(view: ServiceView, now: datetime) -> tuple[str, str]:
         incomplete = f"; its data is {view.data_state}" if view.data_state in INCOMPLETE_DATA else ""
         is_well = view.delivered <= due and not incomplete
         return f"Delivered {_clock(view.delivered, view, now)}{late}{incomplete}", "ok" if is_well else "warn"
-    in_work = "; somebody is working on it" if view.acknowledged_by else ""
+    in_work = "; the team is working on it" if view.acknowledged_by else ""
     expected = f"expected {_clock(view.expected, view, now)}" if view.expected is not None else ""
     if timeliness == Timeliness.BREACHED:
         return f"Late: {expected or 'when it will be ready is not known'}{in_work}", "bad"

@@ -48,7 +48,7 @@ def test_each_status_is_one_plain_sentence() -> None:
         f"May be late: expected {clock(due)}, 61 % risk of being late": view_of(
             Timeliness.AT_RISK, expected=due, p_late=0.61
         ),
-        f"Will be late: expected {clock(late)}, 1 h after its deadline; somebody is working on it": view_of(
+        f"Will be late: expected {clock(late)}, 1 h after its deadline; the team is working on it": view_of(
             Timeliness.WILL_MISS, expected=late, acknowledged_by="mara"
         ),
         "Late: when it will be ready is not known": view_of(Timeliness.BREACHED),
