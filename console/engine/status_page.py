@@ -220,7 +220,7 @@ class StatusPageWriter:
         self.trouble = ""
 
     def step(self, fence: int) -> None:
-        """Writes what changed, or what is due again. Raises StoreError."""
+        """Writes what changed, and all of it every REWRITE_SECONDS. Raises StoreError."""
         now = self._clock.now()
         with open_queries(self._url) as queries:
             views = [
