@@ -124,7 +124,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 """Heading in `headway --help` -> command or noun -> its help there."""
-ALSO = ("calendar", "completion", "datacheck", "demo", "gate", "help", "oncall", "version")
+ALSO = ("calendar", "completion", "datacheck", "demo", "gate", "help", "oncall", "report", "version")
 """Top-level commands that `headway --help` only names."""
 
 COMMANDS: dict[str, Command] = {
@@ -158,6 +158,8 @@ COMMANDS: dict[str, Command] = {
         "headway service review supply-plan"),
     "service extend": Command("services", "Extend the deadline of a service for one date, or revoke that with --off",
         'headway service extend supply-plan --until 08:00 --why "the bank was late"'),
+    "report": Command("report", "Report a month of services, systems and pools: promises, recovery, changes, cost",
+        "headway report supply-plan --month 2026-10"),
     "forecast": Command("forecast", "Forecast how likely each service is late, and why",
         "headway forecast supply-plan"),
     "forecast score": Command("forecast", "Compare past forecasts with what happened",

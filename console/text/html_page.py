@@ -15,12 +15,14 @@ from jinja2 import DictLoader, Environment
 from markupsafe import Markup
 
 
-def rendered_page(template: str, old_after_seconds: int, **values: object) -> str:
-    """The page of a template that extends "page.html". All values are escaped. `old_after_seconds`: age at which it
-    says that it is no longer updated."""
+def rendered_page(template: str, old_after_seconds: int | None, **values: object) -> str:
+    """The page of a template that extends "page.html". All values are escaped. `old_after_seconds`: age at which a
+    page that is kept up to date says that it no longer is; None for one that is written once."""
     script = (
         "if (Date.now() - Date.parse(document.getElementById('made').dateTime) > "
         f"{old_after_seconds * 1000}) document.getElementById('old').hidden = false;"
+        if old_after_seconds
+        else ""
     )
     base = DictLoader({"page.html": files("console.text").joinpath("page.html").read_text()})
     script_sum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -37,6 +37,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "service": ((), ("nobody",), ("--attainment",), ("--date", "odd")),
     "service review": (("supply",), ("nobody",)),
+    "report": ((), ("supply", "--month", "2026-10"), ("nobody",)),
     "service extend": (
         ("supply", "--until", "23:59", "--why", "x"),
         ("nobody", "--off", "--why", "x"),

@@ -96,6 +96,7 @@ TOLD = (
     ("shadow", "report"),
     ("freeze", "--status"),
     ("service review", "supply"),
+    ("report",),
     ("alert",),
     ("datacheck",),
     ("system drift",),

@@ -68,7 +68,7 @@ def test_a_former_command_names_the_line_to_type() -> None:
     assert (Exit.USAGE, True) == (done.code, "headway service --attainment" in done.err)
     for word, line in (("withdraw", "action withdraw"), ("jobs", "job"), ("accept", "system drift accept")):
         assert headway("none.db", word).err.strip().endswith(f"use: headway {line}")
-    assert "use: headway incident report or headway shadow report" in headway("none.db", "report").err
+    assert "use: headway silence add or headway hold add" in headway("none.db", "add").err
     for line in OTHER_COMMANDS.values():
         words = with_full_name(line.replace("DATE", "2026-11-20").replace("RUN", "12").split())
         build_parser(words[0]).parse_args(words)

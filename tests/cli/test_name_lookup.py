@@ -126,6 +126,7 @@ NOT_THERE: dict[str, tuple[tuple[str, str], ...]] = {
     "forecast score": (("forecast score suply", "supply"),),
     "service": (("service suply", "supply"), ("service suply --attainment", "supply")),
     "service review": (("service review suply", "supply"),),
+    "report": (("report suply", "supply"),),
     "service extend": (("service extend suply --until 23:59 --why x", "supply"),),
     "job list": (("job list --system fak", "fake"), ("job list --service suply", "supply")),
     "incident": (("incident 99", "INC-0001"), ("incident 99 --plain", "INC-0001")),

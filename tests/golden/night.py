@@ -46,6 +46,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "systems": ("system",),
     "services": ("service",),
     "services-attainment": ("service", "--attainment"),
+    "month": ("report",),
+    "month-service": ("report", "supply-plan"),
     "review": ("service", "review", "supply-plan"),
     "forecast": ("forecast",),
     "forecast-service": ("forecast", "supply-plan"),

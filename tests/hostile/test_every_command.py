@@ -73,6 +73,7 @@ TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "forecast score": (("--", "{}"),),
     "forecast what-if": (("--skip={}",), ("--restart=id:1", "--at={}"), ("--faster=id:1", "--by={}")),
     "service review": (("--", "{}"),),
+    "report": (("--", "{}"),),
     "why": (("--", "{}"), ("--date={}", "x")),
     "calendar": (("--", "{}"),),
     "forecast tonight": (("--date={}",), ("--at={}",)),

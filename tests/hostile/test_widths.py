@@ -33,6 +33,7 @@ OF_ONE = {
     "lineage": ((JOB,), (f"hostile/{NAMES[2]}",)),
     "blast": ((JOB,), (f"hostile/{NAMES[4]}",)),
     "service review": ((SERVICE,),),
+    "report": ((SERVICE,),),
     "datacheck": ((),),
     "calendar": ((),),
     "action complete": ((),),

@@ -42,7 +42,7 @@ from tests.store.db import test_change_detector, test_lease, test_open, test_ses
 from tests.store.estate import build
 from tests.store.fixtures import later_folder, night, reads, served, store
 from tests.store.ingest import test_config_sync, test_converge, test_ingest, test_inventory
-from tests.store.queries import test_job_names, test_queries
+from tests.store.queries import test_job_names, test_queries, test_reports
 from tests.store.snapshot import test_past_forecasts
 from tests.store.test_plans import draft
 from tests.store.test_retention import NOW, many_nights, worker_at
@@ -63,6 +63,7 @@ SHARED = (
     test_back_tests,
     test_job_names,
     test_queries,
+    test_reports,
     test_audit,
     test_access,
     test_services,

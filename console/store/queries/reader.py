@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from console.store.queries.lineage import LineageQueries
     from console.store.queries.names import NameQueries
     from console.store.queries.plans import PlanQueries
+    from console.store.queries.reports import ReportQueries
     from console.store.queries.run_table import RunTableQueries
     from console.store.queries.runs import RunQueries
     from console.store.queries.service_days import ServiceDayQueries
@@ -126,6 +127,12 @@ class Queries(ReadStore):
         from console.store.queries.plans import PlanQueries
 
         return PlanQueries(self)
+
+    @cached_property
+    def reports(self) -> ReportQueries:
+        from console.store.queries.reports import ReportQueries
+
+        return ReportQueries(self, self.members)
 
     @cached_property
     def run_table(self) -> RunTableQueries:

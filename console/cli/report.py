@@ -1,0 +1,128 @@
+"""The monthly report of services, systems and pools: as tables, JSON, or one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from console.cli.clock_format import timestamp
+from console.cli.commands import JSON, Handler, option
+from console.cli.exits import CommandError, Exit
+from console.cli.output import Table, ValueColumn, print_result, table
+from console.cli.reader import fresh_store_reader
+from console.domain.report import MonthFigures, PoolFigures, months_back
+from console.domain.service import format_percent
+from console.timing.durations import format_duration
+
+TREND_MONTHS = 6
+"""Months of one service or system."""
+
+
+def run_report(arguments: argparse.Namespace) -> int:
+    with fresh_store_reader(arguments) as reads:
+        now, estate = reads.now(), reads.estate.header().estate
+        last = arguments.month or now.date()
+        months = months_back(last, TREND_MONTHS if arguments.name else 1)
+        figures = reads.reports.months(months, arguments.name or "")
+        pools = [] if arguments.name else reads.reports.pools(months[-1])
+    services, systems = ([row for row in figures if row.kind == kind] for kind in ("service", "system"))
+    tables = [
+        (title, figures_table(rows, bool(arguments.name)))
+        for title, rows in (("Services", services), ("Systems", systems))
+        if rows
+    ]
+    tables += [("Pools", pool_table(pools))] if pools else []
+    about = figures[0].title if arguments.name and figures else "Report"
+    headline = f"{about} {' to '.join(dict.fromkeys((months[0], months[-1])))}"
+    if arguments.html:
+        from importlib.resources import files
+
+        from console.text.html_page import rendered_page, replace_file
+
+        template = files("console.cli").joinpath("report.html").read_text()
+        page = rendered_page(
+            template, None, estate=estate, now=now, as_of=timestamp(now), headline=headline, tables=tables
+        )
+        try:
+            replace_file(Path(arguments.html), page)
+        except OSError as error:
+            fault = f"--html {arguments.html}: {error.strerror}; nothing was written"
+            raise CommandError(Exit.USAGE, fault) from None
+        return Exit.OK
+    document = {"months": [_document(row) for row in figures], "pools": [_document(row) for row in pools]}
+    parts = [part for title, rows in tables for part in (["", title], rows)]
+    return print_result(arguments, document, [headline], *(parts or [["nothing is recorded"]]))
+
+
+def figures_table(rows: Sequence[MonthFigures], is_trend: bool) -> Table:
+    """One row per service or system; a trend has one per month."""
+    return table(
+        rows,
+        ValueColumn("month", lambda row: row.month) if is_trend else ValueColumn("name", lambda row: row.title, 12),
+        ValueColumn("in time", lambda row: _share(row.attainment, row.in_time, row.judged)),
+        ValueColumn("slack", _duration(lambda row: row.slack_s), drop=4),
+        ValueColumn("incidents", lambda row: str(row.incidents)),
+        ValueColumn("acknowledged in", _duration(lambda row: row.acknowledge_s), drop=3),
+        ValueColumn("recovered in", _duration(lambda row: row.recover_s)),
+        ValueColumn("success", lambda row: _share(row.success_rate, row.succeeded, row.runs)),
+        ValueColumn("missed", lambda row: str(row.missed), drop=5),
+        ValueColumn("changes", lambda row: str(row.changes), drop=2),
+        ValueColumn(
+            "failed after", lambda row: _share(row.change_failure_rate, row.failed_changes, row.tried_changes), drop=2
+        ),
+        ValueColumn("cost", lambda row: "–" if row.cost is None else f"{row.cost:,.2f}", drop=1),
+    )
+
+
+def pool_table(rows: Sequence[PoolFigures]) -> Table:
+    return table(
+        rows,
+        ValueColumn("pool", lambda row: row.pool, 12),
+        ValueColumn("slots", lambda row: str(row.slots)),
+        ValueColumn("busy", lambda row: format_duration(row.busy_s)),
+        ValueColumn("utilization", lambda row: "–" if row.utilization is None else format_percent(row.utilization)),
+    )
+
+
+def _share(share: float | None, part: int, whole: int) -> str:
+    """ "97 % (29 of 30)"; a dash without any."""
+    return "–" if share is None else f"{format_percent(share)} ({part:,} of {whole:,})"
+
+
+def _duration(seconds: Callable[[MonthFigures], float | None]) -> Callable[[MonthFigures], str]:
+    def cell(row: MonthFigures) -> str:
+        length = seconds(row)
+        return "–" if length is None else format_duration(length)
+
+    return cell
+
+
+def _document(row: MonthFigures | PoolFigures) -> dict[str, Any]:
+    """The figures with their shares."""
+    if isinstance(row, PoolFigures):
+        return {**asdict(row), "utilization": row.utilization}
+    shares = {name: getattr(row, name) for name in ("attainment", "success_rate", "change_failure_rate")}
+    return {**asdict(row), **shares}
+
+
+def month(text: str) -> date:
+    """ "2026-10" as its first day. Raises ArgumentTypeError."""
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text) or text < "1000":
+        raise argparse.ArgumentTypeError(f'"{text}" is not a month; write it as 2026-10')
+    return date.fromisoformat(f"{text}-01")
+
+
+HANDLERS = {
+    "report": Handler(
+        run_report,
+        option("name", f"one service or system over {TREND_MONTHS} months", "NAME", nargs="?"),
+        option("--month", "the month, or the last one (default: the current)", "YYYY-MM", type=month),
+        option("--html", "write the report to an HTML file", "FILE"),
+        JSON,
+    )
+}

@@ -1,0 +1,28 @@
+"""The monthly report as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from console.cli.exits import Exit
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.hostile.commands import headway
+
+__all__ = ["bench"]
+
+
+def test_the_report_is_one_file_that_asks_nobody_for_anything(bench: Bench, tmp_path: Path) -> None:
+    bench.turn()
+    page = tmp_path / "report.html"
+    assert Exit.OK == headway(bench.url, "report", "supply", "--month", "2026-10", "--html", str(page)).code
+    text = page.read_text()
+    assert "Supply plan 2026-05 to 2026-10" in text
+    assert ("<script" in text, 'http-equiv="refresh"' in text, "//" in text.partition("</style>")[2]) == (False,) * 3
+    done = headway(bench.url, "report", "--html", str(tmp_path / "gone" / "report.html"))
+    assert (Exit.USAGE, True) == (done.code, "No such file or directory; nothing was written" in done.err)
+
+
+def test_a_month_that_is_not_one_is_refused(bench: Bench) -> None:
+    done = headway(bench.url, "report", "--month", "2026-13")
+    assert (Exit.USAGE, True) == (done.code, '"2026-13" is not a month; write it as 2026-10' in done.err)
