@@ -15,12 +15,9 @@ from console.cli.commands import JSON, Handler, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import Table, ValueColumn, print_result, table
 from console.cli.reader import fresh_store_reader
-from console.domain.report import MonthFigures, PoolFigures, months_back
+from console.domain.report import TREND_MONTHS, MonthFigures, PoolFigures, months_back
 from console.domain.service import format_percent
 from console.timing.durations import format_duration
-
-TREND_MONTHS = 6
-"""Months of one service or system."""
 
 
 def run_report(arguments: argparse.Namespace) -> int:

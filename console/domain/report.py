@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+TREND_MONTHS = 6
+"""Months that are shown of one service or system."""
+
 
 @dataclass(frozen=True, slots=True)
 class MonthFigures:

@@ -31,6 +31,7 @@ from console.domain.incident import (
 )
 from console.domain.job import CardView, JobRow, JobView
 from console.domain.plan import STEERING, DraftStep, ExcludedRun, PlanDraft, PlanStepView, PlanView, SavedService
+from console.domain.report import MonthFigures
 from console.domain.request import RequestKind
 from console.domain.run import AttemptView, HourlyRunCount, RunRow, RunView
 from console.domain.service import Reason, ServiceView
@@ -597,7 +598,9 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         mine: Any = self
         self.actions = self.alerts = self.approvals = self.audit = self.checks = self.estate = self.findings = mine
         self.handover = self.holds = self.incidents = self.jobs = self.lineage = self.members = self.names = mine
-        self.plans = self.run_table = self.runs = self.service_days = self.services = self.warnings = mine
+        self.plans = self.reports = self.run_table = self.runs = self.service_days = self.services = self.warnings = (
+            mine
+        )
 
     def changed(self) -> None:
         self.version += 1
@@ -617,6 +620,10 @@ class FakeReads(FakeOps, FakeAhead, Queries):
 
     def service(self, name: str) -> ServiceView:
         return _found(name, (view for view in self.services_ if view.name == name))
+
+    def months(self, months: Sequence[str], name: str = "") -> list[MonthFigures]:
+        figures = (29, 30, 754.0, 2, 240.0, 1560.0, 120, 118, 1, 3, 2, 1, None)
+        return [MonthFigures("service", name, name, month, *figures) for month in months]
 
     def list_incidents(self, closed: bool = False) -> Sequence[IncidentRow]:
         self._look()

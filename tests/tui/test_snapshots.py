@@ -303,3 +303,7 @@ def test_plain_letters_where_shapes_would_not_be_drawn(snap_compare: SnapCompare
 
 def test_a_terminal_that_is_too_small(snap_compare: SnapCompare) -> None:
     assert shot(snap_compare, (), "terminal too small", size=(50, 12))
+
+
+def test_the_months_of_a_service(snap_compare: SnapCompare) -> None:
+    assert shot(snap_compare, ("M",), "months of Supply plan")

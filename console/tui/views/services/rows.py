@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from console.control.incidents.verdict import job_label
+from console.domain.report import MonthFigures
 from console.domain.service import (
     INCOMPLETE_DATA,
     Reason,
@@ -29,6 +30,7 @@ from console.tui.widgets.paint import Segment, fit, length_of, line_breaks, one_
 from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, column_widths
 
 CELLS_BEFORE_DEADLINE = 0.7
+TREND_CELLS = 5
 
 
 def forecast_bar(view: ServiceView, ctx: RenderContext, width: int) -> Segment:
@@ -342,3 +344,25 @@ def _people(view: ServiceView, ctx: RenderContext) -> list[Segment]:
     if view.incident_id is not None and view.is_endangered:
         runs.append(("  unacknowledged", "warn"))
     return runs
+
+
+def months_text(figures: Sequence[MonthFigures], ctx: RenderContext) -> str:
+    """The months as a table with a bar for the share of days in time, as `headway report` has them."""
+    head = ("month", "in time", "", "slack", "incidents", "recovered", "success", "changes", "cost")
+    lines = [head, *(_month_cells(month, ctx) for month in figures)]
+    if all(month.cost is None for month in figures):
+        lines = [cells[:-1] for cells in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in lines)
+
+
+def _month_cells(month: MonthFigures, ctx: RenderContext) -> tuple[str, ...]:
+    dash = ctx.sign("dash")
+    times = (month.slack_s, month.recover_s)
+    slack, recovered = (dash if time is None else format_short(timedelta(seconds=time)) for time in times)
+    bar = ("#" if ctx.plain else "█") * round((month.attainment or 0) * TREND_CELLS)
+    shares = (month.attainment, month.success_rate)
+    in_time, success = (dash if share is None else format_percent(share) for share in shares)
+    cost = dash if month.cost is None else f"{month.cost:,.0f}"
+    counts = str(month.incidents), str(month.changes)
+    return month.month, in_time, bar, slack, counts[0], recovered, success, counts[1], cost

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from console.config.saved_views import SavedView
 from console.domain.filter import field_term
 from console.domain.header import HeaderView
+from console.domain.report import TREND_MONTHS, MonthFigures, months_back
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
@@ -190,6 +191,7 @@ class ServicesScreen(HeadwayScreen):
             ScreenCommand("recover", lambda: recover_incident(self, self.selected.incident_id), self.why_no_run),
             ScreenCommand("group", self.next_grouping),
             ScreenCommand("fold", self.toggle_folding, self._why_not_fold),
+            ScreenCommand("months", self.show_months, lambda: "" if self.selected is not None else NOT_SELECTED),
         ]
 
     def body(self) -> ComposeResult:
@@ -302,6 +304,17 @@ class ServicesScreen(HeadwayScreen):
         self.list.refilter()
 
     # the selected service
+
+    def show_months(self) -> None:
+        view, months = self.selected, months_back(self.ctx.now.date(), TREND_MONTHS)
+
+        def shown(figures: Sequence[MonthFigures]) -> None:
+            from console.tui.dialogs.overlay import TextScreen
+
+            text = rows.months_text(figures, self.ctx)
+            self.board.push_screen(TextScreen(f"months of {view.title or view.name}", text, text))
+
+        self.ask("months", lambda reads: reads.reports.months(months, view.name), shown)
 
     def selected_name(self) -> str:
         return str(self.selected.name) if self.selected else ""
