@@ -225,7 +225,11 @@ def _must_succeed(view: IncidentView, now: datetime, clock: Clock) -> list[tuple
     """The next green-by, and the services at risk or late that have none ahead."""
     ahead = [service for service in view.services if service.green_by is not None and service.green_by > now]
     by = min((service.green_by for service in ahead if service.green_by is not None), default=None)
-    exposed = [service for service in view.services if service.timeliness in _MISSABLE and service not in ahead]
+    exposed = [
+        service
+        for service in view.services
+        if service.timeliness == Timeliness.BREACHED or (service.timeliness in _MISSABLE and service not in ahead)
+    ]
     must = [] if by is None else [(f", must succeed{until_text(by, now, clock)}", "plain")]
     return must + _outlook(exposed, now, clock, before=", ")
 
