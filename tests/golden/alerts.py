@@ -118,6 +118,7 @@ NIGHTS: dict[str, tuple[str, ...]] = {
         "estate: route etl; in business words",
         "estate: route planning; in technical words",
         "at 03:12 extract fails: exit 1",
+        "at 05:41 nothing happens",
         "at 06:31 nothing happens",
     ),
     "log": (

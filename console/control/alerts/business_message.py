@@ -18,13 +18,14 @@ from console.control.alerts.services_table import (
     service_zone,
     services_table,
     status_text,
+    still_text,
 )
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.verdict import until_text
 from console.control.snapshot.failures import Blame, identity_blame
 from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.control.snapshot.runs import CLOCK_SKEW
-from console.domain.alert import CAUSE_RESOLVED_LABEL, TECHNICAL, AlertKind
+from console.domain.alert import CAUSE_RESOLVED_LABEL, KIND_LABELS, TECHNICAL, AlertKind
 from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, ServiceDayVerdict
 from console.domain.service import NOT_AT_RISK, format_risk
@@ -77,9 +78,9 @@ def _title(
     worst = min(affected, key=lambda service: (service.timeliness in NOT_AT_RISK, service.deadline))
     is_fine = worst.timeliness in NOT_AT_RISK or is_only_unknown(context, worst)
     is_still = notification.kind is AlertKind.RECOVERED and not is_fine
-    label = CAUSE_RESOLVED_LABEL if is_still else label
+    label = CAUSE_RESOLVED_LABEL if is_still else KIND_LABELS[notification.kind] if is_fine and not is_closed else label
     text = end_status_text(context, worst) if is_closed else status_text(worst.timeliness)
-    status = f"{'still ' if is_still else ''}{text}"
+    status = still_text(worst.timeliness) if is_still else text
     act_by = None if is_closed or worst.timeliness in NOT_AT_RISK else joint_act_by(context, subject, worst)
     until = until_text(act_by, context.now, clock)
     outcome = f": repair needed{until}" if until else delivery_text(context, worst, zone)
@@ -163,5 +164,8 @@ def _data_failure(context: AlertContext, subject: AlertSubject, affected: Sequen
 
 
 def _next_update(context: AlertContext, affected: Sequence[AffectedServiceVerdict]) -> datetime | None:
-    times = (at for row in affected for at in (row.act_by, row.green_by, row.expected_at, row.deadline))
-    return min((at for at in times if at is not None and at > context.now), default=None)
+    """When the status of a service changes at the latest: at its act-by or deadline, later when it is expected."""
+    at_risk = [service for service in affected if service.timeliness not in NOT_AT_RISK]
+    times = (at for service in at_risk for at in (service.act_by, service.deadline))
+    late = (service.expected_at for service in at_risk if service.deadline <= context.now)
+    return min((at for at in (*times, *late) if at is not None and at > context.now), default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from console.control.alerts.context import AlertContext, AlertSubject
@@ -10,6 +11,7 @@ from console.control.alerts.routing import affected_services
 from console.control.incidents.correlation import ServiceDayKey
 from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.domain.alert import RouteNotification
+from console.domain.decision import AffectedServiceVerdict
 from console.domain.service import NOT_AT_RISK, SAFE, Timeliness
 
 UNREACHABLE_FOR = timedelta(minutes=15)
@@ -36,25 +38,25 @@ def business_fingerprint(context: AlertContext, subject: AlertSubject, route: st
     return json.dumps(sorted(rows), separators=(",", ":"))
 
 
-def is_material_change(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
-    """True if the status of a service changed since the last notification, or its expectation moved materially."""
+def changed_services(
+    context: AlertContext, subject: AlertSubject, last: RouteNotification
+) -> Iterator[AffectedServiceVerdict]:
+    """Services whose status changed since the last notification, or whose expectation moved materially."""
     before = _read(last.fingerprint)
     for service in affected_services(context, subject, last.route):
         status, expected = before.get((service.service, service.business_date.isoformat()), ("", None))
         if status != service.timeliness.value:
-            return True
+            yield service
+            continue
         moved = abs(service.expected_at - expected) if expected and service.expected_at else timedelta(0)
         if moved >= MATERIAL and service.expected_at and service.expected_at > service.deadline:
-            return True
-    return False
+            yield service
 
 
-def is_late_as_notified(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
-    """True if all of its services are past their deadline, undelivered, and notified as late: the end of this cause
-    changes nothing for their owners."""
+def is_late(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
+    """True if all of its services are past their deadline, undelivered."""
     affected = affected_services(context, subject, last.route)
-    late = bool(affected) and all(service.timeliness is Timeliness.BREACHED for service in affected)
-    return late and not is_material_change(context, subject, last)
+    return bool(affected) and all(service.timeliness is Timeliness.BREACHED for service in affected)
 
 
 def notified_as_over(last: RouteNotification) -> bool:

@@ -79,7 +79,7 @@ def unannounced_misses(context: AlertContext, subject: AlertSubject, before: Rou
         service.service
         for service in subject.decision.services
         if deadline_passed_since(context, service, before)
-        and ((announcing := _announcing(context, service, before)) is None or announcing is subject)
+        and not _is_announced_elsewhere(context, subject, service, before)
     ]
     if not passed or subject.decision.rule == UNMET_PROMISE:
         return []
@@ -90,6 +90,22 @@ def unannounced_misses(context: AlertContext, subject: AlertSubject, before: Rou
         for name in services_on_route(context, subject, route)
     }
     return [name for name in passed if name not in heard]
+
+
+def _is_business_news(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
+    """True if a service changed, apart from a missed deadline that another incident announces."""
+    return any(
+        not deadline_passed_since(context, service, last)
+        or not _is_announced_elsewhere(context, subject, service, last)
+        for service in business_news.changed_services(context, subject, last)
+    )
+
+
+def _is_announced_elsewhere(
+    context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict, before: RouteNotification
+) -> bool:
+    announcing = _announcing(context, service, before)
+    return announcing is not None and announcing is not subject
 
 
 def _announcing(
@@ -168,12 +184,13 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
     if subject.decision.closed:
         if suppression.was_notified_resolved(context, subject, last):
             return None
-        if text == BUSINESS and business_news.is_late_as_notified(context, subject, last):
-            return None
+        is_known = text == BUSINESS and not _is_business_news(context, subject, last)
+        if is_known and business_news.is_late(context, subject, last):
+            return None  # the end of this cause changes nothing for the owners of its services
         kind = AlertKind.RECOVERED if subject.match.recovered else AlertKind.UPDATED
         return Notification(subject, route, text, kind, last)
     if last.style == BUSINESS:
-        is_news = business_news.is_material_change(context, subject, last)
+        is_news = _is_business_news(context, subject, last)
     elif notified_content(last.fingerprint).news() != parse_last_notification(subject.decision.fingerprint).news():
         is_news = True
     else:

@@ -10,8 +10,14 @@ from datetime import datetime
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification, deadline_passed_since
 from console.control.alerts.joint_repair import is_repaired_by_restart, joint_act_by, joint_instruction, rerun_of
-from console.control.alerts.services_table import is_only_unknown, service_title, status_text
-from console.control.incidents.correlation import IncidentMatch
+from console.control.alerts.services_table import (
+    delivery_text,
+    is_only_unknown,
+    service_title,
+    status_text,
+    still_text,
+)
+from console.control.incidents.correlation import IncidentMatch, affected_runs
 from console.control.incidents.repair import repair_text, resolved_at
 from console.control.incidents.titles import cause_name, incident_title, plain_title
 from console.control.incidents.verdict import Clock, fix_text, job_label, late_text, passed_text, rerun_text, until_text
@@ -45,16 +51,22 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
     if decision.closed:
         return _end(context, match, decision, label, plain)
     service = most_urgent(context, notification)
-    if service is None:
+    if service is None or service.timeliness in SAFE:
         problem, colon, why = _problem(index, match, decision, plain).partition(": ")
-        return f"{label}{problem}, {_not_late(index, match)}{colon}{why}{REFERENCE}"
+        outcome = _not_late(index, match) if service is None else _promise_status(context, decision, service)
+        return f"{label}{problem}, {outcome}{colon}{why}{REFERENCE}"
     if match.group.target is not None and service.deadline < match.group.since:  # it was late before
         promise = promise_text(index, decision.zone, decision.services, service, "")
         return f"{label}{_problem(index, match, decision, plain)}, late {promise} needs it{REFERENCE}"
-    is_safe = service.timeliness in SAFE
-    what = _problem(index, match, decision, plain) if is_safe else _what_to_do(context, subject, service, plain)
+    what = _what_to_do(context, subject, service, plain)
     promise = promise_text(index, decision.zone, decision.services, service, label)
     return f"{label}{promise} {status_text(service.timeliness)}: {what}{REFERENCE}"
+
+
+def _promise_status(context: AlertContext, decision: IncidentDecision, service: AffectedServiceVerdict) -> str:
+    """ "Stock levels 04:02 met at 03:51"."""
+    promise = promise_text(context.index, decision.zone, decision.services, service, "")
+    return f"{promise} {status_text(service.timeliness)}{delivery_text(context, service, decision.zone)}"
 
 
 def _not_late(index: EstateIndex, match: IncidentMatch) -> str:
@@ -174,16 +186,22 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
         label = label if is_over or is_unknown else CAUSE_RESOLVED_LABEL
         promise = promise_text(index, decision.zone, decision.services, worst, label)
         unknown = f"{timeliness_label(worst.timeliness)}: {cause_name(index, match)} {_end_of(match)}"
-        status = unknown if is_unknown else f"{'' if is_over else 'still '}{status_text(worst.timeliness)}"
+        status = unknown if is_unknown else (status_text if is_over else still_text)(worst.timeliness)
         what = f"{promise} {status}"
     elif not decision.services:
         what = f"{cause_name(index, match)} {_end_of(match)}"
     else:
         names = [service_title(index, service.service) for service in decision.services]
         what = f"{', '.join(names[:2])}{f' and {len(names) - 2} more' if len(names) > 2 else ''} safe"
-    root = match.group.root
-    lasted = rough_duration(resolved_at(index, root) - decision.failed_since)
-    return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, repair_text(index, root)]))})"
+    lasted = rough_duration(_recovered_at(index, match) - decision.failed_since)
+    how = repair_text(index, match.group.root)
+    return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})"
+
+
+def _recovered_at(index: EstateIndex, match: IncidentMatch) -> datetime:
+    """When the last of its runs was good again, downstream ones included; now if that is unknown."""
+    runs = [*match.group.roots(), *(affected_runs(index, match.incident) if match.incident is not None else ())]
+    return max((resolved_at(index, run) for run in runs), default=index.now)
 
 
 def _end_of(match: IncidentMatch) -> str:

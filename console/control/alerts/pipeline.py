@@ -21,12 +21,13 @@ from console.control.alerts.context import (
     SuppressionStage,
     alert_context_of,
 )
+from console.control.alerts.headline import headline
 from console.control.alerts.joint_repair import earlier_act_by, is_restartable, other_repairs
 from console.control.alerts.services_table import service_title
 from console.control.alerts.technical_message import technical_text
 from console.control.alerts.template_values import template_fields
 from console.control.incidents.correlation import IncidentMatch, notified_content
-from console.control.incidents.decisions import event_text
+from console.control.incidents.decisions import cause_text, event_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL, AlertKind
 from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
@@ -230,9 +231,11 @@ def _changes(context: AlertContext, notification: Notification) -> str:
     missed = candidates.missed_deadline_note(context, notification, notification.before)
     flapping = suppression.flapping_note(context, decision)
     is_in_title = decision.closed or decision.reopened
-    event = "" if is_in_title else event_text(decision, before, lambda name: service_title(context.index, name))
+    shown = headline(context, notification, plain=False)
+    event = "" if is_in_title else event_text(decision, before, lambda name: service_title(context.index, name), shown)
     causes = () if decision.closed else notified_content(decision.fingerprint).causes[len(before.causes) :]
-    moved = f"the cause is now {causes[-1]}" if causes else ""
+    known = before.causes[-1] if before.causes else before.root
+    moved = cause_text("the cause is now", causes[-1], known, shown) if causes else ""
     return "; ".join(filter(None, [event, moved, missed, _sooner(context, notification), flapping]))
 
 

@@ -23,6 +23,11 @@ def status_text(timeliness: Timeliness) -> str:
     return timeliness_label(Timeliness.AT_RISK if timeliness is Timeliness.NO_ESTIMATE else timeliness)
 
 
+def still_text(timeliness: Timeliness) -> str:
+    """ "still at risk", "will still miss": once its cause is resolved."""
+    return "will still miss" if timeliness is Timeliness.WILL_MISS else f"still {status_text(timeliness)}"
+
+
 def is_only_unknown(context: AlertContext, service: AffectedServiceVerdict) -> bool:
     """True at the end of an incident for a service without an estimate that no other incident affects."""
     day = context.days.get(service.key)

@@ -210,7 +210,7 @@ def was_notified_resolved(context: AlertContext, subject: AlertSubject, last: Ro
         return False
     if last.style == BUSINESS:
         is_resolved = decision.flaps >= FROM and business_news.notified_as_over(last)
-        is_resolved = is_resolved and not business_news.is_material_change(context, subject, last)
+        is_resolved = is_resolved and not any(business_news.changed_services(context, subject, last))
     else:
         is_resolved = notified_content(last.fingerprint).closed
     return is_resolved and not _must_be_known(context, subject, last)

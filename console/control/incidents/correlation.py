@@ -414,10 +414,16 @@ def _settled(index: EstateIndex, root: RunFacts) -> str:
     return f"{GREEN_AGAIN}{how}, with all affected runs" if by else LATER_RUN_GOOD
 
 
+MAX_RED = 3
+"""Jobs that are still red, as a reason names them."""
+
+
 def _shared_over(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:
     """Match of a shared root without red runs: closed once its runs are good. A run that is red now has a cause of
     its own."""
-    affected = [run for run in affected_runs(index, incident) if not index.is_red_now(run)]
+    runs = affected_runs(index, incident)
+    affected = [run for run in runs if not index.is_red_now(run)]
+    red = list(dict.fromkeys(index.name(run.job_id) for run in runs if index.is_red_now(run)))
     group = RootCause(
         incident.business_date, incident.failed_since, None, None, shared=incident.shared, causes=affected
     )
@@ -425,7 +431,9 @@ def _shared_over(index: EstateIndex, incident: IncidentFacts) -> IncidentMatch:
     if not affected:
         match.close_reason = _out_of_view(index, incident)
     elif all(_settled(index, run) for run in affected) and not _stale(index, match):
-        match.close_reason, match.recovered = "all its jobs recovered", True
+        names = f"{', '.join(red[:MAX_RED])}{f' and {len(red) - MAX_RED} more' if len(red) > MAX_RED else ''}"
+        match.close_reason = f"its other jobs recovered; still red: {names}" if red else "all its jobs recovered"
+        match.recovered = True
     return match
 
 

@@ -268,10 +268,10 @@ _ANOTHER_ERROR = {True: "failed again after a success, with another error", Fals
 
 
 def _news_of_cause(
-    before: LastNotification, now: LastNotification, texts: Mapping[bool, str] = _ANOTHER_ERROR
+    before: LastNotification, now: LastNotification, texts: Mapping[bool, str] = _ANOTHER_ERROR, shown: str = ""
 ) -> list[str]:
-    """`texts`: by whether the job had succeeded in between."""
-    news = [f"root cause is {now.root}"] if now.root != before.root else []
+    """`texts`: by whether the job had succeeded in between. `shown`: the title above it."""
+    news = [cause_text("root cause is", now.root, before.root, shown)] if now.root != before.root else []
     for after_success, text in texts.items():
         jobs = [error.job for error in now.new_errors(before) if error.after_success is after_success]
         news += [f"{text}: {', '.join(jobs)}"] if jobs else []
@@ -354,8 +354,27 @@ MAX_MERGED = 3
 """Incidents named as symptoms."""
 
 
-def event_text(decision: IncidentDecision, before: LastNotification | None, title: Callable[[str], str] = str) -> str:
-    """Timeline entry of a change; empty if nothing new is notified. `title`: of a service, by its name."""
+def cause_text(change: str, cause: str, before: str, shown: str) -> str:
+    """ "root cause is hosts/extract"; below a title that names it "the cause is no longer warehouse/load", empty
+    without an earlier one."""
+    if not is_named(cause, shown):
+        return f"{change} {cause}"
+    return f"the cause is no longer {before}" if before else ""
+
+
+def is_named(name: str, text: str) -> bool:
+    """True if the text has the whole name."""
+    return any(f" {name}{end}" in f" {text} " for end in (" ", ", ", ": "))
+
+
+def event_text(
+    decision: IncidentDecision,
+    before: LastNotification | None,
+    title: Callable[[str], str] = str,
+    shown: str = "",
+) -> str:
+    """Timeline entry of a change; empty if nothing new is notified. `title`: of a service, by its name. `shown`: title
+    of the message that has it, which is not repeated."""
     if before is None:
         split = f"; split from {incident_name(decision.split_from)}" if decision.split_from is not None else ""
         return f"opened: {decision.title}{split}"
@@ -364,9 +383,11 @@ def event_text(decision: IncidentDecision, before: LastNotification | None, titl
     if decision.closed:
         return f"closed: {decision.close_reason}"
     now = parse_last_notification(decision.fingerprint)
-    changes = _news_of_cause(before, now)
+    earlier = replace(before, root="") if decision.merges else before  # "symptoms of it" is about the new one
+    changes = [change for change in _news_of_cause(earlier, now, shown=shown) if change]
     new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
-    changes += [f"also affects {list_names(map(title, new))}"] if new else []
+    titles = [service for service in map(title, new) if not is_named(service, shown)]
+    changes += [f"also affects {list_names(titles)}"] if titles else []
     merged = [f"{incident_name(incident)} ({job})" for incident, job in decision.merges.items()]
     further = f" and {len(merged) - MAX_MERGED} more" if len(merged) > MAX_MERGED else ""
     symptoms = "a symptom" if len(merged) == 1 else "symptoms"

@@ -268,9 +268,10 @@ def _close_with_days(index: EstateIndex, match: IncidentMatch, days: Sequence[Se
     before = last_notification_of(match)
     if not _is_own(match) or before is None or match.group.rule:
         return
-    verdicts = [service_verdict(index, day, ()) for day in days if day.key in before.services]
-    match.recovered = bool(verdicts) and all(verdict.timeliness is not Timeliness.NO_ESTIMATE for verdict in verdicts)
-    reasons = "; ".join(f"{verdict.service}: {verdict.reason}" for verdict in verdicts)
+    verdicts = [(_title(day), service_verdict(index, day, ())) for day in days if day.key in before.services]
+    unknown = [title for title, verdict in verdicts if verdict.timeliness is Timeliness.NO_ESTIMATE]
+    match.recovered = bool(verdicts) and not unknown
+    reasons = "; ".join(f"{title}: {verdict.reason}" for title, verdict in verdicts)
     match.close_reason = reasons or "out of view: it is too long ago"
 
 

@@ -86,18 +86,17 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
     steps = open_steps(view)
     if not steps:
         return Verdict(((_capital(blocked_reason(view)), "warn"),))
-    if (
-        not view.joint_restarts and steps[0].role == "root" and steps[0].state == RunState.SUCCEEDED
-    ):  # it read what was not finished
-        later = "" if view.row.reason.endswith(RERUN_NOW) else ", once its upstream has finished"
-        action = f"Restart {job_label(steps[0].job)}{until_text(view.row.act_by, now, clock)}{later}"
-        why = without_advice(view.row.reason)
-        return Verdict(((action, "warn"), (f": {why}", "plain")), _saved_titles(view.services, now))
-    roots = view.joint_restarts or steps[:1]
-    instruction = restart_instruction(_repair_step(run) for run in roots)
+    instruction = restart_instruction(_repair_step(run) for run in view.joint_restarts or steps[:1])
     if instruction is None:
         return _rerun_verdict(steps[0], view, now, clock)
-    return step_verdict(instruction.step, instruction.act_by or view.row.act_by, view.services, now, clock)
+    act_by = instruction.act_by or view.row.act_by
+    if view.joint_restarts or steps[0].role != "root" or steps[0].state != RunState.SUCCEEDED:
+        return step_verdict(instruction.step, act_by, view.services, now, clock)
+    # it read what was not finished
+    condition = "" if view.row.reason.endswith(RERUN_NOW) else "once its upstream has finished"
+    verdict = step_verdict(instruction.step, act_by, view.services, now, clock, condition)
+    action, *outlook = verdict.parts
+    return Verdict((action, (f": {without_advice(view.row.reason)}", "plain"), *outlook), verdict.saves)
 
 
 def without_advice(reason: str) -> str:
@@ -118,25 +117,50 @@ def step_verdict(
     services: Sequence[ServiceOfVerdict],
     now: datetime,
     clock: Clock,
+    condition: str = "",
 ) -> Verdict:
-    """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by; after it, or without one, "Daily revenue
-    07:30 will miss: restart extract_orders now, expected 07:40, 10 min late" or "Restart extract_orders now (act-by
-    unknown), Daily revenue due 07:30".
+    """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by, with the services that are late all the
+    same; after it, or without one, "Daily revenue 07:30 will miss: restart extract_orders now, expected 07:40, 10 min
+    late" or "Restart extract_orders now (act-by unknown), Daily revenue due 07:30".
 
-    `step`: `step_text`."""
-    is_near = act_by is not None and (act_by - now).total_seconds() < LATE_MINUTES * 60
-    fix = fix_text(step, act_by, now, clock)
-    for timeliness in _LATE[: 1 if act_by is None else 2 if act_by <= now else 0]:
-        if late := [service for service in services if service.timeliness == timeliness]:
-            first = min(late, key=lambda service: service.deadline)
-            text = f"{_promises(late, ' ', clock)} {timeliness_label(timeliness)}: {step} now"
-            end = late_text(first.expected, first.deadline, now, clock, is_simulated=first.p_late is not None)
-            return Verdict(((text, "bad"), *([(end, "plain")] if end else [])))
+    `step`: `step_text`. `condition`: "once its upstream has finished", instead of now.
+    """
+    late = _lost_services(services, now)
+    if act_by is not None and act_by > now:
+        is_near = (act_by - now).total_seconds() < LATE_MINUTES * 60
+        action = f"{_capital(step)}{until_text(act_by, now, clock)}{f', {condition}' if condition else ''}"
+        outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
+        return Verdict(((action, "bad" if is_near else "warn"), *outlook), _saved_titles(services, now))
+    action = f"{step} {condition or 'now'}"
+    if late:
+        return Verdict(tuple(_outlook(late, now, clock, action=f": {action}", is_simulated=True)))
     if act_by is not None:
-        return Verdict(((_capital(fix), "bad" if is_near else "warn"),), _saved_titles(services, now))
+        passed = passed_text(act_by, now, clock)
+        return Verdict(((f"{_capital(action)}{passed}", "bad"),), _saved_titles(services, now))
     if unsafe := unsafe_services(services):
-        return Verdict(((f"{_capital(fix)} (act-by unknown), {_promises(unsafe, ' due ', clock)}", "warn"),))
-    return Verdict(((_capital(step), "warn"),))
+        return Verdict(((f"{_capital(action)} (act-by unknown), {_promises(unsafe, ' due ', clock)}", "warn"),))
+    return Verdict(((f"{_capital(step)}{f' {condition}' if condition else ''}", "warn"),))
+
+
+def _outlook(
+    services: Sequence[ServiceOfVerdict],
+    now: datetime,
+    clock: Clock,
+    *,
+    before: str = "",
+    action: str = "",
+    is_simulated: bool = False,
+) -> list[tuple[str, str]]:
+    """ "Daily revenue 07:30 will miss" + `action`, ", expected 07:40, 10 min late": the services in the worst state;
+    empty without one. `is_simulated`: an estimate of a failed job assumes the usual repair."""
+    for timeliness in _WORST_FIRST:
+        if same := [service for service in services if service.timeliness == timeliness]:
+            first, is_late = min(same, key=lambda service: service.deadline), timeliness in _LATE
+            text = f"{before}{_promises(same, ' ', clock)} {timeliness_label(timeliness)}{action}"
+            is_usual = is_simulated and first.p_late is not None
+            end = late_text(first.expected, first.deadline, now, clock, is_simulated=is_usual)
+            return [(text, "bad" if is_late else "warn"), *([(end, "plain")] if end else [])]
+    return []
 
 
 def _promises(services: Sequence[ServiceOfVerdict], separator: str, clock: Clock) -> str:
@@ -159,22 +183,22 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         done = delivery_estimate(plan, view, clock)
         awaited = (service.title or service.name for service in services_in_time(view))
         return Verdict(((state, "run"), *([(f", {done}", "plain")] if done else [])), tuple(dict.fromkeys(awaited)))
-    text = f"{state}, {fix_text('resume it', view.row.act_by, now, clock)}"
-    return Verdict(((text, "bad" if plan.state == "stopped" else "warn"),), _saved_titles(view.services, now))
+    late = _lost_services(view.services, now)
+    act_by = view.row.act_by
+    fix = (
+        fix_text("resume it", act_by, now, clock)
+        if not late
+        else f"resume it{until_text(act_by, now, clock) or ' now'}"
+    )
+    outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
+    style = "bad" if plan.state == "stopped" else "warn"
+    return Verdict(((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now))
 
 
 def _unmet_verdict(root: MemberView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
     """ "Daily revenue 07:30 will miss: load has not finished, nothing to restart, expected 07:40, 10 min late"."""
     text = f"{job_label(root.job)} has not finished, nothing to restart"
-    late = [service for service in view.services if service.timeliness in _LATE] or unsafe_services(view.services)
-    if not late:
-        return Verdict(((text, "warn"),))
-    first = min(late, key=lambda service: service.deadline)
-    same = [service for service in late if service.timeliness == first.timeliness]
-    style = "bad" if first.timeliness in _LATE else "warn"
-    parts = [(f"{_promises(same, ' ', clock)} {timeliness_label(first.timeliness)}: {text}", style)]
-    end = late_text(first.expected, first.deadline, now, clock)
-    return Verdict((*parts, *([(end, "plain")] if end else [])))
+    return Verdict(tuple(_outlook(view.services, now, clock, action=f": {text}")) or ((text, "warn"),))
 
 
 def _running_verdict(
@@ -198,9 +222,16 @@ def _rerun_verdict(step: MemberView, view: IncidentView, now: datetime, clock: C
 
 
 def _must_succeed(view: IncidentView, now: datetime, clock: Clock) -> list[tuple[str, str]]:
-    green_bys = (service.green_by for service in view.services if service.green_by is not None)
-    by = min((green_by for green_by in green_bys if green_by > now), default=None)
-    return [] if by is None else [(f", must succeed{until_text(by, now, clock)}", "plain")]
+    """The next green-by, and the services at risk or late that have none ahead."""
+    ahead = [service for service in view.services if service.green_by is not None and service.green_by > now]
+    by = min((service.green_by for service in ahead if service.green_by is not None), default=None)
+    exposed = [
+        service
+        for service in view.services
+        if service.timeliness == Timeliness.BREACHED or (service.timeliness in _MISSABLE and service not in ahead)
+    ]
+    must = [] if by is None else [(f", must succeed{until_text(by, now, clock)}", "plain")]
+    return must + _outlook(exposed, now, clock, before=", ")
 
 
 def _usual_s(run: MemberView, view: IncidentView) -> float | None:
@@ -227,6 +258,8 @@ def _saved_titles(services: Sequence[ServiceOfVerdict], now: datetime) -> tuple[
 _LATE = (Timeliness.BREACHED, Timeliness.WILL_MISS)
 _SAVABLE = (Timeliness.AT_RISK, Timeliness.WILL_MISS)
 _UNSAFE = (*_SAVABLE, Timeliness.NO_ESTIMATE)
+_MISSABLE = (*_LATE, Timeliness.AT_RISK)
+_WORST_FIRST = (*_MISSABLE, Timeliness.NO_ESTIMATE)
 
 
 def services_in_time(view: IncidentView) -> list[AffectedServiceView]:
@@ -238,6 +271,11 @@ def services_in_time(view: IncidentView) -> list[AffectedServiceView]:
 def unsafe_services(services: Sequence[ServiceOfVerdict]) -> list[ServiceOfVerdict]:
     """Those that need an act-by: not delivered, and not known to be in time."""
     return [service for service in services if service.timeliness in _UNSAFE]
+
+
+def _lost_services(services: Sequence[ServiceOfVerdict], now: datetime) -> list[ServiceOfVerdict]:
+    """Those that are late whatever is done."""
+    return [service for service in services if service.timeliness in _LATE and not _is_savable(service, now)]
 
 
 def _is_savable(service: ServiceOfVerdict, now: datetime) -> bool:
@@ -275,9 +313,9 @@ def late_text(
     expected: datetime | None, deadline: datetime, now: datetime, clock: Clock, *, is_simulated: bool = False
 ) -> str:
     """ ", expected 07:40, 10 min late", `is_simulated` of a failed job ", expected 07:40 if repaired as usual, 10 min
-    late"; empty without an estimate of its end that is still to come."""
+    late"; without an estimate of its end that is still to come ", 10 min late so far", empty before the deadline."""
     if expected is None or expected <= now:
-        return ""
+        return f", {rough_duration(now - deadline)} late so far" if now > deadline else ""
     late = f", {rough_duration(expected - deadline)} late" if expected > deadline else ""
     return f", expected {clock(expected)}{f' {IF_REPAIRED}' if is_simulated else ''}{late}"
 

@@ -72,7 +72,7 @@ def test_the_end_of_a_cause_names_the_worst_service_and_not_one_that_is_delivere
     ledger.look("03:56")
     [closed] = [incident for incident in ledger.decisions.incidents if incident.closed]
     assert ["first", "daily"] == [affected.service for affected in closed.services]
-    assert closed.notices[0].title.startswith("Cause resolved: Daily 04:10 still will miss (")
+    assert closed.notices[0].title.startswith("Cause resolved: Daily 04:10 will still miss (")
 
 
 def test_the_end_of_a_cause_names_a_service_without_an_estimate_as_its_table_does() -> None:

@@ -1075,7 +1075,7 @@ def test_an_all_clear_does_not_sound_like_one_where_the_service_is_late_all_the_
     one.target(2, failing_since=None, last_ok_at=at("06:08"), error="", error_kind="")
     assert ("recovered", "supply") in told(one, "06:09")
     said = [each.title for incident in one.decisions.incidents for each in incident.notices if each.route == "supply"]
-    assert "Cause resolved: Daily 06:30 still will miss, expected 06:37 [{incident}]" in said
+    assert "Cause resolved: Daily 06:30 will still miss, expected 06:37 [{incident}]" in said
 
 
 def test_an_all_clear_says_where_the_promise_is_kept_by_less_than_a_minute() -> None:
@@ -1146,3 +1146,27 @@ def test_a_verified_rerun_counts_beside_scheduled_runs_even_if_the_next_one_fail
     one.run(EXTRACT, "03:17", RunState.SUCCEEDED, **ended("03:17", 1))
     told(one, "03:23")
     assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(one).close_reason
+
+
+def test_the_owner_of_a_service_hears_by_the_time_of_the_next_update() -> None:
+    of = night(notify=("planning",))
+    fails(of)
+    clock = "03:12"
+    for expected in ("05:40", "06:30"):
+        of.look(clock)
+        [notice] = [notice for notice in only(of).notices if notice.route == "planning"]
+        assert f"\nNext update  by {expected} UTC\n" in notice.body
+        clock = f"{expected[:-1]}1"
+    assert ("updated", "planning") in told(of, clock)
+
+
+def test_a_missed_deadline_is_announced_to_a_route_by_one_of_its_incidents() -> None:
+    refund = job(4, "hosts/refund", "03:10", expected=minutes(40), notify=("oncall",))
+    of = night(notify=("planning",))
+    jobs = {**of.estate.jobs, refund.id: refund}
+    of.estate = replace(of.estate, jobs=jobs, dependencies=tuple(feeds(EXTRACT, LOAD) + feeds(refund, LOAD)))
+    fails(of)
+    fails(of, refund)
+    assert 2 == told(of, "03:12").count(("opened", "planning"))
+    for clock in ("06:31", "06:32"):
+        assert int(clock == "06:31") == told(of, clock).count(("updated", "planning"))

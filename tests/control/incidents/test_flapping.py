@@ -128,7 +128,7 @@ def test_a_service_that_is_hit_for_the_first_time_is_told_at_once() -> None:
     night = flapping()
     night.ledger.estate = replace(night.ledger.estate, dependencies=tuple(feeds(OFTEN, LOAD)), services=(daily,))
     assert ["updated"] == night.look(at("03:42"))
-    assert "Also affects Daily; red 3 times" in night.ledger.incident().notices[0].body
+    assert "Red 3 times" in night.ledger.incident().notices[0].body
 
 
 @pytest.mark.parametrize("notify", ["oncall", "supply"])

@@ -249,7 +249,7 @@ def test_it_is_over_when_the_day_is_expected_in_time_again() -> None:
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 2: replace(LOAD, expected=minutes(5))})
     ledger.look("06:12")
     incident = ledger.incident()
-    assert (True, "supply-plan: expected 06:17 UTC") == (incident.closed, incident.close_reason)
+    assert (True, "Supply plan: expected 06:17 UTC") == (incident.closed, incident.close_reason)
 
 
 def test_a_part_of_the_estate_comes_to_the_same() -> None:

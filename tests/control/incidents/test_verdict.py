@@ -39,6 +39,7 @@ def test_the_fix_says_until_when_and_after_that_that_it_is_late() -> None:
     usual = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=5), NOW, clock, is_simulated=True)
     assert usual == ", expected 07:13 if repaired as usual", "a plan assumes a restart now, and may say 07:06"
     assert late_text(NOW, NOW, NOW, clock) == ""
+    assert late_text(NOW, NOW - timedelta(minutes=9), NOW, clock) == ", 9 min late so far", "the estimate has passed"
     assert fix_text("restart extract_orders", None, NOW, clock) == "restart extract_orders now"
     passed = fix_text("restart extract_orders", act_by, act_by + timedelta(minutes=3), clock)
     assert passed == "restart extract_orders now, act-by 04:07 has passed"

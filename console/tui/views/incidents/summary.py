@@ -13,7 +13,7 @@ from console.control.incidents.verdict import unsafe_services, without_advice
 from console.domain.history import NO_ESTIMATE
 from console.domain.ids import incident_name
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView, PastRepair, repair_methods
-from console.domain.service import Timeliness, format_risk, limit_instances, reason_lines
+from console.domain.service import Timeliness, format_risk, limit_instances, reason_lines, timeliness_label
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import (
@@ -58,8 +58,9 @@ def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[
 
 
 def _without_act_by(view: IncidentView) -> Segment:
-    if any(service.timeliness == Timeliness.BREACHED for service in view.services):
-        return "breached ", "bad"
+    for timeliness in (Timeliness.BREACHED, Timeliness.WILL_MISS):
+        if any(service.timeliness == timeliness for service in view.services):
+            return f"{timeliness_label(timeliness)} ", "bad"
     return ("act-by unknown ", "warn") if unsafe_services(view.services) else ("no act-by ", "dim")
 
 

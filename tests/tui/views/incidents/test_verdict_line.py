@@ -7,9 +7,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from console.control.incidents.verdict import incident_verdict, urgent_service
-from console.domain.incident import EventView, IncidentView, JointRestart, repaired_at_end
+from console.control.incidents.verdict import incident_verdict, late_text, urgent_service
+from console.domain.incident import AffectedServiceView, EventView, IncidentView, JointRestart, repaired_at_end
 from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
@@ -48,9 +50,7 @@ def closed(view: IncidentView, **changes: Any) -> IncidentView:
     return dataclasses.replace(view, row=dataclasses.replace(view.row, closed=NOW, **changes))
 
 
-@pytest.mark.parametrize(
-    "changes", [{"act_by": at("03:10")}, {"act_by": None}, {"timeliness": "breached"}, {"timeliness": "no_estimate"}]
-)
+@pytest.mark.parametrize("changes", [{"act_by": at("03:10")}, {"act_by": None}, {"timeliness": "no_estimate"}])
 def test_only_services_that_can_still_be_saved_are_named(changes: dict[str, Any]) -> None:
     assert verdict(incident()).endswith("(in 40 min), saves Supply plan, Daily revenue")
     assert verdict(with_service(incident(), **changes)).endswith("(in 40 min), saves Supply plan")
@@ -82,7 +82,8 @@ def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> No
     breached = without_act_by("breached", "met_late")
     said = " Supply plan 06:30 breached: restart extract_orders now"
     assert verdict(breached) == f"{said}, expected 07:34 if repaired as usual, 1 h 4 min late"
-    assert verdict(without_act_by("breached", "met_late", expected="03:00")) == said
+    overdue = incident_verdict(without_act_by("breached", "met_late", expected="06:35"), (), at("06:40"), look().hm)
+    assert f" {overdue.text}" == f"{said}, 10 min late so far"
     assert text_of(verdict_line(OpenIncident(breached, ()), look(), 60)) == said
     assert verdict(without_act_by("breached", "breached")).startswith(" Supply plan 06:30 and 1 more breached: restart")
     assert text_of(incident_title(breached, look(), 120)[1]) == "breached "
@@ -116,12 +117,84 @@ def test_a_running_plan_saves_no_service_that_is_expected_after_its_deadline() -
     assert saved_services(view, look()) == f"saves {in_time.title} {look().hm(in_time.deadline, in_time.zone)}"
 
 
-@pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late", "will_miss"])
+@pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late"])
 def test_title_and_verdict_agree_on_an_unknown_act_by(timeliness: str) -> None:
     view = without_act_by(timeliness, "on_time")
     is_unknown = "(act-by unknown)" in verdict(view)
     assert is_unknown == (timeliness not in ("on_time", "met_late"))
     assert text_of(incident_title(view, look(), 120)[1]) == ("act-by unknown " if is_unknown else "no act-by ")
+
+
+def test_services_that_are_late_in_any_case_are_named_beside_those_that_the_step_saves() -> None:
+    view = with_service(incident(), timeliness="breached", expected=at("08:10"), p_late=None)
+    late = ", Daily revenue 07:30 breached, expected 08:10, 40 min late"
+    assert verdict(view) == f" Restart extract_orders by 03:58 (in 40 min){late}, saves Supply plan"
+    stopped = plan_of(draft(), 7, state="stopped")
+    assert text_of(verdict_line(OpenIncident(view, (stopped,)), look(), 200)) == (
+        f" Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min){late}, saves Supply plan"
+    )
+    passed = without_act_by("will_miss", "on_time")
+    paused = verdict_line(OpenIncident(passed, (dataclasses.replace(stopped, state="paused"),)), look(), 200)
+    assert text_of(paused).startswith(
+        " Plan 7 paused: 0 of 4 steps, resume it now, Supply plan 06:30 will miss, expected 07:34"
+    )
+
+
+@pytest.mark.parametrize("changes", [{"state": "running", "started": at("03:15")}, {"rerun_sent": at("03:14")}])
+def test_a_run_past_the_last_green_by_says_what_is_late(changes: dict[str, Any]) -> None:
+    view = with_root(**changes)
+    first, second = (dataclasses.replace(service, green_by=at("03:16"), p_late=None) for service in view.services)
+    late = dataclasses.replace(first, timeliness="will_miss", expected=at("06:40"))
+    view = dataclasses.replace(view, services=(late, dataclasses.replace(second, timeliness="on_time")))
+    assert verdict(view).endswith(", Supply plan 06:30 will miss, expected 06:40, 10 min late")
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+def test_a_restart_after_a_stale_read_says_how_late_once_its_act_by_has_passed(is_ready: bool) -> None:
+    view = without_act_by("will_miss", "on_time")
+    root = dataclasses.replace(view.members[0], state="succeeded", stale_read=True)
+    reason = f"it read data before hosts/load finished: {'rerun it' if is_ready else 'rerun it after that'}"
+    row = dataclasses.replace(view.row, reason=reason)
+    view = dataclasses.replace(view, row=row, members=(root, *view.members[1:]))
+    when = "now" if is_ready else "once its upstream has finished"
+    assert verdict(view) == (
+        f" Supply plan 06:30 will miss: restart extract_orders {when}: it read data before hosts/load finished,"
+        " expected 07:34 if repaired as usual, 1 h 4 min late"
+    )
+
+
+CLOCKS = st.sampled_from([None, *map(at, ("03:05", "03:16", "04:20", "06:40", "08:10"))])
+STATES = ("on_time", "at_risk", "will_miss", "breached", "met_late", "no_estimate")
+ROOTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"state": "running", "started": at("03:15")},
+    {"rerun_sent": at("03:14")},
+    {"state": "succeeded", "stale_read": True},
+)
+
+
+@given(st.data())
+def test_every_verdict_names_the_service_that_is_late_in_any_case_and_how_late_it_is(data: st.DataObject) -> None:
+    view, affected = with_root(**data.draw(st.sampled_from(ROOTS))), list[AffectedServiceView]()
+    for day in view.services:
+        until, states = data.draw(CLOCKS), st.sampled_from(STATES)
+        times: dict[str, Any] = {"act_by": until, "green_by": until, "expected": data.draw(CLOCKS)}
+        affected.append(dataclasses.replace(day, timeliness=data.draw(states), **times))
+    act_by = min((day.act_by for day in affected if day.act_by is not None), default=None)
+    view = dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=act_by), services=tuple(affected))
+    plans = data.draw(st.sampled_from([(), (plan_of(draft(), 7, state="paused"),)]))
+    now = data.draw(st.sampled_from([NOW, at("07:40")]))
+    text = incident_verdict(view, plans, now, look().hm).text
+    for timeliness in ("breached", "will_miss"):
+        lost = [day for day in affected if day.timeliness == timeliness]
+        if timeliness == "will_miss":
+            lost = [day for day in lost if day.act_by is None or day.act_by <= now]
+        if lost:
+            first = min(lost, key=lambda day: day.deadline)
+            assert f"{first.title} {look().hm(first.deadline)}" in text
+            end = late_text(first.expected, first.deadline, now, look().hm)
+            assert end.rpartition(", ")[2].removesuffix(" late") in text
+            break
 
 
 def test_a_service_with_stale_data_is_still_to_be_delivered() -> None:
