@@ -10,14 +10,21 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from connectors.cron.actions import CronActions
-from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, AttemptRef
+from connectors.cron.attempts import AttemptRef
 from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
-from connectors.cron.crontab import CronDaemon
 from connectors.cron.events import journal_events
 from connectors.cron.inventory import user_of_table
 from connectors.cron.options import CronOptions
 from connectors.cron.parse import START_COMMANDS, HostAnswer, HostCrontabs, crontabs
-from connectors.cron.runs import CronCursor, HostPoll, crontab_fix, log_fix, readable_by_adm
+from connectors.cron.runs import (
+    WRAPPER_FIX,
+    CronCursor,
+    HostPoll,
+    crontab_fix,
+    log_fix,
+    readable_by_adm,
+    unseen_ends,
+)
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import (
     ConnectorKind,
@@ -51,7 +58,7 @@ def probe(parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, 
     if options.restricted:
         fix = "to allow actions: a key without the gate in authorized_keys, and restricted = false"
         rights.append(SourcePermission("rerun, cancel, hold", False, READ_ONLY_KEY, fix, needed_for="act"))
-    notes = (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(answer, crontabs, parts))
+    notes = (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(snapshot, parts))
     return Probe(True, me[3], tuple(rights), notes, answer.host.clock(snapshot.our_time, crontabs.zone))
 
 
@@ -128,10 +135,11 @@ def _actions(parts: list[ScriptSection], login: str) -> Iterator[SourcePermissio
         yield SourcePermission.checked(name, answer == "yes", why or "refused", fix, "act")
 
 
-def _notes(answer: HostAnswer, crontabs: HostCrontabs, parts: list[ScriptSection]) -> Iterator[str]:
-    yield f"cron's clock runs in {crontabs.zone} ({answer.host.offset_text})"
+def _notes(snapshot: HostPoll, parts: list[ScriptSection]) -> Iterator[str]:
+    crontabs = snapshot.crontabs
+    yield f"cron's clock runs in {crontabs.zone} ({snapshot.answer.host.offset_text})"
     seen = [part.fields(2) for part in parts if part.kind == "WRAPPER"]
-    yield from _unseen_ends(answer, crontabs, [path for state, path in seen if state == "yes"])
+    yield from _unseen_ends(snapshot, [path for state, path in seen if state == "yes"])
     wrapped = sorted({line.user for line in crontabs.tables.lines if line.is_wrapped})
     if wrapped and (missing := [path for state, path in seen if state != "yes"]):
         yield f"shell wrapper on crontabs of: {', '.join(wrapped)} ({', '.join(missing)}: not installed)"
@@ -141,27 +149,21 @@ def _notes(answer: HostAnswer, crontabs: HostCrontabs, parts: list[ScriptSection
         yield f"{fault.where}: {fault.reason}"
 
 
-def _unseen_ends(answer: HostAnswer, crontabs: HostCrontabs, wrappers: Sequence[str]) -> Iterator[str]:
+def _unseen_ends(snapshot: HostPoll, wrappers: Sequence[str]) -> Iterator[str]:
     """Users with jobs that end without evidence, and what would record it. `wrappers`: those installed there."""
-    level = answer.processes.level
-    if answer.processes.program is not CronDaemon.BUSYBOX:
-        if level is None or (level & ENDS_LOGGED and level & ERRORS_LOGGED):
-            return
-        logs, unseen = ("failures", "success") if level & ERRORS_LOGGED else ("starts", "failures")
-    else:
-        logs, unseen = "starts", "failures"
-    lines = [line for line in crontabs.tables.lines if not line.is_wrapped]
+    problem = unseen_ends(snapshot.answer.processes, snapshot.level)
+    if problem is None:
+        return
+    unseen, why = problem
+    lines = [line for line in snapshot.crontabs.tables.lines if not line.is_wrapped]
     shells = {line.user: line.wrapper for line in lines if wrappers and line.wrapper and not line.is_system}
     for user, shell in sorted(shells.items()):
         yield (
-            f"{unseen} of the jobs of {user} cannot be seen: cron logs {logs} only, and the crontab sets SHELL={shell}"
+            f"{unseen} of the jobs of {user} cannot be seen: {why}, and the crontab sets SHELL={shell}"
             f" instead of the wrapper. Fix: {_shell_edit(user, wrappers[0])}"
         )
     if users := sorted({line.user for line in lines} - shells.keys()):
-        yield (
-            f"{unseen} of the jobs of {', '.join(users)} cannot be seen: cron logs {logs} only. "
-            "Fix: install the wrapper: headway connector cron wrapper"
-        )
+        yield f"{unseen} of the jobs of {', '.join(users)} cannot be seen: {why}. Fix: {WRAPPER_FIX}"
 
 
 def _shell_edit(user: str, wrapper: str) -> str:

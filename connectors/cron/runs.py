@@ -14,6 +14,8 @@ from typing import Any
 
 from connectors.cron import busybox, log_files, parse
 from connectors.cron.attempts import (
+    ENDS_LOGGED,
+    ERRORS_LOGGED,
     RETENTION_SECONDS,
     AttemptBook,
     ProcessSnapshot,
@@ -23,10 +25,11 @@ from connectors.cron.attempts import (
     run_record,
     settle_attempts,
 )
+from connectors.cron.crontab import CronDaemon
 from connectors.cron.events import CronEvent, CronEventKind, read_stamped, stamp
 from connectors.cron.inventory import LineIndex, host_inventory
 from connectors.cron.log_files import LogFileState, LogPosition, LogReading
-from connectors.cron.parse import HostAnswer, HostCrontabs
+from connectors.cron.parse import CronProcesses, HostAnswer, HostCrontabs
 from connectors.cron.wrapper import read_record
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRef, SkippedRecord
 from connectors.sdk.states import NOTHING_STARTS
@@ -297,6 +300,12 @@ class HostPoll:
         if processes.daemon is None and not processes.hidden:
             fix = parse.START_COMMANDS[processes.program]
             self.warnings.insert(0, f"{NOTHING_STARTS}cron does not run on {self.target}. Start it: {fix}")
+        number = sum(not line.is_wrapped for line in tables.tables.lines)
+        if number and (problem := unseen_ends(processes, self.level)):
+            what, why = problem
+            self.warnings.append(
+                f"{what} of {number} job{'s' * (number > 1)} cannot be seen: {why}. Fix: {WRAPPER_FIX}"
+            )
         if processes.has_own_file:
             self.warnings.append(busybox.NO_TIME)
         logs = [file for file in self.answer.files if file.status != "absent" and not self._is_records(file.path)]
@@ -353,6 +362,18 @@ class HostPoll:
         tables = self.crontabs
         clock = self.answer.host.clock(self.our_time, tables.zone)
         return host_inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)
+
+
+WRAPPER_FIX = "install the wrapper: headway connector cron wrapper"
+
+
+def unseen_ends(processes: CronProcesses, level: int) -> tuple[str, str] | None:
+    """What of jobs without the wrapper cannot be seen, and why; None where cron logs every end, or starts nothing."""
+    if processes.daemon is None and not processes.hidden:
+        return None
+    if processes.program is not CronDaemon.BUSYBOX and level & ERRORS_LOGGED:
+        return None if level & ENDS_LOGGED else ("success", "cron logs failures only")
+    return "failures", "/proc hides cron's log level" if processes.hidden else "cron logs starts only"
 
 
 def log_fix(login: str, groups: Collection[str], *paths: str) -> str:

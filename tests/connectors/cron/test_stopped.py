@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from connectors.cron.crontab import CronDaemon
+from connectors.cron.parse import CronProcesses
+from connectors.cron.runs import unseen_ends
 from connectors.sdk.records import Poll
 from connectors.sdk.states import NOTHING_STARTS
 from connectors.sdk.transport.ssh import CompletedCommand
@@ -57,3 +60,46 @@ def test_a_poll_says_that_cron_does_not_run_where_that_is_seen(
     if is_warned:
         assert SAID == result.warnings[0]
         assert json.loads(result.cursor)
+
+
+LINE = "10 3 * * * /opt/extract\n"
+WRAPPER = "Fix: install the wrapper: headway connector cron wrapper"
+
+
+@pytest.mark.parametrize(
+    "daemon, level, program, unseen",
+    [
+        (7, 1, CronDaemon.DEBIAN, ("failures", "cron logs starts only")),
+        (7, 5, CronDaemon.DEBIAN, ("success", "cron logs failures only")),
+        (7, 7, CronDaemon.DEBIAN, None),
+        (7, 15, CronDaemon.BUSYBOX, ("failures", "cron logs starts only")),
+        (None, 15, CronDaemon.BUSYBOX, None),
+    ],
+)
+def test_the_log_level_of_a_running_cron_decides_which_ends_are_unseen(
+    daemon: int | None, level: int, program: CronDaemon, unseen: tuple[str, str] | None
+) -> None:
+    processes = CronProcesses(daemon, level, False, frozenset(), {}, {}, frozenset(), program)
+    assert unseen == unseen_ends(processes, level)
+
+
+@pytest.mark.parametrize(
+    "processes, table, warning",
+    [
+        (b"crond 77 all", LINE * 2, f"failures of 2 jobs cannot be seen: cron logs starts only. {WRAPPER}"),
+        (b"crond 77 all", f"SHELL=/usr/local/bin/headway-sh\n{LINE}", ""),
+        (b"crond 77 all", "", ""),
+        (b"crond  hidden", LINE, f"failures of 1 job cannot be seen: /proc hides cron's log level. {WRAPPER}"),
+        (b"crond  all", LINE, ""),
+    ],
+)
+def test_a_host_whose_failures_cannot_be_seen_has_a_warning_with_its_fix(
+    tmp_path: Path, processes: bytes, table: str, warning: str
+) -> None:
+    host = Daemonless(tmp_path)
+    host.processes = processes
+    host.crontab.write_text(table)
+    warnings = connect(host).poll("", (), 20).warnings
+    assert [warning][: bool(warning)] == [text for text in warnings if "cannot be seen" in text]
+    notes = [note for note in connect(host).probe(20).notes if "cannot be seen" in note]
+    assert bool(warning) == bool(notes) == any(note.endswith(WRAPPER) for note in notes)
