@@ -14,7 +14,7 @@ from httpx import QueryParams
 
 from connectors.http.client import HttpApiClient, fill_placeholders
 from connectors.http.hold import HttpHolder
-from connectors.http.options import PLACEHOLDER, HttpVerbCall
+from connectors.http.options import HttpVerbCall
 from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
 from connectors.sdk.contract import (
     ActionAbsent,
@@ -84,6 +84,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if self._holder is not None and "how" in plan:
             return self._holder.act(plan, key)
         if "attempt" not in plan:
+            if self._client.has_queued(key):
+                raise NotSupported("it was sent already, and waits in the queue of its source")
             return super().act(preview, key)
         latest, call = self._latest_attempt(str(plan["id"]), str(plan["job"])), self._verbs.rerun
         if call is None or latest is None or latest.attempt_key != plan["attempt"] or latest.state.is_open:
@@ -150,9 +152,11 @@ class HttpActions(MappedActions[HttpVerbCall]):
 
     def shown(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
         copied = {name: f"<{name.removeprefix('run.')} of the run>" for name in call.copied}
-        given = {**self._client.source.values, **values, **copied, "key": KEY_PLACEHOLDER}
+        source = self._client.source
+        secrets = {name: f"<{name}>" for name in source.secret_values}
+        given = {**source.values, **secrets, **values, **copied, "key": KEY_PLACEHOLDER}
         body = json.dumps(fill_placeholders(call.body, given)) if call.body is not None else ""
-        path = PLACEHOLDER.sub(lambda match: str(given[match[1]]) or f"<{match[1]}>", call.path)
+        path = self._client.path(call.path, {name: value or f"<{name}>" for name, value in given.items()}, str)
         query = f"?{QueryParams(fill_placeholders(call.query, given))}" if call.query else ""
         native_call = f"{call.method} {call.server or self._client.endpoint.base_url}{path}{query} {body}".rstrip()
         return call.title or f"{call.method} {call.path}", f"{call.method} {path}", (native_call,)
@@ -165,6 +169,9 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if call.copied and not values["id"]:
             names = ", ".join(sorted(call.copied))
             return f"{values['job']} has no run at its source whose {names} could be sent again"
+        options = self._client.source.secret_values
+        if unset := [name for name in call.places if name in options and not options[name]]:
+            return f"the config has no {unset[0].removeprefix('option.')}, which this call sends"
         if verb is Verb.CANCEL or "since" in self._runs.places or self._is_counted(verb, call):
             return None
         try:
@@ -178,13 +185,15 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if row is None:
             raise NotSupported(f"run {values['id']} is no longer there; nothing was sent")
         copied = {name: value_at(row, name.removeprefix("run.")) for name in call.copied}
-        self._client.request(call, {**values, **copied}, once=True)
+        self._client.write(call, {**values, **copied})
         return f"accepted: {call.title}" if call.title else f"accepted by {call.method} {call.path}"
 
     def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
         since = (sent_at(plan) or datetime.now(UTC)) - SEARCH_WINDOW
+        is_queued = self._client.has_queued(key)  # before the runs: a run leaves the queue for their list
         rows = (row for row in self._recent_rows(since) if text_at(row, self._runs.key) == key)
-        return next((text_at(row, self._runs.id) for row in rows), None), ""
+        run = next((text_at(row, self._runs.id) for row in rows), None)
+        return run, "it waits in the queue of its source" if run is None and is_queued else ""
 
     def run_row(self, run_id: str, job: str) -> Any | None:
         if self._runs.one:

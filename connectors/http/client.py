@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from itertools import groupby
 from typing import Any, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
-from connectors.http.options import PLACEHOLDER, HttpCall, HttpListCall, HttpMapping, HttpRunsCall
+from connectors.http.options import (
+    PLACEHOLDER,
+    HttpCall,
+    HttpJobsCall,
+    HttpListCall,
+    HttpMapping,
+    HttpRunsCall,
+    HttpWriteCall,
+)
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import MappedFields, instant_at, rows_at, text_at, value_at
@@ -27,6 +36,7 @@ from connectors.sdk.transport.http import (
 )
 
 GONE_STATUSES = frozenset({404, 410})
+REDIRECTS = frozenset({302, 303})
 MAX_PAGES = 1000
 RESERVED_SHARE = 0.3  # share of a call's time in which no further run and no further list is read
 AHEAD_OF_CLOCKS = timedelta(minutes=10)
@@ -47,15 +57,22 @@ class HttpPage:
         ids = [value_at(row, path) for row in self.rows]
         return digest(self.rows if None in ids else ids) if self.rows else ""
 
-    def is_before(self, since: datetime, fields: HttpRunsCall) -> bool:
-        """Whether the runs behind this page of a list that is sorted so were made before `since`."""
+    def is_before(self, since: datetime, fields: HttpRunsCall, limit: int) -> bool:
+        """Whether the runs behind this page of a list that is sorted so were made before `since`; of a list of each
+        job, those behind every one that has as many as the `limit`."""
         if not fields.newest_first or not self.rows:
             return False
+        lists = [rows for rows in lists_of(self.rows) if len(rows) >= limit or not fields.is_nested]
         try:
-            made = instant_at(self.rows[-1], fields.queued or fields.started, fields)
+            made = [instant_at(rows[-1], fields.queued or fields.started, fields) for rows in lists]
         except RecordUnreadable:
             return False
-        return made is not None and made < since
+        return all(at is not None and at < since for at in made)
+
+
+def lists_of(rows: list[Any]) -> list[list[Any]]:
+    """The rows by the outer row of each: one list, where they have none."""
+    return [list(group) for _, group in groupby(rows, key=lambda row: value_at(row, "*"))]
 
 
 MAX_EMPTY_PAGES = 20  # pages in a row without a row that a walk asks for: some APIs filter behind their pages
@@ -96,6 +113,8 @@ class HttpSource:
     fixed_headers: Mapping[str, str] = field(default_factory=dict)
     """Header -> its value, the same for each system."""
     name: str = "the API"
+    secret_values: Mapping[str, Any] = field(default_factory=dict)
+    """Place -> the reference to its value, None where the config has none."""
     lacks: Mapping[Capability, str] = field(default_factory=dict)
     """Why a capability is missing, where the config cannot add it."""
 
@@ -113,6 +132,7 @@ class HttpApiClient(SignedClient):
         """One page of a list. `places`: values of other places. Raises InvalidAnswer where the answer has no list at
         the place that the config names."""
         values = {"cursor": page or None, "offset": page or 0, "page": page or 1, "limit": self.options.limit}
+        values["end"] = int(page or 0) + self.options.limit if "end" in call.places else None
         is_later = bool(call.next_path) and page is not None
         request = HttpCall.model_construct(server=call.server, path=call.next_path) if is_later else call
         reply = self.request(request, {**values, **self.window(since), **(places or {})})
@@ -122,7 +142,8 @@ class HttpApiClient(SignedClient):
             where = f"at rows = {call.rows!r}" if call.rows else "as a whole"
             where += f" with names at columns = {call.columns!r}" if call.columns else ""
             raise InvalidAnswer(f"{reply.place} has no list {where}. Correct rows; headway connector try shows it.")
-        count, following = len(rows), self._following(call, document, page, len(rows))
+        count = max(map(len, lists_of(rows)), default=0) if call.is_nested else len(rows)
+        following = self._following(call, document, page, count)
         cut, total = "", value_at(document, call.count) if call.count else None
         if isinstance(total, int) and total > count:
             cut = f"{call.path} has {total} rows and gave {count}: the rest cannot be read"
@@ -135,6 +156,8 @@ class HttpApiClient(SignedClient):
                 f"{call.path} gave {count} rows, limit is {self.options.limit}, and no later page can be requested: say"
                 ' how it pages, or paging = "none" where this is all'
             )
+        if isinstance(call, HttpJobsCall) and call.only_with:
+            rows = [row for row in rows if value_at(row, call.only_with) is not None or value_at(row, call.id) is None]
         return HttpPage(rows, following, reply.clock, cut)
 
     def runs_page(self, page: str | int | None, since: datetime) -> HttpPage:
@@ -160,7 +183,8 @@ class HttpApiClient(SignedClient):
         return HttpPage(rows, None, clock, cut)
 
     def _until(self, page: HttpPage, since: datetime) -> HttpPage:
-        return replace(page, following=None, cut="") if page.is_before(since, self.options.runs) else page
+        is_before = page.is_before(since, self.options.runs, self.options.limit)
+        return replace(page, following=None, cut="") if is_before else page
 
     def window(self, since: datetime) -> dict[str, Any]:
         """{since}, and {until}, which is ahead of every clock."""
@@ -226,7 +250,16 @@ class HttpApiClient(SignedClient):
         )
         if reply.status == HTTPStatus.BAD_REQUEST and runs.gone_text not in reply.error:
             raise refusal(reply)
-        return None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}
+        row = None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}
+        is_inner = runs.is_nested and isinstance(row, dict) and row
+        return {**row, "*": {runs.job.removeprefix("*."): job}} if is_inner else row
+
+    def has_queued(self, key: str) -> bool:
+        """Whether a requested run with our key waits in the source's queue."""
+        runs = self.options.runs
+        if runs.queue is None:
+            return False
+        return any(text_at(row, runs.key) == key for row in self.all_rows(runs.queue, runs.key)[0])
 
     def request(
         self,
@@ -237,10 +270,11 @@ class HttpApiClient(SignedClient):
         once: bool = False,
         end_bytes: int | None = None,
     ) -> HttpReply:
-        values = {**self.source.values, **values}
+        secrets = {name: self._secrets(ref) for name, ref in self.source.secret_values.items() if name in call.places}
+        values = {**self.source.values, **secrets, **values}
         return self.read(
             call.method,
-            PLACEHOLDER.sub(lambda match: path_segment(_text_of(values[match[1]])), call.path),
+            self.path(call.path, values),
             accept,
             {**self.source.fixed_headers, **self._secret_headers(), **(headers or {})},
             params={name: _plain(value) for name, value in fill_placeholders(call.query, values).items()} or None,
@@ -249,6 +283,26 @@ class HttpApiClient(SignedClient):
             end_bytes=end_bytes,
             base_url=call.server,
         )
+
+    def write(self, call: HttpWriteCall, values: Mapping[str, Any]) -> None:
+        """Sends it once. Raises as `request`, for a redirect to another server as well."""
+        reply = self.request(call, values, accept=REDIRECTS if call.redirects else (), once=True)
+        if reply.status in REDIRECTS:
+            target = urljoin(f"{call.server or self.endpoint.base_url}/", reply.headers.get("location", ""))
+            if urlsplit(target).hostname != urlsplit(call.server or self.endpoint.base_url).hostname:
+                raise refusal(reply, once=True)
+
+    def path(self, path: str, values: Mapping[str, Any], encode: Callable[[str], str] = path_segment) -> str:
+        """The path of a call, its places filled in."""
+        return PLACEHOLDER.sub(lambda match: self._part(match[1], _text_of(values[match[1]]), encode), path)
+
+    def _part(self, place: str, value: str, encode: Callable[[str], str]) -> str:
+        slash = self.options.slash
+        if not slash or place not in ("id", "job"):
+            return encode(value)
+        job, _, number = value.rpartition("/") if place == "id" else (value, "", "")
+        names = slash.join(map(encode, job.split("/")))
+        return f"{names}/{encode(number)}" if number else names
 
     def _secret_headers(self) -> dict[str, str]:
         return {name: self._secrets(value) for name, value in self.source.headers.items()}

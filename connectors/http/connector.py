@@ -132,7 +132,14 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         values = self.values(options, target)
         endpoint = HttpEndpoint(self.title, options.url, options.ca_file, transport)
         account = self.signed_account(options, values, self.title, endpoint, secrets, transport)
-        source = HttpSource(self, values, fixed_headers=self.headers, name=self.title, lacks=self.lacks)
+        source = HttpSource(
+            self,
+            values,
+            fixed_headers=self.headers,
+            name=self.title,
+            secret_values=self.secret_values(options),
+            lacks=self.lacks,
+        )
         return HttpConnector(source, secrets, endpoint, account)
 
 

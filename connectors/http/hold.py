@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from connectors.http.client import HttpApiClient, fill_placeholders
-from connectors.http.options import PLACEHOLDER, HttpCall, HttpHoldCall
+from connectors.http.options import HttpHoldCall, HttpWriteCall
 from connectors.sdk.errors import InvalidAnswer
 from connectors.sdk.field_mapping import Row
 from connectors.sdk.mapped_hold import MappedHolder
@@ -30,23 +30,24 @@ class HttpHolder(MappedHolder):
 
     def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> None:
         for call in self._calls(is_enabled, was_enabled):
-            self._api.request(call, _values(job, is_enabled, note), once=True)
+            self._api.write(call, _values(job, is_enabled, note))
 
     def shown(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> tuple[str, ...]:
         values = {**self._api.source.values, **_values(job, is_enabled, note)}
         calls = self._calls(is_enabled, was_enabled)
-        paths = [PLACEHOLDER.sub(lambda match: str(values[match[1]]), call.path) for call in calls]
+        paths = [self._api.path(call.path, values, str) for call in calls]
         bodies = ["" if call.body is None else json.dumps(fill_placeholders(call.body, values)) for call in calls]
         texts = zip(calls, paths, bodies, strict=True)
         return tuple(f"{call.method} {path} {body}".rstrip() for call, path, body in texts)
 
-    def _calls(self, is_enabled: bool, was_enabled: bool) -> list[HttpCall]:
+    def _calls(self, is_enabled: bool, was_enabled: bool) -> list[HttpWriteCall]:
         """The calls in their order. The job is paused only under its mark, which is removed last: if a call is lost
         between, the mark shows whose pause it is."""
         path = self._call.resume if is_enabled else self._call.pause
         if not path or is_enabled == was_enabled:
             return [self._call]
-        switch = HttpCall.model_construct(server=self._call.server, method="POST", path=path)
+        hold = self._call
+        switch = HttpWriteCall.model_construct(server=hold.server, method="POST", path=path, redirects=hold.redirects)
         return [switch, self._call] if is_enabled else [self._call, switch]
 
 

@@ -78,7 +78,7 @@ class HttpListCall(HttpCall):
 
     rows: FieldPath = ""
     """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
-    their field "*"."""
+    their field "*"; "jobs.*.builds": the rows of every row of a list, which is their field "*"."""
     rows_optional: bool = False
     """An answer without it has no rows: the API leaves out empty lists."""
     columns: FieldPath = ""
@@ -101,11 +101,16 @@ class HttpListCall(HttpCall):
     def places(self) -> set[str]:
         return super().places | set(PLACEHOLDER.findall(self.next_path))
 
+    @property
+    def is_nested(self) -> bool:
+        """Whether its rows are those of every row of a list."""
+        return ".*." in self.rows
+
     @model_validator(mode="after")
     def one_way_to_page(self, info: ValidationInfo) -> Self:
         paging = sorted({"cursor", "offset", "page"} & self.places)
         by_server = self.paging == "server" and "cursor" in self.places
-        takes_limit = (paging or self.paging == "capped") and "limit" in self.places
+        takes_limit = (paging or self.paging == "capped") and {"limit", "end"} & self.places
         is_bounded = self.paging == "none" or by_server or takes_limit
         if PROFILE_PLACES in (info.context or {}) and not is_bounded:
             raise ValueError(
@@ -114,6 +119,8 @@ class HttpListCall(HttpCall):
             )
         if len(paging) > 1:
             raise ValueError(f"it pages by {{{paging[0]}}} and by {{{paging[1]}}}: keep one")
+        if "end" in self.places and "offset" not in self.places:
+            raise ValueError("{end} is {offset} and {limit} together: send {offset} as well")
         if paging and self.paging in ("none", "capped"):
             raise ValueError(f'paging = "{self.paging}", and it pages by {{{paging[0]}}}: keep one')
         if ("cursor" in self.places) != bool(self.next):
@@ -127,6 +134,9 @@ class HttpJobsCall(HttpListCall, MappedJobFields):
     """The list of jobs; where an API has none, its list of runs."""
 
     known_places = frozenset({"limit", "cursor", "offset", "page"})
+
+    only_with: FieldPath = ""
+    """Rows without a value here are no jobs, and left out."""
 
 
 class HttpJobRunsCall(HttpListCall):
@@ -142,6 +152,12 @@ class HttpOpenRunsCall(HttpListCall):
     """The list of the open runs, whose rows are as those of runs."""
 
     known_places = frozenset({"limit", "cursor", "offset", "page"})
+
+
+class HttpQueueCall(HttpListCall):
+    """The list of the requested runs that have no id yet; they show our key as runs do."""
+
+    known_places = frozenset()
 
 
 class HttpPartsCall(HttpListCall, MappedFields):
@@ -169,7 +185,7 @@ class HttpPartsCall(HttpListCall, MappedFields):
 class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list of runs, oldest change first where the API can; with {job}, each job has its own."""
 
-    known_places = frozenset({"limit", "cursor", "offset", "page", "since", "until", "job"})
+    known_places = frozenset({"limit", "cursor", "offset", "page", "end", "since", "until", "job"})
 
     job: FieldPath = ""
     """The id of its job; without it, of_job."""
@@ -177,6 +193,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """Rows without a value here are of no job, and left out."""
     open: HttpOpenRunsCall | None = None
     """The list of open runs, where this one has ended runs alone."""
+    queue: HttpQueueCall | None = None
+    """The queue in which a requested run waits before it is listed."""
     of_job: HttpJobRunsCall | None = None
     """The list of a job's runs, where a run does not name its job."""
     history_days: int = Field(default=0, ge=0, le=3650)
@@ -207,6 +225,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
             raise ValueError("newest_first: say in queued or started when a run was made")
         if self.oldest_first and not ({"since", "page"} <= self.places and self.changed):
             raise ValueError("oldest_first: send {since} and {page}, and say in changed when a row changed")
+        if self.queue is not None and not self.key:
+            raise ValueError("queue: say in key where a run shows our key")
         if bool(self.job) == (self.of_job is not None):
             raise ValueError("a run names its job (job), or each job lists its runs (of_job): give one of them")
         return self
@@ -247,7 +267,14 @@ class HttpLogCall(HttpCall):
         return self
 
 
-class HttpVerbCall(HttpCall):
+class HttpWriteCall(HttpCall):
+    """A call that changes something; it is sent once."""
+
+    redirects: bool = False
+    """It answers what it has done with a redirect to a page of the same server, which is not followed."""
+
+
+class HttpVerbCall(HttpWriteCall):
     """The call of an action."""
 
     known_places = frozenset({"id", "job", "key", "period"})
@@ -274,7 +301,7 @@ class HttpAccountCall(HttpCall):
     """Path to the account's name, as `parts.account` shows it."""
 
 
-class HttpHoldCall(HttpCall):
+class HttpHoldCall(HttpWriteCall):
     """The call that pauses or resumes a job and writes a text of the job, which takes the mark."""
 
     known_places = frozenset({"job", "enabled", "paused", "note"})
@@ -310,6 +337,9 @@ class HttpMapping(StrictOptions):
     """Rows of a page: {limit}."""
     overlap: float = Field(default=60.0, ge=0, le=86_400)
     """Seconds before the newest change that are read again: rows may be written late."""
+    slash: Annotated[str, formatted_like(r"(/[a-z]+/)?", "/job/")] = ""
+    """What a slash in the id of a job is in a path, where jobs are in folders. The id of a run is then that of its job,
+    a slash and a number."""
     jobs: HttpJobsCall
     """The list of jobs."""
     runs: HttpRunsCall

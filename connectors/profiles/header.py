@@ -14,6 +14,7 @@ from connectors.sdk.contract import ApiComparison
 from connectors.sdk.field_mapping import PROFILE_PLACES
 from connectors.sdk.mapped_actions import MISSING_CAPABILITIES
 from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
+from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import Capability
 
 OptionName = Annotated[str, formatted_like(r"[a-z][a-z_]{0,30}", "account")]
@@ -41,7 +42,13 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 OptionTexts = Annotated[tuple[OptionText, ...], Field(min_length=1), AfterValidator(_each_once)]
-_TYPES: dict[str, Any] = {"text": OptionText, "number": Annotated[int, Field(ge=0)], "texts": OptionTexts, "zone": Zone}
+_TYPES: dict[str, Any] = {
+    "text": OptionText,
+    "number": Annotated[int, Field(ge=0)],
+    "texts": OptionTexts,
+    "zone": Zone,
+    "secret": SecretRef | None,
+}
 
 
 class ProfileOption(StrictOptions):
@@ -49,14 +56,15 @@ class ProfileOption(StrictOptions):
 
     about: Sentence
     """Description for people."""
-    type: Literal["text", "number", "texts", "zone"] = "text"
-    """Type of its value; "texts" is a list, for `targets`, "zone" a time zone."""
+    type: Literal["text", "number", "texts", "zone", "secret"] = "text"
+    """Type of its value; "texts" is a list, for `targets`, "zone" a time zone. A "secret" is a reference; without it an
+    action that sends it is refused."""
     default: OptionText | int | None = None
     """Its value where the config has none; without it the option is required."""
 
     @model_validator(mode="after")
     def default_of_its_type(self) -> Self:
-        expected = {"text": str, "number": int, "texts": type(None), "zone": str}[self.type]
+        expected = {"text": str, "number": int, "texts": type(None), "zone": str}.get(self.type, type(None))
         if self.default is not None and not isinstance(self.default, expected):
             raise ValueError(f'default does not fit type = "{self.type}"')
         return self
@@ -103,6 +111,9 @@ class ProfileHeader(StrictOptions):
         lists = sorted(name for name, option in self.options.items() if option.type == "texts")
         if lists != ([self.targets] if self.targets else []):
             raise ValueError('targets names the one option of type "texts"; there are no others of this type')
+        secrets = sorted(name for name, option in self.options.items() if option.type == "secret")
+        if secrets and self.base != "http":
+            raise ValueError(f'options.{secrets[0]}: only calls with base = "http" send a secret')
         return self
 
     @model_validator(mode="after")
@@ -136,12 +147,18 @@ class ProfileHeader(StrictOptions):
         """The options of a system, the declared ones among them."""
         declared: dict[str, Any] = {}
         for name, option in self.options.items():
-            default = ... if option.default is None else option.default
+            default = ... if option.default is None and option.type != "secret" else option.default
             declared[name] = (_TYPES[option.type], Field(default, description=option.about))
         title = "".join(part.capitalize() for part in self.kind.split("_"))
         return create_model(f"{title}Options", __base__=self.system_options(), **declared)
 
     def values(self, options: Any, target: str) -> dict[str, Any]:
         """Place -> its value for the calls to one target."""
-        given = {f"option.{name}": getattr(options, name) for name in self.options if name != self.targets}
+        plain = [name for name, option in self.options.items() if option.type not in ("texts", "secret")]
+        given = {f"option.{name}": getattr(options, name) for name in plain}
         return {**given, TARGET_PLACE: target} if self.targets else given
+
+    def secret_values(self, options: Any) -> dict[str, Any]:
+        """Place -> the reference to its value, None where the config has none."""
+        secrets = [name for name, option in self.options.items() if option.type == "secret"]
+        return {f"option.{name}": getattr(options, name) for name in secrets}

@@ -145,7 +145,8 @@ class MappedRunFields(MappedFields):
     ended: FieldPath = ""
     """When it ended."""
     duration: FieldPath = ""
-    """Seconds from its start to its end, where the row has no end: exact where a zone changes its clock meanwhile."""
+    """From its start to its end, where the row has no end: exact where a zone changes its clock meanwhile. In
+    milliseconds where times are, else in seconds."""
     period: FieldPath = ""
     """The instant for which it was due."""
     changed: FieldPath = ""
@@ -207,7 +208,11 @@ def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
 
 def rows_at(document: Any, path: str) -> list[Any] | None:
     """The list of rows at a path ("" is the document itself); None for any other value. A path that ends with ".*" is
-    an object of rows: the name of each is its field "*"."""
+    an object of rows: the name of each is its field "*". "jobs.*.builds" is the rows of every row of a list, one after
+    the other: the outer row is the field "*" of each, and alone where it has no such list."""
+    outer, is_nested, inner = path.partition(".*.")
+    if is_nested:
+        return _inner_rows(rows_at(document, outer), inner)
     if path.endswith(".*"):
         value = value_at(document, path.removesuffix(".*"))
         rows = value.items() if isinstance(value, dict) else ()
@@ -215,6 +220,18 @@ def rows_at(document: Any, path: str) -> list[Any] | None:
         return [{**row, "*": name} for name, row in rows] if is_keyed else None
     value = value_at(document, path) if path else document
     return value if isinstance(value, list) else None
+
+
+def _inner_rows(outer: list[Any] | None, inner: str) -> list[Any] | None:
+    """None where an outer row is no object, or has another value than a list at `inner`."""
+    rows: list[Any] = []
+    for parent in outer or ():
+        below = value_at(parent, inner, [{}])
+        if not isinstance(parent, dict) or not isinstance(below, list):
+            return None
+        fields = {name: value for name, value in parent.items() if name != inner}
+        rows += [{**row, "*": fields} if isinstance(row, dict) else row for row in below]
+    return None if outer is None else rows
 
 
 def text_at(row: Row, path: str, most: int = MAX_TEXT_CHARACTERS) -> str:
@@ -350,9 +367,10 @@ def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Map
 def _times(row: Row, fields: MappedRunFields, clock: TargetClock | None) -> tuple[datetime | None, datetime | None]:
     """Start and end, where plausible. Raises RecordUnreadable."""
     started, ended = instant_at(row, fields.started, fields), instant_at(row, fields.ended, fields)
-    seconds = value_at(row, fields.duration) if fields.duration else None
-    if ended is None and started is not None and isinstance(seconds, int | float) and 0 <= seconds < MAX_SECONDS:
-        ended = started + timedelta(seconds=seconds)
+    duration = value_at(row, fields.duration) if fields.duration else None
+    if ended is None and started is not None and isinstance(duration, int | float):
+        seconds = duration / 1000 if fields.times == "milliseconds" else duration
+        ended = started + timedelta(seconds=seconds) if 0 <= seconds < MAX_SECONDS else None
     now = max(datetime.now(UTC), clock.target if clock is not None else EARLIEST)
     for at, what, path in ((started, "began", fields.started), (ended, "ended", fields.ended)):
         if at is not None and at < EARLIEST:

@@ -1,0 +1,235 @@
+"""Jenkins by its profile, on a fake by its Remote Access API."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+
+from connectors.http.connector import HttpConnector, HttpProfile
+from connectors.sdk import registry
+from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
+from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
+from connectors.sdk.conformance.world import new_key, ref
+from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
+from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing
+from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.states import RunState, Verb
+from tests.fakes.jenkins import LOAD, LOG, MART, FakeJenkins
+
+KIND = registry.load("jenkins")
+PROFILE = HttpProfile.model_validate(
+    tomllib.loads(registry.profiles()["jenkins"].read_text(encoding="utf-8")), context={}
+)
+SETTINGS = {
+    "url": "https://jenkins.example.com",
+    "views": ["nightly"],
+    "username": "headway",
+    "password": {"env": "JENKINS_API_TOKEN"},
+    "trigger_token": {"env": "JENKINS_TRIGGER_TOKEN"},
+}
+
+
+def secret(reference: Any) -> str:
+    return "trigger" if "TRIGGER" in str(reference) else "right"
+
+
+def opened(fake: FakeJenkins, transport: httpx.BaseTransport | None = None, **changes: Any) -> HttpConnector:
+    options = KIND.options.model_validate({**SETTINGS, **changes})
+    return PROFILE.open_target(options, "nightly", secret, transport or fake.transport)
+
+
+class TestJenkins(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
+    kind = KIND
+    against = "fake: a Jenkins of ours, by its Remote Access API and the source of its core"
+    limits: ClassVar[Mapping[str, str]] = {"due": "the fake starts nothing by its schedules"}
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("crowded", "with_a_run_behind"), "tests/connectors/http/test_mapped.py"
+    )
+    unplayed: ClassVar[Mapping[str, str]] = {
+        "long_log": "its log comes in one answer, which is refused beyond 32 MiB",
+    }
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.fake = FakeJenkins()
+
+    def connector(self) -> Connector:
+        return opened(self.fake)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = KIND.options.model_validate({**SETTINGS, "url": f"http://{host}:{port}"})
+        return KIND.open(options, "nightly", secret)
+
+    def make_success(self) -> str:
+        return MART
+
+    def make_failure(self) -> str:
+        return LOAD
+
+    def connector_with_an_unknown_state(self) -> Connector:
+        self.fake.build(MART, "HIBERNATED", self.fake.now - timedelta(minutes=9))
+        return opened(self.fake)
+
+    def a_running_run(self) -> RunRecord:
+        self.fake.hangs.add(MART)
+        row = self.fake.build(MART, None, self.fake.now - timedelta(minutes=5))
+        polls = self.bites(opened(self.fake), "")
+        return next(run for poll in polls for run in poll.runs if run.attempt_key == f"{MART}/{row['number']}")
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.fake.jobs[job_id]["buildable"] = False
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.fake.jobs[job_id]["buildable"] = True
+
+    def answering(self, how: str) -> Connector:
+        if how == JOB_DELETED:
+            del self.fake.jobs[MART]
+            return opened(self.fake)
+        return opened(self.fake, FaultyTransport(self.fake.handle, how, "/view/", "fullDisplayName", endless))
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.forbidden = "/view/"
+        return opened(self.fake)
+
+    def native_trace(self) -> object:
+        jobs = [{**row, "description": row["description"] or None} for row in self.fake.jobs.values()]
+        return jobs, {name: list(map(dict, rows)) for name, rows in self.fake.builds.items()}, list(self.fake.queue)
+
+    def advance(self) -> None:
+        self.fake.tick()
+
+
+def endless(body: Any, times: int) -> Any:
+    """The same full page for ever."""
+    for job in body["jobs"]:
+        if "allBuilds" in job:
+            job["allBuilds"] = ((job["allBuilds"] or [{}]) * 5)[:5]
+    return body
+
+
+def walked(
+    connector: Connector, cursor: str = "", open_runs: tuple[RunRef, ...] = ()
+) -> tuple[dict[str, RunRecord], str]:
+    runs: dict[str, RunRecord] = {}
+    while True:
+        poll = connector.poll(cursor, open_runs, 10)
+        assert poll.complete, poll
+        runs, cursor = runs | {run.attempt_key: run for run in poll.runs}, poll.cursor
+        if not poll.more:
+            return runs, cursor
+
+
+def test_jobs_in_folders_are_jobs_and_folders_are_not() -> None:
+    jobs = opened(FakeJenkins()).inventory("", 10).jobs
+    assert [(LOAD, "etl » load orders"), (MART, "mart")] == [(job.native_id, job.title) for job in jobs]
+
+
+def test_the_log_of_a_job_in_a_folder_is_at_the_path_of_its_folders() -> None:
+    fake = FakeJenkins()
+    run = walked(opened(fake))[0][f"{LOAD}/3"]
+    assert LOG == opened(fake).log(ref(run), None, 4096, 10).text
+    assert "GET /job/etl/job/load orders/3/consoleText" == fake.requests[-1]
+
+
+def test_a_build_ends_its_duration_after_its_start_and_not_before_building_is_false() -> None:
+    fake = FakeJenkins()
+    row = fake.build(MART, None, fake.now - timedelta(minutes=5))
+    row["result"] = "SUCCESS"  # a step of a pipeline may set it
+    assert RunState.RUNNING is walked(opened(fake))[0][f"{MART}/4"].state
+    row |= {"building": False, "duration": 61_500}
+    run = walked(opened(fake))[0][f"{MART}/4"]
+    assert run.started_at is not None and run.ended_at is not None
+    assert (RunState.SUCCEEDED, timedelta(seconds=61.5)) == (run.state, run.ended_at - run.started_at)
+
+
+def test_a_quiet_poll_is_one_request_however_long_history_is() -> None:
+    """Pages go on only for jobs that have more builds since the last poll than one answer shows."""
+    fake = FakeJenkins()
+    fake.builds[MART].clear()
+    for number in range(300):
+        fake.build(MART, "SUCCESS", fake.now - timedelta(minutes=5 * (300 - number)))
+    fake.build(MART, "SUCCESS", fake.now - timedelta(days=8))["number"] = 0
+    connector = opened(fake)
+    runs, cursor = walked(connector)
+    assert {f"{MART}/{number}" for number in range(1, 301)} <= runs.keys()
+    fake.requests.clear()
+    walked(connector, cursor)
+    assert ["GET /view/nightly/api/json"] == fake.requests
+
+
+def test_an_open_build_behind_newer_ones_is_looked_up_by_itself() -> None:
+    fake = FakeJenkins()
+    row = fake.build(LOAD, None, fake.now - timedelta(hours=3))
+    connector = opened(fake)
+    runs, cursor = walked(connector)
+    run = runs[f"{LOAD}/4"]
+    for minutes in range(9, 0, -1):
+        fake.build(LOAD, "SUCCESS", fake.now - timedelta(minutes=minutes))
+    row |= {"building": False, "result": "ABORTED", "duration": 60_000}
+    ended, cursor = walked(connector, cursor, (RunRef(run.job, "", run.attempt_key, run.native_ref),))
+    assert (LOAD, RunState.CANCELLED) == (ended[f"{LOAD}/4"].job, ended[f"{LOAD}/4"].state)
+
+
+def failed_run(fake: FakeJenkins) -> ActionSpec:
+    run = walked(opened(fake))[0][f"{LOAD}/3"]
+    return ActionSpec(Verb.RERUN, ref(run), run.state)
+
+
+def test_a_rerun_that_waits_in_the_queue_is_neither_absent_nor_sent_again() -> None:
+    fake = FakeJenkins()
+    fake.is_busy = True
+    connector, key = opened(fake), new_key()
+    preview = connector.preview(failed_run(fake), 10)
+    assert "trigger" not in str(preview).replace("trigger_token", ""), "a preview shows no secret"
+    connector.act(preview, key, 10)
+    answer = connector.look_up(preview, key, 10)
+    assert ActionUnknown("it waits in the queue of its source") == answer
+    with pytest.raises(NotSupported, match="sent already"):
+        connector.act(preview, key, 10)
+    fake.is_busy = False
+    fake.tick()
+    assert ActionFound(f"{LOAD}/4", f"run {LOAD}/4 carries it") == connector.look_up(preview, key, 10)
+
+
+def test_a_job_without_the_trigger_token_is_refused_and_nothing_is_built() -> None:
+    fake = FakeJenkins()
+    fake.tokens.pop(LOAD)
+    connector = opened(fake)
+    with pytest.raises(PermissionMissing, match="Job/Build"):
+        connector.act(connector.preview(failed_run(fake), 10), new_key(), 10)
+    assert not fake.queue
+
+
+def test_a_job_with_parameters_is_refused() -> None:
+    fake = FakeJenkins()
+    fake.parameterized.add(LOAD)
+    connector = opened(fake)
+    with pytest.raises(NotSupported, match="Nothing is submitted"):
+        connector.act(connector.preview(failed_run(fake), 10), new_key(), 10)
+
+
+def test_without_a_trigger_token_in_the_config_a_preview_says_so_and_jobs_are_watched() -> None:
+    fake = FakeJenkins()
+    preview = opened(fake, trigger_token=None).preview(failed_run(fake), 10)
+    assert "the config has no trigger_token, which this call sends" == preview.refused
+
+
+def test_a_redirect_to_another_server_is_no_success() -> None:
+    fake = FakeJenkins()
+    fake.hangs.add(MART)
+    fake.build(MART, None, fake.now)
+    run = walked(opened(fake))[0][f"{MART}/4"]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        login = httpx.Response(302, headers={"location": "https://login.example.org/?from=jenkins"})
+        return login if request.method == "POST" else fake.handle(request)
+
+    connector = opened(fake, httpx.MockTransport(answer))
+    with pytest.raises(AccessRefused, match=r"redirect to login\.example\.org"):
+        connector.act(connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 10), new_key(), 10)
