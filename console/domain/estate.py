@@ -9,7 +9,7 @@ frozen dataclass is four times slower to create; they are never changed either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import overload
@@ -343,6 +343,15 @@ class Estate:
     pasts: Mapping[int, LastGoodRun] = field(default_factory=dict)
     """Run id -> last good run of its job, for roots in notifications; empty on the first evaluation."""
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class EstateChanges:
+    """What may differ between two estates."""
+
+    jobs: Set[int]
+    """Jobs with other facts, runs, durations, history or contexts."""
+    targets: Set[int]
 
 
 class RunsByJob(Sequence[RunFacts]):

@@ -93,10 +93,13 @@ class Estate:
         return int(self.one("SELECT id FROM job WHERE native_id = :name", name=native_id))
 
 
-def target_id(store: Database, system: str) -> int:
-    query = text("SELECT t.id FROM target t JOIN system s ON s.id = t.system_id WHERE s.name = :name")
+def target_id(store: Database, system: str, target: str = "") -> int:
+    """`target`: not needed if it is the only one of the system."""
+    query = text(
+        "SELECT t.id FROM target t JOIN system s ON s.id = t.system_id WHERE s.name = :name AND :target IN ('', t.name)"
+    )
     with store.engine.connect() as connection:
-        return int(connection.execute(query, {"name": system}).scalar_one())
+        return int(connection.execute(query, {"name": system, "target": target}).scalar_one())
 
 
 def record(native_id: str, expression: str = "10 3 * * *", **fields: Any) -> JobRecord:

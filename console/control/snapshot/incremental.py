@@ -24,7 +24,7 @@ from typing import Generic, TypeVar
 import rustworkx as rx
 
 from console.control.snapshot.failing_targets import TargetEnds
-from console.control.snapshot.failures import RedJob, red_jobs_of
+from console.control.snapshot.failures import RedJob, red_jobs_of, target_label
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.pools import pools_of
 from console.control.snapshot.reachability import is_out_of_reach
@@ -33,6 +33,7 @@ from console.domain.decision import ExpectedRun, RunJudgement
 from console.domain.estate import (
     DependencyFacts,
     Estate,
+    EstateChanges,
     IncidentFacts,
     JobFacts,
     RunFacts,
@@ -177,13 +178,10 @@ class EvaluationMemo:
             awaited = self._awaited.setdefault(target_id, {})
             awaited[job_id] = min(awaited.get(job_id, NEVER), *ahead)
 
-    def reached_by(self, targets: Mapping[int, TargetFacts]) -> Iterator[int]:
-        """The jobs with an entry that waited until the starts of their target are known as far as they are now."""
-        for target_id, awaited in self._awaited.items():
-            target = targets.get(target_id)
-            if awaited and target is not None:
-                seen = _known_until((target.seen_until, target.last_ok_at))
-                yield from (job_id for job_id, at in awaited.items() if at <= seen)
+    def reached_by(self, target: TargetFacts) -> Iterator[int]:
+        """The jobs with an entry that waited until the starts of this target are known as far as they are now."""
+        seen = _known_until((target.seen_until, target.last_ok_at))
+        return (job_id for job_id, at in self._awaited.get(target.id, {}).items() if at <= seen)
 
     def has_new_output(self, job_id: int) -> bool:
         """True if the job's readers may see other runs than in the last evaluation."""
@@ -349,40 +347,45 @@ class EvaluationCache:
 
 
 def build_cache(
-    estate: Estate, before: EvaluationCache | None = None, known: Set[int] | None = None
+    estate: Estate, before: EvaluationCache | None = None, known: EstateChanges | None = None
 ) -> EvaluationCache:
     """The cache for an estate. `before`: of an earlier snapshot, from which everything unchanged is taken over; the
-    result is the same without it. `known`: the jobs whose facts or runs may differ since then; None: any."""
+    result is the same without it. `known`: what may differ since then; None: anything."""
     if before is None or not before.shape.is_of(estate):
         shape = EstateShape(estate)
         red_jobs = red_jobs_of(estate, before.red_jobs if before is not None else {})
         graph, links = DependencyGraph(estate.jobs, estate.dependencies), PassingLinks(shape)
         ends = TargetEnds(estate)
         failing = ends.failing(estate.declared.incidents)
-        links.update(estate, red_jobs, failing, None)
+        links.update(estate, red_jobs, failing, None, estate.targets.keys())
         return EvaluationCache(estate, shape, graph, red_jobs, ends, failing, EvaluationMemo(), links)
     has_same_config = (before.estate.declared, before.estate.settings) == (estate.declared, estate.settings)
     memo = before.memo if has_same_config else EvaluationMemo()
-    memo.invalidate(jobs_with_changed_context(before.estate, estate, known))
-    if before.estate.targets is not estate.targets and _target_names(before.estate) != _target_names(estate):
-        known = None
-    red_jobs = red_jobs_of(estate, before.red_jobs, known)
-    if has_same_config and known is not None:
-        ends, targets = before.ends, before.ends.update(estate, known)
+    compared = estate.jobs.keys() if known is None else known.jobs
+    memo.invalidate(jobs_with_changed_context(before.estate, estate, compared))
+    polled = _polled_targets(before.estate, estate, known)
+    is_renamed = any(target_label(before.estate, number) != target_label(estate, number) for number in polled)
+    jobs = None if known is None or is_renamed else known.jobs
+    red_jobs = red_jobs_of(estate, before.red_jobs, jobs)
+    if has_same_config and jobs is not None:
+        ends, targets = before.ends, before.ends.update(estate, jobs)
         failing = before.failing - targets | ends.failing(estate.declared.incidents, targets)
     else:
         ends = TargetEnds(estate)
         failing = ends.failing(estate.declared.incidents)
-    before.links.update(estate, red_jobs, failing, known)
+    before.links.update(estate, red_jobs, failing, jobs, polled)
     return EvaluationCache(estate, before.shape, before.graph, red_jobs, ends, failing, memo, before.links)
 
 
-def _target_names(estate: Estate) -> list[tuple[int, str, str]]:
-    return [(target.id, target.system, target.name) for target in estate.targets.values()]
+def _polled_targets(before: Estate, after: Estate, known: EstateChanges | None) -> Set[int]:
+    """The targets that may differ."""
+    if before.targets is after.targets:
+        return frozenset()
+    return before.targets.keys() | after.targets.keys() if known is None else known.targets
 
 
-def jobs_with_changed_context(before: Estate, after: Estate, known: Set[int] | None = None) -> set[int]:
-    """Jobs with a run whose cost, or whose submission, is known to be another, of the jobs `known`; None: of all."""
+def jobs_with_changed_context(before: Estate, after: Estate, known: Set[int]) -> set[int]:
+    """Of these jobs those with a run whose cost, or whose submission, is known to be another."""
     values = [
         (old, new)
         for old, new in ((before.costs, after.costs), (before.correlated, after.correlated))
@@ -393,7 +396,7 @@ def jobs_with_changed_context(before: Estate, after: Estate, known: Set[int] | N
     by_job = runs_by_job(before.runs), runs_by_job(after.runs)
     return {
         job_id
-        for job_id in (after.jobs.keys() if known is None else known)
+        for job_id in known
         for run in chain.from_iterable(runs.get(job_id, ()) for runs in by_job)
         if any(old.get(run.id) != new.get(run.id) for old, new in values)
     }
@@ -408,7 +411,7 @@ def _differing(before: Mapping[Key, object], after: Mapping[Key, object]) -> set
 def part_to_evaluate(
     before: Estate,
     after: Estate,
-    known: Set[int] | None = None,
+    known: EstateChanges | None = None,
     cache: EvaluationCache | None = None,
     due: Iterable[int] = (),
 ) -> Estate:
@@ -464,40 +467,42 @@ class TimeSlices:
 
 
 def changed_jobs(
-    before: Estate, after: Estate, known: Set[int] | None = None, cache: EvaluationCache | None = None
+    before: Estate, after: Estate, known: EstateChanges | None = None, cache: EvaluationCache | None = None
 ) -> set[int] | None:
     """Jobs with a new fact since `before`; None if a change affects any job: config, an extension, or which jobs and
-    targets exist. `known`: the jobs whose facts, runs, durations, history or contexts may differ; None: all are
-    compared. `cache`: of `after`; with it also the jobs that waited for what a poll now proves."""
+    targets exist. `known`: what may differ; None: everything is compared. `cache`: of `after`; with it also the jobs
+    that waited for what a poll now proves."""
     if _estate_wide(before) != _estate_wide(after):
         return None
-    compared = before.jobs.keys() | after.jobs.keys() if known is None else known
+    compared = before.jobs.keys() | after.jobs.keys() if known is None else known.jobs
+    polled = _polled_targets(before, after, known)
     if any((job_id in before.jobs) != (job_id in after.jobs) for job_id in compared):
         return None
+    if any((number in before.targets) != (number in after.targets) for number in polled):
+        return None
     changed = _with_other_facts(before, after, compared)
-    changed |= _reading_changed_checks(before, after) | jobs_with_changed_context(before, after, known)
+    changed |= _reading_changed_checks(before, after) | jobs_with_changed_context(before, after, compared)
     if before.earlier is not after.earlier:
         changed |= {run.job_id for run in set(before.earlier) ^ set(after.earlier)}
     changed |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
     changed |= {cancel.job_id for _, cancel in before.cancels.items() ^ after.cancels.items()}
     changed |= {repair.job_id for _, repair in before.repairs.items() ^ after.repairs.items()}
     changed |= {approval.job_id for _, approval in before.approvals.items() ^ after.approvals.items()}
-    if before.targets is after.targets:
-        return changed
+    targets = [(before.targets[number], after.targets[number]) for number in polled if number in after.targets]
     if cache is not None:
-        changed.update(cache.memo.reached_by(after.targets))
-    targets = [number for number, target in after.targets.items() if _health(target) != _health(before.targets[number])]
-    if not targets:
+        changed.update(*(cache.memo.reached_by(target) for _, target in targets))
+    with_other_health = [target.id for old, target in targets if _health(old) != _health(target)]
+    if not with_other_health:
         return changed
     shape = cache.shape if cache is not None else EstateShape(after)
-    return changed.union(*map(shape.on_target, targets))
+    return changed.union(*map(shape.on_target, with_other_health))
 
 
 def _estate_wide(estate: Estate) -> tuple[object, ...]:
     """Facts that may concern every job or incident."""
     return (
         estate.dependencies, estate.services, estate.settings, estate.modes, estate.extensions, estate.declared,
-        estate.notifications.acks, estate.notifications.silences, estate.notifications.shifts, estate.targets.keys(),
+        estate.notifications.acks, estate.notifications.silences, estate.notifications.shifts,
     )  # fmt: skip
 
 
@@ -624,10 +629,21 @@ class PassingLinks:
         """Component -> what connects it with others, each with the number of facts that say so; `_joined`: reverse."""
         self._joined: dict[Hashable, Counter[int]] = {}
         self._passing: dict[Hashable, Set[int]] = {}
-        """Components that holds, targets and waiting alerts connected at the last update."""
+        """Components that holds and waiting alerts connected at the last update."""
+        self._silent = frozenset[int]()
+        """Targets that do not answer; `_connecting`: with those on which nearly everything may fail."""
+        self._connecting = frozenset[int]()
 
-    def update(self, estate: Estate, red_jobs: Mapping[int, RedJob], failing: Set[int], known: Set[int] | None) -> None:
-        """`known`: the jobs whose red runs may differ since the last update; None: any."""
+    def update(
+        self,
+        estate: Estate,
+        red_jobs: Mapping[int, RedJob],
+        failing: frozenset[int],
+        known: Set[int] | None,
+        polled: Set[int],
+    ) -> None:
+        """`known`: the jobs whose red runs may differ since the last update; None: any. `polled`: the targets that may
+        differ."""
         ended, new = self.incidents.update(estate.incidents)
         for count, incidents in ((-1, ended), (1, new)):
             for incident in incidents:
@@ -646,7 +662,8 @@ class PassingLinks:
                     for identity in red_job.blames if red_job is not None else ():
                         self._connect(identity, components, count)
             self._red_jobs = red_jobs
-        self._update_passing(estate, failing)
+        self._update_passing(estate)
+        self._update_targets(estate, failing, polled)
 
     def components_of_incident(self, incident: IncidentFacts) -> Set[int]:
         """Those of its root, of all jobs on a target that is its root, of its members, of services that wait for its
@@ -668,15 +685,22 @@ class PassingLinks:
                 reached |= self._joined[hub].keys()
         return reached
 
-    def _update_passing(self, estate: Estate, failing: Set[int]) -> None:
-        """Links by holds, by targets, and by alerts that wait for others of their group."""
+    def _update_targets(self, estate: Estate, failing: frozenset[int], polled: Set[int]) -> None:
+        targets = [target for number in polled if (target := estate.targets.get(number)) is not None]
+        self._silent = self._silent - polled | {target.id for target in targets if target.failing_since is not None}
+        connecting = failing | self._silent
+        for number in connecting ^ self._connecting:
+            components = self._shape.components_on(number)
+            self._connect(("target", number), components, 1 if number in connecting else -1)
+        self._connecting = connecting
+
+    def _update_passing(self, estate: Estate) -> None:
+        """Links by holds, and by alerts that wait for others of their group."""
         passing: dict[Hashable, Set[int]] = {
             ("hold", hold.key): self._shape.components_with((hold.upstream_id, hold.job_id))
             for hold in estate.holds
             if hold.upstream_id is not None and not hold.state.is_over
         }
-        silent = (number for number, target in estate.targets.items() if target.failing_since is not None)
-        passing |= {("target", number): self._shape.components_on(number) for number in (*failing, *silent)}
         waiting = _grouped_incidents(estate)
         grouped = (incident for incident in estate.incidents if incident.id in waiting) if waiting else ()
         passing["group"] = set[int]().union(*map(self.components_of_incident, grouped))

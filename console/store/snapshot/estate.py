@@ -15,12 +15,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
+from itertools import takewhile
 from threading import Lock
 from weakref import WeakKeyDictionary
 
 from console.domain.estate import (
     DependencyFacts,
     Estate,
+    EstateChanges,
     EvaluationSettings,
     IncidentFacts,
     JobFacts,
@@ -144,16 +146,19 @@ class SnapshotCache:
     number: int = 0
     """Of the last refresh with changes."""
     journal: deque[tuple[int, frozenset[int]]] = field(default_factory=lambda: deque(maxlen=MAX_CHANGES))
-    """(number, jobs with changed facts, runs or durations), oldest first."""
+    """(number, jobs with changed facts, runs or durations) of each refresh with changes, oldest first."""
+    changed_targets: dict[int, int] = field(default_factory=dict)
+    """Target -> number of the last refresh that changed it, in the order of these numbers."""
     lock: Lock = field(default_factory=Lock)
 
-    def changed_since(self, number: int) -> frozenset[int] | None:
-        """Jobs with changes since the refresh with that number; None if not known any more."""
-        if number == self.number:
-            return frozenset()
-        if not self.journal or number < self.journal[0][0] - 1:
+    def changed_since(self, number: int) -> EstateChanges | None:
+        """Changes since the refresh with that number; None if not known any more."""
+        if number != self.number and (not self.journal or number < self.journal[0][0] - 1):
             return None
-        return frozenset().union(*(jobs for at, jobs in reversed(self.journal) if at > number))
+        newest = takewhile(lambda entry: entry[0] > number, reversed(self.journal))
+        targets = takewhile(lambda entry: entry[1] > number, reversed(self.changed_targets.items()))
+        jobs = frozenset[int]().union(*(jobs for _, jobs in newest))
+        return EstateChanges(jobs, frozenset(target_id for target_id, _ in targets))
 
     def refresh(self, session: Session, since_us: int) -> set[int]:
         """Updates jobs, services, dependencies, runs and incidents; the jobs whose facts or runs changed."""
@@ -176,13 +181,15 @@ class SnapshotCache:
         self.findings.refresh(session, meta.get(FINDINGS_CHANGED, ""))
         return changed
 
-    def record_changes(self, changed: Iterable[int]) -> None:
-        jobs = frozenset(changed)
-        if jobs and not self.number:  # nothing was returned before: everything is new
-            self.number = 1
-        elif jobs:
-            self.number += 1
-            self.journal.append((self.number, jobs))
+    def record_changes(self, jobs: frozenset[int], targets: Set[int]) -> None:
+        if not jobs and not targets:
+            return
+        if self.number:  # else nothing was returned before: everything is new
+            self.journal.append((self.number + 1, jobs))
+        self.number += 1
+        for target_id in targets:
+            self.changed_targets.pop(target_id, None)
+            self.changed_targets[target_id] = self.number
 
     def clear(self) -> None:
         """Keeps only the lock: the next refresh reads everything, and knows no job as unchanged."""
@@ -289,8 +296,8 @@ class LoadedEstate:
     number: int
     """Greater than that of every earlier refresh with other results."""
     estate: Estate
-    changed: frozenset[int] | None
-    """Jobs whose facts, runs, durations or history may have changed since the given refresh; None: any."""
+    changed: EstateChanges | None
+    """Since the given refresh; None: anything may have changed."""
 
 
 def load_estate(store: Database, now: datetime, settings: EvaluationSettings) -> Estate:
@@ -334,7 +341,7 @@ def _load(
         durations=cache.durations,
         dependencies=cache.dependencies,
         services=cache.services,
-        targets=cache.targets.refresh(session),
+        targets=cache.targets.by_id,
         incidents=cache.incidents,
         closed=cache.closed,
         holds=tuple(hold for hold in facts.load_holds(session, since_us) if hold.job_id in cache.jobs),
@@ -369,7 +376,7 @@ def _update_cache(session: Session, is_sqlite: bool, cache: SnapshotCache, since
     _refresh_durations(session, is_sqlite, cache, changed)
     members = cache.members or frozenset()
     changed |= cache.histories.refresh(session, is_sqlite, cache.jobs, cache.findings.jobs, members, changed)
-    cache.record_changes(changed)
+    cache.record_changes(frozenset(changed), cache.targets.refresh(session))
     return earlier
 
 

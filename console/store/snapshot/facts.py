@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import compress
+from operator import attrgetter, ne
 from sys import intern
 
 from connectors.sdk.records import Schedule
@@ -253,17 +255,29 @@ class Targets:
     """Cached targets. Each refresh reads all rows, because every poll changes its own; unchanged ones stay."""
 
     def __init__(self) -> None:
-        self._rows: list[Row] = []
-        self._facts: dict[int, TargetFacts] = {}
+        self._rows: dict[int, Row] = {}
+        self.by_id: Mapping[int, TargetFacts] = {}
+        """The same mapping while nothing changes."""
 
-    def refresh(self, session: Session) -> Mapping[int, TargetFacts]:
-        """By id. The same mapping while nothing changes."""
-        rows = session.rows(_SELECT_TARGETS)
-        if rows != self._rows:
-            before = {row.id: row for row in self._rows}
-            self._facts = {row.id: self._facts[row.id] if before.get(row.id) == row else _target(row) for row in rows}
-            self._rows = rows
-        return self._facts
+    def refresh(self, session: Session) -> set[int]:
+        """The targets that changed, appeared or disappeared."""
+        rows, known = session.rows(_SELECT_TARGETS), self._rows
+        # Without a Python step per target: there may be 10,000.
+        self._rows = dict(zip(map(attrgetter("id"), rows), rows, strict=True))
+        new = set(compress(self._rows, map(ne, rows, map(known.get, self._rows))))
+        removed = known.keys() - self._rows.keys()
+        if new or removed:
+            targets = {**self.by_id, **{target_id: _target(self._rows[target_id]) for target_id in new}}
+            for target_id in removed:
+                del targets[target_id]
+            self.by_id = targets
+        return new | removed
+
+
+def load_target(session: Session, target_id: int) -> TargetFacts | None:
+    """None if it is not configured any more."""
+    row = session.first(f"{_SELECT_TARGETS} AND t.id = ?", (target_id,))
+    return None if row is None else _target(row)
 
 
 def _target(row: Row) -> TargetFacts:

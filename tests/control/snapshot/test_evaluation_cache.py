@@ -14,10 +14,10 @@ from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.snapshot.freshness import FreshnessIndex
-from console.control.snapshot.incremental import build_cache, changed_jobs, part_with
+from console.control.snapshot.incremental import build_cache, changed_jobs, components_of, part_with
 from console.control.snapshot.runs import Freshness
 from console.domain.calendar import Calendar
-from console.domain.estate import Estate, EvaluationSettings, JobFacts, RunFacts
+from console.domain.estate import Estate, EstateChanges, EvaluationSettings, JobFacts, RunFacts
 from console.domain.history import RunHistory
 from console.domain.settings import Declared
 from tests.control.detection.test_rules import past
@@ -74,14 +74,21 @@ def test_parts_that_were_judged_meanwhile_are_remembered_by_the_whole(
         for thing in things:
             happens(ledger, thing, clock)
         changed = changed_jobs(before, ledger.estate) if before is not None else None
-        kept = build_cache(ledger.estate, kept, changed)
+        known = EstateChanges(changed, differing(before, ledger.estate)) if before and changed is not None else None
+        kept = build_cache(ledger.estate, kept, known)
         fresh = build_cache(ledger.estate)
         assert (fresh.red_jobs, fresh.failing) == (kept.red_jobs, kept.failing)
+        assert components_of(ledger.estate, fresh) == components_of(ledger.estate, kept)
         if changed is not None:
             part = part_with(ledger.estate, changed, kept)
             assert evaluate(part, at(clock)) == evaluate(part, at(clock), cache=kept)
         before = ledger.estate
         assert evaluate(ledger.estate, at(clock)) == evaluate(ledger.estate, at(clock), cache=kept)
+
+
+def differing(before: Estate, after: Estate) -> set[int]:
+    """The targets that do."""
+    return {number for number, target in after.targets.items() if before.targets[number] != target}
 
 
 def by_cron(text: str, zone: str = "UTC") -> Schedule:
@@ -171,7 +178,7 @@ def test_a_poll_changes_only_the_jobs_that_waited_until_then() -> None:
         before = ledger.estate
         ledger.target(1, seen_until=at(seen_until))
         kept = build_cache(ledger.estate, kept)
-        changed = changed_jobs(before, ledger.estate, set(), kept)
+        changed = changed_jobs(before, ledger.estate, EstateChanges(set(), {1}), kept)
         assert waited == changed
         part = part_with(ledger.estate, changed, kept)
         decisions = evaluate(part, now, cache=kept)

@@ -13,7 +13,7 @@ from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.snapshot.failing_targets import TargetEnds
 from console.control.snapshot.incremental import build_cache, part_with
-from console.domain.estate import Estate, RunFacts
+from console.domain.estate import Estate, EstateChanges, RunFacts
 from console.domain.settings import IncidentGrouping
 from tests.factories import at, estate, job, minutes, run, service, target
 
@@ -48,7 +48,7 @@ def test_one_failure_among_many_good_runs_is_judged_alone_after_a_change_as_well
     )
     after = replace(before, runs=good_ones_run_again)
     assert {1} == set(part_with(before, [1], cache).jobs)
-    assert IDS == set(part_with(after, [1], build_cache(after, cache, IDS)).jobs)
+    assert IDS == set(part_with(after, [1], build_cache(after, cache, EstateChanges(IDS, set()))).jobs)
 
 
 def test_failed_tasks_of_one_dag_are_no_burst() -> None:

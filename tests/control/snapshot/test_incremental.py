@@ -16,7 +16,7 @@ from console.domain.alert import AlertingSettings, InhibitRule, RouteRule, Silen
 from console.domain.check import Check, CheckHistory, CheckState, ResultSpan
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
-from console.domain.estate import ApprovalFacts, CancelFacts, Estate, JobFacts, RepairFacts
+from console.domain.estate import ApprovalFacts, CancelFacts, Estate, EstateChanges, JobFacts, RepairFacts
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.promise import DeadlineExtension, DeadlineRule, Promise
 from console.domain.service import service_of_instance
@@ -190,7 +190,7 @@ def test_a_repair_or_cancel_that_was_sent_or_ended_touches_its_job() -> None:
 
 def test_what_a_run_costs_and_which_submission_it_belongs_to_touch_its_job() -> None:
     began = replace(WHOLE, runs=(run(1, ALONE, "03:30"), run(2, A, "03:10")))
-    assert {7} == changed_jobs(began, replace(began, costs={1: 2.5}), {1, 7})
+    assert {7} == changed_jobs(began, replace(began, costs={1: 2.5}), EstateChanges({1, 7}, set()))
     keyed = replace(began, correlated={2: {"customer": "4711"}})
     assert ({1}, {1}) == (changed_jobs(began, keyed), changed_jobs(keyed, began))
     assert {1} == changed_jobs(keyed, replace(began, correlated={2: {"customer": "4712"}}))

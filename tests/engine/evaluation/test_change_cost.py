@@ -1,8 +1,8 @@
 """What one change costs depends on the change, not on the size of the estate: counted, not timed.
 
-Lines of Python are counted too: a loop over all jobs, services, incidents or findings shows in no other number. The
-estates differ in all of these, and have the same targets: each evaluation reads every target, because each poll
-changes its row.
+Lines of Python are counted too: a loop over all jobs, services, targets, incidents or findings shows in no other
+number. The estates differ in all of these. Only the rows of all targets are read by each evaluation, because each
+poll changes its own.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ from console.domain.decision import Decisions
 from console.domain.estate import Estate as Facts
 from console.domain.estate import EvaluationSettings
 from console.domain.inventory import InventoryChanges
-from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting
+from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.engine.evaluation import evaluator
 from console.store.config_sync import sync_config
 from console.store.db.session import Row, SqliteAdapter
 from console.store.decisions import apply_decisions
 from console.store.ingest.inventory import write_inventory
+from console.store.ingest.records import ingest_batch
+from console.store.ingest.targets import record_failure
 from console.store.snapshot.estate import refresh_estate, with_notifications
 from tests.engine.bench import Bench
 from tests.factories import estate, job
-from tests.store.estate import MIDNIGHT, SYSTEMS, Estate, at, failed, record, run, target_id
+from tests.store.estate import MIDNIGHT, SYSTEMS, Estate, at, failed, poll, record, run, target_id
 from tests.store.ready import open_ready
 
 HOST = "etl-hosts/"
@@ -48,6 +50,7 @@ SMALL, LARGE = 24, 96
 @dataclass
 class Counts:
     rows: int = 0
+    """Those of targets left out."""
     jobs: int = 0
     services: int = 0
     lines: int = 0
@@ -59,7 +62,13 @@ def counted(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     stream, thread_id = SqliteAdapter.stream, get_ident()
 
     def counting(session: SqliteAdapter, *query: Any) -> Iterator[Row]:
-        for row in stream(session, *query):
+        rows = stream(session, *query)
+        if " FROM target t " in query[0]:
+            return rows
+        return counting_rows(rows)
+
+    def counting_rows(rows: Iterator[Row]) -> Iterator[Row]:
+        for row in rows:
             counts.rows += get_ident() == thread_id
             yield row
 
@@ -82,7 +91,10 @@ class Night:
 
     def __init__(self, folder: Path, lines: int) -> None:
         store = open_ready(str(folder / f"{lines}.db"))
-        sync_config(store, EstateSettings(systems=SYSTEMS, name="test"), MIDNIGHT, None)
+        hosts = SystemSetting("hosts", "cron", tuple(f"h{number:03}" for number in range(4 * lines)))
+        systems = (*SYSTEMS, hosts)
+        sync_config(store, EstateSettings(systems=systems, name="test"), MIDNIGHT, None)
+        self.hosts = [target_id(store, "hosts", name) for name in hosts.targets]
         self.served = Estate(store, target_id(store, "etl-hosts"), target_id(store, "airflow"))
         names = [(f"db07:a{number:03}", f"db07:b{number:03}") for number in range(lines)]
         new = [
@@ -93,7 +105,7 @@ class Night:
         write_inventory(store, self.served.host, InventoryChanges(new=tuple(new), hash="h1"), MIDNIGHT, None)
         takes = timedelta(minutes=10)
         settings = EstateSettings(
-            systems=SYSTEMS,
+            systems=systems,
             jobs=tuple(JobSetting(HOST + name, expected=takes, budget_cost=5.0) for pair in names for name in pair),
             dependencies=tuple(DependencySetting(HOST + a, HOST + b) for a, b in names),
             services=tuple(
@@ -109,8 +121,19 @@ class Night:
         for number, (name, _) in enumerate(names):
             cost = {"cost": 9.0 if number % 4 == 2 else 1.0}
             self.served.ingest(failed(name, message="") if number % 4 == 1 else run(name, context=cost))
+        alone = InventoryChanges(new=(record("alone", "10 4 * * *"),))
+        write_inventory(store, self.hosts[0], alone, MIDNIGHT, None)
+        for host in self.hosts[1::4]:
+            self.lose(host)
         for _ in range(4):
             self.evaluate()
+
+    def poll(self, host: int, clock: str) -> None:
+        ingest_batch(self.served.store, host, poll(now=clock, seen_until=at(clock)), None)
+
+    def lose(self, host: int) -> None:
+        """It does not answer."""
+        record_failure(self.served.store, host, "no answer", "unreachable", at("03:20"), None)
 
     def evaluate(self) -> None:
         now = at("03:21")
@@ -124,10 +147,10 @@ class Night:
         self.before, self.seen = seen.estate, seen.number
         apply_decisions(self.served.store, decisions, now, seen.number, None, {"oncall": ("json://x",)})
 
-    def change(self, *runs: RunRecord, monkeypatch: pytest.MonkeyPatch) -> Counts:
+    def change(self, happen: Callable[[Night], object], monkeypatch: pytest.MonkeyPatch) -> Counts:
         """What the change itself costs, and the evaluation that sees its own decisions."""
         counts = Counts()
-        self.served.ingest(*runs, now="03:21")
+        happen(self)
         for _ in range(2):
             with counted(counts, monkeypatch):
                 self.evaluate()
@@ -137,11 +160,18 @@ class Night:
         return counts
 
 
-CHANGES = {
-    "a success": run("db07:a000", attempt="2", started_at=at("03:16"), context={"cost": 2.0}),
-    "an incident opens": failed("db07:a000", attempt="3", started_at=at("03:17"), ended_at=at("03:18")),
-    "an incident and a finding close": run("db07:a000", attempt="4", started_at=at("03:19"), ended_at=at("03:20")),
-    "one is running": run("db07:b000", state=RunState.RUNNING, ended_at=None, exit_code=None),
+def ingest(record: RunRecord) -> Callable[[Night], object]:
+    return lambda night: night.served.ingest(record, now="03:21")
+
+
+CHANGES: dict[str, Callable[[Night], object]] = {
+    "a success": ingest(run("db07:a000", attempt="2", started_at=at("03:16"), context={"cost": 2.0})),
+    "an incident opens": ingest(failed("db07:a000", attempt="3", started_at=at("03:17"), ended_at=at("03:18"))),
+    "an incident closes": ingest(run("db07:a000", attempt="4", started_at=at("03:19"), ended_at=at("03:20"))),
+    "one is running": ingest(run("db07:b000", state=RunState.RUNNING, ended_at=None, exit_code=None)),
+    "a target is polled": lambda night: night.poll(night.hosts[0], "03:20"),
+    "a target is lost": lambda night: night.lose(night.hosts[0]),
+    "it answers again": lambda night: night.poll(night.hosts[0], "03:21"),
 }
 
 
@@ -150,7 +180,7 @@ def test_one_change_costs_the_same_in_an_estate_four_times_as_large(
 ) -> None:
     small, large = Night(tmp_path, SMALL), Night(tmp_path, LARGE)
     for name, change in CHANGES.items():
-        few, many = small.change(change, monkeypatch=monkeypatch), large.change(change, monkeypatch=monkeypatch)
+        few, many = small.change(change, monkeypatch), large.change(change, monkeypatch)
         assert (few.rows, few.jobs, few.services) == (many.rows, many.jobs, many.services), name
         assert few.lines * 0.97 <= many.lines <= few.lines * 1.03, name
 

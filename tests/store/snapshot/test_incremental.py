@@ -15,11 +15,12 @@ from console.control.evaluate import evaluate
 from console.control.snapshot.incremental import changed_jobs, part_with
 from console.domain.decision import Decisions
 from console.domain.estate import Estate as Facts
-from console.domain.estate import EvaluationSettings
+from console.domain.estate import EstateChanges, EvaluationSettings
 from console.domain.inventory import InventoryChanges, VanishedJob
 from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
 from console.store.ingest.inventory import write_inventory
+from console.store.ingest.targets import record_failure
 from console.store.snapshot import estate as looks
 from console.store.snapshot.estate import refresh_estate
 from tests.store.estate import JOBS, MIDNIGHT, SERVED, Estate, at, run
@@ -38,7 +39,9 @@ class Night:
         self.now = at("03:20")
 
     def happen(self) -> None:
-        things: list[Callable[[], object]] = [self.run, self.run, self.run, self.decided, self.told, self.later]
+        things: list[Callable[[], object]] = [
+            self.run, self.run, self.run, self.decided, self.told, self.later, self.silent,
+        ]  # fmt: skip
         self.random.choice(things)()
 
     def run(self) -> None:
@@ -54,6 +57,11 @@ class Night:
         else:
             new = JobRecord(f"mart_{self.random.randrange(9)}", upstreams=("load_orders",))
             write_inventory(self.served.store, self.served.airflow, InventoryChanges(new=(new,)), self.now, None)
+
+    def silent(self) -> None:
+        """A target does not answer; it does again with its next run."""
+        target = self.random.choice((self.served.host, self.served.airflow))
+        record_failure(self.served.store, target, "no answer", "unreachable", self.now, None)
 
     def later(self) -> None:
         self.now += timedelta(hours=self.random.choice((0, 1, 30)))
@@ -116,7 +124,7 @@ def test_an_earlier_attempt_that_changes_late_is_seen_by_the_next_look(served: E
     after = refresh_estate(served.store, at("03:30"), EvaluationSettings(), before.number)
     [ends] = [one.ends for one in after.estate.runs]
     assert [(at("03:16"), RunState.FAILED), (at("03:25"), RunState.SUCCEEDED)] == list(ends)
-    assert frozenset({served.job_id()}) == after.changed
+    assert EstateChanges({served.job_id()}, {served.host}) == after.changed
 
 
 def test_what_runs_cost_and_belong_to_is_read_again_only_of_jobs_with_something_new(served: Estate) -> None:
