@@ -33,6 +33,6 @@ def run_mcp(arguments: argparse.Namespace) -> int:
 HANDLERS = {
     "mcp": Handler(
         run_mcp,
-        epilog="Tools only read the store. propose_plan stores a plan, which sends nothing until a person resumes it.",
+        epilog="Tools only read. propose_plan stores a plan, which sends nothing until a person resumes it.",
     )
 }

@@ -70,7 +70,9 @@ MAX_CALLS = 4
 """Calls at the same time; further ones wait."""
 MAX_CHARS = 64_000
 """Of a reply."""
-SIZES = ((100, 8_192), (30, 2_000), (10, 500), (3, 200))
+LOG_CHARS, EXCERPT_CHARS = 8_192, 2_000
+"""Of the end of a log: of a run, and as part of an incident."""
+SIZES = ((100, LOG_CHARS), (30, EXCERPT_CHARS), (10, 500), (3, 200))
 """Items of a list and characters of a text, most generous first: the first that fit into MAX_CHARS apply."""
 ESCAPES = {"<": r"\u003c", ">": r"\u003e", "&": r"\u0026", "`": r"\u0060", "](": r"]\u0028"}
 """So that no tag, entity, code block or link of a text is one in the JSON around it."""
@@ -125,7 +127,7 @@ def _incident(queries: Queries, values: Values) -> DocumentPage:
     view, plans = queries.incidents.incident(values["incident"]), queries.plans.list_plans(values["incident"])
     open_plans = [plan for plan in plans if plan.ended is None]
     verdict = incident_verdict(view, open_plans, queries.now(), lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
-    return DocumentPage({"verdict": verdict.text, **asdict(view)})
+    return DocumentPage({"verdict": verdict.text, **asdict(view), "log": view.log[-EXCERPT_CHARS:]})
 
 
 def _plans(queries: Queries, values: Values) -> DocumentPage:
@@ -142,7 +144,9 @@ def _log(queries: Queries, values: Values) -> DocumentPage:
     if view.row.job_id != job.id:
         raise ApiFault(f"run: {number} belongs to {view.row.job}, not to {job.name}", "use an id of job_history")
     facts = {name: getattr(view.row, name) for name in ("id", "job", "state", "exit_code", "message", "started")}
-    return DocumentPage(facts | {"is_cut": view.log_cut, "log_error": view.log_error, "untrusted_text": view.log})
+    tail = view.log[-LOG_CHARS:]
+    is_cut = view.log_cut or tail != view.log
+    return DocumentPage(facts | {"is_cut": is_cut, "log_error": view.log_error, "untrusted_text": tail})
 
 
 def _systems(queries: Queries, values: Values) -> DocumentPage:
@@ -156,7 +160,7 @@ def _resource_tool(path: str, name: str, description: str, **fixed: Any) -> Read
     smaller = {"limit": _LIMIT, "offset": _OFFSET}
     parameters = [smaller.get(item.name, item) for item in resource.parameters if item.name not in fixed]
     return ReadTool(
-        name, description, tuple(parameters), lambda queries, values: resource.page(queries, values | fixed)
+        name, description, tuple(parameters), lambda queries, values: resource.page(queries, {**values, **fixed})
     )
 
 
@@ -198,7 +202,7 @@ def read_tools(url: str) -> tuple[ReadTool, ...]:
         history._replace(parameters=(_JOB, *(item for item in history.parameters if item.name != "job"))),
         ReadTool(
             "run_log",
-            "The stored end of a failed run's log, at most 8 KiB, in untrusted_text.",
+            "The stored end of a failed run's log, in untrusted_text.",
             (_JOB, number_parameter("run", "id of a run, of job_history; default: the latest", 1, MAX_ID, None)),
             _log,
         ),
@@ -358,8 +362,8 @@ def make_server(tools: AssistantTools, version: str) -> Server[Any]:
     ) -> types.ListToolsResult:
         return types.ListToolsResult(tools=tools.descriptions())
 
-    async def call_tool(_: ServerRequestContext[Any], asked: types.CallToolRequestParams) -> types.CallToolResult:
-        call = partial(tools.call, asked.name, asked.arguments or {})
+    async def call_tool(_: ServerRequestContext[Any], request: types.CallToolRequestParams) -> types.CallToolResult:
+        call = partial(tools.call, request.name, request.arguments or {})
         return await run_sync(call, abandon_on_cancel=True, limiter=limiter)
 
     return Server(

@@ -23,7 +23,6 @@ from console.domain.plan import REQUESTED
 from console.engine.mcp_server import MAX_CHARS, NOTICE, UNTRUSTED, AssistantTools, make_server, tool_reply
 from console.engine.read_api import DocumentPage
 from console.store.access import write_permissions
-from console.store.db import lease
 from tests.engine.bench import Bench
 from tests.golden.night import EXTRACT, LOAD, recorded_night
 from tests.hostile.commands import in_process
@@ -116,10 +115,12 @@ def test_a_client_lists_the_tools_and_calls_each_on_the_demos_night(tmp_path: Pa
         assert "Restart extract_orders by 2026-11-20 02:58 UTC" in outside["explain_incident"]["verdict"]
         assert "No space left on device" in outside["run_log"]["untrusted_text"]
         assert "paused" == documents["propose_plan"]["state"] == outside["propose_plan"]["state"]
-        [plan] = night.run("plan", "--json").out and json.loads(night.run("plan", "--json").out)
+        [plan] = json.loads(night.run("plan", "--json").out)
         assert ("paused", "the disk is free again") == (plan["state"], plan["why"])
         assert sent == night.sent
-        assert "MCP" in night.run("audit").out
+        assert ["MCP"] == [
+            row["origin"] for row in json.loads(night.run("audit", "--json").out) if row["verb"] == "propose plan"
+        ]
 
 
 ESCAPE, BIDI = "\x1b", "\u202e\u2066\u200b"
@@ -178,18 +179,17 @@ def test_forty_log_tails_that_try_to_make_a_client_act_stay_data_and_nothing_is_
     with bench.reads() as queries:
         runs = queries.runs.list_runs(queries.jobs.job("extract").row.id, 100)
         stored = {run.id: queries.runs.run(run.id).log for run in runs}
-    lists = [
+    lists: list[tuple[str, Mapping[str, Any]]] = [
         ("job_history", {"job": "extract", "limit": 100}),
         ("explain_incident", INCIDENT),
         ("open_incidents", {}),
-        ("find_jobs", {}),
     ]
     replies = in_memory(bench, *[("run_log", {"job": "extract", "run": run.id}) for run in runs], *lists)
     seen = set()
     for run, (is_error, document, _) in zip(runs, replies, strict=False):
         log = document[UNTRUSTED]["untrusted_text"]
         number = int(run.period_key.removeprefix("p"))
-        assert (False, stored[run.id]) == (is_error, log)
+        assert (False, stored[run.id][-8_192:]) == (is_error, log)
         assert log.endswith(f"CANARY-{number}-B")
         seen.add(number)
     assert set(range(40)) == seen
@@ -200,7 +200,8 @@ def test_forty_log_tails_that_try_to_make_a_client_act_stay_data_and_nothing_is_
         assert NOTICE == trusted["notice"]
         assert "CANARY" not in json.dumps(trusted)
         assert "CANARY" in json.dumps(document[UNTRUSTED])
-        assert text.isascii() and text.isprintable()
+        assert text.isascii()
+        assert text.isprintable()
         assert not [mark for mark in ("<", ">", "&", "`", "](") if mark in text]
         assert len(text) <= MAX_CHARS
     assert before == rows_by_table(bench)
@@ -248,7 +249,8 @@ def test_who_may_only_view_cannot_propose_a_plan(bench: Bench) -> None:
 def test_without_an_engine_the_age_of_the_data_is_returned_and_no_plan_is_requested(bench: Bench) -> None:
     fail(bench)
     bench.turn()
-    lease.release_lease(bench.store, "engine", bench.fence)
+    with bench.store.write(None) as session:
+        session.rows("UPDATE lease SET holder = '', until_us = 0")
     [(_, document, _), (is_error, refused, _)] = in_memory(bench, ("open_incidents", {}), ("propose_plan", INCIDENT))
     assert "no engine is running" == document["stale"]
     assert document["last_heartbeat"]
