@@ -166,8 +166,8 @@ def _resource_tool(path: str, name: str, description: str, **fixed: Any) -> Read
 
 def read_tools(url: str) -> tuple[ReadTool, ...]:
     """The tools that read this store."""
-    history = _resource_tool("runs", "job_history", "Runs of a job, the newest first: state, times, message.",
-        filter="", problems=False)  # fmt: skip
+    about = "Runs of a job, the newest first: state, times, message."
+    history = _resource_tool("runs", "job_history", about, filter="", problems=False)
     return (
         ReadTool(
             "services_at_risk",
@@ -349,8 +349,9 @@ class _SizeLimits:
 
     def _text(self, text: str) -> str:
         """A text of several words is masked as for a third party; a single one may be a name to ask with."""
-        cleaned = clean(text, self._chars)
-        return mask_strictly(cleaned) if any(map(str.isspace, cleaned)) else mask_secrets(cleaned)
+        cleaned = clean(text)
+        masked = mask_strictly(cleaned) if any(map(str.isspace, cleaned)) else mask_secrets(cleaned)
+        return clean(masked, self._chars)
 
 
 def make_server(tools: AssistantTools, version: str) -> Server[Any]:
