@@ -91,6 +91,10 @@ ALLOWED_IMPORTS: dict[str, tuple[str, ...]] = {
         *VOCABULARY, "connectors.sdk", "console.cli", "console.config", "console.engine",
         "console.store",
     ),
+    "console.cli.mcp": (
+        *VOCABULARY, "connectors.sdk", "console.cli", "console.config", "console.engine",
+        "console.store",
+    ),
     "console.__main__": ("console.cli",),
 }  # fmt: skip
 """Package -> what it may import besides itself. A module belongs to the longest name that it begins with, and each

@@ -124,7 +124,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 """Heading in `headway --help` -> command or noun -> its help there."""
-ALSO = ("calendar", "completion", "datacheck", "demo", "gate", "help", "oncall", "report", "version")
+ALSO = ("calendar", "completion", "datacheck", "demo", "gate", "help", "mcp", "oncall", "report", "version")
 """Top-level commands that `headway --help` only names."""
 
 COMMANDS: dict[str, Command] = {
@@ -278,6 +278,8 @@ COMMANDS: dict[str, Command] = {
     "completion": Command("completion", "Print the completion script for a shell",
         "headway completion bash >> ~/.bashrc"),
     "help": Command("help", "Explain filters, times, exit codes or symbols", "headway help filters"),
+    "mcp": Command("mcp", "Serve the store to an assistant over MCP: tools that read, and plans to approve",
+        "headway mcp --config /etc/headway"),
     "version": Command("configure", "Print the installed version", "headway version --json"),
 }  # fmt: skip
 """Full name -> command. A noun without an entry of its own has verbs only."""

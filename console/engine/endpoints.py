@@ -76,7 +76,7 @@ class ApiFault(Exception):
 
     def __init__(self, error: str, fix: str, status: int = 400) -> None:
         super().__init__(error)
-        self.error = error
+        self.error, self.fix = error, fix
         self.reply = error_reply(status, error, fix)
 
 

@@ -191,25 +191,30 @@ def _unless_known(reply: ServerReply, request: ApiRequest) -> ServerReply:
 
 def parsed_query(resource: ApiResource, target: str) -> dict[str, Any]:
     """The value of each parameter. Raises ApiFault."""
-    known = {parameter.name: parameter for parameter in resource.parameters}
-    values = {parameter.name: parameter.default for parameter in resource.parameters}
     try:
         pairs = parse_qsl(
             target.partition("?")[2], keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
         )
     except ValueError:
         raise ApiFault("the query is not readable", "write ?name=value&name=value in UTF-8, percent-encoded") from None
+    return parsed_values(resource.parameters, pairs)
+
+
+def parsed_values(parameters: Sequence[QueryParameter], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The value of each parameter, from names and texts. Raises ApiFault."""
+    known = {parameter.name: parameter for parameter in parameters}
+    values = {parameter.name: parameter.default for parameter in parameters}
     names = [name for name, _ in pairs]
     for name, text in pairs:
         if name not in known:
-            raise ApiFault(f'no parameter "{name[:40]}"', f"use {', '.join(known)}")
+            raise ApiFault(f'no parameter "{name[:40]}"', f"use {', '.join(known) or 'none'}")
         if names.count(name) > 1:
             raise ApiFault(f"{name} is there twice", f"write {name} once")
         try:
             values[name] = known[name].parse(text)
         except ValueError as error:
             raise ApiFault(f'{name}: "{text[:40]}" is invalid', str(error)) from None
-    for parameter in resource.parameters:
+    for parameter in parameters:
         if parameter.is_required and not values[parameter.name]:
             raise ApiFault(f"{parameter.name} is missing", f"add {parameter.name}=…: {parameter.description}")
     return values
@@ -218,7 +223,9 @@ def parsed_query(resource: ApiResource, target: str) -> dict[str, Any]:
 # parameters
 
 
-def _number(name: str, description: str, least: int, most: int, default: int | None) -> QueryParameter:
+def number_parameter(name: str, description: str, least: int, most: int, default: int | None) -> QueryParameter:
+    """A whole number within bounds, both included."""
+
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit()) or len(text) > MAX_ID_DIGITS or not least <= int(text) <= most:
             raise ValueError(f"write a whole number from {least} to {most}")
@@ -228,7 +235,9 @@ def _number(name: str, description: str, least: int, most: int, default: int | N
     return QueryParameter(name, description, parse, bounds, default)
 
 
-def _flag(name: str, description: str) -> QueryParameter:
+def flag_parameter(name: str, description: str) -> QueryParameter:
+    """True or false; false if absent."""
+
     def parse(text: str) -> bool:
         if text not in ("true", "false"):
             raise ValueError("write true or false")
@@ -253,14 +262,14 @@ def _date(text: str) -> str:
         raise ValueError("write a date as 2026-11-20") from None
 
 
-_LIMIT = _number("limit", "most rows", 1, MAX_LIMIT, DEFAULT_LIMIT)
-_OFFSET = _number("offset", "rows left out before the first; the header Link has the next", 0, MAX_OFFSET, 0)
+_LIMIT = number_parameter("limit", "most rows", 1, MAX_LIMIT, DEFAULT_LIMIT)
+_OFFSET = number_parameter("offset", "rows left out before the first; the header Link has the next", 0, MAX_OFFSET, 0)
 _FILTER = QueryParameter("filter", "in the language of docs/filters.md; times of day are UTC", default="")
-_PROBLEMS = _flag("problems", "only what needs attention")
-_JOB = "system/native-id, or a unique suffix"
+_PROBLEMS = flag_parameter("problems", "only what needs attention")
+JOB_HELP = "system/native-id, or a unique suffix"
 _SORTS = [sign + order for order in ("name", "attention", "age", "deadline", "slack") for sign in ("", "-")]
 _PAGING = (_LIMIT, _OFFSET)
-_MAX_ID = 10**MAX_ID_DIGITS - 1
+MAX_ID = 10**MAX_ID_DIGITS - 1
 
 
 def _filter_of(queries: Queries, values: Values) -> JobFilter:
@@ -284,16 +293,16 @@ def _services(queries: Queries, values: Values) -> DocumentPage:
     name, business_date = values["service"], values["date"]
     services = services_on(queries, name, business_date)
     instances = queries.services.instances(name, business_date) if name else []
-    return _slice([service_document(service) for service in instances or services], values)
+    return page_of([service_document(service) for service in instances or services], values)
 
 
 def _incidents(queries: Queries, values: Values) -> DocumentPage:
-    return _slice(incidents_list(queries, values["closed"]), values)
+    return page_of(incidents_list(queries, values["closed"]), values)
 
 
 def _jobs(queries: Queries, values: Values) -> DocumentPage:
     ids = queries.jobs.job_ids(_filter_of(queries, values), values["sort"])
-    page = _slice(ids, values)
+    page = page_of(ids, values)
     return DocumentPage(queries.jobs.jobs_by_ids(page.document.tolist()), page.following)
 
 
@@ -313,7 +322,8 @@ def _lineage(queries: Queries, values: Values) -> DocumentPage:
     return DocumentPage(lineage_document(reach, values["up"], values["down"]))
 
 
-def _slice(rows: Any, values: Values) -> DocumentPage:
+def page_of(rows: Any, values: Values) -> DocumentPage:
+    """The rows that `limit` and `offset` select."""
     first, limit = values["offset"], values["limit"]
     following = first + limit
     is_last = following >= len(rows) or following > MAX_OFFSET
@@ -349,7 +359,7 @@ RESOURCES = (
         f"{API}/incidents",
         "Open incidents, as `headway incident list --json`",
         list[IncidentRow],
-        (_flag("closed", "also the latest closed ones"), *_PAGING),
+        (flag_parameter("closed", "also the latest closed ones"), *_PAGING),
         _incidents,
     ),
     ApiResource(
@@ -364,11 +374,13 @@ RESOURCES = (
         "Runs, the newest period first, as `headway run --json`",
         list[RunRow],
         (
-            QueryParameter("job", f"only runs of this job: {_JOB}", default=""),
+            QueryParameter("job", f"only runs of this job: {JOB_HELP}", default=""),
             _FILTER,
             _PROBLEMS,
             _LIMIT,
-            _number("before", "only runs after this one in the list: its id; the header Link has it", 0, _MAX_ID, None),
+            number_parameter(
+                "before", "only runs after this one in the list: its id; the header Link has it", 0, MAX_ID, None
+            ),
         ),
         _runs,
     ),
@@ -377,10 +389,10 @@ RESOURCES = (
         "Upstream and downstream of a job over all systems, as `headway lineage JOB --json`",
         LineageDocument,
         (
-            QueryParameter("job", _JOB, is_required=True),
+            QueryParameter("job", JOB_HELP, is_required=True),
             QueryParameter("run", "period key or id of a run: show its business date", default=""),
-            _number("up", "levels upstream", 0, MAX_DEPTH, DEFAULT_DEPTH),
-            _number("down", "levels downstream", 0, MAX_DEPTH, DEFAULT_DEPTH),
+            number_parameter("up", "levels upstream", 0, MAX_DEPTH, DEFAULT_DEPTH),
+            number_parameter("down", "levels downstream", 0, MAX_DEPTH, DEFAULT_DEPTH),
         ),
         _lineage,
     ),
@@ -526,12 +538,17 @@ def _document(schema: dict[str, Any], content_type: str) -> dict[str, Any]:
     return {"description": "the document", "headers": headers, "content": {content_type: {"schema": schema}}}
 
 
-def _described(parameter: QueryParameter) -> dict[str, Any]:
+def parameter_schema(parameter: QueryParameter) -> dict[str, Any]:
+    """The JSON schema of its value."""
     default = {} if parameter.default in (None, "") else {"default": parameter.default}
+    return {**parameter.schema, **default}
+
+
+def _described(parameter: QueryParameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "in": "query",
         "description": parameter.description,
         "required": parameter.is_required,
-        "schema": {**parameter.schema, **default},
+        "schema": parameter_schema(parameter),
     }

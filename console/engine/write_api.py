@@ -128,7 +128,7 @@ class WriteApi:
 
     def _reply(self, operation: ApiOperation, request: ApiRequest, body: bytes) -> ServerReply:
         try:
-            values = _parsed(operation.body, body)
+            values = parsed_body(operation.body, body)
             given = request.idempotency_key
             key = derived_key(request.login, operation.path, str(values.number), given) if given else new_action_key()
             client = EngineClient(self._url, Person(request.login, is_visitor=True), ORIGIN)
@@ -161,13 +161,15 @@ class EngineCall:
     client: EngineClient
     key: str
     closing: threading.Event
+    incidents: str = f"{API}/incidents"
+    """Where its client lists open incidents."""
 
     def open_incident(self, number: int) -> IncidentView:
         """Raises NotFound, and ApiFault for a closed one."""
         with open_queries(self.url) as queries:
             view = queries.incidents.incident(number)
         if view.row.closed is not None:
-            raise ApiFault(f"incident: {incident_name(number)} is closed", f"use an open one of {API}/incidents", 409)
+            raise ApiFault(f"incident: {incident_name(number)} is closed", f"use an open one of {self.incidents}", 409)
         return view
 
     def answer(self, request_id: int) -> dict[str, Any]:
@@ -177,7 +179,7 @@ class EngineCall:
             if time.monotonic() > until or self.closing.wait(ANSWER_CHECK_SECONDS):
                 raise ApiFault("the engine did not answer in time", "ask again with the same Idempotency-Key", 503)
         if not answer.ok:
-            raise ApiFault(answer.error, f"see {API}/incidents", 404 if answer.data.get("not_found") else 409)
+            raise ApiFault(answer.error, f"see {self.incidents}", 404 if answer.data.get("not_found") else 409)
         return answer.data
 
 
@@ -189,7 +191,9 @@ def _acknowledge(call: EngineCall, body: AcknowledgeBody) -> IncidentRow:
         return queries.incidents.incident(body.number).row
 
 
-def _request_plan(call: EngineCall, body: PlanBody) -> PlanView:
+def request_plan(call: EngineCall, body: PlanBody) -> PlanView:
+    """The requested plan, paused until a person resumes it. Raises as `EngineCall.answer`, AlreadyRequested,
+    PlanRefused, NotAllowed."""
     with open_queries(call.url) as queries:
         plans = queries.plans.list_plans(incident_id=body.number)
     if known := next((plan for plan in plans if plan.key == call.key), None):
@@ -220,12 +224,12 @@ OPERATIONS = (
         PlanBody,
         PlanView,
         201,
-        _request_plan,
+        request_plan,
     ),
 )
 
 
-def _parsed(kind: type[_Body], body: bytes) -> Any:
+def parsed_body(kind: type[_Body], body: bytes) -> Any:
     """Raises ApiFault with the first fault."""
     try:
         return kind.model_validate_json(body)
@@ -239,5 +243,5 @@ def _parsed(kind: type[_Body], body: bytes) -> Any:
     if first["type"] == "extra_forbidden":
         raise ApiFault(f'no field "{place[:40]}"', f"use {names}")
     if first["type"] == "missing":
-        raise ApiFault(f"{place} is missing", f'add "{place}" to the body; fields: {names}')
+        raise ApiFault(f"{place} is missing", f'add "{place}"; fields: {names}')
     raise ApiFault(f"{place}: {json_text(first['input'])[:60]} is invalid", message)

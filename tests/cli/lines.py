@@ -17,6 +17,7 @@ NO_JSON = {
     "completion": "a script, for a shell",
     "system shell": "a terminal session",
     "console serve": "a web server, until it is ended",
+    "mcp": "JSON-RPC on stdout, until stdin ends",
 }
 """Commands without --json, and why."""
 JOB, RUN = "{job}", "{run}"

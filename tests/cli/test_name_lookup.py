@@ -181,6 +181,7 @@ NAMES_NOTHING = {
     "store restore": "a path",
     "store size": "tables of ours",
     "console serve": "a port",
+    "mcp": "a server",
     "console": "a screen",
     "demo": "a recorded night",
     "init": "kinds: choices of its own",

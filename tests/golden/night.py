@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from unittest import mock
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ from console.timing.clock import ClockSetting, real_now
 from tests.golden.command_line import Result, fixed_environment, headway
 from tests.store.ready import place_ready
 
+T = TypeVar("T")
 BEFORE, FAILED, NOW = "03:11", "03:13", "03:40"
 EXTRACT = "etl-hosts/db07:extract_orders"
 LOAD = "warehouse-airflow/load_orders"
@@ -230,16 +232,19 @@ class Night:
 
     def run(self, *line: str) -> Result:
         """Run a command while the engine answers it."""
-        found: list[Result] = []
-        thread = threading.Thread(target=lambda: found.append(self._headway(*line)), daemon=True)
-        thread.start()
-        thread.join(0.05)  # most commands ask the engine nothing
-        while thread.is_alive():
-            self.parts.answers.step(self.fence)
-            self.parts.actions.step(self.fence)
-            self._send()
-            thread.join(0.01)
-        return found[0]
+        return self.while_answering(lambda: self._headway(*line))
+
+    def while_answering(self, ask: Callable[[], T]) -> T:
+        """What `ask` returns, called while the engine answers requests and sends."""
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(ask)
+            wait([answer], 0.05)  # most commands ask the engine nothing
+            while not answer.done():
+                self.parts.answers.step(self.fence)
+                self.parts.actions.step(self.fence)
+                self._send()
+                wait([answer], 0.01)
+            return answer.result()
 
     def _headway(self, *line: str) -> Result:
         return headway("--config", str(self.play.config), "--store", str(self.store_path), *line)

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "version": "prints a number of ours",
     "help": "prints tables of ours",
     "console serve": "tests/web/test_auth_gate.py",
+    "mcp": "tests/engine/test_mcp_server.py",
     "store backup": "prints counts and the path that was typed",
     "store restore": "prints counts and the path that was typed",
     "store size": "prints names of tables and counts",

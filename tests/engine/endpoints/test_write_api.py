@@ -196,7 +196,7 @@ def test_a_missing_reason_is_named(api: httpx.Client, bench: Bench) -> None:
         (ACKNOWLEDGEMENTS, b"", "the body is not a JSON object", "INC-0001"),
         (ACKNOWLEDGEMENTS, b"[1]", "the body is not a JSON object", "INC-0001"),
         (ACKNOWLEDGEMENTS, b"\xff", "the body is not a JSON object", "INC-0001"),
-        (ACKNOWLEDGEMENTS, b"{}", "incident is missing", 'add "incident" to the body'),
+        (ACKNOWLEDGEMENTS, b"{}", "incident is missing", 'add "incident"; fields: incident, why, for'),
         (ACKNOWLEDGEMENTS, b'{"incident": 1}', "incident: 1 is invalid", "string"),
         (ACKNOWLEDGEMENTS, b'{"incident": "x"}', 'incident: "x" is invalid', "write INC-0001"),
         (ACKNOWLEDGEMENTS, b'{"incident": "1", "for": "soon"}', 'for: "soon" is invalid', "write 15s, 14m"),
