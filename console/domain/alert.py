@@ -98,7 +98,10 @@ class PendingAlert:
     title: str = ""
     plain_title: str = ""
     route: str = ""
-    body: str = ""
+    zone_label: str = ""
+    """Label of the zone of its times; empty without one."""
+    commands: tuple[str, ...] = ()
+    """The commands that it asks for."""
 
 
 @dataclass(frozen=True, slots=True)

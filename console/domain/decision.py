@@ -144,6 +144,10 @@ class Notice:
     plain_title: str = ""
     plain_body: str = ""
     """The same without external text except names: services, times, the command."""
+    zone_label: str = ""
+    """Label of the zone of its times."""
+    commands: tuple[str, ...] = ()
+    """The commands that it asks for."""
     urgent: bool = False
     """First notification about a tier-1 service: never delayed."""
     style: str = TECHNICAL

@@ -59,8 +59,8 @@ def pending_alerts(store: Database) -> list[PendingAlert]:
     """Oldest first."""
     with store.read() as session:
         rows = session.rows(
-            "SELECT id, route, made_us, urgent, incident_id, title, plain_title, body FROM alert WHERE waits = ?"
-            " ORDER BY id",
+            "SELECT id, route, made_us, urgent, incident_id, title, plain_title, zone_label, commands FROM alert"
+            " WHERE waits = ? ORDER BY id",
             (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
         )
     return [
@@ -115,8 +115,9 @@ def undelivered_alerts(store: Database, route: str, before_us: int, not_before_u
     with store.read() as session:
         rows = session.rows(
             "SELECT a.id, a.kind, a.title, a.body, a.dedup_key, a.plain_title, a.plain_body, a.incident_id, a.version,"
-            " a.urgent, COALESCE((SELECT max(d.error) FROM delivery d WHERE d.alert_id = a.id), '') AS error FROM alert"
-            " a WHERE a.route = ? AND NOT a.waits AND a.digest_id IS NULL AND a.handed_us IS NULL AND a.kind <> 'test'"
+            " a.urgent, a.zone_label, a.commands, COALESCE((SELECT max(d.error) FROM delivery d WHERE d.alert_id ="
+            " a.id), '') AS error FROM alert a WHERE a.route = ? AND NOT a.waits AND a.digest_id IS NULL AND"
+            " a.handed_us IS NULL AND a.kind <> 'test'"
             " AND a.made_us >= ? AND EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN"
             " ('pending', 'claimed', 'parked')) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND"
             " d.state IN ('sent', 'shadow')) AND (a.let_us <= ? OR NOT EXISTS (SELECT 1 FROM delivery d WHERE"

@@ -26,7 +26,7 @@ HEADWAY_RESOLVED = 2
 """Version of an alert about Headway itself which says that the problem is resolved."""
 _ALERT = (
     "incident_id", "dedup_key", "kind", "version", "route", "title", "body", "plain_title", "plain_body", "made_us",
-    "urgent", "waits", "let_us", "fallback_of",
+    "urgent", "waits", "let_us", "fallback_of", "zone_label", "commands",
 )  # fmt: skip
 _DELIVERY = (
     "alert_id", "url_index", "receiver", "state", "tries", "next_us", "repeats", "error", "since_us", "refusals",
@@ -53,6 +53,9 @@ class NewAlert:
     fallback_of: int | None = None
     not_before_us: int = 0
     """Sent on its own, not before then; 0: now."""
+    zone_label: str = ""
+    commands: tuple[str, ...] = ()
+    """Its zone and commands, for a digest."""
 
 
 def insert_alert(
@@ -68,7 +71,7 @@ def insert_alert(
         (
             alert.incident_id, alert.dedup_key, alert.kind, alert.version, alert.route, alert.title, alert.body,
             alert.plain_title, alert.plain_body, now_us, alert.urgent, alert.waits and not alert.not_before_us, let_us,
-            alert.fallback_of,
+            alert.fallback_of, alert.zone_label, json.dumps(alert.commands),
         ),
     )  # fmt: skip
     if row is None:
@@ -204,6 +207,7 @@ def _attention_alert(session: WriteSession, need: AttentionRequest, route: str, 
         plain_body=text_of(next_steps),
         incident_id=need.incident_id,
         version=last.version + 1,
+        commands=tuple(command for label, command in need.fixes if label == "Do"),
     )
 
 

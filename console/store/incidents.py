@@ -250,6 +250,8 @@ class IncidentWriter:
         new = NewAlert(
             notice.route, notice.kind.value, title, body, key, plain_title, plain_body, incident_id, version,
             notice.urgent, not_before_us=micros(notice.not_before) if notice.not_before is not None else 0,
+            zone_label=notice.zone_label,
+            commands=tuple(command.replace(INCIDENT_PLACEHOLDER, name) for command in notice.commands),
         )  # fmt: skip
         alert_id = insert_alert(self._session, self._routes, new, self._now_us)
         if alert_id is None:

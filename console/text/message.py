@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
 
@@ -37,6 +37,10 @@ class MessageText:
     body: str
     plain_title: str
     plain_body: str
+    zone_label: str = field(default="", kw_only=True)
+    """Label of the zone of its times: "CET"."""
+    commands: tuple[str, ...] = field(default=(), kw_only=True)
+    """The commands that it asks for."""
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -21,7 +21,12 @@ def local_time(at: datetime, zone: str, near: datetime | None = None) -> str:
 
 def zoned_time(at: datetime, zone: str, near: datetime | None = None) -> str:
     """`clock` with its zone's label: "06:30 CET", "19 Nov 06:30 CET"."""
-    return f"{local_time(at, zone, near)} {_local(at, zone).tzname()}"
+    return f"{local_time(at, zone, near)} {zone_label(at, zone)}"
+
+
+def zone_label(at: datetime, zone: str) -> str:
+    """ "CET": the zone's label at that time."""
+    return _local(at, zone).tzname() or ""
 
 
 _ZONED = re.compile(r"(?:(\d{1,2} [A-Z][a-z]{2}) )?(\d\d:\d\d) ([A-Za-z]{1,6}|[+-]\d{2,4})\b")

@@ -249,7 +249,16 @@ def messages() -> Iterator[tuple[str, str, str]]:
     noise = NoiseReport(at, at, route[0], route, owner, rule, cause, (("hosts/extract", 3),), (("silence", 2),), 1)
     yield "noise", "Alert noise, week of 2026-11-16: 9 alerts", noise_body(noise)
     pending = [
-        PendingAlert(number, at, False, f"INC-{number:04}", one.title, one.plain_title, body=one.body)
+        PendingAlert(
+            number,
+            at,
+            False,
+            f"INC-{number:04}",
+            one.title,
+            one.plain_title,
+            zone_label=one.zone_label,
+            commands=one.commands,
+        )
         for number, one in enumerate(nights["log"], 1)
     ]
     digest = digest_text(pending, 10, "Europe/Berlin", "https://ops.example/{incident}")

@@ -31,7 +31,7 @@ from console.domain.decision import AffectedServiceVerdict, ServiceDayVerdict
 from console.domain.service import NOT_AT_RISK, format_risk
 from console.text.cleaning import clean_line
 from console.text.message import MessageText, table, text_of
-from console.timing.formats import local_time, zoned_time
+from console.timing.formats import local_time, zone_label, zoned_time
 
 _ZERO, _MINUTE = timedelta(0), timedelta(minutes=1)
 """Expectations are shown in full minutes."""
@@ -60,7 +60,7 @@ def business_text(context: AlertContext, notification: Notification, leaves: boo
     )
     title = f"{_title(context, notification, affected, zone)}{REFERENCE}"
     body = text_of(blocks if any(blocks) else [["No service is affected any more."]])
-    return MessageText(title, body, title, body)
+    return MessageText(title, body, title, body, zone_label=zone_label(context.now, zone))
 
 
 def _title(

@@ -6,22 +6,18 @@ notification about a tier-1 service never waits.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from console.domain.alert import INCIDENT_PLACEHOLDER, PendingAlert, digest_title
 from console.text.message import RULE, MessageText, table, text_of, without_countdown
-from console.timing.formats import zoned_time
+from console.timing.formats import zone_label
 
 WINDOW = timedelta(minutes=1)
 """Window in which alerts are counted, and the least time between two digests of a route."""
 GATHER = timedelta(seconds=5)
 """How long the first alert over the limit waits for others."""
-_DO = re.compile(r"^Do {2,}(\S.*)$", re.MULTILINE)
-_ZONE = re.compile(r"\bDUE \(([\w+-]{1,6})\)|^Since .*\d\d:\d\d ([\w+-]{1,6})$", re.MULTILINE)
-_TIME = re.compile(r"(?<= )(\d\d:\d\d)(?=[ ,:)]|$)")
 LINES = 200
 """Alerts that a digest lists; the rest is counted."""
 
@@ -68,33 +64,27 @@ def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: s
         newest.pop(key, None)
         newest[key] = alert
     lines = sorted(newest.values(), key=lambda alert: alert.id)
-    default = zoned_time(min(alert.made_at for alert in together), zone).rpartition(" ")[2]
-    zones = [_zone_of(line) or default for line in lines]
+    default = zone_label(min(alert.made_at for alert in together), zone)
+    zones = [line.zone_label or default for line in lines]
     has_one_zone = len({*zones}) == 1
-    steps = dict.fromkeys(command for line in lines[:LINES] for command in _DO.findall(line.body))
+    steps = dict.fromkeys(command for line in lines[:LINES] for command in line.commands)
     allowed = f"{limit} alert{'s' if limit > 1 else ''}"
     note = f"More than {allowed} in one minute: these {len(together)} are sent together."
     note += f" Times: {zones[0]}." if has_one_zone else ""
     texts = []
     for titles in ([line.title for line in lines], [line.plain_title or line.incident for line in lines]):
         shown = [without_countdown(title) for title in titles[:LINES]]
-        if not has_one_zone:
-            shown = [_TIME.sub(rf"\1 {label}", title) for title, label in zip(shown, zones, strict=False)]
-        shown += [f"and {len(titles) - LINES} more"] if len(titles) > LINES else []
+        zoned = [["ALERT", "TIMES"], *map(list, zip(shown, zones, strict=False))]
+        further = [f"and {len(titles) - LINES} more"] if len(titles) > LINES else []
         blocks = (
-            table([title] for title in shown),
+            table([title] for title in shown) if has_one_zone else table(zoned),
+            further,
             table([*(("Do", step) for step in steps), ("Open", _without_incident(link) or "headway incident")]),
             [RULE],
             [note],
         )
         texts += [digest_title(titles), text_of(blocks)]
     return MessageText(*texts)
-
-
-def _zone_of(alert: PendingAlert) -> str:
-    """The label of the zone of its times; empty if it has no time."""
-    label = _ZONE.search(alert.body)
-    return label[1] or label[2] if label is not None else ""
 
 
 def _without_incident(link: str) -> str:

@@ -32,7 +32,6 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import BUSINESS, SHADOW, SHADOW_LABEL, TECHNICAL, AlertKind
 from console.domain.decision import IncidentDecision, Notice, ServiceDayVerdict, SuppressedNotice
 from console.domain.dependency import find_components
-from console.text.message import MessageText
 from console.timing.formats import local_time
 
 STAGES: tuple[SuppressionStage, ...] = (
@@ -213,12 +212,15 @@ def _notice(context: AlertContext, notification: Notification, leaves: bool, log
     if notification.style == SHADOW:
         first = f"Shadow mode: this would have been sent to {', '.join(notification.subject.decision.in_shadow)}.\n\n"
         titles = f"{SHADOW_LABEL}{text.title}", f"{SHADOW_LABEL}{text.plain_title}"
-        text = MessageText(titles[0], first + text.body, titles[1], first + text.plain_body)
+        bodies = first + text.body, first + text.plain_body
+        text = replace(text, title=titles[0], body=bodies[0], plain_title=titles[1], plain_body=bodies[1])
     return Notice(
         notification.kind, notification.route, text.title, text.body, text.plain_title, text.plain_body,
         urgent=notification.style == TECHNICAL and _is_urgent(context, notification),
         style=notification.style,
         fingerprint=fingerprint_to_store(context, notification),
+        zone_label=text.zone_label,
+        commands=text.commands,
         **template_fields(context, notification, text, log_tails),
     )  # fmt: skip
 

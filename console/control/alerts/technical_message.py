@@ -28,7 +28,7 @@ from console.domain.ids import incident_name
 from console.domain.service import ReasonKind, format_risk, limit_instances
 from console.text.cleaning import CUT, clean, clean_line
 from console.text.message import RULE, MessageText, quote, table, text_of, zoned_column
-from console.timing.formats import dated_time, in_zone, local_time, rough_duration, zoned_time
+from console.timing.formats import dated_time, in_zone, local_time, rough_duration, zone_label, zoned_time
 
 TAIL_LINES = 20
 TAIL_WIDTH = 160
@@ -44,7 +44,8 @@ def technical_text(
     for plain in (False, True):
         title = headline(context, notification, plain)
         texts += [title, text_of(_blocks(context, notification, title, log_tails, "" if plain else changes, plain))]
-    return MessageText(*texts)
+    label = zone_label(context.now, notification.subject.decision.zone)
+    return MessageText(*texts, zone_label=label, commands=tuple(_commands(context, notification.subject)))
 
 
 def _blocks(
@@ -62,7 +63,7 @@ def _blocks(
     if tail and root is not None and error == f"exit {root.exit_code}":  # its log was read later
         error = with_log_line(index, root, error, "\n".join(tail))
     yield quote([error] if error and error not in title else [])
-    yield table(_next_steps(context, subject, plain, repairs))
+    yield table(_next_steps(context, subject, plain))
     yield services_table(context, subject, by_urgency(context, notification), decision.zone)
     yield [RULE]
     yield table(row for row in _facts(index, match, decision, plain) if row[0] != "Cause" or row[1] not in title)
@@ -115,25 +116,32 @@ def _news(
         yield f"Acknowledged by {clean_line(subject.ack.by)} until {until}."
 
 
-def _next_steps(
-    context: AlertContext, subject: AlertSubject, plain: bool, repairs: Sequence[AlertSubject]
-) -> Iterator[tuple[str, str]]:
+def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
     """ "Do", "Acknowledge" and "Open", each with its command."""
-    decision, index, link = subject.decision, context.index, context.alerting.link
-    target = subject.match.group.target
-    if not decision.closed and needs_restart(index, subject.match):
-        yield "Do", _repair_command(index, subject, INCIDENT_PLACEHOLDER)
-    for repair in repairs:
-        yield "Do", _repair_command(index, repair, _name(repair))
-    if not decision.closed and (subject.match.awaits or subject.match.group.awaits) and decision.services:
-        yield "Do", f"headway why {clean_line(decision.services[0].service)}"
-    if not decision.closed and target is not None and target.failing_since is not None:
-        yield "Do", f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
+    decision, link = subject.decision, context.alerting.link
+    for command in _commands(context, subject):
+        yield "Do", command
     if not decision.closed and subject.ack is None:
         yield "Acknowledge", f"headway ack {INCIDENT_PLACEHOLDER}"
     yield "Open", link or f"headway incident {INCIDENT_PLACEHOLDER}"
     if decision.runbook and not decision.closed and not plain:
         yield "Runbook", clean_line(decision.runbook)
+
+
+def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
+    """Commands that repair it, or show why it waits; its own repair first."""
+    decision, match, index = subject.decision, subject.match, context.index
+    if decision.closed:
+        return
+    if needs_restart(index, match):
+        yield _repair_command(index, subject, INCIDENT_PLACEHOLDER)
+    for repair in _other_repairs(context, subject):
+        yield _repair_command(index, repair, _name(repair))
+    if (match.awaits or match.group.awaits) and decision.services:
+        yield f"headway why {clean_line(decision.services[0].service)}"
+    target = match.group.target
+    if target is not None and target.failing_since is not None:
+        yield f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
 
 
 def _other_repairs(context: AlertContext, subject: AlertSubject) -> list[AlertSubject]:

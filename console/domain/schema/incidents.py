@@ -132,6 +132,10 @@ class Alert(SQLModel, table=True):
     plain_title: str = string()
     """Title and body without names from outside, for routes with body = "link"."""
     plain_body: str = string()
+    zone_label: str = string()
+    """Of its times: "CET"."""
+    commands: str = string("[]")
+    """JSON: the commands that it asks for."""
     made_us: int = big()
     urgent: bool = False
     """The first alert about a tier-1 service: no rate limit delays it."""

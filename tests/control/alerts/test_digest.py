@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ NOON = at("12:00")
 DAY = timedelta(hours=24)
 
 
-def waiting(number: int, made: datetime = NOON, urgent: bool = False, **more: str) -> PendingAlert:
+def waiting(number: int, made: datetime = NOON, urgent: bool = False, **more: Any) -> PendingAlert:
     return PendingAlert(number, made, urgent, **more)
 
 
@@ -104,22 +105,20 @@ def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
 
 
 def test_a_digest_has_the_command_of_each_incident() -> None:
-    together = [
-        waiting(n, incident=f"INC-{n}", title=f"s{n}", body=f"x\n\nDo           headway recover INC-{n}\nOpen  y\n")
-        for n in (1, 2)
-    ]
+    together = [waiting(n, incident=f"INC-{n}", title=f"s{n}", commands=(f"headway recover INC-{n}",)) for n in (1, 2)]
     words = digest_text(together, 10, "UTC")
     assert "\nDo    headway recover INC-1\nDo    headway recover INC-2\nOpen  headway incident\n" in words.body
 
 
-def test_a_digest_has_one_zone_or_the_zone_beside_each_time() -> None:
-    berlin = waiting(
-        1, incident="INC-1", title="Daily 07:30 at risk: restart a by 07:00 [INC-1]", body="X  DUE (CET)\n"
-    )
-    lisbon = waiting(2, incident="INC-2", title="Stock 08:00 late [INC-2]", body="Since          03:12 WET\n")
+def test_a_digest_has_one_zone_or_the_zone_beside_each_alert() -> None:
+    title = "Daily 07:30 at risk: restart a by 07:00 [INC-1]"
+    berlin = waiting(1, incident="INC-1", title=title, zone_label="CET")
+    lisbon = waiting(2, incident="INC-2", title="Stock 08:00 late [INC-2]", zone_label="WET")
     assert "Daily 07:30 at risk: restart a by 07:00 [INC-1]\n" in digest_text([berlin], 10, "Europe/Berlin").body
     body = digest_text([berlin, lisbon], 10, "Europe/Berlin").body
-    assert "Daily 07:30 CET at risk: restart a by 07:00 CET [INC-1]\nStock 08:00 WET late [INC-2]\n" in body
+    assert [["ALERT", "TIMES"], [title, "CET"], ["Stock 08:00 late [INC-2]", "WET"]] == [
+        re.split(" {2,}", line) for line in body.splitlines()[:3]
+    ]
 
 
 def test_a_limit_of_one_is_one_alert() -> None:

@@ -230,6 +230,8 @@ def test_f66_a_flood_of_incidents_leaves_as_some_alerts_and_one_digest(tmp_path:
             bench, "SELECT count(*), count(DISTINCT digest_id) FROM alert WHERE digest_id IS NOT NULL"
         )
         assert 26 == rows(bench, "SELECT count(DISTINCT dedup_key) FROM alert WHERE digest_id IS NOT NULL")[0][0]
+        digest = next(body for title, body in post_of(bench).to("one") if title.endswith(" more alerts"))
+        assert 26 == digest.count("\nDo    headway recover INC-")
         assert {"digested", "sent"} == {row[3] for row in deliveries(bench)}
 
 
