@@ -67,6 +67,7 @@ class Sizes:
     jobs: int
     interval: float
     lease: float
+    stopped_leases: int
 
 
 class ManyJobs(WorldConnector):
@@ -260,10 +261,10 @@ def kill(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
 
 
 def stop(fleet: Fleet, _: FaultProxy, __: PostgresServer) -> None:
-    """One that only polls, for three leases."""
+    """One that only polls, for three leases; a smoke run for two, after which its shards are lost too."""
     stopped = fleet.follower()
     stopped.signal(signal.SIGSTOP)
-    time.sleep(3 * fleet.sizes.lease)
+    time.sleep(fleet.sizes.stopped_leases * fleet.sizes.lease)
     stopped.signal(signal.SIGCONT)
 
 
@@ -402,8 +403,9 @@ def _sizes(chosen: argparse.Namespace) -> Sizes:
         chosen.engines or scale.of(4, 3, 3),
         chosen.systems or scale.of(10_000, 60, 12),
         chosen.jobs or scale.of(100, 10, 8),
-        chosen.interval or scale.of(15, 1, 1),
+        chosen.interval or scale.of(30, 2, 1) / 2,
         chosen.lease or scale.of(15, 5, 3),
+        scale.of(3, 3, 2),
     )
 
 
