@@ -15,8 +15,7 @@ from console.cli.commands import JSON, Handler, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import Table, ValueColumn, print_result, table
 from console.cli.reader import fresh_store_reader
-from console.domain.report import TREND_MONTHS, MonthFigures, PoolFigures, months_back
-from console.domain.service import format_percent
+from console.domain.report import TREND_MONTHS, MonthFigures, PoolFigures, months_back, share_text
 from console.timing.durations import format_duration
 
 
@@ -81,14 +80,14 @@ def pool_table(rows: Sequence[PoolFigures]) -> Table:
         rows,
         ValueColumn("pool", lambda row: row.pool, 12),
         ValueColumn("slots", lambda row: str(row.slots)),
-        ValueColumn("busy", lambda row: format_duration(row.busy_s)),
-        ValueColumn("utilization", lambda row: "–" if row.utilization is None else format_percent(row.utilization)),
+        ValueColumn("busy", lambda row: "–" if row.busy_s is None else format_duration(row.busy_s)),
+        ValueColumn("utilization", lambda row: "–" if row.utilization is None else share_text(row.utilization)),
     )
 
 
 def _share(share: float | None, part: int, whole: int) -> str:
     """ "97 % (29 of 30)"; a dash without any."""
-    return "–" if share is None else f"{format_percent(share)} ({part:,} of {whole:,})"
+    return "–" if share is None else f"{share_text(share)} ({part:,} of {whole:,})"
 
 
 def _duration(seconds: Callable[[MonthFigures], float | None]) -> Callable[[MonthFigures], str]:
@@ -118,7 +117,7 @@ HANDLERS = {
     "report": Handler(
         run_report,
         option("name", f"one service or system over {TREND_MONTHS} months", "NAME", nargs="?"),
-        option("--month", "the month, or the last one (default: the current)", "YYYY-MM", type=month),
+        option("--month", "month, with NAME the last of six (default: the current)", "YYYY-MM", type=month),
         option("--html", "write the report to an HTML file", "FILE"),
         JSON,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+from console.domain.service import format_percent, format_probability
+
 TREND_MONTHS = 6
 """Months that are shown of one service or system."""
 
@@ -32,17 +34,17 @@ class MonthFigures:
     recover_s: float | None
     """Mean from the failure to the close of its incident."""
     runs: int
-    """That began and ended; `succeeded` of them."""
+    """Runs that began and are over; `succeeded`: those of them that succeeded."""
     succeeded: int
     missed: int
     """Expected runs that never began."""
     changes: int
     """Changes of schedules and definitions at the schedulers."""
     tried_changes: int
-    """Changes after which a run ended; of `failed_changes` the first one failed."""
+    """Changes after which a run ended within a week; `failed_changes`: those whose first such run failed."""
     failed_changes: int
     cost: float | None
-    """Sum of what the source gives, in its unit; None where it gives none."""
+    """Sum over the stored runs, in the unit of their source; None without any."""
 
     @property
     def attainment(self) -> float | None:
@@ -64,18 +66,23 @@ class PoolFigures:
     pool: str
     month: str
     slots: int
-    busy_s: float
-    """Sum of the durations of its jobs' runs."""
+    busy_s: float | None
+    """Sum of the durations of its jobs' attempts within the month; None once retention deleted some of its runs."""
     seconds: float
     """Length of the month, up to now."""
 
     @property
     def utilization(self) -> float | None:
-        return _share(self.busy_s, self.slots * self.seconds)
+        return None if self.busy_s is None else _share(self.busy_s, self.slots * self.seconds)
 
 
 def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
+
+
+def share_text(share: float) -> str:
+    """ "98 %"; "100 %" only for all, "0 %" only for none."""
+    return format_probability(share) if 0 < share < 1 else format_percent(share)
 
 
 def months_back(last: date, count: int) -> list[str]:

@@ -7,15 +7,15 @@ are written when what they say changes, and every REWRITE_SECONDS, so that a rea
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import structlog
 
-from connectors.sdk.aws.client import AwsClient
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import Deadline
@@ -34,6 +34,9 @@ from console.text.cleaning import clean_line
 from console.text.html_page import rendered_page, replace_file
 from console.timing.clock import Clock
 from console.timing.formats import clock_text, dated_time, rough_duration
+
+if TYPE_CHECKING:
+    from connectors.sdk.aws.client import AwsClient
 
 log = structlog.get_logger("headway.status_page")
 
@@ -57,7 +60,7 @@ class DayResult:
     date: str
     """ "2026-11-21"."""
     result: str
-    """ "in time", "late", "not known"."""
+    """ "in time", "late", "unknown"."""
 
     @property
     def tone(self) -> str:
@@ -92,17 +95,17 @@ def outlook(view: ServiceView, now: datetime) -> tuple[str, str]:
     in_work = "; the team is working on it" if view.acknowledged_by else ""
     expected = f"expected {_clock(view.expected, view, now)}" if view.expected is not None else ""
     if timeliness == Timeliness.BREACHED:
-        return f"Late: {expected or 'when it will be ready is not known'}{in_work}", "bad"
+        return f"Late: {expected or 'the finish is unknown'}{in_work}", "bad"
     if timeliness == Timeliness.WILL_MISS:
         after = f", {rough_duration(view.expected - due)} after its deadline" if view.expected and expected else ""
-        return f"Will be late: {expected or 'by how much is not known'}{after}{in_work}", "bad"
+        return f"Will be late: {expected or 'by an unknown time'}{after}{in_work}", "bad"
     if timeliness == Timeliness.AT_RISK:
         risk = format_risk(view.p_late) if view.p_late is not None else ""
         return f"May be late: {', '.join(filter(None, (expected, risk))) or 'no forecast'}{in_work}", "warn"
     if is_in_doubt(timeliness, view.incident_id):
-        return f"Not known: something that it needs has failed{in_work}", "warn"
+        return f"Unknown: something that it needs has failed{in_work}", "warn"
     if unverified_text(view):
-        return "Not known: a system that it needs cannot be reached", "dim"
+        return "Unknown: a system that it needs cannot be reached", "dim"
     if timeliness == Timeliness.NO_ESTIMATE or not expected:
         return "No forecast yet", "dim"
     return (
@@ -115,21 +118,27 @@ def summary(views: Sequence[ServiceView], now: datetime) -> tuple[str, str]:
     """The page's headline and its tone."""
     endangered = [view for view in views if view.is_endangered and view.delivered is None]
     late = [view for view in endangered if view.timeliness in _LATE]
-    unknown = [view for view in views if view.is_promised and outlook(view, now)[1] == "dim"]
     if late:
         verb = "is" if all(view.timeliness == Timeliness.BREACHED for view in late) else "will be"
         return f"{_named(late, len(views))} {verb if len(late) == 1 else 'are or will be'} late", "bad"
     if endangered:
         return f"{_named(endangered, len(views))} may be late", "warn"
-    if unknown:
-        return f"No service is known to be late; {len(unknown)} without a forecast", "dim"
-    if late := [view for view in views if view.delivered is not None and view.delivered > view.deadline]:
-        return f"{_named(late, len(views))} {'was' if len(late) == 1 else 'were'} delivered late", "warn"
-    return ("All services on time", "ok") if views else ("No service is shown here", "dim")
+    if unknown := [view for view in views if view.is_promised and outlook(view, now)[1] == "dim"]:
+        return f"No service is known to be late; {len(unknown)} cannot be judged", "dim"
+    if weak := [view for view in views if outlook(view, now)[1] == "warn"]:
+        return f"{_named(weak, len(views))} {'was' if len(weak) == 1 else 'were'} delivered late or incomplete", "warn"
+    if any(view.is_promised for view in views):
+        return "All services on time", "ok"
+    return ("No service is due today" if views else "No service is shown here"), "dim"
+
+
+def _title(view: ServiceView) -> str:
+    """Without the key of a submission, which may be a customer's."""
+    return clean_line(view.title.removesuffix(f" #{view.instance}") if view.instance else view.title, TITLE_LIMIT)
 
 
 def _named(views: Sequence[ServiceView], of: int) -> str:
-    return clean_line(views[0].title, TITLE_LIMIT) if len(views) == 1 else f"{len(views)} of {of} services"
+    return _title(views[0]) if len(views) == 1 else f"{len(views)} of {of} services"
 
 
 def _clock(at: datetime, view: ServiceView, now: datetime) -> str:
@@ -138,13 +147,13 @@ def _clock(at: datetime, view: ServiceView, now: datetime) -> str:
 
 def day_results(days: Iterable[AttainmentDay], today: date, now: datetime) -> list[DayResult]:
     """The ended business dates of the last DAYS, oldest first; of several submissions the worst counts."""
-    ranks, worst = ("in time", "not known", "late"), dict[date, str]()
+    ranks, worst = ("in time", "unknown", "late"), dict[date, str]()
     for day in days:
         is_ended = day.delivered is not None or day.deadline <= now
         if not is_ended or not today - timedelta(days=DAYS) < day.business_date <= today:
             continue
         if day.timeliness is Timeliness.NO_ESTIMATE:
-            result = "not known"
+            result = "unknown"
         else:
             result = "in time" if day.delivered is not None and day.delivered <= day.deadline else "late"
         worst[day.business_date] = max(result, worst.get(day.business_date, result), key=ranks.index)
@@ -159,7 +168,7 @@ def page_service(view: ServiceView, attainment: AttainmentView | None, now: date
         moved = view.promised is not None and view.promised != view.deadline
         before = f" today, instead of {_clock(view.promised, view, now)}" if moved and view.promised else ""
         promise = f"Promised by {_clock(view.deadline, view, now)}{before}"
-    title = clean_line(view.title, TITLE_LIMIT)
+    title = _title(view)
     if attainment is None:
         return StatusPageService(view.name, title, tone, text, promise)
     window, today = attainment.attainment.windows[0], date.fromisoformat(view.business_date)
@@ -232,31 +241,39 @@ class StatusPageWriter:
             if shown == self._written and self._due is not None and now < self._due:
                 return
             attainments = {view.service: view for view in queries.service_days.service_attainment()}
-        try:
-            for put in self._places():
-                for name, text in page_files(self._estate, self._zone, views, attainments, now).items():
-                    put(name, text)
-        except (OSError, ConnectorError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            trouble = clean_line(self._secrets.mask(f"status page: {reason}"))
-            if isinstance(error, OSError):
-                trouble += f" ({self._settings.folder}). Fix: an existing folder that the engine's user may write"
-            if trouble != self.trouble:
-                log.warning("the status page is not written", error=trouble)
-            self.trouble = trouble
-            return
-        self.trouble, self._written, self._due = "", shown, now + timedelta(seconds=REWRITE_SECONDS)
+        made = page_files(self._estate, self._zone, views, attainments, now)
+        troubles = [f"status page: {clean_line(self._secrets.mask(text))}" for text in self._written_to(made) if text]
+        if (trouble := "; ".join(troubles)) != self.trouble and trouble:
+            log.warning("the status page is not written", error=trouble)
+        self.trouble, self._written = trouble, shown
+        self._due = now if trouble else now + timedelta(seconds=REWRITE_SECONDS)
 
-    def _places(self) -> Iterable[Callable[[str, str], None]]:
+    def _written_to(self, made: Mapping[str, str]) -> Iterable[str]:
+        """Writes the files to each place; why one failed, else empty."""
         folder, bucket = self._settings.folder, self._settings.s3
         if folder is not None:
-            yield lambda name, text: replace_file(folder / name, text)
-        if bucket is not None:
-            client = AwsClient(f"S3 bucket {bucket.bucket},", bucket, self._secrets)
             try:
-                yield lambda name, text: _upload(client, bucket, name, text)
-            finally:
-                client.close()
+                for name, text in made.items():
+                    replace_file(folder / name, text)
+            except OSError as error:
+                yield f"{error.strerror} ({folder}). Fix: an existing folder that the engine's user may write"
+        if bucket is not None:
+            yield self._uploaded(bucket, made)
+
+    def _uploaded(self, bucket: StatusPageBucket, made: Mapping[str, str]) -> str:
+        try:
+            from connectors.sdk.aws.client import AwsClient  # noqa: PLC0415 - an extra
+        except ImportError:
+            return "boto3 is not installed. Fix: install headway[aws]"
+        client = AwsClient(f"S3 bucket {bucket.bucket},", bucket, self._secrets)
+        try:
+            for name, text in made.items():
+                _upload(client, bucket, name, text)
+        except ConnectorError as error:
+            return str(error)
+        finally:
+            client.close()
+        return ""
 
 
 def _upload(client: AwsClient, bucket: StatusPageBucket, name: str, text: str) -> None:

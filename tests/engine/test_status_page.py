@@ -51,8 +51,8 @@ def test_each_status_is_one_plain_sentence() -> None:
         f"Will be late: expected {clock(late)}, 1 h after its deadline; the team is working on it": view_of(
             Timeliness.WILL_MISS, expected=late, acknowledged_by="mara"
         ),
-        "Late: when it will be ready is not known": view_of(Timeliness.BREACHED),
-        "Not known: something that it needs has failed": view_of(Timeliness.NO_ESTIMATE, incident_id=3),
+        "Late: the finish is unknown": view_of(Timeliness.BREACHED),
+        "Unknown: something that it needs has failed": view_of(Timeliness.NO_ESTIMATE, incident_id=3),
         "No forecast yet": view_of(Timeliness.NO_ESTIMATE),
         "Not due today": view_of(Timeliness.NO_PROMISE),
         f"Delivered {clock(NOW)}, in time": view_of(Timeliness.MET, delivered=NOW),
@@ -66,7 +66,10 @@ def test_the_headline_names_the_service_and_never_calls_the_unknown_on_time() ->
     assert ("All services on time", "ok") == summary([fine], NOW)
     assert ("Supply plan will be late", "bad") == summary([fine, missed], NOW)
     assert ("2 of 3 services may be late", "warn") == summary([fine, *[view_of(Timeliness.AT_RISK)] * 2], NOW)
-    unknown = "No service is known to be late; 1 without a forecast"
+    stale = view_of(Timeliness.MET, delivered=NOW, data_state="stale")
+    assert ("Supply plan was delivered late or incomplete", "warn") == summary([fine, stale], NOW)
+    assert ("No service is due today", "dim") == summary([view_of(Timeliness.NO_PROMISE)], NOW)
+    unknown = "No service is known to be late; 1 cannot be judged"
     assert (unknown, "dim") == summary([fine, view_of(Timeliness.NO_ESTIMATE)], NOW)
 
 
@@ -79,13 +82,13 @@ def test_of_several_submissions_of_a_day_the_worst_counts_and_the_future_is_not_
     days = [day(40, due), day(2, due), day(2, NOW), day(1, None, Timeliness.NO_ESTIMATE)]
     ahead = AttainmentDay(today, NOW + HOUR, NOW + HOUR, None, None, Timeliness.ON_TIME)
     dates = [(today - timedelta(days=back)).isoformat() for back in (2, 1)]
-    assert [DayResult(dates[0], "late"), DayResult(dates[1], "not known")] == day_results([*days, ahead], today, NOW)
+    assert [DayResult(dates[0], "late"), DayResult(dates[1], "unknown")] == day_results([*days, ahead], today, NOW)
 
 
 def test_the_page_has_the_history_and_nothing_from_inside() -> None:
-    view = view_of(
-        Timeliness.AT_RISK, title=f"Supply {EVIL}", cause="dwh/secret_job", owner="mara", acknowledged_by="mara"
-    )
+    key = "jane@x.example"
+    view = view_of(Timeliness.AT_RISK, title=f"Supply {EVIL} #{key}", instance=key, cause="dwh/secret_job")
+    view = replace(view, owner="mara", acknowledged_by="mara")
     window = AttainmentWindow(30, 3, 2, 0)
     past = date.fromisoformat(view.business_date) - timedelta(days=1)
     day = AttainmentDay(past, NOW - HOUR, NOW - HOUR, None, None, Timeliness.BREACHED)
@@ -93,10 +96,11 @@ def test_the_page_has_the_history_and_nothing_from_inside() -> None:
     known = AttainmentView("supply", "Supply", 1, attainment, days=(day,))
     made = page_files("prod", "UTC", [view], {"supply": known}, NOW)
     assert "Last 30 days: 2 of 3 in time" in made["index.html"]
-    [told] = json.loads(made["status.json"])["services"]
-    assert [{"date": past.isoformat(), "result": "late"}] == told["days"]
+    [document] = json.loads(made["status.json"])["services"]
+    assert [{"date": past.isoformat(), "result": "late"}] == document["days"]
     for text in made.values():
         assert "mara" not in text
+        assert "jane" not in text
         assert "secret_job" not in text
     assert "<script>alert" not in made["index.html"]
 

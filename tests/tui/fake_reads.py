@@ -621,7 +621,7 @@ class FakeReads(FakeOps, FakeAhead, Queries):
     def service(self, name: str) -> ServiceView:
         return _found(name, (view for view in self.services_ if view.name == name))
 
-    def months(self, months: Sequence[str], name: str = "") -> list[MonthFigures]:
+    def months(self, months: Sequence[str], name: str = "", kind: str = "") -> list[MonthFigures]:
         figures = (29, 30, 754.0, 2, 240.0, 1560.0, 120, 118, 1, 3, 2, 1, None)
         return [MonthFigures("service", name, name, month, *figures) for month in months]
 

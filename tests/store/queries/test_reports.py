@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from console.domain.report import months_back
 from console.domain.schema.estate import Drift, JobDay
 from console.domain.schema.incidents import Acknowledgement, Incident, IncidentService
 from console.domain.schema.services import ServiceDay
+from console.domain.settings import DeclaredPool
+from console.store.config_sync import sync_config
 from console.store.errors import NotFound
 from console.store.queries.reader import Queries
-from tests.store.estate import Estate, at, failed, run, running
+from tests.store.estate import MIDNIGHT, SERVED, Estate, at, failed, run, running
 
 MONTH = "2026-11"
 
@@ -85,3 +88,18 @@ def test_costs_are_summed_and_other_values_are_none(served: Estate, reads: Queri
 def test_an_unknown_name_is_refused_with_similar_ones(reads: Queries) -> None:
     with pytest.raises(NotFound, match="supply"):
         reads.reports.months([MONTH], "suply")
+
+
+def test_a_pool_is_busy_with_every_attempt_within_the_month(served: Estate, reads: Queries) -> None:
+    """A rerun counts beside the first attempt, an open one up to now; after retention nothing is known."""
+    pool = DeclaredPool("etl", ("etl-hosts/*",), 2)
+    declared = replace(SERVED.declared, pools=(pool,))
+    sync_config(served.store, replace(SERVED, declared=declared), MIDNIGHT, None)
+    night = run(), run(attempt="2", started_at=at("03:15"), ended_at=at("03:16"))
+    served.ingest(*night, running(job="db07:load_stock", period="03:10", attempt="3"))
+    [figures] = reads.reports.pools(MONTH)
+    assert ("etl", 300.0 + 60.0 + 610.0) == (figures.pool, figures.busy_s)
+    now_s = (at("03:20:10") - datetime(2026, 11, 1, tzinfo=UTC)).total_seconds()
+    assert figures.utilization == pytest.approx(970 / (2 * now_s))
+    insert(served, JobDay(job_id=served.job_id(), business_date=f"{MONTH}-02", runs=8, succeeded=6, missed=1))
+    assert reads.reports.pools(MONTH)[0].utilization is None

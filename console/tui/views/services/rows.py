@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from console.control.incidents.verdict import job_label
-from console.domain.report import MonthFigures
+from console.domain.report import MonthFigures, share_text
 from console.domain.service import (
     INCOMPLETE_DATA,
     Reason,
@@ -362,7 +362,7 @@ def _month_cells(month: MonthFigures, ctx: RenderContext) -> tuple[str, ...]:
     slack, recovered = (dash if time is None else format_short(timedelta(seconds=time)) for time in times)
     bar = ("#" if ctx.plain else "█") * round((month.attainment or 0) * TREND_CELLS)
     shares = (month.attainment, month.success_rate)
-    in_time, success = (dash if share is None else format_percent(share) for share in shares)
+    in_time, success = (dash if share is None else share_text(share) for share in shares)
     cost = dash if month.cost is None else f"{month.cost:,.0f}"
     counts = str(month.incidents), str(month.changes)
     return month.month, in_time, bar, slack, counts[0], recovered, success, counts[1], cost

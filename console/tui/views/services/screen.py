@@ -314,7 +314,7 @@ class ServicesScreen(HeadwayScreen):
             text = rows.months_text(figures, self.ctx)
             self.board.push_screen(TextScreen(f"months of {view.title or view.name}", text, text))
 
-        self.ask("months", lambda reads: reads.reports.months(months, view.name), shown)
+        self.ask("months", lambda reads: reads.reports.months(months, view.name, "service"), shown)
 
     def selected_name(self) -> str:
         return str(self.selected.name) if self.selected else ""
