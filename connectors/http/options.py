@@ -338,8 +338,8 @@ class HttpMapping(StrictOptions):
     overlap: float = Field(default=60.0, ge=0, le=86_400)
     """Seconds before the newest change that are read again: rows may be written late."""
     slash: Annotated[str, formatted_like(r"(/[a-z]+/)?", "/job/")] = ""
-    """Stands in paths for each slash in the id of a job, where jobs are in folders. The id of a run is then that of its
-    job, a slash and a number."""
+    """In a path it replaces each slash in the id of a job, where jobs are in folders. The id of a run is then that of
+    its job, a slash and a number."""
     jobs: HttpJobsCall
     """The list of jobs."""
     runs: HttpRunsCall
