@@ -156,7 +156,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         secrets = {name: f"<{name}>" for name in source.secret_values}
         given = {**source.values, **secrets, **values, **copied, "key": KEY_PLACEHOLDER}
         body = json.dumps(fill_placeholders(call.body, given)) if call.body is not None else ""
-        path = self._client.path(call.path, {name: value or f"<{name}>" for name, value in given.items()}, str)
+        path = self._client.path(call.path, {name: str(value) or f"<{name}>" for name, value in given.items()}, str)
         query = f"?{QueryParams(fill_placeholders(call.query, given))}" if call.query else ""
         native_call = f"{call.method} {call.server or self._client.endpoint.base_url}{path}{query} {body}".rstrip()
         return call.title or f"{call.method} {call.path}", f"{call.method} {path}", (native_call,)
@@ -169,9 +169,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if call.copied and not values["id"]:
             names = ", ".join(sorted(call.copied))
             return f"{values['job']} has no run at its source whose {names} could be sent again"
-        options = self._client.source.secret_values
-        if unset := [name for name in call.places if name in options and not options[name]]:
-            return f"the config has no {unset[0].removeprefix('option.')}, which this call sends"
+        if missing := self._client.missing_secret(call):
+            return missing
         if verb is Verb.CANCEL or "since" in self._runs.places or self._is_counted(verb, call):
             return None
         try:

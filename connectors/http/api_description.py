@@ -338,7 +338,7 @@ class ProfileComparison:
             return None
         if is_single:
             return reached[0]
-        if isinstance(call, HttpListCall) and call.rows.endswith(".*"):
+        if isinstance(call, HttpListCall) and (call.rows.endswith(".*") or call.is_nested):
             return reached[0].get("additionalProperties") or {}
         try:
             items = self.api.items(reached)
@@ -365,6 +365,7 @@ def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | No
     runs, log = profile.runs, profile.log
     calls: dict[tuple[str, ...], HttpCall | None] = {
         ("jobs",): profile.jobs, ("runs",): runs, ("runs", "open"): runs.open, ("runs", "of_job"): runs.of_job,
+        ("runs", "queue"): runs.queue,
         ("parts",): profile.parts, ("log",): log, ("log", "files"): log.files if log else None,
         ("account",): profile.account, ("hold",): profile.hold,
         **{("verbs", name): getattr(profile.verbs, name) for name in ("rerun", "start", "cancel")},

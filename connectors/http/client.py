@@ -21,7 +21,7 @@ from connectors.http.options import (
     HttpWriteCall,
 )
 from connectors.sdk.contract import SecretResolver
-from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
+from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import MappedFields, instant_at, rows_at, text_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.records import TargetClock
@@ -251,8 +251,9 @@ class HttpApiClient(SignedClient):
         if reply.status == HTTPStatus.BAD_REQUEST and runs.gone_text not in reply.error:
             raise refusal(reply)
         row = None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}
-        is_inner = runs.is_nested and isinstance(row, dict) and row
-        return {**row, "*": {runs.job.removeprefix("*."): job}} if is_inner else row
+        if runs.is_nested and isinstance(row, dict) and row:
+            return {**row, "*": {runs.job.removeprefix("*."): job}}
+        return row
 
     def has_queued(self, key: str) -> bool:
         """Whether a requested run with our key waits in the source's queue."""
@@ -270,6 +271,8 @@ class HttpApiClient(SignedClient):
         once: bool = False,
         end_bytes: int | None = None,
     ) -> HttpReply:
+        if missing := self.missing_secret(call):
+            raise NotSupported(missing)
         secrets = {name: self._secrets(ref) for name, ref in self.source.secret_values.items() if name in call.places}
         values = {**self.source.values, **secrets, **values}
         return self.read(
@@ -284,12 +287,19 @@ class HttpApiClient(SignedClient):
             base_url=call.server,
         )
 
+    def missing_secret(self, call: HttpCall) -> str:
+        """Why the call cannot be sent: the config has no reference to a secret of it; "" where it has."""
+        unset = [name for name, reference in self.source.secret_values.items() if reference is None]
+        name = next((name.removeprefix("option.") for name in unset if name in call.places), "")
+        return name and f"the config has no {name}, which this call sends"
+
     def write(self, call: HttpWriteCall, values: Mapping[str, Any]) -> None:
         """Sends it once. Raises as `request`, for a redirect to another server as well."""
         reply = self.request(call, values, accept=REDIRECTS if call.redirects else (), once=True)
         if reply.status in REDIRECTS:
-            target = urljoin(f"{call.server or self.endpoint.base_url}/", reply.headers.get("location", ""))
-            if urlsplit(target).hostname != urlsplit(call.server or self.endpoint.base_url).hostname:
+            server = call.server or self.endpoint.base_url
+            target = urljoin(f"{server}/", reply.headers.get("location", ""))
+            if urlsplit(target).hostname != urlsplit(server).hostname:
                 raise refusal(reply, once=True)
 
     def path(self, path: str, values: Mapping[str, Any], encode: Callable[[str], str] = path_segment) -> str:

@@ -36,7 +36,8 @@ class HttpHolder(MappedHolder):
         values = {**self._api.source.values, **_values(job, is_enabled, note)}
         calls = self._calls(is_enabled, was_enabled)
         paths = [self._api.path(call.path, values, str) for call in calls]
-        bodies = ["" if call.body is None else json.dumps(fill_placeholders(call.body, values)) for call in calls]
+        contents = [fill_placeholders(call.body or call.query, values) for call in calls]
+        bodies = [json.dumps(content) if content else "" for content in contents]
         texts = zip(calls, paths, bodies, strict=True)
         return tuple(f"{call.method} {path} {body}".rstrip() for call, path, body in texts)
 

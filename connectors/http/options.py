@@ -108,6 +108,8 @@ class HttpListCall(HttpCall):
 
     @model_validator(mode="after")
     def one_way_to_page(self, info: ValidationInfo) -> Self:
+        if "end" in self.places and "offset" not in self.places:
+            raise ValueError("{end} is {offset} and {limit} together: send {offset} as well")
         paging = sorted({"cursor", "offset", "page"} & self.places)
         by_server = self.paging == "server" and "cursor" in self.places
         takes_limit = (paging or self.paging == "capped") and {"limit", "end"} & self.places
@@ -119,8 +121,6 @@ class HttpListCall(HttpCall):
             )
         if len(paging) > 1:
             raise ValueError(f"it pages by {{{paging[0]}}} and by {{{paging[1]}}}: keep one")
-        if "end" in self.places and "offset" not in self.places:
-            raise ValueError("{end} is {offset} and {limit} together: send {offset} as well")
         if paging and self.paging in ("none", "capped"):
             raise ValueError(f'paging = "{self.paging}", and it pages by {{{paging[0]}}}: keep one')
         if ("cursor" in self.places) != bool(self.next):
@@ -136,7 +136,7 @@ class HttpJobsCall(HttpListCall, MappedJobFields):
     known_places = frozenset({"limit", "cursor", "offset", "page"})
 
     only_with: FieldPath = ""
-    """Rows without a value here are no jobs, and left out."""
+    """Rows without a value here are not jobs, and left out."""
 
 
 class HttpJobRunsCall(HttpListCall):
@@ -338,8 +338,8 @@ class HttpMapping(StrictOptions):
     overlap: float = Field(default=60.0, ge=0, le=86_400)
     """Seconds before the newest change that are read again: rows may be written late."""
     slash: Annotated[str, formatted_like(r"(/[a-z]+/)?", "/job/")] = ""
-    """What a slash in the id of a job is in a path, where jobs are in folders. The id of a run is then that of its job,
-    a slash and a number."""
+    """In a path it replaces each slash in the id of a job, where jobs are in folders. The id of a run is then that of
+    its job, a slash and a number."""
     jobs: HttpJobsCall
     """The list of jobs."""
     runs: HttpRunsCall

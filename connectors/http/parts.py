@@ -155,7 +155,7 @@ class RunReader:
         where it is known without the row. Raises RecordUnreadable."""
         fields = self._options.runs
         is_row = any(value_at(row, path) is not None for path in (fields.id, fields.job) if path)
-        if fields.only_with and is_row and value_at(row, fields.only_with) is None:
+        if fields.only_with and not known_job and is_row and value_at(row, fields.only_with) is None:
             return None
         job = "" if self._jobs is None else known_job or self._jobs.job_of(row)
         return None if job is None else read_run(row, fields, self._options.states, clock, job)

@@ -223,7 +223,7 @@ def rows_at(document: Any, path: str) -> list[Any] | None:
 
 
 def _inner_rows(outer: list[Any] | None, inner: str) -> list[Any] | None:
-    """None where an outer row is no object, or has another value than a list at `inner`."""
+    """None where an outer row is not an object, or has another value than a list at `inner`."""
     rows: list[Any] = []
     for parent in outer or ():
         below = value_at(parent, inner, [{}])

@@ -35,7 +35,8 @@ TIMER = {"_class": "hudson.triggers.TimerTrigger$TimerTriggerCause", "shortDescr
 
 class FakeJenkins:
     """`hangs` names jobs whose builds do not end. `forbidden`: a pattern of calls that answer 403. `tokens`: job ->
-    its trigger token; `parameterized`: jobs that take parameters. `is_busy`: no executor takes what is queued."""
+    its trigger token; `parameterized`: jobs that take parameters; `never_disabled`: branches of a multibranch pipeline.
+    `is_busy`: no executor takes what is queued."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC) - timedelta(seconds=30)
@@ -45,6 +46,7 @@ class FakeJenkins:
         self.hangs: set[str] = set()
         self.tokens = {LOAD: "trigger", MART: "trigger"}
         self.parameterized: set[str] = set()
+        self.never_disabled: set[str] = set()
         self.is_busy = False
         self.forbidden = ""
         self.log = LOG
@@ -132,7 +134,7 @@ class FakeJenkins:
                 self.jobs[name]["description"] = params["description"]
                 return self._back()
             case ("POST", ["enable" | "disable" as what]):
-                self.jobs[name]["buildable"] = what == "enable"
+                self.jobs[name]["buildable"] = what == "enable" or name in self.never_disabled
                 return self._back()
         return self._text(404, "Not Found")
 

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 from connectors.http.connector import HttpConnector, HttpProfile
 from connectors.sdk import registry
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
-from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
+from connectors.sdk.conformance.faults import GARBLED, JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing
@@ -91,7 +92,7 @@ class TestJenkins(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults
         if how == JOB_DELETED:
             del self.fake.jobs[MART]
             return opened(self.fake)
-        return opened(self.fake, FaultyTransport(self.fake.handle, how, "/view/", "fullDisplayName", endless))
+        return opened(self.fake, _SpoiledBuilds(self.fake.handle, how, "/view/", "url", endless))
 
     def with_a_right_revoked(self) -> Connector:
         self.fake.forbidden = "/view/"
@@ -103,6 +104,13 @@ class TestJenkins(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults
 
     def advance(self) -> None:
         self.fake.tick()
+
+
+class _SpoiledBuilds(FaultyTransport):
+    """Spoils the builds of the last job in an answer that has builds, else the jobs."""
+
+    def _spoil(self, rows: list[dict[str, Any]]) -> None:
+        super()._spoil(next((row["allBuilds"] for row in reversed(rows) if row.get("allBuilds")), rows))
 
 
 def endless(body: Any, times: int) -> Any:
@@ -144,8 +152,8 @@ def test_a_build_ends_its_duration_after_its_start_and_not_before_building_is_fa
     assert RunState.RUNNING is walked(opened(fake))[0][f"{MART}/4"].state
     row |= {"building": False, "duration": 61_500}
     run = walked(opened(fake))[0][f"{MART}/4"]
-    assert run.started_at is not None and run.ended_at is not None
-    assert (RunState.SUCCEEDED, timedelta(seconds=61.5)) == (run.state, run.ended_at - run.started_at)
+    assert run.started_at is not None
+    assert (RunState.SUCCEEDED, run.started_at + timedelta(seconds=61.5)) == (run.state, run.ended_at)
 
 
 def test_a_quiet_poll_is_one_request_however_long_history_is() -> None:
@@ -172,8 +180,14 @@ def test_an_open_build_behind_newer_ones_is_looked_up_by_itself() -> None:
     for minutes in range(9, 0, -1):
         fake.build(LOAD, "SUCCESS", fake.now - timedelta(minutes=minutes))
     row |= {"building": False, "result": "ABORTED", "duration": 60_000}
-    ended, cursor = walked(connector, cursor, (RunRef(run.job, "", run.attempt_key, run.native_ref),))
+    ended, cursor = walked(connector, cursor, (ref(run),))
     assert (LOAD, RunState.CANCELLED) == (ended[f"{LOAD}/4"].job, ended[f"{LOAD}/4"].state)
+
+
+def test_a_job_whose_row_cannot_be_read_is_reported_and_hides_no_other() -> None:
+    fake = FakeJenkins()
+    poll = opened(fake, FaultyTransport(fake.handle, GARBLED, "/view/")).poll("", (), 10)
+    assert ({LOAD}, False, 1) == ({run.job for run in poll.runs}, poll.complete, len(poll.skipped))
 
 
 def failed_run(fake: FakeJenkins) -> ActionSpec:
@@ -201,7 +215,7 @@ def test_a_job_without_the_trigger_token_is_refused_and_nothing_is_built() -> No
     fake = FakeJenkins()
     fake.tokens.pop(LOAD)
     connector = opened(fake)
-    with pytest.raises(PermissionMissing, match="Job/Build"):
+    with pytest.raises(PermissionMissing, match=r"load%20orders/build \(403\)"):
         connector.act(connector.preview(failed_run(fake), 10), new_key(), 10)
     assert not fake.queue
 
@@ -210,14 +224,47 @@ def test_a_job_with_parameters_is_refused() -> None:
     fake = FakeJenkins()
     fake.parameterized.add(LOAD)
     connector = opened(fake)
-    with pytest.raises(NotSupported, match="Nothing is submitted"):
+    with pytest.raises(NotSupported, match=r"load%20orders/build \(400\)"):
         connector.act(connector.preview(failed_run(fake), 10), new_key(), 10)
+    assert not fake.queue
 
 
 def test_without_a_trigger_token_in_the_config_a_preview_says_so_and_jobs_are_watched() -> None:
     fake = FakeJenkins()
     preview = opened(fake, trigger_token=None).preview(failed_run(fake), 10)
     assert "the config has no trigger_token, which this call sends" == preview.refused
+
+
+def test_a_job_that_cannot_be_disabled_is_not_held() -> None:
+    """A branch of a multibranch pipeline: Jenkins answers as if it were."""
+    fake = FakeJenkins()
+    fake.never_disabled.add(MART)
+    connector, key = opened(fake), new_key()
+    until = (fake.now + timedelta(hours=1)).isoformat()
+    preview = connector.preview(
+        ActionSpec(Verb.HOLD, RunRef(MART, "", "", ""), RunState.UNKNOWN, {"by": "ann", "until": until}), 10
+    )
+    assert any("submitDescription" in call and "ann" in call for call in preview.native_calls)
+    connector.act(preview, key, 10)
+    assert not isinstance(connector.look_up(preview, key, 10), ActionFound)
+
+
+@pytest.mark.parametrize(
+    "place, change, fault",
+    [
+        ("runs", {"path": "/view/{target}/api/json?tree=x%7B{end}%7D"}, r"{end} is {offset} and {limit} together"),
+        ("runs", {"key": ""}, "queue: say in key where a run shows our key"),
+        (
+            "options",
+            {"trigger_token": {"type": "secret", "about": "A token of it.", "default": "x"}},
+            "default does not fit",
+        ),
+    ],
+)
+def test_a_bad_profile_gets_its_fault_and_fix(place: str, change: dict[str, Any], fault: str) -> None:
+    document = tomllib.loads(registry.profiles()["jenkins"].read_text(encoding="utf-8"))
+    with pytest.raises(ValidationError, match=fault):
+        HttpProfile.model_validate({**document, place: {**document[place], **change}}, context={})
 
 
 def test_a_redirect_to_another_server_is_no_success() -> None:
