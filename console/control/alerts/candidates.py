@@ -184,8 +184,8 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
     if subject.decision.closed:
         if suppression.was_notified_resolved(context, subject, last):
             return None
-        is_known = text == BUSINESS and not _is_business_news(context, subject, last)
-        if is_known and business_news.is_late(context, subject, last):
+        is_late = text == BUSINESS and business_news.is_late(context, subject, last)
+        if is_late and not _is_business_news(context, subject, last):
             return None  # the end of this cause changes nothing for the owners of its services
         kind = AlertKind.RECOVERED if subject.match.recovered else AlertKind.UPDATED
         return Notification(subject, route, text, kind, last)

@@ -135,8 +135,8 @@ def step_verdict(
     if late:
         return Verdict(tuple(_outlook(late, now, clock, action=f": {action}", is_simulated=True)))
     if act_by is not None:
-        passed = passed_text(act_by, now, clock)
-        return Verdict(((f"{_capital(action)}{passed}", "bad"),), _saved_titles(services, now))
+        action = f"{_capital(action)}{passed_text(act_by, now, clock)}"
+        return Verdict(((action, "bad"),), _saved_titles(services, now))
     if unsafe := unsafe_services(services):
         return Verdict(((f"{_capital(action)} (act-by unknown), {_promises(unsafe, ' due ', clock)}", "warn"),))
     return Verdict(((f"{_capital(step)}{f' {condition}' if condition else ''}", "warn"),))
@@ -185,11 +185,8 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         return Verdict(((state, "run"), *([(f", {done}", "plain")] if done else [])), tuple(dict.fromkeys(awaited)))
     late = _lost_services(view.services, now)
     act_by = view.row.act_by
-    fix = (
-        fix_text("resume it", act_by, now, clock)
-        if not late
-        else f"resume it{until_text(act_by, now, clock) or ' now'}"
-    )
+    passed = "" if late else passed_text(act_by, now, clock)
+    fix = f"resume it{until_text(act_by, now, clock) or ' now'}{passed}"
     outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
     style = "bad" if plan.state == "stopped" else "warn"
     return Verdict(((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now))
