@@ -367,8 +367,8 @@ def store_faults(arguments: argparse.Namespace) -> list[str]:
 def names_without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
     """Names in the config that match no job of the store, and dependencies that its runs contradict; nothing without
     a store."""
-    from console.config.document import config_files, named_at
-    from console.config.paths import config_path
+    from console.config.document import named_at
+    from console.config.paths import config_files, config_path
 
     def faults(reads: Queries) -> list[str]:
         messages = reads.warnings.without_job(_named_jobs(config))

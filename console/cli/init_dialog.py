@@ -138,6 +138,8 @@ def _with_secret(system: DetectedScheduler, secret: tuple[str, str], secrets: Se
 def _system_of(machine: Machine, answer: str, timeout: float) -> tuple[DetectedScheduler, tuple[str, str]]:
     """The system that was named, and (setting, value) of its typed secret, both empty without one."""
     if is_url(answer):
+        if fault := _url_fault(airflow_answer(machine, answer, "headway", {"env": "AIRFLOW_PASSWORD"}), timeout):
+            raise ValueError(fault)
         user = prompt("Account in Airflow (Enter for headway): ") or "headway"
         password = prompt_hidden("Its password: ") if sys.stdin.isatty() else ""
         return airflow_answer(machine, answer, user, {}), ("password", password)
@@ -146,6 +148,37 @@ def _system_of(machine: Machine, answer: str, timeout: float) -> tuple[DetectedS
     if is_dsn(machine.env.get(answer, "")):
         return _of_variable(machine, answer, timeout), ("", "")
     return host_answer(machine, answer), ("", "")
+
+
+class _LoginNeeded(Exception):
+    """A server answered, and the next request needs the password."""
+
+
+def _url_fault(system: DetectedScheduler, seconds: float) -> str:
+    """Why the address of the system cannot be used; "" if its server answers there. No login is sent."""
+    from pydantic import ValidationError
+
+    from connectors.sdk import registry
+    from connectors.sdk.errors import ConnectorError
+
+    def no_secret(reference: object) -> str:
+        raise _LoginNeeded
+
+    kind = registry.load(system.kind)
+    try:
+        options = kind.options(**{k: v for k, v in system.settings.items() if k in kind.options.model_fields})
+        connector = kind.open(options, kind.targets(options)[0], no_secret)
+    except ValidationError as error:
+        return "; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors())
+    try:
+        connector.probe(seconds)
+    except _LoginNeeded:
+        pass
+    except ConnectorError as error:
+        return str(error)
+    finally:
+        connector.close()
+    return ""
 
 
 def _try(system: DetectedScheduler, probe: Probe) -> bool:

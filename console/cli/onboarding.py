@@ -30,7 +30,7 @@ from console.cli.init_dialog import (
 )
 from console.cli.output import counted, print_lines, print_message, print_parts, terminal_width
 from console.cli.prompts import confirm, prompt_or
-from console.config.paths import NoStore, config_path, store_url, user_config
+from console.config.paths import NoStore, config_files, config_path, has_settings, store_url, user_config
 from console.onboarding.answers import KEY, with_own_key
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
@@ -176,9 +176,8 @@ def _config_file(arguments: argparse.Namespace) -> Path:
 
 
 def _refuse_overwrite(path: Path, arguments: argparse.Namespace, is_interactive: bool) -> None:
-    """Raises CommandError if there is a config already and replacing it is not confirmed."""
-    folder = config_path(arguments.config)
-    existing = sorted(folder.glob("*.toml")) if folder.is_dir() else [path] if path.exists() else []
+    """Raises CommandError if there are settings already and replacing them is not confirmed."""
+    existing = [file for file in config_files(config_path(arguments.config)) if file.exists() and has_settings(file)]
     if not existing or arguments.print:
         return
     problem = f"{existing[0]} exists already"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.sdk.file_trust import write_access_fault
-from console.config.paths import encoding_fault
+from console.config.paths import config_files, encoding_fault
 
 
 def suggestion(name: str, known: Iterable[str], table: str = "") -> str:
@@ -99,11 +99,6 @@ class ConfigDocument:
         if len(key) > 1 and key[0] in LISTS:
             key = (key[0], str(int(key[1]) - self.before.get((key[0], file), 0)), *key[2:])
         return file, self.find_line(self.texts.get(file, ""), key), key
-
-
-def config_files(path: Path) -> list[Path]:
-    """The files of an estate: the path itself, or every *.toml in that folder, by name."""
-    return sorted(path.glob("*.toml")) if path.is_dir() else [path]
 
 
 def named_at(files: list[Path], name: str) -> str:

@@ -70,9 +70,9 @@ def store_of(estate: dict[str, object], config: Path) -> str:
 def _estate(config: Path) -> dict[str, object]:
     """The [estate] tables of the files. Faults elsewhere do not hide the store, so that `freeze` works while a file is
     edited."""
-    files = sorted(config.glob("*.toml")) if config.is_dir() else [config]
+    files = config_files(config)
     estate: dict[str, object] = {}
-    fault = ""
+    fault, fix = "", 'Fix: "headway check" names every fault'
     for file in files:
         try:
             table, problem = _estate_in(file.read_text("utf-8-sig"))
@@ -84,9 +84,25 @@ def _estate(config: Path) -> dict[str, object]:
             table, problem = {}, f"line {line} {problem.rstrip('.')}"
         estate |= table
         fault = fault or problem
+    if files and not any(map(has_settings, files)):
+        fault, fix = "has no settings", 'Fix: "headway init" writes some from what runs here, and keeps this file aside'
     if fault and "store" not in estate and not _uses_default_store(config, files):
-        raise NoStore(f'{config}: {fault}. Fix: "headway check" names every fault')
+        raise NoStore(f"{config}: {fault}. {fix}")
     return estate
+
+
+def config_files(config: Path) -> list[Path]:
+    """The files of an estate: the path itself, or every *.toml in that folder, by name."""
+    return sorted(config.glob("*.toml")) if config.is_dir() else [config]
+
+
+def has_settings(file: Path) -> bool:
+    """False for a file with comments and empty lines only; True where it cannot be read."""
+    try:
+        lines = file.read_text("utf-8-sig", errors="replace").splitlines()
+    except OSError:
+        return True
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
 
 
 def _uses_default_store(config: Path, files: Sequence[Path]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import ssl
@@ -10,7 +11,9 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from unittest.mock import patch
 
 import pytest
@@ -32,6 +35,7 @@ from tests.onboarding.homes import SECRET, full_home, put
 from tests.pty.terminal import Terminal
 
 INIT = [sys.executable, "-m", "console"]
+MINE = '[estate]\nname = "mine"\n'
 ROUTE_PROMPT = "Send alerts to (not echoed; Enter: nowhere yet):"
 """Shown once keys are no longer echoed; what was typed before is dropped."""
 LIMIT_SECONDS = 90.0
@@ -114,17 +118,29 @@ def _read(path: Path) -> bytes:
 
 
 def test_a_config_that_is_there_stays_as_it_was(home: Home) -> None:
-    put(home.config, "# mine\n")
+    put(home.config, MINE)
     done = home.run("--yes", "--only", "cron")
-    assert (Exit.REFUSED, "# mine\n") == (done.code, home.config.read_text())
+    assert (Exit.REFUSED, MINE) == (done.code, home.config.read_text())
     assert "exists already and is never overwritten" in " ".join(done.err.split())
+
+
+def test_a_config_without_settings_is_named_as_such_and_moved_aside(home: Home) -> None:
+    for nothing in ("", "# mine\n\n"):
+        put(home.config, nothing)
+        done = home.run(command="status")
+        assert Exit.USAGE == done.code
+        assert f'{home.config}: has no settings. Fix: "headway init" writes some' in " ".join(done.err.split())
+        assert Exit.OK == home.run("--yes", "--only", "cron", "--no-poll").code
+        assert ["cron"] == list(load_config(home.config).systems)
+        assert nothing == home.config.with_name("headway.toml.before-init").read_text()
+        home.config.with_name("headway.toml.before-init").unlink()
 
 
 def test_a_config_whose_replacement_is_declined_is_reported_as_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "headway.toml"
-    put(path, "# mine\n")
+    put(path, MINE)
     monkeypatch.setattr(onboarding, "confirm", lambda _: False)
     with pytest.raises(CommandError, match=f"{path} was not changed; nothing was written$"):
         onboarding._refuse_overwrite(path, Namespace(config=str(path), print=False), is_interactive=True)
@@ -219,16 +235,16 @@ def test_who_leaves_during_the_first_poll_has_a_whole_config_and_no_engine(home:
 
 @pytest.mark.deep
 def test_a_person_may_begin_anew_and_keeps_the_old_config(home: Home) -> None:
-    put(home.config, "# mine\n")
+    put(home.config, MINE)
     with home.terminal("--no-poll") as terminal:
         terminal.wait_for("[y/N]")
         terminal.press("y", "enter")
         terminal.wait_for("Which?")
-        assert "# mine\n" == home.config.read_text()
+        assert MINE == home.config.read_text()
         terminal.press("all", "enter")
         leave_out_what_is_elsewhere(terminal)
         assert Exit.OK == terminal.wait_for_end()
-    assert "# mine\n" == home.config.with_name("headway.toml.before-init").read_text()
+    assert MINE == home.config.with_name("headway.toml.before-init").read_text()
     assert ["cron"] == list(load_config(home.config).systems)
 
 
@@ -353,6 +369,52 @@ def test_typed_systems_have_names_of_their_own_and_secrets_only_once_accepted(
     files = [{"file": str(tmp_path / f"secrets/{name}-dsn")} for name in ("dwh-2", "dwh-3")]
     assert files == [system.settings["dsn"] for system in systems]
     assert ["dwh-2-dsn", "dwh-3-dsn"] == sorted(path.name for path in (tmp_path / "secrets").iterdir())
+
+
+@contextmanager
+def web_server(version: str) -> Iterator[str]:
+    """A web server with this version at /api/v2/version, which refuses everything else."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_version = self.path == "/api/v2/version" and bool(version)
+            body = json.dumps({"version": version} if is_version else {}).encode()
+            self.send_response(200 if is_version else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_account_is_asked_for_only_where_an_airflow_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with web_server("") as other, web_server("3.3.0") as airflow:
+        answers = iter(["http://127.0.0.1:1", "http://airflow.example.com", other, airflow, ""])
+        asked: list[str] = []
+
+        def ask(question: str) -> str:
+            asked.append(question)
+            return ""
+
+        monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
+        monkeypatch.setattr(init_dialog, "prompt", ask)
+        secrets = init_dialog.Secrets(tmp_path / "headway.toml")
+        [system] = init_dialog.ask_systems(Machine(tmp_path, {}), secrets, 5.0, lambda _: "", [], [])
+    assert (f"{airflow}", "headway") == (system.settings["url"], system.settings["username"])
+    assert ["Account in Airflow (Enter for headway): "] == asked
+    out, err = capsys.readouterr()
+    shown = " ".join((out + err).split())
+    assert "127.0.0.1:1" in shown
+    assert f"neither /api/v2/version nor /api/v1/version is at {other}" in shown
+    assert "plain_http" in shown, shown
 
 
 def test_named_systems_have_names_of_their_own_and_one_host_is_named_once(home: Home) -> None:

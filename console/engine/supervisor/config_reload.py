@@ -14,8 +14,9 @@ from pathlib import Path
 import structlog
 
 from connectors.sdk.file_trust import write_access_fault
-from console.config.document import ConfigFault, ConfigFaults, config_files, line_of
+from console.config.document import ConfigFault, ConfigFaults, line_of
 from console.config.loading import load_config
+from console.config.paths import config_files
 from console.config.sections import Config
 from console.engine.worker import Pulse
 from console.text.cleaning import clean_line
