@@ -368,7 +368,7 @@ WRAPPER_FIX = "install the wrapper: headway connector cron wrapper"
 
 
 def unseen_ends(processes: CronProcesses, level: int) -> tuple[str, str] | None:
-    """What of jobs without the wrapper cannot be seen, and why; None where cron logs every end, or starts nothing."""
+    """("failures", reason) for jobs without the wrapper; None where cron logs every end, or starts nothing."""
     if processes.daemon is None and not processes.hidden:
         return None
     if processes.program is not CronDaemon.BUSYBOX and level & ERRORS_LOGGED:

@@ -161,7 +161,7 @@ def _url_fault(system: DetectedScheduler, seconds: float) -> str:
     from connectors.sdk import registry
     from connectors.sdk.errors import ConnectorError
 
-    def no_secret(_: object) -> str:
+    def no_secret(reference: object) -> str:
         raise _LoginNeeded
 
     kind = registry.load(system.kind)

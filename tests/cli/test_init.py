@@ -399,8 +399,13 @@ def test_an_account_is_asked_for_only_where_an_airflow_answers(
     with web_server("") as other, web_server("3.3.0") as airflow:
         answers = iter(["http://127.0.0.1:1", "http://airflow.example.com", other, airflow, ""])
         asked: list[str] = []
+
+        def ask(question: str) -> str:
+            asked.append(question)
+            return ""
+
         monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
-        monkeypatch.setattr(init_dialog, "prompt", lambda question: asked.append(question) or "")
+        monkeypatch.setattr(init_dialog, "prompt", ask)
         secrets = init_dialog.Secrets(tmp_path / "headway.toml")
         [system] = init_dialog.ask_systems(Machine(tmp_path, {}), secrets, 5.0, lambda _: "", [], [])
     assert (f"{airflow}", "headway") == (system.settings["url"], system.settings["username"])
