@@ -347,10 +347,10 @@ class Estate:
 
 @dataclass(frozen=True, slots=True)
 class EstateChanges:
-    """What may differ between two estates."""
+    """Jobs and targets that may differ between two estates."""
 
     jobs: Set[int]
-    """Jobs with other facts, runs, durations, history or contexts."""
+    """With other facts, runs, durations, history or contexts."""
     targets: Set[int]
 
 

@@ -350,7 +350,7 @@ def build_cache(
     estate: Estate, before: EvaluationCache | None = None, known: EstateChanges | None = None
 ) -> EvaluationCache:
     """The cache for an estate. `before`: of an earlier snapshot, from which everything unchanged is taken over; the
-    result is the same without it. `known`: what may differ since then; None: anything."""
+    result is the same without it. `known`: all that may differ since then; None: anything."""
     if before is None or not before.shape.is_of(estate):
         shape = EstateShape(estate)
         red_jobs = red_jobs_of(estate, before.red_jobs if before is not None else {})
@@ -470,8 +470,8 @@ def changed_jobs(
     before: Estate, after: Estate, known: EstateChanges | None = None, cache: EvaluationCache | None = None
 ) -> set[int] | None:
     """Jobs with a new fact since `before`; None if a change affects any job: config, an extension, or which jobs and
-    targets exist. `known`: what may differ; None: everything is compared. `cache`: of `after`; with it also the jobs
-    that waited for what a poll now proves."""
+    targets exist. `known`: all that may differ; None: everything is compared. `cache`: of `after`; with it also the
+    jobs that waited for what a poll now proves."""
     if _estate_wide(before) != _estate_wide(after):
         return None
     compared = before.jobs.keys() | after.jobs.keys() if known is None else known.jobs

@@ -90,8 +90,9 @@ PARTIAL_ROUNDS_FACTOR = 3.0
 """For this multiple of a full evaluation's duration only changes are evaluated, so that a change never waits long."""
 SLICES_FACTOR, WHOLE_FACTOR = 15.0, 100.0
 """The same for an estate of several slices: until a slice is evaluated again, and until a full evaluation."""
-PAUSE_SECONDS = 0.05
-"""Changes within this time are evaluated together."""
+PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 0.5
+"""Changes within this time are evaluated together. The pause is as long as the last evaluation took, within these
+limits, so that a flood of changes leaves half of the interpreter's time to the polls."""
 
 
 @contextmanager
@@ -166,12 +167,14 @@ class Evaluator:
         while not stopping():
             self.wake.clear()
             self.pulse.beat()
+            begun = time.monotonic()
             pause = self.step(fence)
+            took = time.monotonic() - begun
             if not self._store.is_sqlite:  # another engine's pollers do not wake this one
                 pause = min(pause, MAX_INTERVAL_SECONDS)
             self.pulse.beat(pause)
             if self.wake.wait(pause):
-                wait_seconds(PAUSE_SECONDS)
+                wait_seconds(min(max(PAUSE_SECONDS, took), MAX_PAUSE_SECONDS))
 
     def step(self, fence: int) -> float:
         """Evaluates once; real seconds until time alone may change a decision."""

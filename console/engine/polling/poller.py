@@ -348,7 +348,8 @@ class TargetPoller:
             self._log.warning("target lost", error=text, error_kind=kind)
         now = self._shared.clock.now()
         store_ingest.record_failure(self._shared.store, self._place.target_id, text, kind, now, fence)
-        self._shared.changed()
+        if self._failures == 1:
+            self._shared.changed()  # more failures in a row are evaluated within a few seconds anyway
 
     def _pages(self, fence: Fence) -> None:
         if self._connector is None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
 from threading import get_ident
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -239,6 +239,24 @@ def test_a_poll_that_proves_a_missing_start_waits_for_no_slice(bench: Bench, mon
         bench.parts.evaluator.step(bench.fence)
     pauses = [bench.parts.evaluator.step(bench.fence) for _ in range(6)]
     assert 1 < pauses[-1] <= evaluator.MAX_INTERVAL_SECONDS
+
+
+@pytest.mark.parametrize("seconds, pause", [(0.01, 0.05), (0.3, 0.3), (9.0, 0.5)])
+def test_between_changes_polls_get_as_much_time_as_an_evaluation_took(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float, pause: float
+) -> None:
+    clock, pauses, judge = [0.0], list[float](), bench.parts.evaluator
+
+    def step(_: int) -> float:
+        clock[0] += seconds
+        judge.wake.set()
+        return 60.0
+
+    monkeypatch.setattr(evaluator, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(evaluator, "wait_seconds", pauses.append)
+    monkeypatch.setattr(judge, "step", step)
+    judge.run(bench.fence, lambda: bool(pauses))
+    assert [pytest.approx(pause)] == pauses
 
 
 def test_a_slice_is_due_again_when_time_may_change_one_of_its_decisions() -> None:

@@ -323,6 +323,21 @@ def test_a_poll_goes_on_where_it_waited_for_another_poll_to_match_the_config(
     assert (["poll"] if rides else ["inventory", "poll"]) == calls
 
 
+def test_a_target_that_goes_on_failing_wakes_the_evaluator_once_and_again_when_it_answers(bench: Bench) -> None:
+    woken: list[bool] = []
+    waking = replace(bench.parts.polling, changed=lambda: woken.append(True))
+    poller = TargetPoller(waking, bench.poller._place)
+    poller.poll_once(bench.fence)
+    woken.clear()
+    bench.scheduler.refuse = SystemUnreachable("no answer")
+    for _ in range(3):
+        poller.poll_once(bench.fence)
+    assert [True] == woken
+    bench.scheduler.refuse = None
+    poller.poll_once(bench.fence)
+    assert [True, True] == woken
+
+
 def _jobs(bench: Bench) -> list[tuple[int, str]]:
     with bench.store.read() as connection:
         return [(row[0], row[1]) for row in connection.rows("SELECT id, native_id FROM job")]
