@@ -368,6 +368,7 @@ def overview() -> str:
     lines = ["usage: headway [--config PATH] [--store URL] [--utc] [--version] COMMAND ...", ""]
     for heading, commands in GROUPS.items():
         lines += [heading, *(f"  {name:<10} {text}" for name, text in commands.items())]
-    lines += ["", f"Also: {', '.join(ALSO)}"]
+    also = [name for name in ALSO if name != "version"]  # it is in the usage
+    lines += ["", f"Also: {', '.join(also)}"]
     lines += ["Without a command, the console opens. headway COMMAND --help shows its options."]
     return "\n".join(lines) + "\n"

@@ -34,7 +34,7 @@ class MonthFigures:
     recover_s: float | None
     """Mean from the failure to the close of its incident."""
     runs: int
-    """Runs that began and are over; `succeeded`: those of them that succeeded."""
+    """Runs that began and ended; `succeeded`: those of them that succeeded."""
     succeeded: int
     missed: int
     """Expected runs that never began."""

@@ -197,7 +197,7 @@ def test_who_leaves_the_console_is_told_of_the_engine_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "headway.toml"
-    config.write_text("")
+    config.write_text("[estate]\n")
     begun = lambda url, path: StartedEngine(f"an engine on {Path(url).name}")  # noqa: E731
     monkeypatch.setattr("console.cli.engine_process.start_engine_if_needed", begun)
     monkeypatch.setattr("console.tui.app.start.run_console", lambda url, after_first_paint, **_: after_first_paint())

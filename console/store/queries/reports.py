@@ -47,7 +47,7 @@ _RUNS = (
     f" AND r.business_date >= ? AND r.business_date < ? AND r.state NOT IN ({OPEN_STATES_SQL}) AND NOT EXISTS"
     " (SELECT 1 FROM job_day d WHERE d.job_id = r.job_id AND d.business_date = r.business_date) GROUP BY 1, 2"
 )
-"""What `job_day` has of the dates whose runs are deleted."""
+"""Dates whose runs are deleted count by `job_day`."""
 _PRUNED = (
     "SELECT k.a AS job, substr(d.business_date, 1, 7) AS month, SUM(d.runs) AS runs, SUM(d.succeeded) AS succeeded,"
     " SUM(d.missed) AS missed FROM {keys} JOIN job_day d ON d.job_id = k.a WHERE d.business_date >= ?"

@@ -58,7 +58,7 @@ async def test_a_box_grows_with_what_comes_and_keeps_its_lines_while_one_types(n
     await night.see("Supply plan")
     await night.press(":")
     await night.typing()
-    await night.see("INC-0412", "show only what needs attention")
+    await night.see("INC-0412", "nothing to fold")
     high = height_of(night)
     assert 30 < high <= 40
     await night.type("zzzz")
@@ -110,7 +110,7 @@ async def test_a_dialog_that_opened_while_the_terminal_was_in_the_background_tak
 async def test_the_help_shows_its_texts_whole_and_q_in_its_empty_filter_closes_it(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("?")
-    await night.see("show the recovery plan; nothing is sent yet", "3        jobs")
+    await night.see("show the recovery plan; nothing is sent yet", "2        incidents")
     assert "…" not in night.text
     await night.press("r", "q")
     await night.until(lambda: "rq" in str(night.widget("#narrow").value), "the filter rq")  # type: ignore[attr-defined]
