@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -128,3 +130,9 @@ def test_files_are_written_on_change_and_every_five_minutes(bench: Bench, tmp_pa
         connection.rows("UPDATE service SET title = 'Another plan'")
     writer.step(bench.fence)
     assert "Another plan" in page.read_text()
+
+
+def test_an_engine_without_the_extra_aws_starts() -> None:
+    script = "import sys; sys.modules['botocore'] = None; import console.engine.supervisor.assembly"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
