@@ -371,9 +371,11 @@ def unseen_ends(processes: CronProcesses, level: int) -> tuple[str, str] | None:
     """("failures", reason) for jobs without the wrapper; None where cron logs every end, or starts nothing."""
     if processes.daemon is None and not processes.hidden:
         return None
-    if processes.program is not CronDaemon.BUSYBOX and level & ERRORS_LOGGED:
+    if processes.program is CronDaemon.BUSYBOX:
+        return "failures", "cron logs starts only"
+    if level & ERRORS_LOGGED:
         return None if level & ENDS_LOGGED else ("success", "cron logs failures only")
-    return "failures", "/proc hides cron's log level" if processes.hidden else "cron logs starts only"
+    return "failures", "/proc hides whether cron logs them" if processes.hidden else "cron logs starts only"
 
 
 def log_fix(login: str, groups: Collection[str], *paths: str) -> str:

@@ -62,12 +62,12 @@ def figures_table(rows: Sequence[MonthFigures], is_trend: bool) -> Table:
         ValueColumn("month", lambda row: row.month) if is_trend else ValueColumn("name", lambda row: row.title, 12),
         ValueColumn("in time", lambda row: _share(row.attainment, row.in_time, row.judged)),
         ValueColumn("slack", _duration(lambda row: row.slack_s), drop=4),
-        ValueColumn("incidents", lambda row: str(row.incidents)),
+        ValueColumn("incidents", _count(lambda row: row.incidents)),
         ValueColumn("acknowledged in", _duration(lambda row: row.acknowledge_s), drop=3),
         ValueColumn("recovered in", _duration(lambda row: row.recover_s)),
         ValueColumn("success", lambda row: _share(row.success_rate, row.succeeded, row.runs)),
-        ValueColumn("missed", lambda row: str(row.missed), drop=5),
-        ValueColumn("changes", lambda row: str(row.changes), drop=2),
+        ValueColumn("missed", _count(lambda row: row.missed), drop=5),
+        ValueColumn("changes", _count(lambda row: row.changes), drop=2),
         ValueColumn(
             "failed after", lambda row: _share(row.change_failure_rate, row.failed_changes, row.tried_changes), drop=2
         ),
@@ -88,6 +88,10 @@ def pool_table(rows: Sequence[PoolFigures]) -> Table:
 def _share(share: float | None, part: int, whole: int) -> str:
     """ "97 % (29 of 30)"; a dash without any."""
     return "–" if share is None else f"{share_text(share)} ({part:,} of {whole:,})"
+
+
+def _count(number: Callable[[MonthFigures], int]) -> Callable[[MonthFigures], str]:
+    return lambda row: f"{number(row):,}" if row.is_watched else "–"
 
 
 def _duration(seconds: Callable[[MonthFigures], float | None]) -> Callable[[MonthFigures], str]:

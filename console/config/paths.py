@@ -85,7 +85,7 @@ def _estate(config: Path) -> dict[str, object]:
         estate |= table
         fault = fault or problem
     if files and not any(map(has_settings, files)):
-        fault, fix = "has no settings", 'Fix: "headway init" writes some from what runs here, and keeps this file aside'
+        fault, fix = "has no settings", 'Fix: "headway init" writes a first config'
     if fault and "store" not in estate and not _uses_default_store(config, files):
         raise NoStore(f"{config}: {fault}. {fix}")
     return estate

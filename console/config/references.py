@@ -87,13 +87,15 @@ def check_references(
         names.check_name("calendar", table.get("calendar") or None, (*key, "calendar"))
         if int(key[1]) in numbered:
             _check_mode(config, numbered[int(key[1])], key, reading)
-    for key, table in _entries(document, "permissions"):  # a limit to an unknown name would silently permit nothing
-        for kind in ("system", "service"):
-            for pattern in _strings(table, f"{kind}s"):
-                known = names.declared(kind)
-                if not matches_any(pattern, known):
-                    problem = f'no {kind} fits "{pattern}". {suggestion(pattern, known)}'
-                    reading.fault((*key, f"{kind}s"), problem)
+    limited = [(key, table, kind) for key, table in _entries(document, "permissions") for kind in ("system", "service")]
+    if config.status_page is not None:
+        limited.append((("status_page",), document["status_page"], "service"))
+    for key, table, kind in limited:  # a limit to an unknown name would silently permit, or show, nothing
+        for pattern in _strings(table, f"{kind}s"):
+            known = names.declared(kind)
+            if not matches_any(pattern, known) and (pattern != "*" or known):
+                problem = f'no {kind} fits "{pattern}". {suggestion(pattern, known)}'
+                reading.fault((*key, f"{kind}s"), problem)
     _check_scopes(config, names)
 
 

@@ -47,6 +47,11 @@ class MonthFigures:
     """Sum over the stored runs, in the unit of their source; None without any."""
 
     @property
+    def is_watched(self) -> bool:
+        """False for a month of which the store has nothing."""
+        return bool(self.judged or self.incidents or self.runs or self.missed or self.changes)
+
+    @property
     def attainment(self) -> float | None:
         return _share(self.in_time, self.judged)
 

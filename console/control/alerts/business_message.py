@@ -60,7 +60,8 @@ def business_text(context: AlertContext, notification: Notification, leaves: boo
     )
     title = f"{_title(context, notification, affected, zone)}{REFERENCE}"
     body = text_of(blocks if any(blocks) else [["No service is affected any more."]])
-    return MessageText(title, body, title, body, zone_label=zone_label(context.now, zone))
+    label = zone_label(min((service.deadline for service in affected), default=context.now), zone)
+    return MessageText(title, body, title, body, zone_label=label)
 
 
 def _title(
@@ -92,7 +93,7 @@ def _facts(
 ) -> Iterator[tuple[str, str]]:
     if not subject.decision.closed:
         yield "Cause", _cause(context, subject, affected, zone, leaves)
-        if at := _next_update(context, affected):
+        if at := _next_update(context, subject, affected):
             yield "Next update", f"by {zoned_time(at, zone, context.now)}"
     elif margin := next(filter(None, (_margin(context.days.get(service.key)) for service in affected)), ""):
         yield "Margin", margin
@@ -163,9 +164,11 @@ def _data_failure(context: AlertContext, subject: AlertSubject, affected: Sequen
     return f"all jobs ran, but {data} could not be checked"
 
 
-def _next_update(context: AlertContext, affected: Sequence[AffectedServiceVerdict]) -> datetime | None:
+def _next_update(
+    context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict]
+) -> datetime | None:
     """When the status of a service changes at the latest: at its act-by or deadline, later when it is expected."""
     at_risk = [service for service in affected if service.timeliness not in NOT_AT_RISK]
-    times = (at for service in at_risk for at in (service.act_by, service.deadline))
+    times = (at for service in at_risk for at in (joint_act_by(context, subject, service), service.deadline))
     late = (service.expected_at for service in at_risk if service.deadline <= context.now)
     return min((at for at in (*times, *late) if at is not None and at > context.now), default=None)

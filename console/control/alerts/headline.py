@@ -1,6 +1,6 @@
 """First lines of notifications: the service at risk, the next step and its time; the incident's number is last.
 
-The first 50 characters have the service and its deadline. With `plain`, only names come from outside.
+The first 50 characters have a service that is not safe and its deadline. With `plain`, only names come from outside.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from itertools import islice
 from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
-from console.control.alerts.headline import by_urgency, headline
+from console.control.alerts.headline import by_urgency, headline, most_urgent
 from console.control.alerts.joint_repair import is_repaired_by_restart, needs_restart, other_repairs, repair_step
 from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
@@ -44,7 +44,8 @@ def technical_text(
     for plain in (False, True):
         title = headline(context, notification, plain)
         texts += [title, text_of(_blocks(context, notification, title, log_tails, "" if plain else changes, plain))]
-    label = zone_label(context.now, notification.subject.decision.zone)
+    urgent = most_urgent(context, notification)
+    label = zone_label(context.now if urgent is None else urgent.deadline, notification.subject.decision.zone)
     return MessageText(*texts, zone_label=label, commands=tuple(_commands(context, notification.subject)))
 
 

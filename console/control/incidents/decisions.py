@@ -367,6 +367,11 @@ def is_named(name: str, text: str) -> bool:
     return any(f" {name}{end}" in f" {text} " for end in (" ", ", ", ": "))
 
 
+def _is_promised(service: str, text: str) -> bool:
+    """True if the text has the service with its deadline: "Daily revenue 07:30" is not one of "Daily"."""
+    return any(part[:1].isdigit() for part in f" {text}".split(f" {service} ")[1:])
+
+
 def event_text(
     decision: IncidentDecision,
     before: LastNotification | None,
@@ -386,7 +391,7 @@ def event_text(
     earlier = replace(before, root="") if decision.merges else before  # "symptoms of it" is about the new one
     changes = [change for change in _news_of_cause(earlier, now, shown=shown) if change]
     new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
-    titles = [service for service in map(title, new) if not is_named(service, shown)]
+    titles = [service for service in map(title, new) if not _is_promised(service, shown)]
     changes += [f"also affects {list_names(titles)}"] if titles else []
     merged = [f"{incident_name(incident)} ({job})" for incident, job in decision.merges.items()]
     further = f" and {len(merged) - MAX_MERGED} more" if len(merged) > MAX_MERGED else ""

@@ -85,7 +85,8 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
         return step_verdict(f"restore {view.unreachable}", view.row.act_by, view.services, now, clock)
     steps = open_steps(view)
     if not steps:
-        return Verdict(((_capital(blocked_reason(view)), "warn"),))
+        late = _outlook(_lost_services(view.services, now), now, clock, before=", ")
+        return Verdict(((_capital(blocked_reason(view)), "warn"), *late))
     instruction = restart_instruction(_repair_step(run) for run in view.joint_restarts or steps[:1])
     if instruction is None:
         return _rerun_verdict(steps[0], view, now, clock)
@@ -181,8 +182,10 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     state = f"Plan {plan.id} {plan.state}: {plan.done} of {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
+        lost = _outlook(_lost_services(view.services, now), now, clock, before=", ")
         awaited = (service.title or service.name for service in services_in_time(view))
-        return Verdict(((state, "run"), *([(f", {done}", "plain")] if done else [])), tuple(dict.fromkeys(awaited)))
+        expected = lost or ([(f", {done}", "plain")] if done else [])
+        return Verdict(((state, "run"), *expected), tuple(dict.fromkeys(awaited)))
     late = _lost_services(view.services, now)
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)

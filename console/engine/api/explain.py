@@ -120,6 +120,6 @@ def _load_estate(url: str, reads: Queries) -> Estate:
 def _approvals(reads: Queries) -> Iterator[ExplanationStep]:
     """Actions that wait for approval."""
     for row in reads.approvals.list_approvals():
-        text = f"{row.verb} was requested and is pending approval"
+        text = f"{row.verb} was requested and is pending approval by another user"
         act = f"headway action approve {row.key}"
         yield ExplanationStep(row.job, "approval", text, 0, row.requested, by=row.requested_by, act=act)

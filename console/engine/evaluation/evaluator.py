@@ -92,7 +92,8 @@ SLICES_FACTOR, WHOLE_FACTOR = 15.0, 100.0
 """The same for an estate of several slices: until a slice is evaluated again, and until a full evaluation."""
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 0.5
 """Changes within this time are evaluated together. The pause is as long as the last evaluation took, within these
-limits, so that a flood of changes leaves half of the interpreter's time to the polls."""
+limits, so that a flood of changes leaves half of the interpreter's time to the polls while an evaluation takes at most
+MAX_PAUSE_SECONDS."""
 
 
 @contextmanager

@@ -349,7 +349,7 @@ class TargetPoller:
         now = self._shared.clock.now()
         store_ingest.record_failure(self._shared.store, self._place.target_id, text, kind, now, fence)
         if self._failures == 1:
-            self._shared.changed()  # more failures in a row are evaluated within a few seconds anyway
+            self._shared.changed()  # more failures in a row are evaluated soon anyway
 
     def _pages(self, fence: Fence) -> None:
         if self._connector is None:

@@ -70,7 +70,7 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx:
     sends_label = "sent" if view.sent is not None else "sends"
     unknown = "read from its scheduler right before it is sent" if not view.is_over and not view.sends else ""
     by = f"{view.requested_by or 'headway'}{f' (policy: {view.origin})' if view.origin in ('hold', 'trigger') else ''}"
-    approved = "pending" if view.waits_for_approval else ""
+    approved = "pending: by another user" if view.waits_for_approval else ""
     incident = incident_name(view.incident_id) if view.incident_id is not None else ""
     plan = f"plan {view.plan}" if view.plan is not None else ""
     rows: list[tuple[str, str, str]] = [

@@ -364,5 +364,5 @@ def _month_cells(month: MonthFigures, ctx: RenderContext) -> tuple[str, ...]:
     shares = (month.attainment, month.success_rate)
     in_time, success = (dash if share is None else share_text(share) for share in shares)
     cost = dash if month.cost is None else f"{month.cost:,.0f}"
-    counts = str(month.incidents), str(month.changes)
+    counts = [str(number) if month.is_watched else dash for number in (month.incidents, month.changes)]
     return month.month, in_time, bar, slack, counts[0], recovered, success, counts[1], cost
