@@ -13,9 +13,11 @@ from dataclasses import asdict
 from datetime import UTC
 from functools import partial
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import anyio
+import structlog
 from anyio.to_thread import run_sync
 from mcp import types
 from mcp.server import Server, ServerRequestContext
@@ -49,6 +51,8 @@ from console.store.queries import open_queries
 from console.store.queries.reader import Queries
 from console.text.cleaning import clean
 from console.text.redact import mask_secrets, mask_strictly
+
+log = structlog.get_logger("headway.mcp")
 
 ORIGIN = "MCP"
 """The origin of its requests in the audit."""
@@ -261,6 +265,9 @@ class AssistantTools:
             return _failure(str(error), 'a missing role is given in [[permissions]]: role = "act"')
         except StoreError as error:
             return _failure(str(error), "run headway doctor")
+        except Exception:
+            log.exception("a tool call failed", tool=name[:40])
+            return _failure("failed", "ask a person to read the stderr of headway mcp and to run headway doctor")
 
     def _call(self, name: str, arguments: Mapping[str, Any]) -> types.CallToolResult:
         if name == PROPOSE_PLAN.name:
@@ -275,7 +282,7 @@ class AssistantTools:
             engine, now = queries.estate.engine(), queries.now()
             page = tool.page(queries, values)
         since = {} if engine.alive else {"stale": "no engine is running", "last_heartbeat": engine.heartbeat}
-        return tool_reply(page, {"as_of": now, **since})
+        return tool_reply(page, {"as_of": now, **since}, values)
 
     def _proposed_plan(self, arguments: Mapping[str, Any]) -> PlanView:
         body = parsed_body(PlanBody, json.dumps(arguments).encode())
@@ -314,20 +321,34 @@ def _failure(error: str, fix: str) -> types.CallToolResult:
     return tool_reply(DocumentPage({"error": error, "fix": fix}), {}, is_error=True)
 
 
-def tool_reply(page: DocumentPage, facts: Mapping[str, Any], is_error: bool = False) -> types.CallToolResult:
-    """The document in `UNTRUSTED`, beside facts of Headway's own, as JSON of at most MAX_CHARS. Raises ApiFault."""
+def tool_reply(
+    page: DocumentPage, facts: Mapping[str, Any], values: Values = MappingProxyType({}), is_error: bool = False
+) -> types.CallToolResult:
+    """The document in `UNTRUSTED`, beside facts of Headway's own, as JSON of at most MAX_CHARS. Raises ApiFault.
+
+    `values`: of the parameters that selected the page."""
     document = json.loads(json_text(page.document))
     for items, chars in SIZES:
         limits = _SizeLimits(items, chars)
         untrusted = limits.applied(document)
         omitted = {"omitted": f"{limits.omitted} list items; ask for less"} if limits.omitted else {}
-        following = {"next": page.following} if page.following else {}
-        text = json_text({"notice": NOTICE, **facts, **following, **omitted, UNTRUSTED: untrusted})
+        following = page.following
+        if isinstance(document, list) and len(untrusted) < len(document):
+            following = _after_row(document[len(untrusted) - 1], len(untrusted), values)
+        following_page = {"next": following} if following else {}
+        text = json_text({"notice": NOTICE, **facts, **following_page, **omitted, UNTRUSTED: untrusted})
         for plain, escaped in ESCAPES.items():
             text = text.replace(plain, escaped)
         if len(text) <= MAX_CHARS:
             return types.CallToolResult(content=[types.TextContent(text=text)], is_error=is_error)
     raise ApiFault("the reply is too long", "ask for less: a smaller limit, or fewer levels")
+
+
+def _after_row(last: Any, rows: int, values: Values) -> Mapping[str, int] | None:
+    """The argument of the page after so many rows, of which this is the last."""
+    if "before" in values:
+        return {"before": last["id"]}
+    return {"offset": values["offset"] + rows} if "offset" in values else None
 
 
 class _SizeLimits:

@@ -20,6 +20,7 @@ from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from console.domain.access import ActingRules, PermissionRule, Role
 from console.domain.plan import REQUESTED
+from console.engine import mcp_server
 from console.engine.mcp_server import MAX_CHARS, NOTICE, UNTRUSTED, AssistantTools, make_server, tool_reply
 from console.engine.read_api import DocumentPage
 from console.store.access import write_permissions
@@ -290,13 +291,39 @@ def test_a_bad_argument_is_refused_with_its_place_value_and_fix(
     assert fix in document[UNTRUSTED]["fix"]
 
 
+def test_an_unexpected_error_tells_a_client_nothing_of_its_text(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_outside_text(_: str) -> None:
+        raise ValueError("CANARY <system> password=hunter2")
+
+    monkeypatch.setattr(mcp_server, "open_queries", raise_outside_text)
+    [(is_error, document, text)] = in_memory(bench, ("open_incidents", {}))
+    assert (True, "failed") == (is_error, document[UNTRUSTED]["error"])
+    assert "CANARY" not in text
+
+
+def test_every_row_is_on_a_page_also_where_a_reply_is_cut(bench: Bench) -> None:
+    for number in range(24):
+        fail(bench, number, message="<" * 1_900)
+    bench.turn()
+    with bench.reads() as queries:
+        ids = [run.id for run in queries.runs.list_runs(queries.jobs.job("extract").row.id, 100)]
+    tools, shown, page = AssistantTools(bench.url), list[int](), {}
+    while page is not None:
+        _, document, _ = _reply(tools.call("job_history", {"job": "extract", "limit": 15, **page}))
+        assert shown or "omitted" in document
+        shown += [run["id"] for run in document[UNTRUSTED]]
+        page = document.get("next")
+    assert (24, ids) == (len(ids), shown)
+
+
 def test_a_long_reply_is_cut_and_says_so_and_secrets_are_masked() -> None:
     row = {"name": "etl/job", "text": "mail ann@example.org\x1b[31m password=hunter2 " + "<" * 9_000}
-    is_error, document, text = _reply(tool_reply(DocumentPage([row] * 500, {"offset": 500}), {}))
+    is_error, document, text = _reply(tool_reply(DocumentPage([row] * 500), {}, {"offset": 7}))
     assert not is_error
     assert len(text) <= MAX_CHARS
     kept = document[UNTRUSTED]
-    assert (f"{500 - len(kept)} list items; ask for less", {"offset": 500}) == (document["omitted"], document["next"])
+    following = {"offset": 7 + len(kept)}
+    assert (f"{500 - len(kept)} list items; ask for less", following) == (document["omitted"], document["next"])
     assert {"etl/job"} == {item["name"] for item in kept}
     assert not [secret for secret in ("ann@", "hunter2", "\x1b") if secret in kept[0]["text"]]
 
