@@ -316,6 +316,27 @@ def test_every_row_is_on_a_page_also_where_a_reply_is_cut(bench: Bench) -> None:
     assert (24, ids) == (len(ids), shown)
 
 
+def test_a_log_that_is_cut_keeps_the_error_at_its_end(bench: Bench) -> None:
+    fail(bench, log="\N{PILE OF POO}" * 8_100 + " disk full", message="x" * 500)
+    bench.turn()
+    tools = AssistantTools(bench.url)
+    for name, arguments in (("run_log", {"job": "extract"}), ("explain_incident", INCIDENT)):
+        _, document, text = _reply(tools.call(name, arguments))
+        log = document[UNTRUSTED]["untrusted_text"]
+        assert (True, 2_000) == (log.endswith(" disk full"), len(log))
+        assert document[UNTRUSTED]["is_cut"] is True
+        assert len(text) <= MAX_CHARS
+
+
+def test_silent_systems_are_returned_with_their_last_poll(bench: Bench) -> None:
+    bench.turn()
+    with bench.store.write(None) as session:
+        session.rows("UPDATE target SET last_ok_us = 1000000")
+    [(_, document, _)] = in_memory(bench, ("open_incidents", {}))
+    polls = {"fake": "1970-01-01T00:00:01Z"}
+    assert {"targets": 1, "last_poll_of_system": polls, "names": "see systems_health"} == document["silent"]
+
+
 def test_a_long_reply_is_cut_and_says_so_and_secrets_are_masked() -> None:
     row = {"name": "etl/job", "text": "mail ann@example.org\x1b[31m password=hunter2 " + "<" * 9_000}
     is_error, document, text = _reply(tool_reply(DocumentPage([row] * 500), {}, {"offset": 7}))
