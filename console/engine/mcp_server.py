@@ -73,6 +73,8 @@ READ_ONLY = types.ToolAnnotations(
 PROPOSES = types.ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False
 )
+ASK_AGAIN = "nothing was requested: ask again later"
+"""The fix of a plan that the engine did not draft in time."""
 MAX_CALLS = 4
 """Calls at the same time; further ones wait."""
 MAX_CHARS = 64_000
@@ -242,20 +244,16 @@ class AssistantTools:
     """The tools over one store, each call on a connection of its own. Requests are made as the user of this process."""
 
     def __init__(self, url: str) -> None:
-        self._url, self._closing = url, threading.Event()
+        self._url = url
         self._tools = {tool.name: tool for tool in read_tools(url)}
-
-    def close(self) -> None:
-        """Ends the waits for the engine."""
-        self._closing.set()
 
     def descriptions(self) -> list[types.Tool]:
         return [*map(_described, self._tools.values()), PROPOSE_PLAN]
 
-    def call(self, name: str, arguments: Mapping[str, Any]) -> types.CallToolResult:
-        """The reply of a tool; of a failed call error and fix."""
+    def call(self, name: str, arguments: Mapping[str, Any], cancelled: threading.Event) -> types.CallToolResult:
+        """The reply of a tool; of a failed call error and fix. `cancelled` ends its wait for the engine."""
         try:
-            return self._call(name, arguments)
+            return self._call(name, arguments, cancelled)
         except ApiFault as fault:
             return _failure(fault.error, fault.fix)
         except NotFound as error:
@@ -272,9 +270,9 @@ class AssistantTools:
             log.exception("a tool call failed", tool=name[:40])
             return _failure("failed", "ask a person to read the stderr of headway mcp and to run headway doctor")
 
-    def _call(self, name: str, arguments: Mapping[str, Any]) -> types.CallToolResult:
+    def _call(self, name: str, arguments: Mapping[str, Any], cancelled: threading.Event) -> types.CallToolResult:
         if name == PROPOSE_PLAN.name:
-            plan = self._proposed_plan(arguments)
+            plan = self._proposed_plan(arguments, cancelled)
             sent = "nothing; a person reads the plan and resumes or aborts it"
             with open_queries(self._url) as queries:
                 facts = _data_age(queries)
@@ -287,7 +285,7 @@ class AssistantTools:
             facts, page = _data_age(queries), tool.page(queries, values)
         return tool_reply(page, facts, values)
 
-    def _proposed_plan(self, arguments: Mapping[str, Any]) -> PlanView:
+    def _proposed_plan(self, arguments: Mapping[str, Any], cancelled: threading.Event) -> PlanView:
         body = parsed_body(PlanBody, json.dumps(arguments).encode())
         with open_queries(self._url) as queries:
             if not queries.estate.engine().alive:
@@ -295,7 +293,7 @@ class AssistantTools:
                     "no engine is running: nothing was requested", "ask a person to start it: headway engine"
                 )
         client = EngineClient(self._url, origin=ORIGIN)
-        call = EngineCall(self._url, client, new_action_key(), self._closing, "open_incidents")
+        call = EngineCall(self._url, client, new_action_key(), cancelled, "open_incidents", ASK_AGAIN)
         return request_plan(call, body)
 
 
@@ -412,24 +410,38 @@ def make_server(tools: AssistantTools, version: str) -> Server[Any]:
         return types.ListToolsResult(tools=tools.descriptions())
 
     async def call_tool(_: ServerRequestContext[Any], request: types.CallToolRequestParams) -> types.CallToolResult:
-        call = partial(tools.call, request.name, request.arguments or {})
-        return await run_sync(call, abandon_on_cancel=True, limiter=limiter)
+        return await in_thread(partial(tools.call, request.name, request.arguments or {}), limiter)
 
     return Server(
         "headway", version=version, instructions=INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool
     )
 
 
+async def in_thread(
+    call: Callable[[threading.Event], types.CallToolResult], limiter: anyio.CapacityLimiter
+) -> types.CallToolResult:
+    """The result of the call, which is told by the event that it was cancelled, and counts until its thread ends."""
+    cancelled = threading.Event()
+
+    async def tell() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(tell)
+        result = await run_sync(call, cancelled, abandon_on_cancel=False, limiter=limiter)
+        group.cancel_scope.cancel()
+    return result
+
+
 def serve_stdio(url: str, version: str) -> None:
     """Serves one client on stdin and stdout until stdin ends."""
-    tools = AssistantTools(url)
 
     async def serve() -> None:
-        server = make_server(tools, version)
+        server = make_server(AssistantTools(url), version)
         async with stdio_server() as (incoming, outgoing):
-            try:
-                await server.run(incoming, outgoing, server.create_initialization_options())
-            finally:
-                tools.close()
+            await server.run(incoming, outgoing, server.create_initialization_options())
 
     anyio.run(serve)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from anyio.to_thread import run_sync
 from mcp import Client, StdioServerParameters
 from mcp.server import Server
+from mcp.types import CallToolResult
 
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from console.domain.access import ActingRules, PermissionRule, Role
 from console.domain.plan import REQUESTED
-from console.engine import mcp_server
+from console.engine import mcp_server, write_api
 from console.engine.mcp_server import MAX_CHARS, NOTICE, UNTRUSTED, AssistantTools, make_server, tool_reply
 from console.engine.read_api import DocumentPage
 from console.store.access import write_permissions
@@ -74,10 +79,15 @@ def in_memory(bench: Bench, *calls: tuple[str, Mapping[str, Any]]) -> list[Reply
     return called(make_server(AssistantTools(bench.url), "1"), calls)
 
 
-def rows_by_table(bench: Bench) -> dict[str, int]:
+def rows_of_tables(bench: Bench) -> dict[str, Counter[str]]:
+    """Every row of the store, as a digest."""
     with bench.store.read() as session:
         names = [row.name for row in session.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {name: session.rows(f'SELECT count(*) AS total FROM "{name}"')[0].total for name in names}
+        return {name: Counter(map(_digest, session.rows(f'SELECT * FROM "{name}"'))) for name in names}
+
+
+def _digest(row: Any) -> str:
+    return hashlib.sha256(repr(tuple(row)).encode()).hexdigest()
 
 
 @contextmanager
@@ -176,7 +186,7 @@ def test_forty_log_tails_that_try_to_make_a_client_act_stay_data_and_nothing_is_
         fail(bench, number, tail, tail)
         if number % 10 == 9:  # log tails fetched in one poll
             bench.turn()
-    before, notified = rows_by_table(bench), list(bench.sink.got)
+    before, notified = rows_of_tables(bench), list(bench.sink.got)
     with bench.reads() as queries:
         runs = queries.runs.list_runs(queries.jobs.job("extract").row.id, 100)
         stored = {run.id: queries.runs.run(run.id).log for run in runs}
@@ -205,7 +215,7 @@ def test_forty_log_tails_that_try_to_make_a_client_act_stay_data_and_nothing_is_
         assert text.isprintable()
         assert not [mark for mark in ("<", ">", "&", "`", "](") if mark in text]
         assert len(text) <= MAX_CHARS
-    assert before == rows_by_table(bench)
+    assert before == rows_of_tables(bench)
     assert notified == bench.sink.got
     assert [] == bench.scheduler.acted
 
@@ -213,7 +223,7 @@ def test_forty_log_tails_that_try_to_make_a_client_act_stay_data_and_nothing_is_
 def test_a_proposed_plan_sends_nothing_until_a_person_resumes_it(bench: Bench) -> None:
     fail(bench)
     bench.turn()
-    before = rows_by_table(bench)
+    before = rows_of_tables(bench)
     with answering(bench):
         [proposed, again] = in_memory(bench, *[("propose_plan", {**INCIDENT, "why": "disk is free"})] * 2)
     is_error, document, _ = proposed
@@ -222,9 +232,9 @@ def test_a_proposed_plan_sends_nothing_until_a_person_resumes_it(bench: Bench) -
     bench.parts.plans.step(bench.fence)
     bench.parts.actions.step(bench.fence)
     bench.send()
-    after = rows_by_table(bench)
-    assert {"plan": 1, "plan_step": 1} == {name: after[name] - before[name] for name in ("plan", "plan_step")}
-    assert before["action"] == after["action"]
+    after = rows_of_tables(bench)
+    assert {"plan": 1, "plan_step": 1} == {name: (after[name] - before[name]).total() for name in ("plan", "plan_step")}
+    assert [] == [name for name in ("action", "job", "run", "attempt", "incident") if before[name] != after[name]]
     assert [] == bench.scheduler.acted
     with bench.store.read() as session:
         [entry] = session.rows("SELECT verb, why FROM audit WHERE origin = 'MCP'")
@@ -244,7 +254,7 @@ def test_who_may_only_view_cannot_propose_a_plan(bench: Bench) -> None:
         [(is_error, document, _)] = in_memory(bench, ("propose_plan", INCIDENT))
     assert is_error
     assert "needs role act" in document[UNTRUSTED]["error"]
-    assert 0 == rows_by_table(bench)["plan"]
+    assert not rows_of_tables(bench)["plan"]
 
 
 def test_without_an_engine_the_age_of_the_data_is_returned_and_no_plan_is_requested(bench: Bench) -> None:
@@ -285,7 +295,7 @@ def test_a_bad_argument_is_refused_with_its_place_value_and_fix(
 ) -> None:
     fail(bench)
     bench.turn()
-    is_error, document, _ = _reply(AssistantTools(bench.url).call(name, arguments))
+    is_error, document, _ = _reply(AssistantTools(bench.url).call(name, arguments, threading.Event()))
     assert is_error
     assert error in document[UNTRUSTED]["error"]
     assert fix in document[UNTRUSTED]["fix"]
@@ -307,13 +317,50 @@ def test_every_row_is_on_a_page_also_where_a_reply_is_cut(bench: Bench) -> None:
     bench.turn()
     with bench.reads() as queries:
         ids = [run.id for run in queries.runs.list_runs(queries.jobs.job("extract").row.id, 100)]
-    tools, shown, page = AssistantTools(bench.url), list[int](), {}
+    tools, shown = AssistantTools(bench.url), list[int]()
+    page: dict[str, int] | None = {}
     while page is not None:
-        _, document, _ = _reply(tools.call("job_history", {"job": "extract", "limit": 15, **page}))
+        _, document, _ = _reply(tools.call("job_history", {"job": "extract", "limit": 15, **page}, threading.Event()))
         assert shown or "omitted" in document
         shown += [run["id"] for run in document[UNTRUSTED]]
         page = document.get("next")
     assert (24, ids) == (len(ids), shown)
+
+
+def test_a_cancelled_call_is_told_and_counts_until_its_thread_ends() -> None:
+    begun, told, released = threading.Event(), threading.Event(), threading.Event()
+
+    def call(cancelled: threading.Event) -> CallToolResult:
+        begun.set()
+        if cancelled.wait(5):
+            told.set()
+        released.wait(5)
+        return tool_reply(DocumentPage([]), {})
+
+    async def cancel_a_call() -> tuple[int, int]:
+        limiter = anyio.CapacityLimiter(1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(mcp_server.in_thread, call, limiter)
+            await run_sync(begun.wait, 5)
+            group.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await run_sync(told.wait, 5)
+                during = limiter.borrowed_tokens
+                released.set()
+        return during, limiter.borrowed_tokens
+
+    assert (1, 0) == anyio.run(cancel_a_call)
+    assert told.is_set()
+
+
+def test_a_client_is_told_that_nothing_was_requested_where_the_engine_does_not_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(bench)
+    bench.turn()
+    monkeypatch.setattr(write_api, "ANSWER_SECONDS", 0.0)
+    [(is_error, document, _)] = in_memory(bench, ("propose_plan", INCIDENT))
+    assert (True, "nothing was requested: ask again later") == (is_error, document[UNTRUSTED]["fix"])
 
 
 def test_a_log_that_is_cut_keeps_the_error_at_its_end(bench: Bench) -> None:
@@ -321,7 +368,7 @@ def test_a_log_that_is_cut_keeps_the_error_at_its_end(bench: Bench) -> None:
     bench.turn()
     tools = AssistantTools(bench.url)
     for name, arguments in (("run_log", {"job": "extract"}), ("explain_incident", INCIDENT)):
-        _, document, text = _reply(tools.call(name, arguments))
+        _, document, text = _reply(tools.call(name, arguments, threading.Event()))
         log = document[UNTRUSTED]["untrusted_text"]
         assert (True, 2_000) == (log.endswith(" disk full"), len(log))
         assert document[UNTRUSTED]["is_cut"] is True
