@@ -298,8 +298,8 @@ class AssistantTools:
 
 
 def _data_age(queries: Queries) -> dict[str, Any]:
-    """The time of the reply, and what is older: without an engine everything, else what silent systems report. It has
-    no name from outside: the config names a system."""
+    """The time of the reply, the silent systems, and the last heartbeat where no engine runs. No name in it is from
+    outside: systems are named by the config."""
     engine, targets = queries.estate.engine(), queries.estate.silent_targets()
     facts: dict[str, Any] = {"as_of": queries.now()}
     if not engine.alive:
@@ -420,17 +420,17 @@ def make_server(tools: AssistantTools, version: str) -> Server[Any]:
 async def in_thread(
     call: Callable[[threading.Event], types.CallToolResult], limiter: anyio.CapacityLimiter
 ) -> types.CallToolResult:
-    """The result of the call, which is told by the event that it was cancelled, and counts until its thread ends."""
+    """The result of the call, whose event is set when the client cancels. It counts until its thread ends."""
     cancelled = threading.Event()
 
-    async def tell() -> None:
+    async def set_when_cancelled() -> None:
         try:
             await anyio.sleep_forever()
         finally:
             cancelled.set()
 
     async with anyio.create_task_group() as group:
-        group.start_soon(tell)
+        group.start_soon(set_when_cancelled)
         result = await run_sync(call, cancelled, abandon_on_cancel=False, limiter=limiter)
         group.cancel_scope.cancel()
     return result

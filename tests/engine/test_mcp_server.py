@@ -327,7 +327,7 @@ def test_every_row_is_on_a_page_also_where_a_reply_is_cut(bench: Bench) -> None:
     assert (24, ids) == (len(ids), shown)
 
 
-def test_a_cancelled_call_is_told_and_counts_until_its_thread_ends() -> None:
+def test_a_cancelled_call_is_ended_and_counts_until_its_thread_ends() -> None:
     begun, told, released = threading.Event(), threading.Event(), threading.Event()
 
     def call(cancelled: threading.Event) -> CallToolResult:
@@ -353,7 +353,7 @@ def test_a_cancelled_call_is_told_and_counts_until_its_thread_ends() -> None:
     assert told.is_set()
 
 
-def test_a_client_is_told_that_nothing_was_requested_where_the_engine_does_not_answer(
+def test_a_client_reads_that_nothing_was_requested_where_the_engine_does_not_answer(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail(bench)
