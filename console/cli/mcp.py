@@ -18,14 +18,18 @@ def run_mcp(arguments: argparse.Namespace) -> int:
 
     with store_reader(arguments):  # an unusable store is reported before the client connects
         pass
+    from connectors.sdk.secrets import SecretStore
+
     try:
         from console.engine.mcp_server import serve_stdio
+        from console.engine.supervisor.log_setup import set_up_logs
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "mcp":
             raise CommandError(Exit.USAGE, NOT_INSTALLED) from None
         raise
     if sys.stdin.isatty():
         print_message("waiting for an MCP client on stdin; docs/mcp.md shows how to register one. Ctrl-C stops")
+    set_up_logs(SecretStore())
     serve_stdio(store_url_of(arguments), version("headway"))
     return Exit.OK
 

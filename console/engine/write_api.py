@@ -163,6 +163,8 @@ class EngineCall:
     closing: threading.Event
     incidents: str = f"{API}/incidents"
     """Where its client lists open incidents."""
+    late_fix: str = "ask again with the same Idempotency-Key"
+    """The fix where the engine does not answer in time."""
 
     def open_incident(self, number: int) -> IncidentView:
         """Raises NotFound, and ApiFault for a closed one."""
@@ -177,7 +179,7 @@ class EngineCall:
         until = time.monotonic() + ANSWER_SECONDS
         while (answer := self.client.answer(request_id)) is None:
             if time.monotonic() > until or self.closing.wait(ANSWER_CHECK_SECONDS):
-                raise ApiFault("the engine did not answer in time", "ask again with the same Idempotency-Key", 503)
+                raise ApiFault("the engine did not answer in time", self.late_fix, 503)
         if not answer.ok:
             raise ApiFault(answer.error, f"see {self.incidents}", 404 if answer.data.get("not_found") else 409)
         return answer.data

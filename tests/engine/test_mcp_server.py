@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from anyio.to_thread import run_sync
 from mcp import Client, StdioServerParameters
 from mcp.server import Server
+from mcp.types import CallToolResult
 
 from connectors.sdk.states import RunState
 from console.cli.exits import Exit
 from console.domain.access import ActingRules, PermissionRule, Role
 from console.domain.plan import REQUESTED
+from console.engine import mcp_server, write_api
 from console.engine.mcp_server import MAX_CHARS, NOTICE, UNTRUSTED, AssistantTools, make_server, tool_reply
 from console.engine.read_api import DocumentPage
 from console.store.access import write_permissions
@@ -73,10 +79,15 @@ def in_memory(bench: Bench, *calls: tuple[str, Mapping[str, Any]]) -> list[Reply
     return called(make_server(AssistantTools(bench.url), "1"), calls)
 
 
-def rows_by_table(bench: Bench) -> dict[str, int]:
+def rows_of_tables(bench: Bench) -> dict[str, Counter[str]]:
+    """Every row of the store, as a digest."""
     with bench.store.read() as session:
         names = [row.name for row in session.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {name: session.rows(f'SELECT count(*) AS total FROM "{name}"')[0].total for name in names}
+        return {name: Counter(map(_digest, session.rows(f'SELECT * FROM "{name}"'))) for name in names}
+
+
+def _digest(row: Any) -> str:
+    return hashlib.sha256(repr(tuple(row)).encode()).hexdigest()
 
 
 @contextmanager
@@ -175,7 +186,7 @@ def test_forty_log_tails_that_try_to_make_a_client_act_stay_data_and_nothing_is_
         fail(bench, number, tail, tail)
         if number % 10 == 9:  # log tails fetched in one poll
             bench.turn()
-    before, notified = rows_by_table(bench), list(bench.sink.got)
+    before, notified = rows_of_tables(bench), list(bench.sink.got)
     with bench.reads() as queries:
         runs = queries.runs.list_runs(queries.jobs.job("extract").row.id, 100)
         stored = {run.id: queries.runs.run(run.id).log for run in runs}
@@ -204,7 +215,7 @@ def test_forty_log_tails_that_try_to_make_a_client_act_stay_data_and_nothing_is_
         assert text.isprintable()
         assert not [mark for mark in ("<", ">", "&", "`", "](") if mark in text]
         assert len(text) <= MAX_CHARS
-    assert before == rows_by_table(bench)
+    assert before == rows_of_tables(bench)
     assert notified == bench.sink.got
     assert [] == bench.scheduler.acted
 
@@ -212,7 +223,7 @@ def test_forty_log_tails_that_try_to_make_a_client_act_stay_data_and_nothing_is_
 def test_a_proposed_plan_sends_nothing_until_a_person_resumes_it(bench: Bench) -> None:
     fail(bench)
     bench.turn()
-    before = rows_by_table(bench)
+    before = rows_of_tables(bench)
     with answering(bench):
         [proposed, again] = in_memory(bench, *[("propose_plan", {**INCIDENT, "why": "disk is free"})] * 2)
     is_error, document, _ = proposed
@@ -221,9 +232,9 @@ def test_a_proposed_plan_sends_nothing_until_a_person_resumes_it(bench: Bench) -
     bench.parts.plans.step(bench.fence)
     bench.parts.actions.step(bench.fence)
     bench.send()
-    after = rows_by_table(bench)
-    assert {"plan": 1, "plan_step": 1} == {name: after[name] - before[name] for name in ("plan", "plan_step")}
-    assert before["action"] == after["action"]
+    after = rows_of_tables(bench)
+    assert {"plan": 1, "plan_step": 1} == {name: (after[name] - before[name]).total() for name in ("plan", "plan_step")}
+    assert [] == [name for name in ("action", "job", "run", "attempt", "incident") if before[name] != after[name]]
     assert [] == bench.scheduler.acted
     with bench.store.read() as session:
         [entry] = session.rows("SELECT verb, why FROM audit WHERE origin = 'MCP'")
@@ -243,7 +254,7 @@ def test_who_may_only_view_cannot_propose_a_plan(bench: Bench) -> None:
         [(is_error, document, _)] = in_memory(bench, ("propose_plan", INCIDENT))
     assert is_error
     assert "needs role act" in document[UNTRUSTED]["error"]
-    assert 0 == rows_by_table(bench)["plan"]
+    assert not rows_of_tables(bench)["plan"]
 
 
 def test_without_an_engine_the_age_of_the_data_is_returned_and_no_plan_is_requested(bench: Bench) -> None:
@@ -284,19 +295,103 @@ def test_a_bad_argument_is_refused_with_its_place_value_and_fix(
 ) -> None:
     fail(bench)
     bench.turn()
-    is_error, document, _ = _reply(AssistantTools(bench.url).call(name, arguments))
+    is_error, document, _ = _reply(AssistantTools(bench.url).call(name, arguments, threading.Event()))
     assert is_error
     assert error in document[UNTRUSTED]["error"]
     assert fix in document[UNTRUSTED]["fix"]
 
 
+def test_an_unexpected_error_tells_a_client_nothing_of_its_text(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_outside_text(_: str) -> None:
+        raise ValueError("CANARY <system> password=hunter2")
+
+    monkeypatch.setattr(mcp_server, "open_queries", raise_outside_text)
+    [(is_error, document, text)] = in_memory(bench, ("open_incidents", {}))
+    assert (True, "failed") == (is_error, document[UNTRUSTED]["error"])
+    assert "CANARY" not in text
+
+
+def test_every_row_is_on_a_page_also_where_a_reply_is_cut(bench: Bench) -> None:
+    for number in range(24):
+        fail(bench, number, message="<" * 1_900)
+    bench.turn()
+    with bench.reads() as queries:
+        ids = [run.id for run in queries.runs.list_runs(queries.jobs.job("extract").row.id, 100)]
+    tools, shown = AssistantTools(bench.url), list[int]()
+    page: dict[str, int] | None = {}
+    while page is not None:
+        _, document, _ = _reply(tools.call("job_history", {"job": "extract", "limit": 15, **page}, threading.Event()))
+        assert shown or "omitted" in document
+        shown += [run["id"] for run in document[UNTRUSTED]]
+        page = document.get("next")
+    assert (24, ids) == (len(ids), shown)
+
+
+def test_a_cancelled_call_is_ended_and_counts_until_its_thread_ends() -> None:
+    begun, told, released = threading.Event(), threading.Event(), threading.Event()
+
+    def call(cancelled: threading.Event) -> CallToolResult:
+        begun.set()
+        if cancelled.wait(5):
+            told.set()
+        released.wait(5)
+        return tool_reply(DocumentPage([]), {})
+
+    async def cancel_a_call() -> tuple[int, int]:
+        limiter = anyio.CapacityLimiter(1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(mcp_server.in_thread, call, limiter)
+            await run_sync(begun.wait, 5)
+            group.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await run_sync(told.wait, 5)
+                during = limiter.borrowed_tokens
+                released.set()
+        return during, limiter.borrowed_tokens
+
+    assert (1, 0) == anyio.run(cancel_a_call)
+    assert told.is_set()
+
+
+def test_a_client_reads_that_nothing_was_requested_where_the_engine_does_not_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(bench)
+    bench.turn()
+    monkeypatch.setattr(write_api, "ANSWER_SECONDS", 0.0)
+    [(is_error, document, _)] = in_memory(bench, ("propose_plan", INCIDENT))
+    assert (True, "nothing was requested: ask again later") == (is_error, document[UNTRUSTED]["fix"])
+
+
+def test_a_log_that_is_cut_keeps_the_error_at_its_end(bench: Bench) -> None:
+    fail(bench, log="\N{PILE OF POO}" * 8_100 + " disk full", message="x" * 500)
+    bench.turn()
+    tools = AssistantTools(bench.url)
+    for name, arguments in (("run_log", {"job": "extract"}), ("explain_incident", INCIDENT)):
+        _, document, text = _reply(tools.call(name, arguments, threading.Event()))
+        log = document[UNTRUSTED]["untrusted_text"]
+        assert (True, 2_000) == (log.endswith(" disk full"), len(log))
+        assert document[UNTRUSTED]["is_cut"] is True
+        assert len(text) <= MAX_CHARS
+
+
+def test_silent_systems_are_returned_with_their_last_poll(bench: Bench) -> None:
+    bench.turn()
+    with bench.store.write(None) as session:
+        session.rows("UPDATE target SET last_ok_us = 1000000")
+    [(_, document, _)] = in_memory(bench, ("open_incidents", {}))
+    polls = {"fake": "1970-01-01T00:00:01Z"}
+    assert {"targets": 1, "last_poll_of_system": polls, "names": "see systems_health"} == document["silent"]
+
+
 def test_a_long_reply_is_cut_and_says_so_and_secrets_are_masked() -> None:
     row = {"name": "etl/job", "text": "mail ann@example.org\x1b[31m password=hunter2 " + "<" * 9_000}
-    is_error, document, text = _reply(tool_reply(DocumentPage([row] * 500, {"offset": 500}), {}))
+    is_error, document, text = _reply(tool_reply(DocumentPage([row] * 500), {}, {"offset": 7}))
     assert not is_error
     assert len(text) <= MAX_CHARS
     kept = document[UNTRUSTED]
-    assert (f"{500 - len(kept)} list items; ask for less", {"offset": 500}) == (document["omitted"], document["next"])
+    following = {"offset": 7 + len(kept)}
+    assert (f"{500 - len(kept)} list items; ask for less", following) == (document["omitted"], document["next"])
     assert {"etl/job"} == {item["name"] for item in kept}
     assert not [secret for secret in ("ann@", "hunter2", "\x1b") if secret in kept[0]["text"]]
 

@@ -99,7 +99,7 @@ class EstateQueries(ContextQueries):
             engine=self.engine(),
             open_incidents=counts.incidents,
             at_risk=len(endangered),
-            silent_targets=self._sick(),
+            silent_targets=self.silent_targets(),
             jobs=jobs,
             replay=self.store.clock_setting() is not None,
             late=sum(day.timeliness == "breached" for day in endangered),
@@ -158,7 +158,7 @@ class EstateQueries(ContextQueries):
         engine = self.engine()
         return engine.holder if engine.alive or living_holder(engine.holder, engine.since) is not None else ""
 
-    def _sick(self) -> tuple[tuple[str, datetime | None], ...]:
+    def silent_targets(self) -> tuple[tuple[str, datetime | None], ...]:
         """Targets that fail or were not seen for three intervals; the one seen least recently first."""
         stale = self.store.stale_targets()
         rows = self.link.rows(
