@@ -358,7 +358,7 @@ def _named_rows(document: Any, call: HttpListCall) -> list[Any] | None:
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port. Raises ValueError for a port that is none."""
+    """Scheme, host and port. Raises ValueError for another text than a port."""
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
