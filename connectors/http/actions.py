@@ -3,16 +3,13 @@ carries none, by the next attempt of its run; holds are in `hold`."""
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from httpx import QueryParams
-
-from connectors.http.client import HttpApiClient, fill_placeholders
+from connectors.http.client import HttpApiClient
 from connectors.http.hold import HttpHolder
 from connectors.http.options import HttpVerbCall
 from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
@@ -26,7 +23,7 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
-from connectors.sdk.field_mapping import text_at, value_at
+from connectors.sdk.field_mapping import text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, NO_HOLD, MappedActions
 from connectors.sdk.records import RunRecord
@@ -155,11 +152,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
         source = self._client.source
         secrets = {name: f"<{name}>" for name in source.secret_values}
         given = {**source.values, **secrets, **values, **copied, "key": KEY_PLACEHOLDER}
-        body = json.dumps(fill_placeholders(call.body, given)) if call.body is not None else ""
         path = self._client.path(call.path, {name: str(value) or f"<{name}>" for name, value in given.items()}, str)
-        query = f"?{QueryParams(fill_placeholders(call.query, given))}" if call.query else ""
-        native_call = f"{call.method} {call.server or self._client.endpoint.base_url}{path}{query} {body}".rstrip()
-        return call.title or f"{call.method} {call.path}", f"{call.method} {path}", (native_call,)
+        return call.title or f"{call.method} {call.path}", f"{call.method} {path}", (self._client.shown(call, given),)
 
     def missing(self, verb: Verb) -> str:
         return self._client.source.lacks.get(verb.needs) or super().missing(verb)
@@ -190,7 +184,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
     def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
         since = (sent_at(plan) or datetime.now(UTC)) - SEARCH_WINDOW
         is_queued = self._client.has_queued(key)  # before the runs: a run leaves the queue for their list
-        rows = (row for row in self._recent_rows(since) if text_at(row, self._runs.key) == key)
+        rows = (row for row in self._recent_rows(since) if key in texts_at(row, self._runs.key))
         run = next((text_at(row, self._runs.id) for row in rows), None)
         return run, "it waits in the queue of its source" if run is None and is_queued else ""
 

@@ -317,10 +317,15 @@ class ProfileComparison:
     def read(self, key: tuple[str, ...], call: HttpCall, answer: Schema, is_single: bool) -> None:
         """The paths into the answer. `is_single`: it is that of runs.one."""
         row: Schema | None = answer
+        outer: Schema | None = None
         place = "one_row" if is_single else "parts" if isinstance(call, HttpLogCall) else "rows"
         if isinstance(call, HttpListCall | HttpLogCall):
             path = str(getattr(call, place)).removesuffix(".*")
-            reached = self._schemas(answer, (*key, place), path) if path else [answer]
+            first, is_nested, inner = path.partition(".*.")
+            reached = self._schemas(answer, (*key, place), first) if path else [answer]
+            if is_nested:
+                outer = self._row(reached, call, is_single=False)
+                reached = None if outer is None else self._schemas(outer, (*key, place), inner)
             row = self._row(reached, call, is_single or (place == "parts" and not path))
         for name in type(call).model_fields:
             path = getattr(call, name)
@@ -328,9 +333,11 @@ class ProfileComparison:
                 continue
             if name in OF_THE_ANSWER and name not in ("rows", "one_row", "parts"):
                 self._schemas(answer, (*key, name), path)
-            elif name not in OF_THE_ANSWER and row is not None:
+            elif name not in OF_THE_ANSWER:
                 for part in BRACES.findall(path) or [path]:
-                    self._schemas(row, (*key, name), part)
+                    schema = outer if part.startswith("*.") else row
+                    if schema is not None and part != "*":  # that is the name of a row
+                        self._schemas(schema, (*key, name), part.removeprefix("*."))
 
     def _row(self, reached: list[Schema] | None, call: HttpListCall | HttpLogCall, is_single: bool) -> Schema | None:
         """None where fields cannot be compared: rows are lists of values, or their list is wrong itself."""
@@ -338,7 +345,7 @@ class ProfileComparison:
             return None
         if is_single:
             return reached[0]
-        if isinstance(call, HttpListCall) and (call.rows.endswith(".*") or call.is_nested):
+        if isinstance(call, HttpListCall) and call.rows.endswith(".*"):
             return reached[0].get("additionalProperties") or {}
         try:
             items = self.api.items(reached)

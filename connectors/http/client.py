@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Self
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, unquote_plus, urljoin, urlsplit
+
+from httpx import QueryParams
 
 from connectors.http.options import (
     PLACEHOLDER,
@@ -21,8 +23,8 @@ from connectors.http.options import (
     HttpWriteCall,
 )
 from connectors.sdk.contract import SecretResolver
-from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
-from connectors.sdk.field_mapping import MappedFields, instant_at, rows_at, text_at, value_at
+from connectors.sdk.errors import InvalidAnswer, NotSupported, OutcomeUnknown, RecordUnreadable
+from connectors.sdk.field_mapping import MappedFields, instant_at, rows_at, text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.records import TargetClock
 from connectors.sdk.states import Capability
@@ -36,7 +38,8 @@ from connectors.sdk.transport.http import (
 )
 
 GONE_STATUSES = frozenset({404, 410})
-REDIRECTS = frozenset({302, 303})
+REDIRECTS = frozenset(range(300, 400))
+DONE_REDIRECTS = frozenset({302, 303})
 MAX_PAGES = 1000
 RESERVED_SHARE = 0.3  # share of a call's time in which no further run and no further list is read
 AHEAD_OF_CLOCKS = timedelta(minutes=10)
@@ -260,7 +263,7 @@ class HttpApiClient(SignedClient):
         runs = self.options.runs
         if runs.queue is None:
             return False
-        return any(text_at(row, runs.key) == key for row in self.all_rows(runs.queue, runs.key)[0])
+        return any(key in texts_at(row, runs.key) for row in self.all_rows(runs.queue, runs.key)[0])
 
     def request(
         self,
@@ -294,13 +297,34 @@ class HttpApiClient(SignedClient):
         return name and f"the config has no {name}, which this call sends"
 
     def write(self, call: HttpWriteCall, values: Mapping[str, Any]) -> None:
-        """Sends it once. Raises as `request`, for a redirect to another server as well."""
-        reply = self.request(call, values, accept=REDIRECTS if call.redirects else (), once=True)
+        """Sends it once. Raises as `request`, and OutcomeUnknown for a redirect that is not the answer of a call that
+        was done."""
+        reply = self.request(call, values, accept=REDIRECTS, once=True)
         if reply.status in REDIRECTS:
-            server = call.server or self.endpoint.base_url
-            target = urljoin(f"{server}/", reply.headers.get("location", ""))
-            if urlsplit(target).hostname != urlsplit(server).hostname:
-                raise refusal(reply, once=True)
+            is_done = call.redirects and reply.status in DONE_REDIRECTS
+            if not (is_done and self._is_at_its_job(call, values, reply.headers.get("location", ""))):
+                raise OutcomeUnknown(f"{refusal(reply)} Its outcome is unknown and is looked up.")
+
+    def _is_at_its_job(self, call: HttpWriteCall, values: Mapping[str, Any], location: str) -> bool:
+        """Whether a redirect leads to a page at or below the job or run of a call, and not to a login."""
+        server, filled = call.server or self.endpoint.base_url, {**self.source.values, **values}
+        ends = [match.end() for match in PLACEHOLDER.finditer(call.path) if match[1] in ("id", "job")]
+        try:
+            page = urlsplit(server + self.path(call.path[: max(ends, default=None)], filled))
+            target = urlsplit(urljoin(server + self.path(call.path, filled), location))
+            is_same_server = _origin(page) == _origin(target)
+        except ValueError:
+            return False
+        own, names = (unquote(parts.path).split("/") for parts in (page, target))
+        return bool(location) and is_same_server and ".." not in names and names[: len(own)] == own
+
+    def shown(self, call: HttpCall, values: Mapping[str, Any]) -> str:
+        """The text of a call for people: nothing in it is encoded."""
+        path = self.path(call.path, {name: str(value) or f"<{name}>" for name, value in values.items()}, str)
+        query = {name: _plain(value) for name, value in fill_placeholders(call.query, values).items()}
+        params = f"?{unquote_plus(str(QueryParams(query)))}" if query else ""
+        body = json.dumps(fill_placeholders(call.body, values)) if call.body is not None else ""
+        return f"{call.method} {call.server or self.endpoint.base_url}{path}{params} {body}".rstrip()
 
     def path(self, path: str, values: Mapping[str, Any], encode: Callable[[str], str] = path_segment) -> str:
         """The path of a call, its places filled in."""
@@ -331,6 +355,11 @@ def _named_rows(document: Any, call: HttpListCall) -> list[Any] | None:
         return None
     fits = [isinstance(row, list) and len(row) == len(names) for row in rows]
     return [dict(zip(names, row, strict=True)) if fit else row for row, fit in zip(rows, fits, strict=True)]
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port. Raises ValueError for another text than a port."""
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def _plain(value: Any) -> Any:

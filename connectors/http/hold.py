@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from connectors.http.client import HttpApiClient, fill_placeholders
+from connectors.http.client import HttpApiClient
 from connectors.http.options import HttpHoldCall, HttpWriteCall
 from connectors.sdk.errors import InvalidAnswer
 from connectors.sdk.field_mapping import Row
@@ -34,12 +33,7 @@ class HttpHolder(MappedHolder):
 
     def shown(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> tuple[str, ...]:
         values = {**self._api.source.values, **_values(job, is_enabled, note)}
-        calls = self._calls(is_enabled, was_enabled)
-        paths = [self._api.path(call.path, values, str) for call in calls]
-        contents = [fill_placeholders(call.body or call.query, values) for call in calls]
-        bodies = [json.dumps(content) if content else "" for content in contents]
-        texts = zip(calls, paths, bodies, strict=True)
-        return tuple(f"{call.method} {path} {body}".rstrip() for call, path, body in texts)
+        return tuple(self._api.shown(call, values) for call in self._calls(is_enabled, was_enabled))
 
     def _calls(self, is_enabled: bool, was_enabled: bool) -> list[HttpWriteCall]:
         """The calls in their order. The job is paused only under its mark, which is removed last: if a call is lost

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from connectors.sdk.field_mapping import (
     PROFILE_PLACES,
@@ -76,9 +76,11 @@ class HttpCall(MappedCall):
 class HttpListCall(HttpCall):
     """A request that is answered with rows."""
 
+    may_nest: ClassVar[bool] = False
+
     rows: FieldPath = ""
     """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
-    their field "*"; "jobs.*.builds": the rows of every row of a list, which is their field "*"."""
+    their field "*"; of runs "jobs.*.builds": the rows of every row of a list, which is their field "*"."""
     rows_optional: bool = False
     """An answer without it has no rows: the API leaves out empty lists."""
     columns: FieldPath = ""
@@ -100,6 +102,16 @@ class HttpListCall(HttpCall):
     @property
     def places(self) -> set[str]:
         return super().places | set(PLACEHOLDER.findall(self.next_path))
+
+    @field_validator("rows")
+    @classmethod
+    def one_star(cls, path: str) -> str:
+        names = path.split(".")
+        if names[0] == "*" or names.count("*") > 1:
+            raise ValueError(f'{path!r} may have one ".*", behind a name: write "tasks.*" or "jobs.*.builds"')
+        if "*" in names[:-1] and not cls.may_nest:
+            raise ValueError(f'{path!r}: only runs has the rows of every row of a list. Fix: name one list, as "jobs"')
+        return path
 
     @property
     def is_nested(self) -> bool:
@@ -186,6 +198,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list of runs, oldest change first where the API can; with {job}, each job has its own."""
 
     known_places = frozenset({"limit", "cursor", "offset", "page", "end", "since", "until", "job"})
+    may_nest = True
 
     job: FieldPath = ""
     """The id of its job; without it, of_job."""
@@ -271,7 +284,8 @@ class HttpWriteCall(HttpCall):
     """A call that changes something; it is sent once."""
 
     redirects: bool = False
-    """It answers what it has done with a redirect to a page of the same server, which is not followed."""
+    """It answers what it has done with a redirect to a page at or below {job} or {id} in its path, which is not
+    followed. After any other redirect the outcome is looked up."""
 
 
 class HttpVerbCall(HttpWriteCall):
@@ -285,6 +299,11 @@ class HttpVerbCall(HttpWriteCall):
     @property
     def places(self) -> set[str]:
         return super().places - self.copied
+
+    @property
+    def secret_places(self) -> set[str]:
+        in_path = set(PLACEHOLDER.findall(self.path))
+        return set(PLACEHOLDER.findall(json.dumps([self.query, self.body], default=str))) - in_path
 
     @property
     def copied(self) -> set[str]:

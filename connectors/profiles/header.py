@@ -6,12 +6,13 @@ A profile is data. Its texts name fields of a reply and places in braces; nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from connectors.sdk.contract import ApiComparison
-from connectors.sdk.field_mapping import PROFILE_PLACES
+from connectors.sdk.field_mapping import PROFILE_PLACES, PROFILE_SECRETS
 from connectors.sdk.mapped_actions import MISSING_CAPABILITIES
 from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
 from connectors.sdk.secrets import SecretRef
@@ -99,7 +100,10 @@ class ProfileHeader(StrictOptions):
         """Names for the calls, which are validated next."""
         if isinstance(document, Mapping) and info.context is not None:
             options = document.get("options")
-            names = [f"option.{name}" for name in options] if isinstance(options, Mapping) else []
+            options = options if isinstance(options, Mapping) else {}
+            names = [f"option.{name}" for name in options]
+            is_secret = [isinstance(option, Mapping) and option.get("type") == "secret" for option in options.values()]
+            info.context[PROFILE_SECRETS] = set(compress(names, is_secret))
             places = {*names, *([TARGET_PLACE] if document.get("targets") else [])}
             info.context[PROFILE_PLACES] = places - {f"option.{document.get('targets')}"}
         return document

@@ -32,6 +32,8 @@ _PATH = re.compile(rf"([^.\[\]{{}}]+|{_ITEM})(\.[^.\[\]{{}}]+|{_ITEM})*")
 BRACES = re.compile(r"\{([^{}]*)\}")
 PROFILE_PLACES = "profile places"
 """In the context of a validation: the names that a profile declares for its calls ("option.account", "target")."""
+PROFILE_SECRETS = "profile secrets"
+"""The names among them whose values are secrets."""
 DERIVED_STATES = frozenset({RunState.PLANNED, RunState.MISSED})
 """States that Headway derives; no source reports them."""
 
@@ -160,7 +162,8 @@ class MappedRunFields(MappedFields):
     first: FieldPath = ""
     """The id of the first run of its group, where a rerun is a run of its own that names it."""
     key: FieldPath = ""
-    """Our action's id, as `verbs` send it: identifies a run that we requested."""
+    """Our action's id, as `verbs` send it: identifies a run that we requested. Of a list each item counts: a source may
+    merge several requests into one run."""
 
 
 Row = Mapping[str, Any]
@@ -235,10 +238,33 @@ def _inner_rows(outer: list[Any] | None, inner: str) -> list[Any] | None:
 
 
 def text_at(row: Row, path: str, most: int = MAX_TEXT_CHARACTERS) -> str:
-    value = value_at(row, path) if path else None
+    return _text_of(value_at(row, path) if path else None)[:most]
+
+
+def texts_at(row: Any, path: str) -> list[str]:
+    """The texts at a path: a step "[field=value]" selects every such item of a list, and a list has a text for each
+    item."""
+    values = [row if "{" not in path else value_at(row, path)] if path else []
+    for step in STEP.finditer(path) if "{" not in path else ():
+        field, name = step[2], step[0]
+        values = [
+            below
+            for value in values
+            for below in (_items_with(value, field, step[3]) if field else [value_at_names(value, name)])
+        ]
+    items = [item for value in values for item in (value if isinstance(value, list) else [value])]
+    return [_text_of(item)[:MAX_TEXT_CHARACTERS] for item in items if item is not None]
+
+
+def _items_with(row: Any, field: str, value: str) -> list[Any]:
+    items = row if isinstance(row, list) else ()
+    return [item for item in items if isinstance(item, dict) and item.get(field) == value]
+
+
+def _text_of(value: Any) -> str:
     if value is None:
         return ""
-    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:most]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def id_at(row: Row, path: str, what: str) -> str:
@@ -325,7 +351,7 @@ def read_run(
     native_state = native_state_at(row, fields)
     state = state_of(native_state, states)
     started, ended = _times(row, fields, clock)
-    period, key = instant_at(row, fields.period, fields), text_at(row, fields.key)
+    period, keys = instant_at(row, fields.period, fields), texts_at(row, fields.key)
     native_id = id_at(row, fields.id, "the run's id")
     code = value_at(row, fields.exit_code) if fields.exit_code else None
     first = text_at(row, fields.first, MAX_ID_CHARACTERS)
@@ -343,7 +369,7 @@ def read_run(
         message=text_at(row, fields.message),
         native_ref=native_id,
         native_url=text_at(row, fields.url, 500),
-        action_key=key if ACTION_KEY.fullmatch(key) else None,
+        action_key=next(filter(ACTION_KEY.fullmatch, keys), None),
         again_of=first if first != native_id else "",
     )
 
@@ -368,10 +394,13 @@ def _times(row: Row, fields: MappedRunFields, clock: TargetClock | None) -> tupl
     """Start and end, where plausible. Raises RecordUnreadable."""
     started, ended = instant_at(row, fields.started, fields), instant_at(row, fields.ended, fields)
     duration = value_at(row, fields.duration) if fields.duration else None
-    if ended is None and started is not None and isinstance(duration, int | float):
-        seconds = duration / 1000 if fields.times == "milliseconds" else duration
-        ended = started + timedelta(seconds=seconds) if 0 <= seconds < MAX_SECONDS else None
     now = max(datetime.now(UTC), clock.target if clock is not None else EARLIEST)
+    if ended is None and started is not None and started <= now + MAX_AHEAD and isinstance(duration, int | float):
+        per_second = (
+            1000 if fields.times == "milliseconds" else 1
+        )  # compared first: a long integer does not fit into a float
+        is_plausible = 0 <= duration < MAX_SECONDS * per_second
+        ended = started + timedelta(seconds=duration / per_second) if is_plausible else None
     for at, what, path in ((started, "began", fields.started), (ended, "ended", fields.ended)):
         if at is not None and at < EARLIEST:
             raise RecordUnreadable(

@@ -12,7 +12,7 @@ from pydantic import ValidationInfo, model_validator
 
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.field_mapping import PROFILE_PLACES, MappedRunFields, cancelled
+from connectors.sdk.field_mapping import PROFILE_PLACES, PROFILE_SECRETS, MappedRunFields, cancelled
 from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.settle import unless_in_flight
 from connectors.sdk.states import STARTING, Capability, RunState, Verb
@@ -44,6 +44,11 @@ class MappedCall(StrictOptions):
         """The names in braces."""
         raise NotImplementedError
 
+    @property
+    def secret_places(self) -> Collection[str]:
+        """The names in braces that may be secrets."""
+        return ()
+
     @model_validator(mode="after")
     def only_known_places(self, info: ValidationInfo) -> Self:
         known = self.known_places | profile_places(info)
@@ -51,6 +56,12 @@ class MappedCall(StrictOptions):
         if unknown:
             names = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none"
             raise ValueError(f"{{{unknown[0]}}} means nothing here; there are {names}")
+        secrets = {*self.places} & set((info.context or {}).get(PROFILE_SECRETS, ()))
+        if misplaced := sorted(secrets - set(self.secret_places)):
+            raise ValueError(
+                f"{{{misplaced[0]}}} is a secret, which only query and body of a call of verbs send. "
+                "Fix: remove it here, or make its option another type"
+            )
         return self
 
 

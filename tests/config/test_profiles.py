@@ -67,6 +67,9 @@ HOSTILE = [
     ('sign_in = "bearer"', 'sign_in = "oauth2"', None, 'oauth2 and sign_in = "oauth2" belong together'),
     ('title = "Nightly"', 'title = "Nightly"\noauth2 = { form = { client_secret = "hunter2" } }', "oauth2", "a secret"),
     ('title = "Nightly"', 'title = "Nightly"\ntargets = "hosts"', "targets =", 'no option "hosts". Known: tenant.'),
+    # a secret that a path would show, a list in a list
+    ('default = "main"', 'type = "secret"', "[jobs]", "{option.tenant} is a secret, which only query and body"),
+    ('rows = "jobs"', 'rows = "a.*.b"', "rows =", "jobs.rows: 'a.*.b': only runs has the rows of every row of a list"),
     # pages without a bound
     ('{ limit = "{limit}", after = "{cursor}" }', '{ after = "{cursor}" }', "[jobs]", "its pages have no bound"),
     ('{ since = "{since}", limit = "{limit}", after = "{cursor}" }', "{ }", "[runs]", "its pages have no bound"),

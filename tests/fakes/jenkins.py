@@ -132,10 +132,10 @@ class FakeJenkins:
                 return self._queue(name, params)
             case ("POST", ["submitDescription"]):
                 self.jobs[name]["description"] = params["description"]
-                return self._back()
+                return self._to(self.jobs[name])
             case ("POST", ["enable" | "disable" as what]):
                 self.jobs[name]["buildable"] = what == "enable" or name in self.never_disabled
-                return self._back()
+                return self._to(self.jobs[name])
         return self._text(404, "Not Found")
 
     def _of_build(self, method: str, path: list[str], row: Row, params: httpx.QueryParams) -> httpx.Response:
@@ -147,7 +147,7 @@ class FakeJenkins:
             case ("POST", ["stop"]):
                 if row["building"]:
                     self._end(row, "ABORTED")
-                return self._back()
+                return self._to(row)
         return self._text(404, "Not Found")
 
     def _queue(self, job: str, params: httpx.QueryParams) -> httpx.Response:
@@ -166,8 +166,8 @@ class FakeJenkins:
             item["actions"][0]["causes"].append(cause)
         return httpx.Response(201, headers={"location": f"{ROOT}/queue/item/39/"})
 
-    def _back(self) -> httpx.Response:
-        return httpx.Response(302, headers={"location": f"{ROOT}/"})
+    def _to(self, row: Row) -> httpx.Response:
+        return httpx.Response(302, headers={"location": row["url"]})
 
     def _text(self, status: int, text: str) -> httpx.Response:
         return httpx.Response(status, text=text, headers={"content-type": "text/plain;charset=utf-8"})

@@ -215,3 +215,51 @@ def test_a_field_of_yaml_may_be_named_on() -> None:
     text = DESCRIPTIONS["openapi 2"]
     assert "'on':" in text
     assert [] == compared(text.replace("'on':", "on:"))
+
+
+NESTED = """
+[jobs]
+path = "/jobs"
+rows = "jobs.*"
+paging = "none"
+id = "*"
+
+[runs]
+path = "/runs"
+rows = "jobs.*.builds"
+only_with = "*.buildable"
+paging = "none"
+id = "{*.name}/{number}"
+job = "*.name"
+state = "result"
+
+[states]
+ok = "succeeded"
+"""
+BUILDS = {"type": "array", "items": {"properties": {"number": {"type": "integer"}, "result": {"type": "string"}}}}
+JOB = {"properties": {"name": {"type": "string"}, "buildable": {"type": "boolean"}, "builds": BUILDS}}
+
+
+@pytest.mark.parametrize(
+    "old, new, key",
+    [
+        ("", "", ""),
+        ("jobs.*.builds", "jobs.*.bilds", "runs.rows"),
+        ("jobs.*.builds", "jbs.*.builds", "runs.rows"),
+        ('job = "*.name"', 'job = "*.number"', "runs.job"),
+        ('state = "result"', 'state = "buildable"', "runs.state"),
+        ("{*.name}/{number}", "{*.name}/{nr}", "runs.id"),
+    ],
+)
+def test_rows_of_every_row_are_compared_with_the_inner_and_the_outer_list(old: str, new: str, key: str) -> None:
+    answers = {
+        "/jobs": {"properties": {"jobs": {"additionalProperties": JOB}}},
+        "/runs": {"properties": {"jobs": {"type": "array", "items": JOB}}},
+    }
+    paths = {
+        path: {"get": {"responses": {"200": {"content": {"application/json": {"schema": schema}}}}}}
+        for path, schema in answers.items()
+    }
+    mapping = HttpMapping.model_validate(tomllib.loads(NESTED.replace(old, new)))
+    result = compare(mapping, "https://api.example.com", json.dumps({"paths": paths}))
+    assert (key.split(), 0) == ([".".join(place) for place, _ in result.faults], result.undescribed)

@@ -28,7 +28,7 @@ from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import identity
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector, Preview
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
-from connectors.sdk.field_mapping import instant_of, read_run, value_at
+from connectors.sdk.field_mapping import MAX_SECONDS, MappedRunFields, instant_of, read_run, texts_at, value_at
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from tests.fakes.homegrown import HomeGrown
@@ -682,3 +682,32 @@ def test_what_is_not_in_a_list_that_leaves_out_rows_is_not_proved_to_have_never_
     told = open_system(options, "api", lambda _: "", transport).look_up(preview, "headway-abcdefghijkl", 5)
     assert isinstance(told, ActionUnknown)
     assert why in told.why
+
+
+TIMED = MappedRunFields(id="id", job="job", state="state", started="at", duration="took", times="milliseconds")
+
+
+@pytest.mark.parametrize("took", [10**400, -(10**400), MAX_SECONDS * 1000, -1, float("nan"), float("inf")])
+def test_a_duration_that_no_run_has_gives_no_end(took: float) -> None:
+    at = round(datetime.now(UTC).timestamp() * 1000) - 5000
+    row = {"id": 1, "job": "load", "state": "ok", "at": at, "took": took}
+    ended = [read_run({**row, "took": value}, TIMED, {"ok": RunState.SUCCEEDED}).ended_at for value in (took, 2500)]
+    assert [None, datetime.fromtimestamp((at + 2500) / 1000, UTC)] == ended
+
+
+def test_a_duration_after_a_start_at_the_end_of_time_is_unreadable() -> None:
+    at = round(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000)
+    with pytest.raises(RecordUnreadable, match="in the future"):
+        read_run({"id": 1, "job": "load", "state": "ok", "at": at, "took": 10**11}, TIMED, {})
+
+
+def test_a_key_is_each_text_that_its_path_names() -> None:
+    causes = [{"kind": "remote", "note": note} for note in ("a", None, "b")]
+    row = {"actions": [{"kind": "cause", "causes": [*causes, {"kind": "timer", "note": "c"}, 7]}, None]}
+    assert ["a", "b"] == texts_at(row, "actions[kind=cause].causes[kind=remote].note")
+    assert (["a"], ["x", "2"], ["1-x"]) == (
+        texts_at(row, "actions[0].causes[0].note"),
+        texts_at({"tags": ["x", 2]}, "tags"),
+        texts_at({"a": 1, "b": "x"}, "{a}-{b}"),
+    )
+    assert [] == texts_at(row, "") + texts_at(row, "none") + texts_at(None, "a.b") + texts_at({"a": 1}, "{a}/{b}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -17,10 +18,10 @@ from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, 
 from connectors.sdk.conformance.faults import GARBLED, JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
-from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing
+from connectors.sdk.errors import NotSupported, OutcomeUnknown, PermissionMissing
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState, Verb
-from tests.fakes.jenkins import LOAD, LOG, MART, FakeJenkins
+from tests.fakes.jenkins import LOAD, LOG, MART, TIMER, FakeJenkins, cause_action, remote_cause
 
 KIND = registry.load("jenkins")
 PROFILE = HttpProfile.model_validate(
@@ -244,7 +245,7 @@ def test_a_job_that_cannot_be_disabled_is_not_held() -> None:
     preview = connector.preview(
         ActionSpec(Verb.HOLD, RunRef(MART, "", "", ""), RunState.UNKNOWN, {"by": "ann", "until": until}), 10
     )
-    assert any("submitDescription" in call and "ann" in call for call in preview.native_calls)
+    assert any("/submitDescription?description=" in call and "ann" in call for call in preview.native_calls)
     connector.act(preview, key, 10)
     assert not isinstance(connector.look_up(preview, key, 10), ActionFound)
 
@@ -254,6 +255,8 @@ def test_a_job_that_cannot_be_disabled_is_not_held() -> None:
     [
         ("runs", {"path": "/view/{target}/api/json?tree=x%7B{end}%7D"}, r"{end} is {offset} and {limit} together"),
         ("runs", {"key": ""}, "queue: say in key where a run shows our key"),
+        ("runs", {"rows": "jobs.*.allBuilds.*"}, r"'jobs\.\*\.allBuilds\.\*' may have one \"\.\*\""),
+        ("jobs", {"rows": "jobs.*.jobs"}, r"only runs has the rows of every row of a list"),
         (
             "options",
             {"trigger_token": {"type": "secret", "about": "A token of it.", "default": "x"}},
@@ -267,16 +270,76 @@ def test_a_bad_profile_gets_its_fault_and_fix(place: str, change: dict[str, Any]
         HttpProfile.model_validate({**document, place: {**document[place], **change}}, context={})
 
 
-def test_a_redirect_to_another_server_is_no_success() -> None:
+@pytest.mark.parametrize(
+    "call, change",
+    [
+        ("hold", {"query": {"description": "{note}", "token": "{option.trigger_token}"}}),
+        ("hold", {"pause": "/job/{job}/disable/{option.trigger_token}"}),
+        ("jobs", {"query": {"token": "{option.trigger_token}"}}),
+        ("verbs", {"cancel": {"path": "/job/{id}/stop/{option.trigger_token}"}}),
+        ("oauth2", {"form": {"audience": "{option.trigger_token}"}}),
+    ],
+)
+def test_a_secret_is_in_the_query_or_body_of_an_action_alone(call: str, change: dict[str, Any]) -> None:
+    document = tomllib.loads(registry.profiles()["jenkins"].read_text(encoding="utf-8"))
+    with pytest.raises(ValidationError, match=r"\{option.trigger_token\} is a secret, which only query and body"):
+        HttpProfile.model_validate({**document, call: {**document.get(call, {}), **change}}, context={})
+
+
+def test_a_rerun_that_is_merged_into_the_request_of_another_is_found_by_its_key() -> None:
+    """Jenkins adds our cause behind the first one of the queued item."""
+    fake = FakeJenkins()
+    fake.is_busy = True
+    connector, key = opened(fake), new_key()
+    preview = connector.preview(failed_run(fake), 10)
+    fake.queue.append((LOAD, {"_class": "x", "actions": [cause_action(TIMER, remote_cause("a deploy script"))]}))
+    connector.act(preview, key, 10)
+    assert ActionUnknown("it waits in the queue of its source") == connector.look_up(preview, key, 10)
+    fake.is_busy = False
+    fake.tick()
+    assert ActionFound(f"{LOAD}/4", f"run {LOAD}/4 carries it") == connector.look_up(preview, key, 10)
+    assert key == walked(connector)[0][f"{LOAD}/4"].action_key
+
+
+SERVER = SETTINGS["url"]
+
+
+@pytest.mark.parametrize(
+    "status, location, is_done",
+    [
+        (302, ".", True),
+        (303, "/job/mart/4/", True),
+        (302, f"{SERVER}:443/job/mart/4/console", True),
+        (302, "https://login.example.org/?from=jenkins", False),
+        (302, f"{SERVER}/login?from=%2Fjob%2Fmart%2F4%2F", False),
+        (302, f"{SERVER}/job/mart/4/../../../login", False),
+        (302, f"{SERVER}:8443/job/mart/4/", False),
+        (302, "http://jenkins.example.com/job/mart/4/", False),
+        (302, "https://[jenkins/job/mart/4/", False),
+        (302, f"{SERVER}:x/job/mart/4/", False),
+        (302, "", False),
+        (307, f"{SERVER}/job/mart/4/", False),
+    ],
+)
+def test_a_redirect_is_a_success_at_its_own_run_alone(status: int, location: str, is_done: bool) -> None:
     fake = FakeJenkins()
     fake.hangs.add(MART)
     fake.build(MART, None, fake.now)
     run = walked(opened(fake))[0][f"{MART}/4"]
 
     def answer(request: httpx.Request) -> httpx.Response:
-        login = httpx.Response(302, headers={"location": "https://login.example.org/?from=jenkins"})
-        return login if request.method == "POST" else fake.handle(request)
+        redirect = httpx.Response(status, headers={"location": location})
+        return redirect if request.method == "POST" else fake.handle(request)
 
     connector = opened(fake, httpx.MockTransport(answer))
-    with pytest.raises(AccessRefused, match=r"redirect to login\.example\.org"):
-        connector.act(connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 10), new_key(), 10)
+    preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 10)
+    with nullcontext() if is_done else pytest.raises(OutcomeUnknown, match="looked up"):
+        connector.act(preview, new_key(), 10)
+
+
+def test_a_redirect_of_a_call_that_answers_with_none_has_an_unknown_outcome() -> None:
+    fake = FakeJenkins()
+    login = httpx.Response(302, headers={"location": "/login"})
+    connector = opened(fake, httpx.MockTransport(lambda call: login if call.method == "POST" else fake.handle(call)))
+    with pytest.raises(OutcomeUnknown, match="a redirect to the same host"):
+        connector.act(connector.preview(failed_run(fake), 10), new_key(), 10)
