@@ -89,7 +89,7 @@ def test_the_log_level_of_a_running_cron_decides_which_ends_are_unseen(
         (b"crond 77 all", LINE * 2, f"failures of 2 jobs cannot be seen: cron logs starts only. {WRAPPER}"),
         (b"crond 77 all", f"SHELL=/usr/local/bin/headway-sh\n{LINE}", ""),
         (b"crond 77 all", "", ""),
-        (b"crond  hidden", LINE, f"failures of 1 job cannot be seen: /proc hides cron's log level. {WRAPPER}"),
+        (b"crond  hidden", LINE, f"failures of 1 job cannot be seen: /proc hides whether cron logs them. {WRAPPER}"),
         (b"crond  all", LINE, ""),
     ],
 )
