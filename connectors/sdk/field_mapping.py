@@ -396,9 +396,8 @@ def _times(row: Row, fields: MappedRunFields, clock: TargetClock | None) -> tupl
     duration = value_at(row, fields.duration) if fields.duration else None
     now = max(datetime.now(UTC), clock.target if clock is not None else EARLIEST)
     if ended is None and started is not None and started <= now + MAX_AHEAD and isinstance(duration, int | float):
-        per_second = (
-            1000 if fields.times == "milliseconds" else 1
-        )  # compared first: a long integer does not fit into a float
+        per_second = 1000 if fields.times == "milliseconds" else 1
+        # compared first: a long integer does not fit into a float
         is_plausible = 0 <= duration < MAX_SECONDS * per_second
         ended = started + timedelta(seconds=duration / per_second) if is_plausible else None
     for at, what, path in ((started, "began", fields.started), (ended, "ended", fields.ended)):

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from fnmatch import fnmatchcase
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -34,6 +33,7 @@ from console.text.cleaning import clean_line
 from console.text.html_page import rendered_page, replace_file
 from console.timing.clock import Clock
 from console.timing.formats import clock_text, dated_time, rough_duration
+from console.timing.maintenance import matches_any
 
 if TYPE_CHECKING:
     from connectors.sdk.aws.client import AwsClient
@@ -224,7 +224,7 @@ class StatusPageWriter:
         """`url`: of the store. `zone`: of the time of the page."""
         self._url, self._clock, self._settings, self._secrets = url, clock, settings, secrets
         self._estate, self._zone = estate, zone
-        self._written: object = None
+        self._written: Sequence[StatusPageService] = ()
         self._due: datetime | None = None
         self.trouble = ""
 
@@ -233,9 +233,7 @@ class StatusPageWriter:
         now = self._clock.now()
         with open_queries(self._url) as queries:
             views = [
-                view
-                for view in queries.services.list_services()
-                if any(fnmatchcase(view.name, pattern) for pattern in self._settings.services)
+                view for view in queries.services.list_services() if matches_any(self._settings.services, view.name)
             ]
             shown = [page_service(view, None, now) for view in views]
             if shown == self._written and self._due is not None and now < self._due:

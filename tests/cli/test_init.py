@@ -129,7 +129,9 @@ def test_a_config_without_settings_is_named_as_such_and_moved_aside(home: Home) 
         put(home.config, nothing)
         done = home.run(command="status")
         assert Exit.USAGE == done.code
-        assert f'{home.config}: has no settings. Fix: "headway init" writes a first config' in " ".join(done.err.split())
+        assert f'{home.config}: has no settings. Fix: "headway init" writes a first config' in " ".join(
+            done.err.split()
+        )
         assert Exit.OK == home.run("--yes", "--only", "cron", "--no-poll").code
         assert ["cron"] == list(load_config(home.config).systems)
         assert nothing == home.config.with_name("headway.toml.before-init").read_text()

@@ -178,6 +178,8 @@ def test_a_relative_path_lies_beside_the_config_wherever_one_stands(
             'headway.toml:4: permissions.1.systems: no system fits "dhw". Did you mean "dwh"?',
         ),
         ('[[permissions]]\nwho = ["a"]\nrole = "act"\nservices = ["x*"]', 'no service fits "x*". Known: s.'),
+        ('[status_page]\nfolder = "/srv"\nservices = ["x*"]', 'status_page.services: no service fits "x*". Known: s.'),
+        ("[status_page]", 'name a place. Fix: folder = "/srv/www/headway", or [status_page.s3]'),
         ("permissions = 1", "permissions: is not a list of tables. Write [[permissions]] above each who and role."),
         (
             '[retention]\nlog_tails = "9d"\nruns = "10d"',

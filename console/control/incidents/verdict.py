@@ -180,13 +180,12 @@ def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
 def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
     """Its progress, end and services while it runs; of a paused or stopped one what resuming it still saves."""
     state = f"Plan {plan.id} {plan.state}: {plan.done} of {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
+    late = _lost_services(view.services, now)
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
-        lost = _outlook(_lost_services(view.services, now), now, clock, before=", ")
+        outlook = _outlook(late, now, clock, before=", ") or ([(f", {done}", "plain")] if done else [])
         awaited = (service.title or service.name for service in services_in_time(view))
-        expected = lost or ([(f", {done}", "plain")] if done else [])
-        return Verdict(((state, "run"), *expected), tuple(dict.fromkeys(awaited)))
-    late = _lost_services(view.services, now)
+        return Verdict(((state, "run"), *outlook), tuple(dict.fromkeys(awaited)))
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)
     fix = f"resume it{until_text(act_by, now, clock) or ' now'}{passed}"

@@ -48,7 +48,6 @@ from console.engine.polling.poller import PollingContext, TargetPoller
 from console.engine.polling.pool import PollPool
 from console.engine.read_api import ReadApi
 from console.engine.retention import StoreRetention
-from console.engine.status_page import StatusPageWriter
 from console.engine.supervisor import settings as plain
 from console.engine.supervisor.config_sync import ConfigSync
 from console.engine.supervisor.dead_mans_switch import DeadMansSwitch
@@ -256,11 +255,13 @@ class EngineAssembly:
         self.responses = PeriodicTasks(lambda fence: self.on_call.step(fence, self.responses.pulse.beat))
         self.retention = StoreRetention(store, clock, config.retention_rules)
         self._pruning = PeriodicTasks(self.retention.step)
-        page, name = config.status_page, clean_line(config.estate.name)
-        self.status_page = (
-            StatusPageWriter(store.url, clock, page, self.secrets, name, config.zone) if page is not None else None
-        )
-        self._publishing = PeriodicTasks(*([self.status_page.step] if self.status_page is not None else []))
+        self.status_page = self._publishing = None
+        if (page := config.status_page) is not None:
+            from console.engine.status_page import StatusPageWriter  # noqa: PLC0415 - loads jinja2
+
+            name = clean_line(config.estate.name)
+            self.status_page = StatusPageWriter(store.url, clock, page, self.secrets, name, config.zone)
+            self._publishing = PeriodicTasks(self.status_page.step)
 
     def _living(self) -> list[tuple[str, MonitoredWorker]]:
         own: list[tuple[str, MonitoredWorker]] = [
@@ -271,7 +272,7 @@ class EngineAssembly:
         own += [("responses", self.responses)] if self.config.routes else []
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []
         own += [("endpoints", self.endpoints)] if self.endpoints is not None else []
-        own += [("status page", self._publishing)] if self.status_page is not None else []
+        own += [("status page", self._publishing)] if self._publishing is not None else []
         own += [("job sync", self.job_sync)] if self.shards is not None else []
         return own
 

@@ -182,7 +182,7 @@ def test_every_verdict_names_the_service_that_is_late_in_any_case_and_how_late_i
         affected.append(dataclasses.replace(day, timeliness=data.draw(states), **times))
     act_by = min((day.act_by for day in affected if day.act_by is not None), default=None)
     view = dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=act_by), services=tuple(affected))
-    plans = data.draw(st.sampled_from([(), (plan_of(draft(), 7, state="paused"),)]))
+    plans = data.draw(st.sampled_from([(), *((plan_of(draft(), 7, state=each),) for each in ("paused", "running"))]))
     now = data.draw(st.sampled_from([NOW, at("07:40")]))
     text = incident_verdict(view, plans, now, look().hm).text
     for timeliness in ("breached", "will_miss"):
