@@ -48,7 +48,7 @@ class MonthFigures:
 
     @property
     def is_watched(self) -> bool:
-        """False for a month of which the store has nothing."""
+        """False for a month without anything in the store."""
         return bool(self.judged or self.incidents or self.runs or self.missed or self.changes)
 
     @property

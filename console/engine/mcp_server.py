@@ -362,7 +362,7 @@ def tool_reply(
 
 
 def _after_row(last: Any, rows: int, values: Values) -> Mapping[str, int] | None:
-    """The argument of the page after so many rows, of which this is the last."""
+    """The argument of the next page, after a page of so many rows that ends with this one."""
     if "before" in values:
         return {"before": last["id"]}
     return {"offset": values["offset"] + rows} if "offset" in values else None
