@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 from connectors.sdk.records import RunRecord, Schedule, instant_key
 from console.timing.durations import TICK
-from console.timing.schedule import is_interval, last_instant, next_instant
+from console.timing.schedule import accepted_instant, is_interval, last_instant, next_instant
 from console.timing.zones import date_in_window, zone_of
 
-SLACK = timedelta(seconds=2)
+SLACK = timedelta(seconds=3)
 """A start this much before its instant is still its start: a log's stamp and the scheduler's clock differ."""
 
 LATEST_START = timedelta(hours=25)
@@ -43,6 +43,7 @@ def assign_periods(
     taken: Mapping[tuple[str, str], str],
     began: Mapping[tuple[str, str], datetime] = MappingProxyType({}),
     may_start_early: bool = False,
+    seen: Mapping[str, Schedule] = MappingProxyType({}),
 ) -> list[RunRecord]:
     """The records in their order, each start without a period given one.
 
@@ -56,6 +57,8 @@ def assign_periods(
     `may_start_early`: as `ConnectorKind` has it; a start within EARLIEST_START before an instant then fulfils that one.
     `began`: when those of `taken` started, where that is known. Where one did before its instant, a start on time joins
     it as a further attempt: the job was run by hand just before its clock started it.
+    `seen`: native id -> schedule at its source, if it changed and is not accepted. A start nearer to an instant of that
+    one fulfils the accepted instant of the same day (`timing.schedule.seen_instant`), or none.
     """
     owners = dict(taken)
     early = {(job, key) for (job, key), at in began.items() if _is_early(at, _instant_of(key))}
@@ -69,7 +72,8 @@ def assign_periods(
         if first is not None:
             periods[attempt] = first
             continue
-        key = _period(record, schedules.get(record.job), owners, early, may_start_early)
+        schedule, changed = schedules.get(record.job), seen.get(record.job)
+        key = _period(record, schedule, changed, owners, early, may_start_early)
         periods[attempt] = key
         owners.setdefault((record.job, key), record.attempt_key)
         if _is_early(_moment(record), _instant_of(key)):
@@ -92,6 +96,7 @@ def _moment(record: RunRecord) -> datetime | None:
 def _period(
     record: RunRecord,
     schedule: Schedule | None,
+    seen: Schedule | None,
     owners: Mapping[tuple[str, str], str],
     early: Collection[tuple[str, str]],
     may_start_early: bool,
@@ -100,13 +105,26 @@ def _period(
     if started is None:
         return f"attempt:{record.attempt_key}"
     if schedule is not None:
-        for instant in _fulfilled_by(schedule, started, may_start_early):
+        for instant in _accepted_instants(schedule, seen, started, may_start_early):
             key = instant_key(instant)
             if owners.get((record.job, key), record.attempt_key) == record.attempt_key:
                 return key
             if (record.job, key) in early and not _is_early(started, instant) and started - instant < EARLIEST_START:
                 return key
     return f"start:{instant_key(started)}"
+
+
+def _accepted_instants(
+    schedule: Schedule, seen: Schedule | None, started: datetime, may_start_early: bool
+) -> list[datetime]:
+    """The instants of the accepted schedule that this start may fulfil, best first. If the seen one has an instant
+    nearer to the start, those that belong to its instants: perhaps none."""
+    accepted = list(_fulfilled_by(schedule, started, may_start_early))
+    changed = list(_fulfilled_by(seen, started, may_start_early)) if seen is not None else []
+    if seen is None or not changed or (accepted and abs(started - accepted[0]) <= abs(started - changed[0])):
+        return accepted
+    belonging = (accepted_instant(schedule, seen, instant) for instant in changed)
+    return [instant for instant in belonging if instant is not None and started - instant <= LATEST_START]
 
 
 def _fulfilled_by(schedule: Schedule, started: datetime, may_start_early: bool) -> Iterator[datetime]:

@@ -56,6 +56,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import pairwise
+from operator import itemgetter
 from statistics import median
 
 from cronsim import CronSim, CronSimError
@@ -64,7 +65,7 @@ from cronsim.explain import Expression
 
 from connectors.sdk.cron_syntax import single_steps
 from connectors.sdk.records import Schedule
-from console.timing.durations import format_duration
+from console.timing.durations import TICK, format_duration
 from console.timing.systemd_calendar import CalendarEvents, elapse_times, parse_on_calendar
 from console.timing.zones import after_gap, instant_at, local_readings, zone_of
 
@@ -72,7 +73,7 @@ MOST = 10_000
 """Instants that one question gives at most."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY = timedelta(days=1)
+_DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 _PAD = timedelta(hours=3)
 """A larger change is not DST for cron either (cron.c: "more than three hours")."""
 _LONG = timedelta(days=10)
@@ -138,6 +139,44 @@ def last_instant(schedule: Schedule, until: datetime) -> datetime | None:
     """The last instant at or before `until`, by the expression; None without one within fifty years."""
     rule = _rule(schedule)
     return _nearest(rule, until.astimezone(UTC), forward=False) if isinstance(rule, _Rule) else None
+
+
+def seen_instant(accepted: Schedule, seen: Schedule | None, due: datetime) -> datetime | None:
+    """When the schedule seen at the source, not accepted yet, starts the run that the accepted one has at `due`; None
+    where it does not.
+
+    Two instants belong together if each is the nearest of its schedule to the other, less than a day away. Of two
+    equally near seen ones the later counts.
+    """
+    return _counterpart(accepted, seen, due, accepted, is_later=True) if seen is not None else None
+
+
+def accepted_instant(accepted: Schedule, seen: Schedule, start: datetime) -> datetime | None:
+    """The reverse of `seen_instant`: the accepted instant of the run that the seen schedule starts then."""
+    return _counterpart(seen, accepted, start, accepted, is_later=False)
+
+
+def _counterpart(own: Schedule, other: Schedule, at: datetime, accepted: Schedule, is_later: bool) -> datetime | None:
+    there = _nearest_of(other, at, accepted, is_later)
+    return there if there is not None and _nearest_of(own, there, accepted, not is_later) == at else None
+
+
+def _nearest_of(schedule: Schedule, at: datetime, accepted: Schedule, is_later: bool) -> datetime | None:
+    """Its instant nearest to `at`; of two equally near the later or the earlier one."""
+    rule, clock = _rule(schedule), _rule(accepted)
+    if not isinstance(rule, _Rule) or not isinstance(clock, _Rule):
+        return None
+    found = [_nearest(rule, at, forward=False), _nearest(rule, at - TICK, forward=True)]
+    known = [(_distance(clock, at, instant), instant) for instant in found if instant is not None]
+    known = [(distance, instant) for distance, instant in known if distance < _DAY]
+    return min(known[::-1] if is_later else known, key=itemgetter(0), default=(None, None))[1]
+
+
+def _distance(rule: _Rule, at: datetime, instant: datetime) -> timedelta:
+    """By the clock of the rule's zone, so that twelve hours stay twelve in the nights when it changes; less than an
+    hour as it passes."""
+    distance = abs(at - instant)
+    return distance if distance < _HOUR else abs(_local(rule, at) - _local(rule, instant))
 
 
 def schedule_fault(schedule: Schedule) -> str | None:

@@ -37,7 +37,7 @@ from console.timing.calendars import is_start_expected
 from console.timing.durations import TICK, format_duration
 from console.timing.formats import zoned_time
 from console.timing.maintenance import maintenance_of_job, starts_later
-from console.timing.schedule import Cadence, instants, last_instant, learn_cadence, next_instant
+from console.timing.schedule import Cadence, instants, last_instant, learn_cadence, next_instant, seen_instant
 
 LATEST, FEWEST = 20, 5
 """Starts that are considered, and how many there must be."""
@@ -57,12 +57,15 @@ class GraceEnd:
 
 def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date) -> GraceEnd:
     """For the job's start that is due then. In maintenance its grace begins with the end of that; a target whose clock
-    is behind starts it by that clock, as much later."""
+    is behind starts it by that clock, as much later; a schedule that changed and is not accepted, then by that one."""
     target = estate.targets.get(job.target_id)
     behind = target.behind if target is not None else timedelta(0)
     slow = _usually_later(estate.history.get(job.id), job.grace, behind)
-    plain = due + job.grace + slow + behind
+    moved = seen_instant(job.schedule, job.seen_schedule, due) or due
+    plain = max(due + slow, moved) + job.grace + behind
     usual_text = f"usually starts {format_duration(slow)} later" if slow else ""
+    if moved > due + slow:
+        usual_text = f"starts {zoned_time(moved, job.zone, due)} by its changed schedule"
     clock_text = f"its clock is {format_duration(behind)} behind" if behind else ""
     text = "; ".join(filter(None, (usual_text, clock_text)))
     if not (estate.declared.maintenance or estate.declared.exceptions):
@@ -376,6 +379,8 @@ def _dues(
         awaited = [due for due in awaited if due.key in keys or due.at < accepted or _is_demanded(job, due, estate)]
     started = {run.period_at for run in existing.values() if has_started(run)}
     open_dues = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]
+    if job.seen_schedule is not None:  # its source may name the period of a run by that one
+        open_dues = [due for due in open_dues if seen_instant(job.schedule, job.seen_schedule, due.at) not in started]
     return sorted(open_dues, key=lambda due: due.at)
 
 

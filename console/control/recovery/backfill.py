@@ -16,7 +16,7 @@ from console.domain.plan import DraftStep, ExcludedRun, PlanDraft
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK
 from console.timing.formats import dated_time
-from console.timing.schedule import instants, is_interval, schedule_fault
+from console.timing.schedule import instants, is_interval, schedule_fault, seen_instant
 from console.timing.zones import business_window, zone_of
 
 MAX_PERIODS = 31
@@ -55,7 +55,11 @@ def propose_backfill(
     index = EstateIndex(estate, now)
     stored = {run.period_at or run.period_key: run for run in runs}
     known = {run.period_key: run for run in runs}
-    periods = {instant_key(at): at for at in instants}
+    periods = {
+        instant_key(at): at
+        for at in instants
+        if at in stored or seen_instant(job.schedule, job.seen_schedule, at) not in stored
+    }
     steps: list[DraftStep] = []
     reasons: dict[str, list[tuple[str, int | None]]] = {}
     for key in sorted(

@@ -261,9 +261,9 @@ class SnapshotCache:
 
 
 def _job_facts(session: Session, query: str, values: Sequence[object] = ()) -> dict[int, JobFacts]:
-    drift: dict[int, dict[str, tuple[str, int]]] = defaultdict(dict)
+    drift: dict[int, dict[str, Row]] = defaultdict(dict)
     for row in session.rows(facts.SELECT_DRIFT):
-        drift[row.job_id][row.what] = row.text, row.seen_us
+        drift[row.job_id][row.what] = row
     return {row.id: facts.job_facts(row, drift.get(row.id, {})) for row in session.stream(query, values)}
 
 

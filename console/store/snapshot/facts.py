@@ -53,14 +53,16 @@ RUN_COLUMNS = (
 MAX_TAIL = 1500
 """Length of a log tail in decisions."""
 SELECT_DRIFT = (
-    "SELECT job_id, what, text, seen_us FROM drift WHERE accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
+    "SELECT d.job_id, d.what, d.text, d.seen_us, s.dialect, s.expression, s.zone, s.text AS schedule_text, s.next_us"
+    " FROM drift d LEFT JOIN schedule s ON d.what = 'schedule' AND s.id = (SELECT MAX(x.id) FROM schedule x WHERE"
+    " x.job_id = d.job_id) WHERE d.accepted_us IS NULL AND d.ended_us IS NULL ORDER BY d.id"
 )
 _DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
 
 
-def job_facts(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
-    """`row`: of SELECT_JOBS; `drift`: open drift, what -> (text, detected at)."""
-    reason, since_us = next((drift[what] for what in _DRIFT_ORDER if what in drift), ("", 0))
+def job_facts(row: Row, drift: Mapping[str, Row]) -> JobFacts:
+    """`row`: of SELECT_JOBS; `drift`: open drift, what -> row of SELECT_DRIFT."""
+    first, moved = next((drift[what] for what in _DRIFT_ORDER if what in drift), None), drift.get("schedule")
     return JobFacts(
         id=row.id,
         system=intern(row.system),
@@ -92,8 +94,11 @@ def job_facts(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
         pool=intern(row.pool),
         slots=row.slots,
         cannot_rerun=interning.is_rerun_missing(row.capabilities, row.missing),
-        drift_reason=reason,
-        drift_since=instant(since_us) if reason or since_us else None,
+        drift_reason=first.text if first is not None else "",
+        drift_since=instant(first.seen_us) if first is not None else None,
+        seen_schedule=None
+        if moved is None
+        else interning.shared_schedule(moved.dialect, moved.expression, moved.zone, moved.schedule_text, moved.next_us),
     )
 
 
