@@ -6,11 +6,20 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from connectors.sdk.records import Schedule
-from console.timing.schedule import MOST, instants, last_instant, next_instant, schedule_fault, schedule_text
+from console.timing.schedule import (
+    MOST,
+    accepted_instant,
+    instants,
+    last_instant,
+    next_instant,
+    schedule_fault,
+    schedule_text,
+    seen_instant,
+)
 from console.timing.zones import zone_of
 
 BERLIN = "Europe/Berlin"
@@ -304,3 +313,76 @@ def test_a_zone_of_cronie_skips_its_gap_and_runs_twice_in_its_overlap() -> None:
     spring, autumn = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)
     assert [] == instants(nightly, spring, spring + timedelta(hours=24))
     assert 2 == len(instants(nightly, autumn, autumn + timedelta(hours=24)))
+
+
+YEAR = datetime(2026, 1, 10, tzinfo=UTC), datetime(2027, 1, 10, tzinfo=UTC)
+MINUTE_OF_DAY = st.integers(0, 1439)
+
+
+def daily_at(minute: int, zone: str) -> Schedule:
+    return cron(f"{minute % 60} {minute // 60} * * *", zone)
+
+
+@given(MINUTE_OF_DAY, st.integers(-719, 719) | st.integers(690, 750), st.sampled_from(ZONES))
+def test_each_day_of_a_moved_daily_job_has_one_start_of_its_own(before: int, moved: int, zone: str) -> None:
+    """However far it moved, across midnight and through both nights of a clock change. In the hours of that change
+    twelve hours may be eleven or thirteen for one night."""
+    after = (before + moved) % 1440
+    assume(not (60 <= min(before, after) < 240 and abs(abs(before - after) - 720) <= 60))
+    accepted, seen = daily_at(before, zone), daily_at(after, zone)
+    dues = instants(accepted, *YEAR)
+    starts = [seen_instant(accepted, seen, due) for due in dues]
+    assert sorted(filter(None, starts)) == starts
+    assert len(dues) == len({*starts})
+    assert dues == [accepted_instant(accepted, seen, start) for start in starts if start is not None]
+    assert max(abs(start - due) for due, start in zip(dues, starts, strict=True) if start) <= timedelta(hours=13)
+
+
+@pytest.mark.parametrize(
+    "before, after, due, start",
+    [
+        ("5 4 * * *", "4 4 * * *", "20T04:05", "20T04:04"),
+        ("5 4 * * *", "0 6 * * *", "20T04:05", "20T06:00"),
+        ("0 4 * * *", "0 16 * * *", "20T04:00", "20T16:00"),
+        ("10 0 * * *", "50 23 * * *", "20T00:10", "19T23:50"),
+        ("50 23 * * *", "10 0 * * *", "19T23:50", "20T00:10"),
+        ("0 * * * *", "*/30 * * * *", "20T04:00", "20T04:00"),
+        ("0 * * * *", "30 * * * *", "20T04:00", "20T04:30"),
+        ("5 4 * * 5", "0 20 * * 5", "20T04:05", "20T20:00"),
+        ("5 4 * * *", "5 4 * * 1-4", "20T04:05", None),
+        ("5 4 * * 5", "5 4 * * 6", "20T04:05", None),
+        ("5 4 * * *", "@reboot", "20T04:05", None),
+        ("5 4 * * *", "61 4 * * *", "20T04:05", None),
+    ],
+)
+def test_an_accepted_instant_belongs_to_the_seen_one_of_its_day(
+    before: str, after: str, due: str, start: str | None
+) -> None:
+    accepted, seen = cron(before, "UTC"), cron(after, "UTC")
+    found = seen_instant(accepted, seen, datetime.fromisoformat(f"2026-11-{due}Z"))
+    assert (datetime.fromisoformat(f"2026-11-{start}Z") if start else None) == found
+    if found is not None:
+        assert (
+            f"{datetime.fromisoformat(f'2026-11-{due}Z'):%dT%H:%M}"
+            == f"{accepted_instant(accepted, seen, found):%dT%H:%M}"
+        )
+
+
+def test_a_start_of_a_denser_schedule_belongs_to_no_accepted_instant() -> None:
+    half_past = datetime(2026, 11, 20, 4, 30, tzinfo=UTC)
+    assert accepted_instant(cron("0 * * * *", "UTC"), cron("*/30 * * * *", "UTC"), half_past) is None
+
+
+def test_an_hourly_job_keeps_its_starts_in_the_hour_that_comes_twice() -> None:
+    accepted, seen = cron("0 * * * *"), cron("40 * * * *")
+    dues = instants(accepted, *AUTUMN)
+    assert [due - timedelta(minutes=20) for due in dues] == [seen_instant(accepted, seen, due) for due in dues]
+
+
+def test_a_job_whose_zone_changed_has_one_start_a_day() -> None:
+    accepted, seen = cron("0 4 * * *", BERLIN), cron("0 4 * * *", "America/New_York")
+    dues = instants(accepted, *YEAR)
+    assert {5, 6} == {
+        round((start - due) / timedelta(hours=1)) for due in dues if (start := seen_instant(accepted, seen, due))
+    }
+    assert all(seen_instant(accepted, seen, due) for due in dues)

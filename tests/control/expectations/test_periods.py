@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from connectors.sdk.records import RunRecord, Schedule, instant_key
 from connectors.sdk.states import RunState
 from console.timing.business_dates import assign_periods, business_date_of
+from console.timing.schedule import instants, seen_instant
 from tests.factories import at, daily, job, record
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
@@ -196,6 +197,89 @@ def test_a_start_that_is_early_across_a_jump_of_the_clock_is_its_instants_run() 
     assert "2026-03-29T01:00:00Z" == found.period_key
 
 
+def moved(start: datetime, before: str, after: str, *, zone: str = "UTC", **taken: str) -> str | None:
+    """The period of a start while the crontab line says `after` and `before` is accepted."""
+    accepted, seen = Schedule("debian-cron", before, zone), Schedule("debian-cron", after, zone)
+    [found] = assign_periods(
+        [record("db07:extract", start)], {"db07:extract": accepted},
+        {("db07:extract", f"2026-11-{key.strip('_').replace('_', ':')}Z"): name for key, name in taken.items()},
+        seen={"db07:extract": seen},
+    )  # fmt: skip
+    return found.period_key
+
+
+@pytest.mark.parametrize(
+    "start, before, after, expected",
+    [
+        ("20T04:04:01", "5 4 * * *", "4 4 * * *", "20T04:05:00"),
+        ("20T04:03:57", "5 4 * * *", "4 4 * * *", "20T04:05:00"),
+        ("20T04:05:01", "5 4 * * *", "4 4 * * *", "20T04:05:00"),
+        ("20T09:00:00", "5 4 * * *", "4 4 * * *", "20T04:05:00"),
+        ("20T06:00:01", "5 4 * * *", "0 6 * * *", "20T04:05:00"),
+        ("20T04:05:01", "5 4 * * *", "0 6 * * *", "20T04:05:00"),  # before the line was changed
+        ("20T16:05:01", "5 4 * * *", "5 16 * * *", "20T04:05:00"),
+        ("19T23:50:01", "10 0 * * *", "50 23 * * *", "20T00:10:00"),
+        ("20T00:10:01", "50 23 * * *", "10 0 * * *", "19T23:50:00"),
+        ("20T04:30:01", "0 * * * *", "*/30 * * * *", "start:20T04:30:01"),
+        ("20T05:00:01", "0 * * * *", "*/30 * * * *", "20T05:00:00"),
+        ("20T02:04:01", "5 4 * * *", "4 2,4 * * *", "start:20T02:04:01"),
+        ("20T04:00:01", "*/30 * * * *", "0 * * * *", "20T04:00:00"),
+        ("20T09:00:00", "5 4 * * *", "@reboot", "20T04:05:00"),
+        ("20T09:00:00", "@reboot", "5 4 * * *", "start:20T09:00:00"),
+        ("19T05:00:00", "5 4 * * *", "0 6 1 * *", "19T04:05:00"),
+    ],
+)
+def test_a_start_by_a_schedule_that_is_not_accepted_is_the_run_of_the_accepted_instant_of_its_day(
+    start: str, before: str, after: str, expected: str
+) -> None:
+    found = moved(datetime.fromisoformat(f"2026-11-{start}Z"), before, after)
+    own = "start:" if expected.startswith("start:") else ""
+    assert f"{own}2026-11-{expected.removeprefix('start:')}Z" == found
+
+
+def test_a_second_start_of_a_moved_job_takes_no_other_day() -> None:
+    """Not yesterday's either, which nobody saw run."""
+    late = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+    assert "start:2026-11-20T09:00:00Z" == moved(late, "5 4 * * *", "4 4 * * *", _20T04_05_00="first")
+
+
+WEEK = [datetime(2026, 10, 22, tzinfo=UTC) + timedelta(days=number) for number in range(7)]
+"""With the night in which Berlin's clock goes back."""
+
+
+@given(
+    st.integers(0, 1439),
+    st.integers(-700, 700).filter(bool),
+    st.lists(st.floats(-3, 600), min_size=7, max_size=7),
+    st.integers(1, 7),
+    st.randoms(use_true_random=False),
+    st.integers(0, 7),
+)
+def test_each_night_of_a_moved_job_has_its_run_whatever_polls_bring(
+    before: int, by: int, delays: list[float], size: int, dice: random.Random, moved_on: int
+) -> None:
+    """The line moved before the night `moved_on`; each start is reported late, twice and in any order."""
+    assume(not any(abs(minute - 150) < 120 for minute in (before, (before + by) % 1440)))
+    schedules = [daily(f"{at // 60:02d}:{at % 60:02d}", zone="Europe/Berlin") for at in (before, (before + by) % 1440)]
+    accepted, changed = schedules
+    dues = instants(accepted, WEEK[0], WEEK[0] + timedelta(days=7))
+    starts_at = [seen_instant(accepted, changed, due) if night >= moved_on else due for night, due in enumerate(dues)]
+    records = [
+        record("db07:extract", start + timedelta(seconds=late), f"a{night}")
+        for night, (start, late) in enumerate(zip(starts_at, delays, strict=True))
+        if start is not None
+    ]
+    reported = records + dice.sample(records, len(records) // 2)
+    dice.shuffle(reported)
+    taken: dict[tuple[str, str], str] = {}
+    for offset in range(0, len(reported), size):
+        jobs = {"db07:extract": accepted}, taken
+        for each in assign_periods(reported[offset : offset + size], *jobs, seen={"db07:extract": changed}):
+            assert each.period_key is not None
+            assert each.attempt_key == taken.setdefault((each.job, each.period_key), each.attempt_key)
+    assert {("db07:extract", instant_key(due)): f"a{night}" for night, due in enumerate(dues)} == taken
+
+
 def starts(jitters: list[float]) -> list[RunRecord]:
     """One start per quarter of an hour, each within its own period."""
     first = at("00:00")
@@ -206,7 +290,7 @@ def starts(jitters: list[float]) -> list[RunRecord]:
 
 
 @given(
-    st.lists(st.floats(-2, 890), min_size=1, max_size=30),
+    st.lists(st.floats(-3, 890), min_size=1, max_size=30),
     st.randoms(use_true_random=False),
     st.integers(1, 5),
     st.booleans(),
