@@ -31,7 +31,7 @@ from console.cli.output import (
     set_document,
     table,
 )
-from console.cli.prompts import confirm
+from console.cli.prompts import confirm_or_yes
 from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
 from console.cli.requests import require_engine, wait_for_answer
 from console.cli.status import health_text
@@ -224,20 +224,22 @@ def accept_drift(arguments: argparse.Namespace) -> int:
     requests = require_engine(arguments)
     if not newest and arguments.change is None:
         raise CommandError(Exit.REFUSED, f"{name} has no drift")
-    if arguments.change is None and not _confirm_drift(name, job.drift, newest):
+    if arguments.change is None and not _confirm_drift(arguments, name, job.drift, newest):
         print_message("nothing was accepted")
         return Exit.REFUSED
     wait_for_answer(arguments, requests, requests.accept_drift(job.row.id, arguments.change or newest))
     return print_result(arguments, {"job": name, "accepted": True}, [f"{name}: accepted"])
 
 
-def _confirm_drift(name: str, drift: Sequence[DriftView], newest: int) -> bool:
+def _confirm_drift(arguments: argparse.Namespace, name: str, drift: Sequence[DriftView], newest: int) -> bool:
+    """Prints the changes and asks; several are accepted without a terminal by the number of the newest only."""
     for change in drift:
         print_message(f"change {change.id}  {change.what}: {change.text}")
-    if not sys.stdin.isatty():
+    if len(drift) > 1 and (arguments.yes or not sys.stdin.isatty()):
         line = shlex.join(("headway", "system", "drift", "accept", name, "--change", str(newest)))
-        raise CommandError(Exit.USAGE, f"nothing was accepted. Fix: name the change: {line}")
-    return confirm(f"{name}: accept {'this' if len(drift) == 1 else 'these'}?")
+        raise CommandError(Exit.USAGE, f"nothing was accepted. Fix: name the newest of {len(drift)} changes: {line}")
+    question = f"{name}: accept {'this' if len(drift) == 1 else 'these'}?"
+    return confirm_or_yes(arguments, question, "nothing was accepted", "accept it")
 
 
 PACKAGES = {"ssh": "openssh-client", "psql": "postgresql-client"}
@@ -362,6 +364,7 @@ HANDLERS = {
             "N",
             type=positive_number,
         ),
+        flag("--yes", "accept the only change without asking"),
         JSON,
     ),
     "system shell": Handler(

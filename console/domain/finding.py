@@ -32,6 +32,11 @@ class DetectionRule(StrEnum):
         return _PREDICATES[self]
 
 
+def drift_fix(job: str) -> str:
+    """What to do about drift of this job, as one line."""
+    return f"headway system drift accept {job}, or undo the change there"
+
+
 _PREDICATES = {
     DetectionRule.NOT_STARTED: "has not started",
     DetectionRule.LATE_START: "starts late",

@@ -56,7 +56,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import pairwise
-from operator import itemgetter
 from statistics import median
 
 from cronsim import CronSim, CronSimError
@@ -157,8 +156,8 @@ def accepted_instant(accepted: Schedule, seen: Schedule, start: datetime) -> dat
 
 
 def _counterpart(own: Schedule, other: Schedule, at: datetime, accepted: Schedule, is_later: bool) -> datetime | None:
-    there = _nearest_of(other, at, accepted, is_later)
-    return there if there is not None and _nearest_of(own, there, accepted, not is_later) == at else None
+    instant = _nearest_of(other, at, accepted, is_later)
+    return instant if instant is not None and _nearest_of(own, instant, accepted, not is_later) == at else None
 
 
 def _nearest_of(schedule: Schedule, at: datetime, accepted: Schedule, is_later: bool) -> datetime | None:
@@ -166,10 +165,10 @@ def _nearest_of(schedule: Schedule, at: datetime, accepted: Schedule, is_later: 
     rule, clock = _rule(schedule), _rule(accepted)
     if not isinstance(rule, _Rule) or not isinstance(clock, _Rule):
         return None
-    found = [_nearest(rule, at, forward=False), _nearest(rule, at - TICK, forward=True)]
-    known = [(_distance(clock, at, instant), instant) for instant in found if instant is not None]
-    known = [(distance, instant) for distance, instant in known if distance < _DAY]
-    return min(known[::-1] if is_later else known, key=itemgetter(0), default=(None, None))[1]
+    neighbors = [_nearest(rule, at, forward=False), _nearest(rule, at - TICK, forward=True)]
+    distances = {instant: _distance(clock, at, instant) for instant in neighbors if instant is not None}
+    near = [instant for instant, distance in distances.items() if distance < _DAY]
+    return min(near[::-1] if is_later else near, key=distances.__getitem__, default=None)
 
 
 def _distance(rule: _Rule, at: datetime, instant: datetime) -> timedelta:

@@ -23,7 +23,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, AlertKind
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.finding import DetectionRule, Finding
+from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.ids import incident_name
 from console.domain.service import ReasonKind, format_risk, limit_instances
 from console.text.cleaning import CUT, clean, clean_line
@@ -227,10 +227,14 @@ def _facts(
         yield "Feeds", f"{clean_line(', '.join(match.feeds))}: not late yet"
     if decision.split_from is not None:
         yield "Split from", incident_name(decision.split_from)
-    findings = (finding for finding in match.evidence if decision.closed or not _is_change(finding, decision))
-    for finding in islice(findings, MAX_FINDINGS):
+    drift = [finding for finding in match.evidence if finding.rule is DetectionRule.DRIFT and not decision.closed]
+    for finding in islice((finding for finding in match.evidence if finding not in drift), MAX_FINDINGS):
         text = finding_text(index, finding, zone, with_source=True)
         yield "Finding", f"{index.name(finding.job_id)} {finding.rule.predicate}: {text}"
+    for finding in drift[:MAX_FINDINGS]:
+        name = index.name(finding.job_id)
+        is_listed = _is_change(finding, decision)
+        yield "Drift", f"not accepted. Fix: {drift_fix(name)}" if is_listed else f"{name} {finding.text}"
     for service, _ in limit_instances(decision.services, attrgetter("service")) if not decision.closed else ():
         if reasons := "; ".join(_service_reasons(index, match, decision, service)):
             yield service_title(index, service.service), reasons
@@ -239,10 +243,10 @@ def _facts(
     yield "Rate", f"headway alert rate {ALERT_PLACEHOLDER} yes|no"
 
 
-def _is_change(finding: Finding, decision: IncidentDecision) -> bool:
-    """True for drift that is listed among the changes since the last successful run."""
-    seen = f"changed, seen {dated_time(finding.since, decision.zone)}: "
-    return finding.rule is DetectionRule.DRIFT and any(seen in line for line in decision.changes.lines)
+def _is_change(drift: Finding, decision: IncidentDecision) -> bool:
+    """True if it is listed among the changes since the last successful run."""
+    seen = f"changed, seen {dated_time(drift.since, decision.zone)}: "
+    return any(seen in line for line in decision.changes.lines)
 
 
 def _repair_facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> Iterator[tuple[str, str]]:

@@ -13,13 +13,14 @@ from itertools import pairwise
 
 from connectors.sdk.states import RunEvidence as Proved
 from connectors.sdk.states import RunState
-from console.control.detection.rule_input import JobRuleSettings, RuleInput, Threshold
+from console.control.detection.rule_input import TEXT_LIMIT, JobRuleSettings, RuleInput, Threshold
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.incremental import JobMemo
 from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import BEGINNING, NEVER, red_since, run_time
 from console.domain.estate import JobFacts, RunFacts
-from console.domain.finding import DetectionRule, Finding, FindingChange, FindingEvidence, FindingSeverity
+from console.domain.finding import DetectionRule, Finding, FindingChange, FindingEvidence, FindingSeverity, drift_fix
+from console.text.cleaning import clean_line
 from console.timing.durations import TICK, format_duration
 from console.timing.formats import dated_time, zoned_time
 from console.timing.maintenance import maintenance_of_job, starts_later, takes_longer
@@ -148,7 +149,8 @@ def _time(facts: RuleInput, run: RunFacts) -> Iterator[Finding]:
 def drift(facts: RuleInput) -> Iterator[Finding]:
     """Drift: schedule or definition differ from the accepted ones, or it is paused or gone."""
     if facts.job.drift_reason and facts.job.drift_since is not None:
-        text = f"differs from what was accepted: {facts.job.drift_reason}"
+        reason = clean_line(facts.job.drift_reason, TEXT_LIMIT // 2)
+        text = f"differs from what was accepted: {reason}. Fix: {drift_fix(facts.job.name)}"
         yield facts.of_job(facts.job.drift_since, text, FindingEvidence(facts.job.drift_reason))
 
 

@@ -188,10 +188,13 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
         yield ExplanationStep(_name(job), "event", text, act=_again(job))
         return
     calendar = index.estate.declared.calendar(job.calendar)
-    at = next_instant(job.schedule, index.now)
+    schedule = job.seen_schedule or job.schedule
+    which = clean_line(schedule_text(schedule))
+    if job.seen_schedule is not None:
+        which += f"; accepted is {clean_line(schedule_text(job.schedule))}: headway system drift accept {_name(job)}"
+    at = next_instant(schedule, index.now)
     if at is None:
-        text = f"its schedule has no next start ({clean_line(schedule_text(job.schedule))})"
-        yield ExplanationStep(_name(job), "clock", text)
+        yield ExplanationStep(_name(job), "clock", f"its schedule has no next start ({which})")
         return
     business_date = business_date_of(at, None, job.zone, job.cutoff)
     if calendar is not None and not is_start_expected(calendar, at, business_date):
@@ -199,7 +202,7 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
         text = f"no run is expected {dated_time(at, job.zone)}: {reason}"
         yield ExplanationStep(_name(job), "calendar", clean_line(text), until=_expected(index, job, at))
         return
-    text = f"its clock starts it next {dated_time(at, job.zone)} ({clean_line(schedule_text(job.schedule))})"
+    text = f"its clock starts it next {dated_time(at, job.zone)} ({which})"
     yield ExplanationStep(_name(job), "clock", text, until=at)
 
 

@@ -19,6 +19,7 @@ from console.control.snapshot.graph import DependencyEdge
 from console.control.snapshot.runs import has_no_clock, has_started
 from console.domain.action import MANUAL_KIND
 from console.domain.estate import JobFacts, ServiceFacts
+from console.domain.finding import drift_fix
 from console.domain.history import MIN_RUNS, EstimateKind
 from console.domain.job import Safety
 from console.text.cleaning import clean_line
@@ -92,8 +93,7 @@ def _of_job(index: EstateIndex, job: JobFacts, service: ServiceFacts) -> Iterato
     runs = [run for run in index.runs.get(job.id, ()) if has_started(run)]
     red = sum(run.state.is_red for run in runs)
     if job.gone_since is not None:
-        fix = f"headway system drift accept {name}, or undo the change there"
-        yield ReviewGap("high", name, "job", "member", "gone from its scheduler", fix)
+        yield ReviewGap("high", name, "job", "member", "gone from its scheduler", drift_fix(name))
     elif job.paused_since is not None:
         yield ReviewGap("high", name, "job", "member", "paused at its scheduler", "enable it there")
     if not runs and not index.estate.durations.get(job.id):

@@ -286,3 +286,36 @@ def test_a_start_on_a_target_whose_clock_is_behind_is_awaited_by_that_clock() ->
     hour = timedelta(hours=1)
     assert (RunState.PLANNED, INFERRED, "its clock is 1h behind") == told(of("04:14:59", behind=hour))
     assert RunState.MISSED is tonight(of("04:15", behind=hour)).state
+
+
+LATER = replace(EXTRACT, seen_schedule=daily("05:00"), drift_reason="daily at 03:10 UTC became daily at 05:00 UTC")
+"""Its source starts it at 05:00, which is not accepted."""
+
+
+def test_a_start_that_moved_is_missed_after_the_time_at_which_its_source_starts_it() -> None:
+    text = "starts 05:00 UTC by its changed schedule"
+    for now in ("03:20", "05:04"):
+        assert (RunState.PLANNED, INFERRED, text) == told(of(now, job=LATER))
+    missed = f"nothing in the log by 05:05 UTC; {LATER.drift_reason}; {text}"
+    assert (RunState.MISSED, INFERRED, missed) == told(of("05:05", job=LATER))
+
+
+def test_a_start_that_moved_earlier_is_missed_after_its_accepted_time() -> None:
+    earlier = replace(LATER, seen_schedule=daily("02:50"))
+    assert RunState.PLANNED is tonight(of("03:14", job=earlier)).state
+    assert RunState.MISSED is tonight(of("03:15", job=earlier)).state
+
+
+def test_a_run_that_its_source_names_by_a_schedule_not_accepted_fulfils_the_accepted_start_of_its_day() -> None:
+    """As Airflow, which names the period of each run itself."""
+    moved = run(7, LATER, "05:00", state=RunState.RUNNING)
+    assert KEY not in {due.period_key for due in of("05:10", moved, job=LATER).runs}
+    planned = replace(run(8, LATER, "03:10", state=RunState.PLANNED), id=8)
+    assert (8,) == of("05:10", moved, planned, job=LATER).withdrawn
+    of_yesterday = run(7, LATER, at("05:00", day=-1))
+    assert RunState.MISSED is tonight(of("05:10", of_yesterday, job=LATER)).state
+
+
+def test_a_schedule_that_no_longer_has_a_start_does_not_put_it_off() -> None:
+    fewer = replace(LATER, seen_schedule=Schedule("debian-cron", "0 5 * * 1"))
+    assert RunState.MISSED is tonight(of("03:15", job=fewer)).state

@@ -227,6 +227,7 @@ def moved(start: datetime, before: str, after: str, *, zone: str = "UTC", **take
         ("20T09:00:00", "5 4 * * *", "@reboot", "20T04:05:00"),
         ("20T09:00:00", "@reboot", "5 4 * * *", "start:20T09:00:00"),
         ("19T05:00:00", "5 4 * * *", "0 6 1 * *", "19T04:05:00"),
+        ("21T23:00:00", "5 4 * * 5", "0 3 * * 6", "start:21T23:00:00"),
     ],
 )
 def test_a_start_by_a_schedule_that_is_not_accepted_is_the_run_of_the_accepted_instant_of_its_day(

@@ -20,7 +20,7 @@ from console.domain.hold import HoldFacts, HoldState
 from console.domain.job import ExplanationStep, Safety
 from console.domain.settings import Declared, DeclaredPool
 from console.domain.switches import Modes, SwitchState
-from tests.factories import at, estate, job, run, target
+from tests.factories import at, daily, estate, job, run, target
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
 LOAD = job(2, "warehouse/load", "04:00", target_id=2)
@@ -291,6 +291,14 @@ def test_a_gone_job_says_what_became_of_it() -> None:
     assert ("gone", "line gone", "headway system drift accept etl-hosts/db07:extract") == (
         found[0].kind, found[0].text, found[0].act,
     )  # fmt: skip
+
+
+def test_the_next_start_of_a_job_whose_schedule_changed_is_the_one_of_its_source() -> None:
+    moved = replace(EXTRACT, schedule=daily("03:10"), seen_schedule=daily("05:00"))
+    *_, found = chain(EXTRACT, night(jobs=(moved, LOAD, MART)))
+    accept = "headway system drift accept etl-hosts/db07:extract"
+    assert found.text.endswith(f"05:00 UTC (daily at 05:00 UTC; accepted is daily at 03:10 UTC: {accept})")
+    assert found.text.startswith("its clock starts it next ")
 
 
 def test_a_maintenance_is_told_with_its_end() -> None:

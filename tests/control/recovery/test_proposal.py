@@ -27,7 +27,7 @@ from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused
 from console.domain.plan_editing import DraftChanges, apply_changes
 from console.forecast.forecaster import Forecaster
 from tests.control.ledger import Ledger, ended
-from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, service
+from tests.factories import NIGHT, at, daily, estate, feeds, gate, job, minutes, run, service
 from tests.forecast.test_simulation import past
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), rerun=Safety.SAFE)
@@ -647,6 +647,17 @@ def test_a_backfill_takes_what_is_not_good_oldest_first_up_to_its_limit() -> Non
 
 
 DAYS = [at("03:10", day) for day in (-4, -3, -2, -1, 0)]
+
+
+def test_a_backfill_starts_no_period_again_that_ran_by_a_schedule_not_accepted() -> None:
+    """As Airflow names them: by the times of its own schedule."""
+    moved = replace(EXTRACT, seen_schedule=daily("05:00"))
+    runs = [run(number, moved, at("05:00", day), RunState.FAILED) for number, day in enumerate((-3, -2), 1)]
+    plan = propose_backfill(estate(moved), 1, DAYS[:4], runs, None, at("05:30"), can_start)
+    assert [
+        ("start", "2026-11-16T03:10:00Z"), ("rerun", "2026-11-17T05:00:00Z"),
+        ("rerun", "2026-11-18T05:00:00Z"), ("start", "2026-11-19T03:10:00Z"),
+    ] == [(step.verb, step.period_key) for step in plan.steps]  # fmt: skip
 
 
 def test_a_backfill_leaves_out_what_is_still_to_come_and_what_nobody_knows_of() -> None:

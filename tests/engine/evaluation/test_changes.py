@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
+from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.cli.main import main
 from console.domain.system import DriftView
@@ -14,14 +16,15 @@ from console.engine.api.queue import RequestAnswer
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
+from tests.factories import daily
 from tests.present import present
 
 __all__ = ["bench"]
 
 
-def looked_again(bench: Bench, definition: str) -> None:
+def looked_again(bench: Bench, definition: str, schedule: Schedule | None = None) -> None:
     """The next inventory tells the job's command so."""
-    bench.scheduler.job("extract", definition=definition, definition_hash=definition)
+    bench.scheduler.job("extract", schedule, definition=definition, definition_hash=definition)
     bench.poller._inventory_at = 0.0
     bench.turn()
 
@@ -87,18 +90,35 @@ def test_a_change_that_came_after_the_one_that_was_shown_is_not_accepted_with_it
     assert () == drift(bench)
 
 
-def test_who_names_no_change_is_told_which_there_is(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    for definition in ("A.sh", "B.sh"):
-        looked_again(bench, definition)
+def test_without_a_terminal_the_only_change_is_accepted_by_yes_and_the_newest_of_several_by_its_number(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def accept_by_command(*options: str) -> tuple[int, str]:
+        code = main(["--store", bench.url, "system", "drift", "accept", "fake/extract", *options])
+        return code, capsys.readouterr().err
+
+    looked_again(bench, "A.sh")
+    looked_again(bench, "B.sh")
     [shown] = drift(bench)
-    assert 2 == main(["--store", bench.url, "system", "drift", "accept", "fake/extract"])
-    line = f"headway system drift accept fake/extract --change {shown.id}"
-    assert (
-        f"change {shown.id}  definition: A.sh became B.sh\n"
-        f"headway: nothing was accepted. Fix: name the change: {line}\n"
-    ) == capsys.readouterr().err
+    change = f"change {shown.id}  definition: A.sh became B.sh\n"
+    fix = "headway: nothing was accepted. Fix: --yes to accept it without a terminal\n"
+    assert (2, change + fix) == accept_by_command()
+    looked_again(bench, "B.sh", schedule=daily("04:04"))
+    newest = max(one.id for one in drift(bench))
+    fix = f"Fix: name the newest of 2 changes: headway system drift accept fake/extract --change {newest}\n"
+    for options in ((), ("--yes",)):
+        code, text = accept_by_command(*options)
+        assert (2, True, True) == (code, text.startswith(change), text.endswith(fix))
+    assert 2 == len(drift(bench))
+    assert accept(bench, newest).ok
+    looked_again(bench, "B.sh", schedule=daily("04:05"))
     assert 1 == main(["--store", bench.url, "system", "drift"])
     assert ["job", "change", "field", "seen", "difference"] == capsys.readouterr().out.split("\n", 1)[0].lower().split()
+    with ThreadPoolExecutor() as person:
+        code = person.submit(accept_by_command, "--yes")
+        while not code.done():
+            bench.parts.answers.step(bench.fence)
+        assert 0 == code.result()[0]
 
 
 def drift(bench: Bench) -> Sequence[DriftView]:
