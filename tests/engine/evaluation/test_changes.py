@@ -115,10 +115,10 @@ def test_without_a_terminal_the_only_change_is_accepted_by_yes_and_the_newest_of
     assert 1 == main(["--store", bench.url, "system", "drift"])
     assert ["job", "change", "field", "seen", "difference"] == capsys.readouterr().out.split("\n", 1)[0].lower().split()
     with ThreadPoolExecutor() as person:
-        code = person.submit(accept_by_command, "--yes")
-        while not code.done():
+        command = person.submit(accept_by_command, "--yes")
+        while not command.done():
             bench.parts.answers.step(bench.fence)
-        assert 0 == code.result()[0]
+        assert 0 == command.result()[0]
 
 
 def drift(bench: Bench) -> Sequence[DriftView]:

@@ -63,7 +63,7 @@ class CronNight:
     def runs(self) -> dict[str, str]:
         """Period of each run that has come -> state."""
         query = "SELECT period_key, state FROM run WHERE sort_us <= {} ORDER BY sort_us"
-        return dict(self.rows(query.format(micros(present()))))  # type: ignore[arg-type]
+        return dict(self.rows(query.format(micros(present()))))
 
     def answer(self, number: int) -> RequestAnswer:
         self.bench.parts.answers.step(self.bench.fence)
