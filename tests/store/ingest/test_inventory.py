@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from console.domain.estate import EvaluationSettings
 from console.domain.ids import micros
 from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, KnownJob, VanishedJob
 from console.store.errors import NotFound
+from console.store.ingest import targets
 from console.store.ingest.inventory import known_jobs, write_inventory
 from console.store.jobs import DriftChanged, accept_drift
 from console.store.snapshot.estate import load_estate
@@ -90,6 +92,29 @@ def test_accepted_drift_makes_the_newest_schedule_the_expected_one(night: Estate
     assert ("etl-hosts/db07:extract_orders: accepted schedule", "anna") == night.one(
         "SELECT text, actor FROM event WHERE actor <> ''"
     )
+
+
+def test_a_schedule_that_is_not_accepted_is_known_to_polls_and_evaluations_until_it_is_accepted_or_reverted(
+    night: Estate,
+) -> None:
+    def seen() -> tuple[dict[str, Schedule], Schedule | None]:
+        job = load_estate(night.store, at("05:00"), EvaluationSettings()).jobs[night.job_id()]
+        return dict(targets.seen_schedules(night.store, night.host)), job.seen_schedule
+
+    def change(expression: str, **more: Any) -> None:
+        write(night, changed=(JobChange(night.job_id(), record(JOBS[0], expression), **more),))
+
+    moved = record(JOBS[0], "15 3 * * *").schedule
+    assert ({}, None) == seen()
+    change("15 3 * * *", drift=(DetectedDrift("schedule", "changed"),))
+    assert ({JOBS[0]: moved}, moved) == seen()
+    change("10 3 * * *", ended=("schedule",))
+    assert ({}, None) == seen()
+    change("15 3 * * *", drift=(DetectedDrift("schedule", "changed"),))
+    accept_drift(night.store, night.job_id(), 2, "anna", at("05:00"))
+    assert ({}, None) == seen()
+    change("15 3 * * *", drift=(DetectedDrift("paused", "paused outside of Headway"),))
+    assert ({}, None) == seen()
 
 
 def test_a_job_that_is_not_watched_any_more_is_neither_expected_nor_drift_until_it_is_again(night: Estate) -> None:
