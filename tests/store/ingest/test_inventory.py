@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,7 +108,7 @@ def test_a_schedule_that_is_not_accepted_is_known_to_polls_and_evaluations_until
     moved = record(JOBS[0], "15 3 * * *").schedule
     assert ({}, None) == seen()
     change("15 3 * * *", drift=(DetectedDrift("schedule", "changed"),))
-    assert ({JOBS[0]: moved}, moved) == seen()
+    assert ({JOBS[0]: replace(moved, text="")}, moved) == seen()
     change("10 3 * * *", ended=("schedule",))
     assert ({}, None) == seen()
     change("15 3 * * *", drift=(DetectedDrift("schedule", "changed"),))
