@@ -55,12 +55,12 @@ def script(name: str) -> str:
     return scripts_beside(__file__, name)
 
 
-class CronClient(ScriptClient):
+class CronClient(ScriptClient[CronOptions]):
     """One host. Each call returns the raw sections."""
 
     def __init__(self, options: CronOptions, session: HostSession) -> None:
-        super().__init__(session)
-        self.options, self.login = options, session.address.user
+        super().__init__(options, session)
+        self.login = session.address.user
 
     def snapshot(
         self, checksum: str, pids: Iterable[int], log: LogPosition | None, records: Iterable[LogPosition],

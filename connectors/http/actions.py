@@ -51,7 +51,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
             if self._holder is None:
                 raise NotSupported(self._client.source.lacks.get(Capability.HOLD, NO_HOLD))
             return self._holder.preview(spec)
-        preview, call = super().preview(spec), self._verbs.of(spec.verb)
+        preview, call = super().preview(spec), self._verbs.calls.get(spec.verb)
         if preview.refused or call is None or not self._is_counted(spec.verb, call):
             return preview
         plan: dict[str, Any] = {**preview.plan, "attempt": spec.run.attempt_key}
