@@ -151,8 +151,8 @@ class AirflowClient(SignedClient):
         """The last `end_bytes` bytes of a whole log, streamed line by line in the form `log_as`."""
         params = {"map_index": map_index, "full_content": "true"}
         path = f"{task_path(dag, run, task)}/logs/{try_number}"
-        options = {"params": params, "headers": {"Accept": self.log_as}, "end_bytes": end_bytes}
-        return self._signed("GET", path, {400, 404}, **options)
+        headers = {"Accept": self.log_as}
+        return self._signed("GET", path, {400, 404}, headers=headers, params=params, end_bytes=end_bytes)
 
     def pools(self) -> HttpReply:
         """All pools with their slots; 403 where the account may not read them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from connectors.sdk.contract import Connector, ConnectorKind
@@ -17,7 +19,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 class AwsWorld:
     """A conformance world whose server is at an address of its own."""
 
-    kind: ConnectorKind
+    kind: ClassVar[ConnectorKind]
 
     def connector_at(self, host: str, port: int) -> Connector:
         options = self.kind.options(region="eu-central-1", endpoint_url=f"http://{host}:{port}")
