@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -156,6 +157,42 @@ def test_logins_of_one_account_are_counted_over_all_its_connectors(monkeypatch: 
         with pytest.raises(AccessRefused):
             through(fake.handle, lambda _: "wrong").poll("", (), 5)
     assert 3 == fake.requests.count(("POST", "/auth/token"))
+
+
+def basic_logins(passwords: Iterator[str]) -> tuple[AirflowConnector, list[str]]:
+    """An Airflow 2 that takes the password "right", and the credentials that it was sent."""
+    fake, sent = FakeAirflow2(night()), list[str]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.extend(request.headers.get_list("authorization"))
+        return fake.handle(request)
+
+    return through(handle, lambda _: next(passwords)), sent
+
+
+def test_a_password_that_airflow_2_refused_is_sent_once_a_poll_and_three_times_in_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sign_in, "_REFUSALS", {})
+    connector, sent = basic_logins(repeat("wrong"))
+    for polls in (1, 2, 3):
+        with pytest.raises(AccessRefused, match=r"the password of 'headway' was refused .* auth_backends"):
+            connector.poll("", (), 5)
+        assert polls == len(sent)
+    with pytest.raises(AccessRefused, match="3 logins of 'headway'"):
+        connector.poll("", (), 5)
+    assert 3 == len(sent)
+
+
+def test_another_password_is_sent_to_airflow_2_at_once_and_forgives_the_refusals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sign_in, "_REFUSALS", {})
+    connector, sent = basic_logins(chain(["wrong"], repeat("right")))
+    assert connector.poll("", (), 5).complete
+    assert 2 == len(dict.fromkeys(sent))
+    assert [0.0] == [refusals.wait_seconds for refusals in sign_in._REFUSALS.values()]
+    assert [[]] == [[*refusals._times] for refusals in sign_in._REFUSALS.values()]
 
 
 @pytest.mark.parametrize("answers, looks", [([500, 200], 2), ([500, 500, 200], 2)], ids=["once", "for longer"])
