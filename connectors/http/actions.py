@@ -13,15 +13,7 @@ from connectors.http.client import HttpApiClient
 from connectors.http.hold import HttpHolder
 from connectors.http.options import HttpVerbCall
 from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH

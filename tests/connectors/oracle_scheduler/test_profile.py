@@ -12,10 +12,7 @@ import pytest
 
 from connectors.sdk import registry
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
-from connectors.sdk.conformance.faults import (
-    HOUR_OFF,
-    JOB_DELETED,
-)
+from connectors.sdk.conformance.faults import HOUR_OFF, JOB_DELETED
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, PermissionMissing

@@ -19,10 +19,7 @@ from pydantic import ValidationError
 from connectors.sdk import registry
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.actions import hold_ask
-from connectors.sdk.conformance.faults import (
-    HOUR_OFF,
-    JOB_DELETED,
-)
+from connectors.sdk.conformance.faults import HOUR_OFF, JOB_DELETED
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector, ConnectorKind
 from connectors.sdk.errors import (
