@@ -1,4 +1,4 @@
-"""The accounts of Airflow: what `HttpAccount` does, and Airflow's own ways to obtain a token.
+"""Accounts of Airflow: passwords, sessions of MWAA, and a token that Airflow itself calls stale.
 
 Measured on Airflow 3.3: a token lasts 24 h; an expired one gets 401 "Token Expired", one issued before the server's
 secret changed gets 403 "Invalid JWT token", missing permissions get 403 "Forbidden".
