@@ -1,4 +1,4 @@
-"""Authentication to Airflow. The methods differ only in how a token is obtained.
+"""Accounts of Airflow: passwords, sessions of MWAA, and a token that Airflow itself calls stale.
 
 Measured on Airflow 3.3: a token lasts 24 h; an expired one gets 401 "Token Expired", one issued before the server's
 secret changed gets 403 "Invalid JWT token", missing permissions get 403 "Forbidden".
@@ -9,7 +9,6 @@ is called by the tests.
 
 from __future__ import annotations
 
-import base64
 import math
 import re
 import time
@@ -19,26 +18,26 @@ from urllib.parse import urlsplit
 from connectors.airflow.options import AirflowOptions, MwaaOptions
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
-from connectors.sdk.google import GoogleIdentity
+from connectors.sdk.google import GoogleAccount, GoogleIdentity
 from connectors.sdk.secrets import token_masker
 from connectors.sdk.transport.call_limits import Deadline
-from connectors.sdk.transport.http import HttpEndpoint, HttpReply, Transport
-from connectors.sdk.transport.sign_in import RefusedLogins, refused_logins
+from connectors.sdk.transport.http import AUTHORIZATION, HttpAccount, HttpEndpoint, HttpReply, Transport
+from connectors.sdk.transport.sign_in import RefusedLogins, RenewedAccount, refused_logins
 
 
-def auth_of(options: AirflowOptions, secrets: SecretResolver, major: int = 3, outside: Transport = None) -> AirflowAuth:
-    """The sign-in method that the options select; a password goes to /auth/token of Airflow 3, and with each request
-    (basic auth) to Airflow 2, which has no such endpoint. `outside` is for tests: a fake of Google and AWS."""
-    if options.token is not None:
-        return StaticTokenAuth(lambda: secrets(options.token))
+def account_of(
+    options: AirflowOptions, secrets: SecretResolver, endpoint: HttpEndpoint, major: int, outside: Transport = None
+) -> HttpAccount:
+    """The account that the options select; a password goes to /auth/token of Airflow 3, and with each request (basic
+    auth) to Airflow 2, which has no such endpoint. `outside` is for tests: a fake of Google and AWS."""
     if options.google is not None:
-        return GoogleToken(GoogleIdentity(options.google, secrets, outside), token_masker(secrets))
+        return GoogleAccount(GoogleIdentity(options.google, secrets, outside), secrets)
     if options.mwaa is not None:
-        return MwaaSession(aws_web_login(options.mwaa, secrets, outside), token_masker(secrets))
-    username = options.username or ""
-    refusals = refused_logins(options.url, username)
-    auth_class = BasicAuth if major == 2 else PasswordAuth
-    return auth_class(username, lambda: secrets(options.password), refusals, token_masker(secrets))
+        return MwaaAccount(secrets, endpoint, aws_web_login(options.mwaa, secrets, outside))
+    if options.username is None:
+        return HttpAccount(secrets, None, None, options.token)
+    refusals = refused_logins(options.url, options.username)
+    return (BasicAccount if major == 2 else PasswordAccount)(secrets, endpoint, options, refusals)
 
 
 def is_stale_token(reply: HttpReply) -> bool:
@@ -46,115 +45,76 @@ def is_stale_token(reply: HttpReply) -> bool:
     return reply.status == 401 or (reply.status == 403 and "invalid jwt token" in reply.error.lower())
 
 
-class AirflowAuth:
-    """Headers that authenticate each request, used until they expire or are refused."""
-
-    guards_all = True
-    """True if a proxy in front of Airflow requires authentication for every request, public endpoints included."""
-
-    def __init__(self, mask: Callable[[str], None] = lambda _: None, now: Callable[[], float] = time.time) -> None:
-        """`mask` is called with each secret that is obtained."""
-        self._mask, self._now = mask, now
-        self._current: dict[str, str] | None = None
-        self._until = math.inf
-
-    def headers(self, endpoint: HttpEndpoint, deadline: Deadline) -> dict[str, str]:
-        if self._current is None or self._now() > self._until:
-            self._current, self._until = self._sign_in(endpoint, deadline)
-        return self._current
-
-    def forget(self) -> None:
-        """Called after a refusal: the next call gets new headers, or raises."""
-        self._current = None
-
-    def accept(self) -> None:
-        """Called when the headers were accepted."""
-
-    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
-        raise NotImplementedError
-
-    def _bearer(self, token: str) -> dict[str, str]:
-        self._mask(token)
-        return {"Authorization": f"Bearer {token}"}
+def public_headers(account: HttpAccount, deadline: Deadline) -> dict[str, str]:
+    """For endpoints that Airflow answers without an account: a token for a proxy in front; a password is not sent."""
+    if isinstance(account, PasswordAccount | BasicAccount):
+        return {}
+    account.deadline = deadline
+    return account.headers()
 
 
-class StaticTokenAuth(AirflowAuth):
-    """A ready token; read again from its reference once it is refused."""
-
-    def __init__(self, read: Callable[[], str]) -> None:
-        super().__init__()
-        self._read = read
-
-    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
-        return self._bearer(self._read().strip()), math.inf
-
-
-class AirflowLogin(AirflowAuth):
-    """A username and its password, which is read again at each login."""
-
-    guards_all = False
-
-    def __init__(
-        self,
-        username: str,
-        password: Callable[[], str],
-        refusals: RefusedLogins,
-        mask: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        super().__init__(mask)
-        self._username, self._password, self._refusals = username, password, refusals
-
-    def _check(self, endpoint: HttpEndpoint) -> None:
-        self._refusals.require_time("Airflow", self._username, endpoint.base_url)
-
-
-class PasswordAuth(AirflowLogin):
+class PasswordAccount(RenewedAccount):
     """POST /auth/token with username and password (SimpleAuthManager and FAB)."""
 
-    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
-        self._check(endpoint)
-        body = {"username": self._username, "password": self._password()}
-        reply = endpoint.call("POST", "/auth/token", deadline, body=body, accept={400, 401, 403, 404, 405, 422})
+    def __init__(
+        self, secrets: SecretResolver, endpoint: HttpEndpoint, options: AirflowOptions, refusals: RefusedLogins
+    ) -> None:
+        super().__init__(secrets)
+        self._endpoint, self._options, self._refusals = endpoint, options, refusals
+
+    def _sign_in(self) -> tuple[dict[str, str], float]:
+        username, url = self._options.username or "", self._endpoint.base_url
+        self._refusals.require_time("Airflow", username, url)
+        body = {"username": username, "password": self._secrets(self._options.password)}
+        statuses = {400, 401, 403, 404, 405, 422}
+        reply = self._endpoint.call("POST", "/auth/token", self.deadline, body=body, accept=statuses)
         if reply.status in (404, 405):
             raise AccessRefused(
-                f"{reply.place}: there is no /auth/token here. Is {endpoint.base_url} the address of an Airflow 3 "
+                f"{reply.place}: there is no /auth/token here. Is {url} the address of an Airflow 3 "
                 "whose auth manager takes passwords? Otherwise give a token."
             )
         if reply.status >= 400:
             self._refusals.add()
-            raise AccessRefused(f"{reply.place}: the password of {self._username!r} was refused. Renew the reference.")
+            raise AccessRefused(f"{reply.place}: the password of {username!r} was refused. Renew the reference.")
         token = reply.table().get("access_token")
         if not isinstance(token, str) or not token:
-            raise AccessRefused(f"{reply.place} holds no access_token. Is {endpoint.base_url} an Airflow 3?")
+            raise AccessRefused(f"{reply.place} holds no access_token. Is {url} an Airflow 3?")
         self._refusals.clear()
-        return self._bearer(token), math.inf
+        return {AUTHORIZATION: f"Bearer {self._checked(token, reply, 'access_token')}"}, math.inf
 
 
-class BasicAuth(AirflowLogin):
-    """Username and password with each request: `airflow.api.auth.backend.basic_auth` of Airflow 2."""
+class BasicAccount(HttpAccount):
+    """Username and password with each request: `airflow.api.auth.backend.basic_auth` of Airflow 2. A 401 is a refused
+    login, and the next one may lock the account: only another password is sent at once."""
 
-    _refused: dict[str, str] | None = None
+    def __init__(
+        self, secrets: SecretResolver, endpoint: HttpEndpoint, options: AirflowOptions, refusals: RefusedLogins
+    ) -> None:
+        super().__init__(secrets, options.username, options.password, None)
+        self._mask, self._url, self._refusals = token_masker(secrets), endpoint.base_url, refusals
 
-    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
-        encoded = base64.b64encode(f"{self._username}:{self._password()}".encode()).decode()
-        headers, refused = {"Authorization": f"Basic {encoded}"}, self._refused
-        self._refused = None
-        if headers == refused:
+    def _made(self) -> dict[str, str]:
+        self._refusals.require_time("Airflow", self._username or "", self._url)
+        headers = super()._made()
+        self._mask(headers[AUTHORIZATION].removeprefix("Basic "))
+        return headers
+
+    def signed_reply(
+        self, ask: Callable[[dict[str, str]], HttpReply], is_refused: Callable[[HttpReply], bool] = is_stale_token
+    ) -> HttpReply:
+        sent = self.headers()
+        reply = ask(sent)
+        if not is_refused(reply):
+            self._refusals.clear()
+            return reply
+        self._refusals.add()
+        self.forget()
+        if super()._made() == sent:
             raise AccessRefused(
-                f"Airflow: the password of {self._username!r} was refused at {endpoint.base_url}. Renew it; "
+                f"Airflow: the password of {self._username!r} was refused at {self._url}. Renew it; "
                 "or the server accepts no passwords: auth_backends of [api] needs airflow.api.auth.backend.basic_auth."
             )
-        self._check(endpoint)
-        self._mask(encoded)
-        return headers, math.inf
-
-    def forget(self) -> None:
-        """A 401 is a refused login, and the next one may lock the account: only another password is sent at once."""
-        self._refused, self._current = self._current, None
-        self._refusals.add()
-
-    def accept(self) -> None:
-        self._refusals.clear()
+        return self.signed_reply(ask, is_refused)
 
 
 MWAA_LOGIN_PATHS = (("/pluginsv2/aws_mwaa/login", "_token"), ("/aws_mwaa/login", "session"))
@@ -182,55 +142,39 @@ def aws_web_login(options: MwaaOptions, secrets: SecretResolver, transport: Tran
     return log_in
 
 
-class MwaaSession(AirflowAuth):
+class MwaaAccount(RenewedAccount):
     """A session of the web server, renewed shortly before AWS ends it."""
 
     def __init__(
-        self, web_login: WebLogin, mask: Callable[[str], None] = lambda _: None, now: Callable[[], float] = time.time
+        self,
+        secrets: SecretResolver,
+        endpoint: HttpEndpoint,
+        web_login: WebLogin,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(mask, now)
-        self._web_login = web_login
+        super().__init__(secrets, monotonic)
+        self._endpoint, self._web_login = endpoint, web_login
 
-    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
+    def _sign_in(self) -> tuple[dict[str, str], float]:
         statuses: list[str] = []
         for path, name in MWAA_LOGIN_PATHS:
-            token, host = self._web_login(deadline)
+            token, host = self._web_login(self.deadline)
             self._mask(token)
-            if host.lower() != (urlsplit(endpoint.base_url).hostname or "").lower():
+            if host.lower() != (urlsplit(self._endpoint.base_url).hostname or "").lower():
                 raise AccessRefused(
-                    f"Airflow: the MWAA environment is at {host[:200]}, not at {endpoint.base_url}: the token would go "
-                    "to another place. Correct url or mwaa.environment."
+                    f"Airflow: the MWAA environment is at {host[:200]}, not at {self._endpoint.base_url}: the token "
+                    "would go to another place. Correct url or mwaa.environment."
                 )
-            reply = endpoint.call("POST", path, deadline, form={"token": token}, accept={*MWAA_LOGIN_MISSING, 302, 303})
+            accepted = {*MWAA_LOGIN_MISSING, 302, 303}
+            reply = self._endpoint.call("POST", path, self.deadline, form={"token": token}, accept=accepted)
             match = re.search(rf"(?:^|[;,\s]){name}=([^;,\s]+)", reply.headers.get("set-cookie", ""))
             if reply.status not in MWAA_LOGIN_MISSING and match:
-                self._mask(match[1])
-                session = {"Cookie": f"session={match[1]}"} if name == "session" else self._bearer(match[1])
-                return session, self._now() + MWAA_SESSION_SECONDS
+                value = self._checked(match[1], reply, f"cookie {name}")
+                is_session = name == "session"
+                headers = {"Cookie": f"session={value}"} if is_session else {AUTHORIZATION: f"Bearer {value}"}
+                return headers, MWAA_SESSION_SECONDS
             statuses.append(f"{path} answered {reply.status}")
         raise AccessRefused(
             f"Airflow: MWAA accepts the web login token at neither path ({'; '.join(statuses)}). "
             "Fix: give the identity airflow:CreateWebLoginToken for a role of this environment."
         )
-
-
-REFRESH_EARLY_SECONDS = 120.0
-"""How long before its end a token is renewed."""
-
-
-class GoogleToken(AirflowAuth):
-    """A token from Google, renewed shortly before it expires."""
-
-    def __init__(
-        self,
-        identity: GoogleIdentity,
-        mask: Callable[[str], None] = lambda _: None,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        super().__init__(mask, now)
-        self._identity = identity
-
-    def _sign_in(self, endpoint: HttpEndpoint, deadline: Deadline) -> tuple[dict[str, str], float]:
-        now = self._now()
-        token, lifetime = self._identity.token(deadline, now)
-        return self._bearer(token), now + lifetime - REFRESH_EARLY_SECONDS

@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.airflow.auth import AirflowAuth, is_stale_token
+from connectors.airflow.auth import is_stale_token, public_headers
 from connectors.sdk import fields
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.settle import wait_seconds
 from connectors.sdk.transport.call_limits import Deadline
-from connectors.sdk.transport.http import HttpEndpoint, HttpReply, path_segment, refusal
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient, path_segment, refusal
 
 PAGE_LIMIT = 100  # [api] maximum_page_limit, Airflow configuration reference: larger limits are silently clipped to it
 
@@ -28,19 +28,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Start of all history: nothing is filtered."""
 
 
-class AirflowClient:
+class AirflowClient(SignedClient):
     """All calls of one Airflow 3, signed in. `deadline` is that of the current call of the connector."""
 
     base = "/api/v2"
     major = 3
-
-    def __init__(self, endpoint: HttpEndpoint, auth: AirflowAuth) -> None:
-        self.endpoint = endpoint
-        self.deadline = Deadline(0.0)
-        self._auth = auth
-
-    def close(self) -> None:
-        self.endpoint.close()
 
     def calls(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[str, ...]:
         """The request of a change as text; `path` is below the API's base."""
@@ -159,8 +151,8 @@ class AirflowClient:
         """The last `end_bytes` bytes of a whole log, streamed line by line in the form `log_as`."""
         params = {"map_index": map_index, "full_content": "true"}
         path = f"{task_path(dag, run, task)}/logs/{try_number}"
-        options = {"params": params, "headers": {"Accept": self.log_as}, "end_bytes": end_bytes}
-        return self._signed("GET", path, {400, 404}, **options)
+        headers = {"Accept": self.log_as}
+        return self._signed("GET", path, {400, 404}, headers=headers, params=params, end_bytes=end_bytes)
 
     def pools(self) -> HttpReply:
         """All pools with their slots; 403 where the account may not read them."""
@@ -247,7 +239,7 @@ class AirflowClient:
 
     def _get_public(self, path: str, accept: Collection[int] = ()) -> HttpReply:
         """A public endpoint of Airflow; a proxy in front may still require authentication."""
-        headers = self._auth.headers(self.endpoint, self.deadline) if self._auth.guards_all else {}
+        headers = public_headers(self._account, self.deadline)
         return self.endpoint.call("GET", f"{self.base}{path}", self.deadline, accept=accept, headers=headers)
 
     def _get(self, path: str, params: Mapping[str, Any] | None = None, accept: Collection[int] = ()) -> HttpReply:
@@ -258,29 +250,31 @@ class AirflowClient:
     ) -> HttpReply:
         return self._signed(method, path, accept, body=body, once=once)
 
-    def _signed(self, method: str, path: str, accept: Collection[int], **options: Any) -> HttpReply:
+    def _signed(
+        self,
+        method: str,
+        path: str,
+        accept: Collection[int],
+        once: bool = False,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> HttpReply:
         """One call with our token; an expired token is renewed once. A read that returns 500 is repeated once: a locked
         SQLite behind Airflow causes it (measured)."""
-        reply = self._with_token(method, path, accept, options)
-        if is_stale_token(reply):
-            self._auth.forget()
-            reply = self._with_token(method, path, accept, options)
-        else:
-            self._auth.accept()
+        statuses = {*accept, 401, 403} if once else {*accept, 401, 403, 500}
+
+        def call(signed: dict[str, str]) -> HttpReply:
+            every, url = {**signed, **(headers or {})}, f"{self.base}{path}"
+            return self.endpoint.call(method, url, self.deadline, headers=every, accept=statuses, once=once, **options)
+
+        self._account.deadline = self.deadline
+        reply = self._account.signed_reply(call, is_stale_token)
         if reply.status == 500 and self.deadline.left > BUSY_PAUSE_SECONDS:
             wait_seconds(BUSY_PAUSE_SECONDS)
-            reply = self._with_token(method, path, accept, options)
+            reply = call(self._account.headers())
         if reply.status < 300 or reply.status in accept:
             return reply
-        raise refusal(reply, once=bool(options.get("once")))
-
-    def _with_token(self, method: str, path: str, accept: Collection[int], options: Mapping[str, Any]) -> HttpReply:
-        headers = {**self._auth.headers(self.endpoint, self.deadline), **options.get("headers", {})}
-        options = {name: value for name, value in options.items() if name != "headers"}
-        statuses = {*accept, 401, 403} if options.get("once") else {*accept, 401, 403, 500}
-        return self.endpoint.call(
-            method, f"{self.base}{path}", self.deadline, headers=headers, accept=statuses, **options
-        )
+        raise refusal(reply, once)
 
 
 def format_filter_instant(at: datetime) -> str:
@@ -329,12 +323,12 @@ def version_warnings(version: str) -> tuple[str, ...]:
     return ()
 
 
-def detect_version(endpoint: HttpEndpoint, auth: AirflowAuth, deadline: Deadline) -> tuple[int, str]:
+def detect_version(endpoint: HttpEndpoint, account: HttpAccount, deadline: Deadline) -> tuple[int, str]:
     """Of the API, 2 or 3, and the server's version. Raises SystemUnreachable, and NotSupported for another program;
     AccessRefused if a proxy in front refuses."""
     refused: HttpReply | None = None
     for path, major in VERSION_ENDPOINTS:
-        headers = auth.headers(endpoint, deadline) if auth.guards_all else {}
+        headers = public_headers(account, deadline)
         reply = endpoint.call("GET", path, deadline, accept={401, 403, 404, 405, 410}, headers=headers)
         refused = reply if reply.status in (401, 403) else refused
         if reply.status != 200:
@@ -347,7 +341,7 @@ def detect_version(endpoint: HttpEndpoint, auth: AirflowAuth, deadline: Deadline
             f"{reply.place}: this is Airflow {version[:40] or 'without a version'}; this kind supports 2.x and 3.x"
         )
     if refused is not None:
-        auth.forget()
+        account.forget()
         raise refusal(refused)
     raise NotSupported(
         f"Airflow: neither {VERSION_ENDPOINTS[0][0]} nor {VERSION_ENDPOINTS[1][0]} is at {endpoint.base_url}. "

@@ -20,7 +20,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
-from connectors.airflow.auth import AirflowAuth
 from connectors.airflow.changes import rows_by_offset
 from connectors.airflow.client import (
     ALL_RUNS_PATH,
@@ -37,7 +36,7 @@ from connectors.sdk import fields
 from connectors.sdk.errors import ConnectorError, OutcomeUnknown, RecordUnreadable, SystemUnreachable
 from connectors.sdk.fields import Row
 from connectors.sdk.send_outcome import sent_response
-from connectors.sdk.transport.http import HttpEndpoint, HttpReply
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply
 
 FILTER_NAMES = {"logical_date_gte": "execution_date_gte", "logical_date_lte": "execution_date_lte"}
 ORDER_NAMES = {"-run_after": "-execution_date"}
@@ -65,8 +64,8 @@ class AirflowClientV2(AirflowClient):
     major = 2
     log_as = "text/plain"
 
-    def __init__(self, endpoint: HttpEndpoint, auth: AirflowAuth) -> None:
-        super().__init__(endpoint, auth)
+    def __init__(self, endpoint: HttpEndpoint, account: HttpAccount) -> None:
+        super().__init__(endpoint, account)
         self._is_subdag: dict[str, bool] = {}
 
     def health(self) -> HttpReply:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from connectors.airflow.actions import AirflowActions
-from connectors.airflow.auth import auth_of
+from connectors.airflow.auth import account_of
 from connectors.airflow.client import (
     ALL_RUNS_PATH,
     ALL_TASKS_PATH,
@@ -61,8 +61,8 @@ class AirflowConnector(ComposedConnector):
         self._options, self._secrets, self._settle_seconds = options, secrets, settle_seconds
         self._major = 0
         self._version_warnings: tuple[str, ...] = ()
-        self._auth = auth_of(options, secrets, outside=outside)
-        self._compose(AirflowClient(self._endpoint, self._auth))
+        self._account = account_of(options, secrets, self._endpoint, 3, outside)
+        self._compose(AirflowClient(self._endpoint, self._account))
 
     def _compose(self, client: AirflowClient) -> None:
         self._composed_for = client.major
@@ -87,12 +87,12 @@ class AirflowConnector(ComposedConnector):
         if self._major:
             return
         deadline = self._client.deadline
-        self._major, version = detect_version(self._endpoint, self._auth, deadline)
+        self._major, version = detect_version(self._endpoint, self._account, deadline)
         self._version_warnings = version_warnings(version)
         if self._major != self._composed_for:
-            if not self._auth.guards_all:
-                self._auth = auth_of(self._options, self._secrets, self._major)
-            self._compose((AirflowClientV2 if self._major == 2 else AirflowClient)(self._endpoint, self._auth))
+            if self._options.username is not None:
+                self._account = account_of(self._options, self._secrets, self._endpoint, self._major)
+            self._compose((AirflowClientV2 if self._major == 2 else AirflowClient)(self._endpoint, self._account))
         self._client.deadline = deadline
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:

@@ -55,12 +55,12 @@ def script(name: str) -> str:
     return scripts_beside(__file__, name)
 
 
-class CronClient(ScriptClient):
+class CronClient(ScriptClient[CronOptions]):
     """One host. Each call returns the raw sections."""
 
     def __init__(self, options: CronOptions, session: HostSession) -> None:
-        super().__init__(session)
-        self.options, self.login = options, session.address.user
+        super().__init__(options, session)
+        self.login = session.address.user
 
     def snapshot(
         self, checksum: str, pids: Iterable[int], log: LogPosition | None, records: Iterable[LogPosition],
@@ -257,30 +257,29 @@ WRAPPER_SPOOL = "/var/spool/headway"
 WRAPPER_PATH = "/usr/local/bin/headway-sh"
 
 
-def host_script(key: str, users: Iterable[str] = (), login: str = "headway", *, view: bool = False) -> str:
+def host_script(key: str, users: Iterable[str] = (), *, view: bool = False) -> str:
     """The POSIX shell script that prepares a host, run there as root: the login with this public key, its sudo rules,
     and the wrapper on the crontabs of `users` (empty: of everybody who has one, except root). `view`: no rule to act.
     """
     text = scripts_beside(__file__, "grants.sh").replace("#WRAPPER#\n", script("headway-sh"))
-    values = {"LOGIN=headway": f"LOGIN={quote(login)}", "KEY=''": f"KEY={quote(key)}"}
-    values |= {"USERS=''": f"USERS={quote(' '.join(users))}", "VIEW=''": f"VIEW={'1' if view else quote('')}"}
+    values = {"KEY=''": f"KEY={quote(key)}", "USERS=''": f"USERS={quote(' '.join(users))}"}
+    values |= {"VIEW=''": f"VIEW={'1' if view else quote('')}"}
     for empty, line in values.items():
         text = text.replace(f"\n{empty}", f"\n{line}", 1)
     return text
 
 
-def wrapper_instructions(spool: str = WRAPPER_SPOOL) -> str:
-    """How to install it, step by step, as shell comments and commands; `spool` is where its records go."""
-    elsewhere = f"HEADWAY_SPOOL={spool}\n    " if spool != WRAPPER_SPOOL else ""
+def wrapper_instructions() -> str:
+    """How to install it, step by step, as shell comments and commands."""
     return f"""\
 # On the host, as root, once:
 install -m 755 headway-sh {WRAPPER_PATH}
-install -d -o root -g adm -m 3773 {spool}
-for user in root etl; do install -d -o "$user" -g adm -m 2750 "{spool}/$user"; done
+install -d -o root -g adm -m 3773 {WRAPPER_SPOOL}
+for user in root etl; do install -d -o "$user" -g adm -m 2750 "{WRAPPER_SPOOL}/$user"; done
 #   adm: the group of the user that Headway signs in as; it reads the records, jobs write only their own.
 #   Name each user with jobs there: other users could make its folder; headway check reports one of another owner.
 # Then, at the top of each crontab that shall prove how its jobs end (crontab -e); no other line changes:
-    {elsewhere}SHELL={WRAPPER_PATH}
+    SHELL={WRAPPER_PATH}
 #   and, where its jobs are written for bash:  HEADWAY_SHELL=/bin/bash
 # It keeps the last 1 MiB of output a run (HEADWAY_KEEP_BYTES) for 14 days (HEADWAY_KEEP_DAYS).
 # To undo: remove the SHELL line.

@@ -16,25 +16,9 @@ from connectors.cron.events import journal_events
 from connectors.cron.inventory import user_of_table
 from connectors.cron.options import CronOptions
 from connectors.cron.parse import START_COMMANDS, HostAnswer, HostCrontabs, crontabs
-from connectors.cron.runs import (
-    WRAPPER_FIX,
-    CronCursor,
-    HostPoll,
-    crontab_fix,
-    log_fix,
-    readable_by_adm,
-    unseen_ends,
-)
+from connectors.cron.runs import WRAPPER_FIX, CronCursor, HostPoll, crontab_fix, log_fix, readable_by_adm, unseen_ends
 from connectors.sdk.composed import ComposedConnector
-from connectors.sdk.contract import (
-    ConnectorKind,
-    NativeHold,
-    Preview,
-    Probe,
-    Receipt,
-    SecretResolver,
-    SourcePermission,
-)
+from connectors.sdk.contract import ConnectorKind, NativeHold, Preview, Probe, Receipt, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.log_chunks import byte_offset, chunk_of, chunk_of_file
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef

@@ -82,13 +82,6 @@ class CronEvent:
         return 128 + int(match[1]) if match else None
 
 
-def read_line(line: str, now: datetime, zone: tzinfo) -> CronEvent | None:
-    """The event of one line without its newline; None for lines of other programs. `now` gives classic stamps their
-    year, `zone` their offset."""
-    stamped = stamp(line, now, zone)
-    return None if stamped is None else read_stamped(line, *stamped)
-
-
 def read_stamped(line: str, at: datetime, rest: str) -> CronEvent | None:
     tag = TAG.fullmatch(rest)
     return None if tag is None else event_of(at, line, tag[1], int(tag[2]), tag[3])

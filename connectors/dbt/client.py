@@ -11,7 +11,7 @@ from typing import Any
 from connectors.dbt.options import DbtOptions
 from connectors.sdk.errors import AccessRefused, RecordUnreadable
 from connectors.sdk.records import TargetClock
-from connectors.sdk.transport.hosts import HostSession, ScriptClient, new_nonce, scripts_beside
+from connectors.sdk.transport.hosts import ScriptClient, new_nonce, scripts_beside
 from connectors.sdk.transport.script_output import sections
 
 
@@ -21,11 +21,7 @@ class DbtAnswer:
     value: Any
 
 
-class DbtClient(ScriptClient):
-    def __init__(self, options: DbtOptions, session: HostSession) -> None:
-        super().__init__(session)
-        self.options = options
-
+class DbtClient(ScriptClient[DbtOptions]):
     def collect(self, known: Mapping[str, Any], wants: Sequence[str]) -> DbtAnswer:
         """Changes of every project: "log", "results", "sources", "manifest"; `known`: those read before, by project."""
         projects = [self._project(name) | {"known": known.get(name) or {}} for name in self.options.projects]

@@ -13,15 +13,7 @@ from connectors.http.client import HttpApiClient
 from connectors.http.hold import HttpHolder
 from connectors.http.options import HttpVerbCall
 from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH
@@ -51,7 +43,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
             if self._holder is None:
                 raise NotSupported(self._client.source.lacks.get(Capability.HOLD, NO_HOLD))
             return self._holder.preview(spec)
-        preview, call = super().preview(spec), self._verbs.of(spec.verb)
+        preview, call = super().preview(spec), self._verbs.calls.get(spec.verb)
         if preview.refused or call is None or not self._is_counted(spec.verb, call):
             return preview
         plan: dict[str, Any] = {**preview.plan, "attempt": spec.run.attempt_key}

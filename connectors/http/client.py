@@ -28,14 +28,7 @@ from connectors.sdk.field_mapping import MappedFields, instant_at, rows_at, text
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.records import TargetClock
 from connectors.sdk.states import Capability
-from connectors.sdk.transport.http import (
-    HttpAccount,
-    HttpEndpoint,
-    HttpReply,
-    SignedClient,
-    path_segment,
-    refusal,
-)
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient, path_segment, refusal
 
 GONE_STATUSES = frozenset({404, 410})
 REDIRECTS = frozenset(range(300, 400))

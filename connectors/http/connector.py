@@ -4,7 +4,7 @@ profile that makes it a kind of its own."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -26,7 +26,7 @@ from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILIT
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.records import Inventory
 from connectors.sdk.rest_options import RestOptions
-from connectors.sdk.states import Capability, ProofLevel, Verb
+from connectors.sdk.states import Capability, ProofLevel
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, checked_origin
 
 TARGET = "api"
@@ -66,8 +66,7 @@ class HttpConnector(ComposedConnector):
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))
         rights += [
             SourcePermission(verb.value, None, "unknown until first sent", f"permit {call.method} {call.path}", "act")
-            for verb in VERB_NAMES
-            if (call := options.verbs.of(verb)) is not None
+            for verb, call in options.verbs.calls.items()
         ]
         if (hold := options.hold) is not None:
             fix = f"permit {hold.method} {hold.path}"
@@ -93,9 +92,7 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         return url and checked_origin(url, plain_http=True)
 
     def capabilities(self) -> frozenset[Capability]:
-        acts = {verb.needs for verb in VERB_NAMES if self.verbs.of(verb) is not None}
-        parts = {Capability.LOG: self.log, Capability.HOLD: self.hold}
-        return frozenset({*acts, *(name for name, part in parts.items() if part is not None)})
+        return self.verbs.capabilities(self.log, self.hold)
 
     def compare(self, description: str) -> ApiComparison:
         from connectors.http.api_description import compare  # for start-up time
@@ -106,25 +103,10 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         return self.options_of_a_system(self.url)
 
     def connector_kind(self) -> ConnectorKind:
-        jobs = self.jobs
-        calls = {verb: call for verb in VERB_NAMES if (call := self.verbs.of(verb)) is not None}
-        return ConnectorKind(
-            kind=self.kind,
-            title=self.title,
-            options=self.model_of_options(),
-            targets=lambda options: list(getattr(options, self.targets)) if self.targets else [TARGET],
-            open=self.open_target,
-            capabilities=self.capabilities(),
-            missing=self.missing(),
-            proofs=frozenset({ProofLevel.FULL if self.log else ProofLevel.EXIT}),
-            verbs={
-                **{verb: call.title or VERB_NAMES[verb] for verb, call in calls.items()},
-                **({Verb.HOLD: "pause the job", Verb.RELEASE: "resume the job"} if self.hold else {}),
-            },
-            may_start_early=True,
-            schedules="expression" if jobs.schedule else "next" if jobs.next_at else "",
-            ladder=" ".join(self.ladder.split()),
-        )
+        def targets(options: Any) -> list[str]:
+            return list(getattr(options, self.targets)) if self.targets else [TARGET]
+
+        return self.kind_of(self.verbs, self.jobs, targets, self.open_target)
 
     def open_target(
         self, options: RestOptions, target: str, secrets: SecretResolver, transport: Transport = None

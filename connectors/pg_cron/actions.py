@@ -27,14 +27,7 @@ from connectors.pg_cron.client import (
     hidden_jobs_text,
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX
-from connectors.sdk.contract import (
-    ACTION_KEY,
-    ActionFound,
-    ActionSpec,
-    LookUpResult,
-    Preview,
-    Receipt,
-)
+from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import ConnectorError, NotSupported
 from connectors.sdk.job_agent import (
     AgentAction,

@@ -5,18 +5,18 @@ A profile is data. Its texts name fields of a reply and places in braces; nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import compress
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
-from connectors.sdk.contract import ApiComparison
-from connectors.sdk.field_mapping import PROFILE_PLACES, PROFILE_SECRETS
-from connectors.sdk.mapped_actions import MISSING_CAPABILITIES
+from connectors.sdk.contract import ApiComparison, Connector, ConnectorKind, SecretResolver
+from connectors.sdk.field_mapping import PROFILE_PLACES, PROFILE_SECRETS, MappedJobFields
+from connectors.sdk.mapped_actions import MISSING_CAPABILITIES, VERB_NAMES, MappedVerbs
 from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
 from connectors.sdk.secrets import SecretRef
-from connectors.sdk.states import Capability
+from connectors.sdk.states import Capability, ProofLevel, Verb
 
 OptionName = Annotated[str, formatted_like(r"[a-z][a-z_]{0,30}", "account")]
 Sentence = Annotated[str, Field(min_length=10, max_length=2000)]
@@ -138,6 +138,32 @@ class ProfileHeader(StrictOptions):
         present = self.capabilities()
         reasons = {name: reason for name, reason in MISSING_CAPABILITIES.items() if name not in present}
         return {**reasons, **self.lacks}
+
+    def kind_of(
+        self,
+        verbs: MappedVerbs[Any],
+        jobs: MappedJobFields,
+        targets: Callable[[Any], list[str]],
+        open_target: Callable[[Any, str, SecretResolver], Connector],
+    ) -> ConnectorKind:
+        """The kind that the profile makes, with its calls and its fields of a job."""
+        capabilities = self.capabilities()
+        titles = {verb: call.title or VERB_NAMES[verb] for verb, call in verbs.calls.items()}
+        holds = {Verb.HOLD: "pause the job", Verb.RELEASE: "resume the job"}
+        return ConnectorKind(
+            kind=self.kind,
+            title=self.title,
+            options=self.model_of_options(),
+            targets=targets,
+            open=open_target,
+            capabilities=capabilities,
+            missing=self.missing(),
+            proofs=frozenset({ProofLevel.FULL if Capability.LOG in capabilities else ProofLevel.EXIT}),
+            verbs={**titles, **(holds if Capability.HOLD in capabilities else {})},
+            may_start_early=True,
+            schedules="expression" if jobs.schedule else "next" if jobs.next_at else "",
+            ladder=" ".join(self.ladder.split()),
+        )
 
     def system_options(self) -> type[StrictOptions]:
         """Options that every system has, whatever the profile declares."""

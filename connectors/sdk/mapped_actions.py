@@ -78,16 +78,24 @@ class MappedVerbs(StrictOptions, Generic[Call]):
     cancel: Call | None = None
     """Cancels a running run."""
 
-    def of(self, verb: Verb) -> Call | None:
-        call: Call | None = getattr(self, verb.value, None)
-        return call
+    @property
+    def calls(self) -> dict[Verb, Call]:
+        """The calls that are named, by their verbs."""
+        calls = {Verb.RERUN: self.rerun, Verb.START: self.start, Verb.CANCEL: self.cancel}
+        return {verb: call for verb, call in calls.items() if call is not None}
+
+    def capabilities(self, log: object, hold: object) -> frozenset[Capability]:
+        """The capabilities of these calls, and of those of a log and a hold, which may be None."""
+        parts = {Capability.LOG: log, Capability.HOLD: hold}
+        given = (capability for capability, part in parts.items() if part is not None)
+        return frozenset({*(verb.needs for verb in self.calls), *given})
 
     def require_key(self, runs_key: str) -> None:
         """Raises ValueError for a call whose lost answer could not be looked up."""
-        for name, call in (("rerun", self.rerun), ("start", self.start)):
-            if call is not None and ("key" not in call.places or not runs_key):
+        for verb, call in self.calls.items():
+            if verb in STARTING and ("key" not in call.places or not runs_key):
                 raise ValueError(
-                    f"verbs.{name}: the outcome of a lost reply could not be checked. "
+                    f"verbs.{verb.value}: the outcome of a lost reply could not be checked. "
                     "Fix: send {key}, and name in runs.key where a run shows it"
                 )
 
@@ -116,7 +124,9 @@ class MappedActions(Generic[Call]):
     @classmethod
     def missing_capabilities(cls, verbs: MappedVerbs[Call], log: object) -> dict[Capability, str]:
         """Capabilities for which the config names no call."""
-        missing = {verb.needs: missing_call(verb, cls.what, cls.setting) for verb in VERB_NAMES if not verbs.of(verb)}
+        missing = {
+            verb.needs: missing_call(verb, cls.what, cls.setting) for verb in VERB_NAMES if verb not in verbs.calls
+        }
         return missing if log is not None else {**missing, Capability.LOG: missing_log(cls.setting)}
 
     def shown(self, call: Call, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
@@ -150,7 +160,7 @@ class MappedActions(Generic[Call]):
 
     def preview(self, spec: ActionSpec) -> Preview:
         """The call that the config names for the verb. Raises NotSupported for a verb without one."""
-        call, ref, name = self._verbs.of(spec.verb), spec.run, spec.verb.value
+        call, ref, name = self._verbs.calls.get(spec.verb), spec.run, spec.verb.value
         if call is None:
             raise NotSupported(self.missing(spec.verb))
         values = {self.id_place: ref.native_ref, "job": ref.job, "period": ref.period_key}
@@ -175,7 +185,7 @@ class MappedActions(Generic[Call]):
     def act(self, preview: Preview, key: str) -> Receipt:
         """Sends it once. The same key again is refused where its run is there already."""
         plan, verb = preview.plan, Verb(str(preview.plan["verb"]))
-        call = self._verbs.of(verb)
+        call = self._verbs.calls.get(verb)
         if call is None:
             raise NotSupported(f"the config names no {self.what} for {verb} any more")
         run = None if verb is Verb.CANCEL else self.run_with_key(key, plan)[0]

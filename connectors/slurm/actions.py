@@ -10,15 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.sdk.action_router import RoutedAction, VerbRouter
-from connectors.sdk.contract import (
-    ActionAbsent,
-    ActionFound,
-    ActionSpec,
-    ActionUnknown,
-    LookUpResult,
-    Preview,
-    Receipt,
-)
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import reference_row
 from connectors.sdk.settle import host_window

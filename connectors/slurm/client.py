@@ -13,7 +13,7 @@ from shlex import quote
 
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
 from connectors.sdk.states import RunState
-from connectors.sdk.transport.hosts import HostSession, ScriptCall, ScriptClient, new_nonce, scripts_beside, sent_once
+from connectors.sdk.transport.hosts import ScriptCall, ScriptClient, new_nonce, scripts_beside, sent_once
 from connectors.sdk.transport.script_output import ScriptSection, host_now
 from connectors.slurm import parse
 from connectors.slurm.options import SlurmOptions
@@ -32,12 +32,8 @@ class AccountingWindow:
     skip: int = 0
 
 
-class SlurmClient(ScriptClient):
+class SlurmClient(ScriptClient[SlurmOptions]):
     """One login host."""
-
-    def __init__(self, options: SlurmOptions, session: HostSession) -> None:
-        super().__init__(session)
-        self.options = options
 
     def snapshot(self, window: AccountingWindow, open_ids: Iterable[str]) -> SlurmAnswer:
         """Clock, settings, a page of accounting, the jobs `open_ids`, and the queue, which is read last."""

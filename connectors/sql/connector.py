@@ -164,9 +164,8 @@ class SqlActions(MappedActions[SqlVerbQuery]):
         return SourcePermission(name, True, "", "", "act")
 
     def permissions(self) -> Iterator[SourcePermission]:
-        for verb in VERB_NAMES:
-            if (call := self._client.options.verbs.of(verb)) is not None:
-                yield self._permission(verb.value, call, f"verbs.{verb.value}")
+        for verb, call in self._client.options.verbs.calls.items():
+            yield self._permission(verb.value, call, f"verbs.{verb.value}")
         if (hold := self._client.options.hold) is not None:
             yield self._permission("hold", hold, "hold")
 
@@ -332,33 +331,15 @@ class SqlProfile(ProfileHeader, SqlMapping):
         return self
 
     def capabilities(self) -> frozenset[Capability]:
-        acts = {verb.needs for verb in VERB_NAMES if self.verbs.of(verb) is not None}
-        parts = {Capability.LOG: self.log, Capability.HOLD: self.hold}
-        return frozenset({*acts, *(name for name, part in parts.items() if part is not None)})
+        return self.verbs.capabilities(self.log, self.hold)
 
     def system_options(self) -> type[PostgresOptions] | type[DsnOptions]:
         return DsnOptions if self.scheme else PostgresOptions
 
     def connector_kind(self) -> ConnectorKind:
-        calls = {verb: call for verb in VERB_NAMES if (call := self.verbs.of(verb)) is not None}
-        return ConnectorKind(
-            kind=self.kind,
-            title=self.title,
-            options=self.model_of_options(),
-            targets=(lambda _: ["database"]) if self.scheme else targets,
-            open=self.open_target,
-            capabilities=self.capabilities(),
-            missing=self.missing(),
-            proofs=frozenset({ProofLevel.FULL if self.log else ProofLevel.EXIT}),
-            verbs={
-                **{verb: call.title or VERB_NAMES[verb] for verb, call in calls.items()},
-                **({Verb.HOLD: "pause the job", Verb.RELEASE: "resume the job"} if self.hold else {}),
-            },
-            may_start_early=True,
-            schedules="expression" if self.jobs.schedule else "next" if self.jobs.next_at else "",
-            ladder=" ".join(self.ladder.split()),
-            shell=None if self.scheme else psql_shell,
-        )
+        if self.scheme:
+            return self.kind_of(self.verbs, self.jobs, lambda _: ["database"], self.open_target)
+        return replace(self.kind_of(self.verbs, self.jobs, targets, self.open_target), shell=psql_shell)
 
     def open_target(self, options: PostgresOptions | DsnOptions, target: str, secrets: SecretResolver) -> SqlConnector:
         values = self.values(options, target)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connectors.sdk.transport.hosts import HostSession, ScriptCall, ScriptClient, scripts_beside
+from connectors.sdk.transport.hosts import ScriptCall, ScriptClient, scripts_beside
 from connectors.sdk.transport.script_output import ScriptSection
 from connectors.systemd.options import SystemdOptions
 
@@ -15,12 +15,8 @@ BITE_BYTES = 4 * 1024 * 1024
 """Of the journal in one poll: about 8,000 entries."""
 
 
-class SystemdClient(ScriptClient):
+class SystemdClient(ScriptClient[SystemdOptions]):
     """One host. Each call returns the raw sections."""
-
-    def __init__(self, options: SystemdOptions, session: HostSession) -> None:
-        super().__init__(session)
-        self.options = options
 
     def snapshot(self, cursor: str, since: int, units: Iterable[str]) -> list[ScriptSection]:
         """Clock, timers, their services and `units`, and the journal since its cursor."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from console.domain.forecast import PastForecasts
-from console.forecast.simulation.simulator import SimulationRun, answer_for, reweight
+from console.forecast.simulation.simulator import SimulationRun, p_late, reweight
 from console.forecast.simulation.values import Floats, ServicePromise, clip_within
 
 SURE = 0.002
@@ -124,5 +124,5 @@ def publish_odds(sim: SimulationRun, promise: ServicePromise, slopes: Floats) ->
     """`slopes`: the recalibration by the estate's own past. An open service past its deadline is late."""
     if sim.now >= promise.deadline:
         return PublishedOdds(1.0, reweight(sim, promise, 1.0))
-    own = answer_for(sim, promise).late
+    own = p_late(sim, promise)
     return PublishedOdds(own, reweight(sim, promise, recalibrated(own, slopes)))

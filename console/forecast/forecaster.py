@@ -41,7 +41,7 @@ from console.forecast.simulation.critical_path import (
 from console.forecast.simulation.simulator import (
     SimulatedNight,
     SimulationRun,
-    answer_for,
+    p_late,
     prepare_night,
     quantiles,
     run_simulation,
@@ -324,7 +324,7 @@ def _with_odds(
         criticality[job_id] = max(criticality.get(job_id, 0.0), float(slack.critical[job]))
     estimates = [index.estimate(job_id) for job_id in path]
     nights = min((estimate.runs if estimate.source is EstimateKind.HISTORY else 0 for estimate in estimates), default=0)
-    late = answer_for(sim, promise).late
+    late = p_late(sim, promise)
     if late >= MIN_LATE_EXPLAINED:
         reason = explain_lateness(index, sim, points, past, night_kind(day.business_date), slack)
     else:

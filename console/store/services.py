@@ -15,14 +15,7 @@ from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate
 from console.domain.ids import MAX_AHEAD, instant, micros, optional_micros
 from console.domain.request import RequestKind
-from console.domain.service import (
-    MAX_LEAD,
-    UNMET_PROMISE,
-    Timeliness,
-    instance_name,
-    reasons_text,
-    service_of_instance,
-)
+from console.domain.service import MAX_LEAD, UNMET_PROMISE, Timeliness, instance_name, reasons_text, service_of_instance
 from console.store import audit
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values, WriteSession

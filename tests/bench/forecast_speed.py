@@ -30,7 +30,7 @@ import numpy as np  # noqa: E402
 from console.forecast.simulation.simulator import (  # noqa: E402
     SimulatedNight,
     SimulationRun,
-    answer_for,
+    p_late,
     prepare_night,
     recompute_finishes,
     run_simulation,
@@ -116,7 +116,7 @@ def a_night(jobs: int, samples: int) -> tuple[SimulatedNight, Tonight, list[Serv
 def whole(made: SimulatedNight, tonight: Tonight, promises: list[ServicePromise]) -> SimulationRun:
     seen = run_simulation(tonight, NOW, made, chunks=1)
     for promise in promises:
-        answer_for(seen, promise)
+        p_late(seen, promise)
     return seen
 
 

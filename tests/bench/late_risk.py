@@ -15,14 +15,17 @@ from console.forecast.calibration import PRIOR, ForecastNight, fit_slopes, publi
 from console.forecast.simulation.simulator import (
     SimulatedNight,
     SimulationRun,
-    answer_for,
+    p_late,
     prepare_night,
+    quantiles,
     run_simulation,
 )
-from console.forecast.simulation.values import NightHistory, ServiceAnswer, ServicePromise, SimulationGraph, Tonight
+from console.forecast.simulation.values import NightHistory, ServicePromise, SimulationGraph, Tonight
 
 ROOT = Path(__file__).parents[2]
 SEMI_SYNTHETIC_FOLDS = 5
+LEVELS = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
+"""The quantiles that the set asks for."""
 
 
 def place() -> Path | None:
@@ -67,10 +70,12 @@ class Teller:
                 went.append(ForecastNight(np.array(looks), was_late, number))
         self._slopes = fit_slopes(went)
 
-    def __call__(self, h: Any, seen: SimulationRun, promise: ServicePromise) -> ServiceAnswer:
+    def __call__(self, h: Any, seen: SimulationRun, promise: ServicePromise) -> tuple[float, Any]:
+        """P(late), and the finish at LEVELS."""
         told = publish_odds(seen, promise, self._slopes)
         self._told.setdefault((h.rid_now, promise.name), []).append(told.own)
-        return answer_for(told.sim, promise)
+        outcome = told.sim.outcome(promise)
+        return p_late(told.sim, promise), quantiles(outcome.finish, outcome.weights, LEVELS)
 
 
 class Engine:
@@ -91,7 +96,7 @@ class Engine:
         seen = run_simulation(Tonight(state.status, state.ready, state.start, state.end), now, self._tonight(h, dag))
         answers = [self._teller(h, seen, promise) for promise in promises]
         self.seconds, self.calls = self.seconds + time.process_time() - begun, self.calls + 1
-        return [(told.late, told.quantiles) for told in answers]
+        return answers
 
     def _tonight(self, h: Any, dag: Any) -> SimulatedNight:
         if self._night is None or self._number != h.rid_now:

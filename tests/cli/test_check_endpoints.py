@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from connectors.sdk.conformance.world import closed_port
@@ -14,6 +12,7 @@ from console.cli.exits import Exit
 from tests.connectors.heartbeat.support import TOKENS, open_at
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
+from tests.fakes.web_server import web_server
 from tests.hostile.commands import headway
 
 __all__ = ["bench"]
@@ -27,36 +26,6 @@ spool = "spool.db"
 [systems.own.jobs.export]
 token = {{ env = "EXPORT_TOKEN" }}
 """
-
-
-class Answers(ThreadingHTTPServer):
-    """An API that answers everything alike."""
-
-    status, kind, body = 200, "application/json", b"{}"
-
-
-class Says(BaseHTTPRequestHandler):
-    server: Answers
-
-    def do_GET(self) -> None:
-        self.send_response(self.server.status)
-        self.send_header("Content-Type", self.server.kind)
-        self.send_header("Content-Length", str(len(self.server.body)))
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def api() -> Iterator[Answers]:
-    with Answers(("127.0.0.1", 0), Says) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join(60)
 
 
 @pytest.mark.parametrize(
@@ -73,15 +42,15 @@ def api() -> Iterator[Answers]:
     ],
 )
 def test_what_answers_is_called_as_an_engine_calls_it(
-    api: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, kind: str, body: bytes, verdict: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, kind: str, body: bytes, verdict: str,
     words: str,
 ) -> None:  # fmt: skip
     """Nobody looks for a network fault where an API was asked too much."""
     monkeypatch.setenv("BATCH_KEY", "let-me-in")
-    api.status, api.kind, api.body = status, kind, body
     config = tmp_path / "headway.toml"
-    config.write_text(EXAMPLE.replace("https://batch.internal", f"http://127.0.0.1:{api.server_port}"))
-    done = headway(str(tmp_path / "none.db"), "--config", str(config), "check", "--json")
+    with web_server(lambda _: httpx.Response(status, content=body, headers={"content-type": kind})) as address:
+        config.write_text(EXAMPLE.replace("https://batch.internal", address))
+        done = headway(str(tmp_path / "none.db"), "--config", str(config), "check", "--json")
     [found] = [one for one in done.data["targets"] if "/" in one["target"]]
     assert (Exit.PROBLEM, verdict) == (done.code, found["verdict"])
     assert words in " ".join(found["text"])

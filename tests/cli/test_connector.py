@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
 import pytest
 
 from connectors.sdk.registry import kinds
 from console.cli.exits import Exit
 from tests.fakes.homegrown import HomeGrown
+from tests.fakes.web_server import web_server
 from tests.hostile.commands import Done, headway
 from tests.hostile.world import harmful
 
@@ -31,25 +29,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> HomeGrown:
 def url(fake: HomeGrown) -> Iterator[str]:
     """The home-grown scheduler behind a real door."""
 
-    class Door(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            request = httpx.Request("GET", f"http://here{self.path}", headers=dict(self.headers))
-            answer = fake.handle(request)
-            self.send_response(answer.status_code)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join(60)
+    with web_server(fake.handle) as address:
+        yield address
 
 
 def tried(folder: Path, url: str, *words: str, wrong: tuple[str, str] = ("", "")) -> Done:

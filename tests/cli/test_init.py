@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import ssl
@@ -11,11 +10,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from unittest.mock import patch
 
+import httpx
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -28,6 +26,7 @@ from console.config.loading import load_config
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
 from tests.fakes.internet import fake_internet
 from tests.fakes.ssh_local import LocalHost
+from tests.fakes.web_server import web_server
 from tests.hostile.commands import Done, in_process
 from tests.lab.process import free_port
 from tests.lab.sinks import SmtpSink
@@ -374,33 +373,21 @@ def test_typed_systems_have_names_of_their_own_and_secrets_only_once_accepted(
 
 
 @contextmanager
-def web_server(version: str) -> Iterator[str]:
+def airflow_server(version: str) -> Iterator[str]:
     """A web server with this version at /api/v2/version, which refuses everything else."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            is_version = self.path == "/api/v2/version" and bool(version)
-            body = json.dumps({"version": version} if is_version else {}).encode()
-            self.send_response(200 if is_version else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_version = request.url.path == "/api/v2/version" and bool(version)
+        return httpx.Response(200 if is_version else 404, json={"version": version} if is_version else {})
 
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
+    with web_server(answer) as address:
+        yield address
 
 
 def test_an_account_is_asked_for_only_where_an_airflow_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with web_server("") as other, web_server("3.3.0") as airflow:
+    with airflow_server("") as other, airflow_server("3.3.0") as airflow:
         answers = iter(["http://127.0.0.1:1", "http://airflow.example.com", other, airflow, ""])
         asked: list[str] = []
 

@@ -14,13 +14,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from console.demo.playback import (
@@ -37,6 +37,7 @@ from console.failpoints import FAILPOINTS, VARIABLE
 from console.store.db.database import Database
 from console.timing.clock import ClockSetting, real_now
 from tests.deep import some
+from tests.fakes.web_server import web_server
 from tests.lab.process import wait_until
 
 BEFORE, AFTER = moment("03:11"), moment("03:13")
@@ -50,37 +51,30 @@ AGAIN = ["ingest.before_commit", "ingest.after_commit", "evaluate.before_commit"
 """Their first passage comes before the failure is judged, the second with it."""
 
 
+@dataclass
 class Hook:
     """A web hook that keeps what it gets."""
 
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        hook = self
+    url: str = ""
+    messages: list[str] = field(default_factory=list)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.messages.append(json.loads(body)["message"])
-                self.send_response(200)
-                self.end_headers()
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        self.messages.append(json.loads(request.content)["message"])
+        return httpx.Response(200)
 
-            def log_message(self, format: str, *args: object) -> None:
-                return
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"json://127.0.0.1:{self.server.server_port}/hook"
+@contextmanager
+def listening() -> Iterator[Hook]:
+    made = Hook()
+    with web_server(made.handle) as address:
+        made.url = f"{address.replace('http', 'json')}/hook"
+        yield made
 
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    made = Hook()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with listening() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +82,9 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with sixty nights read and judged, its clock standing a minute before the failure."""
     play = DemoPlayback(tmp_path_factory.mktemp("evening"))
     store = set_up(play, BEFORE, 60.0)
-    hook = Hook()
-    with engine(play, hook):
+    with listening() as hook, engine(play, hook):
         wait_until(lambda: is_evaluated(store), "the history", 60)
     store.close()
-    hook.server.shutdown()
-    hook.server.server_close()
     return play.folder
 
 

@@ -12,14 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.pg_cron.client import (
-    HOLD_PREFIX,
-    ActionTrace,
-    EntryTrace,
-    PgCronClient,
-    PgCronPage,
-    PgCronSituation,
-)
+from connectors.pg_cron.client import HOLD_PREFIX, ActionTrace, EntryTrace, PgCronClient, PgCronPage, PgCronSituation
 from connectors.pg_cron.parse import ENTRY_PREFIX, is_open, run_log
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported

@@ -12,13 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.pgagent.client import (
-    HOLD_PREFIX,
-    JobPlan,
-    PgAgentClient,
-    PgAgentPage,
-    PgAgentSituation,
-)
+from connectors.pgagent.client import HOLD_PREFIX, JobPlan, PgAgentClient, PgAgentPage, PgAgentSituation
 from connectors.pgagent.parse import run_log
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from console.forecast.calibration import PRIOR, ForecastNight, fit_slopes, recalibrated
 from console.forecast.simulation.critical_path import act_by_times, slack_of
-from console.forecast.simulation.simulator import UNSEEN, answer_for, quantiles, reweight
+from console.forecast.simulation.simulator import UNSEEN, p_late, quantiles, reweight
 from tests.forecast.test_joint_simulation import PROMISE, seen_at
 
 LATE = [ForecastNight(np.array([0.3, 0.4]), was_late=True, night=night) for night in range(60)]
@@ -37,7 +37,7 @@ def test_quantiles_pass_the_deadline_where_what_is_told_says_so(late: float, dea
     told = reweight(SEEN, promise, late)
     both = told.outcome(promise)
     assert both.weights.sum() == pytest.approx(1.0)
-    said = answer_for(told, promise).late
+    said = p_late(told, promise)
     before = SHARES[quantiles(both.finish, both.weights, SHARES) <= deadline].max(initial=0.0)
     assert before == pytest.approx(1 - said, abs=0.06)
     assert said == pytest.approx(late) or not 0 < (both.finish > deadline).mean() < 1
@@ -45,8 +45,8 @@ def test_quantiles_pass_the_deadline_where_what_is_told_says_so(late: float, dea
 
 def test_what_no_sample_shows_is_hardly_feared_and_what_all_show_hardly_hoped_for() -> None:
     easy, lost = (replace(PROMISE, deadline=each) for each in (9000.0, 500.0))
-    assert answer_for(reweight(SEEN, easy, 0.4), easy).late == UNSEEN
-    assert answer_for(reweight(SEEN, lost, 0.4), lost).late == 1 - UNSEEN
+    assert p_late(reweight(SEEN, easy, 0.4), easy) == UNSEEN
+    assert p_late(reweight(SEEN, lost, 0.4), lost) == 1 - UNSEEN
 
 
 @pytest.mark.parametrize("late", [0.05, 0.3, 0.6, 0.95])

@@ -14,7 +14,7 @@ from console.forecast.simulation.layers import plan_layers
 from console.forecast.simulation.simulator import (
     SimulatedNight,
     SimulationRun,
-    answer_for,
+    p_late,
     prepare_night,
     recompute_finishes,
     run_simulation,
@@ -195,9 +195,9 @@ def test_a_job_that_fails_one_night_in_twenty_is_a_risk_before_it_does() -> None
     of_night = prepare_night(
         NightHistory(takes, np.zeros_like(takes), repairs), SimulationGraph([[]], np.zeros(1)), [0]
     )
-    assert answer_for(run_simulation(waiting, 0.0, of_night), promise).late == pytest.approx(0.05, abs=0.02)
+    assert p_late(run_simulation(waiting, 0.0, of_night), promise) == pytest.approx(0.05, abs=0.02)
     started = Tonight(np.array([JobPhase.RUNS]), np.zeros(1), np.zeros(1), nothing)
-    nearly_through = answer_for(run_simulation(started, 590.0, of_night), promise).late
+    nearly_through = p_late(run_simulation(started, 590.0, of_night), promise)
     assert nearly_through < 0.02, "most of the time in which it may fail is over"
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from connectors.sdk.states import RunState
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.fakes.web_server import web_server
 from tests.hostile.commands import headway
 from tests.hostile.console import Desk, drive
 
@@ -23,22 +23,12 @@ def asked() -> Iterator[tuple[str, list[str]]]:
     """An address inside, and what it was asked for."""
     paths: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            paths.append(self.path)
-            self.send_response(204)
-            self.end_headers()
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        return httpx.Response(204)
 
-        do_POST = do_HEAD = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/latest/meta-data/", paths
-    server.shutdown()
-    server.server_close()
+    with web_server(answer) as address:
+        yield f"{address}/latest/meta-data/", paths
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.lab import guard
-from tests.lab.hostfiles import LOGIN_USER, HostFiles
+from tests.lab.hostfiles import HostFiles
 from tests.lab.needs import FAKETIME_LIBRARY, NAMESPACES, command
 from tests.lab.process import Daemon, LabError, accepts, clean_environment, free_port, tail, wait_until
 
@@ -261,14 +261,6 @@ class CronHost:
         self.run("root", "/usr/sbin/sshd")
         wait_until(lambda: accepts(self.port), f"sshd of {self.name} on port {self.port}", 10)
 
-    def freeze_cron(self) -> None:
-        """Stops only cron (SIGSTOP): its due jobs are missed, the host answers."""
-        guard.send(self.pid_of("cron"), signal.SIGSTOP)
-
-    def thaw_cron(self) -> None:
-        """Lets cron go on; it starts what fell due in the last minutes at most."""
-        guard.send(self.pid_of("cron"), signal.SIGCONT)
-
     def processes(self) -> Iterator[int]:
         """Process ids, as seen outside, of everything that runs in this host; process 1 first."""
         own = os.readlink(f"/proc/{self.init}/ns/pid")
@@ -283,10 +275,6 @@ class CronHost:
             if process_name(pid) == daemon:
                 return pid
         raise LabError(f"no {daemon} runs on {self.name}\n{tail(self.folder / 'outside.log')}")
-
-    @property
-    def login_user(self) -> str:
-        return LOGIN_USER
 
 
 def compress(path: Path) -> None:

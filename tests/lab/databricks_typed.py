@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.fakes.databricks import HOST, FakeDatabricks
+from tests.fakes.web_server import web_server
 from tests.lab.process import clean_environment
 from tests.lab.venvs import databricks_environment
 
@@ -74,29 +73,9 @@ def talk(fake: FakeDatabricks) -> dict[str, Any]:
 
 @contextmanager
 def _served(fake: FakeDatabricks) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            content = self.rfile.read(int(self.headers.get("content-length") or 0))
-            told = fake.handle(
-                httpx.Request(self.command, HOST + self.path, headers=dict(self.headers), content=content)
-            )
-            self.send_response_only(told.status_code)
-            for name, value in told.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(told.content)
+    def answer(request: httpx.Request) -> httpx.Response:
+        url = HOST + request.url.raw_path.decode()
+        return fake.handle(httpx.Request(request.method, url, headers=request.headers, content=request.content))
 
-        do_GET = do_POST = answer
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, name="fake Databricks", daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+    with web_server(answer) as address:
+        yield address

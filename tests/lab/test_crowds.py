@@ -10,7 +10,10 @@ import pytest
 
 from connectors.sdk.conformance import Faults
 from connectors.sdk.contract import Connector
+from tests.connectors.aws_world import keys
 from tests.lab.crowds import CROWDS, Crowd
+
+__all__ = ["keys"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,12 +23,6 @@ def collected() -> Iterator[None]:
     gc.set_threshold(700, 10, 10)
     yield
     gc.set_threshold(*before)
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key-id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-aws-key")
 
 
 class Judge(Faults):

@@ -10,15 +10,7 @@ import pytest
 from console.domain.ids import instant
 from console.store.db.database import Database, open_database
 from console.store.db.fence import ShardFence
-from console.store.db.shards import (
-    SHARDS,
-    HeldShards,
-    hold_shards,
-    leave,
-    poll_nothing,
-    release_shards,
-    shard_of,
-)
+from console.store.db.shards import SHARDS, HeldShards, hold_shards, leave, poll_nothing, release_shards, shard_of
 from console.store.errors import LeaseLost, StoreTooNew
 from console.store.ingest.batch import IngestBatch
 from console.store.ingest.records import ingest_batch

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from shlex import join, quote
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
@@ -208,11 +208,14 @@ ScriptCall = str | tuple[str, ...]
 """The call of a function of a script: shell text, or its name and values, which are quoted."""
 
 
-class ScriptClient:
+Options = TypeVar("Options")
+
+
+class ScriptClient(Generic[Options]):
     """A host that runs fixed scripts, each one round trip within `deadline`."""
 
-    def __init__(self, session: HostSession) -> None:
-        self.session, self.deadline = session, Deadline(0.0)
+    def __init__(self, options: Options, session: HostSession) -> None:
+        self.options, self.session, self.deadline = options, session, Deadline(0.0)
 
     @property
     def where(self) -> str:

@@ -599,6 +599,10 @@ class HttpAccount:
             self._headers = self._made()
         return self._headers
 
+    def forget(self) -> None:
+        """Called after a refusal: the next request reads the account again."""
+        self._headers = None
+
     def _made(self) -> dict[str, str]:
         """The headers, by secrets that are read now."""
         if self._token is not None:
@@ -610,19 +614,23 @@ class HttpAccount:
             return {AUTHORIZATION: f"Basic {base64.b64encode(pair).decode()}"}
         return {}
 
-    def signed_reply(self, ask: Callable[[dict[str, str]], HttpReply]) -> HttpReply:
-        """The answer of `ask`, which lets 401 through: then the account is read again, and `ask` is repeated once.
+    def signed_reply(
+        self,
+        ask: Callable[[dict[str, str]], HttpReply],
+        is_refused: Callable[[HttpReply], bool] = lambda reply: reply.status == 401,
+    ) -> HttpReply:
+        """The answer of `ask`, which lets refusals through: then the account is read again, and `ask` is repeated once.
         Raises AccessRefused when it is refused again. Some servers answer 403 to an expired token: the next request
         reads the account again."""
         try:
             reply = ask(self.headers())
         except AccessRefused:
-            self._headers = None
+            self.forget()
             raise
-        if reply.status == 401 and self.can_renew:
-            self._headers = None
+        if is_refused(reply) and self.can_renew:
+            self.forget()
             reply = ask(self.headers())
-        if reply.status == 401:
+        if is_refused(reply):
             raise refusal(reply)
         return reply
 

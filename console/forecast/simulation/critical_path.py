@@ -17,7 +17,7 @@ from types import MappingProxyType
 import numpy as np
 
 from console.forecast.simulation.layers import ancestors
-from console.forecast.simulation.simulator import SimulationRun, answer_for, quantiles, recompute_finishes
+from console.forecast.simulation.simulator import SimulationRun, p_late, quantiles, recompute_finishes
 from console.forecast.simulation.sweep import CHUNK
 from console.forecast.simulation.values import AT_ONCE, Booleans, Floats, Integers, JobPhase, ServicePromise, StartRule
 
@@ -274,7 +274,7 @@ def job_slacks(
     for row in np.flatnonzero((decides & is_late) @ slack.weights >= MATTERS).tolist():
         begun[row], green[row] = act_by_times(sim, promise, slack, [jobs[row]], risk) or (-np.inf, -np.inf)
     at = _quantiles(finish, slack.weights)
-    outcome, service_late = sim.outcome(promise), answer_for(sim, promise).late
+    outcome, service_late = sim.outcome(promise), p_late(sim, promise)
     of_service = quantiles(outcome.finish, outcome.weights, np.array(SHARES))
     is_before, is_same = (finish <= done).all(axis=1), (finish == done).all(axis=1)
     at[is_before] = np.minimum(at[is_before], of_service)

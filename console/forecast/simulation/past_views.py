@@ -254,11 +254,11 @@ class NightColumns:
     """By column; they add up to 1."""
 
 
-def choose_columns(weights: Floats, columns: int = COLUMNS) -> NightColumns:
+def choose_columns(weights: Floats) -> NightColumns:
     """`weights`: by night, oldest first. A night with several columns shares its weight among them."""
-    quota = weights / weights.sum() * columns
+    quota = weights / weights.sum() * COLUMNS
     counts = np.floor(quota).astype(np.intp)
-    remaining = columns - int(counts.sum())
+    remaining = COLUMNS - int(counts.sum())
     counts[np.argsort(-(quota - counts), kind="stable")[:remaining]] += 1
     night = np.repeat(np.arange(len(weights)), counts)[::-1]
     shared = weights[night] / counts[night]

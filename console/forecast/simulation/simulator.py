@@ -25,12 +25,10 @@ from console.forecast.simulation.layers import BLOCK, LayerPlan, plan_layers
 from console.forecast.simulation.past_views import PastView, build_views, seconds, write_columns
 from console.forecast.simulation.sweep import CHUNK, PoolQueue, Sweep
 from console.forecast.simulation.values import (
-    LEVELS,
     Booleans,
     Floats,
     Integers,
     NightHistory,
-    ServiceAnswer,
     ServicePromise,
     SimulationGraph,
     SlotPool,
@@ -266,8 +264,7 @@ def reweight(sim: SimulationRun, promise: ServicePromise, late: float) -> Simula
     return replace(sim, tilt=tilt_weights(sim.delivered(promise) > promise.deadline, late))
 
 
-def answer_for(sim: SimulationRun, promise: ServicePromise) -> ServiceAnswer:
-    """P(late) and finish quantiles of the service."""
-    outcome = sim.outcome(promise)
-    late = sim.tilt.late if sim.tilt is not None else outcome.late(promise.deadline, sim.now)
-    return ServiceAnswer(min(max(float(late), 0.0), 1.0), quantiles(outcome.finish, outcome.weights, LEVELS))
+def p_late(sim: SimulationRun, promise: ServicePromise) -> float:
+    """P(late) of the service."""
+    late = sim.tilt.late if sim.tilt is not None else sim.outcome(promise).late(promise.deadline, sim.now)
+    return min(max(float(late), 0.0), 1.0)

@@ -21,9 +21,6 @@ Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
 Booleans = npt.NDArray[np.bool_]
 
-LEVELS = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
-"""The quantiles of an answer."""
-
 AT_ONCE = 0.05
 """Seconds within which two instants are the same: finishes have four bytes."""
 
@@ -111,16 +108,6 @@ class ServicePromise:
     ends: Integers
     """The jobs that must be done."""
     deadline: float
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceAnswer:
-    """One service, now."""
-
-    late: float
-    """P(late)."""
-    quantiles: Floats
-    """Finish at LEVELS."""
 
 
 STEP, FIRST, SECOND = (np.uint64(constant) for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))

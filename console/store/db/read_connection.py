@@ -11,14 +11,7 @@ from typing import Any, Protocol
 from console.store.db.location import POSTGRES_URLS as POSTGRES_URLS
 from console.store.db.location import file_identity, missing_error, sqlite_uri, store_path
 from console.store.db.session import Row, Session, SqliteAdapter
-from console.store.errors import (
-    SQLITE_ERRORS,
-    StoreUnusable,
-    damage_text,
-    folder_text,
-    replaced_text,
-    sqlite_text,
-)
+from console.store.errors import SQLITE_ERRORS, StoreUnusable, damage_text, folder_text, replaced_text, sqlite_text
 
 BUSY_SECONDS = 5.0
 

@@ -17,9 +17,10 @@ from connectors.airflow import auth
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.sdk.errors import AccessRefused
-from connectors.sdk.google import GOOGLE_SCOPE, JWT_GRANT, GoogleIdentity, GoogleOptions
+from connectors.sdk.google import GOOGLE_SCOPE, JWT_GRANT, GoogleAccount, GoogleIdentity, GoogleOptions
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
+from connectors.sdk.transport.sign_in import RENEWED_EARLY_SECONDS
 from tests.fakes.airflow import FakeAirflow
 
 URL = "https://abc.c1.eu-central-1.airflow.amazonaws.com"
@@ -135,19 +136,21 @@ def test_a_token_is_renewed_before_its_end_and_after_a_refusal() -> None:
     identity = GoogleIdentity(
         GoogleOptions.model_validate({"key": {"env": "K"}}), lambda _: KEY, httpx.MockTransport(google(asked))
     )
-    door, token = identity.endpoint, auth.GoogleToken(identity, now=lambda: now[0])
-    assert [token.headers(door, Deadline(5)) for _ in range(2)] == [{"Authorization": "Bearer ya29.1"}] * 2
-    now[0] += 3599 - auth.REFRESH_EARLY_SECONDS + 1
-    assert {"Authorization": "Bearer ya29.2"} == token.headers(door, Deadline(5))
+    token = GoogleAccount(identity, lambda _: KEY, lambda: now[0])
+    token.deadline = Deadline(5)
+    assert [token.headers() for _ in range(2)] == [{"Authorization": "Bearer ya29.1"}] * 2
+    now[0] += 3599 - RENEWED_EARLY_SECONDS + 1
+    assert {"Authorization": "Bearer ya29.2"} == token.headers()
     token.forget()
-    assert {"Authorization": "Bearer ya29.3"} == token.headers(door, Deadline(5))
+    assert {"Authorization": "Bearer ya29.3"} == token.headers()
 
 
 def test_dots_that_fill_a_token_up_are_no_part_of_it() -> None:
     padded = {"access_token": "ya29.c.b0Aa.........", "expires_in": 3599}
     identity = GoogleIdentity(GoogleOptions(), lambda _: "", httpx.MockTransport(google([], body=padded)))
-    token = auth.GoogleToken(identity)
-    assert {"Authorization": "Bearer ya29.c.b0Aa"} == token.headers(identity.endpoint, Deadline(5))
+    token = GoogleAccount(identity, lambda _: "")
+    token.deadline = Deadline(5)
+    assert {"Authorization": "Bearer ya29.c.b0Aa"} == token.headers()
 
 
 @pytest.mark.parametrize("key", ["", "[]", "{}", json.dumps({**json.loads(KEY), "private_key": "hunter2"})])
@@ -236,10 +239,11 @@ def test_a_session_is_renewed_before_aws_ends_it() -> None:
 
     cookie = httpx.MockTransport(lambda _: httpx.Response(200, headers={"set-cookie": f"_token=j{len(made)}"}))
     door = HttpEndpoint("Airflow", "https://A.example", transport=cookie)
-    session = auth.MwaaSession(log_in, now=lambda: now[0])
-    assert session.headers(door, Deadline(5)) == session.headers(door, Deadline(5))
-    now[0] = auth.MWAA_SESSION_SECONDS + 1
-    assert {"Authorization": "Bearer j2"} == session.headers(door, Deadline(5))
+    session = auth.MwaaAccount(lambda _: "", door, log_in, lambda: now[0])
+    session.deadline = Deadline(5)
+    assert session.headers() == session.headers()
+    now[0] = auth.MWAA_SESSION_SECONDS - 1
+    assert {"Authorization": "Bearer j2"} == session.headers()
 
 
 @pytest.mark.parametrize(

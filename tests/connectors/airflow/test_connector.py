@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.airflow import client, inventory
-from connectors.airflow.auth import PasswordAuth
+from connectors.airflow.auth import PasswordAccount
 from connectors.airflow.client import NEWEST_TESTED, OLDEST_TESTED
 from connectors.airflow.connector import CONNECTOR, AirflowConnector
 from connectors.airflow.options import AirflowOptions
@@ -114,32 +115,38 @@ def test_a_token_is_renewed_where_it_is_to_blame_and_not_the_right(status: int, 
     assert body["detail"] in str(caught.value)
 
 
+def password_account(fake: FakeAirflow, password: Callable[[], str], refusals: RefusedLogins) -> PasswordAccount:
+    options = AirflowOptions.model_validate({"url": URL, "username": "headway", "password": {"env": "P"}})
+    door = HttpEndpoint("Airflow", URL, transport=fake.transport)
+    account = PasswordAccount(lambda _: password(), door, options, refusals)
+    account.deadline = Deadline(5)
+    return account
+
+
 def test_f39_after_three_refused_logins_none_is_sent_for_a_quarter_of_an_hour() -> None:
     now = [0.0]
     fake = night()
-    login = PasswordAuth("headway", lambda: "wrong", RefusedLogins(lambda: now[0]))
-    door = HttpEndpoint("Airflow", URL, transport=fake.transport)
+    login = password_account(fake, lambda: "wrong", RefusedLogins(lambda: now[0]))
     for _ in range(5):
         with pytest.raises(AccessRefused) as caught:
-            login.headers(door, Deadline(5))
+            login.headers()
         now[0] += 1
     assert 3 == len(fake.requests)
     assert "3 logins of 'headway'" in str(caught.value)
     now[0] = REFUSED_WINDOW_SECONDS + 0.5
     with pytest.raises(AccessRefused, match="was refused"):
-        login.headers(door, Deadline(5))
+        login.headers()
     assert 4 == len(fake.requests)
 
 
 def test_a_rotated_password_is_read_again_and_forgives_the_refusals() -> None:
     passwords = iter(["old", "old", "right", "right"])
     refusals = RefusedLogins()
-    login = PasswordAuth("headway", lambda: next(passwords), refusals)
-    door = HttpEndpoint("Airflow", URL, transport=night().transport)
+    login = password_account(night(), lambda: next(passwords), refusals)
     for _ in range(2):
         with pytest.raises(AccessRefused):
-            login.headers(door, Deadline(5))
-    assert login.headers(door, Deadline(5))["Authorization"].startswith("Bearer token-")
+            login.headers()
+    assert login.headers()["Authorization"].startswith("Bearer token-")
     assert 0.0 == refusals.wait_seconds
 
 
@@ -150,6 +157,42 @@ def test_logins_of_one_account_are_counted_over_all_its_connectors(monkeypatch: 
         with pytest.raises(AccessRefused):
             through(fake.handle, lambda _: "wrong").poll("", (), 5)
     assert 3 == fake.requests.count(("POST", "/auth/token"))
+
+
+def basic_logins(passwords: Iterator[str]) -> tuple[AirflowConnector, list[str]]:
+    """An Airflow 2 that takes the password "right", and the credentials that it was sent."""
+    fake, sent = FakeAirflow2(night()), list[str]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.extend(request.headers.get_list("authorization"))
+        return fake.handle(request)
+
+    return through(handle, lambda _: next(passwords)), sent
+
+
+def test_a_password_that_airflow_2_refused_is_sent_once_a_poll_and_three_times_in_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sign_in, "_REFUSALS", {})
+    connector, sent = basic_logins(repeat("wrong"))
+    for polls in (1, 2, 3):
+        with pytest.raises(AccessRefused, match=r"the password of 'headway' was refused .* auth_backends"):
+            connector.poll("", (), 5)
+        assert polls == len(sent)
+    with pytest.raises(AccessRefused, match="3 logins of 'headway'"):
+        connector.poll("", (), 5)
+    assert 3 == len(sent)
+
+
+def test_another_password_is_sent_to_airflow_2_at_once_and_forgives_the_refusals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sign_in, "_REFUSALS", {})
+    connector, sent = basic_logins(chain(["wrong"], repeat("right")))
+    assert connector.poll("", (), 5).complete
+    assert 2 == len(dict.fromkeys(sent))
+    assert [0.0] == [refusals.wait_seconds for refusals in sign_in._REFUSALS.values()]
+    assert [[]] == [[*refusals._times] for refusals in sign_in._REFUSALS.values()]
 
 
 @pytest.mark.parametrize("answers, looks", [([500, 200], 2), ([500, 500, 200], 2)], ids=["once", "for longer"])

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from connectors.airflow import changes, runs
-from connectors.airflow.auth import StaticTokenAuth
 from connectors.airflow.client import ALL_RUNS_PATH, EPOCH, AirflowClient
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
@@ -22,7 +21,7 @@ from connectors.sdk.errors import AccessRefused, SystemUnreachable
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport.call_limits import Deadline
-from connectors.sdk.transport.http import HttpEndpoint
+from connectors.sdk.transport.http import HttpAccount, HttpEndpoint
 from tests.connectors.airflow.support import URL, latest, latest_records, night, opened
 from tests.connectors.airflow.test_requests import BY_VERSION
 from tests.fakes.airflow import START, FakeAirflow
@@ -164,9 +163,8 @@ def test_a_slow_server_is_read_in_smaller_bites() -> None:
         now[0] += 8.0
         return fake.handle(request)
 
-    client = AirflowClient(
-        HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(slow)), StaticTokenAuth(lambda: "good")
-    )
+    door = HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(slow))
+    client = AirflowClient(door, HttpAccount(lambda _: "good", None, None, "token"))
     client.deadline = Deadline(20.0, lambda: now[0])
     bite = changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(EPOCH), keep=0.7)
     assert (100, True) == (len(bite.rows), bite.has_more)
@@ -495,9 +493,8 @@ def walked(
         body = {"dag_runs": rows, "total_entries": 50_000, "next_cursor": following}
         return httpx.Response(200, json=body, headers={"date": DATE})
 
-    client = AirflowClient(
-        HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(handle)), StaticTokenAuth(lambda: "good")
-    )
+    door = HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(handle))
+    client = AirflowClient(door, HttpAccount(lambda _: "good", None, None, "token"))
     client.deadline = Deadline(60.0)
     bites = [changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(since), keep=0.0)]
     while bites[-1].has_more and len(bites) < 50:

@@ -19,6 +19,7 @@ from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Actio
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
+from tests.connectors.polls import walked
 from tests.fakes.azure_data_factory import FakeDataFactory, written
 
 KIND = registry.load("azure_data_factory")
@@ -97,15 +98,6 @@ def endless(body: Any, times: int) -> Any:
     """The same page for ever, under another token each time."""
     link = f"https://management.azure.com/x?$skiptoken={times}"
     return body | {"continuationToken": str(times), "nextLink": link}
-
-
-def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
-    runs: dict[str, RunRecord] = {}
-    while True:
-        poll = connector.poll(cursor, (), 10)
-        runs, cursor = runs | {run.attempt_key: run for run in poll.runs}, poll.cursor
-        if not poll.more:
-            return runs, cursor
 
 
 def failure(fake: FakeDataFactory) -> RunRecord:

@@ -14,6 +14,7 @@ from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.states import Verb
 from tests.connectors.azure_data_factory import test_profile as data_factory
+from tests.connectors.polls import walked
 from tests.fakes.azure_data_factory import FakeSynapse
 
 KIND = registry.load("azure_synapse")
@@ -51,7 +52,7 @@ class TestSynapse(data_factory.TestDataFactory):
 
 def test_a_rerun_runs_every_activity_in_the_group_of_its_run() -> None:
     fake = FakeSynapse()
-    run = next(run for run in data_factory.walked(opened(fake))[0].values() if run.job == "load_orders")
+    run = next(run for run in walked(opened(fake))[0].values() if run.job == "load_orders")
     preview = opened(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     opened(fake).act(preview, new_key(), 10)
     assert run.attempt_key == fake.runs[-1]["runGroupId"]
@@ -60,6 +61,6 @@ def test_a_rerun_runs_every_activity_in_the_group_of_its_run() -> None:
 
 def test_the_log_is_read_below_the_pipeline() -> None:
     fake = FakeSynapse()
-    run = next(run for run in data_factory.walked(opened(fake))[0].values() if run.job == "load_orders")
+    run = next(run for run in walked(opened(fake))[0].values() if run.job == "load_orders")
     assert "ErrorCode=UserErrorFileNotFound" in opened(fake).log(ref(run), None, 4096, 10).text
     assert f"POST /pipelines/load_orders/pipelineruns/{run.attempt_key}/queryActivityruns" in fake.requests

@@ -15,19 +15,14 @@ from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, 
 from connectors.sdk.conformance.faults import JOB_DELETED
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
-from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState
+from tests.connectors.aws_world import AwsWorld, keys
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.batch import FakeBatch
 from tests.fakes.unsent import CROWDS
 
+__all__ = ["keys"]
 LOG_LINE = "x" * 999
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key-id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-aws-key")
 
 
 def night() -> FakeBatch:
@@ -45,7 +40,7 @@ def night() -> FakeBatch:
     return fake
 
 
-class TestBatchConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
+class TestBatchConformance(AwsWorld, Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
     against = "fake: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
@@ -57,10 +52,6 @@ class TestBatchConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faul
 
     def connector(self) -> Connector:
         return self.fake.connector()
-
-    def connector_at(self, host: str, port: int) -> Connector:
-        options = CONNECTOR.options(region="eu-central-1", endpoint_url=f"http://{host}:{port}")
-        return CONNECTOR.open(options, "eu-central-1", SecretStore())
 
     def answering(self, how: str) -> Connector:
         if how == JOB_DELETED:

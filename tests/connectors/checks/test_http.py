@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
+import httpx
 import pytest
 
 from connectors.checks import http
 from connectors.checks.queries import HttpQuery, Measurement
 from connectors.sdk.errors import AccessRefused, RecordUnreadable, SystemUnreachable
+from tests.fakes.web_server import web_server
 
 DOCUMENT = {
     "data": {
@@ -29,47 +30,27 @@ DOCUMENT = {
 }
 
 
-class Web(ThreadingHTTPServer):
-    daemon_threads = True
+@dataclass
+class Web:
+    url: str = ""
+    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answers)
-        self.seen: list[tuple[str, dict[str, str]]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Answers(BaseHTTPRequestHandler):
-    server: Web
-
-    def do_GET(self) -> None:
-        self.server.seen.append((self.path, dict(self.headers)))
-        path = self.path.partition("?")[0]
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        self.seen.append((request.url.raw_path.decode(), dict(request.headers)))
         status = {"/gone": 404, "/refused": 401, "/broken": 503, "/moved": 302}.get(path, 200)
-        body = b"<html>" if path == "/page" else json.dumps(DOCUMENT).encode()
         if path == "/silent":
             threading.Event().wait(5)
-        self.send_response(status)
-        self.send_header("Content-Type", "text/html" if path == "/page" else "application/json")
-        self.send_header("Location", "http://elsewhere.example/")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        kind, body = ("text/html", "<html>") if path == "/page" else ("application/json", json.dumps(DOCUMENT))
+        headers = {"content-type": kind, "location": "http://elsewhere.example/"}
+        return httpx.Response(status, headers=headers, content=body.encode())
 
 
 @pytest.fixture(scope="module")
 def web() -> Iterator[Web]:
-    server = Web()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    made = Web()
+    with web_server(made.handle) as made.url:
+        yield made
 
 
 def look(web: Web, path: str, where: str = "", seconds: float = 5, **headers: str) -> Measurement:
@@ -123,7 +104,7 @@ def test_headers_and_the_query_arrive(web: Web) -> None:
     look(web, "/daily?day=2026-11-19&x=", Authorization="Bearer T0KEN")
     path, headers = web.seen[-1]
     assert "/daily?day=2026-11-19&x=" == path
-    assert "Bearer T0KEN" == headers["Authorization"]
+    assert "Bearer T0KEN" == headers["authorization"]
 
 
 def test_a_query_arrives_as_it_is_written(web: Web) -> None:

@@ -1,12 +1,13 @@
-"""What the tests of acts share: a session whose answers get lost, asks, and the words of hostile crontabs."""
+"""What the tests of cron share: a session whose answers get lost, asks, hostile crontabs, and one line of a log."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from connectors.cron.connector import CronConnector
+from connectors.cron.events import CronEvent, read_stamped, stamp
 from connectors.sdk.contract import ActionSpec
 from connectors.sdk.records import RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
@@ -31,6 +32,12 @@ def ask(verb: Verb, job: str, parameters: Mapping[str, Any] | None = None, run: 
 def until() -> str:
     """In two hours, as an ask has it."""
     return instant_key((datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0))
+
+
+def read_line(line: str, now: datetime, zone: tzinfo) -> CronEvent | None:
+    """The event of one line of a log; None for lines of other programs."""
+    stamped = stamp(line, now, zone)
+    return None if stamped is None else read_stamped(line, *stamped)
 
 
 class Breaking:

@@ -12,14 +12,13 @@ import pytest
 from connectors.cron import anacron
 from connectors.cron.anacron import AnacronJob, anacron_jobs
 from connectors.cron.attempts import AttemptBook
-from connectors.cron.events import read_line
 from connectors.cron.wrapper import WrapperStart
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionFound
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState, Verb
-from tests.connectors.cron.support import ask, connect
+from tests.connectors.cron.support import ask, connect, read_line
 from tests.connectors.cron.test_gate import Gated
 from tests.fakes.ssh_local import ME, LocalHost
 

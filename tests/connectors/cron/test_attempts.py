@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from connectors.cron.attempts import AttemptBook, CronAttempt, ProcessSnapshot, settle_attempts
 from connectors.cron.attempts import run_record as run_of
-from connectors.cron.events import CronEvent, CronEventKind, read_line
+from connectors.cron.events import CronEvent, CronEventKind
 from connectors.cron.parse import CronProcesses
 from connectors.cron.wrapper import WrapperStart, read_record
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport.script_output import HostNow
+from tests.connectors.cron.support import read_line
 
 RECORDINGS = Path(__file__).parents[2] / "recordings/cron"
 BOOT = "c2a52b64-7439-46a5-a0fb-351ce15ea38a"

@@ -11,12 +11,12 @@ import pytest
 
 from connectors.cron.busybox import busybox_reading, writes_a_file
 from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabLine, read_crontabs
-from connectors.cron.events import CronEventKind, read_line
+from connectors.cron.events import CronEventKind
 from connectors.cron.parse import processes
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.script_output import ScriptSection
 from connectors.sdk.transport.ssh import CompletedCommand
-from tests.connectors.cron.support import connect
+from tests.connectors.cron.support import connect, read_line
 from tests.fakes.ssh_local import ME, LocalHost
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -398,5 +398,4 @@ def test_wrapper_is_the_one_that_is_installed() -> None:
     from connectors.cron.client import script, wrapper_instructions
 
     assert script("headway-sh") == WRAPPER.read_text()
-    assert "install -d -o root -g adm -m 3773 /srv/hw" in wrapper_instructions("/srv/hw")
-    assert "HEADWAY_SPOOL=/srv/hw" in wrapper_instructions("/srv/hw")
+    assert "install -d -o root -g adm -m 3773 /var/spool/headway" in wrapper_instructions()

@@ -16,10 +16,9 @@ from connectors.cron import crontab, inventory
 from connectors.cron.attempts import AttemptBook
 from connectors.cron.client import script
 from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, read_crontabs
-from connectors.cron.events import read_line
 from connectors.cron.expressions import TimeFieldError
 from connectors.sdk.states import RunEvidence, RunState
-from tests.connectors.cron.support import connect
+from tests.connectors.cron.support import connect, read_line
 from tests.fakes.ssh_local import ME, LocalHost
 
 NOW = datetime(2026, 11, 20, 8, 20, tzinfo=UTC)

@@ -17,20 +17,15 @@ from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import NotSupported, SystemUnreachable
 from connectors.sdk.records import RunRef
-from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
+from tests.connectors.aws_world import AwsWorld, keys
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.eventbridge import FakeScheduler
 
+__all__ = ["keys"]
 LISTS = ("ListSchedules",)
 HERE = "tests/connectors/eventbridge/test_eventbridge.py"
 READ_BY_THE_INVENTORY = (ENDLESS, GARBLED, LONG_LINE, NOT_A_NUMBER, NOT_UTF8)
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key-id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-aws-key")
 
 
 @pytest.fixture
@@ -41,7 +36,7 @@ def fake() -> FakeScheduler:
     return fake
 
 
-class TestEventBridgeConformance(Reads, Deadlines, Holds, Faults):
+class TestEventBridgeConformance(AwsWorld, Reads, Deadlines, Holds, Faults):
     kind = CONNECTOR
     against = "fake: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(READ_BY_THE_INVENTORY, HERE)
@@ -64,10 +59,6 @@ class TestEventBridgeConformance(Reads, Deadlines, Holds, Faults):
 
     def connector(self) -> Connector:
         return self.fake.connector()
-
-    def connector_at(self, host: str, port: int) -> Connector:
-        options = CONNECTOR.options(region="eu-central-1", endpoint_url=f"http://{host}:{port}")
-        return CONNECTOR.open(options, "eu-central-1", SecretStore())
 
     def answering(self, how: str) -> Connector:
         more = endless("NextToken")

@@ -22,6 +22,7 @@ from connectors.sdk.errors import NotSupported, RateLimited
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.call_limits import Deadline
+from tests.connectors.polls import walked
 from tests.fakes.gitlab import PROJECT, FakeGitLab
 
 KIND = registry.load("gitlab")
@@ -131,15 +132,6 @@ class _Endless:
     def __call__(self, body: Any, times: int) -> Any:
         first = self._first.setdefault(any("cron" in row for row in body), body)
         return (first * 100)[:100]
-
-
-def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
-    runs: dict[str, RunRecord] = {}
-    while True:
-        poll = connector.poll(cursor, (), 10)
-        runs, cursor = runs | {run.attempt_key: run for run in poll.runs}, poll.cursor
-        if not poll.more:
-            return runs, cursor
 
 
 def test_schedules_are_jobs_in_their_own_zone() -> None:

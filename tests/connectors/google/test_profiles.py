@@ -19,6 +19,7 @@ from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
+from tests.connectors.polls import walked
 from tests.fakes.google.descriptions import Description
 from tests.fakes.google.services import (
     FAILED,
@@ -165,16 +166,6 @@ class TestScheduler(HeldWorld):
     unplayed: ClassVar[Mapping[str, str]] = {"long_log": "Scheduler records no text of its targets"}
     fake_service, spoiled = FakeScheduler, "/(entries:list|jobs)$"
     by_hand = {"state": "PAUSED"}, {"state": "ENABLED"}
-
-
-def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
-    runs: dict[str, RunRecord] = {}
-    while True:
-        poll = connector.poll(cursor, (), 10)
-        assert poll.complete, poll
-        runs, cursor = runs | {run.attempt_key: run for run in poll.runs}, poll.cursor
-        if not poll.more:
-            return runs, cursor
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
+from tests.connectors.polls import walked
 from tests.fakes.dbt_cloud import ERROR, RUNNING, SUCCESS, FakeDbtCloud, shown
 
 KIND = registry.load("dbt_cloud")
@@ -91,15 +92,6 @@ class _Endless:
 
     def __call__(self, body: Any, times: int) -> Any:
         return body | {"data": ((body["data"] or [{}]) * 100)[:100]}
-
-
-def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
-    found: dict[str, RunRecord] = {}
-    while True:
-        poll = connector.poll(cursor, (), 10)
-        found, cursor = found | {one.attempt_key: one for one in poll.runs}, poll.cursor
-        if not poll.more:
-            return found, cursor
 
 
 def test_a_job_has_its_schedule_and_what_it_runs() -> None:

@@ -6,28 +6,21 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
 from connectors.sdk import registry
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
-from connectors.sdk.conformance.faults import (
-    GARBLED,
-    HOUR_OFF,
-    JOB_DELETED,
-    LONG_BYTES,
-    LONG_LINE,
-    NOT_A_NUMBER,
-    NOT_UTF8,
-    TWICE,
-)
+from connectors.sdk.conformance.faults import HOUR_OFF, JOB_DELETED
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, PermissionMissing
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from connectors.sql import drivers
+from tests.connectors.polls import read_at_once
+from tests.connectors.sql.spoiled import spoiled
 from tests.fakes.oracle import LOAD, MART, FakeOracleScheduler, failure
 from tests.fakes.unsent import UNSENT_BY_A_DRIVER
 
@@ -140,34 +133,9 @@ class TestOracleScheduler(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds
         self.fake.tick()
 
 
-def spoiled(rows: list[dict[str, Any]], how: str) -> list[dict[str, Any]]:
-    """What views may hold at their worst. A driver never hands over half a row or a web page."""
-    last = rows[-1] if rows else {}
-    text = next((name for name in ("message", "definition") if name in last), "")
-    if how == GARBLED:
-        last |= dict.fromkeys(last)
-    elif how == NOT_A_NUMBER:
-        last |= {name: float("nan") for name in ("seconds", "enabled") if name in last}
-    elif how == NOT_UTF8:
-        last[text] = "caf\udce9"
-    elif how == LONG_LINE:
-        last[text] = "x" * LONG_BYTES
-    elif how == TWICE:
-        return rows + [dict(row) for row in rows]
-    else:
-        raise ValueError(how)
-    return rows
-
-
-def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
-    poll = connector.poll(cursor, (), 10)
-    assert (True, False) == (poll.complete, poll.more), poll
-    return {run.attempt_key: run for run in poll.runs}, poll.cursor
-
-
 def test_rows_that_were_purged_before_they_were_read_are_a_gap(fake: FakeOracleScheduler) -> None:
     connector = opened()
-    _, cursor = walked(connector)
+    _, cursor = read_at_once(connector)
     fake.ran(MART, "SUCCEEDED", fake.now - timedelta(minutes=20), 60)
     poll = connector.poll(cursor, (), 10)
     assert (1, ()) == (len(poll.runs), poll.gaps)
@@ -181,11 +149,11 @@ def test_rows_that_were_purged_before_they_were_read_are_a_gap(fake: FakeOracleS
 def test_purged_rows_of_jobs_of_oracle_are_no_gap(fake: FakeOracleScheduler) -> None:
     """Its maintenance runs often, and a job of a user less often than the log is kept."""
     connector = opened()
-    cursor = walked(connector)[1]
+    cursor = read_at_once(connector)[1]
     for _ in range(3):
         fake.number += 500
         fake.newest_of_oracle = fake.number
-        runs, cursor = walked(connector, cursor)
+        runs, cursor = read_at_once(connector, cursor)
         assert {} == runs
     fake.oldest, number = fake.number, fake.number + 1
     row = fake.ran(MART, "SUCCEEDED", fake.now - timedelta(minutes=10), 60)
@@ -197,25 +165,25 @@ def test_a_run_keeps_its_log_id_from_start_to_end_behind_runs_with_higher_ones(f
     connector = opened()
     fake.running[LOAD] = fake.begins(LOAD, fake.now)
     fake.ran(MART, "SUCCEEDED", fake.now - timedelta(seconds=50), 40)
-    runs, cursor = walked(connector)
+    runs, cursor = read_at_once(connector)
     key = str(fake.running[LOAD]["log_id"])
     assert (RunState.RUNNING, None) == (runs[key].state, runs[key].ended_at)
     fake.tick()
-    assert {key: RunState.SUCCEEDED} == {name: run.state for name, run in walked(connector, cursor)[0].items()}
+    assert {key: RunState.SUCCEEDED} == {name: run.state for name, run in read_at_once(connector, cursor)[0].items()}
 
 
 def test_a_run_that_ends_without_a_row_in_the_log_is_unknown(fake: FakeOracleScheduler) -> None:
     """As of a job whose logging_level is OFF or FAILED RUNS."""
     connector = opened()
     fake.running[LOAD] = fake.begins(LOAD, fake.now)
-    runs, cursor = walked(connector)
+    runs, cursor = read_at_once(connector)
     run = runs[str(fake.running.pop(LOAD)["log_id"])]
     assert [RunState.UNKNOWN] == [item.state for item in connector.poll(cursor, [ref(run)], 10).runs]
 
 
 def test_a_run_that_the_database_ended_is_failed_and_a_stopped_one_is_cancelled(fake: FakeOracleScheduler) -> None:
     rows = {state: fake.ran(LOAD, state, fake.now - timedelta(minutes=9)) for state in ("TERMINATED", "STOPPED")}
-    runs = walked(opened())[0]
+    runs = read_at_once(opened())[0]
     states = {state: runs[str(row["log_id"])].state for state, row in rows.items()}
     assert {"TERMINATED": RunState.FAILED, "STOPPED": RunState.CANCELLED} == states
 
@@ -223,7 +191,7 @@ def test_a_run_that_the_database_ended_is_failed_and_a_stopped_one_is_cancelled(
 def test_the_log_of_a_chain_has_its_steps(fake: FakeOracleScheduler) -> None:
     fake.details[-1]["steps"] += [("EXTRACT", "SUCCEEDED"), ("LOAD", "FAILED")]
     connector = opened()
-    run = walked(connector)[0][str(fake.number)]
+    run = read_at_once(connector)[0][str(fake.number)]
     text = connector.log(ref(run), None, 10_000, 10).text
     assert ["step EXTRACT: SUCCEEDED", "step LOAD: FAILED", "FAILED ORA-01653"] == [
         line.strip() for line in text.splitlines()
@@ -232,22 +200,22 @@ def test_the_log_of_a_chain_has_its_steps(fake: FakeOracleScheduler) -> None:
 
 def test_a_rerun_is_queued_under_its_key_and_a_job_that_runs_or_is_about_to_refuses(fake: FakeOracleScheduler) -> None:
     connector = opened()
-    run = walked(connector)[0][str(fake.number)]
+    run = read_at_once(connector)[0][str(fake.number)]
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     fake.loses_answer_of = "start_job"
     with pytest.raises(OutcomeUnknown, match="sent, and the answer was lost: Connection reset by peer"):
         connector.act(preview, KEY, 10)
-    assert RunState.QUEUED is walked(connector)[0][KEY].state
+    assert RunState.QUEUED is read_at_once(connector)[0][KEY].state
     for _ in range(2):
         with pytest.raises(NotSupported, match="the job is running, or is about to"):
             connector.act(preview, KEY.replace("0", "1"), 10)
         fake.tick()
-        assert KEY == walked(connector)[0][KEY].action_key
+        assert KEY == read_at_once(connector)[0][KEY].action_key
 
 
 def test_a_job_that_the_package_may_not_alter_names_the_missing_right(fake: FakeOracleScheduler) -> None:
     connector = opened()
-    run = walked(connector)[0][str(fake.number)]
+    run = read_at_once(connector)[0][str(fake.number)]
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     fake.error = failure(27486, "insufficient privileges")
     with pytest.raises(PermissionMissing, match="27486"):

@@ -19,6 +19,7 @@ from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
+from tests.connectors.polls import walked
 from tests.fakes.rundeck import LOAD, LOG, MART, FakeRundeck
 
 KIND = registry.load("rundeck")
@@ -92,16 +93,6 @@ def endless(body: Any, times: int) -> Any:
     if isinstance(body, list):
         return body
     return body | {"executions": ((body["executions"] or [{}]) * 200)[:200]}
-
-
-def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
-    runs: dict[str, RunRecord] = {}
-    while True:
-        poll = connector.poll(cursor, (), 10)
-        assert poll.complete, poll
-        runs, cursor = runs | {run.attempt_key: run for run in poll.runs}, poll.cursor
-        if not poll.more:
-            return runs, cursor
 
 
 def test_a_running_execution_is_read_from_its_own_list_and_its_end_from_the_other() -> None:

@@ -17,8 +17,8 @@ from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported
-from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
+from tests.connectors.polls import walked
 from tests.fakes.salesforce import LOAD, MART, FakeSalesforce, written
 
 KIND = registry.load("salesforce")
@@ -83,15 +83,6 @@ class TestSalesforce(Reads, Deadlines, Faults):
 def endless(body: Any, times: int) -> Any:
     """The same page for ever, under another locator each time."""
     return body | {"done": False, "nextRecordsUrl": f"/services/data/v62.0/query/01gRO0000016PIAYA2-{times}"}
-
-
-def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
-    runs: dict[str, RunRecord] = {}
-    while True:
-        poll = connector.poll(cursor, (), 10)
-        runs, cursor = runs | {run.attempt_key: run for run in poll.runs}, poll.cursor
-        if not poll.more:
-            return runs, cursor
 
 
 @pytest.mark.parametrize(

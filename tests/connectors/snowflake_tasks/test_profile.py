@@ -18,8 +18,8 @@ from connectors.sdk.conformance.faults import ENDLESS, JOB_DELETED, FaultyTransp
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import InvalidAnswer, NotSupported
-from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
+from tests.connectors.polls import read_at_once
 from tests.fakes.snowflake import FakeSnowflake
 
 KIND = registry.load("snowflake_tasks")
@@ -115,12 +115,6 @@ class Spoiled(httpx.BaseTransport):
         return httpx.Response(200, json=rows_first, headers={"date": reply.headers["date"]})
 
 
-def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
-    poll = connector.poll(cursor, (), 10)
-    assert (True, False) == (poll.complete, poll.more), poll
-    return {run.attempt_key: run for run in poll.runs}, poll.cursor
-
-
 def test_a_task_has_the_schedule_of_its_cron_and_none_of_an_interval() -> None:
     fake = FakeSnowflake()
     fake.tasks[1]["state"] = "suspended"
@@ -137,11 +131,11 @@ def test_a_run_that_took_long_is_read_when_it_ends_and_a_quiet_poll_is_one_state
     row = fake.run("LOAD_ORDERS", "EXECUTING", fake.now - timedelta(hours=30))
     key = f"{LOAD}/{row['RUN_ID']}/1"
     connector = opened(fake)
-    runs, cursor = walked(connector)
+    runs, cursor = read_at_once(connector)
     assert RunState.RUNNING is runs[key].state
     row |= {"STATE": "FAILED_AND_AUTO_SUSPENDED", "ERROR_MESSAGE": "no such table", "COMPLETED_TIME": fake.now}
     fake.requests.clear()
-    runs, _ = walked(connector, cursor)
+    runs, _ = read_at_once(connector, cursor)
     assert (["SELECT"], RunState.FAILED, "no such table") == (fake.requests, runs[key].state, runs[key].message)
     assert 2 == len(runs), "what ended since, and in the minute before"
 
@@ -153,7 +147,7 @@ def test_future_runs_and_those_of_other_databases_are_no_runs_and_each_attempt_i
     at = fake.now - timedelta(hours=2)
     fake.run("LOAD_ORDERS", "FAILED", at)
     fake.run("LOAD_ORDERS", "SUCCEEDED", at, attempt=2)
-    runs, _ = walked(opened(fake))
+    runs, _ = read_at_once(opened(fake))
     assert 8 == len(runs)
     assert {RunState.FAILED, RunState.SUCCEEDED} == {
         run.state for key, run in runs.items() if f"/{int(at.timestamp() * 1000)}/" in key
@@ -167,7 +161,7 @@ def test_a_task_that_the_role_may_not_monitor_is_missing_without_an_error() -> N
     connector = opened(fake)
     inventory = connector.inventory("", 10)
     assert ([LOAD], True) == ([job.native_id for job in inventory.jobs], inventory.complete)
-    assert {LOAD} == {run.job for run in walked(connector)[0].values()}
+    assert {LOAD} == {run.job for run in read_at_once(connector)[0].values()}
 
 
 def test_rows_in_later_partitions_of_a_result_are_reported_as_missing() -> None:
@@ -197,6 +191,6 @@ def test_a_statement_that_still_runs_is_no_empty_answer() -> None:
 
 def test_a_rerun_is_refused_with_the_reason_of_the_profile() -> None:
     fake = FakeSnowflake()
-    run = next(iter(walked(opened(fake))[0].values()))
+    run = next(iter(read_at_once(opened(fake))[0].values()))
     with pytest.raises(NotSupported, match="repeats whichever graph failed last"):
         opened(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import certifi
 import pytds
@@ -19,16 +19,7 @@ from pydantic import ValidationError
 from connectors.sdk import registry
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.actions import hold_ask
-from connectors.sdk.conformance.faults import (
-    GARBLED,
-    HOUR_OFF,
-    JOB_DELETED,
-    LONG_BYTES,
-    LONG_LINE,
-    NOT_A_NUMBER,
-    NOT_UTF8,
-    TWICE,
-)
+from connectors.sdk.conformance.faults import HOUR_OFF, JOB_DELETED
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector, ConnectorKind
 from connectors.sdk.errors import (
@@ -44,6 +35,8 @@ from connectors.sdk.errors import (
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from connectors.sql import drivers
+from tests.connectors.polls import read_at_once
+from tests.connectors.sql.spoiled import spoiled
 from tests.fakes.sql_server import LOAD, MART, ZONE, FakeSqlServer, failure
 from tests.fakes.unsent import UNSENT_BY_A_DRIVER
 
@@ -155,34 +148,9 @@ class TestSqlServerAgent(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds,
         self.fake.tick()
 
 
-def spoiled(rows: list[dict[str, Any]], how: str) -> list[dict[str, Any]]:
-    """What views may hold at their worst. A driver never hands over half a row or a web page."""
-    last = rows[-1] if rows else {}
-    text = next((name for name in ("message", "definition") if name in last), "")
-    if how == GARBLED:
-        last |= dict.fromkeys(last)
-    elif how == NOT_A_NUMBER:
-        last |= {name: float("nan") for name in ("seconds", "enabled") if name in last}
-    elif how == NOT_UTF8:
-        last[text] = "caf\udce9"
-    elif how == LONG_LINE:
-        last[text] = "x" * LONG_BYTES
-    elif how == TWICE:
-        return rows + [dict(row) for row in rows]
-    else:
-        raise ValueError(how)
-    return rows
-
-
-def walked(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
-    poll = connector.poll(cursor, (), 10)
-    assert (True, False) == (poll.complete, poll.more), poll
-    return {run.attempt_key: run for run in poll.runs}, poll.cursor
-
-
 def test_rows_that_were_deleted_before_they_were_read_are_a_gap(fake: FakeSqlServer) -> None:
     connector = opened(fake)
-    _, cursor = walked(connector)
+    _, cursor = read_at_once(connector)
     assert () == connector.poll(cursor, (), 10).gaps
     for minutes in (20, 15, 10):
         fake.ran(MART, 1, fake.now - timedelta(minutes=minutes), 60)
@@ -199,31 +167,31 @@ def test_local_times_are_read_in_the_zone_of_the_server_and_a_duration_is_exact_
 ) -> None:
     began = datetime(2026, 10, 24, 23, 30, tzinfo=UTC)  # 01:30 in summer; the clock goes back at 01:00 UTC
     fake.ran(MART, 1, began, 7200)
-    run = walked(opened(fake))[0][f"{MART}/20261025013000"]
+    run = read_at_once(opened(fake))[0][f"{MART}/20261025013000"]
     assert (began, began + timedelta(hours=2)) == (run.started_at, run.ended_at)
 
 
 def test_a_run_is_its_outcome_and_keeps_its_identity_from_start_to_end(fake: FakeSqlServer) -> None:
     connector = opened(fake)
-    before, cursor = walked(connector)
+    before, cursor = read_at_once(connector)
     assert 10 == len(before), "steps are no runs"
     fake.activity[LOAD] = began = fake.now
-    running, cursor = walked(connector, cursor)
+    running, cursor = read_at_once(connector, cursor)
     [(key, run)] = running.items()
     assert (RunState.RUNNING, began, None) == (run.state, run.started_at, run.ended_at)
     fake.tick()
-    ended, _ = walked(connector, cursor)
+    ended, _ = read_at_once(connector, cursor)
     assert {key: RunState.SUCCEEDED} == {name: run.state for name, run in ended.items()}
 
 
 def test_a_retry_is_open(fake: FakeSqlServer) -> None:
     row = fake.ran(LOAD, 2, fake.now - timedelta(minutes=8))
-    assert RunState.RETRYING is walked(opened(fake))[0][f"{LOAD}/{row['began']}"].state
+    assert RunState.RETRYING is read_at_once(opened(fake))[0][f"{LOAD}/{row['began']}"].state
 
 
 def test_the_log_is_the_steps_of_the_run_alone(fake: FakeSqlServer) -> None:
     connector = opened(fake)
-    run = [run for run in walked(connector)[0].values() if run.job == LOAD][-1]
+    run = [run for run in read_at_once(connector)[0].values() if run.job == LOAD][-1]
     text = connector.log(ref(run), None, 10_000, 10).text
     assert ["step 1 extract", "step 2 load", "step 0 (Job outcome)"] == [
         line.partition(" ")[2].partition(":")[0] for line in text.splitlines()
@@ -232,15 +200,15 @@ def test_the_log_is_the_steps_of_the_run_alone(fake: FakeSqlServer) -> None:
 
 def test_a_rerun_that_has_not_started_is_queued_under_its_key_and_a_running_job_refuses(fake: FakeSqlServer) -> None:
     connector, key = opened(fake), "headway-0123456789abcdef"
-    run = [run for run in walked(connector)[0].values() if run.job == LOAD][-1]
+    run = [run for run in read_at_once(connector)[0].values() if run.job == LOAD][-1]
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert "start the job at the step that failed" == preview.verb
     fake.loses_answer_of = "start_job"
     with pytest.raises(OutcomeUnknown, match="sent, and the answer was lost: Connection reset by peer"):
         connector.act(preview, key, 10)
-    assert RunState.QUEUED is walked(connector)[0][key].state
+    assert RunState.QUEUED is read_at_once(connector)[0][key].state
     fake.tick()
-    assert (RunState.RUNNING, key) == ((now := walked(connector)[0][key]).state, now.action_key)
+    assert (RunState.RUNNING, key) == ((now := read_at_once(connector)[0][key]).state, now.action_key)
     with pytest.raises(NotSupported, match=r"the job is running \(error 50000\)"):
         connector.act(preview, key.replace("0", "1"), 10)
 

@@ -16,18 +16,14 @@ from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSp
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.records import RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
+from tests.connectors.aws_world import keys
 from tests.connectors.step_functions.test_recorded import json_error, lost, not_sent, poll_all
 from tests.fakes.step_functions import FakeStates, answer
 
+__all__ = ["keys"]
 KEY = "headway-0123456789abcdef"
 MARK = HoldMark(KEY, "alice", datetime(2026, 11, 20, 6, 30, tzinfo=UTC))
 NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key-id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-aws-key")
 
 
 @pytest.fixture

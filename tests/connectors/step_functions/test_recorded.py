@@ -28,23 +28,18 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.records import RunRecord, instant_key
-from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
 from connectors.step_functions.client import StepFunctionsClient
 from connectors.step_functions.connector import CONNECTOR, StepFunctionsConnector
+from tests.connectors.aws_world import AwsWorld, keys
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.step_functions import OPTIONS, FakeStates, answer
 from tests.fakes.unsent import CROWDS
 
+__all__ = ["keys"]
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:load-orders"
 EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:load-orders:night-1"
 HTML = b"<!doctype html><html lang=en><title>500 Internal Server Error</title>"
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key-id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-aws-key")
 
 
 @pytest.fixture
@@ -52,7 +47,7 @@ def fake() -> FakeStates:
     return FakeStates()
 
 
-class TestRecordedStepFunctions(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
+class TestRecordedStepFunctions(AwsWorld, Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     kind = CONNECTOR
     against = "recorded: AWS's published shapes and replies of moto"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
@@ -98,10 +93,6 @@ class TestRecordedStepFunctions(Reads, Logs, Deadlines, Reruns, Starts, Cancels,
     def with_a_right_revoked(self) -> Connector:
         self.fake.refused.add("ListExecutions")
         return self.fake.connector()
-
-    def connector_at(self, host: str, port: int) -> Connector:
-        options = CONNECTOR.options(region="eu-central-1", endpoint_url=f"http://{host}:{port}")
-        return CONNECTOR.open(options, "eu-central-1", SecretStore())
 
     def connector_with_an_unknown_state(self) -> Connector:
         self.fake.add("night-9", "HIBERNATING")

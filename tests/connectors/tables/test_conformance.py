@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import httpx
 import pyarrow as pa
 import pyiceberg.catalog
 import pytest
@@ -24,6 +23,7 @@ from connectors.sdk.records import Poll
 from connectors.sdk.states import RunState
 from connectors.tables.connector import CONNECTOR, NO_LOG, TARGET
 from tests.fakes.login import no_secret
+from tests.fakes.web_server import web_server
 
 ROWS = pa.table({"id": [1, 2], "name": ["a", "b"]})
 GAP = "commits between two polls are no longer in its log, or more than 1,000"
@@ -279,23 +279,13 @@ def test_a_store_that_is_not_reached_in_time_is_named_with_the_fix() -> None:
 
 
 def test_a_store_that_refuses_is_named_with_the_fix() -> None:
-    class Refusing(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(403)
-            self.end_headers()
-            self.wfile.write(b"<Error><Code>AccessDenied</Code></Error>")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        connector = opened(**s3_at("127.0.0.1", server.server_address[1]))
+    refusal = httpx.Response(403, content=b"<Error><Code>AccessDenied</Code></Error>")
+    with web_server(lambda _: refusal) as address:
+        connector = opened(**s3_at("127.0.0.1", int(address.rpartition(":")[2])))
         with pytest.raises(AccessRefused, match="Fix: check the account and its right to read the table"):
             polled(connector)
         [right] = connector.probe(20).rights
         assert (False, True) == (right.held, bool(right.fix))
-        server.shutdown()
 
 
 @pytest.mark.parametrize(

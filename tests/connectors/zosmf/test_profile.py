@@ -20,6 +20,7 @@ from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
+from tests.connectors.polls import read_at_once
 from tests.fakes.zosmf import FakeZosmf, written
 
 KIND = registry.load("zosmf")
@@ -88,12 +89,6 @@ class TestZosmf(Reads, Logs, Deadlines, Cancels, Faults):
         self.fake.tick()
 
 
-def walked(connector: Connector) -> dict[str, RunRecord]:
-    poll = connector.poll("", (), 10)
-    assert (True, False) == (poll.complete, poll.more), poll
-    return {run.attempt_key: run for run in poll.runs}
-
-
 @pytest.mark.parametrize(
     "retcode, status, state",
     [
@@ -123,7 +118,7 @@ def test_jobs_are_the_names_below_the_prefix_and_a_used_number_is_another_run() 
     again["jobid"] = fake.jobs[1]["jobid"]
     connector = opened(fake)
     assert ["PAYLOAD", "PAYMART"] == [job.native_id for job in connector.inventory("", 10).jobs]
-    assert 7 == len(walked(connector))
+    assert 7 == len(read_at_once(connector)[0])
 
 
 def test_a_list_at_its_limit_is_reported_with_what_to_do() -> None:
@@ -142,7 +137,7 @@ def test_a_job_that_was_purged_before_its_end_is_lost_and_another_refusal_is_no_
     fake.hangs.add("PAYMART")
     row = fake.job("PAYMART", None, fake.now - timedelta(minutes=5), "ACTIVE")
     connector = opened(fake)
-    run = walked(connector)[row["job-correlator"]]
+    run = read_at_once(connector)[0][row["job-correlator"]]
     fake.jobs.remove(row)
     poll = connector.poll("", (ref(run),), 10)
     assert [(RunState.LOST, "gone")] == [
@@ -154,7 +149,7 @@ def test_a_job_that_was_purged_before_its_end_is_lost_and_another_refusal_is_no_
 
 def test_the_log_is_each_spool_file_under_its_name() -> None:
     fake = FakeZosmf()
-    run = next(iter(walked(opened(fake)).values()))
+    run = next(iter(read_at_once(opened(fake))[0].values()))
     whole = opened(fake).log(ref(run), None, 4096, 10).text
     assert (
         "==> JESMSGLG <==\n 03.12.44 JOB00023  $HASP373 PAYLOAD STARTED\n"
@@ -169,7 +164,7 @@ def test_a_cancel_of_an_ended_job_is_refused_by_its_own_words() -> None:
     fake = FakeZosmf()
     row = fake.job("PAYMART", None, fake.now - timedelta(minutes=5), "ACTIVE")
     connector = opened(fake)
-    run = walked(connector)[row["job-correlator"]]
+    run = read_at_once(connector)[0][row["job-correlator"]]
     preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 10)
     row |= {"status": "OUTPUT", "retcode": "CC 0000", "exec-ended": written(fake.now)}
     with pytest.raises(NotSupported, match="Job already ended"):

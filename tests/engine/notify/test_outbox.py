@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from connectors.sdk.secrets import SecretRef
@@ -23,6 +24,7 @@ from console.store import outbox as rows
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.fakes.web_server import web_server
 from tests.lab.process import wait_until
 
 SECONDS = 10.0
@@ -32,24 +34,8 @@ SECONDS = 10.0
 def web_hook(answer: Callable[[str], int]) -> Iterator[str]:
     """The apprise URL of a server that says for each path which status it answers."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(answer(self.path))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"json://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join(SECONDS)
+    with web_server(lambda request: httpx.Response(answer(request.url.path))) as address:
+        yield address.replace("http", "json")
 
 
 @pytest.mark.parametrize(

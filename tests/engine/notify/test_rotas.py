@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 import structlog
 
@@ -22,6 +21,7 @@ from console.engine.notify import on_call
 from console.engine.notify.on_call import RotaParseError, RotaReader, parse_shifts
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.fakes.web_server import web_server
 from tests.hostile.commands import headway
 from tests.present import present
 
@@ -109,25 +109,13 @@ class Server:
 def server() -> Iterator[Server]:
     made = Server()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            made.asked.append(self.path)
-            body = made.text.encode()
-            self.send_response(made.status)
-            self.send_header("Content-Type", "text/calendar")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(request: httpx.Request) -> httpx.Response:
+        made.asked.append(request.url.raw_path.decode())
+        return httpx.Response(made.status, content=made.text.encode(), headers={"content-type": "text/calendar"})
 
-        def log_message(self, *_: object) -> None:
-            """Nothing is said."""
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    made.url = f"http://127.0.0.1:{http.server_address[1]}/cal/SECRET-TOKEN.ics?key=1"
-    yield made
-    http.shutdown()
-    http.server_close()
+    with web_server(answer) as address:
+        made.url = f"{address}/cal/SECRET-TOKEN.ics?key=1"
+        yield made
 
 
 @pytest.fixture

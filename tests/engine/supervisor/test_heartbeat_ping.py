@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from connectors.sdk.secrets import SecretRef, SecretStore
@@ -23,6 +24,7 @@ from console.engine.supervisor.engine import Engine
 from console.engine.supervisor.health import EngineHealth
 from console.engine.worker import Pulse
 from console.store.queries import open_queries
+from tests.fakes.web_server import web_server
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
@@ -30,44 +32,29 @@ from tests.store.ready import open_ready
 TOKEN = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
 
+@dataclass
 class Watcher:
     """Somebody outside who waits for pings."""
 
-    def __init__(self) -> None:
-        self.got: list[str] = []
-        self.answer: Callable[[str], tuple[int, Mapping[str, str]]] = lambda path: (200, {})
-        self.pause = 0.0
-        watcher = self
+    url: str = ""
+    got: list[str] = field(default_factory=list)
+    answer: Callable[[str], tuple[int, Mapping[str, str]]] = lambda path: (200, {})
+    pause: float = 0.0
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                watcher.got.append(self.path)
-                time.sleep(watcher.pause)
-                status, headers = watcher.answer(self.path)
-                self.send_response(status)
-                for name, value in {"Content-Length": "0", **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/ping/{TOKEN}"
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.raw_path.decode()
+        self.got.append(path)
+        time.sleep(self.pause)
+        status, headers = self.answer(path)
+        return httpx.Response(status, headers=headers)
 
 
 @contextmanager
 def listening() -> Iterator[Watcher]:
     made = Watcher()
-    thread = threading.Thread(target=made.server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with web_server(made.handle) as address:
+        made.url = f"{address}/ping/{TOKEN}"
         yield made
-    finally:
-        made.server.shutdown()
-        made.server.server_close()
-        thread.join(60)
 
 
 @pytest.fixture

@@ -21,11 +21,7 @@ from connectors.pg_cron.options import PgCronOptions
 from connectors.sdk.errors import AccessRefused, ConnectorError
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.libpq import unverified_store, unverified_text, verified
-from connectors.sdk.transport.postgres import (
-    PostgresSession,
-    connection_parameters,
-    psql_shell,
-)
+from connectors.sdk.transport.postgres import PostgresSession, connection_parameters, psql_shell
 from console.store.db.postgres import TimeoutConnection
 
 ELSEWHERE = "0.0.0.0"
