@@ -165,7 +165,7 @@ class RunReader:
         """The run in a row, without its attempts; None for one of no job, or of one that is gone. `known_job`: its job,
         where it is known without the row. Raises RecordUnreadable."""
         fields = self._options.runs
-        is_row = any(value_at(row, path) is not None for path in (fields.id, fields.job) if path)
+        is_row = any(value_at(row, path) is not None for path in {fields.id, fields.job} - {"", "*"})
         if fields.only_with and not known_job and is_row and value_at(row, fields.only_with) is None:
             return None
         job = "" if self._jobs is None else known_job or self._jobs.job_of(row)
