@@ -1,4 +1,4 @@
-"""EMR actions: the end of a step by CancelSteps. What EMR cannot do, and why."""
+"""EMR actions: CancelSteps, and the reasons for missing ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EmrActions(VerbRouter):
     _client: EmrClient
 
     def __init__(self, client: EmrClient, settle_seconds: float) -> None:
-        cancel = ActionFunctions(self._cancel, self._look_up)
+        cancel = ActionFunctions(self._cancel, self._outcome)
         super().__init__("EMR", client, {Verb.CANCEL: self._preview}, {"cancel": cancel}, MISSING, settle_seconds)
 
     def _preview(self, spec: ActionSpec) -> Preview:
@@ -55,7 +55,7 @@ class EmrActions(VerbRouter):
         self._client.cancel(cluster, step_id)
         return Receipt(step_id, "it is being cancelled")
 
-    def _look_up(self, plan: Plan, key: str) -> LookUpResult:
+    def _outcome(self, plan: Plan, key: str) -> LookUpResult:
         """By the step's state: EMR does not record who cancelled it."""
         step_id = str(plan["step"])
         native = parse.state_of(self._client.step(str(plan["cluster"]), step_id))

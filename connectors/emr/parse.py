@@ -102,9 +102,10 @@ def _timeline(step: Row) -> Row:
 
 
 def _reason(step: Row) -> str:
-    """What EMR found out about a failure, and where the log of it is."""
+    """The reason of a failure and the place of its log; "" without one."""
     status = step.get("Status") or {}
     details, change = status.get("FailureDetails") or {}, status.get("StateChangeReason") or {}
-    said = [str(part) for part in (details.get("Reason"), details.get("Message")) if part]
-    said = said or [str(change["Message"])] if said or change.get("Message") else []
-    return ": ".join(said) + (f" (log: {details['LogFile']})" if details.get("LogFile") else "")
+    reasons = [str(part) for part in (details.get("Reason"), details.get("Message")) if part]
+    if not reasons and change.get("Message"):
+        reasons = [str(change["Message"])]
+    return ": ".join(reasons) + (f" (log: {details['LogFile']})" if details.get("LogFile") else "")
