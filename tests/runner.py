@@ -38,7 +38,7 @@ SHARED = (
     ("holds_real",), ("pg_cron_real",), ("moved_clock_real",), ("cron_real",), ("slurm_real",), ("pg_cron_acts_real",),
     ("prefect_real",), ("missed_and_stale_real",), ("control_plane_real",), ("step_functions_real",), ("dagster_real",),
     ("killed_postgres",), ("store_postgres",), ("team_store_real",), ("keys_real",),
-    ("aws_logs_real", "batch_real", "glue_real", "eventbridge_real", "s3_real"),  # one moto server, of each a service
+    ("aws_logs_real", "batch_real", "emr_real", "glue_real", "eventbridge_real", "s3_real"),  # one moto server
     ("kubernetes_real", "kubernetes_rights_real", "kubernetes_runs_real"),
     ("gate_real", "jump_real", "refusals_real", "completion_real"),
 )  # fmt: skip

@@ -28,6 +28,7 @@ MAX_SEARCHED_PAGES = 50
 
 
 UNNAMED_RERUN = "a rerun carries no key of ours: it is found by the run's next attempt and the account that started it"
+NUMBERED_RERUN = "a rerun carries no key of ours: it is found as the next attempt of the run"
 GROUPED_RERUN = "a rerun carries no key of ours: it is found as the one new run of the same group"
 
 
@@ -47,7 +48,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if preview.refused or call is None or not self._is_counted(spec.verb, call):
             return preview
         plan: dict[str, Any] = {**preview.plan, "attempt": spec.run.attempt_key}
-        latest, note = self._latest_attempt(spec.run.native_ref, spec.run.job), UNNAMED_RERUN
+        latest = self._latest_attempt(spec.run.native_ref, spec.run.job)
+        note = NUMBERED_RERUN if self._runs.attempt else UNNAMED_RERUN
         if latest is None:
             refused: str | None = f"run {spec.run.native_ref} is no longer there"
         elif latest.attempt_key != spec.run.attempt_key:
@@ -107,6 +109,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return ActionUnknown(f"run {run_id} is no longer there")
         if attempt_of(latest.attempt_key) <= before:
             return ActionAbsent()
+        if self._runs.attempt:
+            return ActionFound(f"{run_id}.{before + 1}", f"attempt {before + 1} is there")
         accounts = {part.account for part in parts_of_attempt(self._reader.parts(run_id), before + 1)}
         own = self._client.account_name()
         if own and accounts == {own}:
@@ -126,7 +130,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
 
     def _is_counted(self, verb: Verb, call: HttpVerbCall) -> bool:
         """Whether a rerun is found by the attempts of its run, since it carries no key."""
-        has_attempts = self._client.options.parts is not None or bool(self._runs.first)
+        has_attempts = self._client.options.parts is not None or bool(self._runs.first or self._runs.attempt)
         return verb is Verb.RERUN and has_attempts and "key" not in call.places
 
     def _latest_attempt(self, run_id: str, job: str) -> RunRecord | None:

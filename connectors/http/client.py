@@ -10,6 +10,7 @@ from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Self
 from urllib.parse import SplitResult, parse_qsl, unquote, unquote_plus, urljoin, urlsplit
+from zoneinfo import ZoneInfo
 
 from httpx import QueryParams
 
@@ -173,6 +174,7 @@ class HttpApiClient(SignedClient):
                 return HttpPage(rows, json.dumps([name, None]), clock, cut)
             position = token if name == begun else None
             result = self._until(self.page(call, position, since, {"job": name}), since)
+            result = replace(result, rows=[_of_job(row, name) for row in result.rows])
             rows, clock, cut = rows + result.rows, result.clock, cut or result.cut
             if result.following is not None:
                 return HttpPage(rows, json.dumps([name, result.following]), clock, cut)
@@ -249,7 +251,7 @@ class HttpApiClient(SignedClient):
         row = None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}
         if runs.is_nested and isinstance(row, dict) and row:
             return {**row, "*": {runs.job.removeprefix("*."): job}}
-        return row
+        return _of_job(row, job) if row and "job" in runs.places else row
 
     def has_queued(self, key: str) -> bool:
         """Whether a requested run with our key waits in the source's queue."""
@@ -335,6 +337,11 @@ class HttpApiClient(SignedClient):
         return {name: self._secrets(value) for name, value in self.source.headers.items()}
 
 
+def _of_job(row: Any, job: str) -> Any:
+    """A row of the list of a job, with that job as its field "*"."""
+    return {**row, "*": job} if isinstance(row, dict) else row
+
+
 def _named_rows(document: Any, call: HttpListCall) -> list[Any] | None:
     """The rows, those of a table as objects; None for any other answer."""
     rows = rows_at(document, call.rows)
@@ -389,4 +396,6 @@ def format_instant(at: datetime, fields: MappedFields) -> str | int:
     """The instant for a request, rounded down to seconds: not every source reads fractions."""
     if fields.times == "iso":
         return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if fields.times == "compact":
+        return at.astimezone(ZoneInfo(fields.zone)).strftime("%Y%m%d%H%M%S")
     return int(at.timestamp() * (1000 if fields.times == "milliseconds" else 1))

@@ -20,7 +20,7 @@ from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused
-from connectors.sdk.field_mapping import inventory_of
+from connectors.sdk.field_mapping import inventory_of, with_zones
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES
 from connectors.sdk.option_errors import formatted_like
@@ -115,7 +115,7 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         endpoint = HttpEndpoint(self.title, options.url, options.ca_file, transport)
         account = self.signed_account(options, values, self.title, endpoint, secrets, transport)
         source = HttpSource(
-            self,
+            with_zones(self, values),
             values,
             fixed_headers=self.headers,
             name=self.title,

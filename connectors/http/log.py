@@ -81,7 +81,7 @@ def _read_run_log(
         span = f"-{limit_bytes}" if start is None else f"{begin}-{begin + limit_bytes - 1}"
         headers |= {"Range": f"bytes={span}", "Accept-Encoding": "identity"}
     window = client.window((run.started_at or datetime.now(UTC)) - BEFORE_ITS_START)
-    places = {"id": run.native_ref, "job": run.job, **window}
+    places = {"id": run.native_ref, "job": run.job, "attempt": str(attempt_of(run.attempt_key)), **window}
     reply = client.request(call, places, headers, {*GONE_STATUSES, 416})
     if reply.status in GONE_STATUSES:
         raise NotSupported(f"run {run.attempt_key} of {run.job} has no log (any more)")

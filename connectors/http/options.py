@@ -201,7 +201,10 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     may_nest = True
 
     job: FieldPath = ""
-    """The id of its job; without it, of_job."""
+    """The id of its job; without it, of_job. "*": the job whose list it is, where each job has its own."""
+    attempt: FieldPath = ""
+    """How often it was started, where a rerun repeats a run under its id and only the latest attempt is listed. One
+    that waits or is queued is the next attempt."""
     only_with: FieldPath = ""
     """Rows without a value here are of no job, and left out."""
     open: HttpOpenRunsCall | None = None
@@ -259,7 +262,7 @@ class HttpLogFilesCall(HttpListCall):
 class HttpLogCall(HttpCall):
     """The log of a run."""
 
-    known_places = frozenset({"id", "job", "part", "file", "since", "until"})
+    known_places = frozenset({"id", "job", "part", "file", "attempt", "since", "until"})
 
     files: HttpLogFilesCall | None = None
     """The list of its files; the log is then each {file}, one after the other."""
@@ -383,12 +386,19 @@ class HttpMapping(StrictOptions):
             raise ValueError("verbs: only rerun sends a field of a run ({run.…}) again")
         if rerun is not None and rerun.copied and not self.runs.one:
             raise ValueError(f"verbs.rerun: {{{min(rerun.copied)}}} is read from the run. Fix: name runs.one")
-        is_counted = bool(self.parts or self.runs.first) and rerun is not None and "key" not in rerun.places
+        attempts = [self.parts, self.runs.first, self.runs.attempt]
+        is_counted = any(attempts) and rerun is not None and "key" not in rerun.places
         if is_counted and not self.runs.one:
             raise ValueError("verbs.rerun: its attempt could not be looked up. Fix: name runs.one")
         (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key)
+        if sum(map(bool, attempts)) > 1:
+            raise ValueError("runs: its attempts are counted by [parts], first or attempt: keep one of them")
+        if self.runs.attempt and not self.runs.one:
+            raise ValueError("runs.attempt: an attempt that ended unseen could not be looked up. Fix: name runs.one")
         if self.log is not None and ("part" in self.log.places) != (self.parts is not None):
             raise ValueError("log: {part} and [parts] belong together")
+        if self.log is not None and "attempt" in self.log.places and not self.runs.attempt:
+            raise ValueError("log: {attempt} is the number at runs.attempt, which is missing")
         return self
 
 

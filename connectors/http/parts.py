@@ -21,6 +21,7 @@ from connectors.sdk.records import RunRecord, TargetClock
 from connectors.sdk.states import ProofLevel, RunState
 
 MAX_ATTEMPTS = 20
+MAX_STARTS = 1_000_000
 MAX_CACHED_RUNS = 2000
 MAX_KNOWN_RUNS = 100_000
 MAX_JOB_PAGES = 1000
@@ -78,6 +79,16 @@ def _numbered(run: RunRecord, number: int) -> RunRecord:
         again_of=first if number > 1 else "",
         queued_at=run.queued_at if number == 1 else None,
     )
+
+
+def _counted(run: RunRecord, starts: Any) -> RunRecord:
+    """The run as the attempt that it is, by how often it was started. One that did not begin yet has no times: those of
+    its row are of the attempt before. Raises RecordUnreadable."""
+    if isinstance(starts, bool) or not isinstance(starts, int) or not 0 <= starts < MAX_STARTS:
+        raise RecordUnreadable(f"its number of attempts is {str(starts)[:60]!a}")
+    if run.state in (RunState.WAITING, RunState.QUEUED):
+        return replace(_numbered(run, starts + 1), started_at=None, ended_at=None)
+    return _numbered(run, max(starts, 1))
 
 
 def _earlier_attempt(run: RunRecord, number: int, tries: list[list[PartTry]]) -> RunRecord:
@@ -154,11 +165,14 @@ class RunReader:
         """The run in a row, without its attempts; None for one of no job, or of one that is gone. `known_job`: its job,
         where it is known without the row. Raises RecordUnreadable."""
         fields = self._options.runs
-        is_row = any(value_at(row, path) is not None for path in (fields.id, fields.job) if path)
+        is_row = any(value_at(row, path) is not None for path in {fields.id, fields.job} - {"", "*"})
         if fields.only_with and not known_job and is_row and value_at(row, fields.only_with) is None:
             return None
         job = "" if self._jobs is None else known_job or self._jobs.job_of(row)
-        return None if job is None else read_run(row, fields, self._options.states, clock, job)
+        if job is None:
+            return None
+        run = read_run(row, fields, self._options.states, clock, job)
+        return _counted(run, value_at(row, fields.attempt)) if fields.attempt else run
 
     def records(self, row: Any, clock: TargetClock | None, known_job: str = "") -> list[RunRecord]:
         """All attempts of the run in a row, the oldest first; the rest as `run`."""

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from connectors.http.client import ENDLESS_PAGES, RESERVED_SHARE, HttpApiClient, HttpPage, PageWalk
-from connectors.http.parts import JobSearch, RunReader
+from connectors.http.parts import JobSearch, RunReader, attempt_of
 from connectors.sdk.errors import RateLimited, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
@@ -19,6 +19,7 @@ from connectors.sdk.records import HistoryGap, Poll, RunRef, SkippedRecord, Targ
 from connectors.sdk.vanished_runs import no_longer_listed
 
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
+SUPERSEDED_MESSAGE = "a later attempt of the run began; the end of this one was not observed"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
 MAX_PART_READS = 80  # runs whose parts one poll reads
 MAX_SINGLE_READS = 50  # open runs that one poll looks up by themselves
@@ -192,6 +193,14 @@ class HttpPoller:
                     result.add(record)
             except RecordUnreadable as error:
                 result.skip(f"run {run_id}", error, row)
+        self._add_superseded(open_runs, result)
+
+    def _add_superseded(self, open_runs: Sequence[RunRef], result: PollResult) -> None:
+        """Ends attempts that a later attempt of their run follows: their own end is not listed any more."""
+        latest = {run.native_ref: attempt_of(run.attempt_key) for run in result.records.values()}
+        for ref in open_runs if self._options.runs.attempt else ():
+            if attempt_of(ref.attempt_key) < latest.get(ref.native_ref, 0):
+                result.add(no_longer_listed(ref, "superseded", SUPERSEDED_MESSAGE))
 
 
 def group_by_run(refs: Sequence[RunRef]) -> dict[str, list[RunRef]]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo
@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionUnknown, LookUpResult
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest
-from connectors.sdk.option_errors import StrictOptions, Zone
+from connectors.sdk.option_errors import StrictOptions, checked_zone
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
 from connectors.sdk.states import ProofLevel, RunState
 
@@ -58,6 +58,18 @@ def is_field_path(model: type[BaseModel], name: str) -> bool:
     return any(getattr(item, "func", None) is _checked_path for item in model.model_fields[name].metadata)
 
 
+Profile = TypeVar("Profile", bound=BaseModel)
+
+
+def with_zones(profile: Profile, values: Mapping[str, Any]) -> Profile:
+    """The profile with the zones of a system's options in the place of their names."""
+    parts = {name: part for name, part in dict(profile).items() if isinstance(part, MappedFields)}
+    zones = {name: str(values.get(part.zone.strip("{}"), part.zone)) for name, part in parts.items()}
+    return profile.model_copy(
+        update={name: part.model_copy(update={"zone": zones[name]}) for name, part in parts.items()}
+    )
+
+
 def _checked_state(name: Any) -> Any:
     known = [state.value for state in RunState if state not in DERIVED_STATES]
     if not isinstance(name, str) or name not in known:
@@ -91,12 +103,24 @@ States = Annotated[
 with "*" is every other state that begins so; the longest one counts."""
 
 
+_ZONE_PLACE = re.compile(r"\{(option\.[a-z_]+)\}")
+
+
+def _zone_or_option(text: str, info: ValidationInfo) -> str:
+    match = _ZONE_PLACE.fullmatch(text)
+    return text if match and match[1] in (info.context or {}).get(PROFILE_PLACES, ()) else checked_zone(text)
+
+
+ZoneOrOption = Annotated[str, AfterValidator(_zone_or_option)]
+"""A zone; in a profile also "{option.NAME}", an option of type "zone"."""
+
+
 class MappedFields(StrictOptions):
     """Settings of all rows."""
 
-    times: Literal["iso", "seconds", "milliseconds"] = "iso"
-    """How instants are written: ISO 8601, or a number since 1970."""
-    zone: Zone = "UTC"
+    times: Literal["iso", "seconds", "milliseconds", "compact"] = "iso"
+    """How instants are written: ISO 8601, a number since 1970, or YYYYMMDDhhmmss."""
+    zone: ZoneOrOption = "UTC"
     """In which zone an instant without one is meant, and a job's schedule."""
 
 
@@ -151,6 +175,8 @@ class MappedRunFields(MappedFields):
     milliseconds where times are, else in seconds."""
     period: FieldPath = ""
     """The instant for which it was due."""
+    business_date: FieldPath = ""
+    """Its business date, where the source has one: YYYY-MM-DD, YYYYMMDD or YYMMDD."""
     changed: FieldPath = ""
     """When the row changed last; by default its end, start or queueing."""
     exit_code: FieldPath = ""
@@ -285,15 +311,24 @@ def instant_at(row: Row, path: str, fields: MappedFields) -> datetime | None:
 
 def instant_of(value: Any, what: str, fields: MappedFields) -> datetime:
     try:
-        if fields.times != "iso":
+        if fields.times in ("seconds", "milliseconds"):
             number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
             seconds = number if fields.times == "seconds" or number is None else number / 1000
             return datetime.fromtimestamp(seconds, UTC)  # type: ignore[arg-type]  # None is refused below
-        at = datetime.fromisoformat(value)
+        at = datetime.fromisoformat(f"{value[:8]}T{value[8:]}" if fields.times == "compact" else value)
         return (at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(fields.zone))).astimezone(UTC)
     except (ValueError, TypeError, OverflowError, OSError):
         text = f"{str(value)[:60]!a} at {what!r} is not an instant"
         raise RecordUnreadable(f"{text} written as {fields.times} (times = …)") from None
+
+
+def date_at(row: Row, path: str) -> date | None:
+    """None without a value. Raises RecordUnreadable for a value that is not a date."""
+    text = text_at(row, path, 20)
+    try:
+        return date.fromisoformat(f"20{text}" if len(text) == len("YYMMDD") else text) if text else None
+    except ValueError:
+        raise RecordUnreadable(f"{text!a} at {path!r} is not a date") from None
 
 
 def truth_at(row: Row, path: str) -> bool | None:
@@ -370,6 +405,7 @@ def read_run(
         native_ref=native_id,
         native_url=text_at(row, fields.url, 500),
         action_key=next(filter(ACTION_KEY.fullmatch, keys), None),
+        business_date=date_at(row, fields.business_date),
         again_of=first if first != native_id else "",
     )
 

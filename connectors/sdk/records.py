@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from connectors.sdk.states import GLUE_TRIGGERS, SCHEDULE_UNREADABLE, SOURCE_SCHEDULE, ProofLevel, RunEvidence, RunState
@@ -166,6 +166,8 @@ class RunRecord:
     """Attempt key of the run that this one repeats: without a period of its own it has that one's."""
     interval_start: datetime | None = None
     """Start of a data interval that is not empty: its date is the business date."""
+    business_date: date | None = None
+    """The business date, where the source itself records one."""
     queued_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None

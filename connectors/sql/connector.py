@@ -32,6 +32,7 @@ from connectors.sdk.field_mapping import (
     text_at,
     unknown_states,
     value_at,
+    with_zones,
 )
 from connectors.sdk.fields import as_json
 from connectors.sdk.mapped_actions import (
@@ -344,15 +345,7 @@ class SqlProfile(ProfileHeader, SqlMapping):
     def open_target(self, options: PostgresOptions | DsnOptions, target: str, secrets: SecretResolver) -> SqlConnector:
         values = self.values(options, target)
         database = open_database(options, secrets, self.scheme)
-        return SqlConnector(SqlClient(self.with_zones(values), database, values, self.lacks))
-
-    def with_zones(self, values: Mapping[str, Any]) -> Self:
-        """The zones of its options in the place of their names."""
-        parts = {name: getattr(self, name) for name in ("jobs", "runs")}
-        zones = {name: str(values.get(part.zone.strip("{}"), part.zone)) for name, part in parts.items()}
-        return self.model_copy(
-            update={name: part.model_copy(update={"zone": zones[name]}) for name, part in parts.items()}
-        )
+        return SqlConnector(SqlClient(with_zones(self, values), database, values, self.lacks))
 
 
 CONNECTOR = ConnectorKind(

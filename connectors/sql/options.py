@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from connectors.sdk.field_mapping import PROFILE_PLACES, MappedJobFields, MappedRunFields, States
 from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
-from connectors.sdk.option_errors import StrictOptions, checked_zone, formatted_like
+from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.postgres import PostgresOptions
 
@@ -20,16 +20,6 @@ _QUERY = re.compile(r"\s*(select|with|table|values)\b", re.IGNORECASE)
 _CUT = re.compile(r"\b(limit\s+\S+|fetch\s+(first|next)\b[^)]*)(\s+offset\s+\S+)?[\s;]*$", re.IGNORECASE)
 _ACTING = re.compile(r"\s*(select|with|call|exec|insert|update|delete)\b", re.IGNORECASE)
 PROCEDURE = re.compile(r"\s*exec\s+([\w.\[\]]+)", re.IGNORECASE)
-_ZONE_PLACE = re.compile(r"\{(option\.[a-z_]+)\}")
-
-
-def _zone_or_option(text: str, info: ValidationInfo) -> str:
-    match = _ZONE_PLACE.fullmatch(text)
-    return text if match and match[1] in (info.context or {}).get(PROFILE_PLACES, ()) else checked_zone(text)
-
-
-ZoneOrOption = Annotated[str, AfterValidator(_zone_or_option)]
-"""A zone; in a profile also "{option.NAME}", an option of type "zone"."""
 
 
 class SqlSelect(MappedCall):
@@ -65,9 +55,6 @@ class SqlSelect(MappedCall):
 class SqlJobsQuery(SqlSelect, MappedJobFields):
     """All jobs, a row each."""
 
-    zone: ZoneOrOption = "UTC"
-    """In which zone an instant without one is meant, and a job's schedule."""
-
 
 class SqlLostQuery(SqlSelect):
     """How many rows were deleted before they were read: one number."""
@@ -80,8 +67,6 @@ class SqlRunsQuery(SqlSelect, MappedRunFields):
 
     known_places = frozenset({"cursor", "open"})
 
-    zone: ZoneOrOption = "UTC"
-    """In which zone an instant without one is meant."""
     lost: SqlLostQuery | None = None
     """The number of rows with a cursor above {cursor}, up to {until}, that were deleted before they were read."""
     cursor: str = Field(min_length=1)

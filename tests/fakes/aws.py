@@ -22,7 +22,7 @@ from connectors.sdk.conformance.faults import HOUR_OFF, FaultyTransport
 Body = dict[str, Any]
 PAGE_BYTES = 1_000_000
 """Of a page of log events."""
-TARGETS = {"AWSGlue": "glue", "Logs_20140328": "logs", "AWSStepFunctions": "stepfunctions"}
+TARGETS = {"AWSGlue": "glue", "Logs_20140328": "logs", "AWSStepFunctions": "stepfunctions", "ElasticMapReduce": "emr"}
 
 
 class Refused(Exception):

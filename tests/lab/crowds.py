@@ -21,6 +21,7 @@ from tests.fakes.aws import Body, page
 from tests.fakes.batch import SUMMARY, FakeBatch
 from tests.fakes.dbt import DbtHost
 from tests.fakes.dbt_tool import stamp
+from tests.fakes.emr import FakeEmr
 from tests.fakes.glue import FakeGlue
 from tests.fakes.login import no_secret
 from tests.fakes.ssh_local import ME, LocalHost
@@ -47,6 +48,34 @@ def of_glue(runs: int, folder: Path) -> Crowd:
         job = fake.job(f"job-{number}")
         fake.runs[job] = [fake.made(job, "SUCCEEDED", now - timedelta(minutes=n)) for n in range(runs // LISTS)]
     fake.page_size = 200
+    return Crowd(fake.connector())
+
+
+def of_emr(runs: int, folder: Path) -> Crowd:
+    del folder
+    fake, now = FakeEmr(), datetime.now(UTC) - timedelta(hours=2)
+    fake.clusters = []
+    for number in range(LISTS):
+        cluster = fake.cluster(f"cluster-{number}")
+        times = (now - timedelta(minutes=n) for n in range(runs // LISTS))
+        made = FakeEmr()
+        made.cluster("one")
+        step = made.step(made.clusters[0]["Id"], "load")
+        fake.steps[cluster] = [
+            {
+                **step,
+                "Id": f"s-{number}-{n}",
+                "Status": {
+                    **step["Status"],
+                    "Timeline": {
+                        "CreationDateTime": at,
+                        "StartDateTime": at,
+                        "EndDateTime": at + timedelta(seconds=30),
+                    },
+                },
+            }
+            for n, at in enumerate(times)
+        ]
     return Crowd(fake.connector())
 
 
@@ -185,6 +214,7 @@ CROWDS: dict[str, Callable[[int, Path], Crowd]] = {
     "airflow": lambda runs, _: Crowd(airflow(runs)),
     "prefect": lambda runs, _: Crowd(prefect(runs)),
     "dagster": lambda runs, _: Crowd(dagster(runs)),
+    "emr": of_emr,
     "glue": of_glue,
     "step_functions": of_step_functions,
     "batch": of_batch,

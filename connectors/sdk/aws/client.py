@@ -63,7 +63,7 @@ NO_IDENTITY = (
 )  # fmt: skip
 THROTTLED_SECONDS = 5.0
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title", re.IGNORECASE)
-SERVICES = {"stepfunctions": "states"}
+SERVICES = {"stepfunctions": "states", "emr": "elasticmapreduce"}
 """Names of services in IAM, where they differ."""
 PERMISSIONS = {
     "ListObjectsV2": "s3:ListBucket",
@@ -71,7 +71,7 @@ PERMISSIONS = {
 }
 EVERYWHERE = frozenset({
     "ListStateMachines", "DescribeStateMachine", "ListExecutions", "DescribeExecution", "GetJobs", "GetJobRuns",
-    "DescribeJobQueues", "ListJobs", "DescribeJobs", "ListSchedules",
+    "DescribeJobQueues", "ListJobs", "DescribeJobs", "ListSchedules", "ListClusters", "ListSteps", "DescribeStep",
 })  # fmt: skip
 """Operations of every AWS server: a 500 is temporary there, and elsewhere may mean a missing operation."""
 
@@ -112,9 +112,10 @@ SORTS: Mapping[type[ConnectorError], tuple[str, ...]] = {
     NotSupported: (
         "ClientException", "ConcurrentRunsExceededException", "ConflictException", "ExecutionLimitExceeded",
         "ExecutionNotRedrivable", "InvalidArn", "InvalidExecutionInput", "InvalidInputException", "InvalidName",
-        "InvalidParameterException", "InvalidToken", "KmsInvalidStateException", "MalformedHttpRequestException",
-        "RequestEntityTooLargeException", "ResourceNumberLimitExceededException", "StateMachineDeleting",
-        "StateMachineTypeNotSupported", "UnknownOperationException", "ValidationError", "ValidationException",
+        "InvalidParameterException", "InvalidRequestException", "InvalidToken", "KmsInvalidStateException",
+        "MalformedHttpRequestException", "RequestEntityTooLargeException", "ResourceNumberLimitExceededException",
+        "StateMachineDeleting", "StateMachineTypeNotSupported", "UnknownOperationException",
+        "ValidationError", "ValidationException",
     ),
 }  # fmt: skip
 BY_CODE = {code: sort for sort, codes in SORTS.items() for code in codes}

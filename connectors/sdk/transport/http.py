@@ -166,6 +166,7 @@ class DeadlineTransport(httpx.HTTPTransport):
 
 RETRY_AFTER_CEILING_SECONDS = 15 * 60.0
 ERROR_TEXT_LIMIT = 200
+ERROR_BYTES = 4096
 ERROR_TEXT_FIELDS = ("detail", "message", "title", "error_description", "error", "errors")
 """Fields of an answer in which servers say why, the wordiest first."""
 
@@ -198,7 +199,7 @@ class HttpReply:
     def json(self, no_number: Callable[[str], Any] = lambda _: None) -> Any:
         """The body as JSON; `no_number` reads NaN and Infinity. Raises AccessRefused for a web page (a login in
         between), InvalidAnswer otherwise."""
-        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = self.content_type
         if kind != "application/json" and not kind.endswith("+json"):
             raise self.not_json(kind)
         return self.parsed(no_number)
@@ -225,6 +226,11 @@ class HttpReply:
         return result
 
     @property
+    def content_type(self) -> str:
+        """ "text/plain", without its parameters; "" without one."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
     def place(self) -> str:
         """Where and what, the beginning of each message."""
         return f"{self.source}: the answer to {self.call} ({self.status})"
@@ -235,14 +241,17 @@ class HttpReply:
 
         `detail` is text, an object, or a list of texts or of field errors, whose `input` (it may hold what we sent)
         is left out; where it is null, `title` says it (RFC 9457). Else what an `error` (as text, or with a message of
-        its own), OAuth's `error_description` (RFC 6749) or `errors` say, or a list of errors as a whole."""
+        its own), OAuth's `error_description` (RFC 6749) or `errors` say, or a list of errors as a whole. Of plain text,
+        the first line."""
         try:
             document = json.loads(self.body.decode("utf-8-sig"))
             fields = document if isinstance(document, dict) else {"errors": document}
             texts = (_detail_text(fields.get(name)) for name in ERROR_TEXT_FIELDS)
             return next(filter(None, texts), "")[:ERROR_TEXT_LIMIT]
         except (ValueError, RecursionError):
-            return ""
+            is_text = self.content_type == "text/plain"
+            lines = self.body[:ERROR_BYTES].decode("utf-8", "replace").split("\n") if is_text else []
+            return next(filter(None, map(str.strip, lines)), "")[:ERROR_TEXT_LIMIT]
 
     def not_json(self, kind: str) -> ConnectorError:
         if kind in ("text/html", "application/xhtml+xml"):

@@ -472,7 +472,8 @@ class TargetPoller:
         def business_date(record: RunRecord) -> date:
             settings = self._place.system.settings
             at = record.period_at or record.started_at or record.queued_at or record.ended_at or now
-            return business_date_of(at, record.interval_start, settings.timezone, settings.cutoff)
+            known = record.business_date
+            return known or business_date_of(at, record.interval_start, settings.timezone, settings.cutoff)
 
         batch = IngestBatch(
             runs=tuple(records),

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,17 @@ def test_what_is_lost_without_an_end_has_its_log_too(bench: Bench) -> None:
     )
     bench.turn()
     assert [("Killed\n", "")] == tails(bench)
+
+
+def test_the_business_date_of_the_source_counts_before_the_one_of_the_start(bench: Bench) -> None:
+    at = present() - timedelta(minutes=1)
+    bench.scheduler.attempt("extract", "a0", RunState.SUCCEEDED, at, period_key="p0", business_date=date(2026, 11, 2))
+    bench.scheduler.attempt("extract", "a1", RunState.SUCCEEDED, at, period_key="p1")
+    bench.one_round()
+    with bench.store.read() as connection:
+        rows = connection.rows("SELECT period_key, business_date FROM run ORDER BY period_key")
+    dates = [str(row[1]) for row in rows]
+    assert "2026-11-02" == dates[0] != dates[1]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), AccessRefused("no right to ask")])

@@ -122,7 +122,7 @@ def actions(value: Any) -> Iterator[str]:
 def called() -> Iterator[tuple[str, str]]:
     """Service (botocore's name) and operation of every right that the kinds of AWS ask for."""
     names = {iam: service for service, iam in aws.SERVICES.items()}
-    for kind in ("batch", "eventbridge", "glue", "step_functions"):
+    for kind in ("batch", "emr", "eventbridge", "glue", "step_functions"):
         for action in actions(json.loads(files(f"connectors.{kind}").joinpath("grants.json").read_text("utf-8"))):
             service, _, operation = action.partition(":")
             if service != "iam":

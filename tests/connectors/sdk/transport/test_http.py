@@ -204,6 +204,23 @@ def test_a_list_of_errors_is_read() -> None:
         get(answering(400, body.encode()))
 
 
+@pytest.mark.parametrize(
+    "kind, body, words",
+    [
+        ("text/plain; charset=utf-8", b"\n  queue etl is closed \nat line 7", "is a refusal: queue etl is closed"),
+        ("text/plain", b"x" * 10_000, f"is a refusal: {'x' * 200}"),
+        ("text/plain", b"\xff closed", "is a refusal: \ufffd closed"),
+        ("text/plain", b" \n\n", "is a refusal without a message"),
+        ("text/html", b"<p>closed</p>", "is a refusal without a message"),
+        ("", b"closed", "is a refusal without a message"),
+    ],
+)
+def test_the_first_line_of_a_plain_text_refusal_is_quoted(kind: str, body: bytes, words: str) -> None:
+    with pytest.raises(NotSupported) as caught:
+        get(door(lambda _: httpx.Response(400, content=body, headers={"content-type": kind} if kind else {})))
+    assert str(caught.value).endswith(words)
+
+
 def test_the_date_header_is_the_clock_of_the_server() -> None:
     clock = get(answering(date="Fri, 20 Nov 2026 12:00:00 GMT")).clock
     assert clock is not None
