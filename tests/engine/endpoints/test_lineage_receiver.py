@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import uuid
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ import pytest
 from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
 from openlineage.client.facet_v2 import error_message_run, ownership_job
-from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport
+from openlineage.client.transport.http import ApiKeyTokenProvider, HttpCompression, HttpConfig, HttpTransport
 
 from connectors.sdk.secrets import SecretRef, SecretStore
 from console.config.sections import EndpointSettings
 from console.control.dependencies.datasets import learned_dependencies
 from console.domain.dependency import LearnedDependency, LineageView, SharedDataset
 from console.domain.filter import JobFilter
+from console.engine import lineage_receiver
 from console.engine.endpoints import MAX_BODY_BYTES, EndpointWorker
 from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
 from tests.engine.bench import Bench
@@ -79,8 +81,12 @@ def other(bench: Bench) -> None:
     bench.scheduler.job("report")
 
 
-def test_a_dependency_is_learned_from_the_events_of_the_real_client(bench: Bench, other: None, url: str) -> None:
-    transport = HttpTransport(HttpConfig(url=url, auth=ApiKeyTokenProvider({"apiKey": TOKEN}), timeout=5))
+@pytest.mark.parametrize("compression", [None, HttpCompression.GZIP])
+def test_a_dependency_is_learned_from_the_events_of_the_real_client(
+    bench: Bench, other: None, url: str, compression: HttpCompression | None
+) -> None:
+    auth = ApiKeyTokenProvider({"apiKey": TOKEN})
+    transport = HttpTransport(HttpConfig(url=url, auth=auth, timeout=5, compression=compression))
     client = OpenLineageClient(transport=transport)
     facets: dict[str, Any] = {
         "ownership": ownership_job.OwnershipJobFacet(owners=[ownership_job.Owner(name="team:sales")])
@@ -182,7 +188,21 @@ def test_what_is_no_event_is_refused_with_the_place_and_nothing_is_stored(bench:
 
 def test_a_wrong_key_and_a_large_body_are_refused(url: str) -> None:
     assert 401 == httpx.post(f"{url}{LINEAGE_PATH}", content=b"[]", headers={"Authorization": "Bearer x"}).status_code
-    assert 413 == httpx.post(f"{url}{LINEAGE_PATH}", content=b" " * (MAX_BODY_BYTES + 1), headers=HEADERS).status_code
+    spaces = b" " * (MAX_BODY_BYTES + 1)
+    assert 413 == httpx.post(f"{url}{LINEAGE_PATH}", content=spaces, headers=HEADERS).status_code
+    packed = HEADERS | {"Content-Encoding": "gzip"}
+    bomb = httpx.post(f"{url}{LINEAGE_PATH}", content=gzip.compress(spaces), headers=packed)
+    assert (413, True) == (bomb.status_code, "unpacked. Fix: send less" in bomb.text)
+
+
+def test_more_datasets_than_one_transaction_takes_are_all_stored(
+    bench: Bench, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage_receiver, "WRITE_ROWS", 7)
+    for number in range(2):
+        uses = [("file", f"/{number}/{each}") for each in range(20)]
+        assert send(url, event("extract", outputs=uses)).is_success
+    assert 40 == len(reported(bench, "fake/extract").datasets)
 
 
 def test_foreign_facets_and_control_sequences_are_harmless(bench: Bench, url: str) -> None:
