@@ -1,8 +1,8 @@
 """An HTTP server on one thread with many connections: a slow, silent or malformed client delays no other.
 
-h11 parses each request, within size limits; a body may be gzip. A client occupies one of MAX_CONNECTIONS for REQUEST_SECONDS at most;
-when all are in use, the oldest connection is closed. A request is admitted by its head, before its body is read, and
-answered once; then the connection is closed.
+h11 parses each request, within size limits; a body may be gzip. A client occupies one of MAX_CONNECTIONS for
+REQUEST_SECONDS at most; when all are in use, the oldest connection is closed. A request is admitted by its head, before
+its body is read, and answered once; then the connection is closed.
 """
 
 from __future__ import annotations
@@ -178,9 +178,7 @@ class HttpExchange(Generic[Admitted]):
         if encoding == b"gzip":
             self._gzip = zlib.decompressobj(GZIP_FORMAT)
         elif encoding not in (b"", b"identity"):
-            raise HttpRefused.of_text(
-                415, "this Content-Encoding is not supported. Fix: send the body plain, or as gzip"
-            )
+            raise HttpRefused.of_text(415, "this Content-Encoding is not supported. Fix: send gzip, or plain")
         if int(headers.get(b"content-length", b"0")) > self._limits.most:
             self._seen, self.whole = self._limits.most + 1, True
 
