@@ -153,6 +153,29 @@ def test_an_unknown_job_counts_as_the_job_that_started_it_or_is_left_out(bench: 
     assert ("file/data/orders.csv", True) == (dataset.dataset, dataset.is_output)
 
 
+def test_a_query_in_the_form_of_sparks_listener_counts_as_the_dag_that_submitted_it(
+    bench: Bench, dags: None, url: str
+) -> None:
+    """Form of the listener's events: OpenLineage, integration/spark, the events that its own tests expect. The listener
+    itself was not run. A query's parent is its application; the root is the DAG (spark.openlineage.rootParentJobName)."""
+    application = {"namespace": "spark", "name": "orders_app"}
+    name = "orders_app.execute_insert_into_hadoop_fs_relation_command.warehouse_orders"
+    job_type = {"processingType": "BATCH", "integration": "SPARK", "jobType": "SQL_JOB"}
+    engine = {"name": "spark", "version": "3.5.3", "openlineageAdapterVersion": "1.54.0"}
+    for dag, uses in (("producer", {"outputs": [ORDERS]}), ("consumer", {"inputs": [ORDERS]})):
+        root = {"job": {"namespace": "fake", "name": dag}, "run": {"runId": str(uuid.uuid4())}}
+        parent = {"job": application, "run": {"runId": str(uuid.uuid4())}, "root": root}
+        facets = {"parent": parent, "processing_engine": engine, "spark_properties": {"properties": {"a": "canary"}}}
+        run = {"runId": str(uuid.uuid4()), "facets": facets}
+        job = {"namespace": "spark", "name": name, "facets": {"jobType": job_type}}
+        sent = [event(name, eventType=state, run=run, job=job, **uses) for state in ("START", "RUNNING", "COMPLETE")]
+        assert "3 received, 3 about a known job\n" == send(url, sent).text
+    [pair] = learned(bench)
+    assert ("fake/producer", "fake/consumer") == (pair.upstream, pair.downstream)
+    texts = {facet.name: facet.text for facet in reported(bench, "fake/producer").facets}
+    assert {"jobType": "SPARK SQL_JOB", "processing_engine": "spark 3.5.3"} == texts
+
+
 def test_known_pairs_and_pairs_without_an_order_are_not_suggested() -> None:
     shared = [SharedDataset("file/a", PRODUCER, NIGHT, NIGHT)]
     names = {number: f"job{number}" for number in range(6)}
