@@ -156,8 +156,8 @@ def test_an_unknown_job_counts_as_the_job_that_started_it_or_is_left_out(bench: 
 def test_a_query_in_the_form_of_sparks_listener_counts_as_the_dag_that_submitted_it(
     bench: Bench, dags: None, url: str
 ) -> None:
-    """Form of the listener's events: OpenLineage, integration/spark, the events that its own tests expect. The listener
-    itself was not run. A query's parent is its application; the root is the DAG (spark.openlineage.rootParentJobName)."""
+    """In the form that the listener's own tests expect (OpenLineage, integration/spark); the listener was not run. The
+    parent of a query is its application, the root the DAG (spark.openlineage.rootParentJobName)."""
     application = {"namespace": "spark", "name": "orders_app"}
     name = "orders_app.execute_insert_into_hadoop_fs_relation_command.warehouse_orders"
     job_type = {"processingType": "BATCH", "integration": "SPARK", "jobType": "SQL_JOB"}
