@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
@@ -31,7 +32,6 @@ KILLS = 3
 SENDERS = 4
 ENOUGH = 40
 """Answers before an engine is killed."""
-STARTED = datetime.now(UTC).isoformat()
 
 
 def config_with_endpoints(port: int, folder: Path, *worlds: World) -> Config:
@@ -40,12 +40,12 @@ def config_with_endpoints(port: int, folder: Path, *worlds: World) -> Config:
 
 def listen(port: int) -> None:
     """In the process of an engine, before it starts."""
-    engines.config_of = partial(config_with_endpoints, port)  # type: ignore[assignment]
+    patch.object(engines, "config_of", partial(config_with_endpoints, port)).start()
 
 
 def event(name: str) -> tuple[str, bytes]:
     body = {
-        "eventTime": STARTED, "eventType": "COMPLETE", "producer": "https://example.com",
+        "eventTime": datetime.now(UTC).isoformat(), "eventType": "COMPLETE", "producer": "https://example.com",
         "run": {"runId": str(uuid4())}, "job": {"namespace": "good", "name": "extract"},
         "outputs": [{"namespace": "file", "name": name}],
     }  # fmt: skip
@@ -53,9 +53,11 @@ def event(name: str) -> tuple[str, bytes]:
 
 
 def alert(name: str) -> tuple[str, bytes]:
-    labels = {"alertname": "DiskFull", "headway_target": "good"}
-    body = {"alerts": [{"status": "firing", "labels": labels, "startsAt": STARTED, "fingerprint": name}]}
-    return "/alerts", json.dumps(body).encode()
+    fired = {
+        "status": "firing", "startsAt": datetime.now(UTC).isoformat(), "fingerprint": name,
+        "labels": {"alertname": "DiskFull", "headway_target": "good"},
+    }  # fmt: skip
+    return "/alerts", json.dumps({"alerts": [fired]}).encode()
 
 
 @dataclass

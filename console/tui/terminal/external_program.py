@@ -50,7 +50,7 @@ def open_pager(app: App[int], text: str) -> str:
 
 
 def run_beside(
-    app: ConsoleApp, words: Sequence[str], then: Callable[[str], object], failed: Callable[[str], object]
+    app: ConsoleApp, words: Sequence[str], then: Callable[[str], None], failed: Callable[[str], None]
 ) -> None:
     """Runs `headway WORDS` and passes on what it prints, or why it failed. It ends by itself if the console quits."""
 

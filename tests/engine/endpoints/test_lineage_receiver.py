@@ -162,13 +162,14 @@ def test_a_query_in_the_form_of_sparks_listener_counts_as_the_dag_that_submitted
     name = "orders_app.execute_insert_into_hadoop_fs_relation_command.warehouse_orders"
     job_type = {"processingType": "BATCH", "integration": "SPARK", "jobType": "SQL_JOB"}
     engine = {"name": "spark", "version": "3.5.3", "openlineageAdapterVersion": "1.54.0"}
-    for dag, uses in (("producer", {"outputs": [ORDERS]}), ("consumer", {"inputs": [ORDERS]})):
+    for dag, read, written in (("producer", [], [ORDERS]), ("consumer", [ORDERS], [])):
         root = {"job": {"namespace": "fake", "name": dag}, "run": {"runId": str(uuid.uuid4())}}
         parent = {"job": application, "run": {"runId": str(uuid.uuid4())}, "root": root}
         facets = {"parent": parent, "processing_engine": engine, "spark_properties": {"properties": {"a": "canary"}}}
         run = {"runId": str(uuid.uuid4()), "facets": facets}
         job = {"namespace": "spark", "name": name, "facets": {"jobType": job_type}}
-        sent = [event(name, eventType=state, run=run, job=job, **uses) for state in ("START", "RUNNING", "COMPLETE")]
+        states = ("START", "RUNNING", "COMPLETE")
+        sent = [event(name, read, written, eventType=state, run=run, job=job) for state in states]
         assert "3 received, 3 about a known job\n" == send(url, sent).text
     [pair] = learned(bench)
     assert ("fake/producer", "fake/consumer") == (pair.upstream, pair.downstream)
