@@ -50,14 +50,16 @@ def open_pager(app: App[int], text: str) -> str:
 
 
 def run_beside(
-    app: ConsoleApp, words: Sequence[str], then: Callable[[str], None], failed: Callable[[str], None]
+    app: ConsoleApp, arguments: Sequence[str], then: Callable[[str], None], failed: Callable[[str], None]
 ) -> None:
-    """Runs `headway WORDS` and passes on what it prints, or why it failed. It ends by itself if the console quits."""
+    """Runs a command of `headway` and passes on what it prints, or why it failed. It goes on if the console quits."""
 
     def run() -> None:
-        argv = [*app.command, *words]
+        argv = [*app.command, *arguments]
         try:
-            done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)  # noqa: S603 - our own command
+            done = subprocess.run(  # noqa: S603 - our own command
+                argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+            )
         except OSError as error:
             reason = str(error)
             app.deliver(lambda: failed(reason))
@@ -65,4 +67,4 @@ def run_beside(
         fault = clean_line(" ".join(done.stderr.split())).removeprefix("headway: ")
         app.deliver(lambda: then(done.stdout.strip()) if done.returncode == 0 else failed(fault))
 
-    threading.Thread(target=run, name=f"headway-{words[0]}", daemon=True).start()
+    threading.Thread(target=run, name=f"headway-{arguments[0]}", daemon=True).start()

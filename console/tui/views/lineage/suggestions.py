@@ -68,8 +68,8 @@ def _decide(screen: HeadwayScreen, pair: Suggestion) -> None:
 
     def decided(option: str | None) -> None:
         if option is not None:
-            words = ("suggest", f"--{option}", "--", pair["upstream"], pair["downstream"])
-            run_beside(screen.board, words, lambda said: screen.notice(clean_line(said)), failed)
+            decision = ("suggest", f"--{option}", "--", pair["upstream"], pair["downstream"])
+            run_beside(screen.board, decision, lambda output: screen.notice(clean_line(output)), failed)
 
     screen.board.push_screen(PickScreen(_pair_text(pair), choices, columns=DECISION_COLUMNS, is_read=True), decided)
 
