@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -184,3 +185,4 @@ def test_bodies_are_answered_in_order_in_batches_of_limited_size(sizes: list[int
         batches = list(module._batches(bodies))
     assert bodies == [body for batch in batches for body in batch]
     assert all(sum(map(len, batch)) <= 12 for batch in batches)
+    assert all(sum(map(len, batch)) + len(following[0]) > 12 for batch, following in pairwise(batches))
