@@ -25,6 +25,7 @@ FAULTS: dict[int, Fault] = {
             "test_a_kill_where_an_ordinary_night_seldom_passes_costs_nothing",
             "test_f01_what_a_stage_holds_back_is_told_once_though_the_engine_dies_meanwhile",
             "test_f01_what_was_held_back_leaves_once_whatever_kills_the_engine_then",
+            "test_f01_what_a_receiver_has_answered_is_stored_whatever_kills_the_engine",
         ),
     ),
     2: Fault(

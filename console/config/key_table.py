@@ -201,6 +201,7 @@ KEY_TABLE: tuple[KeyAction, ...] = (
     KeyAction("months", ("M",), "months", "show six months: deadlines, recovery, runs, cost", ("services",)),
     KeyAction("collapse", ("z",), "collapse", "one node per job, per system, or per service", ("lineage",), 7),
     KeyAction("by_run", ("v",), "runs", "show runs and which run each read, or jobs", ("lineage",), 8),
+    KeyAction("suggestions", ("s",), "suggestions", "list suggested dependencies; accept or reject one", ("lineage",)),
     # over time
     KeyAction("earlier", ("left",), "earlier", "scroll back in time", ("tonight",), 4),
     KeyAction("later", ("right",), "later", "scroll forward in time", ("tonight",), 5),

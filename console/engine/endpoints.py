@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -292,7 +292,7 @@ class EndpointWorker:
         for index, exchange in enumerate(exchanges):
             if exchange.is_too_long:
                 is_api = exchange.request is not None and not isinstance(exchange.request.endpoint, Endpoint)
-                error = f"the body has more than {MAX_BODY_BYTES} bytes"
+                error = f"the body has more than {MAX_BODY_BYTES} bytes, unpacked"
                 replies[index] = _refusal(is_api, 413, error, "send less in one request")
             elif exchange.request is not None:
                 by_endpoint[id(exchange.request.endpoint)].append(index)
@@ -312,7 +312,9 @@ class EndpointWorker:
                 return [endpoint.write(request, body) for (_, request), body in admitted]
             if isinstance(endpoint, ReadEndpoint):
                 return [endpoint.read(request) for (_, request), _ in admitted]
-            return endpoint.answer([body for _, body in admitted], fence)
+            return [
+                reply for bodies in _batches([body for _, body in admitted]) for reply in endpoint.answer(bodies, fence)
+            ]
         except LeaseLost:
             raise
         except StoreError as error:
@@ -321,6 +323,17 @@ class EndpointWorker:
         except Exception:
             log.exception("a request failed")
             return [_refusal(is_api, 500, "failed", "the engine's log has the details")] * len(admitted)
+
+
+def _batches(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """In order, each batch of at most MAX_BODY_BYTES: parsed bodies take many times their size in memory."""
+    start = size = 0
+    for index, body in enumerate(bodies):
+        size += len(body)
+        if size > MAX_BODY_BYTES:
+            yield bodies[start:index]
+            start, size = index, len(body)
+    yield bodies[start:]
 
 
 def _require_json(head: RequestHead) -> None:

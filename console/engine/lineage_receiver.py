@@ -27,6 +27,8 @@ NAME_LIMIT = 512
 TEXT_LIMIT = 300
 MAX_DATASETS = 1_000
 """Inputs, and outputs, of one event."""
+WRITE_ROWS = 1_000
+"""Datasets, and facets, of one transaction: polls wait for no longer one."""
 FIX = "send OpenLineage events (specification 2-0-2), one or an array"
 
 _Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
@@ -134,9 +136,11 @@ class LineageReceiver:
                     seen_us = min(micros(max(event.time, EPOCH)), now_us)
                     _collect(event, job_id, seen_us, datasets, facets)
             replies.append(ServerReply.of_text(200, f"{len(answer)} received, {matched} about a known job"))
-        if datasets or facets:
+        uses, texts = sorted(datasets.items()), sorted(facets.items())
+        for start in range(0, max(len(uses), len(texts)), WRITE_ROWS):
+            rows = slice(start, start + WRITE_ROWS)
             with self._store.write(fence) as session:
-                record_lineage(session, datasets, facets)
+                record_lineage(session, uses[rows], texts[rows])
         return replies
 
 

@@ -123,9 +123,10 @@ def jobs_by_source_id(session: Session, names: Iterable[str]) -> Mapping[str, Se
 
 
 def record_lineage(
-    session: WriteSession, datasets: Mapping[DatasetUse, Reported], facets: Mapping[FacetOf, Reported]
+    session: WriteSession,
+    datasets: Sequence[tuple[DatasetUse, Reported]],
+    facets: Sequence[tuple[FacetOf, Reported]],
 ) -> None:
     """Records them, unless a later report is known."""
-    uses = sorted(datasets.items())
-    session.many(_ADD_DATASET, [(*use, reported.producer, reported.seen_us) for use, reported in uses])
-    session.many(_ADD_FACET, [(*facet, of.text, of.producer, of.seen_us) for facet, of in sorted(facets.items())])
+    session.many(_ADD_DATASET, [(*use, reported.producer, reported.seen_us) for use, reported in datasets])
+    session.many(_ADD_FACET, [(*facet, of.text, of.producer, of.seen_us) for facet, of in facets])

@@ -5,7 +5,8 @@
 Webhooks of one and of 50 alerts, and requests of one and of 50 OpenLineage events, each on a connection of its own,
 come from eight senders in another process; the engine's endpoint answers once they are in its SQLite store. Beside it:
 the same requests to a path that stores nothing. Then pages of 100 jobs are read, of more than are cached; and one page
-whose reader has it already. CPU time is that of the endpoint's process.
+whose reader has it already. CPU time is that of the endpoint's process. At last a whole engine polls 200 systems, first
+alone, then beside 1,000 events a second, one in a request: how late polls get.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from urllib.error import HTTPError
@@ -31,12 +33,19 @@ from console.engine.connector_pool import configured_places
 from console.engine.endpoints import API, Endpoint, EndpointWorker
 from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
 from console.engine.read_api import CACHED_REPLIES, ReadApi
+from console.store.db.database import open_database
 from tests.bench.figures import Figure, emit, parser_of
+from tests.bench.polling import QuietWorld, estate, lateness
 from tests.engine.bench import estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.invariants.engines import engine_of, in_thread
+from tests.invariants.worlds import Sink
 from tests.lab.process import accepts, free_port, private_folder, remove_folder, wait_until
 
 SENDERS = 8
+EVENTS_PER_SECOND = 1000
+POLLED_SYSTEMS = 200
+POLL_SECONDS = 2.0
 JOBS = 1000
 TOKEN_ENV, TOKEN = "HEADWAY_BENCH_TOKEN", "bench-0123456789abcdef"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -92,8 +101,8 @@ def bodies_of(target: str, alerts: int) -> list[bytes]:
     ]
 
 
-def events_of(jobs: int, events: int) -> list[bytes]:
-    """Each event with one input and one output, about one of so many jobs."""
+def events_of(jobs: Sequence[tuple[str, str]], events: int) -> list[bytes]:
+    """Each event with one input and one output, about one of these jobs (system, name)."""
     started = datetime.now(UTC) - timedelta(hours=1)
     return [
         json.dumps(
@@ -103,9 +112,9 @@ def events_of(jobs: int, events: int) -> list[bytes]:
                     "eventType": "COMPLETE",
                     "producer": "https://example.com/bench",
                     "run": {"runId": f"{number:032x}"},
-                    "job": {"namespace": "fake", "name": f"other{number % jobs:04}"},
-                    "inputs": [{"namespace": "file", "name": f"/in/{number % jobs}"}],
-                    "outputs": [{"namespace": "file", "name": f"/in/{number % jobs + 1}"}],
+                    "job": dict(zip(("namespace", "name"), jobs[number % len(jobs)], strict=True)),
+                    "inputs": [{"namespace": "file", "name": f"/in/{number % len(jobs)}"}],
+                    "outputs": [{"namespace": "file", "name": f"/in/{number % len(jobs) + 1}"}],
                 }
                 for number in range(body * events, (body + 1) * events)
             ]
@@ -114,7 +123,12 @@ def events_of(jobs: int, events: int) -> list[bytes]:
     ]
 
 
-def measured(requests: int) -> Iterator[Figure]:
+def measured(requests: int, poll_seconds: float) -> Iterator[Figure]:
+    yield from _request_figures(requests)
+    yield from _poll_figures(poll_seconds)
+
+
+def _request_figures(requests: int) -> Iterator[Figure]:
     folder, scheduler = private_folder("receivers"), FakeScheduler()
     scheduler.job("extract")
     scheduler.job("load")
@@ -143,7 +157,7 @@ def measured(requests: int) -> Iterator[Figure]:
                     for count in (1, 50):
                         alerts = bodies_of(target.name, count)
                         yield from _received_figures(sender, f"{url}/alerts", alerts, requests, count, "alert")
-                        events = events_of(JOBS, count)
+                        events = events_of([("fake", f"other{number:04}") for number in range(JOBS)], count)
                         yield from _received_figures(sender, f"{url}{LINEAGE_PATH}", events, requests, count, "event")
                     yield from _read_figures(sender, url, requests)
             finally:
@@ -192,13 +206,55 @@ def _read_figures(sender: ProcessPoolExecutor, url: str, requests: int) -> Itera
     yield Figure("known_reads_per_s", requests / sent.took, "pages/s, readers included")
 
 
+def send_at_rate(requests: list[Request], seconds: float) -> float:
+    """Answered requests a second, of so many sent; runs in a process of its own."""
+    began = time.monotonic()
+
+    def exchange(number: int) -> None:
+        time.sleep(max(0.0, began + number / EVENTS_PER_SECOND - time.monotonic()))
+        urlopen(requests[number % len(requests)], timeout=60).close()
+
+    count = int(seconds * EVENTS_PER_SECOND)
+    with ThreadPoolExecutor(SENDERS) as pool:
+        deque(pool.map(exchange, range(count)), maxlen=0)
+    return count / (time.monotonic() - began)
+
+
+def _poll_figures(seconds: float) -> Iterator[Figure]:
+    folder, port = private_folder("receivers"), free_port()
+    worlds = [QuietWorld(folder, f"system-{number}") for number in range(POLLED_SYSTEMS)]
+    settings = EndpointSettings(listen=f"127.0.0.1:{port}")
+    config = replace(estate(folder, worlds, POLL_SECONDS), endpoints=settings)
+    store = open_database(str(folder / "headway.db"))
+    try:
+        with in_thread(engine_of(config, store, Sink(folder), lease=60.0), 120):
+            wait_until(lambda: all(len(world.polled) > 1 for world in worlds), "two polls of each system", 300)
+            yield from _lateness("alone", worlds, seconds)
+            bodies = events_of([(world.name, "extract") for world in worlds], 1)
+            requests = [Request(f"http://127.0.0.1:{port}{LINEAGE_PATH}", body) for body in bodies]
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as sender:
+                sending = sender.submit(send_at_rate, requests, seconds)
+                yield from _lateness("receiving", worlds, seconds)
+                yield Figure("receiving_events_per_s", sending.result(), "events/s, one in a request")
+    finally:
+        store.close()
+        remove_folder(folder)
+
+
+def _lateness(name: str, worlds: list[QuietWorld], seconds: float) -> Iterator[Figure]:
+    began = time.monotonic()
+    time.sleep(seconds)
+    late = lateness(worlds, began, POLL_SECONDS)
+    yield Figure(f"{name}_poll_late_p99_s", late[len(late) * 99 // 100], "s")
+
+
 def _p99_ms(sent: _Sent) -> float:
     return sent.waits[len(sent.waits) * 99 // 100] * 1000
 
 
 def main() -> None:
     chosen = parser_of(__doc__ or "").parse_args()
-    emit("receivers", measured(chosen.quick.of(4000, 800, 40)), chosen.json)
+    emit("receivers", measured(chosen.quick.of(4000, 800, 40), chosen.quick.of(60, 15, 2)), chosen.json)
 
 
 if __name__ == "__main__":

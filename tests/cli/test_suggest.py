@@ -83,7 +83,7 @@ def test_a_rejected_pair_is_not_suggested_again(tmp_path: Path, capsys: pytest.C
         with made.store.write(made.fence) as session:
             ids: dict[str, int] = dict(session.rows("SELECT native_id, id FROM job"))
             uses = [DatasetUse(ids["extract"], True, "file/a"), DatasetUse(ids["mart"], False, "file/a")]
-            record_lineage(session, dict.fromkeys(uses, Reported("https://example.com", seen_us)), {})
+            record_lineage(session, [(use, Reported("https://example.com", seen_us)) for use in sorted(uses)], [])
         capsys.readouterr()
         suggest(tmp_path / "headway.db", path, "--json")
         [pair] = json.loads(capsys.readouterr().out)

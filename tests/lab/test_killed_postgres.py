@@ -1,4 +1,5 @@
-"""Every kill -9 of tests/invariants once more, with the store on PostgreSQL: alerts, actions, plans, holds (F1, F2)."""
+"""Every kill -9 of tests/invariants once more, with the store on PostgreSQL: alerts, actions, plans, holds, receivers
+(F1, F2)."""
 
 from __future__ import annotations
 
@@ -6,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.invariants import test_actions_killed, test_alerts_killed, test_holds_killed, test_plans_killed
+from tests.invariants import (
+    test_actions_killed,
+    test_alerts_killed,
+    test_holds_killed,
+    test_plans_killed,
+    test_receivers_killed,
+)
 from tests.invariants.engines import STORE
 from tests.invariants.test_actions_killed import asked
 from tests.invariants.test_holds_killed import warm, world
@@ -16,7 +23,9 @@ from tests.lab.test_store_postgres import migrated, store_url
 
 __all__ = ["asked", "migrated", "planned", "store_url", "warm", "world"]
 
-for _module in (test_alerts_killed, test_actions_killed, test_plans_killed, test_holds_killed):
+for _module in (
+    test_alerts_killed, test_actions_killed, test_plans_killed, test_holds_killed, test_receivers_killed,
+):  # fmt: skip
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})
 
 

@@ -68,6 +68,7 @@ class Environment:
 PREFECT_VERSION = "3.8.8"
 DAGSTER_VERSION = "1.13.27"
 DBT_VERSION, DBT_DUCKDB_VERSION = "1.11.16", "1.11.1"
+OPENLINEAGE_VERSION = "1.54.0"
 DATABRICKS_SDK_VERSION = "0.156.0"
 LUIGI_VERSION = "3.8.1"
 AIRFLOWS = {
@@ -85,8 +86,12 @@ _DAGSTER = Environment(
     HERE / "dagster-constraints.txt",
 )
 _DBT = Environment(
-    f"dbt-{DBT_VERSION}",
-    (f"dbt-core=={DBT_VERSION}", f"dbt-duckdb=={DBT_DUCKDB_VERSION}"),
+    f"dbt-{DBT_VERSION}-openlineage",
+    (
+        f"dbt-core=={DBT_VERSION}",
+        f"dbt-duckdb=={DBT_DUCKDB_VERSION}",
+        f"openlineage-dbt=={OPENLINEAGE_VERSION}",
+    ),
     HERE / "dbt-constraints.txt",
 )
 _DATABRICKS = Environment(
@@ -129,7 +134,7 @@ def dagster_environment() -> Path:
 
 
 def dbt_environment() -> Path:
-    """The folder of a whole dbt environment, with DuckDB."""
+    """The folder of a whole dbt environment, with DuckDB and OpenLineage's wrapper dbt-ol."""
     return _DBT.made()
 
 

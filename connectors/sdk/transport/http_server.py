@@ -1,8 +1,8 @@
 """An HTTP server on one thread with many connections: a slow, silent or malformed client delays no other.
 
-h11 parses each request, within size limits. A client occupies one of MAX_CONNECTIONS for REQUEST_SECONDS at most;
-when all are in use, the oldest connection is closed. A request is admitted by its head, before its body is read, and
-answered once; then the connection is closed.
+h11 parses each request, within size limits; a body may be gzip. A client occupies one of MAX_CONNECTIONS for
+REQUEST_SECONDS at most; when all are in use, the oldest connection is closed. A request is admitted by its head, before
+its body is read, and answered once; then the connection is closed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import selectors
 import socket
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -35,7 +36,11 @@ RETRY_SECONDS = 10
 NOT_MODIFIED = 304
 """The status of a reply without a body, whose reader has it already."""
 TEXT = "text/plain; charset=utf-8"
-_READ_HEADERS = (b"authorization", b"content-length", b"content-type", b"idempotency-key", b"if-none-match")
+GZIP_FORMAT = 31
+"""`wbits` of zlib for one gzip stream."""
+_READ_HEADERS = (
+    b"authorization", b"content-encoding", b"content-length", b"content-type", b"idempotency-key", b"if-none-match",
+)  # fmt: skip
 
 Admitted = TypeVar("Admitted")
 
@@ -86,9 +91,13 @@ AdmitRequest = Callable[[RequestHead], Admitted]
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
     most: int
-    """Largest part of a body that is read."""
+    """Largest part of a body that is read, and unpacked."""
     stored: int
     """Bytes at its end that are stored."""
+
+
+def _no_gzip() -> HttpRefused:
+    return HttpRefused.of_text(400, "the body is not one complete gzip stream. Fix: send it whole, or without gzip")
 
 
 class HttpExchange(Generic[Admitted]):
@@ -100,6 +109,7 @@ class HttpExchange(Generic[Admitted]):
         self._seen = 0
         self._is_head = False
         self._end = bytearray()
+        self._gzip: zlib._Decompress | None = None
         self.request: Admitted | None = None
         self.whole = False
         """The request can be answered: its body is complete, or too long."""
@@ -144,12 +154,15 @@ class HttpExchange(Generic[Admitted]):
             if isinstance(event, h11.Request):
                 self._begin(event)
             elif isinstance(event, h11.Data):
-                self._seen += len(event.data)
-                self._end += event.data
+                data = self._unpacked(event.data)
+                self._seen += len(data)
+                self._end += data
                 if len(self._end) > 4 * self._limits.stored:
                     del self._end[: -self._limits.stored]
                 self.whole = self.is_too_long
             elif isinstance(event, h11.EndOfMessage):
+                if self._gzip is not None and not self._gzip.eof:
+                    raise _no_gzip()
                 self.whole = self.request is not None
             else:
                 raise HttpRefused.of_text(400, "the request is empty")
@@ -161,8 +174,25 @@ class HttpExchange(Generic[Admitted]):
         names = (b"authorization", b"if-none-match", b"content-type", b"idempotency-key")
         values = (headers.get(name, b"").decode("ascii", "replace") for name in names)
         self.request = self._admit(RequestHead(request.method.decode("ascii"), request.target.decode("ascii"), *values))
+        encoding = headers.get(b"content-encoding", b"").lower()
+        if encoding == b"gzip":
+            self._gzip = zlib.decompressobj(GZIP_FORMAT)
+        elif encoding not in (b"", b"identity"):
+            raise HttpRefused.of_text(415, "this Content-Encoding is not supported. Fix: send gzip, or plain")
         if int(headers.get(b"content-length", b"0")) > self._limits.most:
             self._seen, self.whole = self._limits.most + 1, True
+
+    def _unpacked(self, data: bytes | bytearray) -> bytes | bytearray:
+        """At most one byte more than the limit. Raises HttpRefused."""
+        if self._gzip is None:
+            return data
+        try:
+            unpacked = self._gzip.decompress(data, self._limits.most + 1 - self._seen)
+        except zlib.error:
+            raise _no_gzip() from None
+        if self._gzip.unused_data:
+            raise _no_gzip()
+        return unpacked
 
     def answer(self, reply: ServerReply) -> bytes:
         """The one response, after which the connection is closed."""

@@ -134,9 +134,14 @@ _UNITS = (
 )
 _SHARED = (
     "SELECT w.job_id AS writer_id, r.job_id AS reader_id, w.dataset, w.producer, w.seen_us AS written_us, r.seen_us AS"
-    " read_us FROM job_dataset w JOIN job_dataset r ON r.dataset = w.dataset AND NOT r.is_output WHERE w.is_output"
-    " AND w.job_id <> r.job_id ORDER BY w.job_id, r.job_id, w.dataset"
+    " read_us FROM (SELECT dataset FROM job_dataset GROUP BY dataset HAVING SUM(CASE WHEN is_output THEN 1 ELSE 0 END)"
+    " * SUM(CASE WHEN is_output THEN 0 ELSE 1 END) BETWEEN 1 AND ?) d"
+    " JOIN job_dataset w ON w.dataset = d.dataset AND w.is_output"
+    " JOIN job_dataset r ON r.dataset = d.dataset AND NOT r.is_output AND r.job_id <> w.job_id"
+    " ORDER BY w.job_id, r.job_id, w.dataset"
 )
+MAX_PAIRS = 1_000
+"""Writers times readers of one dataset. One that more share, such as a folder for everything, orders no jobs."""
 
 
 class LineageQueries(ContextQueries):
@@ -270,7 +275,7 @@ class LineageQueries(ContextQueries):
         jobs = {row.id: row for row in self.link.rows(_UNITS)}
         units = {job_id: row.parent_id or job_id for job_id, row in jobs.items()}
         shared: dict[tuple[int, int], list[SharedDataset]] = {}
-        for row in self.link.stream(_SHARED):
+        for row in self.link.stream(_SHARED, (MAX_PAIRS,)):
             writer, reader = units.get(row.writer_id, 0), units.get(row.reader_id, 0)
             if writer in jobs and reader in jobs and writer != reader:
                 dataset = SharedDataset(row.dataset, row.producer, instant(row.written_us), instant(row.read_us))

@@ -1,4 +1,4 @@
-"""Another program in the console's terminal, and back: the console pauses, its engine does not."""
+"""Other programs: in the console's terminal, which pauses meanwhile, or a command of `headway` beside the console."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 
 from textual.app import App, SuspendNotSupported
 
-from console.text.cleaning import clean
+from console.text.cleaning import clean, clean_line
+from console.tui.frame.console_app import ConsoleApp
 
 
 def suspended(app: App[int], argv: Sequence[str]) -> int:
@@ -45,3 +47,24 @@ def open_pager(app: App[int], text: str) -> str:
             why = error.strerror if isinstance(error, OSError) else str(error)
             return f"the pager {pager} cannot be started: {why}; set PAGER to one that can"
     return ""
+
+
+def run_beside(
+    app: ConsoleApp, arguments: Sequence[str], then: Callable[[str], None], failed: Callable[[str], None]
+) -> None:
+    """Runs a command of `headway` and passes on what it prints, or why it failed. It goes on if the console quits."""
+
+    def run() -> None:
+        argv = [*app.command, *arguments]
+        try:
+            done = subprocess.run(  # noqa: S603 - our own command
+                argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+            )
+        except OSError as error:
+            reason = str(error)
+            app.deliver(lambda: failed(reason))
+            return
+        fault = clean_line(" ".join(done.stderr.split())).removeprefix("headway: ")
+        app.deliver(lambda: then(done.stdout.strip()) if done.returncode == 0 else failed(fault))
+
+    threading.Thread(target=run, name=f"headway-{arguments[0]}", daemon=True).start()

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.sdk.secrets import SecretRef, SecretStore
@@ -172,3 +175,14 @@ def test_without_the_section_the_engine_listens_nowhere(bench: Bench, tmp_path: 
     bench.config = replace(bench.config, endpoints=EndpointSettings(listen=f"127.0.0.1:{free_port()}"))
     bench.restart()
     assert "endpoints" in dict(bench.parts.running())
+
+
+@given(st.lists(st.integers(0, 12)))
+def test_bodies_are_answered_in_order_in_batches_of_limited_size(sizes: list[int]) -> None:
+    bodies = [bytes([number % 256]) * size for number, size in enumerate(sizes)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MAX_BODY_BYTES", 12)
+        batches = list(module._batches(bodies))
+    assert bodies == [body for batch in batches for body in batch]
+    assert all(sum(map(len, batch)) <= 12 for batch in batches)
+    assert all(sum(map(len, batch)) + len(following[0]) > 12 for batch, following in pairwise(batches))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import uuid
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ import pytest
 from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
 from openlineage.client.facet_v2 import error_message_run, ownership_job
-from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport
+from openlineage.client.transport.http import ApiKeyTokenProvider, HttpCompression, HttpConfig, HttpTransport
 
 from connectors.sdk.secrets import SecretRef, SecretStore
 from console.config.sections import EndpointSettings
 from console.control.dependencies.datasets import learned_dependencies
 from console.domain.dependency import LearnedDependency, LineageView, SharedDataset
 from console.domain.filter import JobFilter
+from console.engine import lineage_receiver
 from console.engine.endpoints import MAX_BODY_BYTES, EndpointWorker
 from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
 from tests.engine.bench import Bench
@@ -79,8 +81,12 @@ def other(bench: Bench) -> None:
     bench.scheduler.job("report")
 
 
-def test_a_dependency_is_learned_from_the_events_of_the_real_client(bench: Bench, other: None, url: str) -> None:
-    transport = HttpTransport(HttpConfig(url=url, auth=ApiKeyTokenProvider({"apiKey": TOKEN}), timeout=5))
+@pytest.mark.parametrize("compression", [None, HttpCompression.GZIP])
+def test_a_dependency_is_learned_from_the_events_of_the_real_client(
+    bench: Bench, other: None, url: str, compression: HttpCompression | None
+) -> None:
+    auth = ApiKeyTokenProvider({"apiKey": TOKEN})
+    transport = HttpTransport(HttpConfig(url=url, auth=auth, timeout=5, compression=compression))
     client = OpenLineageClient(transport=transport)
     facets: dict[str, Any] = {
         "ownership": ownership_job.OwnershipJobFacet(owners=[ownership_job.Owner(name="team:sales")])
@@ -147,6 +153,30 @@ def test_an_unknown_job_counts_as_the_job_that_started_it_or_is_left_out(bench: 
     assert ("file/data/orders.csv", True) == (dataset.dataset, dataset.is_output)
 
 
+def test_a_query_in_the_form_of_sparks_listener_counts_as_the_dag_that_submitted_it(
+    bench: Bench, dags: None, url: str
+) -> None:
+    """In the form that the listener's own tests expect (OpenLineage, integration/spark); the listener was not run. The
+    parent of a query is its application, the root the DAG (spark.openlineage.rootParentJobName)."""
+    application = {"namespace": "spark", "name": "orders_app"}
+    name = "orders_app.execute_insert_into_hadoop_fs_relation_command.warehouse_orders"
+    job_type = {"processingType": "BATCH", "integration": "SPARK", "jobType": "SQL_JOB"}
+    engine = {"name": "spark", "version": "3.5.3", "openlineageAdapterVersion": "1.54.0"}
+    for dag, read, written in (("producer", [], [ORDERS]), ("consumer", [ORDERS], [])):
+        root = {"job": {"namespace": "fake", "name": dag}, "run": {"runId": str(uuid.uuid4())}}
+        parent = {"job": application, "run": {"runId": str(uuid.uuid4())}, "root": root}
+        facets = {"parent": parent, "processing_engine": engine, "spark_properties": {"properties": {"a": "canary"}}}
+        run = {"runId": str(uuid.uuid4()), "facets": facets}
+        job = {"namespace": "spark", "name": name, "facets": {"jobType": job_type}}
+        states = ("START", "RUNNING", "COMPLETE")
+        sent = [event(name, read, written, eventType=state, run=run, job=job) for state in states]
+        assert "3 received, 3 about a known job\n" == send(url, sent).text
+    [pair] = learned(bench)
+    assert ("fake/producer", "fake/consumer") == (pair.upstream, pair.downstream)
+    texts = {facet.name: facet.text for facet in reported(bench, "fake/producer").facets}
+    assert {"jobType": "SPARK SQL_JOB", "processing_engine": "spark 3.5.3"} == texts
+
+
 def test_known_pairs_and_pairs_without_an_order_are_not_suggested() -> None:
     shared = [SharedDataset("file/a", PRODUCER, NIGHT, NIGHT)]
     names = {number: f"job{number}" for number in range(6)}
@@ -182,7 +212,21 @@ def test_what_is_no_event_is_refused_with_the_place_and_nothing_is_stored(bench:
 
 def test_a_wrong_key_and_a_large_body_are_refused(url: str) -> None:
     assert 401 == httpx.post(f"{url}{LINEAGE_PATH}", content=b"[]", headers={"Authorization": "Bearer x"}).status_code
-    assert 413 == httpx.post(f"{url}{LINEAGE_PATH}", content=b" " * (MAX_BODY_BYTES + 1), headers=HEADERS).status_code
+    spaces = b" " * (MAX_BODY_BYTES + 1)
+    assert 413 == httpx.post(f"{url}{LINEAGE_PATH}", content=spaces, headers=HEADERS).status_code
+    packed = HEADERS | {"Content-Encoding": "gzip"}
+    bomb = httpx.post(f"{url}{LINEAGE_PATH}", content=gzip.compress(spaces), headers=packed)
+    assert (413, True) == (bomb.status_code, "unpacked. Fix: send less" in bomb.text)
+
+
+def test_more_datasets_than_one_transaction_takes_are_all_stored(
+    bench: Bench, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage_receiver, "WRITE_ROWS", 7)
+    for number in range(2):
+        uses = [("file", f"/{number}/{each}") for each in range(20)]
+        assert send(url, event("extract", outputs=uses)).is_success
+    assert 40 == len(reported(bench, "fake/extract").datasets)
 
 
 def test_foreign_facets_and_control_sequences_are_harmless(bench: Bench, url: str) -> None:

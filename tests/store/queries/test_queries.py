@@ -22,9 +22,10 @@ from console.domain.service import Timeliness
 from console.store.db import lease
 from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
+from console.store.events import DatasetUse, Reported, record_lineage
 from console.store.ingest.inventory import write_inventory
 from console.store.ingest.records import ingest_batch, record_failure
-from console.store.queries import open_queries
+from console.store.queries import lineage, open_queries
 from console.store.queries.reader import Queries
 from console.store.snapshot.estate import load_estate
 from tests.corpus import HOSTILE
@@ -619,3 +620,20 @@ def test_the_readers_bring_no_heavy_library() -> None:
 def test_views_are_equal_to_themselves_when_nothing_changed(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     assert replace(reads.jobs.job(1)) == reads.jobs.job(1)
+
+
+def test_a_dataset_of_too_many_pairs_of_jobs_joins_none(
+    served: Estate, reads: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With three jobs: one that all write and read has six pairs, of nine that are counted; the other has two."""
+    jobs = sorted(reads.jobs.job_ids(JobFilter()))[:3]
+    common = [DatasetUse(job, is_output, "file/tmp") for job in jobs for is_output in (False, True)]
+    orders = [DatasetUse(jobs[0], True, "file/orders"), *(DatasetUse(job, False, "file/orders") for job in jobs[1:])]
+    reported = [(use, Reported("https://example.com", 1)) for use in sorted([*common, *orders])]
+    with served.store.write(None) as session:
+        record_lineage(session, reported, [])
+    for most, expected_pairs in ((9, 8), (8, 2), (1, 0)):
+        monkeypatch.setattr(lineage, "MAX_PAIRS", most)
+        with open_queries(served.store.url) as fresh:
+            shared, _ = fresh.lineage.shared_datasets()
+        assert expected_pairs == sum(map(len, shared.values()))

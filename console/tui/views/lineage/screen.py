@@ -21,6 +21,7 @@ from console.tui.views.details import SearchLine
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lineage import diagram
 from console.tui.views.lineage.diagram import LineageDiagram, LineageFold, LineageOptions
+from console.tui.views.lineage.suggestions import list_suggestions, why_no_suggestions
 from console.tui.views.runs.forecast import by_job
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.canvas import Canvas
@@ -66,6 +67,7 @@ class LineageScreen(HeadwayScreen):
             ScreenCommand("down_less", lambda: self.redraw(down=max(0, min(self.options.down, self._deepest(1)) - 1))),
             ScreenCommand("collapse", lambda: self.redraw(fold=self.options.fold.next(), opened=frozenset())),
             ScreenCommand("by_run", self.toggle_runs),
+            ScreenCommand("suggestions", self.list_suggestions, lambda: why_no_suggestions(self)),
         ]
 
     # searching
@@ -281,6 +283,9 @@ class LineageScreen(HeadwayScreen):
     def toggle_runs(self) -> None:
         self.options = replace(self.options, by_run=not self.options.by_run)
         self.fetch()
+
+    def list_suggestions(self) -> None:
+        list_suggestions(self, self.selected_name())
 
     def _deepest(self, side: int) -> int:
         reach = self.shown.reach if self.shown is not None else None

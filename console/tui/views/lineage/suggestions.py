@@ -1,0 +1,90 @@
+"""Suggested dependencies, listed by `headway suggest` beside the console; a person accepts or rejects each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from console.domain.service import format_percent
+from console.text.cleaning import clean_line
+from console.timing.durations import format_duration
+from console.tui.dialogs.palette import PaletteChoice, PickScreen
+from console.tui.frame.screen import HeadwayScreen
+from console.tui.terminal.external_program import run_beside
+from console.tui.widgets.table import Column
+
+Suggestion = Mapping[str, Any]
+"""A pair in the JSON of `headway suggest`."""
+
+PAIR_COLUMNS = (Column("", 7, 1), Column("", 40, 1, flex=3, most=90), Column("", 20, 2, flex=2))
+DECISION_COLUMNS = (Column("", 1, 1), Column("", 10, 1), Column("", 30, 1, flex=1))
+OPTIONS = {
+    "accept": ("Accept", "add it to the config with mode observe: it warns only"),
+    "reject": ("Reject", "never suggest the pair again"),
+}
+
+
+def why_no_suggestions(screen: HeadwayScreen) -> str:
+    if not screen.board.command:
+        return "a replay has no config to add a dependency to"
+    return "not from a browser: headway suggest" if screen.board.visitor or screen.board.is_web else ""
+
+
+def list_suggestions(screen: HeadwayScreen, job: str) -> None:
+    """Those of `job` first."""
+    screen.notice("looking for suggested dependencies …")
+
+    def listed(output: str) -> None:
+        pairs = sorted(json.loads(output), key=lambda pair: job not in (pair["upstream"], pair["downstream"]))
+        if not pairs:
+            screen.notice("no dependency is suggested")
+            return
+        screen.notice("")
+        choices = [
+            PaletteChoice(_confidence(pair), _pair_text(pair), "; ".join(pair["evidence"]), pair) for pair in pairs
+        ]
+        box = PickScreen("suggested dependencies", choices, columns=PAIR_COLUMNS)
+        screen.board.push_screen(box, lambda pair: _decide(screen, pair) if pair is not None else None)
+
+    run_beside(screen.board, ("suggest", "--json"), listed, lambda why: screen.notice(why, "bad"))
+
+
+def _pair_text(pair: Suggestion) -> str:
+    return f"{pair['upstream']} -> {pair['downstream']}"
+
+
+def _confidence(pair: Suggestion) -> str:
+    return "dataset" if pair["confidence"] is None else format_percent(pair["confidence"])
+
+
+def _decide(screen: HeadwayScreen, pair: Suggestion) -> None:
+    options = [PaletteChoice("", name, says, option) for option, (name, says) in OPTIONS.items()]
+    evidence = [PaletteChoice("", name, text, None, dead=True) for name, text in _evidence(pair)]
+    choices = [PaletteChoice("", "Back", "nothing changes", None), *options, *evidence]
+
+    def failed(why: str) -> None:
+        screen.notice(why, "bad")
+
+    def decided(option: str | None) -> None:
+        if option is not None:
+            decision = ("suggest", f"--{option}", "--", pair["upstream"], pair["downstream"])
+            run_beside(screen.board, decision, lambda output: screen.notice(clean_line(output)), failed)
+
+    screen.board.push_screen(PickScreen(_pair_text(pair), choices, columns=DECISION_COLUMNS, is_read=True), decided)
+
+
+def _evidence(pair: Suggestion) -> Iterator[tuple[str, str]]:
+    yield "upstream", pair["upstream"]
+    yield "downstream", pair["downstream"]
+    if pair["confidence"] is not None:
+        yield "confidence", format_percent(pair["confidence"])
+        yield (
+            "buffer",
+            f"{format_duration(pair['buffer_s'])} from the upstream's end to the downstream's start",
+        )
+        yield (
+            "violated",
+            f"{len(pair['violated'])} of {pair['nights']} nights, {pair['harmed']} with a failure or rerun",
+        )
+    yield from (("evidence", text) for text in pair["evidence"])
