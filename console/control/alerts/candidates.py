@@ -147,8 +147,9 @@ def _is_known(
     """True if that notification was of the miss, and nothing moved since that only this incident can still announce."""
     if service.timeliness is Timeliness.WILL_MISS:
         return business_news.is_known_to_miss(context, subject, service, last)
-    is_open = any(known.decision.incident_id == incident_id for known in context.open_subjects(service.key))
-    return last.last_at > service.deadline and (is_open or not business_news.has_moved(service, last))
+    if last.last_at <= service.deadline or not business_news.has_moved(service, last):
+        return last.last_at > service.deadline
+    return any(known.decision.incident_id == incident_id for known in context.open_subjects(service.key))
 
 
 def _newest(context: AlertContext) -> Mapping[tuple[str, str, ServiceDayKey], tuple[int, RouteNotification]]:
