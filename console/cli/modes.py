@@ -13,7 +13,7 @@ from console.cli.exits import CommandError, Exit
 from console.cli.output import Table, TableColumn, print_message, print_result
 from console.cli.reader import store_reader, store_url_of
 from console.domain.ids import split_job_name
-from console.domain.switches import FREEZE, MODE, switch_name
+from console.domain.switches import FREEZE, MODE, freeze_verdict, switch_name
 from console.engine.api.client import EngineClient
 from console.timing.durations import parse_duration
 
@@ -27,7 +27,7 @@ def run_freeze(arguments: argparse.Namespace) -> int:
         print_message(f"headway: it was {value} already")
     with store_reader(arguments) as reads:
         frozen, in_flight = reads.estate.header().frozen, reads.actions.in_flight()
-    lines = [f"{frozen}: nothing is sent; watching and alerts go on" if frozen else "not frozen"]
+    lines = [freeze_verdict(frozen) if frozen else "not frozen"]
     lines += [f"  left before: {job}, {verb}, requested by {by}" for job, verb, by in in_flight if frozen]
     return print_result(arguments, {"frozen": frozen, "in_flight": in_flight}, lines)
 

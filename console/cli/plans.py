@@ -92,7 +92,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
         ValueColumn("state", lambda plan: plan.state),
         ValueColumn("steps", lambda plan: f"{plan.done}/{len(plan.steps)}"),
         ValueColumn("requested", lambda plan: age_text(plan.requested, now)),
-        ValueColumn("by", lambda plan: plan.requested_by, drop=2),
+        ValueColumn("by", lambda plan: plan.requester, drop=2),
         ValueColumn("title", lambda plan: plan.title, 16, middle=True),
     )
     print_result(arguments, plans, rows)
@@ -141,7 +141,7 @@ def plan_lines(plan: PlanView) -> list[str]:
         f"plan {plan.id} is {plan.state}: {plan.title}{incident}",
         *([f"  {plan.text}"] if plan.text else []),
         *([resume] if plan.state == "paused" else []),
-        f"  requested by {plan.requested_by}{f': {plan.why}' if plan.why else ''}",
+        f"  requested by {plan.requester}{f': {plan.why}' if plan.why else ''}",
         *(line for step in plan.steps for line in _plan_step_lines(plan, step)),
     ]
 

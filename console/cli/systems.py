@@ -104,7 +104,8 @@ def _drift_of(target: TargetView, drift: Sequence[DriftView]) -> list[DriftView]
 
 
 def _target_lines(target: TargetView, drift: Sequence[DriftView], now: datetime) -> Iterator[str]:
-    yield f"{target.system}/{target.name}: {health_text(target, now)}"
+    verdict = target.verdict(lambda at: clock_text(at, near=now))
+    yield verdict or f"{target.system}/{target.name}: {health_text(target, now)}"
     yield from (f"  {label:<10} {text}" for label, text in _target_facts(target, now) if text)
     changes = _drift_of(target, drift)
     facts = [
@@ -128,15 +129,12 @@ def _target_facts(target: TargetView, now: datetime) -> Iterator[tuple[str, str]
     failing, lost = target.failing_since, target.lost
     listed = f", listed {age_text(target.inventory, now)}" if target.inventory else ""
     yield "kind", f"{target.kind} {target.version}".strip()
-    yield "paused", target.pause.text_until(timestamp(target.pause.until)) if target.pause else ""
     yield "polled", f"{age_text(tried, now)}, every {format_duration(target.poll_every_s)}{answered}"
     yield "next", target.next_try_text(now)
     yield "lag", format_duration(lag.total_seconds()) if lag > every else ""
     yield "took", _poll_time(target)
     yield "requests", target.budget
     yield "failing", f"since {timestamp(failing)}, {target.failures} polls in a row" if failing else ""
-    yield "error", target.error
-    yield "fix", target.fix
     yield "seen", f"all starts before {timestamp(target.seen_until)}" if target.seen_until else ""
     yield "jobs", f"{target.jobs:,}{listed}"
     yield "clock", "" if target.skew_s is None else f"{target.skew_s:+.1f} s from this machine"

@@ -147,7 +147,21 @@ class DraftStep:
 
 
 REQUESTED = "requested: nothing is sent until a person resumes it"
-"""Text of a plan that was requested over HTTP, before a person is notified of it."""
+"""Text of a plan that an assistant or the HTTP API requested, before a person is notified of it."""
+MCP, HTTP_API = "MCP", "HTTP API"
+"""Origins of plans that send nothing until a person resumes them."""
+
+
+def _origin(requested_from: str) -> str:
+    """The origin of a request; a shared store records it as "10.0.0.7 (MCP)"."""
+    return requested_from.rpartition(" (")[2].removesuffix(")")
+
+
+def requester_text(requested_by: str, requested_from: str) -> str:
+    """ "anna"; "assistant of anna" for what her assistant requested."""
+    return f"assistant of {requested_by}" if _origin(requested_from) == MCP else requested_by
+
+
 EVEN_ODDS = 0.5
 
 
@@ -309,6 +323,18 @@ class PlanView:
     text: str
     at_once: int
     steps: tuple[PlanStepView, ...]
+    requested_from: str = ""
+    """The host of the requester, "MCP" or "HTTP API"."""
+
+    @property
+    def requester(self) -> str:
+        return requester_text(self.requested_by, self.requested_from)
+
+    @property
+    def awaits_approval(self) -> bool:
+        """True while an assistant or the HTTP API requested it, and no person has resumed it."""
+        is_proposed = self.state == "paused" and _origin(self.requested_from) in (MCP, HTTP_API)
+        return is_proposed and all(step.state == "planned" for step in self.steps)
 
     @property
     def done(self) -> int:

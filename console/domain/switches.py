@@ -74,7 +74,7 @@ class Modes:
     def why_not_sent(self, system: str) -> str:
         """Why nothing is sent to this system now, with the fix; empty if actions may be sent."""
         if self.frozen is not None:
-            return f"{format_freeze(self.frozen)}; nothing is sent. Thaw: headway freeze --off"
+            return freeze_verdict(format_freeze(self.frozen))
         if not self.system_is_live(system):
             return f"{system} is in shadow: nothing is sent there. Turn it live: headway shadow off --system {system}"
         return ""
@@ -85,6 +85,11 @@ def format_freeze(frozen: SwitchState) -> str:
     since = f" since {utc_minute(frozen.at)}" if frozen.at is not None else ""
     why = f": {frozen.why}" if frozen.why else ""
     return f"frozen by {frozen.by or 'somebody'}{since}{why}"
+
+
+def freeze_verdict(frozen: str) -> str:
+    """The freeze (`format_freeze`), its effect and the command that ends it."""
+    return f"{frozen}; no action is sent. Thaw: headway freeze --off"
 
 
 def switch_name(scope: str, *names: str) -> str:

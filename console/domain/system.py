@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -102,6 +102,19 @@ class TargetView:
             return f"its clock is {self.skew_s:+.1f} s off"
         return f"{self.skipped} records skipped: {'; '.join(self.skipped_reasons[-1:])}" if self.skipped else ""
 
+    def verdict(self, clock: Callable[[datetime], str]) -> str:
+        """ "etl-hosts/db07 not polled since 03:12: connection refused; fix: check that it runs"; empty while all is
+        well. `clock` formats an instant."""
+        name = f"{self.system}/{self.name}"
+        if self.pause is not None:
+            why = f": {self.pause.why}" if self.pause.why else ""
+            paused = f"{name} not polled until {clock(self.pause.until)}, paused by {self.pause.by or 'somebody'}{why}"
+            return f"{paused}; to poll it now: headway system pause {self.system} --off"
+        if self.error:
+            since = f"not polled since {clock(self.last_ok)}" if self.last_ok is not None else "never polled"
+            return f"{name} {since}: {self.error}{f'; fix: {self.fix}' if self.fix else ''}"
+        return f"{name} starts nothing: {self.stopped_reason}" if self.stopped_reason else ""
+
     @property
     def stopped_reason(self) -> str:
         """Why its scheduler starts nothing although it answers; empty if it runs, or that is unknown."""
@@ -121,13 +134,13 @@ class TargetView:
 
 
 _FIXES = {
-    "unreachable": "no answer; polling goes on. Check that it runs and is reachable from the engine's machine",
-    "failing": "it answers with an error; polling goes on. Ask its operators, or those of a proxy",
-    "limited": "its request limit is reached; polling goes on, less often. Raise poll_every",
-    "refused": "a person must act: the credentials or the connection are refused. headway check names which",
-    "forbidden": "a person must act: a permission is missing. headway check names it and how to grant it",
-    "unsupported": "this kind cannot read its answer. Check the address, and what must be installed there",
-    "broken": "its answer could not be read, or Headway failed: see the engine's log",
+    "unreachable": "check that it runs and is reachable from the engine's machine",
+    "failing": "ask its operators, or those of a proxy: it answers with an error",
+    "limited": "raise poll_every: its request limit is reached",
+    "refused": "renew the credentials or the connection that headway check names",
+    "forbidden": "grant the permission that headway check names",
+    "unsupported": "check the address, and what must be installed there: this kind cannot read its answer",
+    "broken": "see the engine's log: its answer could not be read, or Headway failed",
 }
 MIN_SKEW_SECONDS = 2
 """A smaller clock skew is not reported."""

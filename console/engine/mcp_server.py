@@ -26,7 +26,7 @@ from mcp.server.stdio import stdio_server
 
 from console.control.incidents.verdict import incident_verdict
 from console.domain.ids import incident_id, new_action_key
-from console.domain.plan import PlanRefused, PlanView
+from console.domain.plan import MCP, PlanRefused, PlanView
 from console.domain.service import ServiceView
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
@@ -55,8 +55,6 @@ from console.text.redact import mask_secrets, mask_strictly
 
 log = structlog.get_logger("headway.mcp")
 
-ORIGIN = "MCP"
-"""The origin of its requests in the audit."""
 UNTRUSTED = "untrusted_data"
 LOG = "untrusted_text"
 """The end of a log, in every reply that has one."""
@@ -292,7 +290,7 @@ class AssistantTools:
                 raise ApiFault(
                     "no engine is running: nothing was requested", "ask a person to start it: headway engine"
                 )
-        client = EngineClient(self._url, origin=ORIGIN)
+        client = EngineClient(self._url, origin=MCP)
         call = EngineCall(self._url, client, new_action_key(), cancelled, "open_incidents", ASK_AGAIN)
         return request_plan(call, body)
 

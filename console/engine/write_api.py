@@ -20,7 +20,7 @@ from connectors.sdk.transport.http_server import ServerReply
 from console.domain.access import Person
 from console.domain.ids import derived_key, incident_id, incident_name, new_action_key
 from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow, IncidentView, blocked_reason
-from console.domain.plan import WAIT, PlanDraft, PlanRefused, PlanView
+from console.domain.plan import HTTP_API, WAIT, PlanDraft, PlanRefused, PlanView
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.alerts import MAX_SILENCE
 from console.engine.api.client import EngineClient
@@ -34,8 +34,6 @@ from console.timing.durations import parse_duration
 
 log = structlog.get_logger("headway.endpoints")
 
-ORIGIN = "HTTP API"
-"""The origin of its requests in the audit."""
 ANSWER_SECONDS = 45.0
 MAX_REQUESTS = 8
 """Requests of one path in progress; further ones are refused."""
@@ -131,7 +129,7 @@ class WriteApi:
             values = parsed_body(operation.body, body)
             given = request.idempotency_key
             key = derived_key(request.login, operation.path, str(values.number), given) if given else new_action_key()
-            client = EngineClient(self._url, Person(request.login, is_visitor=True), ORIGIN)
+            client = EngineClient(self._url, Person(request.login, is_visitor=True), HTTP_API)
             document = operation.request(EngineCall(self._url, client, key, self._closing), values)
             return ServerReply(operation.status, json_text(document).encode() + b"\n", JSON)
         except ApiFault as fault:

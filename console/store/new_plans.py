@@ -9,6 +9,7 @@ from connectors.sdk.states import Verb
 from console.domain.hold import seconds_until_hold
 from console.domain.ids import instant
 from console.domain.plan import DraftStep, PlanDraft
+from console.domain.request import RequestKind
 from console.store.db.session import Row, Session
 from console.store.events import record_event
 from console.store.names import encode_name
@@ -51,7 +52,10 @@ def insert_plan(
     if session.is_restricted:
         steps = json.dumps([dict(zip(_STEP_COLUMNS, _step_row(step, now_us), strict=True)) for step in draft.steps])
         plan = (key, draft.kind, draft.title, draft.incident_id, why, at_once, steps, origin)
-        return int(session.rows("SELECT headway_start_plan(?, ?, ?, ?, ?, ?, ?, ?) AS id", plan)[0].id)
+        number = int(session.rows("SELECT headway_start_plan(?, ?, ?, ?, ?, ?, ?, ?) AS id", plan)[0].id)
+        if waits:  # in the same transaction: the engine never sees it running
+            steer_restricted(session, number, RequestKind.PAUSE_PLAN, why, origin)
+        return number
     state = "paused" if waits else "running"
     values = (key, draft.kind, draft.title, draft.incident_id, state, by, origin, why, now_us, at_once, waits)
     number = int(session.rows(_NEW_PLAN, values)[0].id)

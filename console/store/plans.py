@@ -9,7 +9,7 @@ from typing import Any
 
 from connectors.sdk.states import Verb
 from console.domain.ids import micros
-from console.domain.plan import REQUESTED, EndStep, PlanProgress, StepProgress, parse_places
+from console.domain.plan import REQUESTED, EndStep, PlanProgress, StepProgress, parse_places, requester_text
 from console.store import alerts, approvals, audit
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
@@ -219,7 +219,7 @@ _SET_TEXT = (
     " WHERE state = 'paused' AND text = ? AND id = ? RETURNING id"
 )
 _STOPPED = (
-    "SELECT title, requested_by, incident_id, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
+    "SELECT title, requested_by, requested_from, incident_id, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
     " ORDER BY s.state <> 'failed', s.place LIMIT 1) AS job_id FROM plan p WHERE id = ?"
 )
 
@@ -244,7 +244,7 @@ def _request_attention(
         plan.title,
         why,
         fixes,
-        plan.requested_by,
+        requester_text(plan.requested_by, plan.requested_from),
         plan.incident_id,
         plan.job_id,
         notes=notes,

@@ -24,7 +24,7 @@ from connectors.sdk.states import Capability, RunState, Verb
 from console.config.sections import ActingSettings, PermissionSettings
 from console.domain.filter import JobFilter
 from console.domain.ids import new_action_key
-from console.domain.plan import PlanDraft
+from console.domain.plan import MCP, PlanDraft
 from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
@@ -632,6 +632,18 @@ def test_what_was_approved_is_what_was_shown(shared: Team) -> None:
         ok, error = shared.answer("carol", shared.requests("carol").approve(key, digest))
         assert (False, True) == (ok, error.startswith("it is not what was shown")), error
     assert [] == shared.scheduler.acted
+
+
+def test_a_plan_requested_by_an_assistant_waits_for_a_person(shared: Team) -> None:
+    assistant = EngineClient(shared.url("alice"), origin=MCP)
+    question = assistant.propose_bulk([1], Verb.RERUN)
+    assert (True, "") == shared.answer("alice", question)
+    number = assistant.request_plan(PlanDraft.read(assistant.wait(question, 10).data), new_action_key())
+    shared.turn()
+    assert [] == shared.rows("SELECT key FROM action")
+    with open_queries(shared.url("alice")) as queries:
+        plan = queries.plans.plan(number)
+    assert (True, "assistant of alice") == (plan.awaits_approval, plan.requester)
 
 
 def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_act(shared: Team) -> None:

@@ -267,7 +267,7 @@ def _shadow(night: Night) -> None:
 
 @pytest.mark.parametrize(
     "prepare,see",
-    [(_frozen, "FROZEN, nothing is sent"), (_shadow, "SHADOW, nothing is sent for the estate")],
+    [(_frozen, "FROZEN by mara since 02:17Z"), (_shadow, "SHADOW, nothing is sent for the estate")],
     ids=["frozen", "shadow"],
 )
 def test_services_where_nothing_is_sent(snap_compare: SnapCompare, prepare: Prepare, see: str) -> None:

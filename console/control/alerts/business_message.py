@@ -85,7 +85,7 @@ def _title(
     act_by = None if is_closed or worst.timeliness in NOT_AT_RISK else joint_act_by(context, subject, worst)
     until = until_text(act_by, context.now, clock)
     outcome = f": repair needed{until}" if until else delivery_text(context, worst, zone)
-    return f"{label}{promise_text(context.index, zone, affected, worst, label)} {status}{outcome}"
+    return f"{label}{promise_text(context.index, zone, affected, worst, f'{label} {status}')} {status}{outcome}"
 
 
 def _facts(

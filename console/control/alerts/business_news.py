@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from console.control.alerts.context import AlertContext, AlertSubject
+from console.control.alerts.joint_repair import joint_act_by
 from console.control.alerts.routing import affected_services
-from console.control.incidents.correlation import ServiceDayKey
+from console.control.incidents.correlation import ServiceDayKey, notified_content
 from console.control.snapshot.reachability import NO_STATUS_REASONS
-from console.domain.alert import RouteNotification
+from console.domain.alert import BUSINESS, RouteNotification
 from console.domain.decision import AffectedServiceVerdict
 from console.domain.service import NOT_AT_RISK, SAFE, Timeliness
 
@@ -32,9 +33,12 @@ def is_worth_notifying(context: AlertContext, subject: AlertSubject, route: str)
 
 
 def business_fingerprint(context: AlertContext, subject: AlertSubject, route: str) -> str:
-    """Status and expected time of each service of the route, as the route is notified of them."""
-    rows = [[service.service, service.business_date.isoformat(), service.timeliness.value, _iso(service.expected_at)]
-            for service in affected_services(context, subject, route)]  # fmt: skip
+    """Status, expected time and act-by of each service of the route, as the route is notified of them."""
+    rows = [
+        [service.service, service.business_date.isoformat(), service.timeliness.value, _iso(service.expected_at),
+         _iso(joint_act_by(context, subject, service))]
+        for service in affected_services(context, subject, route)
+    ]  # fmt: skip
     return json.dumps(sorted(rows), separators=(",", ":"))
 
 
@@ -44,13 +48,34 @@ def changed_services(
     """Services whose status changed since the last notification, or whose expectation moved materially."""
     before = _read(last.fingerprint)
     for service in affected_services(context, subject, last.route):
-        status, expected = before.get((service.service, service.business_date.isoformat()), ("", None))
-        if status != service.timeliness.value:
+        status, *_ = before.get(_day(service), _UNKNOWN)
+        if status != service.timeliness.value or has_moved(service, last):
             yield service
-            continue
-        moved = abs(service.expected_at - expected) if expected and service.expected_at else timedelta(0)
-        if moved >= MATERIAL and service.expected_at and service.expected_at > service.deadline:
-            yield service
+
+
+def is_known_to_miss(
+    context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict, last: RouteNotification
+) -> bool:
+    """True if the notification, of any incident, said that the service will miss its deadline, and neither its
+    expectation nor its act-by moved materially since."""
+    status, _, notified_act_by = _read(last.fingerprint).get(_day(service), _UNKNOWN)
+    if status != Timeliness.WILL_MISS or has_moved(service, last):
+        return False
+    act_by = joint_act_by(context, subject, service)
+    if act_by is None or act_by <= context.now:
+        return True
+    return notified_act_by is not None and notified_act_by - act_by < MATERIAL
+
+
+def has_moved(service: AffectedServiceVerdict, last: RouteNotification) -> bool:
+    """True if it is expected after its deadline, at a materially different time than that notification said."""
+    _, expected, _ = _read(last.fingerprint).get(_day(service), _UNKNOWN)
+    at = service.expected_at
+    return bool(expected and at and at > service.deadline and abs(at - expected) >= MATERIAL)
+
+
+def _day(service: AffectedServiceVerdict) -> tuple[str, str]:
+    return service.service, service.business_date.isoformat()
 
 
 def is_late(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
@@ -62,12 +87,12 @@ def is_late(context: AlertContext, subject: AlertSubject, last: RouteNotificatio
 def notified_as_over(last: RouteNotification) -> bool:
     """True if the last notification of the route said that all its services are safe or delivered late."""
     days = _read(last.fingerprint).values()
-    return bool(days) and all(status in NOT_AT_RISK for status, _ in days)
+    return bool(days) and all(status in NOT_AT_RISK for status, *_ in days)
 
 
 def notified_as_safe(last: RouteNotification, day: ServiceDayKey) -> bool:
     """True if the last notification of the route said that this service is safe."""
-    status, _ = _read(last.fingerprint).get((day[0], day[1].isoformat()), ("", None))
+    status, *_ = _read(last.fingerprint).get((day[0], day[1].isoformat()), _UNKNOWN)
     return status in SAFE
 
 
@@ -75,17 +100,25 @@ def _iso(at: datetime | None) -> str:
     return at.replace(second=0, microsecond=0).isoformat() if at is not None else ""
 
 
-def service_days_in(text: str) -> frozenset[ServiceDayKey]:
-    """Service days of a business fingerprint."""
-    return frozenset((name, date.fromisoformat(business_date)) for name, business_date in _read(text))
+def service_days_of(last: RouteNotification) -> frozenset[ServiceDayKey]:
+    """Service days that the notification named."""
+    if last.style != BUSINESS:
+        return notified_content(last.fingerprint).services
+    return frozenset((name, date.fromisoformat(business_date)) for name, business_date in _read(last.fingerprint))
 
 
-def _read(text: str) -> dict[tuple[str, str], tuple[str, datetime | None]]:
+_NotifiedDay = tuple[str, datetime | None, datetime | None]
+"""(status, expected, act-by)."""
+_UNKNOWN: _NotifiedDay = ("", None, None)
+
+
+def _read(text: str) -> dict[tuple[str, str], _NotifiedDay]:
+    """By service and business date. Fingerprints of earlier versions have no act-by."""
     try:
-        rows = json.loads(text)
-        return {
-            (name, business_date): (status, datetime.fromisoformat(at) if at else None)
-            for name, business_date, status, at in rows
-        }
+        days: dict[tuple[str, str], _NotifiedDay] = {}
+        for name, business_date, status, *times in json.loads(text):
+            expected, act_by = (datetime.fromisoformat(at) if at else None for at in (*times, "")[:2])
+            days[name, business_date] = status, expected, act_by
+        return days
     except (ValueError, TypeError):
         return {}

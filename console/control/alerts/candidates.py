@@ -5,7 +5,7 @@ The store keeps the last notification of each route, so a crash between two eval
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from console.control.alerts import business_news, inhibition, suppression
@@ -18,13 +18,19 @@ from console.control.alerts.context import (
 )
 from console.control.alerts.headline import most_urgent
 from console.control.alerts.joint_repair import act_bys_of, earlier_act_by
-from console.control.alerts.routing import audience, on_call_route, services_on_route, technical_first
+from console.control.alerts.routing import (
+    affected_services,
+    audience,
+    on_call_route,
+    services_on_route,
+    technical_first,
+)
 from console.control.alerts.services_table import service_title
-from console.control.incidents.correlation import notified_content, parse_last_notification
+from console.control.incidents.correlation import ServiceDayKey, notified_content, parse_last_notification
 from console.control.incidents.decisions import list_names
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind, RouteNotification, SuppressionFacts
 from console.domain.decision import AffectedServiceVerdict
-from console.domain.service import UNMET_PROMISE
+from console.domain.service import NOT_AT_RISK, UNMET_PROMISE, Timeliness
 from console.timing.durations import format_duration
 from console.timing.formats import zoned_time
 
@@ -75,11 +81,11 @@ def unannounced_misses(context: AlertContext, subject: AlertSubject, before: Rou
     """Names of the services whose deadline passed and whose owners get no business notification: they name no route,
     or one with technical text; without those that another incident announces. Empty for an incident about the promise
     itself."""
+    update = _update(subject, before)
     passed = [
         service.service
         for service in subject.decision.services
-        if deadline_passed_since(context, service, before)
-        and not _is_announced_elsewhere(context, subject, service, before)
+        if deadline_passed_since(context, service, before) and not _is_announced_elsewhere(context, update, service)
     ]
     if not passed or subject.decision.rule == UNMET_PROMISE:
         return []
@@ -92,42 +98,106 @@ def unannounced_misses(context: AlertContext, subject: AlertSubject, before: Rou
     return [name for name in passed if name not in heard]
 
 
-def _is_business_news(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
-    """True if a service changed, apart from a missed deadline that another incident announces."""
-    return any(
-        not deadline_passed_since(context, service, last)
-        or not _is_announced_elsewhere(context, subject, service, last)
-        for service in business_news.changed_services(context, subject, last)
-    )
+def _update(subject: AlertSubject, last: RouteNotification) -> Notification:
+    return Notification(subject, last.route, last.style, AlertKind.UPDATED, last)
 
 
-def _is_announced_elsewhere(
-    context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict, before: RouteNotification
+def _is_business_news(context: AlertContext, notification: Notification) -> bool:
+    """True if a service changed, or the route is notified for the first time of one at risk; apart from a missed or
+    lost deadline that another incident announces."""
+    news = _changed_services(context, notification)
+    return any(not _is_announced_elsewhere(context, notification, service) for service in news)
+
+
+def _changed_services(context: AlertContext, notification: Notification) -> Iterable[AffectedServiceVerdict]:
+    """Services that are news for a business route, whatever other incidents announce."""
+    subject, route = notification.subject, notification.route
+    if notification.before is not None:
+        return business_news.changed_services(context, subject, notification.before)
+    if not business_news.is_worth_notifying(context, subject, route):
+        return ()
+    return (day for day in affected_services(context, subject, route) if day.timeliness not in NOT_AT_RISK)
+
+
+def _is_announced_elsewhere(context: AlertContext, notification: Notification, service: AffectedServiceVerdict) -> bool:
+    """True if another incident notifies the route that the service missed its deadline, or will: one did, open or
+    closed, else the first open one by key whose notification nothing suppresses does now. A route is notified of such a
+    day once, however many incidents affect it."""
+    route, style, before = notification.route, notification.style, notification.before
+    if before is not None and deadline_passed_since(context, service, before):
+        is_missed, styles = True, (SHADOW,) if style == SHADOW else (TECHNICAL, BUSINESS)
+    elif service.timeliness is Timeliness.WILL_MISS and style == BUSINESS:
+        is_missed, styles = False, (BUSINESS,)
+    else:
+        return False
+    newest = filter(None, (_newest(context).get((route, known_style, service.key)) for known_style in styles))
+    if any(_is_known(context, notification.subject, service, *last) for last in newest):
+        return True
+    announcing = _announcing(context, notification, service, is_missed)
+    return announcing is not None and announcing is not notification.subject
+
+
+def _is_known(
+    context: AlertContext,
+    subject: AlertSubject,
+    service: AffectedServiceVerdict,
+    incident_id: int,
+    last: RouteNotification,
 ) -> bool:
-    announcing = _announcing(context, service, before)
-    return announcing is not None and announcing is not subject
+    """True if that notification was of the miss, and nothing moved since that only this incident can still announce."""
+    if service.timeliness is Timeliness.WILL_MISS:
+        return business_news.is_known_to_miss(context, subject, service, last)
+    if last.last_at <= service.deadline or not business_news.has_moved(service, last):
+        return last.last_at > service.deadline
+    return any(known.decision.incident_id == incident_id for known in context.open_subjects(service.key))
+
+
+def _newest(context: AlertContext) -> Mapping[tuple[str, str, ServiceDayKey], tuple[int, RouteNotification]]:
+    """By route, style and service day, the newest notification that named it, with its incident."""
+    if context.newest is None:
+        context.newest = {}
+        notified = context.notifications.notified.items()
+        for number, last in sorted(
+            ((number, last) for number, notices in notified for last in notices), key=lambda pair: pair[1].last_at
+        ):
+            days = business_news.service_days_of(last)
+            context.newest |= {(last.route, last.style, day): (number, last) for day in days}
+    return context.newest
 
 
 def _announcing(
-    context: AlertContext, service: AffectedServiceVerdict, before: RouteNotification
+    context: AlertContext, notification: Notification, service: AffectedServiceVerdict, is_missed: bool
 ) -> AlertSubject | None:
-    """The incident that has notified the route since the deadline, else the first by key whose update nothing
-    suppresses: a route is notified once of a missed day, however many incidents affect it."""
-    route, style = before.route, before.style
-    if (key := (route, style, service.key)) not in context.announcing:
-        heard = [
-            (subject, last)
+    """The first open incident by key that notifies the route now that the service missed its deadline, or will."""
+    route, style = notification.route, notification.style
+    if (key := (route, style, is_missed, service.key)) not in context.announcing:
+        sent = (
+            announcement.subject
             for subject in context.open_subjects(service.key)
-            if (last := subject.last_notification(route, style)) is not None
-        ]
-        since = (subject for subject, last in heard if last.last_at > service.deadline)
-        updates = (Notification(subject, route, style, AlertKind.UPDATED, last) for subject, last in heard)
-        sent = (update.subject for update in updates if not any(stage(context, update) for stage in _SUPPRESSING))
-        context.announcing[key] = next(since, None) or next(sent, None)
+            if (announcement := _announcement(context, subject, route, style)) is not None
+            and (is_missed or service.key in {day.key for day in _changed_services(context, announcement)})
+            and not any(stage(context, announcement) for stage in _SUPPRESSING)
+        )
+        context.announcing[key] = next(sent, None)
     return context.announcing[key]
 
 
-_SUPPRESSING = (suppression.suppress_silenced, suppression.suppress_in_maintenance, suppression.suppress_cancelled)
+def _announcement(context: AlertContext, subject: AlertSubject, route: str, style: str) -> Notification | None:
+    """The update of the route, or its first notification; None if the incident does not notify it."""
+    last = subject.last_notification(route, style)
+    if last is not None:
+        return _update(subject, last)
+    is_due = (route, style) in audience(context, subject)
+    return Notification(subject, route, style, AlertKind.OPENED) if is_due else None
+
+
+_SUPPRESSING = (
+    suppression.suppress_silenced,
+    suppression.suppress_in_maintenance,
+    suppression.suppress_cancelled,
+    suppression.suppress_flapping,
+    inhibition.suppress_inhibited,
+)
 
 
 def missed_deadline_note(context: AlertContext, notification: Notification, before: RouteNotification) -> str:
@@ -175,8 +245,8 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
     last = subject.last_notification(route, text)
     if last is None:
         if not subject.decision.closed:
-            is_sent = text != BUSINESS or business_news.is_worth_notifying(context, subject, route)
-            return Notification(subject, route, text, AlertKind.OPENED) if is_sent else None
+            first = Notification(subject, route, text, AlertKind.OPENED)
+            return first if text != BUSINESS or _is_business_news(context, first) else None
         fact = subject.suppressed_for(route, text)
         if fact is None or not subject.match.recovered or not _outlasted(context, subject, fact):
             return None
@@ -185,12 +255,12 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
         if suppression.was_notified_resolved(context, subject, last):
             return None
         is_late = text == BUSINESS and business_news.is_late(context, subject, last)
-        if is_late and not _is_business_news(context, subject, last):
+        if is_late and not _is_business_news(context, _update(subject, last)):
             return None  # the end of this cause changes nothing for the owners of its services
         kind = AlertKind.RECOVERED if subject.match.recovered else AlertKind.UPDATED
         return Notification(subject, route, text, kind, last)
     if last.style == BUSINESS:
-        is_news = _is_business_news(context, subject, last)
+        is_news = _is_business_news(context, _update(subject, last))
     elif notified_content(last.fingerprint).news() != parse_last_notification(subject.decision.fingerprint).news():
         is_news = True
     else:

@@ -32,7 +32,7 @@ from console.domain.alert import (
     AlertKind,
 )
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.service import SAFE, Timeliness, timeliness_label
+from console.domain.service import SAFE, Timeliness
 from console.text.cleaning import CUT, clean_line
 from console.timing.formats import local_time, rough_duration
 
@@ -113,14 +113,12 @@ def promise_text(
     service: AffectedServiceVerdict,
     label: str,
 ) -> str:
-    """ "Daily revenue 07:30 and 1 more": the service, its deadline and the number of others with its status. With
-    `label` a locked phone shows the deadline, however long the title is."""
+    """ "Daily revenue 07:30 and 1 more": the service, its deadline and the number of others with its status. A locked
+    phone shows the deadline beside `label`, however long the title is."""
     due = f" {local_time(service.deadline, zone, index.now)}"
     same_status = [row for row in services if status_text(row.timeliness) == status_text(service.timeliness)]
     suffix = f" and {len(same_status) - 1} more" if len(same_status) > 1 else ""
-    room = max(PUSH_LENGTH - len(label) - len(due), LEAST_NAME)
-    title = service_title(index, service.service)
-    return (title if len(title) <= room else title[: room - 1].rstrip() + CUT) + due + suffix
+    return _cut(service_title(index, service.service), PUSH_LENGTH - len(label) - len(due)) + due + suffix
 
 
 def cause_label(index: EstateIndex, match: IncidentMatch) -> str:
@@ -174,28 +172,48 @@ def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> str:
 
 
 def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision, label: str, plain: bool) -> str:
-    """ "Resolved: Daily revenue safe (INC-0002, 2 min, rerun by anna)"; first the service in the worst state."""
+    """ "Resolved: Daily revenue safe (INC-0002, 2 min, rerun by anna)"; first the service in the worst state. One
+    without an estimate is safe, unless another incident affects it."""
     index = context.index
     if not match.recovered:
         why = "" if plain else f", {decision.close_reason}"
         return f"{label}{cause_name(index, match)}{why}{REFERENCE}"
-    unsafe = [service for service in decision.services if service.timeliness not in SAFE]
+    unsafe = [
+        service
+        for service in decision.services
+        if service.timeliness not in SAFE and not is_only_unknown(context, service)
+    ]
     if unsafe:
         worst = min(unsafe, key=lambda service: _WORST_FIRST.index(service.timeliness))
-        is_over, is_unknown = worst.timeliness is Timeliness.MET_LATE, is_only_unknown(context, worst)
-        label = label if is_over or is_unknown else CAUSE_RESOLVED_LABEL
-        promise = promise_text(index, decision.zone, decision.services, worst, label)
-        unknown = f"{timeliness_label(worst.timeliness)}: {cause_name(index, match)} {_end_of(match)}"
-        status = unknown if is_unknown else (status_text if is_over else still_text)(worst.timeliness)
+        is_over = worst.timeliness is Timeliness.MET_LATE
+        label = label if is_over else CAUSE_RESOLVED_LABEL
+        status = (status_text if is_over else still_text)(worst.timeliness)
+        promise = promise_text(index, decision.zone, decision.services, worst, f"{label} {status}")
         what = f"{promise} {status}"
     elif not decision.services:
         what = f"{cause_name(index, match)} {_end_of(match)}"
     else:
-        names = [service_title(index, service.service) for service in decision.services]
-        what = f"{', '.join(names[:2])}{f' and {len(names) - 2} more' if len(names) > 2 else ''} safe"
+        what = f"{_titles(index, decision.services, PUSH_LENGTH - len(label) - len(_SAFE))}{_SAFE}"
     lasted = rough_duration(_recovered_at(index, match) - decision.failed_since)
     how = repair_text(index, match.group.root)
     return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})"
+
+
+_SAFE = " safe"
+
+
+def _titles(index: EstateIndex, services: Sequence[AffectedServiceVerdict], room: int) -> str:
+    """ "Supply plan, Daily revenue and 2 more"; the first title alone, or its begin, if two do not fit into `room`."""
+    titles = [service_title(index, service.service) for service in services]
+    shown, further = ", ".join(titles[:2]), f" and {len(titles) - 2} more" if len(titles) > 2 else ""
+    if len(shown + further) > room:
+        shown, further = titles[0], f" and {len(titles) - 1} more" if len(titles) > 1 else ""
+    return _cut(shown, room - len(further)) + further
+
+
+def _cut(title: str, room: int) -> str:
+    room = max(room, LEAST_NAME)
+    return title if len(title) <= room else title[: room - 1].rstrip() + CUT
 
 
 def _recovered_at(index: EstateIndex, match: IncidentMatch) -> datetime:

@@ -253,10 +253,7 @@ def _endangers(context: AlertContext, notification: Notification, before: RouteN
 def _must_be_known(context: AlertContext, subject: AlertSubject, before: RouteNotification) -> bool:
     """True if a service is affected that the route was not notified of, or a deadline passed since its last
     notification."""
-    if before.style == BUSINESS:
-        notified_days = business_news.service_days_in(before.fingerprint)
-    else:
-        notified_days = parse_last_notification(before.fingerprint).services
+    notified_days = business_news.service_days_of(before)
     affected = _affected(context, subject, before)
     return any(day.key not in notified_days or deadline_passed_since(context, day, before) for day in affected)
 

@@ -388,8 +388,7 @@ def event_text(
     if decision.closed:
         return f"closed: {decision.close_reason}"
     now = parse_last_notification(decision.fingerprint)
-    earlier = replace(before, root="") if decision.merges else before  # "symptoms of it" is about the new one
-    changes = [change for change in _news_of_cause(earlier, now, shown=shown) if change]
+    changes = [change for change in _news_of_cause(before, now, shown=shown) if change]
     new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
     titles = [service for service in map(title, new) if not _is_promised(service, shown)]
     changes += [f"also affects {list_names(titles)}"] if titles else []

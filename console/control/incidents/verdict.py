@@ -38,10 +38,13 @@ class Verdict(NamedTuple):
 
     parts: tuple[tuple[str, str], ...]
     saves: tuple[str, ...] = ()
+    proposal: tuple[str, ...] = ()
+    """The plan that awaits approval beside it, with its requester, and shorter without."""
 
     @property
     def text(self) -> str:
-        return ", ".join(filter(None, ["".join(text for text, _ in self.parts), saved_text(self.saves)]))
+        text = ", ".join(filter(None, ["".join(text for text, _ in self.parts), saved_text(self.saves)]))
+        return "; ".join([text, *self.proposal[:1]])
 
 
 def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceView | None:
@@ -69,7 +72,20 @@ def urgent_incident(
 
 
 def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
-    """A plan in progress, a rerun in progress, the next step, or why there is nothing to do."""
+    """A plan in progress, a rerun in progress, the next step, or why there is nothing to do; beside these a plan that
+    awaits approval."""
+    started = [plan for plan in plans if not plan.awaits_approval]
+    verdict = _incident_verdict(view, started, now, clock)
+    awaits = next((plan for plan in plans if plan.awaits_approval and view.row.closed is None), None)
+    if awaits is None:
+        return verdict
+    command = f"awaits approval: headway plan resume {awaits.id}"
+    return verdict._replace(
+        proposal=(f"plan {awaits.id} of {awaits.requester} {command}", f"plan {awaits.id} {command}")
+    )
+
+
+def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
     if plans and (view.row.closed is None or plans[0].state == "running"):
         return _plan_verdict(plans[0], view, now, clock)
     if view.row.closed is not None:

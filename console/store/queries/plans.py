@@ -13,8 +13,8 @@ from console.store.row_values import from_row
 # ruff: noqa: S608  (only our own names; every value is bound)
 MAX_PLANS = 200
 _PLANS = (
-    "SELECT id, key, kind, title, incident_id, state, requested_by, requested_us, ended_us, why, text, at_once"
-    " FROM plan"
+    "SELECT id, key, kind, title, incident_id, state, requested_by, requested_from, requested_us, ended_us, why, text,"
+    " at_once FROM plan"
 )
 _OPEN = "('running', 'paused', 'stopped')"
 _STEPS = (

@@ -13,7 +13,9 @@ from console.config import key_table
 from console.config.key_table import OVERLAYS
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView
+from console.domain.switches import freeze_verdict
 from console.store.queries.reader import Queries
+from console.timing.formats import localized
 from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short, format_span
 from console.tui.frame.console_app import ConsoleApp, is_small
@@ -178,7 +180,8 @@ def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
             f" NOT POLLED: {', '.join(pause.system for pause in view.paused)}; 5 shows by which user and until when"
         )
     if view.frozen:
-        return f" FROZEN, nothing is sent: {view.frozen.removeprefix('frozen ')}{paused and f' ·{paused}'}"
+        verdict = localized(freeze_verdict(f"FROZEN{view.frozen.removeprefix('frozen')}"), ctx.day)
+        return f" {verdict}{paused and f' ·{paused}'}"
     if paused:
         return f"{_shadow(view, ' · ')}{paused}"
     return _shadow(view, f" for {', '.join(view.in_shadow)}")

@@ -123,7 +123,9 @@ Labelled = list[tuple[str, str, str]]
 
 
 def system_lines(view: TargetView, drift: Sequence[DriftView], ctx: RenderContext) -> SegmentLines:
-    lines = labelled_lines([*_health_lines(view, ctx), *_reads(view, ctx)])
+    verdict = ctx.localized(view.verdict(ctx.day))
+    lines: SegmentLines = [[(verdict, "warn" if view.pause is not None else "bad")], []] if verdict else []
+    lines += labelled_lines([*_health_lines(view, ctx), *_reads(view, ctx)])
     lines += [[], [("CAN", "key")], *labelled_lines(_capability_lines(view))]
     if view.warnings:
         lines += [[], [("WARNINGS", "key"), (f"  {len(view.warnings)}", "dim")], *_each_line(view.warnings, "warn")]
@@ -137,8 +139,6 @@ def system_lines(view: TargetView, drift: Sequence[DriftView], ctx: RenderContex
 
 
 def _health_lines(view: TargetView, ctx: RenderContext) -> Labelled:
-    pause = view.pause
-    paused = f"by {pause.by} until {ctx.day(pause.until)} (P polls it again)" if pause else ""
     failing = ""
     if view.failing_since is not None:
         failing = f"since {ctx.day(view.failing_since)}, {counted(view.failures, 'poll')} in a row"
@@ -147,12 +147,7 @@ def _health_lines(view: TargetView, ctx: RenderContext) -> Labelled:
         age, answered = f"{format_span(ctx.now - view.last_try)} ago", f"; last answered {age}"
     every = format_span(timedelta(seconds=view.poll_every_s))
     return [
-        ("paused", paused, "warn"),
-        ("why", pause.why if pause else "", "warn"),
         ("failing", failing, "bad"),
-        ("error", view.error, "bad"),
-        ("stalled", view.stopped_reason, "bad"),
-        ("fix", view.fix, "plain"),
         ("polled", f"{age}, every {every}{answered}", "plain" if view.is_well else "warn"),
         ("next", view.next_try_text(ctx.now), "plain"),
         ("lag", _lag(view, ctx), "warn"),

@@ -43,5 +43,6 @@ def test_a_locked_phone_shows_the_service_and_its_deadline(night: str, service: 
         assert title in shown, notice.title
         if notice.kind is AlertKind.RECOVERED:
             assert "failed" not in notice.title
+            assert re.search(" safe$| safe | on time| delivered late| still ", shown), notice.title
         else:
             assert re.search(CLOCK, shown), notice.title

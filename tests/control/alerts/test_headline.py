@@ -75,15 +75,32 @@ def test_the_end_of_a_cause_names_the_worst_service_and_not_one_that_is_delivere
     assert closed.notices[0].title.startswith("Cause resolved: Daily 04:10 will still miss (")
 
 
-def test_the_end_of_a_cause_names_a_service_without_an_estimate_as_its_table_does() -> None:
+def test_the_end_of_a_cause_is_short_although_its_service_has_no_estimate() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, LOAD.id: replace(LOAD, expected=None)})
     ledger.look("03:12")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
     ledger.look("03:36")
     notice = ledger.incident().notices[0]
-    assert notice.title.startswith("Resolved: Daily 06:30 no estimate: hosts/extract recovered (")
+    assert "Resolved: Daily safe ({incident}, 23 min, attempt 2)" == notice.title == notice.plain_title
     assert "\nDaily    06:30      no estimate\n" in notice.body
+
+
+def test_the_end_of_a_cause_has_a_service_and_its_state_in_50_characters() -> None:
+    first, second, third = (f"{name}-of-all-the-shops-and-warehouses" for name in ("orders", "stock", "returns"))
+    for names, begin in (
+        ([first, second], "Resolved: Orders of all the shops… and 1 more safe ("),
+        ([first], "Resolved: Orders of all the shops and wareho… safe ("),
+        (["supply", "stock", first], "Resolved: Supply, Stock and 1 more safe ("),
+        ([second, "stock", third], "Resolved: Stock of all the shops… and 2 more safe ("),
+    ):
+        ledger = failed(*(service(name, f"06:3{place}", LOAD) for place, name in enumerate(names)))
+        ledger.look("03:12")
+        ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
+        ledger.look("03:36")
+        title = ledger.incident().notices[0].title
+        assert title.startswith(begin), title
+        assert len(begin) - 2 <= 50
 
 
 def test_a_service_without_an_estimate_that_another_cause_affects_is_still_at_risk() -> None:

@@ -12,6 +12,8 @@ import pytest
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 from console.control.evaluate import evaluate
+from console.control.incidents.correlation import parse_last_notification
+from console.control.incidents.decisions import event_text
 from console.control.snapshot import downstream
 from console.domain.alert import AlertKind
 from console.domain.decision import Decisions, IncidentDecision
@@ -133,6 +135,18 @@ def test_a_symptom_polled_before_its_cause_is_regrouped_under_the_same_key_with_
     assert ([("oncall", AlertKind.UPDATED)], "root cause is hosts/extract") == (notices(found), incident.event)
     assert at("03:12") == incident.failed_since
     assert [] == notices(ledger.look("04:08"))
+
+
+def test_a_merge_names_the_root_cause_only_if_it_was_not_notified() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
+    ledger.look("03:13")
+    merged = replace(ledger.incident(), merges={2: "warehouse/load"})
+    before = parse_last_notification(merged.fingerprint)
+    text = "INC-0002 (warehouse/load) turned out to be a symptom of it"
+    assert text == event_text(merged, before)
+    other = replace(before, root="warehouse/load")
+    assert f"root cause is hosts/extract; {text}" == event_text(merged, other)
 
 
 def test_a_target_that_failed_before_its_polls_were_paused_has_to_fail_anew_after_it() -> None:

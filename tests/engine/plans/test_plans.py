@@ -23,7 +23,7 @@ from console.control.recovery import execution
 from console.domain.access import ActionSubject
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import new_action_key
-from console.domain.plan import PlanDraft, PlanRefused, PlanView
+from console.domain.plan import MCP, PlanDraft, PlanRefused, PlanView
 from console.domain.plan_editing import ON_TIME, DraftChanges, apply_changes, plan_outlook
 from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
@@ -694,6 +694,16 @@ def test_a_plan_requested_over_http_notifies_a_person_once(night: Bench) -> None
     assert body.startswith("  | nothing is sent until a person resumes it\n\n")
     assert f"Do    headway plan resume {number}\nOpen  headway plan {number}\n" in body
     assert "paused" == view(night).state
+
+
+def test_the_notification_of_a_plan_says_whose_assistant_requested_it(night: Bench) -> None:
+    number = EngineClient(night.url, origin=MCP).request_plan(proposed(night), "mcp-1")
+    turn(night)
+    told(night)
+    assert f"By  assistant of {getpass.getuser()}\n" in night.sink.got[-1][2]
+    assert view(night).awaits_approval
+    requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
+    assert not view(night).awaits_approval
 
 
 def test_a_stopped_plan_leaves_the_header_with_its_incident_and_not_the_list_of_plans(night: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from textual.app import ComposeResult
@@ -72,15 +73,17 @@ def verdict_line(opened: OpenIncident, ctx: RenderContext, width: int) -> list[S
 
 def _fitted(verdict: Verdict, width: int) -> list[Segment]:
     """With its further parts that fit; and with the names of the services that it still saves if they fit, else their
-    number, else nothing."""
+    number, else nothing; the plan that awaits approval is named with its requester if that fits."""
     (first, style), *further = verdict.parts
     line: list[Segment] = [(f" {first}", style)]
     for part in further:
         line += [part] if length_of([*line, part]) <= width else []
     short = f"saves {counted(len(verdict.saves), 'service')}" if verdict.saves else ""
-    for text in (saved_text(verdict.saves), short):
-        if text and length_of(line) + len(text) + 2 <= width:
-            return [*line, (f", {text}", "strong")]
+    for saves, proposal in product((saved_text(verdict.saves), short, ""), verdict.proposal or ("",)):
+        end: list[Segment] = [(f", {saves}", "strong")] if saves else []
+        end += [(f"; {proposal}", "plain")] if proposal else []
+        if length_of([*line, *end]) <= width:
+            return [*line, *end]
     return line
 
 

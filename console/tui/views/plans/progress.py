@@ -119,7 +119,7 @@ class StartedScreen(HeadwayScreen):
             saves = rows.saved_services(self.incident, self.ctx)
             parts += [(f" {saves} ", "strong")] if saves else []
             parts += [(" it continues without this screen ", "dim")] if view.state == "running" else []
-            parts.append((f" requested by {view.requested_by} at {self.ctx.clock.hms(view.requested)} ", "dim"))
+            parts.append((f" requested by {view.requester} at {self.ctx.clock.hms(view.requested)} ", "dim"))
         parts += [(f" why: {view.why} ", "dim")] if view.why else []
         lines: list[list[Segment]] = [[]]
         for part in parts:

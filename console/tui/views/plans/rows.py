@@ -396,7 +396,7 @@ def plan_recap(plan: PlanView, incident: IncidentView | None, ctx: RenderContext
     unsent = sum(step.is_needless for step in plan.steps)
     steps = f"{plan.done - unsent} of {counted(len(plan.steps), 'step')} verified{took}"
     steps += f", {unsent} not sent" if unsent else ""
-    parts = [steps, f"by {plan.requested_by} at {ctx.clock.hms(plan.requested)}"]
+    parts = [steps, f"by {plan.requester} at {ctx.clock.hms(plan.requested)}"]
     return [result, *parts] if incident is not None and (result := recap_text(incident, ctx)) else parts
 
 

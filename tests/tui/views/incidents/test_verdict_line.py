@@ -197,6 +197,29 @@ def test_every_verdict_names_the_service_that_is_late_in_any_case_and_how_late_i
             break
 
 
+PROPOSED = {"state": "paused", "requested_by": "anna", "requested_from": "MCP"}
+
+
+def proposed_verdict(width: int, **changes: Any) -> str:
+    plan = plan_of(draft(), 7, **{**PROPOSED, **changes})
+    return text_of(verdict_line(OpenIncident(incident(), (plan,)), look(), width))
+
+
+def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
+    restart = " Restart extract_orders by 03:58 (in 40 min)"
+    services, command = ", saves Supply plan, Daily revenue", "awaits approval: headway plan resume 7"
+    assert verdict(incident()) == restart + services
+    for origin, by in (("MCP", "assistant of anna"), ("10.0.0.7 (MCP)", "assistant of anna"), ("HTTP API", "anna")):
+        assert f"{restart}{services}; plan 7 of {by} {command}" == proposed_verdict(200, requested_from=origin)
+    assert f"{restart}, saves 2 services; plan 7 {command}" == proposed_verdict(110)
+    assert restart == proposed_verdict(60)
+    assert proposed_verdict(200, requested_from="db07").startswith(" Plan 7 paused: 0 of "), "a person paused it"
+    begun = plan_of(draft(), 7, **PROPOSED)
+    begun = dataclasses.replace(begun, steps=(dataclasses.replace(begun.steps[0], state="verified"), *begun.steps[1:]))
+    assert incident_verdict(incident(), (begun,), NOW, look().hm).text.startswith("Plan 7 paused: 1 of ")
+    assert incident_verdict(closed(incident()), (plan_of(draft(), 7, **PROPOSED),), NOW, look().hm).proposal == ()
+
+
 def test_a_service_with_stale_data_is_still_to_be_delivered() -> None:
     given = Reason("dwh/mart delivered stale data", ReasonKind.DELIVERY)
     supply, *_ = services()

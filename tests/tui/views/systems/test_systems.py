@@ -44,7 +44,11 @@ async def test_one_that_is_opened_tells_its_error_with_the_mend_and_what_it_skip
     await night.press("5")
     await night.see("SYSTEMS 1")
     await night.press("enter")
-    await night.see("SYSTEM etl-hosts/etl02", "unreachable", "no answer in 10 s", "Check that it runs")
+    await night.see(
+        "SYSTEM etl-hosts/etl02",
+        "unreachable",
+        "etl-hosts/etl02 not polled since 03:13: 10.0.3.12 port 22: no answer in 10 s; fix: check that it runs and is",
+    )
     await night.see("SKIPPED", "no pid in this line", "MAY NOT", "-3.2 s from ours", "16 polls in a row", "DRIFT")
     await night.press("enter")
     await night.see("/ system:etl-hosts")
