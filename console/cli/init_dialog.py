@@ -205,7 +205,8 @@ def _host_commands(system: DetectedScheduler) -> Iterator[str]:
         yield f"ssh-keyscan -p {port} {quote(address)} >> ~/.ssh/known_hosts"
     by_alias = system.where.endswith(".ssh/config")
     target = quote(f"root@{host['name'] if by_alias else address}")
-    yield f"headway connector grants cron | ssh {'' if by_alias or port == 22 else f'-p {port} '}{target} sh"
+    users = "".join(f" --user {quote(user)}" for user in dict(system.settings).get("users", ()))  # type: ignore[attr-defined]
+    yield f"headway connector grants cron{users} | ssh {'' if by_alias or port == 22 else f'-p {port} '}{target} sh"
 
 
 def setup_commands(system: DetectedScheduler) -> Iterator[str]:

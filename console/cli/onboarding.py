@@ -127,9 +127,11 @@ def run_init(arguments: argparse.Namespace) -> int:
     route = _route(arguments, machine, secrets, is_interactive)
     text = _config_text(machine, findings, chosen, why_not, route)
     _loaded(text)
-    write_config(path, text)
+    backup = write_config(path, text)
     active = [finding for finding in chosen if finding.key not in why_not]
     print_parts(["", f"Wrote {path}: {counted(active, 'system')}, in shadow mode."])
+    if backup is not None:
+        print_parts([f"The config before is kept as {backup}."])
     code = Exit.OK if arguments.no_poll else read_history(path, text, machine.zone, is_interactive, FIRST_POLL_SECONDS)
     own = "" if path == user_config() else f" --config {path}"
     print_parts([
@@ -322,15 +324,17 @@ def _loaded(text: str) -> Config:
             ) from None
 
 
-def write_config(path: Path, text: str) -> None:
-    """Writes the config; an existing one is moved aside. Raises CommandError on an I/O error."""
+def write_config(path: Path, text: str) -> Path | None:
+    """Writes the config; the path to which an existing one was moved. Raises CommandError on an I/O error."""
+    backup = backup_path(path) if path.exists() else None
     try:
-        if path.exists():
-            replace_with_backup(path, backup_path(path), text)
+        if backup is not None:
+            replace_with_backup(path, backup, text)
         else:
             write_new(path, text)
     except OSError as error:
         raise CommandError(Exit.USAGE, f"{error.filename or path}: {error.strerror}; nothing was written") from None
+    return backup
 
 
 def read_history(path: Path, text: str, zone: str, is_interactive: bool, seconds: float) -> int:

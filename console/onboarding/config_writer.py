@@ -18,7 +18,7 @@ from console.text.cleaning import clean_line
 WIDEST = 110
 HEAD = """\
 # Headway: this estate, as `headway init` found it on {host} on {day}. Edit it freely: a running engine applies
-# changes within ten seconds, and `headway check` lists every fault. Secrets are references, never values.
+# changes within ten seconds, and `headway check` lists every problem. Secrets are references, never values.
 # Every setting with its default: config.example.toml.
 
 [estate]

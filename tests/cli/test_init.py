@@ -132,7 +132,9 @@ def test_a_config_without_settings_is_named_as_such_and_moved_aside(home: Home) 
         assert f'{home.config}: has no settings. Fix: "headway init" writes a first config' in " ".join(
             done.err.split()
         )
-        assert Exit.OK == home.run("--yes", "--only", "cron", "--no-poll").code
+        done = home.run("--yes", "--only", "cron", "--no-poll")
+        assert Exit.OK == done.code
+        assert f"The config before is kept as {home.config}.before-init." in " ".join(done.out.split())
         assert ["cron"] == list(load_config(home.config).systems)
         assert nothing == home.config.with_name("headway.toml.before-init").read_text()
         home.config.with_name("headway.toml.before-init").unlink()
@@ -550,11 +552,11 @@ def test_a_route_that_accepts_nothing_leaves_no_config(home: Home) -> None:
 
 def test_a_named_system_that_lets_nobody_in_comes_with_the_commands_to_copy(home: Home) -> None:
     home.env["DWH_DSN"] = f"postgresql://headway:{SECRET}@127.0.0.1:1/ops"
-    done = home.run("--yes", "--no-poll", "--host", "ann@127.0.0.1:1", "--dsn", "DWH_DSN")
+    done = home.run("--yes", "--no-poll", "--host", "ann@127.0.0.1:1", "--user", "etl", "--dsn", "DWH_DSN")
     assert (Exit.PROBLEM, []) == (done.code, home.made)
     lines = [line.strip() for line in done.out.splitlines() if line.startswith("    ") and "headway connector" in line]
     assert lines == [
-        "headway connector grants cron | ssh -p 1 root@127.0.0.1 sh",
+        "headway connector grants cron --user etl | ssh -p 1 root@127.0.0.1 sh",
         "headway connector grants pg_cron --dsn DWH_DSN | psql -h 127.0.0.1 -p 1 -U postgres ops",
     ]
     assert SECRET not in done.out + done.err
