@@ -92,6 +92,8 @@ class ProbeResult:
     """The target's clock less ours, where its answer contains it."""
     notes: tuple[str, ...] = ()
     """Remarks that do not change the verdict; `text` are the reasons why it is not "ok"."""
+    zone: str = ""
+    """The time zone of the target, or of most of its jobs; empty if unknown."""
 
     @property
     def is_fault(self) -> bool:
@@ -460,8 +462,9 @@ def _probe_verdict(name: str, probe: Probe, engine_works: bool) -> ProbeResult:
     else:
         reasons += probe.notes
     rights = tuple(asdict(right) for right in probe.rights)
-    skew = probe.clock.skew_seconds if probe.clock else None
-    return ProbeResult(name, verdict, probe.version, reasons, rights, skew, notes)
+    clock = probe.clock
+    skew, zone = (clock.skew_seconds, clock.zone) if clock else (None, "")
+    return ProbeResult(name, verdict, probe.version, reasons, rights, skew, notes, zone)
 
 
 def _rights_text(rights: Sequence[SourcePermission]) -> str:
