@@ -112,17 +112,18 @@ def ask_systems(
     systems: list[DetectedScheduler] = []
     print_parts(["", f"Schedulers on other machines: {FORMS}."])
     while answer := prompt_masked("Add (Enter to continue): ", hidden_while_typed, without_password):
-        outcome = ""
         try:
-            if is_url(answer) and (outcome := _try(partial(_url_problem, machine, answer, timeout))) == SKIPPED:
-                continue
             system, secret = _system_of(machine, answer, timeout)
+            if is_listed(system) or any(known.key == system.key for known in systems):
+                raise ValueError(f"{system.title} is already listed")
+            outcome = _try(partial(_url_problem, system, timeout)) if is_url(answer) else ""
         except ValueError as error:
             print_message(str(error))
             continue
-        if is_listed(system) or any(known.key == system.key for known in systems):
-            print_message(f"{system.title} is already listed")
+        if outcome == SKIPPED:
             continue
+        if is_url(answer):
+            system, secret = _with_account(system)
         [system] = with_unique_names([system], [*names, *(known.name for known in systems)])
         with TemporaryDirectory(prefix="headway-init-") as folder:
             if outcome != KEPT:
@@ -143,14 +144,19 @@ def _with_secret(system: DetectedScheduler, secret: tuple[str, str], secrets: Se
 def _system_of(machine: Machine, answer: str, timeout: float) -> tuple[DetectedScheduler, tuple[str, str]]:
     """The system that was named, and (setting, value) of its typed secret, both empty without one."""
     if is_url(answer):
-        user = prompt("Account in Airflow (Enter for headway): ") or "headway"
-        password = prompt_hidden("Its password: ") if sys.stdin.isatty() else ""
-        return airflow_answer(machine, answer, user, {}), ("password", password)
+        return airflow_answer(machine, answer, "headway", {"env": "AIRFLOW_PASSWORD"}), ("", "")
     if is_dsn(answer):
         return dsn_answer(machine, answer, {}, agent_of(answer, timeout)), ("dsn", answer)
     if is_dsn(machine.env.get(answer, "")):
         return _of_variable(machine, answer, timeout), ("", "")
     return host_answer(machine, answer), ("", "")
+
+
+def _with_account(system: DetectedScheduler) -> tuple[DetectedScheduler, tuple[str, str]]:
+    """The Airflow with the account that is typed, and (setting, value) of its password."""
+    user = prompt("Account in Airflow (Enter for headway): ") or "headway"
+    password = prompt_hidden("Its password: ") if sys.stdin.isatty() else ""
+    return replace(system, settings={**system.settings, "username": user, "password": {}}), ("password", password)
 
 
 class _LoginNeeded(Exception):
@@ -170,8 +176,8 @@ def settings_problem(system: DetectedScheduler) -> str:
     return ""
 
 
-def _url_problem(machine: Machine, url: str, seconds: float) -> str:
-    """Prints and returns why no Airflow answers at the URL; "" if one does. No login is sent. Raises ValueError for a
+def _url_problem(system: DetectedScheduler, seconds: float) -> str:
+    """Prints and returns why no Airflow answers at its URL; "" if one does. No login is sent. Raises ValueError for a
     URL that no config may have."""
     from connectors.sdk import registry
     from connectors.sdk.errors import ConnectorError
@@ -179,7 +185,6 @@ def _url_problem(machine: Machine, url: str, seconds: float) -> str:
     def no_secret(reference: object) -> str:
         raise _LoginNeeded
 
-    system = airflow_answer(machine, url, "headway", {"env": "AIRFLOW_PASSWORD"})
     if problem := settings_problem(system):
         raise ValueError(problem)
     kind = registry.load(system.kind)

@@ -288,6 +288,33 @@ def test_a_person_may_begin_anew_and_keeps_the_old_config(home: Home) -> None:
 
 
 @pytest.mark.deep
+def test_a_person_may_add_to_a_config_and_keep_an_airflow_that_does_not_answer(home: Home) -> None:
+    put(home.config, CONFIGURED)
+    with home.terminal("--no-poll") as terminal:
+        terminal.wait_for("[Enter] keep it as it is · a add systems")
+        terminal.press("a", "enter")
+        terminal.wait_for("Which?")
+        terminal.press("all", "enter")
+        terminal.wait_for("Add (Enter to continue):", LIMIT_SECONDS)
+        terminal.press("http://127.0.0.1:2", "enter")
+        terminal.wait_for(ends_with("s skip:"), LIMIT_SECONDS)
+        terminal.press("k", "enter")
+        terminal.wait_for(ends_with("Account in Airflow (Enter for headway):"))
+        terminal.press("enter")
+        terminal.wait_for("Its password:")
+        terminal.press("typed-pw", "enter")
+        terminal.wait_for(ends_with("Add (Enter to continue):"))
+        terminal.press("http://127.0.0.1:1", "enter")
+        terminal.wait_for("Airflow at http://127.0.0.1:1 is already listed")
+        terminal.press("enter")  # no route is asked for: there is one
+        terminal.wait_for("Added 2 systems to")
+        assert Exit.OK == terminal.wait_for_end()
+    assert home.config.read_text().startswith(CONFIGURED)
+    assert ["mine", "flows", "cron", "airflow-127-0-0-1"] == list(load_config(home.config).systems)
+    assert "typed-pw\n" == (home.config.parent / "secrets/airflow-127-0-0-1-password").read_text()
+
+
+@pytest.mark.deep
 def test_headway_without_an_estate_shows_the_ways_on_and_goes_the_chosen_one(home: Home) -> None:
     env = {name: "" for name in os.environ if name.startswith(("PG", "AWS", "HEADWAY", "XDG"))}
     with Terminal(INIT, env={**env, **home.environment}) as terminal:
