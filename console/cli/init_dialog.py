@@ -120,15 +120,15 @@ def ask_systems(
         except ValueError as error:
             print_message(str(error))
             continue
-        if outcome == SKIPPED:
+        if outcome == SKIP:
             continue
         if is_url(answer):
             system, secret = _with_account(system)
         [system] = with_unique_names([system], [*names, *(known.name for known in systems)])
         with TemporaryDirectory(prefix="headway-init-") as folder:
-            if outcome != KEPT:
+            if outcome != KEEP:
                 outcome = _try(partial(probe, _with_secret(system, secret, Secrets(Path(folder) / "headway.toml"))))
-        if outcome != SKIPPED:
+        if outcome != SKIP:
             systems.append(_with_secret(system, secret, secrets))
     return systems
 
@@ -202,14 +202,14 @@ def _url_problem(system: DetectedScheduler, seconds: float) -> str:
     return ""
 
 
-KEPT, SKIPPED = "k", "s"
+KEEP, SKIP = "k", "s"
 
 
 def _try(probe: Callable[[], str]) -> str:
-    """Probes until there is no problem, then ""; or KEPT or SKIPPED, as the person decides before."""
+    """Probes until there is no problem, then ""; or KEEP or SKIP, as the person decides before."""
     while probe():
         answer = prompt("[Enter] retry · k keep without access · s skip: ").lower()
-        if answer in (KEPT, SKIPPED):
+        if answer in (KEEP, SKIP):
             return answer
     return ""
 

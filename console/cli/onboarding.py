@@ -70,7 +70,7 @@ FIRST_POLL_SECONDS = 900.0
 
 @dataclass
 class Selection:
-    """What was found, which of it is chosen, and what the probes of it said, by key."""
+    """The findings, the chosen ones, and the results of their probes by key."""
 
     findings: list[DetectedScheduler]
     chosen: list[DetectedScheduler]
@@ -123,29 +123,30 @@ def run_init(arguments: argparse.Namespace) -> int:
         return not is_configured(finding, configured.values())
 
     named = named_systems(arguments, machine)
-    found = _find_schedulers(machine)
-    wanted = [] if named and not arguments.only else _select_findings(found, arguments.only)
-    found = with_unique_names(filter(is_new, found), configured)
-    selection = Selection(found, [new for new in found if new.key in {finding.key for finding in wanted}])
+    detected = _find_schedulers(machine)
+    selected = [] if named and not arguments.only else _select_findings(detected, arguments.only)
+    selected_keys = {finding.key for finding in selected}
+    findings = with_unique_names(filter(is_new, detected), configured)
+    selection = Selection(findings, [finding for finding in findings if finding.key in selected_keys])
     new_keys = {system.key for system in named if is_new(system)}
-    taken = [*configured, *(finding.name for finding in found if finding.key not in new_keys)]
+    taken = [*configured, *(finding.name for finding in findings if finding.key not in new_keys)]
     selection.add(with_unique_names(filter(is_new, named), taken))
     if arguments.print:
         print(_config_text(machine, selection), end="")
         return Exit.OK
-    _print_findings([finding for finding in selection.findings if finding.key in {found.key for found in found}])
+    detected_keys = {finding.key for finding in detected}
+    _print_findings([finding for finding in selection.findings if finding.key in detected_keys])
     if configured:
         print_parts(["", f"In {path} already, and kept as it is: {', '.join(configured)}."])
     if not is_interactive and (early := _without_terminal(arguments, path, selection, extended)) is not None:
         return early
     if is_interactive and not arguments.only and not named and any(finding.name for finding in selection.findings):
-        selected = _ask_selection(selection.findings, selection.chosen, path)
-        if selected is None:
+        answer = _ask_selection(selection.findings, selection.chosen, path)
+        if answer is None:
             return _nothing_selected()
-        selection.chosen = selected
-    selection.change(
-        {one.key: with_agent(machine, one, arguments.timeout) for one in selection.chosen if one.key not in new_keys}
-    )
+        selection.chosen = answer
+    unopened = [finding for finding in selection.chosen if finding.key not in new_keys]
+    selection.change({finding.key: with_agent(machine, finding, arguments.timeout) for finding in unopened})
     if selection.chosen:
         selection.probe(machine, arguments.timeout)
     refused = ", ".join(system.title for system in selection.chosen if system.key in new_keys & {*selection.why_not})

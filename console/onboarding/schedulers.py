@@ -109,7 +109,7 @@ def with_unique_names(systems: Iterable[DetectedScheduler], names: Iterable[str]
 
 
 PLACE = ("url", "dsn", "host", "port", "dbname", "region", "profile", "kubeconfig", "context", "repositories")
-"""Settings that tell two systems of a kind apart, besides their hosts."""
+"""Settings that distinguish two systems of a kind, besides their hosts."""
 
 
 def is_configured(scheduler: DetectedScheduler, systems: Iterable[Mapping[str, Any]]) -> bool:

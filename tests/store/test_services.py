@@ -122,10 +122,6 @@ def test_a_job_owes_nothing_on_a_date_without_a_promise(served: Estate, reads: Q
     assert {} == reads.services.promised()
 
 
-def test_a_tier_that_does_not_exist_is_no_misspelled_other_one(served: Estate, reads: Queries) -> None:
-    assert [("tier", "22", "Known: 1, 2, 3, 4, 5.")] == reads.names.unknown_matchers({"tier": "22"})
-
-
 def test_one_submission_has_a_name_that_can_be_muted(served: Estate, reads: Queries) -> None:
     """As `fits` of the alerts matches it; a service whose promise is by the day has none."""
     [(_, _, meant)] = reads.names.unknown_matchers({"service": "supply #4711"})

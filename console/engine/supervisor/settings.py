@@ -79,11 +79,11 @@ def acknowledge_links(config: Config, secrets: SecretStore) -> AcknowledgeLinks 
 
 
 def unusable_links(config: Config) -> list[str]:
-    """The problem that notifications have links to acknowledge, and no permission lets anybody acknowledge."""
+    """The problem of notifications with links that no role permits to use; empty if there is none."""
     has_links = config.endpoints is not None and config.endpoints.public_url
     if not has_links or not config.permissions or any(given.role != "view" for given in config.permissions):
         return []
-    problem = "notifications have a link to acknowledge, and no [[permissions]] lets anybody acknowledge"
+    problem = "notifications have a link to acknowledge, and no [[permissions]] gives a role that may acknowledge"
     return [f'endpoints.public_url: {problem}. Fix: a permission with role = "act", or remove public_url']
 
 

@@ -44,7 +44,7 @@ class NameQueries(ContextQueries):
         for of, pattern in matchers.items():
             known = self._matched(of)
             if not matching_names(pattern, known) and not (of == "service" and self._is_of_submission(pattern)):
-                similar = suggest_names(pattern.replace("*", ""), known) if of != "tier" else ()
+                similar = suggest_names(pattern.replace("*", ""), known)
                 listed = f"{', '.join(map(clean_line, known[:FEW_NAMES])) or 'none'}{', …' * (len(known) > FEW_NAMES)}"
                 text = f"Did you mean {' or '.join(map(clean_line, similar))}?" if similar else f"Known: {listed}."
                 unknown.append((of, pattern, text))
