@@ -20,7 +20,7 @@ from console.cli.arguments import (
 from console.cli.clock_format import in_display_zone, timestamp
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import Table, ValueColumn, print_lines, print_message, print_result, set_document, table
+from console.cli.output import PLAIN, Table, ValueColumn, print_lines, print_message, print_result, set_document, table
 from console.cli.reader import fresh_store_reader, no_engine_text, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS
 from console.domain.filter import JobFilter, split_filter
@@ -181,6 +181,7 @@ HANDLERS = {
         flag("--problems", "only runs that need attention"),
         VIEW,
         option("--limit", type=positive_number, default=20),
+        PLAIN,
         JSON,
     ),
     "log": Handler(
