@@ -165,7 +165,7 @@ class AuditScreen(HeadwayScreen):
 
     def open_row(self) -> None:
         row: AuditRow = self.list.selected
-        fields = [("who", row.actor), ("at", self.ctx.stamp(row.at)), ("from", row.origin), ("did", row.verb),
+        fields = [("who", row.actor), ("at", self.ctx.clock.full(row.at)), ("from", row.origin), ("did", row.verb),
                 ("to", row.object), ("why", row.why), ("row", str(row.seq)), ("hash", row.hash)]  # fmt: skip
         lines = [f"{label:<{LABEL_CELLS}}{text}" for label, text in fields if text]
         text = "\n".join([*lines, "", *_detail(row.detail)])

@@ -149,9 +149,7 @@ class PreviewBelow(ScreenPart):
 
     def moved(self) -> None:
         pane = self._subject.pane
-        if (
-            pane.region.bottom > self._screen.size.height
-        ):  # the screen has become smaller: first the rows get their lines
+        if pane.region.bottom > self._screen.size.height:  # it has become smaller: the rows get their lines first
             pane.display = False
             return
         used = pane.outer_size.height if pane.display else 0
