@@ -189,7 +189,8 @@ def _external_alert_line(alert: ExternalAlertView) -> str:
 
 def _finding_line(finding: FindingView) -> str:
     resolved = f" (resolved {timestamp(finding.closed)})" if finding.closed else ""
-    return f"  {finding.rule.replace('_', ' '):<11} {finding.job}: {in_display_zone(finding.with_source)}{resolved}"
+    text = in_display_zone(finding.with_source, finding.since)
+    return f"  {finding.rule.replace('_', ' '):<11} {finding.job}: {text}{resolved}"
 
 
 def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:

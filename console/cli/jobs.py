@@ -225,7 +225,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
         *(f"waits for   {condition}" for condition in view.waits),
         *(f"downstream  {name} ({origin})" for name, origin in view.downstreams),
         *(
-            f"finding     {finding.rule.replace('_', ' ')}: {in_display_zone(finding.with_source)}"
+            f"finding     {finding.rule.replace('_', ' ')}: {in_display_zone(finding.with_source, finding.since)}"
             for finding in view.findings
         ),
         *(f"drift       {change.what}: {change.text}" for change in view.drift),
@@ -314,7 +314,7 @@ def run_findings(arguments: argparse.Namespace) -> int:
         ValueColumn("alerts", lambda finding: "yes" if finding.severity == "alert" else "no", drop=2),
         ValueColumn("job", lambda finding: finding.job, 24, middle=True),
         ValueColumn("since", since),
-        ValueColumn("finding", lambda finding: in_display_zone(finding.text), 30),
+        ValueColumn("finding", lambda finding: in_display_zone(finding.text, finding.since), 30),
         ValueColumn("threshold", lambda finding: finding.threshold or "–", drop=1),
         ValueColumn("baseline", lambda finding: finding.source or "–", 12, drop=3),
     )

@@ -67,7 +67,8 @@ def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> 
         return format_duration((end - run.started).total_seconds()) if end and run.started else "–"
 
     def message(run: RunRow) -> str:
-        return (run.message.splitlines()[0] if run.message else run.reason or run.partial_input)[:60]
+        text = run.message.splitlines()[0] if run.message else run.reason or run.partial_input
+        return in_display_zone(text, run.period)[:60]
 
     columns: list[ValueColumn[RunRow]] = [
         ValueColumn("job", lambda run: run.job, 24, middle=True),

@@ -79,8 +79,8 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "plan-start": (("see:Supply plan", "r", "see:4 steps", "enter"), "Start the plan"),
     "marked": (("3", "see:JOBS  row 1 of 14", "space", "space"), "2 marked"),
     "lineage": (("see:Supply plan", "g"), "root cause"),
-    "lineage-blast": (("see:Supply plan", "b", "see:takes with it", "right"), "on the critical path"),
-    "lineage-runs": (("see:Supply plan", "g", "see:root cause", "v", "right"), "which run read which"),
+    "lineage-blast": (("see:Supply plan", "b", "see:affects ", "right"), "on the critical path"),
+    "lineage-runs": (("see:Supply plan", "g", "see:root cause", "v", "right"), "by run"),
     "what-if": (("see:Supply plan", "W"), "nothing is sent"),
     "tonight": (("4",), "TONIGHT business date 2026-11-19"),
     "night-replayed": (("4", "see:TONIGHT business", "{", "see:past night", *["comma"] * 28), "as of"),
@@ -285,7 +285,7 @@ def test_a_rerun_that_was_verified(snap_compare: SnapCompare) -> None:
 
         def at_once(*given: Any, **named: Any) -> None:
             send(*given, **named)
-            night.requests.advance("verified", "exit 0 after 14m02s")
+            night.requests.advance("verified", "exit 0 after 14m2s")
 
         night.requests.act = at_once  # type: ignore[method-assign]
 
@@ -306,4 +306,4 @@ def test_a_terminal_that_is_too_small(snap_compare: SnapCompare) -> None:
 
 
 def test_the_months_of_a_service(snap_compare: SnapCompare) -> None:
-    assert shot(snap_compare, ("M",), "months of Supply plan")
+    assert shot(snap_compare, ("Y",), "months of Supply plan")
