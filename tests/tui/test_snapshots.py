@@ -255,7 +255,7 @@ def test_what_is_held(snap_compare: SnapCompare) -> None:
 
 
 def _frozen(night: Night) -> None:
-    why = "frozen by mara since 02:17Z: the network is being moved"
+    why = "frozen by mara since 2026-11-20 02:17Z: the network is being moved"
     night.reads.head = night.reads.head._replace(frozen=why)
     night.reads.approvals_ = [approval()]
 
@@ -267,7 +267,7 @@ def _shadow(night: Night) -> None:
 
 @pytest.mark.parametrize(
     "prepare,see",
-    [(_frozen, "FROZEN by mara since 02:17Z"), (_shadow, "SHADOW, nothing is sent for the estate")],
+    [(_frozen, "FROZEN by mara since 03:17"), (_shadow, "SHADOW, nothing is sent for the estate")],
     ids=["frozen", "shadow"],
 )
 def test_services_where_nothing_is_sent(snap_compare: SnapCompare, prepare: Prepare, see: str) -> None:

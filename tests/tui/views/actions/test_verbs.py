@@ -322,7 +322,7 @@ async def test_all_sending_is_stopped_once_a_person_has_said_why(night: Night) -
     await night.see("FREEZE all sending: network", "Freeze")
     assert [] == night.requests.turned
     await night.press("down", "enter")
-    await night.see("FROZEN by mara since 02:17Z: network; no action is sent")
+    await night.see("FROZEN by mara since 03:17: network; no action is sent")
     assert [("freeze", "on", "network")] == night.requests.turned
 
 
@@ -370,7 +370,7 @@ async def test_a_plan_is_not_begun_while_nothing_is_sent(night: Night) -> None:
     await night.press("r")
     await night.see("PLAN INC-0412", "4 steps ")
     await night.press("enter")
-    await night.see("nothing is sent: frozen by mara since 02:17Z: network; F thaws")
+    await night.see("nothing is sent: frozen by mara since 03:17: network; F thaws")
     assert "Start the plan" not in night.text
 
 
@@ -384,7 +384,7 @@ async def test_a_freeze_that_comes_while_a_plan_is_begun_is_said_in_its_box(nigh
     assert "FROZEN" not in night.text
     night.requests.turn("freeze", "on", "network")
     night.reads.changed()
-    await night.see("FROZEN by mara since 02:17Z: network; no action is sent")
+    await night.see("FROZEN by mara since 03:17: network; no action is sent")
     assert "Start the plan" in night.text
 
 
