@@ -174,7 +174,7 @@ def test_check_reports_a_store_whose_file_is_gone(bench: Bench, tmp_path: Path) 
     done = headway(bench.url, "--config", str(config), "check", "--no-probe")
     assert 1 == done.code
     assert "the store's file is gone" in done.out
-    assert "headway store restore COPY" in done.out
+    assert "store restore COPY" in done.out
 
 
 def test_check_without_a_store_says_nothing_of_names(tmp_path: Path) -> None:

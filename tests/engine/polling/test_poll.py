@@ -124,18 +124,18 @@ def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
 @pytest.mark.parametrize(
     "error, kind, mend",
     [
-        (RateLimited("(429)"), "limited", "its request limit is reached"),
-        (InvalidAnswer("(500)"), "failing", "it answers with an error"),
-        (SystemUnreachable("no route"), "unreachable", "no answer"),
+        (RateLimited("(429)"), "limited", "raise poll_every"),
+        (InvalidAnswer("(500)"), "failing", "ask its operators"),
+        (SystemUnreachable("no route"), "unreachable", "check that it runs"),
     ],
 )
-def test_a_source_that_answers_is_not_said_to_be_silent(bench: Bench, error: Exception, kind: str, mend: str) -> None:
+def test_a_source_that_answers_is_not_called_silent(bench: Bench, error: Exception, kind: str, fix: str) -> None:
     bench.scheduler.refuse = error
     bench.poller.poll_once(bench.fence)
     with bench.reads() as reads:
         (target,) = reads.estate.systems()
     assert (kind, str(error)) == (target.error_kind, target.error)
-    assert target.fix.startswith(mend)
+    assert target.fix.startswith(fix)
 
 
 def test_a_server_that_asks_for_a_pause_has_it(bench: Bench) -> None:

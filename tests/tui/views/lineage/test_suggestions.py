@@ -83,7 +83,7 @@ def test_back_changes_nothing_and_a_config_that_cannot_be_written_is_named(store
         await night.press("enter")
         await night.see("Accept")
         await night.press("down", "enter")
-        await night.see("1 fault in the config")
+        await night.see("1 problem in the config")
 
     run(steps, command(store, config))
     assert BROKEN == config.read_text()
