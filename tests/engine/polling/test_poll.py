@@ -122,7 +122,7 @@ def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
 
 
 @pytest.mark.parametrize(
-    "error, kind, mend",
+    "error, kind, fix",
     [
         (RateLimited("(429)"), "limited", "raise poll_every"),
         (InvalidAnswer("(500)"), "failing", "ask its operators"),
