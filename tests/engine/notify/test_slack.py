@@ -149,6 +149,7 @@ def test_a_lost_connection_is_opened_again(pressed: FakeSlack) -> None:
     assert shown(press(pressed, ACKNOWLEDGE, MARA))[0]
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # slack-sdk leaves a refused socket open
 def test_status_says_why_buttons_do_nothing(pressed: FakeSlack, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def trouble() -> str:
         assert bench.parts.slack is not None
