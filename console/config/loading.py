@@ -38,6 +38,7 @@ from console.config.sections import (
     RetentionSettings,
     RouteSettings,
     ServiceSettings,
+    SlackSettings,
     StatusPageSettings,
     SystemConfig,
     SystemSettings,
@@ -152,7 +153,7 @@ def load_config(path: Path, instead: Mapping[Path, str] = NO_TEXTS) -> Config:
 
 TABLES = (
     "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting", "inhibit",
-    "retention", "endpoints", "status_page", "rotas", "console", "views", *DECLARED_TABLES,
+    "retention", "endpoints", "slack", "status_page", "rotas", "console", "views", *DECLARED_TABLES,
 )  # fmt: skip
 
 
@@ -167,6 +168,8 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     retention = validate(RetentionSettings, document.get("retention", {}), ("retention",), reading)
     section = document.get("endpoints")
     endpoints = validate(EndpointSettings, section, ("endpoints",), reading) if section is not None else None
+    section = document.get("slack")
+    slack = validate(SlackSettings, section, ("slack",), reading) if section is not None else None
     section = document.get("status_page")
     status_page = validate(StatusPageSettings, section, ("status_page",), reading) if section is not None else None
     dependencies = validate_list(DependencySettings, document, "dependencies", reading)
@@ -184,7 +187,7 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
         tuple(permissions.values()), acting, declared, rotas, checks, retention or RetentionSettings(), endpoints,
-        status_page, shared_preferences(document, reading), tuple(reading.profiles),
+        slack, status_page, shared_preferences(document, reading), tuple(reading.profiles),
     )  # fmt: skip
     check_references(config, document, dependencies, reading)
     check_checks(checks, systems, document, reading)

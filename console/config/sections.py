@@ -247,6 +247,15 @@ class EndpointSettings(StrictOptions):
         return self
 
 
+class SlackSettings(StrictOptions):
+    """The Slack app whose buttons acknowledge and silence; routes to slack://xoxb-… of this app have them."""
+
+    app_token: SecretRef
+    """App-level token, xapp-…, with the scope connections:write."""
+    people: Mapping[Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")], _Login] = Field(default_factory=dict)
+    """Slack's member ID -> login in [[permissions]]."""
+
+
 class StatusPageBucket(AwsOptions):
     """Where in S3 the status page is written."""
 
@@ -378,6 +387,8 @@ class Config:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     endpoints: EndpointSettings | None = None
     """None: the engine listens nowhere."""
+    slack: SlackSettings | None = None
+    """None: messages in Slack have no buttons."""
     status_page: StatusPageSettings | None = None
     """None: none is written."""
     console: str = ""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -37,6 +38,7 @@ from console.engine.notify.mail import MailThread, mail_thread
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.routing import AlertRouter
 from console.engine.notify.senders import Sender, SendResult, neutralise
+from console.engine.notify.slack import SlackButtons
 from console.engine.notify.webhook import WebhookSender, is_webhook, notification, post_webhook
 from console.engine.worker import Pulse
 from console.failpoints import failpoint
@@ -78,9 +80,11 @@ class Outbox:
         alertmanager: AlertmanagerSender,
         webhook: WebhookSender,
         links: AcknowledgeLinks | None = None,
+        slack: SlackButtons | None = None,
     ) -> None:
-        """`mail`: sends mail to a mail server; None: apprise sends it. `links`: None: messages name the command."""
-        self._links = links
+        """`mail`: sends mail to a mail server; None: apprise sends it. `links`: None: messages name the command.
+        `slack`: None: messages have no buttons."""
+        self._links, self._slack = links, slack
         self._alertmanager, self._webhook = alertmanager, webhook
         self._refreshed_at = -math.inf
         self._refresh_failed = ""
@@ -203,7 +207,10 @@ class Outbox:
             self._refreshed_at = -math.inf if delivery.incident_id is None else self._refreshed_at
         if is_webhook(url):
             sent = self._webhook.send(url, delivery, title, body, _page(delivery))
-        sent = sent or self._send(url, title, body, _page(delivery))
+        page = _page(delivery)
+        if self._slack is not None and delivery.incident_id is not None and not delivery.is_resolved:
+            page = replace(page, buttons=self._slack.attachment(delivery.incident_id))
+        sent = sent or self._send(url, title, body, page)
         failpoint("send.after_wire")
         failpoint("send.after_reply")
         if sent.arrived:

@@ -46,6 +46,8 @@ class Page:
     """Dedup keys of other incidents and digests that are resolved with this message."""
     tier: int | None = None
     """By which the page has its severity; None: of a message about no single incident."""
+    buttons: Mapping[str, Any] | None = None
+    """An attachment of buttons, for Slack."""
 
     @property
     def steps(self) -> tuple[tuple[str, PageAction], ...]:

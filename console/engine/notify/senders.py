@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -130,7 +130,7 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
     if markup is not None:
         title, body = as_chat(markup, title, body)
     if "slack" in schemes:
-        _title_as_text(plugin)
+        _title_as_text(plugin, page.buttons if plugin.mode == "bot" else None)
     if reason := unreachable_reason(plugin):
         return SendResult(False, reason)
     if not is_pager(plugin):
@@ -142,15 +142,17 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
     return result
 
 
-def _title_as_text(plugin: Any) -> None:
+def _title_as_text(plugin: Any, buttons: Mapping[str, Any] | None) -> None:
     """Lets apprise's Slack plugin send the title as the message's text, which a locked phone shows: it has a title of
-    the attachment alone, which it does not. Without its own footer and icon."""
+    the attachment alone, which it does not. Without its own footer and icon; `buttons`: a further attachment."""
     send = plugin._send
 
     def send_with_text(url: str, payload: dict[str, Any], **options: Any) -> Any:
         for attachment in payload.get("attachments", ())[:1]:
             if text := attachment.pop("title", ""):  # none in a message of blocks
                 payload["text"] = text
+        if buttons is not None:
+            payload["attachments"] = [*payload.get("attachments", ()), buttons]
         return send(url, payload, **options)
 
     plugin._send = send_with_text

@@ -40,6 +40,7 @@ from console.engine.notify.periodic import PeriodicTasks, WeeklyNoiseReport
 from console.engine.notify.responses import OnCallResponses
 from console.engine.notify.routing import AlertRouter, RouteTemplates
 from console.engine.notify.senders import Sender, send_by_apprise
+from console.engine.notify.slack import SlackButtons
 from console.engine.notify.webhook import WebhookSender
 from console.engine.plans.executor import PlanExecutor
 from console.engine.plans.proposals import PlanProposer
@@ -164,7 +165,10 @@ class EngineAssembly:
         links = plain.acknowledge_links(config, secrets)
         for problem in plain.unusable_links(config):
             log.warning("links to acknowledge cannot be used", error=problem)
-        self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders, links)
+        self.slack = None
+        if config.slack is not None:
+            self.slack = SlackButtons(store.url, clock, config.slack, secrets, config.zone, alerts.link)
+        self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders, links, self.slack)
         decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render
         self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set, render)
         self.back_testing = BackTester(store, clock, lambda: self.evaluator.seen, lambda: self.evaluator.is_judging)
@@ -274,6 +278,7 @@ class EngineAssembly:
         own += [("responses", self.responses)] if self.config.routes else []
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []
         own += [("endpoints", self.endpoints)] if self.endpoints is not None else []
+        own += [("slack", self.slack)] if self.slack is not None else []
         own += [("status page", self._publishing)] if self._publishing is not None else []
         own += [("job sync", self.job_sync)] if self.shards is not None else []
         return own
@@ -294,6 +299,7 @@ class EngineAssembly:
             self.retention.trouble,
         ]
         troubles += [self.endpoints.trouble] if self.endpoints is not None else []
+        troubles += [self.slack.trouble] if self.slack is not None else []
         troubles += [self.status_page.trouble] if self.status_page is not None else []
         troubles += [self.shards.trouble()] if self.shards is not None else []
         return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *troubles]))

@@ -1,0 +1,244 @@
+"""Buttons below messages in Slack: acknowledge, silence for an hour, open.
+
+Slack sends each press over a WebSocket that the engine opens (Socket Mode), so that nothing listens for it. A press is
+a request of the login that `[slack.people]` gives its user: the rights, audit and engine of every request. Sources:
+docs.slack.dev, Using Socket Mode; block_actions payload; Handling user interaction.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
+from connectors.sdk.secrets import SecretStore
+from console.config.sections import SlackSettings
+from console.domain.access import Person
+from console.domain.ids import derived_key, incident_id, incident_name, instant
+from console.domain.incident import ACKNOWLEDGE_FOR
+from console.engine.api.client import EngineClient
+from console.engine.endpoints import ApiFault
+from console.engine.notify.senders import tls_context
+from console.engine.worker import Pulse
+from console.engine.write_api import EngineCall
+from console.store.errors import NotAllowed, ReasonNeeded, StoreError
+from console.text.cleaning import clean_line
+from console.timing.clock import Clock
+from console.timing.durations import parse_duration
+from console.timing.formats import timestamp_text
+from console.timing.zones import zone_of
+
+if TYPE_CHECKING:
+    from slack_sdk.socket_mode import SocketModeClient
+    from slack_sdk.socket_mode.client import BaseSocketModeClient
+    from slack_sdk.socket_mode.request import SocketModeRequest
+
+log = structlog.get_logger("headway.slack")
+
+ORIGIN = "Slack"
+"""The origin of its requests in the audit."""
+API = "https://slack.com/api/"
+CHECK_SECONDS = 15.0
+"""Interval of checks of the connection; the library opens a lost one again within 5 s."""
+RETRY_SECONDS = 60.0
+"""Pause after a failed connection: Slack's limit of apps.connections.open is about one a minute."""
+ACKNOWLEDGE, SILENCE, OPEN = "headway_acknowledge", "headway_silence", "headway_open"
+SILENCE_SECONDS = 3600.0
+BLOCK = "headway"
+"""Block of the buttons in their attachment."""
+NOT_INSTALLED = 'slack-sdk is not installed. Fix: pip install "headway[slack]"'
+_METHOD = "apps.connections.open"
+_APP_FIX = "Fix: an app_token (xapp-…) with the scope connections:write, of an app with Socket Mode on"
+
+
+class SlackButtons:
+    """A worker: keeps the connection to Slack open and does what is pressed. `link`: as `alerts.link`."""
+
+    def __init__(
+        self, url: str, clock: Clock, settings: SlackSettings, secrets: SecretStore, zone: str, link: str
+    ) -> None:
+        """`url`: of the store."""
+        self._url, self._clock, self._settings, self._secrets = url, clock, settings, secrets
+        self._zone, self._link = zone_of(zone), link
+        self._closing = threading.Event()
+        self._error = ""
+        self.wake = threading.Event()
+        self.pulse = Pulse()
+
+    @property
+    def trouble(self) -> str:
+        """Why presses do not arrive, with the fix; empty if they do."""
+        return f"Slack buttons do nothing: {self._error}" if self._error else ""
+
+    def attachment(self, number: int) -> dict[str, Any]:
+        """The buttons below a message about one incident."""
+        name = incident_name(number)
+        labels = {ACKNOWLEDGE: f"Acknowledge {ACKNOWLEDGE_FOR}", SILENCE: "Silence 1h"}
+        buttons = [_button(action, label) | {"value": name} for action, label in labels.items()]
+        if self._link:
+            buttons.append(_button(OPEN, "Open") | {"url": self._link.replace("{incident}", name)})
+        return {"fallback": name, "blocks": [{"type": "actions", "block_id": BLOCK, "elements": buttons}]}
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """Keeps a connection until `stopping`. The app token is read again for each."""
+        self._closing.clear()
+        client: SocketModeClient | None = None
+        try:
+            while not stopping():
+                self.wake.clear()
+                self.pulse.beat(RETRY_SECONDS)
+                if client is None or not client.is_connected():
+                    if client is not None:
+                        client.close()
+                    client = self._connect()
+                self.wake.wait(CHECK_SECONDS if client is not None else RETRY_SECONDS)
+        finally:
+            self._closing.set()
+            if client is not None:
+                client.close()
+
+    def _connect(self) -> SocketModeClient | None:
+        """The open connection; None, with the reason in `trouble`, if there is none."""
+        try:
+            client = self._opened()
+        except ConnectorError as error:
+            reason = clean_line(self._secrets.mask(str(error)))
+            if reason != self._error:
+                log.warning("no connection to Slack", error=reason)
+            self._error = reason
+            return None
+        log.info("connected to Slack", before=self._error)
+        self._error = ""
+        return client
+
+    def _opened(self) -> SocketModeClient:
+        """Raises ConnectorError."""
+        try:
+            from slack_sdk import WebClient  # noqa: PLC0415 - an extra
+            from slack_sdk.errors import SlackApiError  # noqa: PLC0415
+            from slack_sdk.socket_mode import SocketModeClient  # noqa: PLC0415
+        except ImportError:
+            raise NotSupported(NOT_INSTALLED) from None
+        failures: list[Exception] = []
+        token, web = self._secrets(self._settings.app_token), WebClient(base_url=API, ssl=tls_context())
+        client = SocketModeClient(token, web_client=web, on_error_listeners=[failures.append])
+        client.socket_mode_request_listeners.append(self._received)
+        try:
+            client.connect()
+        except SlackApiError as error:
+            failure: ConnectorError | None = AccessRefused(f"{_METHOD} answered {error.response['error']}. {_APP_FIX}")
+        except OSError as error:
+            failure = SystemUnreachable(f"{_METHOD}: {error}. Fix: let the engine's machine connect to slack.com:443")
+        else:
+            reason = failures[-1] if failures else "refused"
+            failure = SystemUnreachable(f"WebSocket: {reason}. Fix: let it pass to *.slack.com:443")
+            failure = None if client.is_connected() else failure
+        if failure is not None:
+            client.close()
+            raise failure
+        return client
+
+    def _received(self, client: BaseSocketModeClient, request: SocketModeRequest) -> None:
+        """Confirms a message within Slack's 3 s, then does what was pressed."""
+        from slack_sdk.socket_mode.response import SocketModeResponse  # noqa: PLC0415 - an extra
+
+        client.send_socket_mode_response(SocketModeResponse(envelope_id=request.envelope_id))
+        press = request.payload
+        if request.type != "interactive" or press.get("type") != "block_actions":
+            return
+        action, user = press["actions"][0], str(press["user"]["id"])
+        if action["action_id"] not in (ACKNOWLEDGE, SILENCE):
+            return
+        try:
+            text, is_done = self._done(action, user), True
+        except _Refused as error:
+            text, is_done = f"Nothing was changed: {error}", False
+        except Exception:
+            log.exception("a press of a button failed")
+            text, is_done = "Nothing was changed, or not all: the engine's log has the details.", False
+        self._reply(press, action["action_id"], text, is_done)
+
+    def _done(self, action: Mapping[str, Any], user: str) -> str:
+        """Makes the request; a text that describes the change. Raises _Refused."""
+        person = self._settings.people.get(user)
+        if person is None:
+            fix = (
+                f'Fix: {user} = "LOGIN" below [slack.people] in the config, with the login\'s role in [[permissions]].'
+            )
+            raise _Refused(f"Slack user {user} has no login in Headway. {fix}")
+        number = incident_id(action["value"])
+        client = EngineClient(self._url, Person(person, is_visitor=True), ORIGIN)
+        key = derived_key(ORIGIN, user, str(action["action_ts"]))
+        call = EngineCall(self._url, client, key, self._closing, "headway incident", "press again")
+        try:
+            done = self._silence if action["action_id"] == SILENCE else self._acknowledge
+            verb, until_us = done(call, number)
+        except ApiFault as fault:
+            raise _Refused(f"{fault.error}. Fix: {fault.fix}.") from None
+        except ReasonNeeded as error:
+            command = "headway silence add" if action["action_id"] == SILENCE else f"headway ack {action['value']}"
+            raise _Refused(f"{error} Run: {command} --why TEXT") from None
+        except NotAllowed as error:
+            raise _Refused(f'{error} Fix: {{ who = ["{person}"], role = "act" }} in [[permissions]].') from None
+        except StoreError as error:
+            raise _Refused(str(error)) from None
+        at, until = (timestamp_text(time, self._zone) for time in (self._clock.now(), instant(until_us)))
+        return f"{verb} by {person} {at}, until {until}"
+
+    @staticmethod
+    def _acknowledge(call: EngineCall, number: int) -> tuple[str, int]:
+        call.open_incident(number)
+        seconds = parse_duration(ACKNOWLEDGE_FOR).total_seconds()
+        return "Acknowledged", call.answer(call.client.acknowledge(number, seconds, "", call.key))["until_us"]
+
+    @staticmethod
+    def _silence(call: EngineCall, number: int) -> tuple[str, int]:
+        """Silences the job of the root cause."""
+        root = call.open_incident(number).row
+        if root.root_run_id is None:
+            raise _Refused(f"{incident_name(number)} has no failed run at its root. Run: headway silence add")
+        matchers = {"system": root.root_job.partition("/")[0], "job": root.root_job}
+        why = f"{incident_name(number)}, by a button in Slack"
+        answer = call.answer(call.client.silence(matchers, SILENCE_SECONDS, why))
+        return f"{root.root_job} silenced", answer["until_us"]
+
+    def _reply(self, press: Mapping[str, Any], action: str, text: str, is_done: bool) -> None:
+        """Replaces the pressed button by the text, or sends the text to the user alone if nothing was done."""
+        from slack_sdk.webhook import WebhookClient  # noqa: PLC0415 - an extra
+
+        message = press.get("message", {})
+        body: dict[str, Any] = {"response_type": "ephemeral", "replace_original": False, "text": text}
+        if is_done:
+            attachments = [_without_button(part, action, text) for part in message.get("attachments", ())]
+            body = {"replace_original": True, "text": message.get("text", ""), "attachments": attachments}
+        try:
+            reply = WebhookClient(press["response_url"], ssl=tls_context()).send_dict(body)
+        except OSError as error:
+            log.warning("a message in Slack is not updated", error=str(error), text=text)
+        else:
+            if reply.status_code != 200:
+                log.warning("a message in Slack is not updated", status=reply.status_code, text=text)
+
+
+class _Refused(Exception):
+    """Why nothing was done, with its fix."""
+
+
+def _button(action: str, label: str) -> dict[str, Any]:
+    return {"type": "button", "action_id": action, "text": {"type": "plain_text", "text": label}}
+
+
+def _without_button(attachment: Mapping[str, Any], action: str, text: str) -> dict[str, Any]:
+    """The attachment without the pressed button, and with the text above those that remain; another one as it is."""
+    blocks: list[dict[str, Any]] = []
+    for block in attachment.get("blocks", ()):
+        if block.get("block_id") == BLOCK:
+            blocks.append({"type": "context", "elements": [{"type": "plain_text", "text": text}]})
+            elements = [element for element in block["elements"] if element["action_id"] != action]
+            blocks += [{**block, "elements": elements}] if elements else []
+        else:
+            blocks.append(block)
+    return {**attachment, "blocks": blocks} if blocks else dict(attachment)

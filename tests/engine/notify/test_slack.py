@@ -1,0 +1,196 @@
+"""Buttons in Slack, against a fake of its Web API and Socket Mode: from a failed job to the audit."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any, cast
+
+import pytest
+from apprise.plugins.slack import NotifySlack
+from pydantic import ValidationError
+
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import RunState
+from console.config.sections import AlertSettings, SlackSettings
+from console.domain.access import PermissionRule, Role
+from console.engine.notify import slack as buttons
+from console.engine.notify.paging import Page
+from console.engine.notify.senders import send_by_apprise
+from console.engine.notify.slack import ACKNOWLEDGE, OPEN, SILENCE
+from tests.engine.bench import Bench
+from tests.engine.endpoints.test_write_api import count, permit
+from tests.fakes.internet import fake_internet
+from tests.fakes.slack import FakeSlack
+from tests.lab.process import free_port, wait_until
+
+MARA, LEE = "U012AB3CD", "U0LEE"
+BOT_URL = "slack://xoxb-123456789012-123456789012-fakefakefake/C0123456"
+WEBHOOK_URL = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops"
+
+
+@pytest.fixture
+def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlack]:
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with FakeSlack().running() as made:
+        monkeypatch.setattr(buttons, "API", f"{made.url}/api/")
+        monkeypatch.setattr(buttons, "RETRY_SECONDS", 0.2)
+        monkeypatch.setattr(NotifySlack, "api_url", f"{made.url}/api/{{}}")
+        monkeypatch.setenv("SLACK_APP_TOKEN", made.app_token)
+        monkeypatch.setenv("BENCH_URL", BOT_URL)
+        yield made
+
+
+@pytest.fixture
+def pressed(bench: Bench, slack: FakeSlack) -> Iterator[FakeSlack]:
+    """A message about a failed job in a channel, whose buttons an engine answers."""
+    settings = SlackSettings(app_token=SecretRef(env="SLACK_APP_TOKEN"), people={MARA: "mara", LEE: "lee"})
+    alerts = AlertSettings(default_route="oncall", link="https://ops.example.org/{incident}")
+    bench.config = replace(bench.config, slack=settings, alerts=alerts)
+    bench.sink = cast(Any, send_by_apprise)
+    bench.restart()
+    bench.turn()
+    permit(bench, PermissionRule("mara", Role.ACT), PermissionRule("lee", Role.VIEW))
+    bench.scheduler.attempt("extract", "x1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=9))
+    bench.turn()
+    assert bench.parts.slack is not None
+    ended = threading.Event()
+    workers = [
+        threading.Thread(target=worker.run, args=(bench.fence, ended.is_set))
+        for worker in (bench.parts.answers, bench.parts.slack)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        yield slack
+    finally:
+        ended.set()
+        bench.parts.slack.wake.set()
+        for worker in workers:
+            worker.join(20)
+        assert not any(worker.is_alive() for worker in workers)
+
+
+def press(slack: FakeSlack, action_id: str, user: str) -> dict[str, Any]:
+    """The reply to a press of the last message's button."""
+    wait_until(lambda: slack.is_connected, "a connection")
+    before = len(slack.replies)
+    envelope = slack.press(action_id, user, slack.messages[-1])
+    wait_until(lambda: len(slack.replies) > before, "a reply")
+    assert envelope in slack.confirmed
+    return slack.replies[-1]
+
+
+def shown(message: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Texts and buttons of a message's last attachment."""
+    blocks = message["attachments"][-1]["blocks"]
+    texts = [element["text"] for block in blocks if block["type"] == "context" for element in block["elements"]]
+    names = [element["action_id"] for block in blocks if block["type"] == "actions" for element in block["elements"]]
+    return texts, names
+
+
+def test_acknowledge_in_slack_is_the_persons_and_the_message_says_so(pressed: FakeSlack, bench: Bench) -> None:
+    [message] = pressed.messages
+    assert ([], [ACKNOWLEDGE, SILENCE, OPEN]) == shown(message)
+    assert "https://ops.example.org/INC-0001" == message["attachments"][-1]["blocks"][0]["elements"][-1]["url"]
+    reply = press(pressed, ACKNOWLEDGE, MARA)
+    [text], left = shown(reply)
+    assert text.startswith("Acknowledged by mara 20")
+    assert ", until 20" in text
+    assert [SILENCE, OPEN] == left
+    assert reply["replace_original"] is True
+    assert (message["text"], message["attachments"][0]) == (reply["text"], reply["attachments"][0])
+    with bench.store.read() as session:
+        rows = session.rows("SELECT actor, origin, object FROM audit WHERE verb = 'acknowledge'")
+    assert [("mara", "Slack", "INC-0001")] == [(row.actor, row.origin, row.object) for row in rows]
+
+
+def test_an_envelope_that_slack_sends_twice_is_one_acknowledgement(pressed: FakeSlack, bench: Bench) -> None:
+    wait_until(lambda: pressed.is_connected, "a connection")
+    pressed.press(ACKNOWLEDGE, MARA, pressed.messages[-1], again=True)
+    wait_until(lambda: len(pressed.replies) == 2, "two replies")
+    assert 1 == count(bench, "acknowledgement")
+
+
+def test_silence_is_of_the_failed_job_for_an_hour(pressed: FakeSlack, bench: Bench) -> None:
+    [text], left = shown(press(pressed, SILENCE, MARA))
+    assert text.startswith("fake/extract silenced by mara 20")
+    assert [ACKNOWLEDGE, OPEN] == left
+    with bench.reads() as reads:
+        [silence] = reads.alerts.silences()
+    assert {"system": "fake", "job": "fake/extract"} == dict(silence.matchers)
+    assert timedelta(hours=1) == silence.until - silence.begins
+    assert ("mara", "INC-0001, by a button in Slack") == (silence.by, silence.why)
+
+
+def test_only_its_presser_reads_why_nothing_was_changed(pressed: FakeSlack, bench: Bench) -> None:
+    fixes = {"U0STRANGER": 'Fix: U0STRANGER = "LOGIN" below [slack.people]', LEE: 'who = ["lee"], role = "act"'}
+    for user, action_id in product(fixes, (ACKNOWLEDGE, SILENCE)):
+        reply = press(pressed, action_id, user)
+        assert ("ephemeral", False) == (reply["response_type"], reply["replace_original"])
+        assert reply["text"].startswith("Nothing was changed: ")
+        assert fixes[user] in reply["text"]
+    permit(bench)
+    reply = press(pressed, ACKNOWLEDGE, MARA)
+    assert "ephemeral" == reply["response_type"], "without permissions nobody may act from Slack"
+    assert (0, 0) == (count(bench, "acknowledgement"), count(bench, "silence"))
+
+
+def test_a_lost_connection_is_opened_again(pressed: FakeSlack) -> None:
+    wait_until(lambda: pressed.is_connected, "a connection")
+    pressed.drop()
+    wait_until(lambda: pressed.connections == 2 and pressed.is_connected, "a second connection")
+    assert shown(press(pressed, ACKNOWLEDGE, MARA))[0]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # slack-sdk leaves a refused socket open
+def test_status_says_why_buttons_do_nothing(pressed: FakeSlack, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trouble() -> str:
+        assert bench.parts.slack is not None
+        assert bench.parts.slack._connect() is None
+        return bench.parts.trouble("")
+
+    wait_until(lambda: pressed.is_connected, "a connection")
+    assert "" == bench.parts.trouble("")
+    pressed.refuses = "apps.connections.open"
+    text = trouble()
+    assert "Slack buttons do nothing: apps.connections.open answered invalid_auth. Fix: an app_token (xapp-…" in text
+    assert pressed.app_token not in text
+    pressed.refuses = "link"
+    assert "Slack buttons do nothing: WebSocket: refused. Fix: let it pass to *.slack.com:443" == trouble()
+    gc.collect()
+    monkeypatch.setattr(buttons, "API", f"http://127.0.0.1:{free_port()}/api/")
+    assert "Connection refused" in trouble()
+    monkeypatch.delenv("SLACK_APP_TOKEN")
+    assert "SLACK_APP_TOKEN" in trouble()
+    monkeypatch.setitem(sys.modules, "slack_sdk", None)
+    assert 'slack-sdk is not installed. Fix: pip install "headway[slack]"' in trouble()
+
+
+def test_the_recovery_has_no_buttons(pressed: FakeSlack, bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "x1", RunState.SUCCEEDED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.turn()
+    opened, resolved = pressed.messages
+    assert resolved["text"].startswith("Resolved: ")
+    assert (2, 1) == (len(opened["attachments"]), len(resolved["attachments"]))
+
+
+def test_a_message_by_a_webhook_has_no_buttons() -> None:
+    """Slack takes them there as well, but a webhook may be of another app, which would get the press."""
+    with fake_internet() as internet:
+        sent = send_by_apprise(WEBHOOK_URL, "x failed", "x failed\n", Page("key", buttons={"blocks": []}))
+    assert sent.arrived
+    [body] = internet.bodies
+    assert 1 == len(body["attachments"])
+
+
+@pytest.mark.parametrize("people", [{"mara": "mara"}, {MARA: "two words"}])
+def test_a_person_is_a_member_id_and_a_login(people: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="pattern"):
+        SlackSettings(app_token=SecretRef(env="SLACK_APP_TOKEN"), people=people)
