@@ -35,7 +35,7 @@ SECONDS = 10.0
 MAX_AGE = timedelta(days=1)
 """Runs that ended earlier are left out: the history of a new system, and what a long outage left."""
 MEMORY = 20_000
-"""Runs remembered as sent: an evaluation may change the row of a run that has ended."""
+"""Latest runs that are not sent twice: an evaluation may change the row of a run that has ended."""
 MESSAGE_LIMIT = 240
 NOT_INSTALLED = 'otlp: opentelemetry-proto is not installed. Fix: pip install "headway[otlp]"'
 PROTOBUF = {"Content-Type": "application/x-protobuf", "Accept": "application/x-protobuf"}
@@ -48,7 +48,7 @@ RESULTS = {
 
 
 def post_signal(settings: OtlpSettings, secrets: SecretStore, signal: str, fields: Callable[[], dict[str, Any]]) -> str:
-    """Why the receiver refuses a request of these fields for good; empty if it does not. Raises ConnectorError."""
+    """Why the receiver permanently refuses a request of these fields; empty if it does not. Raises ConnectorError."""
     name = {"metrics": "metrics", "traces": "trace"}[signal]
     try:
         service = import_module(f"opentelemetry.proto.collector.{name}.v1.{name}_service_pb2")

@@ -1,13 +1,19 @@
-"""The export by OTLP, against a real HTTP server that decodes what it gets with opentelemetry-proto's messages."""
+"""The export by OTLP, against an HTTP server of this test that decodes requests with opentelemetry-proto's messages.
+
+It is no collector: what a collector or a vendor accepts beyond the protocol is not tested.
+"""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -198,6 +204,13 @@ def test_what_the_receiver_refuses_for_good_is_reported_and_blocks_no_later_run(
     bench.turn()
     exporting.step(bench.fence)
     assert ["RUN fake/load"] == [span.name for span in receiver.spans]
+
+
+def test_the_example_of_the_docs_is_valid() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
+    [example] = [block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[otlp]" in block]
+    for written in (example, example.replace("\n# ", "\n")):
+        OtlpSettings.model_validate(tomllib.loads(written)["otlp"])
 
 
 def test_every_ended_state_has_a_result() -> None:
