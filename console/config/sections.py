@@ -281,7 +281,7 @@ class OtlpSettings(RestOptions):
     signals: Annotated[tuple[Literal["metrics", "traces"], ...], Field(min_length=1)] = ("metrics", "traces")
     """metrics: those of /metrics. traces: a span for each finished run."""
     every: Pause = timedelta(minutes=1)
-    """Between two exports of metrics."""
+    """Between two exports of metrics, in steps of 15 s."""
 
 
 class PermissionSettings(StrictOptions):

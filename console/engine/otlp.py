@@ -103,7 +103,7 @@ class OtlpExporter:
         self._metrics_due = time.monotonic() + self._settings.every.total_seconds()
 
         def fields() -> dict[str, Any]:
-            scope = {"metrics": [_metric(family, time.time_ns()) for family in self._metrics()]}
+            scope = {"metrics": [_metric(family, time.time_ns()) for family in self._metrics() if family.samples]}
             return {"resource_metrics": [{"resource": self._resource, "scope_metrics": [scope]}]}
 
         return post_signal(self._settings, self._secrets, "metrics", fields)
