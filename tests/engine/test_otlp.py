@@ -30,6 +30,8 @@ from console.engine import otlp as module
 from console.engine.metrics import MetricsEndpoint
 from console.engine.otlp import RESULTS, OtlpExporter
 from console.engine.supervisor.assembly import EngineAssembly
+from console.store import run_export
+from console.store.meta import next_changed_seq
 from console.timing.clock import Clock
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -131,6 +133,7 @@ def test_a_finished_run_is_a_span_by_the_conventions_for_ci_cd_without_its_messa
 ) -> None:
     exporting = exporter(bench, receiver.url, signals=("traces",))
     exporting.step(bench.fence)
+    bench.scheduler.attempt("load", "0", RunState.UNKNOWN, ago(20), ended_at=ago(10))
     began, ended = ago(20), ago(5)
     bench.scheduler.attempt("extract", "1", RunState.RUNNING, began)
     bench.turn()
@@ -141,8 +144,7 @@ def test_a_finished_run_is_a_span_by_the_conventions_for_ci_cd_without_its_messa
     exporting.step(bench.fence)
     bench.parts.evaluator.step(bench.fence)
     with bench.store.write(None) as session:
-        session.rows("UPDATE run SET changed_seq = (SELECT MAX(changed_seq) + 1 FROM run)")
-        session.rows("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'changed_seq'")
+        session.rows("UPDATE run SET changed_seq = ?", (next_changed_seq(session),))
     exporting.step(bench.fence)
     [span] = receiver.spans
     assert (16, 8) == (len(span.trace_id), len(span.span_id))
@@ -150,7 +152,7 @@ def test_a_finished_run_is_a_span_by_the_conventions_for_ci_cd_without_its_messa
     assert (began.timestamp(), ended.timestamp()) == (span.start_time_unix_nano / 1e9, span.end_time_unix_nano / 1e9)
     assert Status.STATUS_CODE_ERROR == span.status.code
     attributes = plain(span.attributes)
-    [run] = [run for run in bench.reads().runs.list_runs(1) + bench.reads().runs.list_runs(2) if run.attempts]
+    [run] = [run for job_id in (1, 2) for run in bench.reads().runs.list_runs(job_id) if run.state == "failed"]
     assert {
         "cicd.pipeline.name": "fake/extract",
         "cicd.pipeline.action.name": "RUN",
@@ -211,6 +213,15 @@ def test_the_example_of_the_docs_is_valid() -> None:
     [example] = [block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[otlp]" in block]
     for written in (example, example.replace("\n# ", "\n")):
         OtlpSettings.model_validate(tomllib.loads(written)["otlp"])
+
+
+def test_a_store_file_reads_only_the_runs_that_changed(bench: Bench) -> None:
+    """SQLite began with all jobs, and read all their runs."""
+    with bench.store.read() as session:
+        plan = [row.detail for row in session.rows(f"EXPLAIN QUERY PLAN {run_export._ENDED}", (1, 1, 1, 1, 1))]
+    assert ["SEARCH r USING INDEX run_changed (changed_seq>?)", "SEARCH j USING INTEGER PRIMARY KEY (rowid=?)"] == plan[
+        :2
+    ]
 
 
 def test_every_ended_state_has_a_result() -> None:
