@@ -345,5 +345,5 @@ def detect_version(endpoint: HttpEndpoint, account: HttpAccount, deadline: Deadl
         raise refusal(refused)
     raise NotSupported(
         f"Airflow: neither {VERSION_ENDPOINTS[0][0]} nor {VERSION_ENDPOINTS[1][0]} is at {endpoint.base_url}. "
-        "Is it the address of an Airflow, with its path if it has one?"
+        "Fix: the address that opens Airflow in a browser, with its path if it has one"
     )

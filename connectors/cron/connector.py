@@ -13,7 +13,7 @@ from connectors.cron.actions import CronActions
 from connectors.cron.attempts import AttemptRef
 from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
 from connectors.cron.events import journal_events
-from connectors.cron.inventory import user_of_table
+from connectors.cron.inventory import main_zone, user_of_table
 from connectors.cron.options import CronOptions
 from connectors.cron.parse import START_COMMANDS, HostAnswer, HostCrontabs, crontabs
 from connectors.cron.runs import WRAPPER_FIX, CronCursor, HostPoll, crontab_fix, log_fix, readable_by_adm, unseen_ends
@@ -43,7 +43,8 @@ def probe(parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, 
         fix = "to allow actions: a key without the gate in authorized_keys, and restricted = false"
         rights.append(SourcePermission("rerun, cancel, hold", False, READ_ONLY_KEY, fix, needed_for="act"))
     notes = (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(snapshot, parts))
-    return Probe(True, me[3], tuple(rights), notes, answer.host.clock(snapshot.our_time, crontabs.zone))
+    zone = main_zone(crontabs.tables.lines, crontabs.zone)
+    return Probe(True, me[3], tuple(rights), notes, answer.host.clock(snapshot.our_time, zone))
 
 
 def _cron_runs(answer: HostAnswer) -> SourcePermission:

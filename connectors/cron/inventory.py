@@ -5,6 +5,7 @@ A start belongs to the nearest due line of its user and command.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
 from hashlib import sha256
@@ -82,6 +83,14 @@ def _schedule(line: CrontabLine, zone: str) -> Schedule:
     usual = BUSYBOX if line.daemon is CronDaemon.BUSYBOX else DIALECT
     dialect = "none" if line.expression == REBOOT else OWN_ZONE if own else usual
     return Schedule(dialect, expression, named if own else zone, schedule_text(line.expression))
+
+
+def main_zone(lines: Iterable[CrontabLine], zone: str) -> str:
+    """The zone that most lines name as CRON_TZ, by which Debian's cron does not start them but people count their days;
+    `zone`, the daemon's, if most name none."""
+    named = (line.settings.get("CRON_TZ", "").lstrip(":") for line in lines)
+    zones = Counter(name if zone_of(name) is not None else zone for name in named)
+    return zones.most_common(1)[0][0] if zones else zone
 
 
 def user_of_table(match_keys: tuple[str, ...]) -> str | None:

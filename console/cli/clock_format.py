@@ -89,9 +89,17 @@ def timestamp(at: datetime | None) -> str:
     return formats.timestamp_text(at, display_zone())
 
 
-def in_display_zone(text: str) -> str:
-    """The text with each of its UTC times as this command prints times."""
-    return formats.localized(text, timestamp)
+def in_display_zone(text: str, near: datetime | None = None) -> str:
+    """The text with each of its UTC times as this command prints times; with `near` also those like "05:47 UTC", of
+    that day."""
+    stamped = formats.localized(text, timestamp)
+    if near is None:
+        return stamped
+
+    def shown(at: datetime, is_dated: bool) -> str:
+        return clock_text(at, near=near if is_dated else None)
+
+    return formats.clocks_in(stamped, ("UTC", _shared_zone), near, shown)
 
 
 def clock_text(at: datetime | None, zone: str = "", near: datetime | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import stat
 import sys
@@ -15,6 +16,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -23,7 +25,7 @@ from uuid import uuid4
 from console.cli import clock_format
 from console.cli.arguments import timeout
 from console.cli.clock_format import timestamp
-from console.cli.commands import JSON, Handler, flag
+from console.cli.commands import JSON, NOUNS, Handler, flag
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_message, print_result, set_document, table
 from console.cli.reader import lease_holder_text, staleness_text, store_url_of
@@ -72,7 +74,7 @@ def _configured_times(config: Config) -> Iterator[tuple[str, time, str]]:
 
 MISSING_RIGHTS = "missing rights"
 NOT_TRIED = "no alert yet"
-"""Verdict of a route that could be used and has accepted nothing yet; no fault."""
+"""Verdict of a route that could be used and has accepted nothing yet; not a problem."""
 OPEN_PERMISSIONS = "no [[permissions]]: everybody who can write the store has every permission"
 
 
@@ -90,6 +92,8 @@ class ProbeResult:
     """The target's clock less ours, where its answer contains it."""
     notes: tuple[str, ...] = ()
     """Remarks that do not change the verdict; `text` are the reasons why it is not "ok"."""
+    zone: str = ""
+    """The time zone of the target, or of most of its jobs; empty if unknown."""
 
     @property
     def is_fault(self) -> bool:
@@ -103,6 +107,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     from console.config.paths import config_path
     from console.config.preferences import effective_preferences, read_preferences
     from console.config.references import unmatched_patterns
+    from console.engine.supervisor.settings import unusable_links
 
     path = config_path(arguments.config)
     try:
@@ -111,13 +116,13 @@ def run_check(arguments: argparse.Namespace) -> int:
         set_document(
             arguments, {"config": str(path), "faults": [asdict(fault) for fault in faults.faults], "targets": []}
         )
-        text = [f"{counted(faults.faults, 'fault')} in the config", str(faults), config_in_use_note(arguments, "")]
+        text = [f"{counted(faults.faults, 'problem')} in the config", str(faults), config_in_use_note(arguments, "")]
         raise CommandError(Exit.USAGE, "\n".join(filter(None, text))) from None
     unreadable = store_faults(arguments)
     remarks = unreadable + names_without_job(config, arguments)
-    remarks += unmatched_patterns(config) + calendars_without_days(config)
+    remarks += unmatched_patterns(config) + calendars_without_days(config) + unusable_links(config)
     remarks += effective_preferences(config.console, read_preferences()).faults
-    messages = [f"config {path}: {_config_size(config)}, {_fault_count(remarks)}"]
+    messages = [f"config {path}: {_config_size(config)}, {_problem_count(remarks)}"]
     if not config.permissions:
         messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
     messages += [*clock_changes(config, datetime.now(UTC).date()), *other_cutoffs(config)]
@@ -127,13 +132,14 @@ def run_check(arguments: argparse.Namespace) -> int:
     messages += weakened_transport(config, store_url_of(arguments))
     messages += machine_bound_targets(config, store_url_of(arguments))
     for message in filter(None, messages):
-        print_message(message)
+        print_message(with_config(message, arguments.config))
     secrets, results = SecretStore(), list[ProbeResult]()
     if not arguments.no_probe:
         results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
         results += probe_routes(config, secrets, accepted_routes(arguments))
         results += probe_checks(config, secrets, arguments.timeout)
         results += probe_otlp(config, secrets)
+        results += probe_status_page(config)
     elsewhere = other_environment(arguments, secrets.variables)
     problems = problem_lines(results, elsewhere)
     for message in elsewhere.values():
@@ -141,7 +147,7 @@ def run_check(arguments: argparse.Namespace) -> int:
             print_message(message)
     failed = [result for result in results if result.is_fault]
     if results:
-        print_message(f"{counted(results, 'probe')}, {_fault_count(failed)}")
+        print_message(f"{counted(results, 'probe')}, {_problem_count(failed)}")
     rows = table(
         results,
         ValueColumn("target", lambda result: result.target, 24),
@@ -152,8 +158,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         arguments,
         {"config": str(path), "faults": [], "targets": results, "remarks": remarks},
         *([rows] if results else []),
-        problems,
-        remarks,
+        (with_config(text, arguments.config) for text in (*problems, *remarks)),
         code=Exit.PROBLEM if remarks or failed else Exit.OK,
     )
 
@@ -169,8 +174,8 @@ def problem_lines(results: Iterable[ProbeResult], elsewhere: Mapping[str, str]) 
     return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in targets.items()]
 
 
-def _fault_count(faults: Sequence[object]) -> str:
-    return counted(faults, "fault") if faults else "no fault"
+def _problem_count(problems: Sequence[object]) -> str:
+    return counted(problems, "problem") if problems else "no problems"
 
 
 def weakened_transport(config: Config, store_url: str) -> list[str]:
@@ -219,6 +224,14 @@ def loopback_addresses(options: object) -> list[str]:
     text = options if isinstance(options, str) else ""
     host = urlsplit(text).hostname if "://" in text else text
     return [text] if host and is_loopback(host) else []
+
+
+_COMMAND = re.compile(rf"\bheadway (?=(?:{'|'.join(NOUNS)})\b)")
+
+
+def with_config(text: str, config: str | None) -> str:
+    """The text with this --config in each headway command of it; unchanged where the command line has none."""
+    return _COMMAND.sub(lambda _: f"headway --config {quote(config)} ", text) if config else text
 
 
 def _config_size(config: Config) -> str:
@@ -450,8 +463,9 @@ def _probe_verdict(name: str, probe: Probe, engine_works: bool) -> ProbeResult:
     else:
         reasons += probe.notes
     rights = tuple(asdict(right) for right in probe.rights)
-    skew = probe.clock.skew_seconds if probe.clock else None
-    return ProbeResult(name, verdict, probe.version, reasons, rights, skew, notes)
+    clock = probe.clock
+    skew, zone = (clock.skew_seconds, clock.zone) if clock else (None, "")
+    return ProbeResult(name, verdict, probe.version, reasons, rights, skew, notes, zone)
 
 
 def _rights_text(rights: Sequence[SourcePermission]) -> str:
@@ -492,6 +506,17 @@ def probe_otlp(config: Config, secrets: SecretStore) -> list[ProbeResult]:
         return ProbeResult(f"otlp {signal}", "ok", "")
 
     return [_guarded(f"otlp {signal}", secrets, partial(probe, signal)) for signal in settings.signals]
+
+
+def probe_status_page(config: Config) -> list[ProbeResult]:
+    """Whether the folder of the status page takes a file; nothing without one."""
+    from console.engine.status_page import folder_fault
+
+    folder = config.status_page.folder if config.status_page is not None else None
+    if folder is None:
+        return []
+    fault = folder_fault(folder)
+    return [ProbeResult("status page", "refused" if fault else "ok", "", (fault,) if fault else ())]
 
 
 def _unverified_dsn(settings: Any, secrets: SecretStore) -> tuple[str, ...]:
@@ -618,7 +643,7 @@ def _is_pager(address: str) -> bool:
     return is_alertmanager(address) or (plugin is not None and is_pager(plugin))
 
 
-OK_VERDICT, NOTE_VERDICT, FAULT_VERDICT = "ok", "note", "FAULT"
+OK_VERDICT, NOTE_VERDICT, PROBLEM_VERDICT = "ok", "note", "PROBLEM"
 MIN_FREE_BYTES = 1024**3
 CLOCK_FIX = "synchronize the clock of that machine (timedatectl, chrony)"
 MAX_SKEW_SECONDS = 5.0
@@ -627,7 +652,7 @@ MAX_SKEW_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The result of one check: "ok", "note" (no repair needed now) or "FAULT"."""
+    """The result of one check: "ok", "note" (no repair needed now) or "PROBLEM"."""
 
     area: str
     verdict: str
@@ -637,20 +662,20 @@ class Diagnosis:
 
 def run_doctor(arguments: argparse.Namespace) -> int:
     findings = list(_diagnoses(arguments))
-    faults = [finding for finding in findings if finding.verdict == FAULT_VERDICT]
+    faults = [finding for finding in findings if finding.verdict == PROBLEM_VERDICT]
     return print_result(
         arguments,
         {"healthy": not faults, "findings": [asdict(finding) for finding in findings]},
-        (line for finding in findings for line in _diagnosis_lines(finding)),
-        ["", _fault_count(faults)],
+        (with_config(line, arguments.config) for finding in findings for line in _diagnosis_lines(finding)),
+        ["", _problem_count(faults)],
         code=Exit.PROBLEM if faults else Exit.OK,
     )
 
 
 def _diagnosis_lines(diagnosis: Diagnosis) -> Iterator[str]:
-    yield f"{diagnosis.verdict:<6}{diagnosis.area:<13} {diagnosis.text}"
+    yield f"{diagnosis.verdict:<8}{diagnosis.area:<13} {diagnosis.text}"
     if diagnosis.fix:
-        yield f"{'':<20}fix: {diagnosis.fix}"
+        yield f"{'':<22}fix: {diagnosis.fix}"
 
 
 def _diagnoses(arguments: argparse.Namespace) -> Iterator[Diagnosis]:
@@ -680,7 +705,7 @@ def diagnose_installation() -> Iterator[Diagnosis]:
     try:
         ZoneInfo("Europe/Berlin")
     except ZoneInfoNotFoundError:
-        yield Diagnosis("installation", FAULT_VERDICT, "time zone data is missing", "pip install tzdata")
+        yield Diagnosis("installation", PROBLEM_VERDICT, "time zone data is missing", "pip install tzdata")
 
 
 def _diagnose_config(arguments: argparse.Namespace) -> tuple[Config | None, list[Diagnosis]]:
@@ -688,20 +713,21 @@ def _diagnose_config(arguments: argparse.Namespace) -> tuple[Config | None, list
     from console.config.loading import load_config
     from console.config.paths import config_path
     from console.config.references import unmatched_patterns
+    from console.engine.supervisor.settings import unusable_links
 
     path = config_path(arguments.config)
     if not path.exists():
         fix = "headway init writes one; headway demo needs none"
-        return None, [Diagnosis("config", FAULT_VERDICT, f"{path} does not exist", fix)]
+        return None, [Diagnosis("config", PROBLEM_VERDICT, f"{path} does not exist", fix)]
     try:
         config = load_config(path)
     except ConfigFaults as faults:
-        return None, [Diagnosis("config", FAULT_VERDICT, str(fault)) for fault in faults.faults]
+        return None, [Diagnosis("config", PROBLEM_VERDICT, str(fault)) for fault in faults.faults]
     findings = [Diagnosis("config", OK_VERDICT, f"{path}: {_config_size(config)}")]
     if not config.permissions:
         findings.append(Diagnosis("config", NOTE_VERDICT, OPEN_PERMISSIONS, "see docs/security.md"))
-    faults_found = (*unmatched_patterns(config), *calendars_without_days(config))
-    return config, findings + [Diagnosis("config", FAULT_VERDICT, fault) for fault in faults_found]
+    faults_found = (*unmatched_patterns(config), *calendars_without_days(config), *unusable_links(config))
+    return config, findings + [Diagnosis("config", PROBLEM_VERDICT, fault) for fault in faults_found]
 
 
 def _diagnose_store(arguments: argparse.Namespace, config: Config | None) -> Iterator[Diagnosis]:
@@ -716,14 +742,14 @@ def _diagnose_store(arguments: argparse.Namespace, config: Config | None) -> Ite
             clock_format.share_service_zone(reads.service_zones())
         names = names_without_job(config, arguments) if config is not None else []
     except StoreMissing as error:
-        yield Diagnosis("store", FAULT_VERDICT, str(error), "headway engine creates it")
+        yield Diagnosis("store", PROBLEM_VERDICT, str(error), "headway engine creates it")
     except (CommandError, StoreError) as error:
-        yield Diagnosis("store", FAULT_VERDICT, str(error))
+        yield Diagnosis("store", PROBLEM_VERDICT, str(error))
     else:
         yield from _diagnose_store_file(url)
         yield from diagnose_store_clock(skew_seconds)
         yield from _diagnose_engine(header, config)
-        yield from (Diagnosis("config", FAULT_VERDICT, name) for name in names)
+        yield from (Diagnosis("config", PROBLEM_VERDICT, name) for name in names)
 
 
 def _diagnose_store_file(url: str) -> Iterator[Diagnosis]:
@@ -737,9 +763,9 @@ def _diagnose_store_file(url: str) -> Iterator[Diagnosis]:
     yield Diagnosis("store", OK_VERDICT, f"{path}: {size}")
     if free < MIN_FREE_BYTES:
         fix = "free disk space: a full disk stops the engine"
-        yield Diagnosis("store", FAULT_VERDICT, f"less than 1 GiB is free beside {path}", fix)
+        yield Diagnosis("store", PROBLEM_VERDICT, f"less than 1 GiB is free beside {path}", fix)
     if mode & 0o077:
-        yield Diagnosis("store", FAULT_VERDICT, f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
+        yield Diagnosis("store", PROBLEM_VERDICT, f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
     if not os.access(path, os.W_OK):
         problem = f"{path} is not writable for you: no request is possible"
         yield Diagnosis("store", NOTE_VERDICT, problem, "run as the owner of the file")
@@ -749,7 +775,7 @@ def diagnose_store_clock(skew_seconds: float) -> Iterator[Diagnosis]:
     """The clock of a shared store's host, if it is off."""
     if abs(skew_seconds) > MAX_SKEW_SECONDS:
         problem = f"the clock of the store is {skew_seconds:+.0f} s from this machine; requests and approvals use it"
-        yield Diagnosis("clock", FAULT_VERDICT, problem, CLOCK_FIX)
+        yield Diagnosis("clock", PROBLEM_VERDICT, problem, CLOCK_FIX)
 
 
 def _diagnose_engine(header: HeaderView, config: Config | None) -> Iterator[Diagnosis]:
@@ -757,10 +783,10 @@ def _diagnose_engine(header: HeaderView, config: Config | None) -> Iterator[Diag
     if not engine.alive:
         problem = staleness_text(engine, datetime.now(UTC))
         fix = "" if engine.stuck else "headway engine"  # a stuck engine must not get a second one beside it
-        yield Diagnosis("engine", FAULT_VERDICT, problem, fix)
+        yield Diagnosis("engine", PROBLEM_VERDICT, problem, fix)
     elif engine.trouble:
         fix = f"see the engine's log on {lease_holder_text(engine.holder)}"
-        yield Diagnosis("engine", FAULT_VERDICT, engine.trouble, fix)
+        yield Diagnosis("engine", PROBLEM_VERDICT, engine.trouble, fix)
     else:
         yield Diagnosis("engine", OK_VERDICT, f"runs on {lease_holder_text(engine.holder)}")
     if engine.alive and config is not None and header.config != config.digest:
@@ -783,7 +809,8 @@ def _diagnose_systems(arguments: argparse.Namespace, config: Config) -> Iterator
     targets = probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
     yield from (finding for target in targets for finding in _diagnose_probe("system", target))
     yield from diagnose_clocks(targets)
-    results = [("route", result) for result in probe_routes(config, secrets, accepted_routes(arguments))]
+    results = [("status page", result) for result in probe_status_page(config)]
+    results += [("route", result) for result in probe_routes(config, secrets, accepted_routes(arguments))]
     results += [("check", result) for result in probe_checks(config, secrets, arguments.timeout)]
     results += [("otlp", result) for result in probe_otlp(config, secrets)]
     yield from (finding for area, result in results for finding in _diagnose_probe(area, result))
@@ -796,7 +823,7 @@ def _diagnose_probe(area: str, result: ProbeResult) -> Iterator[Diagnosis]:
         yield from (Diagnosis(area, NOTE_VERDICT, f"{result.target}: {text}") for text in result.text)
     else:
         for reason in result.text or ("no reason given",):
-            yield Diagnosis(area, FAULT_VERDICT, f"{result.target} {result.verdict}: {reason}")
+            yield Diagnosis(area, PROBLEM_VERDICT, f"{result.target} {result.verdict}: {reason}")
     yield from (Diagnosis(area, NOTE_VERDICT, f"{result.target}: {note}") for note in result.notes)
 
 
@@ -807,11 +834,11 @@ def diagnose_clocks(targets: Iterable[ProbeResult]) -> Iterator[Diagnosis]:
     middle = median(skews.values()) if skews else 0.0
     if len(skews) > 1 and abs(middle) > MAX_SKEW_SECONDS and len(off) > len(skews) / 2:
         problem = f"most systems are about {middle:+.0f} s from this machine: this machine's clock is off"
-        yield Diagnosis("clock", FAULT_VERDICT, problem, "timedatectl set-ntp true")
+        yield Diagnosis("clock", PROBLEM_VERDICT, problem, "timedatectl set-ntp true")
         return
     for target, skew in off.items():
         problem = f"the clock of {target} is {skew:+.0f} s from this machine; start times use its clock"
-        yield Diagnosis("clock", FAULT_VERDICT, problem, CLOCK_FIX)
+        yield Diagnosis("clock", PROBLEM_VERDICT, problem, CLOCK_FIX)
     if skews and not off:
         worst = max(abs(skew) for skew in skews.values())
         yield Diagnosis("clock", OK_VERDICT, f"{counted(skews, 'system')} within {worst:.1f} s of this machine")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def run_engine(arguments: argparse.Namespace) -> int:
     """Works until SIGTERM or Ctrl-C. While another engine has the lease, waits; on a shared store, polls its share."""
     limit_array_threads()
+    import structlog
+
     from connectors.sdk.secrets import SecretStore
     from console.config.document import ConfigFaults
     from console.config.paths import config_path
@@ -48,12 +50,13 @@ def run_engine(arguments: argparse.Namespace) -> int:
     try:
         configs = ConfigWatcher(config_path(arguments.config), not arguments.store, secrets.mask)
         store = open_database(store_url_of(arguments))
-    except ConfigFaults as faults:
-        raise CommandError(
-            Exit.USAGE, f"the config has {counted(faults.faults, 'fault')}; the engine was not started\n{faults}"
-        ) from None
-    except StoreError as error:
-        raise CommandError(Exit.USAGE, str(error)) from None
+    except (ConfigFaults, StoreError, CommandError) as error:
+        reason = str(error)
+        if isinstance(error, ConfigFaults):
+            reason = f"the config has {counted(error.faults, 'problem')}; the engine was not started\n{error}"
+        if arguments.log_file is not None:
+            structlog.get_logger("headway.engine").error("the engine was not started", error=reason)
+        raise CommandError(Exit.USAGE, reason) from None
 
     def parts() -> EngineAssembly:
         return EngineAssembly(configs.config, store, secrets)

@@ -32,7 +32,7 @@ MEANING = {
     Exit.OK: "Success. A list is a success, whatever it contains.",
     Exit.PROBLEM: "The command ran and found a problem. `check`: a system is unreachable, refuses or lacks a right, a "
     "name matches nothing, or a calendar has no days (as `calendar NAME`); `system drift`: a change is not accepted; "
-    "`doctor`: a fault; `connector try`: a record was not understood; "
+    "`doctor`: a problem; `connector try`: a record was not understood; "
     "`service review`: a gap of level high; `oncall NAME`: the rota has a gap; "
     "`datacheck NAME`: the check did not pass; "
     "an action failed, a plan stopped or was aborted; "
@@ -41,7 +41,7 @@ MEANING = {
     "broken, or the database no longer protects it; `store backup`: the audit log of the store is broken (the copy "
     "stays); `init`: no access, a route that accepts nothing, or an incomplete first poll; "
     "`demo` and `engine stop`: timeout.",
-    Exit.USAGE: "The command line, the config or the store is invalid; stderr names every fault.",
+    Exit.USAGE: "The command line, the config or the store is invalid; stderr names every problem.",
     Exit.NO_ENGINE: "No engine is running on this store, and the command needs one (`status`, `engine stop`); "
     "`gate`: the status of an upstream is unknown, because no engine runs, its data is stale or "
     "its schedule does not cover the date.",

@@ -12,7 +12,7 @@ from console.cli.clock_format import act_by_text, clock_text, display_zone, in_d
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
-from console.cli.output import Table, ValueColumn, print_page, print_result, set_document, table
+from console.cli.output import PLAIN, Table, ValueColumn, print_page, print_result, set_document, table
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import require_engine, wait_for_answer
 from console.cli.services import acknowledged_text
@@ -189,7 +189,8 @@ def _external_alert_line(alert: ExternalAlertView) -> str:
 
 def _finding_line(finding: FindingView) -> str:
     resolved = f" (resolved {timestamp(finding.closed)})" if finding.closed else ""
-    return f"  {finding.rule.replace('_', ' '):<11} {finding.job}: {in_display_zone(finding.with_source)}{resolved}"
+    text = in_display_zone(finding.with_source, finding.since)
+    return f"  {finding.rule.replace('_', ' '):<11} {finding.job}: {text}{resolved}"
 
 
 def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
@@ -380,7 +381,7 @@ def run_report(arguments: argparse.Namespace) -> int:
 
 
 HANDLERS = {
-    "incident list": Handler(run_incidents, flag("--all", "include closed incidents"), JSON),
+    "incident list": Handler(run_incidents, flag("--all", "include closed incidents"), PLAIN, JSON),
     "incident": Handler(run_incident, option("name", "INC-0001", "INCIDENT"), *PLACE_OPTIONS),
     "incident note": Handler(
         run_note, option("name", "INC-0001", "INCIDENT"), option("text", "one line of text", "TEXT"), JSON

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from tempfile import TemporaryDirectory
@@ -103,26 +104,31 @@ def agent_of(dsn: str, seconds: float) -> str:
 
 
 def ask_systems(
-    machine: Machine, secrets: Secrets, timeout: float, probe: Probe, findings: Sequence[DetectedScheduler],
-    chosen: Sequence[DetectedScheduler],
+    machine: Machine, secrets: Secrets, timeout: float, probe: Probe, names: Sequence[str],
+    is_listed: Callable[[DetectedScheduler], bool],
 ) -> list[DetectedScheduler]:  # fmt: skip
     """Systems elsewhere, one after the other until Enter; each is tried at once, and again after its fix. Their names
-    differ from those of `findings`; one that is chosen already is refused."""
+    differ from `names`; one that is listed already is refused."""
     systems: list[DetectedScheduler] = []
     print_parts(["", f"Schedulers on other machines: {FORMS}."])
     while answer := prompt_masked("Add (Enter to continue): ", hidden_while_typed, without_password):
         try:
             system, secret = _system_of(machine, answer, timeout)
+            if is_listed(system) or any(known.key == system.key for known in systems):
+                raise ValueError(f"{system.title} is already listed")
+            outcome = _try(partial(_url_problem, system, timeout)) if is_url(answer) else ""
         except ValueError as error:
             print_message(str(error))
             continue
-        if any(known.key == system.key for known in (*chosen, *systems)):
-            print_message(f"{system.title} is already listed")
+        if outcome == SKIP:
             continue
-        [system] = with_unique_names([system], [*findings, *systems])
+        if is_url(answer):
+            system, secret = _with_account(system)
+        [system] = with_unique_names([system], [*names, *(known.name for known in systems)])
         with TemporaryDirectory(prefix="headway-init-") as folder:
-            is_accepted = _try(_with_secret(system, secret, Secrets(Path(folder) / "headway.toml")), probe)
-        if is_accepted:
+            if outcome != KEEP:
+                outcome = _try(partial(probe, _with_secret(system, secret, Secrets(Path(folder) / "headway.toml"))))
+        if outcome != SKIP:
             systems.append(_with_secret(system, secret, secrets))
     return systems
 
@@ -138,11 +144,7 @@ def _with_secret(system: DetectedScheduler, secret: tuple[str, str], secrets: Se
 def _system_of(machine: Machine, answer: str, timeout: float) -> tuple[DetectedScheduler, tuple[str, str]]:
     """The system that was named, and (setting, value) of its typed secret, both empty without one."""
     if is_url(answer):
-        if fault := _url_fault(airflow_answer(machine, answer, "headway", {"env": "AIRFLOW_PASSWORD"}), timeout):
-            raise ValueError(fault)
-        user = prompt("Account in Airflow (Enter for headway): ") or "headway"
-        password = prompt_hidden("Its password: ") if sys.stdin.isatty() else ""
-        return airflow_answer(machine, answer, user, {}), ("password", password)
+        return airflow_answer(machine, answer, "headway", {"env": "AIRFLOW_PASSWORD"}), ("", "")
     if is_dsn(answer):
         return dsn_answer(machine, answer, {}, agent_of(answer, timeout)), ("dsn", answer)
     if is_dsn(machine.env.get(answer, "")):
@@ -150,44 +152,66 @@ def _system_of(machine: Machine, answer: str, timeout: float) -> tuple[DetectedS
     return host_answer(machine, answer), ("", "")
 
 
+def _with_account(system: DetectedScheduler) -> tuple[DetectedScheduler, tuple[str, str]]:
+    """The Airflow with the account that is typed, and (setting, value) of its password."""
+    user = prompt("Account in Airflow (Enter for headway): ") or "headway"
+    password = prompt_hidden("Its password: ") if sys.stdin.isatty() else ""
+    return replace(system, settings={**system.settings, "username": user, "password": {}}), ("password", password)
+
+
 class _LoginNeeded(Exception):
     """A server answered, and the next request needs the password."""
 
 
-def _url_fault(system: DetectedScheduler, seconds: float) -> str:
-    """Why the address of the system cannot be used; "" if its server answers there. No login is sent."""
+def settings_problem(system: DetectedScheduler) -> str:
+    """Why its kind does not accept the settings of a system, with the fix; "" if it does."""
     from pydantic import ValidationError
 
+    from connectors.sdk import registry
+
+    try:
+        registry.load(system.kind).options(**{k: v for k, v in system.settings.items() if k != "timezone"})
+    except ValidationError as error:
+        return "; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors())
+    return ""
+
+
+def _url_problem(system: DetectedScheduler, seconds: float) -> str:
+    """Prints and returns why no Airflow answers at its URL; "" if one does. No login is sent. Raises ValueError for a
+    URL that no config may have."""
     from connectors.sdk import registry
     from connectors.sdk.errors import ConnectorError
 
     def no_secret(reference: object) -> str:
         raise _LoginNeeded
 
+    if problem := settings_problem(system):
+        raise ValueError(problem)
     kind = registry.load(system.kind)
-    try:
-        options = kind.options(**{k: v for k, v in system.settings.items() if k in kind.options.model_fields})
-        connector = kind.open(options, kind.targets(options)[0], no_secret)
-    except ValidationError as error:
-        return "; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors())
+    options = kind.options(**{k: v for k, v in system.settings.items() if k != "timezone"})
+    connector = kind.open(options, kind.targets(options)[0], no_secret)
     try:
         connector.probe(seconds)
     except _LoginNeeded:
         pass
     except ConnectorError as error:
+        print_message(f"  {error}")
         return str(error)
     finally:
         connector.close()
     return ""
 
 
-def _try(system: DetectedScheduler, probe: Probe) -> bool:
-    """Probes until it can be watched or the person skips it; True if it is to be written."""
-    while probe(system):
+KEEP, SKIP = "k", "s"
+
+
+def _try(probe: Callable[[], str]) -> str:
+    """Probes until there is no problem, then ""; or KEEP or SKIP, as the person decides before."""
+    while probe():
         answer = prompt("[Enter] retry · k keep without access · s skip: ").lower()
-        if answer in ("k", "s"):
-            return answer == "k"
-    return True
+        if answer in (KEEP, SKIP):
+            return answer
+    return ""
 
 
 def _host_commands(system: DetectedScheduler) -> Iterator[str]:
@@ -205,7 +229,8 @@ def _host_commands(system: DetectedScheduler) -> Iterator[str]:
         yield f"ssh-keyscan -p {port} {quote(address)} >> ~/.ssh/known_hosts"
     by_alias = system.where.endswith(".ssh/config")
     target = quote(f"root@{host['name'] if by_alias else address}")
-    yield f"headway connector grants cron | ssh {'' if by_alias or port == 22 else f'-p {port} '}{target} sh"
+    users = "".join(f" --user {quote(user)}" for user in dict(system.settings).get("users", ()))  # type: ignore[attr-defined]
+    yield f"headway connector grants cron{users} | ssh {'' if by_alias or port == 22 else f'-p {port} '}{target} sh"
 
 
 def setup_commands(system: DetectedScheduler) -> Iterator[str]:

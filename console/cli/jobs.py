@@ -25,10 +25,10 @@ from console.cli.commands import JSON, Handler, flag, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
+    PLAIN,
     ValueColumn,
     counted,
     print_page,
-    print_page_table,
     print_parts,
     print_result,
     set_document,
@@ -149,9 +149,12 @@ def _print_runs(arguments: argparse.Namespace) -> int:
     if arguments.json:
         set_document(arguments, views)
         return Exit.OK
-    print_page(arguments, [f"{row.name}  business date {business_date(arguments.date)}", ""])
-    print_page_table(arguments, run_table([view.row for view in views], now))
-    print_page(arguments, [line for view in views for line in _attempt_lines(view)])
+    print_page(
+        arguments,
+        [f"{row.name}  business date {business_date(arguments.date)}", ""],
+        run_table([view.row for view in views], now),
+        [line for view in views for line in _attempt_lines(view)],
+    )
     return Exit.OK
 
 
@@ -177,8 +180,7 @@ def _print_job(arguments: argparse.Namespace) -> int:
         )
         return Exit.OK
     lines = [*job_lines(view, now), *([f"cadence     {cadence}"] if cadence else [])]
-    print_page(arguments, [*lines, "", next_line(view, now), ""])
-    print_page_table(arguments, run_table(view.runs[:15], now))
+    print_page(arguments, [*lines, "", next_line(view, now), ""], run_table(view.runs[:15], now))
     return Exit.OK
 
 
@@ -223,7 +225,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
         *(f"waits for   {condition}" for condition in view.waits),
         *(f"downstream  {name} ({origin})" for name, origin in view.downstreams),
         *(
-            f"finding     {finding.rule.replace('_', ' ')}: {in_display_zone(finding.with_source)}"
+            f"finding     {finding.rule.replace('_', ' ')}: {in_display_zone(finding.with_source, finding.since)}"
             for finding in view.findings
         ),
         *(f"drift       {change.what}: {change.text}" for change in view.drift),
@@ -312,7 +314,7 @@ def run_findings(arguments: argparse.Namespace) -> int:
         ValueColumn("alerts", lambda finding: "yes" if finding.severity == "alert" else "no", drop=2),
         ValueColumn("job", lambda finding: finding.job, 24, middle=True),
         ValueColumn("since", since),
-        ValueColumn("finding", lambda finding: in_display_zone(finding.text), 30),
+        ValueColumn("finding", lambda finding: in_display_zone(finding.text, finding.since), 30),
         ValueColumn("threshold", lambda finding: finding.threshold or "–", drop=1),
         ValueColumn("baseline", lambda finding: finding.source or "–", 12, drop=3),
     )
@@ -332,6 +334,7 @@ HANDLERS = {
         option("--sort", "sort order (name, or that of the view)", choices=JOB_SORTS),
         flag("--reverse", "reverse the order"),
         option("--limit", f"maximum number of rows ({JOBS_LIMIT})", type=positive_number, default=JOBS_LIMIT),
+        PLAIN,
         JSON,
     ),
     "job": Handler(

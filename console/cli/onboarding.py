@@ -1,4 +1,4 @@
-"""`headway init`: find schedulers, write a config in shadow mode, read the history, propose a first service."""
+"""`headway init`: find schedulers, write a config in shadow mode or add to one, read the history, propose a service."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from console.cli.commands import Handler, flag, option
 from console.cli.engine_process import running_engine
@@ -25,16 +26,19 @@ from console.cli.init_dialog import (
     named_route,
     named_systems,
     print_commands,
+    settings_problem,
     setup_commands,
     with_agent,
 )
 from console.cli.output import counted, print_lines, print_message, print_parts, terminal_width
-from console.cli.prompts import confirm, prompt_or
+from console.cli.prompts import prompt, prompt_or
+from console.cli.reader import load_valid_config, valid_config
 from console.config.paths import NoStore, config_files, config_path, has_settings, store_url, user_config
 from console.onboarding.answers import KEY, with_own_key
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
     backup_path,
+    extended_config_text,
     first_config_text,
     replace_if_unchanged,
     replace_with_backup,
@@ -48,7 +52,10 @@ from console.onboarding.schedulers import (
     Machine,
     WatchReadiness,
     fault_lines,
+    is_configured,
+    is_place,
     with_unique_names,
+    with_zones,
 )
 from console.text.charset import takes_utf8
 from console.text.cleaning import clean_line
@@ -61,25 +68,120 @@ if TYPE_CHECKING:
 FIRST_POLL_SECONDS = 900.0
 
 
+@dataclass
+class Selection:
+    """The findings, the chosen ones, and the results of their probes by key."""
+
+    findings: list[DetectedScheduler]
+    chosen: list[DetectedScheduler]
+    why_not: dict[str, str] = field(default_factory=dict)
+    """Why a system cannot be watched."""
+    zones: dict[str, str] = field(default_factory=dict)
+    """The zone of its jobs, where that is not UTC."""
+
+    @property
+    def active(self) -> list[DetectedScheduler]:
+        return [finding for finding in self.chosen if finding.key not in self.why_not]
+
+    def change(self, changed: Mapping[str, DetectedScheduler]) -> None:
+        """Replaces findings, by their keys."""
+        self.findings = [changed.get(finding.key, finding) for finding in self.findings]
+        self.chosen = [changed.get(finding.key, finding) for finding in self.chosen]
+
+    def add(self, systems: Sequence[DetectedScheduler]) -> None:
+        """Adds chosen systems, each instead of the finding with its key."""
+        keys = {system.key for system in systems}
+        self.findings = [*(finding for finding in self.findings if finding.key not in keys), *systems]
+        self.chosen = [*(finding for finding in self.chosen if finding.key not in keys), *systems]
+
+    def probe(self, machine: Machine, timeout: float) -> None:
+        """Probes what is chosen; hosts of ~/.ssh/config that refuse their own key with that of Headway too."""
+        self.why_not = probe_selection(self.chosen, timeout, self.zones)
+        refused = (finding for finding in self.chosen if finding.key in self.why_not)
+        if retried := list(with_own_key(machine, refused)):
+            print_parts(["", f"No access with the key of ~/.ssh/config; trying {KEY}:"])
+            refused_again = probe_selection(retried, timeout, self.zones)
+            opened = {host.key: host for host in retried if host.key not in refused_again}
+            self.change(opened)
+            self.why_not = {key: reason for key, reason in self.why_not.items() if key not in opened}
+
+    def probe_typed(self, timeout: float, system: DetectedScheduler) -> str:
+        """Why a system that was typed does not let Headway in, or which rights it lacks; "" if neither."""
+        return "; ".join(probe_selection([system], timeout, self.zones, watchable=("ok",)).values())
+
+
 def run_init(arguments: argparse.Namespace) -> int:
-    """Finds schedulers, asks, probes, writes the config, polls and proposes a service. Ctrl-C leaves complete files."""
+    """Finds schedulers, asks, probes, writes the config or adds to it, polls and proposes a service. Ctrl-C leaves
+    complete files."""
     path = _config_file(arguments)
     is_interactive = sys.stdin.isatty() and not arguments.yes and not arguments.print
-    _refuse_overwrite(path, arguments, is_interactive)
+    extended = None if arguments.print else _config_to_extend(path, arguments, is_interactive)
     machine, secrets = Machine(Path.home(), os.environ), Secrets(path)
+    configured = configured_systems(config_path(arguments.config)) if extended is not None else {}
+
+    def is_new(finding: DetectedScheduler) -> bool:
+        return not is_configured(finding, configured.values())
+
     named = named_systems(arguments, machine)
-    findings = _find_schedulers(machine)
-    found_keys = {finding.key for finding in findings}
-    chosen = [] if named and not arguments.only else _select_findings(findings, arguments.only)
-    unnamed = [finding for finding in findings if finding.key not in {new.key for new in named}]
-    named = with_unique_names(named, unnamed)
-    findings = [*unnamed, *named]
-    chosen = [*(finding for finding in chosen if finding in findings), *named]
+    detected = _find_schedulers(machine)
+    selected = [] if named and not arguments.only else _select_findings(detected, arguments.only)
+    selected_keys = {finding.key for finding in selected}
+    findings = with_unique_names(filter(is_new, detected), configured)
+    selection = Selection(findings, [finding for finding in findings if finding.key in selected_keys])
+    new_keys = {system.key for system in named if is_new(system)}
+    taken = [*configured, *(finding.name for finding in findings if finding.key not in new_keys)]
+    selection.add(with_unique_names(filter(is_new, named), taken))
     if arguments.print:
-        print(_config_text(machine, findings, chosen, {}), end="")
+        print(_config_text(machine, selection), end="")
         return Exit.OK
-    _print_findings([finding for finding in findings if finding.key in found_keys])
-    if not is_interactive and not any(finding.name for finding in findings):
+    detected_keys = {finding.key for finding in detected}
+    _print_findings([finding for finding in selection.findings if finding.key in detected_keys])
+    if configured:
+        print_parts(["", f"In {path} already, and kept as it is: {', '.join(configured)}."])
+    if not is_interactive and (early := _without_terminal(arguments, path, selection, extended)) is not None:
+        return early
+    if is_interactive and not arguments.only and not named and any(finding.name for finding in selection.findings):
+        answer = _ask_selection(selection.findings, selection.chosen, path)
+        if answer is None:
+            return _nothing_selected()
+        selection.chosen = answer
+    unopened = [finding for finding in selection.chosen if finding.key not in new_keys]
+    selection.change({finding.key: with_agent(machine, finding, arguments.timeout) for finding in unopened})
+    if selection.chosen:
+        selection.probe(machine, arguments.timeout)
+    refused = ", ".join(system.title for system in selection.chosen if system.key in new_keys & {*selection.why_not})
+    if refused and not selection.active:
+        raise CommandError(
+            Exit.PROBLEM, f"no access to {refused}; nothing was written. Fix: see above, then repeat the command"
+        )
+    if is_interactive and not named:
+        names = [*configured, *(finding.name for finding in selection.findings)]
+        keys = {finding.key for finding in selection.chosen}
+        probe = partial(selection.probe_typed, arguments.timeout)
+        selection.add(
+            ask_systems(
+                machine, secrets, arguments.timeout, probe, names,
+                lambda system: system.key in keys or not is_new(system),
+            )
+        )  # fmt: skip
+    if not selection.chosen:
+        return _nothing_selected()
+    if not selection.active:
+        raise CommandError(
+            Exit.PROBLEM, "no selected system grants Headway access; no config was written. --print shows the findings"
+        )
+    code = _write_and_poll(arguments, path, machine, secrets, selection, extended, is_interactive)
+    if refused:
+        fix = "Fix: see above, then repeat the command: it adds what is missing"
+        raise CommandError(Exit.PROBLEM, f"no access yet to {refused}. {fix}")
+    return code
+
+
+def _without_terminal(
+    arguments: argparse.Namespace, path: Path, selection: Selection, extended: Config | None
+) -> Exit | None:
+    """The exit code where nothing is to be done; None to go on. Raises CommandError without --yes."""
+    if extended is None and not any(finding.name for finding in selection.findings):
         print_parts(
             [
                 "No scheduler was found on this machine: no crontab, no Airflow home, no pg_cron, no AWS.",
@@ -90,48 +192,38 @@ def run_init(arguments: argparse.Namespace) -> int:
             ]
         )
         return Exit.PROBLEM
-    if not is_interactive and not arguments.yes:
-        print_parts(["", f"Would watch {_finding_keys(chosen) or 'nothing'} and write {path}, in shadow mode."])
+    if extended is not None and not selection.chosen:
+        print_parts([f"Nothing to add; {path} was not changed."])
+        return Exit.OK
+    if not arguments.yes:
+        keys = _finding_keys(selection.chosen) or "nothing"
+        what = f"watch {keys} and write {path}, in shadow mode" if extended is None else f"add {keys} to {path}"
+        print_parts(["", f"Would {what}."])
         raise CommandError(Exit.USAGE, "nothing was written. Fix: --yes writes it without a terminal, --print shows it")
-    if is_interactive and not arguments.only and not named and any(finding.name for finding in findings):
-        selected = _ask_selection(findings, chosen, path)
-        if selected is None:
-            return _nothing_selected()
-        chosen = selected
-    opened = {new.key: with_agent(machine, new, arguments.timeout) for new in chosen if new not in named}
-    findings, chosen = ([opened.get(finding.key, finding) for finding in listed] for listed in (findings, chosen))
-    why_not = probe_selection(chosen, arguments.timeout) if chosen else {}
-    if retried := list(with_own_key(machine, (finding for finding in chosen if finding.key in why_not))):
-        print_parts(["", f"No access with the key of ~/.ssh/config; trying {KEY}:"])
-        refused_again = probe_selection(retried, arguments.timeout)
-        opened = {host.key: host for host in retried if host.key not in refused_again}
-        findings, chosen = ([opened.get(finding.key, finding) for finding in listed] for listed in (findings, chosen))
-        why_not = {key: reason for key, reason in why_not.items() if key not in opened}
-    if refused := [finding.title for finding in named if finding.key in why_not]:
-        fix = "Fix: see above, then repeat the command"
-        raise CommandError(Exit.PROBLEM, f"no access to {', '.join(refused)}; nothing was written. {fix}")
-    if is_interactive and not named:
+    return None
 
-        def probe(system: DetectedScheduler) -> str:
-            return "; ".join(probe_selection([system], arguments.timeout, watchable=("ok",)).values())
 
-        added = ask_systems(machine, secrets, arguments.timeout, probe, findings, chosen)
-        unnamed = [finding for finding in findings if finding.key not in {new.key for new in added}]
-        findings, chosen = [*unnamed, *added], [*chosen, *added]
-    if not chosen:
-        return _nothing_selected()
-    if all(finding.key in why_not for finding in chosen):
-        raise CommandError(
-            Exit.PROBLEM, "no selected system grants Headway access; no config was written. --print shows the findings"
-        )
-    route = _route(arguments, machine, secrets, is_interactive)
-    text = _config_text(machine, findings, chosen, why_not, route)
-    _loaded(text)
-    write_config(path, text)
-    active = [finding for finding in chosen if finding.key not in why_not]
-    print_parts(["", f"Wrote {path}: {counted(active, 'system')}, in shadow mode."])
-    code = Exit.OK if arguments.no_poll else read_history(path, text, machine.zone, is_interactive, FIRST_POLL_SECONDS)
-    own = "" if path == user_config() else f" --config {path}"
+def _write_and_poll(
+    arguments: argparse.Namespace, path: Path, machine: Machine, secrets: Secrets, selection: Selection,
+    extended: Config | None, is_interactive: bool,
+) -> int:  # fmt: skip
+    """Writes a new config and reads the history, or adds to the config `extended`; the exit code."""
+    has_route = extended is not None and bool(extended.routes)
+    route = None if has_route else _route(arguments, machine, secrets, is_interactive)
+    selection.change({finding.key: finding for finding in with_zones(selection.findings, selection.zones)})
+    systems, own = counted(selection.active, "system"), "" if path == user_config() else f" --config {path}"
+    if extended is None:
+        text = _config_text(machine, selection, route)
+        done = f"Wrote {path}: {systems}, in shadow mode."
+    else:
+        added = [ConfiguredScheduler(finding, selection.why_not.get(finding.key, "")) for finding in selection.chosen]
+        text = extended_config_text(path.read_text("utf-8-sig"), added, route)
+        done = f"Added {systems} to {path}; a running engine applies it in ten seconds."
+    config = valid_config(config_path(arguments.config), {path: text})
+    backup = write_config(path, text)
+    print_parts(["", done, *([f"The config before is kept as {backup}."] if backup is not None else [])])
+    is_polled = extended is None and not arguments.no_poll
+    code = read_history(path, text, config.zone, is_interactive, FIRST_POLL_SECONDS) if is_polled else Exit.OK
     print_parts([
         "",
         f"headway{own}          open the console; it starts the engine, which keeps running",
@@ -171,25 +263,24 @@ def _find_schedulers(machine: Machine) -> list[DetectedScheduler]:
 
 
 def _config_file(arguments: argparse.Namespace) -> Path:
+    """The file that is written: of a folder its first with settings, else headway.toml."""
     path = config_path(arguments.config)
-    return path / "headway.toml" if path.is_dir() else path
+    return next(filter(has_settings, config_files(path)), path / "headway.toml") if path.is_dir() else path
 
 
-def _refuse_overwrite(path: Path, arguments: argparse.Namespace, is_interactive: bool) -> None:
-    """Raises CommandError if there are settings already and replacing them is not confirmed."""
-    existing = [file for file in config_files(config_path(arguments.config)) if file.exists() and has_settings(file)]
-    if not existing or arguments.print:
-        return
-    problem = f"{existing[0]} exists already"
-    if is_interactive and path.exists():
-        if confirm(f"{problem}. Move it to {backup_path(path).name} and start over?"):
-            return
-        raise CommandError(Exit.REFUSED, f"{path} was not changed; nothing was written")
-    raise CommandError(
-        Exit.REFUSED,
-        f"{problem} and is never overwritten. Fix: --print shows the findings, headway --config OTHER.toml init writes"
-        f" another file; {existing[0]} was not changed",
-    )
+def _config_to_extend(path: Path, arguments: argparse.Namespace, is_interactive: bool) -> Config | None:
+    """The config that stays, to which systems are added; None where a new one is written. Raises CommandError if it is
+    not valid, or a person keeps it as it is."""
+    if not path.exists() or not has_settings(path):
+        return None
+    if is_interactive:
+        print_parts([f"{path} exists already."])
+        answer = prompt(f"[Enter] keep it as it is · a add systems · n new (it is moved to {backup_path(path).name}): ")
+        if answer.lower() == "n":
+            return None
+        if answer.lower() != "a":
+            raise CommandError(Exit.REFUSED, f"{path} was not changed; nothing was written")
+    return load_valid_config(arguments)
 
 
 def _select_findings(findings: Sequence[DetectedScheduler], keys: Sequence[str]) -> list[DetectedScheduler]:
@@ -244,21 +335,15 @@ def _ask_selection(
         print_message(f'"{answer[:40]}" is not a choice; enter numbers from 1 to {len(offered)}, all or none')
 
 
-def _config_text(
-    machine: Machine,
-    findings: Sequence[DetectedScheduler],
-    chosen: Sequence[DetectedScheduler],
-    why_not: dict[str, str],
-    route: Mapping[str, object] | None = None,
-) -> str:
+def _config_text(machine: Machine, selection: Selection, route: Mapping[str, object] | None = None) -> str:
     """The config: selected systems, and as comments those that are not selected or cannot be watched yet."""
 
     def comment(finding: DetectedScheduler) -> str:
         """Why the finding is only a comment; empty if it is active."""
         reason = finding.note if finding.ready is WatchReadiness.NEEDS else "not selected"
-        return why_not.get(finding.key, "" if finding in chosen else reason)
+        return selection.why_not.get(finding.key, "" if finding in selection.chosen else reason)
 
-    systems = [ConfiguredScheduler(finding, comment(finding)) for finding in findings]
+    systems = [ConfiguredScheduler(finding, comment(finding)) for finding in selection.findings]
     return first_config_text(machine.host, machine.host, datetime.now(UTC), systems, route)
 
 
@@ -267,22 +352,24 @@ WATCHABLE = ("ok", "missing rights")
 
 
 def probe_selection(
-    chosen: Sequence[DetectedScheduler], timeout: float, watchable: Sequence[str] = WATCHABLE
+    chosen: Sequence[DetectedScheduler], timeout: float, zones: dict[str, str], watchable: Sequence[str] = WATCHABLE
 ) -> dict[str, str]:
     """Probes every selected system and prints the results, with the commands that grant what is missing; key -> why it
-    cannot be watched."""
+    cannot be watched. Adds to `zones` each time zone that is not UTC."""
     from connectors.sdk.secrets import SecretStore
     from console.cli.configure import probe_systems
 
-    config = _loaded(
-        first_config_text("init", "", datetime.now(UTC), [ConfiguredScheduler(finding) for finding in chosen])
-    )
-    print_parts([""])
+    why_not = {finding.key: problem for finding in chosen if (problem := settings_problem(finding))}
+    systems = [ConfiguredScheduler(finding) for finding in chosen if finding.key not in why_not]
+    path = Path("/headway.toml")  # not a file: settings of findings have no relative paths
+    config = valid_config(path, {path: first_config_text("init", "", datetime.now(UTC), systems)})
     by_name = {finding.name: finding for finding in chosen}
-    why_not: dict[str, str] = {}
+    print_parts(["", *(f"  {finding.name}: {why_not[finding.key]}" for finding in chosen if finding.key in why_not)])
     for result in probe_systems(config, SecretStore(), timeout):
         print_parts([f"  {result.target}: {result.verdict}" + (f", {result.version}" if result.version else "")])
         finding = by_name[result.target.partition("/")[0]]
+        if is_place(result.zone):
+            zones[finding.key] = result.zone
         missing = [right for right in result.rights if right["held"] is False and right["needed_for"] == "view"]
         if result.verdict != "ok":
             grants_help = not result.rights or any(right["is_grantable"] for right in missing)
@@ -290,6 +377,10 @@ def probe_selection(
             for text in (*result.text, *result.notes):
                 _print_faults(_without_fix(text, commands), "    ")
             print_commands(commands)
+            if "url" in finding.settings and result.verdict == "unreachable":
+                print_parts(
+                    ["    Fix: start it, or correct the URL: the one that opens it in a browser on this machine"]
+                )
         else:
             for text in result.notes:
                 _print_faults(text if ". Fix: " in text else "", "    ")
@@ -305,32 +396,23 @@ def _without_fix(text: str, commands: Sequence[str]) -> str:
     return f"{problem}." if fix in {command.replace("~/", home) for command in commands} else text
 
 
-def _loaded(text: str) -> Config:
-    """The config of this text. Raises CommandError if it is not valid."""
-    from console.config.document import ConfigFaults
-    from console.config.loading import load_config
-
-    with tempfile.TemporaryDirectory(prefix="headway-init-") as folder:
-        path = Path(folder) / "headway.toml"
-        path.touch(0o600)
-        path.write_text(text, encoding="utf-8")
-        try:
-            return load_config(path)
-        except ConfigFaults as faults:
-            raise CommandError(
-                Exit.USAGE, f"the findings make no valid config; nothing was written:\n{faults}"
-            ) from None
+def configured_systems(path: Path) -> dict[str, Any]:
+    """The tables of all systems in a valid config, by name."""
+    texts = (file.read_text("utf-8-sig") for file in config_files(path))
+    return {name: table for text in texts for name, table in tomllib.loads(text).get("systems", {}).items()}
 
 
-def write_config(path: Path, text: str) -> None:
-    """Writes the config; an existing one is moved aside. Raises CommandError on an I/O error."""
+def write_config(path: Path, text: str) -> Path | None:
+    """Writes the config; the path to which an existing one was moved. Raises CommandError on an I/O error."""
+    backup = backup_path(path) if path.exists() else None
     try:
-        if path.exists():
-            replace_with_backup(path, backup_path(path), text)
+        if backup is not None:
+            replace_with_backup(path, backup, text)
         else:
             write_new(path, text)
     except OSError as error:
         raise CommandError(Exit.USAGE, f"{error.filename or path}: {error.strerror}; nothing was written") from None
+    return backup
 
 
 def read_history(path: Path, text: str, zone: str, is_interactive: bool, seconds: float) -> int:

@@ -79,9 +79,12 @@ Part: TypeAlias = Table | Iterable[str]
 
 
 def print_result(arguments: argparse.Namespace, document: Any, *parts: Part, code: Exit = Exit.OK) -> Exit:
-    """Prints the tables and lines in their order, or with --json the document; returns the exit code."""
+    """Prints the tables and lines in their order, or with --json the document, with --plain the tables as
+    `name: value`; returns the exit code."""
     if arguments.json:
         set_document(arguments, document)
+    elif is_plain(arguments):
+        print_parts(*(plain_table_lines(part) if isinstance(part, Table) else part for part in parts))
     else:
         print_parts(*parts)
     return code
@@ -259,19 +262,19 @@ PLAIN = flag("--plain", f"print one `name: value` per line; or set {PLAIN_ENV}=1
 
 
 def is_plain(arguments: argparse.Namespace) -> bool:
-    return bool(arguments.plain) or os.environ.get(PLAIN_ENV, "") not in ("", "0")
+    return getattr(arguments, "plain", False) or os.environ.get(PLAIN_ENV, "") not in ("", "0")
 
 
-def print_page(arguments: argparse.Namespace, lines: Iterable[str]) -> None:
-    """Prints the lines of a page, with --plain as `name: value`."""
-    print_parts(name_value_lines(lines) if is_plain(arguments) else lines)
+def print_page(arguments: argparse.Namespace, *parts: Part) -> None:
+    """Prints the tables and lines of a page, with --plain as `name: value`."""
+    if is_plain(arguments):
+        print_parts(*(plain_table_lines(part) if isinstance(part, Table) else name_value_lines(part) for part in parts))
+    else:
+        print_parts(*parts)
 
 
-def print_page_table(arguments: argparse.Namespace, table: Table) -> None:
-    """Prints a table; with --plain the facts of a single row line by line, of several rows a line for each row."""
-    if not is_plain(arguments):
-        print_parts(table)
-        return
+def plain_table_lines(table: Table) -> Iterable[str]:
+    """The facts of a single row line by line, of several rows a line for each row."""
     facts = [
         [
             f"{column.title}: {'none' if text in ('', '–') else text}"
@@ -279,7 +282,7 @@ def print_page_table(arguments: argparse.Namespace, table: Table) -> None:
         ]
         for row in table.rows
     ]
-    print_parts(facts[0] if len(facts) == 1 else map(", ".join, facts))
+    return facts[0] if len(facts) == 1 else map(", ".join, facts)
 
 
 def name_value_lines(lines: Iterable[str]) -> Iterator[str]:

@@ -45,7 +45,7 @@ def valid_config(path: Path, instead: Mapping[Path, str]) -> Config:
     try:
         return load_config(path, instead)
     except ConfigFaults as faults:
-        raise CommandError(Exit.USAGE, f"{counted(faults.faults, 'fault')} in the config\n{faults}") from None
+        raise CommandError(Exit.USAGE, f"{counted(faults.faults, 'problem')} in the config\n{faults}") from None
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from console.cli.arguments import (
 from console.cli.clock_format import in_display_zone, timestamp
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import Table, ValueColumn, print_lines, print_message, print_result, set_document, table
+from console.cli.output import PLAIN, Table, ValueColumn, print_lines, print_message, print_result, set_document, table
 from console.cli.reader import fresh_store_reader, no_engine_text, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS
 from console.domain.filter import JobFilter, split_filter
@@ -67,7 +67,8 @@ def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> 
         return format_duration((end - run.started).total_seconds()) if end and run.started else "–"
 
     def message(run: RunRow) -> str:
-        return (run.message.splitlines()[0] if run.message else run.reason or run.partial_input)[:60]
+        text = run.message.splitlines()[0] if run.message else run.reason or run.partial_input
+        return in_display_zone(text, run.period)[:60]
 
     columns: list[ValueColumn[RunRow]] = [
         ValueColumn("job", lambda run: run.job, 24, middle=True),
@@ -181,6 +182,7 @@ HANDLERS = {
         flag("--problems", "only runs that need attention"),
         VIEW,
         option("--limit", type=positive_number, default=20),
+        PLAIN,
         JSON,
     ),
     "log": Handler(

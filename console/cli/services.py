@@ -20,7 +20,6 @@ from console.cli.output import (
     ValueColumn,
     print_message,
     print_page,
-    print_page_table,
     print_result,
     set_document,
     table,
@@ -144,8 +143,8 @@ def run_services(arguments: argparse.Namespace) -> int:
     if arguments.json:
         set_document(arguments, document if instances else document[0])
     else:
-        print_page_table(arguments, service_table(instances or services, now, is_old))
-        print_page(arguments, [*_service_lines(services[0], now), *attainment_lines(attainment[0])])
+        lines = [*_service_lines(services[0], now), *attainment_lines(attainment[0])]
+        print_page(arguments, service_table(instances or services, now, is_old), lines)
     return Exit.OK
 
 

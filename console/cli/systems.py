@@ -26,7 +26,6 @@ from console.cli.output import (
     ValueColumn,
     print_message,
     print_page,
-    print_parts,
     print_result,
     set_document,
     table,
@@ -79,7 +78,7 @@ def run_systems(arguments: argparse.Namespace) -> int:
             ValueColumn("skipped", lambda target: str(target.skipped or "–"), drop=1),
             ValueColumn("message", lambda target: target.problem or "–", 12),
         )
-        print_parts(target_table)
+        print_page(arguments, target_table)
     else:
         for number, target in enumerate(targets):
             print_page(arguments, [*([""] if number else []), *_target_lines(target, drift, now)])

@@ -20,7 +20,7 @@ def suggestion(name: str, known: Iterable[str], table: str = "") -> str:
     names = list(known)
     if not names:
         return f"None is configured: add [{table}.{name}]." if table else "None is configured."
-    close = get_close_matches(name, names, n=1)
+    close = [] if name.isdigit() else get_close_matches(name, names, n=1)  # no number is a misspelled other one
     return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(names))}."
 
 

@@ -198,7 +198,7 @@ KEY_TABLE: tuple[KeyAction, ...] = (
     KeyAction("group", ("v",), "group", "group by tier, by owner, or not at all",
         ("services",), 10),
     KeyAction("fold", ("z",), "fold", "show every service, or fold healthy ones", ("services",)),
-    KeyAction("months", ("M",), "months", "show six months: deadlines, recovery, runs, cost", ("services",)),
+    KeyAction("months", ("Y",), "months", "show six months: deadlines, recovery, runs, cost", ("services",)),
     KeyAction("collapse", ("z",), "collapse", "one node per job, per system, or per service", ("lineage",), 7),
     KeyAction("by_run", ("v",), "runs", "show runs and which run each read, or jobs", ("lineage",), 8),
     KeyAction("suggestions", ("s",), "suggestions", "list suggested dependencies; accept or reject one", ("lineage",)),

@@ -72,7 +72,7 @@ def _estate(config: Path) -> dict[str, object]:
     edited."""
     files = config_files(config)
     estate: dict[str, object] = {}
-    fault, fix = "", 'Fix: "headway check" names every fault'
+    fault, fix = "", 'Fix: "headway check" names every problem'
     for file in files:
         try:
             table, problem = _estate_in(file.read_text("utf-8-sig"))

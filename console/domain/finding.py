@@ -33,7 +33,7 @@ class DetectionRule(StrEnum):
 
 
 def drift_fix(job: str) -> str:
-    """What to do about drift of this job, as one line."""
+    """The fix for drift of this job, as one line."""
     return f"headway system drift accept {job}, or undo the change there"
 
 

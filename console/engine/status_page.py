@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import structlog
@@ -254,7 +256,7 @@ class StatusPageWriter:
                 for name, text in made.items():
                     replace_file(folder / name, text)
             except OSError as error:
-                yield f"{error.strerror} ({folder}). Fix: an existing folder that the engine's user may write"
+                yield _folder_problem(folder, error)
         if bucket is not None:
             yield self._uploaded(bucket, made)
 
@@ -272,6 +274,19 @@ class StatusPageWriter:
         finally:
             client.close()
         return ""
+
+
+def folder_fault(folder: Path) -> str:
+    """Why no file can be written to the folder, by writing one beside the page; empty if it can."""
+    try:
+        with TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return _folder_problem(folder, error)
+
+
+def _folder_problem(folder: Path, error: OSError) -> str:
+    return f"{error.strerror} ({folder}). Fix: an existing folder that the engine's user may write"
 
 
 def _upload(client: AwsClient, bucket: StatusPageBucket, name: str, text: str) -> None:

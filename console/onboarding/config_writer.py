@@ -1,9 +1,10 @@
-"""Writes the first config: completely or not at all, and never over another file."""
+"""Writes the first config, or adds systems to one: completely or not at all; a replaced file is kept beside it."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from console.text.cleaning import clean_line
 WIDEST = 110
 HEAD = """\
 # Headway: this estate, as `headway init` found it on {host} on {day}. Edit it freely: a running engine applies
-# changes within ten seconds, and `headway check` lists every fault. Secrets are references, never values.
+# changes within ten seconds, and `headway check` lists every problem. Secrets are references, never values.
 # Every setting with its default: config.example.toml.
 
 [estate]
@@ -73,6 +74,20 @@ def first_config_text(
         parts.append("\n".join(lines) + "\n")
     routes = ROUTES.format(lead="# " if route is None else "", url=toml(route or {"env": "ONCALL_MAIL"}))
     return "\n".join([*parts, routes.replace("# \n", "#\n") + NEXT])
+
+
+def extended_config_text(
+    text: str, schedulers: Sequence[ConfiguredScheduler], route: Mapping[str, object] | None
+) -> str:
+    """The text of a config with these systems and the route behind it; an earlier comment about one of them goes."""
+    for scheduler in schedulers:
+        block = rf"(?m)^(?:#.*\n)*# \[systems\.{re.escape(scheduler.finding.name)}\]\n(?:# .*\n)*\n?"
+        text = re.sub(block, "", text)
+    parts = [text.rstrip() + "\n"] if text.strip() else []
+    parts += ["\n".join(_system(scheduler)) + "\n" for scheduler in schedulers]
+    return "\n".join(
+        [*parts, *([ROUTES.format(lead="", url=toml(route)).rstrip() + "\n"] if route is not None else [])]
+    )
 
 
 def _system(scheduler: ConfiguredScheduler) -> Iterator[str]:

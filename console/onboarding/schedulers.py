@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 
 class WatchReadiness(StrEnum):
@@ -95,17 +97,48 @@ def unique_name(name: str, taken: Collection[str]) -> str:
     return next(candidate for candidate in names if candidate not in taken)
 
 
-def with_unique_names(
-    systems: Iterable[DetectedScheduler], configured: Iterable[DetectedScheduler] = ()
-) -> list[DetectedScheduler]:
-    """The systems, each with a name that neither an earlier one nor one of `configured` has."""
-    taken = {system.name for system in configured}
+def with_unique_names(systems: Iterable[DetectedScheduler], names: Iterable[str] = ()) -> list[DetectedScheduler]:
+    """The systems, each with a name that neither an earlier one has nor one of `names` is."""
+    taken = set(names)
     unique = []
     for system in systems:
         name = unique_name(system.name, taken) if system.name else ""
         taken.add(name)
         unique.append(replace(system, name=name))
     return unique
+
+
+PLACE = ("url", "dsn", "host", "port", "dbname", "region", "profile", "kubeconfig", "context", "repositories")
+"""Settings that distinguish two systems of a kind, besides their hosts."""
+
+
+def is_configured(scheduler: DetectedScheduler, systems: Iterable[Mapping[str, Any]]) -> bool:
+    """True if one of the systems, tables of a config, is that scheduler; its hosts may be spread over several."""
+    settings = scheduler.settings
+    same_kind = [system for system in systems if "dsn" in settings or system.get("kind") == scheduler.kind]
+    if "hosts" in settings:
+        return _host_names(settings) <= {name for system in same_kind for name in _host_names(system)}
+    place = {name: settings[name] for name in PLACE if name in settings}
+    return any(place.items() <= {name: system.get(name) for name in place}.items() for system in same_kind)
+
+
+def _host_names(settings: Mapping[str, Any]) -> set[str]:
+    return {str(host["name"] if isinstance(host, Mapping) else host) for host in settings.get("hosts", ())}
+
+
+def is_place(zone: str) -> bool:
+    """True for "Europe/Berlin", False for UTC and an offset."""
+    return "/" in zone and not zone.startswith("Etc/")
+
+
+def with_zones(schedulers: Iterable[DetectedScheduler], zones: Mapping[str, str]) -> Iterator[DetectedScheduler]:
+    """The schedulers, each in the zone that was probed under its key; those without one in the most frequent of these
+    where this machine has none but UTC."""
+    usual = Counter(zones.values()).most_common(1)
+    for scheduler in schedulers:
+        zone = str(scheduler.settings.get("timezone", ""))
+        known = zones.get(scheduler.key) or (zone if is_place(zone) or not usual else usual[0][0])
+        yield replace(scheduler, settings={**scheduler.settings, "timezone": known}) if zone else scheduler
 
 
 VERBATIM = "    "

@@ -20,6 +20,7 @@ from console.store.db.session import Row, Session
 
 JOIN_PAUSES = " LEFT JOIN switch w ON w.name = 'polling ' || s.name"
 """Joined to a system `s`: the last pause of its polls; `last_pause` reads set_by, why, at_us and until_us."""
+SELECT_PAUSES = "SELECT name, set_by, why, at_us, until_us FROM switch WHERE name LIKE 'polling %' ORDER BY name"
 SELECT_SWITCHES = "SELECT name, value, set_by, why, at_us FROM switch ORDER BY name"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -29,7 +29,7 @@ def zone_label(at: datetime, zone: str) -> str:
     return _local(at, zone).tzname() or ""
 
 
-_ZONED = re.compile(r"(?:(\d{1,2} [A-Z][a-z]{2}) )?(\d\d:\d\d) ([A-Za-z]{1,6}|[+-]\d{2,4})\b")
+_ZONED = re.compile(r"(?:(\d{4}-\d\d-\d\d|\d{1,2} [A-Z][a-z]{2}) )?(?<!:)(\d\d:\d\d) ([A-Za-z]{1,6}|[+-]\d{2,4})\b")
 
 
 def in_zone(text: str, zone: str, to: str, now: datetime) -> str:
@@ -38,9 +38,20 @@ def in_zone(text: str, zone: str, to: str, now: datetime) -> str:
     if zone == to:
         return text
 
+    def shown(at: datetime, is_dated: bool) -> str:
+        return zoned_time(at, to, now if is_dated else None)
+
+    return clocks_in(text, (zone,), now, shown)
+
+
+def clocks_in(text: str, zones: Iterable[str], now: datetime, shown: Callable[[datetime, bool], str]) -> str:
+    """The text with each time that `zoned_time` or `dated_time` wrote for one of the zones as `shown` writes it, which
+    takes the instant and whether the text has its date. A time of another zone is unchanged."""
+
     def moved(time: re.Match[str]) -> str:
-        at = _read(time[1], time[2], time[3], zone, now)
-        return time[0] if at is None else zoned_time(at, to, now if time[1] else None)
+        read = (_read(time[1], time[2], time[3], zone, now) for zone in zones if zone)
+        at = next((at for at in read if at is not None), None)
+        return time[0] if at is None else shown(at, bool(time[1]))
 
     return _ZONED.sub(moved, text)
 
@@ -48,10 +59,13 @@ def in_zone(text: str, zone: str, to: str, now: datetime) -> str:
 def _read(day: str | None, clock: str, label: str, zone: str, now: datetime) -> datetime | None:
     """The instant next to now that a clock of the zone shows so; None if it never does."""
     near, instants = _local(now, zone), list[datetime]()
-    days = [day] if day else [f"{near + timedelta(days=offset):%d %b}" for offset in (0, -1, 1)]
-    for date in (f"{year} {day}" for year in (near.year, near.year - 1, near.year + 1) for day in days):
+    dates = [f"{near + timedelta(days=offset):%Y-%m-%d}" for offset in (0, -1, 1)]
+    if day:
+        dates = [day] if "-" in day else [f"{year} {day}" for year in (near.year, near.year - 1, near.year + 1)]
+    for date in dates:
         try:
-            local = datetime.strptime(f"{date} {clock}", "%Y %d %b %H:%M").replace(tzinfo=zone_of(zone))
+            form = "%Y-%m-%d %H:%M" if "-" in date else "%Y %d %b %H:%M"
+            local = datetime.strptime(f"{date} {clock}", form).replace(tzinfo=zone_of(zone))
         except ValueError:  # 29 Feb
             continue
         instants += [local, local.replace(fold=1)]

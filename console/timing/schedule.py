@@ -155,9 +155,11 @@ def accepted_instant(accepted: Schedule, seen: Schedule, start: datetime) -> dat
     return _counterpart(seen, accepted, start, accepted, is_later=False)
 
 
-def _counterpart(own: Schedule, other: Schedule, at: datetime, accepted: Schedule, is_later: bool) -> datetime | None:
-    instant = _nearest_of(other, at, accepted, is_later)
-    return instant if instant is not None and _nearest_of(own, instant, accepted, not is_later) == at else None
+def _counterpart(
+    schedule: Schedule, partner: Schedule, at: datetime, accepted: Schedule, is_later: bool
+) -> datetime | None:
+    instant = _nearest_of(partner, at, accepted, is_later)
+    return instant if instant is not None and _nearest_of(schedule, instant, accepted, not is_later) == at else None
 
 
 def _nearest_of(schedule: Schedule, at: datetime, accepted: Schedule, is_later: bool) -> datetime | None:

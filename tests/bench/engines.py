@@ -8,6 +8,7 @@ Before each fault a job fails in a system of each engine, and one of the failed 
 be notified, and each action must arrive once. The gap of a fault is the longest time between two polls of one system,
 from the fault to even load. An engine is killed right after a renewal, when its lease lasts longest. A cut is a proxy
 that forwards nothing; the clock of one engine is set ahead in its process (leases use that of the database).
+Coordination alone, with 10,000 systems and beside two libraries: `tests.bench.coordinators`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from tests.bench.figures import rounded
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded.json"
 """Benchmark and scale -> date, gauge in seconds, and the figures as its --json prints them."""
-NEEDS_LAB = frozenset({"airflow_estate", "engines"})
+NEEDS_LAB = frozenset({"airflow_estate", "coordinators", "engines"})
 """Started by the lab: what they need is installed there."""
 MOVED = 0.15
 GAUGE_STEPS = 5_000_000

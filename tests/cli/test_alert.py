@@ -183,7 +183,7 @@ def test_check_connects_to_the_mail_server_of_a_route_and_sends_nothing(
         server.close()
         fix = "Fix: start that mail server, or correct server and port in env ROUTE_ONE"
         assert ("unreachable", [f"127.0.0.1:{port}: Connection refused. {fix}"]) == checked_route(bench, config)
-        assert ["FAULT"] == doctor_verdicts(bench, config)
+        assert ["PROBLEM"] == doctor_verdicts(bench, config)
 
 
 def test_a_test_by_another_variable_of_the_engine_names_it(

@@ -37,6 +37,7 @@ from console.cli.main import main
 from console.config.loading import load_config
 from console.config.sections import SystemConfig, SystemSettings
 from console.domain.header import EngineView
+from console.engine.supervisor.settings import unusable_links
 from console.store.db.lease import _namespace
 from tests.lab.process import wait_until
 
@@ -144,10 +145,55 @@ def test_the_config_is_counted_before_anything_is_probed_and_the_probes_after(
 
     monkeypatch.setattr(configure, "probe_systems", probed)
     assert Exit.PROBLEM == main(["--config", str(path), "--store", str(tmp_path / "headway.db"), "check"])
-    assert f"config {path}: 1 system, 0 services, no fault\n" in before[0]
+    assert f"config {path}: 1 system, 0 services, no problems\n" in before[0]
     assert "plain_http = true" in before[0]
     shown = capsys.readouterr()
-    assert ("1 probe, 1 fault\n", True) == (shown.err, "hooks/hooks: no route" in shown.out)
+    assert ("1 probe, 1 problem\n", True) == (shown.err, "hooks/hooks: no route" in shown.out)
+
+
+def test_the_commands_that_check_names_have_its_own_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "an other.toml"
+    path.write_text(f'{CONFIG}\n[jobs."hooks/load"]\nexpected = "5m"\n')
+    assert Exit.OK == main(["--config", str(path), "check", "--no-probe"])
+    shown = capsys.readouterr()
+    assert f"""Fix: start "headway --config '{path}' engine";""" in " ".join(shown.err.split())
+    text = "job names not verified. Fix: headway check; see /srv/headway checks"
+    assert text == configure.with_config(text, None)
+    assert "Fix: headway --config x.toml check; see /srv/headway checks" in configure.with_config(text, "x.toml")
+
+
+PAGE = """
+[status_page]
+folder = "{folder}"
+"""
+
+
+def test_a_folder_of_the_status_page_that_takes_no_file_is_a_problem(tmp_path: Path) -> None:
+    path, folder = tmp_path / "headway.toml", tmp_path / "public"
+    path.write_text(CONFIG + PAGE.format(folder=folder))
+    [missing] = configure.probe_status_page(load_config(path))
+    reason = f"No such file or directory ({folder}). Fix: an existing folder that the engine's user may write"
+    assert ("refused", (reason,)) == (missing.verdict, missing.text)
+    folder.mkdir()
+    [written] = configure.probe_status_page(load_config(path))
+    assert ("ok", (), []) == (written.verdict, written.text, list(folder.iterdir()))
+
+
+LINKS = """
+[endpoints]
+token = { env = "HEADWAY_TOKEN" }
+public_url = "https://ops.example.org"
+"""
+
+
+@pytest.mark.parametrize("roles, problems", [((), 0), (("view",), 1), (("view", "act"), 0), (("admin",), 0)])
+def test_links_that_nobody_may_use_are_a_problem(tmp_path: Path, roles: tuple[str, ...], problems: int) -> None:
+    path = tmp_path / "headway.toml"
+    permissions = "".join(f'[[permissions]]\nwho = ["ann"]\nrole = "{role}"\n' for role in roles)
+    path.write_text(CONFIG + LINKS + permissions)
+    assert problems == len(unusable_links(load_config(path)))
+    path.write_text(CONFIG + permissions)
+    assert [] == unusable_links(load_config(path))
 
 
 def test_a_store_that_cannot_be_read_is_not_said_to_lack_names(

@@ -122,6 +122,16 @@ def test_a_time_without_a_zone_is_found() -> None:
     assert [] == unlabelled(f"times: {HOME}\n 03:12–04:00")
 
 
+def test_a_finding_has_its_times_in_the_zone_of_its_command() -> None:
+    near = datetime(2026, 7, 20, 6, 0, tzinfo=UTC)
+    with clock_format.command_zone(in_utc=False):
+        clock_format.share_service_zone({"Europe/Berlin"})
+        text = clock_format.in_display_zone("nothing in the log by 05:47 UTC, last 19 Jul 05:40 UTC", near)
+    assert text == "nothing in the log by 07:47 CEST, last Sun 19 Jul 07:40 CEST"
+    with clock_format.command_zone(in_utc=True):
+        assert clock_format.in_display_zone("by 05:47 UTC", near) == "by 05:47 UTC"
+
+
 @pytest.mark.parametrize("number", few(range(len(TOLD)), 8), ids=lambda number: " ".join(TOLD[number]))
 def test_each_time_names_its_zone_which_is_one_for_all_and_utc_on_demand(
     bench: Bench, tmp_path: Path, number: int

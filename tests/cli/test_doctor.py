@@ -10,7 +10,7 @@ import pytest
 
 from connectors.sdk.contract import Probe, SourcePermission
 from connectors.sdk.errors import AccessRefused
-from console.cli.configure import FAULT_VERDICT, Diagnosis, ProbeResult, diagnose_clocks, diagnose_store_clock
+from console.cli.configure import PROBLEM_VERDICT, Diagnosis, ProbeResult, diagnose_clocks, diagnose_store_clock
 from console.cli.exits import Exit
 from tests.corpus import HOSTILE
 from tests.deep import few
@@ -42,9 +42,9 @@ def test_without_anything_it_says_how_to_begin(tmp_path: Path) -> None:
     done = headway(str(tmp_path / "none.db"), "--config", str(tmp_path / "none.toml"), "doctor", "--json")
     assert (Exit.PROBLEM, False) == (done.code, done.data["healthy"])
     [(verdict, words, mend)] = found(done, "config")
-    assert ("FAULT", True) == (verdict, words.endswith("none.toml does not exist"))
+    assert ("PROBLEM", True) == (verdict, words.endswith("none.toml does not exist"))
     assert "headway init" in mend
-    assert [("FAULT", "headway engine creates it")] == [(one[0], one[2]) for one in found(done, "store")]
+    assert [("PROBLEM", "headway engine creates it")] == [(one[0], one[2]) for one in found(done, "store")]
 
 
 def test_an_estate_that_is_well_is_told_part_by_part(bench: Bench, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_an_estate_that_is_well_is_told_part_by_part(bench: Bench, tmp_path: Pat
 
 def test_a_store_that_others_read_is_a_fault_with_its_mend(bench: Bench, tmp_path: Path) -> None:
     Path(bench.url).chmod(0o644)
-    faults = [one for one in found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "store") if one[0] == "FAULT"]
+    faults = [one for one in found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "store") if one[0] == "PROBLEM"]
     assert [f"chmod 600 {bench.url}"] == [one[2] for one in faults]
 
 
@@ -68,12 +68,12 @@ def test_no_engine_is_a_fault(bench: Bench, tmp_path: Path) -> None:
     connection.execute("DELETE FROM lease")
     connection.commit()
     connection.close()
-    assert ("FAULT", "headway engine") == found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")[0][::2]
+    assert ("PROBLEM", "headway engine") == found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")[0][::2]
 
 
 def test_every_fault_of_a_config_is_told(bench: Bench, tmp_path: Path) -> None:
     done = doctor(bench.url, tmp_path, config='[systems.a]\nkind = "croon"\n[jobs."b/c"]\nexpected = "soon"\n')
-    assert (Exit.PROBLEM, 3) == (done.code, done.out.count("FAULT config"))
+    assert (Exit.PROBLEM, 3) == (done.code, done.out.count("PROBLEM config"))
     assert 'did you mean "cron"' in done.out
 
 
@@ -115,19 +115,19 @@ def test_what_is_only_told_of_a_host_is_no_fault(bench: Bench, tmp_path: Path, m
     told = ("host key known; signed in as root", "cron's clock runs in Etc/UTC")
     data, people = probed(Probe(True, "Debian 12", rights, told), bench, tmp_path, monkeypatch)
     assert [
-        ("FAULT", "hosts/db07 missing rights: missing: cron runs (no cron daemon runs). Fix: systemctl start cron"),
+        ("PROBLEM", "hosts/db07 missing rights: missing: cron runs (no cron daemon runs). Fix: systemctl start cron"),
         ("note", "hosts/db07: cannot act: rerun as etl (refused)."),
         *(("note", f"hosts/db07: {words}") for words in told),
     ] == [one[:2] for one in found(data, "system")]
-    assert (Exit.PROBLEM, "1 fault") == (people.code, people.out.splitlines()[-1])
+    assert (Exit.PROBLEM, "1 problem") == (people.code, people.out.splitlines()[-1])
 
 
 def test_what_a_target_that_cannot_be_reached_says_of_itself_is_the_fault(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, people = probed(Probe(False, notes=("nobody listens",)), bench, tmp_path, monkeypatch)
-    assert [("FAULT", "hosts/db07 unreachable: nobody listens", "")] == found(data, "system")
-    assert "1 fault" == people.out.splitlines()[-1]
+    assert [("PROBLEM", "hosts/db07 unreachable: nobody listens", "")] == found(data, "system")
+    assert "1 problem" == people.out.splitlines()[-1]
 
 
 def test_where_no_other_engine_may_be_started_none_is_the_mend(
@@ -140,7 +140,7 @@ def test_where_no_other_engine_may_be_started_none_is_the_mend(
     stuck = "process 7 lives and cannot write (the disk of the store is full); start no other"
     monkeypatch.setattr("console.store.queries.estate.stuck_text", lambda *_: stuck)
     [(verdict, words, mend)] = found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")
-    assert ("FAULT", f"no engine runs: {stuck}", "") == (verdict, words, mend)
+    assert ("PROBLEM", f"no engine runs: {stuck}", "") == (verdict, words, mend)
 
 
 def skewed(**skews: float | None) -> list[Diagnosis]:
@@ -149,12 +149,12 @@ def skewed(**skews: float | None) -> list[Diagnosis]:
 
 def test_a_clock_that_is_off_is_named_and_ours_where_all_others_agree() -> None:
     [one] = skewed(a=0.3, b=-3600.0, c=None)
-    assert (FAULT_VERDICT, "the clock of b is -3600 s from this machine; start times use its clock") == (
+    assert (PROBLEM_VERDICT, "the clock of b is -3600 s from this machine; start times use its clock") == (
         one.verdict,
         one.text,
     )
     [ours] = skewed(a=3601.0, b=3599.0)
-    assert (FAULT_VERDICT, True) == (ours.verdict, "this machine's clock is off" in ours.text)
+    assert (PROBLEM_VERDICT, True) == (ours.verdict, "this machine's clock is off" in ours.text)
     assert ["3 systems within 2.0 s of this machine"] == [one.text for one in skewed(a=0.0, b=1.0, c=2.0)]
     assert [] == skewed(a=None)
 
@@ -162,5 +162,5 @@ def test_a_clock_that_is_off_is_named_and_ours_where_all_others_agree() -> None:
 @pytest.mark.parametrize("skew_seconds, expected", [(-3600.0, "-3600 s"), (3600.0, "+3600 s"), (0.4, None)])
 def test_f23_a_store_whose_clock_is_off_is_a_fault(skew_seconds: float, expected: str | None) -> None:
     findings = list(diagnose_store_clock(skew_seconds))
-    assert [FAULT_VERDICT] * (expected is not None) == [finding.verdict for finding in findings]
+    assert [PROBLEM_VERDICT] * (expected is not None) == [finding.verdict for finding in findings]
     assert all(f"the clock of the store is {expected} from this machine" in finding.text for finding in findings)

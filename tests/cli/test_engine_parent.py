@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -29,6 +30,17 @@ if int(sys.argv[2]) != signal.SIGKILL:
 os.kill(os.getpid(), int(sys.argv[2]))
 """
 """Dies before the new process can have loaded anything."""
+
+
+def test_the_log_of_an_engine_that_does_not_start_has_the_reason(tmp_path: Path) -> None:
+    config, log = tmp_path / "headway.toml", tmp_path / "engine.log"
+    config.write_text(CONFIG.replace("cron", "corn"))
+    engine = [sys.executable, "-m", "console", "--config", str(config), "engine", "--log-file", str(log)]
+    done = subprocess.run(engine, capture_output=True, check=False, text=True)
+    [entry] = map(json.loads, log.read_text().splitlines())
+    assert (2, "the engine was not started") == (done.returncode, entry["event"])
+    assert "the config has 1 problem" in entry["error"]
+    assert 'unknown kind "corn"' in entry["error"]
 
 
 @pytest.mark.deep

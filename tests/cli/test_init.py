@@ -10,6 +10,8 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -19,11 +21,12 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from connectors.sdk.contract import Probe, SourcePermission
+from connectors.sdk.records import TargetClock
 from console.cli import init_dialog, onboarding
 from console.cli.configure import send_test_message
 from console.cli.exits import CommandError, Exit
 from console.config.loading import load_config
-from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
+from console.onboarding.schedulers import DetectedScheduler, Machine
 from tests.fakes.internet import fake_internet
 from tests.fakes.ssh_local import LocalHost
 from tests.fakes.web_server import web_server
@@ -116,11 +119,43 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def test_a_config_that_is_there_stays_as_it_was(home: Home) -> None:
-    put(home.config, MINE)
+AIRFLOW = 'kind = "airflow"\nurl = "http://127.0.0.1:1"\nusername = "me"\npassword = { env = "AIRFLOW_PASSWORD" }\n'
+CONFIGURED = f"""{MINE}# my hosts
+[systems.mine]
+kind = "cron"
+hosts = ["db07", {{ name = "db08", port = 22 }}]
+key = "~/.ssh/mine"
+
+[systems.flows]
+{AIRFLOW}
+[routes.oncall]
+urls = [{{ env = "ONCALL_MAIL" }}]
+
+[alerts]
+default_route = "oncall"
+"""
+
+
+def test_a_config_that_is_there_keeps_its_text_and_gets_what_is_new(home: Home) -> None:
+    put(home.config, CONFIGURED)
+    words = ("--yes", "--only", "cron", "--host", "db08", "--airflow", "http://127.0.0.1:1", "--route", "ONCALL_MAIL")
+    done = home.run(*words)
+    assert Exit.OK == done.code, done
+    assert f"In {home.config} already, and kept as it is: mine, flows." in " ".join(done.out.split())
+    assert f"Added 1 system to {home.config}; a running engine applies it" in " ".join(done.out.split())
+    assert home.config.read_text().startswith(CONFIGURED)
+    assert ["mine", "flows", "cron"] == list(load_config(home.config).systems)
+    assert CONFIGURED == home.config.with_name("headway.toml.before-init").read_text()
+    before, again = home.config.read_text(), home.run(*words)
+    assert (Exit.OK, True) == (again.code, f"Nothing to add; {home.config} was not changed." in again.out)
+    assert (before, ["headway.toml", "headway.toml.before-init"]) == (home.config.read_text(), home.made)
+
+
+def test_a_config_that_is_not_valid_is_not_added_to(home: Home) -> None:
+    put(home.config, f"{MINE}nonsense = 1\n")
     done = home.run("--yes", "--only", "cron")
-    assert (Exit.REFUSED, MINE) == (done.code, home.config.read_text())
-    assert "exists already and is never overwritten" in " ".join(done.err.split())
+    assert (Exit.USAGE, True) == (done.code, "2 problems in the config" in done.err)
+    assert ["headway.toml"] == home.made
 
 
 def test_a_config_without_settings_is_named_as_such_and_moved_aside(home: Home) -> None:
@@ -131,7 +166,9 @@ def test_a_config_without_settings_is_named_as_such_and_moved_aside(home: Home) 
         assert f'{home.config}: has no settings. Fix: "headway init" writes a first config' in " ".join(
             done.err.split()
         )
-        assert Exit.OK == home.run("--yes", "--only", "cron", "--no-poll").code
+        done = home.run("--yes", "--only", "cron", "--no-poll")
+        assert Exit.OK == done.code
+        assert f"The config before is kept as {home.config}.before-init." in " ".join(done.out.split())
         assert ["cron"] == list(load_config(home.config).systems)
         assert nothing == home.config.with_name("headway.toml.before-init").read_text()
         home.config.with_name("headway.toml.before-init").unlink()
@@ -142,9 +179,9 @@ def test_a_config_whose_replacement_is_declined_is_reported_as_unchanged(
 ) -> None:
     path = tmp_path / "headway.toml"
     put(path, MINE)
-    monkeypatch.setattr(onboarding, "confirm", lambda _: False)
+    monkeypatch.setattr(onboarding, "prompt", lambda _: "")
     with pytest.raises(CommandError, match=f"{path} was not changed; nothing was written$"):
-        onboarding._refuse_overwrite(path, Namespace(config=str(path), print=False), is_interactive=True)
+        onboarding._config_to_extend(path, Namespace(config=str(path)), is_interactive=True)
 
 
 def test_no_secret_of_a_full_home_is_printed_or_written(home: Home) -> None:
@@ -238,8 +275,8 @@ def test_who_leaves_during_the_first_poll_has_a_whole_config_and_no_engine(home:
 def test_a_person_may_begin_anew_and_keeps_the_old_config(home: Home) -> None:
     put(home.config, MINE)
     with home.terminal("--no-poll") as terminal:
-        terminal.wait_for("[y/N]")
-        terminal.press("y", "enter")
+        terminal.wait_for("n new (it is moved to")
+        terminal.press("n", "enter")
         terminal.wait_for("Which?")
         assert MINE == home.config.read_text()
         terminal.press("all", "enter")
@@ -247,6 +284,33 @@ def test_a_person_may_begin_anew_and_keeps_the_old_config(home: Home) -> None:
         assert Exit.OK == terminal.wait_for_end()
     assert MINE == home.config.with_name("headway.toml.before-init").read_text()
     assert ["cron"] == list(load_config(home.config).systems)
+
+
+@pytest.mark.deep
+def test_a_person_may_add_to_a_config_and_keep_an_airflow_that_does_not_answer(home: Home) -> None:
+    put(home.config, CONFIGURED)
+    with home.terminal("--no-poll") as terminal:
+        terminal.wait_for("[Enter] keep it as it is · a add systems")
+        terminal.press("a", "enter")
+        terminal.wait_for("Which?")
+        terminal.press("all", "enter")
+        terminal.wait_for("Add (Enter to continue):", LIMIT_SECONDS)
+        terminal.press("http://127.0.0.1:2", "enter")
+        terminal.wait_for(ends_with("s skip:"), LIMIT_SECONDS)
+        terminal.press("k", "enter")
+        terminal.wait_for(ends_with("Account in Airflow (Enter for headway):"))
+        terminal.press("enter")
+        terminal.wait_for("Its password:")
+        terminal.press("typed-pw", "enter")
+        terminal.wait_for(ends_with("Add (Enter to continue):"))
+        terminal.press("http://127.0.0.1:1", "enter")
+        terminal.wait_for("Airflow at http://127.0.0.1:1 is already listed")
+        terminal.press("enter")  # no route is asked for: there is one
+        terminal.wait_for("Added 2 systems to")
+        assert Exit.OK == terminal.wait_for_end()
+    assert home.config.read_text().startswith(CONFIGURED)
+    assert ["mine", "flows", "cron", "airflow-127-0-0-1"] == list(load_config(home.config).systems)
+    assert "typed-pw\n" == (home.config.parent / "secrets/airflow-127-0-0-1-password").read_text()
 
 
 @pytest.mark.deep
@@ -364,8 +428,7 @@ def test_typed_systems_have_names_of_their_own_and_secrets_only_once_accepted(
         return "refused" if "skipped" in system.title else ""
 
     secrets = init_dialog.Secrets(tmp_path / "headway.toml")
-    found = DetectedScheduler("dsn:DWH_DSN", "PostgreSQL", "", WatchReadiness.NOW, name="dwh", kind="pg_cron")
-    systems = init_dialog.ask_systems(Machine(tmp_path, {}), secrets, 1.0, probe, [found], [])
+    systems = init_dialog.ask_systems(Machine(tmp_path, {}), secrets, 1.0, probe, ["dwh"], lambda _: False)
     assert ["dwh-2", "dwh-3"] == [system.name for system in systems]
     files = [{"file": str(tmp_path / f"secrets/{name}-dsn")} for name in ("dwh-2", "dwh-3")]
     assert files == [system.settings["dsn"] for system in systems]
@@ -393,19 +456,35 @@ def test_an_account_is_asked_for_only_where_an_airflow_answers(
 
         def ask(question: str) -> str:
             asked.append(question)
-            return ""
+            return "s" if "skip" in question else ""
 
         monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
         monkeypatch.setattr(init_dialog, "prompt", ask)
         secrets = init_dialog.Secrets(tmp_path / "headway.toml")
-        [system] = init_dialog.ask_systems(Machine(tmp_path, {}), secrets, 5.0, lambda _: "", [], [])
+        ask_systems = partial(init_dialog.ask_systems, Machine(tmp_path, {}), secrets, 5.0, lambda _: "", [])
+        [system] = ask_systems(lambda _: False)
     assert (f"{airflow}", "headway") == (system.settings["url"], system.settings["username"])
-    assert ["Account in Airflow (Enter for headway): "] == asked
+    retry = "[Enter] retry · k keep without access · s skip: "
+    assert [retry, retry, "Account in Airflow (Enter for headway): "] == asked
     out, err = capsys.readouterr()
     shown = " ".join((out + err).split())
     assert "127.0.0.1:1" in shown
     assert f"neither /api/v2/version nor /api/v1/version is at {other}" in shown
     assert "plain_http" in shown, shown
+
+
+def test_an_airflow_that_is_only_unreachable_now_can_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked about once: its password is not tried."""
+    answers, typed = iter(["http://127.0.0.1:1", ""]), iter(["", "k", "ops"])
+    monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
+    monkeypatch.setattr(init_dialog, "prompt", lambda _: next(typed))
+    secrets = init_dialog.Secrets(tmp_path / "headway.toml")
+
+    def probe(system: DetectedScheduler) -> str:
+        raise AssertionError(system)
+
+    [kept] = init_dialog.ask_systems(Machine(tmp_path, {}), secrets, 5.0, probe, [], lambda _: False)
+    assert ("http://127.0.0.1:1", "ops") == (kept.settings["url"], kept.settings["username"])
 
 
 def test_named_systems_have_names_of_their_own_and_one_host_is_named_once(home: Home) -> None:
@@ -513,9 +592,47 @@ def test_a_typed_webhook_or_key_is_proved_by_a_message(
     assert [host] * posts == [to for to, _, _ in internet.requests]
 
 
-def test_one_named_system_without_access_leaves_no_config(home: Home) -> None:
-    """The same command is repeated after the fix; a config that was written would be in its way."""
-    done = home.run("--yes", "--no-poll", "--only", "cron", "--host", "127.0.0.1:1")
+def test_a_named_system_without_access_is_added_by_the_same_command_after_its_fix(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.env["AIRFLOW_PASSWORD"] = "pw"
+    words = ("--yes", "--no-poll", "--only", "cron", "--host", "127.0.0.1:1", "--airflow", "http://127.0.0.1:1")
+    done = home.run(*words)
+    said = " ".join(done.err.split())
+    assert Exit.PROBLEM == done.code
+    assert "no access yet to host 127.0.0.1, Airflow at http://127.0.0.1:1. Fix: see above, then repeat" in said
+    assert "Fix: start it, or correct the URL: the one that opens it in a browser on this machine" in " ".join(
+        done.out.split()
+    )
+    assert ["cron"] == list(load_config(home.config).systems)
+    assert "# [systems.cron-127-0-0-1]" in home.config.read_text()
+    reachable = Probe(True, "", (), (), TargetClock(datetime.now(UTC), datetime.now(UTC), "Asia/Tokyo"))
+    monkeypatch.setattr("connectors.cron.connector.CronConnector.probe", lambda *_: reachable)
+    done = home.run(*words)
+    said = " ".join(done.err.split())
+    assert (Exit.PROBLEM, True) == (done.code, "no access yet to Airflow at http://127.0.0.1:1." in said), done
+    config = load_config(home.config)
+    assert {"cron": "Europe/Berlin", "cron-127-0-0-1": "Asia/Tokyo"} == {
+        name: system.settings.timezone for name, system in config.systems.items()
+    }
+    assert 1 == home.config.read_text().count("[systems.cron-127-0-0-1]")
+    assert 1 == home.config.read_text().count("# [systems.airflow-127-0-0-1]")
+    done = home.run("--yes", "--no-poll", "--host", "db07", "--airflow", "http://127.0.0.1:2", "--user", "etl")
+    assert ["cron", "cron-127-0-0-1", "cron-db07"] == list(load_config(home.config).systems)
+
+
+def test_an_airflow_that_no_config_may_have_is_a_comment_with_the_fix(home: Home) -> None:
+    done = home.run("--yes", "--no-poll", "--only", "cron", "--airflow", "http://airflow.example.com")
+    assert Exit.PROBLEM == done.code
+    assert "no access yet to Airflow at http://airflow.example.com. Fix: see above" in " ".join(done.err.split())
+    assert "use https://, or say plain_http = true" in " ".join(done.out.split())
+    text = " ".join(home.config.read_text().replace("#", "").split())
+    assert "Not watched: http:// to airflow.example.com would send the credentials unencrypted: use https://" in text
+    assert ["cron"] == list(load_config(home.config).systems)
+
+
+def test_no_named_system_with_access_leaves_no_config(home: Home) -> None:
+    done = home.run("--yes", "--no-poll", "--host", "127.0.0.1:1")
     said = " ".join(done.err.split())
     assert (Exit.PROBLEM, []) == (done.code, home.made)
     assert "no access to host 127.0.0.1; nothing was written. Fix: see above, then repeat the command" in said
@@ -537,11 +654,11 @@ def test_a_route_that_accepts_nothing_leaves_no_config(home: Home) -> None:
 
 def test_a_named_system_that_lets_nobody_in_comes_with_the_commands_to_copy(home: Home) -> None:
     home.env["DWH_DSN"] = f"postgresql://headway:{SECRET}@127.0.0.1:1/ops"
-    done = home.run("--yes", "--no-poll", "--host", "ann@127.0.0.1:1", "--dsn", "DWH_DSN")
+    done = home.run("--yes", "--no-poll", "--host", "ann@127.0.0.1:1", "--user", "etl", "--dsn", "DWH_DSN")
     assert (Exit.PROBLEM, []) == (done.code, home.made)
     lines = [line.strip() for line in done.out.splitlines() if line.startswith("    ") and "headway connector" in line]
     assert lines == [
-        "headway connector grants cron | ssh -p 1 root@127.0.0.1 sh",
+        "headway connector grants cron --user etl | ssh -p 1 root@127.0.0.1 sh",
         "headway connector grants pg_cron --dsn DWH_DSN | psql -h 127.0.0.1 -p 1 -U postgres ops",
     ]
     assert SECRET not in done.out + done.err

@@ -209,7 +209,8 @@ def test_job_names_are_not_verified_before_the_first_inventory(
     check = ("--config", str(config), "check", "--no-probe")
     main(["--store", str(tmp_path / "none.db"), *check])
     shown = " ".join(capsys.readouterr().err.split())
-    assert 'job names not verified: no inventory yet of fake. Fix: "headway engine", then "headway check"' in shown
+    fix = f'Fix: "headway --config {config} engine", then "headway --config {config} check"'
+    assert f"job names not verified: no inventory yet of fake. {fix}" in shown
     bench.turn()
     assert Exit.PROBLEM == main(["--store", bench.url, *check])
     printed = capsys.readouterr()

@@ -194,6 +194,17 @@ def test_every_page_of_one_thing_is_told_a_fact_a_line(
     assert without_ages(told.out) == without_ages(headway(bench.url, *words).out)
 
 
+@pytest.mark.parametrize("line", ["job list", "job", "run", "service", "system", "action", "incident list --all"])
+def test_every_list_is_told_a_row_a_line(night: tuple[Bench, str], line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, _ = night
+    told = headway(bench.url, *line.split(), "--plain")
+    first = next(one for one in told.out.splitlines() if one)
+    assert re.match(r"[a-z ]+: \S", first), told
+    assert [] == [one for one in told.out.splitlines() if re.search(r"\S {2,}", one)]
+    monkeypatch.setenv("HEADWAY_PLAIN", "1")
+    assert without_ages(told.out) == without_ages(headway(bench.url, *line.split()).out)
+
+
 def without_ages(text: str) -> str:
     return re.sub(r"\d+", "0", text)
 

@@ -115,7 +115,7 @@ def test_a_pair_that_would_make_the_config_invalid_leaves_it_as_it_was(
     path.write_text(before)
     suggest(store, path, *PAIR, "--accept", code=Exit.USAGE)
     shown = capsys.readouterr().err
-    assert "1 fault in the config" in shown
+    assert "1 problem in the config" in shown
     assert f"{path}:" in shown
     assert before == path.read_text()
     assert [path] == [*tmp_path.iterdir()]

@@ -75,6 +75,10 @@ def test_one_time_to_escalate_is_that_of_every_tier(tmp_path: Path) -> None:
             'inhibit.1.by: no system "dhw". Did you mean "dwh"',
         ),
         (
+            '[[inhibit]]\nby = { system = "dwh" }\nwhat = { tier = "22" }',
+            'no tier "22". Known: 1, 2, 3, 4, 5.',
+        ),
+        (
             '[[inhibit]]\nby = { system = "dwh" }\nwhat = { tier = "9" }',
             'inhibit.1.what: no tier "9". Known: 1, 2, 3, 4, 5',
         ),

@@ -208,7 +208,7 @@ async def _follow_the_tour(night: Night, size: tuple[int, int]) -> None:
         stopped = clock.at
         for keys, text in (
             ("!", "TOUR 2/5"), ("enter", "TOUR 3/5"), ("g", "TOUR 4/5"), ("escape", "shows a plan"),
-            ("r", "10 steps in 3 systems"), ("enter", "type INC-0001 ↵ a reason, then"), ("INC-0001", "INC-0001"),
+            ("r", "10 steps "), ("enter", "type INC-0001 ↵ a reason, then"), ("INC-0001", "INC-0001"),
             ("enter", "depends on it: give a reason"),
         ):  # fmt: skip
             await clock.read_for(5)

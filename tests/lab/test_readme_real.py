@@ -163,7 +163,7 @@ def add_what_no_scheduler_knows(stranger: Stranger) -> None:
     headway = Headway(path)
     headway.environment = stranger.environment
     check = headway.run("check")
-    assert (0, True) == (check.exit_status, "2 systems, 1 service, no fault" in check.stderr), check
+    assert (0, True) == (check.exit_status, "2 systems, 1 service, no problems" in check.stderr), check
 
 
 def declared(stranger: Stranger) -> dict[str, str]:

@@ -14,6 +14,7 @@ from console.config.loading import load_config
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
     backup_path,
+    extended_config_text,
     first_config_text,
     replace_if_unchanged,
     replace_with_backup,
@@ -134,3 +135,24 @@ def test_who_is_interrupted_leaves_nothing_half_written(tmp_path: Path, monkeypa
             with pytest.raises(KeyboardInterrupt):
                 write_new(path, "ours")
         assert [] == list(tmp_path.iterdir())
+
+
+def test_an_added_system_replaces_its_own_comment_and_nothing_else(tmp_path: Path) -> None:
+    default, prod, *_ = aws(machine(tmp_path))
+    first = first_config_text(
+        "vm", "vm", NOW, [ConfiguredScheduler(default, "refused"), ConfiguredScheduler(prod, "no")]
+    )
+    text = extended_config_text(first, [ConfiguredScheduler(default)], {"env": "ONCALL_MAIL"})
+    assert {default.name} == tomllib.loads(text)["systems"].keys()
+    assert (1, 1) == (text.count(f"[systems.{default.name}]"), text.count(f"# [systems.{prod.name}]"))
+    own = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(default, "refused")]).splitlines()
+    assert [] == [line for line in first.splitlines() if line not in text and line not in own]
+    assert "oncall" == tomllib.loads(text)["alerts"]["default_route"]
+    assert text == extended_config_text(text, [], None)
+
+
+@given(st.text(alphabet='#[]systems.\n =a"', max_size=60), st.sampled_from(["etl", "a.b", "("]))
+def test_whatever_a_person_wrote_stays(own: str, name: str) -> None:
+    """Only a comment that begins as one of init's does is replaced."""
+    system = DetectedScheduler("x", "x", "x", WatchReadiness.NOW, "", None, name, "cron", {})
+    assert extended_config_text(own, [ConfiguredScheduler(system)], None).startswith(own.rstrip())

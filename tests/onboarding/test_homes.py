@@ -11,7 +11,7 @@ from connectors.sdk.registry import load
 from connectors.systemd.connector import CONNECTOR
 from console.onboarding import local_files
 from console.onboarding.discovery import DETECTORS, discover
-from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness
+from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness, is_configured, with_zones
 from tests.deep import few
 from tests.onboarding.homes import SECRET, machine, put
 
@@ -192,3 +192,47 @@ def test_a_finder_that_breaks_says_so_and_hides_no_other(tmp_path: Path, monkeyp
     )
     told, after, _ = discover(machine(tmp_path), nothing)
     assert ("detection failed: ZeroDivisionError: of ours", "databricks:DEFAULT") == (told.note, after.key)
+
+
+CRON = {"kind": "cron", "hosts": ["db07", {"name": "db08"}]}
+DSN = {"kind": "pgagent", "dsn": {"env": "DWH_DSN"}}
+FLOWS = {"kind": "airflow", "url": "https://a.example.com", "username": "me"}
+
+
+@pytest.mark.parametrize(
+    "kind, settings, expected",
+    [
+        ("cron", {"hosts": [{"name": "db08", "port": 22}]}, True),
+        ("cron", {"hosts": [{"name": "db07"}, {"name": "db08"}]}, True),
+        ("cron", {"hosts": [{"name": "db08"}, {"name": "db09"}]}, False),
+        ("slurm", {"hosts": [{"name": "db08"}]}, False),
+        ("pg_cron", {"dsn": {"env": "DWH_DSN"}}, True),
+        ("pg_cron", {"dsn": {"env": "DWH_URL"}}, False),
+        ("airflow", {"url": "https://a.example.com", "username": "headway"}, True),
+        ("airflow", {"url": "https://b.example.com"}, False),
+        ("glue", {"region": "eu-west-1"}, False),
+    ],
+)
+def test_a_scheduler_of_the_config_is_known_by_its_place(
+    kind: str, settings: dict[str, object], expected: bool
+) -> None:
+    finding = DetectedScheduler("x", "x", "x", WatchReadiness.NOW, kind=kind, settings=settings)
+    assert expected is is_configured(finding, (CRON, DSN, FLOWS))
+
+
+@pytest.mark.parametrize(
+    "own, zones, expected",
+    [
+        ("Etc/UTC", {"cron": "Europe/Berlin"}, ["Europe/Berlin", "Europe/Berlin"]),
+        ("Asia/Tokyo", {"cron": "Europe/Berlin"}, ["Europe/Berlin", "Asia/Tokyo"]),
+        ("Etc/UTC", {}, ["Etc/UTC", "Etc/UTC"]),
+        ("Etc/UTC", {"x": "Asia/Tokyo", "cron": "Europe/Berlin", "y": "Asia/Tokyo"}, ["Europe/Berlin", "Asia/Tokyo"]),
+    ],
+)
+def test_a_system_has_the_zone_of_its_host_and_others_that_of_most(
+    own: str, zones: dict[str, str], expected: list[str]
+) -> None:
+    systems = [
+        DetectedScheduler(key, key, "x", WatchReadiness.NOW, settings={"timezone": own}) for key in ("cron", "dwh")
+    ]
+    assert expected == [system.settings["timezone"] for system in with_zones(systems, zones)]

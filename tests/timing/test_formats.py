@@ -26,6 +26,8 @@ def test_the_age_of_what_a_clock_ahead_of_ours_reported_is_never_negative(clock:
         ("no run by 23:30 UTC", "no run by 00:30 CET"),
         ("ended 03:15 CET at 12:99 UTC", "ended 03:15 CET at 12:99 UTC"),
         ("job 03:15 UTCX", "job 03:15 UTCX"),
+        ("last green, 2026-11-18 23:30 UTC", "last green, 19 Nov 00:30 CET"),
+        ("line of a log 03:15:00 UTC", "line of a log 03:15:00 UTC"),
     ],
 )
 def test_the_times_of_a_text_move_to_another_zone(text: str, moved: str) -> None:

@@ -990,7 +990,7 @@ class FakeRequests:
     def turn(self, name: str, value: str, why: str, system: str = "") -> bool:
         self._judge(why)
         self.turned.append((name, value, why))
-        frozen = f"frozen by mara since 02:17Z: {why}" if value == "on" else ""
+        frozen = f"frozen by mara since 2026-11-20 02:17Z: {why}" if value == "on" else ""
         self.reads.head = self.reads.head._replace(frozen=frozen)
         self.reads.changed()
         return True

@@ -192,6 +192,7 @@ def _announcement(context: AlertContext, subject: AlertSubject, route: str, styl
 
 
 _SUPPRESSING = (
+    suppression.suppress_waiting,
     suppression.suppress_silenced,
     suppression.suppress_in_maintenance,
     suppression.suppress_cancelled,

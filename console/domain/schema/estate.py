@@ -30,7 +30,7 @@ class System(SQLModel, table=True):
 class Target(SQLModel, table=True):
     """The unit of polling and of failure."""
 
-    __table_args__ = (UniqueConstraint("system_id", "name"),)
+    __table_args__ = (UniqueConstraint("system_id", "name"), Index("target_changed", "changed_seq"))
     id: int | None = Field(default=None, primary_key=True)
     system_id: int = Field(foreign_key="system.id")
     name: str = string()
@@ -67,6 +67,8 @@ class Target(SQLModel, table=True):
     skipped_text: str = string("[]")
     """JSON: the last skipped records, cleaned."""
     warnings: str = string("[]")
+    changed_seq: int = big(default=0)
+    """Grows with each poll, in the order of commits; on PostgreSQL from `target_changed_seq`."""
     version: str = string()
     rights: str = string("[]")
     """JSON of the last probe."""

@@ -163,6 +163,8 @@ class EngineAssembly:
         webhook = WebhookSender(store, clean_line(config.estate.name), alerts.link)
         senders = (self.send, mail, AlertmanagerSender(store, alerts.link), webhook)
         links = plain.acknowledge_links(config, secrets)
+        for problem in plain.unusable_links(config):
+            log.warning("links to acknowledge cannot be used", error=problem)
         self.outbox = Outbox(store, clock, config.routes, secrets, self.routing, *senders, links)
         decision_settings, render = plain.decision_settings(config), RouteTemplates(config.routes).render
         self.evaluator = Evaluator(store, clock, decision_settings, audience, self.outbox.wake.set, render)

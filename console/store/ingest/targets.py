@@ -40,6 +40,10 @@ _LOST = (
 """Adjacent windows become one; of two apart the later is kept."""
 
 
+_NEXT_CHANGE = {True: "nextval('target_changed_seq')", False: "(SELECT max(changed_seq) + 1 FROM target)"}
+"""On PostgreSQL, or not. A sequence there: a counter in a row would leave a dead row version for each poll."""
+
+
 def record_success(session: WriteSession, target_id: int, batch: IngestBatch, refused: Sequence[SkippedRecord]) -> None:
     """Stores the cursor, the target's health and skipped records; an event on recovery or lost evidence."""
     now_us, seen_until, booted = micros(batch.now), optional_micros(batch.seen_until), optional_micros(batch.booted)
@@ -48,7 +52,7 @@ def record_success(session: WriteSession, target_id: int, batch: IngestBatch, re
     [target] = session.rows(_NAMES, (target_id,))
     name = f"{target.system}/{target.name}"
     session.rows(
-        "UPDATE target SET cursor = ?, last_try_us = ?,"
+        f"UPDATE target SET changed_seq = {_NEXT_CHANGE[session.is_postgres]}, cursor = ?, last_try_us = ?,"  # noqa: S608
         " last_ok_us = CASE WHEN last_ok_us > ? THEN last_ok_us ELSE ? END, first_ok_us = COALESCE(first_ok_us, ?),"
         " failing_since_us = NULL, failures = 0, error = '', error_kind = '', skew_s = COALESCE(?, skew_s),"
         " zone = CASE WHEN ? = '' THEN zone ELSE ? END, "
@@ -83,8 +87,9 @@ def record_failure(store: Database, target_id: int, error: str, kind: str, now: 
     with store.write(fence) as session:
         [target] = session.rows(_NAMES, (target_id,))
         session.rows(
-            "UPDATE target SET failures = failures + 1, failing_since_us = COALESCE(failing_since_us, ?),"
-            " last_try_us = ?, error = ?, error_kind = ? WHERE id = ?",
+            f"UPDATE target SET changed_seq = {_NEXT_CHANGE[session.is_postgres]}, failures = failures + 1,"  # noqa: S608
+            " failing_since_us = COALESCE(failing_since_us, ?), last_try_us = ?, error = ?, error_kind = ?"
+            " WHERE id = ?",
             (now_us, now_us, text, kind, target_id),
         )
         if target.failing_since_us is not None:

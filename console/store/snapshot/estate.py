@@ -376,7 +376,7 @@ def _update_cache(session: Session, is_sqlite: bool, cache: SnapshotCache, since
     _refresh_durations(session, is_sqlite, cache, changed)
     members = cache.members or frozenset()
     changed |= cache.histories.refresh(session, is_sqlite, cache.jobs, cache.findings.jobs, members, changed)
-    cache.record_changes(frozenset(changed), cache.targets.refresh(session))
+    cache.record_changes(frozenset(changed), cache.targets.refresh(session, cache.jobs_scope))
     return earlier
 
 

@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from itertools import compress
-from operator import attrgetter, ne
 from sys import intern
 
 from connectors.sdk.records import Schedule
@@ -249,7 +247,7 @@ def load_services(session: Session) -> tuple[ServiceFacts, ...]:
 
 
 _SELECT_TARGETS = (
-    "SELECT t.id, s.name AS system, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error,"
+    "SELECT t.id, t.changed_seq, s.name AS system, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error,"
     " t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, t.skew_s,"
     f" w.set_by, w.why, w.at_us, w.until_us FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES}"
     " WHERE NOT t.removed AND NOT s.removed"
@@ -257,25 +255,34 @@ _SELECT_TARGETS = (
 
 
 class Targets:
-    """Cached targets. Each refresh reads all rows, because every poll changes its own; unchanged ones stay."""
+    """Cached targets. A refresh reads those polled since the one before, and all of them after a change of the config
+    or of a pause."""
 
     def __init__(self) -> None:
-        self._rows: dict[int, Row] = {}
-        self.by_id: Mapping[int, TargetFacts] = {}
+        self._scope: tuple[object, ...] = ()
+        self._seq = 0
+        """The greatest `changed_seq` that was read."""
+        self.by_id: dict[int, TargetFacts] = {}
         """The same mapping while nothing changes."""
 
-    def refresh(self, session: Session) -> set[int]:
-        """The targets that changed, appeared or disappeared."""
-        rows, known = session.rows(_SELECT_TARGETS), self._rows
-        # Without a Python step per target: there may be 10,000.
-        self._rows = dict(zip(map(attrgetter("id"), rows), rows, strict=True))
-        new = set(compress(self._rows, map(ne, rows, map(known.get, self._rows))))
-        removed = known.keys() - self._rows.keys()
+    def refresh(self, session: Session, config: tuple[object, ...]) -> set[int]:
+        """The targets that changed, appeared or disappeared. `config`: differs when the config or the number of targets
+        does."""
+        scope = (*config, *session.rows(switches.SELECT_PAUSES))
+        if scope == self._scope:
+            rows = session.rows(f"{_SELECT_TARGETS} AND t.changed_seq > ?", (self._seq,))
+            removed = set[int]()
+        else:
+            rows = session.rows(_SELECT_TARGETS)
+            removed = self.by_id.keys() - {row.id for row in rows}
+        read = {row.id: _target(row) for row in rows}
+        new = {target_id for target_id, target in read.items() if self.by_id.get(target_id) != target}
         if new or removed:
-            targets = {**self.by_id, **{target_id: _target(self._rows[target_id]) for target_id in new}}
+            targets = self.by_id | {target_id: read[target_id] for target_id in new}
             for target_id in removed:
                 del targets[target_id]
             self.by_id = targets
+        self._scope, self._seq = scope, max([self._seq, *(row.changed_seq for row in rows)])
         return new | removed
 
 

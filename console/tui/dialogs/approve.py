@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from connectors.sdk.states import Verb
+from console.timing.durations import format_duration
 from console.tui.dialogs.confirm import Confirmation, SendScreen
 from console.tui.dialogs.palette import PaletteChoice, PickScreen
 from console.tui.frame import cells
-from console.tui.frame.clock_format import format_span
 from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest, send_order
 from console.tui.frame.intent import ActionIntent, verb_label
@@ -97,7 +97,7 @@ class ApprovalConfirmation(Confirmation):
     def _show(self) -> None:
         ctx, approval = self.box.ctx, self.approval
         clock, now = ctx.clock, ctx.now
-        ends = f", in {format_span(approval.until - now)}; after that" if approval.until > now else ":"
+        ends = f", in {format_duration(approval.until - now)}; after that" if approval.until > now else ":"
         until = f"{clock.hm(approval.until, now)}{ends} it must be requested again"
         rows = [*approval.details, ("requested", clock.hms(approval.requested)), ("until", until)]
         self.box.pane.show_runs(cells.labelled_lines([(label, text, "plain") for label, text in rows]))

@@ -227,7 +227,8 @@ class SendScreen(Overlay[Any]):
 
     def paint_title(self, how: str) -> None:
         what, subject = self.subject.about
-        self.bar("box-title").show([(f"{what} ", "key"), (subject, "strong")], [(how, "key")])
+        zone = self.ctx.clock.label(self.ctx.now)  # the dialog covers the header
+        self.bar("box-title").show([(f"{what} ", "key"), (subject, "strong")], [(f" {how}", "key"), (zone, "dim")])
 
     def key_name(self, key: str) -> str:
         return key_table.key_label(key, self.ctx.plain)

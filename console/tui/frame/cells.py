@@ -13,7 +13,8 @@ from console.config.key_table import NO_REMAP, Remap
 from console.domain.service import ServiceView, is_unverified
 from console.domain.switches import SystemPause
 from console.timing import formats
-from console.tui.frame.clock_format import ZonedClock, format_short, format_span
+from console.timing.durations import format_duration
+from console.tui.frame.clock_format import ZonedClock, format_short
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.widgets.paint import Segment, fit, length_of
 from console.tui.widgets.table import TableRow
@@ -57,13 +58,28 @@ class RenderContext(NamedTuple):
         return self.clock.day(at, self.now, zone)
 
     def stamp(self, at: datetime, zone: str = "") -> str:
-        """ "2026-11-20 03:10:00"; with its zone where that is not the one of now, as in summer."""
-        text, label = self.clock.full(at, zone), self.clock.label(at, zone)
-        return text.removesuffix(f" {label}") if label == self.clock.label(self.now, zone) else text
+        """ "2026-11-20 03:10:00"; with its zone where that is not the one of the header, as in summer."""
+        return f"{self.clock.local(at, zone):%Y-%m-%d %H:%M:%S}{self.other_zone(at, zone)}"
 
-    def localized(self, text: str) -> str:
-        """The text of a scheduler or plan with its UTC stamps ("2026-11-20T09:00:00Z") in the selected zone."""
-        return formats.localized(text, self.hm)
+    def period(self, key: str, zone: str = "") -> str:
+        """A period key with its instant, if it ends in one, as `stamp` writes it."""
+        return self.clock.period(key, lambda at: self.stamp(at, zone))
+
+    def localized(self, text: str, near: datetime | None = None) -> str:
+        """The text of the engine or a scheduler with its UTC times ("2026-11-20T09:00:00Z", "05:47 UTC") and those of
+        the services' zone in the selected zone, which the header names. A time without a date is near `near`."""
+        stamped = formats.localized(text, self.hm)
+        return formats.clocks_in(
+            stamped,
+            ("UTC", self.clock.home),
+            near or self.now,
+            lambda at, is_dated: self.day(at) if is_dated else self.clock.local(at).strftime("%H:%M"),
+        )
+
+    def other_zone(self, at: datetime, zone: str = "") -> str:
+        """ " CEST": the label of the zone at that time where it is not that of the header; else empty."""
+        label = self.clock.label(at, zone)
+        return "" if label == self.clock.label(self.now, self.clock.home) else f" {label}"
 
     def key(self, screen: str, act: str) -> str:
         """The first key of an action, as the user has remapped it; "Esc" without one."""
@@ -84,7 +100,7 @@ def act_by(at: datetime | None, ctx: RenderContext, zone: str = "") -> Segment:
     when = ctx.hm(at, zone)
     if remaining <= timedelta(0):
         return f"{when} passed", "bad"
-    ahead = format_span(remaining) if remaining < SECONDS_COUNT else format_short(remaining)
+    ahead = format_duration(remaining) if remaining < SECONDS_COUNT else format_short(remaining)
     return f"{when} {ahead}", "bad" if remaining < timedelta(minutes=15) else "warn"
 
 
@@ -131,7 +147,7 @@ def duration_text(view: JobRow | RunRow, ctx: RenderContext) -> str:
         return ""
     if view.ended is None and (view.state == RunState.UNKNOWN or not is_open(view.state)):
         return ctx.sign("dash")
-    return format_span((view.ended or ctx.now) - view.started)
+    return format_duration((view.ended or ctx.now) - view.started)
 
 
 def counted(number: int, noun: str) -> str:

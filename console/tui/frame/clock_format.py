@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from functools import lru_cache
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from console.timing.durations import format_duration
 
 _INSTANT = len("2026-11-20T02:10:00Z")
 """Length of the instant at the end of a period key, as in "start:2026-11-03T02:41:07Z"."""
@@ -43,6 +46,11 @@ class ZonedClock:
         self.mine = mine
         self.home = ""
         """The zone that all services share; empty without one."""
+
+    @property
+    def is_each_own(self) -> bool:
+        """True if services in several zones are each shown in their own."""
+        return self.mode is ZoneMode.SERVICE and not self.home
 
     def local(self, at: datetime, zone: str = "") -> datetime:
         """`at` in the zone of the mode; `zone` is the service's, default the shared one."""
@@ -102,12 +110,12 @@ class ZonedClock:
             return f"{days}:{at % 60:02d}"
         return f"{days}{at // 60 % 24:02d}:{at % 60:02d}" if days == "daily at " or 0 <= at < 1440 else text
 
-    def period(self, key: str, zone: str = "") -> str:
-        """A period key with its instant, if it ends in one, formatted in the selected zone."""
+    def period(self, key: str, shown: Callable[[datetime], str]) -> str:
+        """A period key with its instant, if it ends in one, as `shown` writes it."""
         before = key[:-_INSTANT]
         try:
             at = datetime.fromisoformat(key[-_INSTANT:])
-            text = self.full(at, zone)
+            text = shown(at)
         except (ValueError, OverflowError):
             return key
         return f"{before.replace(':', ' ')}{text}" if at.tzinfo is not None and not before[-1:].isalnum() else key
@@ -127,20 +135,9 @@ def _offset(at: datetime) -> timedelta:
     return at.utcoffset() or timedelta(0)
 
 
-def format_span(length: timedelta) -> str:
-    """The largest two units: "3h12m", "40m12s", "8s", "4d2h"; "-" before a negative span."""
-    seconds = round(length.total_seconds())
-    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
-    for size, unit, below, small in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
-        if seconds >= size:
-            rest = seconds % size // below
-            return f"{sign}{seconds // size}{unit}" + (f"{rest:02d}{small}" if rest else "")
-    return f"{sign}{seconds}s"
-
-
 def format_short(length: timedelta) -> str:
     """The span without seconds above a minute: "40m", "3h12m"."""
-    text = format_span(length)
+    text = format_duration(length)
     return text if "m" not in text or not text.endswith("s") else text[: text.index("m") + 1]
 
 

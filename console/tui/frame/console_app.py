@@ -483,7 +483,7 @@ class ConsoleApp(App[int], inherit_bindings=False):
         self.set_keymap(key_table.textual_keymap(self.own.remap))
         faults = [fault for fault in self.own.faults if fault not in reported]
         if faults:
-            many = f"{len(faults)} faults, run headway check for all of them:  " if len(faults) > 1 else ""
+            many = f"{len(faults)} problems, run headway check for all of them:  " if len(faults) > 1 else ""
             first = faults[0].replace(f"{self.personal.path}", self.personal.path.name, 1)
             self.call_after_refresh(self.show_notice, f"{many}{first}", "warn")
 

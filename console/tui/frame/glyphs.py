@@ -75,7 +75,7 @@ SAFETY: dict[str, Glyph] = {
 
 
 ROLES: dict[str, Glyph] = {
-    "root": Glyph("◉", "O", "root", "bad", "its failure explains the others"),
+    "root": Glyph("◉", "O", "root cause", "bad", "its failure explains the others"),
     "red": Glyph("✖", "X", "red", "bad"),
     "stale": Glyph("«", "<", "stale", "warn", "it read its upstream too early, or while that was red"),
     "threatened": Glyph("!", "!", "at risk", "warn"),

@@ -15,9 +15,10 @@ from console.domain.header import HeaderView
 from console.domain.service import ServiceView
 from console.domain.switches import freeze_verdict
 from console.store.queries.reader import Queries
+from console.timing.durations import format_duration
 from console.timing.formats import localized
 from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
-from console.tui.frame.clock_format import ZoneMode, format_short, format_span
+from console.tui.frame.clock_format import ZoneMode, format_short
 from console.tui.frame.console_app import ConsoleApp, is_small
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.service_groups import by_urgency
@@ -116,7 +117,7 @@ def banner_text(
         return ' no engine has run on this store yet: nothing is monitored; run "headway engine"'
     if view.replay:  # leases stay on real time, the screen shows the night's; its config is gone with its console
         return f" no engine since {ctx.hm(since)} real time: the data is old; quit and start again"
-    age = format_span(max(ctx.now - since, timedelta(0)))
+    age = format_duration(max(ctx.now - since, timedelta(0)))
     return f' no engine for {age}: data from {_at(since, ctx)}; run "headway engine"'
 
 
@@ -247,15 +248,6 @@ def zone_text(ctx: RenderContext) -> str:
     if mode is ZoneMode.MINE:
         return f"mine ({ctx.clock.label(ctx.now)})"
     return "each service's own" + (f" ({ctx.clock.label(ctx.now, ctx.clock.home)})" if ctx.clock.home else "")
-
-
-def zone_short(ctx: RenderContext) -> str:
-    mode, home = ctx.clock.mode, ctx.clock.home
-    if mode is ZoneMode.UTC:
-        return "UTC"
-    if mode is ZoneMode.MINE:
-        return ctx.clock.label(ctx.now)
-    return ctx.clock.label(ctx.now, home) if home else "own"
 
 
 def small_status(

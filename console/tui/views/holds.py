@@ -49,7 +49,7 @@ def hold_row(view: HoldView, ctx: RenderContext) -> TableRow:
         (ctx.day(view.due) if view.due is not None else "every", "dim"),
         (view.held_by, "dim"),
         (view.kind_label, "dim"),
-        (f"{view.explanation}{seen}", "plain"),
+        (f"{ctx.localized(view.explanation)}{seen}", "plain"),
     )
 
 
@@ -86,7 +86,7 @@ class HoldsScreen(HeadwayScreen):
 
         def lines(answer: Any, ctx: RenderContext, width: int, height: int) -> SegmentLines:
             title: list[Segment] = [(" HOLD ", "key"), (f"{hold.state_label} by {hold.held_by}", "strong")]
-            why: list[Segment] = [(f" {hold.explanation}", "plain")]
+            why: list[Segment] = [(f" {ctx.localized(hold.explanation)}", "plain")]
             return [title, why, *job.lines(answer, ctx, width, height - 2)]
 
         return job._replace(key=("hold", hold.key), lines=lines)

@@ -236,7 +236,7 @@ def path_lines(
     start, end = timeline_span(night, shown)
     label = WIDE_PATH_LABEL if width >= PATH_WIDE else PATH_LABEL
     scale = fitted_scale(min(start, ctx.now), end, max(LEAST_SCALE, width - label - 1))
-    lines = [[(fit(f"  times: {ctx.clock.label(ctx.now)}", label), "dim"), *ruler(scale, ctx)]]
+    lines: list[list[Segment]] = [[(" " * label, "dim"), *ruler(scale, ctx)]]
     for lane in shown:
         cells = lane_cells(lane, scale, ctx.now, ctx, marks if lane.name == marks.root else None)
         lines.append([*lane_label(lane, label, ctx), *cells])

@@ -149,6 +149,9 @@ class PreviewBelow(ScreenPart):
 
     def moved(self) -> None:
         pane = self._subject.pane
+        if pane.region.bottom > self._screen.size.height:  # it has become smaller: the rows get their lines first
+            pane.display = False
+            return
         used = pane.outer_size.height if pane.display else 0
         lines = self._grid.page + used - len(self._grid.source)
         pane.display = lines >= LEAST_BELOW and len(self._grid.source) > 0

@@ -21,10 +21,8 @@ MAX_EVENTS = 1_000
 """Events listed, the latest: all lines are made again each second."""
 
 
-def shadow_lines(
-    events: Sequence[EventView], refused: int, modes: Modes, period: str, ctx: RenderContext
-) -> SegmentLines:
-    lines: SegmentLines = [*_mode_text(modes), [], [(f"WOULD HAVE, in the last {period}", "key")]]
+def shadow_lines(events: Sequence[EventView], refused: int, modes: Modes, ctx: RenderContext) -> SegmentLines:
+    lines: SegmentLines = [*_mode_text(modes), [], [("WOULD HAVE", "key")]]
     kinds = Counter(" ".join(event.text.split()[2:3]) for event in events)
     lines += [[(f"{number:>6,}  ", "strong"), (kind, "plain")] for kind, number in kinds.most_common()]
     if refused:
@@ -36,7 +34,7 @@ def shadow_lines(
         prefix = f"  the latest {MAX_EVENTS:,} of" if len(events) > MAX_EVENTS else " "
         lines += [[], [("EVENTS", "key"), (f"{prefix} {counted(len(events), 'time')}, newest first", "dim")]]
     for event in events[:MAX_EVENTS]:
-        lines.append([(f"{ctx.day(event.at):>9}  ", "dim"), (event.text, "plain")])
+        lines.append([(f"{ctx.day(event.at):>9}  ", "dim"), (ctx.localized(event.text), "plain")])
     return lines
 
 
@@ -79,7 +77,7 @@ class ShadowScreen(HeadwayScreen):
         if self.report is None:
             return []
         (events, refused), modes = self.report
-        return shadow_lines(events, refused, modes, self.period, self.ctx)
+        return shadow_lines(events, refused, modes, self.ctx)
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         return [(" SHADOW REPORT", "key"), (f"  the last {self.period}", "strong")], []

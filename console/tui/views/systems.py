@@ -22,7 +22,7 @@ from console.tui.frame.cells import (
     paused_text,
     target_name,
 )
-from console.tui.frame.clock_format import format_short, format_span
+from console.tui.frame.clock_format import format_short
 from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import ScreenCommand
@@ -72,7 +72,7 @@ def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
 
 def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) -> TableRow:
     sick = view.failing_since is not None or view.pause is not None
-    length = format_short if sick else format_span
+    length = format_short if sick else format_duration
     age = f"{length(ctx.now - view.last_ok)} ago" if view.last_ok else "never"
     mark, label, style = _health_cell(view, ctx, is_watched)
     return cells_row(
@@ -82,7 +82,7 @@ def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) ->
         (_kind_text(view), "dim"),
         (label, style),
         (age, "warn" if sick else "plain"),
-        (format_span(timedelta(seconds=view.poll_every_s)), "dim"),
+        (format_duration(view.poll_every_s), "dim"),
         ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
         (f"{view.jobs:,}", "plain"),
         (_capability_text(view), "dim"),
@@ -103,7 +103,7 @@ def _health_cell(view: TargetView, ctx: RenderContext, is_watched: bool) -> tupl
 
 
 def _kind_text(view: TargetView) -> str:
-    """Kind and version; some versions begin with the kind."""
+    """Kind and version, with the kind once: some versions begin with it."""
     return view.version if view.version.startswith(f"{view.kind} ") else f"{view.kind} {view.version}".strip()
 
 
@@ -142,10 +142,10 @@ def _health_lines(view: TargetView, ctx: RenderContext) -> Labelled:
     failing = ""
     if view.failing_since is not None:
         failing = f"since {ctx.day(view.failing_since)}, {counted(view.failures, 'poll')} in a row"
-    age, answered = f"{format_span(ctx.now - view.last_ok)} ago" if view.last_ok else "never seen", ""
+    age, answered = f"{format_duration(ctx.now - view.last_ok)} ago" if view.last_ok else "never seen", ""
     if view.next_try is not None and view.last_try is not None:
-        age, answered = f"{format_span(ctx.now - view.last_try)} ago", f"; last answered {age}"
-    every = format_span(timedelta(seconds=view.poll_every_s))
+        age, answered = f"{format_duration(ctx.now - view.last_try)} ago", f"; last answered {age}"
+    every = format_duration(view.poll_every_s)
     return [
         ("failing", failing, "bad"),
         ("polled", f"{age}, every {every}{answered}", "plain" if view.is_well else "warn"),
@@ -159,22 +159,24 @@ def _health_lines(view: TargetView, ctx: RenderContext) -> Labelled:
 def _lag(view: TargetView, ctx: RenderContext) -> str:
     every = timedelta(seconds=view.poll_every_s)
     late = ctx.now - view.last_ok - every if view.last_ok else timedelta(0)
-    return f"{format_span(late)} behind its interval" if late > every else ""
+    return f"{format_duration(late)} behind its interval" if late > every else ""
 
 
 def _reads(view: TargetView, ctx: RenderContext) -> Labelled:
     clock, now = ctx.clock, ctx.now
-    seen = f"all starts known until {clock.day(view.seen_until, now)}, {format_span(now - view.seen_until)} ago" if (
-        view.seen_until) else ""  # fmt: skip
-    listed = f", listed {format_span(now - view.inventory)} ago" if view.inventory else ""
-    lost = "" if view.lost is None else f"evidence from {clock.full(view.lost[0])} to {clock.full(view.lost[1])}"
+    seen = ""
+    if view.seen_until is not None:
+        age = format_duration(now - view.seen_until)
+        seen = f"all starts known until {clock.day(view.seen_until, now)}, {age} ago"
+    listed = f", listed {format_duration(now - view.inventory)} ago" if view.inventory else ""
+    lost = "" if view.lost is None else f"evidence from {ctx.stamp(view.lost[0])} to {ctx.stamp(view.lost[1])}"
     return [
-        ("kind", f"{view.kind} {view.version}".strip(), "plain"),
+        ("kind", _kind_text(view), "plain"),
         ("cursor", seen, "plain"),
         ("jobs", f"{view.jobs:,}{listed}", "plain"),
         ("clock", "" if view.skew_s is None else f"{view.skew_s:+.1f} s from ours", "plain"),
         ("zone", view.zone, "plain"),
-        ("up since", clock.full(view.booted) if view.booted else "", "plain"),
+        ("up since", ctx.stamp(view.booted) if view.booted else "", "plain"),
         ("lost", lost, "warn"),
     ]
 
@@ -182,7 +184,9 @@ def _reads(view: TargetView, ctx: RenderContext) -> Labelled:
 def _capability_lines(view: TargetView) -> Labelled:
     rows: Labelled = [("can", _capability_text(view) or "nothing: read only", "plain")]
     rows += [("cannot", f"{verb.replace('_', ' ')}: {why}", "dim") for verb, why in view.missing.items()]
-    return [*rows, *map(_right, view.rights)]
+    rights = [_right(right) for right in view.rights]
+    rows.append(("may", ", ".join(text for label, text, _ in rights if label == "may"), "plain"))
+    return [*rows, *(right for right in rights if right[0] != "may")]
 
 
 def _right(right: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -311,7 +315,7 @@ def _read_system(reads: Queries, target: str) -> SystemAnswer:
 def engine_segment(engine: EngineShare) -> Segment:
     """ "db07 128 shards, 128 hand-overs, 2s ago": host, share and age of the last heartbeat."""
     host = engine.holder.partition(":")[0]
-    age = format_span(timedelta(seconds=engine.heartbeat_age_s))
+    age = format_duration(engine.heartbeat_age_s)
     is_well = engine.alive and not engine.trouble
     shards = f"{counted(engine.shards, 'shard')}, {counted(engine.hand_overs, 'hand-over')}"
     return f" {host} {shards}, {age} ago", "plain" if is_well else "warn"
@@ -431,7 +435,7 @@ class SystemScreen(HeadwayScreen):
             text, style = f"{reason}: this is the last known state", "warn"
             if is_monitored(self):
                 many = counted(len(view.warnings), "warning")
-                text, style = (many, "warn") if view.warnings else ("well", "ok")
+                text, style = (many, "warn") if view.warnings else ("reachable", "ok")
         elif view.stopped_reason:
             text, style = "nothing starts here", "bad"
         return [(" SYSTEM ", "key"), (self.target, "strong"), (f"  {text}", style)], []

@@ -210,8 +210,7 @@ class TonightScreen(HeadwayScreen):
             return TableRow(keys[index], cells, free=True)
 
         self.grid.show(LazyRows(keys, row), keep=self.grid.touched)
-        zone = f"  times: {ctx.clock.label(drawn.at)}"
-        self.bar("ruler").show([(fit(zone, width), "dim"), *ruler(scale, ctx)])
+        self.bar("ruler").show([(fit(f" {ctx.other_zone(drawn.at)}", width), "dim"), *ruler(scale, ctx)])
         self.bar("scrub").show(*self._scrub(drawn, at))
         self.preview.moved()  # another night, other lanes
         self.paint_top()

@@ -213,6 +213,22 @@ def test_a_line_below_cron_tz_runs_in_that_zone_where_its_daemon_has_it(
     assert expected == [(item.dialect, item.zone) for item in result]
 
 
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("1 3 * * * /a\n", "UTC"),
+        ("CRON_TZ=Asia/Tokyo\n1 3 * * * /a\n2 3 * * * /b\n", "Asia/Tokyo"),
+        ("1 3 * * * /a\n2 3 * * * /b\nCRON_TZ=Asia/Tokyo\n3 3 * * * /c\n", "UTC"),
+        ("CRON_TZ=Nowhere/Land\n1 3 * * * /a\n", "UTC"),
+        ("", "UTC"),
+    ],
+)
+@pytest.mark.parametrize("daemon", [CronDaemon.CRONIE, CronDaemon.DEBIAN])
+def test_the_main_zone_is_the_one_that_most_lines_name(daemon: CronDaemon, text: str, expected: str) -> None:
+    lines = read_crontabs([replace(user(text), daemon=daemon)], USERS).lines
+    assert expected == inventory.main_zone(lines, "UTC")
+
+
 def looked(before: str, after: str) -> tuple[list[str], list[str], list[str]]:
     """After a crontab was edited: what was known again, by its name before; what is new; what is gone."""
     reported = [

@@ -1071,6 +1071,20 @@ def test_an_incident_that_opens_once_a_service_will_miss_notifies_its_owner_of_a
     assert [f"Cause resolved: Daily 06:30 {end[0]}", f"Daily 06:30 {end[1]}"] == by_owner(one, "05:59")
 
 
+def test_a_later_end_is_announced_while_the_first_notification_of_another_incident_waits() -> None:
+    one = night(RouteRule("planning", wait=timedelta(minutes=30)), notify=("planning",))
+    first = job(4, "hosts/a", "05:44", expected=minutes(5), notify=("oncall",))
+    deps = (*one.estate.dependencies, *feeds(first, LOAD))
+    one.estate = replace(one.estate, jobs={**one.estate.jobs, 4: first}, dependencies=deps)
+    fails(one)
+    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 1 h 58 min)"] == by_owner(one, "03:42")
+    assert ["Update: Daily 06:30 will miss, expected 06:31"] == by_owner(one, "05:41")
+    one.run(first, "05:44", RunState.FAILED, **ended("05:44", 2))
+    assert [] == by_owner(one, "05:46")
+    assert ["Update: Daily 06:30 will miss, expected 06:46"] == by_owner(one, "05:56")
+    assert ["Daily 06:30 will miss, expected 07:07"] == by_owner(one, "06:17"), "its wait is over, and the end moved"
+
+
 def test_a_miss_is_announced_by_the_other_incident_while_the_first_is_silenced() -> None:
     one = two_causes()
     said(one, silences=(SilenceFacts(1, (("job", EXTRACT.name),), at("03:13"), at("09:00"), "anna", ""),))

@@ -401,3 +401,18 @@ def test_f42_a_source_id_that_is_used_again_for_another_period_overwrites_the_ru
         "SELECT period_key, state, started_us, attempts FROM run"
     )
     assert [("7", 1)] == night.rows("SELECT attempt_key, number FROM attempt")
+
+
+def test_each_poll_changes_its_target_after_all_earlier_ones(served: Estate) -> None:
+    """An evaluation reads the targets with a greater number than those it has read."""
+
+    def numbers() -> dict[int, int]:
+        with served.store.read() as session:
+            return dict(session.rows("SELECT id, changed_seq FROM target"))
+
+    for number in range(3):
+        before = numbers()
+        served.ingest(run(attempt=f"a{number}"))
+        assert max(before.values()) < numbers()[served.host]
+        record_failure(served.store, served.airflow, "no answer", "unreachable", at("03:20"), None)
+        assert numbers()[served.host] < numbers()[served.airflow]

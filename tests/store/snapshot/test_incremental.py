@@ -16,13 +16,16 @@ from console.control.snapshot.incremental import changed_jobs, part_with
 from console.domain.decision import Decisions
 from console.domain.estate import Estate as Facts
 from console.domain.estate import EstateChanges, EvaluationSettings
+from console.domain.ids import micros
 from console.domain.inventory import InventoryChanges, VanishedJob
+from console.domain.switches import SystemPause
 from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
 from console.store.ingest.inventory import write_inventory
 from console.store.ingest.targets import record_failure
 from console.store.snapshot import estate as looks
 from console.store.snapshot.estate import refresh_estate
+from console.store.switches import set_pause
 from tests.store.estate import JOBS, MIDNIGHT, SERVED, Estate, at, run
 
 STATES = (RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.FAILED, RunState.RUNNING, RunState.UNKNOWN)
@@ -40,7 +43,7 @@ class Night:
 
     def happen(self) -> None:
         things: list[Callable[[], object]] = [
-            self.run, self.run, self.run, self.decided, self.told, self.later, self.silent,
+            self.run, self.run, self.run, self.decided, self.told, self.later, self.silent, self.paused,
         ]  # fmt: skip
         self.random.choice(things)()
 
@@ -62,6 +65,13 @@ class Night:
         """A target does not answer; it does again with its next run."""
         target = self.random.choice((self.served.host, self.served.airflow))
         record_failure(self.served.store, target, "no answer", "unreachable", self.now, None)
+
+    def paused(self) -> None:
+        """A person pauses the polls of a system, or resumes them."""
+        until = self.now + self.random.choice((1, -1)) * timedelta(hours=1)
+        pause = SystemPause(self.random.choice(("etl-hosts", "airflow")), "ada", "a new disk", self.now, until)
+        with self.served.store.write(None) as session:
+            set_pause(session, pause, "test", micros(self.now))
 
     def later(self) -> None:
         self.now += timedelta(hours=self.random.choice((0, 1, 30)))

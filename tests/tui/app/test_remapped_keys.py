@@ -189,7 +189,7 @@ ODD = PersonalPreferences(Path("/a/long/way/to/the/folder/with/the/config/of/thi
 
 @on_the_night(personal=ODD)
 async def test_of_several_faults_the_number_the_command_and_the_first_fit_one_line(night: Night) -> None:
-    await night.see("2 faults, run headway check for all of them:  console.toml:2: keys.nonsense")
+    await night.see("2 problems, run headway check for all of them:  console.toml:2: keys.nonsense")
 
 
 MINE = PersonalPreferences(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import datetime, timedelta
 
 import pytest
 
 from console.config.key_table import SCREENS
+from console.domain.finding import FindingView
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock, ZoneMode
+from console.tui.frame.glyphs import GlyphSet
+from console.tui.views.runs.overview import run_overview
 from tests.deep import few
 from tests.tui.app.test_confirmation import WAYS, full
 from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import NOW, ZONE, FakeReads
 
 TIME = re.compile(r"(?<![\d:.-])(\d\d:\d\d)(?=[:\s)–·,;]|$)")
 NATIVE = re.compile(r"(daily|every|hourly|at|gone since) (at )?\d\d:…?\d*\S*|│\d\d:\d\d:\d\d .*")
@@ -26,16 +33,56 @@ def earlier(clock: str) -> str:
 
 
 @pytest.mark.parametrize("where", few(sorted((set(SCREENS) & set(WAYS)) - {"run", "shadow", "tonight", "plan"}), 4))
-def test_every_time_follows_the_zone_that_is_chosen_and_is_labelled(where: str) -> None:
+def test_every_time_is_in_the_zone_of_the_header_which_alone_names_it(where: str) -> None:
     @on_the_night(size=(120, 36), prepare=full(where))
     async def turned(night: Night) -> None:
         await WAYS[where](night)
         await night.at_rest()
         there = times(night)
         assert "03:17:42 CET" in night.text.splitlines()[0]
+        assert 1 == NATIVE.sub("", night.text).count("CET"), night.text
         await night.press("Z", "Z")
         await night.see("times: UTC", "02:17:42 UTC")
         await night.at_rest()
         assert {earlier(one) for one in there} == times(night), night.text
 
     turned()
+
+
+def berlin(mode: ZoneMode = ZoneMode.SERVICE) -> RenderContext:
+    clock = ZonedClock()
+    clock.home, clock.mode = ZONE, mode
+    return RenderContext(NOW, clock, GlyphSet())
+
+
+@pytest.mark.parametrize(
+    "text, in_berlin, in_utc",
+    [
+        ("nothing in the log by 02:05 UTC", "nothing in the log by 03:05", "nothing in the log by 02:05"),
+        ("04:00 CET load_orders starts", "04:00 load_orders starts", "03:00 load_orders starts"),
+        ("last green, 2026-11-19 00:30 CET", "last green, Thu 00:30", "last green, Wed 23:30"),
+        ("held until 2026-11-20T09:00:00Z", "held until 10:00", "held until 09:00"),
+        ("ended 20:05 JST", "ended 20:05 JST", "ended 20:05 JST"),
+        ("ran 03:10:00 CET", "ran 03:10:00 CET", "ran 03:10:00 CET"),
+    ],
+)
+def test_a_text_of_the_engine_has_the_times_of_the_screen(text: str, in_berlin: str, in_utc: str) -> None:
+    assert in_berlin == berlin().localized(text)
+    assert in_utc == berlin(ZoneMode.UTC).localized(text)
+
+
+def test_a_finding_of_summer_is_read_with_the_clock_of_its_day() -> None:
+    summer = NOW.replace(month=7)
+    assert "by 07:47" == berlin().localized("by 05:47 UTC", summer)
+    assert "by 06:47" == berlin().localized("by 05:47 UTC")
+
+
+def test_the_findings_of_a_run_are_in_the_zone_of_its_screen() -> None:
+    finding = FindingView(
+        1, "stuck", "warning", "dwh/mart", 1, "", 1, NOW, NOW, None, "", "nothing in the log by 02:05 UTC", "", "", ""
+    )
+    view = dataclasses.replace(FakeReads().run(1), findings=(finding,))
+    blocks = run_overview(view, None, berlin(), 200)
+    text = "\n".join("".join(part for part, _ in line) for block in blocks for line in block)
+    assert "stuck: nothing in the log by 03:05" in text
+    assert ("UTC" in text, "CET" in text) == (False, False)

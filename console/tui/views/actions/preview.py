@@ -89,7 +89,7 @@ class ActionConfirmation(Confirmation):
         elif self._takes_conf:
             self._offer_ways(("anyway", self.SEND, "type the name first" if self.must_type else ""))
         else:
-            self.box.offer_sending(str(answer.data.get("summary", "")))
+            self.box.offer_sending(self.box.ctx.localized(str(answer.data.get("summary", ""))))
 
     def _offer_ways(self, *ways: tuple[str, str, str]) -> None:
         self.box.offer([BACK_CHOICE, *ways, *([CONF_CHOICE] if self._takes_conf else [])])

@@ -10,8 +10,8 @@ from console.domain.action import ActionView
 from console.domain.ids import instant
 from console.domain.incident import step_refusal
 from console.domain.job import Safety
+from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
-from console.tui.frame.clock_format import format_span
 from console.tui.frame.intent import REVERSIBLE
 from console.tui.widgets.paint import Segment
 
@@ -83,7 +83,7 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
     lines: SegmentLines = [_stage_lines(action, ctx), []]
     if not mine:
         lines.insert(0, [("already requested: the earlier action is shown, this one was not sent", "warn")])
-    ended = action.ended and f"{ctx.clock.hms(action.ended)} after {format_span(action.ended - action.requested)}"
+    ended = action.ended and f"{ctx.clock.hms(action.ended)} after {format_duration(action.ended - action.requested)}"
     lines += labelled_lines(
         [
             ("request", f"{ctx.clock.hms(action.requested)} by {action.requested_by}", "plain"),
@@ -98,7 +98,7 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
 
 
 def _sent_text(action: ActionView, preview: Mapping[str, Any], ctx: RenderContext) -> str:
-    ago = "" if action.ended or action.sent is None else f", {format_span(ctx.now - action.sent)} ago"
+    ago = "" if action.ended or action.sent is None else f", {format_duration(ctx.now - action.sent)} ago"
     return f"{ctx.clock.hms(action.sent)} {preview.get('verb', action.verb)}{ago}"
 
 

@@ -8,10 +8,11 @@ from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionPr
 from console.domain.hold import HoldView
 from console.domain.ids import incident_name
 from console.store.queries.reader import Queries
+from console.timing.durations import format_duration
 from console.tui.dialogs.approve import open_approval
 from console.tui.dialogs.ask import AskScreen
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
-from console.tui.frame.clock_format import format_short, format_span
+from console.tui.frame.clock_format import format_short
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.intent import RunChoice, ScreenCommand, verb_label
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
@@ -75,10 +76,10 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx:
     plan = f"plan {view.plan}" if view.plan is not None else ""
     rows: list[tuple[str, str, str]] = [
         ("state", label, style),
-        ("says", view.text, "plain"),
-        ("does", verb_summary(view.verb_text, view.native_summary), "plain"),
-        ("scope", view.scope, "plain"),
-        ("period", ctx.clock.period(view.period) if view.period else "", "plain"),
+        ("says", ctx.localized(view.text), "plain"),
+        ("does", ctx.localized(verb_summary(view.verb_text, view.native_summary)), "plain"),
+        ("scope", ctx.localized(view.scope), "plain"),
+        ("period", ctx.period(view.period) if view.period else "", "plain"),
         *((sends_label, send, "strong") for send in view.sends),
         (sends_label, unknown, "dim"),
         *(("note", note, "plain") for note in view.notes),
@@ -113,7 +114,7 @@ def _proof_rows(proof: ActionProofView, ctx: RenderContext) -> list[tuple[str, s
     native = f' "{proof.native_state}"' if proof.native_state and proof.native_state.lower() != proof.state else ""
     times = ctx.clock.hms(proof.started) if proof.started else ""
     if proof.started and proof.ended:
-        times += f"–{ctx.clock.hms(proof.ended)}, {format_span(proof.ended - proof.started)}"
+        times += f"–{ctx.clock.hms(proof.ended)}, {format_duration(proof.ended - proof.started)}"
     return [
         ("attempt", f"{proof.number} {label}{native}", style),
         ("exit", "" if proof.exit_code is None else str(proof.exit_code), "plain"),

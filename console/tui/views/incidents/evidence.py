@@ -13,7 +13,6 @@ from console.domain.service import ReasonKind, format_percent, format_risk
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, passed
-from console.tui.frame.clock_format import format_span
 from console.tui.views.runs.forecast import SHOWN_SHARE, slack_style, slack_text
 from console.tui.widgets.paint import Segment
 
@@ -52,7 +51,7 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
     if view.findings:
         lines += [[], [(" DETECTED BY RULES", "key")]]
     for finding in view.findings:
-        text = clean_line(f"{finding.job}: {ctx.localized(finding.with_source)}")
+        text = clean_line(f"{finding.job}: {ctx.localized(finding.with_source, finding.since)}")
         lines.append([(f"   {finding.rule.replace('_', ' ')} ", "warn"), (text, "plain")])
     return lines
 
@@ -63,7 +62,7 @@ def _service(
     mark, label, style = ctx.mark("timeliness", service.timeliness)
     name, deadline = service.title or service.name, ctx.hm(service.deadline)
     yield [(f" {mark} ", style), (f"{name} ", "strong"), (label, style), (f", due {deadline}", "plain")]
-    yield from ([(f"   {clean_line(reason)}", "plain")] for reason in _reasons(service))
+    yield from ([(f"   {clean_line(ctx.localized(reason))}", "plain")] for reason in _reasons(service))
     green_by = ctx.hm(service.green_by)
     latest = ctx.hm(service.act_by) + (passed(service.act_by, ctx) if service.act_by else "")
     yield [
@@ -111,7 +110,7 @@ def _estimate(estimate: Mapping[str, object]) -> str:
 def _member(member: MemberView, ctx: RenderContext) -> Iterator[list[Segment]]:
     _, role, role_style = ctx.mark("role", member.present_role)
     mark, state, style = ctx.mark("state", member.state)
-    period = ctx.clock.period(member.period_key)
+    period = ctx.period(member.period_key)
     native = f'; native state "{clean_line(member.native_state)}"' if member.native_state else ""
     exits = f", exit {member.exit_code}" if member.exit_code is not None else ""
     rung = member.evidence.upper()
@@ -126,7 +125,7 @@ def _member(member: MemberView, ctx: RenderContext) -> Iterator[list[Segment]]:
         yield [(f"    {clean_line(member.message.partition(chr(10))[0])}", "plain")]
     yield [(f"    {_ages(member, ctx)}", "dim")]
     warnings = [member.reason, "it read stale data" if member.stale_read else "", member.partial_input]
-    yield from ([(f"    {clean_line(warning)}", "warn")] for warning in warnings if warning)
+    yield from ([(f"    {clean_line(ctx.localized(warning))}", "warn")] for warning in warnings if warning)
 
 
 def _rung(member: MemberView) -> str:
@@ -138,10 +137,10 @@ def _rung(member: MemberView) -> str:
 def _ages(member: MemberView, ctx: RenderContext) -> str:
     heard = "not reported yet"
     if member.observed is not None:
-        age = format_span(max(ctx.now - member.observed, timedelta(0)))
+        age = format_duration(max(ctx.now - member.observed, timedelta(0)))
         heard = f"{member.reported_text} {ctx.clock.hms(member.observed)} ({age} ago)"
     polled = "never polled"
     if member.target_seen is not None:
-        polled = f"polled {format_span(max(ctx.now - member.target_seen, timedelta(0)))} ago"
+        polled = f"polled {format_duration(max(ctx.now - member.target_seen, timedelta(0)))} ago"
     proof = next((text for rung, text in _PROOFS.items() if rung == member.proof), member.proof)
     return f"{heard} · {member.target} {polled} · proves {proof}"

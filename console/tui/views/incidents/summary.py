@@ -108,7 +108,7 @@ def summary_lines(view: IncidentView, ctx: RenderContext, width: int) -> list[Ta
     return [
         *_services(view, ctx, width),
         *_members(view, ctx, width),
-        *_changed(view, width),
+        *_changed(view, ctx, width),
         *_actions(view, ctx),
         *_notified_lines(view, ctx, width),
     ]
@@ -126,10 +126,10 @@ def approval_lines(approval: ApprovalView, ctx: RenderContext) -> list[Segment]:
 
 def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     """A row each; `evidence_lines` has the reasons."""
-    times = f"times: {ctx.clock.label(ctx.now)}" if view.services else ""
     note = f"{counted(view.row.affected_runs, 'run')} left red or stale" if view.row.affected_runs else ""
-    title = f"AFFECTED SERVICES {len({service.name for service in view.services})}"
-    yield heading("hurts", title, ", ".join(filter(None, (note, times))))
+    many, days = len({service.name for service in view.services}), len(view.services)
+    dates = f" {ctx.sign('dot')} {days} deadlines" if days > many else ""
+    yield heading("hurts", f"AFFECTED SERVICES {many}{dates}", note)
     shown = list(limit_instances(view.services, attrgetter("name")))
     is_over = view.row.closed is not None
     longest = max((length_of([(service.title or service.name, "")]) for service, _ in shown), default=0)
@@ -139,7 +139,7 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
         yield joined_segments(("service", service.name, service.instance), [(f" {mark}", style), *line], pick=True)
         if service.basis == NO_ESTIMATE:
             for number, reason in enumerate(reason_lines(service.reasons)):
-                yield from _wrapped((f"why {service.name}", number), clean_line(reason), "plain", width)
+                yield from _wrapped((f"why {service.name}", number), clean_line(ctx.localized(reason)), "plain", width)
         if hidden:
             yield joined_segments(("more", service.name), [(f"   and {hidden} more of {service.name}", "dim")])
 
@@ -165,14 +165,15 @@ def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Tab
     note = f"after the root, {followers} to rerun: {ctx.key('incident', 'recover')} plans it" if followers else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
     role_width = max((len(ctx.mark("role", member.present_role)[1]) for member in view.members), default=0)
+    state_width = max((len(_state_text(member, ctx)) for member in view.members), default=0)
     for member in sorted(view.members, key=lambda member: _ORDER.get(member.role, len(_ORDER))):
-        runs = [*_member(member, role_width, ctx), *_acknowledged_by(view, member, ctx)]
+        runs = [*_member(member, state_width, role_width, ctx), *_acknowledged_by(view, member, ctx)]
         yield joined_segments(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
     if repair := last_repair(view, ctx):
         yield from _wrapped(("before", 0), f"{repair}: {ctx.key('incident', 'before')}", "dim", width)
 
 
-def _changed(view: IncidentView, width: int) -> Iterator[TableRow]:
+def _changed(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     row = view.row
     kin = [f"split from {incident_name(row.split_from)}"] if row.split_from is not None else []
     kin += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
@@ -182,18 +183,21 @@ def _changed(view: IncidentView, width: int) -> Iterator[TableRow]:
     if kin:
         yield joined_segments(("kin",), [(f"   {', '.join(kin)}", "warn")])
     for number, change in enumerate(row.changes):
-        for part, text in enumerate(wrap(change, max(20, width - 4), max_lines=2, placeholder=" …")):
+        for part, text in enumerate(wrap(ctx.localized(change), max(20, width - 4), max_lines=2, placeholder=" …")):
             yield joined_segments(("changed", number, part), [(f"   {text}", "plain")])
 
 
-def _member(member: MemberView, role_width: int, ctx: RenderContext) -> list[Segment]:
+def _state_text(member: MemberView, ctx: RenderContext) -> str:
+    return f"{ctx.mark('state', member.state)[1]} {ctx.hm(member.ended or member.started)}"
+
+
+def _member(member: MemberView, state_width: int, role_width: int, ctx: RenderContext) -> list[Segment]:
     """The present state first; then the role, and the job."""
     _, role, role_style = ctx.mark("role", member.present_role)
-    state_mark, state, state_style = ctx.mark("state", member.state)
-    when = ctx.hm(member.ended or member.started)
+    state_mark, _, state_style = ctx.mark("state", member.state)
     stale: Segment = (" read stale data", "warn") if member.stale_read else ("", "plain")
     return [
-        (f" {state_mark} {fit(f'{state} {when}', 16)} ", state_style),
+        (f" {state_mark} {_state_text(member, ctx):<{state_width}} ", state_style),
         (f"{role:<{role_width}} ", role_style),
         (member.job, "strong" if member.role == "root" else "plain"),
         stale,
@@ -249,7 +253,7 @@ HANG = 4
 def past_repair_lines(view: IncidentView, ctx: RenderContext) -> SegmentLines:
     repairs = view.repairs
     if not repairs:
-        earlier = ([(f" {ctx.clock.full(at)} ", "dim"), (clean_line(text), "plain")] for at, text in view.seen_before)
+        earlier = ([(f" {ctx.stamp(at)} ", "dim"), (clean_line(text), "plain")] for at, text in view.seen_before)
         return [[(" no earlier failure of its root cause", "dim")], *earlier]
     similar = sum(repair.same_error for repair in repairs)
     times = counted(len(repairs), "time") if len(repairs) > 1 else "once"
@@ -272,7 +276,7 @@ def last_repair(view: IncidentView, ctx: RenderContext) -> str:
     else:
         at, text, many = newest.at, _outcome_text(newest), len(view.repairs)
     suffix = f", and {many - 1} more" if many > 1 else ""
-    return f"last repair: {ctx.clock.full(at)}, {clean_line(text)}{suffix}"
+    return f"last repair: {ctx.stamp(at)}, {clean_line(text)}{suffix}"
 
 
 def _outcome_text(repair: PastRepair) -> str:
@@ -292,7 +296,7 @@ def _repair_steps(repairs: tuple[PastRepair, ...]) -> Iterator[list[Segment]]:
 
 def _repair(repair: PastRepair, ctx: RenderContext) -> Iterator[list[Segment]]:
     same_error: Segment = ("  same error", "warn") if repair.same_error else ("", "")
-    yield [(f" {ctx.clock.full(repair.at)} ", "dim"), (clean_line(repair.error) or "failed", "plain"), same_error]
+    yield [(f" {ctx.stamp(repair.at)} ", "dim"), (clean_line(repair.error) or "failed", "plain"), same_error]
     yield [(f"    {_outcome_text(repair)}", "ok" if repair.how else "dim")]
     if repair.note:
         yield [("    note: ", "dim"), (clean_line(repair.note), "strong")]

@@ -183,9 +183,8 @@ class JobsScreen(HeadwayScreen):
         return job_row(view, self.ctx, drifted, view.id in self.marked, self.deadlines.get(view.id))
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
-        zone: Segment = (f"   times: {self.board.clock.label(self.ctx.now)}", "dim")
         drifted: list[Segment] = [(f"   {len(self.drifted)} drifted", "warn")] if self.drifted else []
-        return self.list.title_runs([zone, *drifted])
+        return self.list.title_runs(drifted)
 
     def selected_name(self) -> str:
         return str(self.selected.name) if self.selected else ""

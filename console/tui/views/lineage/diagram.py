@@ -257,7 +257,7 @@ def node_lines(
         red = sum(shown.reach.view.jobs[downstream].is_red for downstream in below)
         text = f"{counted(len(below), 'job')} on {counted(systems, 'system')}"
         reds: Segment = (f", {red} red already" * bool(red), "bad")
-        second: list[Segment] = [(" takes with it ", "warn"), (text, "strong"), reds]
+        second: list[Segment] = [(" affects ", "warn"), (text, "strong"), reds]
     else:
         second = _next_to(jobs, shown, below)
     return [first, second, _services(shown, spot.jobs, below, ctx, width)]
@@ -312,12 +312,7 @@ def _next_to(jobs: Sequence[LineageJob], shown: LineageDiagram, below: Mapping[i
             return (
                 runs if all(run_input.is_reported for _, run_input in inputs) else [*runs, ("  (by the times)", "dim")]
             )
-    direct = [names[job_id].name for job in ids for job_id in shown.reach.above(job)]
-    feeds = [names[job_id].name for job in ids for job_id in shown.reach.below(job)]
-    return [
-        (f" reads {len(above)}: ", "dim"), (", ".join(direct[:3]) or "nothing", "plain"),
-        (f"   feeds {len(below)}: ", "dim"), (", ".join(feeds[:3]) or "nothing", "plain"),
-    ]  # fmt: skip
+    return [(f" {len(above)} upstream, {len(below)} downstream", "plain")]
 
 
 def _services(

@@ -218,17 +218,18 @@ class LineageScreen(HeadwayScreen):
         if self.shown is None:
             return [(f" LINEAGE {self.job}", "key"), (f"  {self.waiting}", "warn")], []
         reach = self.shown.reach
-        counts = f"  {len(reach.upstream)} upstream, {len(reach.downstream)} downstream"
-        marks: list[Segment] = [(f" {self.options.up} up {min(self.options.down, MAX_DEPTH)} down ", "dim")]
+        up, down = min(self.options.up, self._deepest(-1)), min(self.options.down, self._deepest(1))
+        title: list[Segment] = [(" LINEAGE ", "key"), (reach.job.name, "strong")]
+        marks: list[Segment] = [(f" levels: {up} up, {down} down ", "dim")]
         if self.options.fold is not LineageFold.JOB:
             marks.append((f" by {self.options.fold} ", "mark"))
         if self.options.by_run:
-            marks.append((" which run read which ", "mark"))
+            marks.append((" by run ", "mark"))
         if self.blast:
             marks.append((" blast radius ", "mark"))
         if self.search.text:
             marks.append((f" / {self.search.text} ", "mark"))
-        return [(" LINEAGE ", "key"), (reach.job.name, "strong"), (counts, "dim")], marks
+        return title, marks
 
     # the selection
 

@@ -46,7 +46,7 @@ from console.tui.views.plans import rows
 from console.tui.views.plans.rows import MAX_ROWS, TALL, TALL_ROWS, finish_lines
 from console.tui.views.preview import PREVIEW_BREAKPOINTS, list_width
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.paint import Segment
+from console.tui.widgets.paint import Segment, length_of
 from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import FixedRows
 
@@ -389,9 +389,10 @@ class DraftScreen(HeadwayScreen):
             return [*title, (f"  {'no plan' if self.trouble else 'asking…'}", "warn")], []
         wide = "everything, " if self.is_wide else ""
         since: Segment = (f"as of {self.ctx.clock.hms(self.drawn)} ", "warn" if self.is_old else "dim")
-        summary = f"  {wide}{rows.draft_title(self.draft)} "
         changed = [(" changed ", "warn")] if self.marked_change != UNCHANGED else []
-        return title, [(summary, "plain"), since, *changed, (" not sent ", "mark"), (" ", "plain")]
+        after = [since, *changed, (" not sent ", "mark"), (" ", "plain")]
+        room = self.size.width - length_of([*title, *after]) - len("  ") - 1
+        return title, [(f"  {wide}{rows.draft_title(self.draft, room - len(wide))} ", "plain"), *after]
 
     # changing the selected step
 
@@ -462,7 +463,7 @@ class DraftScreen(HeadwayScreen):
         if self.draft is None:
             return f"no plan: {self.trouble}" if self.trouble else ""
         if self.board.header is not None and self.board.header.frozen:
-            return f"nothing is sent: {self.board.header.frozen}; {self.key_for('freeze')} thaws"
+            return f"nothing is sent: {self.ctx.localized(self.board.header.frozen)}; {self.key_for('freeze')} thaws"
         return rows.why_not_start(self.draft, self.ctx, self.wider is not None and not self.is_wide)
 
     def start(self) -> None:

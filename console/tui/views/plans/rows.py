@@ -19,7 +19,6 @@ from console.domain.plan_editing import PLAN_CHANGED, UNCHANGED, PlanChange, Pla
 from console.domain.service import Timeliness
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, heading, joined_segments, labelled_lines
-from console.tui.frame.clock_format import format_span
 from console.tui.frame.glyphs import PLAN_STEPS
 from console.tui.frame.intent import verb_label
 from console.tui.views.actions.preview_lines import safety_text
@@ -83,20 +82,21 @@ def draft_rows(
         rows.append(heading("out", f"EXCLUDED {len(out) + len(runs)}"))
     rows += [_out_row(step, ctx) for step in out]
     rows += [
-        joined_segments(("out", number), [(f"   {run.job}", "dim"), (f"  {run.why}", "dim")])
+        joined_segments(("out", number), [(f"   {run.job}", "dim"), (f"  {ctx.localized(run.why)}", "dim")])
         for number, run in enumerate(runs)
     ]
     if draft.notes:
         rows.append(heading("notes", "NOTES"))
-        rows += [joined_segments(("note", number), [(f"   {note}", "warn")]) for number, note in enumerate(draft.notes)]
+        rows += [
+            joined_segments(("note", number), [(f"   {ctx.localized(note)}", "warn")])
+            for number, note in enumerate(draft.notes)
+        ]
     return rows
 
 
 def _removed_text(step: DraftStep, draft: PlanDraft, ctx: RenderContext) -> str:
     """ "rerun dwh/refresh_revenue", with its period where the plan still has a step of that job."""
-    period = (
-        f" {ctx.clock.period(step.period_key)}" if step.job_id in {planned.job_id for planned in draft.steps} else ""
-    )
+    period = f" {ctx.period(step.period_key)}" if step.job_id in {planned.job_id for planned in draft.steps} else ""
     return f"{verb_label(step.verb)} {step.job}{period}"
 
 
@@ -150,10 +150,10 @@ def _out_row(step: DraftStep, ctx: RenderContext) -> TableRow:
     return joined_segments(step_key(step), [*runs, ("  by hand; Space includes it again", "dim")], pick=True)
 
 
-def draft_title(draft: PlanDraft) -> str:
-    """ "4 steps in 3 systems"."""
-    systems = len({step.system for step in draft.steps})
-    return f"{counted(len(draft.steps), 'step')} in {counted(systems, 'system')}"
+def draft_title(draft: PlanDraft, room: int) -> str:
+    """ "4 steps in 3 systems"; the steps alone where that has no room."""
+    steps, systems = counted(len(draft.steps), "step"), counted(len({step.system for step in draft.steps}), "system")
+    return text if len(text := f"{steps} in {systems}") <= room else steps
 
 
 def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext, change: PlanChange = UNCHANGED) -> SegmentLines:
@@ -172,18 +172,21 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext, change: 
     ]
     takes = f"{_duration_cell(step, ctx)} · {step.basis.text}" if step.basis else ""
     rows: list[tuple[str, str, str]] = [
-        ("why", step.why if shown.get("summary") else "", "plain"),
+        ("why", ctx.localized(step.why) if shown.get("summary") else "", "plain"),
         ("refused", str(step.refusal or shown.get("refused") or ""), "bad"),
-        ("trouble", step.trouble, "warn"),
+        ("trouble", ctx.localized(step.trouble), "warn"),
         ("overlap", str(shown.get("overlap") or ""), "warn"),
         ("safety", step.safety + safety_text(shown, ctx) if shown.get("safety_said") else "", "plain"),
         ("way", step.way, "warn"),
-        ("scope", ctx.localized(str(shown.get("scope") or ctx.clock.period(step.period_key))), "plain"),
+        ("scope", ctx.localized(str(shown.get("scope") or ctx.period(step.period_key))), "plain"),
         ("after", "; ".join(waits), "plain"),
         ("beside", side and f"step {side}: they run in parallel", "plain"),
         ("waits", format_duration(step.wait_s) if step.wait_s else "", "plain"),
         ("takes", takes, "plain"),
-        *((save.label, f"{save.shown_title}: {save.text}", "plain" if save.saved else "warn") for save in step.saves),
+        *(
+            (save.label, f"{save.shown_title}: {ctx.localized(save.text)}", "plain" if save.saved else "warn")
+            for save in step.saves
+        ),
         *(("sends", str(call), "plain") for call in shown.get("native_calls") or ()),
         *(("note", ctx.localized(str(note)), "plain") for note in shown.get("notes") or ()),
         ("or", ", ".join(step.alternatives), "dim"),
@@ -245,11 +248,18 @@ def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
         lines += _start_lines(step, ctx)
     for title, rows in (
         (f"EXCLUDED {len(draft.excluded)}", [(entry.job, entry.why, "dim") for entry in draft.excluded]),
-        (f"NOT SAVED {len(draft.unsaved)}", [(entry.shown_title, entry.text, "warn") for entry in draft.unsaved]),
+        (
+            f"NOT SAVED {len(draft.unsaved)}",
+            [(entry.shown_title, entry.text, "warn") for entry in draft.unsaved],
+        ),
         ("NOTES", [("", note, "warn") for note in draft.notes]),
     ):
         if rows:
-            lines += [[], [(title, "key")], *([(f"  {name}  ", "plain"), (why, style)] for name, why, style in rows)]
+            lines += [
+                [],
+                [(title, "key")],
+                *([(f"  {name}  ", "plain"), (ctx.localized(why), style)] for name, why, style in rows),
+            ]
     return lines
 
 
@@ -392,7 +402,7 @@ def progress_segments(plan: PlanView, incident: IncidentView | None, ctx: Render
 def plan_recap(plan: PlanView, incident: IncidentView | None, ctx: RenderContext) -> list[str]:
     """Of an ended plan: "failed 03:12, repaired 03:26, 2 of 2 services delivered on time", "4 of 10 steps verified in
     24m, 6 not sent" and "by mara at 03:13:20"; the first only with an incident."""
-    took = f" in {format_span(plan.ended - plan.requested)}" if plan.ended is not None else ""
+    took = f" in {format_duration(plan.ended - plan.requested)}" if plan.ended is not None else ""
     unsent = sum(step.is_needless for step in plan.steps)
     steps = f"{plan.done - unsent} of {counted(len(plan.steps), 'step')} verified{took}"
     steps += f", {unsent} not sent" if unsent else ""
@@ -496,7 +506,7 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
         [
             ("says", ctx.localized(step.text), "plain"),
             ("now", why if (why := plan.waits_for(step)) != step.text else "", "plain"),
-            ("period", ctx.clock.period(step.period_key), "plain"),
+            ("period", ctx.period(step.period_key), "plain"),
             ("at", times, "plain"),
             ("since", since, "plain"),
             ("waits", f"until {ctx.clock.hms(step.due)}" if step.due else "", "plain"),

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 
 from connectors.sdk.states import RunState, is_open
 from console.domain.finding import FindingView
 from console.domain.forecast import JobForecastView
 from console.domain.job import JobMonth, JobView
 from console.domain.run import AttemptView, RunRow, RunView
-from console.timing.durations import rank_text
+from console.timing.durations import format_duration, rank_text
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, duration_text, flowing_groups, state_cells
-from console.tui.frame.clock_format import format_span
 from console.tui.views.runs import forecast
 from console.tui.widgets.paint import Segment, length_of
 
@@ -52,19 +50,19 @@ def expected_text(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
     row, usual = view.row, "no estimate yet"
     if view.p50_s is not None:
         history = counted(view.history_runs, "run")
-        usual = f"usually {_seconds(view.p50_s)}, nine of ten under {_seconds(view.p90_s)} ({history})"
+        usual = f"usually {_seconds(view.p50_s)}, 90 % within {_seconds(view.p90_s)} ({history})"
     elif view.expected_s is not None:
         usual = f"declared {_seconds(view.expected_s)}"
     when = [ctx.day(at) for at in view.coming or ((row.next,) if row.next is not None else ())]
     return [
-        [(row.schedule or "no schedule", "plain")],
+        [(ctx.clock.schedule(row.schedule, ctx.now) or "no schedule", "plain")],
         [("next ", "dim"), (", ".join(when) if when else "not known", "plain")],
         [(usual, "dim")],
     ]
 
 
 def _seconds(seconds: float | None) -> str:
-    return "–" if seconds is None else format_span(timedelta(seconds=seconds))
+    return "–" if seconds is None else format_duration(seconds)
 
 
 def duration_plot(view: JobView | RunView, ctx: RenderContext) -> tuple[list[Segment], list[Segment]]:
@@ -110,14 +108,14 @@ def _between(seconds: list[float]) -> str:
 
 
 def _range(seconds: list[float]) -> str:
-    shortest, longest = (format_span(timedelta(seconds=round(value))) for value in (min(seconds), max(seconds)))
+    shortest, longest = (format_duration(value) for value in (min(seconds), max(seconds)))
     return f"{shortest} to {longest}"
 
 
 def _place(own: tuple[RunRow, float], other_seconds: list[float], newest: bool) -> list[Segment]:
     """ "last 14m02s, longer than 92 % of 59 runs (9m to 16m)"; of a run itself "took 14m02s, …"."""
     row, seconds = own
-    took = format_span(timedelta(seconds=round(seconds)))
+    took = format_duration(seconds)
     goes_on = "so far " if row.ended is None else ""
     segments: list[Segment] = [(f"  {'last' if newest else 'took'} {goes_on}{took}", "key")]
     if not other_seconds:
@@ -185,7 +183,7 @@ def _changed(view: JobView, ctx: RenderContext) -> list[list[Segment]]:
         text = f"drift: {view.drift[0].text or view.drift[0].what}"
         return [[(text, "warn")], [(f"{ctx.key('job', 'drift')} accepts it", "dim")]]
     if view.findings:
-        return [[(_failed_checks(view.findings[0]), "warn")]]
+        return [[(_finding_text(view.findings[0], ctx), "warn")]]
     return [[(view.definition, "dim")]]
 
 
@@ -199,19 +197,19 @@ def _around(view: JobView, titles: Mapping[str, str]) -> list[list[Segment]]:
 
 def _attempt_lines(view: RunView, ctx: RenderContext) -> list[list[Segment]]:
     row = view.row
-    period = ctx.clock.full(row.period) if row.period else ctx.clock.period(row.period_key)
+    period = ctx.stamp(row.period) if row.period else ctx.period(row.period_key)
     segments: list[Segment] = [(period, "plain")]
     if row.started:
         segments.append((_ran_text(row, ctx), "plain"))
     if row.exit_code is not None:
         segments.append((f"exit {row.exit_code}", "bad" if row.exit_code else "ok"))
     if row.message or row.reason:
-        segments.append((row.message or row.reason, "warn" if _is_red(row.state) else "dim"))
+        segments.append((ctx.localized(row.message or row.reason, row.period), "warn" if _is_red(row.state) else "dim"))
     if row.stale_read:
         segments.append(("read its upstream too early: its data is stale", "warn"))
     elif row.partial_input:
-        segments.append((row.partial_input, "warn"))
-    segments += [(_failed_checks(finding), "dim" if finding.closed else "warn") for finding in view.findings]
+        segments.append((ctx.localized(row.partial_input, row.period), "warn"))
+    segments += [(_finding_text(finding, ctx), "dim" if finding.closed else "warn") for finding in view.findings]
     return [[segment] for segment in segments]
 
 
@@ -243,8 +241,8 @@ def _ran_text(row: RunRow, ctx: RenderContext) -> str:
     return f"since {start} ({duration_text(row, ctx)})" if is_running else f"{start}, its end is not known"
 
 
-def _failed_checks(finding: FindingView) -> str:
-    return f"{finding.rule.replace('_', ' ')}: {finding.with_source}"
+def _finding_text(finding: FindingView, ctx: RenderContext) -> str:
+    return f"{finding.rule.replace('_', ' ')}: {ctx.localized(finding.with_source, finding.since)}"
 
 
 def _is_red(state: str) -> bool:

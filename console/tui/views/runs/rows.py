@@ -33,7 +33,7 @@ RUN_COLUMNS_WIDE = widened(by_priority(RUN_COLUMNS, native=6))
 
 def run_row(view: RunRow, ctx: RenderContext, zone: str = "", marked: bool = False) -> TableRow:
     mark, sign, label = state_cells(view, ctx)
-    when = ctx.stamp(view.period, zone) if view.period else ctx.clock.period(view.period_key, zone)
+    when = ctx.stamp(view.period, zone) if view.period else ctx.period(view.period_key, zone)
     day = view.period or ctx.now
     return cells_row(
         view.id,
@@ -46,13 +46,13 @@ def run_row(view: RunRow, ctx: RenderContext, zone: str = "", marked: bool = Fal
         (ctx.clock.day(view.ended, view.started or day, zone), "plain"),
         (duration_text(view, ctx), "plain"),
         ("" if view.exit_code is None else str(view.exit_code), "bad" if view.exit_code else "dim"),
-        (view.message or view.reason, "dim"),
+        (ctx.localized(view.message or view.reason, view.period), "dim"),
     )
 
 
 def any_run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
     mark, sign, _, *cells = run_row(view, ctx, marked=marked).cells
-    period = ctx.day(view.period) if view.period else ctx.clock.period(view.period_key)
+    period = ctx.day(view.period) if view.period else ctx.period(view.period_key)
     return TableRow(
         view.id,
         (mark, sign, (view.job, "key" if marked else "plain"), (period, "plain"), *cells, (view.native_state, "dim")),

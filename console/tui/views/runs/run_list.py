@@ -153,7 +153,8 @@ class HeatScreen(Overlay[None]):
         self.set_timer(AGAIN_SECONDS, self._read)
 
     def _title(self, note: str = "", style: str = "dim") -> None:
-        title = f"runs by hour, {DAYS} days" + (f": {self.text}" if self.text else "")
+        zone = self.ctx.clock.label(self.ctx.now)
+        title = f"runs by hour, {DAYS} days, {zone}" + (f": {self.text}" if self.text else "")
         self.bar("box-title").show([(title, "strong"), *([(f"   {note}", style)] if note else [])])
 
     def commands(self) -> Sequence[ScreenCommand]:

@@ -253,9 +253,9 @@ class RunScreen(HeadwayScreen):
         if self.view is None:
             return [(f" RUN {self.run_id}", "key"), (f"  {self.waiting}", "warn")], []
         row = self.view.row
-        mark, sign, label = state_cells(row, self.ctx)
+        mark, _, label = state_cells(row, self.ctx)
         name: list[Segment] = [(" RUN ", "key"), (row.job, "strong"), ("  ", "plain")]
-        return [*name, mark, sign, (" ", "plain"), label], [(f"business date {row.business_date} ", "dim")]
+        return [*name, mark, (" ", "plain"), label], [(f" business date {row.business_date} ", "dim")]
 
     def tick(self) -> None:
         super().tick()

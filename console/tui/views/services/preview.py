@@ -44,7 +44,7 @@ def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> Segmen
         ("calendar", view.calendar, "plain"),
         ("waits for", ", ".join(view.awaits), "warn"),
         *(("path" if not place else "", job, "plain") for place, job in enumerate(view.path)),
-        *(("why", line, "plain") for line in reason_lines(service_reasons(view))),
+        *(("why", ctx.localized(line), "plain") for line in reason_lines(service_reasons(view))),
     ]
     title: list[Segment] = [(f" {view.title or view.name}", "strong"), (f"  {mark} {label}", style)]
     return [title, [], *labelled_lines(rows, len("business date"))]

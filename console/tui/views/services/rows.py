@@ -22,7 +22,6 @@ from console.domain.service import (
     reason_lines,
     unverified_text,
 )
-from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
 from console.tui.frame.service_groups import cached_by_identity
@@ -150,15 +149,6 @@ def bar_cells(width: int) -> int:
     return 30 if width >= HUGE else 14 if width >= WIDE else 9
 
 
-def with_times(title: Sequence[Segment], ctx: RenderContext, room: int) -> list[Segment]:
-    """The title with the zone of the times, which always stays."""
-    for text in (f"   times: {header_footer.zone_text(ctx)}", f"  times: {header_footer.zone_short(ctx)}"):
-        if length_of(title) + len(text) <= room:
-            return [*title, (text, "dim")]
-    *first, (last, style) = title
-    return [*first, (fit(last, max(1, room - len(text) - length_of(first))), style), (text, "dim")]
-
-
 def service_row(
     view: ServiceView, ctx: RenderContext, width: int, zoned: bool = False, is_old: bool = False
 ) -> TableRow:
@@ -176,7 +166,7 @@ def service_row(
         time_left(view, ctx),
         forecast_bar(view, ctx, bar_cells(width)),
         act_by(view.act_by, ctx, view.zone) if view.delivered is None else dash,
-        _cause(view, is_wide),
+        _cause(view, ctx, is_wide),
         (f"{label}{_odds(view)}" if is_wide else f"{label}{_taken(view, ctx)}", style),
         _assigned_to(view, ctx, is_wide),
         _slack(view, ctx),
@@ -208,13 +198,13 @@ def cause_text(view: ServiceView, name: str = "") -> str:
     return view.trouble or name
 
 
-def _cause(view: ServiceView, is_wide: bool) -> Segment:
+def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.is_promised:
-        return view.reason, "dim"
+        return ctx.localized(view.reason), "dim"
     if is_unverified(view):
         return unverified_text(view) if is_wide else "unreachable", "warn"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
-        return (view.reason if is_wide else "forecast"), "plain"
+        return (ctx.localized(view.reason) if is_wide else "forecast"), "plain"
     short = job_label(view.cause)
     return cause_text(view, short) if is_wide else short, "plain"
 
@@ -271,13 +261,11 @@ DETAIL_LINES, REASON_LINES = 2, 2
 def service_detail(
     view: ServiceView, ctx: RenderContext, width: int, most: int = REASON_LINES, is_old: bool = False
 ) -> list[list[Segment]]:
-    """Its status; its cause and the people; and its reasons, unless an incident has them, in `most` lines."""
-    cause = cause_text(view)
+    """Its status; the people and its cause; and its reasons, unless an incident has them, in `most` lines."""
     people = _people(view, ctx)
-    if cause:
-        dot = (f" {ctx.sign('dot')}", "dim")
-        people = [(f" {cause}", "bad" if view.is_endangered else "plain"), dot, *people]
-    lines = [one_line(line) for line in reason_lines(_shown_reasons(view))]
+    if cause := cause_text(view):
+        people += [(f" {ctx.sign('dot')} ", "dim"), (cause, "bad" if view.is_endangered else "plain")]
+    lines = [one_line(ctx.localized(line)) for line in reason_lines(_shown_reasons(view))]
     parts = _wrapped(lines, width)
     parts = parts if len(parts) <= most else [fit(line, width - 2).rstrip() for line in lines[:most]]
     return [
@@ -309,8 +297,7 @@ def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool, is_old
     mark, label, style = ctx.status(view, is_old)
     known: list[Segment] = []
     if view.is_promised and not is_narrow:
-        zone = "" if ctx.clock.home else f" {ctx.clock.label(view.deadline, view.zone)}"
-        at = f"{ctx.hm(view.deadline, view.zone)}{zone}"
+        at = f"{ctx.hm(view.deadline, view.zone)}{ctx.other_zone(view.deadline, view.zone)}"
         known.append((f"due {at}", "plain"))
     if view.is_promised and view.delivered is not None:
         known.append((f"delivered {ctx.hm(view.delivered, view.zone)}", "plain"))
@@ -334,7 +321,7 @@ def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool, is_old
 
 
 def _people(view: ServiceView, ctx: RenderContext) -> list[Segment]:
-    runs: list[Segment] = [(f" owner {view.owner}" if view.owner else " no owner", "dim")]
+    runs: list[Segment] = [(f" service owner {view.owner}" if view.owner else " no service owner", "dim")]
     if view.extension and view.promised is not None:
         was = ctx.hm(view.promised, view.zone)
         runs.append((f"  extended from {was} {view.extension}", "plain"))

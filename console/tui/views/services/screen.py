@@ -28,7 +28,7 @@ from console.tui.views.preview import PreviewBeside, PreviewSource, list_width
 from console.tui.views.services import rows
 from console.tui.views.services.preview import service_source
 from console.tui.widgets.bar import Bar
-from console.tui.widgets.paint import Segment, length_of
+from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import LazyRows, TableRow
 
 if TYPE_CHECKING:
@@ -249,8 +249,9 @@ class ServicesScreen(HeadwayScreen):
         title: list[Segment] = [(" SERVICES", "key"), (count, "strong")]
         if by is not ServiceGrouping.NONE:
             title.append((f"   by {by}", "dim"))
-        marks = self.list.title_marks()
-        return rows.with_times(title, self.ctx, self.size.width - length_of(marks)), marks
+        if self.ctx.clock.is_each_own:
+            title.append(("   times: each service's own", "dim"))
+        return title, self.list.title_marks()
 
     def _paint_about(self) -> None:
         if self.is_whole and self.query("#detail"):  # mounted later, inside a container

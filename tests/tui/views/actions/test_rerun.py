@@ -297,7 +297,7 @@ async def test_the_cursor_goes_on_to_the_next_step_once_the_root_is_repaired(nig
     await night.press("down", "up")
     _root_repaired(night)
     night.reads.changed()
-    await night.see("● succeeded 03:12  root")
+    await night.see("● succeeded 03:12 root cause")
     await night.press("R")
     await night.see(f"RERUN {LOAD}")
 

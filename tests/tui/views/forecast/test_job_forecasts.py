@@ -173,7 +173,7 @@ def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figur
     view = incident()
     rows = story_lines(view, LOOK, 120)
     told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
-    assert "times: UTC\n ! Supply plan    05:30  act by 02:58 40m    38 % risk of being late  tier 2" in told
+    assert "\n ! Supply plan    05:30  act by 02:58 40m    38 % risk of being late  tier 2" in told
     assert "38 % risk of being late: expected 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, LOOK))
 
 

@@ -84,3 +84,15 @@ def test_why_a_notice_is_held_back_is_said_once() -> None:
 
 def test_that_a_notice_was_accepted_stands_before_the_address_that_may_be_long() -> None:
     assert delivery_text(ALL_CLEAR, look())[0] == "notified oncall: accepted 03:17 (file /etc/headway/oncall-mail)"
+
+
+def test_the_root_cause_is_named_as_on_every_screen() -> None:
+    assert "root cause etl-hosts/db07:extract_orders" in told(incident())
+
+
+def test_two_deadlines_of_one_service_are_counted_as_rows_too() -> None:
+    view = incident()
+    first = view.services[0]
+    next_day = dataclasses.replace(first, instance="2026-11-20", deadline=first.deadline + timedelta(days=1))
+    assert "AFFECTED SERVICES 1 · 2 deadlines" in told(dataclasses.replace(view, services=(first, next_day)))
+    assert "AFFECTED SERVICES 2  2 runs" in told(view)

@@ -9,9 +9,11 @@ import pytest
 
 from console.domain.header import EngineShare
 from console.domain.switches import SystemPause
+from console.tui.views.systems import system_lines
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import NOW, at, drifts
+from tests.tui.fake_reads import NOW, at, drifts, target
 from tests.tui.test_snapshots import SMALL, WIDE, Prepare, SnapCompare, shot
+from tests.tui.views.runs.test_durations import look
 
 PAUSE = SystemPause("pg-dwh", "mara", "pg_dwh is being moved", NOW - timedelta(minutes=9), NOW + timedelta(hours=2))
 
@@ -63,7 +65,7 @@ def shared(night: Night) -> None:
 async def test_the_engines_of_a_shared_store_stand_above_its_systems(night: Night) -> None:
     await night.press("5")
     await night.see(
-        "SYSTEMS 5", "2 engines: db07 171 shards, 171 hand-overs, 2s ago db08 85 shards, 0 hand-overs, 1m04s ago"
+        "SYSTEMS 5", "2 engines: db07 171 shards, 171 hand-overs, 2s ago db08 85 shards, 0 hand-overs, 1m4s ago"
     )
 
 
@@ -173,14 +175,38 @@ async def test_a_single_target_is_not_well_while_nobody_watches(night: Night) ->
     await night.see("SYSTEMS")
     await night.press("enter")
     await night.see("no engine: this is the last known state", "no engine")
-    assert "  well" not in night.text
+    assert "  reachable" not in night.text
     engine = night.reads.head.engine._replace(alive=True)
     night.reads.head = night.reads.head._replace(engine=engine)
     night.reads.changed()
-    await night.see("  well")
+    await night.see("  reachable")
     night.reads.targets_ = [
         dataclasses.replace(view, warnings=("a job has no schedule",)) for view in night.reads.targets_
     ]
     night.reads.changed()
     await night.see("  1 warning")
-    assert "  well" not in night.text
+    assert "  reachable" not in night.text
+
+
+def test_a_version_that_names_its_kind_is_shown_once() -> None:
+    view = target("etl-hosts", "db07", "replay", version="replay of cron 3.0pl1")
+    lines = ["".join(text for text, _ in line).strip() for line in system_lines(view, (), look())]
+    assert "kind     replay of cron 3.0pl1" in lines
+
+
+def test_the_rights_of_a_system_are_one_line_and_each_missing_right_has_its_own() -> None:
+    rights = tuple({"name": name, "held": True} for name in ("view", "rerun"))
+    missing = {"name": "read pg_cron", "held": False, "fix": "GRANT SELECT"}
+    view = target("pg-dwh", "pg-dwh", "pg_cron", rights=(*rights, missing))
+    lines = ["".join(text for text, _ in line).strip() for line in system_lines(view, (), look())]
+    assert ["may      view, rerun", "MAY NOT  read pg_cron: GRANT SELECT"] == lines[-2:]
+
+
+@on_the_night(size=(200, 50))
+async def test_a_screen_that_becomes_smaller_keeps_the_rows_of_its_list(night: Night) -> None:
+    await night.act("systems")
+    await night.see("SYSTEMS", "SYSTEM ")
+    await night.pilot.resize_terminal(80, 24)
+    await night.at_rest()
+    assert "reachable" in night.text.splitlines()[4]
+    assert "? keys" in night.text.splitlines()[-1]
