@@ -119,6 +119,7 @@ SMALL_MODULES = {
     "console.store.queries.plans": "one reader per context",
     "console.store.queries.reader": "the queries of all contexts, loaded with the first store",
     "console.store.request_queue": "the engine's side of the table of requests",
+    "console.store.run_export": "the queries of the export by OTLP",
     "console.tui.terminal.browser_driver": "a driver of Textual, loaded by `headway console serve` only",
 }
 """Modules shorter than that with one importer -> why they stand alone. Those of a kind of connector have the same names

@@ -138,6 +138,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
         results += probe_routes(config, secrets, accepted_routes(arguments))
         results += probe_checks(config, secrets, arguments.timeout)
+        results += probe_otlp(config, secrets)
         results += probe_status_page(config)
     elsewhere = other_environment(arguments, secrets.variables)
     problems = problem_lines(results, elsewhere)
@@ -182,7 +183,7 @@ def weakened_transport(config: Config, store_url: str) -> list[str]:
     from connectors.sdk.transport.libpq import unverified_store
 
     places = {f"system {name}": system.options for name, system in config.systems.items()}
-    places |= {f"check {name}": settings for name, settings in config.checks.items()}
+    places |= {f"check {name}": settings for name, settings in config.checks.items()} | {"otlp": config.otlp}
     plain = [name for name, options in places.items() if getattr(options, "plain_http", False)]
     texts = [f"{name}: plain_http = true: requests and replies cross the network unencrypted" for name in plain]
     return [*texts, *(f"store: {text}" for text in unverified_store(store_url))]
@@ -494,6 +495,19 @@ def probe_checks(config: Config, secrets: SecretStore, timeout: float) -> list[P
         return list(pool.map(lambda check: _guarded(f"check {check.name}", secrets, partial(probe, check)), checks))
 
 
+def probe_otlp(config: Config, secrets: SecretStore) -> list[ProbeResult]:
+    """Whether the receiver accepts an empty request of each exported signal."""
+    if (settings := config.otlp) is None:
+        return []
+    from console.engine.otlp import post_signal
+
+    def probe(signal: str) -> ProbeResult:
+        post_signal(settings, secrets, signal, dict)
+        return ProbeResult(f"otlp {signal}", "ok", "")
+
+    return [_guarded(f"otlp {signal}", secrets, partial(probe, signal)) for signal in settings.signals]
+
+
 def probe_status_page(config: Config) -> list[ProbeResult]:
     """Whether the folder of the status page takes a file; nothing without one."""
     from console.engine.status_page import folder_fault
@@ -798,6 +812,7 @@ def _diagnose_systems(arguments: argparse.Namespace, config: Config) -> Iterator
     results = [("status page", result) for result in probe_status_page(config)]
     results += [("route", result) for result in probe_routes(config, secrets, accepted_routes(arguments))]
     results += [("check", result) for result in probe_checks(config, secrets, arguments.timeout)]
+    results += [("otlp", result) for result in probe_otlp(config, secrets)]
     yield from (finding for area, result in results for finding in _diagnose_probe(area, result))
 
 

@@ -32,6 +32,7 @@ from console.config.sections import (
     EstateSection,
     IncidentSettings,
     JobSettings,
+    OtlpSettings,
     PermissionSettings,
     PoolSettings,
     RejectedDependencySettings,
@@ -153,7 +154,7 @@ def load_config(path: Path, instead: Mapping[Path, str] = NO_TEXTS) -> Config:
 
 TABLES = (
     "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting", "inhibit",
-    "retention", "endpoints", "slack", "status_page", "rotas", "console", "views", *DECLARED_TABLES,
+    "retention", "endpoints", "slack", "status_page", "otlp", "rotas", "console", "views", *DECLARED_TABLES,
 )  # fmt: skip
 
 
@@ -172,6 +173,8 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     slack = validate(SlackSettings, section, ("slack",), reading) if section is not None else None
     section = document.get("status_page")
     status_page = validate(StatusPageSettings, section, ("status_page",), reading) if section is not None else None
+    section = document.get("otlp")
+    otlp = validate(OtlpSettings, section, ("otlp",), reading) if section is not None else None
     dependencies = validate_list(DependencySettings, document, "dependencies", reading)
     permissions = validate_list(PermissionSettings, document, "permissions", reading)
     inhibit = validate_list(InhibitSettings, document, "inhibit", reading)
@@ -187,7 +190,7 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
         tuple(permissions.values()), acting, declared, rotas, checks, retention or RetentionSettings(), endpoints,
-        slack, status_page, shared_preferences(document, reading), tuple(reading.profiles),
+        slack, status_page, otlp, shared_preferences(document, reading), tuple(reading.profiles),
     )  # fmt: skip
     check_references(config, document, dependencies, reading)
     check_checks(checks, systems, document, reading)

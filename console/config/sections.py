@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from connectors.sdk.aws.options import AwsOptions
 from connectors.sdk.contract import ConnectorKind
 from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
+from connectors.sdk.rest_options import RestOptions
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.states import Capability
 from connectors.sdk.transport.loopback import checked_listen, is_loopback
@@ -280,6 +281,18 @@ class StatusPageSettings(StrictOptions):
         return self
 
 
+class OtlpSettings(RestOptions):
+    """Where the engine sends metrics and finished runs; without `[otlp]` nowhere."""
+
+    url: str
+    """Of an OTLP/HTTP receiver, before /v1/metrics and /v1/traces."""
+    headers: Mapping[str, SecretRef] = Field(default_factory=dict)
+    signals: Annotated[tuple[Literal["metrics", "traces"], ...], Field(min_length=1)] = ("metrics", "traces")
+    """metrics: those of /metrics. traces: a span for each finished run."""
+    every: Pause = timedelta(minutes=1)
+    """Between two exports of metrics, in steps of 15 s."""
+
+
 class PermissionSettings(StrictOptions):
     who: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
     """Logins, "group:NAME", or "*" for everybody."""
@@ -391,6 +404,8 @@ class Config:
     """None: messages in Slack have no buttons."""
     status_page: StatusPageSettings | None = None
     """None: none is written."""
+    otlp: OtlpSettings | None = None
+    """None: nothing is exported."""
     console: str = ""
     """Keys and views that all consoles share, as the store keeps them (`config.loading.shared_preferences`)."""
     profiles: tuple[Path, ...] = ()

@@ -36,6 +36,7 @@ from tests.store import (
     test_notification_order,
     test_plans,
     test_retention,
+    test_run_export,
     test_services,
 )
 from tests.store.db import test_change_detector, test_lease, test_open, test_session
@@ -69,6 +70,7 @@ SHARED = (
     test_services,
     test_plans,
     test_retention,
+    test_run_export,
     test_checks,
     test_alerts,
     test_holds,

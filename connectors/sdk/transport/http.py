@@ -371,6 +371,7 @@ class HttpEndpoint:
         params: Mapping[str, Any] | None = None,
         body: Any = None,
         form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         accept: Collection[int] = (),
         once: bool = False,
@@ -380,9 +381,9 @@ class HttpEndpoint:
         base_url: str = "",
     ) -> HttpReply:
         """The reply to one request below the base address, or below `base_url`. `path` parts are already
-        percent-encoded, and so is a query behind them. `body` goes as JSON, `form` as a form. `shown`: its text in
-        messages, where it has a query or is itself a secret. `end_bytes`: of a body, however long, no more than its end
-        is kept. `sign` completes the request.
+        percent-encoded, and so is a query behind them. `body` goes as JSON, `form` as a form, `content` unchanged.
+        `shown`: its text in messages, where it has a query or is itself a secret. `end_bytes`: of a body, however long,
+        no more than its end is kept. `sign` completes the request.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
@@ -390,7 +391,8 @@ class HttpEndpoint:
         every, base_url = {**HEADERS, **(headers or {})}, base_url or self.base_url
         self._check(every)
         try:
-            request = httpx.Request(method, base_url + path, params=params, json=body, data=form, headers=every)
+            data = {"json": body, "data": form, "content": content}
+            request = httpx.Request(method, base_url + path, params=params, headers=every, **data)
         except httpx.InvalidURL as error:
             raise AccessRefused(f"{self.source}: its address is not valid: {error}") from None
         if sign is not None:

@@ -42,6 +42,7 @@ from console.engine.notify.routing import AlertRouter, RouteTemplates
 from console.engine.notify.senders import Sender, send_by_apprise
 from console.engine.notify.slack import SlackButtons
 from console.engine.notify.webhook import WebhookSender
+from console.engine.otlp import OtlpExporter
 from console.engine.plans.executor import PlanExecutor
 from console.engine.plans.proposals import PlanProposer
 from console.engine.polling.inbound import InboundListeners
@@ -184,6 +185,9 @@ class EngineAssembly:
         )
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
         metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason)
+        exported = (clean_line(config.estate.name), metrics.collect)
+        self.otlp = OtlpExporter(store, clock, config.otlp, secrets, *exported) if config.otlp is not None else None
+        self._exporting = PeriodicTasks(self.otlp.step) if self.otlp is not None else None
         paths = {
             "/metrics": metrics.endpoint,
             "/alerts": AlertReceiver(store, clock, places).endpoint,
@@ -280,6 +284,7 @@ class EngineAssembly:
         own += [("endpoints", self.endpoints)] if self.endpoints is not None else []
         own += [("slack", self.slack)] if self.slack is not None else []
         own += [("status page", self._publishing)] if self._publishing is not None else []
+        own += [("otlp", self._exporting)] if self._exporting is not None else []
         own += [("job sync", self.job_sync)] if self.shards is not None else []
         return own
 
@@ -301,6 +306,7 @@ class EngineAssembly:
         troubles += [self.endpoints.trouble] if self.endpoints is not None else []
         troubles += [self.slack.trouble] if self.slack is not None else []
         troubles += [self.status_page.trouble] if self.status_page is not None else []
+        troubles += [self.otlp.trouble] if self.otlp is not None else []
         troubles += [self.shards.trouble()] if self.shards is not None else []
         return "; ".join(filter(None, [self.health.text(), self.evaluator.unforeseen, *troubles]))
 
