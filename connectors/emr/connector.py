@@ -18,7 +18,8 @@ from connectors.sdk.aws.options import matches_any, targets
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
-from connectors.sdk.records import Inventory, JobRecord, RunRecord, RunRef
+from connectors.sdk.fields import EPOCH
+from connectors.sdk.records import HistoryGap, Inventory, JobRecord, RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import Transport
 
@@ -30,23 +31,26 @@ MAX_REQUESTED = 60
 
 
 class EmrClusters:
-    """The clusters of one region that the options name, by id. A cluster that ended is listed until its steps were
-    read after that."""
+    """The clusters of one region that the options name, by id. A cluster that ended is known until its steps were read
+    after that, even where EMR lists it no longer."""
 
     def __init__(self, client: EmrClient, options: EmrOptions) -> None:
         self._client, self._options = client, options
         self.known: dict[str, AwsReply] = {}
         self.done: set[str] = set()
+        """Clusters whose last steps are stored."""
 
     def read(self) -> dict[str, AwsReply]:
         """All of them, by id, the newest first. Raises SystemUnreachable or AccessRefused."""
         rows = self._client.clusters_since(datetime.now(UTC) - HISTORY)
-        self.known = {str(row["Id"]): row for row in rows if row.get("Id") and self.chooses(str(row.get("Name")))}
-        self.done &= self.known.keys()
+        listed = {str(row["Id"]): row for row in rows if row.get("Id") and self.chooses(str(row.get("Name")))}
+        unlisted = self.known.keys() - listed.keys() - self.done
+        known = listed | {cluster: parse.terminated(self.known[cluster]) for cluster in unlisted}
+        self.known = dict(sorted(known.items(), key=lambda item: parse.created(item[1]) or EPOCH, reverse=True))
         return self.known
 
     def places(self) -> dict[str, str]:
-        return {cluster: cluster for cluster in self.read() if cluster not in self.done}
+        return {cluster: cluster for cluster in self.read()}
 
     def chooses(self, name: str) -> bool:
         return matches_any(name, self._options.clusters)
@@ -61,11 +65,11 @@ class EmrClusters:
             for step in self._steps(cluster):
                 rows.setdefault((name, str(step.get("Name"))), {"cluster": name, "step": step})
 
-        def read(row: AwsReply) -> JobRecord:
+        def job_of(row: AwsReply) -> JobRecord:
             return parse.job(row["step"], row["cluster"])
 
         steps = [rows[name] for name in sorted(rows)]
-        return read_inventory(self._client, "ListSteps", steps, read, previous_hash, lambda name, _: True)
+        return read_inventory(self._client, "ListSteps", steps, job_of, previous_hash, lambda name, _: True)
 
     def _steps(self, cluster: str) -> Iterator[AwsReply]:
         marker = None
@@ -112,28 +116,35 @@ class EmrStepReader(NewestFirstReader):
         return [parse.run(row, name, cluster_name, parse.cluster_end(cluster), self.region)]
 
     def read_rest(self, open_runs: Sequence[RunRef], places: Mapping[str, str], at: NewestFirstCursor) -> None:
-        """Reads the open steps that no page showed, and notes the clusters that need no further reading."""
+        """Reads the open steps that no page showed, closes the lists of clusters that ended, and reports clusters that
+        ended while they were not watched."""
         runs = self.result.records
-        rest = [ref for ref in open_runs if parse.place(ref)[1] and (ref.job, ref.attempt_key) not in runs]
-        for ref in self.in_turns(rest, MAX_REQUESTED, at.turn):
+        unread = [ref for ref in open_runs if parse.place(ref)[1] and (ref.job, ref.attempt_key) not in runs]
+        for ref in self.in_turns(unread, MAX_REQUESTED, at.turn):
             cluster, step = parse.place(ref)
             self.jobs[cluster] = ref.job
             if not self.has_time or not self.request(cluster, partial(self.client.step, cluster, step), ref):
                 break
-        read = (name for name, mark in self.marks.items() if mark.floor and mark.token is None)
-        self.clusters.done |= {name for name in read if parse.has_ended(self.clusters.known.get(name, {}))}
+        self.clusters.done = {name for name, mark in at.marks.items() if mark.closed}
+        for cluster in self.finished:
+            begins = at.marks.get(cluster, NewestFirstPosition()).token is None  # an older reading lacks the last steps
+            if begins and parse.has_ended(self.clusters.known.get(cluster, {})):
+                self.marks[cluster] = NewestFirstPosition(closed=True)
+        for cluster in sorted(at.marks.keys() - places.keys() - self.clusters.done):
+            since = datetime.fromtimestamp(at.marks[cluster].floor, UTC) if at.marks[cluster].floor else None
+            self.gaps.append(HistoryGap(since, None, f"{cluster} is no longer listed: its last steps are not read"))
 
 
 def probe(client: EmrClient, clusters: EmrClusters) -> Probe:
     """Each call that watching needs, tried on the first cluster and step that there are."""
-    held = [try_permission("emr", "ListClusters", clusters.read)]
+    permissions = [try_permission("emr", "ListClusters", clusters.read)]
     steps: list[AwsReply] = []
     if cluster := next(iter(clusters.known), ""):
-        held.append(try_permission("emr", "ListSteps", lambda: steps.extend(client.steps(cluster)["Steps"])))
+        permissions.append(try_permission("emr", "ListSteps", lambda: steps.extend(client.steps(cluster)["Steps"])))
     if step := next((str(row["Id"]) for row in steps if row.get("Id")), ""):
-        held.append(try_permission("emr", "DescribeStep", partial(client.step, cluster, step)))
+        permissions.append(try_permission("emr", "DescribeStep", partial(client.step, cluster, step)))
     act = untried_permission("cancel a step", "allow elasticmapreduce:CancelSteps on the clusters")
-    return Probe(True, "", (*held, act), (client.identity(),), client.clock)
+    return Probe(True, "", (*permissions, act), (client.identity(),), client.clock)
 
 
 class EmrConnector(ComposedConnector):

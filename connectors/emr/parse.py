@@ -31,9 +31,9 @@ ENDED_CLUSTERS = ("TERMINATED", "TERMINATED_WITH_ERRORS")
 TEXT_CHARACTERS = 1000
 
 
-def created(step: Row) -> datetime | None:
-    """When the step was added to its cluster."""
-    return instant(_timeline(step).get("CreationDateTime"))
+def created(row: Row) -> datetime | None:
+    """When the step was added to its cluster, or the cluster was created."""
+    return instant(_timeline(row).get("CreationDateTime"))
 
 
 def state_of(step: Row) -> str:
@@ -47,6 +47,11 @@ def is_open(step: Row) -> bool:
 
 def has_ended(cluster: Row) -> bool:
     return str((cluster.get("Status") or {}).get("State")) in ENDED_CLUSTERS
+
+
+def terminated(cluster: Row) -> dict[str, Any]:
+    """The cluster once EMR lists it no longer, without the reason of its former state."""
+    return {**cluster, "Status": {"State": "TERMINATED", "Timeline": _timeline(cluster)}}
 
 
 @reading("a step")

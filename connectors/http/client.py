@@ -174,7 +174,8 @@ class HttpApiClient(SignedClient):
                 return HttpPage(rows, json.dumps([name, None]), clock, cut)
             position = token if name == begun else None
             result = self._until(self.page(call, position, since, {"job": name}), since)
-            result = replace(result, rows=[_of_job(row, name) for row in result.rows])
+            if call.job == "*":
+                result = replace(result, rows=[_of_job(row, name) for row in result.rows])
             rows, clock, cut = rows + result.rows, result.clock, cut or result.cut
             if result.following is not None:
                 return HttpPage(rows, json.dumps([name, result.following]), clock, cut)
@@ -251,7 +252,7 @@ class HttpApiClient(SignedClient):
         row = None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}
         if runs.is_nested and isinstance(row, dict) and row:
             return {**row, "*": {runs.job.removeprefix("*."): job}}
-        return _of_job(row, job) if row and "job" in runs.places else row
+        return _of_job(row, job) if row and runs.job == "*" else row
 
     def has_queued(self, key: str) -> bool:
         """Whether a requested run with our key waits in the source's queue."""

@@ -53,6 +53,8 @@ class NewestFirstPosition:
     """Codes of reported ends above the floor."""
     near: tuple[str, ...] = ()
     """The same for the current reading."""
+    closed: bool = False
+    """The list gets no more rows, and is not read again."""
 
     def finished(self) -> NewestFirstPosition:
         """The position after a whole reading: the next begins at the newest row and ends here."""
@@ -105,6 +107,8 @@ class NewestFirstReader:
     gaps: list[HistoryGap] = field(default_factory=list)
     refused: list[AccessRefused] = field(default_factory=list)
     has_more: bool = False
+    finished: set[str] = field(default_factory=set)
+    """Lists that were read to their end."""
 
     def page(self, where: str, size: int, mark: NewestFirstPosition) -> tuple[Sequence[AwsReply], str | None]:
         """One page of the list `where`, newest first, and AWS's token of the next."""
@@ -193,6 +197,7 @@ class NewestFirstReader:
                 self.result.mark_incomplete(str(error))
                 return
             except AwsNotFound:
+                self.finished.add(name)
                 return  # deleted since the names were listed
             except NotSupported as error:
                 self.marks[name] = NewestFirstPosition(mark.floor, reported=mark.reported)  # the token expired
@@ -230,6 +235,8 @@ class NewestFirstReader:
             self.gaps.append(HistoryGap(None, until, reason))
         is_done = not token or repeats or is_long or (mark.oldest is not None and mark.oldest < mark.floor)
         self.marks[name] = mark.finished() if is_done else mark
+        if is_done and not repeats:
+            self.finished.add(name)
         return is_done
 
     def end_code(self, row: AwsReply, reported: Sequence[str]) -> tuple[str, bool]:
@@ -268,10 +275,12 @@ class NewestFirstPoller:
             self.cache(self._read_places())
         reader = self._reader()
         at = reader.result.cursor_or_first(cursor, NewestFirstCursor())
-        start = reader.lists(self._places, at.marks, at.start)
-        if self._places and len(reader.refused) == len(self._places):
+        closed = {name: mark for name, mark in at.marks.items() if mark.closed and name in self._places}
+        places = {name: where for name, where in self._places.items() if name not in closed}
+        start = reader.lists(places, at.marks, at.start)
+        if places and len(reader.refused) == len(places):
             raise reader.refused[0]
-        reader.read_rest(open_runs, self._places, at)
-        following = NewestFirstCursor(reader.marks, at.turn + 1, start).text()
+        reader.read_rest(open_runs, places, at)
+        following = NewestFirstCursor(closed | reader.marks, at.turn + 1, start).text()
         clock = reader.client.clock
         return reader.result.poll(following, more=reader.has_more, clock=clock, seen_until=None, gaps=reader.gaps)

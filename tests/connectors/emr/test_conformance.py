@@ -9,24 +9,20 @@ from typing import ClassVar
 
 import pytest
 
-from connectors.emr.connector import CONNECTOR, HISTORY, EmrConnector
+from connectors.emr.connector import CONNECTOR, HISTORY, EmrConnector, EmrStepReader
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Reads
 from connectors.sdk.conformance.faults import JOB_DELETED
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import RunRecord
-from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
+from tests.connectors.aws_world import AwsWorld, keys
 from tests.fakes.aws import NastyAws, endless
 from tests.fakes.emr import FakeEmr
 from tests.fakes.unsent import CROWDS
 
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key-id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-aws-key")
+__all__ = ["keys"]
 
 
 FAILURE = {"Reason": "Unknown Error", "Message": "KeyError: 'order_id'", "LogFile": "s3://logs/j-1/steps/s-1/stderr.gz"}
@@ -44,7 +40,7 @@ def night() -> FakeEmr:
     return fake
 
 
-class TestEmr(Reads, Deadlines, Cancels, Faults):
+class TestEmr(AwsWorld, Reads, Deadlines, Cancels, Faults):
     kind = CONNECTOR
     against = "fake: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
@@ -62,10 +58,6 @@ class TestEmr(Reads, Deadlines, Cancels, Faults):
 
     def connector(self) -> Connector:
         return self.fake.connector()
-
-    def connector_at(self, host: str, port: int) -> Connector:
-        options = CONNECTOR.options(region="eu-central-1", endpoint_url=f"http://{host}:{port}")
-        return CONNECTOR.open(options, "eu-central-1", SecretStore())
 
     def answering(self, how: str) -> Connector:
         more = endless("Marker")
@@ -188,6 +180,114 @@ def test_a_cluster_that_ended_is_read_once_more_and_then_left_alone() -> None:
         if len(asked) == 1:
             assert RunState.CANCELLED is runs[step["Id"]].state
     assert [1, 0, 0] == asked
+
+
+def after_refresh(connector: EmrConnector) -> EmrConnector:
+    """The connector, which lists the clusters anew with the next poll."""
+    connector._poll.__self__._cached_until = 0.0  # type: ignore[attr-defined]
+    return connector
+
+
+def test_the_last_steps_of_a_cluster_are_read_by_a_later_poll_where_one_had_no_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = FakeEmr()
+    cluster = fake.cluster("nightly")
+    fake.step(cluster, "load")
+    connector = fake.connector()
+    _, cursor = polled(connector)
+    last = fake.step(cluster, "mart", "FAILED", datetime.now(UTC) - timedelta(minutes=5))
+    fake.terminate(cluster)
+    with monkeypatch.context() as patch:
+        patch.setattr(EmrStepReader, "has_time", False)
+        cursor = after_refresh(connector).poll(cursor, (), 10).cursor
+    assert last["Id"] in polled(after_refresh(connector), cursor)[0]
+
+
+def test_the_last_steps_of_a_cluster_are_read_again_where_the_poll_was_not_stored() -> None:
+    fake = FakeEmr()
+    cluster = fake.cluster("nightly")
+    fake.step(cluster, "load")
+    connector = fake.connector()
+    _, cursor = polled(connector)
+    last = fake.step(cluster, "mart", "FAILED", datetime.now(UTC) - timedelta(minutes=5))
+    fake.terminate(cluster)
+    for _ in range(2):
+        assert last["Id"] in polled(after_refresh(connector), cursor)[0]
+
+
+def test_the_last_steps_are_read_where_the_history_was_not_read_to_its_end_before() -> None:
+    """The pages that follow are older."""
+    fake = FakeEmr()
+    fake.page_size = 1
+    cluster = fake.cluster("nightly")
+    for hours in range(5):
+        fake.step(cluster, "load", "COMPLETED", datetime.now(UTC) - timedelta(hours=hours + 1))
+    connector = fake.connector()
+    poll = connector.poll("", (), 10)
+    assert poll.more
+    last = fake.step(cluster, "mart", "FAILED", datetime.now(UTC) - timedelta(minutes=5))
+    fake.page_size = 50
+    fake.terminate(cluster)
+    older, cursor = polled(after_refresh(connector), poll.cursor)
+    assert last["Id"] in older | polled(after_refresh(connector), cursor)[0]
+
+
+def test_an_ended_cluster_without_steps_is_left_alone() -> None:
+    fake = FakeEmr()
+    fake.cluster("nightly", "TERMINATED_WITH_ERRORS", why="BOOTSTRAP_FAILURE")
+    connector = fake.connector()
+    _, cursor = polled(connector)
+    fake.calls.clear()
+    polled(connector, cursor)
+    assert "ListSteps" not in [name for name, _ in fake.calls]
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_the_last_steps_of_a_cluster_older_than_a_week_are_read(is_gone: bool) -> None:
+    """It is listed no longer once it ended."""
+    fake = FakeEmr()
+    cluster = fake.cluster("lives", began=datetime.now(UTC) - HISTORY - timedelta(days=1))
+    fake.step(cluster, "load")
+    connector = fake.connector()
+    _, cursor = polled(connector)
+    last = fake.step(cluster, "mart", "FAILED", datetime.now(UTC) - timedelta(minutes=5))
+    fake.terminate(cluster)
+    if is_gone:
+        del fake.steps[cluster]
+    runs, cursor = polled(after_refresh(connector), cursor)
+    assert ({} if is_gone else {last["Id"]: "lives/mart"}) == {key: run.job for key, run in runs.items()}
+    fake.calls.clear()
+    polled(connector, cursor)
+    assert "ListSteps" not in [name for name, _ in fake.calls]
+    for _ in range(2):
+        _, cursor = polled(after_refresh(connector), cursor)
+    assert cluster not in cursor
+
+
+def test_a_cluster_that_left_the_list_before_a_restart_is_reported_as_a_gap_once() -> None:
+    fake = FakeEmr()
+    cluster = fake.cluster("lives", began=datetime.now(UTC) - HISTORY - timedelta(days=1))
+    step = fake.step(cluster, "load")
+    _, cursor = polled(fake.connector())
+    fake.terminate(cluster)
+    poll = fake.connector().poll(cursor, (), 10)
+    [gap] = poll.gaps
+    assert f"{cluster} is no longer listed: its last steps are not read" == gap.reason
+    assert gap.since is not None
+    assert gap.since < step["Status"]["Timeline"]["CreationDateTime"]
+    assert () == fake.connector().poll(poll.cursor, (), 10).gaps
+
+
+def test_jobs_are_those_of_the_newest_cluster_of_a_name_although_an_older_one_is_active() -> None:
+    fake = FakeEmr()
+    older, newer = (
+        fake.cluster("nightly"),
+        fake.cluster("nightly", "TERMINATED", datetime.now(UTC) - timedelta(hours=2)),
+    )
+    fake.step(older, "before")
+    fake.step(newer, "now")
+    assert ["nightly/now"] == [job.native_id for job in fake.connector().inventory("", 10).jobs]
 
 
 def test_a_long_cluster_is_read_however_old_it_is_and_an_ended_one_for_a_week() -> None:

@@ -639,6 +639,26 @@ def test_a_table_without_the_names_of_its_columns_is_no_empty_list(names: Any) -
         open_system(options, "api", lambda _: "", transport).poll("", (), 10)
 
 
+def test_runs_of_each_job_that_are_named_by_their_keys_are_all_read() -> None:
+    """The key of a row is its field "*", as is the job of a list; a field of the row names the job here."""
+    listed = {"load": {"1": "done", "2": "crashed"}, "mart": {"1": "done"}}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/jobs":
+            return httpx.Response(200, json={"jobs": HomeGrown().jobs})
+        job = request.url.path.split("/")[3]
+        began = "2026-11-20T03:10:00Z"
+        rows = {key: {"job": job, "status": status, "began": began} for key, status in listed[job].items()}
+        return httpx.Response(200, json={"runs": rows})
+
+    runs = {
+        "path": "/api/jobs/{job}/runs", "rows": "runs.*", "id": "*", "job": "job", "state": "status",
+        "started": "began", "paging": "none",
+    }  # fmt: skip
+    poll = opened(HomeGrown(), httpx.MockTransport(answer), runs=runs, verbs={}).poll("", (), 5)
+    assert {("load", "1"), ("load", "2"), ("mart", "1")} == {(run.job, run.attempt_key) for run in poll.runs}
+
+
 def test_an_instant_is_requested_in_whole_seconds() -> None:
     """Salesforce reads no microseconds."""
     fields = HttpOptions.model_validate(settings()).runs
