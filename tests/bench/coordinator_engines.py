@@ -144,8 +144,8 @@ class Engine:
 
 async def fixed(engine: Engine) -> None:
     """No coordinator: the cost of the polls alone."""
-    always: Check = ("SELECT 1 FROM result WHERE shard = %s FOR SHARE", (0,))
-    await asyncio.gather(*(engine.until_lost(shard, always) for shard in engine.work.fixed))
+    query: LiteralString = "SELECT 1 FROM result WHERE shard = %s FOR SHARE"
+    await asyncio.gather(*(engine.until_lost(shard, (query, (shard,))) for shard in engine.work.fixed))
 
 
 async def table(engine: Engine) -> None:

@@ -194,8 +194,8 @@ def kill(fleet: Fleet) -> Iterator[Figure]:
     firsts: dict[int, float] = {}
     while time.monotonic() < began + 4 * bar and len(firsts) < len(orphans):
         time.sleep(0.5)
-        for at, system, pid, _ in fleet.polls(began):
-            if system in orphans and pid != victim.pid:
+        for at, system, pid, _ in fleet.last_polls():
+            if system in orphans and pid != victim.pid and at >= began:
                 firsts.setdefault(system, at - began)
     yield Figure("kill_orphans", len(orphans), "systems")
     yield Figure("kill_polled_again", len(firsts), "of these")
@@ -348,8 +348,9 @@ def main() -> None:
     sizes = Sizes(
         scale.of(4, 3, 2), scale.of(10_000, 1_000, 512), scale.of(15, 5, 2), scale.of(15, 5, 3), scale.of(60, 10, 2)
     )
-    faults = chosen.only or ((), ("kill",), ("kill",))[0 if chosen.coordinator == "none" else scale] or FAULTS
-    faults = () if chosen.coordinator == "none" else faults
+    faults = () if chosen.coordinator == "none" else chosen.only or (FAULTS, ("kill",), ("kill",))[scale]
+    if "clock" in faults and not FAKETIME.exists():
+        parser.error("libfaketime is not installed. Fix: apt-get install libfaketime")
     emit(f"coordinators {chosen.coordinator}", measured(chosen.coordinator, sizes, faults), chosen.json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import Connector
 from connectors.sdk.records import RunRecord
 
@@ -9,11 +10,11 @@ Runs = dict[str, RunRecord]
 """By the key of their attempt."""
 
 
-def walked(connector: Connector, cursor: str = "") -> tuple[Runs, str]:
-    """The runs of all bites after the cursor, each of them whole, and the cursor after them."""
+def walked(connector: Connector, cursor: str = "", *known: RunRecord) -> tuple[Runs, str]:
+    """The runs of all polls after the cursor, each of them complete, and the cursor after them. `known`: open runs."""
     runs: Runs = {}
     while True:
-        poll = connector.poll(cursor, (), 10)
+        poll = connector.poll(cursor, [ref(run) for run in known], 10)
         assert poll.complete, poll
         runs, cursor = runs | {run.attempt_key: run for run in poll.runs}, poll.cursor
         if not poll.more:

@@ -28,9 +28,9 @@ class AirflowOnAFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Fau
 
     def on(self, fake: FakeAirflow, transport: httpx.BaseTransport | None = None) -> Connector:
         """A connector of ours on this estate; `transport` stands between."""
-        return opened(fake, transport or httpx.MockTransport(self.door(fake)))
+        return opened(fake, transport or httpx.MockTransport(self.endpoint(fake)))
 
-    def door(self, fake: FakeAirflow) -> Callable[[httpx.Request], httpx.Response]:
+    def endpoint(self, fake: FakeAirflow) -> Callable[[httpx.Request], httpx.Response]:
         """What answers for this estate."""
         return fake.handle
 
@@ -55,7 +55,7 @@ class AirflowOnAFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Fau
             del other.dags["load_orders"]
             return self.on(other)
         lists = r"/(dagRuns|taskInstances|taskInstances/list)$"
-        nasty = FaultyTransport(self.door(self.fake), how, lists, "note", endless=_more)
+        nasty = FaultyTransport(self.endpoint(self.fake), how, lists, "note", endless=_more)
         return self.on(self.fake, nasty)
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:

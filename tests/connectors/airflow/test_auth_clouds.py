@@ -33,7 +33,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def behind(guard: Callable[[httpx.Request], bool], login: Answer | None = None) -> httpx.MockTransport:
-    """An Airflow 3 behind a door that lets nobody through whom `guard` does not know."""
+    """An Airflow 3 behind a proxy that lets nobody through whom `guard` does not know."""
     fake = FakeAirflow(load=("extract",))
     fake.tokens = {"inner"}
 
@@ -238,8 +238,8 @@ def test_a_session_is_renewed_before_aws_ends_it() -> None:
         return "web", "a.example"
 
     cookie = httpx.MockTransport(lambda _: httpx.Response(200, headers={"set-cookie": f"_token=j{len(made)}"}))
-    door = HttpEndpoint("Airflow", "https://A.example", transport=cookie)
-    session = auth.MwaaAccount(lambda _: "", door, log_in, lambda: now[0])
+    endpoint = HttpEndpoint("Airflow", "https://A.example", transport=cookie)
+    session = auth.MwaaAccount(lambda _: "", endpoint, log_in, lambda: now[0])
     session.deadline = Deadline(5)
     assert session.headers() == session.headers()
     now[0] = auth.MWAA_SESSION_SECONDS - 1

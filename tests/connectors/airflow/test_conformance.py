@@ -18,5 +18,5 @@ class TestAirflowOnTheFake(AirflowOnAFake):
 class TestAirflow2OnTheFake(AirflowOnAFake):
     against = "recorded: replies of Airflow 2.11.2, behind a fake with a state"
 
-    def door(self, fake: FakeAirflow) -> Callable[[httpx.Request], httpx.Response]:
+    def endpoint(self, fake: FakeAirflow) -> Callable[[httpx.Request], httpx.Response]:
         return FakeAirflow2(fake).handle

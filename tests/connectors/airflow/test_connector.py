@@ -117,8 +117,8 @@ def test_a_token_is_renewed_where_it_is_to_blame_and_not_the_right(status: int, 
 
 def password_account(fake: FakeAirflow, password: Callable[[], str], refusals: RefusedLogins) -> PasswordAccount:
     options = AirflowOptions.model_validate({"url": URL, "username": "headway", "password": {"env": "P"}})
-    door = HttpEndpoint("Airflow", URL, transport=fake.transport)
-    account = PasswordAccount(lambda _: password(), door, options, refusals)
+    endpoint = HttpEndpoint("Airflow", URL, transport=fake.transport)
+    account = PasswordAccount(lambda _: password(), endpoint, options, refusals)
     account.deadline = Deadline(5)
     return account
 

@@ -36,10 +36,10 @@ def test_of_an_answer_no_more_than_its_end_is_kept(packed: bool) -> None:
     headers = {"content-encoding": "gzip"} if packed else {}
     parts = httpx.ByteStream(gzip.compress(text) if packed else text)
     transport = httpx.MockTransport(lambda asked: httpx.Response(200, headers=headers, stream=parts))
-    door = HttpEndpoint("Airflow", "https://airflow.example.com", transport=transport)
-    reply = door.call("GET", "/log", Deadline(5), end_bytes=1000)
+    endpoint = HttpEndpoint("Airflow", "https://airflow.example.com", transport=transport)
+    reply = endpoint.call("GET", "/log", Deadline(5), end_bytes=1000)
     assert (text[-1000:], True) == (reply.body, reply.cut)
-    assert (text, False) == ((whole := door.call("GET", "/log", Deadline(5), end_bytes=10**7)).body, whole.cut)
+    assert (text, False) == ((whole := endpoint.call("GET", "/log", Deadline(5), end_bytes=10**7)).body, whole.cut)
 
 
 def test_a_short_log_is_asked_for_as_ever() -> None:

@@ -163,8 +163,8 @@ def test_a_slow_server_is_read_in_smaller_bites() -> None:
         now[0] += 8.0
         return fake.handle(request)
 
-    door = HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(slow))
-    client = AirflowClient(door, HttpAccount(lambda _: "good", None, None, "token"))
+    endpoint = HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(slow))
+    client = AirflowClient(endpoint, HttpAccount(lambda _: "good", None, None, "token"))
     client.deadline = Deadline(20.0, lambda: now[0])
     bite = changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(EPOCH), keep=0.7)
     assert (100, True) == (len(bite.rows), bite.has_more)
@@ -493,8 +493,8 @@ def walked(
         body = {"dag_runs": rows, "total_entries": 50_000, "next_cursor": following}
         return httpx.Response(200, json=body, headers={"date": DATE})
 
-    door = HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(handle))
-    client = AirflowClient(door, HttpAccount(lambda _: "good", None, None, "token"))
+    endpoint = HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(handle))
+    client = AirflowClient(endpoint, HttpAccount(lambda _: "good", None, None, "token"))
     client.deadline = Deadline(60.0)
     bites = [changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(since), keep=0.0)]
     while bites[-1].has_more and len(bites) < 50:

@@ -17,8 +17,8 @@ from connectors.sdk.conformance.faults import GARBLED, JOB_DELETED, FaultyTransp
 from connectors.sdk.conformance.world import ref
 from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
+from tests.connectors.polls import walked
 from tests.fakes.sap_job_scheduling import JOB, LOAD, MART, RUN_TEXT, FakeSapJobScheduling
 
 KIND = registry.load("sap_job_scheduling")
@@ -101,16 +101,6 @@ def endless(body: Any, times: int) -> Any:
     return body | {"results": ((body["results"] or [{}]) * 100)[:100]}
 
 
-def walked(connector: Connector, cursor: str = "", *known: RunRecord) -> tuple[dict[str, RunRecord], str]:
-    runs: dict[str, RunRecord] = {}
-    while True:
-        poll = connector.poll(cursor, [ref(run) for run in known], 10)
-        assert poll.complete, poll
-        runs, cursor = runs | {run.attempt_key: run for run in poll.runs}, poll.cursor
-        if not poll.more:
-            return runs, cursor
-
-
 @pytest.mark.parametrize(
     "native, state",
     [
@@ -154,9 +144,8 @@ def test_a_schedule_without_an_id_hides_its_own_runs_alone_and_is_reported() -> 
 def test_a_run_that_is_only_scheduled_is_no_run_yet() -> None:
     fake = FakeSapJobScheduling()
     row = fake.run(MART, "SCHEDULED SCHEDULED", fake.now + timedelta(hours=1))
-    poll = opened(fake).poll("", (), 10)
-    assert (True, 6) == (poll.complete, len(poll.runs) if not poll.more else 6)
-    assert row["runId"] not in walked(opened(fake))[0]
+    runs, _ = walked(opened(fake))
+    assert (6, False) == (len(runs), row["runId"] in runs)
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
