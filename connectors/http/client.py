@@ -137,9 +137,9 @@ class HttpApiClient(SignedClient):
         is_later = bool(call.next_path) and page is not None
         request = HttpCall.model_construct(server=call.server, path=call.next_path) if is_later else call
         expired_text = call.expired_text if isinstance(call, HttpRunsCall) else ""
-        gone = gone_statuses(expired_text) - {HTTPStatus.NOT_FOUND} if page is not None and call.next else set()
-        reply = self.request(request, {**values, **self.window(since), **(places or {})}, accept=gone)
-        if reply.status in gone:
+        expiries = gone_statuses(expired_text) - {HTTPStatus.NOT_FOUND} if page is not None and call.next else set()
+        reply = self.request(request, {**values, **self.window(since), **(places or {})}, accept=expiries)
+        if reply.status in expiries:
             if reply.status == HTTPStatus.BAD_REQUEST and expired_text not in reply.error:
                 raise refusal(reply)
             raise PageExpired(f"{reply.place} no longer knows the next page: {reply.error or reply.status}")

@@ -209,10 +209,11 @@ class HttpPoller:
         """Ends open attempts that are not the latest one of their run: their own end is not listed any more."""
         latest = {run.native_ref: attempt_of(run.attempt_key) for run in result.records.values()}
         for ref in open_runs if self._options.runs.attempt else ():
-            number, listed = attempt_of(ref.attempt_key), latest.get(ref.native_ref)
-            if listed is not None and number < listed:
+            number = attempt_of(ref.attempt_key)
+            count = latest.get(ref.native_ref, number)
+            if number < count:
                 result.add(no_longer_listed(ref, "superseded", SUPERSEDED_MESSAGE))
-            elif listed is not None and number > listed:
+            elif number > count:
                 result.add(no_longer_listed(ref, "not counted", UNCOUNTED_MESSAGE))
 
 

@@ -19,12 +19,13 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from connectors.http.actions import MAX_SEARCHED_PAGES
 from connectors.http.client import format_instant
-from connectors.http.connector import CONNECTOR, HttpConnector, open_system
-from connectors.http.options import HttpOptions
+from connectors.http.connector import CONNECTOR, HttpConnector, HttpProfile, open_system
+from connectors.http.options import HttpHoldCall, HttpJobsCall, HttpLogCall, HttpOptions, HttpPartsCall, HttpRunsCall
+from connectors.http.sign_in import OAuth2Grant
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import identity, new_key, ref
@@ -483,6 +484,28 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
         [one for one in preview.native_calls if "//" in one.partition("://")[2]],
         "<id>" in preview.summary,
     )
+
+
+GUIDE = PAGE.parents[1] / "adding-a-connector.md"
+
+
+def test_the_tables_of_the_guide_make_a_profile() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    tables = tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])
+    document = {"kind": "mine", "base": "http", "title": "Mine", "ladder": "Proves a run's end.",
+                "grants": "# least rights", "lacks": dict.fromkeys(("start", "cancel"), "has no such call"),
+                }  # fmt: skip
+    lists = {name: settings()[name] for name in ("jobs", "runs", "states")}
+    lists["jobs"]["paging"] = "none"
+    profile = HttpProfile.model_validate({**document, **lists, **tables}, context={})
+    assert {Capability.HOLD, Capability.RERUN, Capability.LOG} == profile.capabilities()
+
+
+@pytest.mark.parametrize("call", [HttpJobsCall, HttpRunsCall, HttpPartsCall, HttpLogCall, HttpHoldCall, OAuth2Grant])
+def test_every_setting_is_documented(call: type[BaseModel]) -> None:
+    """A new author met some of them in error texts only."""
+    pages = PAGE.read_text(encoding="utf-8") + GUIDE.read_text(encoding="utf-8")
+    assert [] == [name for name in call.model_fields if not re.search(rf"(?<![a-z_]){name}(?![a-z_])", pages)]
 
 
 # -- what a mapping must say ------------------------------------------------------------------------------------------
