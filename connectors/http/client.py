@@ -230,7 +230,7 @@ class HttpApiClient(SignedClient):
         token = value_at(document, call.next)
         if not isinstance(token, str):
             return token
-        if call.next_path:
+        if call.next_path and ("://" in token or token.startswith("/")):
             return token.rpartition("/")[2]
         return link_parameter(token, call.next_query) if call.next_query else token
 

@@ -92,8 +92,8 @@ class HttpListCall(HttpCall):
     next_query: str = ""
     """At `next` is a link, and the token is the value of this name in its query; the link is never followed."""
     next_path: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/pages/{cursor}"), AfterValidator(without_code)] = ""
-    """Path of later pages, {cursor} in it, where they have one of their own: at `next` is a link, and the token is the
-    last part of its path."""
+    """Path of later pages, {cursor} in it, where they have one of their own. Of a link at `next`, the token is the last
+    part of its path."""
     paging: Literal["none", "server", "capped"] | None = None
     """"none": it gives all rows at once, however many. "server": it decides how many rows a page of {cursor} has.
     "capped": it gives {limit} rows at most and no others, so as many are reported. Else it pages by {cursor}, {offset}

@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 import threading
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -940,3 +941,33 @@ def test_a_log_that_comes_in_pieces_is_read_to_its_end(size: int, piece: int) ->
             break
         start = str(chunk.next)
     assert fake.log == text
+
+
+def test_a_log_that_is_not_read_in_time_says_what_is_missing() -> None:
+    fake = PiecewiseLog()
+    fake.log = "0123456789" * 1000
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        time.sleep(0.05)
+        return fake.handle(request)
+
+    log = {"path": "/api/runs/{id}/log", "query": {"from": "{offset}"}}
+    chunk = opened(fake, httpx.MockTransport(answer), log=log).log(RunRef("load", "", "1", "1"), None, 4096, 1)
+    *_, last = chunk.text.splitlines()
+    match = re.fullmatch(r"\[the log from byte (\d+) on could not be read in time\]", last)
+    assert match is not None
+    assert chunk.text.startswith("0123456789" * (int(match[1]) // 10) + "\n")
+
+
+def test_a_token_with_a_slash_that_is_not_a_link_stays_whole() -> None:
+    fake, tokens = HomeGrown(), list[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/more":
+            tokens.append(request.url.params["token"])
+            return httpx.Response(200, json={"runs": [], "paging": {}})
+        return httpx.Response(200, json={**fake.handle(request).json(), "paging": {"after": "ab/cd+e="}})
+
+    runs = {**settings()["runs"], "next_path": "/api/more?token={cursor}"}
+    [*_] = TestHomeGrown().bites(opened(fake, FaultyTransport(answer, ""), runs=runs), "")
+    assert ["ab/cd+e="] == tokens
