@@ -107,8 +107,10 @@ class Starts(ConformanceWorld):
             self.advance()
             runs = [*self.started_under(connector, cursor, key).values()]
             assert len(runs) == 1, "one key, and more than one run"
-            others = {item.attempt_key for item in (*requested, run)} - {runs[0].attempt_key, runs[0].formerly}
-            assert not others, f"it ended as {runs[0].attempt_key}, and was reported as {others}: that one stays open"
+            former_keys = {item.attempt_key for item in (*requested, run)} - {runs[0].attempt_key, runs[0].formerly}
+            assert not former_keys, (
+                f"it ended as {runs[0].attempt_key}, and was reported as {former_keys}: that one stays open"
+            )
 
     @requires(lambda kind: "conf" in kind.takes.get(Verb.START, ()))
     def test_what_is_given_along_is_shown_and_is_what_the_run_got(self) -> None:
