@@ -16,7 +16,7 @@ from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import text_at, texts_at, value_at
-from connectors.sdk.fields import EPOCH
+from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, NO_HOLD, MappedActions
 from connectors.sdk.records import RunRecord
 from connectors.sdk.settle import sent_at
@@ -57,7 +57,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         elif latest.state.is_open or not latest.state.is_red:
             refused = f"the run is {latest.native_state}: only failed parts of an ended run are tried again"
         else:
-            refused = None
+            refused, plan = None, {**plan, "seen": digest(str(latest))}
         if refused is None and latest is not None and self._runs.first:
             group, note = latest.again_of or latest.attempt_key, GROUPED_RERUN
             try:
@@ -79,7 +79,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
                 raise NotSupported("it was sent already, and waits in the queue of its source")
             return super().act(preview, key)
         latest, call = self._latest_attempt(str(plan["id"]), str(plan["job"])), self._verbs.rerun
-        if call is None or latest is None or latest.attempt_key != plan["attempt"] or latest.state.is_open:
+        if call is None or latest is None or digest(str(latest)) != plan.get("seen"):
             native = latest.native_state if latest is not None else "gone"
             raise NotSupported(f"the run changed since the preview, it is {native}; nothing was sent")
         if "group" in plan:
@@ -101,14 +101,17 @@ class HttpActions(MappedActions[HttpVerbCall]):
             if len(new) > 1:
                 return ActionUnknown(f"the run was repeated by several: {', '.join(sorted(new))}")
             return ActionFound(min(new), f"run {min(new)} repeats it") if new else ActionAbsent()
-        return self._find_attempt(str(plan["id"]), str(plan["job"]), attempt_of(str(plan["attempt"])))
+        return self._find_attempt(plan)
 
-    def _find_attempt(self, run_id: str, job: str, before: int) -> LookUpResult:
-        latest = self._latest_attempt(run_id, job)
+    def _find_attempt(self, plan: Mapping[str, Any]) -> LookUpResult:
+        run_id, before = str(plan["id"]), attempt_of(str(plan["attempt"]))
+        latest = self._latest_attempt(run_id, str(plan["job"]))
         if latest is None:
             return ActionUnknown(f"run {run_id} is no longer there")
         if attempt_of(latest.attempt_key) <= before:
-            return ActionAbsent()
+            if digest(str(latest)) == plan.get("seen"):
+                return ActionAbsent()
+            return ActionUnknown(f"run {run_id} is {latest.native_state}: it changed, and lists no new attempt")
         if self._runs.attempt:
             return ActionFound(f"{run_id}.{before + 1}", f"attempt {before + 1} is there")
         accounts = {part.account for part in parts_of_attempt(self._reader.parts(run_id), before + 1)}

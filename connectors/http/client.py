@@ -77,6 +77,10 @@ TOO_MANY_PAGES = f"more than {MAX_PAGES} pages: no more are read"
 ENDLESS_PAGES = "the pages do not end: one repeated under another token, so no more are read; correct next and query"
 
 
+class PageExpired(NotSupported):
+    """The token of a later page is no longer valid."""
+
+
 @dataclass(frozen=True, slots=True)
 class PageWalk:
     """`page_ids`, a digest of one of the `pages` read, and `empty`, the number of last pages without rows, detect
@@ -127,12 +131,18 @@ class HttpApiClient(SignedClient):
         self, call: HttpListCall, page: str | int | None, since: datetime, places: Mapping[str, str] | None = None
     ) -> HttpPage:
         """One page of a list. `places`: values of other places. Raises InvalidAnswer where the answer has no list at
-        the place that the config names."""
+        the place that the config names, PageExpired where runs refuse the token of a later page as too old."""
         values = {"cursor": page or None, "offset": page or 0, "page": page or 1, "limit": self.options.limit}
         values["end"] = int(page or 0) + self.options.limit if "end" in call.places else None
         is_later = bool(call.next_path) and page is not None
         request = HttpCall.model_construct(server=call.server, path=call.next_path) if is_later else call
-        reply = self.request(request, {**values, **self.window(since), **(places or {})})
+        expired_text = call.expired_text if isinstance(call, HttpRunsCall) else ""
+        expiries = gone_statuses(expired_text) - {HTTPStatus.NOT_FOUND} if page is not None and call.next else set()
+        reply = self.request(request, {**values, **self.window(since), **(places or {})}, accept=expiries)
+        if reply.status in expiries:
+            if reply.status == HTTPStatus.BAD_REQUEST and expired_text not in reply.error:
+                raise refusal(reply)
+            raise PageExpired(f"{reply.place} no longer knows the next page: {reply.error or reply.status}")
         document = reply.json(float)  # an instant that is NaN is there, and unreadable
         rows = _named_rows(document, call)
         if rows is None:
@@ -221,7 +231,7 @@ class HttpApiClient(SignedClient):
         token = value_at(document, call.next)
         if not isinstance(token, str):
             return token
-        if call.next_path:
+        if call.next_path and ("://" in token or token.startswith("/")):
             return token.rpartition("/")[2]
         return link_parameter(token, call.next_query) if call.next_query else token
 
@@ -243,7 +253,7 @@ class HttpApiClient(SignedClient):
     def run(self, native_id: str, job: str) -> Any | None:
         """The row of one run; None where it was deleted."""
         runs = self.options.runs
-        accept = {*GONE_STATUSES, *([HTTPStatus.BAD_REQUEST] if runs.gone_text else [])}
+        accept = gone_statuses(runs.gone_text)
         reply = self.request(
             HttpCall.model_construct(server=runs.server, path=runs.one), {"id": native_id, "job": job}, accept=accept
         )
@@ -336,6 +346,11 @@ class HttpApiClient(SignedClient):
 
     def _secret_headers(self) -> dict[str, str]:
         return {name: self._secrets(value) for name, value in self.source.headers.items()}
+
+
+def gone_statuses(text: str) -> set[int]:
+    """The statuses of a refusal by which something is gone; 400 among them where its `text` is named."""
+    return {*GONE_STATUSES, *([HTTPStatus.BAD_REQUEST] if text else [])}
 
 
 def _of_job(row: Any, job: str) -> Any:

@@ -4,10 +4,11 @@ failed ones."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from connectors.http.client import GONE_STATUSES, HttpApiClient
+from connectors.http.client import GONE_STATUSES, RESERVED_SHARE, HttpApiClient
 from connectors.http.options import HttpLogCall, HttpLogFilesCall
 from connectors.http.parts import PartTry, RunReader, attempt_of, parts_of_attempt
 from connectors.sdk.errors import NotSupported, RecordUnreadable
@@ -76,15 +77,18 @@ def _read_run_log(
     if call.files is not None:
         return chunk_of_parts(_file_texts(client, call, call.files, run), start, limit_bytes, is_open=False)
     begin = int(start) if start and start.isascii() and start.isdigit() else 0
+    window = client.window((run.started_at or datetime.now(UTC)) - BEFORE_ITS_START)
+    places = {"id": run.native_ref, "job": run.job, "attempt": str(attempt_of(run.attempt_key)), **window}
+    if "offset" in call.places:
+        chunk = chunk_of_parts(
+            _pieces(client, call, places, begin), None if start is None else "0", limit_bytes, is_open=False
+        )
+        return replace(chunk, next=str(begin + int(chunk.next))) if chunk.next else chunk
     headers = dict(ANY_TYPE)
     if call.ranges:
         span = f"-{limit_bytes}" if start is None else f"{begin}-{begin + limit_bytes - 1}"
         headers |= {"Range": f"bytes={span}", "Accept-Encoding": "identity"}
-    window = client.window((run.started_at or datetime.now(UTC)) - BEFORE_ITS_START)
-    places = {"id": run.native_ref, "job": run.job, "attempt": str(attempt_of(run.attempt_key)), **window}
-    reply = client.request(call, places, headers, {*GONE_STATUSES, 416})
-    if reply.status in GONE_STATUSES:
-        raise NotSupported(f"run {run.attempt_key} of {run.job} has no log (any more)")
+    reply = _log_reply(client, call, places, headers)
     if reply.status == 416:
         return LogChunk("", None)
     if reply.status == 206 and not call.text:
@@ -97,6 +101,30 @@ def _read_run_log(
     else:
         text = reply.body.decode("utf-8", "surrogateescape")
     return chunk_of(text, start, limit_bytes, is_open=False)
+
+
+def _log_reply(
+    client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str], headers: Mapping[str, str]
+) -> HttpReply:
+    """Raises NotSupported without a log."""
+    reply = client.request(call, places, headers, {*GONE_STATUSES, 416})
+    if reply.status in GONE_STATUSES:
+        raise NotSupported(f"run {places['id']} of {places['job']} has no log (any more)")
+    return reply
+
+
+def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str], begin: int) -> Iterator[str]:
+    """The log from the byte `begin` on, piece by piece; the last line says so where the time of the call ends first."""
+    offset = begin
+    while True:
+        reply = _log_reply(client, call, {**places, "offset": str(offset)}, ANY_TYPE)
+        if reply.status == 416 or not reply.body:
+            return
+        yield reply.body.decode("utf-8", "surrogateescape")
+        offset += len(reply.body)
+        if client.deadline.is_below(RESERVED_SHARE):
+            yield f"\n[the log from byte {offset} on could not be read in time]\n"
+            return
 
 
 def _file_texts(client: HttpApiClient, call: HttpLogCall, files: HttpLogFilesCall, run: RunRef) -> Iterator[str]:

@@ -92,8 +92,8 @@ class HttpListCall(HttpCall):
     next_query: str = ""
     """At `next` is a link, and the token is the value of this name in its query; the link is never followed."""
     next_path: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/pages/{cursor}"), AfterValidator(without_code)] = ""
-    """Path of later pages, {cursor} in it, where they have one of their own: at `next` is a link, and the token is the
-    last part of its path."""
+    """Path of later pages, {cursor} in it, where they have one of their own. Of a link at `next`, the token is the last
+    part of its path."""
     paging: Literal["none", "server", "capped"] | None = None
     """"none": it gives all rows at once, however many. "server": it decides how many rows a page of {cursor} has.
     "capped": it gives {limit} rows at most and no others, so as many are reported. Else it pages by {cursor}, {offset}
@@ -193,6 +193,15 @@ class HttpPartsCall(HttpListCall, MappedFields):
     account: FieldPath = ""
     """The account that started this try."""
 
+    @model_validator(mode="after")
+    def tries_share_a_name(self) -> Self:
+        if self.id == self.name:
+            raise ValueError(
+                f'name is the same for each try of a part, and id is not: both are "{self.id}". Fix: name another '
+                "field, or leave out [parts] and name in runs.attempt the number of the latest attempt"
+            )
+        return self
+
 
 class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list of runs, oldest change first where the API can; with {job}, each job has its own."""
@@ -203,8 +212,9 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     job: FieldPath = ""
     """The id of its job; without it, of_job. "*": the job whose list it is, where each job has its own."""
     attempt: FieldPath = ""
-    """How often it was started, where a rerun repeats a run under its id and only the latest attempt is listed. One
-    that waits or is queued is the next attempt."""
+    """The number of its latest attempt, where a rerun repeats a run under its id and no other attempt is listed."""
+    attempt_counts: Literal["attempts", "starts"] = "attempts"
+    """"starts": the number at attempt rises when an attempt begins, so one that waits or is queued is the next."""
     only_with: FieldPath = ""
     """Rows without a value here are of no job, and left out."""
     open: HttpOpenRunsCall | None = None
@@ -226,6 +236,9 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     there."""
     gone_text: str = ""
     """Text of a refusal with status 400 by which a single run is gone, as with 404."""
+    expired_text: str = ""
+    """Text of a refusal with status 400 by which the token of a later page has expired, as with 410: the list is read
+    again from the last change that was read completely."""
     one_row: FieldPath = ""
     """Path to the run in that answer; empty: the answer is the run."""
     newest_first: bool = False
@@ -239,6 +252,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     def sorted_by_a_field(self) -> Self:
         if self.newest_first and not (self.queued or self.started):
             raise ValueError("newest_first: say in queued or started when a run was made")
+        if self.attempt_counts == "starts" and not self.attempt:
+            raise ValueError('attempt_counts = "starts": name in attempt the field with the number')
         if self.oldest_first and not ({"since", "page"} <= self.places and self.changed):
             raise ValueError("oldest_first: send {since} and {page}, and say in changed when a row changed")
         if self.queue is not None and not self.key:
@@ -262,7 +277,7 @@ class HttpLogFilesCall(HttpListCall):
 class HttpLogCall(HttpCall):
     """The log of a run."""
 
-    known_places = frozenset({"id", "job", "part", "file", "attempt", "since", "until"})
+    known_places = frozenset({"id", "job", "part", "file", "attempt", "since", "until", "offset"})
 
     files: HttpLogFilesCall | None = None
     """The list of its files; the log is then each {file}, one after the other."""
@@ -280,6 +295,8 @@ class HttpLogCall(HttpCall):
             raise ValueError("parts: say in text which field of each part is the log")
         if ("file" in self.places) != (self.files is not None) or (self.files and (self.text or self.ranges)):
             raise ValueError("log.files: send {file} in the path of the log, and leave out text, parts and ranges")
+        if "offset" in self.places and (self.text or self.ranges or {"file", "part"} & self.places):
+            raise ValueError("log: {offset} is a byte of one plain log: leave out text, ranges, {file} and {part}")
         return self
 
 
@@ -345,10 +362,16 @@ class HttpHoldCall(HttpWriteCall):
     @model_validator(mode="after")
     def writes_both(self) -> Self:
         if bool(self.pause) != bool(self.resume):
-            raise ValueError("hold: pause and resume belong together")
+            raise ValueError("pause and resume belong together: name both calls, or neither")
+        in_paths = {*PLACEHOLDER.findall(f"{self.path} {self.job_path} {self.pause} {self.resume}")}
+        if misplaced := sorted(in_paths & {"enabled", "paused"}):
+            raise ValueError(
+                f"{{{misplaced[0]}}} is true or false, which no path takes. Fix: send it in body or query, or name the "
+                "calls pause and resume"
+            )
         sends_pause = bool({"enabled", "paused"} & self.places)
         if not ({"note", "job"} <= self.places and sends_pause != bool(self.pause)):
-            raise ValueError("hold: send {job}, {note}, and {enabled} or {paused}; or name the calls pause and resume")
+            raise ValueError("send {job}, {note}, and {enabled} or {paused}; or name the calls pause and resume")
         return self
 
 
@@ -386,13 +409,14 @@ class HttpMapping(StrictOptions):
             raise ValueError("verbs: only rerun sends a field of a run ({run.…}) again")
         if rerun is not None and rerun.copied and not self.runs.one:
             raise ValueError(f"verbs.rerun: {{{min(rerun.copied)}}} is read from the run. Fix: name runs.one")
-        attempts = [self.parts, self.runs.first, self.runs.attempt]
-        is_counted = any(attempts) and rerun is not None and "key" not in rerun.places
+        attempts = {"[parts]": self.parts, "runs.first": self.runs.first, "runs.attempt": self.runs.attempt}
+        counted_by = [name for name, setting in attempts.items() if setting]
+        is_counted = bool(counted_by) and rerun is not None and "key" not in rerun.places
         if is_counted and not self.runs.one:
             raise ValueError("verbs.rerun: its attempt could not be looked up. Fix: name runs.one")
         (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key)
-        if sum(map(bool, attempts)) > 1:
-            raise ValueError("runs: its attempts are counted by [parts], first or attempt: keep one of them")
+        if len(counted_by) > 1:
+            raise ValueError(f"attempts of a run are counted by {' and by '.join(counted_by)}. Fix: keep one of them")
         if self.runs.attempt and not self.runs.one:
             raise ValueError("runs.attempt: an attempt that ended unseen could not be looked up. Fix: name runs.one")
         if self.log is not None and ("part" in self.log.places) != (self.parts is not None):

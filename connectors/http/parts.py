@@ -81,14 +81,15 @@ def _numbered(run: RunRecord, number: int) -> RunRecord:
     )
 
 
-def _counted(run: RunRecord, starts: Any) -> RunRecord:
-    """The run as the attempt that it is, by how often it was started. One that did not begin yet has no times: those of
-    its row are of the attempt before. Raises RecordUnreadable."""
-    if isinstance(starts, bool) or not isinstance(starts, int) or not 0 <= starts < MAX_STARTS:
-        raise RecordUnreadable(f"its number of attempts is {str(starts)[:60]!a}")
+def _counted(run: RunRecord, count: Any, counts_starts: bool) -> RunRecord:
+    """The run as the attempt that it is, by the number of its attempts, or of those that began. One that did not begin
+    yet has no times: those of its row are of the attempt before. Raises RecordUnreadable."""
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < MAX_STARTS:
+        raise RecordUnreadable(f"its number of attempts is {str(count)[:60]!a}")
     if run.state in (RunState.WAITING, RunState.QUEUED):
-        return replace(_numbered(run, starts + 1), started_at=None, ended_at=None)
-    return _numbered(run, max(starts, 1))
+        number = count + 1 if counts_starts else max(count, 1)
+        return replace(_numbered(run, number), started_at=None, ended_at=None)
+    return _numbered(run, max(count, 1))
 
 
 def _earlier_attempt(run: RunRecord, number: int, tries: list[list[PartTry]]) -> RunRecord:
@@ -172,7 +173,9 @@ class RunReader:
         if job is None:
             return None
         run = read_run(row, fields, self._options.states, clock, job)
-        return _counted(run, value_at(row, fields.attempt)) if fields.attempt else run
+        if not fields.attempt:
+            return run
+        return _counted(run, value_at(row, fields.attempt), fields.attempt_counts == "starts")
 
     def records(self, row: Any, clock: TargetClock | None, known_job: str = "") -> list[RunRecord]:
         """All attempts of the run in a row, the oldest first; the rest as `run`."""

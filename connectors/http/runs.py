@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from connectors.http.client import ENDLESS_PAGES, RESERVED_SHARE, HttpApiClient, HttpPage, PageWalk
+from connectors.http.client import ENDLESS_PAGES, RESERVED_SHARE, HttpApiClient, HttpPage, PageExpired, PageWalk
 from connectors.http.parts import JobSearch, RunReader, attempt_of
 from connectors.sdk.errors import RateLimited, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
@@ -20,6 +20,7 @@ from connectors.sdk.vanished_runs import no_longer_listed
 
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
 SUPERSEDED_MESSAGE = "a later attempt of the run began; the end of this one was not observed"
+UNCOUNTED_MESSAGE = "its source no longer counts this attempt: an earlier one is the latest"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
 MAX_PART_READS = 80  # runs whose parts one poll reads
 MAX_SINGLE_READS = 50  # open runs that one poll looks up by themselves
@@ -34,6 +35,15 @@ class HttpPoller:
         result = PollResult()
         at = result.cursor_or_first(cursor, self._first_cursor())
         self._add_gap(cursor, at, result)
+        try:
+            return self._poll_from(at, open_runs, result)
+        except PageExpired as error:
+            result.warn(f"{error}; runs are read again from the last change that was read completely")
+            restart = HttpCursor(since=at.since)
+            self._add_gap(cursor, restart, result)
+            return self._poll_from(restart, open_runs, result)
+
+    def _poll_from(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
         if self._options.runs.oldest_first:
             return self._poll_by_change(at, open_runs, result)
         if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
@@ -196,11 +206,15 @@ class HttpPoller:
         self._add_superseded(open_runs, result)
 
     def _add_superseded(self, open_runs: Sequence[RunRef], result: PollResult) -> None:
-        """Ends attempts that a later attempt of their run follows: their own end is not listed any more."""
+        """Ends open attempts that are not the latest one of their run: their own end is not listed any more."""
         latest = {run.native_ref: attempt_of(run.attempt_key) for run in result.records.values()}
         for ref in open_runs if self._options.runs.attempt else ():
-            if attempt_of(ref.attempt_key) < latest.get(ref.native_ref, 0):
+            number = attempt_of(ref.attempt_key)
+            count = latest.get(ref.native_ref, number)
+            if number < count:
                 result.add(no_longer_listed(ref, "superseded", SUPERSEDED_MESSAGE))
+            elif number > count:
+                result.add(no_longer_listed(ref, "not counted", UNCOUNTED_MESSAGE))
 
 
 def group_by_run(refs: Sequence[RunRef]) -> dict[str, list[RunRef]]:

@@ -108,7 +108,14 @@ _ZONE_PLACE = re.compile(r"\{(option\.[a-z_]+)\}")
 
 def _zone_or_option(text: str, info: ValidationInfo) -> str:
     match = _ZONE_PLACE.fullmatch(text)
-    return text if match and match[1] in (info.context or {}).get(PROFILE_PLACES, ()) else checked_zone(text)
+    if match and match[1] in (info.context or {}).get(PROFILE_PLACES, ()):
+        return text
+    try:
+        return checked_zone(text)
+    except ValueError as error:
+        is_field = _PATH.fullmatch(text) and "/" not in text
+        hint = ". Where each job has its own zone, name its field in jobs.schedule_zone" if is_field else ""
+        raise ValueError(f"{error}{hint}") from None
 
 
 ZoneOrOption = Annotated[str, AfterValidator(_zone_or_option)]

@@ -50,10 +50,15 @@ def package(kind: str) -> str:
 
 @cache
 def load(kind: str) -> ConnectorKind:
-    """The kind. Raises UnknownKind, with the near miss or what to install."""
+    """The kind of this name, or of the profile at this path ("nightly.toml"). Raises UnknownKind, with the near miss or
+    what to install."""
     point = _entry_points().get(kind)
-    if point is None and kind in profiles():
-        document = tomllib.loads(profiles()[kind].read_text(encoding="utf-8"))
+    path = Path(kind) if kind.endswith(".toml") else profiles().get(kind)
+    if point is None and path is not None:
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UnknownKind(f"{path}: the profile cannot be read: {error.strerror}") from None
         return profile_model(document).model_validate(document, context={}).connector_kind()
     if point is None:
         near = get_close_matches(kind, kinds(), n=1)

@@ -23,7 +23,6 @@ EXAMPLES = {
     "at": '"05:00"', "by": '{ system = "dwh" }', "bucket": '"lake"', "column": '"loaded_at"', "deadline": '"06:30"',
     "delivered_by": '["dwh/publish"]', "downstream": '"dwh/publish"', "from": '"22:00"', "hosts": '["db07"]',
     "ical": '{ env = "ONCALL_CALENDAR" }', "kind": '"cron"', "objective": "0.99",
-    "path": '"/data/in/{business_date}.csv"',
     "people": '{ "ann" = "oncall" }', "role": '"act"', "timezone": '"Europe/Berlin"', "to": '"06:00"',
     "url": '"https://rates.example.com"', "urls": '[{ env = "ONCALL_MAIL" }]', "what": '{ tier = "4" }',
     "who": '["ann"]', "why": '"monthly patches"', "within": '"2h"',

@@ -100,11 +100,17 @@ class Starts(ConformanceWorld):
             self.wait("the start is found under its key", lambda: self.arrived(connector, preview, key))
             with suppress(NotSupported):  # the same key again: a receipt or a refusal, never a second run
                 connector.act(preview, key, self.timeout_seconds)
+            requested = self.started_under(connector, cursor, key).values()
             run = self.wait("the run that was started", lambda: self.ended_under(connector, cursor, key))
             assert run.job == job_id, f"the start of {job_id} is reported as a run of {run.job}"
             assert self.arrived(connector, preview, key), "found once and then no more"
             self.advance()
-            assert len(self.started_under(connector, cursor, key)) == 1, "one key, and more than one run"
+            runs = [*self.started_under(connector, cursor, key).values()]
+            assert len(runs) == 1, "one key, and more than one run"
+            former_keys = {item.attempt_key for item in (*requested, run)} - {runs[0].attempt_key, runs[0].formerly}
+            assert not former_keys, (
+                f"it ended as {runs[0].attempt_key}, and was reported as {former_keys}: that one stays open"
+            )
 
     @requires(lambda kind: "conf" in kind.takes.get(Verb.START, ()))
     def test_what_is_given_along_is_shown_and_is_what_the_run_got(self) -> None:

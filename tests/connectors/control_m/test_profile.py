@@ -270,10 +270,13 @@ def test_a_number_of_starts_that_is_none_is_skipped(starts: Any) -> None:
 @pytest.mark.parametrize(
     "changes, reason",
     [
-        ({"runs": {**DOCUMENT["runs"], "first": "folderId"}}, "by [parts], first or attempt: keep one of them"),
+        (
+            {"runs": {**DOCUMENT["runs"], "first": "folderId"}},
+            "by runs.first and by runs.attempt. Fix: keep one of them",
+        ),
         ({"runs": {name: value for name, value in DOCUMENT["runs"].items() if name != "one"}}, "Fix: name runs.one"),
         (
-            {"runs": {name: value for name, value in DOCUMENT["runs"].items() if name != "attempt"}, "verbs": {}},
+            {"runs": {name: value for name, value in DOCUMENT["runs"].items() if "attempt" not in name}, "verbs": {}},
             "log: {attempt} is the number at runs.attempt",
         ),
         ({"runs": {**DOCUMENT["runs"], "zone": "{option.server}x"}}, "zone"),

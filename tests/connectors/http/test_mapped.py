@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import socket
 import struct
 import threading
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,16 +20,17 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from connectors.http.actions import MAX_SEARCHED_PAGES
 from connectors.http.client import format_instant
-from connectors.http.connector import CONNECTOR, HttpConnector, open_system
-from connectors.http.options import HttpOptions
+from connectors.http.connector import CONNECTOR, HttpConnector, HttpProfile, open_system
+from connectors.http.options import HttpHoldCall, HttpJobsCall, HttpLogCall, HttpOptions, HttpPartsCall, HttpRunsCall
+from connectors.http.sign_in import OAuth2Grant
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
-from connectors.sdk.conformance.world import identity
-from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector, Preview
+from connectors.sdk.conformance.world import identity, new_key, ref
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.field_mapping import MAX_SECONDS, MappedRunFields, instant_of, read_run, texts_at, value_at
 from connectors.sdk.records import RunRecord, RunRef
@@ -483,6 +487,28 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
     )
 
 
+GUIDE = PAGE.parents[1] / "adding-a-connector.md"
+
+
+def test_the_tables_of_the_guide_make_a_profile() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    tables = tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])
+    document = {"kind": "mine", "base": "http", "title": "Mine", "ladder": "Proves a run's end.",
+                "grants": "# least rights", "lacks": dict.fromkeys(("start", "cancel"), "has no such call"),
+                }  # fmt: skip
+    lists = {name: settings()[name] for name in ("jobs", "runs", "states")}
+    lists["jobs"]["paging"] = "none"
+    profile = HttpProfile.model_validate({**document, **lists, **tables}, context={})
+    assert {Capability.HOLD, Capability.RERUN, Capability.LOG} == profile.capabilities()
+
+
+@pytest.mark.parametrize("call", [HttpJobsCall, HttpRunsCall, HttpPartsCall, HttpLogCall, HttpHoldCall, OAuth2Grant])
+def test_every_setting_is_documented(call: type[BaseModel]) -> None:
+    """A new author met some of them in error texts only."""
+    pages = PAGE.read_text(encoding="utf-8") + GUIDE.read_text(encoding="utf-8")
+    assert [] == [name for name in call.model_fields if not re.search(rf"(?<![a-z_]){name}(?![a-z_])", pages)]
+
+
 # -- what a mapping must say ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "change, words",
@@ -502,6 +528,25 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
             "hold: only a profile holds",
         ),
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
+        (
+            {"hold": {"path": "/{job}#{paused}", "job_path": "/{job}", "note": "n", "query": {"n": "{note}"}}},
+            "{paused} is true or false, which no path takes",
+        ),
+        (
+            {"hold": {"path": "/{job}", "job_path": "/{job}", "note": "n", "pause": "/{job}/off"}},
+            "pause and resume belong together: name both calls, or neither",
+        ),
+        ({"runs.zone": "schedule.zone"}, "name its field in jobs.schedule_zone"),
+        ({"runs.attempt_counts": "starts"}, 'attempt_counts = "starts": name in attempt the field with the number'),
+        ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one plain log"),
+        (
+            {"parts": {"path": "/{id}", "id": "number", "name": "number", "state": "state"}},
+            'both are "number". Fix: name another field, or leave out [parts] and name in runs.attempt',
+        ),
+        (
+            {"runs.first": "first", "runs.attempt": "tries"},
+            "attempts of a run are counted by runs.first and by runs.attempt. Fix: keep one of them",
+        ),
         ({"username": "me"}, "username and password belong together"),
         (
             {"token": {"env": "TOKEN"}, "headers": {"authorization": {"env": "KEY"}}},
@@ -731,3 +776,218 @@ def test_a_key_is_each_text_that_its_path_names() -> None:
         texts_at({"a": 1, "b": "x"}, "{a}-{b}"),
     )
     assert [] == texts_at(row, "") + texts_at(row, "none") + texts_at(None, "a.b") + texts_at({"a": 1}, "{a}/{b}")
+
+
+# -- a run that is repeated under its id ------------------------------------------------------------------------------
+class InPlace(HomeGrown):
+    """A rerun repeats the run under its id; the run has the number of its attempts, a queued one among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for row in self.runs:
+            row["tries"] = 1
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        if match := re.fullmatch(r"/api/runs/(\d+)/parts", request.url.path):
+            row = self.runs[int(match[1]) - 1]
+            part = {"id": 1, "name": "all", "state": row["status"], "end": row["finished"]}  # lists no other attempt
+            return httpx.Response(200, json=[part])
+        return super().handle(request)
+
+    def _act(self, path: str, key: str) -> tuple[int, Any]:
+        row = self.runs[int(path.split("/")[3]) - 1]
+        return 202, self.become(row, "waiting", row["tries"] + 1)
+
+    def become(self, row: dict[str, Any], status: str, tries: int) -> dict[str, Any]:
+        self.now += timedelta(seconds=10)
+        at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        row |= {"status": status, "tries": tries, "changed": at, "finished": None if status in OPEN else at}
+        return row
+
+
+OPEN = ("waiting", "active")
+
+
+def repeating(fake: HomeGrown, **runs: Any) -> HttpConnector:
+    """A connector whose rerun carries no key."""
+    given = settings()
+    verbs = {"rerun": {"path": "/api/runs/{id}/rerun"}}
+    parts = runs.pop("parts", None)
+    return opened(
+        fake, limit=100, runs={**given["runs"], **runs}, verbs=verbs, **({"parts": parts, "log": None} if parts else {})
+    )
+
+
+@pytest.mark.parametrize("counts", ["attempts", "starts"])
+@pytest.mark.parametrize("ends", ["crashed", "done"])
+def test_the_end_of_a_run_is_not_hidden_by_an_attempt_that_its_source_does_not_list(counts: str, ends: str) -> None:
+    """A source that counts the queued attempt: it was keyed as the next one and stayed queued for ever. With a wrong
+    attempt_counts, that attempt is closed."""
+    fake = InPlace()
+    row = fake.become(fake.run("load", "waiting", fake.now), "waiting", 1)
+    connector = repeating(fake, attempt="tries", attempt_counts=counts)
+    states: dict[str, RunState] = {}
+    cursor, refs = "", dict[str, RunRef]()
+    for status in ("waiting", "active", ends):
+        fake.become(row, status, 1)
+        poll = connector.poll(cursor, [*refs.values()], 5)
+        assert not poll.more
+        cursor = poll.cursor
+        states |= {run.attempt_key: run.state for run in poll.runs}
+        refs |= {run.attempt_key: ref(run) for run in poll.runs}
+        refs = {key: known for key, known in refs.items() if states[key].is_open}
+    own = {key: state for key, state in states.items() if key.startswith(f"{row['id']}.")}
+    end = RunState.FAILED if ends == "crashed" else RunState.SUCCEEDED
+    extra = {f"{row['id']}.2": RunState.UNKNOWN} if counts == "starts" else {}
+    assert {f"{row['id']}.1": end, **extra} == own
+
+
+def rerun_in_place(fake: InPlace, connector: HttpConnector) -> tuple[dict[str, Any], Preview]:
+    row = fake.runs[-1]
+    run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs
+               if run.native_ref == str(row["id"]))  # fmt: skip
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5)
+    assert preview.refused is None
+    return row, preview
+
+
+@pytest.mark.parametrize("goes_on", ["waiting", "active", "crashed", "done"])
+def test_a_rerun_that_arrived_is_not_absent_where_parts_list_no_new_attempt(goes_on: str) -> None:
+    """It was ActionAbsent, and could have been sent again."""
+    fake = InPlace()
+    connector = repeating(fake, parts={"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "state",
+                                       "ended": "end", "paging": "none"})  # fmt: skip
+    row, preview = rerun_in_place(fake, connector)
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    connector.act(preview, key, 5)
+    fake.become(row, goes_on, 2)
+    assert isinstance(connector.look_up(preview, key, 5), ActionUnknown)
+    with pytest.raises(NotSupported, match="the run changed since the preview"):
+        connector.act(preview, new_key(), 5)
+
+
+def test_a_rerun_is_found_as_the_number_that_its_source_counts() -> None:
+    fake = InPlace()
+    connector = repeating(fake, attempt="tries")
+    row, preview = rerun_in_place(fake, connector)
+    key = new_key()
+    receipt = connector.act(preview, key, 5)
+    assert f"{row['id']}.2" == receipt.native_ref
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
+
+
+# -- pages and logs in pieces -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("status, text", [(400, "cursor has expired"), (410, "gone")])
+def test_a_page_token_that_expired_between_polls_starts_the_walk_again(status: int, text: str) -> None:
+    """Every later poll failed with the refusal."""
+    fake, expired = HomeGrown(), set[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("after") in expired:
+            return httpx.Response(status, json={"message": text})
+        return fake.handle(request)
+
+    runs = {**settings()["runs"], "expired_text": "cursor has expired"}
+    connector = opened(fake, FaultyTransport(answer, ""), runs=runs)
+    first = connector.poll("", (), 5)
+    expired.add("4")
+    second = connector.poll(first.cursor, (), 5)
+    assert ["no longer knows the next page: " + text in warning for warning in second.warnings] == [True]
+    assert [run.attempt_key for run in first.runs] == [run.attempt_key for run in second.runs]
+    expired.clear()
+    rest = [run.attempt_key for poll in TestHomeGrown().bites(connector, second.cursor) for run in poll.runs]
+    assert {str(row["id"]) for row in fake.runs} == {*rest, *(run.attempt_key for run in second.runs)}
+
+
+def test_another_refusal_of_a_later_page_is_reported() -> None:
+    fake, refused = HomeGrown(), list[bool]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_later = refused and "after" in request.url.params
+        return httpx.Response(400, json={"message": "bad limit"}) if is_later else fake.handle(request)
+
+    runs = {**settings()["runs"], "expired_text": "cursor has expired"}
+    connector = opened(fake, FaultyTransport(answer, ""), runs=runs)
+    first = connector.poll("", (), 5)
+    refused.append(True)
+    with pytest.raises(NotSupported, match="bad limit"):
+        connector.poll(first.cursor, (), 5)
+
+
+def test_runs_that_were_deleted_while_a_token_expired_are_a_gap() -> None:
+    fake, gone = HomeGrown(), list[bool]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_later = gone and "after" in request.url.params
+        return httpx.Response(410, json={}) if is_later else fake.handle(request)
+
+    runs = {**settings()["runs"], "retention_days": 1}
+    connector = opened(fake, FaultyTransport(answer, ""), runs=runs)
+    cursor = json.loads(connector.poll("", (), 5).cursor)
+    since = (datetime.now(UTC) - timedelta(days=3)).isoformat()
+    gone.append(True)
+    [gap] = connector.poll(json.dumps({**cursor, "since": since}), (), 5).gaps
+    assert "runs are kept for 1 days" in gap.reason
+
+
+class PiecewiseLog(HomeGrown):
+    """Answers 10 bytes of a log from an offset on; 416 behind its end."""
+
+    def _log(self, request: httpx.Request, number: int, headers: dict[str, Any]) -> httpx.Response:
+        first, whole = int(request.url.params.get("from", 0)), self.log.encode()
+        if first > len(whole):
+            return httpx.Response(416)
+        return httpx.Response(200, content=whole[first : first + 10], headers={"content-type": "text/plain"})
+
+
+@pytest.mark.parametrize("size", [0, 7, 10, 95, 100])
+@pytest.mark.parametrize("piece", [4, 33, 4096])
+def test_a_log_that_comes_in_pieces_is_read_to_its_end(size: int, piece: int) -> None:
+    """Only the first piece was read, and nothing said that the rest is missing."""
+    fake = PiecewiseLog()
+    fake.log = "".join("zeile ä\n"[at % 8] for at in range(size))
+    connector = opened(fake, log={"path": "/api/runs/{id}/log", "query": {"from": "{offset}"}})
+    run = RunRef("load", "", "1", "1")
+    whole = fake.log.encode()
+    tail = connector.log(run, None, piece, 5)
+    assert whole.decode().endswith(tail.text)
+    assert (len(whole) > piece, True) == (tail.cut, len(tail.text.encode()) > min(len(whole), piece) - 2)
+    text, start = "", "0"
+    while True:
+        chunk = connector.log(run, start, piece, 5)
+        text += chunk.text
+        if not chunk.more:
+            break
+        start = str(chunk.next)
+    assert fake.log == text
+
+
+def test_a_log_that_is_not_read_in_time_says_what_is_missing() -> None:
+    fake = PiecewiseLog()
+    fake.log = "0123456789" * 1000
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        time.sleep(0.05)
+        return fake.handle(request)
+
+    log = {"path": "/api/runs/{id}/log", "query": {"from": "{offset}"}}
+    chunk = opened(fake, httpx.MockTransport(answer), log=log).log(RunRef("load", "", "1", "1"), None, 4096, 1)
+    *_, last = chunk.text.splitlines()
+    match = re.fullmatch(r"\[the log from byte (\d+) on could not be read in time\]", last)
+    assert match is not None
+    assert chunk.text.startswith("0123456789" * (int(match[1]) // 10) + "\n")
+
+
+def test_a_token_with_a_slash_that_is_not_a_link_stays_whole() -> None:
+    fake, tokens = HomeGrown(), list[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/more":
+            tokens.append(request.url.params["token"])
+            return httpx.Response(200, json={"runs": [], "paging": {}})
+        return httpx.Response(200, json={**fake.handle(request).json(), "paging": {"after": "ab/cd+e="}})
+
+    runs = {**settings()["runs"], "next_path": "/api/more?token={cursor}"}
+    [*_] = TestHomeGrown().bites(opened(fake, FaultyTransport(answer, ""), runs=runs), "")
+    assert ["ab/cd+e="] == tokens

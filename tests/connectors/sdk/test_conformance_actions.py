@@ -80,6 +80,15 @@ def green(run: RunRecord) -> RunRecord:
     return run if run.state.is_open else replace(run, state=RunState.SUCCEEDED)
 
 
+def renumbered_at_first(poll: Poll, connector: Faulty) -> Poll:
+    """A requested run gets another attempt key once it was reported."""
+    is_reported = vars(connector).setdefault("is_reported", [])
+    if is_reported or not any(run.action_key for run in poll.runs):
+        return poll
+    is_reported.append(True)
+    return replace(poll, runs=tuple(replace(run, attempt_key=f"{run.attempt_key}.2") for run in poll.runs))
+
+
 START = "test_job_starts_once_under_its_key_and_becomes_a_run"
 CANCEL, OVER = (
     "test_running_run_ends_when_it_is_cancelled_and_is_not_green",
@@ -104,6 +113,7 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
     (START, "look_up", lambda *_: ActionAbsent(), "not seen within .* the start is found under its key"),
     (START, "act", sends_nothing, "not seen within"),
     (START, "poll", each_run(misattributed), "is reported as a run of headway:rerun"),
+    (START, "poll", renumbered_at_first, "that one stays open"),
     (START, "poll", twice_told, "one key, and more than one run"),
     (CANCEL, "poll", each_run(green), "cancelled and green"),
     (CANCEL, "poll", runs_but(state=RunState.RUNNING), "not seen within .* the end of the cancelled run"),

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -130,3 +131,14 @@ def test_a_kind_of_another_contract_version_is_refused(fresh: pytest.MonkeyPatch
     offer(fresh, "slurm", "json:CONNECTOR_OF_TOMORROW")
     with pytest.raises(registry.UnknownKind, match="does not implement contract version 1"):
         registry.load("slurm")
+
+
+def test_a_profile_is_loaded_by_its_path(tmp_path: Path) -> None:
+    """It was an unknown kind, though a config names profiles by their paths."""
+    path = tmp_path / "mine.toml"
+    with pytest.raises(registry.UnknownKind, match=r"mine\.toml: the profile cannot be read: No such file"):
+        registry.load(str(path))
+    path.write_text(
+        registry.profiles()["gitlab"].read_text(encoding="utf-8").replace('kind = "gitlab"', 'kind = "mine"')
+    )
+    assert "mine" == registry.load(str(path)).kind
