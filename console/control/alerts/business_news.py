@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.alerts.joint_repair import joint_act_by
@@ -48,8 +49,7 @@ def changed_services(
     """Services whose status changed since the last notification, or whose expectation moved materially."""
     before = _read(last.fingerprint)
     for service in affected_services(context, subject, last.route):
-        status, *_ = before.get(_day(service), _UNKNOWN)
-        if status != service.timeliness.value or has_moved(service, last):
+        if before.get(service.key, NotifiedDay()).status != service.timeliness.value or has_moved(service, last):
             yield service
 
 
@@ -58,24 +58,20 @@ def is_known_to_miss(
 ) -> bool:
     """True if the notification, of any incident, said that the service will miss its deadline, and neither its
     expectation nor its act-by moved materially since."""
-    status, _, notified_act_by = _read(last.fingerprint).get(_day(service), _UNKNOWN)
-    if status != Timeliness.WILL_MISS or has_moved(service, last):
+    notified = _read(last.fingerprint).get(service.key, NotifiedDay())
+    if notified.status != Timeliness.WILL_MISS or has_moved(service, last):
         return False
     act_by = joint_act_by(context, subject, service)
     if act_by is None or act_by <= context.now:
         return True
-    return notified_act_by is not None and notified_act_by - act_by < MATERIAL
+    return notified.act_by is not None and notified.act_by - act_by < MATERIAL
 
 
 def has_moved(service: AffectedServiceVerdict, last: RouteNotification) -> bool:
     """True if it is expected after its deadline, at a materially different time than that notification said."""
-    _, expected, _ = _read(last.fingerprint).get(_day(service), _UNKNOWN)
+    expected = _read(last.fingerprint).get(service.key, NotifiedDay()).expected
     at = service.expected_at
     return bool(expected and at and at > service.deadline and abs(at - expected) >= MATERIAL)
-
-
-def _day(service: AffectedServiceVerdict) -> tuple[str, str]:
-    return service.service, service.business_date.isoformat()
 
 
 def is_late(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
@@ -87,13 +83,12 @@ def is_late(context: AlertContext, subject: AlertSubject, last: RouteNotificatio
 def notified_as_over(last: RouteNotification) -> bool:
     """True if the last notification of the route said that all its services are safe or delivered late."""
     days = _read(last.fingerprint).values()
-    return bool(days) and all(status in NOT_AT_RISK for status, *_ in days)
+    return bool(days) and all(day.status in NOT_AT_RISK for day in days)
 
 
 def notified_as_safe(last: RouteNotification, day: ServiceDayKey) -> bool:
     """True if the last notification of the route said that this service is safe."""
-    status, *_ = _read(last.fingerprint).get((day[0], day[1].isoformat()), _UNKNOWN)
-    return status in SAFE
+    return _read(last.fingerprint).get(day, NotifiedDay()).status in SAFE
 
 
 def _iso(at: datetime | None) -> str:
@@ -104,21 +99,24 @@ def service_days_of(last: RouteNotification) -> frozenset[ServiceDayKey]:
     """Service days that the notification named."""
     if last.style != BUSINESS:
         return notified_content(last.fingerprint).services
-    return frozenset((name, date.fromisoformat(business_date)) for name, business_date in _read(last.fingerprint))
+    return frozenset(_read(last.fingerprint))
 
 
-_NotifiedDay = tuple[str, datetime | None, datetime | None]
-"""(status, expected, act-by)."""
-_UNKNOWN: _NotifiedDay = ("", None, None)
+class NotifiedDay(NamedTuple):
+    """One service day as a route was notified of it; without values for one that it was not notified of."""
+
+    status: str = ""
+    expected: datetime | None = None
+    act_by: datetime | None = None
 
 
-def _read(text: str) -> dict[tuple[str, str], _NotifiedDay]:
-    """By service and business date. Fingerprints of earlier versions have no act-by."""
+def _read(text: str) -> dict[ServiceDayKey, NotifiedDay]:
+    """Fingerprints of earlier versions have no act-by."""
     try:
-        days: dict[tuple[str, str], _NotifiedDay] = {}
+        days: dict[ServiceDayKey, NotifiedDay] = {}
         for name, business_date, status, *times in json.loads(text):
             expected, act_by = (datetime.fromisoformat(at) if at else None for at in (*times, "")[:2])
-            days[name, business_date] = status, expected, act_by
+            days[name, date.fromisoformat(business_date)] = NotifiedDay(status, expected, act_by)
         return days
     except (ValueError, TypeError):
         return {}

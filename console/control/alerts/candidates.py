@@ -120,66 +120,74 @@ def _changed_services(context: AlertContext, notification: Notification) -> Iter
 
 
 def _is_announced_elsewhere(context: AlertContext, notification: Notification, service: AffectedServiceVerdict) -> bool:
-    """True if another incident notifies the route that the service missed its deadline, or will: one did, open or
-    closed, else the first open one by key whose notification nothing suppresses does now. A route is notified of such a
-    day once, however many incidents affect it."""
+    """True if another incident notifies the route that the service missed its deadline, or will: one did, else the
+    first open one by key whose notification nothing suppresses does now. A route is notified of such a day once,
+    however many incidents affect it."""
     route, style, before = notification.route, notification.style, notification.before
-    if before is not None and deadline_passed_since(context, service, before):
-        is_missed, styles = True, (SHADOW,) if style == SHADOW else (TECHNICAL, BUSINESS)
-    elif service.timeliness is Timeliness.WILL_MISS and style == BUSINESS:
-        is_missed, styles = False, (BUSINESS,)
+    if service.timeliness is Timeliness.WILL_MISS and style == BUSINESS:
+        styles: tuple[str, ...] = (BUSINESS,)
+    elif (
+        service.timeliness is Timeliness.BREACHED if before is None else deadline_passed_since(context, service, before)
+    ):
+        styles = (SHADOW,) if style == SHADOW else (TECHNICAL, BUSINESS)
     else:
         return False
-    newest = filter(None, (_newest(context).get((route, known_style, service.key)) for known_style in styles))
-    if any(_is_known(context, notification.subject, service, *last) for last in newest):
+    newest = (_newest_notifications(context).get((route, known_style, service.key)) for known_style in styles)
+    if any(_is_known(context, notification, service, *last) for last in newest if last is not None):
         return True
-    announcing = _announcing(context, notification, service, is_missed)
-    return announcing is not None and announcing is not notification.subject
+    announcer = _announcer(context, notification, service)
+    return announcer is not None and announcer is not notification.subject
 
 
 def _is_known(
     context: AlertContext,
-    subject: AlertSubject,
+    notification: Notification,
     service: AffectedServiceVerdict,
     incident_id: int,
     last: RouteNotification,
 ) -> bool:
-    """True if that notification was of the miss, and nothing moved since that only this incident can still announce."""
+    """True if `last`, of that incident, was of the miss, and nothing moved since that only this notification announces.
+    An incident of which the route was not notified announces the miss once the other is closed: else nobody would
+    notify the route of the delivery."""
+    subject, is_notified = notification.subject, notification.before is not None
+    is_open = any(known.decision.incident_id == incident_id for known in context.open_subjects(service.key))
     if service.timeliness is Timeliness.WILL_MISS:
-        return business_news.is_known_to_miss(context, subject, service, last)
-    if last.last_at <= service.deadline or not business_news.has_moved(service, last):
-        return last.last_at > service.deadline
-    return any(known.decision.incident_id == incident_id for known in context.open_subjects(service.key))
+        return (is_open or is_notified) and business_news.is_known_to_miss(context, subject, service, last)
+    if last.last_at <= service.deadline:
+        return False
+    return is_open or (is_notified and not business_news.has_moved(service, last))
 
 
-def _newest(context: AlertContext) -> Mapping[tuple[str, str, ServiceDayKey], tuple[int, RouteNotification]]:
+def _newest_notifications(
+    context: AlertContext,
+) -> Mapping[tuple[str, str, ServiceDayKey], tuple[int, RouteNotification]]:
     """By route, style and service day, the newest notification that named it, with its incident."""
-    if context.newest is None:
-        context.newest = {}
+    if context.newest_notifications is None:
+        context.newest_notifications = {}
         notified = context.notifications.notified.items()
         for number, last in sorted(
             ((number, last) for number, notices in notified for last in notices), key=lambda pair: pair[1].last_at
         ):
             days = business_news.service_days_of(last)
-            context.newest |= {(last.route, last.style, day): (number, last) for day in days}
-    return context.newest
+            context.newest_notifications |= {(last.route, last.style, day): (number, last) for day in days}
+    return context.newest_notifications
 
 
-def _announcing(
-    context: AlertContext, notification: Notification, service: AffectedServiceVerdict, is_missed: bool
+def _announcer(
+    context: AlertContext, notification: Notification, service: AffectedServiceVerdict
 ) -> AlertSubject | None:
     """The first open incident by key that notifies the route now that the service missed its deadline, or will."""
     route, style = notification.route, notification.style
-    if (key := (route, style, is_missed, service.key)) not in context.announcing:
+    if (key := (route, style, service.key)) not in context.announcers:
         sent = (
             announcement.subject
             for subject in context.open_subjects(service.key)
             if (announcement := _announcement(context, subject, route, style)) is not None
-            and (is_missed or service.key in {day.key for day in _changed_services(context, announcement)})
+            and service.key in {day.key for day in _changed_services(context, announcement)}
             and not any(stage(context, announcement) for stage in _SUPPRESSING)
         )
-        context.announcing[key] = next(sent, None)
-    return context.announcing[key]
+        context.announcers[key] = next(sent, None)
+    return context.announcers[key]
 
 
 def _announcement(context: AlertContext, subject: AlertSubject, route: str, style: str) -> Notification | None:
@@ -197,6 +205,8 @@ _SUPPRESSING = (
     suppression.suppress_in_maintenance,
     suppression.suppress_cancelled,
     suppression.suppress_flapping,
+    suppression.suppress_in_quiet_hours,
+    suppression.suppress_grouped,
     inhibition.suppress_inhibited,
 )
 

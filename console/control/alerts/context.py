@@ -115,12 +115,11 @@ class AlertContext:
     explaining: Mapping[tuple[object, ...], Sequence[tuple[datetime, AlertSubject]]] | None = None
     """By topic of an inhibition: the subjects that explain, until when."""
     started: dict[tuple[str, str], datetime] | None = None
-    newest: dict[tuple[str, str, ServiceDayKey], tuple[int, RouteNotification]] | None = None
+    newest_notifications: dict[tuple[str, str, ServiceDayKey], tuple[int, RouteNotification]] | None = None
     """By route, style and service day: the newest notification and its incident (`candidates`), computed on first use.
     """
-    announcing: dict[tuple[str, str, bool, ServiceDayKey], AlertSubject | None] = field(default_factory=dict)
-    """By route, style, whether the deadline has passed, and service day: the incident that notifies of the missed or
-    lost deadline (`candidates`)."""
+    announcers: dict[tuple[str, str, ServiceDayKey], AlertSubject | None] = field(default_factory=dict)
+    """By route, style and service day: the incident that notifies of the missed or lost deadline (`candidates`)."""
     open_by_day: dict[ServiceDayKey, list[AlertSubject]] | None = None
     """By affected service day, the open incidents, sorted by key; computed on first use."""
     restartable_by_day: dict[ServiceDayKey, list[AlertSubject]] | None = None

@@ -111,14 +111,14 @@ def promise_text(
     zone: str,
     services: Sequence[AffectedServiceVerdict],
     service: AffectedServiceVerdict,
-    label: str,
+    beside: str,
 ) -> str:
     """ "Daily revenue 07:30 and 1 more": the service, its deadline and the number of others with its status. A locked
-    phone shows the deadline beside `label`, however long the title is."""
+    phone shows the deadline and the text `beside` it, however long the title is."""
     due = f" {local_time(service.deadline, zone, index.now)}"
     same_status = [row for row in services if status_text(row.timeliness) == status_text(service.timeliness)]
     suffix = f" and {len(same_status) - 1} more" if len(same_status) > 1 else ""
-    return _cut(service_title(index, service.service), PUSH_LENGTH - len(label) - len(due)) + due + suffix
+    return _cut(service_title(index, service.service), PUSH_LENGTH - len(beside) - len(due)) + due + suffix
 
 
 def cause_label(index: EstateIndex, match: IncidentMatch) -> str:
@@ -172,8 +172,7 @@ def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> str:
 
 
 def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision, label: str, plain: bool) -> str:
-    """ "Resolved: Daily revenue safe (INC-0002, 2 min, rerun by anna)"; first the service in the worst state. One
-    without an estimate is safe, unless another incident affects it."""
+    """ "Resolved: Daily revenue safe (INC-0002, 2 min, rerun by anna)"; first the service in the worst state."""
     index = context.index
     if not match.recovered:
         why = "" if plain else f", {decision.close_reason}"
@@ -190,10 +189,10 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
         status = (status_text if is_over else still_text)(worst.timeliness)
         promise = promise_text(index, decision.zone, decision.services, worst, f"{label} {status}")
         what = f"{promise} {status}"
-    elif not decision.services:
+    elif not (safe := [service for service in decision.services if service.timeliness in SAFE]):
         what = f"{cause_name(index, match)} {_end_of(match)}"
     else:
-        what = f"{_titles(index, decision.services, PUSH_LENGTH - len(label) - len(_SAFE))}{_SAFE}"
+        what = f"{_titles(index, safe, PUSH_LENGTH - len(label) - len(_SAFE))}{_SAFE}"
     lasted = rough_duration(_recovered_at(index, match) - decision.failed_since)
     how = repair_text(index, match.group.root)
     return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})"

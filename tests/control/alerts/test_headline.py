@@ -10,6 +10,7 @@ from console.control.incidents.correlation import causes_from_findings, match_in
 from console.control.incidents.root_cause import root_causes
 from console.control.incidents.verdict import step_text
 from console.control.snapshot.estate_index import EstateIndex
+from console.domain.alert import PUSH_LENGTH
 from console.domain.estate import EvaluationSettings, JobFacts, RepairFacts, ServiceFacts
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
@@ -82,8 +83,17 @@ def test_the_end_of_a_cause_is_short_although_its_service_has_no_estimate() -> N
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
     ledger.look("03:36")
     notice = ledger.incident().notices[0]
-    assert "Resolved: Daily safe ({incident}, 23 min, attempt 2)" == notice.title == notice.plain_title
+    assert "Resolved: hosts/extract recovered ({incident}, 23 min, attempt 2)" == notice.title == notice.plain_title
     assert "\nDaily    06:30      no estimate\n" in notice.body
+
+
+def test_the_end_of_a_cause_names_a_service_as_safe_only_if_that_is_known() -> None:
+    unknown = job(3, "warehouse/unknown", target_id=2)
+    ledger = failed(service("blind", "06:00", unknown), service("daily", "06:30", LOAD), more=(unknown,))
+    ledger.look("03:12")
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
+    ledger.look("03:36")
+    assert "Resolved: Daily safe ({incident}, 23 min, attempt 2)" == ledger.incident().notices[0].title
 
 
 def test_the_end_of_a_cause_has_a_service_and_its_state_in_50_characters() -> None:
@@ -100,7 +110,7 @@ def test_the_end_of_a_cause_has_a_service_and_its_state_in_50_characters() -> No
         ledger.look("03:36")
         title = ledger.incident().notices[0].title
         assert title.startswith(begin), title
-        assert len(begin) - 2 <= 50
+        assert len(title.partition(" (")[0]) <= PUSH_LENGTH
 
 
 def test_a_service_without_an_estimate_that_another_cause_affects_is_still_at_risk() -> None:
