@@ -106,8 +106,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     from console.config.loading import load_config
     from console.config.paths import config_path
     from console.config.preferences import effective_preferences, read_preferences
-    from console.config.references import unmatched_patterns
-    from console.engine.supervisor.settings import unusable_links
+    from console.config.references import unmatched_patterns, unusable_links
 
     path = config_path(arguments.config)
     try:
@@ -120,7 +119,8 @@ def run_check(arguments: argparse.Namespace) -> int:
         raise CommandError(Exit.USAGE, "\n".join(filter(None, text))) from None
     unreadable = store_faults(arguments)
     remarks = unreadable + names_without_job(config, arguments)
-    remarks += unmatched_patterns(config) + calendars_without_days(config) + unusable_links(config)
+    remarks += unmatched_patterns(config) + calendars_without_days(config)
+    remarks += filter(None, [unusable_links(config)])
     remarks += effective_preferences(config.console, read_preferences()).faults
     messages = [f"config {path}: {_config_size(config)}, {_problem_count(remarks)}"]
     if not config.permissions:
@@ -712,8 +712,7 @@ def _diagnose_config(arguments: argparse.Namespace) -> tuple[Config | None, list
     from console.config.document import ConfigFaults
     from console.config.loading import load_config
     from console.config.paths import config_path
-    from console.config.references import unmatched_patterns
-    from console.engine.supervisor.settings import unusable_links
+    from console.config.references import unmatched_patterns, unusable_links
 
     path = config_path(arguments.config)
     if not path.exists():
@@ -726,7 +725,7 @@ def _diagnose_config(arguments: argparse.Namespace) -> tuple[Config | None, list
     findings = [Diagnosis("config", OK_VERDICT, f"{path}: {_config_size(config)}")]
     if not config.permissions:
         findings.append(Diagnosis("config", NOTE_VERDICT, OPEN_PERMISSIONS, "see docs/security.md"))
-    faults_found = (*unmatched_patterns(config), *calendars_without_days(config), *unusable_links(config))
+    faults_found = filter(None, (*unmatched_patterns(config), *calendars_without_days(config), unusable_links(config)))
     return config, findings + [Diagnosis("config", PROBLEM_VERDICT, fault) for fault in faults_found]
 
 

@@ -16,7 +16,7 @@ from console.cli.reader import lease_holder_text, no_engine_text, store_reader
 from console.cli.services import service_table
 from console.control.incidents.verdict import urgent_incident
 from console.domain.header import EngineShare, HeaderView
-from console.domain.switches import freeze_verdict
+from console.domain.switches import freeze_banner
 from console.domain.system import TargetView
 from console.engine.api.documents import service_document
 from console.store.queries.base import STALE_POLLS
@@ -90,7 +90,7 @@ def _banner_lines(
     header: HeaderView, approvals: Sequence[ApprovalView], maintenance: Sequence[dict[str, Any]]
 ) -> Iterator[str]:
     if header.frozen:
-        yield in_display_zone(freeze_verdict(f"FROZEN{header.frozen.removeprefix('frozen')}"))
+        yield in_display_zone(freeze_banner(header.frozen))
     yield from (f"IN SHADOW: {scope}; observed without notifying or acting" for scope in header.in_shadow)
     yield from (f"NOT POLLED, {pause.system}: {pause.text_until(timestamp(pause.until))}" for pause in header.paused)
     for window in maintenance:

@@ -215,6 +215,15 @@ def unmatched_patterns(config: Config) -> list[str]:
     ]
 
 
+def unusable_links(config: Config) -> str:
+    """The problem of notifications with links that no role permits to use; empty if there is none."""
+    has_links = config.endpoints is not None and config.endpoints.public_url
+    if not has_links or not config.permissions or any(given.role != "view" for given in config.permissions):
+        return ""
+    problem = "notifications have a link to acknowledge, and no [[permissions]] gives a role that may acknowledge"
+    return f'endpoints.public_url: {problem}. Fix: a permission with role = "act", or remove public_url'
+
+
 def job_patterns(config: Config) -> list[str]:
     """Names and patterns of jobs, as maintenances, exceptions, inhibit rules and rules have them."""
     declared = config.declared

@@ -92,6 +92,11 @@ def freeze_verdict(frozen: str) -> str:
     return f"{frozen}; no action is sent. Thaw: headway freeze --off"
 
 
+def freeze_banner(frozen: str) -> str:
+    """The verdict as the warning above a screen: "FROZEN by alice since …"."""
+    return freeze_verdict(f"FROZEN{frozen.removeprefix('frozen')}")
+
+
 def switch_name(scope: str, *names: str) -> str:
     """The switch of a scope: "system etl-hosts", "service supply-plan", "dependency a/x -> b/y"."""
     if scope not in SCOPES:

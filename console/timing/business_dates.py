@@ -58,10 +58,11 @@ def assign_periods(
     `began`: when those of `taken` started, where that is known. Where one did before its instant, a start on time joins
     it as a further attempt: the job was run by hand just before its clock started it.
     `seen`: native id -> schedule at its source, if it changed and is not accepted. A start nearer to an instant of that
-    one fulfils the accepted instant of the same day (`timing.schedule.seen_instant`), or none.
+    one fulfils the accepted instant of the same day (`timing.schedule.seen_instant`), or none. No start of such a job
+    is early: a second one is a run by hand.
     """
     owners = dict(taken)
-    early = {(job, key) for (job, key), at in began.items() if _is_early(at, _instant_of(key))}
+    early = {(job, key) for (job, key), at in began.items() if job not in seen and _is_early(at, _instant_of(key))}
     periods = {(job, attempt): key for (job, key), attempt in taken.items()}
     ordered = sorted(records, key=lambda record: (_moment(record) or _NEVER, record.job, record.attempt_key))
     for record in ordered:
@@ -76,7 +77,7 @@ def assign_periods(
         key = _period(record, schedule, changed, owners, early, may_start_early)
         periods[attempt] = key
         owners.setdefault((record.job, key), record.attempt_key)
-        if _is_early(_moment(record), _instant_of(key)):
+        if record.job not in seen and _is_early(_moment(record), _instant_of(key)):
             early.add((record.job, key))
     return [_with_period(record, periods) if _needs_period(record) else record for record in records]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -44,7 +44,7 @@ def in_zone(text: str, zone: str, to: str, now: datetime) -> str:
     return clocks_in(text, (zone,), now, shown)
 
 
-def clocks_in(text: str, zones: Iterable[str], now: datetime, shown: Callable[[datetime, bool], str]) -> str:
+def clocks_in(text: str, zones: Collection[str], now: datetime, shown: Callable[[datetime, bool], str]) -> str:
     """The text with each time that `zoned_time` or `dated_time` wrote for one of the zones as `shown` writes it, which
     takes the instant and whether the text has its date. A time of another zone is unchanged."""
 

@@ -140,14 +140,14 @@ def last_instant(schedule: Schedule, until: datetime) -> datetime | None:
     return _nearest(rule, until.astimezone(UTC), forward=False) if isinstance(rule, _Rule) else None
 
 
-def seen_instant(accepted: Schedule, seen: Schedule | None, due: datetime) -> datetime | None:
+def seen_instant(accepted: Schedule, seen: Schedule, due: datetime) -> datetime | None:
     """When the schedule seen at the source, not accepted yet, starts the run that the accepted one has at `due`; None
     where it does not.
 
     Two instants belong together if each is the nearest of its schedule to the other, less than a day away. Of two
     equally near seen ones the later counts.
     """
-    return _counterpart(accepted, seen, due, accepted, is_later=True) if seen is not None else None
+    return _counterpart(accepted, seen, due, accepted, is_later=True)
 
 
 def accepted_instant(accepted: Schedule, seen: Schedule, start: datetime) -> datetime | None:
@@ -156,19 +156,19 @@ def accepted_instant(accepted: Schedule, seen: Schedule, start: datetime) -> dat
 
 
 def _counterpart(
-    schedule: Schedule, partner: Schedule, at: datetime, accepted: Schedule, is_later: bool
+    schedule: Schedule, partner: Schedule, at: datetime, clock: Schedule, is_later: bool
 ) -> datetime | None:
-    instant = _nearest_of(partner, at, accepted, is_later)
-    return instant if instant is not None and _nearest_of(schedule, instant, accepted, not is_later) == at else None
+    instant = _nearest_of(partner, at, clock, is_later)
+    return instant if instant is not None and _nearest_of(schedule, instant, clock, not is_later) == at else None
 
 
-def _nearest_of(schedule: Schedule, at: datetime, accepted: Schedule, is_later: bool) -> datetime | None:
-    """Its instant nearest to `at`; of two equally near the later or the earlier one."""
-    rule, clock = _rule(schedule), _rule(accepted)
-    if not isinstance(rule, _Rule) or not isinstance(clock, _Rule):
+def _nearest_of(schedule: Schedule, at: datetime, clock: Schedule, is_later: bool) -> datetime | None:
+    """Its instant nearest to `at`, by the clock of that schedule; of two equally near the later or the earlier one."""
+    rule, clock_rule = _rule(schedule), _rule(clock)
+    if not isinstance(rule, _Rule) or not isinstance(clock_rule, _Rule):
         return None
     neighbors = [_nearest(rule, at, forward=False), _nearest(rule, at - TICK, forward=True)]
-    distances = {instant: _distance(clock, at, instant) for instant in neighbors if instant is not None}
+    distances = {instant: _distance(clock_rule, at, instant) for instant in neighbors if instant is not None}
     near = [instant for instant, distance in distances.items() if distance < _DAY]
     return min(near[::-1] if is_later else near, key=distances.__getitem__, default=None)
 

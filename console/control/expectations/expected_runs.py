@@ -61,7 +61,9 @@ def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date)
     target = estate.targets.get(job.target_id)
     behind = target.behind if target is not None else timedelta(0)
     slow = _usually_later(estate.history.get(job.id), job.grace, behind)
-    moved = seen_instant(job.schedule, job.seen_schedule, due) or due
+    moved = due
+    if job.seen_schedule is not None:
+        moved = seen_instant(job.schedule, job.seen_schedule, due) or due
     plain = max(due + slow, moved) + job.grace + behind
     usual_text = f"usually starts {format_duration(slow)} later" if slow else ""
     if moved > due + slow:
@@ -377,7 +379,7 @@ def _dues(
         still_due = [due for due in _past_due(existing.values(), now) if due.key not in keys]
         awaited += [due for due in still_due if ours.prevents(due.key) or due.at >= accepted]
         awaited = [due for due in awaited if due.key in keys or due.at < accepted or _is_demanded(job, due, estate)]
-    started = {run.period_at for run in existing.values() if has_started(run)}
+    started = {run.period_at for run in existing.values() if has_started(run) and run.period_at is not None}
     open_dues = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]
     if job.seen_schedule is not None:  # its source may name the period of a run by that one
         open_dues = [due for due in open_dues if seen_instant(job.schedule, job.seen_schedule, due.at) not in started]

@@ -462,18 +462,18 @@ class TargetPoller:
         poll, before, now, poll_ms = reply
         store, target_id = self._shared.store, self._place.target_id
         without_period = any(run.period_key is None for run in poll.runs)
-        schedules = targets.accepted_schedules(store, target_id) if without_period else {}
-        seen = targets.seen_schedules(store, target_id) if without_period else {}
+        schedules, seen = targets.known_schedules(store, target_id) if without_period else ({}, {})
         poll = sanitize_poll(poll, self._shared.secrets.mask)
         started = targets.started_periods(store, target_id, poll.runs, schedules)
         may_start_early = self._place.system.kind.may_start_early
         records = assign_periods(poll.runs, schedules, *started, may_start_early=may_start_early, seen=seen)
 
         def business_date(record: RunRecord) -> date:
+            if record.business_date is not None:
+                return record.business_date
             settings = self._place.system.settings
             at = record.period_at or record.started_at or record.queued_at or record.ended_at or now
-            known = record.business_date
-            return known or business_date_of(at, record.interval_start, settings.timezone, settings.cutoff)
+            return business_date_of(at, record.interval_start, settings.timezone, settings.cutoff)
 
         batch = IngestBatch(
             runs=tuple(records),

@@ -9,6 +9,7 @@ from importlib.metadata import version
 import structlog
 
 from connectors.sdk.secrets import SecretStore
+from console.config.references import unusable_links
 from console.config.sections import Config
 from console.control.holds.warnings import contradicting_clocks, empty_hold_warning, unenforceable_holds
 from console.control.services.status import services_missed_by_hold
@@ -164,7 +165,7 @@ class EngineAssembly:
         webhook = WebhookSender(store, clean_line(config.estate.name), alerts.link)
         senders = (self.send, mail, AlertmanagerSender(store, alerts.link), webhook)
         links = plain.acknowledge_links(config, secrets)
-        for problem in plain.unusable_links(config):
+        if problem := unusable_links(config):
             log.warning("links to acknowledge cannot be used", error=problem)
         self.slack = None
         if config.slack is not None:

@@ -78,15 +78,6 @@ def acknowledge_links(config: Config, secrets: SecretStore) -> AcknowledgeLinks 
     return AcknowledgeLinks(settings.public_url, settings.token, secrets, known)
 
 
-def unusable_links(config: Config) -> list[str]:
-    """The problem of notifications with links that no role permits to use; empty if there is none."""
-    has_links = config.endpoints is not None and config.endpoints.public_url
-    if not has_links or not config.permissions or any(given.role != "view" for given in config.permissions):
-        return []
-    problem = "notifications have a link to acknowledge, and no [[permissions]] gives a role that may acknowledge"
-    return [f'endpoints.public_url: {problem}. Fix: a permission with role = "act", or remove public_url']
-
-
 def _system(name: str, config: Config) -> SystemSetting:
     system = config.systems[name]
     return SystemSetting(

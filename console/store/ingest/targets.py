@@ -40,8 +40,10 @@ _LOST = (
 """Adjacent windows become one; of two apart the later is kept."""
 
 
-_NEXT_CHANGE = {True: "nextval('target_changed_seq')", False: "(SELECT max(changed_seq) + 1 FROM target)"}
-"""On PostgreSQL, or not. A sequence there: a counter in a row would leave a dead row version for each poll."""
+def _next_change(session: WriteSession) -> str:
+    """SQL of the next `target.changed_seq`. A sequence on PostgreSQL: a counter in a row would leave a dead row version
+    for each poll."""
+    return "nextval('target_changed_seq')" if session.is_postgres else "(SELECT max(changed_seq) + 1 FROM target)"
 
 
 def record_success(session: WriteSession, target_id: int, batch: IngestBatch, refused: Sequence[SkippedRecord]) -> None:
@@ -52,7 +54,7 @@ def record_success(session: WriteSession, target_id: int, batch: IngestBatch, re
     [target] = session.rows(_NAMES, (target_id,))
     name = f"{target.system}/{target.name}"
     session.rows(
-        f"UPDATE target SET changed_seq = {_NEXT_CHANGE[session.is_postgres]}, cursor = ?, last_try_us = ?,"  # noqa: S608
+        f"UPDATE target SET changed_seq = {_next_change(session)}, cursor = ?, last_try_us = ?,"  # noqa: S608
         " last_ok_us = CASE WHEN last_ok_us > ? THEN last_ok_us ELSE ? END, first_ok_us = COALESCE(first_ok_us, ?),"
         " failing_since_us = NULL, failures = 0, error = '', error_kind = '', skew_s = COALESCE(?, skew_s),"
         " zone = CASE WHEN ? = '' THEN zone ELSE ? END, "
@@ -87,7 +89,7 @@ def record_failure(store: Database, target_id: int, error: str, kind: str, now: 
     with store.write(fence) as session:
         [target] = session.rows(_NAMES, (target_id,))
         session.rows(
-            f"UPDATE target SET changed_seq = {_NEXT_CHANGE[session.is_postgres]}, failures = failures + 1,"  # noqa: S608
+            f"UPDATE target SET changed_seq = {_next_change(session)}, failures = failures + 1,"  # noqa: S608
             " failing_since_us = COALESCE(failing_since_us, ?), last_try_us = ?, error = ?, error_kind = ?"
             " WHERE id = ?",
             (now_us, now_us, text, kind, target_id),
@@ -215,36 +217,42 @@ def record_probe(
             session.rows("UPDATE target SET version = ?, rights = ? WHERE id = ?", (*stated, target_id))
 
 
-def accepted_schedules(store: Database, target_id: int) -> Mapping[str, Schedule]:
-    """Source id of each job of the target -> its accepted schedule; dialect "none" without one."""
+class KnownSchedules(NamedTuple):
+    """Schedules of a target's jobs, each by source id."""
+
+    accepted: Mapping[str, Schedule]
+    """Of each job; dialect "none" without one."""
+    seen: Mapping[str, Schedule]
+    """Of each job whose schedule changed: the one at its source, not accepted yet."""
+
+
+def known_schedules(store: Database, target_id: int) -> KnownSchedules:
+    """The schedules of the target's jobs, as of one moment."""
     with store.read() as session:
-        rows = session.rows(
+        accepted = session.rows(
             "SELECT j.source_id, s.dialect, s.expression, s.zone, s.text, s.next_us FROM job j LEFT JOIN schedule s"
             " ON s.id = (SELECT max(v.id) FROM schedule v WHERE v.job_id = j.id AND v.accepted_us IS NOT NULL)"
             " WHERE j.target_id = ?",
             (target_id,),
         )
-    schedules = {}
-    for row in rows:
-        schedule = Schedule("none")
-        if row.dialect:
-            expression, text = decode_name(row.expression), decode_name(row.text)
-            schedule = Schedule(row.dialect, expression, row.zone, text, optional_instant(row.next_us))
-        schedules[decode_name(row.source_id)] = schedule
-    return schedules
-
-
-def seen_schedules(store: Database, target_id: int) -> Mapping[str, Schedule]:
-    """Source id of each job of the target whose schedule changed -> the one at its source, not accepted yet."""
-    with store.read() as session:
-        rows = session.rows(
+        seen = session.rows(
             # CROSS JOIN keeps SQLite to this order: nearly no job has drift
             "SELECT j.source_id, s.dialect, s.expression, s.zone FROM drift d CROSS JOIN job j CROSS JOIN schedule s"
             " WHERE d.what = 'schedule' AND d.accepted_us IS NULL AND d.ended_us IS NULL AND j.id = d.job_id AND"
             " j.target_id = ? AND s.id = (SELECT max(v.id) FROM schedule v WHERE v.job_id = j.id)",
             (target_id,),
         )
-    return {decode_name(row.source_id): Schedule(row.dialect, decode_name(row.expression), row.zone) for row in rows}
+    schedules = {}
+    for row in accepted:
+        schedule = Schedule("none")
+        if row.dialect:
+            expression, text = decode_name(row.expression), decode_name(row.text)
+            schedule = Schedule(row.dialect, expression, row.zone, text, optional_instant(row.next_us))
+        schedules[decode_name(row.source_id)] = schedule
+    return KnownSchedules(
+        schedules,
+        {decode_name(row.source_id): Schedule(row.dialect, decode_name(row.expression), row.zone) for row in seen},
+    )
 
 
 class StartedPeriods(NamedTuple):

@@ -133,11 +133,14 @@ _UNITS = (
     " ON t.id = j.target_id WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched AND j.gone_since_us IS NULL"
 )
 _SHARED = (
-    "SELECT w.job_id AS writer_id, r.job_id AS reader_id, w.dataset, w.producer, w.seen_us AS written_us, r.seen_us AS"
-    " read_us FROM (SELECT dataset FROM job_dataset GROUP BY dataset HAVING SUM(CASE WHEN is_output THEN 1 ELSE 0 END)"
+    "WITH used AS (SELECT COALESCE(j.parent_id, j.id) AS job_id, u.dataset, u.is_output, max(u.producer) AS producer,"
+    " max(u.seen_us) AS seen_us FROM job_dataset u JOIN job j ON j.id = u.job_id WHERE NOT j.unwatched AND"
+    " j.gone_since_us IS NULL GROUP BY COALESCE(j.parent_id, j.id), u.dataset, u.is_output)"
+    " SELECT w.job_id AS writer_id, r.job_id AS reader_id, w.dataset, w.producer, w.seen_us AS written_us, r.seen_us AS"
+    " read_us FROM (SELECT dataset FROM used GROUP BY dataset HAVING SUM(CASE WHEN is_output THEN 1 ELSE 0 END)"
     " * SUM(CASE WHEN is_output THEN 0 ELSE 1 END) BETWEEN 1 AND ?) d"
-    " JOIN job_dataset w ON w.dataset = d.dataset AND w.is_output"
-    " JOIN job_dataset r ON r.dataset = d.dataset AND NOT r.is_output AND r.job_id <> w.job_id"
+    " JOIN used w ON w.dataset = d.dataset AND w.is_output"
+    " JOIN used r ON r.dataset = d.dataset AND NOT r.is_output AND r.job_id <> w.job_id"
     " ORDER BY w.job_id, r.job_id, w.dataset"
 )
 MAX_PAIRS = 1_000
@@ -273,13 +276,11 @@ class LineageQueries(ContextQueries):
         """Datasets by the pair of jobs that write and read them, tasks counted as their parents; and the names of these
         jobs."""
         jobs = {row.id: row for row in self.link.rows(_UNITS)}
-        units = {job_id: row.parent_id or job_id for job_id, row in jobs.items()}
         shared: dict[tuple[int, int], list[SharedDataset]] = {}
         for row in self.link.stream(_SHARED, (MAX_PAIRS,)):
-            writer, reader = units.get(row.writer_id, 0), units.get(row.reader_id, 0)
-            if writer in jobs and reader in jobs and writer != reader:
+            if row.writer_id in jobs and row.reader_id in jobs:
                 dataset = SharedDataset(row.dataset, row.producer, instant(row.written_us), instant(row.read_us))
-                shared.setdefault((writer, reader), []).append(dataset)
+                shared.setdefault((row.writer_id, row.reader_id), []).append(dataset)
         return shared, {job_id: clean_name(jobs[job_id].name) for pair in shared for job_id in pair}
 
     def _business_date_of(self, job_id: int, run: str) -> str:

@@ -68,13 +68,11 @@ class RenderContext(NamedTuple):
     def localized(self, text: str, near: datetime | None = None) -> str:
         """The text of the engine or a scheduler with its UTC times ("2026-11-20T09:00:00Z", "05:47 UTC") and those of
         the services' zone in the selected zone, which the header names. A time without a date is near `near`."""
-        stamped = formats.localized(text, self.hm)
-        return formats.clocks_in(
-            stamped,
-            ("UTC", self.clock.home),
-            near or self.now,
-            lambda at, is_dated: self.day(at) if is_dated else self.clock.local(at).strftime("%H:%M"),
-        )
+
+        def shown(at: datetime, is_dated: bool = True) -> str:
+            return (self.hm(at) if is_dated else f"{self.clock.local(at):%H:%M}") + self.other_zone(at)
+
+        return formats.clocks_in(formats.localized(text, shown), ("UTC", self.clock.home), near or self.now, shown)
 
     def other_zone(self, at: datetime, zone: str = "") -> str:
         """ " CEST": the label of the zone at that time where it is not that of the header; else empty."""

@@ -13,10 +13,9 @@ from console.config import key_table
 from console.config.key_table import OVERLAYS
 from console.domain.header import HeaderView
 from console.domain.service import ServiceView
-from console.domain.switches import freeze_verdict
+from console.domain.switches import freeze_banner
 from console.store.queries.reader import Queries
 from console.timing.durations import format_duration
-from console.timing.formats import localized
 from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short
 from console.tui.frame.console_app import ConsoleApp, is_small
@@ -181,7 +180,7 @@ def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
             f" NOT POLLED: {', '.join(pause.system for pause in view.paused)}; 5 shows by which user and until when"
         )
     if view.frozen:
-        verdict = localized(freeze_verdict(f"FROZEN{view.frozen.removeprefix('frozen')}"), ctx.day)
+        verdict = ctx.localized(freeze_banner(view.frozen))
         return f" {verdict}{paused and f' ·{paused}'}"
     if paused:
         return f"{_shadow(view, ' · ')}{paused}"

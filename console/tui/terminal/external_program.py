@@ -65,6 +65,7 @@ def run_beside(
             app.deliver(lambda: failed(reason))
             return
         fault = clean_line(" ".join(done.stderr.split())).removeprefix("headway: ")
+        fault = fault or f"headway {arguments[0]} ended with exit code {done.returncode}"
         app.deliver(lambda: then(done.stdout.strip()) if done.returncode == 0 else failed(fault))
 
     threading.Thread(target=run, name=f"headway-{arguments[0]}", daemon=True).start()

@@ -118,7 +118,7 @@ def _problem_text(view: TargetView, ctx: RenderContext) -> Segment:
 
 
 DRIFTS = 20
-_STYLES = {"may": "plain", "MAY NOT": "bad", "may?": "warn"}
+_STYLES = {"MAY NOT": "bad", "may?": "warn"}
 Labelled = list[tuple[str, str, str]]
 
 
@@ -184,14 +184,9 @@ def _reads(view: TargetView, ctx: RenderContext) -> Labelled:
 def _capability_lines(view: TargetView) -> Labelled:
     rows: Labelled = [("can", _capability_text(view) or "nothing: read only", "plain")]
     rows += [("cannot", f"{verb.replace('_', ' ')}: {why}", "dim") for verb, why in view.missing.items()]
-    rights = [_right(right) for right in view.rights]
-    rows.append(("may", ", ".join(text for label, text, _ in rights if label == "may"), "plain"))
-    return [*rows, *(right for right in rights if right[0] != "may")]
-
-
-def _right(right: Mapping[str, Any]) -> tuple[str, str, str]:
-    label, text = split_right(right)
-    return label, text, _STYLES[label]
+    held = [str(right.get("name", "")) for right in view.rights if right.get("held")]
+    others = [split_right(right) for right in view.rights if not right.get("held")]
+    return [*rows, ("may", ", ".join(held), "plain"), *((label, text, _STYLES[label]) for label, text in others)]
 
 
 def _each_line(texts: Sequence[str], style: str) -> SegmentLines:
@@ -249,7 +244,7 @@ def probe(screen: HeadwayScreen, view: TargetView) -> None:
             lines.append(f"{target['target']}: {status}{', ' + target['version'] if target['version'] else ''}")
             lines += [f"  {target['error']}"] if target["error"] else []
             for right in target["rights"]:
-                label, text, _ = _right(right)
+                label, text = split_right(right)
                 lines.append(f"  {label:<8} {text}")
             lines.append("")
         text = "\n".join(lines).rstrip()

@@ -319,3 +319,5 @@ def test_a_run_that_its_source_names_by_a_schedule_not_accepted_fulfils_the_acce
 def test_a_schedule_that_no_longer_has_a_start_does_not_put_it_off() -> None:
     fewer = replace(LATER, seen_schedule=Schedule("debian-cron", "0 5 * * 1"))
     assert RunState.MISSED is tonight(of("03:15", job=fewer)).state
+    by_hand = replace(run(7, fewer, "02:30"), period_at=None, period_key="start:2026-11-20T02:30:00Z")
+    assert RunState.MISSED is tonight(of("03:15", by_hand, job=fewer)).state

@@ -238,6 +238,19 @@ def test_a_start_by_a_schedule_that_is_not_accepted_is_the_run_of_the_accepted_i
     assert f"{own}2026-11-{expected.removeprefix('start:')}Z" == found
 
 
+def test_a_start_by_hand_after_that_of_a_moved_line_is_a_run_of_its_own() -> None:
+    accepted, seen = Schedule("debian-cron", "5 4 * * *", "UTC"), Schedule("debian-cron", "4 4 * * *", "UTC")
+    clocked, by_hand = datetime(2026, 11, 20, 4, 4, 1, tzinfo=UTC), datetime(2026, 11, 20, 4, 14, 1, tzinfo=UTC)
+    schedules = {"db07:extract": accepted}, {"db07:extract": seen}
+    first = record("db07:extract", clocked, "a"), record("db07:extract", by_hand, "b")
+    found = assign_periods(first, schedules[0], {}, seen=schedules[1])
+    keys = ["2026-11-20T04:05:00Z", "start:2026-11-20T04:14:01Z"]
+    assert keys == [each.period_key for each in found]
+    taken = {("db07:extract", keys[0]): "a"}
+    [later] = assign_periods(first[1:], schedules[0], taken, {("db07:extract", keys[0]): clocked}, seen=schedules[1])
+    assert keys[1] == later.period_key
+
+
 def test_a_second_start_of_a_moved_job_takes_no_other_day() -> None:
     """Not yesterday's either, which nobody saw run."""
     late = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)

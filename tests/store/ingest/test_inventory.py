@@ -100,7 +100,7 @@ def test_a_schedule_that_is_not_accepted_is_known_to_polls_and_evaluations_until
 ) -> None:
     def seen() -> tuple[dict[str, Schedule], Schedule | None]:
         job = load_estate(night.store, at("05:00"), EvaluationSettings()).jobs[night.job_id()]
-        return dict(targets.seen_schedules(night.store, night.host)), job.seen_schedule
+        return dict(targets.known_schedules(night.store, night.host).seen), job.seen_schedule
 
     def change(expression: str, **more: Any) -> None:
         write(night, changed=(JobChange(night.job_id(), record(JOBS[0], expression), **more),))

@@ -637,3 +637,28 @@ def test_a_dataset_of_too_many_pairs_of_jobs_joins_none(
         with open_queries(served.store.url) as fresh:
             shared, _ = fresh.lineage.shared_datasets()
         assert expected_pairs == sum(map(len, shared.values()))
+
+
+def test_tasks_that_share_a_dataset_count_as_their_dag(
+    served: Estate, reads: Queries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writing tasks and three reading ones are one pair of jobs."""
+    tasks = tuple(
+        record(f"{parent}.{number}", parent=parent)
+        for parent, count in ((JOBS[0], 2), (JOBS[1], 3))
+        for number in range(count)
+    )
+    ids = write_inventory(served.store, served.host, InventoryChanges(new=tasks), MIDNIGHT, None)
+    names = [reads.jobs.job(job_id).row.name for job_id in ids]
+    parents = [name.rpartition(".")[0].partition("/")[2] for name in names]
+    uses = [DatasetUse(job_id, parent == JOBS[0], "file/x") for job_id, parent in zip(ids, parents, strict=True)]
+    with served.store.write(None) as session:
+        record_lineage(session, [(use, Reported("https://example.com", 1)) for use in sorted(uses)], [])
+    monkeypatch.setattr(lineage, "MAX_PAIRS", 1)
+    with open_queries(served.store.url) as fresh:
+        shared, job_names = fresh.lineage.shared_datasets()
+    [((writer, reader), datasets)] = shared.items()
+    assert ([f"etl-hosts/{JOBS[0]}", f"etl-hosts/{JOBS[1]}"], 1) == (
+        [job_names[writer], job_names[reader]],
+        len(datasets),
+    )

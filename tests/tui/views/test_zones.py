@@ -62,6 +62,7 @@ def berlin(mode: ZoneMode = ZoneMode.SERVICE) -> RenderContext:
         ("04:00 CET load_orders starts", "04:00 load_orders starts", "03:00 load_orders starts"),
         ("last green, 2026-11-19 00:30 CET", "last green, Thu 00:30", "last green, Wed 23:30"),
         ("held until 2026-11-20T09:00:00Z", "held until 10:00", "held until 09:00"),
+        ("last 10 Nov 09:00 UTC", "last 11-10 10:00", "last 11-10 09:00"),
         ("ended 20:05 JST", "ended 20:05 JST", "ended 20:05 JST"),
         ("ran 03:10:00 CET", "ran 03:10:00 CET", "ran 03:10:00 CET"),
     ],
@@ -73,7 +74,8 @@ def test_a_text_of_the_engine_has_the_times_of_the_screen(text: str, in_berlin: 
 
 def test_a_finding_of_summer_is_read_with_the_clock_of_its_day() -> None:
     summer = NOW.replace(month=7)
-    assert "by 07:47" == berlin().localized("by 05:47 UTC", summer)
+    assert "by 07:47 CEST" == berlin().localized("by 05:47 UTC", summer)
+    assert "since 07-20 07:47 CEST" == berlin().localized("since 2026-07-20T05:47:00Z")
     assert "by 06:47" == berlin().localized("by 05:47 UTC")
 
 

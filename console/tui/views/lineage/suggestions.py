@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from console.domain.service import format_percent
@@ -35,8 +35,16 @@ def list_suggestions(screen: HeadwayScreen, job: str) -> None:
     """Those of `job` first."""
     screen.notice("looking for suggested dependencies …")
 
+    def failed(why: str) -> None:
+        screen.notice(why, "bad")
+
     def listed(output: str) -> None:
-        pairs = sorted(json.loads(output), key=lambda pair: job not in (pair["upstream"], pair["downstream"]))
+        try:
+            suggestions: list[Suggestion] = json.loads(output)
+        except ValueError as error:
+            failed(f"headway suggest printed no JSON: {error}")
+            return
+        pairs = sorted(suggestions, key=lambda pair: job not in (pair["upstream"], pair["downstream"]))
         if not pairs:
             screen.notice("no dependency is suggested")
             return
@@ -45,9 +53,9 @@ def list_suggestions(screen: HeadwayScreen, job: str) -> None:
             PaletteChoice(_confidence(pair), _pair_text(pair), "; ".join(pair["evidence"]), pair) for pair in pairs
         ]
         box = PickScreen("suggested dependencies", choices, columns=PAIR_COLUMNS)
-        screen.board.push_screen(box, lambda pair: _decide(screen, pair) if pair is not None else None)
+        screen.board.push_screen(box, lambda pair: _decide(screen, pair, failed) if pair is not None else None)
 
-    run_beside(screen.board, ("suggest", "--json"), listed, lambda why: screen.notice(why, "bad"))
+    run_beside(screen.board, ("suggest", "--json"), listed, failed)
 
 
 def _pair_text(pair: Suggestion) -> str:
@@ -58,13 +66,10 @@ def _confidence(pair: Suggestion) -> str:
     return "dataset" if pair["confidence"] is None else format_percent(pair["confidence"])
 
 
-def _decide(screen: HeadwayScreen, pair: Suggestion) -> None:
+def _decide(screen: HeadwayScreen, pair: Suggestion, failed: Callable[[str], None]) -> None:
     options = [PaletteChoice("", name, says, option) for option, (name, says) in OPTIONS.items()]
     evidence = [PaletteChoice("", name, text, None, dead=True) for name, text in _evidence(pair)]
     choices = [PaletteChoice("", "Back", "nothing changes", None), *options, *evidence]
-
-    def failed(why: str) -> None:
-        screen.notice(why, "bad")
 
     def decided(option: str | None) -> None:
         if option is not None:

@@ -110,3 +110,18 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
 
     script = "import sys; sys.exit('headway: the store cannot be read. Fix: headway doctor')"
     run(steps, (sys.executable, "-c", script))
+
+
+@pytest.mark.parametrize(
+    "code, notice",
+    [
+        ("raise SystemExit(3)", "headway suggest ended with exit code 3"),
+        ("print('Traceback')", "headway suggest printed no JSON: Expecting value"),
+    ],
+)
+def test_an_answer_that_is_none_is_shown_as_a_failure(code: str, notice: str) -> None:
+    async def steps(night: Night) -> None:
+        await night.act("suggestions")
+        await night.see(notice)
+
+    run(steps, (sys.executable, "-c", code))
