@@ -86,8 +86,8 @@ def _schedule(line: CrontabLine, zone: str) -> Schedule:
 
 
 def main_zone(lines: Iterable[CrontabLine], zone: str) -> str:
-    """The zone that most lines name as CRON_TZ, by which Debian's cron does not start them but people count their days;
-    `zone`, the daemon's, if most name none."""
+    """The zone that most lines set as CRON_TZ; `zone`, the daemon's, if most set none. Debian's cron ignores CRON_TZ
+    when it starts jobs."""
     named = (line.settings.get("CRON_TZ", "").lstrip(":") for line in lines)
     zones = Counter(name if zone_of(name) is not None else zone for name in named)
     return zones.most_common(1)[0][0] if zones else zone

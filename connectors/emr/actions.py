@@ -9,7 +9,7 @@ from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookU
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.states import Capability, Verb
 
-NO_START = "a step takes no key of ours, and its cluster may have ended: add it where it is made"
+NO_START = "a step takes no key of ours, and its cluster may have ended: submit it again in the program that adds it"
 MISSING = {
     Capability.RERUN: NO_START,
     Capability.START: NO_START,

@@ -132,7 +132,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     messages += weakened_transport(config, store_url_of(arguments))
     messages += machine_bound_targets(config, store_url_of(arguments))
     for message in filter(None, messages):
-        print_message(with_config(message, arguments.config))
+        print_message(with_options(message, arguments.config, arguments.store))
     secrets, results = SecretStore(), list[ProbeResult]()
     if not arguments.no_probe:
         results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
@@ -158,7 +158,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         arguments,
         {"config": str(path), "faults": [], "targets": results, "remarks": remarks},
         *([rows] if results else []),
-        (with_config(text, arguments.config) for text in (*problems, *remarks)),
+        (with_options(text, arguments.config, arguments.store) for text in (*problems, *remarks)),
         code=Exit.PROBLEM if remarks or failed else Exit.OK,
     )
 
@@ -229,9 +229,16 @@ def loopback_addresses(options: object) -> list[str]:
 _COMMAND = re.compile(rf"\bheadway (?=(?:{'|'.join(NOUNS)})\b)")
 
 
-def with_config(text: str, config: str | None) -> str:
-    """The text with this --config in each headway command of it; unchanged where the command line has none."""
-    return _COMMAND.sub(lambda _: f"headway --config {quote(config)} ", text) if config else text
+_SECRET_URL = re.compile(r"://(?:.*:.*@|.*\?)")
+"""A URL with a password, or with parameters that may hold one."""
+
+
+def with_options(text: str, config: str | None, store: str | None) -> str:
+    """The text with this --config and --store in each headway command of it; a store's URL with a password as URL."""
+    options = f" --config {quote(config)}" if config else ""
+    if store:
+        options += f" --store {'URL' if _SECRET_URL.search(store) else quote(store)}"
+    return _COMMAND.sub(lambda _: f"headway{options} ", text)
 
 
 def _config_size(config: Config) -> str:
@@ -250,7 +257,7 @@ def config_in_use_note(arguments: argparse.Namespace, digest: str) -> str:
     )
 
 
-def _stored(arguments: argparse.Namespace, query: Callable[[Queries], T]) -> T | None:
+def stored(arguments: argparse.Namespace, query: Callable[[Queries], T]) -> T | None:
     """The answer of the store; None without a readable one."""
     from console.store.errors import StoreError
     from console.store.queries import open_queries
@@ -264,12 +271,12 @@ def _stored(arguments: argparse.Namespace, query: Callable[[Queries], T]) -> T |
 
 
 def _store_header(arguments: argparse.Namespace) -> HeaderView | None:
-    return _stored(arguments, lambda reads: reads.estate.header())
+    return stored(arguments, lambda reads: reads.estate.header())
 
 
 def accepted_routes(arguments: argparse.Namespace) -> set[tuple[str, str]]:
     """(route, receiver) of every URL that has accepted an alert or a test, as the store knows."""
-    return _stored(arguments, lambda reads: reads.alerts.accepted()) or set()
+    return stored(arguments, lambda reads: reads.alerts.accepted()) or set()
 
 
 def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -> dict[str, str]:
@@ -338,7 +345,7 @@ def _named_jobs(config: Config) -> list[str]:
 def unverified_names_note(config: Config, arguments: argparse.Namespace) -> str:
     """That names in the config were not verified, by system without a stored inventory; empty if all were."""
     systems = {name.partition("/")[0] for name in _named_jobs(config)} & config.systems.keys()
-    systems -= _stored(arguments, lambda reads: reads.warnings.systems_with_jobs()) or set()
+    systems -= stored(arguments, lambda reads: reads.warnings.systems_with_jobs()) or set()
     if not systems:
         return ""
     return (
@@ -390,7 +397,7 @@ def names_without_job(config: Config, arguments: argparse.Namespace) -> list[str
         named = [f"{named_at(files, name)}{message}" for name, message in messages.items()]
         return named + reads.warnings.dependency_faults()
 
-    return _stored(arguments, faults) or []
+    return stored(arguments, faults) or []
 
 
 def calendars_without_days(config: Config) -> list[str]:
@@ -666,7 +673,11 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return print_result(
         arguments,
         {"healthy": not faults, "findings": [asdict(finding) for finding in findings]},
-        (with_config(line, arguments.config) for finding in findings for line in _diagnosis_lines(finding)),
+        (
+            with_options(line, arguments.config, arguments.store)
+            for finding in findings
+            for line in _diagnosis_lines(finding)
+        ),
         ["", _problem_count(faults)],
         code=Exit.PROBLEM if faults else Exit.OK,
     )

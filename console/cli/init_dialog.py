@@ -217,7 +217,7 @@ def _try(probe: Callable[[], str]) -> str:
 def _host_commands(system: DetectedScheduler) -> Iterator[str]:
     from connectors.sdk.transport.ssh import known_hosts
 
-    host: Mapping[str, Any] = dict(system.settings)["hosts"][0]  # type: ignore[index]
+    host: Mapping[str, Any] = system.settings["hosts"][0]
     if host.get("local"):
         return
     address, port = str(host.get("address", host["name"])), int(host.get("port", 22))
@@ -229,7 +229,7 @@ def _host_commands(system: DetectedScheduler) -> Iterator[str]:
         yield f"ssh-keyscan -p {port} {quote(address)} >> ~/.ssh/known_hosts"
     by_alias = system.where.endswith(".ssh/config")
     target = quote(f"root@{host['name'] if by_alias else address}")
-    users = "".join(f" --user {quote(user)}" for user in dict(system.settings).get("users", ()))  # type: ignore[attr-defined]
+    users = "".join(f" --user {quote(user)}" for user in system.settings.get("users", ()))
     yield f"headway connector grants cron{users} | ssh {'' if by_alias or port == 22 else f'-p {port} '}{target} sh"
 
 
@@ -238,7 +238,7 @@ def setup_commands(system: DetectedScheduler) -> Iterator[str]:
     if system.kind == "cron":
         yield from _host_commands(system)
     elif "dsn" in system.settings:
-        reference: Mapping[str, object] = dict(system.settings)["dsn"]  # type: ignore[assignment]
+        reference: Mapping[str, object] = system.settings["dsn"]
         login = f"--dsn {reference['env']}" if "env" in reference else f"--login {_user_of(reference)}"
         place = system.title.partition(" ")[2].partition(" as ")[0]
         server, _, database = place.partition("/")

@@ -9,7 +9,8 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
@@ -34,7 +35,7 @@ from console.cli.output import counted, print_lines, print_message, print_parts,
 from console.cli.prompts import prompt, prompt_or
 from console.cli.reader import load_valid_config, valid_config
 from console.config.paths import NoStore, config_files, config_path, has_settings, store_url, user_config
-from console.onboarding.answers import KEY, with_own_key
+from console.onboarding.answers import KEY, dsn_place, with_own_key
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
     backup_path,
@@ -118,9 +119,11 @@ def run_init(arguments: argparse.Namespace) -> int:
     extended = None if arguments.print else _config_to_extend(path, arguments, is_interactive)
     machine, secrets = Machine(Path.home(), os.environ), Secrets(path)
     configured = configured_systems(config_path(arguments.config)) if extended is not None else {}
+    databases = _databases_in_files(configured.values())
 
     def is_new(finding: DetectedScheduler) -> bool:
-        return not is_configured(finding, configured.values())
+        is_known = finding.title.partition(" as ")[0] in databases
+        return not is_known and not is_configured(finding, configured.values())
 
     named = named_systems(arguments, machine)
     detected = _find_schedulers(machine)
@@ -137,7 +140,7 @@ def run_init(arguments: argparse.Namespace) -> int:
     detected_keys = {finding.key for finding in detected}
     _print_findings([finding for finding in selection.findings if finding.key in detected_keys])
     if configured:
-        print_parts(["", f"In {path} already, and kept as it is: {', '.join(configured)}."])
+        print_parts(["", f"Already configured in {path}, unchanged: {', '.join(configured)}."])
     if not is_interactive and (early := _without_terminal(arguments, path, selection, extended)) is not None:
         return early
     if is_interactive and not arguments.only and not named and any(finding.name for finding in selection.findings):
@@ -221,16 +224,28 @@ def _write_and_poll(
         done = f"Added {systems} to {path}; a running engine applies it in ten seconds."
     config = valid_config(config_path(arguments.config), {path: text})
     backup = write_config(path, text)
-    print_parts(["", done, *([f"The config before is kept as {backup}."] if backup is not None else [])])
+    print_parts(["", done, *([f"The previous config is kept as {backup}."] if backup is not None else [])])
     is_polled = extended is None and not arguments.no_poll
     code = read_history(path, text, config.zone, is_interactive, FIRST_POLL_SECONDS) if is_polled else Exit.OK
+    is_live = extended is not None and _is_live(arguments)
+    if is_live:
+        observe = f"headway{own} shadow on --system NAME"
+        print_parts(["This estate is live: alerts of the new systems start now.", f"To observe first: {observe}"])
     print_parts([
         "",
         f"headway{own}          open the console; it starts the engine, which keeps running",
         f"headway{own} check    validate the config and probe every system",
-        f"headway{own} shadow   what would have been sent so far; `shadow off` goes live",
+        *([] if is_live else [f"headway{own} shadow   what would have been sent so far; `shadow off` goes live"]),
     ])  # fmt: skip
     return code
+
+
+def _is_live(arguments: argparse.Namespace) -> bool:
+    """True if the estate of the store is live: a new system is live at once."""
+    from console.cli.configure import stored
+
+    modes = stored(arguments, lambda reads: reads.estate.modes())
+    return modes is not None and modes.has_mode and modes.estate_live
 
 
 def _nothing_selected() -> int:
@@ -362,9 +377,11 @@ def probe_selection(
     why_not = {finding.key: problem for finding in chosen if (problem := settings_problem(finding))}
     systems = [ConfiguredScheduler(finding) for finding in chosen if finding.key not in why_not]
     path = Path("/headway.toml")  # not a file: settings of findings have no relative paths
+    print_parts(["", *(f"  {finding.name}: {why_not[finding.key]}" for finding in chosen if finding.key in why_not)])
+    if not systems:
+        return why_not
     config = valid_config(path, {path: first_config_text("init", "", datetime.now(UTC), systems)})
     by_name = {finding.name: finding for finding in chosen}
-    print_parts(["", *(f"  {finding.name}: {why_not[finding.key]}" for finding in chosen if finding.key in why_not)])
     for result in probe_systems(config, SecretStore(), timeout):
         print_parts([f"  {result.target}: {result.verdict}" + (f", {result.version}" if result.version else "")])
         finding = by_name[result.target.partition("/")[0]]
@@ -400,6 +417,17 @@ def configured_systems(path: Path) -> dict[str, Any]:
     """The tables of all systems in a valid config, by name."""
     texts = (file.read_text("utf-8-sig") for file in config_files(path))
     return {name: table for text in texts for name, table in tomllib.loads(text).get("systems", {}).items()}
+
+
+def _databases_in_files(systems: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The titles, without user, of the databases whose DSN is in a file that can be read."""
+    titles = set()
+    for reference in (system.get("dsn") for system in systems):
+        if isinstance(reference, Mapping) and "file" in reference:
+            with suppress(OSError, ValueError):
+                dsn = Path(str(reference["file"])).expanduser().read_text("utf-8").strip()
+                titles.add(f"PostgreSQL {dsn_place(dsn)}".partition(" as ")[0])
+    return titles
 
 
 def write_config(path: Path, text: str) -> Path | None:

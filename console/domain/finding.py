@@ -34,7 +34,7 @@ class DetectionRule(StrEnum):
 
 def drift_fix(job: str) -> str:
     """The fix for drift of this job, as one line."""
-    return f"headway system drift accept {job}, or undo the change there"
+    return f"headway system drift accept {job}, or undo the change at its scheduler"
 
 
 _PREDICATES = {

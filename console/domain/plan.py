@@ -332,7 +332,8 @@ class PlanView:
 
     @property
     def awaits_approval(self) -> bool:
-        """True while an assistant or the HTTP API requested it, and no person has resumed it."""
+        """True for a plan that an assistant or the HTTP API requested, while it is paused and no step was sent: also if
+        a person resumed it and paused it again before its first step."""
         is_proposed = self.state == "paused" and _origin(self.requested_from) in (MCP, HTTP_API)
         return is_proposed and all(step.state == "planned" for step in self.steps)
 

@@ -103,16 +103,17 @@ class TargetView:
         return f"{self.skipped} records skipped: {'; '.join(self.skipped_reasons[-1:])}" if self.skipped else ""
 
     def verdict(self, clock: Callable[[datetime], str]) -> str:
-        """ "etl-hosts/db07 not polled since 03:12: connection refused; fix: check that it runs"; empty while all is
-        well. `clock` formats an instant."""
+        """ "etl-hosts/db07: no successful poll since 03:12: connection refused. Fix: check that it runs"; empty while
+        all is well. `clock` formats an instant."""
         name = f"{self.system}/{self.name}"
         if self.pause is not None:
             why = f": {self.pause.why}" if self.pause.why else ""
             paused = f"{name} not polled until {clock(self.pause.until)}, paused by {self.pause.by or 'somebody'}{why}"
-            return f"{paused}; to poll it now: headway system pause {self.system} --off"
+            error = f"; last error: {self.error}" if self.error else ""
+            return f"{paused}; to poll it now: headway system pause {self.system} --off{error}"
         if self.error:
-            since = f"not polled since {clock(self.last_ok)}" if self.last_ok is not None else "never polled"
-            return f"{name} {since}: {self.error}{f'; fix: {self.fix}' if self.fix else ''}"
+            since = f" since {clock(self.last_ok)}" if self.last_ok is not None else " yet"
+            return f"{name}: no successful poll{since}: {self.error}{f'. Fix: {self.fix}' if self.fix else ''}"
         return f"{name} starts nothing: {self.stopped_reason}" if self.stopped_reason else ""
 
     @property

@@ -42,6 +42,7 @@ from console.domain.history import DurationQuantiles
 from console.domain.promise import DeadlineExtension
 from console.timing.calendars import counts
 from console.timing.maintenance import planned_extension, takes_longer
+from console.timing.schedule import seen_instant
 
 
 class NodeState(StrEnum):
@@ -322,7 +323,10 @@ def runs_read(
         limit, job = limits.get(job_id, deadline), index.job(job_id)
         starts = scheduled_starts(index, job, business_date)
         chosen_run = _of_many(index, job, business_date, limit, starts, job_id in ends) if len(starts) > 1 else None
-        run, due = chosen[job_id] = chosen_run or _of_the_day(index, job, business_date, limit, starts)
+        run, due = chosen_run or _of_the_day(index, job, business_date, limit, starts)
+        if due is not None and job.seen_schedule is not None:  # not accepted, yet its clock goes by this one
+            due = seen_instant(job.schedule, job.seen_schedule, due) or due
+        chosen[job_id] = run, due
         seen_from = due or limit
         if run is not None:
             seen_from = limit if run.state.is_red or index.is_stale(run) else lookback_time(run)

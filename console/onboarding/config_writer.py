@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ ROUTES = """\
 # ── routes: without one no alert is sent ────────────────────────────────────────────────────────────────────────────
 {lead}[routes.oncall]
 {lead}urls = [{url}]      # an apprise URL: mailtos://user:password@mail.example.com?to=oncall@example.com
+"""
+ALERTS = """\
 {lead}
 {lead}[alerts]
 {lead}default_route = "oncall"
@@ -72,22 +75,28 @@ def first_config_text(
         lines = ["# ── detected, needs a fix first: headway init finds it after that " + "─" * 54]
         lines += [line for finding in unreadable for line in _comments(finding)]
         parts.append("\n".join(lines) + "\n")
-    routes = ROUTES.format(lead="# " if route is None else "", url=toml(route or {"env": "ONCALL_MAIL"}))
+    routes = (ROUTES + ALERTS).format(lead="# " if route is None else "", url=toml(route or {"env": "ONCALL_MAIL"}))
     return "\n".join([*parts, routes.replace("# \n", "#\n") + NEXT])
 
 
 def extended_config_text(
     text: str, schedulers: Sequence[ConfiguredScheduler], route: Mapping[str, object] | None
 ) -> str:
-    """The text of a config with these systems and the route behind it; an earlier comment about one of them goes."""
+    """The text of a config with these systems and the route behind it, and the route as default in its [alerts];
+    an earlier comment of init about one of the systems goes."""
     for scheduler in schedulers:
-        block = rf"(?m)^(?:#.*\n)*# \[systems\.{re.escape(scheduler.finding.name)}\]\n(?:# .*\n)*\n?"
+        block = (
+            r"(?m)^# .*\(found\b.*\n(?:#(?! \[).*\n)*# To watch it remove the # below.*\n"
+            rf"# \[systems\.{re.escape(scheduler.finding.name)}\]\n(?:# \w+ = .*\n)*\n?"
+        )
         text = re.sub(block, "", text)
     parts = [text.rstrip() + "\n"] if text.strip() else []
     parts += ["\n".join(_system(scheduler)) + "\n" for scheduler in schedulers]
-    return "\n".join(
-        [*parts, *([ROUTES.format(lead="", url=toml(route)).rstrip() + "\n"] if route is not None else [])]
-    )
+    if route is None:
+        return "\n".join(parts)
+    extended = "\n".join([*parts, ROUTES.format(lead="", url=toml(route))])
+    extended, has_alerts = re.subn(r"(?m)^\[alerts\].*\n", r'\g<0>default_route = "oncall"\n', extended, count=1)
+    return extended if has_alerts else extended + ALERTS.format(lead="").rstrip() + "\n"
 
 
 def _system(scheduler: ConfiguredScheduler) -> Iterator[str]:
@@ -148,20 +157,25 @@ def write_new(path: Path, text: str) -> None:
 
 
 def backup_path(path: Path) -> Path:
-    """Backup name of a replaced config, not used before."""
+    """Backup name of a replaced config, beside the file itself, not used before."""
+    path = path.resolve()
     names = (f"{path.name}.before-init{f'-{number}' if number > 1 else ''}" for number in count(1))
     return next(backup for name in names if not (backup := path.with_name(name)).exists())
 
 
 def replace_with_backup(path: Path, backup: Path, text: str) -> None:
-    """Replaces a file atomically; the old one stays as `backup`. Raises FileExistsError if `backup` exists."""
+    """Replaces a file, or that of a link, atomically; the old one stays as `backup`. Raises FileExistsError if `backup`
+    exists."""
+    path = path.resolve()
     with _temporary_file(path, text) as temporary:
         os.link(path, backup)
         os.replace(temporary, path)
 
 
 def replace_if_unchanged(path: Path, text: str, expected: str) -> bool:
-    """Replaces the file if its text is `expected`; False, without a change, if it was edited meanwhile."""
+    """Replaces the file, or that of a link, if its text is `expected`; False, without a change, if it was edited
+    meanwhile."""
+    path = path.resolve()
     with _temporary_file(path, text) as temporary:
         if path.read_text("utf-8") != expected:
             return False
@@ -171,7 +185,7 @@ def replace_if_unchanged(path: Path, text: str, expected: str) -> bool:
 
 @contextmanager
 def _temporary_file(path: Path, text: str) -> Iterator[Path]:
-    """The text in a temporary file next to `path`, synced to disk; removed afterwards."""
+    """The text in a temporary file next to `path`, with its mode and owner, synced to disk; removed afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
@@ -180,7 +194,10 @@ def _temporary_file(path: Path, text: str) -> Iterator[Path]:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o600)
+        replaced = path.stat() if path.exists() else None
+        if replaced is not None and os.geteuid() == 0:
+            os.chown(temporary, replaced.st_uid, replaced.st_gid)
+        temporary.chmod(0o600 if replaced is None else stat.S_IMODE(replaced.st_mode))
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)

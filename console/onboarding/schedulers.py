@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 class WatchReadiness(StrEnum):
@@ -44,7 +45,7 @@ class DetectedScheduler:
     name: str = ""
     """Of the system in the config; empty if what was found cannot be read."""
     kind: str = ""
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the system in the config, without secrets: a mapping with one entry is a reference."""
 
     @property
@@ -118,8 +119,16 @@ def is_configured(scheduler: DetectedScheduler, systems: Iterable[Mapping[str, A
     same_kind = [system for system in systems if "dsn" in settings or system.get("kind") == scheduler.kind]
     if "hosts" in settings:
         return _host_names(settings) <= {name for system in same_kind for name in _host_names(system)}
-    place = {name: settings[name] for name in PLACE if name in settings}
-    return any(place.items() <= {name: system.get(name) for name in place}.items() for system in same_kind)
+    place = {name: _comparable(settings[name]) for name in PLACE if name in settings}
+    return any(place == {name: _comparable(system.get(name)) for name in place} for system in same_kind)
+
+
+def _comparable(value: object) -> object:
+    """A URL without the slashes at its end and with its host in lower case; else the value."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    parts = urlsplit(value)
+    return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")
 
 
 def _host_names(settings: Mapping[str, Any]) -> set[str]:

@@ -158,8 +158,21 @@ def test_the_commands_that_check_names_have_its_own_config(tmp_path: Path, capsy
     shown = capsys.readouterr()
     assert f"""Fix: start "headway --config '{path}' engine";""" in " ".join(shown.err.split())
     text = "job names not verified. Fix: headway check; see /srv/headway checks"
-    assert text == configure.with_config(text, None)
-    assert "Fix: headway --config x.toml check; see /srv/headway checks" in configure.with_config(text, "x.toml")
+    assert text == configure.with_options(text, None, None)
+    assert "Fix: headway --config x.toml check; see /srv/headway checks" in configure.with_options(text, "x.toml", None)
+
+
+@pytest.mark.parametrize(
+    "store, shown",
+    [
+        ("a b.db", "'a b.db'"),
+        ("postgresql://me@db/x", "postgresql://me@db/x"),
+        ("postgresql://me:pw@db/x", "URL"),
+        ("postgresql://db/x?password=pw", "URL"),
+    ],
+)
+def test_the_commands_have_its_own_store_without_a_password(store: str, shown: str) -> None:
+    assert f"Fix: headway --store {shown} check" == configure.with_options("Fix: headway check", None, store)
 
 
 PAGE = """

@@ -26,6 +26,7 @@ from console.cli import init_dialog, onboarding
 from console.cli.configure import send_test_message
 from console.cli.exits import CommandError, Exit
 from console.config.loading import load_config
+from console.domain.switches import Modes
 from console.onboarding.schedulers import DetectedScheduler, Machine
 from tests.fakes.internet import fake_internet
 from tests.fakes.ssh_local import LocalHost
@@ -141,7 +142,7 @@ def test_a_config_that_is_there_keeps_its_text_and_gets_what_is_new(home: Home) 
     words = ("--yes", "--only", "cron", "--host", "db08", "--airflow", "http://127.0.0.1:1", "--route", "ONCALL_MAIL")
     done = home.run(*words)
     assert Exit.OK == done.code, done
-    assert f"In {home.config} already, and kept as it is: mine, flows." in " ".join(done.out.split())
+    assert f"Already configured in {home.config}, unchanged: mine, flows." in " ".join(done.out.split())
     assert f"Added 1 system to {home.config}; a running engine applies it" in " ".join(done.out.split())
     assert home.config.read_text().startswith(CONFIGURED)
     assert ["mine", "flows", "cron"] == list(load_config(home.config).systems)
@@ -168,7 +169,7 @@ def test_a_config_without_settings_is_named_as_such_and_moved_aside(home: Home) 
         )
         done = home.run("--yes", "--only", "cron", "--no-poll")
         assert Exit.OK == done.code
-        assert f"The config before is kept as {home.config}.before-init." in " ".join(done.out.split())
+        assert f"The previous config is kept as {home.config}.before-init." in " ".join(done.out.split())
         assert ["cron"] == list(load_config(home.config).systems)
         assert nothing == home.config.with_name("headway.toml.before-init").read_text()
         home.config.with_name("headway.toml.before-init").unlink()
@@ -598,9 +599,9 @@ def test_a_named_system_without_access_is_added_by_the_same_command_after_its_fi
     home.env["AIRFLOW_PASSWORD"] = "pw"
     words = ("--yes", "--no-poll", "--only", "cron", "--host", "127.0.0.1:1", "--airflow", "http://127.0.0.1:1")
     done = home.run(*words)
-    said = " ".join(done.err.split())
+    printed = " ".join(done.err.split())
     assert Exit.PROBLEM == done.code
-    assert "no access yet to host 127.0.0.1, Airflow at http://127.0.0.1:1. Fix: see above, then repeat" in said
+    assert "no access yet to host 127.0.0.1, Airflow at http://127.0.0.1:1. Fix: see above, then repeat" in printed
     assert "Fix: start it, or correct the URL: the one that opens it in a browser on this machine" in " ".join(
         done.out.split()
     )
@@ -609,8 +610,8 @@ def test_a_named_system_without_access_is_added_by_the_same_command_after_its_fi
     reachable = Probe(True, "", (), (), TargetClock(datetime.now(UTC), datetime.now(UTC), "Asia/Tokyo"))
     monkeypatch.setattr("connectors.cron.connector.CronConnector.probe", lambda *_: reachable)
     done = home.run(*words)
-    said = " ".join(done.err.split())
-    assert (Exit.PROBLEM, True) == (done.code, "no access yet to Airflow at http://127.0.0.1:1." in said), done
+    printed = " ".join(done.err.split())
+    assert (Exit.PROBLEM, True) == (done.code, "no access yet to Airflow at http://127.0.0.1:1." in printed), done
     config = load_config(home.config)
     assert {"cron": "Europe/Berlin", "cron-127-0-0-1": "Asia/Tokyo"} == {
         name: system.settings.timezone for name, system in config.systems.items()
@@ -631,11 +632,39 @@ def test_an_airflow_that_no_config_may_have_is_a_comment_with_the_fix(home: Home
     assert ["cron"] == list(load_config(home.config).systems)
 
 
+def test_an_only_system_that_no_config_may_have_comes_with_the_reason(home: Home) -> None:
+    done = home.run("--yes", "--airflow", "http://airflow.example.com")
+    assert (Exit.PROBLEM, []) == (done.code, home.made)
+    assert "use https://, or say plain_http = true" in " ".join(done.out.split())
+    assert "no system is configured" not in done.err
+
+
+def test_a_database_is_known_by_the_dsn_in_its_file(home: Home) -> None:
+    put(home.folder / "dwh-dsn", f"postgresql://reader:{SECRET}@127.0.0.1:1/ops\n")
+    put(home.config, f'{MINE}[systems.dwh]\nkind = "pg_cron"\ndsn = {{ file = "{home.folder}/dwh-dsn" }}\n')
+    home.env |= {"DWH_DSN": "postgresql://headway@127.0.0.1:1/ops"}
+    done = home.run("--yes", "--dsn", "DWH_DSN")
+    assert (Exit.OK, True) == (done.code, "Nothing to add" in done.out), done
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_who_adds_to_a_live_estate_sees_that_alerts_start(
+    home: Home, monkeypatch: pytest.MonkeyPatch, is_live: bool
+) -> None:
+    put(home.config, CONFIGURED)
+    monkeypatch.setattr("console.cli.configure.stored", lambda *_: Modes(estate_live=is_live))
+    done = home.run("--yes", "--only", "cron")
+    printed = " ".join(done.out.split())
+    assert is_live is ("This estate is live: alerts of the new systems start now." in printed), done
+    assert is_live is ("shadow on --system NAME" in printed)
+    assert is_live is not ("`shadow off` goes live" in printed)
+
+
 def test_no_named_system_with_access_leaves_no_config(home: Home) -> None:
     done = home.run("--yes", "--no-poll", "--host", "127.0.0.1:1")
-    said = " ".join(done.err.split())
+    printed = " ".join(done.err.split())
     assert (Exit.PROBLEM, []) == (done.code, home.made)
-    assert "no access to host 127.0.0.1; nothing was written. Fix: see above, then repeat the command" in said
+    assert "no access to host 127.0.0.1; nothing was written. Fix: see above, then repeat the command" in printed
     done = home.run("--yes", "--host", "db07:99999")
     assert (Exit.USAGE, True) == (done.code, "the value of --host is not a host; write db07" in done.err)
 

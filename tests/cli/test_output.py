@@ -124,8 +124,8 @@ def test_no_table_is_wider_than_its_terminal(bench: Bench, command: str, columns
 @pytest.mark.deep
 def test_a_pipe_gets_the_whole_name(bench: Bench) -> None:
     argv = [sys.executable, "-m", "console", "--store", bench.url, "job", "list"]
-    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    assert "fake/db07.internal.example:extract_orders_of_the_day_before  " in told
+    printed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert "fake/db07.internal.example:extract_orders_of_the_day_before  " in printed
 
 
 def test_a_closed_stdout_is_no_surprise(bench: Bench) -> None:
@@ -183,26 +183,26 @@ def test_every_page_of_one_thing_is_told_a_fact_a_line(
 ) -> None:
     bench, key = night
     words = line.replace("KEY", key).split()
-    columns, told = headway(bench.url, *words), headway(bench.url, *words, "--plain")
-    assert columns.code == told.code
+    columns, printed = headway(bench.url, *words), headway(bench.url, *words, "--plain")
+    assert columns.code == printed.code
     assert "  " in columns.out
-    assert [] == [one for one in told.out.splitlines() if re.search(r"\S {2,}|^ ", one) and not one.startswith("|")]
-    told_lines = told.out.splitlines()
-    assert [] == [fact for fact in PAGES[line] if not any(one.startswith(fact) for one in told_lines)], told.out
-    assert "–" not in [one.partition(": ")[2] for one in told_lines]
+    assert [] == [one for one in printed.out.splitlines() if re.search(r"\S {2,}|^ ", one) and not one.startswith("|")]
+    printed_lines = printed.out.splitlines()
+    assert [] == [fact for fact in PAGES[line] if not any(one.startswith(fact) for one in printed_lines)], printed.out
+    assert "–" not in [one.partition(": ")[2] for one in printed_lines]
     monkeypatch.setenv("HEADWAY_PLAIN", "1")
-    assert without_ages(told.out) == without_ages(headway(bench.url, *words).out)
+    assert without_ages(printed.out) == without_ages(headway(bench.url, *words).out)
 
 
 @pytest.mark.parametrize("line", ["job list", "job", "run", "service", "system", "action", "incident list --all"])
 def test_every_list_is_told_a_row_a_line(night: tuple[Bench, str], line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bench, _ = night
-    told = headway(bench.url, *line.split(), "--plain")
-    first = next(one for one in told.out.splitlines() if one)
-    assert re.match(r"[a-z ]+: \S", first), told
-    assert [] == [one for one in told.out.splitlines() if re.search(r"\S {2,}", one)]
+    printed = headway(bench.url, *line.split(), "--plain")
+    first = next(one for one in printed.out.splitlines() if one)
+    assert re.match(r"[a-z ]+: \S", first), printed
+    assert [] == [one for one in printed.out.splitlines() if re.search(r"\S {2,}", one)]
     monkeypatch.setenv("HEADWAY_PLAIN", "1")
-    assert without_ages(told.out) == without_ages(headway(bench.url, *line.split()).out)
+    assert without_ages(printed.out) == without_ages(headway(bench.url, *line.split()).out)
 
 
 def without_ages(text: str) -> str:

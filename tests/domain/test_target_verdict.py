@@ -23,11 +23,11 @@ def test_a_target_that_is_not_polled_says_since_when_why_and_how_to_fix_it() -> 
     db07 = target("etl-hosts", "db07", "cron")
     assert "" == verdict(db07)
     refused = {"error": "port 22: no answer", "error_kind": "unreachable", "failing_since": at("03:12")}
-    end = "port 22: no answer; fix: check that it runs and is reachable from the engine's machine"
-    assert f"etl-hosts/db07 not polled since {clock(at('03:12'))}: {end}" == verdict(
+    end = "port 22: no answer. Fix: check that it runs and is reachable from the engine's machine"
+    assert f"etl-hosts/db07: no successful poll since {clock(at('03:12'))}: {end}" == verdict(
         db07, last_ok=at("03:12"), **refused
     )
-    assert f"etl-hosts/db07 never polled: {end}" == verdict(db07, last_ok=None, **refused)
+    assert f"etl-hosts/db07: no successful poll yet: {end}" == verdict(db07, last_ok=None, **refused)
     stopped = verdict(db07, warnings=("a drift", f"{NOTHING_STARTS}cron is not running"))
     assert "etl-hosts/db07 starts nothing: cron is not running" == stopped
 
@@ -36,4 +36,4 @@ def test_a_paused_target_says_until_when_and_how_to_poll_it_now() -> None:
     pause = SystemPause("etl-hosts", "mara", "a new disk", at("03:00"), at("05:00"))
     text = verdict(target("etl-hosts", "db07", "cron"), pause=pause, error="port 22: no answer")
     assert f"etl-hosts/db07 not polled until {clock(at('05:00'))}, paused by mara: a new disk" in text
-    assert text.endswith("; to poll it now: headway system pause etl-hosts --off")
+    assert text.endswith("; to poll it now: headway system pause etl-hosts --off; last error: port 22: no answer")

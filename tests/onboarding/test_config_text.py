@@ -151,6 +151,37 @@ def test_an_added_system_replaces_its_own_comment_and_nothing_else(tmp_path: Pat
     assert text == extended_config_text(text, [], None)
 
 
+def test_a_person_s_comments_around_the_comment_of_init_stay(tmp_path: Path) -> None:
+    default, *_ = aws(machine(tmp_path))
+    first = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(default, "refused")])
+    [title] = [line for line in first.splitlines() if line.startswith("# ") and "(found in" in line]
+    own = "# note: call Anna first\n# [systems.old]\n# kind = 'cron'\n# was on db07\n"
+    text = extended_config_text(first.replace(title, own + title), [ConfiguredScheduler(default)], None)
+    assert own in text
+    assert (1, 0) == (text.count(f"[systems.{default.name}]"), text.count("To watch it remove the #"))
+
+
+@pytest.mark.parametrize("header", ["[alerts]", "[alerts]  # quiet"])
+def test_a_route_becomes_the_default_of_alerts_that_are_set_already(header: str) -> None:
+    text = f'[estate]\nname = "x"\n\n{header}\nrepeat_after = "1h"\n'
+    config = tomllib.loads(extended_config_text(text, [], {"env": "ONCALL_MAIL"}))
+    assert {"default_route": "oncall", "repeat_after": "1h"} == config["alerts"]
+    assert {"oncall": {"urls": [{"env": "ONCALL_MAIL"}]}} == config["routes"]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o600])
+def test_a_replaced_file_keeps_its_mode_and_a_link_stays_one(tmp_path: Path, mode: int) -> None:
+    path, link = tmp_path / "git/headway.toml", tmp_path / "headway.toml"
+    path.parent.mkdir()
+    write_new(path, "mine")
+    path.chmod(mode)
+    link.symlink_to(path)
+    replace_with_backup(link, backup_path(link), "ours")
+    assert replace_if_unchanged(link, "ours and a service", "ours")
+    assert (True, mode) == (link.is_symlink(), path.stat().st_mode & 0o777)
+    assert ("ours and a service", "mine") == (path.read_text(), (tmp_path / "git/headway.toml.before-init").read_text())
+
+
 @given(st.text(alphabet='#[]systems.\n =a"', max_size=60), st.sampled_from(["etl", "a.b", "("]))
 def test_whatever_a_person_wrote_stays(own: str, name: str) -> None:
     """Only a comment that begins as one of init's does is replaced."""

@@ -209,6 +209,7 @@ FLOWS = {"kind": "airflow", "url": "https://a.example.com", "username": "me"}
         ("pg_cron", {"dsn": {"env": "DWH_DSN"}}, True),
         ("pg_cron", {"dsn": {"env": "DWH_URL"}}, False),
         ("airflow", {"url": "https://a.example.com", "username": "headway"}, True),
+        ("airflow", {"url": "https://A.example.com/"}, True),
         ("airflow", {"url": "https://b.example.com"}, False),
         ("glue", {"region": "eu-west-1"}, False),
     ],

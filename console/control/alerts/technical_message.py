@@ -233,8 +233,8 @@ def _facts(
         yield "Finding", f"{index.name(finding.job_id)} {finding.rule.predicate}: {text}"
     for finding in drift[:MAX_FINDINGS]:
         name = index.name(finding.job_id)
-        is_listed = _is_change(finding, decision)
-        yield "Drift", f"not accepted. Fix: {drift_fix(name)}" if is_listed else f"{name} {finding.text}"
+        text = f"{name} {finding_text(index, finding, zone)}"
+        yield "Drift", f"not accepted. Fix: {drift_fix(name)}" if _is_change(finding, decision) else text
     for service, _ in limit_instances(decision.services, attrgetter("service")) if not decision.closed else ():
         if reasons := "; ".join(_service_reasons(index, match, decision, service)):
             yield service_title(index, service.service), reasons

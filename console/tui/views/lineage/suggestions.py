@@ -67,7 +67,7 @@ def _confidence(pair: Suggestion) -> str:
 
 
 def _decide(screen: HeadwayScreen, pair: Suggestion, failed: Callable[[str], None]) -> None:
-    options = [PaletteChoice("", name, says, option) for option, (name, says) in OPTIONS.items()]
+    options = [PaletteChoice("", name, description, option) for option, (name, description) in OPTIONS.items()]
     evidence = [PaletteChoice("", name, text, None, dead=True) for name, text in _evidence(pair)]
     choices = [PaletteChoice("", "Back", "nothing changes", None), *options, *evidence]
 
