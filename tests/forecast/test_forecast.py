@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -50,6 +51,15 @@ def test_a_quiet_night_is_the_clock_start_that_decides_and_all_after_it() -> Non
     assert ("05:30", Timeliness.ON_TIME) == told(verdict)
     assert ("open", (1, 2, 3), "expected 05:30 UTC") == (verdict.data_state, verdict.path, verdict.reason)
     assert at("06:30") == verdict.deadline
+
+
+@pytest.mark.parametrize("planned", [(), (run(1, LOAD, "04:00", RunState.PLANNED),)], ids=["no run yet", "planned"])
+def test_a_start_that_was_moved_at_the_source_is_forecast_by_the_schedule_there(planned: tuple[RunFacts, ...]) -> None:
+    """Not accepted: the period stays 04:00, its clock starts it at 06:00."""
+    moved = replace(LOAD, seen_schedule=daily("06:00"))
+    assert ("07:30", Timeliness.WILL_MISS) == told(day("02:00", *planned, jobs=(EXTRACT, moved, MART)))
+    earlier = replace(LOAD, seen_schedule=daily("03:40"))
+    assert "05:10" == told(day("02:00", *planned, jobs=(EXTRACT, earlier, MART)))[0]
 
 
 @pytest.mark.parametrize(
