@@ -207,9 +207,11 @@ def test_job_names_are_not_verified_before_the_first_inventory(
         '[jobs."fake/extrakt"]\nowner = "etl"\n'
     )
     check = ("--config", str(config), "check", "--no-probe")
-    main(["--store", str(tmp_path / "none.db"), *check])
+    store = str(tmp_path / "none.db")
+    main(["--store", store, *check])
     shown = " ".join(capsys.readouterr().err.split())
-    fix = f'Fix: "headway --config {config} engine", then "headway --config {config} check"'
+    headway = f"headway --config {config} --store {store}"
+    fix = f'Fix: "{headway} engine", then "{headway} check"'
     assert f"job names not verified: no inventory yet of fake. {fix}" in shown
     bench.turn()
     assert Exit.PROBLEM == main(["--store", bench.url, *check])

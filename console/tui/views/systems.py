@@ -185,8 +185,8 @@ def _capability_lines(view: TargetView) -> Labelled:
     rows: Labelled = [("can", _capability_text(view) or "nothing: read only", "plain")]
     rows += [("cannot", f"{verb.replace('_', ' ')}: {why}", "dim") for verb, why in view.missing.items()]
     held = [str(right.get("name", "")) for right in view.rights if right.get("held")]
-    others = [split_right(right) for right in view.rights if not right.get("held")]
-    return [*rows, ("may", ", ".join(held), "plain"), *((label, text, _STYLES[label]) for label, text in others)]
+    lacking = [split_right(right) for right in view.rights if not right.get("held")]
+    return [*rows, ("may", ", ".join(held), "plain"), *((label, text, _STYLES[label]) for label, text in lacking)]
 
 
 def _each_line(texts: Sequence[str], style: str) -> SegmentLines:
