@@ -285,12 +285,14 @@ def _config_file(arguments: argparse.Namespace) -> Path:
 
 def _config_to_extend(path: Path, arguments: argparse.Namespace, is_interactive: bool) -> Config | None:
     """The config that stays, to which systems are added; None where a new one is written. Raises CommandError if it is
-    not valid, or a person keeps it as it is."""
+    not valid, or a person keeps it unchanged."""
     if not path.exists() or not has_settings(path):
         return None
     if is_interactive:
         print_parts([f"{path} exists already."])
-        answer = prompt(f"[Enter] keep it as it is · a add systems · n new (it is moved to {backup_path(path).name}): ")
+        answer = prompt(
+            f"[Enter] keep it unchanged · a add systems · n new (it is moved to {backup_path(path).name}): "
+        )
         if answer.lower() == "n":
             return None
         if answer.lower() != "a":

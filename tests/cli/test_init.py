@@ -291,7 +291,7 @@ def test_a_person_may_begin_anew_and_keeps_the_old_config(home: Home) -> None:
 def test_a_person_may_add_to_a_config_and_keep_an_airflow_that_does_not_answer(home: Home) -> None:
     put(home.config, CONFIGURED)
     with home.terminal("--no-poll") as terminal:
-        terminal.wait_for("[Enter] keep it as it is · a add systems")
+        terminal.wait_for("[Enter] keep it unchanged · a add systems")
         terminal.press("a", "enter")
         terminal.wait_for("Which?")
         terminal.press("all", "enter")

@@ -147,7 +147,7 @@ def _is_known(
     last: RouteNotification,
 ) -> bool:
     """True if `last`, of that incident, was of the miss, and nothing moved since that only this notification announces.
-    An incident of which the route was not notified announces the miss once the other is closed: otherwise the route
+    An incident that the route was not notified of announces the miss once the other is closed: otherwise the route
     would not be notified of the delivery."""
     subject, is_notified = notification.subject, notification.before is not None
     is_open = any(known.decision.incident_id == incident_id for known in context.open_subjects(service.key))

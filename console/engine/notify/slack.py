@@ -232,7 +232,8 @@ def _button(action: str, label: str) -> dict[str, Any]:
 
 
 def _without_button(attachment: Mapping[str, Any], action: str, text: str) -> dict[str, Any]:
-    """The attachment without the pressed button, and with the text above those that remain; another one as it is."""
+    """The attachment without the pressed button, and with the text above the buttons that remain. An attachment without
+    the button is unchanged."""
     blocks: list[dict[str, Any]] = []
     for block in attachment.get("blocks", ()):
         if block.get("block_id") == BLOCK:

@@ -129,7 +129,7 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
     note = f"{counted(view.row.affected_runs, 'run')} left red or stale" if view.row.affected_runs else ""
     many, days = len({service.name for service in view.services}), len(view.services)
     dates = f" {ctx.sign('dot')} {days} deadlines" if days > many else ""
-    yield heading("hurts", f"AFFECTED SERVICES {many}{dates}", note)
+    yield heading("services", f"AFFECTED SERVICES {many}{dates}", note)
     shown = list(limit_instances(view.services, attrgetter("name")))
     is_over = view.row.closed is not None
     longest = max((length_of([(service.title or service.name, "")]) for service, _ in shown), default=0)
@@ -230,16 +230,16 @@ def _actions(view: IncidentView, ctx: RenderContext) -> Iterator[TableRow]:
 
 def _notified_lines(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     """A row for each suppressed notification and each delivery: alert, route, outcome, detail."""
-    yield heading("told", f"NOTIFIED {len(view.deliveries)}", "" if view.deliveries else "none sent")
+    yield heading("notified", f"NOTIFIED {len(view.deliveries)}", "" if view.deliveries else "none sent")
     suppressed = [entry for entry in view.suppressed if entry.is_listed]
     rows = [*map(suppressed_cells, suppressed), *(delivery_cells(delivery, ctx) for delivery in view.deliveries)]
     heads = aligned([cells[:-1] for cells in rows], width)
     for number, (head, (*_, detail)) in enumerate(zip(heads, rows, strict=True)):
         if fits := length_of([*head, detail]) < width - 4:
             head += [("  ", "plain"), detail]
-        yield joined_segments(("told", number), [("  ", "plain"), *head])
+        yield joined_segments(("notified", number), [("  ", "plain"), *head])
         if not fits:
-            yield from _wrapped(("told", number), *detail, width)
+            yield from _wrapped(("notified", number), *detail, width)
 
 
 def _wrapped(key: tuple[str, int], content: str, style: str, width: int) -> Iterator[TableRow]:

@@ -26,13 +26,14 @@ OPTIONS = {
 
 
 def why_no_suggestions(screen: HeadwayScreen) -> str:
+    """Why suggestions cannot be listed here; empty if they can."""
     if not screen.board.command:
         return "a replay has no config to add a dependency to"
     return "not from a browser: headway suggest" if screen.board.visitor or screen.board.is_web else ""
 
 
 def list_suggestions(screen: HeadwayScreen, job: str) -> None:
-    """Those of `job` first."""
+    """Opens the list of suggested dependencies, those of `job` first."""
     screen.notice("looking for suggested dependencies …")
 
     def failed(why: str) -> None:
