@@ -229,15 +229,17 @@ def loopback_addresses(options: object) -> list[str]:
 _COMMAND = re.compile(rf"\bheadway (?=(?:{'|'.join(NOUNS)})\b)")
 
 
-_SECRET_URL = re.compile(r"://(?:.*:.*@|.*\?)")
-"""A URL with a password, or with parameters that may hold one."""
+def _may_hold_a_secret(store: str) -> bool:
+    """True for a URL with a password, or with parameters that may hold one."""
+    _, _, address = store.partition("://")
+    return "?" in address or ":" in address.rpartition("@")[0]
 
 
 def with_options(text: str, config: str | None, store: str | None) -> str:
     """The text with this --config and --store in each headway command of it; a store's URL with a password as URL."""
     options = f" --config {quote(config)}" if config else ""
     if store:
-        options += f" --store {'URL' if _SECRET_URL.search(store) else quote(store)}"
+        options += f" --store {'URL' if _may_hold_a_secret(store) else quote(store)}"
     return _COMMAND.sub(lambda _: f"headway{options} ", text)
 
 
