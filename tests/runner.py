@@ -25,31 +25,32 @@ from xdist.workermanage import WorkerController
 TESTS = Path(__file__).parent
 LAB = TESTS / "lab"
 
-# Files test_NAME.py of tests/lab, the longest group first. The files of a group share an estate and the start of its
-# Airflow, which costs as much as a minute of work; a fixture `fresh` is an estate of its own on that Airflow, because
-# what a night leaves red is an incident of the next.
+# Files test_NAME.py of tests/lab, the longest group first as measured: what starts last ends last. Files of one group
+# share an estate and the start of its Airflow, which costs as much as a minute of work; a fixture `fresh` is an estate
+# of its own on that Airflow, because what a night leaves red is an incident of the next.
 AIRFLOW = (
     ("airflow_holds_real", "first_light", "plan_real"),
     ("airflow_real", "airflow_acts_real", "airflow_answers_real", "airflow_clouds_real", "backfills_real"),
     ("check_real", "lab_main", "lab_parts", "faults_real", "inventory_real"),
 )
 SHARED = (
-    ("airflow_versions_real",),
-    ("holds_real",), ("pg_cron_real",), ("moved_clock_real",), ("cron_real",), ("slurm_real",), ("pg_cron_acts_real",),
-    ("prefect_real",), ("missed_and_stale_real",), ("control_plane_real",), ("step_functions_real",), ("dagster_real",),
-    ("killed_postgres",), ("store_postgres",), ("team_store_real",), ("keys_real",),
+    ("pg_cron_real",), ("holds_real",), ("airflow_versions_real",), ("dagster_real",), ("killed_postgres",),
+    ("engine_clock_real",), ("cron_real",), ("store_postgres",), ("team_store_real",), ("moved_clock_real",),
+    ("prefect_real",), ("control_plane_real",), ("cron_holds_real",), ("slurm_real",), ("missed_and_stale_real",),
+    ("moved_crontab_real",), ("cron_stopped_real",), ("keys_real",), ("step_functions_real",), ("pg_cron_acts_real",),
     ("aws_logs_real", "batch_real", "emr_real", "glue_real", "eventbridge_real", "s3_real"),  # one moto server
     ("kubernetes_real", "kubernetes_rights_real", "kubernetes_runs_real"),
     ("gate_real", "jump_real", "refusals_real", "completion_real"),
 )  # fmt: skip
-MAX_AIRFLOWS = 2
-"""Groups of `AIRFLOW` at one time: two Airflows are enough for two cores."""
-FAST_WORKERS = 2
+MAX_AIRFLOWS = 3
+"""Groups of `AIRFLOW` at one time: between its runs an Airflow works for a twentieth of a core."""
+FAST_WORKERS = 3
 LONGEST_FOLDERS = (
-    "bench", "web", "pty", "invariants", "hostile", "crash", "tui", "connectors", "control", "cli", "engine", "demo",
+    "demo", "crash", "invariants", "bench", "web", "pty", "hostile", "tui", "connectors", "control", "cli", "engine",
 )  # fmt: skip
-"""Folders of fast tests in the order in which they start."""
-WORKERS_PER_CORE, LAB_WORKERS_PER_CORE = 2, 3
+"""Folders of fast tests in the order in which they start: those that wait for minutes first."""
+WORKERS_PER_CORE, WAITING_WORKERS = 2, 6
+"""Workers of `-n auto`: the lab waits for the next minute of a cron far more than it works."""
 LAB_PREFIX, AIRFLOW_PREFIX = "lab-", "lab-airflow-"
 SHARING_SCOPES = {"class", "module"}
 
@@ -203,9 +204,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LabFirs
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Workers for `-n auto`. The lab waits more than it works."""
+    """Workers for `-n auto`: `WAITING_WORKERS` more where the lab runs."""
     has_lab = "not lab" not in config.option.markexpr
-    return len(os.sched_getaffinity(0)) * (LAB_WORKERS_PER_CORE if has_lab else WORKERS_PER_CORE)
+    return len(os.sched_getaffinity(0)) * WORKERS_PER_CORE + has_lab * WAITING_WORKERS
 
 
 @pytest.hookimpl(tryfirst=True)

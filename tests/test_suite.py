@@ -18,7 +18,7 @@ from typing import cast
 import pytest
 from xdist.workermanage import WorkerController
 
-from tests.runner import AIRFLOW, FAST_WORKERS, LAB, SHARED, LabFirst
+from tests.runner import AIRFLOW, FAST_WORKERS, LAB, MAX_AIRFLOWS, SHARED, LabFirst
 
 ROOT = Path(__file__).parents[1]
 HOOKS = """
@@ -114,6 +114,7 @@ def test_every_file_of_a_group_is_there_once() -> None:
     assert [] == [name for name in names if not (LAB / f"test_{name}.py").is_file()]
 
 
+AIRFLOWS = [f"lab-airflow-{number}" for number in range(MAX_AIRFLOWS)]
 QUEUE = ("lab-airflow-a", "lab-airflow-b", "lab-airflow-c", "lab-cron", "lab-moto", "fast-1", "fast-2")
 
 
@@ -121,9 +122,9 @@ QUEUE = ("lab-airflow-a", "lab-airflow-b", "lab-airflow-c", "lab-cron", "lab-mot
     "running, expected",
     [
         ([], "lab-airflow-a"),
-        (["lab-airflow-x"], "lab-airflow-a"),
-        (["lab-airflow-x", "lab-airflow-y"], "lab-cron"),
-        (["lab-x", "lab-y", "lab-z", "lab-w"], "fast-1"),
+        (AIRFLOWS[1:], "lab-airflow-a"),
+        (AIRFLOWS, "lab-cron"),
+        ([f"lab-{number}" for number in range(MAX_AIRFLOWS + 2)], "fast-1"),
         (["fast-x", "fast-y"], "lab-airflow-a"),
     ],
 )
@@ -132,12 +133,12 @@ def test_the_lab_starts_first_and_leaves_workers_to_the_fast_tests(running: list
 
 
 def test_what_is_left_goes_to_whoever_is_free() -> None:
-    full = ["lab-airflow-x", "lab-airflow-y", "lab-z", "lab-w"]
+    full = [*AIRFLOWS, "lab-z", "lab-w"]
     assert "lab-cron" == scheduler(("lab-airflow-a", "lab-cron"), full)._next_scope(NODES[0])
     assert "lab-airflow-a" == scheduler(("lab-airflow-a",), full)._next_scope(NODES[0])
 
 
-NODES = [cast(WorkerController, object()) for _ in range(4 + FAST_WORKERS)]
+NODES = [cast(WorkerController, object()) for _ in range(MAX_AIRFLOWS + 2 + FAST_WORKERS)]
 
 
 def scheduler(queue: Iterable[str], running: Iterable[str]) -> LabFirst:
