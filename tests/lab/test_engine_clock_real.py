@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -62,57 +64,89 @@ class EngineClock:
         }
 
 
-@pytest.fixture
-def sink() -> Iterator[HttpSink]:
-    sink = HttpSink()
-    sink.start()
-    yield sink
-    sink.stop()
+@dataclass
+class Watch:
+    """An engine of its own config whose clock is set by `offset`, and right again; and what it posted."""
+
+    headway: Headway
+    sink: HttpSink
+    clock: EngineClock
+    offset: timedelta
+
+    def states(self, job: str) -> list[str]:
+        return [str(run["state"]) for run in self.headway.listed("run", f"etl/db07:{job}")]
+
+    def titles(self) -> list[str]:
+        return [str(post.data["title"]) for post in self.sink.posts]
+
+    def knows_both_jobs(self) -> bool:
+        return len(self.headway.json("job")) == 2
+
+    def has_seen_the_failure(self) -> bool:
+        return "failed" in self.states("sour")
+
+    def has_told_of_the_recovery(self) -> bool:
+        return any(title.startswith("Resolved: ") for title in self.titles())
+
+    def has_seen_more(self, starts: int) -> bool:
+        return len(self.states("tick")) > starts
 
 
 @pytest.fixture
-def headway(db07: CronHost, sink: HttpSink, tmp_path: Path) -> Iterator[Headway]:
-    """Watches `tick`, which starts each minute, and `sour`, which fails in the first minute and succeeds afterwards."""
+def jobs(db07: CronHost) -> Iterator[CronJobs]:
+    """`tick`, which starts each minute, and `sour`, which fails in the first minute and succeeds afterwards."""
     jobs = CronJobs(db07)
     jobs.behave("sour", "fail")
     jobs.schedule({"tick": "* * * * *", "sour": "* * * * *"}, wrapped=True)
-    hook = tmp_path / "hook"
-    hook.touch(0o600)
-    hook.write_text(sink.json_url())
-    config = tmp_path / "headway.toml"
-    config.write_text(
-        CONFIG.format(port=db07.port, key=db07.key, known=db07.known_hosts, hook=hook, grace=GRACE_SECONDS)
-    )
-    yield Headway(config)
+    yield jobs
     db07.remove_crontab("etl")
 
 
+@contextmanager
+def watching(db07: CronHost, folder: Path, offset: timedelta) -> Iterator[Watch]:
+    folder.mkdir()
+    sink, clock = HttpSink(), EngineClock(folder / "offset")
+    sink.start()
+    try:
+        hook = folder / "hook"
+        hook.touch(0o600)
+        hook.write_text(sink.json_url())
+        config = folder / "headway.toml"
+        config.write_text(
+            CONFIG.format(port=db07.port, key=db07.key, known=db07.known_hosts, hook=hook, grace=GRACE_SECONDS)
+        )
+        headway = Headway(config)
+        with headway.running_engine(**clock.environment) as engine:
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
+            yield Watch(headway, sink, clock, offset)
+            assert "broke" not in engine.log.read_text()
+    finally:
+        sink.stop()
+
+
 def test_an_engine_clock_that_is_set_reports_no_missed_start_and_no_old_failure(
-    db07: CronHost, headway: Headway, sink: HttpSink, tmp_path: Path
+    db07: CronHost, jobs: CronJobs, tmp_path: Path
 ) -> None:
-    clock = EngineClock(tmp_path / "offset")
-
-    def states(job: str) -> list[str]:
-        return [str(run["state"]) for run in headway.listed("run", f"etl/db07:{job}")]
-
-    def has_more(starts: int) -> bool:
-        return len(states("tick")) > starts
-
-    def titles() -> list[str]:
-        return [str(post.data["title"]) for post in sink.posts]
-
-    with headway.running_engine(**clock.environment) as engine:
-        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
-        wait_until(lambda: len(headway.json("job")) == 2, "the inventory", 60, 0.5)
-        wait_until(lambda: "failed" in states("sour"), "the failure", 150, 0.5)
-        CronJobs(db07).behave("sour", "succeed")
-        wait_until(lambda: any(title.startswith("Resolved: ") for title in titles()), "the recovery", 150, 0.5)
-        before = titles()
-        for offset in (timedelta(hours=1), timedelta(0), timedelta(hours=-2), timedelta(0)):
-            clock.set(offset)
-            starts = len(states("tick"))
-            wait_until(partial(has_more, starts), f"a start at {offset}", 150, 0.5)
+    """Two engines watch the same minutes: the clock of one is set ahead, that of the other back."""
+    with (
+        watching(db07, tmp_path / "ahead", timedelta(hours=1)) as ahead,
+        watching(db07, tmp_path / "back", timedelta(hours=-2)) as back,
+    ):
+        watches = (ahead, back)
+        for watch in watches:
+            wait_until(watch.knows_both_jobs, "the inventory", 60, 0.5)
+            wait_until(watch.has_seen_the_failure, "the failure", 150, 0.5)
+        jobs.behave("sour", "succeed")
+        for watch in watches:
+            wait_until(watch.has_told_of_the_recovery, "the recovery", 150, 0.5)
+        before = [watch.titles() for watch in watches]
+        for is_set in (True, False):
+            starts = [len(watch.states("tick")) for watch in watches]
+            for watch in watches:
+                watch.clock.set(watch.offset if is_set else timedelta(0))
+            for watch, count in zip(watches, starts, strict=True):
+                wait_until(partial(watch.has_seen_more, count), f"a start at {watch.offset}, {is_set}", 150, 0.5)
             time.sleep(GRACE_SECONDS)
-            assert before == titles(), offset
-            assert not {"missed", "failed"} & set(states("tick")), offset
-        assert "broke" not in engine.log.read_text()
+            assert before == [watch.titles() for watch in watches], is_set
+            for watch in watches:
+                assert not {"missed", "failed"} & set(watch.states("tick")), (watch.offset, is_set)
