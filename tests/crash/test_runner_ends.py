@@ -24,6 +24,7 @@ from tests.bench.crash_told import figures
 from tests.deep import some
 from tests.invariants.engines import Child, server
 from tests.invariants.worlds import Alert
+from tests.lab.process import PATIENCE
 from tests.store.ready import open_ready
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,7 @@ def values(found: list[Seen]) -> dict[str, float]:
     return {one.name: one.value for one in figures(found, ["sqlite"])}
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", some([signal.SIGTERM, signal.SIGINT], signal.SIGTERM))
 def test_a_run_that_is_interrupted_prints_what_it_has_so_far(number: signal.Signals) -> None:
     argv = [sys.executable, "-m", "tests.bench.crash", "--json", "--store", "sqlite"]
@@ -43,7 +45,7 @@ def test_a_run_that_is_interrupted_prints_what_it_has_so_far(number: signal.Sign
     try:
         next(line for line in process.stderr if " nights, " in line)
         process.send_signal(number)
-        out, _ = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=120 * PATIENCE)
     finally:
         process.kill()
     found = {one["name"]: one["value"] for one in json.loads(out)["figures"]}

@@ -22,6 +22,8 @@ from typing import Any, Self
 
 import pyte
 
+from tests.lab.process import PATIENCE
+
 KEYS = {
     "down": "\x1b[B", "up": "\x1b[A", "pagedown": "\x1b[6~", "pageup": "\x1b[5~", "home": "\x1b[H", "end": "\x1b[F",
     "enter": "\r", "escape": "\x1b", "tab": "\t", "space": " ", "backspace": "\x7f", "ctrl+c": "\x03", "ctrl+p": "\x10",
@@ -137,9 +139,9 @@ class Terminal:
 
     def wait_for(self, wanted: str | Callable[[str], bool], seconds: float = 60.0) -> str:
         """The screen, as soon as `wanted` stands on a whole one. Raises AssertionError with the screen when it does
-        not."""
+        not within `PATIENCE` times `seconds`."""
         found = wanted if callable(wanted) else lambda text: wanted in text
-        end = time.perf_counter() + seconds
+        end = time.perf_counter() + seconds * PATIENCE
         while not (self.is_whole and found(self.text)):
             left = end - time.perf_counter()
             assert left > 0, f"{wanted!r} never came; the screen:\n{self.text}"
@@ -149,8 +151,9 @@ class Terminal:
         return self.text
 
     def wait_for_end(self, seconds: float = 60.0) -> int:
-        """The program's exit code, once it has ended by itself."""
-        end = time.perf_counter() + seconds
+        """The program's exit code, once it has ended by itself. Raises AssertionError when it has not within `PATIENCE`
+        times `seconds`."""
+        end = time.perf_counter() + seconds * PATIENCE
         while time.perf_counter() < end:
             self.read(0.05)
             pid, status = os.waitpid(self.pid, os.WNOHANG)
