@@ -49,7 +49,7 @@ LONGEST_FOLDERS = (
     "demo", "crash", "invariants", "bench", "web", "pty", "hostile", "tui", "connectors", "control", "cli", "engine",
 )  # fmt: skip
 """Folders of fast tests in the order in which they start: those that wait for minutes first."""
-WORKERS_PER_CORE, WAITING_WORKERS = 2, 6
+WORKERS_PER_CORE, WAITING_WORKERS = 2, 5
 """Workers of `-n auto`: the lab waits for the next minute of a cron far more than it works."""
 LAB_PREFIX, AIRFLOW_PREFIX = "lab-", "lab-airflow-"
 SHARING_SCOPES = {"class", "module"}
