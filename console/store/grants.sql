@@ -362,12 +362,13 @@ BEGIN
         json_build_object('text', note), '', claimed);
 END $$;
 
--- An entry for the audit about what leaves no other row: a refusal, a shell, a release without an engine.
+-- An entry for the audit about what leaves no other row: a refusal, a shell, a release without an engine, a suggested
+-- dependency that was accepted into the config, or rejected.
 CREATE OR REPLACE FUNCTION headway_record(verb text, about text, detail text, why text, claimed text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     PERFORM headway_check(length(verb) <= 80 AND verb ~ ('^(refuse [a-z_]+( [a-z_]+)*|shell|request release natively'
-        || '|request restore|released natively|failed release natively)$'), 'no verb of a record');
+        || '|request restore|released natively|failed release natively|(accept|reject) dependency)$'), 'no verb of a record');
     PERFORM headway_audit(verb, about, headway_json(detail, 'object')::json, why, claimed);
 END $$;
 

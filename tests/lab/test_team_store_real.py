@@ -266,6 +266,19 @@ def test_a_console_records_refusals_shells_and_emergencies_only(shared: Team, ve
         shared.call("mallory", "headway_record", verb, "job", "{}", "", "here")
 
 
+def test_who_accepts_a_suggested_dependency_is_who_signed_in(shared: Team) -> None:
+    written = list[str]()
+    shared.requests("alice").decides_dependency("accept", "fake/a", "fake/b", "x.toml", lambda: written.append("x"))
+    with pytest.raises(NotAllowed, match="headway store grants"):  # vera may only view
+        shared.requests("vera").decides_dependency("accept", "fake/a", "fake/b", "x.toml", lambda: written.append("y"))
+    assert ["x"] == written
+    with shared.store.write(shared.fence) as session:
+        audit.chain_waiting(session)
+    assert [("alice", "fake/a -> fake/b", '{"file": "x.toml"}')] == shared.rows(
+        "SELECT actor, object, detail FROM audit WHERE verb = 'accept dependency'"
+    )
+
+
 def test_a_row_of_the_audit_in_another_name_is_sealed_in_her_own(shared: Team) -> None:
     shared.ask("alice")
     lie = 'alice\u2028"\\ü\n\x1b[31m'
