@@ -83,11 +83,11 @@ def _partial_success(reply: HttpReply, response_type: Any) -> str:
     except (ConnectorError, message.DecodeError, json_format.ParseError):
         return ""
     partial = response.partial_success
-    counts = {"spans": getattr(partial, "rejected_spans", 0), "points": getattr(partial, "rejected_data_points", 0)}
-    rejected = " and ".join(f"{count} {noun}" for noun, count in counts.items() if count)
+    counts = {"span": getattr(partial, "rejected_spans", 0), "data point": getattr(partial, "rejected_data_points", 0)}
+    rejected = " and ".join(f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts.items() if count)
     reason = partial.error_message or "no reason given"
     if rejected:
-        return f"{reply.place}: the receiver rejected {rejected}, which are not repeated: {reason}"
+        return f"{reply.place}: the receiver rejected {rejected}, not sent again: {reason}"
     return f"{reply.place}: the receiver accepted it and warns: {reason}" if partial.error_message else ""
 
 

@@ -227,10 +227,10 @@ POINTS = ExportMetricsServiceResponse(partial_success=ExportMetricsPartialSucces
 @pytest.mark.parametrize(
     "signal, body, expected",
     [
-        ("traces", SPANS.SerializeToString(), "rejected 1 spans, which are not repeated: too old"),
-        ("metrics", POINTS.SerializeToString(), f"rejected {2**40} points, which are not repeated: no reason given"),
-        ("traces", b'{"partialSuccess": {"rejectedSpans": "1", "errorMessage": "old"}, "x": 1}', "rejected 1 spans"),
-        ("metrics", b'{"partialSuccess": {"rejectedDataPoints": 3}}', "rejected 3 points"),
+        ("traces", SPANS.SerializeToString(), "rejected 1 span, not sent again: too old"),
+        ("metrics", POINTS.SerializeToString(), f"rejected {2**40} data points, not sent again: no reason given"),
+        ("traces", b'{"partialSuccess": {"rejectedSpans": "1", "errorMessage": "old"}, "x": 1}', "rejected 1 span"),
+        ("metrics", b'{"partialSuccess": {"rejectedDataPoints": 3}}', "rejected 3 data points"),
         ("traces", b'{"partialSuccess": {"errorMessage": "use gzip"}}', "accepted it and warns: use gzip"),
         ("traces", b'{"partialSuccess": {}}', ""),
         ("traces", b"{", ""),
