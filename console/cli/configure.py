@@ -10,7 +10,7 @@ import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -138,6 +138,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
         results += probe_routes(config, secrets, accepted_routes(arguments))
         results += probe_checks(config, secrets, arguments.timeout)
+        results += probe_slack(config, secrets)
         results += probe_otlp(config, secrets)
         results += probe_status_page(config)
     elsewhere = other_environment(arguments, secrets.variables)
@@ -502,6 +503,35 @@ def probe_checks(config: Config, secrets: SecretStore, timeout: float) -> list[P
     checks = config.declared.checks
     with ThreadPoolExecutor(min(8, len(checks) or 1)) as pool:
         return list(pool.map(lambda check: _guarded(f"check {check.name}", secrets, partial(probe, check)), checks))
+
+
+def probe_slack(config: Config, secrets: SecretStore) -> list[ProbeResult]:
+    """Whether Slack takes the app token of the buttons, and the bot token of each route; nothing is posted."""
+    from connectors.sdk.errors import ConnectorError
+    from console.engine.notify.slack import probe_app_token, probe_bot_token
+
+    def probe(name: str, call: Callable[[], None]) -> ProbeResult:
+        call()
+        return ProbeResult(name, "ok", "")
+
+    calls: dict[str, Callable[[], None]] = {}
+    if config.slack is not None:
+        app_token = config.slack.app_token
+        calls["slack app token"] = lambda: probe_app_token(secrets(app_token))
+    for route, settings in config.routes.items():
+        for url in settings.urls:
+            with suppress(ConnectorError):  # the probe of the route reports it
+                if token := _slack_bot_token(secrets(url)):
+                    calls[f"slack bot token (route {route})"] = partial(probe_bot_token, token)
+    return [_guarded(name, secrets, partial(probe, name, call)) for name, call in calls.items()]
+
+
+def _slack_bot_token(address: str) -> str:
+    """Of an apprise URL that posts as a bot; else empty."""
+    import apprise
+
+    plugin = apprise.Apprise.instantiate(address) if address.startswith("slack://") else None
+    return str(getattr(plugin, "access_token", None) or "")
 
 
 def probe_otlp(config: Config, secrets: SecretStore) -> list[ProbeResult]:

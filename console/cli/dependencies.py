@@ -16,7 +16,7 @@ from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_result, table
-from console.cli.reader import store_reader, valid_config
+from console.cli.reader import store_reader, store_url_of, valid_config
 from console.config.paths import config_path
 from console.domain.dependency import LearnedDependency, SharedDataset, SuggestedDependency
 from console.domain.service import format_percent
@@ -115,10 +115,10 @@ def _run_pair(
     block = f"upstream = {toml(upstream)}\ndownstream = {toml(downstream)}\n"
     accepted, document = f"[[dependencies]]\n{block}", _document(pair, now)
     if arguments.accept:
-        place = _decide(arguments, f"# accepted with headway suggest: {'; '.join(_reasons(pair))}\n{accepted}")
+        place = _decide(arguments, pair, f"# accepted with headway suggest: {'; '.join(_reasons(pair))}\n{accepted}")
         return print_result(arguments, document | {"accepted": str(place)}, [f"Added to {place}."])
     if arguments.reject:
-        place = _decide(arguments, f"# rejected with headway suggest\n[[rejected_dependencies]]\n{block}")
+        place = _decide(arguments, pair, f"# rejected with headway suggest\n[[rejected_dependencies]]\n{block}")
         text = f"Rejected in {place}. To list the pair again, remove it there."
         return print_result(arguments, document | {"rejected": str(place)}, [text])
     command = _command(pair)
@@ -183,18 +183,32 @@ def _document(pair: _Suggestion, now: datetime) -> dict[str, object]:
     }
 
 
-def _decide(arguments: argparse.Namespace, text: str) -> Path:
-    """Adds the text to the config and returns the file. Raises CommandError, and changes nothing, for a config that is
-    invalid with it."""
+def _decide(arguments: argparse.Namespace, pair: _Suggestion, text: str) -> Path:
+    """Adds the text to the config, and the decision to the audit; the file. Raises CommandError, and changes nothing,
+    for a config that is invalid with it."""
+    from console.engine.api.client import EngineClient
+    from console.store.errors import NotAllowed, StoreError
+
     config = config_path(arguments.config)
     path = config / DECIDED_FILE if config.is_dir() else config
     before = path.read_text("utf-8") if path.exists() else None
     changed = f"{before.rstrip()}\n\n{text}" if before else text
     valid_config(config, {path: changed})
-    if before is None:
-        write_new(path, changed)
-    elif not replace_if_unchanged(path, changed, before):
-        raise CommandError(Exit.PROBLEM, f"{path} was edited meanwhile; nothing was added. Fix: try again")
+
+    def save() -> None:
+        if before is None:
+            write_new(path, changed)
+        elif not replace_if_unchanged(path, changed, before):
+            raise CommandError(Exit.PROBLEM, f"{path} was edited meanwhile; nothing was added. Fix: try again")
+
+    verb = "accept" if arguments.accept else "reject"
+    client = EngineClient(store_url_of(arguments))
+    try:
+        client.decides_dependency(verb, pair.upstream, pair.downstream, str(path), save)
+    except NotAllowed as error:
+        raise CommandError(Exit.REFUSED, f"nothing was added: {error}") from None
+    except StoreError as error:
+        raise CommandError(Exit.USAGE, f"nothing was added, as the audit log cannot be written: {error}") from None
     return path
 
 

@@ -20,7 +20,7 @@ from connectors.sdk.errors import ConnectorError, NotSupported, SystemUnreachabl
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RED_STATES, RunState
 from connectors.sdk.transport.call_limits import Deadline
-from connectors.sdk.transport.http import HttpEndpoint
+from connectors.sdk.transport.http import HttpEndpoint, HttpReply
 from console.config.sections import OtlpSettings
 from console.domain.ids import micros
 from console.store.db.database import Database
@@ -48,7 +48,8 @@ RESULTS = {
 
 
 def post_signal(settings: OtlpSettings, secrets: SecretStore, signal: str, fields: Callable[[], dict[str, Any]]) -> str:
-    """Why the receiver permanently refuses a request of these fields; empty if it does not. Raises ConnectorError."""
+    """Why the receiver permanently refuses a request of these fields, or a part of it; empty if it does not. Raises
+    ConnectorError."""
     name = {"metrics": "metrics", "traces": "trace"}[signal]
     try:
         service = import_module(f"opentelemetry.proto.collector.{name}.v1.{name}_service_pb2")
@@ -64,8 +65,30 @@ def post_signal(settings: OtlpSettings, secrets: SecretStore, signal: str, field
         raise type(error)(f"{error}. Fix: start the receiver, or correct url or signals in [otlp]") from None
     finally:
         endpoint.close()
-    refusal = f"{reply.place} is a refusal, and the request is not repeated: {reply.error or 'no reason given'}"
-    return refusal if reply.status == 400 else ""
+    if reply.status == 400:
+        return f"{reply.place} is a refusal, and the request is not repeated: {reply.error or 'no reason given'}"
+    return _partial_success(reply, getattr(service, f"Export{name.title()}ServiceResponse"))
+
+
+def _partial_success(reply: HttpReply, response_type: Any) -> str:
+    """The count and reason of spans or data points that the receiver rejected; empty for none, and for a reply of
+    another form. The specification forbids to send them again."""
+    json_format, message = import_module("google.protobuf.json_format"), import_module("google.protobuf.message")
+    response = response_type()
+    try:
+        if reply.content_type == "application/json":
+            json_format.ParseDict(reply.json(), response, ignore_unknown_fields=True)
+        else:
+            response.ParseFromString(reply.body)
+    except (ConnectorError, message.DecodeError, json_format.ParseError):
+        return ""
+    partial = response.partial_success
+    counts = {"span": getattr(partial, "rejected_spans", 0), "data point": getattr(partial, "rejected_data_points", 0)}
+    rejected = " and ".join(f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts.items() if count)
+    reason = partial.error_message or "no reason given"
+    if rejected:
+        return f"{reply.place}: the receiver rejected {rejected}, not sent again: {reason}"
+    return f"{reply.place}: the receiver accepted it and warns: {reason}" if partial.error_message else ""
 
 
 class OtlpExporter:
@@ -113,7 +136,8 @@ class OtlpExporter:
         runs = [run for run in changed if run.state in RESULTS and run not in self._sent]
         scope = {"spans": [_span(self._estate, run) for run in runs]}
         fields = {"resource_spans": [{"resource": self._resource, "scope_spans": [scope]}]}
-        refused = post_signal(self._settings, self._secrets, "traces", lambda: fields) if runs else ""
+        before = self._troubles.get("traces", "")
+        refused = post_signal(self._settings, self._secrets, "traces", lambda: fields) if runs else before
         save_export_cursor(self._store, cursor, fence)
         self._sent |= dict.fromkeys(runs)
         for run in list(self._sent)[:-MEMORY]:

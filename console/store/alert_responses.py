@@ -107,12 +107,20 @@ def record_sent_acknowledgement(
 def add_silence(
     store: Database, fence: int, matchers: Mapping[str, str], from_us: int, until_us: int, change: ChangeOrigin
 ) -> int:
-    """Silences alerts that match all of the matchers; the silence's number."""
+    """Silences alerts that match all of the matchers; the silence's number. The same silence of the same person, not
+    expired, is not added again: Slack may send a press twice."""
+    encoded = json.dumps(dict(matchers), sort_keys=True)
     with store.write(fence, durable=True) as session:
+        same = (
+            "SELECT id FROM silence WHERE matchers = ? AND from_us = ? AND until_us = ? AND made_by = ?"
+            " AND ended_us IS NULL"
+        )
+        if existing := session.first(same, (encoded, from_us, until_us, change.by)):
+            return int(existing.id)
         [row] = session.rows(
             "INSERT INTO silence (matchers, from_us, until_us, why, made_by, made_us, ended_us, ended_by)"
             " VALUES (?, ?, ?, ?, ?, ?, NULL, '') RETURNING id",
-            (json.dumps(dict(matchers), sort_keys=True), from_us, until_us, change.why, change.by, change.now_us),
+            (encoded, from_us, until_us, change.why, change.by, change.now_us),
         )
         detail = {"matchers": dict(matchers), "from_us": from_us, "until_us": until_us}
         change.audit(session, RequestKind.ADD_SILENCE, f"silence {row.id}", detail)

@@ -188,7 +188,8 @@ BEGIN
     RETURN true;
 END $$;
 
--- Starts a plan with all of its steps; its number. No step is added or changed later.
+-- Starts a plan with all of its steps; its number. No step is added or changed later. A plan that an assistant or the
+-- HTTP API requests is paused until a person resumes it, and its text (domain.plan.REQUESTED) makes the engine notify.
 CREATE OR REPLACE FUNCTION headway_start_plan(
     key text, kind text, title text, incident_id bigint, why text, at_once integer, steps text, claimed text
 ) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
@@ -197,6 +198,8 @@ DECLARE
     plan_number bigint;
     given jsonb;
     step record;
+    waits text := CASE WHEN claimed IN ('MCP', 'HTTP API') THEN 'requested: nothing is sent until a person resumes it'
+        ELSE '' END;
 BEGIN
     SELECT p.id INTO plan_number FROM plan p WHERE p.key = key AND p.requested_by = session_user;
     IF FOUND THEN RETURN plan_number; END IF;
@@ -219,8 +222,9 @@ BEGIN
     title := headway_line(title, 500);
     INSERT INTO plan (key, kind, title, incident_id, state, requested_by, requested_from, why, requested_us, at_once,
         text, changed_seq)
-    VALUES (key, kind, title, (SELECT i.id FROM incident i WHERE i.id = incident_id), 'running', session_user,
-        headway_from(claimed), why, headway_now_us(), at_once, '', 0) RETURNING id INTO plan_number;
+    VALUES (key, kind, title, (SELECT i.id FROM incident i WHERE i.id = incident_id),
+        CASE waits WHEN '' THEN 'running' ELSE 'paused' END, session_user, headway_from(claimed), why, headway_now_us(),
+        at_once, waits, 0) RETURNING id INTO plan_number;
     FOR step IN SELECT s.* FROM jsonb_to_recordset(given) AS s (place integer, verb text, job_id integer, run_id bigint,
         period_key text, parameters text, after text, wait_s float8, safety text, expected_s float8, saves text) LOOP
         PERFORM headway_check(step.verb IN (
@@ -240,11 +244,13 @@ BEGIN
             step.safety, step.expected_s, headway_json(step.saves, 'array'), '{}', 'planned', '');
     END LOOP;
     INSERT INTO event (at_us, kind, text, incident_id, actor)
-    SELECT headway_now_us(), 'plan', 'plan ' || p.id || ' started: ' || title, p.incident_id, session_user
+    SELECT headway_now_us(), 'plan', 'plan ' || p.id || CASE waits WHEN '' THEN ' started: ' ELSE ' requested: ' END
+        || title, p.incident_id, session_user
     FROM plan p WHERE p.id = plan_number;
-    PERFORM headway_audit('start plan', 'plan ' || plan_number, json_build_object('plan', plan_number, 'steps', (
-        SELECT json_agg(s.verb || ' ' || j.name ORDER BY s.place) FROM plan_step s JOIN job j ON j.id = s.job_id
-        WHERE s.plan_id = plan_number)), why, claimed);
+    PERFORM headway_audit(CASE waits WHEN '' THEN 'start plan' ELSE 'propose plan' END, 'plan ' || plan_number,
+        json_build_object('plan', plan_number, 'steps', (
+            SELECT json_agg(s.verb || ' ' || j.name ORDER BY s.place) FROM plan_step s JOIN job j ON j.id = s.job_id
+            WHERE s.plan_id = plan_number)), why, claimed);
     RETURN plan_number;
 END $$;
 
@@ -356,12 +362,13 @@ BEGIN
         json_build_object('text', note), '', claimed);
 END $$;
 
--- An entry for the audit about what leaves no other row: a refusal, a shell, a release without an engine.
+-- An entry for the audit about what leaves no other row: a refusal, a shell, a release without an engine, a suggested
+-- dependency that was accepted into the config, or rejected.
 CREATE OR REPLACE FUNCTION headway_record(verb text, about text, detail text, why text, claimed text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     PERFORM headway_check(length(verb) <= 80 AND verb ~ ('^(refuse [a-z_]+( [a-z_]+)*|shell|request release natively'
-        || '|request restore|released natively|failed release natively)$'), 'no verb of a record');
+        || '|request restore|released natively|failed release natively|(accept|reject) dependency)$'), 'no verb of a record');
     PERFORM headway_audit(verb, about, headway_json(detail, 'object')::json, why, claimed);
 END $$;
 

@@ -6,16 +6,17 @@ Webhooks of one and of 50 alerts, and requests of one and of 50 OpenLineage even
 come from eight senders in another process; the engine's endpoint answers once they are in its SQLite store. Beside it:
 the same requests to a path that stores nothing. Then pages of 100 jobs are read, of more than are cached; and one page
 whose reader has it already. CPU time is that of the endpoint's process. At last a whole engine polls 200 systems, first
-alone, then beside 1,000 events a second, one in a request: how late polls get.
+alone, then beside 1,000 events a second, one in a request: how late polls get. The engine has one core, the senders
+have another.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -42,7 +43,7 @@ from tests.invariants.engines import engine_of, in_thread
 from tests.invariants.worlds import Sink
 from tests.lab.process import accepts, free_port, private_folder, remove_folder, wait_until
 
-SENDERS = 8
+SENDERS, SENDERS_AT_RATE = 8, 32
 EVENTS_PER_SECOND = 1000
 POLLED_SYSTEMS = 200
 POLL_SECONDS = 2.0
@@ -206,18 +207,22 @@ def _read_figures(sender: ProcessPoolExecutor, url: str, requests: int) -> Itera
     yield Figure("known_reads_per_s", requests / sent.took, "pages/s, readers included")
 
 
-def send_at_rate(requests: list[Request], seconds: float) -> float:
-    """Answered requests a second, of so many sent; runs in a process of its own."""
+def send_at_rate(port: int, bodies: list[bytes], seconds: float) -> tuple[float, int]:
+    """Answered requests a second, and those that were not accepted; runs in a process of its own."""
+    head = f"POST {LINEAGE_PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: "
+    requests = [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
     began = time.monotonic()
 
-    def exchange(number: int) -> None:
+    def is_refused(number: int) -> bool:
         time.sleep(max(0.0, began + number / EVENTS_PER_SECOND - time.monotonic()))
-        urlopen(requests[number % len(requests)], timeout=60).close()
+        with socket.create_connection(("127.0.0.1", port), 60) as connection:
+            connection.sendall(requests[number % len(requests)])
+            return not connection.recv(4096).startswith(b"HTTP/1.1 200 ")
 
     count = int(seconds * EVENTS_PER_SECOND)
-    with ThreadPoolExecutor(SENDERS) as pool:
-        deque(pool.map(exchange, range(count)), maxlen=0)
-    return count / (time.monotonic() - began)
+    with ThreadPoolExecutor(SENDERS_AT_RATE) as pool:
+        refused = sum(pool.map(is_refused, range(count)))
+    return count / (time.monotonic() - began), refused
 
 
 def _poll_figures(seconds: float) -> Iterator[Figure]:
@@ -225,18 +230,24 @@ def _poll_figures(seconds: float) -> Iterator[Figure]:
     worlds = [QuietWorld(folder, f"system-{number}") for number in range(POLLED_SYSTEMS)]
     settings = EndpointSettings(listen=f"127.0.0.1:{port}")
     config = replace(estate(folder, worlds, POLL_SECONDS), endpoints=settings)
-    store = open_database(str(folder / "headway.db"))
+    store, cores = open_database(str(folder / "headway.db")), sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[0]})
     try:
         with in_thread(engine_of(config, store, Sink(folder), lease=60.0), 120):
             wait_until(lambda: all(len(world.polled) > 1 for world in worlds), "two polls of each system", 300)
             yield from _lateness("alone", worlds, seconds)
             bodies = events_of([(world.name, "extract") for world in worlds], 1)
-            requests = [Request(f"http://127.0.0.1:{port}{LINEAGE_PATH}", body) for body in bodies]
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as sender:
-                sending = sender.submit(send_at_rate, requests, seconds)
+            with ProcessPoolExecutor(1, get_context("spawn"), os.sched_setaffinity, (0, {cores[-1]})) as sender:
+                sending = sender.submit(send_at_rate, port, bodies, seconds)
+                cpu = time.process_time()
                 yield from _lateness("receiving", worlds, seconds)
-                yield Figure("receiving_events_per_s", sending.result(), "events/s, one in a request")
+                cores_used = (time.process_time() - cpu) / seconds
+                rate, refused = sending.result()
+                assert not refused
+                yield Figure("receiving_events_per_s", rate, "events/s, one in a request")
+                yield Figure("receiving_cores", cores_used, "cores of the engine")
     finally:
+        os.sched_setaffinity(0, cores)
         store.close()
         remove_folder(folder)
 

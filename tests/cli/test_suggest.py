@@ -14,7 +14,12 @@ from console.cli.exits import Exit
 from console.cli.main import main
 from console.config.loading import load_config
 from console.domain.ids import micros
+from console.store import audit
+from console.store.access import os_user
+from console.store.errors import StoreUnusable
 from console.store.events import DatasetUse, Reported, record_lineage
+from console.store.queries import open_queries
+from console.store.queries.audit import AuditRow
 from tests.engine.bench import estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -47,6 +52,27 @@ def suggest(store: Path, config: Path, *words: str, code: Exit = Exit.OK) -> Non
     assert code == main(["--config", str(config), "--store", str(store), "suggest", *words])
 
 
+def decisions(store: Path) -> list[AuditRow]:
+    with open_queries(str(store)) as queries:
+        entries = queries.audit.list_entries()
+    return [entry for entry in entries if entry.verb.endswith(" dependency")]
+
+
+def test_a_decision_that_cannot_be_audited_changes_no_config(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text(SYSTEMS)
+
+    def full(*_: object) -> None:
+        raise StoreUnusable("the disk is full")
+
+    monkeypatch.setattr(audit, "append", full)
+    suggest(store, path, *PAIR, "--reject", code=Exit.USAGE)
+    assert "nothing was added, as the audit log cannot be written: the disk is full" in capsys.readouterr().err
+    assert SYSTEMS == path.read_text()
+
+
 def test_a_pair_is_listed_with_its_violations(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suggest(store, tmp_path / "headway.toml", "--json")
     (pair,) = json.loads(capsys.readouterr().out)
@@ -65,6 +91,11 @@ def test_a_pair_is_accepted_into_the_config(store: Path, tmp_path: Path, capsys:
     assert "4 starts would have waited for the upstream" in shown
     assert '[[dependencies]]\nupstream = "fake/extract"\n' in shown
     suggest(store, path, *PAIR, "--accept")
+    [entry] = decisions(store)
+    assert ("accept dependency", "fake/extract -> fake/mart", {"file": str(path)}) == (
+        entry.verb, entry.object, entry.detail
+    )  # fmt: skip
+    assert (os_user(), True) == (entry.actor, datetime.now(UTC) - entry.at < timedelta(minutes=1))
     (added,) = load_config(path).dependencies
     assert ("fake/extract", "fake/mart", "observe") == (added.upstream, added.downstream, added.mode)
     assert path.read_text().startswith(SYSTEMS.rstrip())
@@ -92,6 +123,7 @@ def test_a_rejected_pair_is_not_suggested_again(tmp_path: Path, capsys: pytest.C
             pair["datasets"][0]["name"],
         )
         suggest(tmp_path / "headway.db", path, *PAIR, "--reject")
+        assert ["reject dependency"] == [entry.verb for entry in decisions(tmp_path / "headway.db")]
         declared = load_config(path).declared
         assert (PAIR,) == declared.rejected_dependencies
         made.config = replace(made.config, declared=declared)
@@ -113,7 +145,9 @@ def test_a_pair_that_would_make_the_config_invalid_leaves_it_as_it_was(
     path = tmp_path / "headway.toml"
     before = f'{SYSTEMS}\n[[dependencies]]\nupstream = "fake/mart"\ndownstream = "fake/extract"\n'
     path.write_text(before)
+    recorded = decisions(store)
     suggest(store, path, *PAIR, "--accept", code=Exit.USAGE)
+    assert recorded == decisions(store)
     shown = capsys.readouterr().err
     assert "1 problem in the config" in shown
     assert f"{path}:" in shown

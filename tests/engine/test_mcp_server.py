@@ -28,27 +28,35 @@ from console.domain.plan import REQUESTED
 from console.engine import mcp_server, write_api
 from console.engine.mcp_server import MAX_CHARS, NOTICE, UNTRUSTED, AssistantTools, make_server, tool_reply
 from console.engine.read_api import DocumentPage
+from console.engine.supervisor.assembly import EngineAssembly
 from console.store.access import write_permissions
 from tests.engine.bench import Bench
 from tests.golden.night import EXTRACT, LOAD, recorded_night
 from tests.hostile.commands import in_process
 
 INCIDENT = {"incident": "INC-0001"}
-TOOLS: Mapping[str, Mapping[str, Any]] = {
-    "services_at_risk": {},
-    "deadlines_today": {"limit": 3},
-    "open_incidents": {"closed": True},
-    "explain_incident": INCIDENT,
-    "recovery_plans_of": INCIDENT,
-    "find_jobs": {"filter": "state:failed"},
-    "job_history": {"job": EXTRACT},
-    "run_log": {"job": EXTRACT},
-    "why_not_running": {"job": LOAD},
-    "lineage_of": {"job": LOAD, "up": 1},
-    "systems_health": {},
-    "propose_plan": {**INCIDENT, "why": "the disk is free again"},
-}
-"""Every tool with arguments for the demo's night."""
+
+
+def tool_calls(failed: str, waiting: str) -> dict[str, Mapping[str, Any]]:
+    """Every tool, with arguments for a night on which a job failed and another waits."""
+    return {
+        "services_at_risk": {},
+        "deadlines_today": {"limit": 3},
+        "open_incidents": {"closed": True},
+        "explain_incident": INCIDENT,
+        "recovery_plans_of": INCIDENT,
+        "find_jobs": {"filter": "state:failed"},
+        "job_history": {"job": failed},
+        "run_log": {"job": failed},
+        "why_not_running": {"job": waiting},
+        "lineage_of": {"job": waiting, "up": 1},
+        "systems_health": {},
+        "propose_plan": {**INCIDENT, "why": "the disk is free again"},
+    }
+
+
+TOOLS = tool_calls(EXTRACT, LOAD)
+"""Of the demo's night."""
 Reply = tuple[bool, dict[str, Any], str]
 """Whether it failed, its document, and its text."""
 
@@ -91,10 +99,10 @@ def _digest(row: Any) -> str:
 
 
 @contextmanager
-def answering(bench: Bench) -> Iterator[None]:
+def answering(parts: EngineAssembly, fence: int) -> Iterator[None]:
     """An engine that answers requests."""
     ended = threading.Event()
-    answers = threading.Thread(target=bench.parts.answers.run, args=(bench.fence, ended.is_set))
+    answers = threading.Thread(target=parts.answers.run, args=(fence, ended.is_set))
     answers.start()
     try:
         yield
@@ -224,7 +232,7 @@ def test_a_proposed_plan_sends_nothing_until_a_person_resumes_it(bench: Bench) -
     fail(bench)
     bench.turn()
     before = rows_of_tables(bench)
-    with answering(bench):
+    with answering(bench.parts, bench.fence):
         [proposed, again] = in_memory(bench, *[("propose_plan", {**INCIDENT, "why": "disk is free"})] * 2)
     is_error, document, _ = proposed
     plan = document[UNTRUSTED]
@@ -250,7 +258,7 @@ def test_who_may_only_view_cannot_propose_a_plan(bench: Bench) -> None:
     bench.turn()
     with bench.store.write(bench.fence) as session:
         write_permissions(session, [PermissionRule("*", Role.VIEW)], ActingRules())
-    with answering(bench):
+    with answering(bench.parts, bench.fence):
         [(is_error, document, _)] = in_memory(bench, ("propose_plan", INCIDENT))
     assert is_error
     assert "needs role act" in document[UNTRUSTED]["error"]

@@ -17,10 +17,19 @@ from pathlib import Path
 
 import httpx
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from structlog.testing import capture_logs
 
 from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
@@ -52,6 +61,9 @@ class Receiver:
     metrics: list[ExportMetricsServiceRequest] = field(default_factory=list)
     traces: list[ExportTraceServiceRequest] = field(default_factory=list)
     requests: list[httpx.Request] = field(default_factory=list)
+    body: bytes = b""
+    """Of all answers."""
+    content_type: str = "application/x-protobuf"
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -60,7 +72,7 @@ class Receiver:
             self.metrics.append(ExportMetricsServiceRequest.FromString(request.content))
         elif status == 200:
             self.traces.append(ExportTraceServiceRequest.FromString(request.content))
-        return httpx.Response(status, headers={"content-type": "application/x-protobuf"})
+        return httpx.Response(status, headers={"content-type": self.content_type}, content=self.body)
 
     @property
     def spans(self) -> list[Span]:
@@ -206,6 +218,41 @@ def test_what_the_receiver_refuses_for_good_is_reported_and_blocks_no_later_run(
     bench.turn()
     exporting.step(bench.fence)
     assert ["RUN fake/load"] == [span.name for span in receiver.spans]
+
+
+SPANS = ExportTraceServiceResponse(partial_success=ExportTracePartialSuccess(rejected_spans=1, error_message="too old"))
+POINTS = ExportMetricsServiceResponse(partial_success=ExportMetricsPartialSuccess(rejected_data_points=2**40))
+
+
+@pytest.mark.parametrize(
+    "signal, body, expected",
+    [
+        ("traces", SPANS.SerializeToString(), "rejected 1 span, not sent again: too old"),
+        ("metrics", POINTS.SerializeToString(), f"rejected {2**40} data points, not sent again: no reason given"),
+        ("traces", b'{"partialSuccess": {"rejectedSpans": "1", "errorMessage": "old"}, "x": 1}', "rejected 1 span"),
+        ("metrics", b'{"partialSuccess": {"rejectedDataPoints": 3}}', "rejected 3 data points"),
+        ("traces", b'{"partialSuccess": {"errorMessage": "use gzip"}}', "accepted it and warns: use gzip"),
+        ("traces", b'{"partialSuccess": {}}', ""),
+        ("traces", b"{", ""),
+        ("traces", b"\xff\xff", ""),
+    ],
+)
+def test_what_the_receiver_rejects_of_a_request_is_reported_and_not_sent_again(
+    bench: Bench, receiver: Receiver, signal: str, body: bytes, expected: str
+) -> None:
+    exporting = exporter(bench, receiver.url, signals=(signal,))
+    exporting.step(bench.fence)
+    bench.scheduler.attempt("extract", "1", RunState.SUCCEEDED, ago(5), ended_at=ago(4))
+    bench.turn()
+    receiver.body = body
+    receiver.content_type = "application/json; charset=utf-8" if body[:1] == b"{" else "application/x-protobuf"
+    exporting._metrics_due = 0.0
+    with capture_logs() as logged:
+        exporting.step(bench.fence)
+        exporting.step(bench.fence)
+    assert (expected in exporting.trouble, bool(expected)) == (True, bool(exporting.trouble))
+    assert [exporting.trouble] * bool(expected) == [entry["error"] for entry in logged if "error" in entry]
+    assert (1, 0) == (len(receiver.traces), len(receiver.metrics)) or 2 == len(receiver.metrics)
 
 
 def test_the_example_of_the_docs_is_valid() -> None:

@@ -1,7 +1,8 @@
 """Fakes of on-call services, made from their published API descriptions; none was compared with the real service.
 
 PagerDuty: its api-schema repository (REST and Events v2). Opsgenie: its opsgenie-oas repository. Splunk On-Call: its
-Swagger document as kept by APIs.guru. ilert: its OpenAPI document. See docs/oncall.md.
+Swagger document as kept by APIs.guru. ilert: its OpenAPI document. incident.io: the client that its Terraform provider
+generates from its OpenAPI document. See docs/oncall.md.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class FakeIncident:
 
 @dataclass
 class FakeOnCall:
-    """All four services with the same incidents, by key."""
+    """All services with the same incidents, by key."""
 
     incidents: dict[str, FakeIncident] = field(default_factory=dict)
     acknowledged: list[str] = field(default_factory=list)
@@ -64,6 +65,7 @@ class FakeOnCall:
             ("api.pagerduty.com", "/incidents"): self._pagerduty,
             ("api.victorops.com", "/api-public/v1/incidents"): self._splunk,
             ("api.ilert.com", "/api/alerts"): self._ilert,
+            ("api.incident.io", "/v2/escalations"): self._incidentio,
         }
         reply = replies.get((request.url.host, request.url.path), self._opsgenie)(request)
         return httpx.Response(404 if reply is None else 200, json={} if reply is None else reply)
@@ -140,3 +142,19 @@ class FakeOnCall:
             state = states[incident.status]
             alerts.append({"id": incident.number, "status": state, "alertKey": key, "responders": responders})
         return [alert for alert in alerts if alert["status"] in request.url.params.get_list("states")]
+
+    def _incidentio(self, request: httpx.Request) -> Any:
+        assert {"status[one_of]": "acked", "page_size": "50"} == dict(request.url.params)
+        escalations = []
+        for key, incident in self.incidents.items():
+            if incident.status != "acknowledged":
+                continue
+            user = {"id": "01FC", "name": incident.person, "role": "owner", "email": "ann@example.com"}
+            users: dict[str, Any] = {"users": [user]} if incident.person else {}
+            acked = {"id": f"01G{incident.responses}", "event": "acked", "occurred_at": incident.at, **users}
+            events = [{"id": "01G0", "event": "triggered", "occurred_at": "2026-11-22T02:59:00Z"}, acked]
+            alerts = [{"id": f"01A{incident.number}", "deduplication_key": key, "status": "firing"}]
+            escalations.append(
+                {"id": f"01E{incident.number}", "status": "acked", "events": events, "related_alerts": alerts}
+            )
+        return {"escalations": escalations, "pagination_meta": {"page_size": 50}}

@@ -1,5 +1,6 @@
 """A fake Slack: the Web API methods and the Socket Mode WebSocket that Headway uses, with the fields of the examples in
-docs.slack.dev (apps.connections.open, chat.postMessage, Using Socket Mode, block_actions payload). It is not Slack."""
+docs.slack.dev (apps.connections.open, auth.test, chat.postMessage, Using Socket Mode, block_actions payload). It is not
+Slack."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from time import time
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -21,6 +23,9 @@ class FakeSlack:
 
     def __init__(self) -> None:
         self.app_token = "xapp-1-A012345-fake"
+        self.bot_token = "xoxb-123456789012-123456789012-fakefakefake"
+        self.scopes = "chat:write,channels:read"
+        """Of the bot token."""
         self.refuses = ""
         """ "apps.connections.open" or "link"."""
         self.messages: list[dict[str, Any]] = []
@@ -49,7 +54,7 @@ class FakeSlack:
         [block] = [block for part in message["attachments"] for block in part.get("blocks", ()) if "elements" in block]
         [button] = [element for element in block["elements"] if element.get("action_id") == action_id]
         number = next(self._numbers)
-        action = {**button, "block_id": block["block_id"], "action_ts": f"1700000000.{number:06}"}
+        action = {**button, "block_id": block["block_id"], "action_ts": f"{int(time())}.{number:06}"}
         payload = {
             "type": "block_actions",
             "user": {"id": user, "username": "mara", "name": "mara", "team_id": "T012345"},
@@ -86,6 +91,13 @@ class FakeSlack:
             return web.json_response({"ok": False, "error": "invalid_auth"})
         return web.json_response({"ok": True, "url": f"ws://127.0.0.1:{self.port}/link/?ticket=fake&app_id=A012345"})
 
+    async def _test(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {self.bot_token}":
+            return web.json_response({"ok": False, "error": "invalid_auth"})
+        document = {"ok": True, "url": "https://example.slack.com/", "team": "Example", "user": "headway"}
+        ids = {"team_id": "T012345", "user_id": "W012345", "bot_id": "B012345"}
+        return web.json_response(document | ids, headers={"X-OAuth-Scopes": self.scopes})
+
     async def _post(self, request: web.Request) -> web.Response:
         message = {**await request.json(), "ts": f"1600000000.{next(self._numbers):06}"}
         self.messages.append(message)
@@ -113,6 +125,7 @@ class FakeSlack:
     async def _serve(self, ready: threading.Event, ended: asyncio.Event) -> None:
         app = web.Application()
         app.router.add_post("/api/apps.connections.open", self._open)
+        app.router.add_post("/api/auth.test", self._test)
         app.router.add_post("/api/chat.postMessage", self._post)
         app.router.add_post("/actions/{tail:.*}", self._reply)
         app.router.add_get("/link/", self._link)

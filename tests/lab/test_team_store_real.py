@@ -24,11 +24,12 @@ from connectors.sdk.states import Capability, RunState, Verb
 from console.config.sections import ActingSettings, PermissionSettings
 from console.domain.filter import JobFilter
 from console.domain.ids import new_action_key
-from console.domain.plan import MCP, PlanDraft
+from console.domain.plan import MCP, REQUESTED, PlanDraft, PlanView
 from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.engine.api.origin import set_visitor
+from console.engine.mcp_server import UNTRUSTED, AssistantTools, make_server
 from console.engine.supervisor.assembly import EngineAssembly
 from console.store import audit
 from console.store.db import lease
@@ -37,6 +38,7 @@ from console.store.errors import NotAllowed, StoreUnusable
 from console.store.queries import open_queries
 from console.web.visitor import login_url
 from tests.engine.bench import Sink, estate_config, poll_all
+from tests.engine.test_mcp_server import answering, called, tool_calls
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.estate import Estate
 from tests.lab.headway import Headway
@@ -132,6 +134,10 @@ class Team:
 
     def url(self, login: str) -> str:
         return f"postgresql://{login}:{login}-pw@127.0.0.1:{self.postgres.port}/{self.database}"
+
+    @property
+    def owner_url(self) -> str:
+        return self.postgres.dsn(self.database)
 
     def requests(self, login: str) -> EngineClient:
         return EngineClient(self.url(login))
@@ -258,6 +264,19 @@ def test_a_question_in_another_name_is_refused_and_its_answer_is_nobody_elses(sh
 def test_a_console_records_refusals_shells_and_emergencies_only(shared: Team, verb: str) -> None:
     with pytest.raises(psycopg.DataError):
         shared.call("mallory", "headway_record", verb, "job", "{}", "", "here")
+
+
+def test_who_accepts_a_suggested_dependency_is_who_signed_in(shared: Team) -> None:
+    written = list[str]()
+    shared.requests("alice").decides_dependency("accept", "fake/a", "fake/b", "x.toml", lambda: written.append("x"))
+    with pytest.raises(NotAllowed, match="headway store grants"):  # vera may only view
+        shared.requests("vera").decides_dependency("accept", "fake/a", "fake/b", "x.toml", lambda: written.append("y"))
+    assert ["x"] == written
+    with shared.store.write(shared.fence) as session:
+        audit.chain_waiting(session)
+    assert [("alice", "fake/a -> fake/b", '{"file": "x.toml"}')] == shared.rows(
+        "SELECT actor, object, detail FROM audit WHERE verb = 'accept dependency'"
+    )
 
 
 def test_a_row_of_the_audit_in_another_name_is_sealed_in_her_own(shared: Team) -> None:
@@ -634,7 +653,28 @@ def test_what_was_approved_is_what_was_shown(shared: Team) -> None:
     assert [] == shared.scheduler.acted
 
 
-def test_a_plan_requested_by_an_assistant_waits_for_a_person(shared: Team) -> None:
+def test_a_plan_requested_by_an_assistant_waits_for_a_person_who_is_notified(shared: Team) -> None:
+    number, plan = proposed_by_assistant(shared)
+    assert (True, "assistant of alice") == (plan.awaits_approval, plan.requester)
+    assert [(f"plan {number} requested: {plan.title}",)] == shared.rows("SELECT text FROM event WHERE kind = 'plan'")
+    assert [(REQUESTED.removeprefix("requested: "),)] == shared.rows("SELECT text FROM plan")
+    [(title,)] = shared.rows("SELECT title FROM alert WHERE kind = 'person'")
+    assert f"lan {number} requested: {plan.title}" in title
+    with shared.store.write(shared.fence) as session:
+        audit.chain_waiting(session)
+    assert [("propose plan", "alice")] == shared.rows("SELECT verb, actor FROM audit WHERE object LIKE 'plan %'")
+
+
+def test_a_plan_requested_by_an_assistant_also_waits_with_the_grants_of_an_older_version(shared: Team) -> None:
+    older = GRANTS.read_text().replace("claimed IN ('MCP', 'HTTP API')", "false")
+    with psycopg.connect(shared.owner_url, autocommit=True) as connection:
+        connection.execute(older.encode())
+    _, plan = proposed_by_assistant(shared)
+    assert (True, "paused by alice") == (plan.awaits_approval, plan.text)
+
+
+def proposed_by_assistant(shared: Team) -> tuple[int, PlanView]:
+    """The plan that an assistant of alice requested, after the engine worked on it; it sent nothing."""
     assistant = EngineClient(shared.url("alice"), origin=MCP)
     question = assistant.propose_bulk([1], Verb.RERUN)
     assert (True, "") == shared.answer("alice", question)
@@ -642,8 +682,26 @@ def test_a_plan_requested_by_an_assistant_waits_for_a_person(shared: Team) -> No
     shared.turn()
     assert [] == shared.rows("SELECT key FROM action")
     with open_queries(shared.url("alice")) as queries:
-        plan = queries.plans.plan(number)
-    assert (True, "assistant of alice") == (plan.awaits_approval, plan.requester)
+        return number, queries.plans.plan(number)
+
+
+def test_each_tool_of_the_mcp_server_works_for_a_restricted_login(shared: Team) -> None:
+    calls = tool_calls("fake/extract", "fake/load")
+    with answering(shared.parts, shared.fence):
+        server = make_server(AssistantTools(shared.url("alice")), "1")
+        replies = called(server, list(calls.items()))
+    assert [] == [text for is_error, _, text in replies if is_error]
+    found = {name: document[UNTRUSTED] for name, (_, document, _) in zip(calls, replies, strict=True)}
+    assert "fake/extract" in json.dumps(found["explain_incident"])
+    assert ["fake/extract"] == [job["name"] for job in found["find_jobs"]]
+    assert ("paused", "alice") == (found["propose_plan"]["state"], found["propose_plan"]["requested_by"])
+    shared.turn()
+    assert ([], []) == (shared.scheduler.acted, shared.rows("SELECT key FROM action"))
+    with answering(shared.parts, shared.fence):  # vera may only view
+        server = make_server(AssistantTools(shared.url("vera")), "1")
+        refused = called(server, list(calls.items()))
+    assert ["propose_plan"] == [name for name, reply in zip(calls, refused, strict=True) if reply[0]]
+    assert "headway store grants" in refused[-1][1][UNTRUSTED]["error"]
 
 
 def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_act(shared: Team) -> None:

@@ -6,7 +6,7 @@ actions and plans are written at once, whether or not an engine runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -232,6 +232,17 @@ class EngineClient:
                 return audit.append(session, now, person.name, self._queue.origin, RequestKind.SHELL, place, {})
             self._queue.audit_refusal(session, person, RequestKind.SHELL, place, answer)
         raise NotAllowed(answer.reason)
+
+    def decides_dependency(
+        self, verb: str, upstream: str, downstream: str, file: str, save: Callable[[], None]
+    ) -> None:
+        """Records in the audit that a suggested dependency is accepted or rejected; `save` writes that into the config.
+        Neither is kept without the other. Raises as `save`, and NotAllowed."""
+        with self._queue.transaction() as session:
+            by, now = self._queue.person(session).name, client.store_now_us(session)
+            pair = f"{upstream} -> {downstream}"
+            audit.append(session, now, by, self._queue.origin, f"{verb} dependency", pair, {"file": file})
+            save()
 
     def act(self, action: ActionRequest, key: str) -> None:
         """Requests the action under `key`. The same key twice is one action.

@@ -82,7 +82,8 @@ class OnCallService(NamedTuple):
     """The requests to a service. Arguments: apprise's plugin of the URL, the read key, the incident's key there."""
 
     name: str
-    acknowledge: Callable[[Any, str], ServiceRequest]
+    acknowledge: Callable[[Any, str], ServiceRequest] | None
+    """None: the service takes no acknowledgement by an integration."""
     query: Callable[[Any, str, str], ServiceRequest] | None = None
     """Asks for one incident, or for all open ones if `is_list`. None: the service cannot be read by a key alone."""
     states: Callable[[Any, str], Iterator[tuple[str, ServiceState]]] | None = None
@@ -191,12 +192,33 @@ def _ilert_states(reply: Any, key: str) -> Iterator[tuple[str, ServiceState]]:
         yield key_there.lower(), ServiceState(status, person, f"{alert['id']} {status} {at}")
 
 
+def _incidentio_query(plugin: Any, read_key: str, key: str) -> ServiceRequest:
+    params = {"status[one_of]": "acked", "page_size": 50}
+    headers = {"Authorization": f"Bearer {read_key}"}
+    return ServiceRequest("https://api.incident.io", "GET", "/v2/escalations", params, headers)
+
+
+def _incidentio_states(reply: Any, key: str) -> Iterator[tuple[str, ServiceState]]:
+    """Of alerts, the latest acknowledgement last. Resolutions name no person, so they are not queried."""
+    acknowledged: list[tuple[str, str, ServiceState]] = []
+    for escalation in reply["escalations"]:
+        events = [event for event in escalation["events"] if event["event"] == "acked" and event.get("users")]
+        for event in events:
+            user = event["users"][-1]
+            person = str(user.get("name") or user.get("email") or f"user {user['id']}")
+            state = ServiceState("acknowledged", person, f"{escalation['id']} acknowledged {event['id']}")
+            alerts = escalation["related_alerts"]
+            acknowledged += [(event["occurred_at"], alert["deduplication_key"], state) for alert in alerts]
+    yield from ((alert_key, state) for _, alert_key, state in sorted(acknowledged))
+
+
 _SPLUNK = OnCallService("Splunk On-Call", _splunk_acknowledge, _splunk_query, _splunk_states, is_list=True)
 SERVICES = {
     "pagerduty": OnCallService("PagerDuty", _pagerduty_acknowledge, _pagerduty_query, _pagerduty_states),
     "opsgenie": OnCallService("Opsgenie", _genie_acknowledge, _opsgenie_query, _opsgenie_states),
     "jira": OnCallService("Jira Service Management", _genie_acknowledge),
     "ilert": OnCallService("ilert", _ilert_acknowledge, _ilert_query, _ilert_states, is_list=True),
+    "incidentio": OnCallService("incident.io", None, _incidentio_query, _incidentio_states, is_list=True),
     "splunk": _SPLUNK,
     "victorops": _SPLUNK,
 }
@@ -379,15 +401,16 @@ class OnCallResponses:
     def _compare(self, fence: int, receiver: _Receiver, acknowledgements: Mapping[int, ActiveAcknowledgement]) -> None:
         """Reads one incident after the other, and records its response or sends ours, until SECONDS have passed.
         Raises StoreError."""
-        deadline = Deadline(SECONDS)
+        deadline, service = Deadline(SECONDS), receiver.service
         for key in receiver.next_keys:
             receiver.last_key, incident_id = key, receiver.incidents[key]
             state, own = self._state(receiver, key), acknowledgements.get(incident_id)
             is_unsent = own is not None and not own.key.startswith(receiver.mark) and not own.was_sent_to(receiver.name)
             if state.person and state.status in _HANDLED:
                 self._record(fence, receiver, incident_id, state)
-            elif is_unsent and state.status == "triggered" and receiver.sends.are_due:
-                self._send(fence, receiver, key, incident_id)
+            elif is_unsent and state.status == "triggered" and receiver.sends.are_due and service.acknowledge:
+                request = service.acknowledge(receiver.plugin, key)
+                self._send(fence, receiver, request, incident_id)
             if deadline.left <= 0:
                 return
 
@@ -437,11 +460,11 @@ class OnCallResponses:
         self._recorded.add((incident_id, key))
         self._changed()
 
-    def _send(self, fence: int, receiver: _Receiver, key: str, incident_id: int) -> None:
+    def _send(self, fence: int, receiver: _Receiver, request: ServiceRequest, incident_id: int) -> None:
         """Sends an acknowledgement; one that is refused for this incident is not sent again."""
         outcome = "acknowledgement sent"
         try:
-            self._call(receiver, receiver.service.acknowledge(receiver.plugin, key))
+            self._call(receiver, request)
         except NotSupported as error:
             outcome = f"acknowledgement refused ({self._clean(error)})"
             log.warning("an on-call service refused an acknowledgement", error=outcome)

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.secrets import SecretStore
+from connectors.sdk.transport.call_limits import Deadline
+from connectors.sdk.transport.http import HttpEndpoint
 from console.config.sections import SlackSettings
 from console.domain.access import Person
-from console.domain.ids import derived_key, incident_id, incident_name, instant
+from console.domain.ids import EPOCH, derived_key, incident_id, incident_name, instant, micros
 from console.domain.incident import ACKNOWLEDGE_FOR
 from console.engine.api.client import EngineClient
 from console.engine.endpoints import ApiFault
@@ -41,6 +45,8 @@ log = structlog.get_logger("headway.slack")
 ORIGIN = "Slack"
 """The origin of its requests in the audit."""
 API = "https://slack.com/api/"
+SECONDS = 10.0
+"""Timeout of a request that tries a token."""
 CHECK_SECONDS = 15.0
 """Interval of checks of the connection; the library opens a lost one again within 5 s."""
 RETRY_SECONDS = 60.0
@@ -52,6 +58,35 @@ BLOCK = "headway"
 NOT_INSTALLED = 'slack-sdk is not installed. Fix: pip install "headway[slack]"'
 _METHOD = "apps.connections.open"
 _APP_FIX = "Fix: an app_token (xapp-…) with the scope connections:write, of an app with Socket Mode on"
+
+
+def probe_app_token(token: str) -> None:
+    """Asks Slack for a Socket Mode address, to which nothing connects. Raises ConnectorError if a right is missing."""
+    if find_spec("slack_sdk") is None:
+        raise NotSupported(NOT_INSTALLED)
+    _accepted(_METHOD, token, _APP_FIX)
+
+
+def probe_bot_token(token: str) -> None:
+    """Asks Slack for the owner and scopes of the token. Raises ConnectorError if a right is missing."""
+    granted = _accepted("auth.test", token, "Fix: write the bot token (xoxb-…) of an installed app in the URL")
+    if granted and "chat:write" not in granted:
+        fix = "Fix: add it to the bot's scopes (OAuth & Permissions) and install the app again"
+        raise AccessRefused(f"the bot token lacks the scope chat:write; it has {', '.join(sorted(granted))}. {fix}")
+
+
+def _accepted(method: str, token: str, fix: str) -> set[str]:
+    """The scopes of the token, as far as Slack names them. Raises ConnectorError."""
+    endpoint = HttpEndpoint("Slack", API)
+    try:
+        reply = endpoint.call("POST", f"/{method}", Deadline(SECONDS), headers={"Authorization": f"Bearer {token}"})
+    finally:
+        endpoint.close()
+    answer = reply.table()
+    if not answer.get("ok"):
+        needed = f" (needed: {answer['needed']})" if answer.get("needed") else ""
+        raise AccessRefused(clean_line(f"{method} answered {answer.get('error')}{needed}. {fix}"))
+    return set(filter(None, reply.headers.get("x-oauth-scopes", "").replace(" ", "").split(",")))
 
 
 class SlackButtons:
@@ -174,8 +209,10 @@ class SlackButtons:
         key = derived_key(ORIGIN, user, str(action["action_ts"]))
         call = EngineCall(self._url, client, key, self._closing, "headway incident", "press again")
         try:
-            done = self._silence if action["action_id"] == SILENCE else self._acknowledge
-            verb, until_us = done(call, number)
+            if action["action_id"] == SILENCE:
+                verb, until_us = self._silence(call, number, micros(_press_time(action)))
+            else:
+                verb, until_us = self._acknowledge(call, number)
         except ApiFault as fault:
             raise _Refused(f"{fault.error}. Fix: {fault.fix}.") from None
         except ReasonNeeded as error:
@@ -195,14 +232,14 @@ class SlackButtons:
         return "Acknowledged", call.answer(call.client.acknowledge(number, seconds, "", call.key))["until_us"]
 
     @staticmethod
-    def _silence(call: EngineCall, number: int) -> tuple[str, int]:
-        """Silences the job of the root cause."""
+    def _silence(call: EngineCall, number: int, from_us: int) -> tuple[str, int]:
+        """Silences the job of the root cause, from the press on: one that arrives twice is one silence."""
         root = call.open_incident(number).row
         if root.root_run_id is None:
             raise _Refused(f"{incident_name(number)} has no failed run at its root. Run: headway silence add")
         matchers = {"system": root.root_job.partition("/")[0], "job": root.root_job}
         why = f"{incident_name(number)}, by a button in Slack"
-        answer = call.answer(call.client.silence(matchers, SILENCE_SECONDS, why))
+        answer = call.answer(call.client.silence(matchers, SILENCE_SECONDS, why, from_us))
         return f"{root.root_job} silenced", answer["until_us"]
 
     def _reply(self, press: Mapping[str, Any], action: str, text: str, is_done: bool) -> None:
@@ -229,6 +266,12 @@ class _Refused(Exception):
 
 def _button(action: str, label: str) -> dict[str, Any]:
     return {"type": "button", "action_id": action, "text": {"type": "plain_text", "text": label}}
+
+
+def _press_time(action: Mapping[str, Any]) -> datetime:
+    """By Slack's clock: "1763982000.123456"."""
+    seconds, _, fraction = str(action["action_ts"]).partition(".")
+    return EPOCH + timedelta(seconds=int(seconds), microseconds=int(fraction or 0))
 
 
 def _without_button(attachment: Mapping[str, Any], action: str, text: str) -> dict[str, Any]:

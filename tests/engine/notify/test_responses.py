@@ -31,8 +31,15 @@ from tests.fakes import on_call
 from tests.fakes.on_call import READ_KEY, FakeIncident, FakeOnCall
 
 URLS = {name: f"{PAGERS[name]}?read_key={READ_KEY}" for name in ("pagerduty", "opsgenie", "splunk", "ilert")}
+READ_ONLY = {"incidentio": f"{PAGERS['incidentio']}?read_key={READ_KEY}"}
 PERSON = {"opsgenie": "ann@example.com"}
-SERVICE = {"pagerduty": "PagerDuty", "opsgenie": "Opsgenie", "splunk": "Splunk On-Call", "ilert": "ilert"}
+SERVICE = {
+    "pagerduty": "PagerDuty",
+    "opsgenie": "Opsgenie",
+    "splunk": "Splunk On-Call",
+    "ilert": "ilert",
+    "incidentio": "incident.io",
+}
 ACKNOWLEDGED = "SELECT made_by, why FROM acknowledgement ORDER BY id"
 
 
@@ -66,11 +73,11 @@ def acknowledge_here(bench: Bench, by: str = "bob", incident_id: int = 1) -> Non
     acknowledge(bench.store, bench.fence, incident_id, now_us + 3_600_000_000, ChangeOrigin(by, "cli", "", now_us))
 
 
-@pytest.mark.parametrize("name", URLS)
+@pytest.mark.parametrize("name", [*URLS, *READ_ONLY])
 def test_an_acknowledgement_at_the_service_arrives_once_with_the_name_and_is_not_sent_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    with paged(tmp_path, monkeypatch, URLS[name]) as (bench, service, incident):
+    with paged(tmp_path, monkeypatch, {**URLS, **READ_ONLY}[name]) as (bench, service, incident):
         compare(bench)
         assert [] == rows(bench, ACKNOWLEDGED)
         person = PERSON.get(name, "Ann Example")

@@ -15,8 +15,9 @@ import pytest
 from apprise.plugins.slack import NotifySlack
 from pydantic import ValidationError
 
-from connectors.sdk.secrets import SecretRef
+from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
+from console.cli.configure import probe_slack
 from console.config.sections import AlertSettings, SlackSettings
 from console.domain.access import PermissionRule, Role
 from console.engine.notify import slack as buttons
@@ -111,11 +112,14 @@ def test_acknowledge_in_slack_is_the_persons_and_the_message_says_so(pressed: Fa
     assert [("mara", "Slack", "INC-0001")] == [(row.actor, row.origin, row.object) for row in rows]
 
 
-def test_an_envelope_that_slack_sends_twice_is_one_acknowledgement(pressed: FakeSlack, bench: Bench) -> None:
+@pytest.mark.parametrize("action_id, table", [(ACKNOWLEDGE, "acknowledgement"), (SILENCE, "silence")])
+def test_an_envelope_that_slack_sends_twice_is_one_change(
+    pressed: FakeSlack, bench: Bench, action_id: str, table: str
+) -> None:
     wait_until(lambda: pressed.is_connected, "a connection")
-    pressed.press(ACKNOWLEDGE, MARA, pressed.messages[-1], again=True)
+    pressed.press(action_id, MARA, pressed.messages[-1], again=True)
     wait_until(lambda: len(pressed.replies) == 2, "two replies")
-    assert 1 == count(bench, "acknowledgement")
+    assert 1 == count(bench, table)
 
 
 def test_silence_is_of_the_failed_job_for_an_hour(pressed: FakeSlack, bench: Bench) -> None:
@@ -171,6 +175,31 @@ def test_status_says_why_buttons_do_nothing(pressed: FakeSlack, bench: Bench, mo
     assert "SLACK_APP_TOKEN" in trouble()
     monkeypatch.setitem(sys.modules, "slack_sdk", None)
     assert 'slack-sdk is not installed. Fix: pip install "headway[slack]"' in trouble()
+
+
+def test_check_tries_both_tokens_and_says_what_lacks(
+    bench: Bench, slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SlackSettings(app_token=SecretRef(env="SLACK_APP_TOKEN"))
+    config = replace(bench.config, slack=settings)
+
+    def tried() -> list[tuple[str, str, str]]:
+        return [(result.target, result.verdict, "".join(result.text)) for result in probe_slack(config, SecretStore())]
+
+    names = ["slack app token", "slack bot token (route oncall)"]
+    assert [(name, "ok", "") for name in names] == tried()
+    assert [] == slack.messages
+    slack.scopes = "channels:read"
+    [_, (_, verdict, text)] = tried()
+    assert ("refused", True) == (verdict, text.startswith("the bot token lacks the scope chat:write; it has channels"))
+    slack.refuses, slack.bot_token = "apps.connections.open", "xoxb-another"
+    [(_, _, app), (_, _, bot)] = tried()
+    assert app.startswith("apps.connections.open answered invalid_auth. Fix: an app_token (xapp-…)")
+    assert bot.startswith("auth.test answered invalid_auth. Fix: write the bot token (xoxb-…)")
+    assert "xoxb-1" not in bot
+    monkeypatch.setattr(buttons, "find_spec", lambda _: None)
+    assert 'slack-sdk is not installed. Fix: pip install "headway[slack]"' == tried()[0][2]
+    assert [] == probe_slack(replace(config, slack=None, routes={}), SecretStore())
 
 
 def test_the_recovery_has_no_buttons(pressed: FakeSlack, bench: Bench) -> None:
