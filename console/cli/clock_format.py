@@ -1,7 +1,8 @@
 """Times as commands print them, all of one command in one time zone.
 
-Times of a service are in the zone of the service. All others are in the zone that all services share, else in the
-zone of this machine. `--utc` prints UTC. Every time has its zone, or a heading that names it; JSON is always UTC.
+The zone is that of the service, or of the most urgent service of the incident, that the command shows; else the one
+that all services share, else that of this machine. `--utc` prints UTC. Every time has its zone, or a heading that
+names it; JSON is always UTC.
 """
 
 from __future__ import annotations
@@ -45,18 +46,17 @@ def one_zone() -> Iterator[None]:
 
 
 def share_service_zone(zones: set[str]) -> None:
-    """These are the zones of the store's services."""
+    """Times are printed in the one zone of these services, if it is one."""
     global _shared_zone
     _shared_zone = next(iter(zones)) if len(zones) == 1 else ""
 
 
-def display_zone(own: str = "") -> tzinfo | None:
-    """The zone in which times are printed, of a service with its own zone or of none; None: this machine's."""
+def display_zone() -> tzinfo | None:
+    """The zone in which times are printed; None: this machine's."""
     if _in_utc:
         return UTC
-    name = _shared_zone if _in_heading else own or _shared_zone
     try:
-        return ZoneInfo(name) if name else None
+        return ZoneInfo(_shared_zone) if _shared_zone else None
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return UTC
 
@@ -76,10 +76,9 @@ def instants_of_clock(shown: datetime) -> tuple[datetime, ...]:
     return (first,) if second <= first else (first, second)
 
 
-def zone_name(now: datetime, own: str = "") -> str:
+def zone_name(now: datetime) -> str:
     """The display zone as a heading: "Europe/Berlin", "UTC", or this machine's "CET"."""
-    name = "" if _in_utc else own or _shared_zone
-    return name or now.astimezone(display_zone()).strftime("%Z")
+    return ("" if _in_utc else _shared_zone) or now.astimezone(display_zone()).strftime("%Z")
 
 
 def timestamp(at: datetime | None) -> str:
@@ -102,36 +101,34 @@ def in_display_zone(text: str, near: datetime | None = None) -> str:
     return formats.clocks_in(stamped, ("UTC", _shared_zone), near, shown)
 
 
-def clock_text(at: datetime | None, zone: str = "", near: datetime | None = None) -> str:
+def clock_text(at: datetime | None, near: datetime | None = None) -> str:
     """ "06:30 CET", with the day if it is not that of `near`: "Sat 21 Nov 06:30 CET", and the year if it is another;
-    "–" for None. `zone`: of its service."""
-    text = formats.clock_text(at, display_zone(zone), near)
+    "–" for None."""
+    text = formats.clock_text(at, display_zone(), near)
     return text.rpartition(" ")[0] if at is not None and _in_heading else text
 
 
-def clock_cell(at: datetime | None, zone: str, near: datetime) -> str:
+def clock_cell(at: datetime | None, near: datetime) -> str:
     """A short `clock_text` for a cell: "06:30 CET", "Sat 06:30 CET", "28 Nov 06:30 CET"."""
     if at is None:
         return "–"
-    local, today = at.astimezone(display_zone(zone)), near.astimezone(display_zone(zone)).date()
+    local, today = at.astimezone(display_zone()), near.astimezone(display_zone()).date()
     far = "%-d %b " if local.year == today.year else "%Y-%m-%d "
     day = "" if local.date() == today else "%a " if abs(local.date() - today) < WEEK else far
     return local.strftime(f"{day}%H:%M" if _in_heading else f"{day}%H:%M %Z")
 
 
-def local_clock_cell(at: datetime | None, zone: str, near: datetime) -> str:
+def local_clock_cell(at: datetime | None, near: datetime) -> str:
     """`clock_cell` without the zone, for a cell beside one that names it."""
-    text = clock_cell(at, zone, near)
+    text = clock_cell(at, near)
     return text if at is None or _in_heading else text.rpartition(" ")[0]
 
 
-def act_by_text(
-    at: datetime | None, zone: str, now: datetime, clock: Callable[[datetime, str, datetime], str] = clock_cell
-) -> str:
+def act_by_text(at: datetime | None, now: datetime, clock: Callable[[datetime, datetime], str] = clock_cell) -> str:
     """ "03:58 CET in 18m10s", "03:58 CET passed"; "–" for None."""
     if at is None:
         return "–"
-    return f"{clock(at, zone, now)} {formats.relative_time_text(at, now) if at > now else 'passed'}"
+    return f"{clock(at, now)} {formats.relative_time_text(at, now) if at > now else 'passed'}"
 
 
 def until_text(at: datetime | None, now: datetime) -> str:

@@ -20,6 +20,7 @@ from console.cli.clock_format import (
     instant_of_clock,
     instants_of_clock,
     local_clock_cell,
+    share_service_zone,
     zone_name,
 )
 from console.cli.commands import JSON, Handler, one_of, option
@@ -68,7 +69,7 @@ def run_forecast(arguments: argparse.Namespace) -> int:
     rows = table(
         pending,
         ValueColumn("service", lambda service: service.title, 12),
-        ValueColumn("deadline", lambda service: clock_cell(service.deadline, service.zone, now)),
+        ValueColumn("deadline", lambda service: clock_cell(service.deadline, now)),
         ValueColumn("risk", _risk_cell),
         ValueColumn("expected", lambda service: expected_text(service, now), drop=3),
         ValueColumn("status", status_label, drop=2),
@@ -84,6 +85,7 @@ def _risk_cell(service: ServiceView) -> str:
 
 def _print_service_forecast(arguments: argparse.Namespace, reads: Queries, name: str) -> int:
     service = reads.services.service(name)
+    share_service_zone({service.zone})
     jobs = reads.service_days.job_forecasts(service.name, service.business_date, service.submission)
     alarm, now = risk_alarm_of(*reads.service_days.alarm_facts(service.name)), reads.now()
     document = forecast_document(service) | {"alarm": asdict(alarm), "jobs": [_job_document(job) for job in jobs]}
@@ -124,7 +126,7 @@ def job_forecast_table(forecasts: Sequence[JobForecastView], now: datetime) -> T
 
 def _job_columns(now: datetime) -> tuple[ValueColumn[JobForecastView], ...]:
     def clock(at: datetime | None, forecast: JobForecastView) -> str:
-        return local_clock_cell(at, forecast.zone, now) if at is not None else NO_FORECAST
+        return local_clock_cell(at, now) if at is not None else NO_FORECAST
 
     def slack(forecast: JobForecastView) -> str:
         seconds = forecast.slack_s
@@ -178,10 +180,10 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
     yield f"expected  {forecast_text(service, now)}"
     if service.p80 is not None and service.delivered is None:
         shares = [("50 %", service.expected), ("80 %", service.p80), ("90 %", service.late), ("95 %", service.p95)]
-        times = [f"{clock_cell(at, service.zone, now)} in {share}" for share, at in shares if at is not None]
+        times = [f"{clock_cell(at, now)} in {share}" for share, at in shares if at is not None]
         yield f"done by   {', '.join(times)}"
     if service.act_by is not None:
-        yield f"act by    {act_by_text(service.act_by, service.zone, now)}"
+        yield f"act by    {act_by_text(service.act_by, now)}"
     yield f"path      critical: {critical_path_text(service) or NO_FORECAST}"
     for number, line in enumerate(reason_lines(service.reasons) or [NO_FORECAST]):
         yield f"{'' if number else 'why':<10}{line}"
@@ -291,11 +293,11 @@ def run_what_if(arguments: argparse.Namespace) -> int:
         return print_result(arguments, document, [message])
 
     def span(outcome: WhatIfOutcome, service: ServiceChange) -> str:
-        return "–".join(dict.fromkeys(local_clock_cell(at, service.zone, now) for at in (outcome.p50, outcome.p95)))
+        return "–".join(dict.fromkeys(local_clock_cell(at, now) for at in (outcome.p50, outcome.p95)))
 
     columns: list[ValueColumn[ServiceChange]] = [
         ValueColumn("service", lambda service: service.title, 12),
-        ValueColumn("deadline", lambda service: clock_cell(service.deadline, service.zone, now)),
+        ValueColumn("deadline", lambda service: clock_cell(service.deadline, now)),
         ValueColumn("risk", lambda service: format_probability(service.now.late)),
         ValueColumn("what-if risk", lambda service: format_probability(service.then.late)),
         ValueColumn("expected", lambda service: span(service.now, service), drop=2),

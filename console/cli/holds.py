@@ -108,11 +108,11 @@ def _list_from_store(arguments: argparse.Namespace) -> int:
             ValueColumn("job", lambda hold: hold.job, 18, middle=True),
             ValueColumn("state", lambda hold: hold.state_label),
             ValueColumn("kind", lambda hold: hold.kind_label, drop=2),
-            ValueColumn("start", lambda hold: clock_cell(hold.due, "", now) if hold.due else "every start", drop=3),
+            ValueColumn("start", lambda hold: clock_cell(hold.due, now) if hold.due else "every start", drop=3),
             ValueColumn("until", lambda hold: until_text(hold.until, now)),
             ValueColumn("by", lambda hold: hold.held_by, drop=4),
             ValueColumn("hold", lambda hold: hold.key, drop=1),
-            ValueColumn("last seen", lambda hold: clock_cell(hold.seen, "", now), drop=2),
+            ValueColumn("last seen", lambda hold: clock_cell(hold.seen, now), drop=2),
             ValueColumn("why", lambda hold: hold.explanation, 12),
         ),
     )

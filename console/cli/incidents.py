@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
 from console.cli.arguments import duration
-from console.cli.clock_format import act_by_text, clock_text, display_zone, in_display_zone, instant_of_clock, timestamp
+from console.cli.clock_format import (
+    act_by_text,
+    clock_text,
+    display_zone,
+    in_display_zone,
+    instant_of_clock,
+    share_service_zone,
+    timestamp,
+)
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
@@ -66,7 +74,7 @@ def incident_table(incidents: Sequence[IncidentRow], now: datetime) -> Table:
         ValueColumn("incident", lambda incident: incident_name(incident.id)),
         ValueColumn("cause", lambda incident: incident.title, 24),
         ValueColumn("failed", lambda incident: age_text(incident.failed_since, now), drop=3),
-        ValueColumn("act by", lambda row: "closed" if row.closed else act_by_text(row.act_by, "", now)),
+        ValueColumn("act by", lambda row: "closed" if row.closed else act_by_text(row.act_by, now)),
         ValueColumn("services", lambda incident: str(incident.services)),
         ValueColumn("runs", lambda row: str(row.affected_runs) if row.closed is None else "–", drop=2),
         ValueColumn("owner", lambda incident: incident.owner or "–", drop=1),
@@ -112,6 +120,8 @@ def run_incident(arguments: argparse.Namespace) -> int:
     if arguments.json:
         set_document(arguments, view)
     else:
+        if view.zone:
+            share_service_zone({view.zone})
         open_plans = [plan for plan in plans if plan.ended is None]
         target = targets.get(view.row.root_job)
         lines = [verdict_text(view, open_plans, engine, now), *incident_lines(view, now, target)]
@@ -126,7 +136,7 @@ def run_incident(arguments: argparse.Namespace) -> int:
 def incident_lines(view: IncidentView, now: datetime, target: TargetView | None = None) -> list[str]:
     """The incident as lines of text, outside text behind `| `; `target`: its cause, if that is a target."""
     row = view.row
-    closed = f"closed {timestamp(row.closed)}" if row.closed else f"act by {act_by_text(row.act_by, '', now)}"
+    closed = f"closed {timestamp(row.closed)}" if row.closed else f"act by {act_by_text(row.act_by, now)}"
     lines = [
         f"{incident_name(row.id)}  {row.title}",
         f"failed {age_text(row.failed_since, now)} · {closed}",
@@ -219,8 +229,8 @@ def _past_repair_lines(repair: PastRepair) -> list[str]:
 
 
 def _affected_service_line(service: AffectedServiceView, now: datetime) -> str:
-    act_by, deadline = service.act_by, clock_text(service.deadline, service.zone, now)
-    act = f"act by {act_by_text(act_by, service.zone, now)}" if act_by else "no act-by"
+    act_by, deadline = service.act_by, clock_text(service.deadline, now)
+    act = f"act by {act_by_text(act_by, now)}" if act_by else "no act-by"
     basis = f" · {service.basis.text}" if service.basis else ""
     return f"  {service.title:<20} {timeliness_label(service.timeliness):<14} deadline {deadline}  {act}{basis}"
 
@@ -335,19 +345,19 @@ def handover_incident_line(incident: IncidentRow, view: HandoverView) -> str:
         return f"{line} · closed {timestamp(incident.closed)} after {took}"
     act_by = "no act-by"
     if incident.act_by:
-        act_by = f"act by {act_by_text(incident.act_by, '', view.at)}"
+        act_by = f"act by {act_by_text(incident.act_by, view.at)}"
     return f"{line} · {act_by} · {_acknowledgement(incident)}"
 
 
 def _handover_service_line(night: ServiceNight, now: datetime) -> str:
     def delivered(at: datetime | None) -> str:
-        return clock_text(at, night.zone, near=night.deadline)
+        return clock_text(at, near=night.deadline)
 
-    due = clock_text(night.deadline, night.zone, near=now)
+    due = clock_text(night.deadline, near=now)
     is_open = night.act_by is not None and night.delivered is None
     parts = [
         f"{night.title} (tier {night.tier}, {night.business_date}), due {due}: {service_line(night, delivered)}",
-        f"act by {clock_text(night.act_by, night.zone, near=now)}" if is_open else "",
+        f"act by {clock_text(night.act_by, near=now)}" if is_open else "",
         night.cause,
         incident_name(night.incident_id) if night.incident_id is not None else "",
     ]

@@ -189,7 +189,7 @@ def next_line(view: JobView, now: datetime) -> str:
     coming = [until_text(at, now) for at in view.coming] or [until_text(view.row.next, now)]
     changed = next((change.text.rpartition(" became ")[2] for change in view.drift if change.what == "schedule"), "")
     accept = f"headway system drift accept {view.row.name}"
-    by = f" by the accepted schedule; changed to {changed}: {accept}" if changed else ""
+    by = f" by its changed schedule {changed}, not accepted: {accept}" if changed else ""
     return f"next  {', '.join(coming)}{by}"
 
 

@@ -105,8 +105,8 @@ def lineage_lines(reach: LineageReach, up: int, down: int) -> Iterator[str]:
     if reach.view.business_date:
         yield f"business date {reach.view.business_date}"
     for service in reach.services:
-        act_by = f", act by {act_by_text(service.act_by, service.zone, reach.now)}" if service.act_by else ""
-        due = f"due {clock_text(service.deadline, service.zone, reach.now)}, " if service.is_promised else ""
+        act_by = f", act by {act_by_text(service.act_by, reach.now)}" if service.act_by else ""
+        due = f"due {clock_text(service.deadline, reach.now)}, " if service.is_promised else ""
         yield f"service     {service.name}  {due}{status_label(service)}{act_by}"
     yield from cause_lines(reach)
     yield ""
@@ -210,7 +210,7 @@ def affected_service_table(services: Sequence[ServiceView], now: datetime) -> Ta
     def deadline(service: ServiceView) -> str:
         if not service.is_promised:
             return "–"
-        return f"{clock_cell(service.deadline, service.zone, now)} ({relative_time_text(service.deadline, now)})"
+        return f"{clock_cell(service.deadline, now)} ({relative_time_text(service.deadline, now)})"
 
     return table(
         services,
@@ -218,7 +218,7 @@ def affected_service_table(services: Sequence[ServiceView], now: datetime) -> Ta
         ValueColumn("tier", lambda service: str(service.tier), drop=3),
         ValueColumn("deadline", deadline),
         ValueColumn("status", status_label),
-        ValueColumn("act by", lambda service: act_by_text(service.act_by, service.zone, now, local_clock_cell)),
+        ValueColumn("act by", lambda service: act_by_text(service.act_by, now, local_clock_cell)),
         ValueColumn("cause", lambda service: service.cause, 14, middle=True),
     )
 

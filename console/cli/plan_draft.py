@@ -59,7 +59,7 @@ def outlook_table(outlook: PlanOutlook) -> list[Part]:
     rows = [
         [
             day.shown_title,
-            clock_text(datetime.fromisoformat(day.deadline), day.zone),
+            clock_text(datetime.fromisoformat(day.deadline)),
             *(_finish_cell(outlook, way.finishes[number], day) for way in outlook.variants),
         ]
         for number, day in enumerate(outlook.days)
@@ -71,7 +71,7 @@ def outlook_table(outlook: PlanOutlook) -> list[Part]:
 def _finish_cell(outlook: PlanOutlook, finish: VariantFinish, day: SavedService) -> str:
     """ "06:05, 12 %", "about 06:05 on time", "not delivered"; with the date if it is not the deadline's."""
     near = datetime.fromisoformat(day.deadline)
-    at = clock_text(finish.at, day.zone, near).rpartition(" ")[0] if finish.at is not None else ""
+    at = clock_text(finish.at, near).rpartition(" ")[0] if finish.at is not None else ""
     return f"{outlook.sign(finish)}{at}{finish.text}".lstrip()
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from functools import partial
 
-from console.cli.clock_format import clock_text, local_clock_cell, zone_name
+from console.cli.clock_format import clock_text, local_clock_cell, share_service_zone, zone_name
 from console.cli.forecast import alarm_lines
 from console.cli.output import Part, Table, ValueColumn, print_result, table
 from console.cli.reader import fresh_store_reader, store_url_of
@@ -39,13 +39,14 @@ def explain_service(arguments: argparse.Namespace) -> int:
     breakdown = break_down_lateness(
         path_steps_of(path, view.deadline, baselines), now, view.delivered is not None, view.expected
     )
+    share_service_zone({view.zone})
     is_open = view.is_promised and view.delivered is None
     lines = [*service_heading(view, breakdown, now), *(f"moved     {text}" for text in moved)]
     lines += [*alarm_lines(alarm), ""] if is_open else [""]
     parts: list[Part] = [lines]
     if breakdown.parts:
-        heading = f"times: {zone_name(now, view.zone)}"
-        parts += [[heading], delay_table(breakdown, view.zone, now), ["", delay_totals(breakdown)]]
+        heading = f"times: {zone_name(now)}"
+        parts += [[heading], delay_table(breakdown, now), ["", delay_totals(breakdown)]]
     document = delay_document(view, breakdown) | {"moved": moved, "alarm": asdict(alarm)}
     return print_result(arguments, document, *parts)
 
@@ -68,7 +69,7 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
         yield f"waits     for check {', '.join(map(clean_line, view.awaits))}; its jobs are done"
     ends = "its jobs ended" if view.awaits else "ended" if last.is_over else "expected"
     yield (
-        f"usually   {clock_text(last.usual_end, view.zone, now)}; {ends} {clock_text(last.end, view.zone, now)}:"
+        f"usually   {clock_text(last.usual_end, now)}; {ends} {clock_text(last.end, now)}:"
         f" {compared_with(breakdown.late, 'its usual')}, {compared_with(last.end - view.deadline, 'its deadline')}"
     )
 
@@ -80,7 +81,7 @@ def compared_with(late: timedelta, what: str) -> str:
     return f"{delay_text(abs(late))} {'after' if late > timedelta(0) else 'before'} {what}"
 
 
-def delay_table(breakdown: LatenessBreakdown, zone: str, now: datetime) -> Table:
+def delay_table(breakdown: LatenessBreakdown, now: datetime) -> Table:
     """A row for each job: its lateness is what came from upstream and what it added itself.
 
     A narrow terminal drops kinds of delay without a minute first. "ahead", the delay that the forecast expects beyond
@@ -93,8 +94,8 @@ def delay_table(breakdown: LatenessBreakdown, zone: str, now: datetime) -> Table
     return table(
         breakdown.parts,
         ValueColumn("job", lambda part: part.job, 12, middle=True),
-        ValueColumn("ends", lambda part: local_clock_cell(part.end, zone, now) + " …" * (not part.is_over), drop=3),
-        ValueColumn("usually", lambda part: local_clock_cell(part.usual_end, zone, now), drop=2),
+        ValueColumn("ends", lambda part: local_clock_cell(part.end, now) + " …" * (not part.is_over), drop=3),
+        ValueColumn("usually", lambda part: local_clock_cell(part.usual_end, now), drop=2),
         ValueColumn("delay", lambda part: signed_delay_text(part.late)),
         *(
             ValueColumn[LatenessShare](kind, partial(_delay_cell, kind), drop=0 if has_minutes(kind) else 1)

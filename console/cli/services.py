@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from console.cli.arguments import business_date
-from console.cli.clock_format import act_by_text, clock_cell, clock_text, local_clock_cell
+from console.cli.clock_format import act_by_text, clock_cell, clock_text, local_clock_cell, share_service_zone
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
@@ -140,6 +140,7 @@ def run_services(arguments: argparse.Namespace) -> int:
     document = [service_document(service) for service in instances or services]
     if not arguments.name:
         return print_result(arguments, document, service_table(services, now, is_old))
+    share_service_zone({services[0].zone})
     if arguments.json:
         set_document(arguments, document if instances else document[0])
     else:
@@ -180,7 +181,7 @@ def service_table(services: Sequence[ServiceView], now: datetime, is_old: bool =
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("tier", lambda service: str(service.tier), drop=5),
         ValueColumn("timeliness", lambda service: status_label(service, is_old)),
-        ValueColumn("deadline", promised(lambda service: clock_cell(service.deadline, service.zone, now))),
+        ValueColumn("deadline", promised(lambda service: clock_cell(service.deadline, now))),
         ValueColumn(
             "time left",
             promised(lambda service: service.delivery_text or relative_time_text(service.deadline, now)),
@@ -197,7 +198,7 @@ def service_table(services: Sequence[ServiceView], now: datetime, is_old: bool =
 
 
 def _act_by_cell(service: ServiceView, now: datetime) -> str:
-    return act_by_text(service.act_by if service.delivered is None else None, service.zone, now, local_clock_cell)
+    return act_by_text(service.act_by if service.delivered is None else None, now, local_clock_cell)
 
 
 def _cause_cell(service: ServiceView) -> str:
@@ -228,10 +229,10 @@ def deadline_text(service: ServiceView, now: datetime) -> str:
     the day if it is not today. A dash on a date without a promise."""
     if not service.is_promised:
         return "–"
-    deadline = clock_text(service.deadline, service.zone, now)
+    deadline = clock_text(service.deadline, now)
     if not service.extension or service.promised is None:
         return deadline
-    promised = clock_text(service.promised, service.zone, near=service.deadline)
+    promised = clock_text(service.promised, near=service.deadline)
     return f"{deadline}, extended from {promised} {service.extension}"
 
 
@@ -249,7 +250,7 @@ def expected_text(service: ServiceView, now: datetime) -> str:
     if service.delivered is not None or service.expected is None:
         return "–"
     first, last = service.expected, max(service.p95 or service.late or service.expected, service.expected)
-    return "–".join(dict.fromkeys(local_clock_cell(at, service.zone, now) for at in (first, last)))
+    return "–".join(dict.fromkeys(local_clock_cell(at, now) for at in (first, last)))
 
 
 def forecast_text(service: ServiceView, now: datetime) -> str:
@@ -258,7 +259,7 @@ def forecast_text(service: ServiceView, now: datetime) -> str:
     if expected == "–":
         return expected
     late = "" if service.p_late is None else f", {format_risk(service.p_late)}"
-    return f"{expected} {clock_cell(service.expected, service.zone, now).rpartition(' ')[2]}{late}"
+    return f"{expected} {clock_cell(service.expected, now).rpartition(' ')[2]}{late}"
 
 
 def critical_path_text(service: ServiceView) -> str:
@@ -269,10 +270,7 @@ def critical_path_text(service: ServiceView) -> str:
 
 def acknowledged_text(service: ServiceView | IncidentRow, now: datetime) -> str:
     """ "mara until 04:15 CET"; empty if it is unacknowledged."""
-    zone = service.zone if isinstance(service, ServiceView) else ""
-    until = (
-        f" until {clock_cell(service.acknowledged_until, zone, now)}" if service.acknowledged_until is not None else ""
-    )
+    until = f" until {clock_cell(service.acknowledged_until, now)}" if service.acknowledged_until is not None else ""
     return f"{service.acknowledged_by}{until}" if service.acknowledged_by else ""
 
 
@@ -299,14 +297,15 @@ def run_extend(arguments: argparse.Namespace) -> int:
         raise CommandError(Exit.USAGE, "not extended: --why is required; it is shown beside the deadline")
     with store_reader(arguments) as reads:
         view, now = _service_day_of(arguments, reads), reads.now()
+    share_service_zone({view.zone})
     until = None if arguments.off else extended_deadline(arguments.until, view, now)
     requests = require_engine(arguments)
     wait_for_answer(arguments, requests, requests.extend(view, None if until is None else micros(until), arguments.why))
     promised = view.promised or view.deadline
     service_day = {"service": view.name, "business_date": view.business_date, "instance": view.instance}
     document = {**service_day, "promised": promised, "deadline": until or promised, "why": arguments.why}
-    due = clock_text(until or promised, view.zone, near=now)
-    change = f"extended from {clock_text(promised, view.zone, near=now)}" if until else "as promised"
+    due = clock_text(until or promised, near=now)
+    change = f"extended from {clock_text(promised, near=now)}" if until else "as promised"
     return print_result(
         arguments, document, [f"{_extension_text(view)} {view.business_date}: deadline {due}, {change}"]
     )

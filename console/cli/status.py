@@ -17,7 +17,7 @@ from console.cli.services import service_table
 from console.control.incidents.verdict import urgent_incident
 from console.domain.header import EngineShare, HeaderView
 from console.domain.switches import freeze_banner
-from console.domain.system import TargetView
+from console.domain.system import DriftView, TargetView
 from console.engine.api.documents import service_document
 from console.store.queries.base import STALE_POLLS
 from console.timing.durations import format_duration
@@ -33,6 +33,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         header, systems, now = reads.estate.header(), reads.estate.systems(), reads.now()
         services, incidents = reads.services.list_services(), reads.incidents.list_incidents()
         problems, approvals = reads.warnings.list_warnings(), reads.approvals.list_approvals()
+        drift = reads.estate.drift()
         maintenance = _active_maintenance(reads.declared(), now)
         urgent = urgent_incident(services, incidents, reads.plans.list_plans(ended=False), now)
         incident = reads.incidents.incident(urgent) if urgent is not None else None
@@ -55,6 +56,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         "services": [service_document(service) for service in services],
         "incidents": incidents,
         "remarks": problems,
+        "drift": drift,
         "approvals": approvals,
         "maintenance": maintenance,
     }
@@ -82,8 +84,20 @@ def run_status(arguments: argparse.Namespace) -> int:
             [""],
             incident_table(incidents, now),
             ["", "problems", *(f"  {in_display_zone(problem)}" for problem in problems)] if problems else [],
+            ["", *drift_lines(drift)] if drift else [],
             code=code,
         )
+
+
+MAX_DRIFTS = 5
+
+
+def drift_lines(drift: Sequence[DriftView]) -> Iterator[str]:
+    """The first changes at the sources that are not accepted."""
+    yield "drift, not accepted: headway system drift"
+    yield from (f"  {change.job}: {change.text or change.what}" for change in drift[:MAX_DRIFTS])
+    if len(drift) > MAX_DRIFTS:
+        yield f"  … {len(drift) - MAX_DRIFTS} more"
 
 
 def _banner_lines(
@@ -138,7 +152,7 @@ def _engine_table(engines: Sequence[EngineShare]) -> Table:
 def health_text(target: TargetView, now: datetime) -> str:
     """ "ok" if the target answered recently and has no warning, else the problem."""
     if target.pause is not None:
-        return f"paused until {clock_cell(target.pause.until, '', now)}"
+        return f"paused until {clock_cell(target.pause.until, now)}"
     if target.error_kind:
         return target.error_kind
     if target.last_ok is None:

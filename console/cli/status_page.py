@@ -96,7 +96,7 @@ def _service_action(board: StatusPage) -> str:
     """The most urgent service and what endangers it, if no incident says what to do; else the next deadline."""
     if urgent := urgent_service(board.services, board.now):
         deadline, cause = deadline_text(urgent, board.now), urgent.trouble or urgent.reason
-        act_by = f", act by {text}" if (text := _act_by(urgent.act_by, urgent.zone, board.now)) else ""
+        act_by = f", act by {text}" if (text := _act_by(urgent.act_by, board.now)) else ""
         return f"{urgent.title}, due {deadline}: {cause or status_label(urgent)}{act_by}"
     ahead = [view for view in board.services if view.is_promised and not view.has_delivered]
     first = min((view for view in ahead if view.deadline > board.now), key=lambda view: view.deadline, default=None)
@@ -180,7 +180,7 @@ def _page_service(service: ServiceView, board: StatusPage) -> Sequence[StatusCel
         StatusCell(_value(deadline_text(service, now)), "whole"),
         StatusCell(_value(forecast_text(service, now))),
         StatusCell(_value(slack_text(service, now)) if service.is_promised else "", "whole"),
-        StatusCell(_act_by(service.act_by, service.zone, now), "whole"),
+        StatusCell(_act_by(service.act_by, now), "whole"),
         StatusCell(str(service.tier)),
         StatusCell(service.cause or ("" if service.is_promised else service.reason)),
     )
@@ -191,9 +191,9 @@ def _value(text: str) -> str:
     return "" if text == "–" else text
 
 
-def _act_by(at: datetime | None, zone: str, now: datetime) -> str:
+def _act_by(at: datetime | None, now: datetime) -> str:
     """ "03:58 CET", "03:58 CET passed": the page gets older, so it has no countdown."""
-    return clock_text(at, zone, now) + " passed" * (at <= now) if at is not None else ""
+    return clock_text(at, now) + " passed" * (at <= now) if at is not None else ""
 
 
 def _page_incident(incident: IncidentRow, now: datetime) -> Sequence[StatusCell]:
@@ -201,7 +201,7 @@ def _page_incident(incident: IncidentRow, now: datetime) -> Sequence[StatusCell]
         StatusCell(incident_name(incident.id), "whole"),
         StatusCell(incident.title),
         StatusCell(age_text(incident.failed_since, now), "whole"),
-        StatusCell(_act_by(incident.act_by, "", now), "whole"),
+        StatusCell(_act_by(incident.act_by, now), "whole"),
         StatusCell(str(incident.services)),
         StatusCell(incident.owner, "whole"),
         StatusCell(acknowledged_text(incident, now)),

@@ -296,6 +296,12 @@ class IncidentView:
     unreachable: str = ""
     """Its cause, if that is a target that does not answer."""
 
+    @property
+    def zone(self) -> str:
+        """The zone of its most urgent service; empty without a service."""
+        urgent = min(self.services, key=lambda service: service.act_by or service.deadline, default=None)
+        return urgent.zone if urgent is not None else ""
+
 
 _MAX_NAMED = 8
 _MISSED = (Timeliness.WILL_MISS, Timeliness.BREACHED)
@@ -303,6 +309,8 @@ _MISSED = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 
 RERUN_NOW, RERUN_LATER = "rerun it", "rerun it after that"
 """End the reason of an incident about a success on data that was not finished."""
+STARTS_LATER = " now: its changed schedule starts it "
+"""In the reason of an incident about a service day whose job waits for its changed schedule, after ": start JOB"."""
 GREEN_AGAIN = "green again"
 LATER_RUN_GOOD = "superseded: a later run of the same job went well"
 """Why an incident closes whose root is good, or has a later run that is."""

@@ -160,14 +160,11 @@ def test_services_in_several_zones_leave_what_is_of_none_to_this_machines_clock(
     try:
         with clock_format.command_zone(in_utc=False):
             clock_format.share_service_zone({HOME, "Europe/Berlin"})
-            assert ("2026-11-19 22:12:04 EST", "04:12 CET") == (
-                timestamp(at),
-                clock_format.clock_text(at, "Europe/Berlin", at),
-            )
+            assert ("2026-11-19 22:12:04 EST", "22:12 EST") == (timestamp(at), clock_format.clock_text(at, at))
             clock_format.share_service_zone({HOME})
             assert "2026-11-20 08:57:04 +0545" == timestamp(at)
         with clock_format.command_zone(in_utc=True):
-            assert ("2026-11-20 03:12:04Z", "03:12 UTC") == (timestamp(at), clock_format.clock_text(at, HOME, at))
+            assert ("2026-11-20 03:12:04Z", "03:12 UTC") == (timestamp(at), clock_format.clock_text(at, at))
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from console.cli import clock_format
 from console.cli.output import print_parts
 from console.cli.plan_draft import outlook_table
 from console.domain.plan import SavedService
@@ -32,6 +33,11 @@ FOUND = PlanOutlook(
         PlanVariant("nothing done", False, (VariantFinish(NEVER),)),
     ),
 )
+
+
+@pytest.fixture(autouse=True)
+def _in_berlin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock_format, "_shared_zone", DAY.zone)
 
 
 def test_the_ways_stand_beside_each_other_on_the_wall_of_the_service(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,10 +13,10 @@ from connectors.sdk.records import Schedule
 from connectors.sdk.states import NOTHING_STARTS
 from console.cli.clock_format import act_by_text
 from console.cli.main import main
-from console.cli.status import health_text
+from console.cli.status import drift_lines, health_text
 from console.domain.ids import micros
 from console.domain.switches import SystemPause
-from console.domain.system import TargetView
+from console.domain.system import DriftView, TargetView
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 
@@ -83,7 +83,7 @@ def test_a_pause_that_ends_on_another_day_names_it(hours: int, day: str) -> None
     [(-30, "11:30 UTC passed"), (0, "12:00 UTC passed"), (18, "12:18 UTC in 18m")],
 )
 def test_an_act_by_that_has_passed_says_so(act_by: int, cell: str) -> None:
-    assert cell == act_by_text(NOON + timedelta(minutes=act_by), "UTC", NOON)
+    assert cell == act_by_text(NOON + timedelta(minutes=act_by), NOON)
 
 
 def test_what_a_target_may_no_longer_read_stands_in_the_status(
@@ -136,3 +136,10 @@ def test_a_dependency_that_the_clock_contradicts_stands_in_the_status(
     bench.turn()
     main(["--store", bench.url, "status"])
     assert "each of its runs counts as a stale read" in capsys.readouterr().out
+
+
+def test_the_status_names_the_jobs_whose_schedule_changed() -> None:
+    changes = [DriftView(number, f"etl/{number}", "schedule", "02:00 became 08:35", NOON) for number in range(7)]
+    lines = list(drift_lines(changes))
+    assert ["drift, not accepted: headway system drift", "  etl/0: 02:00 became 08:35"] == lines[:2]
+    assert "  … 2 more" == lines[-1]

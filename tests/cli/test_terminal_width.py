@@ -30,7 +30,7 @@ SERVICE = replace(
 @pytest.mark.parametrize("width", [40, 80])
 def test_where_the_minutes_went_fits_with_a_minute_in_each_column(width: int) -> None:
     night = LatenessBreakdown((LATE, LATE))
-    lines = table_lines(*service_delay.delay_table(night, "Europe/Berlin", NOW)[:2], width)
+    lines = table_lines(*service_delay.delay_table(night, NOW)[:2], width)
     assert width >= max(map(cell_len, (line for line in lines if LONG not in line)))
     assert all(kind in "\n".join(lines) for kind in service_delay.DELAY_KINDS)
 
@@ -51,12 +51,12 @@ def test_what_ends_as_usual_is_neither_before_nor_after_it() -> None:
 def test_the_services_that_a_job_takes_with_it_fit_with_their_clocks(width: int) -> None:
     lines = table_lines(*lineage.affected_service_table([SERVICE], NOW)[:2], width)
     assert width >= max(map(cell_len, (line for line in lines if LONG not in line)))
-    assert "Sun 07:40 CET (in 1d9h)" in "\n".join(lines)
-    assert "Sat 13:21" in "\n".join(lines)
+    assert "Sun 06:40 UTC (in 1d9h)" in "\n".join(lines)
+    assert "Sat 12:21" in "\n".join(lines)
 
 
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_board_fits_with_another_days_clocks(width: int) -> None:
     lines = table_lines(*service_table([SERVICE], NOW)[:2], width)
     assert width >= max(map(cell_len, (line for line in lines if LONG not in line)))
-    assert "Sun 07:40 CET" in "\n".join(lines)
+    assert "Sun 06:40 UTC" in "\n".join(lines)

@@ -44,7 +44,7 @@ def test_the_next_start_names_its_schedule_while_a_change_is_not_accepted() -> N
     assert "headway system drift" not in next_line(view, NOW)
     change = DriftView(1, row.name, "schedule", "* * * * * UTC became 8 13 * * * UTC", NOW)
     assert next_line(replace(view, drift=(change,)), NOW).endswith(
-        " by the accepted schedule; changed to 8 13 * * * UTC: headway system drift accept etl-hosts/db07:rotate"
+        " by its changed schedule 8 13 * * * UTC, not accepted: headway system drift accept etl-hosts/db07:rotate"
     )
 
 
@@ -81,7 +81,7 @@ def test_a_holder_is_told_as_host_and_process(holder: str, words: str) -> None:
 def test_a_time_of_another_year_names_that_too() -> None:
     then = NOON.replace(year=2020)
     assert ("Fri 20 Nov 2020 12:00 UTC", "2020-11-20 12:00 UTC") == (
-        clock_text(then, "UTC", NOON), clock_cell(then, "UTC", NOON),
+        clock_text(then, NOON), clock_cell(then, NOON),
     )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_a_time_of_another_year_names_that_too() -> None:
 )
 def test_a_time_of_another_day_names_it_in_a_cell(day: int, words: str) -> None:
     now = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
-    assert words == clock_cell(now.replace(hour=23, minute=0) + timedelta(days=day), "UTC", now)
+    assert words == clock_cell(now.replace(hour=23, minute=0) + timedelta(days=day), now)
 
 
 @pytest.mark.parametrize("until, words", [(None, "inhibit ends"), (NOON + timedelta(hours=14), "in 14h (Sat 21 Nov)")])
@@ -133,6 +133,18 @@ def test_the_times_of_an_incident_are_in_one_zone() -> None:
         lines = "\n".join(incident_lines(replace(incident(), events=(missed,)), NOON))
     assert "not delivered by its deadline, 2026-11-20 12:30:00 CET" in lines
     assert "UTC" not in lines
+
+
+def test_an_incident_of_services_in_two_zones_is_in_the_zone_of_the_most_urgent_one() -> None:
+    view = FakeReads().incident_
+    first, second = view.services
+    view = replace(view, services=(replace(first, zone="America/New_York"), second))
+    assert "America/New_York" == view.zone
+    with command_zone(in_utc=False):
+        share_service_zone({view.zone})
+        lines = "\n".join(incident_lines(view, NOW))
+    assert "01:30 EST" in lines
+    assert "CET" not in lines
 
 
 def test_an_incident_as_lines_tells_what_each_fact_rests_on_and_what_worked_before() -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
-from console.control.expectations.expected_runs import cadence_of
+from console.control.expectations.expected_runs import cadence_of, grace_end
 from console.control.holds.conditions import awaited_edges, condition_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import LINGERS, hold_text
@@ -59,7 +59,9 @@ def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
     elif run is not None and run.state is RunState.MISSED and not reasons:
         yield _of(job, run, "missed", f"was due {_at(run_time(run), job)}: {run.reason}", act=_again(job))
     elif run is not None and run_time(run) <= index.now and not reasons:
-        text = f"is due since {_at(run_time(run), job)}, counts as missed after {format_duration(job.grace)}"
+        due = run_time(run)
+        end = grace_end(index.estate, job, due, run.business_date)
+        text = f"is due since {_at(due, job)}, counts as missed {_at(end.at, job)}{f': {end.text}' if end.text else ''}"
         yield _of(job, run, "clock", text)
     if run is None or not has_started(run) or not run.state.is_open:
         yield from _next(index, job)

@@ -27,9 +27,10 @@ from console.control.incidents.impact import affected_days
 from console.control.incidents.root_cause import RootCause
 from console.control.services.delivery import pending_checks
 from console.control.services.risk import risk_alarm_of
-from console.control.services.status import service_verdict
+from console.control.services.status import MovedStart, moved_start, service_verdict
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_started
+from console.domain.incident import STARTS_LATER
 from console.domain.service import UNMET_PROMISE, Timeliness
 from console.forecast.finish_times import NodeState, ServiceForecast
 from console.text.cleaning import clean_line
@@ -164,7 +165,14 @@ def _has_begun(index: EstateIndex, day: ServiceForecast) -> bool:
     """True once a job of it has started, or should have: before that its forecast judges the schedule alone."""
     nodes = day.nodes.values()
     own = (node.run for node in nodes if node.run is not None and node.run.business_date == day.business_date)
-    return any(map(has_started, own)) or any(node.due <= index.now for node in nodes if node.due is not None)
+    due = (node.due for node in nodes if node.due is not None)
+    return any(map(has_started, own)) or any(at <= index.now for at in due) or _may_start_now(index, day) is not None
+
+
+def _may_start_now(index: EstateIndex, day: ServiceForecast) -> MovedStart | None:
+    """Its `moved_start`, once the start by the accepted schedule has passed."""
+    start = moved_start(index, day)
+    return start if start is not None and start.accepted <= index.now else None
 
 
 def _was_watched(index: EstateIndex, day: ServiceForecast) -> bool:
@@ -239,11 +247,16 @@ def _causes(
 
 def _text(index: EstateIndex, day: ServiceForecast) -> str:
     """ "Supply plan was not delivered by 06:30 CET because of hosts/extract, and nothing failed; it waits for
-    warehouse/load_orders"."""
+    warehouse/load_orders"; "Supply plan is expected after its deadline 06:30 CET: start warehouse/load_orders now: its
+    changed schedule starts it 08:35 CET"."""
     by = zoned_time(day.deadline, day.service.zone, index.now)
     is_late = day.finish is not None and day.finish.p50 > day.deadline
     ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
     text = f"was not delivered by {by}" if index.now > day.deadline else ahead
+    waiting = _may_start_now(index, day)
+    if waiting is not None:
+        starts_at = zoned_time(waiting.due, day.service.zone, index.now)
+        return f"{_title(day)} {text}: start {index.name(waiting.job_id)}{STARTS_LATER}{starts_at}"
     waits, lost_by = _awaited_job(index, day), _lost_by(day)
     loses = index.name(lost_by) if lost_by is not None else ""
     text += f" because of {loses}" if loses else ""

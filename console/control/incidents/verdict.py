@@ -12,6 +12,7 @@ from connectors.sdk.states import RunState, is_open
 from console.domain.incident import (
     RERUN_LATER,
     RERUN_NOW,
+    STARTS_LATER,
     AffectedServiceView,
     IncidentRow,
     IncidentView,
@@ -211,8 +212,14 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
 
 
 def _unmet_verdict(root: MemberView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
-    """ "Daily revenue 07:30 will miss: load has not finished, nothing to restart, expected 07:40, 10 min late"."""
-    text = f"{job_label(root.job)} has not finished, nothing to restart"
+    """ "Daily revenue 07:30 will miss: load has not finished, nothing to restart, expected 07:40, 10 min late"; "start
+    load now: headway job start etl/load" for a job that waits for its changed schedule."""
+    before, starts_later, _ = view.row.reason.partition(STARTS_LATER)
+    if starts_later:
+        job = before.rpartition(": start ")[2]
+        text = f"start {job_label(job)} now: headway job start {job}"
+    else:
+        text = f"{job_label(root.job)} has not {'finished' if root.started else 'started'}, nothing to restart"
     return Verdict(tuple(_outlook(view.services, now, clock, action=f": {text}")) or ((text, "warn"),))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from connectors.sdk.states import RunState
 from console.control.services.delivery import (
@@ -40,6 +41,7 @@ from console.forecast.finish_times import (
 )
 from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
+from console.timing.schedule import accepted_instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +292,33 @@ def _because(threat: Threat | None) -> tuple[Reason, ...]:
     return (Reason(f"cause: {threat.cause}"),) if threat else ()
 
 
+class MovedStart(NamedTuple):
+    """A start that its schedule as changed at the source, not accepted yet, has later than the accepted one."""
+
+    job_id: int
+    accepted: datetime
+    due: datetime
+
+
+def moved_start(index: EstateIndex, day: ServiceForecast) -> MovedStart | None:
+    """The first such start that is still ahead; None without one."""
+    for node in day.unfinished():
+        job = index.job(node.job_id)
+        if job.seen_schedule is not None and node.how is NodeState.CLOCK and node.due is not None:
+            accepted = accepted_instant(job.schedule, job.seen_schedule, node.due)
+            if accepted is not None and accepted < node.due and index.now < node.due:
+                return MovedStart(node.job_id, accepted, node.due)
+    return None
+
+
+def _moved(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
+    start = moved_start(index, day)
+    if start is None:
+        return ()
+    starts_at = zoned_time(start.due, day.service.zone, index.now)
+    return (Reason(f"{index.name(start.job_id)} starts {starts_at} by its changed schedule"),)
+
+
 def service_days(index: EstateIndex) -> list[ServiceForecast]:
     """One forecast for each service and business date whose deadline lies between the lookback and the horizon."""
     days: list[ServiceForecast] = []
@@ -340,7 +369,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         incident_key=worst.key if worst else None,
         sources=tuple(index.estimate(job_id) for job_id in day.path),
         path=day.path,
-        reasons=(*delivery, *reasons, *notes),
+        reasons=(*delivery, *reasons, *(() if done else _moved(index, day)), *notes),
         promised=day.promised,
         agreed=sla_deadline(day.service, day.business_date, day.promised or day.deadline),
         extension=day.extended.text if day.extended else "",

@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
+from connectors.sdk.records import Schedule
 from connectors.sdk.states import OPEN_STATES, RunState
 from console.domain.filter import ME, JobFilter
 from console.domain.ids import MAX_ID_DIGITS, instant, is_suffix_of, micros, optional_instant
@@ -321,7 +322,22 @@ class JobQueries(ContextQueries):
         stale = self.store.stale_targets()
         now_us = micros(self.store.now())
         rows = {row.id: row for row in self.link.by_keys(_ROW, list(ids), (now_us,))}
-        return [_job_row(rows[job_id], stale, now_us) for job_id in ids if job_id in rows]
+        moved = self._moved_schedules() if rows else {}
+        return [_job_row(rows[job_id], stale, now_us, moved.get(job_id)) for job_id in ids if job_id in rows]
+
+    def _moved_schedules(self) -> dict[int, Schedule]:
+        """Job id -> the schedule at its source, where that changed and is not accepted."""
+        rows = self.link.rows(
+            "SELECT s.job_id, s.dialect, s.expression, s.zone, s.text, s.next_us FROM drift d CROSS JOIN schedule s"
+            " WHERE d.what = 'schedule' AND d.accepted_us IS NULL AND d.ended_us IS NULL AND s.id ="
+            " (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = d.job_id)"
+        )
+        return {
+            row.job_id: Schedule(
+                row.dialect, decode_name(row.expression), row.zone, row.text, optional_instant(row.next_us)
+            )
+            for row in rows
+        }
 
     def job(self, name_or_id: str | int) -> JobView:
         """One job by id, by "system/native-id", by a suffix of that unique to it, or by "id:4". Raises NotFound with
@@ -337,10 +353,6 @@ class JobQueries(ContextQueries):
             (job_id,),
         )
         count, p50, p90 = self._durations(job_id)
-        coming = self.link.rows(
-            "SELECT sort_us FROM run WHERE job_id = ? AND sort_us > ? AND state = 'planned' ORDER BY sort_us LIMIT ?",
-            (job_id, micros(self.store.now()), MAX_COMING),
-        )
         drift = self.link.rows(
             "SELECT id, what, text, seen_us FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL"
             " ORDER BY id",
@@ -356,7 +368,7 @@ class JobQueries(ContextQueries):
             upstreams=self._neighbours(job_id, "downstream_id", "upstream_id"),
             downstreams=self._neighbours(job_id, "upstream_id", "downstream_id"),
             services=self.members.services_of(job_id),
-            coming=tuple(instant(run.sort_us) for run in coming) if row.next is not None else (),
+            coming=self._coming(job_id, row.next),
             waits=gate_texts(self.link, job_id),
             drift=tuple(from_row(DriftView, change, job=row.name) for change in drift),
             runs=tuple(self.runs.list_runs(job_id)),
@@ -365,6 +377,21 @@ class JobQueries(ContextQueries):
             unwatched_reason=unwatched_reason(self.link, job_id),
             months=tuple(from_row(JobMonth, month) for month in self.link.rows(_MONTHS, (job_id,))),
         )
+
+    def _coming(self, job_id: int, first: datetime | None) -> tuple[datetime, ...]:
+        """`first`, its next start, and those after it."""
+        moved = self._moved_schedules().get(job_id)
+        if first is None or moved is None:
+            rows = self.link.rows(
+                "SELECT sort_us FROM run WHERE job_id = ? AND sort_us > ? AND state = 'planned' ORDER BY sort_us"
+                " LIMIT ?",
+                (job_id, micros(self.store.now()), MAX_COMING),
+            )
+            return tuple(instant(row.sort_us) for row in rows) if first is not None else ()
+        starts = [first]
+        while len(starts) < MAX_COMING and (following := _next_start(moved, starts[-1])) is not None:
+            starts.append(following)
+        return tuple(starts)
 
     def _card(self, job_id: int, configured: list[str], current: tuple[str, ...]) -> tuple[CardView, ...]:
         """Each field of the card with its current value, who set it, and why people may not."""
@@ -459,16 +486,25 @@ def _and(first: SqlConditions, second: SqlConditions) -> SqlConditions:
     return [*first[0], *second[0]], [*first[1], *second[1]]
 
 
-def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int) -> JobRow:
+def _next_start(schedule: Schedule, after: datetime) -> datetime | None:
+    from console.timing.schedule import next_instant  # noqa: PLC0415 - the first paint rarely needs it
+
+    return next_instant(schedule, after)
+
+
+def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int, moved: Schedule | None) -> JobRow:
     is_held = row.hold in _HELD or (row.hold == "placing" and row.paused_since_us is not None)
     is_paused, is_gone = row.paused_since_us is not None and row.hold is None, row.gone_us is not None
     next_us, source_us = row.planned_us, row.source_next_us
     if next_us is None and source_us is not None and source_us > now_us and not is_paused:
         next_us = source_us
+    next_start = optional_instant(next_us)
+    if moved is not None and not is_paused:
+        next_start = _next_start(moved, instant(now_us))
     return from_row(
         JobRow,
         row,
-        next=None if is_held or is_gone else optional_instant(next_us),
+        next=None if is_held or is_gone else next_start,
         paused=is_paused,
         gone=is_gone,
         is_task=row.parent_id is not None,

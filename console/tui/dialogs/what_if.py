@@ -53,7 +53,7 @@ def what_if_lines(
         return [[(f"no open service depends on {clean_line(job)}, or none can be forecast", "plain")]]
     lines: list[list[Segment]] = []
     for outlook in outlooks:
-        due = f"{ctx.hm(outlook.deadline, outlook.zone)}{ctx.other_zone(outlook.deadline, outlook.zone)}"
+        due = f"{ctx.hm(outlook.deadline)}{ctx.other_zone(outlook.deadline)}"
         lines += [[(clean_line(outlook.title), "strong"), (f"  due {due}", "plain")]]
         named = zip((UNCHANGED, *(way.name for way in ways)), outlook.ways, strict=True)
         lines += [_variant_line(name, odds, outlook, ctx) for name, odds in named]
@@ -64,7 +64,7 @@ def what_if_lines(
 def _variant_line(name: str, odds: WhatIfOutcome, outlook: WhatIfView, ctx: RenderContext) -> list[Segment]:
     moved = odds.late - outlook.ways[0].late
     style = "plain" if abs(moved) < EVEN else "ok" if moved < 0 else "bad"
-    p50, p95 = (ctx.hm(at, outlook.zone) for at in (odds.p50, odds.p95))
+    p50, p95 = (ctx.hm(at) for at in (odds.p50, odds.p95))
     until = f", p95 {p95}" if p95 != p50 else ""
     return [
         (f"  {fit(name, NAME_WIDTH)} ", "dim" if name == UNCHANGED else "plain"),

@@ -51,19 +51,19 @@ class RenderContext(NamedTuple):
     def sign(self, name: str) -> str:
         return self.glyphs.sign(name)
 
-    def hm(self, at: datetime | None, zone: str = "") -> str:
-        return self.clock.hm(at, self.now, zone)
+    def hm(self, at: datetime | None) -> str:
+        return self.clock.hm(at, self.now)
 
-    def day(self, at: datetime | None, zone: str = "") -> str:
-        return self.clock.day(at, self.now, zone)
+    def day(self, at: datetime | None) -> str:
+        return self.clock.day(at, self.now)
 
-    def stamp(self, at: datetime, zone: str = "") -> str:
+    def stamp(self, at: datetime) -> str:
         """ "2026-11-20 03:10:00"; with its zone where that is not the one of the header, as in summer."""
-        return f"{self.clock.local(at, zone):%Y-%m-%d %H:%M:%S}{self.other_zone(at, zone)}"
+        return f"{self.clock.local(at):%Y-%m-%d %H:%M:%S}{self.other_zone(at)}"
 
-    def period(self, key: str, zone: str = "") -> str:
+    def period(self, key: str) -> str:
         """A period key with its instant, if it ends in one, as `stamp` writes it."""
-        return self.clock.period(key, lambda at: self.stamp(at, zone))
+        return self.clock.period(key, self.stamp)
 
     def localized(self, text: str, near: datetime | None = None) -> str:
         """The text of the engine or a scheduler with its UTC times ("2026-11-20T09:00:00Z", "05:47 UTC") and those of
@@ -74,10 +74,10 @@ class RenderContext(NamedTuple):
 
         return formats.clocks_in(formats.localized(text, shown), ("UTC", self.clock.home), near or self.now, shown)
 
-    def other_zone(self, at: datetime, zone: str = "") -> str:
+    def other_zone(self, at: datetime) -> str:
         """ " CEST": the label of the zone at that time where it is not that of the header; else empty."""
-        label = self.clock.label(at, zone)
-        return "" if label == self.clock.label(self.now, self.clock.home) else f" {label}"
+        label = self.clock.label(at)
+        return "" if label == self.clock.label(self.now) else f" {label}"
 
     def key(self, screen: str, act: str) -> str:
         """The first key of an action, as the user has remapped it; "Esc" without one."""
@@ -90,12 +90,12 @@ class RenderContext(NamedTuple):
 SECONDS_COUNT = timedelta(minutes=10)
 
 
-def act_by(at: datetime | None, ctx: RenderContext, zone: str = "") -> Segment:
+def act_by(at: datetime | None, ctx: RenderContext) -> Segment:
     """ "03:58 40m", near the end "03:58 9m58s", "03:58 passed"."""
     if at is None:
         return ctx.sign("dash"), "dim"
     remaining = at - ctx.now
-    when = ctx.hm(at, zone)
+    when = ctx.hm(at)
     if remaining <= timedelta(0):
         return f"{when} passed", "bad"
     ahead = format_duration(remaining) if remaining < SECONDS_COUNT else format_short(remaining)

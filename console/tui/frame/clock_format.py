@@ -45,49 +45,50 @@ class ZonedClock:
         self.mode = ZoneMode.SERVICE
         self.mine = mine
         self.home = ""
-        """The zone that all services share; empty without one."""
+        """The zone that all services share, or of the subject of a screen; empty, while the mode is `service`, for
+        `mine`."""
 
-    @property
-    def is_each_own(self) -> bool:
-        """True if services in several zones are each shown in their own."""
-        return self.mode is ZoneMode.SERVICE and not self.home
+    def at_home_in(self, zone: str) -> ZonedClock:
+        """This clock on a screen about services of that zone."""
+        clock = ZonedClock(self.mine)
+        clock.mode, clock.home = self.mode, zone
+        return clock
 
-    def local(self, at: datetime, zone: str = "") -> datetime:
-        """`at` in the zone of the mode; `zone` is the service's, default the shared one."""
-        return at.astimezone(self._wall(zone))
+    def local(self, at: datetime) -> datetime:
+        """`at` in the zone of the mode."""
+        return at.astimezone(self._wall())
 
     def showing(self, shown: datetime) -> datetime:
         """The instant at which the clock shows this naive time."""
-        wall = self._wall("")
+        wall = self._wall()
         return shown.astimezone() if wall is None else shown.replace(tzinfo=wall)
 
-    def _wall(self, zone: str) -> tzinfo | None:
+    def _wall(self) -> tzinfo | None:
         """The zone of the mode; None for this machine's."""
         if self.mode is ZoneMode.UTC:
             return UTC
-        zone = zone or self.home
-        return zone_of(zone) if self.mode is ZoneMode.SERVICE and zone else self.mine
+        return zone_of(self.home) if self.mode is ZoneMode.SERVICE and self.home else self.mine
 
-    def label(self, at: datetime, zone: str = "") -> str:
+    def label(self, at: datetime) -> str:
         """The zone's short name at that instant: "CET"."""
-        return self.local(at, zone).strftime("%Z") or "UTC"
+        return self.local(at).strftime("%Z") or "UTC"
 
-    def hm(self, at: datetime | None, now: datetime, zone: str = "") -> str:
+    def hm(self, at: datetime | None, now: datetime) -> str:
         """ "06:30"; with the weekday or the date more than a day away; "–" for none."""
         if at is None:
             return "–"
-        local = self.local(at, zone)
+        local = self.local(at)
         away = abs(at - now)
         if away < timedelta(hours=24):
             return local.strftime("%H:%M")
         return local.strftime("%a %H:%M" if away < timedelta(days=6) else "%m-%d %H:%M")
 
-    def day(self, at: datetime | None, now: datetime, zone: str = "") -> str:
+    def day(self, at: datetime | None, now: datetime) -> str:
         """ "06:30" today; "Sat 06:30" within six days; "30 Nov" farther away; "–" for none. At most 9 cells."""
         if at is None:
             return "–"
-        local = self.local(at, zone)
-        if local.date() == self.local(now, zone).date():
+        local = self.local(at)
+        if local.date() == self.local(now).date():
             return local.strftime("%H:%M")
         return local.strftime("%a %H:%M" if abs(at - now) < timedelta(days=6) else "%-d %b")
 
@@ -120,12 +121,12 @@ class ZonedClock:
             return key
         return f"{before.replace(':', ' ')}{text}" if at.tzinfo is not None and not before[-1:].isalnum() else key
 
-    def hms(self, at: datetime | None, zone: str = "") -> str:
-        return "–" if at is None else self.local(at, zone).strftime("%H:%M:%S")
+    def hms(self, at: datetime | None) -> str:
+        return "–" if at is None else self.local(at).strftime("%H:%M:%S")
 
-    def full(self, at: datetime | None, zone: str = "") -> str:
+    def full(self, at: datetime | None) -> str:
         """ "2026-11-20 03:12:00 CET"."""
-        return "–" if at is None else self.local(at, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+        return "–" if at is None else self.local(at).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 _CLOCK_TIME = re.compile(r"(.* at )(\d\d)?:(\d\d)")

@@ -48,8 +48,7 @@ def header_segments(
 ) -> Sides:
     """Estate and clock on the left; problems on the right: services late or at risk, incidents, unreachable targets.
     `visitor` is the user at a browser; `unread` is shown before the first read, `clock_waits` for a stopped demo."""
-    zone = ctx.clock.home
-    clock = f"{ctx.clock.hms(ctx.now, zone)} {ctx.clock.label(ctx.now, zone)}"
+    clock = f"{ctx.clock.hms(ctx.now)} {ctx.clock.label(ctx.now)}"
     if view is None:
         return [(" Headway", "strong"), (f" {ctx.sign('dot')} {clock}", "plain")], [(f"{unread} ", "dim")]
     dot: Segment = (f" {ctx.sign('dot')} ", "dim")
@@ -133,12 +132,12 @@ def banner_lines(text: str, width: int, style: str = "alarm", background: str = 
     return [(((f" {line}", style),), (), background) for line in texts]
 
 
-def banner_of(board: ConsoleApp) -> str:
-    return banner_text(board.header, board.store_error, board.ctx, board.beginning.starting, board.read_at)
+def banner_of(board: ConsoleApp, ctx: RenderContext) -> str:
+    return banner_text(board.header, board.store_error, ctx, board.beginning.starting, board.read_at)
 
 
 def alarm_of(board: ConsoleApp) -> str:
-    return banner_of(board) if board.is_old else ""
+    return banner_of(board, board.ctx) if board.is_old else ""
 
 
 def why_no_answer(board: ConsoleApp) -> str:
@@ -168,9 +167,9 @@ def paint_small(screen: Screen[Any]) -> None:
 
 
 def _at(at: datetime, ctx: RenderContext) -> str:
-    zone, clock = ctx.clock.home, ctx.clock
+    clock = ctx.clock
     old = abs(ctx.now - at) > timedelta(days=1)
-    return clock.full(at, zone) if old else f"{clock.hms(at, zone)} {clock.label(at, zone)}"
+    return clock.full(at) if old else f"{clock.hms(at)} {clock.label(at)}"
 
 
 def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
@@ -246,7 +245,7 @@ def zone_text(ctx: RenderContext) -> str:
         return "UTC"
     if mode is ZoneMode.MINE:
         return f"mine ({ctx.clock.label(ctx.now)})"
-    return "each service's own" + (f" ({ctx.clock.label(ctx.now, ctx.clock.home)})" if ctx.clock.home else "")
+    return f"{ctx.clock.home or 'mine'} ({ctx.clock.label(ctx.now)})"
 
 
 def small_status(
@@ -268,14 +267,14 @@ def small_status(
 
 def _short_line(service: ServiceView, ctx: RenderContext, width: int, is_old: bool) -> list[Segment]:
     mark, label, style = ctx.status(service, is_old)
-    when = ctx.hm(service.deadline, service.zone) if service.is_promised else ""
+    when = ctx.hm(service.deadline) if service.is_promised else ""
     name = max(12, min(20, width - 28))
     runs: list[Segment] = [(f"{mark} ", style), (fit(service.title or service.name, name), "plain")]
     runs.append((f" {when} {label}", style))
     if service.act_by is not None and service.delivered is None:
-        by, urgent = act_by(service.act_by, ctx, service.zone)
+        by, urgent = act_by(service.act_by, ctx)
         is_whole = width >= ROOMY or service.act_by <= ctx.now
-        runs.append((f" act by {by}" if is_whole else f" act {ctx.hm(service.act_by, service.zone)}", urgent))
+        runs.append((f" act by {by}" if is_whole else f" act {ctx.hm(service.act_by)}", urgent))
     return runs
 
 
@@ -304,7 +303,7 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
         for service in board.services
         if service.is_endangered and service.delivered is None
     )
-    now = board.ctx.hm(board.ctx.now, board.clock.home)
+    now = board.ctx.hm(board.ctx.now)
     by_key = board.demo_pause is not None and board.demo_pause.by_key
     seen = TourState(
         where, only_problems, board.header.open_incidents, must_type, at_risk, now, board.clock_waits, by_key

@@ -235,7 +235,7 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
         head, right = self._head()
         lines: list[BarLine] = [(tuple(head), tuple(right), "panel")]
         colors = ("mark", "panel") if board.beginning.starting else ("alarm", "alarm")
-        lines += header_footer.banner_lines(header_footer.banner_of(board), self.size.width, *colors)
+        lines += header_footer.banner_lines(header_footer.banner_of(board, self.ctx), self.size.width, *colors)
         title, right_of_title = self.title_runs()
         self.bar("top").show_lines([*lines, (tuple(title), tuple(right_of_title), "")])
 

@@ -18,6 +18,7 @@ from console.text.cleaning import clean_line
 from console.timing.durations import parse_duration
 from console.tui.frame import header_footer
 from console.tui.frame.cells import counted
+from console.tui.frame.clock_format import ZoneMode
 from console.tui.frame.engine_request import send_order
 from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import ActionIntent, RunChoice, ScreenCommand, verb_label
@@ -108,7 +109,16 @@ def refresh_all(screen: HeadwayScreen) -> None:
 
 
 def turn_zone(screen: HeadwayScreen) -> None:
-    screen.board.clock.mode = screen.board.clock.mode.next()
+    """Turns to the next mode that shows another zone than before."""
+
+    def zone() -> str:
+        return screen.ctx.clock.local(screen.ctx.now).strftime("%z %Z")
+
+    before, clock = zone(), screen.board.clock
+    for _ in ZoneMode:
+        clock.mode = clock.mode.next()
+        if zone() != before:
+            break
     screen.tick()
     screen.fetch()
     screen.notice(f"times: {header_footer.zone_text(screen.ctx)}")

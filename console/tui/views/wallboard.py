@@ -53,7 +53,7 @@ class WallboardState:
 
 def wallboard_lines(wall: WallboardState, ctx: RenderContext, width: int, height: int) -> list[BarLine]:
     name = f" Headway {wall.header.estate}".rstrip() if wall.header is not None else " Headway"
-    zone = ctx.clock.label(ctx.now, ctx.clock.home)
+    zone = ctx.clock.label(ctx.now)
     headline = _headline(wall, ctx)
     day = ctx.clock.local(ctx.now).strftime("%A %d %B")
     title: list[Segment] = [(name, "strong")]
@@ -140,18 +140,18 @@ def _service(view: ServiceView, wall: WallboardState, ctx: RenderContext, width:
     mark, label, style = ctx.status(view, is_old)
     bar = 10 if width < 100 else width // 8
     name = max(14, min(34, width // 4))
-    due, ahead = deadline(view, ctx, not ctx.clock.home), time_left(view, ctx)
+    due, ahead = deadline(view, ctx), time_left(view, ctx)
     drawn = ("", "dim") if is_blind else forecast_bar(view, ctx, bar)
     runs: list[Segment] = [
         (f" {mark} ", style),
         (fit(label, 12), style),
         (fit(view.title or view.name, name) + " ", "strong" if view.needs_a_person else "plain"),
-        (fit(due[0], 10 if not ctx.clock.home else 6), due[1]),
+        (fit(due[0], 6), due[1]),
         (fit(ahead[0], 7, right=True) + " ", ahead[1]),
         (fit(drawn[0], bar) + "  ", drawn[1]),
     ]
     if view.act_by is not None and view.delivered is None:
-        when, urgent = act_by(view.act_by, ctx, view.zone)
+        when, urgent = act_by(view.act_by, ctx)
         runs.append((f"act by {when}  " if width >= 100 else f"by {when}", urgent))
     if width >= 100:
         taken = f"{ctx.sign('taken')} {view.acknowledged_by}  " if view.acknowledged_by else ""

@@ -301,6 +301,17 @@ def test_the_next_start_of_a_job_whose_schedule_changed_is_the_one_of_its_source
     assert found.text.startswith("its clock starts it next ")
 
 
+def test_a_due_start_of_a_changed_schedule_is_missed_only_after_its_changed_start() -> None:
+    moved = replace(EXTRACT, schedule=daily("01:00"), seen_schedule=daily("08:35"))
+    found = chain(EXTRACT, night(run(1, EXTRACT, "01:00", RunState.PLANNED), jobs=(moved, LOAD, MART)))
+    due, following = (step.text for step in found if step.kind == "clock")
+    assert due == (
+        "is due since 2026-11-20 01:00 UTC, counts as missed 2026-11-20 08:40 UTC:"
+        " starts 08:35 UTC by its changed schedule"
+    )
+    assert "08:35 UTC" in following
+
+
 def test_a_maintenance_is_told_with_its_end() -> None:
     patches = MaintenanceWindow("kernel patches", jobs=("warehouse/*",), since=at("03:00"), until=at("06:00"))
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), declared=Declared(maintenance=(patches,))))

@@ -20,7 +20,7 @@ from console.domain.forecast import PeakForecast
 from console.domain.service import Timeliness
 from console.forecast.forecaster import Forecaster
 from tests.control.ledger import Ledger
-from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
+from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service
 from tests.forecast.test_back_test import DAILY, estate_of, pasts, slow
 from tests.forecast.test_back_test import EXTRACT as FIRST
 from tests.forecast.test_back_test import LOAD as SECOND
@@ -329,3 +329,28 @@ def test_whoever_is_at_risk_is_called_for_once_the_alarm_keeps_its_budget(
     for incident in tonight:
         assert incident.title.startswith("Daily may be delivered after its deadline 07:07 UTC because of etl/extract")
         assert [AlertKind.OPENED] == [one.kind for one in incident.notices]
+
+
+def moved_night(starts: str) -> Ledger:
+    """A load due at 03:10 whose clock was moved at its source, not accepted; its service is due at 06:30."""
+    load = replace(job(2, "warehouse/load", "03:10", target_id=2, expected=minutes(20)), seen_schedule=daily(starts))
+    return Ledger(estate(load, services=[service("supply-plan", "06:30", load)]))
+
+
+def test_a_start_that_its_changed_schedule_delays_beyond_the_deadline_is_offered_now() -> None:
+    ledger = moved_night("08:35")
+    ledger.look("03:00")
+    assert [] == kinds(ledger)
+    ledger.look("03:11")
+    assert [AlertKind.OPENED] == kinds(ledger)
+    text = "Supply plan is expected after its deadline 06:30 UTC: start warehouse/load now"
+    incident = ledger.incident()
+    assert [f"{text}: its changed schedule starts it 08:35 UTC"] * 2 == [incident.title, incident.reason]
+    assert "warehouse/load starts 08:35 UTC by its changed schedule" in ledger.day("supply-plan").reason
+
+
+def test_a_start_that_its_changed_schedule_delays_within_the_deadline_is_a_reason_only() -> None:
+    ledger = moved_night("05:00")
+    ledger.look("03:11")
+    assert [] == kinds(ledger)
+    assert "warehouse/load starts 05:00 UTC by its changed schedule" in ledger.day("supply-plan").reason

@@ -142,6 +142,17 @@ def test_the_run_of_a_moved_line_is_todays_and_its_rerun_resolves_the_incident(
         assert instant_key(due) not in {step["period_key"] for step in backfill["steps"]}
 
 
+def test_the_next_starts_of_a_moved_line_are_those_of_its_source(tmp_path: Path) -> None:
+    ahead = minutes_ago(0) + timedelta(hours=3)
+    with cron_night(tmp_path, minutes_ago(60)) as night:
+        night.line(ahead)
+        night.turn()
+        with night.bench.reads() as reads:
+            view = reads.jobs.job(f"etl/{JOB}")
+        days = tuple(ahead + timedelta(days=day) for day in range(3))
+        assert (ahead, days) == (view.row.next, view.coming)
+
+
 def test_a_moved_line_that_does_not_start_is_missed_once_after_both_its_times(tmp_path: Path) -> None:
     due, later = minutes_ago(60), minutes_ago(3)
     with cron_night(tmp_path, due) as night:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,7 +17,19 @@ from console.store.errors import StoreMissing
 from console.tui.frame.header_footer import header_segments
 from console.tui.widgets.paint import length_of
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, NOW, at, header, incident, incident_row, job_row, run_row, run_view, target
+from tests.tui.fake_reads import (
+    EXTRACT,
+    NOW,
+    ZONE,
+    at,
+    header,
+    incident,
+    incident_row,
+    job_row,
+    run_row,
+    run_view,
+    target,
+)
 from tests.tui.views.runs.test_durations import look
 
 
@@ -201,17 +215,33 @@ async def test_only_problems_leaves_what_needs_a_person(night: Night) -> None:
 @on_the_night()
 async def test_the_zone_key_turns_service_mine_utc(night: Night) -> None:
     await night.see("03:17:42 CET", "06:30")
-    await night.press("Z", "Z")
+    await night.press("Z")  # mine is the zone of the services: the key leaves it out
     await night.see("02:17:42 UTC", "05:30", "times: UTC")
+    await night.press("Z")
+    await night.see("03:17:42 CET", "06:30", f"times: {ZONE} (CET)")
 
 
 def _mixed(night: Night) -> None:
-    night.reads.services_[1] = dataclasses.replace(night.reads.services_[1], zone="America/New_York")
+    """Two services of the night's incident, the most urgent one in New York."""
+    services = night.reads.services_
+    night.reads.services_ = [dataclasses.replace(services[0], zone="America/New_York"), *services[1:]]
+    first, *rest = night.reads.incident_.services
+    affected = (dataclasses.replace(first, zone="America/New_York"), *rest)
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, services=affected)
 
 
-@on_the_night(size=(120, 36), prepare=_mixed)
-async def test_deadlines_of_several_zones_carry_their_zone(night: Night) -> None:
-    await night.see("06:30 CET", "01:30 EST")
+@on_the_night(prepare=_mixed, mine=ZoneInfo("Asia/Tokyo"))
+async def test_a_screen_of_services_in_several_zones_is_in_one_zone_which_its_first_line_names(night: Night) -> None:
+    """A list is in the zone of the console, an incident in that of its most urgent service."""
+    await night.see("11:17:42 JST", "14:30")
+    await night.at_rest()
+    assert ["JST"] == re.findall(r"\b(?:JST|CET|EST)\b", night.text)
+    assert "01:30" not in night.text
+    night.app.navigation.open_incident(412)
+    await night.see("21:17:42 EST", "01:30")
+    await night.at_rest()
+    assert ["EST"] == re.findall(r"\b(?:JST|CET|EST)\b", night.text)
+    assert "14:30" not in night.text
 
 
 def _extended(night: Night) -> None:
@@ -452,7 +482,7 @@ async def test_the_palette_runs_what_can_be_done_here(night: Night) -> None:
     await night.see("everything available here")
     await night.type("zone")
     await night.press("enter")
-    await night.see("times: mine")
+    await night.see("times: UTC")
 
 
 @on_the_night()

@@ -41,7 +41,7 @@ def test_every_time_is_in_the_zone_of_the_header_which_alone_names_it(where: str
         there = times(night)
         assert "03:17:42 CET" in night.text.splitlines()[0]
         assert 1 == NATIVE.sub("", night.text).count("CET"), night.text
-        await night.press("Z", "Z")
+        await night.press("Z")
         await night.see("times: UTC", "02:17:42 UTC")
         await night.at_rest()
         assert {earlier(one) for one in there} == times(night), night.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
@@ -104,11 +103,7 @@ def hand_over(screen: HeadwayScreen, incident_id: int) -> None:
         from console.tui.dialogs.overlay import TextScreen
 
         view, nights, plans = answer
-        clock, zone = screen.board.clock, next((service.zone for service in view.services), "")
-
-        def at(when: datetime | None) -> str:
-            return clock.full(when, zone)
-
+        at = screen.ctx.clock.full
         page = report_sections(view, nights, plans, end_text(view, screen.board.now(), at), at)
         text, copied = ("\n".join(write(f"{name}: {view.row.title}", page)) for write in (as_text, as_markdown))
         screen.board.push_screen(TextScreen(f"handover of {name}", text, copied, MAY_BE_IGNORED.format(name)))

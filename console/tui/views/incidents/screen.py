@@ -155,6 +155,12 @@ class IncidentScreen(HeadwayScreen):
         self.grid = Grid((), READING_TEXT, id="grid")
         self.tabs = IncidentTabs()
 
+    @property
+    def ctx(self) -> RenderContext:
+        """Times are in the zone of the incident's most urgent service."""
+        ctx, zone = self.board.ctx, self.view.zone if self.view is not None else ""
+        return ctx._replace(clock=ctx.clock.at_home_in(zone)) if zone else ctx
+
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),

@@ -34,12 +34,10 @@ class OpenIncident(NamedTuple):
 
     view: IncidentView
     plans: tuple[PlanView, ...]
-    zone: str = ""
-    """Of its times beside a service: the service's zone."""
 
     @classmethod
-    def read(cls, reads: Queries, number: int, zone: str = "") -> OpenIncident:
-        return cls(reads.incidents.incident(number), tuple(reads.plans.list_plans(number, ended=False)), zone)
+    def read(cls, reads: Queries, number: int) -> OpenIncident:
+        return cls(reads.incidents.incident(number), tuple(reads.plans.list_plans(number, ended=False)))
 
 
 def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: int) -> list[Segment]:
@@ -51,7 +49,7 @@ def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: 
         return [(f" {urgent.trouble or urgent.reason or urgent.title}", "warn")]
     same = [view for view in services if view.incident_id == urgent.incident_id]
     step = f"fix {job_label(urgent.cause)}"
-    return _fitted(step_verdict(step, urgent.act_by, same, ctx.now, lambda at: ctx.hm(at, urgent.zone)), width)
+    return _fitted(step_verdict(step, urgent.act_by, same, ctx.now, ctx.hm), width)
 
 
 def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> list[Segment]:
@@ -61,14 +59,14 @@ def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> lis
         return []
     at, view = max(late, key=lambda delivery: delivery[0])
     suffix = f", and {len(late) - 1} more" if len(late) > 1 else ""
-    due = f"{view.title or view.name} {ctx.hm(view.deadline, view.zone)}"
-    return [(f" {due} delivered late at {ctx.hm(at, view.zone)}{suffix}", "warn")]
+    due = f"{view.title or view.name} {ctx.hm(view.deadline)}"
+    return [(f" {due} delivered late at {ctx.hm(at)}{suffix}", "warn")]
 
 
 def verdict_line(opened: OpenIncident, ctx: RenderContext, width: int) -> list[Segment]:
     """The verdict of the incident, as far as it fits."""
-    view, plans, zone = opened
-    return _fitted(incident_verdict(view, plans, ctx.now, lambda at: ctx.hm(at, zone)), width)
+    view, plans = opened
+    return _fitted(incident_verdict(view, plans, ctx.now, ctx.hm), width)
 
 
 def _fitted(verdict: Verdict, width: int) -> list[Segment]:
@@ -129,15 +127,15 @@ class VerdictLine(ScreenPart):
 
     def _read(self, reads: Queries, services: Sequence[ServiceView] | None) -> OpenIncident | None:
         if self._incident is not None:
-            number, zone = self._incident(reads), ""
+            number = self._incident(reads)
         else:
             urgent = urgent_service(reads.services.list_services() if services is None else services, reads.now())
             if urgent is not None:
-                number, zone = urgent.incident_id, urgent.zone
+                number = urgent.incident_id
             else:
                 plans = reads.plans.list_plans(ended=False)
-                number, zone = urgent_incident((), reads.incidents.list_incidents(), plans, reads.now()), ""
-        opened = OpenIncident.read(reads, number, zone) if number is not None else None
+                number = urgent_incident((), reads.incidents.list_incidents(), plans, reads.now())
+        opened = OpenIncident.read(reads, number) if number is not None else None
         if opened is None or opened.view.row.closed is None:
             return opened
         return opened if any(plan.state == "running" for plan in opened.plans) else None
@@ -159,29 +157,29 @@ class VerdictLine(ScreenPart):
         self.paint()
 
     def paint(self) -> None:
-        board, width = self._screen.board, self._screen.size.width
+        board, ctx, width = self._screen.board, self._screen.ctx, self._screen.size.width
         services = board.services if self._incident is None else ()
         self._bar.display = bool(services) or self.opened is not None
-        calm = service_groups.all_well_text(services, board.header, board.store_error, board.ctx)
+        calm = service_groups.all_well_text(services, board.header, board.store_error, ctx)
         if self.opened is not None:
             right = self._right(self.opened.view)
             room = width - length_of(right) - 2
             stale = self._stale()
-            line = [*stale, *verdict_line(self.opened, board.ctx, room - length_of(stale))]
+            line = [*stale, *verdict_line(self.opened, ctx, room - length_of(stale))]
             for text, style in [calm] if calm is not None and not self.opened.view.services else []:
-                line += [(f" {board.ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []
+                line += [(f" {ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []
             self._bar.show(line, [(" ", "plain"), *right])
         elif calm is not None:
             self._bar.show([(f" {calm[0]}", calm[1])])
         else:
             stale = self._stale()
-            self._bar.show([*stale, *service_verdict(services, board.ctx, width - 1 - length_of(stale))])
+            self._bar.show([*stale, *service_verdict(services, ctx, width - 1 - length_of(stale))])
 
     def _stale(self) -> list[Segment]:
         """Without an engine, when it decided last."""
         board = self._screen.board
         stopped = board.header.engine.stopped_at if board.header is not None else None
-        return [(f" as of {board.ctx.hm(stopped)}:", "warn")] if stopped is not None else []
+        return [(f" as of {self._screen.ctx.hm(stopped)}:", "warn")] if stopped is not None else []
 
     def _right(self, view: IncidentView) -> list[Segment]:
         number, steps = view.row.id, view.joint_restarts or open_steps(view)[:1]

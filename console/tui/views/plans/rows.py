@@ -203,21 +203,18 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
     steps = ", ".join(counted(verbs[verb], verb) for verb in order if verb in verbs)
     systems = counted(len({step.system for step in draft.steps}), "system")
     present = next((way.finishes for way in outlook.variants if way.is_present), ())
-    ends = [(finish.at, day.zone) for finish, day in zip(present, outlook.days, strict=False) if finish.at is not None]
-    done = f" {ctx.sign('dot')} done about {ctx.hm(*max(ends))}" if ends else ""
+    ends = [finish.at for finish in present if finish.at is not None]
+    done = f" {ctx.sign('dot')} done about {ctx.hm(max(ends))}" if ends else ""
     lines: SegmentLines = [[(steps, "strong"), (f" in {systems}{done}", "plain")]]
     finishes = zip(outlook.days, present, strict=False)
     lost = {
-        day.shown_title: f"as planned{', about ' + ctx.hm(finish.at, day.zone) if finish.at is not None else ''}"
-        f"{finish.text}"
+        day.shown_title: f"as planned{', about ' + ctx.hm(finish.at) if finish.at is not None else ''}{finish.text}"
         for day, finish in finishes
         if finish.status == plan_editing.LATE
     } | {day.shown_title: day.text for day in draft.unsaved}
     saved = [day for day in outlook.days if day.shown_title not in lost]
     if saved:
-        names = ", ".join(
-            f"{day.shown_title} {ctx.hm(datetime.fromisoformat(day.deadline), day.zone)}" for day in saved
-        )
+        names = ", ".join(f"{day.shown_title} {ctx.hm(datetime.fromisoformat(day.deadline))}" for day in saved)
         lines.append([("saves ", "ok"), (names, "strong")])
     lines += [[(f"does not save {name}: ", "bad"), (text, "plain")] for name, text in lost.items()]
     planned_jobs = {step.job for step in draft.steps}
@@ -333,7 +330,7 @@ def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[l
     """A head and a row for each service; as many alternatives as fit, the most important ones first."""
     if not outlook.variants:
         return []
-    due = ["due", *(ctx.hm(datetime.fromisoformat(day.deadline), day.zone) for day in outlook.days)]
+    due = ["due", *(ctx.hm(datetime.fromisoformat(day.deadline)) for day in outlook.days)]
     is_simulated = any(finish.late is not None for way in outlook.variants for finish in way.finishes)
     names = [SIMULATED_HEAD if is_simulated else FINISH_HEAD, *(day.shown_title for day in outlook.days)]
     due_width = max(map(len, due))
@@ -360,7 +357,7 @@ def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[l
 
 def _cell(outlook: PlanOutlook, finish: VariantFinish, day: SavedService, ctx: RenderContext) -> list[Segment]:
     mark, _, style = ctx.mark("timeliness", _FINISH_MARKS.get(finish.status, Timeliness.NO_ESTIMATE))
-    at = f"{outlook.sign(finish)}{ctx.hm(finish.at, day.zone)}" if finish.at is not None else ""
+    at = f"{outlook.sign(finish)}{ctx.hm(finish.at)}" if finish.at is not None else ""
     gap = " " if at and finish.text.startswith(" ") else ""
     return [(f"{mark} ", style), (f"{at}{gap}", "plain"), (finish.text.lstrip(), style)]
 
@@ -393,8 +390,7 @@ def progress_segments(plan: PlanView, incident: IncidentView | None, ctx: Render
     full = round(PROGRESS_CELLS * plan.done / max(1, len(plan.steps)))
     bar: list[Segment] = [(ctx.sign("full") * full, "ok"), (ctx.sign("empty") * (PROGRESS_CELLS - full), "dim")]
     segments: list[Segment] = [(f"  {plan.done} of {counted(len(plan.steps), 'step')}", "plain")]
-    zone = incident.services[0].zone if incident is not None and incident.services else ""
-    if incident is not None and (done := delivery_estimate(plan, incident, lambda at: ctx.hm(at, zone))):
+    if incident is not None and (done := delivery_estimate(plan, incident, ctx.hm)):
         segments.append((f", {done if width >= PROGRESS_FROM else done.removeprefix('services ')}", "plain"))
     return [*(bar if width >= PROGRESS_FROM else []), *segments, (" ", "plain")]
 
@@ -428,9 +424,7 @@ def _promises_text(view: IncidentView) -> str:
 def saved_services(view: IncidentView | None, ctx: RenderContext) -> str:
     """ "saves Supply plan 06:30, Daily revenue 07:30": those that the running plan saves, by deadline."""
     services = services_in_time(view) if view is not None else []
-    return saved_text(
-        [f"{service.title or service.name} {ctx.hm(service.deadline, service.zone)}" for service in services]
-    )
+    return saved_text([f"{service.title or service.name} {ctx.hm(service.deadline)}" for service in services])
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:
@@ -464,8 +458,8 @@ def _service_line(service: AffectedServiceView, ctx: RenderContext) -> list[Segm
     mark, label, style = ctx.mark("timeliness", service.timeliness)
     at = service.delivered or service.expected
     how = "delivered" if service.delivered is not None else "expected"
-    finish = f", {how} {ctx.hm(at, service.zone)}" if at is not None else ""
-    due = f"  due {ctx.hm(service.deadline, service.zone)}{finish}  "
+    finish = f", {how} {ctx.hm(at)}" if at is not None else ""
+    due = f"  due {ctx.hm(service.deadline)}{finish}  "
     return [(f"   {mark} ", style), (service.title or service.name, "strong"), (due, "plain"), (label, style)]
 
 

@@ -88,22 +88,22 @@ def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: 
 
 
 def _finish(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
-    p50, p80, p95 = (ctx.hm(at, view.zone) for at in (view.p50, view.p80, view.p95))
+    p50, p80, p95 = (ctx.hm(at) for at in (view.p50, view.p80, view.p95))
     text = f"{p50}, p80 {p80}, p95 {p95}" if p50 != p95 else p50
     return [("expected ", "dim"), (text, "plain")]
 
 
 def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
-    clock, now, zone = ctx.clock, ctx.now, view.zone
+    clock, now = ctx.clock, ctx.now
     slack = slack_text(view)
     late_style = slack_style(view) if view.p_late >= FORECAST_TEXTS else "plain"
     return [
         (view.title, "strong"),
-        (clock.hm(view.deadline, now, zone), "plain"),
+        (clock.hm(view.deadline, now), "plain"),
         (format_probability(view.p_late), late_style),
         (slack, "bad" if slack.startswith("-") else "plain"),
-        act_by(view.act_by, ctx, zone),
-        (clock.hm(view.green_by, now, zone), "plain"),
+        act_by(view.act_by, ctx),
+        (clock.hm(view.green_by, now), "plain"),
         (format_percent(view.decides), "plain"),
     ]
 
@@ -112,6 +112,6 @@ def countdown(views: Iterable[JobForecastView], ctx: RenderContext) -> list[Segm
     timed = [(view.act_by, view) for view in views if view.act_by is not None and view.p_late >= FORECAST_TEXTS]
     if not timed:
         return []
-    at, tightest = min(timed, key=lambda pair: (pair[0], pair[1].deadline))
-    when, urgent = act_by(at, ctx, tightest.zone)
+    at, _ = min(timed, key=lambda pair: (pair[0], pair[1].deadline))
+    when, urgent = act_by(at, ctx)
     return [("act by ", "dim"), (when, urgent), (" ", "plain")]

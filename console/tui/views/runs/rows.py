@@ -31,9 +31,9 @@ RUN_COLUMNS_ROOMY = roomy(by_priority(RUN_COLUMNS, native=6), job=48, period=16,
 RUN_COLUMNS_WIDE = widened(by_priority(RUN_COLUMNS, native=6))
 
 
-def run_row(view: RunRow, ctx: RenderContext, zone: str = "", marked: bool = False) -> TableRow:
+def run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
     mark, sign, label = state_cells(view, ctx)
-    when = ctx.stamp(view.period, zone) if view.period else ctx.period(view.period_key, zone)
+    when = ctx.stamp(view.period) if view.period else ctx.period(view.period_key)
     day = view.period or ctx.now
     return cells_row(
         view.id,
@@ -42,8 +42,8 @@ def run_row(view: RunRow, ctx: RenderContext, zone: str = "", marked: bool = Fal
         (view.business_date, "dim"),
         label,
         (str(view.attempts), "warn" if view.attempts > 1 else "dim"),
-        (ctx.clock.day(view.started, day, zone), "plain"),
-        (ctx.clock.day(view.ended, view.started or day, zone), "plain"),
+        (ctx.clock.day(view.started, day), "plain"),
+        (ctx.clock.day(view.ended, view.started or day), "plain"),
         (duration_text(view, ctx), "plain"),
         ("" if view.exit_code is None else str(view.exit_code), "bad" if view.exit_code else "dim"),
         (ctx.localized(view.message or view.reason, view.period), "dim"),
@@ -52,7 +52,7 @@ def run_row(view: RunRow, ctx: RenderContext, zone: str = "", marked: bool = Fal
 
 def any_run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
     mark, sign, _, *cells = run_row(view, ctx, marked=marked).cells
-    period = ctx.day(view.period) if view.period else ctx.period(view.period_key)
+    period = ctx.day(view.period) if view.period else ctx.clock.period(view.period_key, ctx.day).removeprefix("start ")
     return TableRow(
         view.id,
         (mark, sign, (view.job, "key" if marked else "plain"), (period, "plain"), *cells, (view.native_state, "dim")),

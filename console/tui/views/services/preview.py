@@ -34,9 +34,9 @@ def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> Segmen
     rows = [
         ("tier", str(view.tier), "plain"),
         ("business date", view.business_date, "plain"),
-        ("due", ctx.hm(view.deadline, view.zone) if view.is_promised else "", "plain"),
-        ("expected", ctx.hm(view.expected, view.zone) if view.expected and not view.delivered else "", "plain"),
-        ("delivered", ctx.hm(view.delivered, view.zone) if view.delivered else "", "ok"),
+        ("due", ctx.hm(view.deadline) if view.is_promised else "", "plain"),
+        ("expected", ctx.hm(view.expected) if view.expected and not view.delivered else "", "plain"),
+        ("delivered", ctx.hm(view.delivered) if view.delivered else "", "ok"),
         ("risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),
         ("history", counted(view.nights, "night") if view.nights else "", "plain"),
         ("owner", view.owner, "plain"),

@@ -37,7 +37,7 @@ def forecast_bar(view: ServiceView, ctx: RenderContext, width: int) -> Segment:
     if not view.is_promised:
         return ctx.sign("dash"), "dim"
     if view.delivered is not None:
-        return f"at {ctx.hm(view.delivered, view.zone)}", "dim"
+        return f"at {ctx.hm(view.delivered)}", "dim"
     if view.expected is None:
         return "no estimate" if width > len("no estimate") else ctx.sign("dash"), "dim"
     style = ctx.mark("timeliness", view.timeliness)[2]
@@ -97,13 +97,13 @@ CAUSE_LEAST = 20
 
 
 def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> tuple[Column, ...]:
-    """The columns for that width, whatever their content: an incident moves none. If services do not share one zone,
-    each deadline shows its own. On 80 columns the owner, "left" and "slack" have no room."""
+    """The columns for that width, whatever their content: an incident moves none. On 80 columns the
+    owner, "left" and "slack" have no room."""
     is_wide, of = width >= WIDE, service_context(views)
     ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 0}
     if USUAL <= width < WIDE:
         ranks["left"] = 4
-    sizes = {"deadline": 10 if of.is_zoned else 8, "forecast": bar_cells(width)}
+    sizes = {"deadline": 8, "forecast": bar_cells(width)}
     if is_wide:
         sizes |= {"who": 18 if width >= HUGE else 13, "cause": 24, "status": 14}
     fitted = tuple(
@@ -114,8 +114,6 @@ def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> 
 
 
 class ServiceContext(NamedTuple):
-    is_zoned: bool
-    """They do not share one zone."""
     has_reasons: bool
     """One without an incident has reasons."""
     longest_name: int
@@ -125,7 +123,6 @@ class ServiceContext(NamedTuple):
 def service_context(views: Sequence[ServiceView]) -> ServiceContext:
     """Of all rows, visible or not."""
     return ServiceContext(
-        len({view.zone for view in views}) > 1,
         any(_shown_reasons(view) for view in views),
         max((length_of([(one_line(view.title or view.name), "")]) for view in views), default=NAME),
     )
@@ -149,10 +146,8 @@ def bar_cells(width: int) -> int:
     return 30 if width >= HUGE else 14 if width >= WIDE else 9
 
 
-def service_row(
-    view: ServiceView, ctx: RenderContext, width: int, zoned: bool = False, is_old: bool = False
-) -> TableRow:
-    """A line of Services. `zoned`: the deadline shows its zone. `is_old`: nothing is monitored. A deadline with a plus
+def service_row(view: ServiceView, ctx: RenderContext, width: int, is_old: bool = False) -> TableRow:
+    """A line of Services. `is_old`: nothing is monitored. A deadline with a plus
     was extended."""
     is_wide = width >= WIDE
     mark, label, style = ctx.status(view, is_old)
@@ -162,24 +157,22 @@ def service_row(
         (mark, style),
         (view.title or view.name, "strong" if view.needs_a_person else "plain"),
         (str(view.tier), "dim"),
-        deadline(view, ctx, zoned),
+        deadline(view, ctx),
         time_left(view, ctx),
         forecast_bar(view, ctx, bar_cells(width)),
-        act_by(view.act_by, ctx, view.zone) if view.delivered is None else dash,
+        act_by(view.act_by, ctx) if view.delivered is None else dash,
         _cause(view, ctx, is_wide),
         (f"{label}{_odds(view)}" if is_wide else f"{label}{_taken(view, ctx)}", style),
         _assigned_to(view, ctx, is_wide),
         _slack(view, ctx),
-        (ctx.hm(view.delivered or view.expected, view.zone), "dim"),
+        (ctx.hm(view.delivered or view.expected), "dim"),
     )
 
 
-def deadline(view: ServiceView, ctx: RenderContext, zoned: bool = False) -> Segment:
+def deadline(view: ServiceView, ctx: RenderContext) -> Segment:
     if not view.is_promised:
         return ctx.sign("dash"), "dim"
-    text = ctx.hm(view.deadline, view.zone)
-    if zoned and len(text) < 6:
-        text += " " + ctx.clock.label(view.deadline, view.zone)[:4]
+    text = ctx.hm(view.deadline)
     return f"{text}+" if view.extension else text, "plain"
 
 
@@ -242,7 +235,7 @@ def evidence_text(sources: Sequence[Mapping[str, object]]) -> str:
 def _assigned_to(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.acknowledged_by:
         return view.owner if is_wide else "", "dim"
-    until = f" {ctx.hm(view.acknowledged_until, view.zone)}" if is_wide and view.acknowledged_until else ""
+    until = f" {ctx.hm(view.acknowledged_until)}" if is_wide and view.acknowledged_until else ""
     return f"{ctx.sign('taken')} {view.acknowledged_by}{until}", "ok"
 
 
@@ -297,14 +290,14 @@ def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool, is_old
     mark, label, style = ctx.status(view, is_old)
     known: list[Segment] = []
     if view.is_promised and not is_narrow:
-        at = f"{ctx.hm(view.deadline, view.zone)}{ctx.other_zone(view.deadline, view.zone)}"
+        at = f"{ctx.hm(view.deadline)}{ctx.other_zone(view.deadline)}"
         known.append((f"due {at}", "plain"))
     if view.is_promised and view.delivered is not None:
-        known.append((f"delivered {ctx.hm(view.delivered, view.zone)}", "plain"))
+        known.append((f"delivered {ctx.hm(view.delivered)}", "plain"))
     elif view.is_promised and view.expected is not None:
-        expected = f"{'if repaired' if view.act_by is not None else 'expected'} {ctx.hm(view.expected, view.zone)}"
+        expected = f"{'if repaired' if view.act_by is not None else 'expected'} {ctx.hm(view.expected)}"
         latest = latest_finish(view)
-        slip = f" to {ctx.hm(latest, view.zone)}" if latest and latest > view.expected else ""
+        slip = f" to {ctx.hm(latest)}" if latest and latest > view.expected else ""
         known.append((expected + slip, "plain"))
         if view.p_late is not None and view.p_late >= LEAST:
             known.append((format_risk(view.p_late, is_narrow), style))
@@ -323,10 +316,10 @@ def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool, is_old
 def _people(view: ServiceView, ctx: RenderContext) -> list[Segment]:
     runs: list[Segment] = [(f" service owner {view.owner}" if view.owner else " no service owner", "dim")]
     if view.extension and view.promised is not None:
-        was = ctx.hm(view.promised, view.zone)
+        was = ctx.hm(view.promised)
         runs.append((f"  extended from {was} {view.extension}", "plain"))
     if view.acknowledged_by:
-        until = f" until {ctx.hm(view.acknowledged_until, view.zone)}" if view.acknowledged_until else ""
+        until = f" until {ctx.hm(view.acknowledged_until)}" if view.acknowledged_until else ""
         return [*runs, (f"  {ctx.sign('taken')} acknowledged by {view.acknowledged_by}{until}", "ok")]
     if view.incident_id is not None and view.is_endangered:
         runs.append(("  unacknowledged", "warn"))

@@ -158,8 +158,7 @@ class ServiceList(ViewList):
         return joined_segments(key, [(f"   {service_groups.folded_text(line, self.screen.ctx)}", "dim")])
 
     def _row(self, view: ServiceView) -> TableRow:
-        board, context = self.screen.board, self.screen.ctx
-        return rows.service_row(view, context, self._width, not context.clock.home, board.is_old)
+        return rows.service_row(view, self.screen.ctx, self._width, self.screen.board.is_old)
 
 
 def _filter_text(view: ServiceView) -> str:
@@ -249,8 +248,6 @@ class ServicesScreen(HeadwayScreen):
         title: list[Segment] = [(" SERVICES", "key"), (count, "strong")]
         if by is not ServiceGrouping.NONE:
             title.append((f"   by {by}", "dim"))
-        if self.ctx.clock.is_each_own:
-            title.append(("   times: each service's own", "dim"))
         return title, self.list.title_marks()
 
     def _paint_about(self) -> None:

@@ -140,7 +140,7 @@ async def test_the_page_to_hand_over_is_read_first_and_the_terminal_is_not_promi
 @on_the_night()
 async def test_a_page_to_hand_over_is_on_the_wall_that_z_means(night: Night) -> None:
     await _open(night)
-    await night.act("zone", "zone")
+    await night.act("zone")
     await night.act("handover")
     await night.see("Recoverable until 2026-11-20 02:58:00 UTC")
 

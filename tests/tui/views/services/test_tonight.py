@@ -151,7 +151,7 @@ async def test_zoom_and_scroll_move_the_ruler_and_0_shows_the_whole_night_again(
 async def test_the_axis_turns_with_the_zone_of_the_header(night: Night) -> None:
     await open_tonight(night)
     await night.see("▏06:30", "03:17:42 CET")
-    await night.press("Z", "Z")
+    await night.press("Z")
     await night.see("▏05:30", "02:17:42 UTC")
     assert "▏05:30" in line_of(night, "Supply plan")
 
