@@ -38,13 +38,13 @@ class Verdict(NamedTuple):
 
     parts: tuple[tuple[str, str], ...]
     saves: tuple[str, ...] = ()
-    proposal: tuple[str, ...] = ()
-    """The plan that awaits approval beside it, with its requester, and shorter without."""
+    proposal: str = ""
+    """The plan that awaits approval beside it, with its requester and the command that approves it."""
 
     @property
     def text(self) -> str:
         text = ", ".join(filter(None, ["".join(text for text, _ in self.parts), saved_text(self.saves)]))
-        return "; ".join([text, *self.proposal[:1]])
+        return "; ".join(filter(None, [text, self.proposal]))
 
 
 def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceView | None:
@@ -79,10 +79,8 @@ def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetim
     awaits = next((plan for plan in plans if plan.awaits_approval and view.row.closed is None), None)
     if awaits is None:
         return verdict
-    command = f"awaits approval: headway plan resume {awaits.id}"
-    return verdict._replace(
-        proposal=(f"plan {awaits.id} of {awaits.requester} {command}", f"plan {awaits.id} {command}")
-    )
+    proposal = f"plan {awaits.id} of {awaits.requester} awaits approval: headway plan resume {awaits.id}"
+    return verdict._replace(proposal=proposal)
 
 
 def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:

@@ -30,7 +30,7 @@ from console.tui.frame.clock_format import format_short
 from console.tui.frame.glyphs import ROLES
 from console.tui.frame.intent import verb_label
 from console.tui.views.incidents.timeline import delivery_cells, last_notified, suppressed_cells
-from console.tui.views.incidents.verdict_line import OpenIncident, verdict_line
+from console.tui.views.incidents.verdict_line import OpenIncident, verdict_lines
 from console.tui.widgets.paint import Segment, fit, length_of
 from console.tui.widgets.table import TableRow
 
@@ -93,12 +93,12 @@ def header_lines(opened: OpenIncident, ctx: RenderContext, width: int, height: i
     is_unsent = style in ("warn", "bad")
     parts += [notified, *owner] if is_unsent else [*owner, notified]
     facts = flowing([*parts, (f"business date {row.business_date}", "dim")], width)
-    verdict = verdict_line(opened, ctx, width)
-    is_said = bool(row.reason) and without_advice(row.reason) in "".join(text for text, _ in verdict)
+    verdict = verdict_lines(opened, ctx, width)
+    is_said = bool(row.reason) and without_advice(row.reason) in "".join(text for text, _ in verdict[0])
     text = row.title if is_said or not row.reason else row.reason
     error: list[Segment] = [(f" {fit(clean_line(text), width - 1).rstrip()}", "plain")]
     return [
-        verdict,
+        *verdict,
         error,
         *(facts if height >= SHORT else facts[: 1 + is_unsent]),
     ]

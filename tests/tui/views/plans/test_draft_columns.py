@@ -70,3 +70,22 @@ def test_a_service_that_the_plan_delivers_late_is_not_called_saved() -> None:
     text = "\n".join("".join(text for text, _ in line) for line in lines)
     assert f"does not save {day.shown_title}: as planned, about 03:17, 98 %" in text
     assert f"\nsaves {day.shown_title}" not in text
+
+
+def test_a_service_without_an_estimate_is_not_promised_before_the_start() -> None:
+    plan = replace(draft(), excluded=(), abandoned=())
+    days = {save.day: save for step in plan.steps for save in step.saves}
+    unknown, *others = days.values()
+    steps = tuple(
+        replace(step, saves=tuple(
+            replace(save, saved=None, text="unknown: no estimate") if save.day == unknown.day else save
+            for save in step.saves
+        ))
+        for step in plan.steps
+    )  # fmt: skip
+    lines = summary_lines(replace(plan, steps=steps), PlanOutlook((unknown, *others), ()), look())
+    text = "\n".join("".join(text for text, _ in line) for line in lines)
+    assert f"may save {unknown.shown_title} " in text
+    assert ": unknown: no estimate" in text
+    assert f"\nsaves {others[0].shown_title} " in text
+    assert f"saves {unknown.shown_title}" not in text.replace("may saves", "").replace("may save ", "")
