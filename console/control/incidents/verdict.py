@@ -71,11 +71,16 @@ def urgent_incident(
     return next(still_open, next(planned, None))
 
 
-def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
+def incident_verdict(
+    view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock, *, is_frozen: bool = False
+) -> Verdict:
     """A plan in progress, a rerun in progress, the next step, or why there is nothing to do; beside these a plan that
-    awaits approval."""
+    awaits approval. `is_frozen`: nothing can be sent before it is thawed, which comes first."""
     started = [plan for plan in plans if not plan.awaits_approval]
     verdict = _incident_verdict(view, started, now, clock)
+    if is_frozen and view.row.closed is None:
+        (text, style), *outlook = verdict.parts
+        verdict = verdict._replace(parts=((f"Frozen, thaw first: {text}", style), *outlook))
     awaits = next((plan for plan in plans if plan.awaits_approval and view.row.closed is None), None)
     if awaits is None:
         return verdict

@@ -278,10 +278,11 @@ def test_the_inventory_says_whose_crontabs_the_settings_ask_for(local: LocalHost
     assert connect(local).inventory("", 20).is_selected is None
     inventory = connect(local, users=[ME]).inventory("", 20)
     assert inventory.is_selected is not None
-    assert [True, True, False] == [
+    assert [True, True, False, False] == [
         inventory.is_selected("db07:x", ("a key", path))
-        for path in (f"/var/spool/cron/crontabs/{ME}#1", "/etc/cron.d/crontabs#1", "/var/spool/cron/crontabs/other#2")
-    ]
+        for path in (f"/var/spool/cron/crontabs/{ME}#1", "/etc/cron.d/crontabs#1", "/var/spool/cron/crontabs/other#2",
+                     "/etc/anacrontab|cron.daily")
+    ]  # fmt: skip
 
 
 class WithChild(LocalHost):

@@ -64,10 +64,12 @@ def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> lis
     return [(f" {due} delivered late at {ctx.hm(at, view.zone)}{suffix}", "warn")]
 
 
-def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int) -> list[list[Segment]]:
+def verdict_lines(
+    opened: OpenIncident, ctx: RenderContext, width: int, *, is_frozen: bool = False
+) -> list[list[Segment]]:
     """The verdict of the incident, as far as it fits; the plan that awaits approval behind it, or on a second line."""
     view, plans, zone = opened
-    verdict = incident_verdict(view, plans, ctx.now, lambda at: ctx.hm(at, zone))
+    verdict = incident_verdict(view, plans, ctx.now, lambda at: ctx.hm(at, zone), is_frozen=is_frozen)
     line, proposal = _fitted(verdict, width), verdict.proposal
     if not proposal:
         return [line]
@@ -170,7 +172,9 @@ class VerdictLine(ScreenPart):
             right = self._right(self.opened.view)
             room = width - length_of(right) - 2
             stale = self._stale()
-            first, *further = verdict_lines(self.opened, board.ctx, room - length_of(stale))
+            first, *further = verdict_lines(
+                self.opened, board.ctx, room - length_of(stale), is_frozen=self._screen.is_frozen
+            )
             line = [*stale, *first]
             for text, style in [calm] if calm is not None and not self.opened.view.services else []:
                 line += [(f" {board.ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []

@@ -16,6 +16,7 @@ from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
+from console.tui.frame.header_footer import banner_text
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.path import read_path
 from console.tui.views.incidents.summary import header_lines, incident_title, summary_lines
@@ -480,3 +481,29 @@ def test_a_root_that_ran_again_on_unfinished_data_waits_for_it() -> None:
     assert f"{action}: {why}, saves Supply plan, Daily revenue" == verdict(view)
     lines = [text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50)]
     assert [True, False] == [why in line for line in lines[:2]]
+
+
+def test_under_a_freeze_the_verdict_says_to_thaw_first() -> None:
+    opened = OpenIncident(incident(), ())
+    [line] = verdict_lines(opened, look(), 200, is_frozen=True)
+    assert text_of(line).startswith(" Frozen, thaw first: Restart extract_orders by 03:58 (in 40 min)")
+    over = OpenIncident(closed(incident()), ())
+    assert verdict_lines(over, look(), 200, is_frozen=True) == verdict_lines(over, look(), 200)
+
+
+def test_while_a_plan_runs_the_title_names_it_and_no_act_by() -> None:
+    view, running = without_act_by("no_estimate", "no_estimate"), plan_of(draft(), 7)
+    assert "act-by unknown " == text_of(incident_title(view, look(), 120)[1])
+    assert "plan 7 running " == text_of(incident_title(view, look(), 120, (running,))[1])
+
+
+def test_a_silence_that_hides_a_notification_has_a_banner() -> None:
+    silenced = header(silenced=((1, "silence 3 of anna: planned"),))
+    text = "SILENCED, not notified: INC-0001 (silence 3 of anna: planned); headway silence lists silences"
+    assert f" {text}" == banner_text(silenced, "", look())
+    assert "" == banner_text(header(), "", look())
+    frozen = banner_text(silenced._replace(frozen="frozen by ben"), "", look())
+    assert frozen.startswith(" FROZEN by ben; ")
+    assert frozen.endswith(text)
+    several = header(silenced=((1, "silence 3 of anna"), (2, "silence 3 of anna")))
+    assert "SILENCED, not notified: INC-0001, INC-0002; " in banner_text(several, "", look())
