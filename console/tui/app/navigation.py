@@ -43,7 +43,6 @@ class Navigator:
         self.unless_lost(self._app.screen_stack, open_screen)
 
     def open_screen(self, where: str) -> None:
-        """Opens it over the present screen, to which Esc returns."""
         self._app.push_screen(make_screen(where))
 
     def return_to(self, address: ViewAddress) -> None:

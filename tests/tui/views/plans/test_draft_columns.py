@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from console.domain.plan import ExcludedRun
+from console.domain.plan import ExcludedRun, unpolled_warning
 from console.domain.plan_editing import LATE, PlanOutlook, PlanVariant, VariantFinish
 from console.tui.views.plans.rows import DRAFT_COLUMNS, changed_lines, draft_columns, recap_text, summary_lines
 from tests.control.recovery.test_proposal import FAILED, night
-from tests.tui.fake_reads import NOW, draft, incident
+from tests.tui.fake_reads import NOW, draft, incident, plan_of
 from tests.tui.views.runs.test_durations import look
 
 
@@ -89,3 +89,15 @@ def test_a_service_without_an_estimate_is_not_promised_before_the_start() -> Non
     assert ": unknown: no estimate" in text
     assert f"\nsaves {others[0].shown_title} " in text
     assert f"saves {unknown.shown_title}" not in text.replace("may saves", "").replace("may save ", "")
+
+
+def test_a_plan_on_a_system_that_is_not_polled_says_what_cannot_be_verified() -> None:
+    plan = plan_of(draft(), 7)
+    system = plan.steps[0].system
+    assert "" == unpolled_warning(plan, ["other"])
+    assert unpolled_warning(plan, [system, "other"]) == (
+        f"{system} not polled: no step there can be verified until polling resumes."
+        f" Fix: headway system pause {system} --off"
+    )
+    over = replace(plan, steps=tuple(replace(step, state="verified") for step in plan.steps))
+    assert "" == unpolled_warning(over, [system])
