@@ -367,7 +367,7 @@ class PlanView:
 
 
 def unpolled_warning(plan: PlanView, paused: Collection[str]) -> str:
-    """What resuming the plan cannot verify, as polling of systems of its open steps is paused; empty if none is."""
+    """Systems of its open steps that are not polled, their effect on a resumed plan and the fix; empty if none."""
     systems = dict.fromkeys(step.system for step in plan.steps if step.state != "verified" and step.system in paused)
     if not systems:
         return ""

@@ -257,7 +257,7 @@ def _request_attention(
 
 
 def _decision_facts(session: Session, number: int, plan: Row, now: datetime) -> tuple[tuple[str, str], ...]:
-    """Why the plan was requested, by when to resume it, and the services that it saves; only what is known."""
+    """Reason of the plan, latest time to resume it, and the services that it saves; unknown ones are left out."""
     steps = session.rows("SELECT saves FROM plan_step WHERE plan_id = ?", (number,))
     saves = {save["service"]: save["saved"] for step in steps for save in json.loads(step.saves)}
     days = session.rows(_SAVED_DAYS, (plan.incident_id,))

@@ -31,7 +31,7 @@ SENT_BY = (
     " (p.requested_from LIKE '%MCP%' OR p.requested_from LIKE '%HTTP API%') ORDER BY e.id LIMIT 1)) AS name) approver"
     " WHERE approver.name <> a.requested_by), '')"
 )
-"""SQL of "anna, approved by ben": who requested action `a`, and who approved it or resumed its proposed plan."""
+"""SQL of "anna, approved by ben": the requester of action `a`, and the approver of it or of its proposed plan."""
 _LATEST_US = 2**62
 _HISTORY_MARGIN_US = 60_000_000
 """Maximum distance of audit rows from an action's own times."""
