@@ -278,11 +278,21 @@ def test_the_inventory_says_whose_crontabs_the_settings_ask_for(local: LocalHost
     assert connect(local).inventory("", 20).is_selected is None
     inventory = connect(local, users=[ME]).inventory("", 20)
     assert inventory.is_selected is not None
-    assert [True, True, False, False] == [
+    assert [True, True, False] == [
         inventory.is_selected("db07:x", ("a key", path))
-        for path in (f"/var/spool/cron/crontabs/{ME}#1", "/etc/cron.d/crontabs#1", "/var/spool/cron/crontabs/other#2",
-                     "/etc/anacrontab|cron.daily")
-    ]  # fmt: skip
+        for path in (f"/var/spool/cron/crontabs/{ME}#1", "/etc/cron.d/crontabs#1", "/var/spool/cron/crontabs/other#2")
+    ]
+
+
+@pytest.mark.parametrize("users,count", [(["etl"], 0), (["etl", "root"], 1), ([], 1)])
+def test_the_jobs_of_anacron_are_those_of_root(local: LocalHost, users: list[str], count: int) -> None:
+    (local.folder / "etc/anacrontab").write_text("1 5 cron.daily true\n")
+    local.crontab.unlink(missing_ok=True)
+    local.crontab.parent.rmdir()
+    inventory = connect(local, users=users).inventory("", 20)
+    assert count == sum("anacron" in job.native_id for job in inventory.jobs)
+    if inventory.is_selected is not None:
+        assert inventory.is_selected("db07:anacron/cron.daily", ("/etc/anacrontab|cron.daily",)) is bool(count)
 
 
 class WithChild(LocalHost):
