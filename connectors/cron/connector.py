@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from connectors.cron import anacron
 from connectors.cron.actions import CronActions
 from connectors.cron.attempts import AttemptRef
 from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
@@ -246,6 +247,8 @@ class CronConnector(ComposedConnector):
         answer = HostAnswer.of(parts)
         tables = answer.tables
         if tables is not None and tables.has_text:
+            if self.options.users and not tables.sees_all and anacron.USER not in self.options.users:
+                tables.files = [file for file in tables.files if not file.path.endswith(anacron.TABLE)]
             self.crontabs = crontabs(tables, answer.host.offset_text, answer.processes.program)
         if self.crontabs is None:
             raise NotSupported(f"{self.address.text}: the host sent no crontabs; is its sh a POSIX shell?")

@@ -94,8 +94,11 @@ def main_zone(lines: Iterable[CrontabLine], zone: str) -> str:
 
 
 def user_of_table(match_keys: tuple[str, ...]) -> str | None:
-    """The user whose crontab has the job, by its keys; None for the system's tables."""
-    path = match_keys[-1].rpartition("#")[0] if match_keys else ""
+    """The user whose crontab has the job, by its keys: root for anacron's table; None for the system's crontabs."""
+    key = match_keys[-1] if match_keys else ""
+    if key.partition("|")[0].endswith(anacron.TABLE):
+        return anacron.USER
+    path = key.rpartition("#")[0]
     return path.rpartition("/")[2] if is_user_table(path) else None
 
 

@@ -39,7 +39,7 @@ from console.domain.alert import DeliveryView
 from console.domain.external_alert import ExternalAlertView
 from console.domain.finding import FindingView
 from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
-from console.domain.header import EngineView
+from console.domain.header import HeaderView
 from console.domain.ids import incident_id, incident_name
 from console.domain.incident import (
     ACKNOWLEDGE_FOR,
@@ -89,10 +89,11 @@ def acknowledged_until(incident: IncidentRow) -> str:
     )
 
 
-def verdict_text(view: IncidentView, plans: Sequence[PlanView], engine: EngineView, now: datetime) -> str:
+def verdict_text(view: IncidentView, plans: Sequence[PlanView], header: HeaderView, now: datetime) -> str:
     """The verdict in one line, without an engine "as of" its last heartbeat; `plans`: those in progress."""
-    stale = f"as of {clock_text(engine.stopped_at, near=now)}: " if engine.stopped_at is not None else ""
-    return stale + incident_verdict(view, plans, now, lambda at: clock_text(at, near=now)).text
+    stopped, is_frozen = header.engine.stopped_at, bool(header.frozen)
+    stale = f"as of {clock_text(stopped, near=now)}: " if stopped is not None else ""
+    return stale + incident_verdict(view, plans, now, lambda at: clock_text(at, near=now), is_frozen=is_frozen).text
 
 
 LOG_LINES = 15
@@ -116,7 +117,7 @@ def run_incident(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
         view, now = reads.incidents.incident(number), reads.now()
         targets = {f"{target.system}/{target.name}": target for target in reads.estate.systems()}
-        plans, engine = reads.plans.list_plans(incident_id=number), reads.estate.header().engine
+        plans, header = reads.plans.list_plans(incident_id=number), reads.estate.header()
     if arguments.json:
         set_document(arguments, view)
     else:
@@ -124,7 +125,7 @@ def run_incident(arguments: argparse.Namespace) -> int:
             share_service_zone({view.zone})
         open_plans = [plan for plan in plans if plan.ended is None]
         target = targets.get(view.row.root_job)
-        lines = [verdict_text(view, open_plans, engine, now), *incident_lines(view, now, target)]
+        lines = [verdict_text(view, open_plans, header, now), *incident_lines(view, now, target)]
         lines += [
             f"plan {plan.id} is {plan.state}, {plan.done} of {len(plan.steps)} steps done: headway plan {plan.id}"
             for plan in plans

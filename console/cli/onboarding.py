@@ -265,7 +265,7 @@ def _route(
 
 
 def _find_schedulers(machine: Machine) -> list[DetectedScheduler]:
-    print_message("Looking for schedulers on this machine. Nothing is changed, nothing is sent.")
+    print_message("Looking for schedulers on this machine: they are only read.")
 
     def overwrite(text: str) -> None:
         if sys.stderr.isatty():

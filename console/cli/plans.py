@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,13 @@ from console.cli.plan_draft import (
     propose_plan,
     watch_plan,
 )
+from console.cli.prompts import confirm
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS, AT_ONCE, SENDING, engine_problem, require_engine, wait_for_answer
 from console.domain.filter import JobFilter
 from console.domain.ids import incident_name
 from console.domain.incident import blocked_reason, open_steps
-from console.domain.plan import WAIT, PlanDraft, PlanRefused, PlanStepView, PlanView, after_text
+from console.domain.plan import WAIT, PlanDraft, PlanRefused, PlanStepView, PlanView, after_text, unpolled_warning
 from console.domain.plan_editing import plan_outlook
 from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest
@@ -108,6 +110,14 @@ _STEERING = {
 
 def steer_plan(arguments: argparse.Namespace) -> int:
     """`plan pause`, `plan resume` and `plan abort`."""
+    if arguments.command == "plan resume":
+        with fresh_store_reader(arguments) as reads:
+            plan, paused = reads.plans.plan(arguments.number), reads.estate.header().paused
+        if warning := unpolled_warning(plan, [pause.system for pause in paused]):
+            print_message(warning)
+        question = f"resume plan {plan.id}: {plan.title}?"
+        if not arguments.yes and sys.stdin.isatty() and not confirm(question):
+            raise CommandError(Exit.REFUSED, f"plan {plan.id} was not resumed")
     try:
         how = _STEERING[arguments.command]
         state = EngineClient(store_url_of(arguments)).steer_plan(arguments.number, how, arguments.why)
@@ -291,7 +301,7 @@ HANDLERS = {
         *WATCHING,
     ),
     "plan pause": Handler(steer_plan, *STEERING_ARGUMENTS),
-    "plan resume": Handler(steer_plan, *STEERING_ARGUMENTS),
+    "plan resume": Handler(steer_plan, *STEERING_ARGUMENTS, flag("--yes", "resume without asking")),
     "plan abort": Handler(steer_plan, *STEERING_ARGUMENTS),
     "plan backfill": Handler(
         run_backfill,

@@ -45,7 +45,7 @@ def run_status(arguments: argparse.Namespace) -> int:
 
         health = [(system, health_text(system, now)) for system in systems]
         notes = [*_banner_lines(header, approvals, maintenance), *map(in_display_zone, problems)]
-        action = verdict_text(incident, plans, header.engine, now) if incident is not None else ""
+        action = verdict_text(incident, plans, header, now) if incident is not None else ""
         page = StatusPage(header, action, services, incidents, health, notes, engine_text(header), now)
         write_page(render_page(page), arguments.html)
         return code
@@ -61,7 +61,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         "maintenance": maintenance,
     }
     no_engine = [] if header.engine.alive else engine_text(header).splitlines()  # the verdict is of its last evaluation
-    verdict = [verdict_text(incident, plans, header.engine, now)] if incident is not None else []
+    verdict = [verdict_text(incident, plans, header, now)] if incident is not None else []
     with one_zone():
         engine = [] if no_engine else engine_text(header).splitlines()
         banners = list(_banner_lines(header, approvals, maintenance))

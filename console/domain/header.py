@@ -75,6 +75,8 @@ class HeaderView(NamedTuple):
     """The freeze as text; empty without one."""
     in_shadow: tuple[str, ...] = ()
     """ "the estate", or scoped names ("system etl-hosts"); empty if all is live."""
+    silenced: tuple[tuple[int, str], ...] = ()
+    """Open incidents with a notification suppressed by a silence, each with the silence."""
     stopped_plans: tuple[int, ...] = ()
     """Plans that wait for a person to resume or abort them."""
     paused: tuple[SystemPause, ...] = ()

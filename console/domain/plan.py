@@ -4,7 +4,7 @@ that independent branches run in parallel."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -364,6 +364,18 @@ class PlanView:
         if len(busy) >= self.at_once:
             return f"waits for its turn at {step.system}, after step {', '.join(str(peer.place) for peer in busy)}"
         return ""
+
+
+def unpolled_warning(plan: PlanView, paused: Collection[str]) -> str:
+    """Systems of its open steps that are not polled, their effect on a resumed plan and the fix; empty if none."""
+    systems = dict.fromkeys(step.system for step in plan.steps if step.state != "verified" and step.system in paused)
+    if not systems:
+        return ""
+    first = next(iter(systems))
+    return (
+        f"{', '.join(systems)} not polled: no step there can be verified until polling resumes."
+        f" Fix: headway system pause {first} --off"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,8 @@ class AttentionRequest:
     meanwhile: str = "Headway does nothing further here by itself."
     notes: tuple[str, ...] = ()
     """Sentences about the commands."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Further rows below the requester, each with its label."""
 
 
 def request_attention(session: WriteSession, audience: AlertRouting, need: AttentionRequest, now_us: int) -> None:
@@ -201,7 +203,7 @@ def _attention_alert(session: WriteSession, need: AttentionRequest, route: str, 
         route=route,
         kind=PERSON,
         title=f"{verdict}: {about}{number}",
-        body=text_of([quote([why]), *next_steps, table([("By", by)])]),
+        body=text_of([quote([why]), *next_steps, table([("By", by), *need.facts])]),
         dedup_key=f"headway:person:{need.key}",
         plain_title=f"{verdict}{number}",
         plain_body=text_of(next_steps),

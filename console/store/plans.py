@@ -8,17 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.domain.ids import micros
+from console.domain.ids import instant, micros
 from console.domain.plan import REQUESTED, EndStep, PlanProgress, StepProgress, parse_places, requester_text
 from console.store import alerts, approvals, audit
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
-from console.store.db.session import Session, WriteSession
+from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
 from console.store.new_actions import NewAction, insert_action
 from console.store.plan_steps import STEPS, parse_run, parse_step
 from console.store.row_values import from_row, parse_object
 from console.text.cleaning import clean_line
+from console.timing.formats import local_time
 
 _PLANS = (
     "SELECT p.id, p.kind, p.title, p.incident_id, p.state, p.requested_by, p.requested_us, p.at_once FROM plan p"
@@ -219,7 +220,8 @@ _SET_TEXT = (
     " WHERE state = 'paused' AND text = ? AND id = ? RETURNING id"
 )
 _STOPPED = (
-    "SELECT title, requested_by, requested_from, incident_id, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
+    "SELECT title, requested_by, requested_from, incident_id, why, (SELECT COALESCE(NULLIF(i.reason, ''), i.title) FROM"
+    " incident i WHERE i.id = p.incident_id) AS reason, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
     " ORDER BY s.state <> 'failed', s.place LIMIT 1) AS job_id FROM plan p WHERE id = ?"
 )
 
@@ -238,6 +240,7 @@ def _request_attention(
     fixes = (*resume, ("Open", f"headway plan {number}"))
     notes = (f"{_RESUMING[what]}; headway plan abort {number} drops what was not sent.",) if resume else ()
     why = text.partition("; to go on: ")[0]
+    facts = _decision_facts(session, number, plan, now) if resume else ()
     need = AttentionRequest(
         f"plan:{number}",
         f"plan {number} {what}",
@@ -248,8 +251,30 @@ def _request_attention(
         plan.incident_id,
         plan.job_id,
         notes=notes,
+        facts=facts,
     )
     alerts.request_attention(session, audience, need, micros(now))
+
+
+def _decision_facts(session: Session, number: int, plan: Row, now: datetime) -> tuple[tuple[str, str], ...]:
+    """Reason of the plan, latest time to resume it, and the services that it saves; unknown ones are left out."""
+    steps = session.rows("SELECT saves FROM plan_step WHERE plan_id = ?", (number,))
+    saves = {save["service"]: save["saved"] for step in steps for save in json.loads(step.saves)}
+    days = session.rows(_SAVED_DAYS, (plan.incident_id,))
+    saved, act_by = list[str](), ""
+    for day in (day for day in days if saves.get(day.name, False) is not False):
+        at = local_time(instant(day.deadline_us), day.zone, now)
+        saved.append(f"{clean_line(day.title or day.name)} {at}{'' if saves[day.name] else ' (no estimate)'}")
+        if day.act_by_us is not None:
+            act_by = act_by or local_time(instant(day.act_by_us), day.zone, now)
+    named = (("Why", clean_line(plan.why or plan.reason or "")), ("Act by", act_by), ("Saves", ", ".join(saved)))
+    return tuple((label, text) for label, text in named if text)
+
+
+_SAVED_DAYS = (
+    "SELECT s.name, s.title, s.zone, i.deadline_us, i.act_by_us FROM incident_service i JOIN service s ON s.id ="
+    " i.service_id WHERE i.incident_id = ? ORDER BY i.act_by_us IS NULL, i.act_by_us, i.deadline_us, s.name"
+)
 
 
 def abandon_plan(

@@ -39,13 +39,13 @@ class Verdict(NamedTuple):
 
     parts: tuple[tuple[str, str], ...]
     saves: tuple[str, ...] = ()
-    proposal: tuple[str, ...] = ()
-    """The plan that awaits approval beside it, with its requester, and shorter without."""
+    proposal: str = ""
+    """The plan that awaits approval beside it, with its requester and the command that approves it."""
 
     @property
     def text(self) -> str:
         text = ", ".join(filter(None, ["".join(text for text, _ in self.parts), saved_text(self.saves)]))
-        return "; ".join([text, *self.proposal[:1]])
+        return "; ".join(filter(None, [text, self.proposal]))
 
 
 def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceView | None:
@@ -72,18 +72,21 @@ def urgent_incident(
     return next(still_open, next(planned, None))
 
 
-def incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
+def incident_verdict(
+    view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock, *, is_frozen: bool = False
+) -> Verdict:
     """A plan in progress, a rerun in progress, the next step, or why there is nothing to do; beside these a plan that
-    awaits approval."""
+    awaits approval. `is_frozen`: nothing can be sent before it is thawed, which comes first."""
     started = [plan for plan in plans if not plan.awaits_approval]
     verdict = _incident_verdict(view, started, now, clock)
+    if is_frozen and view.row.closed is None:
+        (text, style), *outlook = verdict.parts
+        verdict = verdict._replace(parts=((f"Frozen, thaw first: {text}", style), *outlook))
     awaits = next((plan for plan in plans if plan.awaits_approval and view.row.closed is None), None)
     if awaits is None:
         return verdict
-    command = f"awaits approval: headway plan resume {awaits.id}"
-    return verdict._replace(
-        proposal=(f"plan {awaits.id} of {awaits.requester} {command}", f"plan {awaits.id} {command}")
-    )
+    proposal = f"plan {awaits.id} of {awaits.requester} awaits approval: headway plan resume {awaits.id}"
+    return verdict._replace(proposal=proposal)
 
 
 def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:

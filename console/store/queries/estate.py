@@ -53,6 +53,10 @@ _ENGINES = (
     " l.name = 'engine' AND l.holder = e.holder) AS leads FROM engine e LEFT JOIN shard s ON s.holder = e.holder"
     " GROUP BY e.holder, e.since_us, e.heartbeat_us, e.trouble ORDER BY leads DESC, e.since_us, e.holder"
 )
+_SILENCED = (
+    "SELECT incident_id, max(why) AS why FROM alert_suppressed WHERE ended_us IS NULL AND stage = 'silence' AND"
+    " incident_id IN (SELECT id FROM incident WHERE closed_us IS NULL) GROUP BY incident_id ORDER BY incident_id"
+)
 HEARTBEAT_LIMIT_US = 15_000_000
 """An engine without a heartbeat for this long has lost its shards."""
 
@@ -108,6 +112,7 @@ class EstateQueries(ContextQueries):
             frozen=frozen,
             in_shadow=in_shadow,
             paused=tuple(self.store.paused().values()),
+            silenced=tuple((row.incident_id, row.why) for row in self.link.rows(_SILENCED)),
             stopped_plans=tuple(plan.id for plan in stopped),
             config=meta.get("config_digest", ""),
             config_since=instant(int(meta["config_since_us"])) if "config_since_us" in meta else None,

@@ -27,7 +27,7 @@ from console.domain.incident import (
 from console.domain.service import instance_name
 from console.store.db.session import Row
 from console.store.errors import NotFound
-from console.store.queries.actions import ActionQueries
+from console.store.queries.actions import SENT_BY, ActionQueries
 from console.store.queries.base import ContextQueries, ReadStore, clean_name, run_visibility
 from console.store.queries.findings import FindingQueries
 from console.store.row_values import from_row, parse_object, parse_reasons
@@ -63,7 +63,7 @@ _MEMBERS = (
 _BEFORE = (
     "SELECT recent.id AS run_id, recent.sort_us AS at_us, recent.state, recent.ended_us, t.ended_us AS failed_us,"
     " t.message, t.exit_code, (SELECT a.verb FROM action a WHERE a.run_id = recent.id AND a.state = 'verified' ORDER BY"
-    " a.requested_us DESC LIMIT 1) AS verb, (SELECT a.requested_by FROM action a WHERE a.run_id = recent.id AND a.state"
+    f" a.requested_us DESC LIMIT 1) AS verb, (SELECT {SENT_BY} FROM action a WHERE a.run_id = recent.id AND a.state"
     " = 'verified' ORDER BY a.requested_us DESC LIMIT 1) AS by, (SELECT max(o.id) FROM incident o WHERE o.root_run_id ="
     " recent.id) AS incident_id, (SELECT min(g.ended_us) FROM run g WHERE g.job_id = recent.job_id AND g.sort_us >"
     " recent.sort_us AND g.sort_us < recent.sort_us + 86400000000 AND g.business_date = recent.business_date AND"
@@ -115,7 +115,7 @@ _LOG = (
 _RED_BEFORE = (
     "SELECT recent.sort_us, recent.state, recent.attempts, recent.exit_code, (SELECT o.close_reason FROM incident o"
     " WHERE o.root_run_id = recent.id AND o.closed_us IS NOT NULL ORDER BY o.id DESC LIMIT 1) AS close_reason, (SELECT"
-    " a.requested_by FROM action a WHERE a.run_id = recent.id AND a.state = 'verified' ORDER BY a.requested_us DESC"
+    f" {SENT_BY} FROM action a WHERE a.run_id = recent.id AND a.state = 'verified' ORDER BY a.requested_us DESC"
     " LIMIT 1) AS by FROM (SELECT r.id, r.sort_us, r.state, r.attempts, r.exit_code FROM incident i JOIN run f ON f.id"
     " = i.root_run_id JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us AND NOT EXISTS (SELECT 1 FROM"
     " incident_member m WHERE m.incident_id = i.id AND m.job_id = r.job_id AND m.run_id = r.id) WHERE i.id = ? ORDER BY"

@@ -29,6 +29,7 @@ from console.domain.promise import DeadlineExtension
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
+from console.store.queries.actions import SENT_BY
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot import clock_skew, interning
 
@@ -382,7 +383,8 @@ def _action(row: Row, of: str) -> HoldActionFacts | None:
 
 
 _SENT_ACTIONS = (
-    "SELECT run_id, job_id, verb, requested_by, why, sent_us, state FROM action WHERE requested_us >= ?"
+    f"SELECT a.run_id, a.job_id, a.verb, {SENT_BY} AS sent_by, a.why, a.sent_us, a.state FROM action a"
+    " WHERE a.requested_us >= ?"
     " AND run_id IS NOT NULL AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified')"
 )
 
@@ -390,7 +392,7 @@ _SENT_ACTIONS = (
 def load_cancels(session: Session, since_us: int) -> dict[int, CancelFacts]:
     """Run id -> the latest sent cancel that was requested since then."""
     rows = session.rows(f"{_SENT_ACTIONS} AND verb = 'cancel' ORDER BY sent_us", (since_us,))
-    return {row.run_id: CancelFacts(row.job_id, row.requested_by, row.why, instant(row.sent_us)) for row in rows}
+    return {row.run_id: CancelFacts(row.job_id, row.sent_by, row.why, instant(row.sent_us)) for row in rows}
 
 
 def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
@@ -400,7 +402,7 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
     )
     return {
         row.run_id: RepairFacts(
-            row.job_id, Verb(row.verb), row.requested_by, instant(row.sent_us), row.state in IN_FLIGHT_STATES
+            row.job_id, Verb(row.verb), row.sent_by, instant(row.sent_us), row.state in IN_FLIGHT_STATES
         )
         for row in rows
     }

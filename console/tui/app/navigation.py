@@ -42,6 +42,9 @@ class Navigator:
 
         self.unless_lost(self._app.screen_stack, open_screen)
 
+    def open_screen(self, where: str) -> None:
+        self._app.push_screen(make_screen(where))
+
     def return_to(self, address: ViewAddress) -> None:
         def open_view() -> None:
             self._close_views()

@@ -141,6 +141,9 @@ class Navigation(Protocol):
 
     def first_screen(self) -> Screen[Any]: ...
     def go(self, where: str) -> None: ...
+    def open_screen(self, where: str) -> None:
+        """Opens it over the present screen, to which Esc returns."""
+
     def back(self, leave: bool = True) -> None:
         """One screen back; on the first one `q` quits, Escape does nothing."""
 

@@ -12,9 +12,11 @@ from textual.screen import Screen
 from console.config import key_table
 from console.config.key_table import OVERLAYS
 from console.domain.header import HeaderView
+from console.domain.ids import incident_name
 from console.domain.service import ServiceView
 from console.domain.switches import freeze_banner
 from console.store.queries.reader import Queries
+from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short
@@ -178,11 +180,16 @@ def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
         paused = (
             f" NOT POLLED: {', '.join(pause.system for pause in view.paused)}; 5 shows by which user and until when"
         )
+    silenced = ", ".join(incident_name(number) for number, _ in view.silenced)
+    if silenced:
+        why = f" ({clean_line(view.silenced[0][1])})" if len(view.silenced) == 1 else ""
+        silenced = f" SILENCED, not notified: {silenced}{why}; headway silence lists silences"
+    suppressed = " ·".join(filter(None, [paused, silenced]))
     if view.frozen:
         verdict = ctx.localized(freeze_banner(view.frozen))
-        return f" {verdict}{paused and f' ·{paused}'}"
-    if paused:
-        return f"{_shadow(view, ' · ')}{paused}"
+        return f" {verdict}{suppressed and f' ·{suppressed}'}"
+    if suppressed:
+        return f"{_shadow(view, ' · ')}{suppressed}"
     return _shadow(view, f" for {', '.join(view.in_shadow)}")
 
 

@@ -120,6 +120,11 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
         return self.is_attached and bool(self.query("#foot"))
 
     @property
+    def is_frozen(self) -> bool:
+        """True while no action is sent."""
+        return self.board.header is not None and bool(self.board.header.frozen)
+
+    @property
     def is_loading(self) -> bool:
         """True until its subject or first rows are read, or cannot be."""
         if self.lost or self.board.store_error:

@@ -97,8 +97,7 @@ class HoldsScreen(HeadwayScreen):
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         title: list[Segment] = [(" HOLDS", "key"), (f" {len(self.list.views)}", "strong")]
-        frozen = self.board.header is not None and bool(self.board.header.frozen)
-        if frozen and self.list.views:
+        if self.is_frozen and self.list.views:
             title.append(("   frozen: holds stay until it is thawed", "warn"))
         return title, self.list.title_marks()
 

@@ -284,6 +284,17 @@ def test_the_inventory_says_whose_crontabs_the_settings_ask_for(local: LocalHost
     ]
 
 
+@pytest.mark.parametrize("users,count", [(["etl"], 0), (["etl", "root"], 1), ([], 1)])
+def test_the_jobs_of_anacron_are_those_of_root(local: LocalHost, users: list[str], count: int) -> None:
+    (local.folder / "etc/anacrontab").write_text("1 5 cron.daily true\n")
+    local.crontab.unlink(missing_ok=True)
+    local.crontab.parent.rmdir()
+    inventory = connect(local, users=users).inventory("", 20)
+    assert count == sum("anacron" in job.native_id for job in inventory.jobs)
+    if inventory.is_selected is not None:
+        assert inventory.is_selected("db07:anacron/cron.daily", ("/etc/anacrontab|cron.daily",)) is bool(count)
+
+
 class WithChild(LocalHost):
     """A host whose cron has a job that began a while ago."""
 

@@ -20,7 +20,7 @@ from connectors.sdk.records import Schedule
 from connectors.sdk.states import Capability, RunState, Verb
 from console.config.sections import ActingSettings, JobSettings
 from console.control.recovery import execution
-from console.domain.access import ActionSubject
+from console.domain.access import ActionSubject, Person
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import new_action_key
 from console.domain.plan import MCP, PlanDraft, PlanRefused, PlanView
@@ -700,10 +700,37 @@ def test_the_notification_of_a_plan_says_whose_assistant_requested_it(night: Ben
     number = EngineClient(night.url, origin=MCP).request_plan(proposed(night), "mcp-1")
     turn(night)
     told(night)
-    assert f"By  assistant of {getpass.getuser()}\n" in night.sink.got[-1][2]
+    *_, by, why, act_by, saves = night.sink.got[-1][2].splitlines()
+    assert f"By      assistant of {getpass.getuser()}" == by
+    assert "Why     fake/extract failed" == why
+    assert re.fullmatch(r"Act by  [0-9:]{5}", act_by)
+    assert re.fullmatch(r"Saves   Supply plan [0-9:]{5}", saves)
     assert view(night).awaits_approval
     requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     assert not view(night).awaits_approval
+
+
+def test_a_repair_names_who_requested_its_plan_and_who_approved_it(night: Bench) -> None:
+    number = EngineClient(night.url, person=Person("anna"), origin=MCP).request_plan(proposed(night), "mcp-1")
+    EngineClient(night.url, person=Person("ben")).steer_plan(number, RequestKind.RESUME_PLAN)
+    turn(night)
+    ends(night, 1)
+    ends(night, 2)
+    title, body = night.sink.got[-1][1:]
+    assert title.startswith("Resolved: ")
+    assert title.endswith("rerun by anna, approved by ben)")
+    assert "Repaired       rerun by anna, approved by ben, good at " in body
+
+
+def test_a_repair_by_its_only_requester_names_one_person(night: Bench) -> None:
+    client = EngineClient(night.url, person=Person("anna"))
+    client.start_plan(proposed(night), "plan-1")
+    for change in (RequestKind.PAUSE_PLAN, RequestKind.RESUME_PLAN):
+        EngineClient(night.url, person=Person("ben")).steer_plan(1, change)
+    turn(night)
+    ends(night, 1)
+    ends(night, 2)
+    assert night.sink.got[-1][1].endswith("rerun by anna)")
 
 
 def test_a_stopped_plan_leaves_the_header_with_its_incident_and_not_the_list_of_plans(night: Bench) -> None:

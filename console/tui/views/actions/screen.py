@@ -232,7 +232,7 @@ class ActionsScreen(HeadwayScreen):
             *common_commands(self),
             *action_commands(self, lambda: self.selected),
             ScreenCommand("open", lambda: self.navigation.open_action(self.selected_name()), self.list.why_not_open),
-            ScreenCommand("show_holds", lambda: self.navigation.go("holds")),
+            ScreenCommand("show_holds", lambda: self.navigation.open_screen("holds")),
             ScreenCommand("show_shadow", lambda: self.navigation.go("shadow")),
         ]
 

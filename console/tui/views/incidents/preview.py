@@ -5,7 +5,7 @@ from __future__ import annotations
 from console.tui.frame.cells import RenderContext, SegmentLines, is_heading
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.summary import incident_title, summary_lines
-from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, verdict_line
+from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, verdict_lines
 from console.tui.views.preview import LOG_LINES, PreviewSource, log_end
 from console.tui.widgets.paint import Segment
 
@@ -30,7 +30,7 @@ def _lines(
     reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
     summary = summary_lines(view, ctx, width)
     is_above = above is not None and above.view.row.id == view.row.id
-    verdict = [] if is_above else [verdict_line(opened, ctx, width)]
+    verdict = [] if is_above else verdict_lines(opened, ctx, width)
     lines = [title, *verdict, reason, []]
     log_lines = min(LOG_LINES, height // 3)
     shown = summary[: max(MIN_ROWS, height - len(lines) - log_lines - 2)]

@@ -239,7 +239,7 @@ class IncidentScreen(HeadwayScreen):
                 lines = summary.summary_lines(self.view, self.ctx, self.grid.room)
                 self.grid.show(FixedRows([*plans, *pending, *lines]))
             opened = OpenIncident(self.view, self.plans)
-            head = summary.header_lines(opened, self.ctx, self.size.width, self.size.height)
+            head = summary.header_lines(opened, self.ctx, self.size.width, self.size.height, is_frozen=self.is_frozen)
             self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in head])
             show_path(self.bar("path"), self.view, self.night, self.ctx, self.size)
             self.tabs.show(self.view, self.ctx, self.focused, self.forecasts)
@@ -247,7 +247,7 @@ class IncidentScreen(HeadwayScreen):
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         if self.view is None:
             return [(f" {incident_name(self.incident_id)}", "key"), (f"  {self.waiting}", "warn")], []
-        return summary.incident_title(self.view, self.ctx, self.size.width)
+        return summary.incident_title(self.view, self.ctx, self.size.width, self.plans)
 
     def crumb(self) -> str:
         return incident_name(self.incident_id)

@@ -3,7 +3,7 @@ am."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from operator import attrgetter
 from textwrap import wrap
@@ -30,11 +30,12 @@ from console.tui.frame.clock_format import format_short
 from console.tui.frame.glyphs import ROLES
 from console.tui.frame.intent import verb_label
 from console.tui.views.incidents.timeline import delivery_cells, last_notified, suppressed_cells
-from console.tui.views.incidents.verdict_line import OpenIncident, verdict_line
+from console.tui.views.incidents.verdict_line import OpenIncident, verdict_lines
 from console.tui.widgets.paint import Segment, fit, length_of
 from console.tui.widgets.table import TableRow
 
 if TYPE_CHECKING:
+    from console.domain.plan import PlanView
     from console.store.queries.audit import ApprovalView
 
 RISK_FROM = 60
@@ -43,7 +44,10 @@ FOLLOWERS = ("red", "stale")
 _ORDER = {role: place for place, role in enumerate(ROLES)}
 
 
-def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[list[Segment], list[Segment]]:
+def incident_title(
+    view: IncidentView, ctx: RenderContext, width: int, plans: Sequence[PlanView] = ()
+) -> tuple[list[Segment], list[Segment]]:
+    """Its name and job, and the latest time to act: of one whose plan runs, the plan. `plans`: those in progress."""
     row = view.row
     mark: Segment = ("X" if ctx.plain else "✖", "bad")
     if row.closed is not None:
@@ -51,6 +55,8 @@ def incident_title(view: IncidentView, ctx: RenderContext, width: int) -> tuple[
     title: list[Segment] = [(f" {incident_name(row.id)} ", "key"), mark, (f" {row.root_job or row.title}", "strong")]
     if row.closed is not None:
         return title, [(f"closed {ctx.hm(row.closed)} ", "ok")]
+    if running := next((plan for plan in plans if plan.state == "running"), None):
+        return title, [(f"plan {running.id} running ", "run")]
     if row.act_by is None:
         return title, [_without_act_by(view)]
     when, style = act_by(row.act_by, ctx)
@@ -77,7 +83,9 @@ SHORT = 30
 """Lines of a screen below which one line has the facts of an incident."""
 
 
-def header_lines(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> list[list[Segment]]:
+def header_lines(
+    opened: OpenIncident, ctx: RenderContext, width: int, height: int, *, is_frozen: bool = False
+) -> list[list[Segment]]:
     """The verdict, the error, and the facts."""
     view, row = opened.view, opened.view.row
     lasted = format_short((row.closed or ctx.now) - row.failed_since)
@@ -93,12 +101,12 @@ def header_lines(opened: OpenIncident, ctx: RenderContext, width: int, height: i
     is_unsent = style in ("warn", "bad")
     parts += [notified, *owner] if is_unsent else [*owner, notified]
     facts = flowing([*parts, (f"business date {row.business_date}", "dim")], width)
-    verdict = verdict_line(opened, ctx, width)
-    is_said = bool(row.reason) and without_advice(row.reason) in "".join(text for text, _ in verdict)
+    verdict = verdict_lines(opened, ctx, width, is_frozen=is_frozen)
+    is_said = bool(row.reason) and without_advice(row.reason) in "".join(text for text, _ in verdict[0])
     text = row.title if is_said or not row.reason else row.reason
     error: list[Segment] = [(f" {fit(clean_line(text), width - 1).rstrip()}", "plain")]
     return [
-        verdict,
+        *verdict,
         error,
         *(facts if height >= SHORT else facts[: 1 + is_unsent]),
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import product
 from typing import NamedTuple
 
 from textual.app import ComposeResult
@@ -63,25 +62,31 @@ def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> lis
     return [(f" {due} delivered late at {ctx.hm(at)}{suffix}", "warn")]
 
 
-def verdict_line(opened: OpenIncident, ctx: RenderContext, width: int) -> list[Segment]:
-    """The verdict of the incident, as far as it fits."""
+def verdict_lines(
+    opened: OpenIncident, ctx: RenderContext, width: int, *, is_frozen: bool = False
+) -> list[list[Segment]]:
+    """The verdict of the incident, as far as it fits; the plan that awaits approval behind it, or on a second line."""
     view, plans = opened
-    return _fitted(incident_verdict(view, plans, ctx.now, ctx.hm), width)
+    verdict = incident_verdict(view, plans, ctx.now, ctx.hm, is_frozen=is_frozen)
+    line, proposal = _fitted(verdict, width), verdict.proposal
+    if not proposal:
+        return [line]
+    if length_of(both := [*line, (f"; {proposal}", "mark")]) <= width:
+        return [both]
+    return [line, [(f" {proposal}", "mark")]]
 
 
 def _fitted(verdict: Verdict, width: int) -> list[Segment]:
     """With its further parts that fit; and with the names of the services that it still saves if they fit, else their
-    number, else nothing; the plan that awaits approval is named with its requester if that fits."""
+    number, else nothing."""
     (first, style), *further = verdict.parts
     line: list[Segment] = [(f" {first}", style)]
     for part in further:
         line += [part] if length_of([*line, part]) <= width else []
     short = f"saves {counted(len(verdict.saves), 'service')}" if verdict.saves else ""
-    for saves, proposal in product((saved_text(verdict.saves), short, ""), verdict.proposal or ("",)):
-        end: list[Segment] = [(f", {saves}", "strong")] if saves else []
-        end += [(f"; {proposal}", "plain")] if proposal else []
-        if length_of([*line, *end]) <= width:
-            return [*line, *end]
+    for saves in filter(None, (saved_text(verdict.saves), short)):
+        if length_of(with_services := [*line, (f", {saves}", "strong")]) <= width:
+            return with_services
     return line
 
 
@@ -165,10 +170,13 @@ class VerdictLine(ScreenPart):
             right = self._right(self.opened.view)
             room = width - length_of(right) - 2
             stale = self._stale()
-            line = [*stale, *verdict_line(self.opened, ctx, room - length_of(stale))]
+            first, *further = verdict_lines(self.opened, ctx, room - length_of(stale), is_frozen=self._screen.is_frozen)
+            line = [*stale, *first]
             for text, style in [calm] if calm is not None and not self.opened.view.services else []:
                 line += [(f" {ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []
-            self._bar.show(line, [(" ", "plain"), *right])
+            self._bar.show_lines(
+                [(tuple(line), ((" ", "plain"), *right), ""), *((tuple(line), (), "") for line in further)]
+            )
         elif calm is not None:
             self._bar.show([(f" {calm[0]}", calm[1])])
         else:

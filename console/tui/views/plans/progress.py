@@ -10,7 +10,7 @@ from textual.containers import Container
 
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView
-from console.domain.plan import STEERING, PlanStepView, PlanView
+from console.domain.plan import STEERING, PlanStepView, PlanView, unpolled_warning
 from console.domain.request import RequestKind
 from console.store.queries.reader import Queries
 from console.tui.dialogs.palette import confirm
@@ -180,7 +180,9 @@ class StartedScreen(HeadwayScreen):
         says = "sends its remaining steps"
         if failed:
             says = f"retries failed steps that have not succeeded since: {', '.join(failed)}"
-        self._confirm(RequestKind.RESUME_PLAN, "Resume it", says)
+        paused = self.board.header.paused if self.board.header is not None else ()
+        warning = unpolled_warning(self.view, [pause.system for pause in paused]) if self.view else ""
+        self._confirm(RequestKind.RESUME_PLAN, "Resume it", "; ".join(filter(None, [says, warning])))
 
     def abort(self) -> None:
         self._confirm(RequestKind.ABORT_PLAN, "Abort it", "remaining steps are not sent; steps in progress continue")

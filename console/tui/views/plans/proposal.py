@@ -462,7 +462,7 @@ class DraftScreen(HeadwayScreen):
     def _why_not_start(self) -> str:
         if self.draft is None:
             return f"no plan: {self.trouble}" if self.trouble else ""
-        if self.board.header is not None and self.board.header.frozen:
+        if self.is_frozen and self.board.header is not None:
             return f"nothing is sent: {self.ctx.localized(self.board.header.frozen)}; {self.key_for('freeze')} thaws"
         return rows.why_not_start(self.draft, self.ctx, self.wider is not None and not self.is_wide)
 

@@ -212,16 +212,25 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
         for day, finish in finishes
         if finish.status == plan_editing.LATE
     } | {day.shown_title: day.text for day in draft.unsaved}
+    uncertain = {save.day: save for step in draft.steps for save in step.saves if save.saved is None}
     saved = [day for day in outlook.days if day.shown_title not in lost]
-    if saved:
-        names = ", ".join(f"{day.shown_title} {ctx.hm(datetime.fromisoformat(day.deadline))}" for day in saved)
-        lines.append([("saves ", "ok"), (names, "strong")])
+    certain = [_promise(day, ctx) for day in saved if day.day not in uncertain]
+    lines += [[("saves ", "ok"), (", ".join(certain), "strong")]] if certain else []
+    lines += [
+        [("may save ", "warn"), (_promise(day, ctx), "strong"), (f": {uncertain[day.day].text}", "plain")]
+        for day in saved
+        if day.day in uncertain
+    ]
     lines += [[(f"does not save {name}: ", "bad"), (text, "plain")] for name, text in lost.items()]
     planned_jobs = {step.job for step in draft.steps}
     if excluded := [run.job for run in draft.excluded if run.job not in planned_jobs]:
         names = ", ".join(job.partition("/")[2] or job for job in excluded)
         lines.append([("not in it ", "dim"), (names, "dim")])
     return lines
+
+
+def _promise(day: SavedService, ctx: RenderContext) -> str:
+    return f"{day.shown_title} {ctx.hm(datetime.fromisoformat(day.deadline))}"
 
 
 def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> SegmentLines:

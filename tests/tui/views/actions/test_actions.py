@@ -225,3 +225,13 @@ def test_what_was_asked_for_is_seen(snap_compare: SnapCompare, name: str, size: 
     keys, see, prepare = PICTURES[name]
     options: dict[str, Any] = {} if prepare is None else {"prepare": prepare}
     assert shot(snap_compare, keys, see, size, **options)
+
+
+@on_the_night(size=(120, 36))
+async def test_escape_from_the_holds_goes_back_to_the_actions(night: Night) -> None:
+    await night.press("6")
+    await night.see("ACTIONS 6")
+    await night.press("h")
+    await night.see(" HOLDS")
+    await night.press("escape")
+    await night.see("ACTIONS 6")

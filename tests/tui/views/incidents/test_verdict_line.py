@@ -16,10 +16,11 @@ from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
+from console.tui.frame.header_footer import banner_text
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.path import read_path
 from console.tui.views.incidents.summary import header_lines, incident_title, summary_lines
-from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_line
+from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_lines
 from console.tui.views.plans.rows import saved_services
 from console.tui.widgets.paint import Segment
 from tests.tui.driving import Night, on_the_night
@@ -31,8 +32,12 @@ def text_of(segments: list[Segment]) -> str:
     return "".join(text for text, _ in segments)
 
 
+def first_line(lines: list[list[Segment]]) -> str:
+    return text_of(lines[0])
+
+
 def verdict(view: IncidentView) -> str:
-    return text_of(verdict_line(OpenIncident(view, ()), look(), 200))
+    return first_line(verdict_lines(OpenIncident(view, ()), look(), 200))
 
 
 def with_service(view: IncidentView, **changes: Any) -> IncidentView:
@@ -84,7 +89,7 @@ def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> No
     assert verdict(breached) == f"{said}, expected 07:34 if repaired as usual, 1 h 4 min late"
     overdue = incident_verdict(without_act_by("breached", "met_late", expected="06:35"), (), at("06:40"), look().hm)
     assert f" {overdue.text}" == f"{said}, 10 min late so far"
-    assert text_of(verdict_line(OpenIncident(breached, ()), look(), 60)) == said
+    assert first_line(verdict_lines(OpenIncident(breached, ()), look(), 60)) == said
     assert verdict(without_act_by("breached", "breached")).startswith(" Supply plan 06:30 and 1 more breached: restart")
     assert text_of(incident_title(breached, look(), 120)[1]) == "breached "
 
@@ -130,12 +135,12 @@ def test_services_that_are_late_in_any_case_are_named_beside_those_that_the_step
     late = ", Daily revenue 07:30 breached, expected 08:10, 40 min late"
     assert verdict(view) == f" Restart extract_orders by 03:58 (in 40 min){late}, saves Supply plan"
     stopped = plan_of(draft(), 7, state="stopped")
-    assert text_of(verdict_line(OpenIncident(view, (stopped,)), look(), 200)) == (
+    assert first_line(verdict_lines(OpenIncident(view, (stopped,)), look(), 200)) == (
         f" Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min){late}, saves Supply plan"
     )
     passed = without_act_by("will_miss", "on_time")
-    paused = verdict_line(OpenIncident(passed, (dataclasses.replace(stopped, state="paused"),)), look(), 200)
-    assert text_of(paused).startswith(
+    paused = verdict_lines(OpenIncident(passed, (dataclasses.replace(stopped, state="paused"),)), look(), 200)
+    assert first_line(paused).startswith(
         " Plan 7 paused: 0 of 4 steps, resume it now, Supply plan 06:30 will miss, expected 07:34"
     )
 
@@ -202,7 +207,7 @@ PROPOSED = {"state": "paused", "requested_by": "anna", "requested_from": "MCP"}
 
 def proposed_verdict(width: int, **changes: Any) -> str:
     plan = plan_of(draft(), 7, **{**PROPOSED, **changes})
-    return text_of(verdict_line(OpenIncident(incident(), (plan,)), look(), width))
+    return "\n".join(map(text_of, verdict_lines(OpenIncident(incident(), (plan,)), look(), width)))
 
 
 def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
@@ -211,13 +216,13 @@ def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
     assert verdict(incident()) == restart + services
     for origin, by in (("MCP", "assistant of anna"), ("10.0.0.7 (MCP)", "assistant of anna"), ("HTTP API", "anna")):
         assert f"{restart}{services}; plan 7 of {by} {command}" == proposed_verdict(200, requested_from=origin)
-    assert f"{restart}, saves 2 services; plan 7 {command}" == proposed_verdict(110)
-    assert restart == proposed_verdict(60)
+    assert f"{restart}{services}\n plan 7 of assistant of anna {command}" == proposed_verdict(110)
+    assert f"{restart}, saves 2 services\n plan 7 of assistant of anna {command}" == proposed_verdict(71)
     assert proposed_verdict(200, requested_from="db07").startswith(" Plan 7 paused: 0 of "), "a person paused it"
     begun = plan_of(draft(), 7, **PROPOSED)
     begun = dataclasses.replace(begun, steps=(dataclasses.replace(begun.steps[0], state="verified"), *begun.steps[1:]))
     assert incident_verdict(incident(), (begun,), NOW, look().hm).text.startswith("Plan 7 paused: 1 of ")
-    assert incident_verdict(closed(incident()), (plan_of(draft(), 7, **PROPOSED),), NOW, look().hm).proposal == ()
+    assert incident_verdict(closed(incident()), (plan_of(draft(), 7, **PROPOSED),), NOW, look().hm).proposal == ""
 
 
 def test_a_service_with_stale_data_is_still_to_be_delivered() -> None:
@@ -345,7 +350,7 @@ def test_the_incident_page_has_one_clock() -> None:
     view, plan = dataclasses.replace(view, services=tokyo), plan_of(draft())
     ctx = RenderContext(NOW, ZonedClock(ZoneInfo("Europe/Berlin")), GlyphSet())
     opened = OpenIncident(view, ())
-    lines = [*header_lines(opened, ctx, 200, 50), verdict_line(OpenIncident(view, (plan,)), ctx, 200)]
+    lines = [*header_lines(opened, ctx, 200, 50), *verdict_lines(OpenIncident(view, (plan,)), ctx, 200)]
     lines += [list(row.cells) for row in summary_lines(view, ctx, 200)]
     said = "\n".join(map(text_of, [*lines, *evidence_lines(view, ctx)]))
     assert "restart extract_orders by 03:58" in said.replace("Restart", "restart")
@@ -398,7 +403,7 @@ def test_restarts_that_one_service_needs_are_one_verdict_by_the_earliest_act_by(
 
 def test_a_stopped_plan_says_until_when_it_is_resumed_and_what_that_saves() -> None:
     stopped = plan_of(draft(), 7, state="stopped")
-    line = text_of(verdict_line(OpenIncident(incident(), (stopped,)), look(), 200))
+    line = first_line(verdict_lines(OpenIncident(incident(), (stopped,)), look(), 200))
     assert line == " Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min), saves Supply plan, Daily revenue"
 
 
@@ -488,3 +493,29 @@ def test_a_root_that_ran_again_on_unfinished_data_waits_for_it() -> None:
     assert f"{action}: {why}, saves Supply plan, Daily revenue" == verdict(view)
     lines = [text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50)]
     assert [True, False] == [why in line for line in lines[:2]]
+
+
+def test_under_a_freeze_the_verdict_says_to_thaw_first() -> None:
+    opened = OpenIncident(incident(), ())
+    [line] = verdict_lines(opened, look(), 200, is_frozen=True)
+    assert text_of(line).startswith(" Frozen, thaw first: Restart extract_orders by 03:58 (in 40 min)")
+    over = OpenIncident(closed(incident()), ())
+    assert verdict_lines(over, look(), 200, is_frozen=True) == verdict_lines(over, look(), 200)
+
+
+def test_while_a_plan_runs_the_title_names_it_and_no_act_by() -> None:
+    view, running = without_act_by("no_estimate", "no_estimate"), plan_of(draft(), 7)
+    assert "act-by unknown " == text_of(incident_title(view, look(), 120)[1])
+    assert "plan 7 running " == text_of(incident_title(view, look(), 120, (running,))[1])
+
+
+def test_a_silence_that_hides_a_notification_has_a_banner() -> None:
+    silenced = header(silenced=((1, "silence 3 of anna: planned"),))
+    text = "SILENCED, not notified: INC-0001 (silence 3 of anna: planned); headway silence lists silences"
+    assert f" {text}" == banner_text(silenced, "", look())
+    assert "" == banner_text(header(), "", look())
+    frozen = banner_text(silenced._replace(frozen="frozen by ben"), "", look())
+    assert frozen.startswith(" FROZEN by ben; ")
+    assert frozen.endswith(text)
+    several = header(silenced=((1, "silence 3 of anna"), (2, "silence 3 of anna")))
+    assert "SILENCED, not notified: INC-0001, INC-0002; " in banner_text(several, "", look())

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from console.domain.plan import ExcludedRun
+from console.domain.plan import ExcludedRun, unpolled_warning
 from console.domain.plan_editing import LATE, PlanOutlook, PlanVariant, VariantFinish
 from console.tui.views.plans.rows import DRAFT_COLUMNS, changed_lines, draft_columns, recap_text, summary_lines
 from tests.control.recovery.test_proposal import FAILED, night
-from tests.tui.fake_reads import NOW, draft, incident
+from tests.tui.fake_reads import NOW, draft, incident, plan_of
 from tests.tui.views.runs.test_durations import look
 
 
@@ -70,3 +70,34 @@ def test_a_service_that_the_plan_delivers_late_is_not_called_saved() -> None:
     text = "\n".join("".join(text for text, _ in line) for line in lines)
     assert f"does not save {day.shown_title}: as planned, about 03:17, 98 %" in text
     assert f"\nsaves {day.shown_title}" not in text
+
+
+def test_a_service_without_an_estimate_is_not_promised_before_the_start() -> None:
+    plan = replace(draft(), excluded=(), abandoned=())
+    days = {save.day: save for step in plan.steps for save in step.saves}
+    unknown, *others = days.values()
+    steps = tuple(
+        replace(step, saves=tuple(
+            replace(save, saved=None, text="unknown: no estimate") if save.day == unknown.day else save
+            for save in step.saves
+        ))
+        for step in plan.steps
+    )  # fmt: skip
+    lines = summary_lines(replace(plan, steps=steps), PlanOutlook((unknown, *others), ()), look())
+    text = "\n".join("".join(text for text, _ in line) for line in lines)
+    assert f"may save {unknown.shown_title} " in text
+    assert ": unknown: no estimate" in text
+    assert f"\nsaves {others[0].shown_title} " in text
+    assert f"saves {unknown.shown_title}" not in text.replace("may saves", "").replace("may save ", "")
+
+
+def test_a_plan_on_a_system_that_is_not_polled_says_what_cannot_be_verified() -> None:
+    plan = plan_of(draft(), 7)
+    system = plan.steps[0].system
+    assert "" == unpolled_warning(plan, ["other"])
+    assert unpolled_warning(plan, [system, "other"]) == (
+        f"{system} not polled: no step there can be verified until polling resumes."
+        f" Fix: headway system pause {system} --off"
+    )
+    over = replace(plan, steps=tuple(replace(step, state="verified") for step in plan.steps))
+    assert "" == unpolled_warning(over, [system])
