@@ -242,6 +242,12 @@ def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
     return row
 
 
+def with_value(row: Row, path: str, value: Any) -> Row:
+    """The row with another value at a path of names; all of them are there."""
+    name, _, below = path.partition(".")
+    return {**row, name: with_value(row[name], below, value) if below else value}
+
+
 def rows_at(document: Any, path: str) -> list[Any] | None:
     """The list of rows at a path ("" is the document itself); None for any other value. A path that ends with ".*" is
     an object of rows: the name of each is its field "*". "jobs.*.builds" is the rows of every row of a list, one after
