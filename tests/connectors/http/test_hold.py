@@ -81,12 +81,11 @@ CONFLICT = httpx.Response(409, json={"message": "it is so already"})
 def profile_with(hold: Mapping[str, Any]) -> HttpProfile:
     lists = {name: settings()[name] for name in ("jobs", "runs", "states")}
     lists["jobs"] = {**lists["jobs"], "paging": "none"}
+    lacks = dict.fromkeys(("start", "cancel", "rerun", "log"), "has no such call")
     header = {"kind": "http", "base": "http", "title": "Home-grown", "ladder": "Proves a run's end.",
-              "grants": "# least rights", "lacks": dict.fromkeys(("start", "cancel", "rerun", "log"), "has no call"),
+              "grants": "# least rights", "sign_in": "none", "headers": {"X-Api-Key": "let-me-in"}, "lacks": lacks,
               }  # fmt: skip
-    return HttpProfile.model_validate(
-        {**header, **lists, "sign_in": "none", "headers": {"X-Api-Key": "let-me-in"}, "hold": dict(hold)}, context={}
-    )
+    return HttpProfile.model_validate({**header, **lists, "hold": dict(hold)}, context={})
 
 
 def opened(fake: HomeGrown, hold: Mapping[str, Any]) -> HttpConnector:
