@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -71,6 +72,11 @@ class HttpCall(MappedCall):
     @property
     def places(self) -> set[str]:
         return set(PLACEHOLDER.findall(json.dumps([self.path, self.query, self.body], default=str)))
+
+    @cached_property
+    def filled_places(self) -> frozenset[str]:
+        """The same, computed once: each request asks for them."""
+        return frozenset(self.places)
 
 
 class HttpListCall(HttpCall):
