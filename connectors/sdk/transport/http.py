@@ -487,7 +487,7 @@ class HttpEndpoint:
     def _client(self) -> httpx.Client:
         transport = self._given or DeadlineTransport(self._tls, self._backend)
         client = httpx.Client(transport=transport, follow_redirects=False, trust_env=False)
-        client._cookies = NoCookies()  # noqa: SLF001 - the setter of cookies makes a jar of its own
+        client._cookies = NoCookies()  # the setter of `cookies` makes a jar of its own
         return client
 
     def _unreachable(self, call: str, error: Exception, deadline: Deadline) -> ConnectorError:
@@ -504,7 +504,8 @@ class HttpEndpoint:
 
 
 class NoCookies(httpx.Cookies):
-    """A jar that stays empty: a session is sent as a header, and reading cookies from each reply costs a tenth of it."""
+    """A jar that stays empty: a session is sent as a header, and reading cookies from each reply costs a tenth of the
+    request."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
         del response
