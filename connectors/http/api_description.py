@@ -18,6 +18,7 @@ from connectors.http.options import (
     PLACEHOLDER,
     HttpCall,
     HttpHoldCall,
+    HttpJobsCall,
     HttpListCall,
     HttpLogCall,
     HttpMapping,
@@ -258,15 +259,27 @@ class ProfileComparison:
 
         self.compare_path(("runs", "one"), "GET", runs.one, read)
 
-    def compare_hold(self, hold: HttpHoldCall) -> None:
-        """The paths of a hold besides that of its call."""
+    def compare_hold(self, hold: HttpHoldCall, jobs: HttpJobsCall) -> None:
+        """The note of a hold where it is read: in the list of jobs, and in the job alone."""
         key = ("hold", "note")
-        self.compare_path(
-            ("hold", "job_path"), "GET", hold.job_path, lambda result, at: result._schemas(at.answer, key, hold.note)
-        )
-        for name in ("pause", "resume"):
-            if path := getattr(hold, name):
-                self.compare_path(("hold", name), "POST", path, lambda result, at: None)
+
+        def listed(result: ProfileComparison, operation: DescribedOperation) -> None:
+            path = jobs.rows.removesuffix(".*")
+            reached = result._schemas(operation.answer, key, path) if path else [operation.answer]
+            row = result._row(reached, jobs, is_single=False)
+            if row is not None:
+                result._schemas(row, key, hold.note)
+
+        if hold.job_path:
+            self.compare_path(
+                ("hold", "job_path"),
+                "GET",
+                hold.job_path,
+                lambda result, at: result._schemas(at.answer, key, hold.note),
+            )
+        if hold.note_in == "list" and self.api.operations_at(jobs.method, self.base + jobs.path):
+            self.compare_path(("jobs", "path"), jobs.method, jobs.path, listed)
+            self.calls -= 1  # it is counted by its own comparison
 
     def compare_sign_in(self, session: SessionCall) -> None:
         """A login that the description has; many have none."""
@@ -375,6 +388,8 @@ def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | No
         ("runs", "queue"): runs.queue,
         ("parts",): profile.parts, ("log",): log, ("log", "files"): log.files if log else None,
         ("account",): profile.account, ("hold",): profile.hold,
+        ("hold", "pause"): profile.hold.pause if profile.hold else None,
+        ("hold", "resume"): profile.hold.resume if profile.hold else None,
         **{("verbs", name): getattr(profile.verbs, name) for name in ("rerun", "start", "cancel")},
     }  # fmt: skip
     try:
@@ -387,7 +402,7 @@ def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | No
         if runs.one and ("runs",) in present:
             result.compare_run(runs, profile.verbs.rerun.copied if profile.verbs.rerun else ())
         if profile.hold is not None and ("hold",) in present:
-            result.compare_hold(profile.hold)
+            result.compare_hold(profile.hold, profile.jobs)
         if session is not None and not own:
             result.compare_sign_in(session)
     except (AttributeError, KeyError, TypeError, re.error) as error:

@@ -20,7 +20,7 @@ from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused
-from connectors.sdk.field_mapping import inventory_of, with_zones
+from connectors.sdk.field_mapping import inventory_of, value_at, with_zones
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES
 from connectors.sdk.option_errors import formatted_like
@@ -69,7 +69,9 @@ class HttpConnector(ComposedConnector):
             for verb, call in options.verbs.calls.items()
         ]
         if (hold := options.hold) is not None:
-            fix = f"permit {hold.method} {hold.path}"
+            seen = any(value_at(row, hold.note) is not None for row in jobs.rows)
+            place = f"its mark is read at {hold.note}{'' if seen else ', which no job of the first page shows now'}"
+            fix = f"permit {hold.method} {hold.path}; {place if hold.note_in == 'list' else f'{place} by job_path'}"
             rights.append(SourcePermission("hold", None, "unknown until first sent", fix, "act"))
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 

@@ -1,23 +1,25 @@
-"""Holds by the call of the mapping."""
+"""Holds by the calls of the mapping."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from connectors.http.client import HttpApiClient
 from connectors.http.options import HttpHoldCall, HttpWriteCall
 from connectors.sdk.errors import InvalidAnswer
-from connectors.sdk.field_mapping import Row
+from connectors.sdk.field_mapping import Row, text_at
 from connectors.sdk.mapped_hold import MappedHolder
 
 
 class HttpHolder(MappedHolder):
     def __init__(self, client: HttpApiClient, call: HttpHoldCall) -> None:
-        super().__init__(client.source.name, client.options.jobs, call.note)
+        super().__init__(client.source.name, client.options.jobs, call.note, call.is_reason)
         self._api, self._call = client, call
 
     def read(self, job: str) -> Row | None:
+        if not self._call.job_path:
+            return next((row for row in self.rows() if text_at(row, self._fields.id) == job), None)
         row: Row | None = self._api.job(job)
         return row
 
@@ -26,6 +28,13 @@ class HttpHolder(MappedHolder):
         if cut:
             raise InvalidAnswer(f"{self._source}: {cut}")
         return rows
+
+    def marked_rows(self, known: Collection[str]) -> Iterable[Any]:
+        if self._call.note_in == "list":
+            return self.rows()
+        ids = [text_at(row, self._fields.id) for row in self.rows() if self.is_paused(row)]
+        rows = [self.read(job) for job in dict.fromkeys([*ids, *sorted(known)])]
+        return [row for row in rows if row is not None]
 
     def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> None:
         for call in self._calls(is_enabled, was_enabled):
@@ -37,13 +46,13 @@ class HttpHolder(MappedHolder):
 
     def _calls(self, is_enabled: bool, was_enabled: bool) -> list[HttpWriteCall]:
         """The calls in their order. The job is paused only under its mark, which is removed last: if a call is lost
-        between, the mark shows whose pause it is."""
-        path = self._call.resume if is_enabled else self._call.pause
-        if not path or is_enabled == was_enabled:
-            return [self._call]
+        between, the mark shows whose pause it is. A mark that is the reason of the pause comes and goes with it."""
         hold = self._call
-        switch = HttpWriteCall.model_construct(server=hold.server, method="POST", path=path, redirects=hold.redirects)
-        return [switch, self._call] if is_enabled else [self._call, switch]
+        if hold.resume is None or is_enabled == was_enabled:
+            return [hold]
+        if hold.pause is None:
+            return [hold.resume] if is_enabled else [hold]
+        return [hold.resume, hold] if is_enabled else [hold, hold.pause]
 
 
 def _values(job: str, is_enabled: bool, note: str) -> dict[str, Any]:

@@ -88,9 +88,13 @@ def _read_run_log(
     if call.ranges:
         span = f"-{limit_bytes}" if start is None else f"{begin}-{begin + limit_bytes - 1}"
         headers |= {"Range": f"bytes={span}", "Accept-Encoding": "identity"}
-    reply = _log_reply(client, call, places, headers)
+    is_end = start is None and not call.text and not call.ranges
+    reply = _log_reply(client, call, places, headers, limit_bytes if is_end else None)
     if reply.status == 416:
         return LogChunk("", None)
+    if is_end:
+        end = from_character(reply.body) if reply.cut else reply.body
+        return LogChunk(end.decode("utf-8", "surrogateescape"), None, cut=reply.cut)
     if reply.status == 206 and not call.text:
         return _partial_chunk(reply, start, limit_bytes)
     if call.text:
@@ -104,10 +108,14 @@ def _read_run_log(
 
 
 def _log_reply(
-    client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str], headers: Mapping[str, str]
+    client: HttpApiClient,
+    call: HttpLogCall,
+    places: Mapping[str, str],
+    headers: Mapping[str, str],
+    end_bytes: int | None = None,
 ) -> HttpReply:
     """Raises NotSupported without a log."""
-    reply = client.request(call, places, headers, {*GONE_STATUSES, 416})
+    reply = client.request(call, places, headers, {*GONE_STATUSES, 416}, end_bytes=end_bytes)
     if reply.status in GONE_STATUSES:
         raise NotSupported(f"run {places['id']} of {places['job']} has no log (any more)")
     return reply

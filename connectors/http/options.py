@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -71,6 +72,11 @@ class HttpCall(MappedCall):
     @property
     def places(self) -> set[str]:
         return set(PLACEHOLDER.findall(json.dumps([self.path, self.query, self.body], default=str)))
+
+    @cached_property
+    def filled_places(self) -> frozenset[str]:
+        """The same, computed once: each request asks for them."""
+        return frozenset(self.places)
 
 
 class HttpListCall(HttpCall):
@@ -340,38 +346,67 @@ class HttpAccountCall(HttpCall):
     """Path to the account's name, as `parts.account` shows it."""
 
 
+class HttpSwitchCall(HttpWriteCall):
+    """A call that pauses or resumes a job and writes no text; written as its path alone, a POST."""
+
+    known_places = frozenset({"job"})
+    method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
+
+
 class HttpHoldCall(HttpWriteCall):
-    """The call that pauses or resumes a job and writes a text of the job, which takes the mark."""
+    """The call that writes a text of a job, which takes the mark, and pauses or resumes the job unless calls of their
+    own do. With `resume` and no `pause` it pauses the job, and the text is the reason of the pause."""
 
     known_places = frozenset({"job", "enabled", "paused", "note"})
     method: Literal["POST", "PUT", "PATCH"] = "PUT"
 
-    job_path: Annotated[str, formatted_like(r"(?s)/.*", "/api/jobs/{job}"), AfterValidator(without_code)]
-    """Path of the job, {job} in it: it is read again right before it is written."""
-    pause: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/jobs/{job}/pause"), AfterValidator(without_code)] = ""
-    """Path of a POST that pauses the job, where that is a call of its own: it is sent after the text."""
-    resume: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/jobs/{job}/resume"), AfterValidator(without_code)] = ""
-    """Path of a POST that resumes the job: it is sent before the text."""
-    note: Annotated[str, formatted_like(r"[A-Za-z0-9_-]+", "description")]
-    """The field of a job with the text."""
+    job_path: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/jobs/{job}"), AfterValidator(without_code)] = ""
+    """Path of the job, {job} in it: it is read again right before it is written. Empty: the list is read for it."""
+    pause: HttpSwitchCall | None = None
+    """The call that pauses the job, where that is one of its own: it is sent after the text."""
+    resume: HttpSwitchCall | None = None
+    """The call that resumes the job: it is sent before the text. A reason ends with the pause, and is not written."""
+    note: Annotated[str, formatted_like(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", "suspension.reason")]
+    """Path to the text of a job."""
+    note_in: Literal["list", "job"] = "list"
+    """"job": the list of jobs does not show the text, so each paused job is read by job_path."""
 
     @property
     def places(self) -> set[str]:
-        return super().places | set(PLACEHOLDER.findall(f"{self.job_path} {self.pause} {self.resume}"))
+        return super().places | set(PLACEHOLDER.findall(self.job_path))
+
+    @property
+    def is_reason(self) -> bool:
+        """Whether the text is the reason of a pause, which ends with it."""
+        return self.resume is not None and self.pause is None
+
+    @model_validator(mode="before")
+    @classmethod
+    def switches_by_path(cls, document: Any) -> Any:
+        """A path alone is a POST to the server of the hold."""
+        if not isinstance(document, dict):
+            return document
+        shared = {name: document[name] for name in ("server", "redirects") if name in document}
+        paths = {name: document[name] for name in ("pause", "resume") if isinstance(document.get(name), str)}
+        return {**document, **{name: {**shared, "path": path} for name, path in paths.items()}}
 
     @model_validator(mode="after")
     def writes_both(self) -> Self:
-        if bool(self.pause) != bool(self.resume):
-            raise ValueError("pause and resume belong together: name both calls, or neither")
-        in_paths = {*PLACEHOLDER.findall(f"{self.path} {self.job_path} {self.pause} {self.resume}")}
-        if misplaced := sorted(in_paths & {"enabled", "paused"}):
+        if self.pause and not self.resume:
+            raise ValueError("pause: a hold must be released as well. Fix: name the call resume")
+        if misplaced := sorted({*PLACEHOLDER.findall(f"{self.path} {self.job_path}")} & {"enabled", "paused"}):
             raise ValueError(
                 f"{{{misplaced[0]}}} is true or false, which no path takes. Fix: send it in body or query, or name the "
                 "calls pause and resume"
             )
         sends_pause = bool({"enabled", "paused"} & self.places)
-        if not ({"note", "job"} <= self.places and sends_pause != bool(self.pause)):
-            raise ValueError("send {job}, {note}, and {enabled} or {paused}; or name the calls pause and resume")
+        if not ({"note", "job"} <= super().places and sends_pause == (self.resume is None)):
+            raise ValueError(
+                "send {job}, {note}, and {enabled} or {paused}; or name the calls pause and resume; or only resume, "
+                "where this call pauses the job and {note} is its reason"
+            )
+        if (self.job_path or self.note_in == "job") and "{job}" not in self.job_path:
+            raise ValueError("job_path: send {job} in it: it is read before each write, and with note_in for its mark")
         return self
 
 
@@ -419,11 +454,24 @@ class HttpMapping(StrictOptions):
             raise ValueError(f"attempts of a run are counted by {' and by '.join(counted_by)}. Fix: keep one of them")
         if self.runs.attempt and not self.runs.one:
             raise ValueError("runs.attempt: an attempt that ended unseen could not be looked up. Fix: name runs.one")
+        if self.hold is not None:
+            self._require_readable_hold(self.hold)
         if self.log is not None and ("part" in self.log.places) != (self.parts is not None):
             raise ValueError("log: {part} and [parts] belong together")
         if self.log is not None and "attempt" in self.log.places and not self.runs.attempt:
             raise ValueError("log: {attempt} is the number at runs.attempt, which is missing")
         return self
+
+    def _require_readable_hold(self, hold: HttpHoldCall) -> None:
+        """Raises ValueError for a hold that no answer could show."""
+        jobs = self.jobs
+        if not (jobs.paused or jobs.enabled):
+            raise ValueError("hold: no answer shows whether a job is paused. Fix: name jobs.paused or jobs.enabled")
+        if hold.note in (jobs.id, jobs.paused, jobs.enabled):
+            raise ValueError(
+                f'hold.note: "{hold.note}" is the id or the pause of a job, and never returns the mark. '
+                "Fix: name the field that returns {note}, or remove [hold] and give lacks.hold"
+            )
 
 
 class HttpOptions(AccountOptions, HttpMapping):

@@ -71,13 +71,14 @@ def attempt_records(run: RunRecord, parts: Sequence[PartTry], changed: datetime 
     return [*earlier, _latest_attempt(run, count, tries, changed)]
 
 
-def _numbered(run: RunRecord, number: int) -> RunRecord:
+def _numbered(run: RunRecord, number: int, **changes: Any) -> RunRecord:
     first = f"{run.native_ref}.1"
     return replace(
         run,
         attempt_key=f"{run.native_ref}.{number}",
         again_of=first if number > 1 else "",
         queued_at=run.queued_at if number == 1 else None,
+        **changes,
     )
 
 
@@ -88,7 +89,7 @@ def _counted(run: RunRecord, count: Any, counts_starts: bool) -> RunRecord:
         raise RecordUnreadable(f"its number of attempts is {str(count)[:60]!a}")
     if run.state in (RunState.WAITING, RunState.QUEUED):
         number = count + 1 if counts_starts else max(count, 1)
-        return replace(_numbered(run, number), started_at=None, ended_at=None)
+        return _numbered(run, number, started_at=None, ended_at=None)
     return _numbered(run, max(count, 1))
 
 
@@ -98,8 +99,9 @@ def _earlier_attempt(run: RunRecord, number: int, tries: list[list[PartTry]]) ->
     ended = max((part.ended_at for part in repeated if part.ended_at), default=None)
     starts = [parts[number - 1].started_at for parts in tries if len(parts) >= number]
     started = min((at for at in starts if at is not None and (ended is None or at <= ended)), default=None)
-    return replace(
-        _numbered(run, number),
+    return _numbered(
+        run,
+        number,
         state=RunState.UNKNOWN if worst.state.is_open else worst.state,
         native_state=worst.native_state,
         started_at=started,
@@ -116,8 +118,9 @@ def _latest_attempt(run: RunRecord, number: int, tries: list[list[PartTry]], cha
     ends = [part.ended_at for part in latest if part.ended_at is not None]
     ended = None if run.state.is_open else max(ends, default=run.ended_at or changed)
     has_red = any(part.state.is_red for part in latest)
-    return replace(
-        _numbered(run, number),
+    return _numbered(
+        run,
+        number,
         state=RunState.PARTIAL if run.state is RunState.SUCCEEDED and has_red else run.state,
         started_at=started,
         ended_at=max(ended, started) if ended and started else ended,

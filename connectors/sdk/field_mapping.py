@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -227,9 +228,14 @@ def value_at(row: Any, path: str, missing: Any = None) -> Any:
     return BRACES.sub(lambda match: str(parts[match[1]]), path)
 
 
+@lru_cache(maxsize=4096)
+def _steps(path: str) -> list[tuple[str, str, str, str]]:
+    return STEP.findall(path)
+
+
 def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
     """The same for a path without templates: a brace in it is part of a name."""
-    for place, field, value, name in STEP.findall(path):
+    for place, field, value, name in _steps(path):
         items = row.split("/") if place and isinstance(row, str) else row
         if field and isinstance(row, list):
             row = next((item for item in row if isinstance(item, dict) and item.get(field) == value), missing)
@@ -240,6 +246,12 @@ def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
         else:
             return missing
     return row
+
+
+def with_value(row: Row, path: str, value: Any) -> Row:
+    """The row with another value at a path of names; all of them are there."""
+    name, _, below = path.partition(".")
+    return {**row, name: with_value(row[name], below, value) if below else value}
 
 
 def rows_at(document: Any, path: str) -> list[Any] | None:

@@ -1,34 +1,37 @@
-"""Holds of the kinds that only the config defines: a call pauses a job and writes our mark into a text of the job."""
+"""Holds of the kinds that only the config defines: a call pauses a job and writes our mark into a text of the job, or
+gives it as the reason of the pause."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
+from connectors.sdk.contract import STARTED_LATER, ActionSpec, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
-from connectors.sdk.field_mapping import MappedJobFields, Row, id_at, read_job
+from connectors.sdk.field_mapping import MappedJobFields, Row, id_at, read_job, value_at, with_value
 from connectors.sdk.marked_pause import (
     MarkedPause,
     MarkedPauseActions,
     PauseState,
     holds_in,
     native_holds,
+    release_parameters,
     shown_mark,
     with_hold,
     without_hold,
     without_holds,
 )
-from connectors.sdk.states import ProofLevel
+from connectors.sdk.states import ProofLevel, Verb
 
 
 class MappedHolder(MarkedPauseActions[Row]):
     missing_job = "{job} is no longer listed"
     fix = "enable it in its scheduler"
 
-    def __init__(self, source: str, fields: MappedJobFields, note: str) -> None:
-        """`note`: the field of a job with the text."""
-        self._source, self._fields, self._note_field = source, fields, note
+    def __init__(self, source: str, fields: MappedJobFields, note: str, is_reason: bool = False) -> None:
+        """`note`: the path to the text of a job. `is_reason`: it is the reason of a pause, and counts while the job is
+        paused, though its source may show it for longer."""
+        self._source, self._fields, self._note_field, self._is_reason = source, fields, note, is_reason
 
     def rows(self) -> Iterable[Any]:
         """All jobs. Raises InvalidAnswer where some may be missing."""
@@ -46,13 +49,22 @@ class MappedHolder(MarkedPauseActions[Row]):
     def marking(self) -> MarkedPause:  # type: ignore[override]  # a class constant of other kinds
         return MarkedPause(self._source, "paused", self._note_field)
 
+    def preview(self, spec: ActionSpec) -> Preview:
+        if self._is_reason and spec.verb is Verb.RELEASE and not release_parameters(spec)[1]:
+            why = f"the mark is the {self._note_field} of the pause and ends with it: release the hold"
+            return Preview.refusal("release", why)
+        return super().preview(spec)
+
     def state(self, row: Row) -> PauseState:
         """Raises InvalidAnswer for a row that is not a job."""
+        return PauseState(self.is_paused(row), tuple(holds_in(self._note(row))))
+
+    def is_paused(self, row: Row) -> bool:
+        """Raises InvalidAnswer for a row that is not a job."""
         try:
-            is_paused = read_job(row, self._fields, ProofLevel.EXIT).paused
+            return read_job(row, self._fields, ProofLevel.EXIT).paused
         except RecordUnreadable as error:
             raise InvalidAnswer(f"{self._source}: a job cannot be read: {error}") from None
-        return PauseState(is_paused, tuple(holds_in(self._note(row))))
 
     def preview_hold(self, job: str, row: Row, mark: HoldMark) -> Preview:
         note = with_hold(self._note(row), mark).replace(mark.text, shown_mark(mark))
@@ -66,9 +78,10 @@ class MappedHolder(MarkedPauseActions[Row]):
 
     def preview_release(self, job: str, row: Row, resumes: bool, enables: bool) -> Preview:
         was_enabled = not self.state(row).is_paused
+        ends = "; our mark ends with its pause" if self._is_reason else " and remove our mark"
         return Preview(
             verb="resume the job" if resumes else "remove the mark",
-            summary=f"resume {job} and remove our mark" if resumes else f"remove our mark of {job}; its pause stays",
+            summary=f"resume {job}{ends}" if resumes else f"remove our mark of {job}; its pause stays",
             scope=f"every start of {job}" if resumes else f"the {self._note_field} of {job}",
             native_calls=self.shown(job, resumes or was_enabled, without_holds(self._note(row)), was_enabled),
             notes=(STARTED_LATER,) if resumes else (),
@@ -83,19 +96,27 @@ class MappedHolder(MarkedPauseActions[Row]):
         self.write(str(plan["job"]), is_enabled, note, not now.is_paused)
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
-        """Every mark, bare ones too: the list of jobs shows them. `known` adds nothing."""
-        del known
+        """Every mark, bare ones too: the rows show them."""
         holds: list[NativeHold] = []
-        for row in self.rows():
-            if isinstance(row, dict) and holds_in(self._note(row)):
+        for row in self.marked_rows(known):
+            if isinstance(row, dict) and holds_in(self._text(row)):
                 job = id_at(row, self._fields.id, "the job's id")
                 holds += native_holds(job, self.state(row), f"{self._note_field} of {job} in {self._source}")
         return tuple(holds)
 
+    def marked_rows(self, known: Collection[str]) -> Iterable[Any]:
+        """The jobs that may bear a mark, with the text. `known`: the jobs that the engine lists as held."""
+        del known
+        return self.rows()
+
     def without_marks(self, row: Any) -> Any:
         """A row of the list of jobs as people wrote it: a hold does not change a job."""
-        return {**row, self._note_field: without_holds(self._note(row))} if isinstance(row, dict) else row
+        note = self._text(row)
+        return with_value(row, self._note_field, without_holds(note)) if holds_in(note) else row
 
     def _note(self, row: Row) -> str:
-        text = row.get(self._note_field)
+        return "" if self._is_reason and not self.is_paused(row) else self._text(row)
+
+    def _text(self, row: Any) -> str:
+        text = value_at(row, self._note_field)
         return text if isinstance(text, str) else ""

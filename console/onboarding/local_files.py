@@ -24,6 +24,7 @@ AWS_KINDS = {
     "step_functions": ("aws", "AWS", "Step Functions and their schedules"),
     "glue": ("aws-glue", "AWS Glue", "Glue jobs with their triggers"),
     "batch": ("aws-batch", "AWS Batch", "queues and job definitions of Batch"),
+    "emr": ("aws-emr", "Amazon EMR", "steps of EMR clusters"),
     "eventbridge": ("aws-eventbridge", "EventBridge Scheduler", "schedules, without runs"),
 }
 MAX_NAMES_SHOWN = 6

@@ -23,7 +23,7 @@ class WatchReadiness(StrEnum):
     NEEDS = "needs a fix first"
 
 
-ONLY_BY_NAME = ("cron", "kubernetes", "databricks", "github_actions", "glue", "batch", "eventbridge")
+ONLY_BY_NAME = ("cron", "kubernetes", "databricks", "github_actions", "glue", "batch", "emr", "eventbridge")
 """Kinds on other machines that are reached with all of a person's rights; and AWS services that a login may reach,
 though most have nothing there."""
 

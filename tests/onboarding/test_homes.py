@@ -46,7 +46,7 @@ def test_the_region_may_stand_beside_the_keys_and_the_config_is_where_it_belongs
 def test_keys_of_the_environment_are_a_finding_without_their_values(tmp_path: Path) -> None:
     machine_ = Machine(tmp_path, {"AWS_ACCESS_KEY_ID": SECRET, "AWS_REGION": "eu-north-1"})
     found, *others = local_files.aws(machine_)
-    assert ["glue", "batch", "eventbridge"] == [one.kind for one in others]
+    assert ["glue", "batch", "emr", "eventbridge"] == [one.kind for one in others]
     assert ("eu-north-1", WatchReadiness.ON_CONSENT, False) == (
         found.settings["region"],
         found.ready,
@@ -71,7 +71,7 @@ def test_airflow_with_its_password_in_the_environment_is_asked_and_the_password_
 
 def test_what_else_aws_starts_jobs_with_is_taken_by_name_alone(tmp_path: Path) -> None:
     found = by_key(list(local_files.aws(machine(tmp_path))))
-    assert {"glue", "batch", "eventbridge"} == {one.kind for one in found.values() if not one.is_wanted} - {
+    assert {"glue", "batch", "emr", "eventbridge"} == {one.kind for one in found.values() if not one.is_wanted} - {
         "step_functions"
     }
     assert "aws-glue-prod" == found["aws-glue:prod"].name

@@ -270,13 +270,24 @@ class Holds(ConformanceWorld):
         job_id = self.a_holdable_job()
         with self.held(job_id) as (key, _), self.opened() as connector:
             self.resume_by_hand(job_id)
-            self.wait("the bare mark", lambda: [key] == self.bare_marks(connector, job_id))
+            self.wait(
+                "the bare mark, or none where the source ends it with the pause",
+                lambda: self.bare_marks(connector, job_id) == [key] or not self.holds_of(connector, job_id),
+            )
             spec = release_ask(job_id, key)
-            preview = self.allowed(connector, replace(spec, parameters={**spec.parameters, "enable": "no"}))
+            spec = replace(spec, parameters={**spec.parameters, "enable": "no"})
+            is_bare = bool(self.bare_marks(connector, job_id))
+            preview = self.allowed(connector, spec) if is_bare else connector.preview(spec, self.timeout_seconds)
             self.pause_by_hand(job_id)
             try:
-                assert self.sent(connector, preview, new_key()), "no native reference"
-                assert self.arrived(connector, preview, new_key()), "the mark is gone, and that is not found"
+                if is_bare:
+                    assert self.sent(connector, preview, new_key()), "no native reference"
+                    assert self.arrived(connector, preview, new_key()), "the mark is gone, and that is not found"
+                else:
+                    assert preview.refused, f"there is no mark to remove: {preview.summary}"
+                    assert connector.preview(release_ask(job_id, key), self.timeout_seconds).refused, (
+                        "theirs is released"
+                    )
                 jobs = {job.native_id: job for job in self.whole_inventory(connector).jobs}
                 assert job_id not in jobs or jobs[job_id].paused, "a person's pause was ended"
                 assert [] == self.bare_marks(connector, job_id), "the mark is still there"

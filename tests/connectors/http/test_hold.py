@@ -1,0 +1,221 @@
+"""Holds of a profile by the common shapes of pause calls, each under conformance, on a home-grown API."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+
+from connectors.http.api_description import compare
+from connectors.http.connector import HttpConnector, HttpProfile
+from connectors.sdk.conformance import Holds
+from connectors.sdk.conformance.actions import hold_ask
+from connectors.sdk.conformance.world import new_key
+from connectors.sdk.contract import ActionAbsent, Connector
+from tests.connectors.http.test_mapped import settings
+from tests.fakes.homegrown import HomeGrown
+
+BY_FLAG = {"path": "/api/jobs/{job}", "query": {"on": "{enabled}", "note": "{note}"}, "note": "note"}
+BY_CALLS = {
+    "path": "/api/jobs/{job}",
+    "body": {"note": "{note}"},
+    "note": "note",
+    "job_path": "/api/jobs/{job}",
+    "pause": "/api/jobs/{job}/pause",
+    "resume": {"path": "/api/jobs/{job}/pause", "method": "DELETE"},
+}
+BY_REASON = {
+    "path": "/api/jobs/{job}/suspend",
+    "method": "POST",
+    "body": {"reason": "{note}"},
+    "resume": "/api/jobs/{job}/resume",
+    "note": "suspension.reason",
+}
+BY_HIDDEN_REASON = {**BY_REASON, "job_path": "/api/jobs/{job}", "note_in": "job"}
+
+
+class Pausing(HomeGrown):
+    """Its jobs are paused by a flag, by two calls, or with a reason, which stays readable after the job was resumed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden: frozenset[str] = frozenset()
+        """Fields of a job that its list leaves out."""
+        self.jobs = [{**job, "note": "Call Ann first", "suspension": None} for job in self.jobs]
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        match = re.fullmatch(r"/api/jobs(?:/(\w+)(?:/(pause|suspend|resume))?)?", request.url.path)
+        if match is None:
+            return super().handle(request)
+        self.asked.append(f"{request.method} {request.url.path}")
+        if match[1] is None:
+            rows = [{name: item for name, item in job.items() if name not in self.hidden} for job in self.jobs]
+            return httpx.Response(200, json={"jobs": rows})
+        job = next((job for job in self.jobs if job["name"] == match[1]), None)
+        if job is None:
+            return httpx.Response(404, json={"message": "no such job"})
+        sent = {**json.loads(request.content or b"{}"), **request.url.params}
+        return httpx.Response(200, json=job) if self.change(job, request.method, match[2], sent) else CONFLICT
+
+    def change(self, job: dict[str, Any], method: str, verb: str | None, sent: Mapping[str, Any]) -> bool:
+        """False where the job is suspended or resumed already."""
+        if verb in ("suspend", "resume"):
+            if job["on"] is (verb == "resume"):
+                return False
+            job |= {"suspension": {"reason": sent["reason"], "by": "etl"}} if verb == "suspend" else {}
+            job["on"] = verb == "resume"
+        elif verb == "pause":
+            job["on"] = method == "DELETE"
+        elif method == "PUT":
+            job |= {"note": sent["note"], "on": str(sent.get("on", job["on"])).lower() == "true"}
+        return True
+
+
+CONFLICT = httpx.Response(409, json={"message": "it is so already"})
+
+
+def profile_with(hold: Mapping[str, Any]) -> HttpProfile:
+    lists = {name: settings()[name] for name in ("jobs", "runs", "states")}
+    lists["jobs"] = {**lists["jobs"], "paging": "none"}
+    lacks = dict.fromkeys(("start", "cancel", "rerun", "log"), "has no such call")
+    header = {"kind": "http", "base": "http", "title": "Home-grown", "ladder": "Proves a run's end.",
+              "grants": "# least rights", "sign_in": "none", "headers": {"X-Api-Key": "let-me-in"}, "lacks": lacks,
+              }  # fmt: skip
+    return HttpProfile.model_validate({**header, **lists, "hold": dict(hold)}, context={})
+
+
+def opened(fake: HomeGrown, hold: Mapping[str, Any]) -> HttpConnector:
+    profile = profile_with(hold)
+    options = profile.system_options().model_validate({"url": "https://batch.internal"})
+    return profile.open_target(options, "api", lambda _: "", fake.transport)
+
+
+class HoldWorld(Holds):
+    against = "fake: a home-grown scheduler of ours, by the example in the docs"
+    hold: ClassVar[Mapping[str, Any]]
+    hidden: ClassVar[frozenset[str]] = frozenset()
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.fake = Pausing()
+        self.fake.hidden = self.hidden
+
+    def connector(self) -> Connector:
+        return opened(self.fake, self.hold)
+
+    def a_holdable_job(self) -> str:
+        return "load"
+
+    def by_hand(self, on: bool) -> None:
+        self.fake.jobs[0] |= {"on": on} if on else {"on": on, "suspension": {"reason": "disk full", "by": "ann"}}
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.by_hand(False)
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.by_hand(True)
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        if self.fake.jobs[0]["on"]:
+            self.fake.run(job_id, "done", self.fake.now)
+
+    def native_trace(self) -> object:
+        return [{name: item for name, item in job.items() if name != "suspension"} for job in self.fake.jobs]
+
+
+class TestHoldByFlag(HoldWorld):
+    kind = profile_with(BY_FLAG).connector_kind()
+    hold = BY_FLAG
+
+
+class TestHoldByCalls(HoldWorld):
+    kind = profile_with(BY_CALLS).connector_kind()
+    hold = BY_CALLS
+
+
+class TestHoldByReason(HoldWorld):
+    kind = profile_with(BY_REASON).connector_kind()
+    hold = BY_REASON
+
+
+class TestHoldByReasonOfTheJobAlone(HoldWorld):
+    kind = profile_with(BY_HIDDEN_REASON).connector_kind()
+    hold = BY_HIDDEN_REASON
+    hidden = frozenset({"suspension"})
+
+
+def test_a_reason_is_the_mark_alone_and_counts_while_the_job_is_paused() -> None:
+    fake = Pausing()
+    fake.jobs[0]["suspension"] = {"reason": "disk full", "by": "ann"}  # of a pause that is over
+    connector = opened(fake, BY_REASON)
+    preview, key = connector.preview(hold_ask("load"), 5), new_key()
+    assert "/api/jobs/load/suspend" in preview.native_calls[0]
+    connector.act(preview, key, 5)
+    assert fake.jobs[0]["suspension"]["reason"].startswith(f"headway-hold id={key} by=")
+    assert [key] == [hold.mark.id for hold in connector.holds(5)]
+    fake.jobs[0]["on"] = True
+    assert () == connector.holds(5, ["load"])
+
+
+def test_each_paused_job_is_read_where_the_list_hides_the_reason() -> None:
+    fake = Pausing()
+    fake.hidden = frozenset({"suspension"})
+    connector = opened(fake, BY_HIDDEN_REASON)
+    connector.act(connector.preview(hold_ask("load"), 5), new_key(), 5)
+    fake.asked.clear()
+    assert ["load"] == [hold.job for hold in connector.holds(5)]
+    assert ["GET /api/jobs", "GET /api/jobs/load"] == fake.asked
+
+
+def test_try_shows_where_the_mark_is_read_and_whether_a_job_has_it() -> None:
+    fake = Pausing()
+    connector = opened(fake, BY_REASON)
+
+    def fix() -> str:
+        return next(right.fix for right in connector.probe(5).rights if right.name == "hold")
+
+    assert fix().endswith("its mark is read at suspension.reason, which no job of the first page shows now")
+    fake.jobs[0]["suspension"] = {"reason": "disk full", "by": "ann"}
+    assert fix().endswith("its mark is read at suspension.reason")
+
+
+def test_a_hold_whose_note_is_never_returned_is_not_found() -> None:
+    fake = Pausing()
+    connector = opened(fake, {**BY_REASON, "note": "suspension.why"})
+    preview, key = connector.preview(hold_ask("load"), 5), new_key()
+    connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    assert () == connector.holds(5)
+
+
+@pytest.mark.parametrize(
+    "change, faults",
+    [
+        ({}, []),
+        ({"note": "suspension.why"}, [("hold", "note")]),
+        ({"resume": "/api/jobs/{job}/restart"}, [("hold", "resume", "path")]),
+        ({"note_in": "job", "job_path": "/api/jobs/{job}"}, []),
+    ],
+)
+def test_check_refuses_a_note_that_no_answer_has(change: dict[str, Any], faults: list[tuple[str, ...]]) -> None:
+    reason = {"type": "object", "properties": {"reason": {"type": "string"}}}
+    job = {"type": "object", "properties": {"on": {"type": "boolean"}, "suspension": reason}}
+    jobs = {"type": "object", "properties": {"jobs": {"type": "array", "items": job}}}
+    body = {"content": {"application/json": {"schema": reason}}}
+
+    def answer(schema: Any) -> dict[str, Any]:
+        return {"responses": {"200": {"content": {"application/json": {"schema": schema}}}}}
+
+    paths = {
+        "/api/jobs": {"get": answer(jobs)},
+        "/api/jobs/{id}": {"get": answer(job)},
+        "/api/jobs/{id}/suspend": {"post": {"requestBody": body, **answer(job)}},
+        "/api/jobs/{id}/resume": {"post": answer(job)},
+    }
+    text = json.dumps({"openapi": "3.0.0", "info": {}, "paths": paths})
+    result = compare(profile_with({**BY_REASON, **change}), "https://batch.internal", text)
+    assert faults == [key for key, _ in result.faults if key[0] == "hold"]
