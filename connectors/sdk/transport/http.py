@@ -486,9 +486,7 @@ class HttpEndpoint:
 
     def _client(self) -> httpx.Client:
         transport = self._given or DeadlineTransport(self._tls, self._backend)
-        client = httpx.Client(transport=transport, follow_redirects=False, trust_env=False)
-        client._cookies = NoCookies()  # the setter of `cookies` makes a jar of its own
-        return client
+        return httpx.Client(transport=transport, follow_redirects=False, trust_env=False)
 
     def _unreachable(self, call: str, error: Exception, deadline: Deadline) -> ConnectorError:
         text = _error_text(error)
@@ -501,14 +499,6 @@ class HttpEndpoint:
             text = f"no answer within {deadline.seconds:g} s"
         answered = isinstance(error, httpx.RemoteProtocolError)
         return (InvalidAnswer if answered else SystemUnreachable)(f"{self.source}: {call}: {text}")
-
-
-class NoCookies(httpx.Cookies):
-    """A jar that stays empty: a session is sent as a header, and reading cookies from each reply costs a tenth of the
-    request."""
-
-    def extract_cookies(self, response: httpx.Response) -> None:
-        del response
 
 
 class BodyTooLarge(Exception):
