@@ -131,7 +131,7 @@ PREVIEWS = {
     "run": (STATES["run"][0], "AFFECTED SERVICES"),
     "lineage": (STATES["lineage"][0], "LOG"),
     "systems": ((*STATES["systems"][0], "see:unreachable"), "JOBS etl-hosts"),
-    "actions": (("6", "see:ACTIONS 6", *["down"] * 3), "RUN etl-hosts"),
+    "actions": (("6", "see:ACTIONS 6", *["down"] * 3, "see:RUN warehouse-airflow"), "PROOF"),
 }
 
 
