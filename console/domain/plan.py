@@ -148,6 +148,8 @@ class DraftStep:
 
 REQUESTED = "requested: nothing is sent until a person resumes it"
 """Text of a plan that an assistant or the HTTP API requested, before a person is notified of it."""
+RESUMED_BY = "resumed by "
+"""Start of the text of a running plan that this person resumed."""
 MCP, HTTP_API = "MCP", "HTTP API"
 """Origins of plans that send nothing until a person resumes them."""
 
