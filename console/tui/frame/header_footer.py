@@ -183,8 +183,8 @@ def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
     silenced = ", ".join(incident_name(number) for number, _ in view.silenced[:MAX_SILENCED])
     if silenced:
         why = f" ({clean_line(view.silenced[0][1])})" if len(view.silenced) == 1 else ""
-        more = " and more" if len(view.silenced) > MAX_SILENCED else ""
-        silenced = f" SILENCED, not notified: {silenced}{why}{more}; headway silence lists silences"
+        suffix = " and more" if len(view.silenced) > MAX_SILENCED else ""
+        silenced = f" SILENCED, not notified: {silenced}{why}{suffix}; headway silence lists silences"
     suppressed = " ·".join(filter(None, [paused, silenced]))
     if view.frozen:
         verdict = ctx.localized(freeze_banner(view.frozen))
