@@ -63,7 +63,7 @@ fmt: setup-dev ## put the code into shape
 	@$(BIN)/ruff format --quiet $(PACKAGES)
 
 picture: setup-dev ## draw docs/picture.svg anew: the console on the demo night
-	@$(BIN)/python -m tests.tui.picture
+	@$(BIN)/python -m tests.tui.screenshot
 
 snapshots: setup-dev ## accept the screens as they are now; look at the difference before the commit
 	@$(PYTEST) -q tests/tui --snapshot-update

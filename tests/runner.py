@@ -30,14 +30,15 @@ LAB = TESTS / "lab"
 # of its own on that Airflow, because what a night leaves red is an incident of the next.
 AIRFLOW = (
     ("airflow_holds_real", "first_light", "plan_real"),
-    ("airflow_real", "airflow_acts_real", "airflow_answers_real", "airflow_clouds_real", "backfills_real"),
+    ("airflow_real", "airflow_actions_real", "airflow_answers_real", "airflow_clouds_real", "backfills_real"),
     ("check_real", "lab_main", "lab_parts", "faults_real", "inventory_real"),
 )
 SHARED = (
     ("pg_cron_real",), ("holds_real",), ("airflow_versions_real",), ("dagster_real",), ("killed_postgres",),
     ("engine_clock_real",), ("cron_real",), ("store_postgres",), ("team_store_real",), ("moved_clock_real",),
     ("prefect_real",), ("control_plane_real",), ("cron_holds_real",), ("slurm_real",), ("missed_and_stale_real",),
-    ("moved_crontab_real",), ("cron_stopped_real",), ("keys_real",), ("step_functions_real",), ("pg_cron_acts_real",),
+    ("moved_crontab_real",), ("cron_stopped_real",), ("keys_real",), ("step_functions_real",),
+    ("pg_cron_actions_real",),
     ("aws_logs_real", "batch_real", "emr_real", "glue_real", "eventbridge_real", "s3_real"),  # one moto server
     ("kubernetes_real", "kubernetes_rights_real", "kubernetes_runs_real"),
     ("gate_real", "jump_real", "refusals_real", "completion_real"),

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from console.domain.switches import SystemPause
 
+MAX_SILENCED = 5
+"""Silenced incidents named in the banner."""
+
 
 class EngineView(NamedTuple):
     """The holder of the engine's lease. `alive` is judged on real time, not on a replay's clock."""
@@ -76,7 +79,8 @@ class HeaderView(NamedTuple):
     in_shadow: tuple[str, ...] = ()
     """ "the estate", or scoped names ("system etl-hosts"); empty if all is live."""
     silenced: tuple[tuple[int, str], ...] = ()
-    """Open incidents with a notification suppressed by a silence, each with the silence."""
+    """The first open incidents with a notification suppressed by a silence, each with the silence; one more than
+    MAX_SILENCED if there are more."""
     stopped_plans: tuple[int, ...] = ()
     """Plans that wait for a person to resume or abort them."""
     paused: tuple[SystemPause, ...] = ()

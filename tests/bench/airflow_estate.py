@@ -23,7 +23,7 @@ from tests.bench.airflow_rows import BigEstate
 from tests.bench.figures import Figure, arguments, emit
 from tests.lab.airflow import PASSWORDS, AirflowServer
 from tests.lab.airflow2 import Airflow2Server
-from tests.lab.airflow_talk import connect
+from tests.lab.airflow_client import connect
 from tests.lab.process import private_folder, remove_folder
 
 SERVERS = {"airflow2": Airflow2Server, "airflow3": AirflowServer}

@@ -19,9 +19,9 @@ from console.store.db.database import open_database
 from console.store.errors import StoreError
 from console.store.queries import open_queries
 from console.timing.clock import ClockSetting, real_now
+from tests.bench.crash_checks import OPENED, RESOLVED, TOO_LATE, Broken, Limits, Patience, Seen, doubled
 from tests.bench.crash_engine import hits, prepared, tell_stacks
 from tests.bench.crash_points import Point
-from tests.bench.crash_seen import OPENED, RESOLVED, TOO_LATE, Broken, Limits, Patience, Seen, doubled
 from tests.invariants.engines import Child, server, store_of
 from tests.invariants.held_world import DUE, HeldWorld
 from tests.invariants.test_holds_killed import EVENING

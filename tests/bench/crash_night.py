@@ -18,9 +18,9 @@ from console.engine.api.client import EngineClient
 from console.store.errors import StoreError
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
+from tests.bench.crash_checks import OPENED, RESOLVED, Broken, Limits, Patience, Seen, doubled
 from tests.bench.crash_engine import SELDOM, hits, prepared, tell_stacks
 from tests.bench.crash_points import Point
-from tests.bench.crash_seen import OPENED, RESOLVED, Broken, Limits, Patience, Seen, doubled
 from tests.invariants.engines import LEASE_SECONDS, Child, child, store_of
 from tests.invariants.worlds import Sink, World
 

@@ -6,9 +6,9 @@ import concurrent.futures.thread
 import gc
 import tempfile
 
-from tests.bench import crash_holds, crash_stores, crash_told, ending
+from tests.bench import crash_holds, crash_report, crash_stores, ending
 
-__all__ = ["argparse", "concurrent", "crash_holds", "crash_stores", "crash_told", "ending", "tempfile"]
+__all__ = ["argparse", "concurrent", "crash_holds", "crash_report", "crash_stores", "ending", "tempfile"]
 
 gc.collect()
 gc.freeze()

@@ -44,7 +44,7 @@ from console.store.db.database import open_database
 from console.store.db.shards import hold_shards, leave
 from console.store.queries import open_queries
 from console.timing.clock import Clock
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.bench.figures import Figure, Scale, emit, parser_of
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
 from tests.invariants.engines import Child, engine_of, forked

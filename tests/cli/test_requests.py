@@ -18,7 +18,7 @@ from console.cli.main import main
 from console.engine.api.client import EngineClient
 from console.engine.api.queue import RequestAnswer
 from console.store.db.lease import holder_name
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 

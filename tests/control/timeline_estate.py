@@ -66,7 +66,7 @@ class Opening:
         elif found := re.fullmatch(r"link (\S+)", head):
             self.link = found[1]
         else:
-            raise Unreadable("no line of an estate: timeline_words.py has every one")
+            raise Unreadable("no line of an estate: timeline_steps.py has every one")
 
     def job(self, name: str) -> JobFacts:
         """By its name, or by the end of it, where that is one job's alone."""

@@ -10,7 +10,7 @@ from console.domain.alert import AcknowledgementFacts, AlertKind, SilenceFacts
 from console.domain.check import CheckHistory, CheckState, ResultSpan
 from console.timing.durations import parse_duration
 from tests.control.timeline_estate import Unreadable
-from tests.control.timeline_words import EVENTS, EXPECTATIONS, Night, about, among, now_of, one_word, same, says
+from tests.control.timeline_steps import EVENTS, EXPECTATIONS, Night, about, among, now_of, one_word, same, says
 from tests.factories import NIGHT
 
 

@@ -12,7 +12,7 @@ One line says one thing; `#` begins a comment. Times are those of `tests.factori
 
 What stands under `at` lines of one time is decided at once; an `expect` speaks of all that was decided since the
 `expect` lines before. Each word to a person has to be expected. What is put off is told when it leaves, and
-never where its incident is red again by then. `timeline_estate.py`, `timeline_words.py` and `timeline_stages.py` know
+never where its incident is red again by then. `timeline_estate.py`, `timeline_steps.py` and `timeline_stages.py` know
 every line.
 """
 
@@ -27,7 +27,7 @@ from console.domain.decision import Notice
 from tests.control import timeline_stages  # noqa: F401  (adds its lines)
 from tests.control.ledger import Ledger
 from tests.control.timeline_estate import Opening, Unreadable
-from tests.control.timeline_words import EVENTS, EXPECTATIONS, Do, Told, same, titles
+from tests.control.timeline_steps import EVENTS, EXPECTATIONS, Do, Told, same, titles
 from tests.factories import at
 
 FOLDER = Path(__file__).parent / "timelines"
@@ -124,4 +124,4 @@ def _do(table: Sequence[tuple[re.Pattern[str], Do]], text: str, player: Player) 
         if found := pattern.fullmatch(text):
             do(player, **found.groupdict())
             return
-    raise Unreadable("unknown line: timeline_words.py has every one")
+    raise Unreadable("unknown line: timeline_steps.py has every one")

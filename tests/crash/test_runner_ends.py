@@ -16,11 +16,11 @@ from types import SimpleNamespace
 import pytest
 
 from console.store.queries import open_queries
-from tests.bench import crash, crash_seen, faults
+from tests.bench import crash, crash_checks, faults
 from tests.bench.crash import BROKEN, Runner
+from tests.bench.crash_checks import NO_TIME, TOO_SLOW, Deadline, Limits, Patience, Seen
 from tests.bench.crash_points import Point
-from tests.bench.crash_seen import NO_TIME, TOO_SLOW, Deadline, Limits, Patience, Seen
-from tests.bench.crash_told import figures
+from tests.bench.crash_report import figures
 from tests.deep import some
 from tests.invariants.engines import Child, server
 from tests.invariants.worlds import Alert
@@ -169,7 +169,7 @@ def test_patience_is_counted_in_looks_so_that_a_busy_machine_is_given_more_time(
     with idle(tmp_path) as engine:
         patience = Patience(Limits(patience=1.0), tmp_path, 0.1)
         later = time.monotonic() + 100  # seconds that the machine gave to others
-        monkeypatch.setattr(crash_seen, "time", SimpleNamespace(monotonic=lambda: later))
+        monkeypatch.setattr(crash_checks, "time", SimpleNamespace(monotonic=lambda: later))
         assert [True] * 9 == [patience.lasts(engine) for _ in range(9)]
         assert (False, "") == (all(patience.lasts(engine) for _ in range(3)), patience.why)
 
@@ -183,5 +183,5 @@ def test_a_night_that_takes_too_long_and_one_without_time_are_not_judged(
         deadline.pull()
         assert (False, NO_TIME) == (patience.lasts(engine), patience.why)
         patience, later = Patience(Limits(), tmp_path, 0.1), time.monotonic() + 1_000
-        monkeypatch.setattr(crash_seen, "time", SimpleNamespace(monotonic=lambda: later))
+        monkeypatch.setattr(crash_checks, "time", SimpleNamespace(monotonic=lambda: later))
         assert (False, TOO_SLOW) == (patience.lasts(engine), patience.why)

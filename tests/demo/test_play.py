@@ -37,7 +37,7 @@ from console.store.queries import open_queries
 from console.timing.clock import ClockSetting, real_now
 from console.tui.app.navigation import HeadwayApp
 from console.tui.frame.tour import GuidedTour
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.demo import story
 from tests.tui import driving
 

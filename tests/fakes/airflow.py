@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote
 
 import httpx
 
-from tests.fakes.airflow_acts import FakeActs, Row, recorded, stamp
+from tests.fakes.airflow_actions import FakeActs, Row, recorded, stamp
 
 START = datetime(2026, 11, 20, 4, tzinfo=UTC)
 FINISHED = ("success", "failed")

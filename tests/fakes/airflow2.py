@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote
 import httpx
 
 from tests.fakes.airflow import FakeAirflow, is_dated
-from tests.fakes.airflow_acts import Row
+from tests.fakes.airflow_actions import Row
 
 ACCOUNT = base64.b64encode(b"headway:right").decode()
 GONE_FROM_RUNS = ("queued_at", "run_after", "dag_versions", "bundle_version", "_updated")

@@ -19,7 +19,7 @@ from console.failpoints import FAILPOINTS
 from console.store.db import lease
 from console.store.db.lease import HeldLease
 from console.store.queries import open_queries
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.bench import poll_all
 from tests.invariants.engines import child, store_of, successor
 from tests.invariants.worlds import Sink, World, config_of

@@ -23,7 +23,7 @@ from console.engine.api.client import EngineClient
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.store.queries import open_queries
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.invariants import engines
 from tests.invariants.worlds import Sink, World
 from tests.lab.process import wait_until

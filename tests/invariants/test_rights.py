@@ -27,7 +27,7 @@ from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
 from console.store import audit as store_audit
 from console.store.errors import NotAllowed, ReasonNeeded
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.actions.test_actions import fail, two_systems
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler

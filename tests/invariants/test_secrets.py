@@ -38,7 +38,7 @@ from console.engine.supervisor.log_setup import set_up_logs
 from console.store.db import lease
 from console.store.db.lease import HeldLease
 from console.store.queries import open_queries
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.invariants.worlds import ROUTE, Trouble, World, WorldConnector, config_of
 from tests.store.ready import open_ready
 

@@ -17,7 +17,7 @@ from tests.fakes.web_server import web_server
 from tests.lab.process import clean_environment
 from tests.lab.venvs import databricks_environment
 
-SCRIPT = Path(__file__).with_name("databricks_judge.py")
+SCRIPT = Path(__file__).with_name("databricks_sdk.py")
 TALK_LIMIT_SECONDS = 120
 
 

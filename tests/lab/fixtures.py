@@ -14,7 +14,7 @@ import pytest
 from connectors.kubernetes.connector import KubernetesConnector
 from tests.lab import kubebuild
 from tests.lab.airflow import AirflowServer
-from tests.lab.airflow_anew import anew
+from tests.lab.airflow_reset import anew
 from tests.lab.aws import MotoServer
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate, running_estate, shared_estate

@@ -20,7 +20,7 @@ from connectors.sdk.records import LogChunk, RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunEvidence, RunState
 from tests.lab.airflow import PASSWORDS
 from tests.lab.airflow2 import Airflow2Server
-from tests.lab.airflow_talk import CALL_SECONDS, PATIENCE_SECONDS, attempt, connect, every, ran, running, until
+from tests.lab.airflow_client import CALL_SECONDS, PATIENCE_SECONDS, attempt, connect, every, ran, running, until
 from tests.lab.airflow_versions import compared, watched
 from tests.lab.jobs import next_minute
 from tests.lab.process import private_folder, remove_folder

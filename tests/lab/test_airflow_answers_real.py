@@ -12,7 +12,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from tests.lab.airflow import PASSWORDS, AirflowServer
-from tests.lab.airflow_talk import CALL_SECONDS, attempt, connect, every, until
+from tests.lab.airflow_client import CALL_SECONDS, attempt, connect, every, until
 
 
 @pytest.fixture(autouse=True)

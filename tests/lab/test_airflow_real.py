@@ -18,7 +18,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, S
 from connectors.sdk.records import LogChunk, RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunEvidence, RunState, Verb
 from tests.lab.airflow import PASSWORDS, AirflowServer
-from tests.lab.airflow_talk import (
+from tests.lab.airflow_client import (
     CALL_SECONDS,
     PATIENCE_SECONDS,
     asking,

@@ -39,7 +39,7 @@ from console.store.errors import LeaseLost, StoreUnusable
 from console.store.ingest import targets
 from console.store.new_actions import NewAction, insert_action
 from console.store.queries import open_queries
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.invariants.engines import Child, engine_of, forked, in_thread
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until

@@ -36,7 +36,7 @@ from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
 from tests.fakes.login import no_secret
 from tests.fakes.scheduler import FakeScheduler
 from tests.invariants.engines import in_thread
-from tests.lab import airflow_talk, aws, test_pg_cron_real, test_step_functions_real
+from tests.lab import airflow_client, aws, test_pg_cron_real, test_step_functions_real
 from tests.lab.airflow import PASSWORDS as AIRFLOW_PASSWORDS
 from tests.lab.airflow import AirflowServer
 from tests.lab.aws import MotoServer
@@ -379,12 +379,12 @@ def test_f36_after_all_that_both_ways_to_a_host_have_told_the_same_runs(field: F
 @pytest.mark.parametrize("name", ["hangs", "drips", "resets in mid reply", "ends in mid reply", "swallows its answers"])
 def test_f24_a_real_airflow_in_trouble_costs_the_deadline_and_loses_nothing(airflow: AirflowServer, name: str) -> None:
     with FaultProxy(airflow.port) as proxy:
-        connector = airflow_talk.connect(f"http://127.0.0.1:{proxy.port}")
-        before = [key_of(run) for run in airflow_talk.every(connector)]
+        connector = airflow_client.connect(f"http://127.0.0.1:{proxy.port}")
+        before = [key_of(run) for run in airflow_client.every(connector)]
         proxy.fault = FAULTS[name]
         assert "127.0.0.1" in late(lambda: connector.poll("", (), TIMEOUT))
         proxy.fault = GOOD
-        again = [key_of(run) for run in airflow_talk.every(connector)]
+        again = [key_of(run) for run in airflow_client.every(connector)]
         assert set(before) <= set(again)
         assert len(set(again)) == len(again)
         connector.close()

@@ -14,8 +14,8 @@ from connectors.sdk.contract import Connector
 from tests.connectors.github_actions import test_conformance as fast
 from tests.connectors.github_actions.support import ORDERS, latest_records, opened, repository
 from tests.fakes.github import FakeGitHub
-from tests.lab import described
-from tests.lab.described import Judge
+from tests.lab import prism
+from tests.lab.prism import Judge
 
 FAST = "tests/connectors/github_actions/test_conformance.py"
 """What no GitHub would send is not held against GitHub's description, and logs are not described."""
@@ -23,10 +23,10 @@ FAST = "tests/connectors/github_actions/test_conformance.py"
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    lacks = described.missing()
+    lacks = prism.missing()
     if lacks is not None:
         pytest.skip(lacks)
-    with described.judge(tmp_path_factory.mktemp("prism")) as sitting:
+    with prism.judge(tmp_path_factory.mktemp("prism")) as sitting:
         yield sitting
 
 

@@ -36,6 +36,7 @@ from console.store.db import lease
 from console.store.db.database import Database, open_database
 from console.store.errors import NotAllowed, StoreUnusable
 from console.store.queries import open_queries
+from console.store.queries.actions import SENT_BY
 from console.web.visitor import login_url
 from tests.engine.bench import Sink, estate_config, poll_all
 from tests.engine.test_mcp_server import answering, called, tool_calls
@@ -738,6 +739,29 @@ def test_grants_of_an_older_version_let_no_other_person_approve_a_plan_and_say_w
         shared.requests("erin").steer_plan(number, RequestKind.RESUME_PLAN)
     shared.turn()
     assert ([("paused",)], []) == (shared.rows("SELECT state FROM plan"), shared.scheduler.acted)
+
+
+@pytest.mark.parametrize("login", ["vera", "alice"])
+def test_who_approved_and_what_is_silenced_is_read_by_each_login(shared: Team, login: str) -> None:
+    permit(shared, ("erin", "act"))
+    assistant = EngineClient(shared.url("alice"), origin=MCP)
+    question = assistant.propose(1)
+    assert (True, "") == shared.answer("alice", question)
+    number = assistant.request_plan(PlanDraft.read(assistant.wait(question, 10).data), new_action_key())
+    shared.requests("erin").steer_plan(number, RequestKind.RESUME_PLAN)
+    shared.turn()
+    silence = shared.requests("alice").silence({"system": "fake"}, 3600, "planned")
+    assert (True, "") == shared.answer("alice", silence)
+    with shared.store.write(shared.fence) as session:  # as an evaluation that suppresses a reminder writes it
+        session.rows(
+            "INSERT INTO alert_suppressed (incident_id, route, style, kind, stage, why, since_us, ended_why)"
+            " VALUES (1, 'r', 'technical', 'reminder', 'silence', 'silence 1 of alice: planned', 0, '')"
+        )
+    with open_queries(shared.url(login)) as queries:
+        assert ((1, "silence 1 of alice: planned"),) == queries.estate.header().silenced
+        assert ["planned"] == [one.why for one in queries.alerts.silences()]
+        [row] = queries.estate.link.rows(f"SELECT {SENT_BY} AS sent_by FROM action a")
+    assert "alice, approved by erin" == row.sent_by
 
 
 OLDER_RULE = "NOT headway_is('headway_store_admin')"

@@ -200,9 +200,9 @@ def main() -> None:
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)
-    from tests.lab import described
+    from tests.lab import prism
 
-    print(f"GitHub's description: {described.missing() or described.made()}", file=sys.stderr)
+    print(f"GitHub's description: {prism.missing() or prism.made()}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from console.store import actions, assertions, jobs, plans
 from console.store.actions import ActionStep
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.store.estate import JOBS, Estate, at, failed, running
 
 WHY = "the disk was full"

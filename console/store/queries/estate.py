@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.domain.header import EngineShare, EngineView, HeaderView
+from console.domain.header import MAX_SILENCED, EngineShare, EngineView, HeaderView
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.service import is_in_doubt
 from console.domain.switches import SHADOW, SystemPause
@@ -56,6 +56,7 @@ _ENGINES = (
 _SILENCED = (
     "SELECT incident_id, max(why) AS why FROM alert_suppressed WHERE ended_us IS NULL AND stage = 'silence' AND"
     " incident_id IN (SELECT id FROM incident WHERE closed_us IS NULL) GROUP BY incident_id ORDER BY incident_id"
+    " LIMIT ?"
 )
 HEARTBEAT_LIMIT_US = 15_000_000
 """An engine without a heartbeat for this long has lost its shards."""
@@ -112,7 +113,7 @@ class EstateQueries(ContextQueries):
             frozen=frozen,
             in_shadow=in_shadow,
             paused=tuple(self.store.paused().values()),
-            silenced=tuple((row.incident_id, row.why) for row in self.link.rows(_SILENCED)),
+            silenced=tuple((row.incident_id, row.why) for row in self.link.rows(_SILENCED, (MAX_SILENCED + 1,))),
             stopped_plans=tuple(plan.id for plan in stopped),
             config=meta.get("config_digest", ""),
             config_since=instant(int(meta["config_since_us"])) if "config_since_us" in meta else None,

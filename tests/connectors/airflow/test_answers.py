@@ -15,7 +15,7 @@ from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.airflow.support import allowed, latest, latest_records, opened
 from tests.fakes.airflow import START, FakeAirflow
-from tests.fakes.airflow_acts import stamp
+from tests.fakes.airflow_actions import stamp
 
 
 def asking(**question: Any) -> tuple[FakeAirflow, AirflowConnector, RunRecord]:

@@ -30,7 +30,7 @@ from connectors.sdk.transport.sign_in import REFUSED_WINDOW_SECONDS, RefusedLogi
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
-from tests.fakes.airflow_acts import recorded
+from tests.fakes.airflow_actions import recorded
 from tests.lab.venvs import AIRFLOWS
 
 Handler = Callable[[httpx.Request], httpx.Response]

@@ -18,7 +18,7 @@ from tests.connectors.airflow.support import URL, allowed
 from tests.connectors.airflow.test_holds import held_night, hold, quiet_night, release
 from tests.corpus import HOSTILE
 from tests.fakes.airflow import FakeAirflow
-from tests.fakes.airflow_acts import recorded
+from tests.fakes.airflow_actions import recorded
 
 KEY, OTHER = "headway-0123456789abcdef", "headway-fedcba9876543210"
 UNTIL = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)

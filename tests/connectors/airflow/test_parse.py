@@ -20,7 +20,7 @@ from connectors.sdk import log_chunks
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunEvidence, RunState
-from tests.fakes.airflow_acts import recorded
+from tests.fakes.airflow_actions import recorded
 
 BASE = "https://airflow.example.com"
 SCHEDULED, MANUAL = 0, 1

@@ -26,7 +26,7 @@ from tests.connectors.airflow.support import URL, latest, latest_records, night,
 from tests.connectors.airflow.test_requests import BY_VERSION
 from tests.fakes.airflow import START, FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
-from tests.fakes.airflow_acts import recorded, stamp
+from tests.fakes.airflow_actions import recorded, stamp
 
 
 def answering(fake: FakeAirflow, change: Callable[[str, Any], Any]) -> AirflowConnector:

@@ -12,7 +12,7 @@ from connectors.sdk.states import RunState
 from tests.connectors.airflow.support import latest, latest_records, opened
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.airflow2 import FakeAirflow2
-from tests.fakes.airflow_acts import recorded
+from tests.fakes.airflow_actions import recorded
 
 ON: dict[int, Callable[[FakeAirflow], Connector]] = {
     2: lambda fake: opened(fake, FakeAirflow2(fake).transport),

@@ -22,7 +22,7 @@ from connectors.sdk.transport.http import HttpReply
 from tests.connectors.airflow.support import latest_records, opened
 from tests.connectors.airflow.test_requests import BY_VERSION, MOST, estate
 from tests.fakes.airflow import FakeAirflow
-from tests.fakes.airflow_acts import stamp
+from tests.fakes.airflow_actions import stamp
 
 
 @pytest.fixture(autouse=True)

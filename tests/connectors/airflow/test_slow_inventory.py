@@ -12,7 +12,7 @@ from connectors.airflow.connector import AirflowConnector
 from connectors.sdk.transport import call_limits
 from tests.connectors.airflow.support import opened
 from tests.fakes.airflow import FakeAirflow
-from tests.fakes.airflow_acts import Row
+from tests.fakes.airflow_actions import Row
 
 DAGS, REQUEST_SECONDS, TIMEOUT_SECONDS = 5_000, 2.0, 20.0
 

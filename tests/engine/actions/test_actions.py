@@ -25,7 +25,7 @@ from console.engine.actions.state_machine import LOOKUPS
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.keyed_executor import KeyedExecutor
 from console.store.db.session import Row, SqliteAdapter
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
 from tests.present import present

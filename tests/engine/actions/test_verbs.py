@@ -19,7 +19,7 @@ from console.domain.ids import micros, new_action_key
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.store import approvals
 from console.store.errors import NotAllowed
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import wait_until

@@ -16,7 +16,7 @@ from console.domain.ids import new_action_key
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.store.errors import NotFound, StoreUnusable
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.bench import Bench
 from tests.store.ready import open_ready
 

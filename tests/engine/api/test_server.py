@@ -14,7 +14,7 @@ from connectors.sdk.states import RunState
 from console.domain.ids import micros
 from console.engine.api.server import RequestFailed
 from console.store.errors import LeaseLost
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.actions.test_actions import two_systems
 from tests.engine.bench import Bench
 from tests.fakes.scheduler import FakeScheduler

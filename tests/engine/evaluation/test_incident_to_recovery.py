@@ -17,7 +17,7 @@ from console.domain.ids import new_action_key
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.notify.senders import SendResult
 from console.engine.supervisor.engine import Engine
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.bench import Bench
 from tests.present import present
 

@@ -17,7 +17,7 @@ from connectors.sdk.records import instant_key
 from console.config.sections import JobSettings, SystemConfig
 from console.domain.ids import micros, new_action_key
 from console.engine.api.queue import RequestAnswer
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.fakes.ssh_local import ME, LocalHost

@@ -12,7 +12,7 @@ from connectors.sdk.errors import OutcomeUnknown, SystemUnreachable
 from connectors.sdk.records import HistoryGap, Poll, Schedule, SkippedRecord
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.actions.test_actions import again, ask, fail, lose
 from tests.engine.bench import Bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler

@@ -23,7 +23,7 @@ from console.domain.ids import new_action_key
 from console.engine.api.client import EngineClient
 from console.engine.supervisor.config_reload import ConfigWatcher
 from console.store.queries import open_queries
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.connectors.replay import nights
 from tests.lab.process import wait_until
 

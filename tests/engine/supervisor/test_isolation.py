@@ -24,7 +24,7 @@ from console.engine.api.client import EngineClient
 from console.engine.connector_pool import REQUESTS_PER_TARGET
 from console.engine.keyed_executor import FairLimiter
 from console.engine.plans import proposals
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
 from tests.lab.process import wait_until

@@ -18,6 +18,7 @@ from console.store.db.database import Database
 from console.store.db.read_connection import SqliteReadConnection
 from console.store.db.session import Row, SqliteAdapter
 from console.store.ingest import targets
+from console.store.queries.actions import SENT_BY
 from console.store.queries.reader import Queries
 from console.store.snapshot import facts
 from tests.store.estate import JOBS, Estate, failed, run, running
@@ -52,6 +53,12 @@ def explaining(served: Estate) -> Explaining:
     decide(served, expected=(expected(),), service_days=(day(),), incidents=(incident(),))
     assert served.store.path is not None
     return Explaining(served.store.path)
+
+
+def test_the_events_of_an_incident_are_read_in_order_up_to_who_approved_the_plan(explaining: Explaining) -> None:
+    steps = [row[-1] for row in explaining.rows(f"EXPLAIN QUERY PLAN SELECT {SENT_BY} FROM action a")]
+    assert "SEARCH e USING INDEX event_incident (incident_id=?)" in steps
+    assert [] == [step for step in steps if "TEMP B-TREE" in step]
 
 
 def ask_everything(reads: Queries) -> None:

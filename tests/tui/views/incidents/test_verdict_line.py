@@ -519,3 +519,5 @@ def test_a_silence_that_hides_a_notification_has_a_banner() -> None:
     assert frozen.endswith(text)
     several = header(silenced=((1, "silence 3 of anna"), (2, "silence 3 of anna")))
     assert "SILENCED, not notified: INC-0001, INC-0002; " in banner_text(several, "", look())
+    many = header(silenced=tuple((number, "silence 3 of anna") for number in range(1, 7)))
+    assert " INC-0004, INC-0005 and more; headway silence lists silences" in banner_text(many, "", look())

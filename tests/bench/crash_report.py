@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from tests.bench.crash_checks import NO_TIME, Seen
 from tests.bench.crash_points import known
-from tests.bench.crash_seen import NO_TIME, Seen
 from tests.bench.figures import Figure
 
 

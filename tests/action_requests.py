@@ -1,4 +1,4 @@
-"""What tests ask for, by the doors that screens and commands use."""
+"""The action requests of tests, as screens and commands make them."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ from console.engine.plans.executor import PlanExecutor
 from console.engine.supervisor import engine
 from console.store import holds, outbox
 from tests.bench import crash_holds
+from tests.bench.crash_checks import Broken, Limits, Seen
 from tests.bench.crash_holds import HeldNight
 from tests.bench.crash_night import Night, PlanNight
 from tests.bench.crash_points import Point
-from tests.bench.crash_seen import Broken, Limits, Seen
 from tests.bench.crash_stores import Files
 from tests.deep import some
 from tests.lab.process import private_folder, remove_folder

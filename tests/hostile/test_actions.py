@@ -14,7 +14,7 @@ from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
 from console.engine.api.client import EngineClient
 from console.engine.notify.senders import SendResult
-from tests.asks import rerun_of
+from tests.action_requests import rerun_of
 from tests.corpus import HOSTILE
 from tests.hostile.commands import headway
 from tests.hostile.test_commands import harmless, job_ids

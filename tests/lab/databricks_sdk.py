@@ -1,7 +1,7 @@
 """Run by the Python of an environment that has databricks-sdk: holds requests and answers against the SDK's own types.
 
-python databricks_judge.py judge            lines of {"path", "method", "asked", "status", "answer"} -> lists of faults
-python databricks_judge.py talk URL         what the SDK itself makes of the workspace there, as JSON
+python databricks_sdk.py judge            lines of {"path", "method", "asked", "status", "answer"} -> lists of faults
+python databricks_sdk.py talk URL         what the SDK itself makes of the workspace there, as JSON
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """docs/picture.svg: the console on the demo's night, drawn by the real engine, store and screens.
 
-`python -m tests.tui.picture` (or `make picture`) plays the night until its alert is told, freezes the clock
+`python -m tests.tui.screenshot` (or `make picture`) plays the night until its alert is told, freezes the clock
 and writes what an Incident screen of 124 x 28 shows.
 """
 

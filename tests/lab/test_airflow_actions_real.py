@@ -18,7 +18,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
 from connectors.sdk.records import RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunState, Verb
 from tests.lab.airflow import PASSWORDS, AirflowServer
-from tests.lab.airflow_talk import CALL_SECONDS, attempt, connect, eating_answers, every, ran, running, until
+from tests.lab.airflow_client import CALL_SECONDS, attempt, connect, eating_answers, every, ran, running, until
 from tests.lab.jobs import next_minute
 
 MINUTE = timedelta(minutes=1)
