@@ -10,6 +10,16 @@ from typing import Any
 from connectors.sdk.states import Verb
 from console.store.db.session import Session
 
+SENT_BY = (
+    "a.requested_by || COALESCE((SELECT ', approved by ' || approver.name FROM (SELECT COALESCE(NULLIF(a.approved_by,"
+    " ''), (SELECT e.actor FROM plan_step s JOIN plan p ON p.id = s.plan_id JOIN event e ON e.incident_id ="
+    " p.incident_id AND e.kind = 'plan' AND e.text = 'plan ' || p.id || ' resumed' WHERE s.action_key = a.key AND"
+    " (p.requested_from IN ('MCP', 'HTTP API') OR p.requested_from LIKE '% (MCP)' OR p.requested_from LIKE"
+    " '% (HTTP API)') ORDER BY e.id LIMIT 1)) AS name) approver"
+    " WHERE approver.name <> a.requested_by), '')"
+)
+"""SQL of "anna, approved by ben": the requester of action `a`, and the approver of it or of its proposed plan."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAction:

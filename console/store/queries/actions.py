@@ -24,14 +24,6 @@ _SELECT_ACTIONS = (
     " x.run_id = a.run_id AND a.native_ref <> '' AND x.attempt_key = a.native_ref ORDER BY x.number DESC LIMIT 1))"
 )
 """Proof is the attempt with the action's key, else the one named by its receipt: a redrive carries no key."""
-SENT_BY = (
-    "a.requested_by || COALESCE((SELECT ', approved by ' || approver.name FROM (SELECT COALESCE(NULLIF(a.approved_by,"
-    " ''), (SELECT e.actor FROM plan_step s JOIN plan p ON p.id = s.plan_id JOIN event e ON e.incident_id ="
-    " p.incident_id AND e.kind = 'plan' AND e.text = 'plan ' || p.id || ' resumed' WHERE s.action_key = a.key AND"
-    " (p.requested_from LIKE '%MCP%' OR p.requested_from LIKE '%HTTP API%') ORDER BY e.id LIMIT 1)) AS name) approver"
-    " WHERE approver.name <> a.requested_by), '')"
-)
-"""SQL of "anna, approved by ben": the requester of action `a`, and the approver of it or of its proposed plan."""
 _LATEST_US = 2**62
 _HISTORY_MARGIN_US = 60_000_000
 """Maximum distance of audit rows from an action's own times."""
