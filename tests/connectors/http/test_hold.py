@@ -141,11 +141,13 @@ class TestHoldByCalls(HoldWorld):
 class TestHoldByReason(HoldWorld):
     kind = profile_with(BY_REASON).connector_kind()
     hold = BY_REASON
+    mark_ends_with_pause = True
 
 
 class TestHoldByReasonOfTheJobAlone(HoldWorld):
     kind = profile_with(BY_HIDDEN_REASON).connector_kind()
     hold = BY_HIDDEN_REASON
+    mark_ends_with_pause = True
     hidden = frozenset({"suspension"})
 
 
