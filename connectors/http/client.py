@@ -133,12 +133,12 @@ class HttpApiClient(SignedClient):
         """One page of a list. `places`: values of other places. Raises InvalidAnswer where the answer has no list at
         the place that the config names, PageExpired where runs refuse the token of a later page as too old."""
         values = {"cursor": page or None, "offset": page or 0, "page": page or 1, "limit": self.options.limit}
-        values["end"] = int(page or 0) + self.options.limit if "end" in call.filled_places else None
+        values["end"] = int(page or 0) + self.options.limit if "end" in call.places else None
         is_later = bool(call.next_path) and page is not None
         request = HttpCall.model_construct(server=call.server, path=call.next_path) if is_later else call
         expired_text = call.expired_text if isinstance(call, HttpRunsCall) else ""
         expiries = gone_statuses(expired_text) - {HTTPStatus.NOT_FOUND} if page is not None and call.next else set()
-        window = self.window(since) if call.filled_places & {"since", "until"} else {}
+        window = self.window(since) if call.places & {"since", "until"} else {}
         reply = self.request(request, {**values, **window, **(places or {})}, accept=expiries)
         if reply.status in expiries:
             if reply.status == HTTPStatus.BAD_REQUEST and expired_text not in reply.error:
@@ -159,11 +159,7 @@ class HttpApiClient(SignedClient):
             cut = f"{call.path} names as its next page the one that it answers: later pages cannot be read"
         elif count >= self.options.limit and call.paging == "capped":
             cut = f"{call.path} gave {count} rows, the most that it gives: others are not seen. Watch fewer jobs"
-        elif (
-            count >= self.options.limit
-            and call.paging != "none"
-            and not {"cursor", "offset", "page"} & call.filled_places
-        ):
+        elif count >= self.options.limit and call.paging != "none" and not {"cursor", "offset", "page"} & call.places:
             cut = (
                 f"{call.path} gave {count} rows, limit is {self.options.limit}, and no later page can be requested: say"
                 ' how it pages, or paging = "none" where this is all'
@@ -229,9 +225,9 @@ class HttpApiClient(SignedClient):
             return token if isinstance(token, str | int) and token not in ("", page) else None
         if count < self.options.limit:
             return None
-        if "offset" in call.filled_places:
+        if "offset" in call.places:
             return int(page or 0) + count
-        return int(page or 1) + 1 if "page" in call.filled_places else None
+        return int(page or 1) + 1 if "page" in call.places else None
 
     def _token(self, call: HttpListCall, document: Any) -> Any:
         """The token of the next page, as the answer has it."""
@@ -289,9 +285,7 @@ class HttpApiClient(SignedClient):
     ) -> HttpReply:
         if missing := self.missing_secret(call):
             raise NotSupported(missing)
-        secrets = {
-            name: self._secrets(ref) for name, ref in self.source.secret_values.items() if name in call.filled_places
-        }
+        secrets = {name: self._secrets(ref) for name, ref in self.source.secret_values.items() if name in call.places}
         values = {**self.source.values, **secrets, **values}
         return self.read(
             call.method,

@@ -69,9 +69,12 @@ class HttpConnector(ComposedConnector):
             for verb, call in options.verbs.calls.items()
         ]
         if (hold := options.hold) is not None:
-            seen = any(value_at(row, hold.note) is not None for row in jobs.rows)
-            place = f"its mark is read at {hold.note}{'' if seen else ', which no job of the first page shows now'}"
-            fix = f"permit {hold.method} {hold.path}; {place if hold.note_in == 'list' else f'{place} by job_path'}"
+            if hold.note_in == "job":
+                place = f"{hold.note} by job_path"
+            else:
+                seen = any(value_at(row, hold.note) is not None for row in jobs.rows)
+                place = f"{hold.note}{'' if seen else ', which no job of the first page shows now'}"
+            fix = f"permit {hold.method} {hold.path}; its mark is read at {place}"
             rights.append(SourcePermission("hold", None, "unknown until first sent", fix, "act"))
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 

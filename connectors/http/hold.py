@@ -32,9 +32,16 @@ class HttpHolder(MappedHolder):
     def marked_rows(self, known: Collection[str]) -> Iterable[Any]:
         if self._call.note_in == "list":
             return self.rows()
-        ids = [text_at(row, self._fields.id) for row in self.rows() if self.is_paused(row)]
+        ids = [text_at(row, self._fields.id) for row in self.rows() if self._may_be_held(row)]
         rows = [self.read(job) for job in dict.fromkeys([*ids, *sorted(known)])]
         return [row for row in rows if row is not None]
+
+    def _may_be_held(self, row: Any) -> bool:
+        """Whether it is paused, or has an id and its pause cannot be read."""
+        try:
+            return self.is_paused(row)
+        except InvalidAnswer:
+            return isinstance(row, dict) and text_at(row, self._fields.id) != ""
 
     def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> None:
         for call in self._calls(is_enabled, was_enabled):

@@ -69,14 +69,13 @@ class HttpCall(MappedCall):
     body: dict[str, Annotated[Any, AfterValidator(without_code)]] | None = None
     """As JSON."""
 
-    @property
-    def places(self) -> set[str]:
-        return set(PLACEHOLDER.findall(json.dumps([self.path, self.query, self.body], default=str)))
-
     @cached_property
-    def filled_places(self) -> frozenset[str]:
-        """The same, computed once: each request asks for them."""
-        return frozenset(self.places)
+    def places(self) -> frozenset[str]:
+        """The names in braces that are filled in, found once: each request asks for them."""
+        return frozenset(self._found_places())
+
+    def _found_places(self) -> set[str]:
+        return set(PLACEHOLDER.findall(json.dumps([self.path, self.query, self.body], default=str)))
 
 
 class HttpListCall(HttpCall):
@@ -105,9 +104,8 @@ class HttpListCall(HttpCall):
     "capped": it gives {limit} rows at most and no others, so as many are reported. Else it pages by {cursor}, {offset}
     or {page}, and takes {limit}."""
 
-    @property
-    def places(self) -> set[str]:
-        return super().places | set(PLACEHOLDER.findall(self.next_path))
+    def _found_places(self) -> set[str]:
+        return super()._found_places() | set(PLACEHOLDER.findall(self.next_path))
 
     @field_validator("rows")
     @classmethod
@@ -250,9 +248,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     newest_first: bool = False
     """The list is sorted by when runs were made, the newest first: a poll reads it down to what it knew."""
 
-    @property
-    def places(self) -> set[str]:
-        return super().places | (set(PLACEHOLDER.findall(self.one)) - {"id", "job"})
+    def _found_places(self) -> set[str]:
+        return super()._found_places() | (set(PLACEHOLDER.findall(self.one)) - {"id", "job"})
 
     @model_validator(mode="after")
     def sorted_by_a_field(self) -> Self:
@@ -322,9 +319,8 @@ class HttpVerbCall(HttpWriteCall):
     title: str = ""
     """Native name of the action: "retry the failed jobs"."""
 
-    @property
-    def places(self) -> set[str]:
-        return super().places - self.copied
+    def _found_places(self) -> set[str]:
+        return super()._found_places() - self.copied
 
     @property
     def secret_places(self) -> set[str]:
@@ -334,7 +330,7 @@ class HttpVerbCall(HttpWriteCall):
     @property
     def copied(self) -> set[str]:
         """The fields of the run that a rerun sends again, as {run.argument}."""
-        return {name for name in super().places if name.startswith("run.")}
+        return {name for name in super()._found_places() if name.startswith("run.")}
 
 
 class HttpAccountCall(HttpCall):
@@ -355,7 +351,8 @@ class HttpSwitchCall(HttpWriteCall):
 
 class HttpHoldCall(HttpWriteCall):
     """The call that writes a text of a job, which takes the mark, and pauses or resumes the job unless calls of their
-    own do. With `resume` and no `pause` it pauses the job, and the text is the reason of the pause."""
+    own do. With `resume` and no `pause` it pauses the job, and the text is the reason of the pause, which each pause
+    replaces or clears."""
 
     known_places = frozenset({"job", "enabled", "paused", "note"})
     method: Literal["POST", "PUT", "PATCH"] = "PUT"
@@ -371,9 +368,8 @@ class HttpHoldCall(HttpWriteCall):
     note_in: Literal["list", "job"] = "list"
     """"job": the list of jobs does not show the text, so each paused job is read by job_path."""
 
-    @property
-    def places(self) -> set[str]:
-        return super().places | set(PLACEHOLDER.findall(self.job_path))
+    def _found_places(self) -> set[str]:
+        return super()._found_places() | set(PLACEHOLDER.findall(self.job_path))
 
     @property
     def is_reason(self) -> bool:
@@ -383,12 +379,13 @@ class HttpHoldCall(HttpWriteCall):
     @model_validator(mode="before")
     @classmethod
     def switches_by_path(cls, document: Any) -> Any:
-        """A path alone is a POST to the server of the hold."""
+        """A path alone is a POST. A call that names no `server` or `redirects` has those of the hold."""
         if not isinstance(document, dict):
             return document
         shared = {name: document[name] for name in ("server", "redirects") if name in document}
-        paths = {name: document[name] for name in ("pause", "resume") if isinstance(document.get(name), str)}
-        return {**document, **{name: {**shared, "path": path} for name, path in paths.items()}}
+        calls = {name: document[name] for name in ("pause", "resume") if isinstance(document.get(name), str | dict)}
+        tables = {name: call if isinstance(call, dict) else {"path": call} for name, call in calls.items()}
+        return {**document, **{name: {**shared, **table} for name, table in tables.items()}}
 
     @model_validator(mode="after")
     def writes_both(self) -> Self:
@@ -400,7 +397,7 @@ class HttpHoldCall(HttpWriteCall):
                 "calls pause and resume"
             )
         sends_pause = bool({"enabled", "paused"} & self.places)
-        if not ({"note", "job"} <= super().places and sends_pause == (self.resume is None)):
+        if not ({"note", "job"} <= super()._found_places() and sends_pause == (self.resume is None)):
             raise ValueError(
                 "send {job}, {note}, and {enabled} or {paused}; or name the calls pause and resume; or only resume, "
                 "where this call pauses the job and {note} is its reason"

@@ -97,9 +97,8 @@ class SessionCall(HttpCall):
     minutes: int = Field(default=30, ge=2, le=1440)
     """How long a session lasts: it is renewed before."""
 
-    @property
-    def places(self) -> set[str]:
-        return super().places | set(PLACEHOLDER.findall(json.dumps(self.form)))
+    def _found_places(self) -> set[str]:
+        return super()._found_places() | set(PLACEHOLDER.findall(json.dumps(self.form)))
 
     @model_validator(mode="after")
     def one_session(self) -> Self:

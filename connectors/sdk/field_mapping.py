@@ -229,8 +229,8 @@ def value_at(row: Any, path: str, missing: Any = None) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _steps(path: str) -> list[tuple[str, str, str, str]]:
-    return STEP.findall(path)
+def _steps(path: str) -> tuple[tuple[str, str, str, str], ...]:
+    return tuple(STEP.findall(path))
 
 
 def value_at_names(row: Any, path: str, missing: Any = None) -> Any:

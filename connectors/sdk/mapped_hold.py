@@ -29,8 +29,8 @@ class MappedHolder(MarkedPauseActions[Row]):
     fix = "enable it in its scheduler"
 
     def __init__(self, source: str, fields: MappedJobFields, note: str, is_reason: bool = False) -> None:
-        """`note`: the path to the text of a job. `is_reason`: it is the reason of a pause, and counts while the job is
-        paused, though its source may show it for longer."""
+        """`note`: the path to the text of a job. `is_reason`: it is the reason of a pause, which each pause replaces or
+        clears; it counts while the job is paused, though its source may show it for longer."""
         self._source, self._fields, self._note_field, self._is_reason = source, fields, note, is_reason
 
     def rows(self) -> Iterable[Any]:
@@ -57,7 +57,7 @@ class MappedHolder(MarkedPauseActions[Row]):
 
     def state(self, row: Row) -> PauseState:
         """Raises InvalidAnswer for a row that is not a job."""
-        return PauseState(self.is_paused(row), tuple(holds_in(self._note(row))))
+        return PauseState(self.is_paused(row), tuple(holds_in(self._counted_text(row))))
 
     def is_paused(self, row: Row) -> bool:
         """Raises InvalidAnswer for a row that is not a job."""
@@ -67,7 +67,7 @@ class MappedHolder(MarkedPauseActions[Row]):
             raise InvalidAnswer(f"{self._source}: a job cannot be read: {error}") from None
 
     def preview_hold(self, job: str, row: Row, mark: HoldMark) -> Preview:
-        note = with_hold(self._note(row), mark).replace(mark.text, shown_mark(mark))
+        note = with_hold(self._counted_text(row), mark).replace(mark.text, shown_mark(mark))
         return Preview(
             verb="pause the job",
             summary=f"pause {job} and add a mark to its {self._note_field}",
@@ -83,23 +83,23 @@ class MappedHolder(MarkedPauseActions[Row]):
             verb="resume the job" if resumes else "remove the mark",
             summary=f"resume {job}{ends}" if resumes else f"remove our mark of {job}; its pause stays",
             scope=f"every start of {job}" if resumes else f"the {self._note_field} of {job}",
-            native_calls=self.shown(job, resumes or was_enabled, without_holds(self._note(row)), was_enabled),
+            native_calls=self.shown(job, resumes or was_enabled, without_holds(self._counted_text(row)), was_enabled),
             notes=(STARTED_LATER,) if resumes else (),
         )
 
     def write_hold(self, row: Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
-        self.write(str(plan["job"]), False, with_hold(self._note(row), mark), not now.is_paused)
+        self.write(str(plan["job"]), False, with_hold(self._counted_text(row), mark), not now.is_paused)
 
     def write_release(self, row: Row, now: PauseState, plan: Mapping[str, Any]) -> None:
         is_enabled = plan["how"] == "release" or not now.is_paused
-        note = without_hold(self._note(row), str(plan["hold"]))
+        note = without_hold(self._counted_text(row), str(plan["hold"]))
         self.write(str(plan["job"]), is_enabled, note, not now.is_paused)
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark, bare ones too: the rows show them."""
         holds: list[NativeHold] = []
         for row in self.marked_rows(known):
-            if isinstance(row, dict) and holds_in(self._text(row)):
+            if isinstance(row, dict) and holds_in(self._shown_text(row)):
                 job = id_at(row, self._fields.id, "the job's id")
                 holds += native_holds(job, self.state(row), f"{self._note_field} of {job} in {self._source}")
         return tuple(holds)
@@ -111,12 +111,14 @@ class MappedHolder(MarkedPauseActions[Row]):
 
     def without_marks(self, row: Any) -> Any:
         """A row of the list of jobs as people wrote it: a hold does not change a job."""
-        note = self._text(row)
+        note = self._shown_text(row)
         return with_value(row, self._note_field, without_holds(note)) if holds_in(note) else row
 
-    def _note(self, row: Row) -> str:
-        return "" if self._is_reason and not self.is_paused(row) else self._text(row)
+    def _counted_text(self, row: Row) -> str:
+        """The text whose mark counts: "" where it is the reason of a pause that has ended."""
+        return "" if self._is_reason and not self.is_paused(row) else self._shown_text(row)
 
-    def _text(self, row: Any) -> str:
+    def _shown_text(self, row: Any) -> str:
+        """The text as the job shows it; "" where it has none."""
         text = value_at(row, self._note_field)
         return text if isinstance(text, str) else ""

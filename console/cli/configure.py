@@ -514,23 +514,23 @@ def probe_slack(config: Config, secrets: SecretStore) -> list[ProbeResult]:
         call()
         return ProbeResult(name, "ok", "")
 
-    calls: dict[str, Callable[[], None]] = {}
+    calls: list[tuple[str, Callable[[], None]]] = []
     if config.slack is not None:
         app_token = config.slack.app_token
-        calls["slack app token"] = lambda: probe_app_token(secrets(app_token))
+        calls.append(("slack app token", lambda: probe_app_token(secrets(app_token))))
     for route, settings in config.routes.items():
         for url in settings.urls:
             with suppress(ConnectorError):  # the probe of the route reports it
                 if token := _slack_bot_token(secrets(url)):
-                    calls[f"slack bot token (route {route})"] = partial(probe_bot_token, token)
-    return [_guarded(name, secrets, partial(probe, name, call)) for name, call in calls.items()]
+                    calls.append((f"slack bot token (route {route})", partial(probe_bot_token, token)))
+    return [_guarded(name, secrets, partial(probe, name, call)) for name, call in calls]
 
 
 def _slack_bot_token(address: str) -> str:
     """Of an apprise URL that posts as a bot; else empty."""
     import apprise
 
-    plugin = apprise.Apprise.instantiate(address) if address.startswith("slack://") else None
+    plugin = apprise.Apprise.instantiate(address) if address.lower().startswith("slack://") else None
     return str(getattr(plugin, "access_token", None) or "")
 
 

@@ -204,7 +204,7 @@ def _decide(arguments: argparse.Namespace, pair: _Suggestion, text: str) -> Path
     verb = "accept" if arguments.accept else "reject"
     client = EngineClient(store_url_of(arguments))
     try:
-        client.decides_dependency(verb, pair.upstream, pair.downstream, str(path), save)
+        client.record_dependency_decision(verb, pair.upstream, pair.downstream, str(path), save)
     except NotAllowed as error:
         raise CommandError(Exit.REFUSED, f"nothing was added: {error}") from None
     except StoreError as error:

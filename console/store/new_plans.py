@@ -53,9 +53,10 @@ def insert_plan(
         steps = json.dumps([dict(zip(_STEP_COLUMNS, _step_row(step, now_us), strict=True)) for step in draft.steps])
         plan = (key, draft.kind, draft.title, draft.incident_id, why, at_once, steps, origin)
         number = int(session.rows("SELECT headway_start_plan(?, ?, ?, ?, ?, ?, ?, ?) AS id", plan)[0].id)
-        plan_is_running = "SELECT 1 FROM plan WHERE id = ? AND state = 'running'"
-        if waits and session.rows(plan_is_running, (number,)):  # an older grants.sql starts every plan
-            steer_restricted(session, number, RequestKind.PAUSE_PLAN, why, origin)
+        if waits:
+            [plan_row] = session.rows("SELECT state FROM plan WHERE id = ?", (number,))
+            if plan_row.state == "running":  # an older grants.sql starts every plan
+                steer_restricted(session, number, RequestKind.PAUSE_PLAN, why, origin)
         return number
     state = "paused" if waits else "running"
     values = (key, draft.kind, draft.title, draft.incident_id, state, by, origin, why, now_us, at_once, waits)

@@ -256,6 +256,12 @@ def _request_attention(
     alerts.request_attention(session, audience, need, micros(now))
 
 
+_SAVED_DAYS = (
+    "SELECT s.name, s.title, s.zone, i.deadline_us, i.act_by_us FROM incident_service i JOIN service s ON s.id ="
+    " i.service_id WHERE i.incident_id = ? ORDER BY i.act_by_us IS NULL, i.act_by_us, i.deadline_us, s.name"
+)
+
+
 def _decision_facts(session: Session, number: int, plan: Row, now: datetime) -> tuple[tuple[str, str], ...]:
     """Reason of the plan, latest time to resume it, and the services that it saves; unknown ones are left out."""
     steps = session.rows("SELECT saves FROM plan_step WHERE plan_id = ?", (number,))
@@ -269,12 +275,6 @@ def _decision_facts(session: Session, number: int, plan: Row, now: datetime) -> 
             act_by = act_by or local_time(instant(day.act_by_us), day.zone, now)
     named = (("Why", clean_line(plan.why or plan.reason or "")), ("Act by", act_by), ("Saves", ", ".join(saved)))
     return tuple((label, text) for label, text in named if text)
-
-
-_SAVED_DAYS = (
-    "SELECT s.name, s.title, s.zone, i.deadline_us, i.act_by_us FROM incident_service i JOIN service s ON s.id ="
-    " i.service_id WHERE i.incident_id = ? ORDER BY i.act_by_us IS NULL, i.act_by_us, i.deadline_us, s.name"
-)
 
 
 def abandon_plan(

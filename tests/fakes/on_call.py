@@ -144,7 +144,9 @@ class FakeOnCall:
         return [alert for alert in alerts if alert["status"] in request.url.params.get_list("states")]
 
     def _incidentio(self, request: httpx.Request) -> Any:
-        assert {"status[one_of]": "acked", "page_size": "50"} == dict(request.url.params)
+        params = dict(request.url.params)
+        after = params.pop("after", "")
+        assert {"status[one_of]": "acked", "page_size": "50"} == params
         escalations = []
         for key, incident in self.incidents.items():
             if incident.status != "acknowledged":
@@ -157,4 +159,7 @@ class FakeOnCall:
             escalations.append(
                 {"id": f"01E{incident.number}", "status": "acked", "events": events, "related_alerts": alerts}
             )
-        return {"escalations": escalations, "pagination_meta": {"page_size": 50}}
+        start = 1 + [escalation["id"] for escalation in escalations].index(after) if after else 0
+        page = escalations[start : start + 50]
+        more = {"after": page[-1]["id"]} if start + 50 < len(escalations) else {}
+        return {"escalations": page, "pagination_meta": {"page_size": 50, **more}}

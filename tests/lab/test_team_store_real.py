@@ -35,8 +35,8 @@ from console.store import audit
 from console.store.db import lease
 from console.store.db.database import Database, open_database
 from console.store.errors import NotAllowed, StoreUnusable
+from console.store.new_actions import SENT_BY
 from console.store.queries import open_queries
-from console.store.queries.actions import SENT_BY
 from console.web.visitor import login_url
 from tests.engine.bench import Sink, estate_config, poll_all
 from tests.engine.test_mcp_server import answering, called, tool_calls
@@ -277,9 +277,13 @@ def test_a_console_records_refusals_shells_and_emergencies_only(shared: Team, ve
 
 def test_who_accepts_a_suggested_dependency_is_who_signed_in(shared: Team) -> None:
     written = list[str]()
-    shared.requests("alice").decides_dependency("accept", "fake/a", "fake/b", "x.toml", lambda: written.append("x"))
+    shared.requests("alice").record_dependency_decision(
+        "accept", "fake/a", "fake/b", "x.toml", lambda: written.append("x")
+    )
     with pytest.raises(NotAllowed, match="headway store grants"):  # vera may only view
-        shared.requests("vera").decides_dependency("accept", "fake/a", "fake/b", "x.toml", lambda: written.append("y"))
+        shared.requests("vera").record_dependency_decision(
+            "accept", "fake/a", "fake/b", "x.toml", lambda: written.append("y")
+        )
     assert ["x"] == written
     with shared.store.write(shared.fence) as session:
         audit.chain_waiting(session)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import RunState, Verb
 from console.domain.ids import micros, new_action_key
 from console.domain.plan import DraftStep, EndStep, PlanDraft, PlanRefused, SavedService
 from console.domain.request import RequestKind
@@ -16,10 +16,13 @@ from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.store import actions, assertions, jobs, plans
 from console.store.actions import ActionStep
+from console.store.events import record_event
+from console.store.new_actions import SENT_BY, NewAction, insert_action
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
 from tests.action_requests import rerun_of
 from tests.store.estate import JOBS, Estate, at, failed, running
+from tests.store.test_decisions import decide, incident
 
 WHY = "the disk was full"
 SAVE = SavedService("plan", "2026-11-19", saved=True, text="act by 04:20")
@@ -43,6 +46,33 @@ def draft(served: Estate) -> PlanDraft:
         for place, (run_id, job_id, period, name) in enumerate(found, 1)
     )  # fmt: skip
     return PlanDraft("recovery", "repair extract", None, steps)
+
+
+@pytest.mark.parametrize(
+    "origin, sent_by",
+    [
+        ("MCP", "anna, approved by ben"),
+        ("10.0.0.7 (MCP)", "anna, approved by ben"),
+        ("10.0.0.7 (HTTP API)", "anna, approved by ben"),
+        ("cli", "anna"),
+        ("mcp-gateway01", "anna"),
+    ],
+)
+def test_only_a_plan_of_an_assistant_or_the_http_api_has_an_approver(
+    served: Estate, draft: PlanDraft, origin: str, sent_by: str
+) -> None:
+    decide(served, incidents=(incident(),))
+    number, [step, *_] = start(served, replace(draft, incident_id=1)), draft.steps
+    action = NewAction(
+        key="a", verb=Verb.RERUN, job_id=step.job_id, run_id=step.run_id, incident_id=1, parameters={}, origin="plan",
+        requested_by="anna", overlap="", requested_us=0,
+    )  # fmt: skip
+    with served.store.write(None) as session:
+        insert_action(session, action)
+        session.rows("UPDATE plan SET requested_by = 'anna', requested_from = ?", (origin,))
+        session.rows("UPDATE plan_step SET action_key = 'a' WHERE place = 1")
+        record_event(session, 0, "plan", f"plan {number} resumed", incident_id=1, actor="ben")
+    assert [(sent_by,)] == rows(served, f"SELECT {SENT_BY} FROM action a")
 
 
 def requests(served: Estate) -> EngineClient:

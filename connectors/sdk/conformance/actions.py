@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 from connectors.sdk.conformance.world import (
     ConformanceWorld,
@@ -177,6 +178,8 @@ class Holds(ConformanceWorld):
     """HOLD and RELEASE."""
 
     checks = "hold"
+    mark_ends_with_pause: ClassVar[bool] = False
+    """The mark is the reason of a pause and ends with it: a job that a person enables has no mark."""
 
     def test_preview_of_a_hold_sends_nothing(self) -> None:
         job_id = self.a_holdable_job()
@@ -270,24 +273,23 @@ class Holds(ConformanceWorld):
         job_id = self.a_holdable_job()
         with self.held(job_id) as (key, _), self.opened() as connector:
             self.resume_by_hand(job_id)
+            ends = self.mark_ends_with_pause
             self.wait(
-                "the bare mark, or none where the source ends it with the pause",
-                lambda: self.bare_marks(connector, job_id) == [key] or not self.holds_of(connector, job_id),
+                "no mark" if ends else "the bare mark",
+                lambda: not self.holds_of(connector, job_id) if ends else [key] == self.bare_marks(connector, job_id),
             )
             spec = release_ask(job_id, key)
             spec = replace(spec, parameters={**spec.parameters, "enable": "no"})
-            is_bare = bool(self.bare_marks(connector, job_id))
-            preview = self.allowed(connector, spec) if is_bare else connector.preview(spec, self.timeout_seconds)
+            preview = connector.preview(spec, self.timeout_seconds) if ends else self.allowed(connector, spec)
             self.pause_by_hand(job_id)
             try:
-                if is_bare:
+                if ends:
+                    assert preview.refused, f"there is no mark to remove: {preview.summary}"
+                    preview = connector.preview(release_ask(job_id, key), self.timeout_seconds)
+                    assert preview.refused, "theirs is released"
+                else:
                     assert self.sent(connector, preview, new_key()), "no native reference"
                     assert self.arrived(connector, preview, new_key()), "the mark is gone, and that is not found"
-                else:
-                    assert preview.refused, f"there is no mark to remove: {preview.summary}"
-                    assert connector.preview(release_ask(job_id, key), self.timeout_seconds).refused, (
-                        "theirs is released"
-                    )
                 jobs = {job.native_id: job for job in self.whole_inventory(connector).jobs}
                 assert job_id not in jobs or jobs[job_id].paused, "a person's pause was ended"
                 assert [] == self.bare_marks(connector, job_id), "the mark is still there"

@@ -233,11 +233,11 @@ class EngineClient:
             self._queue.audit_refusal(session, person, RequestKind.SHELL, place, answer)
         raise NotAllowed(answer.reason)
 
-    def decides_dependency(
+    def record_dependency_decision(
         self, verb: str, upstream: str, downstream: str, file: str, save: Callable[[], None]
     ) -> None:
         """Records in the audit that a suggested dependency is accepted or rejected; `save` writes that into the config.
-        Neither is kept without the other. Raises as `save`, and NotAllowed."""
+        The config is not changed if the audit row cannot be written. Raises as `save`, and NotAllowed."""
         with self._queue.transaction() as session:
             by, now = self._queue.person(session).name, client.store_now_us(session)
             pair = f"{upstream} -> {downstream}"

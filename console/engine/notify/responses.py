@@ -49,6 +49,8 @@ STEP_SECONDS = 30.0
 """Time after which a step begins with no further receiver."""
 MAX_INCIDENTS = 50
 """Open incidents compared per receiver, the newest first."""
+MAX_PAGES = 20
+"""Pages read of a list of incidents."""
 MAX_PAUSE_SECONDS = 300.0
 """Longest pause after failures of a receiver."""
 NAME_LIMIT = 80
@@ -90,6 +92,8 @@ class OnCallService(NamedTuple):
     """(key, state) of each incident in a reply to the query for this key. Raises KeyError, TypeError, ValueError or
     AttributeError."""
     is_list: bool = False
+    paged: str = ""
+    """Name of the list in a reply, where it may have further pages; pagination_meta.after names the next one."""
 
 
 def _pagerduty_acknowledge(plugin: Any, key: str) -> ServiceRequest:
@@ -218,7 +222,9 @@ SERVICES = {
     "opsgenie": OnCallService("Opsgenie", _genie_acknowledge, _opsgenie_query, _opsgenie_states),
     "jira": OnCallService("Jira Service Management", _genie_acknowledge),
     "ilert": OnCallService("ilert", _ilert_acknowledge, _ilert_query, _ilert_states, is_list=True),
-    "incidentio": OnCallService("incident.io", None, _incidentio_query, _incidentio_states, is_list=True),
+    "incidentio": OnCallService(
+        "incident.io", None, _incidentio_query, _incidentio_states, is_list=True, paged="escalations"
+    ),
     "splunk": _SPLUNK,
     "victorops": _SPLUNK,
 }
@@ -437,14 +443,29 @@ class OnCallResponses:
         assert service.states is not None
         if fault := read_key_fault(receiver.url):
             raise AccessRefused(f"{source}: {fault}")
-        reply = self._call(receiver, service.query(receiver.plugin, read_key, key))
         try:
+            reply = self._reply(receiver, service.query(receiver.plugin, read_key, key))
             states = {} if reply is None else dict(service.states(reply, key))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidAnswer(clean_line(f"{source}: the reply has an unknown form ({error!r})")) from None
         if service.is_list:
             self._lists[service.name, read_key] = states
         return states
+
+    def _reply(self, receiver: _Receiver, request: ServiceRequest) -> Any:
+        """As `_call`, with the rows of all pages. Raises as OnCallService.states too."""
+        reply = page = self._call(receiver, request)
+        if page is None or not (rows := receiver.service.paged):
+            return reply
+        for _ in range(1, MAX_PAGES):
+            if not (after := page["pagination_meta"].get("after")):
+                return reply
+            page = self._call(receiver, request._replace(params={**request.params, "after": after}))
+            reply[rows] += page[rows]
+        if not page["pagination_meta"].get("after"):
+            return reply
+        what = f"more than {len(reply[rows])} acknowledged {rows}, none is compared. Fix: resolve those that are over"
+        raise InvalidAnswer(f'route "{receiver.route}", {receiver.service.name}: {what}')
 
     def _record(self, fence: int, receiver: _Receiver, incident_id: int, state: ServiceState) -> None:
         """Writes the response at the service as an acknowledgement, once."""

@@ -27,7 +27,8 @@ from console.domain.incident import (
 from console.domain.service import instance_name
 from console.store.db.session import Row
 from console.store.errors import NotFound
-from console.store.queries.actions import SENT_BY, ActionQueries
+from console.store.new_actions import SENT_BY
+from console.store.queries.actions import ActionQueries
 from console.store.queries.base import ContextQueries, ReadStore, clean_name, run_visibility
 from console.store.queries.findings import FindingQueries
 from console.store.row_values import from_row, parse_object, parse_reasons

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -100,6 +100,11 @@ _ROW = (
     " j.id AND x.ended_us IS NULL AND x.kind <> 'trigger')"
 )
 """A job known only by a run is gone once a newer inventory does not include it."""
+_MOVED_SCHEDULES = (
+    "SELECT s.job_id, s.dialect, s.expression, s.zone, s.text, s.next_us FROM {keys} CROSS JOIN drift d CROSS JOIN"
+    " schedule s WHERE d.job_id = k.a AND d.what = 'schedule' AND d.accepted_us IS NULL AND d.ended_us IS NULL AND"
+    " s.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = d.job_id)"
+)
 _HELD = ("held", "releasing", "foreign")
 
 
@@ -319,19 +324,18 @@ class JobQueries(ContextQueries):
 
     def jobs_by_ids(self, ids: Sequence[int]) -> list[JobRow]:
         """In the order of the ids; unknown ones are left out."""
+        return self._job_rows(ids, self._moved_schedules(ids))
+
+    def _job_rows(self, ids: Sequence[int], moved: Mapping[int, Schedule]) -> list[JobRow]:
+        """`moved`: their `_moved_schedules`."""
         stale = self.store.stale_targets()
         now_us = micros(self.store.now())
         rows = {row.id: row for row in self.link.by_keys(_ROW, list(ids), (now_us,))}
-        moved = self._moved_schedules() if rows else {}
         return [_job_row(rows[job_id], stale, now_us, moved.get(job_id)) for job_id in ids if job_id in rows]
 
-    def _moved_schedules(self) -> dict[int, Schedule]:
-        """Job id -> the schedule at its source, where that changed and is not accepted."""
-        rows = self.link.rows(
-            "SELECT s.job_id, s.dialect, s.expression, s.zone, s.text, s.next_us FROM drift d CROSS JOIN schedule s"
-            " WHERE d.what = 'schedule' AND d.accepted_us IS NULL AND d.ended_us IS NULL AND s.id ="
-            " (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = d.job_id)"
-        )
+    def _moved_schedules(self, ids: Sequence[int]) -> dict[int, Schedule]:
+        """Of these jobs: id -> the schedule at its source, where that changed and is not accepted."""
+        rows = self.link.by_keys(_MOVED_SCHEDULES, list(ids))
         return {
             row.job_id: Schedule(
                 row.dialect, decode_name(row.expression), row.zone, row.text, optional_instant(row.next_us)
@@ -343,7 +347,8 @@ class JobQueries(ContextQueries):
         """One job by id, by "system/native-id", by a suffix of that unique to it, or by "id:4". Raises NotFound with
         similar names, or with the ids of jobs whose names look the same."""
         job_id = self._job_id(name_or_id)
-        rows = self.jobs_by_ids([job_id])
+        moved = self._moved_schedules([job_id])
+        rows = self._job_rows([job_id], moved)
         if not rows:
             raise NotFound(str(name_or_id))
         [row] = rows
@@ -368,7 +373,7 @@ class JobQueries(ContextQueries):
             upstreams=self._neighbours(job_id, "downstream_id", "upstream_id"),
             downstreams=self._neighbours(job_id, "upstream_id", "downstream_id"),
             services=self.members.services_of(job_id),
-            coming=self._coming(job_id, row.next),
+            coming=self._coming(job_id, row.next, moved.get(job_id)),
             waits=gate_texts(self.link, job_id),
             drift=tuple(from_row(DriftView, change, job=row.name) for change in drift),
             runs=tuple(self.runs.list_runs(job_id)),
@@ -378,9 +383,8 @@ class JobQueries(ContextQueries):
             months=tuple(from_row(JobMonth, month) for month in self.link.rows(_MONTHS, (job_id,))),
         )
 
-    def _coming(self, job_id: int, first: datetime | None) -> tuple[datetime, ...]:
-        """`first`, its next start, and those after it."""
-        moved = self._moved_schedules().get(job_id)
+    def _coming(self, job_id: int, first: datetime | None, moved: Schedule | None) -> tuple[datetime, ...]:
+        """`first`, its next start, and those after it; by the `moved` schedule where its own changed."""
         if first is None or moved is None:
             rows = self.link.rows(
                 "SELECT sort_us FROM run WHERE job_id = ? AND sort_us > ? AND state = 'planned' ORDER BY sort_us"

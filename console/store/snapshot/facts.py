@@ -29,7 +29,7 @@ from console.domain.promise import DeadlineExtension
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
-from console.store.queries.actions import SENT_BY
+from console.store.new_actions import SENT_BY
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot import clock_skew, interning
 

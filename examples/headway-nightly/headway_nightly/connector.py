@@ -31,11 +31,11 @@ from connectors.sdk.field_mapping import (
     skipped,
     unknown_states,
 )
+from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
+from connectors.sdk.states import Capability, ProofLevel, RunState
 from connectors.sdk.fields import digest
 from connectors.sdk.log_chunks import chunk_of
-from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.secrets import SecretRef
-from connectors.sdk.states import Capability, ProofLevel, RunState
 from connectors.sdk.transport.http import Deadline, HttpEndpoint, HttpReply, checked_origin
 
 JOBS = MappedJobFields(id="name", schedule="cron", paused="paused", definition="command")

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import httpx
-from headway_nightly.connector import CONNECTOR, NightlyConnector, Options
-
 from connectors.sdk.conformance import Deadlines, Faults, Logs, Reads
 from connectors.sdk.conformance.faults import ENDLESS, FaultyTransport
 from connectors.sdk.contract import Connector
+
+from headway_nightly.connector import CONNECTOR, NightlyConnector, Options
 
 URL = "https://nightly.example.com"
 NOW = datetime.now(UTC).replace(microsecond=0)

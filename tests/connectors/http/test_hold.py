@@ -14,7 +14,7 @@ from connectors.http.api_description import compare
 from connectors.http.connector import HttpConnector, HttpProfile
 from connectors.sdk.conformance import Holds
 from connectors.sdk.conformance.actions import hold_ask
-from connectors.sdk.conformance.world import new_key
+from connectors.sdk.conformance.world import HOOKS, new_key
 from connectors.sdk.contract import ActionAbsent, Connector
 from tests.connectors.http.test_mapped import settings
 from tests.fakes.homegrown import HomeGrown
@@ -80,7 +80,7 @@ CONFLICT = httpx.Response(409, json={"message": "it is so already"})
 
 def profile_with(hold: Mapping[str, Any]) -> HttpProfile:
     lists = {name: settings()[name] for name in ("jobs", "runs", "states")}
-    lists["jobs"] = {**lists["jobs"], "paging": "none"}
+    lists["jobs"] = {**lists["jobs"], "paging": "none", "next_at": "next"}
     lacks = dict.fromkeys(("start", "cancel", "rerun", "log"), "has no such call")
     header = {"kind": "http", "base": "http", "title": "Home-grown", "ladder": "Proves a run's end.",
               "grants": "# least rights", "sign_in": "none", "headers": {"X-Api-Key": "let-me-in"}, "lacks": lacks,
@@ -98,6 +98,7 @@ class HoldWorld(Holds):
     against = "fake: a home-grown scheduler of ours, by the example in the docs"
     hold: ClassVar[Mapping[str, Any]]
     hidden: ClassVar[frozenset[str]] = frozenset()
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(HOOKS, "tests/connectors/http/test_mapped.py")
 
     @pytest.fixture(autouse=True)
     def world(self) -> None:
@@ -140,11 +141,13 @@ class TestHoldByCalls(HoldWorld):
 class TestHoldByReason(HoldWorld):
     kind = profile_with(BY_REASON).connector_kind()
     hold = BY_REASON
+    mark_ends_with_pause = True
 
 
 class TestHoldByReasonOfTheJobAlone(HoldWorld):
     kind = profile_with(BY_HIDDEN_REASON).connector_kind()
     hold = BY_HIDDEN_REASON
+    mark_ends_with_pause = True
     hidden = frozenset({"suspension"})
 
 
@@ -171,6 +174,30 @@ def test_each_paused_job_is_read_where_the_list_hides_the_reason() -> None:
     assert ["GET /api/jobs", "GET /api/jobs/load"] == fake.asked
 
 
+@pytest.mark.parametrize("broken", [{"name": "odd", "next": "soon"}, {"name": None}])
+def test_a_job_that_cannot_be_read_hides_no_hold_of_others(broken: dict[str, Any]) -> None:
+    fake = Pausing()
+    fake.hidden = frozenset({"suspension"})
+    connector = opened(fake, BY_HIDDEN_REASON)
+    connector.act(connector.preview(hold_ask("load"), 5), new_key(), 5)
+    fake.jobs.append({**fake.jobs[1], **broken})
+    assert ["load"] == [hold.job for hold in connector.holds(5)]
+
+
+@pytest.mark.parametrize("resume", ["/api/resume/{job}", {"path": "/api/resume/{job}", "method": "PUT"}])
+def test_a_call_that_resumes_goes_to_the_server_that_paused(resume: Any) -> None:
+    hold = {**BY_REASON, "server": "https://control.internal", "redirects": True, "resume": resume}
+    shared = profile_with(hold).hold
+    assert shared is not None
+    assert shared.resume is not None
+    assert ("https://control.internal", True) == (shared.resume.server, shared.resume.redirects)
+    own = {"path": "/api/resume/{job}", "server": "https://other.internal", "redirects": False}
+    named = profile_with({**hold, "resume": own}).hold
+    assert named is not None
+    assert named.resume is not None
+    assert ("https://other.internal", False) == (named.resume.server, named.resume.redirects)
+
+
 def test_try_shows_where_the_mark_is_read_and_whether_a_job_has_it() -> None:
     fake = Pausing()
     connector = opened(fake, BY_REASON)
@@ -181,6 +208,8 @@ def test_try_shows_where_the_mark_is_read_and_whether_a_job_has_it() -> None:
     assert fix().endswith("its mark is read at suspension.reason, which no job of the first page shows now")
     fake.jobs[0]["suspension"] = {"reason": "disk full", "by": "ann"}
     assert fix().endswith("its mark is read at suspension.reason")
+    fake.hidden, connector = frozenset({"suspension"}), opened(fake, BY_HIDDEN_REASON)
+    assert fix().endswith("its mark is read at suspension.reason by job_path")
 
 
 def test_a_hold_whose_note_is_never_returned_is_not_found() -> None:

@@ -242,6 +242,26 @@ def test_the_list_of_one_read_key_is_read_once_for_all_its_urls(
         assert 2 == service.reads
 
 
+@pytest.mark.parametrize("others, reads", [(49, 1), (50, 2), (120, 3), (999, 20), (1000, 20)])
+def test_every_page_of_acknowledged_escalations_is_read_up_to_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int, reads: int
+) -> None:
+    with paged(tmp_path, monkeypatch, READ_ONLY["incidentio"]) as (bench, service, incident):
+        earlier = {f"other-{number}": FakeIncident(100 + number, "acknowledged", "Bob") for number in range(others)}
+        service.incidents = {**earlier, **service.incidents}
+        incident.respond("acknowledged", "Ann Example")
+        compare(bench)
+        assert reads == service.reads
+        if others < 1000:
+            assert ["Ann Example (incident.io)"] == [by for by, _ in rows(bench, ACKNOWLEDGED)]
+            assert "" == bench.parts.on_call.trouble()
+        else:
+            assert bench.parts.on_call.trouble() == (
+                'route "oncall", incident.io: more than 1000 acknowledged escalations, none is compared.'
+                " Fix: resolve those that are over"
+            )
+
+
 def test_an_incident_in_a_digest_is_not_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with three_paged(tmp_path, monkeypatch, PAGERS["pagerduty"], max_per_minute=1) as (bench, service):
         for incident_id in (1, 2, 3):

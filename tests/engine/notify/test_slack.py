@@ -197,6 +197,14 @@ def test_check_tries_both_tokens_and_says_what_lacks(
     assert app.startswith("apps.connections.open answered invalid_auth. Fix: an app_token (xapp-…)")
     assert bot.startswith("auth.test answered invalid_auth. Fix: write the bot token (xoxb-…)")
     assert "xoxb-1" not in bot
+    monkeypatch.setenv("SECOND", "Slack://xoxb-210987654321-210987654321-otherothe/C0123456")
+    urls = (SecretRef(env="SECOND"), *config.routes["oncall"].urls)
+    both = replace(config, routes={"oncall": config.routes["oncall"].model_copy(update={"urls": urls})})
+    slack.bot_token, slack.scopes = "xoxb-210987654321-210987654321-otherothe", "chat:write"
+    results = probe_slack(both, SecretStore())[1:]
+    assert [("slack bot token (route oncall)", verdict) for verdict in ("ok", "refused")] == [
+        (result.target, result.verdict) for result in results
+    ]
     monkeypatch.setattr(buttons, "find_spec", lambda _: None)
     assert 'slack-sdk is not installed. Fix: pip install "headway[slack]"' == tried()[0][2]
     assert [] == probe_slack(replace(config, slack=None, routes={}), SecretStore())

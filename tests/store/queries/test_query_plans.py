@@ -16,9 +16,10 @@ from console.domain.decision import HoldDecision
 from console.domain.filter import JobFilter
 from console.store.db.database import Database
 from console.store.db.read_connection import SqliteReadConnection
-from console.store.db.session import Row, SqliteAdapter
+from console.store.db.session import Row, SqliteAdapter, _sqlite_keys
 from console.store.ingest import targets
-from console.store.queries.actions import SENT_BY
+from console.store.new_actions import SENT_BY
+from console.store.queries.jobs import _MOVED_SCHEDULES
 from console.store.queries.reader import Queries
 from console.store.snapshot import facts
 from tests.store.estate import JOBS, Estate, failed, run, running
@@ -97,6 +98,18 @@ def test_the_page_by_attention_walks_the_index_without_sorting(explaining: Expla
     explaining.plans.clear()
     reads.jobs.jobs_first_page(JobFilter())
     assert [] == [plan for _, plan in explaining.plans if "TEMP B-TREE FOR ORDER BY" in plan]
+
+
+def test_a_page_of_jobs_reads_the_changed_schedules_of_its_jobs_alone(explaining: Explaining) -> None:
+    reads = Queries(explaining)
+    for query in (lambda: reads.jobs.jobs_by_ids([1, 2]), lambda: reads.jobs.job(1)):
+        explaining.plans.clear()
+        query()
+        changes = [plan for sql, plan in explaining.plans if sql == _sqlite_keys(_MOVED_SCHEDULES, 1)]
+        assert ["SCAN json_each", "SEARCH d USING INDEX drift_job (job_id=?)"] == [
+            plan.partition(" VIRTUAL")[0] for plan in changes[:2]
+        ]
+        assert 1 == sum("drift_job" in plan for plan in changes)
 
 
 def test_a_scan_of_the_runs_would_be_seen(explaining: Explaining) -> None:
