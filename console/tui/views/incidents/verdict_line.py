@@ -62,9 +62,7 @@ def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> lis
     return [(f" {due} delivered late at {ctx.hm(at)}{suffix}", "warn")]
 
 
-def verdict_lines(
-    opened: OpenIncident, ctx: RenderContext, width: int, *, is_frozen: bool = False
-) -> list[list[Segment]]:
+def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_frozen: bool) -> list[list[Segment]]:
     """The verdict of the incident, as far as it fits; the plan that awaits approval behind it, or on a second line."""
     view, plans = opened
     verdict = incident_verdict(view, plans, ctx.now, ctx.hm, is_frozen=is_frozen)
@@ -113,6 +111,11 @@ class VerdictLine(ScreenPart):
         self._bar = Bar(id="verdict")
         self._bar.display = False
         self.opened: OpenIncident | None = None
+
+    @property
+    def is_frozen(self) -> bool:
+        """True while no action is sent."""
+        return self._screen.is_frozen
 
     def widgets(self) -> ComposeResult:
         yield self._bar
@@ -170,7 +173,7 @@ class VerdictLine(ScreenPart):
             right = self._right(self.opened.view)
             room = width - length_of(right) - 2
             stale = self._stale()
-            first, *further = verdict_lines(self.opened, ctx, room - length_of(stale), is_frozen=self._screen.is_frozen)
+            first, *further = verdict_lines(self.opened, ctx, room - length_of(stale), is_frozen=self.is_frozen)
             line = [*stale, *first]
             for text, style in [calm] if calm is not None and not self.opened.view.services else []:
                 line += [(f" {ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []

@@ -208,6 +208,10 @@ class DraftScreen(HeadwayScreen):
         self.path = PathBelow(self, self.grid, lambda: self.incident_id, lambda: self.verdict.view)
         self.parts = (self.verdict, self.path)
 
+    @property
+    def zone(self) -> str:
+        return self.verdict.view.zone if self.verdict.view is not None else ""
+
     def commands(self) -> Sequence[ScreenCommand]:
         def no_step() -> str:
             return "" if self.selected else "no step is under the cursor"
