@@ -84,6 +84,31 @@ def test_the_same_key_twice_is_one_plan_and_its_start_is_in_the_audit(served: Es
     assert [(WHY,)] == rows(served, "SELECT why FROM audit WHERE verb = 'start plan'")
 
 
+def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: Estate, draft: PlanDraft) -> None:
+    """The incident lasts over two dates, and one date has two submissions; the plan saves the service on one date."""
+    number = start(served, draft)
+    with served.store.write(None) as session:
+        [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))
+        [incident] = session.rows(
+            "INSERT INTO incident (title, cause, business_date, opened_us, failed_since_us, fingerprint)"
+            " VALUES ('a', 'run', '2026-11-19', 1, 1, 'a') RETURNING id"
+        )
+        session.rows("UPDATE plan SET incident_id = ?", (incident.id,))
+        session.many(
+            "INSERT INTO incident_service (incident_id, service_id, business_date, submission, deadline_us, act_by_us,"
+            " timeliness, basis, reasons) VALUES (?, 1, ?, ?, ?, ?, '', '', '[]')",
+            [
+                (incident.id, "2026-11-18", "", micros(at("02:00")), micros(at("01:00"))),
+                (incident.id, "2026-11-19", "a", micros(at("06:30")), micros(at("04:20"))),
+                (incident.id, "2026-11-19", "b", micros(at("06:30")), micros(at("04:30"))),
+            ],
+        )
+        [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))
+        facts = dict(plans._decision_facts(session, number, plan, at("03:30")))
+    assert ("04:20", 1) == (facts["Act by"], facts["Saves"].count("06:30"))
+    assert "02:00" not in facts["Saves"]
+
+
 def test_a_second_plan_for_an_incident_that_has_one_is_refused(served: Estate, draft: PlanDraft) -> None:
     about = PlanDraft(draft.kind, draft.title, 7, draft.steps)
     number = start(served, about)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,10 +18,12 @@ from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.header_footer import banner_text
+from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.path import read_path
+from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.summary import header_lines, incident_title, summary_lines
-from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_lines
+from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, service_verdict, verdict_lines
 from console.tui.views.plans.rows import saved_services
 from console.tui.widgets.paint import Segment
 from tests.tui.driving import Night, on_the_night
@@ -560,11 +562,66 @@ def test_while_a_plan_runs_the_title_names_it_and_no_act_by() -> None:
 
 def test_a_silence_that_hides_a_notification_has_a_banner() -> None:
     silenced = header(silenced=((1, "silence 3 of anna: planned"),))
-    text = "SILENCED, not notified: INC-0001 (silence 3 of anna: planned); headway silence lists silences"
+    text = "SILENCED: INC-0001 (silence 3 of anna: planned); list: headway silence"
     assert f" {text}" == banner_text(silenced, "", look())
     assert "" == banner_text(header(), "", look())
     frozen = banner_text(silenced._replace(frozen="frozen by ben"), "", look())
     assert frozen.startswith(" FROZEN by ben; ")
     assert frozen.endswith(text)
-    several = header(silenced=((1, "silence 3 of anna"), (2, "silence 3 of anna")))
-    assert "SILENCED, not notified: INC-0001, INC-0002; " in banner_text(several, "", look())
+    for count, names in ((2, "INC-0001, INC-0002"), (5, "INC-0001, INC-0002, INC-0003 and 2 more")):
+        several = header(silenced=tuple((number + 1, "silence 3 of anna") for number in range(count)))
+        assert f" SILENCED: {names}; list: headway silence" == banner_text(several, "", look())
+
+
+@on_the_night(size=(160, 40), prepare=lambda night: setattr(night.reads, "head", header(frozen="frozen by ben")))
+async def test_the_preview_of_an_incident_names_a_freeze_as_its_verdict_line_does(night: Night) -> None:
+    line = VerdictLine(cast(HeadwayScreen, night.app.screen))
+    source = incident_source(412, line)
+    opened = OpenIncident(incident(), ())
+    shown = "\n".join(text_of(row) for row in source.lines(opened, look(), 160, 40))
+    assert " Frozen, thaw first: Restart extract_orders by 03:58" in shown
+
+
+def _in_tokyo(night: Night) -> None:
+    view = night.reads.incident_
+    services = tuple(dataclasses.replace(service, zone="Asia/Tokyo") for service in view.services)
+    night.reads.incident_ = dataclasses.replace(view, services=services)
+    night.reads.plans_ = [plan_of(draft(), 7, incident_id=412)]
+
+
+@on_the_night(size=(120, 40), prepare=_in_tokyo)
+async def test_what_opens_over_an_incident_is_in_its_zone(night: Night) -> None:
+    night.app.navigation.open_incident(412)
+    await night.see("11:18:00 JST", "AFFECTED SERVICES")
+    await night.act("what_if")
+    await night.see("WHAT IF", "as of 11:18 JST", "nothing is sent")
+    await night.act("what_if_at")
+    await night.see("by the clock JST")
+    await night.typing()
+    await night.type("11:58")
+    await night.press("enter")
+    await night.see("restarted at 11:58")
+    [_, again] = night.requests.asked
+    assert {"how": "restart", "at": "2026-11-20T11:58:00+09:00"} in again[1][1]
+    await night.press("escape")
+    await night.act("rerun")
+    await night.see("RERUN", "JST")
+
+
+@on_the_night(size=(120, 40), prepare=_in_tokyo)
+async def test_a_plan_is_in_the_zone_of_its_incident(night: Night) -> None:
+    night.app.navigation.open_plan(7)
+    await night.see("11:18:00 JST")
+
+
+def _in_tokyo_without_a_plan(night: Night) -> None:
+    _in_tokyo(night)
+    night.reads.plans_ = []
+
+
+@on_the_night(size=(120, 40), prepare=_in_tokyo_without_a_plan)
+async def test_a_proposed_plan_is_in_the_zone_of_its_incident(night: Night) -> None:
+    night.app.navigation.open_incident(412)
+    await night.see("AFFECTED SERVICES")
+    await night.act("recover")
+    await night.see("PLAN", "11:18:00 JST")
