@@ -88,19 +88,19 @@ def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: E
     """The incident lasts over two dates, and one date has two submissions; the plan saves the service on one date."""
     number = start(served, draft)
     with served.store.write(None) as session:
-        [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))
-        [incident] = session.rows(
-            "INSERT INTO incident (title, cause, business_date, opened_us, failed_since_us, fingerprint)"
-            " VALUES ('a', 'run', '2026-11-19', 1, 1, 'a') RETURNING id"
+        session.rows(
+            "INSERT INTO incident (id, key, title, cause, root_period_key, business_date, reason, owner, runbook,"
+            " failed_since_us, opened_us, close_reason, fingerprint, version, changed_seq)"
+            " VALUES (7, 'k', 'a', 'run', '', '2026-11-19', '', '', '', 0, 0, '', '', 1, 0)"
         )
-        session.rows("UPDATE plan SET incident_id = ?", (incident.id,))
+        session.rows("UPDATE plan SET incident_id = 7")
         session.many(
             "INSERT INTO incident_service (incident_id, service_id, business_date, submission, deadline_us, act_by_us,"
             " timeliness, basis, reasons) VALUES (?, 1, ?, ?, ?, ?, '', '', '[]')",
             [
-                (incident.id, "2026-11-18", "", micros(at("02:00")), micros(at("01:00"))),
-                (incident.id, "2026-11-19", "a", micros(at("06:30")), micros(at("04:20"))),
-                (incident.id, "2026-11-19", "b", micros(at("06:30")), micros(at("04:30"))),
+                (7, "2026-11-18", "", micros(at("02:00")), micros(at("01:00"))),
+                (7, "2026-11-19", "a", micros(at("06:30")), micros(at("04:20"))),
+                (7, "2026-11-19", "b", micros(at("06:30")), micros(at("04:30"))),
             ],
         )
         [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))

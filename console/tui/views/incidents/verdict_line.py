@@ -98,7 +98,7 @@ class VerdictLine(ScreenPart):
     `incident` returns the open incident that the subject of the screen belongs to, in the query thread; None, and no
     line, without one. Without `incident` it is the one to act on first, or that all is well: a line that is always
     there, so that the rows below keep their place. `command` names the command of the screen that acts on this incident
-    now; without one the line ends with the incident's name.
+    now; without one the line ends with the incident's name. `loaded` is called whenever the incident is read.
     """
 
     def __init__(
@@ -106,8 +106,9 @@ class VerdictLine(ScreenPart):
         screen: HeadwayScreen,
         incident: Callable[[Queries], int | None] | None = None,
         command: Callable[[int], str] = no_command,
+        loaded: Callable[[], None] = lambda: None,
     ) -> None:
-        self._screen, self._incident, self._command = screen, incident, command
+        self._screen, self._incident, self._command, self._loaded = screen, incident, command, loaded
         self._bar = Bar(id="verdict")
         self._bar.display = False
         self.opened: OpenIncident | None = None
@@ -151,6 +152,7 @@ class VerdictLine(ScreenPart):
     def _show(self, opened: OpenIncident | None) -> None:
         self.opened = opened
         self.paint()
+        self._loaded()
 
     def mounted(self) -> None:
         self.paint()

@@ -592,9 +592,9 @@ def _in_tokyo(night: Night) -> None:
 @on_the_night(size=(120, 40), prepare=_in_tokyo)
 async def test_what_opens_over_an_incident_is_in_its_zone(night: Night) -> None:
     night.app.navigation.open_incident(412)
-    await night.see("11:18:00 JST", "AFFECTED SERVICES")
+    await night.see("11:17:42 JST", "AFFECTED SERVICES")
     await night.act("what_if")
-    await night.see("WHAT IF", "as of 11:18 JST", "nothing is sent")
+    await night.see("WHAT IF", "as of 11:17 JST", "nothing is sent")
     await night.act("what_if_at")
     await night.see("by the clock JST")
     await night.typing()
@@ -611,7 +611,7 @@ async def test_what_opens_over_an_incident_is_in_its_zone(night: Night) -> None:
 @on_the_night(size=(120, 40), prepare=_in_tokyo)
 async def test_a_plan_is_in_the_zone_of_its_incident(night: Night) -> None:
     night.app.navigation.open_plan(7)
-    await night.see("11:18:00 JST")
+    await night.see("11:17:42 JST")
 
 
 def _in_tokyo_without_a_plan(night: Night) -> None:
@@ -624,4 +624,4 @@ async def test_a_proposed_plan_is_in_the_zone_of_its_incident(night: Night) -> N
     night.app.navigation.open_incident(412)
     await night.see("AFFECTED SERVICES")
     await night.act("recover")
-    await night.see("PLAN", "11:18:00 JST")
+    await night.see("PLAN", "11:17:42 JST", "Supply plan     14:30")

@@ -99,7 +99,10 @@ def test_a_plan_on_a_system_that_is_not_polled_says_what_cannot_be_verified() ->
         f"{system} not polled: no step there can be verified until polling resumes."
         f" Fix: headway system pause {system} --off"
     )
-    both = unpolled_warning(plan, {step.system for step in plan.steps})
+    other = replace(plan.steps[1], system="warehouse-airflow")
+    both = unpolled_warning(
+        replace(plan, steps=(replace(plan.steps[0], system="etl-hosts"), other)), ["etl-hosts", "warehouse-airflow"]
+    )
     assert both.endswith(" Fix: headway system pause etl-hosts --off; headway system pause warehouse-airflow --off")
     for state in ("verified", "abandoned"):
         over = replace(plan, steps=tuple(replace(step, state=state) for step in plan.steps))
