@@ -232,7 +232,7 @@ def test_the_verdict_of_an_incident_names_a_freeze(bench: Bench) -> None:
     fail(bench)
     bench.turn()
     with bench.store.write(None) as session:
-        session.rows("INSERT INTO switch (name, value, set_by, why) VALUES ('freeze', 'on', 'ben', 'x')")
+        session.rows("INSERT INTO switch (name, value, set_by, why, at_us) VALUES ('freeze', 'on', 'ben', 'x', 0)")
     [(_, document, _)] = in_memory(bench, ("explain_incident", INCIDENT))
     assert document[UNTRUSTED]["verdict"].startswith("Frozen, thaw first: Restart extract")
 

@@ -94,6 +94,7 @@ def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: E
             " VALUES (7, 'k', 'a', 'run', '', '2026-11-19', '', '', '', 0, 0, '', '', 1, 0)"
         )
         session.rows("UPDATE plan SET incident_id = 7")
+        session.rows("UPDATE service SET name = ?", (SAVE.service,))
         session.many(
             "INSERT INTO incident_service (incident_id, service_id, business_date, submission, deadline_us, act_by_us,"
             " timeliness, basis, reasons) VALUES (?, 1, ?, ?, ?, ?, '', '', '[]')",
@@ -105,8 +106,8 @@ def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: E
         )
         [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))
         facts = dict(plans._decision_facts(session, number, plan, at("03:30")))
-    assert ("04:20", 1) == (facts["Act by"], facts["Saves"].count("06:30"))
-    assert "02:00" not in facts["Saves"]
+    assert ("05:20 CET", 1) == (facts["Act by"], facts["Saves"].count("07:30 CET"))
+    assert "03:00" not in facts["Saves"]
 
 
 def test_a_second_plan_for_an_incident_that_has_one_is_refused(served: Estate, draft: PlanDraft) -> None:
