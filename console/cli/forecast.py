@@ -125,7 +125,7 @@ def job_forecast_table(forecasts: Sequence[JobForecastView], now: datetime) -> T
 
 
 def _job_columns(now: datetime) -> tuple[ValueColumn[JobForecastView], ...]:
-    def clock(at: datetime | None, forecast: JobForecastView) -> str:
+    def clock(at: datetime | None) -> str:
         return local_clock_cell(at, now) if at is not None else NO_FORECAST
 
     def slack(forecast: JobForecastView) -> str:
@@ -133,12 +133,12 @@ def _job_columns(now: datetime) -> tuple[ValueColumn[JobForecastView], ...]:
         return NO_FORECAST if seconds is None else "+" * (seconds >= 0) + format_duration(seconds)
 
     return (
-        ValueColumn("expected", lambda job: f"{clock(job.p50, job)}–{clock(job.p95, job)}", drop=2),
+        ValueColumn("expected", lambda job: f"{clock(job.p50)}–{clock(job.p95)}", drop=2),
         ValueColumn("critical", lambda job: format_percent(job.decides)),
         ValueColumn("risk", lambda job: format_probability(job.p_late), drop=1),
         ValueColumn("slack", slack),
-        ValueColumn("act by", lambda job: clock(job.act_by, job)),
-        ValueColumn("green by", lambda job: clock(job.green_by, job), drop=3),
+        ValueColumn("act by", lambda job: clock(job.act_by)),
+        ValueColumn("green by", lambda job: clock(job.green_by), drop=3),
         ValueColumn("estimated from", lambda job: job.basis.text, drop=4),
     )
 
@@ -292,7 +292,7 @@ def run_what_if(arguments: argparse.Namespace) -> int:
         message = f"no open service waits for {name or 'anything'}, or they have no forecast: headway forecast"
         return print_result(arguments, document, [message])
 
-    def span(outcome: WhatIfOutcome, service: ServiceChange) -> str:
+    def span(outcome: WhatIfOutcome) -> str:
         return "–".join(dict.fromkeys(local_clock_cell(at, now) for at in (outcome.p50, outcome.p95)))
 
     columns: list[ValueColumn[ServiceChange]] = [
@@ -300,8 +300,8 @@ def run_what_if(arguments: argparse.Namespace) -> int:
         ValueColumn("deadline", lambda service: clock_cell(service.deadline, now)),
         ValueColumn("risk", lambda service: format_probability(service.now.late)),
         ValueColumn("what-if risk", lambda service: format_probability(service.then.late)),
-        ValueColumn("expected", lambda service: span(service.now, service), drop=2),
-        ValueColumn("what-if expected", lambda service: span(service.then, service), drop=1),
+        ValueColumn("expected", lambda service: span(service.now), drop=2),
+        ValueColumn("what-if expected", lambda service: span(service.then), drop=1),
     ]
     if not change:
         columns = [column for column in columns if not column.title.startswith("what-if")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from connectors.sdk import registry
 from connectors.sdk.states import Verb
 from console.cli.actions import send_step
 from console.cli.arguments import JOB_HELP, business_date, positive_number, timeout, whole_number
-from console.cli.clock_format import in_display_zone, timestamp
+from console.cli.clock_format import in_display_zone, share_service_zone, timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.incidents import incident_number
@@ -29,7 +28,7 @@ from console.cli.plan_draft import (
     propose_plan,
     watch_plan,
 )
-from console.cli.prompts import confirm
+from console.cli.prompts import confirm_or_yes
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS, AT_ONCE, SENDING, engine_problem, require_engine, wait_for_answer
 from console.domain.filter import JobFilter
@@ -111,13 +110,13 @@ _STEERING = {
 def steer_plan(arguments: argparse.Namespace) -> int:
     """`plan pause`, `plan resume` and `plan abort`."""
     if arguments.command == "plan resume":
-        with fresh_store_reader(arguments) as reads:
+        with store_reader(arguments) as reads:
             plan, paused = reads.plans.plan(arguments.number), reads.estate.header().paused
         if warning := unpolled_warning(plan, [pause.system for pause in paused]):
             print_message(warning)
-        question = f"resume plan {plan.id}: {plan.title}?"
-        if not arguments.yes and sys.stdin.isatty() and not confirm(question):
-            raise CommandError(Exit.REFUSED, f"plan {plan.id} was not resumed")
+        nothing = f"plan {plan.id} was not resumed"
+        if not confirm_or_yes(arguments, f"resume plan {plan.id}: {plan.title}?", nothing, "resume it"):
+            raise CommandError(Exit.REFUSED, nothing)
     try:
         how = _STEERING[arguments.command]
         state = EngineClient(store_url_of(arguments)).steer_plan(arguments.number, how, arguments.why)
@@ -131,8 +130,11 @@ def _show_plan(arguments: argparse.Namespace) -> int:
     code = watch_plan(arguments, arguments.number) if arguments.watch else None
     if code is not None and not arguments.json:
         return code
-    with fresh_store_reader(arguments) as reads:
+    with store_reader(arguments) as reads:
         plan = reads.plans.plan(arguments.number)
+        incident = reads.incidents.incident(plan.incident_id) if plan.incident_id is not None else None
+    if incident is not None and incident.zone:
+        share_service_zone({incident.zone})
     if arguments.json:
         set_document(arguments, plan)
     else:

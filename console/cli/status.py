@@ -15,7 +15,7 @@ from console.cli.output import Part, Table, ValueColumn, print_result, table
 from console.cli.reader import lease_holder_text, no_engine_text, store_reader
 from console.cli.services import service_table
 from console.control.incidents.verdict import urgent_incident
-from console.domain.header import EngineShare, HeaderView
+from console.domain.header import EngineShare, HeaderView, silenced_text
 from console.domain.switches import freeze_banner
 from console.domain.system import DriftView, TargetView
 from console.engine.api.documents import service_document
@@ -94,7 +94,7 @@ MAX_DRIFTS = 5
 
 def drift_lines(drift: Sequence[DriftView]) -> Iterator[str]:
     """The first changes at the sources that are not accepted."""
-    yield "drift, not accepted: headway system drift"
+    yield "drift that is not accepted (headway system drift):"
     yield from (f"  {change.job}: {change.text or change.what}" for change in drift[:MAX_DRIFTS])
     if len(drift) > MAX_DRIFTS:
         yield f"  … {len(drift) - MAX_DRIFTS} more"
@@ -107,6 +107,7 @@ def _banner_lines(
         yield in_display_zone(freeze_banner(header.frozen))
     yield from (f"IN SHADOW: {scope}; observed without notifying or acting" for scope in header.in_shadow)
     yield from (f"NOT POLLED, {pause.system}: {pause.text_until(timestamp(pause.until))}" for pause in header.paused)
+    yield from filter(None, [silenced_text(header.silenced)])
     for window in maintenance:
         until = timestamp(window["until"])
         yield f"in maintenance: {window['of']} until {until}, alerts suppressed: {window['why']}"

@@ -139,7 +139,6 @@ class WhatIfView:
 
     service: str
     title: str
-    zone: str
     deadline: datetime
     ways: tuple[WhatIfOutcome, ...]
     """As it is, then per scenario in the requested order."""
@@ -151,5 +150,5 @@ def parse_what_if(data: Mapping[str, Any]) -> tuple[WhatIfView, ...]:
     views = []
     for day in data["services"]:
         ways = tuple(WhatIfOutcome(float(way["late"]), at(way["p50"]), at(way["p95"])) for way in day["ways"])
-        views.append(WhatIfView(str(day["service"]), str(day["title"]), str(day["zone"]), at(day["deadline"]), ways))
+        views.append(WhatIfView(str(day["service"]), str(day["title"]), at(day["deadline"]), ways))
     return tuple(views)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from console.domain.ids import incident_name
 from console.domain.switches import SystemPause
 
-MAX_SILENCED = 5
+MAX_SILENCED = 3
 """Silenced incidents named in the banner."""
 
 
@@ -97,3 +99,12 @@ class HeaderView(NamedTuple):
         rest = max(0, self.at_risk - self.late - self.lost - self.no_estimate)
         worse = ((self.late, "breached"), (self.lost, "will miss"), (self.no_estimate, "no estimate"))
         return (*((number, label) for number, label in worse if number), (rest, "at risk"))
+
+
+def silenced_text(silenced: Sequence[tuple[int, str]]) -> str:
+    """ "SILENCED: INC-0001 (silence 3 of anna: planned); list: headway silence", for several incidents without the
+    silence; empty without one. `silenced`: that of a `HeaderView`."""
+    names = [incident_name(number) for number, _ in silenced]
+    why = f" ({silenced[0][1]})" if len(silenced) == 1 else ""
+    further = " and more" if len(names) > MAX_SILENCED else ""
+    return f"SILENCED: {', '.join(names[:MAX_SILENCED])}{why}{further}; list: headway silence" if names else ""

@@ -299,7 +299,8 @@ class IncidentView:
     @property
     def zone(self) -> str:
         """The zone of its most urgent service; empty without a service."""
-        urgent = min(self.services, key=lambda service: service.act_by or service.deadline, default=None)
+        pending = [service for service in self.services if service.delivered is None] or self.services
+        urgent = min(pending, key=lambda service: service.act_by or service.deadline, default=None)
         return urgent.zone if urgent is not None else ""
 
 

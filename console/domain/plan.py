@@ -386,14 +386,12 @@ class PlanView:
 
 def unpolled_warning(plan: PlanView, paused: Collection[str]) -> str:
     """Systems of its open steps that are not polled, their effect on a resumed plan and the fix; empty if none."""
-    systems = dict.fromkeys(step.system for step in plan.steps if step.state != "verified" and step.system in paused)
+    steps = (step for step in plan.steps if step.state not in ("verified", "abandoned"))
+    systems = dict.fromkeys(step.system for step in steps if step.system in paused)
     if not systems:
         return ""
-    first = next(iter(systems))
-    return (
-        f"{', '.join(systems)} not polled: no step there can be verified until polling resumes."
-        f" Fix: headway system pause {first} --off"
-    )
+    fixes = "; ".join(f"headway system pause {system} --off" for system in systems)
+    return f"{', '.join(systems)} not polled: no step there can be verified until polling resumes. Fix: {fixes}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,10 +131,15 @@ def _deadline_document(service: ServiceView) -> dict[str, Any]:
     return {name: getattr(service, name) for name in (*names, "delivered", "act_by", "reason")}
 
 
+def _utc_text(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _incident(queries: Queries, values: Values) -> DocumentPage:
     view, plans = queries.incidents.incident(values["incident"]), queries.plans.list_plans(values["incident"])
     open_plans = [plan for plan in plans if plan.ended is None]
-    verdict = incident_verdict(view, open_plans, queries.now(), lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
+    is_frozen, now = queries.estate.modes().frozen is not None, queries.now()
+    verdict = incident_verdict(view, open_plans, now, _utc_text, is_frozen=is_frozen)
     document = asdict(view)
     return DocumentPage({"verdict": verdict.text, LOG: document.pop("log"), **document})
 

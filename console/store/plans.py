@@ -19,7 +19,7 @@ from console.store.new_actions import NewAction, insert_action
 from console.store.plan_steps import STEPS, parse_run, parse_step
 from console.store.row_values import from_row, parse_object
 from console.text.cleaning import clean_line
-from console.timing.formats import local_time
+from console.timing.formats import zoned_time
 
 _PLANS = (
     "SELECT p.id, p.kind, p.title, p.incident_id, p.state, p.requested_by, p.requested_us, p.at_once FROM plan p"
@@ -257,22 +257,28 @@ def _request_attention(
 
 
 _SAVED_DAYS = (
-    "SELECT s.name, s.title, s.zone, i.deadline_us, i.act_by_us FROM incident_service i JOIN service s ON s.id ="
-    " i.service_id WHERE i.incident_id = ? ORDER BY i.act_by_us IS NULL, i.act_by_us, i.deadline_us, s.name"
+    "SELECT s.name, s.title, s.zone, i.business_date, min(i.deadline_us) AS deadline_us, min(i.act_by_us) AS act_by_us"
+    " FROM incident_service i JOIN service s ON s.id = i.service_id WHERE i.incident_id = ? GROUP BY s.name, s.title,"
+    " s.zone, i.business_date ORDER BY min(i.act_by_us) IS NULL, min(i.act_by_us), min(i.deadline_us), s.name"
 )
 
 
 def _decision_facts(session: Session, number: int, plan: Row, now: datetime) -> tuple[tuple[str, str], ...]:
     """Reason of the plan, latest time to resume it, and the services that it saves; unknown ones are left out."""
     steps = session.rows("SELECT saves FROM plan_step WHERE plan_id = ?", (number,))
-    saves = {save["service"]: save["saved"] for step in steps for save in json.loads(step.saves)}
+    saves = {
+        (save["service"], save["business_date"]): save["saved"] for step in steps for save in json.loads(step.saves)
+    }
     days = session.rows(_SAVED_DAYS, (plan.incident_id,))
     saved, act_by = list[str](), ""
-    for day in (day for day in days if saves.get(day.name, False) is not False):
-        at = local_time(instant(day.deadline_us), day.zone, now)
-        saved.append(f"{clean_line(day.title or day.name)} {at}{'' if saves[day.name] else ' (no estimate)'}")
+    for day in days:
+        is_saved = saves.get((day.name, day.business_date), False)
+        if is_saved is False:
+            continue
+        at = zoned_time(instant(day.deadline_us), day.zone, now)
+        saved.append(f"{clean_line(day.title or day.name)} {at}{'' if is_saved else ' (no estimate)'}")
         if day.act_by_us is not None:
-            act_by = act_by or local_time(instant(day.act_by_us), day.zone, now)
+            act_by = act_by or zoned_time(instant(day.act_by_us), day.zone, now)
     named = (("Why", clean_line(plan.why or plan.reason or "")), ("Act by", act_by), ("Saves", ", ".join(saved)))
     return tuple((label, text) for label, text in named if text)
 

@@ -23,6 +23,7 @@ from console.config.sections import JobSettings
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
 from console.engine.api.client import EngineClient
+from console.store.queries.reader import Queries
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.engine.conftest import bench
 from tests.fakes.scheduler import FakeScheduler
@@ -206,7 +207,9 @@ def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
         assert Exit.OK == main(["--store", bench.url, "plan", "abort", "1", "--json"])
         out = capsys.readouterr().out
         assert '"state": "aborted"' in out
-        assert Exit.REFUSED == main(["--store", bench.url, "plan", "resume", "1"])
+        assert Exit.USAGE == main(["--store", bench.url, "plan", "resume", "1"])
+        assert "plan 1 was not resumed. Fix: --yes to resume it without a terminal" in capsys.readouterr().err
+        assert Exit.REFUSED == main(["--store", bench.url, "plan", "resume", "1", "--yes"])
         assert "plan 1 is aborted: it cannot be resumed" in capsys.readouterr().err
 
 
@@ -300,11 +303,28 @@ def test_a_plan_without_an_engine_says_what_makes_it_go_on(bench: Bench, capsys:
     capsys.readouterr()
     assert Exit.OK == main(["--store", bench.url, "plan", "1"])
     assert "  continue: headway plan resume 1, or headway plan abort 1\n" in capsys.readouterr().out
-    assert Exit.OK == main(["--store", bench.url, "plan", "resume", "1"])
+    assert Exit.OK == main(["--store", bench.url, "plan", "resume", "1", "--yes"])
+    capsys.readouterr()
     with bench.store.write(None) as connection:
         connection.rows("UPDATE lease SET holder = ''")
     assert Exit.OK == main(["--store", bench.url, "plan", "1"])
-    assert "the plan continues when one is. Fix: headway engine" in capsys.readouterr().err
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.endswith("the plan continues when one is. Fix: headway engine")
+
+
+def test_a_plan_is_printed_in_the_zone_of_its_incident(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(bench)
+    with at_work(bench):
+        assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "30"])
+    with bench.store.write(None) as session:
+        session.rows("UPDATE service SET zone = 'Asia/Tokyo'")
+        session.rows("UPDATE plan_step SET state = 'planned', due_us = 1795000000000000")
+    monkeypatch.setattr(Queries, "service_zones", lambda _: {"Asia/Tokyo", "UTC"})
+    capsys.readouterr()
+    main(["--store", bench.url, "plan", "1"])
+    assert " JST\n" in capsys.readouterr().out
 
 
 @pytest.mark.deep

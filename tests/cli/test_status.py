@@ -10,7 +10,7 @@ import pytest
 
 from connectors.sdk.contract import SourcePermission
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import NOTHING_STARTS
+from connectors.sdk.states import NOTHING_STARTS, RunState
 from console.cli.clock_format import act_by_text
 from console.cli.main import main
 from console.cli.status import drift_lines, health_text
@@ -141,5 +141,25 @@ def test_a_dependency_that_the_clock_contradicts_stands_in_the_status(
 def test_the_status_names_the_jobs_whose_schedule_changed() -> None:
     changes = [DriftView(number, f"etl/{number}", "schedule", "02:00 became 08:35", NOON) for number in range(7)]
     lines = list(drift_lines(changes))
-    assert ["drift, not accepted: headway system drift", "  etl/0: 02:00 became 08:35"] == lines[:2]
+    assert ["drift that is not accepted (headway system drift):", "  etl/0: 02:00 became 08:35"] == lines[:2]
     assert "  … 2 more" == lines[-1]
+
+
+def test_the_status_prints_the_drift_and_the_silenced_incidents(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.scheduler.attempt("extract", "x1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=5))
+    bench.turn()
+    with bench.store.write(None) as session:
+        session.rows(
+            "INSERT INTO drift (job_id, what, text, seen_us, accepted_by) VALUES (1, 'schedule', 'changed', 0, '')"
+        )
+        session.rows(
+            "INSERT INTO alert_suppressed (incident_id, route, style, kind, stage, why, since_us, ended_why)"
+            " VALUES (1, 'oncall', 'technical', 'updated', 'silence', 'silence 3 of anna', 0, '')"
+        )
+    main(["--store", bench.url, "status"])
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("drift that is not accepted (headway system drift):")
+    assert lines[at + 1].endswith(": changed")
+    assert "SILENCED: INC-0001 (silence 3 of anna); list: headway silence" in lines

@@ -228,6 +228,15 @@ def test_forty_log_tails_that_try_to_make_a_client_act_stay_data_and_nothing_is_
     assert [] == bench.scheduler.acted
 
 
+def test_the_verdict_of_an_incident_names_a_freeze(bench: Bench) -> None:
+    fail(bench)
+    bench.turn()
+    with bench.store.write(None) as session:
+        session.rows("INSERT INTO switch (name, value, set_by, why, at_us) VALUES ('freeze', 'on', 'ben', 'x', 0)")
+    [(_, document, _)] = in_memory(bench, ("explain_incident", INCIDENT))
+    assert document[UNTRUSTED]["verdict"].startswith("Frozen, thaw first: Restart extract")
+
+
 def test_a_proposed_plan_sends_nothing_until_a_person_resumes_it(bench: Bench) -> None:
     fail(bench)
     bench.turn()

@@ -114,6 +114,32 @@ def test_the_same_key_twice_is_one_plan_and_its_start_is_in_the_audit(served: Es
     assert [(WHY,)] == rows(served, "SELECT why FROM audit WHERE verb = 'start plan'")
 
 
+def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: Estate, draft: PlanDraft) -> None:
+    """The incident lasts over two dates, and one date has two submissions; the plan saves the service on one date."""
+    number = start(served, draft)
+    with served.store.write(None) as session:
+        session.rows(
+            "INSERT INTO incident (id, key, title, cause, root_period_key, business_date, reason, owner, runbook,"
+            " failed_since_us, opened_us, close_reason, fingerprint, version, changed_seq)"
+            " VALUES (7, 'k', 'a', 'run', '', '2026-11-19', '', '', '', 0, 0, '', '', 1, 0)"
+        )
+        session.rows("UPDATE plan SET incident_id = 7")
+        session.rows("UPDATE service SET name = ?", (SAVE.service,))
+        session.many(
+            "INSERT INTO incident_service (incident_id, service_id, business_date, submission, deadline_us, act_by_us,"
+            " timeliness, basis, reasons) VALUES (?, 1, ?, ?, ?, ?, '', '', '[]')",
+            [
+                (7, "2026-11-18", "", micros(at("02:00")), micros(at("01:00"))),
+                (7, "2026-11-19", "a", micros(at("06:30")), micros(at("04:20"))),
+                (7, "2026-11-19", "b", micros(at("06:30")), micros(at("04:30"))),
+            ],
+        )
+        [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))
+        facts = dict(plans._decision_facts(session, number, plan, at("03:30")))
+    assert ("05:20 CET", 1) == (facts["Act by"], facts["Saves"].count("07:30 CET"))
+    assert "03:00" not in facts["Saves"]
+
+
 def test_a_second_plan_for_an_incident_that_has_one_is_refused(served: Estate, draft: PlanDraft) -> None:
     about = PlanDraft(draft.kind, draft.title, 7, draft.steps)
     number = start(served, about)

@@ -61,7 +61,8 @@ def job_reasons(index: EstateIndex, job_id: int) -> Iterator[ExplanationStep]:
     elif run is not None and run_time(run) <= index.now and not reasons:
         due = run_time(run)
         end = grace_end(index.estate, job, due, run.business_date)
-        text = f"is due since {_at(due, job)}, counts as missed {_at(end.at, job)}{f': {end.text}' if end.text else ''}"
+        why = f": {end.text}" if end.text else ""
+        text = f"is due since {_at(due, job)}, counts as missed at {_at(end.at, job)}{why}"
         yield _of(job, run, "clock", text)
     if run is None or not has_started(run) or not run.state.is_open:
         yield from _next(index, job)

@@ -27,7 +27,7 @@ from console.control.incidents.impact import affected_days
 from console.control.incidents.root_cause import RootCause
 from console.control.services.delivery import pending_checks
 from console.control.services.risk import risk_alarm_of
-from console.control.services.status import MovedStart, moved_start, service_verdict
+from console.control.services.status import MovedStart, moved_starts, service_verdict
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_started
 from console.domain.incident import STARTS_LATER
@@ -166,13 +166,18 @@ def _has_begun(index: EstateIndex, day: ServiceForecast) -> bool:
     nodes = day.nodes.values()
     own = (node.run for node in nodes if node.run is not None and node.run.business_date == day.business_date)
     due = (node.due for node in nodes if node.due is not None)
-    return any(map(has_started, own)) or any(at <= index.now for at in due) or _may_start_now(index, day) is not None
+    return any(map(has_started, own)) or any(at <= index.now for at in due) or _offered_start(index, day) is not None
 
 
-def _may_start_now(index: EstateIndex, day: ServiceForecast) -> MovedStart | None:
-    """Its `moved_start`, once the start by the accepted schedule has passed."""
-    start = moved_start(index, day)
-    return start if start is not None and start.accepted <= index.now else None
+def _offered_start(index: EstateIndex, day: ServiceForecast) -> MovedStart | None:
+    """The first start on its critical path that only the changed schedule delays: the accepted schedule would have
+    started it by now, and its upstreams have ended."""
+    unfinished = {node.job_id for node in day.unfinished()}
+    for start in moved_starts(index, day):
+        upstreams = {edge.upstream for edge in index.graph.into(start.job_id)}
+        if start.accepted <= index.now and start.job_id in day.path and unfinished.isdisjoint(upstreams):
+            return start
+    return None
 
 
 def _was_watched(index: EstateIndex, day: ServiceForecast) -> bool:
@@ -253,10 +258,10 @@ def _text(index: EstateIndex, day: ServiceForecast) -> str:
     is_late = day.finish is not None and day.finish.p50 > day.deadline
     ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
     text = f"was not delivered by {by}" if index.now > day.deadline else ahead
-    waiting = _may_start_now(index, day)
-    if waiting is not None:
-        starts_at = zoned_time(waiting.due, day.service.zone, index.now)
-        return f"{_title(day)} {text}: start {index.name(waiting.job_id)}{STARTS_LATER}{starts_at}"
+    offered = _offered_start(index, day)
+    if offered is not None:
+        starts_at = zoned_time(offered.due, day.service.zone, index.now)
+        return f"{_title(day)} {text}: start {index.name(offered.job_id)}{STARTS_LATER}{starts_at}"
     waits, lost_by = _awaited_job(index, day), _lost_by(day)
     loses = index.name(lost_by) if lost_by is not None else ""
     text += f" because of {loses}" if loses else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -28,6 +29,8 @@ from console.domain.service import UNMET_PROMISE, ServiceView, Timeliness, timel
 from console.timing.formats import rough_duration
 
 _HOST = re.compile(r"[\w.-]+")
+_STARTS_LATER = re.compile(rf"\d\d:\d\d \S+: start (.+){re.escape(STARTS_LATER)}")
+"""The job that waits for its changed schedule, behind the deadline in the reason of its incident."""
 ServiceOfVerdict = ServiceView | AffectedServiceView
 Clock = Callable[[datetime], str]
 """Formats an instant as a time of day."""
@@ -41,6 +44,8 @@ class Verdict(NamedTuple):
     saves: tuple[str, ...] = ()
     proposal: str = ""
     """The plan that awaits approval beside it, with its requester and the command that approves it."""
+    needs_sending: bool = False
+    """True if it names a restart, a start or a resume: what a freeze stops."""
 
     @property
     def text(self) -> str:
@@ -73,13 +78,13 @@ def urgent_incident(
 
 
 def incident_verdict(
-    view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock, *, is_frozen: bool = False
+    view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock, *, is_frozen: bool
 ) -> Verdict:
     """A plan in progress, a rerun in progress, the next step, or why there is nothing to do; beside these a plan that
-    awaits approval. `is_frozen`: nothing can be sent before it is thawed, which comes first."""
+    awaits approval. `is_frozen`: what it names cannot be sent before it is thawed."""
     started = [plan for plan in plans if not plan.awaits_approval]
     verdict = _incident_verdict(view, started, now, clock)
-    if is_frozen and view.row.closed is None:
+    if is_frozen and verdict.needs_sending:
         (text, style), *outlook = verdict.parts
         verdict = verdict._replace(parts=((f"Frozen, thaw first: {text}", style), *outlook))
     awaits = next((plan for plan in plans if plan.awaits_approval and view.row.closed is None), None)
@@ -107,17 +112,21 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
     if not steps:
         late = _outlook(_lost_services(view.services, now), now, clock, before=", ")
         return Verdict(((_capital(blocked_reason(view)), "warn"), *late))
-    instruction = restart_instruction(_repair_step(run) for run in view.joint_restarts or steps[:1])
+    repairs = [_repair_step(run) for run in view.joint_restarts or steps[:1]]
+    instruction = restart_instruction(repairs)
     if instruction is None:
         return _rerun_verdict(steps[0], view, now, clock)
     act_by = instruction.act_by or view.row.act_by
+    needs_sending = any(repair.can_rerun and not repair.is_running for repair in repairs)
     if view.joint_restarts or steps[0].role != "root" or steps[0].state != RunState.SUCCEEDED:
-        return step_verdict(instruction.step, act_by, view.services, now, clock)
+        verdict = step_verdict(instruction.step, act_by, view.services, now, clock)
+        return verdict._replace(needs_sending=needs_sending)
     # it read what was not finished
     condition = "" if view.row.reason.endswith(RERUN_NOW) else "once its upstream has finished"
     verdict = step_verdict(instruction.step, act_by, view.services, now, clock, condition)
     action, *outlook = verdict.parts
-    return Verdict((action, (f": {without_advice(view.row.reason)}", "plain"), *outlook), verdict.saves)
+    parts = (action, (f": {without_advice(view.row.reason)}", "plain"), *outlook)
+    return verdict._replace(parts=parts, needs_sending=needs_sending)
 
 
 def without_advice(reason: str) -> str:
@@ -213,19 +222,19 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     fix = f"resume it{until_text(act_by, now, clock) or ' now'}{passed}"
     outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
     style = "bad" if plan.state == "stopped" else "warn"
-    return Verdict(((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now))
+    return Verdict(((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now), needs_sending=True)
 
 
 def _unmet_verdict(root: MemberView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
     """ "Daily revenue 07:30 will miss: load has not finished, nothing to restart, expected 07:40, 10 min late"; "start
     load now: headway job start etl/load" for a job that waits for its changed schedule."""
-    before, starts_later, _ = view.row.reason.partition(STARTS_LATER)
-    if starts_later:
-        job = before.rpartition(": start ")[2]
-        text = f"start {job_label(job)} now: headway job start {job}"
+    offered = _STARTS_LATER.search(view.row.reason)
+    if offered is not None:
+        text = f"start {job_label(offered[1])} now: headway job start {shlex.quote(offered[1])}"
     else:
         text = f"{job_label(root.job)} has not {'finished' if root.started else 'started'}, nothing to restart"
-    return Verdict(tuple(_outlook(view.services, now, clock, action=f": {text}")) or ((text, "warn"),))
+    parts = tuple(_outlook(view.services, now, clock, action=f": {text}")) or ((text, "warn"),)
+    return Verdict(parts, needs_sending=offered is not None)
 
 
 def _running_verdict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -293,26 +293,27 @@ def _because(threat: Threat | None) -> tuple[Reason, ...]:
 
 
 class MovedStart(NamedTuple):
-    """A start that its schedule as changed at the source, not accepted yet, has later than the accepted one."""
+    """A start that the changed, not yet accepted schedule has later than the accepted schedule."""
 
     job_id: int
     accepted: datetime
+    """When the accepted schedule starts it."""
     due: datetime
+    """When the changed schedule starts it."""
 
 
-def moved_start(index: EstateIndex, day: ServiceForecast) -> MovedStart | None:
-    """The first such start that is still ahead; None without one."""
+def moved_starts(index: EstateIndex, day: ServiceForecast) -> Iterator[MovedStart]:
+    """The starts of its unfinished jobs that are moved and still ahead."""
     for node in day.unfinished():
         job = index.job(node.job_id)
         if job.seen_schedule is not None and node.how is NodeState.CLOCK and node.due is not None:
             accepted = accepted_instant(job.schedule, job.seen_schedule, node.due)
             if accepted is not None and accepted < node.due and index.now < node.due:
-                return MovedStart(node.job_id, accepted, node.due)
-    return None
+                yield MovedStart(node.job_id, accepted, node.due)
 
 
 def _moved(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
-    start = moved_start(index, day)
+    start = next(moved_starts(index, day), None)
     if start is None:
         return ()
     starts_at = zoned_time(start.due, day.service.zone, index.now)

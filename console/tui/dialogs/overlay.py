@@ -38,6 +38,13 @@ class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bi
     def stops_demo(self) -> bool:
         return True
 
+    @property
+    def zone(self) -> str:
+        """That of the screen below."""
+        screens = self.board.screen_stack
+        below = screens[screens.index(self) - 1] if self in screens else None
+        return below.zone if isinstance(below, ConsoleScreen) else ""
+
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.styles.height = self.lines_at_first

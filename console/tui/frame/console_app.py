@@ -210,8 +210,14 @@ class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
         return self.board.navigation
 
     @property
+    def zone(self) -> str:
+        """The zone of the services that it shows; empty: that of the console."""
+        return ""
+
+    @property
     def ctx(self) -> RenderContext:
-        return self.board.ctx
+        ctx = self.board.ctx
+        return ctx._replace(clock=ctx.clock.at_home_in(self.zone)) if self.zone else ctx
 
     @property
     def is_small(self) -> bool:

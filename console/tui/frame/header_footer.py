@@ -11,8 +11,7 @@ from textual.screen import Screen
 
 from console.config import key_table
 from console.config.key_table import OVERLAYS
-from console.domain.header import MAX_SILENCED, HeaderView
-from console.domain.ids import incident_name
+from console.domain.header import HeaderView, silenced_text
 from console.domain.service import ServiceView
 from console.domain.switches import freeze_banner
 from console.store.queries.reader import Queries
@@ -180,12 +179,8 @@ def _suppressed(view: HeaderView, ctx: RenderContext) -> str:
         paused = (
             f" NOT POLLED: {', '.join(pause.system for pause in view.paused)}; 5 shows by which user and until when"
         )
-    silenced = ", ".join(incident_name(number) for number, _ in view.silenced[:MAX_SILENCED])
-    if silenced:
-        why = f" ({clean_line(view.silenced[0][1])})" if len(view.silenced) == 1 else ""
-        suffix = " and more" if len(view.silenced) > MAX_SILENCED else ""
-        silenced = f" SILENCED, not notified: {silenced}{why}{suffix}; headway silence lists silences"
-    suppressed = " ·".join(filter(None, [paused, silenced]))
+    silenced = clean_line(silenced_text(view.silenced))
+    suppressed = " ·".join(filter(None, [paused, silenced and f" {silenced}"]))
     if view.frozen:
         verdict = ctx.localized(freeze_banner(view.frozen))
         return f" {verdict}{suppressed and f' ·{suppressed}'}"

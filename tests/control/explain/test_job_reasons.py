@@ -306,7 +306,7 @@ def test_a_due_start_of_a_changed_schedule_is_missed_only_after_its_changed_star
     found = chain(EXTRACT, night(run(1, EXTRACT, "01:00", RunState.PLANNED), jobs=(moved, LOAD, MART)))
     due, following = (step.text for step in found if step.kind == "clock")
     assert due == (
-        "is due since 2026-11-20 01:00 UTC, counts as missed 2026-11-20 08:40 UTC:"
+        "is due since 2026-11-20 01:00 UTC, counts as missed at 2026-11-20 08:40 UTC:"
         " starts 08:35 UTC by its changed schedule"
     )
     assert "08:35 UTC" in following

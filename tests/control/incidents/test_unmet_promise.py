@@ -354,3 +354,41 @@ def test_a_start_that_its_changed_schedule_delays_within_the_deadline_is_a_reaso
     ledger.look("03:11")
     assert [] == kinds(ledger)
     assert "warehouse/load starts 05:00 UTC by its changed schedule" in ledger.day("supply-plan").reason
+
+
+def test_a_moved_start_whose_upstream_still_runs_is_not_offered() -> None:
+    load = replace(job(2, "warehouse/load", "03:10", target_id=2, expected=minutes(20)), seen_schedule=daily("08:35"))
+    early = job(1, "hosts/up", "02:30", expected=minutes(90))
+    plan = service("supply-plan", "06:30", load)
+    ledger = Ledger(estate(early, load, feeds=feeds(early, load), services=[plan]))
+    ledger.run(early, "02:30", RunState.RUNNING, started_at=at("02:30"))
+    ledger.look("03:15")
+    assert [] == [incident.title for incident in ledger.decisions.incidents if "start warehouse/load" in incident.title]
+    ledger.run(early, "02:30", RunState.SUCCEEDED, started_at=at("02:30"), ended_at=at("04:00"))
+    ledger.look("04:01")
+    assert ": start warehouse/load now: its changed schedule starts it 08:35 UTC" in ledger.incident().title
+
+
+def test_a_moved_start_that_does_not_decide_the_finish_is_not_offered() -> None:
+    small = replace(job(1, "hosts/small", "03:10", expected=minutes(5)), seen_schedule=daily("03:25"))
+    slow = job(2, "warehouse/slow", Schedule("none"), target_id=2, expected=minutes(60))
+    mart = job(3, "warehouse/mart", Schedule("none"), target_id=2, expected=minutes(20))
+    plan = service("supply-plan", "04:00", mart)
+    extract = replace(EXTRACT, id=4)
+    edges = [*feeds(extract, slow), *feeds(small, mart), *feeds(slow, mart)]
+    ledger = Ledger(estate(extract, small, slow, mart, feeds=edges, services=[plan]))
+    ledger.run(extract, "03:10", RunState.RUNNING, started_at=at("03:10"))
+    ledger.look("03:15")
+    assert "start hosts/small" not in ledger.incident().title
+
+
+def test_a_moved_start_on_the_critical_path_is_offered_behind_one_with_slack() -> None:
+    small, load = (
+        replace(job(number, name, "03:10", expected=minutes(5)), seen_schedule=daily(starts))
+        for number, name, starts in ((1, "hosts/a_small", "03:50"), (2, "hosts/load", "08:35"))
+    )
+    mart = job(3, "warehouse/mart", Schedule("none"), target_id=2, expected=minutes(20))
+    plan = service("supply-plan", "06:30", mart)
+    ledger = Ledger(estate(small, load, mart, feeds=[*feeds(small, mart), *feeds(load, mart)], services=[plan]))
+    ledger.look("03:15")
+    assert ": start hosts/load now" in ledger.incident().title

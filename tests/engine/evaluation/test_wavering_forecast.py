@@ -71,7 +71,7 @@ def test_an_unmet_promise_without_a_failure_has_nothing_to_restart(bench: Bench,
     [service] = view.services
     assert service.expected is not None
     due, done = f"{service.deadline:%H:%M}", f"{service.expected:%H:%M}"
-    verdict = incident_verdict(view, [], now, lambda at: f"{at:%H:%M}")
+    verdict = incident_verdict(view, [], now, lambda at: f"{at:%H:%M}", is_frozen=False)
     at_risk = f"Supply plan {due} will miss: load has not started, nothing to restart"
     assert ([(at_risk, "bad"), (f", expected {done}, 1 min late", "plain")], ()) == ([*verdict.parts], verdict.saves)
 

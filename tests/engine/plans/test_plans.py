@@ -740,8 +740,8 @@ def test_the_notification_of_a_plan_says_whose_assistant_requested_it(night: Ben
     *_, by, why, act_by, saves = night.sink.got[-1][2].splitlines()
     assert f"By      assistant of {getpass.getuser()}" == by
     assert "Why     fake/extract failed" == why
-    assert re.fullmatch(r"Act by  [0-9:]{5}", act_by)
-    assert re.fullmatch(r"Saves   Supply plan [0-9:]{5}", saves)
+    assert re.fullmatch(r"Act by  [0-9:]{5} UTC", act_by)
+    assert re.fullmatch(r"Saves   Supply plan [0-9:]{5} UTC", saves)
     assert view(night).awaits_approval
     requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     assert not view(night).awaits_approval

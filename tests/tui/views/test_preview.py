@@ -190,7 +190,7 @@ async def test_the_step_under_the_cursor_is_shown_beside_a_started_plan(night: N
 def test_a_preview_of_an_incident_ends_in_no_heading_without_its_rows(height: int) -> None:
     view = FakeReads().incident_
     opened = OpenIncident(view, ())
-    lines = ["".join(text for text, _ in line) for line in _lines(opened, look(), 120, height, None)]
+    lines = ["".join(text for text, _ in line) for line in _lines(opened, look(), 120, height, None, is_frozen=False)]
     heads = [place for place, line in enumerate(lines) if re.match(r" (AFFECTED|NOTIFIED|ACTIONS|RUNS) ?", line)]
     assert [] == [lines[place] for place in heads if not lines[place + 1].strip()]
 

@@ -16,13 +16,13 @@ def incident_source(number: int, verdict: VerdictLine) -> PreviewSource:
     """The preview of an incident below the verdict line of its screen."""
 
     def lines(opened: OpenIncident, ctx: RenderContext, width: int, height: int) -> SegmentLines:
-        return _lines(opened, ctx, width, height, above=verdict.opened)
+        return _lines(opened, ctx, width, height, verdict.opened, is_frozen=verdict.is_frozen)
 
     return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), lines)
 
 
 def _lines(
-    opened: OpenIncident, ctx: RenderContext, width: int, height: int, above: OpenIncident | None
+    opened: OpenIncident, ctx: RenderContext, width: int, height: int, above: OpenIncident | None, *, is_frozen: bool
 ) -> SegmentLines:
     """`above`: the incident of the verdict line; its verdict is not repeated."""
     view = opened.view
@@ -30,7 +30,7 @@ def _lines(
     reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
     summary = summary_lines(view, ctx, width)
     is_above = above is not None and above.view.row.id == view.row.id
-    verdict = [] if is_above else verdict_lines(opened, ctx, width)
+    verdict = [] if is_above else verdict_lines(opened, ctx, width, is_frozen=is_frozen)
     lines = [title, *verdict, reason, []]
     log_lines = min(LOG_LINES, height // 3)
     shown = summary[: max(MIN_ROWS, height - len(lines) - log_lines - 2)]

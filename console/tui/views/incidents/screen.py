@@ -156,10 +156,8 @@ class IncidentScreen(HeadwayScreen):
         self.tabs = IncidentTabs()
 
     @property
-    def ctx(self) -> RenderContext:
-        """Times are in the zone of the incident's most urgent service."""
-        ctx, zone = self.board.ctx, self.view.zone if self.view is not None else ""
-        return ctx._replace(clock=ctx.clock.at_home_in(zone)) if zone else ctx
+    def zone(self) -> str:
+        return self.view.zone if self.view is not None else ""
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [

@@ -84,7 +84,7 @@ SHORT = 30
 
 
 def header_lines(
-    opened: OpenIncident, ctx: RenderContext, width: int, height: int, *, is_frozen: bool = False
+    opened: OpenIncident, ctx: RenderContext, width: int, height: int, *, is_frozen: bool
 ) -> list[list[Segment]]:
     """The verdict, the error, and the facts."""
     view, row = opened.view, opened.view.row

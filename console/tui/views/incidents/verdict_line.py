@@ -62,9 +62,7 @@ def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> lis
     return [(f" {due} delivered late at {ctx.hm(at)}{suffix}", "warn")]
 
 
-def verdict_lines(
-    opened: OpenIncident, ctx: RenderContext, width: int, *, is_frozen: bool = False
-) -> list[list[Segment]]:
+def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_frozen: bool) -> list[list[Segment]]:
     """The verdict of the incident, as far as it fits; the plan that awaits approval behind it, or on a second line."""
     view, plans = opened
     verdict = incident_verdict(view, plans, ctx.now, ctx.hm, is_frozen=is_frozen)
@@ -100,7 +98,7 @@ class VerdictLine(ScreenPart):
     `incident` returns the open incident that the subject of the screen belongs to, in the query thread; None, and no
     line, without one. Without `incident` it is the one to act on first, or that all is well: a line that is always
     there, so that the rows below keep their place. `command` names the command of the screen that acts on this incident
-    now; without one the line ends with the incident's name.
+    now; without one the line ends with the incident's name. `loaded` is called whenever the incident is read.
     """
 
     def __init__(
@@ -108,11 +106,17 @@ class VerdictLine(ScreenPart):
         screen: HeadwayScreen,
         incident: Callable[[Queries], int | None] | None = None,
         command: Callable[[int], str] = no_command,
+        loaded: Callable[[], None] = lambda: None,
     ) -> None:
-        self._screen, self._incident, self._command = screen, incident, command
+        self._screen, self._incident, self._command, self._loaded = screen, incident, command, loaded
         self._bar = Bar(id="verdict")
         self._bar.display = False
         self.opened: OpenIncident | None = None
+
+    @property
+    def is_frozen(self) -> bool:
+        """True while no action is sent."""
+        return self._screen.is_frozen
 
     def widgets(self) -> ComposeResult:
         yield self._bar
@@ -148,6 +152,7 @@ class VerdictLine(ScreenPart):
     def _show(self, opened: OpenIncident | None) -> None:
         self.opened = opened
         self.paint()
+        self._loaded()
 
     def mounted(self) -> None:
         self.paint()
@@ -170,7 +175,7 @@ class VerdictLine(ScreenPart):
             right = self._right(self.opened.view)
             room = width - length_of(right) - 2
             stale = self._stale()
-            first, *further = verdict_lines(self.opened, ctx, room - length_of(stale), is_frozen=self._screen.is_frozen)
+            first, *further = verdict_lines(self.opened, ctx, room - length_of(stale), is_frozen=self.is_frozen)
             line = [*stale, *first]
             for text, style in [calm] if calm is not None and not self.opened.view.services else []:
                 line += [(f" {ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []

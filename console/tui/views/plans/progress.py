@@ -51,6 +51,10 @@ class StartedScreen(HeadwayScreen):
         )
         self.parts = (self.verdict, self.path)
 
+    @property
+    def zone(self) -> str:
+        return self.incident.zone if self.incident is not None else ""
+
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),

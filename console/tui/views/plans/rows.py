@@ -347,8 +347,7 @@ def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[l
     shown: list[tuple[int, list[list[Segment]]]] = []
     for way in outlook.variants:
         head: Segment = (f"{ctx.sign('marked')} {way.label}", "key") if way.is_present else (way.label, "dim")
-        finishes = zip(way.finishes, outlook.days, strict=True)
-        column = [[head], *(_cell(outlook, finish, day, ctx) for finish, day in finishes)]
+        column = [[head], *(_cell(outlook, finish, ctx) for finish in way.finishes)]
         cells = max(map(length_of, column))
         if GAP + cells > remaining:
             break
@@ -364,7 +363,7 @@ def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[l
     return lines
 
 
-def _cell(outlook: PlanOutlook, finish: VariantFinish, day: SavedService, ctx: RenderContext) -> list[Segment]:
+def _cell(outlook: PlanOutlook, finish: VariantFinish, ctx: RenderContext) -> list[Segment]:
     mark, _, style = ctx.mark("timeliness", _FINISH_MARKS.get(finish.status, Timeliness.NO_ESTIMATE))
     at = f"{outlook.sign(finish)}{ctx.hm(finish.at)}" if finish.at is not None else ""
     gap = " " if at and finish.text.startswith(" ") else ""

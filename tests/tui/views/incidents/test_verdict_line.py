@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 
 from console.control.incidents.verdict import incident_verdict, late_text, urgent_service
 from console.domain.incident import AffectedServiceView, EventView, IncidentView, JointRestart, repaired_at_end
+from console.domain.plan import PlanView
 from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.header_footer import banner_text
+from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.path import read_path
+from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.summary import header_lines, incident_title, summary_lines
-from console.tui.views.incidents.verdict_line import OpenIncident, service_verdict, verdict_lines
+from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, service_verdict, verdict_lines
 from console.tui.views.plans.rows import saved_services
 from console.tui.widgets.paint import Segment
 from tests.tui.driving import Night, on_the_night
@@ -37,7 +40,7 @@ def first_line(lines: list[list[Segment]]) -> str:
 
 
 def verdict(view: IncidentView) -> str:
-    return first_line(verdict_lines(OpenIncident(view, ()), look(), 200))
+    return first_line(verdict_lines(OpenIncident(view, ()), look(), 200, is_frozen=False))
 
 
 def with_service(view: IncidentView, **changes: Any) -> IncidentView:
@@ -87,9 +90,11 @@ def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> No
     breached = without_act_by("breached", "met_late")
     said = " Supply plan 06:30 breached: restart extract_orders now"
     assert verdict(breached) == f"{said}, expected 07:34 if repaired as usual, 1 h 4 min late"
-    overdue = incident_verdict(without_act_by("breached", "met_late", expected="06:35"), (), at("06:40"), look().hm)
+    overdue = incident_verdict(
+        without_act_by("breached", "met_late", expected="06:35"), (), at("06:40"), look().hm, is_frozen=False
+    )
     assert f" {overdue.text}" == f"{said}, 10 min late so far"
-    assert first_line(verdict_lines(OpenIncident(breached, ()), look(), 60)) == said
+    assert first_line(verdict_lines(OpenIncident(breached, ()), look(), 60, is_frozen=False)) == said
     assert verdict(without_act_by("breached", "breached")).startswith(" Supply plan 06:30 and 1 more breached: restart")
     assert text_of(incident_title(breached, look(), 120)[1]) == "breached "
 
@@ -118,7 +123,7 @@ def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
 def test_a_running_plan_saves_no_service_that_is_expected_after_its_deadline() -> None:
     view, plan = without_act_by("breached", "on_time"), plan_of(draft())
     _, in_time = view.services
-    assert incident_verdict(view, (plan,), NOW, look().hm).saves == (in_time.title,)
+    assert incident_verdict(view, (plan,), NOW, look().hm, is_frozen=False).saves == (in_time.title,)
     assert saved_services(view, look()) == f"saves {in_time.title} {look().hm(in_time.deadline)}"
 
 
@@ -135,11 +140,13 @@ def test_services_that_are_late_in_any_case_are_named_beside_those_that_the_step
     late = ", Daily revenue 07:30 breached, expected 08:10, 40 min late"
     assert verdict(view) == f" Restart extract_orders by 03:58 (in 40 min){late}, saves Supply plan"
     stopped = plan_of(draft(), 7, state="stopped")
-    assert first_line(verdict_lines(OpenIncident(view, (stopped,)), look(), 200)) == (
+    assert first_line(verdict_lines(OpenIncident(view, (stopped,)), look(), 200, is_frozen=False)) == (
         f" Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min){late}, saves Supply plan"
     )
     passed = without_act_by("will_miss", "on_time")
-    paused = verdict_lines(OpenIncident(passed, (dataclasses.replace(stopped, state="paused"),)), look(), 200)
+    paused = verdict_lines(
+        OpenIncident(passed, (dataclasses.replace(stopped, state="paused"),)), look(), 200, is_frozen=False
+    )
     assert first_line(paused).startswith(
         " Plan 7 paused: 0 of 4 steps, resume it now, Supply plan 06:30 will miss, expected 07:34"
     )
@@ -189,7 +196,7 @@ def test_every_verdict_names_the_service_that_is_late_in_any_case_and_how_late_i
     view = dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=act_by), services=tuple(affected))
     plans = data.draw(st.sampled_from([(), *((plan_of(draft(), 7, state=each),) for each in ("paused", "running"))]))
     now = data.draw(st.sampled_from([NOW, at("07:40")]))
-    text = incident_verdict(view, plans, now, look().hm).text
+    text = incident_verdict(view, plans, now, look().hm, is_frozen=False).text
     for timeliness in ("breached", "will_miss"):
         lost = [day for day in affected if day.timeliness == timeliness]
         if timeliness == "will_miss":
@@ -207,7 +214,7 @@ PROPOSED = {"state": "paused", "requested_by": "anna", "requested_from": "MCP"}
 
 def proposed_verdict(width: int, **changes: Any) -> str:
     plan = plan_of(draft(), 7, **{**PROPOSED, **changes})
-    return "\n".join(map(text_of, verdict_lines(OpenIncident(incident(), (plan,)), look(), width)))
+    return "\n".join(map(text_of, verdict_lines(OpenIncident(incident(), (plan,)), look(), width, is_frozen=False)))
 
 
 def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
@@ -221,8 +228,15 @@ def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
     assert proposed_verdict(200, requested_from="db07").startswith(" Plan 7 paused: 0 of "), "a person paused it"
     begun = plan_of(draft(), 7, **PROPOSED)
     begun = dataclasses.replace(begun, steps=(dataclasses.replace(begun.steps[0], state="verified"), *begun.steps[1:]))
-    assert incident_verdict(incident(), (begun,), NOW, look().hm).text.startswith("Plan 7 paused: 1 of ")
-    assert incident_verdict(closed(incident()), (plan_of(draft(), 7, **PROPOSED),), NOW, look().hm).proposal == ""
+    assert incident_verdict(incident(), (begun,), NOW, look().hm, is_frozen=False).text.startswith(
+        "Plan 7 paused: 1 of "
+    )
+    assert (
+        incident_verdict(
+            closed(incident()), (plan_of(draft(), 7, **PROPOSED),), NOW, look().hm, is_frozen=False
+        ).proposal
+        == ""
+    )
 
 
 def test_a_service_with_stale_data_is_still_to_be_delivered() -> None:
@@ -311,6 +325,10 @@ def test_a_first_run_that_takes_too_long_does_not_run_again() -> None:
             "Supply plan was not delivered by 06:30 CET: start etl/load now: its changed schedule starts it 08:35 CET",
             "start load now: headway job start etl/load",
         ),
+        (
+            "Plan was not delivered by 06:30 CET: start e/h:a: start b now: its changed schedule starts it 08:35 CET",
+            "start a: start b now: headway job start 'e/h:a: start b'",
+        ),
         ("Supply plan is expected after its deadline 06:30 CET", "extract_orders has not started, nothing to restart"),
     ],
 )
@@ -339,7 +357,7 @@ def test_a_closed_incident_whose_repair_is_a_later_run_is_resolved_and_does_not_
     assert list(view.members) == repaired_at_end(view.members, "out of view: it was not seen green")
     view = closed(dataclasses.replace(view, members=tuple(members), events=(end,)))
     assert verdict(view).startswith(" Resolved 03:17: green again (rerun by anna")
-    header = "\n".join(text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50))
+    header = "\n".join(text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50, is_frozen=False))
     assert "failed 03:12 for" in header
     assert "failed since" not in header
 
@@ -350,7 +368,10 @@ def test_the_incident_page_has_one_clock() -> None:
     view, plan = dataclasses.replace(view, services=tokyo), plan_of(draft())
     ctx = RenderContext(NOW, ZonedClock(ZoneInfo("Europe/Berlin")), GlyphSet())
     opened = OpenIncident(view, ())
-    lines = [*header_lines(opened, ctx, 200, 50), *verdict_lines(OpenIncident(view, (plan,)), ctx, 200)]
+    lines = [
+        *header_lines(opened, ctx, 200, 50, is_frozen=False),
+        *verdict_lines(OpenIncident(view, (plan,)), ctx, 200, is_frozen=False),
+    ]
     lines += [list(row.cells) for row in summary_lines(view, ctx, 200)]
     said = "\n".join(map(text_of, [*lines, *evidence_lines(view, ctx)]))
     assert "restart extract_orders by 03:58" in said.replace("Restart", "restart")
@@ -403,7 +424,7 @@ def test_restarts_that_one_service_needs_are_one_verdict_by_the_earliest_act_by(
 
 def test_a_stopped_plan_says_until_when_it_is_resumed_and_what_that_saves() -> None:
     stopped = plan_of(draft(), 7, state="stopped")
-    line = first_line(verdict_lines(OpenIncident(incident(), (stopped,)), look(), 200))
+    line = first_line(verdict_lines(OpenIncident(incident(), (stopped,)), look(), 200, is_frozen=False))
     assert line == " Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min), saves Supply plan, Daily revenue"
 
 
@@ -491,7 +512,7 @@ def test_a_root_that_ran_again_on_unfinished_data_waits_for_it() -> None:
     why = "it read data before hosts/load finished"
     action = " Restart extract_orders by 03:58 (in 40 min), once its upstream has finished"
     assert f"{action}: {why}, saves Supply plan, Daily revenue" == verdict(view)
-    lines = [text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50)]
+    lines = [text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50, is_frozen=False)]
     assert [True, False] == [why in line for line in lines[:2]]
 
 
@@ -499,8 +520,38 @@ def test_under_a_freeze_the_verdict_says_to_thaw_first() -> None:
     opened = OpenIncident(incident(), ())
     [line] = verdict_lines(opened, look(), 200, is_frozen=True)
     assert text_of(line).startswith(" Frozen, thaw first: Restart extract_orders by 03:58 (in 40 min)")
-    over = OpenIncident(closed(incident()), ())
-    assert verdict_lines(over, look(), 200, is_frozen=True) == verdict_lines(over, look(), 200)
+
+
+@pytest.mark.parametrize(
+    "changes, plans, step",
+    [
+        ({"can_rerun": False}, (), " Run extract_orders by hand in etl-hosts"),
+        ({"rerun_started": NOW}, (), " extract_orders runs again since"),
+        ({}, (plan_of(draft(), 7),), " Plan 7 running"),
+    ],
+)
+def test_a_freeze_does_not_change_a_verdict_with_nothing_to_send(
+    changes: dict[str, Any], plans: tuple[PlanView, ...], step: str
+) -> None:
+    view = with_root(**changes)
+    [line] = verdict_lines(OpenIncident(view, plans), look(), 200, is_frozen=True)
+    assert text_of(line).startswith(step)
+    over = OpenIncident(closed(view), ())
+    assert verdict_lines(over, look(), 200, is_frozen=True) == verdict_lines(over, look(), 200, is_frozen=False)
+
+
+def test_a_freeze_comes_before_the_resume_of_a_plan() -> None:
+    stopped = dataclasses.replace(plan_of(draft(), 7), state="stopped")
+    [line] = verdict_lines(OpenIncident(incident(), (stopped,)), look(), 200, is_frozen=True)
+    assert text_of(line).startswith(" Frozen, thaw first: Plan 7 stopped")
+
+
+def test_times_are_in_the_zone_of_the_most_urgent_service_that_is_not_delivered() -> None:
+    view = incident()
+    first, *others = (dataclasses.replace(service, zone="Europe/Berlin") for service in view.services)
+    delivered = dataclasses.replace(first, zone="Asia/Tokyo", delivered=NOW, act_by=at("00:30"))
+    assert "Europe/Berlin" == dataclasses.replace(view, services=(delivered, *others)).zone
+    assert "Asia/Tokyo" == dataclasses.replace(view, services=(delivered,)).zone
 
 
 def test_while_a_plan_runs_the_title_names_it_and_no_act_by() -> None:
@@ -511,13 +562,66 @@ def test_while_a_plan_runs_the_title_names_it_and_no_act_by() -> None:
 
 def test_a_silence_that_hides_a_notification_has_a_banner() -> None:
     silenced = header(silenced=((1, "silence 3 of anna: planned"),))
-    text = "SILENCED, not notified: INC-0001 (silence 3 of anna: planned); headway silence lists silences"
+    text = "SILENCED: INC-0001 (silence 3 of anna: planned); list: headway silence"
     assert f" {text}" == banner_text(silenced, "", look())
     assert "" == banner_text(header(), "", look())
     frozen = banner_text(silenced._replace(frozen="frozen by ben"), "", look())
     assert frozen.startswith(" FROZEN by ben; ")
     assert frozen.endswith(text)
-    several = header(silenced=((1, "silence 3 of anna"), (2, "silence 3 of anna")))
-    assert "SILENCED, not notified: INC-0001, INC-0002; " in banner_text(several, "", look())
-    many = header(silenced=tuple((number, "silence 3 of anna") for number in range(1, 7)))
-    assert " INC-0004, INC-0005 and more; headway silence lists silences" in banner_text(many, "", look())
+    for count, names in ((2, "INC-0001, INC-0002"), (4, "INC-0001, INC-0002, INC-0003 and more")):
+        several = header(silenced=tuple((number + 1, "silence 3 of anna") for number in range(count)))
+        assert f" SILENCED: {names}; list: headway silence" == banner_text(several, "", look())
+
+
+@on_the_night(size=(160, 40), prepare=lambda night: setattr(night.reads, "head", header(frozen="frozen by ben")))
+async def test_the_preview_of_an_incident_names_a_freeze_as_its_verdict_line_does(night: Night) -> None:
+    line = VerdictLine(cast(HeadwayScreen, night.app.screen))
+    source = incident_source(412, line)
+    opened = OpenIncident(incident(), ())
+    shown = "\n".join(text_of(row) for row in source.lines(opened, look(), 160, 40))
+    assert " Frozen, thaw first: Restart extract_orders by 03:58" in shown
+
+
+def _in_tokyo(night: Night) -> None:
+    view = night.reads.incident_
+    services = tuple(dataclasses.replace(service, zone="Asia/Tokyo") for service in view.services)
+    night.reads.incident_ = dataclasses.replace(view, services=services)
+    night.reads.plans_ = [plan_of(draft(), 7, incident_id=412)]
+
+
+@on_the_night(size=(120, 40), prepare=_in_tokyo)
+async def test_what_opens_over_an_incident_is_in_its_zone(night: Night) -> None:
+    night.app.navigation.open_incident(412)
+    await night.see("11:17:42 JST", "AFFECTED SERVICES")
+    await night.act("what_if")
+    await night.see("WHAT IF", "as of 11:17 JST", "nothing is sent")
+    await night.act("what_if_at")
+    await night.see("by the clock JST")
+    await night.typing()
+    await night.type("11:58")
+    await night.press("enter")
+    await night.see("restarted at 11:58")
+    [_, again] = night.requests.asked
+    assert {"how": "restart", "at": "2026-11-20T11:58:00+09:00"} in again[1][1]
+    await night.press("escape")
+    await night.act("rerun")
+    await night.see("RERUN", "JST")
+
+
+@on_the_night(size=(120, 40), prepare=_in_tokyo)
+async def test_a_plan_is_in_the_zone_of_its_incident(night: Night) -> None:
+    night.app.navigation.open_plan(7)
+    await night.see("11:17:42 JST")
+
+
+def _in_tokyo_without_a_plan(night: Night) -> None:
+    _in_tokyo(night)
+    night.reads.plans_ = []
+
+
+@on_the_night(size=(120, 40), prepare=_in_tokyo_without_a_plan)
+async def test_a_proposed_plan_is_in_the_zone_of_its_incident(night: Night) -> None:
+    night.app.navigation.open_incident(412)
+    await night.see("AFFECTED SERVICES")
+    await night.act("recover")
+    await night.see("PLAN", "11:17:42 JST", "Supply plan     14:30")
