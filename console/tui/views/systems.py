@@ -405,7 +405,9 @@ class SystemScreen(HeadwayScreen):
         self.subject = "target", target
         self.view: TargetView | None = None
         self.drift: tuple[DriftView, ...] = ()
-        self.parts = (DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else []),)
+        self.verdict = VerdictLine(self, is_optional=True)
+        details = DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else [])
+        self.parts = (self.verdict, details)
 
     def commands(self) -> Sequence[ScreenCommand]:
         own = polling_commands(self, lambda: self.view)
@@ -414,6 +416,7 @@ class SystemScreen(HeadwayScreen):
 
     def fetch(self) -> None:
         self.ask("system", lambda reads: _read_system(reads, self.target), self._show)
+        super().fetch()
 
     def _show(self, answer: SystemAnswer) -> None:
         self.view, self.drift = answer

@@ -72,7 +72,7 @@ def test_an_unmet_promise_without_a_failure_has_nothing_to_restart(bench: Bench,
     assert service.expected is not None
     due, done = f"{service.deadline:%H:%M}", f"{service.expected:%H:%M}"
     verdict = incident_verdict(view, [], now, lambda at: f"{at:%H:%M}")
-    at_risk = f"Supply plan {due} will miss: load has not finished, nothing to restart"
+    at_risk = f"Supply plan {due} will miss: load has not started, nothing to restart"
     assert ([(at_risk, "bad"), (f", expected {done}, 1 min late", "plain")], ()) == ([*verdict.parts], verdict.saves)
 
 
@@ -83,4 +83,4 @@ def test_around_even_odds_and_around_its_alarm_it_stands_as_it_stood(bench: Benc
     assert [Timeliness.AT_RISK] * 4 == [look(bench, wavering, late) for late in calmer]
     over = [0.05, 0.2, 0.3, 0.2]
     assert [*[Timeliness.ON_TIME] * 2, *[Timeliness.AT_RISK] * 2] == [look(bench, wavering, late) for late in over]
-    assert 1 == len([title for _, title, _ in bench.sink.got if "will miss: load has not finished" in title])
+    assert 1 == len([title for _, title, _ in bench.sink.got if "will miss: load has not started" in title])

@@ -46,7 +46,7 @@ class LineageScreen(HeadwayScreen):
         """The job that the cursor goes to in the next drawing; None: it stays on its job."""
         self.canvas = Canvas(READING_TEXT, id="graph")
         self.search = SearchLine(self, self.canvas, "part of a job's name", self._seek, self._search_cleared)
-        self.verdict = VerdictLine(self, self._incident)
+        self.verdict = VerdictLine(self, self._incident, services=self._services)
         self.parts = (self.search, self.verdict)
         self.blast = blast
         self.options = LineageOptions(up=1, down=MAX_DEPTH) if blast else LineageOptions()
@@ -145,6 +145,9 @@ class LineageScreen(HeadwayScreen):
 
     def _incident(self, reads: Queries) -> int | None:
         return reads.incidents.incident_of_job(self.shown.reach.view.job_id) if self.shown is not None else None
+
+    def _services(self, reads: Queries) -> tuple[str, ...]:
+        return reads.members.services_of(self.shown.reach.view.job_id) if self.shown is not None else ()
 
     def redraw(self, **changes: Any) -> None:
         self.options = replace(self.options, **changes)

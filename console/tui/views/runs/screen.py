@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 
 from connectors.sdk.states import Verb, is_open
 from console.domain.run import AttemptView, RunView
+from console.store.queries.reader import Queries
 from console.tui.frame.cells import state_cells
 from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
@@ -45,7 +46,9 @@ class RunScreen(HeadwayScreen):
         self.pane = Pane(id="log")
         self.pane.following = self.pane.wrapped = True
         self.search = SearchLine(self, self.pane, "find in the log", self._seek_text, self._search_cleared)
-        self.verdict = VerdictLine(self, lambda reads: self.view.incident_id if self.view else None)
+        self.verdict = VerdictLine(
+            self, lambda reads: self.view.incident_id if self.view else None, services=self._services
+        )
         self.parts = (self.search, self.verdict)
 
     def commands(self) -> Sequence[ScreenCommand]:
@@ -246,6 +249,9 @@ class RunScreen(HeadwayScreen):
             self.attempt = view.attempts[ids.index(self.attempt.id)]
         self.tick()
         self.verdict.fetch()
+
+    def _services(self, reads: Queries) -> tuple[str, ...]:
+        return reads.members.services_of(self.view.row.job_id) if self.view else ()
 
     # showing
 
