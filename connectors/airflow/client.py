@@ -13,7 +13,7 @@ from typing import Any
 
 from connectors.airflow.auth import is_stale_token, public_headers
 from connectors.sdk import fields
-from connectors.sdk.errors import NotSupported
+from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.settle import wait_seconds
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient, path_segment, refusal
@@ -298,6 +298,10 @@ def question_path(dag: str, run: str, task: str, map_index: int) -> str:
 
 
 VERSION_ENDPOINTS = (("/api/v2/version", 3), ("/api/v1/version", 2))
+EXPECTED = (
+    "expected an Airflow 2.x or 3.x, which gives its version without a login. "
+    "Fix: set url to the address that opens Airflow in a browser, with its path if it has one"
+)
 
 
 NEWEST_TESTED, OLDEST_TESTED = (3, 3), (2, 10)
@@ -327,23 +331,29 @@ def detect_version(endpoint: HttpEndpoint, account: HttpAccount, deadline: Deadl
     """Of the API, 2 or 3, and the server's version. Raises SystemUnreachable, and NotSupported for another program;
     AccessRefused if a proxy in front refuses."""
     refused: HttpReply | None = None
+    replies = list[HttpReply]()
     for path, major in VERSION_ENDPOINTS:
         headers = public_headers(account, deadline)
         reply = endpoint.call("GET", path, deadline, accept={401, 403, 404, 405, 410}, headers=headers)
         refused = reply if reply.status in (401, 403) else refused
         if reply.status != 200:
+            replies.append(reply)
             continue
+        if reply.content_type in ("text/html", "application/xhtml+xml"):
+            raise AccessRefused(f"{reply.place} is a web page, of another program or of a login in front; {EXPECTED}")
         version = fields.optional_text(reply.table(), "version")
         minor = minor_version(version)
         if minor is not None and (minor[0] == 2 if major == 2 else minor[0] >= 3):
             return major, version
-        raise NotSupported(
-            f"{reply.place}: this is Airflow {version[:40] or 'without a version'}; this kind supports 2.x and 3.x"
-        )
+        if not version:
+            raise NotSupported(f"{reply.place} has no version, so it is another program; {EXPECTED}")
+        raise NotSupported(f"{reply.place}: this is Airflow {version[:40]}; this kind supports 2.x and 3.x")
     if refused is not None:
         account.forget()
+        if not headers:
+            raise AccessRefused(f"{refused.place} is a refusal, of another program or of a proxy in front; {EXPECTED}")
         raise refusal(refused)
-    raise NotSupported(
-        f"Airflow: neither {VERSION_ENDPOINTS[0][0]} nor {VERSION_ENDPOINTS[1][0]} is at {endpoint.base_url}. "
-        "Fix: the address that opens Airflow in a browser, with its path if it has one"
+    answers = " and ".join(
+        f"{reply.status} to {path}" for reply, (path, _) in zip(replies, VERSION_ENDPOINTS, strict=True)
     )
+    raise NotSupported(f"Airflow: {endpoint.base_url} answered {answers}; {EXPECTED}")

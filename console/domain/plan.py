@@ -70,6 +70,8 @@ class SavedService:
     duration_s: float | None = None
     """Share of this step in `slack_s`, at the service's risk."""
     title: str = ""
+    expected: str = ""
+    """Its finish in this plan, ISO 8601 in UTC; empty if unknown."""
 
     @property
     def shown_title(self) -> str:
@@ -148,6 +150,8 @@ class DraftStep:
 
 REQUESTED = "requested: nothing is sent until a person resumes it"
 """Text of a plan that an assistant or the HTTP API requested, before a person is notified of it."""
+RESUMED_BY = "resumed by "
+"""Start of the text of a running plan that this person resumed."""
 MCP, HTTP_API = "MCP", "HTTP API"
 """Origins of plans that send nothing until a person resumes them."""
 
@@ -256,6 +260,9 @@ _ACTION_STATE_TEXT = {
 }
 
 
+_BEGUN = (RunState.RUNNING, RunState.RETRYING)
+
+
 def after_text(places: Sequence[int]) -> str:
     """ "after step 1", "after steps 1, 5"; empty for no step."""
     return f"after step{'s' * (len(places) > 1)} {', '.join(map(str, places))}" if places else ""
@@ -291,6 +298,8 @@ class PlanStepView:
     """Other actions in flight on its run, before it is requested: "mara rerun"."""
     held_by: str = ""
     """For a hold not requested yet: holder and end of the job's present hold; empty if not held."""
+    saves_by: datetime | None = None
+    """When the last service that it saves was expected at the plan's start."""
 
     @property
     def is_needless(self) -> bool:
@@ -341,6 +350,15 @@ class PlanView:
     def done(self) -> int:
         """Number of verified steps."""
         return sum(step.state == "verified" for step in self.steps)
+
+    @property
+    def planned_end(self) -> datetime | None:
+        """When the last of its services was expected at its start; None once one of its runs has begun, which their
+        forecasts include."""
+        sent = [step for step in self.steps if step.verb not in (WAIT, *HOLD_VERBS)]
+        if any(step.state not in ("planned", "requested") or step.run_state in _BEGUN for step in sent):
+            return None
+        return max((step.saves_by for step in self.steps if step.saves_by is not None), default=None)
 
     def waits_for(self, step: PlanStepView) -> str:
         """Reason why the next step has not started; empty if there is none or earlier steps come first."""

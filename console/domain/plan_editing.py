@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from connectors.sdk.records import instant_key
 from connectors.sdk.states import Verb
 from console.domain.plan import (
     ALTERNATIVES,
@@ -51,6 +52,20 @@ def apply_changes(draft: PlanDraft, changes: DraftChanges) -> PlanDraft:
     """The draft with its steps left out, reordered, delayed or replaced by alternatives, then renumbered and
     reassessed. Steps behind one that is left out wait for what it waited for. Raises PlanRefused for an unknown place
     or alternative, and for an order that puts a step before one that it waits for."""
+    return with_expected(draft, changes, _shape(draft, changes))
+
+
+def with_expected(proposed: PlanDraft, changes: DraftChanges, shaped: PlanDraft) -> PlanDraft:
+    """The changed draft, its saved services with the finishes that `plan_outlook` shows."""
+    days = _days(proposed)
+    finishes = zip(days, _finishes(proposed, changes, shaped, days), strict=True)
+    expected = {day: instant_key(finish.at) for day, finish in finishes if finish.at is not None}
+    saves = [[replace(save, expected=expected.get(save.day, "")) for save in step.saves] for step in shaped.steps]
+    steps = (replace(step, saves=tuple(saved)) for step, saved in zip(shaped.steps, saves, strict=True))
+    return replace(shaped, steps=tuple(steps))
+
+
+def _shape(draft: PlanDraft, changes: DraftChanges) -> PlanDraft:
     steps = {step.place: step for step in draft.steps}
     named = {*changes.only, *changes.leave_out, *changes.waits, *changes.alternatives, *changes.order}
     if unknown := sorted(named - steps.keys()):
@@ -378,25 +393,39 @@ NO_OUTLOOK = PlanOutlook((), ())
 
 def plan_outlook(proposed: PlanDraft, changes: DraftChanges, place: int = 0) -> PlanOutlook:
     """`place`: the step whose alternatives are compared; by default the first that sends something."""
+    days = _days(proposed)
+    ways = [
+        PlanVariant(name, variant == changes, _finishes(proposed, variant, _shape(proposed, variant), days))
+        for name, variant in _variants(proposed, changes, place)
+    ]
+    ways = _merge_equal(ways)
+    return PlanOutlook(tuple(save for save, _ in days.values()), tuple(ways) if days else ())
+
+
+Days = Mapping[tuple[str, str], tuple[SavedService, Base]]
+
+
+def _days(proposed: PlanDraft) -> Days:
+    """Its service days with a deadline, the earliest first, each with its finish in the proposal."""
     days: dict[tuple[str, str], SavedService] = {}
     dated = (save for step in proposed.steps for save in step.saves if save.deadline)
     for save in sorted(dated, key=lambda save: save.deadline):
         days.setdefault(save.day, save)
-    ways, bases = [], {day: _base(proposed, day) for day in days}
-    for name, variant in _variants(proposed, changes, place):
-        shaped = apply_changes(proposed, variant)
-        dropped = _left_out(proposed, shaped)
-        finishes = (
-            _with_native_starts(shaped, dropped[day], day)
-            if day in dropped
-            else _finish(shaped, day, _simulated(proposed, variant, day))
-            for day in days
-        )
-        finished = zip(finishes, bases.values(), days.values(), strict=True)
-        relative = tuple(_relative_to(finish, base, day.deadline) for finish, base, day in finished)
-        ways.append(PlanVariant(name, variant == changes, relative))
-    ways = _merge_equal(ways)
-    return PlanOutlook(tuple(days.values()), tuple(ways) if days else ())
+    return {day: (save, _base(proposed, day)) for day, save in days.items()}
+
+
+def _finishes(proposed: PlanDraft, variant: DraftChanges, shaped: PlanDraft, days: Days) -> tuple[VariantFinish, ...]:
+    """The finish of each day in the variant, whose draft is `shaped`."""
+    dropped = _left_out(proposed, shaped)
+    finishes = (
+        _with_native_starts(shaped, dropped[day], day)
+        if day in dropped
+        else _finish(shaped, day, _simulated(proposed, variant, day))
+        for day in days
+    )
+    return tuple(
+        _relative_to(finish, base, save.deadline) for finish, (save, base) in zip(finishes, days.values(), strict=True)
+    )
 
 
 def _merge_equal(ways: Sequence[PlanVariant]) -> list[PlanVariant]:
@@ -503,7 +532,7 @@ def _as_simulated(simulated: PlannedFinish, verdict: SavedService, marked: str |
 
 def _base(proposed: PlanDraft, day: tuple[str, str]) -> Base:
     simulated = _simulated(proposed, DraftChanges(), day)
-    by_sum = _finish(apply_changes(proposed, DraftChanges()), day, None).at if simulated is not None else None
+    by_sum = _finish(_shape(proposed, DraftChanges()), day, None).at if simulated is not None else None
     if simulated is None or by_sum is None:
         return None
     return by_sum, datetime.fromisoformat(simulated.at), datetime.fromisoformat(simulated.shown)

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from console.domain.access import ActingRules, ActionSubject, PermissionRule, Person, Role
-from console.store.db.session import Session
+from console.store.db.session import Row, Session
 from console.store.errors import NotAllowed
 from console.store.meta import get_meta, set_meta
 
@@ -108,10 +108,9 @@ def recent_actions_before_plan(session: Session, by: str, key: str) -> int:
     return recent_actions(session, by, rows[0].requested_us, "") if rows else 0
 
 
-def plan_of(session: Session, key: str) -> tuple[int, str]:
-    """Number and state of the plan whose step the action `key` is; (0, "") without one."""
-    rows = session.rows(f"SELECT p.id, p.state {_PLAN_OF}", (key,))
-    return (int(rows[0].id), str(rows[0].state)) if rows else (0, "")
+def plan_of(session: Session, key: str) -> Row | None:
+    """`id`, `state` and `text` of the plan whose step the action `key` is; None without one."""
+    return session.first(f"SELECT p.id, p.state, p.text {_PLAN_OF}", (key,))
 
 
 def recent_policy_actions(session: Session, before_us: int, key: str) -> int:

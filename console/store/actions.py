@@ -313,10 +313,9 @@ def withdraw(store: Database, fence: int, key: str, by: str, origin: str, why: s
         action = session.first(_SELECT_REQUESTED, (key,))
         if action is None:
             return f'there is no action "{key}"; headway action withdraw lists the ones that can be withdrawn'
-        if action.state == "requested" and action.origin == "plan":
-            number, _ = access.plan_of(session, key)
-            return f"it is a step of plan {number}: headway plan abort {number} abandons its unsent steps"
         if action.state == "requested":
+            if (plan := access.plan_of(session, key)) is not None:
+                return f"it is a step of plan {plan.id}: headway plan abort {plan.id} abandons its unsent steps"
             text = f"withdrawn by {by} before it was sent"
             step = ActionStep("refused", text, ended=True, event=text)
         elif action.state == "unknown":

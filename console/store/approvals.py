@@ -131,7 +131,8 @@ def approve_action(store: Database, fence: int, key: str, digest: str, by: str, 
         detail: dict[str, Any] = {"key": key, "requested_by": action.requested_by, "digest": digest}
         if len(covered) > 1:
             periods = [period.period for period in covered]
-            detail |= {"plan": access.plan_of(session, key)[0], "count": len(periods), "periods": periods}
+            plan = access.plan_of(session, key)
+            detail |= {"plan": plan and plan.id, "count": len(periods), "periods": periods}
         audit.append(session, now_us, by, origin, f"approve {action.verb}", action.job, detail, action.why)
     return ""
 

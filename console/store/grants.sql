@@ -9,7 +9,7 @@
 --
 -- headway_store_view reads all tables except requests. headway_store_act may also call the functions below; each writes
 -- under the login's own name, records that for the audit, and takes no lock that the engine waits for. The engine then
--- asks [[permissions]] before it sends. headway_store_admin may also thaw, turn live and resume another's plan.
+-- asks [[permissions]] before it sends. headway_store_admin may also thaw, turn live and resume any plan of another.
 -- headway_store_engine reads and writes. Only the owner may change or remove a row of the audit. Superusers and the
 -- owner write as the engine does. (pg_cron's headway_act is another role.)
 
@@ -255,18 +255,22 @@ BEGIN
 END $$;
 
 -- Pauses, resumes or aborts a plan. It acts by its starter's rights: only the starter or an admin resumes it, and
--- then failed steps are done again.
+-- then failed steps are done again. Any client may resume a plan that an assistant or the HTTP API requested before its
+-- first step (domain.plan.PlanView.awaits_approval); the engine then checks the client's rights on each step's job.
 CREATE OR REPLACE FUNCTION headway_steer_plan(number bigint, how text, why text, claimed text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     starter text;
+    awaits_approval boolean;
     incident bigint;
     done text := CASE how WHEN 'pause plan' THEN 'paused' WHEN 'resume plan' THEN 'resumed'
         WHEN 'abort plan' THEN 'aborted' END;
 BEGIN
     PERFORM headway_check(done IS NOT NULL, 'a plan is paused, resumed or aborted');
-    SELECT p.requested_by INTO starter FROM plan p WHERE p.id = number;
-    IF how = 'resume plan' AND starter <> session_user AND NOT headway_is('headway_store_admin') THEN
+    SELECT p.requested_by, p.state = 'paused' AND p.requested_from ~ '(^| \()(MCP|HTTP API)\)?$' AND NOT EXISTS (
+        SELECT 1 FROM plan_step s WHERE s.plan_id = p.id AND s.state <> 'planned')
+    INTO starter, awaits_approval FROM plan p WHERE p.id = number;
+    IF how = 'resume plan' AND starter <> session_user AND NOT (awaits_approval OR headway_is('headway_store_admin')) THEN
         PERFORM headway_refuse(format('plan %s was started by %s: only they or headway_store_admin may resume it', number, starter));
     END IF;
     UPDATE plan p SET state = CASE how WHEN 'resume plan' THEN 'running' ELSE done END, text = done || ' by ' || session_user,

@@ -75,7 +75,7 @@ def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
     shown = {key: value for key, value in step.preview.items() if key != "plan"} | {"run_state": step.state}
     is_hold = step.verb == Verb.HOLD
     wait_s = seconds_until_hold(step.parameters, step.wait_s, instant(now_us)) if is_hold else step.wait_s
-    names = ("service", "business_date", "saved", "text")
+    names = ("service", "business_date", "saved", "text", "expected")
     saves = [{name: getattr(save, name) for name in names} for save in step.saves]
     return (
         step.place,

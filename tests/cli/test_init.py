@@ -470,7 +470,7 @@ def test_an_account_is_asked_for_only_where_an_airflow_answers(
     out, err = capsys.readouterr()
     shown = " ".join((out + err).split())
     assert "127.0.0.1:1" in shown
-    assert f"neither /api/v2/version nor /api/v1/version is at {other}" in shown
+    assert f"{other} answered 404 to /api/v2/version and 404 to /api/v1/version; expected an Airflow" in shown
     assert "plain_http" in shown, shown
 
 

@@ -100,7 +100,15 @@ def test_a_console_on_a_shared_store_never_starts_an_engine_and_says_since_when_
 
 # -- rights of the logins that the database authenticated ------------------------------------------------------------
 GRANTS = Path(__file__).parents[2] / "console" / "store" / "grants.sql"
-LOGINS = {"vera": "view", "alice": "act", "mallory": "act", "carol": "act", "ada": "admin", "watcher": "engine"}
+LOGINS = {
+    "vera": "view",
+    "alice": "act",
+    "mallory": "act",
+    "carol": "act",
+    "erin": "act",
+    "ada": "admin",
+    "watcher": "engine",
+}
 PERMITTED = (("alice", "act"), ("group:approvers", "approve"), ("ada", "admin"), ("vera", "view"))
 KEY = "headway-0123456789abc"
 FORGED = (KEY, "rerun", 1, 1, None, '{"by": "alice"}', "x", "refuse", False, "here")
@@ -671,6 +679,76 @@ def test_a_plan_requested_by_an_assistant_also_waits_with_the_grants_of_an_older
         connection.execute(older.encode())
     _, plan = proposed_by_assistant(shared)
     assert (True, "paused by alice") == (plan.awaits_approval, plan.text)
+
+
+def test_a_plan_of_an_assistant_is_approved_by_who_may_act_on_all_its_jobs(shared: Team) -> None:
+    permit(shared, ("erin", "act"))
+    number, _ = proposed_by_assistant(shared)
+    with pytest.raises(NotAllowed, match=r"needs role act on fake .* you \(mallory\) have no role there"):
+        shared.requests("mallory").steer_plan(number, RequestKind.RESUME_PLAN)
+    assert "running" == shared.requests("erin").steer_plan(number, RequestKind.RESUME_PLAN)
+    shared.turn()
+    [(key, state, by)] = shared.rows("SELECT key, state, requested_by FROM action")
+    assert ("sent", "alice", [key]) == (state, by, shared.scheduler.acted)
+    shared.requests("erin").steer_plan(number, RequestKind.PAUSE_PLAN)
+    with pytest.raises(NotAllowed, match="only they or headway_store_admin may resume it"):  # it is no proposal now
+        shared.requests("erin").steer_plan(number, RequestKind.RESUME_PLAN)
+    shared.requests("alice").steer_plan(number, RequestKind.RESUME_PLAN)
+
+
+def test_a_changed_console_that_approves_a_plan_of_an_assistant_sends_nothing(shared: Team) -> None:
+    """Mallory may call the functions of the database, and has no role in the config."""
+    number, _ = proposed_by_assistant(shared)
+    shared.call("mallory", "headway_steer_plan", number, "resume plan", "", "here")
+    shared.turn()
+    [(plan, text)] = shared.rows("SELECT state, text FROM plan")
+    assert ("stopped", []) == (plan, shared.scheduler.acted)
+    assert "its plan was resumed by mallory, who does not have the right: needs role act on fake" in text
+    assert "running" == shared.requests("alice").steer_plan(number, RequestKind.RESUME_PLAN)
+    shared.turn()
+    assert 1 == len(shared.scheduler.acted)
+
+
+def test_who_requested_a_plan_by_an_assistant_approves_no_step_of_it(shared: Team) -> None:
+    permit(shared, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
+    number, _ = proposed_by_assistant(shared)
+    shared.requests("alice").steer_plan(number, RequestKind.RESUME_PLAN)
+    shared.turn()
+    [(key,)] = shared.rows("SELECT key FROM action WHERE needs_approval")
+    with pytest.raises(NotAllowed, match="needs role approve"):
+        shared.requests("alice").approve(key, "")
+    permit(shared, ("alice", "approve"), acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
+    with pytest.raises(NotAllowed, match="alice requested it: another person must approve it"):
+        shared.requests("alice").approve(key, "")
+    with open_queries(shared.url("carol")) as queries:
+        [waiting] = queries.approvals.list_approvals()
+    assert (True, "") == shared.answer("carol", shared.requests("carol").approve(key, waiting.digest))
+    shared.turn()
+    assert [key] == shared.scheduler.acted
+
+
+def test_grants_of_an_older_version_let_no_other_person_approve_a_plan_and_say_what_to_run(shared: Team) -> None:
+    permit(shared, ("erin", "act"))
+    number, _ = proposed_by_assistant(shared)
+    older = GRANTS.read_text().replace("NOT (awaits_approval OR headway_is('headway_store_admin'))", OLDER_RULE)
+    assert OLDER_RULE in older
+    with psycopg.connect(shared.owner_url, autocommit=True) as connection:
+        connection.execute(older.encode())
+    with pytest.raises(NotAllowed, match=r"plan \d+ was started by alice: only they .*`headway store grants`"):
+        shared.requests("erin").steer_plan(number, RequestKind.RESUME_PLAN)
+    shared.turn()
+    assert ([("paused",)], []) == (shared.rows("SELECT state FROM plan"), shared.scheduler.acted)
+
+
+OLDER_RULE = "NOT headway_is('headway_store_admin')"
+
+
+def permit(shared: Team, *more: tuple[str, str], acting: ActingSettings | None = None) -> None:
+    """The config of the engine permits this too."""
+    permitted = tuple(PermissionSettings.model_validate({"who": (who,), "role": role}) for who, role in more)
+    config = shared.parts.config
+    shared.parts.config = replace(config, permissions=(*config.permissions, *permitted), acting=acting or config.acting)
+    shared.parts.config_sync.sync(shared.fence)
 
 
 def proposed_by_assistant(shared: Team) -> tuple[int, PlanView]:

@@ -128,6 +128,10 @@ PREVIEWS = {
     "jobs": (("3", "see:JOBS  row 1 of 14", TIMELINE), "RUNS"),
     "runs": (("7", "see:RUNS  row 1 of", "down", TIMELINE), "LOG"),
     "plan": (STATES["plan"][0], "▲ green by 04:21"),
+    "run": (STATES["run"][0], "AFFECTED SERVICES"),
+    "lineage": (STATES["lineage"][0], "LOG"),
+    "systems": ((*STATES["systems"][0], "see:unreachable"), "JOBS etl-hosts"),
+    "actions": (("6", "see:ACTIONS 6", *["down"] * 3, "see:RUN warehouse-airflow"), "PROOF"),
 }
 
 

@@ -192,8 +192,10 @@ def _promises(services: Sequence[ServiceOfVerdict], separator: str, clock: Clock
 
 
 def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
-    """ "services done about 06:16": the last of them, while the plan runs; empty without an estimate."""
-    end = max((service.expected for service in view.services if service.expected is not None), default=None)
+    """ "services done about 06:16": the last of them, while the plan runs, and before its first run begins the end that
+    was shown at its start; empty without an estimate."""
+    expected = (service.expected for service in view.services if service.expected is not None)
+    end = plan.planned_end or max(expected, default=None)
     return f"services done about {clock(end)}" if end is not None and plan.state == "running" else ""
 
 

@@ -45,7 +45,7 @@ from console.domain.action import NOTHING_TO_MARK
 from console.domain.estate import Estate, JobFacts, RunFacts
 from console.domain.job import Safety
 from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, ExcludedRun, PlanDraft, PlannedFinish, SavedService
-from console.domain.plan_editing import reassess_steps
+from console.domain.plan_editing import DraftChanges, reassess_steps, with_expected
 from console.domain.service import format_risk
 from console.forecast.finish_times import ServiceForecast, SimulateDays
 from console.forecast.night_graph import NightPoint, with_neighbours
@@ -130,7 +130,8 @@ def with_finishes(
     steps = (
         replace(step, saves=tuple(_judged(save, late.get(save.day)) for save in step.saves)) for step in draft.steps
     )
-    return replace(draft, steps=tuple(steps), finishes=tuple(finishes))
+    finished = replace(draft, steps=tuple(steps), finishes=tuple(finishes))
+    return with_expected(finished, DraftChanges(), finished)
 
 
 def _judged(save: SavedService, late: PlannedFinish | None) -> SavedService:

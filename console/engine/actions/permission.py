@@ -13,6 +13,7 @@ from console.control.recovery.execution import why_obsolete
 from console.domain.access import ActingRules
 from console.domain.hold import hold_expired_reason
 from console.domain.ids import instant
+from console.domain.plan import RESUMED_BY
 from console.domain.request import RequestKind
 from console.domain.switches import format_freeze
 from console.engine.access import POLICIES, AccessRights, requester
@@ -47,12 +48,13 @@ def send_permission(store: Database, action: ActionRow, now_us: int) -> SendPerm
             recent = access.recent_policy_actions(session, action.requested_us, action.key)
         elif refused := rights.modes.why_not_sent(action.system) or _expiry_reason(rights.rules, action, now_us):
             return SendPermission(refused, rights.modes.block_code(action.system))
-        elif action.origin == "plan":  # a step is sent only while its plan runs
-            number, state = access.plan_of(session, action.key)
-            if state in ("paused", "stopped"):
-                return SendPermission(later=f"plan {number} is {state}: waiting")
-            if state == "aborted":
-                return SendPermission(aborted_reason(number))
+        elif (plan := access.plan_of(session, action.key)) is not None:  # a step is sent only while its plan runs
+            if plan.state in ("paused", "stopped"):
+                return SendPermission(later=f"plan {plan.id} is {plan.state}: waiting")
+            if plan.state == "aborted":
+                return SendPermission(aborted_reason(plan.id))
+            if refused := _resumer_refusal(session, rights, plan.text, action.job_id, shared):
+                return SendPermission(refused)
             recent = access.recent_actions_before_plan(session, action.requested_by, action.key)
         else:
             recent = access.recent_actions(session, action.requested_by, action.requested_us, action.key)
@@ -93,6 +95,18 @@ def _expiry_reason(rules: ActingRules, action: ActionRow, now_us: int) -> str:
 def aborted_reason(plan: int) -> str:
     """Why a step of an aborted plan is not sent."""
     return f"plan {plan} was aborted before this step was sent"
+
+
+def _resumer_refusal(session: Session, rights: AccessRights, text: str, job_id: int, shared: bool) -> str:
+    """Why the person who resumed a running plan, by its text, may not do this step; empty if they may, or if the plan
+    has run since its start."""
+    if not text.startswith(RESUMED_BY):
+        return ""
+    resumer = access.person_by_name(session, text.removeprefix(RESUMED_BY), shared)
+    answer = rights.may(resumer, RequestKind.RESUME_PLAN, job_id)
+    if isinstance(answer, AccessGranted):
+        return ""
+    return f"its plan was {text}, who does not have the right: {refusal_for_other(answer.reason, resumer)}"
 
 
 def _approved(session: Session, rights: AccessRights, action: ActionRow, now_us: int, shared: bool) -> SendPermission:

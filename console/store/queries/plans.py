@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+
 from console.domain.plan import PlanStepView, PlanView, parse_places
 from console.store.db.session import Row
 from console.store.errors import PlanNotFound
@@ -23,8 +26,8 @@ _STEPS = (
     " '' THEN s.text ELSE a.text END AS text, s.started_us, s.ended_us, y.name AS system, r.state AS run_state, CASE"
     " WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id AND"
     " o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END AS others, CASE WHEN"
-    f" s.state = 'planned' THEN {OTHER_HOLD} END AS beside FROM plan_step s LEFT JOIN job j ON j.id = s.job_id LEFT"
-    " JOIN system y ON y.id = j.system_id LEFT JOIN action a ON a.key = s.action_key LEFT JOIN run r ON r.job_id ="
+    f" s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves FROM plan_step s LEFT JOIN job j ON j.id = s.job_id"
+    " LEFT JOIN system y ON y.id = j.system_id LEFT JOIN action a ON a.key = s.action_key LEFT JOIN run r ON r.job_id ="
     " s.job_id AND r.period_key = s.period_key WHERE s.plan_id = ? ORDER BY s.place"
 )
 
@@ -64,4 +67,14 @@ def _step(row: Row) -> PlanStepView:
         after=after,
         others=(row.others or "").replace("_", " "),
         held_by=format_other_hold(row.beside),
+        saves_by=_saves_by(row.saves),
     )
+
+
+def _saves_by(stored: str) -> datetime | None:
+    """The latest finish of the saved services; None without one, and for what Headway did not write."""
+    try:
+        expected = [datetime.fromisoformat(save["expected"]) for save in json.loads(stored) if save.get("expected")]
+        return max(expected, default=None)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None

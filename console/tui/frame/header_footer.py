@@ -198,12 +198,12 @@ def _shadow(view: HeaderView, suffix: str) -> str:
 
 
 def footer_segments(
-    where: str, crumb: str, dead: set[str], glyphs: GlyphSet, width: int, remap: key_table.Remap = key_table.NO_REMAP
+    acts: Sequence[key_table.KeyAction], crumb: str, dead: set[str], glyphs: GlyphSet, width: int
 ) -> Sides:
-    """Keys of this screen, as many as fit; disabled ones dim. Jump and help stay at the right edge."""
+    """Keys of a screen, as many as fit; disabled ones dim. Jump and help stay at the right edge."""
     right: list[Segment] = []
     keys: list[Segment] = [(f" <{cut(crumb, 28)}> ", "dim")]
-    for act in key_table.footer_actions(where, remap):
+    for act in acts:
         runs: list[Segment] = [
             (f" {key_table.key_label(act.keys[0], glyphs.plain)}", "dim" if act.name in dead else "key"),
             (f" {act.label} ", "dim" if act.name in dead else "plain"),

@@ -270,11 +270,15 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
         else:
             self.bar("foot").show(*self._foot())
 
+    @property
+    def footer_actions(self) -> Sequence[key_table.KeyAction]:
+        """The actions whose keys the footer lists."""
+        return key_table.footer_actions(self.WHERE, self.board.own.remap)
+
     def _foot(self) -> header_footer.Sides:
-        names = [] if self.is_loading else [action.name for action in key_table.footer_actions(self.WHERE)]
-        disabled = {name for name in names if self.why_not(name)}
-        glyphs, remap = self.ctx.glyphs, self.board.own.remap
-        return header_footer.footer_segments(self.WHERE, self.crumb(), disabled, glyphs, self.size.width, remap)
+        actions = self.footer_actions
+        disabled = set() if self.is_loading else {action.name for action in actions if self.why_not(action.name)}
+        return header_footer.footer_segments(actions, self.crumb(), disabled, self.ctx.glyphs, self.size.width)
 
     def on_bar_pressed(self, event: Bar.Pressed) -> None:
         """Keys of the footer and counts of the header are buttons; a click on a notice closes it."""
@@ -283,10 +287,10 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
                 self.run_command(name)
         elif event.bar.id == "foot" and self._notice[0]:
             self.notice("")
-        elif event.bar.id == "foot":
-            footer = key_table.footer_actions(self.WHERE, self.board.own.remap)
-            if name := header_footer.act_at(self._foot(), footer, self.size.width, event.x):
-                self.run_command(name)
+        elif event.bar.id == "foot" and (
+            name := header_footer.act_at(self._foot(), self.footer_actions, self.size.width, event.x)
+        ):
+            self.run_command(name)
 
     def crumb(self) -> str:
         return self.WHERE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -13,7 +13,6 @@ from console.store.queries.reader import Queries
 from console.text.cleaning import clean_line
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.screen import HeadwayScreen, ScreenPart
-from console.tui.widgets.grid import Grid
 from console.tui.widgets.pane import Pane
 
 PREVIEW_FROM = 160
@@ -46,16 +45,27 @@ class PreviewPane(Pane):
         self._repaint()
 
 
+class PreviewRow(Horizontal):
+    """A list and the preview beside it. `resized` is called with its width when that has changed."""
+
+    def __init__(self, *children: Widget, resized: Callable[[], None]) -> None:
+        super().__init__(*children)
+        self._resized = resized
+
+    def on_resize(self) -> None:
+        self._resized()
+
+
 class SubjectPane:
     """The pane of a preview. Its subject, None without one, is read while the pane is displayed."""
 
-    def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None]) -> None:
-        self._screen, self._source = screen, source
+    def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None], question: str) -> None:
+        """`question`: the name of its query, another one for each preview of a screen."""
+        self._screen, self._source, self._question = screen, source, question
         self.pane = PreviewPane(self.paint)
         self.pane.can_focus = self.pane.finds_errors = False
         self.pane.wrapped, self.pane.hang = True, 4
         self.pane.display = False
-        self.columns = 0
         self._answer: tuple[PreviewSource, Any] | None = None
         self._key: Hashable = None
 
@@ -82,7 +92,7 @@ class SubjectPane:
                 self.paint()
 
         self._key = source.key
-        self._screen.ask("preview", source.read, show, lambda _: None, instead=True)
+        self._screen.ask(self._question, source.read, show, lambda _: None, instead=True)
 
     def paint(self) -> None:
         if self._answer is None:
@@ -90,14 +100,15 @@ class SubjectPane:
             return
         source, answer = self._answer
         height = self.pane.size.height or self._screen.size.height
-        self.pane.show_runs(source.lines(answer, self._screen.ctx, self.columns - MARGIN, height))
+        width = self.pane.outer_size.width or self._screen.size.width
+        self.pane.show_runs(source.lines(answer, self._screen.ctx, width - MARGIN, height))
 
 
 class PreviewBeside(ScreenPart):
     """The preview beside a list, on a wide screen."""
 
     def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None]) -> None:
-        self._screen, self._subject = screen, SubjectPane(screen, source)
+        self._screen, self._subject = screen, SubjectPane(screen, source, "preview")
 
     @property
     def is_shown(self) -> bool:
@@ -110,17 +121,16 @@ class PreviewBeside(ScreenPart):
 
     def beside(self, *lists: Iterable[Widget]) -> ComposeResult:
         """The widgets of the list, one below the other, and the preview beside them."""
-        with Horizontal():
+        with PreviewRow(resized=self._resized):
             with Vertical():
                 for widgets in lists:
                     yield from widgets
             yield self._subject.pane
 
-    def resized(self) -> None:
+    def _resized(self) -> None:
         width = self._screen.size.width
-        self._subject.columns = width - list_width(width)
         self._subject.pane.display = width >= PREVIEW_FROM
-        self._subject.pane.styles.width = self._subject.columns
+        self._subject.pane.styles.width = width - list_width(width)
         self._subject.follow()
 
     def moved(self) -> None:
@@ -134,15 +144,37 @@ class PreviewBeside(ScreenPart):
         self._subject.fetch()
 
 
-class PreviewBelow(ScreenPart):
-    """The preview in the lines that the rows of `grid` leave empty."""
+class LinesAbove(Protocol):
+    """A widget with lines for `page` rows, of which it fills `row_count`."""
 
-    def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None], grid: Grid) -> None:
-        self._screen, self._subject, self._grid = screen, SubjectPane(screen, source), grid
+    @property
+    def page(self) -> int: ...
+
+    @property
+    def row_count(self) -> int: ...
+
+
+class PreviewBelow(ScreenPart):
+    """The preview in the lines that the rows `above` leave empty, on a screen of `least_width` columns or more."""
+
+    def __init__(
+        self,
+        screen: HeadwayScreen,
+        source: Callable[[], PreviewSource | None],
+        above: LinesAbove,
+        least_width: int = 0,
+    ) -> None:
+        self._screen, self._subject = screen, SubjectPane(screen, source, "preview below")
+        self._above, self._least_width = above, least_width
         self._subject.pane.add_class("-below")
 
     def widgets(self) -> ComposeResult:
         yield self._subject.pane
+
+    @property
+    def height(self) -> int:
+        """The lines that it takes; 0 while it is not displayed."""
+        return self._subject.pane.outer_size.height if self._subject.pane.display else 0
 
     def resized(self) -> None:
         self.moved()
@@ -152,11 +184,10 @@ class PreviewBelow(ScreenPart):
         if pane.region.bottom > self._screen.size.height:  # it has become smaller: the rows get their lines first
             pane.display = False
             return
-        used = pane.outer_size.height if pane.display else 0
-        lines = self._grid.page + used - len(self._grid.source)
-        pane.display = lines >= LEAST_BELOW and len(self._grid.source) > 0
+        lines = self._above.page + self.height - self._above.row_count
+        is_wide = self._screen.size.width >= self._least_width
+        pane.display = is_wide and lines >= LEAST_BELOW and self._above.row_count > 0
         pane.styles.height = lines
-        self._subject.columns = self._screen.size.width
         self._subject.follow()
 
     def tick(self) -> None:

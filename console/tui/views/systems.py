@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from textual.app import ComposeResult
+
 from connectors.sdk.states import Capability, RunState
 from console.domain.filter import field_term
 from console.domain.header import EngineShare
@@ -30,8 +32,9 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
 from console.tui.views.incidents.verdict_line import VerdictLine
+from console.tui.views.jobs.preview import jobs_source
 from console.tui.views.lists import ViewList
-from console.tui.views.preview import PreviewBelow, PreviewSource
+from console.tui.views.preview import PreviewBelow, PreviewBeside, PreviewSource
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -334,8 +337,9 @@ class SystemsScreen(HeadwayScreen):
         )
         self.verdict = VerdictLine(self)
         self.preview = PreviewBelow(self, self._preview_source, self.list.grid)
+        self.jobs_preview = PreviewBeside(self, lambda: jobs_source(self.selected.system) if self.selected else None)
         self.list.painted = self.preview.moved
-        self.parts = (self.verdict, self.list, self.preview)
+        self.parts = (self.verdict, self.list, self.preview, self.jobs_preview)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -343,6 +347,10 @@ class SystemsScreen(HeadwayScreen):
             *polling_commands(self, lambda: self.list.selected),
             ScreenCommand("open", lambda: self.navigation.open_system(self.selected_name()), self.list.why_not_open),
         ]
+
+    def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
+        yield from self.jobs_preview.beside(self.list.widgets(), self.preview.widgets())
 
     def _preview_source(self) -> PreviewSource | None:
         target = self.selected_name()
@@ -406,8 +414,13 @@ class SystemScreen(HeadwayScreen):
         self.view: TargetView | None = None
         self.drift: tuple[DriftView, ...] = ()
         self.verdict = VerdictLine(self, is_optional=True)
-        details = DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else [])
-        self.parts = (self.verdict, details)
+        self.text = DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else [])
+        self.jobs_preview = PreviewBeside(self, lambda: jobs_source(self.view.system) if self.view else None)
+        self.parts = (self.verdict, self.text, self.jobs_preview)
+
+    def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
+        yield from self.jobs_preview.beside(self.text.widgets())
 
     def commands(self) -> Sequence[ScreenCommand]:
         own = polling_commands(self, lambda: self.view)
@@ -416,12 +429,13 @@ class SystemScreen(HeadwayScreen):
 
     def fetch(self) -> None:
         self.ask("system", lambda reads: _read_system(reads, self.target), self._show)
-        super().fetch()
 
     def _show(self, answer: SystemAnswer) -> None:
         self.view, self.drift = answer
         self.lost = "" if self.view else "it is not configured any more"
         self.tick()
+        self.verdict.fetch()
+        self.jobs_preview.fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         view = self.view

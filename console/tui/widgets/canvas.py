@@ -83,6 +83,14 @@ class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
     def here(self) -> LayoutNode | None:
         return self.drawing.layout.spots[self.cursor] if self.drawing is not None else None
 
+    @property
+    def page(self) -> int:
+        return int(self.size.height)
+
+    @property
+    def row_count(self) -> int:
+        return self.drawing.height if self.drawing is not None else 0
+
     def show(self, drawing: LayeredDrawing, cursor: int) -> None:
         self.drawing, self.cursor = drawing, cursor
         self.virtual_size = Size(drawing.width, drawing.height)

@@ -226,6 +226,10 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         return int(self.scrollable_content_region.width)
 
     @property
+    def row_count(self) -> int:
+        return len(self.source)
+
+    @property
     def page(self) -> int:
         return max(1, self.size.height - self._head)
 

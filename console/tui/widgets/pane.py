@@ -74,6 +74,14 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         self._lay_out()
 
     @property
+    def page(self) -> int:
+        return int(self.size.height)
+
+    @property
+    def row_count(self) -> int:
+        return len(self._lines)
+
+    @property
     def text(self) -> str:
         return "\n".join(self._text)
 

@@ -651,7 +651,32 @@ def test_the_docs_have_a_row_of_what_each_minor_version_lacks_and_name_those_tha
     assert [row[0] for row in rows if not row[2].strip()] == [" 3.3 "]
 
 
-@pytest.mark.parametrize("version", ["2.11.0", "1.10.15", ""])
+@pytest.mark.parametrize(
+    "reply, answered",
+    [
+        (
+            httpx.Response(404),
+            "https://airflow.example.com answered 404 to /api/v2/version and 404 to /api/v1/version; ",
+        ),
+        (
+            httpx.Response(200, html="<title>Grafana</title>"),
+            "/api/v2/version (200) is a web page, of another program or ",
+        ),
+        (httpx.Response(200, json={}), "/api/v2/version (200) has no version, so it is another program; "),
+        (httpx.Response(403), "/api/v1/version (403) is a refusal, of another program or of a proxy in front; "),
+    ],
+    ids=["nothing", "page", "json", "refusal"],
+)
+def test_a_url_without_an_airflow_is_refused_with_what_answered_and_what_was_expected(
+    reply: httpx.Response, answered: str
+) -> None:
+    with pytest.raises((NotSupported, AccessRefused)) as refused:
+        through(lambda _: reply).probe(5)
+    assert answered in str(refused.value)
+    assert "expected an Airflow 2.x or 3.x, which gives its version without a login. Fix: set url" in str(refused.value)
+
+
+@pytest.mark.parametrize("version", ["2.11.0", "1.10.15"])
 def test_another_version_is_not_supported(version: str) -> None:
     with pytest.raises(NotSupported, match=r"this kind supports 2\.x and 3\.x"):
         answering(night(), "/version", 200, {"version": version}).probe(5)

@@ -19,6 +19,7 @@ from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import Capability, RunState, Verb
 from console.config.sections import ActingSettings, JobSettings
+from console.control.incidents.verdict import delivery_estimate
 from console.control.recovery import execution
 from console.domain.access import ActionSubject, Person
 from console.domain.history import EstimateBasis, EstimateKind
@@ -134,6 +135,42 @@ def test_a_plan_says_how_likely_its_services_are_late_if_it_is_carried_out(night
     assert whole.late < 0.05
     assert whole.at is not None
     assert timedelta(minutes=10) < whole.at - datetime.now(UTC), "both must run again"
+
+
+def test_the_end_that_is_named_before_the_start_is_named_until_its_run_has_begun(night: Bench) -> None:
+    plan = proposed(night)
+    end = plan_outlook(plan, DraftChanges()).variants[0].finishes[0].at
+    assert end is not None
+    number = started(night, plan)
+
+    def ends() -> tuple[datetime | None, str, datetime | None]:
+        with night.reads() as reads:
+            incident, plan = reads.incidents.incident(1), reads.plans.plan(number)
+        return plan.planned_end, delivery_estimate(plan, incident, str), incident.services[0].expected
+
+    turn(night)
+    night.turn()
+    planned, text, forecast = ends()
+    assert (end, f"services done about {end}") == (planned, text)
+    assert forecast is not None
+    assert forecast - end > timedelta(minutes=5), "the forecast knows of no rerun yet"
+    more = {"action_key": view(night).steps[0].action_key, "period_key": None}
+    night.scheduler.attempt("extract", "extract-2", RunState.RUNNING, datetime.now(UTC), **more)
+    night.turn()
+    planned, text, forecast = ends()
+    assert (None, f"services done about {forecast}") == (planned, text)
+    assert forecast is not None
+    assert abs(forecast - end) <= timedelta(minutes=1), "begun as planned, seen seconds later"
+
+
+def test_a_changed_plan_keeps_the_end_that_is_shown_for_it(night: Bench) -> None:
+    plan, changes = proposed(night), DraftChanges(waits={2: 3600.0})
+    [before, after] = [plan_outlook(plan, one).variants[0].finishes[0].at for one in (DraftChanges(), changes)]
+    assert before is not None
+    assert after is not None
+    assert timedelta(minutes=50) < after - before
+    number = started(night, apply_changes(plan, changes))
+    assert after == view(night, number).planned_end
 
 
 def test_a_plan_is_carried_out_step_by_step_and_its_incident_closes(night: Bench) -> None:

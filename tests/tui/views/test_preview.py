@@ -47,6 +47,36 @@ async def test_the_run_under_the_cursor_is_shown_beside_the_list_with_the_end_of
 HUGE = (200, 50)
 
 
+@pytest.mark.parametrize(
+    "keys, besides, below",
+    [
+        (("5",), "JOBS etl-hosts", "SYSTEM etl-hosts/etl02"),
+        (("5", "see:unreachable", "enter"), "JOBS etl-hosts", "lag "),
+        (("6", "see:ACTIONS 6", "down"), "JOB warehouse-airflow/load_orders", "ACTION hold"),
+        (("6", "see:ACTIONS 6", "enter"), "RUN warehouse-airflow/load_orders", "PROOF"),
+        (("g",), "JOB etl-hosts/db07:extract_orders", "RUN etl-hosts/db07:extract_orders"),
+        (("3", "see:row 1 of 14", "l"), "JOB etl-hosts/db07:extract_orders", "INC-0412"),
+    ],
+    ids=["systems", "system", "actions", "action", "lineage", "log"],
+)
+def test_a_large_screen_has_a_preview_beside_the_subject_and_one_below_it(
+    keys: tuple[str, ...], besides: str, below: str
+) -> None:
+    @on_the_night(size=HUGE)
+    async def look(night: Night) -> None:
+        await night.see("Supply plan")
+        for key in keys:
+            await (night.see(key.removeprefix("see:")) if key.startswith("see:") else night.press(key))
+        await night.until(lambda: besides in beside(night), besides)
+        await night.until(lambda: below in beside_list(night), below)
+        await night.pilot.resize_terminal(*NARROW)
+        await night.until(lambda: besides not in night.text, "no preview")
+        await night.pilot.resize_terminal(*HUGE)
+        await night.until(lambda: besides in beside(night), besides)
+
+    look()
+
+
 def beside_list(night: Night) -> str:
     """The lines left of the preview."""
     return "\n".join(line.partition("│")[0] for line in night.text.splitlines())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from textual.app import ComposeResult
+
 from console.domain.action import ActionDetailView, ActionHistoryEntry, ActionProofView, verb_summary
 from console.domain.hold import HoldView
 from console.domain.ids import incident_name
@@ -19,8 +21,10 @@ from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
 from console.tui.views.incidents.verdict_line import VerdictLine
+from console.tui.views.jobs.preview import job_source
 from console.tui.views.lists import ViewList
-from console.tui.views.preview import PreviewBelow, PreviewSource
+from console.tui.views.preview import PreviewBelow, PreviewBeside, PreviewSource
+from console.tui.views.runs.preview import run_source
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -180,10 +184,22 @@ def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailVi
     return [ScreenCommand("withdraw", withdraw, why_not_withdraw), ScreenCommand("approve", approve, why_not_approve)]
 
 
+def _run_id(action: ActionDetailView) -> int | None:
+    return action.proof.run_id if action.proof else action.run_id
+
+
+def _run_or_job(action: ActionDetailView | None) -> PreviewSource | None:
+    """The preview of the run of an action, or of its job."""
+    if action is None:
+        return None
+    run_id = _run_id(action)
+    return run_source(run_id) if run_id is not None else job_source(action.job_id)
+
+
 def run_of(screen: HeadwayScreen, action: ActionDetailView | None) -> RunChoice | str:
     if action is None:
         return NOT_SELECTED
-    run_id = action.proof.run_id if action.proof else action.run_id
+    run_id = _run_id(action)
     if run_id is None:
         return f"{verb_label(action.verb)} is about the job: {screen.key_for('lineage')} shows its downstream jobs"
     return RunChoice(run_id, action.job, action.incident_id)
@@ -224,8 +240,9 @@ class ActionsScreen(HeadwayScreen):
         )
         self.verdict = VerdictLine(self)
         self.preview = PreviewBelow(self, self._preview_source, self.list.grid)
+        self.run_preview = PreviewBeside(self, lambda: _run_or_job(self.selected))
         self.list.painted = self.preview.moved
-        self.parts = (self.verdict, self.list, self.preview)
+        self.parts = (self.verdict, self.list, self.preview, self.run_preview)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -235,6 +252,10 @@ class ActionsScreen(HeadwayScreen):
             ScreenCommand("show_holds", lambda: self.navigation.open_screen("holds")),
             ScreenCommand("show_shadow", lambda: self.navigation.go("shadow")),
         ]
+
+    def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
+        yield from self.run_preview.beside(self.list.widgets(), self.preview.widgets())
 
     def _preview_source(self) -> PreviewSource | None:
         key = self.selected_name()
@@ -277,7 +298,12 @@ class ActionScreen(HeadwayScreen):
         self.subject = "action", key
         self.view: ActionDetailView | None = None
         self.history: Sequence[ActionHistoryEntry] = ()
-        self.parts = (DetailText(lambda: action_lines(self.view, self.history, self.ctx) if self.view else []),)
+        self.text = DetailText(lambda: action_lines(self.view, self.history, self.ctx) if self.view else [])
+        self.run_preview = PreviewBeside(self, lambda: _run_or_job(self.view))
+        self.parts = (self.text, self.run_preview)
+
+    def body(self) -> ComposeResult:
+        yield from self.run_preview.beside(self.text.widgets())
 
     def commands(self) -> Sequence[ScreenCommand]:
         own = action_commands(self, lambda: self.view)
@@ -289,6 +315,7 @@ class ActionScreen(HeadwayScreen):
     def _show(self, answer: ActionAnswer) -> None:
         self.view, self.history = answer
         self.tick()
+        self.run_preview.fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         view = self.view

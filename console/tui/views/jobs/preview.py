@@ -1,12 +1,13 @@
-"""A job beside its list: the lines of its page above the runs, then its latest runs."""
+"""A job beside its list: the lines of its page above the runs, then its latest runs. The jobs of a system."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from console.domain.filter import field_term, parse_filter
 from console.domain.forecast import JobForecastView
-from console.domain.job import JobView
+from console.domain.job import JobRow, JobView
 from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, SegmentLines, aligned, duration_text, state_cells
 from console.tui.views.jobs.actions import card_lines
@@ -49,4 +50,28 @@ def _run_cells(number: int, view: JobView, ctx: RenderContext) -> list[Segment]:
         (ctx.stamp(run.period) if run.period else ctx.period(run.period_key), "plain"),
         (duration_text(run, ctx), "plain"),
         (ctx.localized(run.message or run.reason, run.period), "dim"),
+    ]
+
+
+MAX_JOBS = 100
+
+
+def jobs_source(system: str) -> PreviewSource:
+    """The jobs of a system, those that need attention first."""
+    job_filter = parse_filter(field_term("system", system))
+
+    def lines(jobs: Sequence[JobRow], ctx: RenderContext, width: int, height: int) -> SegmentLines:
+        rows = [_job_cells(job, ctx) for job in jobs[: max(0, height - 2)]]
+        return [[(" JOBS ", "key"), (system, "strong")], [], *aligned(rows, width)]
+
+    return PreviewSource(("jobs", system), lambda reads: reads.jobs.jobs_first_page(job_filter, limit=MAX_JOBS), lines)
+
+
+def _job_cells(job: JobRow, ctx: RenderContext) -> list[Segment]:
+    (mark, _), _, (label, style) = state_cells(job, ctx) if job.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
+    return [
+        (f"{mark} {label}", style),
+        (job.name.partition("/")[2] or job.name, "plain"),
+        (ctx.day(job.started), "plain"),
+        (duration_text(job, ctx), "plain"),
     ]

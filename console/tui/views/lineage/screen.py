@@ -19,10 +19,13 @@ from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import common_commands, show_links
 from console.tui.views.details import SearchLine
 from console.tui.views.incidents.verdict_line import VerdictLine
+from console.tui.views.jobs.preview import job_source
 from console.tui.views.lineage import diagram
 from console.tui.views.lineage.diagram import LineageDiagram, LineageFold, LineageOptions
 from console.tui.views.lineage.suggestions import list_suggestions, why_no_suggestions
+from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewBeside, PreviewSource, list_width
 from console.tui.views.runs.forecast import by_job
+from console.tui.views.runs.preview import run_source
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.canvas import Canvas
 from console.tui.widgets.paint import Segment, length_of
@@ -47,7 +50,9 @@ class LineageScreen(HeadwayScreen):
         self.canvas = Canvas(READING_TEXT, id="graph")
         self.search = SearchLine(self, self.canvas, "part of a job's name", self._seek, self._search_cleared)
         self.verdict = VerdictLine(self, self._incident, services=self._services)
-        self.parts = (self.search, self.verdict)
+        self.preview = PreviewBeside(self, lambda: job_source(self.selected.id) if self.selected else None)
+        self.run_preview = PreviewBelow(self, self._run_source, self.canvas, PREVIEW_FROM)
+        self.parts = (self.search, self.verdict, self.preview, self.run_preview)
         self.blast = blast
         self.options = LineageOptions(up=1, down=MAX_DEPTH) if blast else LineageOptions()
 
@@ -113,7 +118,7 @@ class LineageScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
-        yield self.canvas
+        yield from self.preview.beside([self.canvas], self.run_preview.widgets())
         for name in ("what", "near", "services"):
             yield Bar(id=name, background="panel" if name == "what" else "")
 
@@ -142,6 +147,12 @@ class LineageScreen(HeadwayScreen):
     def _fetched(self, drawn: LineageDiagram) -> None:
         self._show(drawn)
         self.verdict.fetch()
+        self.preview.fetch()
+        self.run_preview.fetch()
+
+    def _run_source(self) -> PreviewSource | None:
+        run_id = self.selected.run_id if self.selected else None
+        return run_source(run_id) if run_id is not None else None
 
     def _incident(self, reads: Queries) -> int | None:
         return reads.incidents.incident_of_job(self.shown.reach.view.job_id) if self.shown is not None else None
@@ -171,7 +182,9 @@ class LineageScreen(HeadwayScreen):
     @property
     def _room(self) -> tuple[int, int]:
         size = self.canvas.size  # less the cell of a scroll bar
-        return (size.width - 1, size.height) if size else (self.app.size.width - 1, self.app.size.height - 6)
+        if not size:
+            return list_width(self.app.size.width) - 1, self.app.size.height - 6
+        return size.width - 1, size.height + self.run_preview.height
 
     def _show(self, shown: LineageDiagram) -> None:
         before, self.shown = self.shown, shown

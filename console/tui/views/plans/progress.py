@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Container
 
+from console.config.key_table import KeyAction
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView
 from console.domain.plan import STEERING, PlanStepView, PlanView, unpolled_warning
@@ -27,6 +28,7 @@ from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment, length_of
 from console.tui.widgets.table import FixedRows
 
+STEERING_KEYS = ("pause", "resume", "abort")
 STYLES = {"running": "run", "paused": "warn", "stopped": "bad", "done": "ok", "aborted": "warn"}
 
 
@@ -57,6 +59,12 @@ class StartedScreen(HeadwayScreen):
             ScreenCommand("resume", self.resume, lambda: self._why_not(RequestKind.RESUME_PLAN)),
             ScreenCommand("abort", self.abort, lambda: self._why_not(RequestKind.ABORT_PLAN)),
         ]
+
+    @property
+    def footer_actions(self) -> Sequence[KeyAction]:
+        """Without those that steer the plan once it has ended."""
+        is_over = self.view is not None and all(self.view.state not in states for states, *_ in STEERING.values())
+        return [action for action in super().footer_actions if not (is_over and action.name in STEERING_KEYS)]
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()

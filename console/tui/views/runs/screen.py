@@ -17,7 +17,10 @@ from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, HeadwayScreen
 from console.tui.views.commands import common_commands, order, show_links
 from console.tui.views.details import SearchLine
+from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.verdict_line import VerdictLine
+from console.tui.views.jobs.preview import job_source
+from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewBeside, PreviewSource
 from console.tui.views.runs import overview
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment
@@ -49,7 +52,9 @@ class RunScreen(HeadwayScreen):
         self.verdict = VerdictLine(
             self, lambda reads: self.view.incident_id if self.view else None, services=self._services
         )
-        self.parts = (self.search, self.verdict)
+        self.preview = PreviewBeside(self, lambda: job_source(self.view.row.job_id) if self.view else None)
+        self.incident_preview = PreviewBelow(self, self._incident_source, self.pane, PREVIEW_FROM)
+        self.parts = (self.search, self.verdict, self.preview, self.incident_preview)
 
     def commands(self) -> Sequence[ScreenCommand]:
         def no_text() -> str:
@@ -233,8 +238,8 @@ class RunScreen(HeadwayScreen):
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
         yield Bar(id="facts")
-        yield Bar(id="log-title", background="panel")
-        yield self.pane
+        log = [Bar(id="log-title", background="panel"), self.pane]
+        yield from self.preview.beside(log, self.incident_preview.widgets())
 
     def fetch(self) -> None:
         self.fetch_subject("run", lambda reads: reads.runs.run(self.run_id), self._show)
@@ -249,6 +254,12 @@ class RunScreen(HeadwayScreen):
             self.attempt = view.attempts[ids.index(self.attempt.id)]
         self.tick()
         self.verdict.fetch()
+        self.preview.fetch()
+        self.incident_preview.fetch()
+
+    def _incident_source(self) -> PreviewSource | None:
+        incident_id = self.view.incident_id if self.view else None
+        return incident_source(incident_id, self.verdict) if incident_id is not None else None
 
     def _services(self, reads: Queries) -> tuple[str, ...]:
         return reads.members.services_of(self.view.row.job_id) if self.view else ()

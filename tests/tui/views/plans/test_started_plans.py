@@ -107,6 +107,21 @@ async def test_the_recap_counts_services_once_and_steps_that_were_not_sent_apart
     )
 
 
+@pytest.mark.parametrize("state", ["running", "paused", "stopped", "done", "aborted"])
+def test_the_footer_of_a_plan_lists_the_keys_that_steer_it_until_it_has_ended(state: str) -> None:
+    def prepare(night: Night) -> None:
+        night.reads.plans_ = [plan_of(draft(), 7, state=state)]
+
+    @on_the_night(prepare=prepare, address=("plan", 7))
+    async def look(night: Night) -> None:
+        await night.see(f"PLAN 7 {state}", "<INC-0412>")
+        foot = night.text.splitlines()[-1]
+        listed = [label for label in ("open", "pause", "resume", "abort") if label in foot]
+        assert (["open"] if state in ("done", "aborted") else ["open", "pause", "resume", "abort"]) == listed
+
+    look()
+
+
 @on_the_night(prepare=_is_done)
 async def test_a_plan_that_is_done_says_what_it_did_not_save_and_what_plans_the_rest(night: Night) -> None:
     night.app.navigation.open_plan(7)

@@ -99,7 +99,7 @@ def test_folding_hides_nobody_who_needs_a_person_and_loses_nothing(
 
 def test_a_calm_night_is_one_line_that_names_the_next_promise() -> None:
     told = all_well_text(many(3), CALM, "", LOOK)
-    assert ("every service is on schedule, next: Service 0 04:00 in 42m", "ok") == told
+    assert ("every service is on schedule, next: Service 0 03:00 in 42m", "ok") == told
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_who_is_on_it_has_a_column_where_there_is_room_and_never_in_place_of_the
         dataclasses.replace(services()[0], acknowledged_by="mara", acknowledged_until=at("04:15")),
         *services()[1:],
     ]
-    for width, shown in ((79, "✓ mara"), (119, "✓ mara 04:15")):
+    for width, shown in ((79, "✓ mara"), (119, "✓ mara 03:15")):
         columns = rows.columns(taken, width + 1)
         named = [columns[index].title for index, _ in column_widths(columns, width)]
         assert {"act by", "cause", "status", "forecast", "deadline"} <= set(named)

@@ -38,7 +38,7 @@ def green(found: list[BarLine]) -> list[str]:
 
 def test_a_calm_night_is_green_and_says_what_comes_next() -> None:
     found = wallboard_lines(wall(), LOOK, 120, 36)
-    assert "every service is on schedule, next: Service 0 04:00 in 42m" in said(found)
+    assert "every service is on schedule, next: Service 0 03:00 in 42m" in said(found)
     assert " on time" not in green(found)
     assert ["on time     "] * 4 == [text for text in green(found) if "on time" in text]
 
