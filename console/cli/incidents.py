@@ -241,7 +241,7 @@ def _notification_line(delivery: DeliveryView) -> str:
     outcome = (
         f"sent {timestamp(delivery.sent)}{digest}" if delivery.sent else f"{delivery.state} {delivery.error}".strip()
     )
-    return f"  {delivery.kind:<10} {delivery.route} ({delivery.receiver}): {outcome}"
+    return f"  {delivery.kind_label:<10} {delivery.route} ({delivery.receiver}): {outcome}"
 
 
 def run_ack(arguments: argparse.Namespace) -> int:

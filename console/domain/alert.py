@@ -263,6 +263,11 @@ class DeliveryView:
     error: str
     made: datetime | None = None
 
+    @property
+    def kind_label(self) -> str:
+        """ "opened", "escalated", "decision request": its kind, where people read it."""
+        return "decision request" if self.kind == "person" else self.kind
+
 
 @dataclass(frozen=True, slots=True)
 class AlertDeliveryView:

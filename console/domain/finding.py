@@ -33,7 +33,7 @@ class DetectionRule(StrEnum):
 
 
 def drift_fix(job: str) -> str:
-    """The fix for drift of this job, as one line."""
+    """The fix for drift of this job, as one line, however long the name is."""
     return f"headway system drift accept {job}, or undo the change at its scheduler"
 
 
@@ -170,7 +170,11 @@ class FindingView:
     seen: str
     threshold: str
     source: str
+    fix: str = ""
+    """Commands that end it, while it is open; empty where none does."""
 
     @property
     def with_source(self) -> str:
-        return f"{self.text}; threshold {self.threshold}, {self.source}" if self.threshold else self.text
+        """The text with its threshold and source, and with its fix."""
+        text = f"{self.text}; threshold {self.threshold}, {self.source}" if self.threshold else self.text
+        return f"{text}. Fix: {self.fix}" if self.fix else text

@@ -323,7 +323,7 @@ def runs_read(
         limit, job = limits.get(job_id, deadline), index.job(job_id)
         starts = scheduled_starts(index, job, business_date)
         chosen_run = _of_many(index, job, business_date, limit, starts, job_id in ends) if len(starts) > 1 else None
-        run, due = chosen_run or _of_the_day(index, job, business_date, limit, starts)
+        run, due = chosen_run or _of_the_day(index, job, business_date, limit, starts, job_id in ends)
         if due is not None and job.seen_schedule is not None:  # not accepted, yet its clock goes by this one
             due = seen_instant(job.schedule, job.seen_schedule, due) or due
         chosen[job_id] = run, due
@@ -336,11 +336,15 @@ def runs_read(
 
 
 def _of_the_day(
-    index: EstateIndex, job: JobFacts, business_date: date, limit: datetime, starts: Sequence[datetime]
+    index: EstateIndex, job: JobFacts, business_date: date, limit: datetime, starts: Sequence[datetime], delivers: bool
 ) -> Read:
     """The last run of that date before `limit`, else the first. If it is not good, a later good one replaces it; if it
-    is red, a later one that is still running: its rerun."""
+    is red, a later one that is still running: its rerun. A delivery by the accepted schedule stays, whatever starts by
+    a changed one that is not accepted."""
     run = index.read_by(job.id, business_date, limit)
+    if delivers and job.seen_schedule is not None:
+        day = index.of_day(job.id, business_date)
+        run = next((known for known in day if known.period_at in starts and index.is_green(known)), run)
     ahead = _ahead(index, job, starts, run)
     before = [start for start in ahead if start < limit]
     if run is None or before:

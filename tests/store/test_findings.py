@@ -159,6 +159,23 @@ def test_what_an_older_version_does_not_know_is_left_alone(served: Estate) -> No
     assert () == load_estate(served.store, at("02:30"), SETTINGS).findings
 
 
+def test_drift_is_shown_with_its_fix_while_it_is_open_however_long_the_name_is(served: Estate, reads: Queries) -> None:
+    past(served)
+    served.ingest(running(period="02:10"))
+    judged(served, "02:30")
+    name = f"etl-hosts/{'extract_orders_' * 30}"
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE job SET name = ? WHERE id = ?", (name, served.job_id()))
+        connection.rows("UPDATE finding SET rule = 'drift' WHERE rule = 'too_long'")
+    [finding] = reads.findings.list_findings(rule="drift")
+    fix = f"headway system drift accept {name}, or undo the change at its scheduler"
+    assert fix == finding.fix
+    assert finding.with_source.endswith(f". Fix: {fix}")
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE finding SET closed_us = since_us")
+    assert [""] == [one.fix for one in reads.findings.list_findings(rule="drift", closed=True)]
+
+
 def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Queries) -> None:
     past(served)
     served.ingest(running(period="02:10"))
@@ -166,7 +183,7 @@ def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Que
     set_clock(served, "02:31")
     (one,) = reads.findings.list_findings(rule=DetectionRule.TOO_LONG.value)
     words = "running since 03:10 CET, longer than 7m30s; threshold 7m30s, history (10 runs)"
-    assert (EXTRACT, words, at("02:17:30")) == (one.job, one.with_source, one.since)
+    assert (EXTRACT, words, at("02:17:30"), "") == (one.job, one.with_source, one.since, one.fix)
     assert one in reads.jobs.job(EXTRACT).findings
     assert (one,) == reads.runs.run(one.run_id or 0).findings
     incident = served.one("SELECT id FROM incident WHERE root_job_id = :job", job=served.job_id())

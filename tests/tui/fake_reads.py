@@ -642,6 +642,9 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         is_member = any(member.job_id == job_id for member in self.incident_.members)
         return self.incident_.row.id if is_member and self.incident_.row.id in open_ids else None
 
+    def services_of(self, job_id: int) -> tuple[str, ...]:
+        return job_view(_found(job_id, (row for row in self.jobs_ if row.id == job_id))).services
+
     def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
         self._look()
         return array("q", [row.id for row in self._ordered(wanted, sort)])

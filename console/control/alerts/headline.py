@@ -20,8 +20,18 @@ from console.control.alerts.services_table import (
 from console.control.incidents.correlation import IncidentMatch, affected_runs
 from console.control.incidents.repair import repair_text, resolved_at
 from console.control.incidents.titles import cause_name, incident_title, plain_title
-from console.control.incidents.verdict import Clock, fix_text, job_label, late_text, passed_text, rerun_text, until_text
+from console.control.incidents.verdict import (
+    Clock,
+    fix_text,
+    job_label,
+    late_text,
+    passed_text,
+    rerun_text,
+    unfinished_text,
+    until_text,
+)
 from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.runs import has_started
 from console.domain.alert import (
     CAUSE_RESOLVED_LABEL,
     CLOSED_LABEL,
@@ -151,9 +161,10 @@ def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecisio
     run, group = match.to_repair, match.group
     if match.awaits or group.awaits:
         waits_for = group.lost_by if group.lost_by is not None else run.job_id if run is not None else None
-        return (
-            f"{clean_line(job_label(index.job(waits_for).name)) if waits_for is not None else 'a job'} has not finished"
-        )
+        if waits_for is None:
+            return unfinished_text("a job", has_started=True)
+        is_started = any(map(has_started, index.of_day(waits_for, group.business_date)))
+        return clean_line(unfinished_text(index.job(waits_for).name, is_started))
     if text := _rerun_text(index, match, lambda at: local_time(at, decision.zone, index.now)):
         return text
     is_named = group.shared and match.unrepaired is None and not plain

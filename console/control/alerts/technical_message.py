@@ -233,7 +233,7 @@ def _facts(
         yield "Finding", f"{index.name(finding.job_id)} {finding.rule.predicate}: {text}"
     for finding in drift[:MAX_FINDINGS]:
         name = index.name(finding.job_id)
-        text = f"{name} {finding_text(index, finding, zone)}"
+        text = f"{name} {finding_text(index, finding, zone, with_source=True)}"
         yield "Drift", f"not accepted. Fix: {drift_fix(name)}" if _is_change(finding, decision) else text
     for service, _ in limit_instances(decision.services, attrgetter("service")) if not decision.closed else ():
         if reasons := "; ".join(_service_reasons(index, match, decision, service)):

@@ -19,7 +19,7 @@ from console.control.snapshot.incremental import JobMemo
 from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import BEGINNING, NEVER, red_since, run_time
 from console.domain.estate import JobFacts, RunFacts
-from console.domain.finding import DetectionRule, Finding, FindingChange, FindingEvidence, FindingSeverity, drift_fix
+from console.domain.finding import DetectionRule, Finding, FindingChange, FindingEvidence, FindingSeverity
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK, format_duration
 from console.timing.formats import dated_time, zoned_time
@@ -150,8 +150,9 @@ def drift(facts: RuleInput) -> Iterator[Finding]:
     """Drift: schedule or definition differ from the accepted ones, or it is paused or gone."""
     if facts.job.drift_reason and facts.job.drift_since is not None:
         reason = clean_line(facts.job.drift_reason, TEXT_LIMIT // 2)
-        text = f"differs from what was accepted: {reason}. Fix: {drift_fix(facts.job.name)}"
-        yield facts.of_job(facts.job.drift_since, text, FindingEvidence(facts.job.drift_reason))
+        yield facts.of_job(
+            facts.job.drift_since, f"differs from what was accepted: {reason}", FindingEvidence(facts.job.drift_reason)
+        )
 
 
 def output_shrank(facts: RuleInput) -> Iterator[Finding]:

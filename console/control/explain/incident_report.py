@@ -90,7 +90,7 @@ def report_sections(
     cause = [*lines, *([] if view.log else [f"Log: {view.log_error or 'none was kept'}"])]
     actions = [*(action_line(action, at) for action in reversed(view.actions)), *map(_plan, plans)]
     notifications = [
-        f"{delivery.kind} to {delivery.route} ({delivery.receiver}): "
+        f"{delivery.kind_label} to {delivery.route} ({delivery.receiver}): "
         f"{f'sent {at(delivery.sent)}' if delivery.sent else delivery.state}"
         for delivery in view.deliveries
     ]

@@ -13,7 +13,7 @@ from console.control.snapshot.failures import identity_blame, identity_name, ide
 from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.control.snapshot.runs import CLOCK_SKEW, red_since
 from console.domain.estate import RunFacts
-from console.domain.finding import Finding
+from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.incident import RERUN_LATER, RERUN_NOW
 from console.domain.service import UNMET_PROMISE, limit_instances
 from console.text.cleaning import clean_line, one_line
@@ -86,7 +86,7 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     if match.unrepaired is not None and index.is_stale(match.unrepaired):
         return f"{name} ran on bad data{_green_upstream(index, match, zone)}"
     if match.group.text:
-        return clean_line(match.group.text, REASON_LIMIT)
+        return match.group.text
     if root is not None and is_stale_success(index, root):
         return f"{name} {stale_text(index, root)}"
     if (failure := _failure_of_root(index, match)) is not None:
@@ -218,9 +218,12 @@ def _reason_of(index: EstateIndex, run: RunFacts, zone: str) -> str:
 
 
 def finding_text(index: EstateIndex, finding: Finding, zone: str, with_source: bool = False) -> str:
-    """Its text, with its times in that zone."""
-    text = finding.with_source if with_source else finding.text
-    return in_zone(text, index.job(finding.job_id).zone, zone, index.now)
+    """Its text, with its times in that zone; `with_source`: and with its threshold, or the fix for drift."""
+    text = in_zone(
+        finding.with_source if with_source else finding.text, index.job(finding.job_id).zone, zone, index.now
+    )
+    is_drift = with_source and finding.rule is DetectionRule.DRIFT
+    return f"{text}. Fix: {drift_fix(index.name(finding.job_id))}" if is_drift else text
 
 
 def _failed_task_names(index: EstateIndex, run: RunFacts) -> list[str]:
@@ -235,7 +238,7 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     if target is not None and target.failing_since is not None:
         return one_line(target.error, REASON_LIMIT)
     if match.group.text:
-        return clean_line(match.group.text, REASON_LIMIT)
+        return match.group.text
     if match.awaits:
         return clean_line(match.awaits_text, REASON_LIMIT)
     if match.group.evidence and match.unrepaired is None:

@@ -25,6 +25,7 @@ from console.control.incidents.correlation import (
 )
 from console.control.incidents.impact import affected_days
 from console.control.incidents.root_cause import RootCause
+from console.control.incidents.titles import REASON_LIMIT, TITLE_LIMIT
 from console.control.services.delivery import pending_checks
 from console.control.services.risk import risk_alarm_of
 from console.control.services.status import MovedStart, moved_starts, service_verdict
@@ -261,12 +262,13 @@ def _text(index: EstateIndex, day: ServiceForecast) -> str:
     offered = _offered_start(index, day)
     if offered is not None:
         starts_at = zoned_time(offered.due, day.service.zone, index.now)
-        return f"{_title(day)} {text}: start {index.name(offered.job_id)}{STARTS_LATER}{starts_at}"
+        title = clean_line(_title(day), TITLE_LIMIT)
+        return f"{title} {text}: start {index.name(offered.job_id)}{STARTS_LATER}{starts_at}"  # never cut: a command
     waits, lost_by = _awaited_job(index, day), _lost_by(day)
     loses = index.name(lost_by) if lost_by is not None else ""
     text += f" because of {loses}" if loses else ""
     awaits = f"; it waits for {waits}" if waits not in ("", loses) else ""
-    return f"{_title(day)} {text}, and nothing failed{awaits}"
+    return clean_line(f"{_title(day)} {text}, and nothing failed{awaits}", REASON_LIMIT)
 
 
 def _title(day: ServiceForecast) -> str:
@@ -305,7 +307,8 @@ def failed_check_causes(index: EstateIndex, days: Sequence[ServiceForecast]) -> 
         for check in pending_checks(index, day):
             since = check.since or (day.deadline if index.now > day.deadline else None)
             if since is not None:
-                cause = RootCause(day.business_date, since, None, None, [], check.check, check.text)
+                text = clean_line(check.text, REASON_LIMIT)
+                cause = RootCause(day.business_date, since, None, None, [], check.check, text)
                 cause = causes.setdefault((check.check, day.business_date), cause)
                 cause.since = min(cause.since, since)
     return sorted(causes.values(), key=lambda group: (group.since, group.check))

@@ -232,7 +232,7 @@ def _unmet_verdict(root: MemberView, view: IncidentView, now: datetime, clock: C
     if offered is not None:
         text = f"start {job_label(offered[1])} now: headway job start {shlex.quote(offered[1])}"
     else:
-        text = f"{job_label(root.job)} has not {'finished' if root.started else 'started'}, nothing to restart"
+        text = f"{unfinished_text(root.job, root.started is not None)}, nothing to restart"
     parts = tuple(_outlook(view.services, now, clock, action=f": {text}")) or ((text, "warn"),)
     return Verdict(parts, needs_sending=offered is not None)
 
@@ -329,6 +329,11 @@ def job_label(job: str) -> str:
     if not _HOST.fullmatch(host):
         return native
     return name or (job if ":" in native else native)
+
+
+def unfinished_text(job: str, has_started: bool) -> str:
+    """ "load has not finished", "load has not started"."""
+    return f"{job_label(job)} has not {'finished' if has_started else 'started'}"
 
 
 def until_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:

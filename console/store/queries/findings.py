@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console.domain.finding import FindingView
+from console.domain.finding import DetectionRule, FindingView, drift_fix
 from console.store.db.session import Row
 from console.store.queries.base import ContextQueries, clean_name
 from console.store.row_values import from_row, json_object
@@ -52,4 +52,5 @@ class FindingQueries(ContextQueries):
 def _finding(row: Row) -> FindingView:
     evidence = json_object(row.evidence)
     texts = {name: str(evidence.get(name, "")) for name in ("seen", "threshold", "source")}
-    return from_row(FindingView, row, period_key=clean_name(row.period_key), **texts)
+    fix = drift_fix(row.job) if row.rule == DetectionRule.DRIFT and row.closed_us is None else ""
+    return from_row(FindingView, row, period_key=clean_name(row.period_key), fix=fix, **texts)

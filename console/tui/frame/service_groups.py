@@ -165,6 +165,18 @@ def next_deadline_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
     return f"{soonest.title or soonest.name} {at} in {format_short(soonest.deadline - ctx.now)}"
 
 
+def no_incident_text(
+    views: Sequence[ServiceView], header: HeaderView | None, store_error: str, ctx: RenderContext
+) -> Segment | None:
+    """ "no open incident, next: Price list 05:30 in 2h18m": of a job, whose services these are. None while nothing is
+    monitored."""
+    if header is None or store_error or not header.engine.alive:
+        return None
+    coming = next_deadline_text(views, ctx)
+    is_well = not header.silent_targets and not needing_a_person(views)
+    return f"no open incident{f', next: {coming}' if coming else ''}", "ok" if is_well else "plain"
+
+
 def all_well_text(
     views: Sequence[ServiceView], header: HeaderView | None, store_error: str, ctx: RenderContext
 ) -> Segment | None:

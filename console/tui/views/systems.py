@@ -413,11 +413,13 @@ class SystemScreen(HeadwayScreen):
         self.subject = "target", target
         self.view: TargetView | None = None
         self.drift: tuple[DriftView, ...] = ()
+        self.verdict = VerdictLine(self, is_optional=True)
         self.text = DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else [])
         self.jobs_preview = PreviewBeside(self, lambda: jobs_source(self.view.system) if self.view else None)
-        self.parts = (self.text, self.jobs_preview)
+        self.parts = (self.verdict, self.text, self.jobs_preview)
 
     def body(self) -> ComposeResult:
+        yield from self.verdict.widgets()
         yield from self.jobs_preview.beside(self.text.widgets())
 
     def commands(self) -> Sequence[ScreenCommand]:
@@ -432,6 +434,7 @@ class SystemScreen(HeadwayScreen):
         self.view, self.drift = answer
         self.lost = "" if self.view else "it is not configured any more"
         self.tick()
+        self.verdict.fetch()
         self.jobs_preview.fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:

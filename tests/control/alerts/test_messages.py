@@ -123,7 +123,7 @@ def test_an_act_by_that_has_passed_is_in_no_table() -> None:
 
 def test_an_unmet_promise_is_said_by_the_title_and_the_table_alone() -> None:
     opened = next(notice for night, _, notice in notices() if night == "nobody_starts_the_last_job")
-    assert "Supply plan 06:30 will miss: load has not finished, expected 06:31, 1 min late [{incident}]" == opened.title
+    assert "Supply plan 06:30 will miss: load has not started, expected 06:31, 1 min late [{incident}]" == opened.title
     assert BAR not in opened.body
     assert opened.body.startswith("Do           headway why supply-plan\nAcknowledge  headway ack")
 

@@ -331,10 +331,10 @@ def test_whoever_is_at_risk_is_called_for_once_the_alarm_keeps_its_budget(
         assert [AlertKind.OPENED] == [one.kind for one in incident.notices]
 
 
-def moved_night(starts: str) -> Ledger:
+def moved_night(starts: str, name: str = "warehouse/load", title: str = "Supply plan") -> Ledger:
     """A load due at 03:10 whose clock was moved at its source, not accepted; its service is due at 06:30."""
-    load = replace(job(2, "warehouse/load", "03:10", target_id=2, expected=minutes(20)), seen_schedule=daily(starts))
-    return Ledger(estate(load, services=[service("supply-plan", "06:30", load)]))
+    load = replace(job(2, name, "03:10", target_id=2, expected=minutes(20)), seen_schedule=daily(starts))
+    return Ledger(estate(load, services=[replace(service("supply-plan", "06:30", load), title=title)]))
 
 
 def test_a_start_that_its_changed_schedule_delays_beyond_the_deadline_is_offered_now() -> None:
@@ -392,3 +392,40 @@ def test_a_moved_start_on_the_critical_path_is_offered_behind_one_with_slack() -
     ledger = Ledger(estate(small, load, mart, feeds=[*feeds(small, mart), *feeds(load, mart)], services=[plan]))
     ledger.look("03:15")
     assert ": start hosts/load now" in ledger.incident().title
+
+
+def test_the_offer_of_a_start_is_whole_however_long_the_names_are() -> None:
+    name = f"warehouse/{'load_orders_' * 25}"
+    ledger = moved_night("08:35", name, "Supply plan of all regions " * 20)
+    ledger.look("03:11")
+    incident = ledger.incident()
+    assert incident.reason.endswith(f": start {name} now: its changed schedule starts it 08:35 UTC")
+    assert len(incident.reason) < len(name) + 200
+
+
+@pytest.mark.parametrize("further", [RunState.RUNNING, RunState.FAILED])
+def test_a_further_run_by_a_changed_schedule_leaves_the_delivery_as_it_was_notified(further: RunState) -> None:
+    ledger = moved_night("06:00")
+    (load,) = ledger.estate.jobs.values()
+    ledger.look("03:11")
+    ledger.run(load, "03:10", RunState.SUCCEEDED, started_at=at("03:15"), ended_at=at("03:35"), attempt=1)
+    ledger.look("03:36")
+    delivered = Timeliness.MET, at("03:35")
+    assert delivered == (ledger.day("supply-plan").timeliness, ledger.day("supply-plan").delivered_at)
+    ended = {} if further.is_open else {"ended_at": at("06:02")}
+    ledger.run(load, "06:00", further, started_at=at("06:00"), attempt=1, **ended)
+    for clock in ("06:03", "06:29", "06:40"):
+        ledger.look(clock)
+        assert delivered == (ledger.day("supply-plan").timeliness, ledger.day("supply-plan").delivered_at)
+
+
+def test_the_run_of_a_changed_schedule_delivers_where_that_of_the_accepted_one_failed() -> None:
+    ledger = moved_night("06:00")
+    (load,) = ledger.estate.jobs.values()
+    ledger.run(load, "03:10", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:12"), attempt=1)
+    ledger.look("03:36")
+    ledger.run(load, "06:00", RunState.SUCCEEDED, started_at=at("06:00"), ended_at=at("06:20"), attempt=1)
+    ledger.look("06:21")
+    assert (Timeliness.MET, at("06:20")) == (
+        ledger.day("supply-plan").timeliness, ledger.day("supply-plan").delivered_at,
+    )  # fmt: skip

@@ -83,4 +83,4 @@ def test_around_even_odds_and_around_its_alarm_it_stands_as_it_stood(bench: Benc
     assert [Timeliness.AT_RISK] * 4 == [look(bench, wavering, late) for late in calmer]
     over = [0.05, 0.2, 0.3, 0.2]
     assert [*[Timeliness.ON_TIME] * 2, *[Timeliness.AT_RISK] * 2] == [look(bench, wavering, late) for late in over]
-    assert 1 == len([title for _, title, _ in bench.sink.got if "will miss: load has not finished" in title])
+    assert 1 == len([title for _, title, _ in bench.sink.got if "will miss: load has not started" in title])

@@ -127,7 +127,7 @@ def test_the_run_of_a_moved_line_is_todays_and_its_rerun_resolves_the_incident(
         with night.bench.reads() as reads:
             view = reads.incidents.incident(1)
         fix = f"headway system drift accept etl/{JOB}, or undo the change at its scheduler"
-        assert any(fix in finding.text for finding in view.findings)
+        assert fix in {finding.fix for finding in view.findings}
         [(_, _, mail)] = night.bench.sink.got
         assert 1 == mail.count(fix)
         plan = night.answer(night.bench.requests().propose(1))

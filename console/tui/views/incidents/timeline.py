@@ -81,7 +81,7 @@ def delivery_cells(delivery: DeliveryView, ctx: RenderContext) -> list[Segment]:
     detail = delivery.receiver if style in ("ok", "dim") else failed
     again = f"repeated {delivery.repeats}x, " if delivery.repeats else ""
     route, detail = clean_line(delivery.route), clean_line(again + detail)
-    return [(delivery.kind, "dim"), (route, "plain"), (outcome, style), (detail, "dim")]
+    return [(delivery.kind_label, "dim"), (route, "plain"), (outcome, style), (detail, "dim")]
 
 
 def suppressed_cells(suppression: SuppressionView) -> list[Segment]:
@@ -135,7 +135,7 @@ def notified_cell(row: IncidentRow, ctx: RenderContext, is_short: bool = False) 
     if is_short:
         return _short_outcome(worst, ctx)
     text, style = delivery_text(worst, ctx)
-    return f"{worst.kind}: {text}", style
+    return f"{worst.kind_label}: {text}", style
 
 
 def _past(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
@@ -145,7 +145,7 @@ def _past(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
     yield from (_event(event, ctx) for event in view.events)
     for delivery in view.deliveries:
         text, style = delivery_text(delivery, ctx)
-        yield TimelineEntry(delivery.sent or delivery.made or row.opened, f"{delivery.kind}: {text}", style)
+        yield TimelineEntry(delivery.sent or delivery.made or row.opened, f"{delivery.kind_label}: {text}", style)
     for entry in view.suppressed:
         yield TimelineEntry(entry.since, suppressed_text(entry), "warn" if entry.ended is None else "dim")
 

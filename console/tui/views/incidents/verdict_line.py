@@ -88,6 +88,10 @@ def _fitted(verdict: Verdict, width: int) -> list[Segment]:
     return line
 
 
+ROOMY = 25
+"""Lines of a screen with room for a line that names no incident of its subject."""
+
+
 def no_command(incident_id: int) -> str:
     return ""
 
@@ -95,10 +99,12 @@ def no_command(incident_id: int) -> str:
 class VerdictLine(ScreenPart):
     """The verdict as the line below the title, on every screen the same.
 
-    `incident` returns the open incident that the subject of the screen belongs to, in the query thread; None, and no
-    line, without one. Without `incident` it is the one to act on first, or that all is well: a line that is always
-    there, so that the rows below keep their place. `command` names the command of the screen that acts on this incident
-    now; without one the line ends with the incident's name. `loaded` is called whenever the incident is read.
+    `incident` returns the open incident that the subject of the screen belongs to, in the query thread; None without
+    one. Then the line has the next deadline of the subject's `services`, by name, if the screen has room; without
+    `services` there is no line. Without `incident` it is the one to act on first, or that all is well: a line that is
+    always there, so that the rows below keep their place, or with `is_optional` where the screen has room. `command`
+    names the command of the screen that acts on this incident now; without one the line ends with the incident's name.
+    `loaded` is called whenever the incident is read.
     """
 
     def __init__(
@@ -106,9 +112,14 @@ class VerdictLine(ScreenPart):
         screen: HeadwayScreen,
         incident: Callable[[Queries], int | None] | None = None,
         command: Callable[[int], str] = no_command,
+        services: Callable[[Queries], Sequence[str]] | None = None,
+        is_optional: bool = False,
         loaded: Callable[[], None] = lambda: None,
     ) -> None:
-        self._screen, self._incident, self._command, self._loaded = screen, incident, command, loaded
+        self._screen, self._incident, self._command, self._services = screen, incident, command, services
+        self._is_optional, self._loaded = is_optional, loaded
+        self._of_subject: tuple[ServiceView, ...] | None = None
+        """Its services while no incident is open; None before they are read."""
         self._bar = Bar(id="verdict")
         self._bar.display = False
         self.opened: OpenIncident | None = None
@@ -134,11 +145,21 @@ class VerdictLine(ScreenPart):
         services = board.services if board.header is not None else None
         self._screen.ask("verdict", lambda reads: self._read(reads, services), self._show)
 
-    def _read(self, reads: Queries, services: Sequence[ServiceView] | None) -> OpenIncident | None:
+    def _read(
+        self, reads: Queries, known: Sequence[ServiceView] | None
+    ) -> tuple[OpenIncident | None, tuple[ServiceView, ...] | None]:
+        services = reads.services.list_services() if known is None else known
+        opened = self._open_incident(reads, services)
+        if opened is not None or self._services is None:
+            return opened, None
+        names = set(self._services(reads))
+        return None, tuple(view for view in services if view.name in names)
+
+    def _open_incident(self, reads: Queries, services: Sequence[ServiceView]) -> OpenIncident | None:
         if self._incident is not None:
             number = self._incident(reads)
         else:
-            urgent = urgent_service(reads.services.list_services() if services is None else services, reads.now())
+            urgent = urgent_service(services, reads.now())
             if urgent is not None:
                 number = urgent.incident_id
             else:
@@ -149,8 +170,8 @@ class VerdictLine(ScreenPart):
             return opened
         return opened if any(plan.state == "running" for plan in opened.plans) else None
 
-    def _show(self, opened: OpenIncident | None) -> None:
-        self.opened = opened
+    def _show(self, answer: tuple[OpenIncident | None, tuple[ServiceView, ...] | None]) -> None:
+        self.opened, self._of_subject = answer
         self.paint()
         self._loaded()
 
@@ -167,10 +188,14 @@ class VerdictLine(ScreenPart):
         self.paint()
 
     def paint(self) -> None:
-        board, ctx, width = self._screen.board, self._screen.ctx, self._screen.size.width
+        board, ctx, (width, height) = self._screen.board, self._screen.ctx, self._screen.size
         services = board.services if self._incident is None else ()
-        self._bar.display = bool(services) or self.opened is not None
         calm = service_groups.all_well_text(services, board.header, board.store_error, ctx)
+        has_room = height >= ROOMY
+        if self._of_subject is not None and has_room:
+            calm = service_groups.no_incident_text(self._of_subject, board.header, board.store_error, ctx)
+        is_needed = bool(services) or self.opened is not None or calm is not None
+        self._bar.display = is_needed and (has_room or not self._is_optional)
         if self.opened is not None:
             right = self._right(self.opened.view)
             room = width - length_of(right) - 2

@@ -35,7 +35,7 @@ class JobScreen(HeadwayScreen):
         self.view: JobView | None = None
         self.forecasts: Sequence[JobForecastView] = ()
         self.grid = Grid(rows.JOB_RUN_COLUMNS, READING_TEXT, id="grid")
-        self.verdict = VerdictLine(self, self._incident)
+        self.verdict = VerdictLine(self, self._incident, services=lambda _: self.view.services if self.view else ())
         self.parts = (self.verdict,)
 
     def commands(self) -> Sequence[ScreenCommand]:

@@ -49,7 +49,7 @@ class LineageScreen(HeadwayScreen):
         """The job that the cursor goes to in the next drawing; None: it stays on its job."""
         self.canvas = Canvas(READING_TEXT, id="graph")
         self.search = SearchLine(self, self.canvas, "part of a job's name", self._seek, self._search_cleared)
-        self.verdict = VerdictLine(self, self._incident)
+        self.verdict = VerdictLine(self, self._incident, services=self._services)
         self.preview = PreviewBeside(self, lambda: job_source(self.selected.id) if self.selected else None)
         self.run_preview = PreviewBelow(self, self._run_source, self.canvas, PREVIEW_FROM)
         self.parts = (self.search, self.verdict, self.preview, self.run_preview)
@@ -156,6 +156,9 @@ class LineageScreen(HeadwayScreen):
 
     def _incident(self, reads: Queries) -> int | None:
         return reads.incidents.incident_of_job(self.shown.reach.view.job_id) if self.shown is not None else None
+
+    def _services(self, reads: Queries) -> tuple[str, ...]:
+        return reads.members.services_of(self.shown.reach.view.job_id) if self.shown is not None else ()
 
     def redraw(self, **changes: Any) -> None:
         self.options = replace(self.options, **changes)

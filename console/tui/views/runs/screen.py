@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 
 from connectors.sdk.states import Verb, is_open
 from console.domain.run import AttemptView, RunView
+from console.store.queries.reader import Queries
 from console.tui.frame.cells import state_cells
 from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
@@ -48,7 +49,9 @@ class RunScreen(HeadwayScreen):
         self.pane = Pane(id="log")
         self.pane.following = self.pane.wrapped = True
         self.search = SearchLine(self, self.pane, "find in the log", self._seek_text, self._search_cleared)
-        self.verdict = VerdictLine(self, lambda reads: self.view.incident_id if self.view else None)
+        self.verdict = VerdictLine(
+            self, lambda reads: self.view.incident_id if self.view else None, services=self._services
+        )
         self.preview = PreviewBeside(self, lambda: job_source(self.view.row.job_id) if self.view else None)
         self.incident_preview = PreviewBelow(self, self._incident_source, self.pane, PREVIEW_FROM)
         self.parts = (self.search, self.verdict, self.preview, self.incident_preview)
@@ -257,6 +260,9 @@ class RunScreen(HeadwayScreen):
     def _incident_source(self) -> PreviewSource | None:
         incident_id = self.view.incident_id if self.view else None
         return incident_source(incident_id, self.verdict) if incident_id is not None else None
+
+    def _services(self, reads: Queries) -> tuple[str, ...]:
+        return reads.members.services_of(self.view.row.job_id) if self.view else ()
 
     # showing
 

@@ -9,7 +9,13 @@ from typing import Any
 from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.incident import IncidentView
 from console.tui.views.incidents.summary import last_repair, summary_lines
-from console.tui.views.incidents.timeline import delivery_text, last_notified, notified_cell, suppressed_text
+from console.tui.views.incidents.timeline import (
+    delivery_text,
+    last_notified,
+    notified_cell,
+    suppressed_text,
+    timeline_lines,
+)
 from tests.tui.fake_reads import NOW, incident
 from tests.tui.views.runs.test_durations import look
 
@@ -84,6 +90,15 @@ def test_why_a_notice_is_held_back_is_said_once() -> None:
 
 def test_that_a_notice_was_accepted_stands_before_the_address_that_may_be_long() -> None:
     assert delivery_text(ALL_CLEAR, look())[0] == "notified oncall: accepted 03:17 (file /etc/headway/oncall-mail)"
+
+
+def test_a_notification_that_asks_for_a_decision_says_so() -> None:
+    asked = dataclasses.replace(ALL_CLEAR, kind="person")
+    text = "decision request: notified oncall: accepted 03:17 (file /etc/headway/oncall-mail)"
+    view = dataclasses.replace(incident(), deliveries=(asked,))
+    assert text == last_notified(view, look())[0]
+    lines = ["".join(part for part, _ in line) for line in timeline_lines(view, look())]
+    assert any(line.endswith(text) for line in lines)
 
 
 def test_the_root_cause_is_named_as_on_every_screen() -> None:

@@ -19,6 +19,7 @@ from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.header_footer import banner_text
 from console.tui.frame.screen import HeadwayScreen
+from console.tui.frame.service_groups import no_incident_text
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.path import read_path
 from console.tui.views.incidents.preview import incident_source
@@ -27,7 +28,19 @@ from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, 
 from console.tui.views.plans.rows import saved_services
 from console.tui.widgets.paint import Segment
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import NOW, FakeReads, at, draft, header, incident, plan_of, service, services
+from tests.tui.fake_reads import (
+    NOW,
+    FakeReads,
+    at,
+    draft,
+    header,
+    incident,
+    plan_of,
+    run_row,
+    run_view,
+    service,
+    services,
+)  # fmt: skip
 from tests.tui.views.runs.test_durations import look
 
 
@@ -475,21 +488,44 @@ async def test_a_page_begins_with_the_verdict_of_its_open_incident(night: Night)
     await night.until(lambda: not below_the_title(night).startswith(RESTART), "the end of the verdict")
 
 
+@on_the_night(size=(120, 36))
+async def test_a_page_without_an_open_incident_has_the_next_deadline_of_its_services(night: Night) -> None:
+    await night.see("Supply plan")
+    night.reads.runs_[990] = run_view(990, row=run_row(990, 9, "pg-dwh/vacuum_all"), incident_id=None)
+    line = " no open incident, next: Supply plan 06:30 in 3h12m"
+    for kind, what in (("job", 9), ("run", 990), ("lineage", (9, False))):
+        night.app.navigation.visit(kind, what)
+        await night.see(f" {kind.upper()} ")
+        await night.until(lambda: below_the_title(night) == line, f"that of the {kind}")
+
+
 @on_the_night()
-async def test_a_page_without_an_open_incident_has_no_verdict(night: Night) -> None:
+async def test_a_small_page_without_an_open_incident_keeps_the_line_for_its_rows(night: Night) -> None:
     await night.see("Supply plan")
     night.app.navigation.open_job("pg-dwh/vacuum_all")
-    await night.see("JOB pg-dwh/vacuum_all", "proves")
+    await night.see("JOB pg-dwh/vacuum_all", "state")
     await night.answered()
     assert below_the_title(night).startswith(" state")
+
+
+@pytest.mark.parametrize("changes", [{"engine": None}, {"silent_targets": ("etl-hosts/db07",)}, {}])
+def test_a_job_is_called_well_only_while_an_engine_polls_everything(changes: dict[str, Any]) -> None:
+    head = header(silent_targets=())._replace(**changes)
+    if changes.get("engine", head) is None:
+        head = head._replace(engine=header().engine._replace(alive=False))
+    calm = (service(1, "plan", "Plan", 1, "06:30"),)
+    line = no_incident_text(calm, head, "", look())
+    text = "no open incident, next: Plan 06:30 in 3h12m"
+    assert line == (None if "engine" in changes else (text, "plain" if changes else "ok"))
+    assert no_incident_text(calm, head, "disk full", look()) is None
 
 
 @on_the_night()
 async def test_a_proposed_plan_begins_with_the_verdict_and_the_key_that_starts_it(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("r")
-    await night.until(lambda: below_the_title(night).startswith(RESTART), "the verdict")
-    assert below_the_title(night).endswith("↵ start")
+    await night.until(lambda: below_the_title(night).endswith("↵ start"), "the verdict with its key")
+    assert below_the_title(night).startswith(RESTART)
 
 
 @on_the_night()
