@@ -204,7 +204,7 @@ class DraftScreen(HeadwayScreen):
         self.finishes = Pane(id="finishes")
         self.finishes.can_focus = self.finishes.finds_errors = False
         self.pane = SelectionPane()
-        self.verdict = VerdictLine(self, lambda reads: self.incident_id, lambda _: "start", self._show)
+        self.verdict = VerdictLine(self, lambda reads: self.incident_id, lambda _: "start", loaded=self._show)
         self.path = PathBelow(self, self.grid, lambda: self.incident_id, lambda: self.verdict.view)
         self.parts = (self.verdict, self.path)
 
