@@ -464,7 +464,7 @@ class OnCallResponses:
             reply[rows] += page[rows]
         if not page["pagination_meta"].get("after"):
             return reply
-        what = f"more than {len(reply[rows])} acknowledged {rows}, none is compared. Fix: resolve those that are over"
+        what = f"more than {len(reply[rows])} acknowledged {rows}, none is compared. Fix: resolve old ones there"
         raise InvalidAnswer(f'route "{receiver.route}", {receiver.service.name}: {what}')
 
     def _record(self, fence: int, receiver: _Receiver, incident_id: int, state: ServiceState) -> None:

@@ -258,7 +258,7 @@ def test_every_page_of_acknowledged_escalations_is_read_up_to_a_limit(
         else:
             assert bench.parts.on_call.trouble() == (
                 'route "oncall", incident.io: more than 1000 acknowledged escalations, none is compared.'
-                " Fix: resolve those that are over"
+                " Fix: resolve old ones there"
             )
 
 
