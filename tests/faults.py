@@ -23,7 +23,7 @@ FAULTS: dict[int, Fault] = {
             "test_f01_an_engine_killed_at_any_moment_leaves_whole_batches",
             "test_history_that_a_kill_cut_between_two_pages_is_whole_after_the_next_start",
             "test_a_kill_where_an_ordinary_night_seldom_passes_costs_nothing",
-            "test_f01_what_a_stage_holds_back_is_told_once_though_the_engine_dies_meanwhile",
+            "test_f01_a_suppressed_notification_is_sent_once_though_the_engine_dies_meanwhile",
             "test_f01_what_was_held_back_leaves_once_whatever_kills_the_engine_then",
             "test_f01_what_a_receiver_has_answered_is_stored_whatever_kills_the_engine",
         ),
@@ -39,7 +39,7 @@ FAULTS: dict[int, Fault] = {
             "test_f02_a_hold_whose_answer_postgresql_lost_is_found_and_a_second_one_is_none",
             "test_f02_a_start_whose_answer_step_functions_lost_is_found_and_a_repeat_starts_nothing",
             "test_f02_a_kill_before_a_row_of_the_audit_loses_neither_the_row_nor_the_action",
-            "test_f02_a_first_write_that_lands_after_the_look_up_stays_the_only_one",
+            "test_f02_a_first_write_that_lands_after_the_lookup_stays_the_only_one",
             "test_f02_killed_at_its_second_step_a_plan_does_not_repeat_its_first",
         ),
     ),
@@ -58,7 +58,7 @@ FAULTS: dict[int, Fault] = {
         (
             "test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_back",
             "test_a_write_with_an_old_fence_is_refused_and_writes_nothing",
-            "test_f04_an_engine_that_was_stopped_longer_than_its_lease_sends_nothing_and_stands_by",
+            "test_f04_an_engine_stopped_longer_than_its_lease_sends_nothing_and_goes_to_standby",
             "test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_alone",
             "test_f04_a_mail_that_the_stopped_engine_had_begun_is_ended_by_the_other_alone",
             "test_f04_an_engine_that_was_stopped_longer_than_its_lease_writes_nothing_and_shares_again",
@@ -76,7 +76,7 @@ FAULTS: dict[int, Fault] = {
         "the lease holder loses the store for longer than the lease",
         (
             "test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engine_works",
-            "test_f06_a_silent_store_is_given_up_and_tried_anew",
+            "test_f06_a_silent_store_is_abandoned_and_tried_again",
         ),
     ),
     7: Fault(
@@ -84,18 +84,18 @@ FAULTS: dict[int, Fault] = {
         (
             "test_f07_a_record_that_breaks_the_evaluation_hides_no_other_failure",
             "test_f07_only_what_hangs_together_with_the_record_is_left_out",
-            "test_f07_a_part_that_keeps_breaking_is_one_alert_about_headway_itself",
-            "test_f07_what_happens_later_is_told_too_without_a_search_each_time",
+            "test_f07_a_worker_that_crashes_repeatedly_is_one_alert_about_headway_itself",
+            "test_f07_later_incidents_are_notified_too_without_a_search_each_time",
             "test_f07_it_is_judged_again_once_it_can_be",
             "test_f07_it_is_one_alert_about_headway_itself",
-            "test_f07_where_no_part_of_the_estate_is_the_reason_the_evaluator_breaks_and_is_told",
+            "test_f07_a_failure_outside_the_estate_stops_the_evaluator_and_is_notified",
         ),
         "one that breaks the reading or writing of the rows themselves stops the evaluator, which is an alert",
     ),
     8: Fault(
         "1,000 systems flood at once",
         (
-            "test_f08_of_many_that_flood_at_once_one_stands_in_the_line_for_the_store",
+            "test_f08_of_many_that_flood_at_once_one_waits_for_the_store",
             "test_a_flood_that_was_cut_between_two_bites_is_whole_after_the_next_poll",
             "test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_alert",
             "test_f08_of_a_thousand_systems_that_flood_at_once_one_writes_at_a_time",
@@ -105,8 +105,8 @@ FAULTS: dict[int, Fault] = {
     9: Fault(
         "an unhandled exception in any thread",
         (
-            "test_f09_a_part_that_breaks_is_told_by_status_and_works_again",
-            "test_f09_a_thread_that_ends_for_good_is_noticed_and_all_parts_start_anew",
+            "test_f09_a_crashed_worker_is_shown_by_status_and_works_again",
+            "test_f09_a_thread_that_ends_for_good_is_noticed_and_all_workers_restart",
             "test_what_ends_a_thread_is_in_the_log_and_nowhere_else",
         ),
     ),
@@ -115,7 +115,7 @@ FAULTS: dict[int, Fault] = {
         (
             "test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner",
             "test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not",
-            "test_a_sending_that_hangs_stops_the_ping_and_is_told",
+            "test_a_hung_delivery_stops_the_ping_and_is_reported",
         ),
     ),
     11: Fault(
@@ -125,13 +125,13 @@ FAULTS: dict[int, Fault] = {
     12: Fault(
         "disk full",
         (
-            "test_f12_on_a_full_disk_the_batch_is_gone_whole_and_all_goes_on_once_there_is_space",
-            "test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_again",
-            "test_f12_a_delivery_that_the_store_was_not_told_of_is_told_later_and_not_sent_again",
-            "test_a_write_is_not_told_as_failed_because_its_log_could_not_be_moved",
+            "test_f12_on_a_full_disk_the_batch_is_rolled_back_and_all_continues_once_there_is_space",
+            "test_f12_a_full_store_is_notified_from_memory_and_recorded_later_and_not_sent_again",
+            "test_f12_a_delivery_missing_from_the_store_is_recorded_later_and_not_sent_again",
+            "test_a_write_is_not_reported_as_failed_because_its_log_could_not_be_moved",
             "test_f12_an_engine_on_a_full_disk_says_so_once_and_goes_on_once_there_is_space",
             "test_f12_a_real_disk_that_is_full_stops_nothing_for_good",
-            "test_f12_a_full_store_is_told_from_memory_and_recorded_when_there_is_space_again",
+            "test_f12_a_full_store_is_notified_from_memory_and_recorded_when_there_is_space_again",
         ),
     ),
     13: Fault(
@@ -173,8 +173,8 @@ FAULTS: dict[int, Fault] = {
         (
             "test_f18_a_store_on_a_network_file_system_is_refused_and_not_made",
             "test_f18_the_innermost_and_latest_mount_counts_also_through_a_link",
-            "test_f18_a_local_disk_is_taken",
-            "test_f18_where_no_kernel_tells_it_the_store_is_taken",
+            "test_f18_a_local_disk_is_accepted",
+            "test_f18_where_the_kernel_does_not_name_the_disk_the_store_is_accepted",
             "test_f18_the_engine_says_it_in_one_message",
         ),
         "the kernel's table of mounts is made up; Linux only",
@@ -226,7 +226,7 @@ FAULTS: dict[int, Fault] = {
     24: Fault(
         "accepts a connection and never answers, or drips",
         (
-            "test_f24_real_systems_in_trouble_are_told_by_place_and_the_others_are_polled_on",
+            "test_f24_real_systems_in_trouble_are_reported_by_place_and_the_others_are_polled_on",
             "test_f24_a_real_airflow_in_trouble_costs_the_deadline_and_loses_nothing",
             "test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_alert",
             "test_dripping_server_is_unreachable_at_the_deadline",
@@ -255,14 +255,17 @@ FAULTS: dict[int, Fault] = {
     ),
     28: Fault(
         "429 and 503 with Retry-After",
-        ("test_f28_retry_after_is_obeyed_up_to_a_quarter_of_an_hour", "test_a_server_that_asks_for_a_pause_has_it"),
+        (
+            "test_f28_retry_after_is_obeyed_up_to_a_quarter_of_an_hour",
+            "test_a_pause_requested_by_a_server_is_respected",
+        ),
     ),
     29: Fault(
         "a login page with 200, a redirect", ("test_f29_a_login_page_with_200_is_a_refused_access_and_no_empty_list",)
     ),
     30: Fault(
         "truncated and odd JSON",
-        ("test_f30_what_is_no_whole_json_object_is_told_with_its_place", "test_odd_json_that_is_whole_is_read"),
+        ("test_f30_an_incomplete_json_object_is_reported_with_its_place", "test_odd_json_that_is_whole_is_read"),
     ),
     31: Fault(
         "a page that repeats for ever",
@@ -292,7 +295,7 @@ FAULTS: dict[int, Fault] = {
         "log rotated, truncated, replaced in mid poll",
         (
             "test_f35_no_line_is_lost_or_doubled_by_rotations_at_any_step",
-            "test_inode_that_comes_back_is_not_taken_for_the_old_log",
+            "test_a_reused_inode_is_not_mistaken_for_the_old_log",
             "test_truncated_log_without_a_copy_is_a_gap",
         ),
     ),
@@ -302,14 +305,14 @@ FAULTS: dict[int, Fault] = {
             "test_answer_without_its_end_is_unreachable_not_empty",
             "test_f36_a_reply_that_is_reset_after_any_byte_is_no_reply",
             "test_f36_polls_whose_connection_is_reset_anywhere_end_in_the_runs_of_a_calm_poll",
-            "test_f36_after_all_that_both_ways_to_a_host_have_told_the_same_runs",
+            "test_f36_afterwards_both_connections_to_a_host_have_reported_the_same_runs",
         ),
     ),
     37: Fault(
         "a reply that belongs to another request",
         (
             "test_the_answer_about_another_run_is_dropped_and_counted",
-            "test_f37_the_answer_about_other_tasks_is_dropped_and_counted_and_none_of_ours_is_called_gone",
+            "test_f37_an_answer_about_other_tasks_is_dropped_and_counted_and_deletes_none_of_ours",
             "test_f37_the_answer_about_another_execution_is_dropped_and_counted",
             "test_f37_no_execution_is_started_with_the_input_of_another",
         ),
@@ -327,7 +330,7 @@ FAULTS: dict[int, Fault] = {
         "a whole data centre is gone",
         (
             "test_the_host_itself_is_an_incident_after_three_polls_without_an_answer",
-            "test_f40_of_a_thousand_systems_three_hundred_are_gone_at_once",
+            "test_f40_of_a_thousand_systems_three_hundred_become_unreachable_at_once",
         ),
         "a host is one cause; many hosts are many",
     ),
@@ -335,7 +338,7 @@ FAULTS: dict[int, Fault] = {
     42: Fault(
         "duplicate ids, ids used again",
         (
-            "test_rows_that_were_replaced_are_a_gap_and_are_read_anew",
+            "test_replaced_rows_are_a_gap_and_are_read_again",
             "test_f42_an_attempt_number_that_goes_back_is_the_attempt_that_started_last",
             "test_f42_a_source_id_that_is_used_again_for_another_period_overwrites_the_run_that_had_it",
         ),
@@ -345,9 +348,9 @@ FAULTS: dict[int, Fault] = {
     44: Fault(
         "runs in the future, years 1 and 9999",
         (
-            "test_times_that_no_calendar_holds_are_none_and_kept_as_words",
-            "test_f44_times_that_no_clock_tells_cost_their_target_nothing",
-            "test_f47_times_and_codes_at_the_edges_are_kept_as_they_are",
+            "test_times_outside_every_calendar_are_none_and_kept_as_text",
+            "test_f44_impossible_times_cost_their_target_nothing",
+            "test_f47_times_and_codes_at_the_limits_are_stored_unchanged",
         ),
     ),
     45: Fault(
@@ -356,7 +359,7 @@ FAULTS: dict[int, Fault] = {
             "test_f45_a_run_that_read_what_was_good_read_nothing_stale_whatever_the_clocks_say",
             "test_f45_a_run_that_read_too_early_is_stale_whatever_the_clocks_say",
             "test_f45_within_what_cannot_be_measured_no_stale_read_is_claimed",
-            "test_f45_decisions_see_our_clock_and_the_store_keeps_the_sources",
+            "test_f45_decisions_use_our_clock_and_the_store_keeps_the_times_of_the_source",
             "test_f45_a_clock_stepped_back_in_mid_run_spoils_no_estimate",
             "test_a_start_on_a_target_whose_clock_is_behind_is_awaited_by_that_clock",
             "test_an_engine_clock_that_is_set_reports_no_missed_start_and_no_old_failure",
@@ -370,11 +373,11 @@ FAULTS: dict[int, Fault] = {
             "test_a_deadline_is_computed_in_its_own_zone_and_strictly_over_clock_changes",
         ),
     ),
-    47: Fault("huge numbers, odd exit codes", ("test_f47_times_and_codes_at_the_edges_are_kept_as_they_are",)),
+    47: Fault("huge numbers, odd exit codes", ("test_f47_times_and_codes_at_the_limits_are_stored_unchanged",)),
     48: Fault(
         "cycles, chains of 100,000",
         (
-            "test_f48_a_chain_of_a_many_thousand_jobs_is_walked_and_its_cycle_told",
+            "test_f48_a_chain_of_many_thousand_jobs_is_walked_and_its_cycle_reported",
             "test_a_graph_with_a_cycle_leaves_its_edges_out_and_names_it",
         ),
     ),
@@ -391,11 +394,11 @@ FAULTS: dict[int, Fault] = {
             "test_what_is_typed_is_never_more_than_text",
         ),
     ),
-    51: Fault("markup in names and logs", ("test_f51_markup_in_a_name_stands_on_the_screen_as_it_is",)),
+    51: Fault("markup in names and logs", ("test_f51_markup_in_a_name_is_shown_verbatim",)),
     52: Fault(
         "markup of the receivers",
         (
-            "test_markup_of_the_receivers_stands_there_as_it_is",
+            "test_markup_of_the_receivers_is_shown_verbatim",
             "test_f52_a_digest_of_them_holds_nothing_that_acts_either",
         ),
     ),
@@ -433,7 +436,7 @@ FAULTS: dict[int, Fault] = {
             "test_f58_a_secret_written_into_the_config_is_refused_and_not_repeated",
             "test_f58_what_a_process_shows_of_itself_and_hands_to_its_children_holds_no_secret",
             "test_f58_a_secret_command_sees_no_other_secret_of_our_environment",
-            "test_f58_a_store_out_of_reach_is_told_in_one_message_without_its_password",
+            "test_f58_an_unreachable_store_is_reported_in_one_message_without_its_password",
         ),
     ),
     59: Fault(
@@ -456,9 +459,9 @@ FAULTS: dict[int, Fault] = {
         (
             "test_f62_a_secret_command_that_hangs_is_ended_with_its_children",
             "test_f62_a_secret_command_that_floods_is_cut_and_our_memory_stays",
-            "test_f62_a_secret_command_that_fails_is_told_by_its_exit_and_not_by_its_words",
-            "test_f62_a_secret_command_gives_its_words_less_one_newline",
-            "test_f62_arguments_are_no_shell_words",
+            "test_f62_a_failing_secret_command_is_reported_by_its_exit_and_not_by_its_output",
+            "test_f62_a_secret_command_provides_its_output_less_one_newline",
+            "test_f62_arguments_are_not_interpreted_by_a_shell",
             "test_f62_a_secret_command_that_leaves_a_child_with_the_pipe_is_not_waited_for",
             "test_f62_no_process_or_pipe_is_left_behind",
         ),
@@ -468,8 +471,8 @@ FAULTS: dict[int, Fault] = {
         (
             "test_f63_half_written_config_is_faults_or_settings_but_never_a_traceback",
             "test_a_config_that_breaks_under_a_running_engine_changes_nothing_for_it",
-            "test_what_is_still_being_written_is_not_taken",
-            "test_a_permission_that_is_taken_out_permits_nothing_that_was_asked_for_before",
+            "test_a_file_still_being_written_is_not_loaded",
+            "test_a_removed_permission_permits_nothing_requested_before",
         ),
     ),
     64: Fault(
@@ -480,8 +483,8 @@ FAULTS: dict[int, Fault] = {
         "two people act at once, double Enter",
         (
             "test_two_enters_are_one_action",
-            "test_a_second_person_is_told_who_asked_already",
-            "test_f65_what_nobody_approved_within_an_hour_is_refused",
+            "test_a_second_person_learns_who_requested_it_already",
+            "test_f65_an_action_not_approved_within_an_hour_is_refused",
             "test_f65_an_approval_must_still_hold_when_it_is_sent",
         ),
     ),
@@ -490,31 +493,31 @@ FAULTS: dict[int, Fault] = {
         (
             "test_f66_an_answer_that_is_lost_is_one_marked_repeat",
             "test_f66_a_mail_server_whose_yes_is_lost_on_the_way_gets_one_marked_repeat",
-            "test_f66_where_every_url_is_down_the_fallback_is_told_once_and_a_broken_sink_delays_no_other",
+            "test_f66_where_every_url_is_down_the_fallback_is_notified_once_and_a_broken_sink_delays_no_other",
             "test_1000_causes_at_once_are_ten_alerts_and_one_digest",
             "test_f66_10000_alerts_in_one_minute_are_ten_and_one_digest",
             "test_f66_one_of_two_urls_that_refuses_is_tried_on_alone",
-            "test_f66_a_refusal_for_good_three_times_is_parked_and_told_on_the_fallback_route",
+            "test_f66_a_delivery_refused_three_times_is_parked_and_notified_on_the_fallback_route",
             "test_f66_what_a_url_did_not_accept_for_a_day_is_parked_and_never_tried_again_by_itself",
             "test_f66_what_no_url_accepts_in_time_goes_to_the_fallback_once_and_says_why",
             "test_f66_a_flood_of_incidents_leaves_as_some_alerts_and_one_digest",
-            "test_f66_a_mail_server_that_refuses_for_good_is_given_up_told_on_the_fallback_and_asked_again",
+            "test_f66_a_delivery_refused_by_a_mail_server_is_abandoned_notified_on_the_fallback_and_retried",
             "test_f66_greylisting_is_no_repeat_and_a_slow_receiver_delays_no_other",
         ),
     ),
     67: Fault(
         "the engine killed, the store's file or server gone under an open screen",
         (
-            "test_the_engine_killed_and_the_store_gone_under_every_screen",
+            "test_the_engine_killed_and_the_store_deleted_under_every_screen",
             "test_the_wallboard_says_both_too",
-            "test_another_file_in_the_stores_place_is_not_written_by_the_engine_nor_its_log_taken_away",
-            "test_a_postgresql_that_stops_under_an_open_console_is_told_and_found_again",
-            "test_a_postgresql_that_stops_under_every_screen_is_told_and_found_again",
-            "test_every_list_keeps_its_rows_while_the_store_is_gone_and_goes_on_by_itself",
-            "test_a_store_that_is_moved_away_under_an_open_console_is_told_and_found_again",
-            "test_a_screen_that_was_not_read_before_the_store_was_gone_says_so",
-            "test_a_store_that_was_gone_is_found_again_without_a_key",
-            "test_a_store_that_vanished_before_a_look_is_told_with_its_place_and_mend",
+            "test_another_file_in_the_place_of_the_store_is_not_written_nor_its_log_removed_by_the_engine",
+            "test_a_postgresql_that_stops_under_an_open_console_is_reported_and_reconnected",
+            "test_a_postgresql_that_stops_under_every_screen_is_reported_and_reconnected",
+            "test_every_list_keeps_its_rows_while_the_store_is_unreachable_and_continues_by_itself",
+            "test_a_store_moved_away_under_an_open_console_is_reported_and_found_again",
+            "test_a_screen_not_read_before_the_store_was_lost_says_so",
+            "test_a_lost_store_is_found_again_without_a_key",
+            "test_a_store_that_vanished_before_a_query_is_reported_with_its_place_and_fix",
         ),
     ),
 }

@@ -329,7 +329,7 @@ def importers(module: str) -> list[str]:
     return [name for name in graph().find_modules_that_directly_import(module) if is_product(name)]
 
 
-def test_a_small_module_with_one_importer_stands_alone_for_a_reason() -> None:
+def test_a_small_module_with_one_importer_has_a_stated_reason() -> None:
     assert set() == small_modules() - set(SMALL_MODULES)
     assert [] == [module for module, reason in SMALL_MODULES.items() if len(reason) < 15]
 
@@ -536,7 +536,7 @@ def sql_strings(code: str) -> list[str]:
     ]
 
 
-def test_only_the_store_speaks_sql() -> None:
+def test_only_the_store_contains_sql() -> None:
     elsewhere = {
         module: texts
         for module in product_modules()

@@ -164,7 +164,7 @@ def test_check_compares_config_with_the_jobs_of_the_store(bench: Bench, tmp_path
     assert 'config names "fake/extrat", and no job has that name. Did you mean fake/extract?\n' in done.out
 
 
-def test_check_reports_a_store_whose_file_is_gone(bench: Bench, tmp_path: Path) -> None:
+def test_check_reports_a_missing_store_file(bench: Bench, tmp_path: Path) -> None:
     """It ended with 0 while the engine's file had been moved away."""
     bench.turn()
     config = tmp_path / "headway.toml"
@@ -185,7 +185,7 @@ def test_check_without_a_store_says_nothing_of_names(tmp_path: Path) -> None:
 
 
 # -- a target's own faults -------------------------------------------------------------------------------------------
-def test_a_file_that_cron_ignores_as_a_whole_stands_in_status(bench: Bench) -> None:
+def test_a_file_ignored_by_cron_as_a_whole_appears_in_status(bench: Bench) -> None:
     words = "/etc/cron.d/etl: line 7 is wrong, so cron ignores the whole file. Fix that line."
     bench.scheduler.warnings = (words,)
     bench.turn()
@@ -211,7 +211,7 @@ def test_f31_a_source_that_gives_the_same_page_for_ever_is_cut_off_and_named(ben
         assert "" == reads.estate.systems()[0].error
 
 
-def test_systems_shows_what_a_target_and_the_config_have_to_mend(tmp_path: Path) -> None:
+def test_systems_shows_what_to_fix_in_a_target_and_in_the_config(tmp_path: Path) -> None:
     """Though records were skipped once: that is told for ever, and a file that cron ignores is worse."""
     words = "/etc/cron.d/etl is ignored by cron (+1 more)"
     scheduler = circled()
@@ -397,7 +397,9 @@ def test_the_console_starts_no_engine_on_a_store_from_a_newer_version(tmp_path: 
 
 
 @pytest.mark.deep
-def test_an_engine_that_ends_at_once_is_not_said_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_ends_at_once_is_not_reported_as_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         "console.cli.engine_process.STARTUP_FAULT_SECONDS", 60.0
     )  # a busy machine is slower to start it

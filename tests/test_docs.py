@@ -83,7 +83,7 @@ def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> 
     assert [] == dead
 
 
-def test_the_picture_of_the_readme_is_an_image_link() -> None:
+def test_the_screenshot_of_the_readme_is_an_image_link() -> None:
     """A broken picture would not be a dead link for the test above if it were written as HTML."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "docs/picture.svg" in links(readme)
@@ -258,7 +258,7 @@ def full_name(name: str) -> str:
     return name if name.startswith("connectors") else f"console.{name}"
 
 
-def test_every_failpoint_is_told_once() -> None:
+def test_every_failpoint_is_documented_once() -> None:
     assert sorted(FAILPOINTS) == sorted(
         word for _, names in rows(section(STORE, "Failpoints")) for word in ticked(names)
     )
@@ -377,7 +377,7 @@ LOST = ("tests/pty/test_lost.py", "tests/lab/test_console_store_real.py")
 """Where engine and store are taken away under an open screen."""
 
 
-def test_every_test_of_a_fault_stands_in_the_table_of_faults() -> None:
+def test_every_test_of_a_fault_is_in_the_table_of_faults() -> None:
     """One that bears its number, in its row; one of a lost engine or store, in some row."""
     numbered = [(int(found[1]), name) for name in reliability.places() if (found := re.match(r"test_f(\d\d)_", name))]
     assert [] == [name for number, name in numbered if name not in FAULTS[number].tests]
@@ -404,14 +404,14 @@ def test_no_page_names_a_folder_of_one_machine(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "config.example.toml", ROOT / "docs" / "picture.svg"], ids=named)
-def test_every_address_in_a_page_is_of_a_host_that_nobody_has(page: Path) -> None:
+def test_every_address_in_a_page_is_reserved_for_examples(page: Path) -> None:
     """So no page sends anybody to an index of packages, and the picture fetches nothing from elsewhere."""
     text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     found = re.findall(r"\bhttps?://(?:[^/\s@]*@)?([\w.…-]+)", text)
     assert [] == [host for host in found if not EXAMPLE_HOSTS.fullmatch(host)]
 
 
-def test_the_picture_shows_the_incident_of_the_demo_and_fetches_no_font() -> None:
+def test_the_screenshot_shows_the_incident_of_the_demo_and_fetches_no_font() -> None:
     svg = (ROOT / "docs" / "picture.svg").read_text(encoding="utf-8")
     assert "@font-face" not in svg
     assert [] == [word for word in ("extract_orders", "INC-0001", "04:07") if word not in svg]

@@ -16,5 +16,5 @@ def test_every_screen_has_a_command_of_its_own() -> None:
     assert list(SCREENS.values()) == [screen for screen, _ in ROWS]
 
 
-def test_every_command_that_stands_for_a_screen_is_there() -> None:
+def test_every_command_listed_for_a_screen_exists() -> None:
     assert [] == [command for _, command in ROWS if command not in COMMANDS]

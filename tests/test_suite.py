@@ -256,7 +256,7 @@ def test_stores_are_made_by_migrations_only_where_that_is_the_point() -> None:
         "NOW = present()",
     ],
 )
-def test_a_look_at_the_clock_is_seen_wherever_an_import_makes_it(bad: str) -> None:
+def test_a_clock_call_at_import_is_detected_wherever_it_is(bad: str) -> None:
     assert [1] == [1 for _ in clock_at_import(ast.parse(bad))]
     assert [] == clock_at_import(ast.parse("def test():\n    now = datetime.now(UTC)\nLATER = lambda: time.time()"))
 

@@ -360,7 +360,7 @@ def beside(name: str, unit: str, count: int, spent: float, texts: list[bytes]) -
 
 
 def eventbridge(many: int) -> Iterator[Figure]:
-    """It keeps no runs: how many of its schedules are read, and what a poll asks for."""
+    """It keeps no runs: how many of its schedules are read, and what a poll requests."""
     connector, kept = connectors_local.schedules(many)
     began = time.process_time()
     count = len(connector.inventory("", 600).jobs)

@@ -68,7 +68,7 @@ class Limits:
 
 
 class Patience:
-    """With the engines of one folder: it begins anew whenever one of them says or sends anything.
+    """With the engines of one folder: it starts again whenever one of them says or sends anything.
 
     It counts looks, each `pause` seconds after the one before: where the machine makes one wait for them, so it does
     for the engines.
@@ -86,7 +86,7 @@ class Patience:
     def lasts(self, engine: Child) -> bool:
         """`engine`: the one that should do what is waited for."""
         self._looks += 1
-        if (said := self._all_said()) != self._said:
+        if (said := self._bytes_logged()) != self._said:
             self._said, self._moved = said, self._looks
         if self._limits.deadline.is_over:
             self.why = NO_TIME
@@ -100,7 +100,7 @@ class Patience:
     def _least_cpu(self) -> float:
         return START_CPU + self._limits.patience * LEAST_CPU
 
-    def _all_said(self) -> int:
+    def _bytes_logged(self) -> int:
         """Bytes of the engines' logs, and of what schedulers and receiver got."""
         return sum(path.stat().st_size for path in self._folder.iterdir() if not path.name.startswith(MOVES_ALWAYS))
 
@@ -153,7 +153,7 @@ class Seen:
         self.unjudged = why
         self.lost_alerts = self.lost_actions = self.stuck_holds = 0
 
-    def judge_alerts(self, got: Sequence[Alert], expected: Sequence[str], reads: Queries) -> None:
+    def verify_alerts(self, got: Sequence[Alert], expected: Sequence[str], reads: Queries) -> None:
         """`expected`: words of which each is in the title of an alert that must have left. A further copy of an alert
         is a repeat; it must say so. Two alerts about two things may read the same."""
         bodies: dict[tuple[str, str], list[bool]] = {}

@@ -101,7 +101,7 @@ class HeldNight:
         early = [by for by, at in starts if by != "clock" and at < world.good]
         seen.lost_actions = (1 if not starts else 0) + len(early)
         with open_queries(store_of(self.folder)) as reads:
-            seen.judge_alerts(Sink(self.folder).got, expected, reads)
+            seen.verify_alerts(Sink(self.folder).got, expected, reads)
             held = [one.key for one in reads.holds.list_holds() if one.due == DUE]
         seen.stuck_holds = len({*held, *([world.mark()] if world.mark() else [])})
         seen.words += [f"{line.verb} {line.at:%H:%M:%S}" for line in world.lines()]

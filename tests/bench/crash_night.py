@@ -30,7 +30,7 @@ STOPPED_SECONDS = LEASE_SECONDS * 1.5
 
 
 class Night:
-    """`extract` fails; a person asks for its rerun as soon as somebody was told, and again where it never arrived."""
+    """`extract` fails; a person requests its rerun as soon as somebody was told, and again where it never arrived."""
 
     template = "empty"
 
@@ -123,7 +123,7 @@ class Night:
         ended = [one for one in reads.actions.list_actions() if one.ended is not None]
         if len(ended) == len(self.asked):
             EngineClient(store_of(self.folder)).act(ActionRequest(Verb.RERUN, found[0].root_run_id), self._key)
-            self.asked.append(self._key)  # where the answer was lost, the same key is asked for again
+            self.asked.append(self._key)  # where the answer was lost, the same key is requested again
             self._key = new_action_key()
 
     def reads(self) -> Queries:
@@ -162,8 +162,8 @@ class Night:
         seen.double_actions = doubled(self.world.sent)
         self._close()
         with open_queries(store_of(self.folder)) as reads:
-            seen.judge_alerts(self.sink.got, (OPENED, RESOLVED), reads)
-            self.judge_actions(reads)
+            seen.verify_alerts(self.sink.got, (OPENED, RESOLVED), reads)
+            self.verify_actions(reads)
         seen.words.append(f"sent {self.world.sent}")
         seen.unjudged = ""
         if not is_over and self._patience.why:
@@ -174,7 +174,7 @@ class Night:
             tell_stacks(self.folder, newest)
             seen.excuse(self.folder)
 
-    def judge_actions(self, reads: Queries) -> None:
+    def verify_actions(self, reads: Queries) -> None:
         """Each approval has ended, and is called verified if and only if its scheduler has it."""
         found = {one.key: one for one in reads.actions.list_actions()}
         sent = set(self.world.sent)
@@ -199,7 +199,7 @@ class PlanNight(Night):
     def is_done(self, reads: Queries) -> bool:
         return reads.plans.plan(1).state == "done"
 
-    def judge_actions(self, reads: Queries) -> None:
+    def verify_actions(self, reads: Queries) -> None:
         """The plan is done, and each of its jobs ran once, in order."""
         plan, jobs = reads.plans.plan(1), self.world.sent_jobs
         self.seen.double_actions += doubled(jobs) if not self.seen.double_actions else 0

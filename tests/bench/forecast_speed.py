@@ -5,7 +5,7 @@ in the middle of a night.
 `full_pass`: the finishes of all jobs and the outcomes of all services in 1,024 samples, beside the same number of
 plain numpy passes over the same graph (the anchor: level by level, the k-th upstream of all jobs of a level at once,
 float32, all samples side by side, durations and memory there already). `full_look`: with the run factor and every
-job's columns drawn anew. `one_job`: a job that was on is done; only what lies below is computed. CPU seconds.
+job's columns drawn again. `one_job`: a job that was on is done; only what lies below is computed. CPU seconds.
 """
 
 from __future__ import annotations

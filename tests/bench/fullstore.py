@@ -1,4 +1,4 @@
-"""A store whose short tables are long: thousands of services, their incidents, and what was asked for."""
+"""A store whose short tables are long: thousands of services, their incidents, and what was requested."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def measure(quick: Scale) -> Iterator[Figure]:
 
 
 def lists(quick: Scale) -> Iterator[Figure]:
-    """The tables that are read whole, of 5,000 services, of their incidents and of what was asked for. Of Services all
+    """The tables that are read whole, of 5,000 services, of their incidents and of what was requested. Of Services all
     are shown: what is well is not folded."""
     path, count = full_store(SERVICES), quick.of(50, 10, 2)
     env = quiet_env(Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}", True)

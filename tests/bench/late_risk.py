@@ -25,7 +25,7 @@ from console.forecast.simulation.values import NightHistory, ServicePromise, Sim
 ROOT = Path(__file__).parents[2]
 SEMI_SYNTHETIC_FOLDS = 5
 LEVELS = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
-"""The quantiles that the set asks for."""
+"""The quantiles that the set requests."""
 
 
 def place() -> Path | None:

@@ -23,7 +23,7 @@ class Namespace:
         return ["ip", "netns", "exec", self.name]
 
     def cut(self) -> None:
-        """Nothing arrives in either direction, and nobody is told."""
+        """Nothing arrives in either direction, and nobody is notified."""
         _ip("link", "set", f"{self.name}h", "nomaster")
 
     def join(self, bridge: str) -> None:

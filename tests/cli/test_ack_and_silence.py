@@ -115,7 +115,7 @@ def test_what_is_silenced_is_recorded_and_not_sent_until_the_silence_ends(bench:
     assert 1 == len(told(bench))
 
 
-def test_an_alert_says_how_it_is_judged_and_the_last_word_is_kept(bench: Bench) -> None:
+def test_an_alert_shows_its_judgement_and_the_last_judgement_counts(bench: Bench) -> None:
     fails(bench)
     assert "Rate           headway alert rate 1 yes|no\n" in bench.sink.got[0][2]
     assert "alert 1: useful" in say(bench, "alert", "rate", "1", "yes").out
@@ -145,16 +145,14 @@ def test_an_alert_says_how_it_is_judged_and_the_last_word_is_kept(bench: Bench) 
         ((*MUTE, "--route", "oncal"), 6, 'no silence added: no route "oncal". Did you mean oncall?'),
     ],
 )
-def test_what_cannot_be_said_is_refused_with_the_reason(
-    bench: Bench, line: tuple[str, ...], code: int, words: str
-) -> None:
+def test_invalid_input_is_refused_with_the_reason(bench: Bench, line: tuple[str, ...], code: int, words: str) -> None:
     fails(bench)
     done = say(bench, *line)
     assert words in done.err + done.out
     assert code == done.code
 
 
-def test_who_may_only_look_takes_and_mutes_nothing(bench: Bench) -> None:
+def test_a_viewer_cannot_acknowledge_or_silence(bench: Bench) -> None:
     fails(bench)
     object.__setattr__(bench.parts.config, "permissions", (PermissionSettings(who=("ann",), role="view"),))
     bench.parts.config_sync.sync(bench.fence)
@@ -176,7 +174,7 @@ def test_who_may_act_on_one_system_mutes_that_one_alone(bench: Bench) -> None:
     assert "needs role act" in say(bench, "silence", "add", "--tier", "2", "--for", "1h", "--why", "x").err
 
 
-def test_a_pattern_that_fits_nothing_yet_is_muted_with_a_word(bench: Bench) -> None:
+def test_a_pattern_without_a_match_is_silenced_with_a_notice(bench: Bench) -> None:
     """A deployment may bring what it means."""
     done = say(bench, *MUTE, "--job", "fake/new-*")
     assert (0, True) == (done.code, 'no job matches "fake/new-*" yet' in done.err), done.err

@@ -1,4 +1,4 @@
-"""`headway action`: what was asked for, filtered; one of them from the question to the attempt that proves it."""
+"""`headway action`: what was requested, filtered; one of them from the question to the attempt that proves it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_filter_keeps_what_it_names(bench: Bench, key: str) -> None:
     assert [] == found("-extract")
 
 
-def test_one_that_was_done_tells_its_call_its_way_and_its_proof(bench: Bench) -> None:
+def test_a_finished_action_shows_its_call_its_history_and_its_evidence(bench: Bench) -> None:
     with bench.store.write(None) as connection:
         connection.rows("UPDATE service SET removed = TRUE")
     made = new_action_key()
@@ -51,7 +51,7 @@ def test_one_that_was_done_tells_its_call_its_way_and_its_proof(bench: Bench) ->
     ]
 
 
-def test_a_key_that_nobody_asked_as_is_told_with_the_near_ones(bench: Bench, key: str) -> None:
+def test_an_unknown_action_key_is_refused_with_near_matches(bench: Bench, key: str) -> None:
     done = headway(bench.url, "action", f"{key}x")
     assert (Exit.NOT_FOUND, "", True) == (done.code, done.out, f"did you mean {key}?" in " ".join(done.err.split()))
 

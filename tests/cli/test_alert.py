@@ -63,7 +63,7 @@ def document(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
         ),
     ],
 )
-def test_a_test_tells_of_each_url_what_became_of_it(
+def test_a_route_test_reports_the_outcome_of_each_url(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: SendResult, code: Exit, words: str
 ) -> None:
     with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench, at_work(bench):
@@ -96,15 +96,13 @@ def test_a_test_is_tried_once_and_is_no_trouble_of_the_outbox(
         assert [] == document(capsys)
 
 
-def test_a_route_that_is_not_there_is_told_with_the_near_miss(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_route_is_refused_with_a_near_match(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench, at_work(bench):
         assert Exit.NOT_FOUND == main(["--store", bench.url, "alert", "test", "oncal\x1b[2J"])
         assert 'no route "oncal". Did you mean "oncall"?' in capsys.readouterr().err
 
 
-def test_what_was_given_up_is_listed_and_leaves_when_it_is_asked_for(
+def test_an_abandoned_delivery_is_listed_and_sent_on_request(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
@@ -130,7 +128,7 @@ def test_what_was_given_up_is_listed_and_leaves_when_it_is_asked_for(
 
 
 @pytest.mark.parametrize("words", [["test"], ["retry"], ["retry", "7", "--parked"], ["retry", "seven"]])
-def test_what_is_meant_must_be_said(tmp_path: Path, words: list[str]) -> None:
+def test_an_ambiguous_request_is_refused(tmp_path: Path, words: list[str]) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         assert Exit.USAGE == headway(bench.url, "alert", *words).code
 

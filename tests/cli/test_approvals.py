@@ -29,13 +29,15 @@ def test_what_waits_for_approval_is_listed_and_approved_by_another(bench: Bench,
 
 
 @pytest.mark.parametrize("name", ["alice", "Alice", "ALICE"])
-def test_nobody_approves_their_own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_person_cannot_approve_their_own_action(
+    bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr("console.store.access.os_user", lambda: name)
     done = headway(bench.url, "action", "approve", key, "--yes")
     assert (4, True) == (done.code, "another person must approve it" in done.err)
 
 
-def test_what_nobody_asked_for_cannot_be_approved(bench: Bench) -> None:
+def test_an_unrequested_action_cannot_be_approved(bench: Bench) -> None:
     assert 6 == headway(bench.url, "action", "approve", "headway-nothing", "--yes").code
 
 
@@ -44,7 +46,7 @@ def test_approving_without_a_terminal_takes_a_yes(bench: Bench, key: str) -> Non
     assert (2, True) == (done.code, "Fix: --yes" in done.err)
 
 
-def test_who_approves_sees_all_that_is_sent_who_asked_why_and_until_when(bench: Bench, key: str) -> None:
+def test_an_approver_sees_the_full_action_its_requester_reason_and_expiry(bench: Bench, key: str) -> None:
     shown = [line.split(maxsplit=1) for line in headway(bench.url, "action", "approve", key).out.splitlines()]
     found = dict(shown[1:])
     [row] = headway(bench.url, "action", "approvals", "--json").data
@@ -64,7 +66,7 @@ def test_who_approves_sees_all_that_is_sent_who_asked_why_and_until_when(bench: 
     assert "alice" == found["by"]
 
 
-def test_where_only_its_scheduler_can_tell_what_is_approved_it_is_asked_first(bench: Bench, key: str) -> None:
+def test_a_scheduler_is_queried_first_where_only_it_knows_what_would_be_approved(bench: Bench, key: str) -> None:
     """As on a shared store, which keeps no preview that a console claims."""
     with bench.store.write(None) as connection:
         connection.rows("UPDATE action SET preview = '{}'")
@@ -74,7 +76,7 @@ def test_where_only_its_scheduler_can_tell_what_is_approved_it_is_asked_first(be
     assert {"  does      run extract again", "  scope     1 run", "  note      extract runs since 03:10"} <= {*shown}
 
 
-def test_what_an_aborted_plan_asked_for_is_withdrawn_with_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_actions_requested_by_an_aborted_plan_are_withdrawn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
     requests, parts = EngineClient(bench.url), bench.parts
     parts.evaluator.step(bench.fence)

@@ -42,7 +42,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def key(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A rerun that alice asked for; from then on this process is carol's."""
+    """A rerun that alice requested; from then on this process is carol's."""
     made = new_action_key()
     monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
     shown = {"verb": "run again", "summary": "run it again", "scope": "1 run", "native_calls": ["POST /again"]}
@@ -64,7 +64,7 @@ def answering(bench: Bench) -> Iterator[None]:
         engine.join(60)
 
 
-def test_what_was_asked_is_read_with_who_and_why(bench: Bench, key: str) -> None:
+def test_the_audit_shows_each_request_with_person_and_reason(bench: Bench, key: str) -> None:
     done = headway(bench.url, "audit")
     assert (0, "") == (done.code, done.err)
     assert "everybody who can write this store has every permission" in headway(bench.url, "audit", "verify").err
@@ -95,7 +95,7 @@ def test_a_time_that_is_none_is_refused(bench: Bench, since: str) -> None:
     assert (2, True) == (done.code, "is not a duration or time" in done.err)
 
 
-def test_a_chain_that_is_whole_is_said_to_be_with_what_that_does_not_prove(bench: Bench, key: str) -> None:
+def test_an_intact_chain_is_reported_with_what_it_does_not_prove(bench: Bench, key: str) -> None:
     kept = headway(bench.url, "audit", "head").out.strip()
     done = headway(bench.url, "audit", "verify")
     assert (0, "2 rows, intact; head " + kept.partition(":")[2] + "\n") == (done.code, done.out)
@@ -182,9 +182,7 @@ def test_a_rerun_without_a_reason_is_refused_where_a_reason_is_wanted(bench: Ben
         "why = X'80'",
     ],
 )
-def test_a_row_that_nobody_could_have_written_is_named_and_shown_without_harm(
-    bench: Bench, key: str, what: str
-) -> None:
+def test_a_forged_row_is_named_and_shown_safely(bench: Bench, key: str, what: str) -> None:
     with bench.store.write(None) as connection:
         connection.rows("DROP TRIGGER audit_refuses_update")
         connection.rows(f"UPDATE audit SET {what} WHERE seq = 2")
@@ -210,9 +208,7 @@ class Keyboard:
         return f"{self.lines.pop(0)}\n"
 
 
-def test_at_a_terminal_the_reason_is_asked_for_before_anything_else(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_at_a_terminal_the_reason_is_prompted_for_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
     bench.parts.config_sync.sync(bench.fence)
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
@@ -223,7 +219,7 @@ def test_at_a_terminal_the_reason_is_asked_for_before_anything_else(
     assert [("request rerun", "a bad file")] == [(one["verb"], one["why"]) for one in rows]
 
 
-def test_the_reason_for_a_plan_is_asked_for_before_it_is_confirmed(
+def test_the_reason_for_a_plan_is_prompted_for_before_it_is_confirmed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
@@ -266,7 +262,7 @@ def test_the_grants_are_printed_as_they_are(what: str) -> None:
     assert "headway" in done.out.lower()
 
 
-def test_every_kind_that_is_reached_over_a_door_of_its_own_has_its_grants() -> None:
+def test_every_kind_with_an_endpoint_of_its_own_lists_its_grants() -> None:
     assert {"manual", "replay"} == set(registry.kinds()) - set(GRANT_FILES)
 
 

@@ -57,9 +57,7 @@ def test_a_preview_names_each_day_and_what_was_left_out_before_it(
     ] == lines
 
 
-def test_more_days_than_are_shown_at_once_are_not_left_out_without_a_word(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_shortened_list_of_days_says_how_many_it_omits(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == main(("--config", str(config), "calendar", "business-days", "--next", "9999", *FROM))
     out, err = capsys.readouterr()
     last = out.splitlines()[-1].split()[1]
@@ -118,7 +116,7 @@ only_in = ["work"]
 """
 
 
-def test_a_calendar_on_which_no_day_counts_is_told_wherever_it_is_looked_at(
+def test_a_calendar_without_a_counting_day_is_reported_wherever_it_is_shown(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By its own page, in the list, and by `headway check`, which names who goes by it."""
@@ -147,7 +145,7 @@ def test_data_has_the_hours_and_what_the_clocks_make_of_them(config: Path, capsy
     assert "window 02:30-03:30: 02:30 does not exist on 2026-03-29; 03:00 CEST-03:30 CEST" == lines[2]
 
 
-def test_times_that_the_clocks_jump_over_are_told_before_the_night(config: Path) -> None:
+def test_times_skipped_by_a_clock_change_are_reported_before_the_night(config: Path) -> None:
     """By the rule that decisions go by: the jump, and the first of two."""
     step = '[systems.people]\nkind = "manual"\nzone = "Europe/Berlin"\n[systems.people.steps.sign]\nat = "02:15"\n'
     quiet = '[routes.a]\nurls = [{ env = "X" }]\n'

@@ -36,7 +36,7 @@ def write(bench: Bench, *words: str) -> Done:
         return headway(bench.url, "job", "fake/extract", "--set", *words, "--yes")
 
 
-def test_owner_and_runbook_are_written_and_shown_with_who_said_them(opened: Bench) -> None:
+def test_owner_and_runbook_are_written_and_shown_with_their_author(opened: Bench) -> None:
     done = write(opened, "owner=data platform", "runbook=wiki/extract")
     assert 0 == done.code, done.err
     shown = headway(opened.url, "job", "fake/extract").out
@@ -44,7 +44,7 @@ def test_owner_and_runbook_are_written_and_shown_with_who_said_them(opened: Benc
     assert "runbook     wiki/extract, set by ann" in shown
 
 
-def test_that_a_rerun_takes_less_is_for_an_admin_and_its_preview_says_whose_word_it_is(
+def test_lowering_the_rights_for_reruns_needs_an_admin_and_the_preview_names_the_author(
     opened: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert 0 == write(opened, "rerun=never").code
@@ -73,7 +73,7 @@ def test_what_config_says_is_refused_with_where_it_says_so(bench: Bench) -> None
         ("colour=red", "is not on a card"),
     ],
 )
-def test_what_is_no_word_of_a_card_is_refused_with_the_mend(opened: Bench, word: str, told: str) -> None:
+def test_an_unknown_card_field_is_refused_with_the_fix(opened: Bench, word: str, told: str) -> None:
     done = write(opened, word)
     assert (Exit.USAGE, True) == (done.code, told in done.err)
 

@@ -64,7 +64,7 @@ class Refusing:
         (NotSupported("no pg_cron there"), "unsupported"),
     ],
 )
-def test_why_a_target_does_not_let_us_look_is_told_apart(error: ConnectorError, verdict: str) -> None:
+def test_each_reason_for_an_unreadable_target_is_distinguished(error: ConnectorError, verdict: str) -> None:
     """All but a refusal was "unreachable"."""
     kind = replace(CONNECTOR, open=lambda *_: cast(Connector, Refusing(error)))
     found = probe_target(SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5)
@@ -200,7 +200,7 @@ public_url = "https://ops.example.org"
 
 
 @pytest.mark.parametrize("roles, problems", [((), 0), (("view",), 1), (("view", "act"), 0), (("admin",), 0)])
-def test_links_that_nobody_may_use_are_a_problem(tmp_path: Path, roles: tuple[str, ...], problems: int) -> None:
+def test_links_without_a_permission_are_a_problem(tmp_path: Path, roles: tuple[str, ...], problems: int) -> None:
     path = tmp_path / "headway.toml"
     permissions = "".join(f'[[permissions]]\nwho = ["ann"]\nrole = "{role}"\n' for role in roles)
     path.write_text(CONFIG + LINKS + permissions)
@@ -209,9 +209,7 @@ def test_links_that_nobody_may_use_are_a_problem(tmp_path: Path, roles: tuple[st
     assert unusable_links(load_config(path)) == ""
 
 
-def test_a_store_that_cannot_be_read_is_not_said_to_lack_names(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unreadable_store_is_not_reported_to_lack_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "headway.toml"
     path.write_text(f'{CONFIG}\n[jobs."hooks/load"]\nexpected = "5m"\n')
     (tmp_path / "headway.db-wal").write_bytes(b"rows")

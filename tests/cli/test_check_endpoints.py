@@ -66,7 +66,7 @@ def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("command", [("check",), ("connector", "try", "own")])
-def test_a_door_that_waits_for_its_first_engine_is_no_fault(door: Path, command: tuple[str, ...]) -> None:
+def test_an_endpoint_before_its_first_engine_is_no_problem(door: Path, command: tuple[str, ...]) -> None:
     """README says: check, then the engine; a config with a door never passed."""
     done = headway(str(door.parent / "none.db"), "--config", str(door), *command)
     assert Exit.OK == done.code, done
@@ -75,7 +75,7 @@ def test_a_door_that_waits_for_its_first_engine_is_no_fault(door: Path, command:
 
 
 @pytest.mark.parametrize("command", [("check",), ("connector", "try", "own")])
-def test_a_door_that_is_closed_though_an_engine_works_is_one(
+def test_a_closed_endpoint_beside_a_working_engine_is_a_problem(
     bench: Bench, door: Path, command: tuple[str, ...]
 ) -> None:
     assert bench.reads().estate.engine().alive
@@ -83,7 +83,7 @@ def test_a_door_that_is_closed_though_an_engine_works_is_one(
     assert (Exit.PROBLEM, True) == (done.code, "no engine listens at" in done.out), done
 
 
-def test_a_door_without_a_token_that_can_be_read_is_a_fault_also_before_the_first_engine(
+def test_an_endpoint_without_a_readable_token_is_a_problem_even_before_the_first_engine(
     door: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("EXPORT_TOKEN")
@@ -91,7 +91,7 @@ def test_a_door_without_a_token_that_can_be_read_is_a_fault_also_before_the_firs
     assert (Exit.PROBLEM, True) == (done.code, "token of export" in done.out), done
 
 
-def test_a_door_that_listens_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listening_endpoint_is_healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXPORT_TOKEN", TOKENS["export"])
     with open_at(tmp_path) as opened:
         config = tmp_path / "headway.toml"

@@ -23,13 +23,13 @@ def made(tmp_path: Path) -> Iterator[World]:
         yield found
 
 
-def test_before_any_look_it_says_so(made: World) -> None:
+def test_checks_that_never_ran_say_so(made: World) -> None:
     shown = headway(made.bench.url, "datacheck")
     assert (0, True) == (shown.code, "never" in shown.out)
     assert "headway datacheck rows --now" in headway(made.bench.url, "datacheck", "rows").out
 
 
-def test_a_list_tells_what_was_found_and_when_it_is_looked_at_again(made: World) -> None:
+def test_the_list_shows_each_result_and_its_next_run(made: World) -> None:
     made.step()
     [one] = headway(made.bench.url, "datacheck", "--json").data
     assert ("rows", "passed", "120 rows", []) == (one["name"], one["last"]["state"], one["last"]["text"], one["waits"])
@@ -38,7 +38,7 @@ def test_a_list_tells_what_was_found_and_when_it_is_looked_at_again(made: World)
     assert "120 rows" in headway(made.bench.url, "datacheck").out
 
 
-def test_a_look_now_is_the_engines_and_a_failing_one_is_a_problem(made: World) -> None:
+def test_running_a_check_now_goes_through_the_engine_and_a_failure_is_a_problem(made: World) -> None:
     made.data.found = type(made.data.found)(rows=3)  # type: ignore[call-arg]
     with answering(made.bench):
         done = headway(made.bench.url, "datacheck", "rows", "--now", "--date", "2026-11-19")
@@ -49,18 +49,18 @@ def test_a_look_now_is_the_engines_and_a_failing_one_is_a_problem(made: World) -
     assert (1, True) == (again.code, "3 rows, fewer than 100" in again.out)
 
 
-def test_a_name_that_no_check_has_is_told_with_the_near_miss(made: World) -> None:
+def test_an_unknown_check_name_is_refused_with_a_near_match(made: World) -> None:
     done = headway(made.bench.url, "datacheck", "row")
     assert (6, True) == (done.code, "rows" in done.err), done.err
 
 
-def test_without_an_engine_nobody_looks(made: World) -> None:
+def test_without_an_engine_no_check_runs(made: World) -> None:
     with made.bench.store.write(None) as connection:
         connection.rows("UPDATE lease SET until_us = 0")
     assert 3 == headway(made.bench.url, "datacheck", "rows", "--now").code
 
 
-def test_headway_check_looks_through_every_checks_door(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_headway_check_uses_the_connection_of_every_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "headway.toml"
     (tmp_path / "there.csv").write_text("x")
     config.write_text(f"""

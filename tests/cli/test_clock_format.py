@@ -147,7 +147,7 @@ def test_each_time_names_its_zone_which_is_one_for_all_and_utc_on_demand(
     assert [] == re.findall(rf"^(?!{REASON}).*\+0545.*", utc.out, re.MULTILINE)
 
 
-def test_every_command_that_tells_what_was_is_asked() -> None:
+def test_every_command_that_shows_past_times_is_covered() -> None:
     assert set() == {line[0] for line in TOLD} - set(LINES)
 
 
@@ -180,7 +180,7 @@ def test_a_time_that_is_typed_is_read_on_the_same_wall() -> None:
         assert datetime(2026, 11, 19, 22, tzinfo=UTC) == shift_start("22:00", now)
 
 
-def test_the_console_begins_in_utc_where_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_console_starts_in_utc_where_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
     begun: list[bool] = []
 

@@ -104,7 +104,7 @@ def test_a_name_with_a_terminal_command_in_it_is_not_offered(bench: Bench, shell
 
 
 @pytest.mark.parametrize("name", SHELL_SETUPS)
-def test_the_line_for_the_shells_own_file_is_told_to_a_person_only(
+def test_the_line_for_the_shell_startup_file_is_printed_to_a_terminal_only(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert Exit.OK == main(["completion", name])
@@ -132,7 +132,7 @@ def test_a_job_is_offered_without_what_only_its_command_needs(shell: dict[str, s
 
 
 @pytest.mark.parametrize("command", sorted(ARGUMENT_NAMES))
-def test_what_is_offered_without_its_command_is_the_first_word_of_that(command: str) -> None:
+def test_completion_without_a_command_offers_its_first_token(command: str) -> None:
     of_all = next(one for one in build_parser(command)._actions if isinstance(one, argparse._SubParsersAction))
     first = next(one for one in of_all.choices[command]._actions if not one.option_strings)
     assert (True, None) == (first.dest in ("name", "names", "key", "filter"), first.choices), first
@@ -153,7 +153,7 @@ def test_what_is_offered_without_its_command_is_the_first_word_of_that(command: 
         ("headway incident note INC-1 ", "incident note", False),
     ],
 )
-def test_the_word_under_the_cursor_belongs_to_a_command(line: str, command: str | None, is_first: bool) -> None:
+def test_the_token_under_the_cursor_belongs_to_a_command(line: str, command: str | None, is_first: bool) -> None:
     typed = read_line(line)
     assert (command, is_first) == (typed.command, typed.is_first)
     assert command is None or f'"{command}"' in typed.line

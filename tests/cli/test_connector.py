@@ -50,13 +50,13 @@ def test_every_installed_kind_is_listed_with_what_it_does() -> None:
     assert "a crontab line has no tasks" == cron["lacks"]["tasks"]
 
 
-def test_one_kind_is_told_whole_and_a_near_miss_is_named() -> None:
+def test_one_kind_is_shown_in_full_and_a_near_match_is_suggested() -> None:
     assert "no: cron cannot set a run's result" in headway("none.db", "connector", "list", "cron").out
     done = headway("none.db", "connector", "list", "corn")
     assert (Exit.NOT_FOUND, True) == (done.code, 'did you mean "cron"?' in done.err)
 
 
-def test_what_was_understood_is_told_line_by_line(tmp_path: Path, url: str) -> None:
+def test_the_parsed_mapping_is_printed_line_by_line(tmp_path: Path, url: str) -> None:
     done = tried(tmp_path, url, "batch")
     assert (Exit.OK, "") == (done.code, done.err)
     assert "right    read runs: held" in done.out
@@ -84,7 +84,7 @@ def test_a_wrong_path_says_which(tmp_path: Path, url: str) -> None:
     assert (Exit.PROBLEM, True) == (done.code, "has no list at rows = 'items'" in " ".join(done.out.split()))
 
 
-def test_a_mapping_that_cannot_work_is_told_by_place_value_and_mend(tmp_path: Path, url: str) -> None:
+def test_an_invalid_mapping_is_reported_with_place_value_and_fix(tmp_path: Path, url: str) -> None:
     done = tried(tmp_path, url, "batch", wrong=('done = "succeeded"', 'done = "success"'))
     words = " ".join(done.err.split())
     assert Exit.USAGE == done.code

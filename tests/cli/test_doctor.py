@@ -1,4 +1,4 @@
-"""`headway doctor`: what is missing is a fault with its mend, what is well is said, and nothing ends the look early."""
+"""`headway doctor`: what is missing is a fault with its fix, what is well is said, and nothing ends the look early."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_without_anything_it_says_how_to_begin(tmp_path: Path) -> None:
     assert [("PROBLEM", "headway engine creates it")] == [(one[0], one[2]) for one in found(done, "store")]
 
 
-def test_an_estate_that_is_well_is_told_part_by_part(bench: Bench, tmp_path: Path) -> None:
+def test_a_healthy_estate_is_reported_section_by_section(bench: Bench, tmp_path: Path) -> None:
     bench.turn()
     Path(bench.url).chmod(0o600)
     done = doctor(bench.url, tmp_path, "--no-probe", "--json")
@@ -57,7 +57,7 @@ def test_an_estate_that_is_well_is_told_part_by_part(bench: Bench, tmp_path: Pat
     assert (Exit.OK, True) == (done.code, done.data["healthy"])
 
 
-def test_a_store_that_others_read_is_a_fault_with_its_mend(bench: Bench, tmp_path: Path) -> None:
+def test_a_store_readable_by_others_is_a_problem_with_a_fix(bench: Bench, tmp_path: Path) -> None:
     Path(bench.url).chmod(0o644)
     faults = [one for one in found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "store") if one[0] == "PROBLEM"]
     assert [f"chmod 600 {bench.url}"] == [one[2] for one in faults]
@@ -71,13 +71,13 @@ def test_no_engine_is_a_fault(bench: Bench, tmp_path: Path) -> None:
     assert ("PROBLEM", "headway engine") == found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")[0][::2]
 
 
-def test_every_fault_of_a_config_is_told(bench: Bench, tmp_path: Path) -> None:
+def test_every_config_error_is_reported(bench: Bench, tmp_path: Path) -> None:
     done = doctor(bench.url, tmp_path, config='[systems.a]\nkind = "croon"\n[jobs."b/c"]\nexpected = "soon"\n')
     assert (Exit.PROBLEM, 3) == (done.code, done.out.count("PROBLEM config"))
     assert 'did you mean "cron"' in done.out
 
 
-def test_a_newer_store_is_told_and_the_rest_is_looked_at(bench: Bench, tmp_path: Path) -> None:
+def test_a_newer_store_is_reported_and_the_remaining_checks_run(bench: Bench, tmp_path: Path) -> None:
     connection = sqlite3.connect(bench.url)
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
@@ -109,7 +109,7 @@ def probed(said: Probe, bench: Bench, tmp_path: Path, monkeypatch: pytest.Monkey
     return doctor(bench.url, tmp_path, "--json"), doctor(bench.url, tmp_path)
 
 
-def test_what_is_only_told_of_a_host_is_no_fault(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notes_about_a_host_are_not_problems(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rights = (SourcePermission("cron runs", False, "no cron daemon runs", "systemctl start cron"),
               SourcePermission("rerun as etl", False, "refused", needed_for="act"))  # fmt: skip
     told = ("host key known; signed in as root", "cron's clock runs in Etc/UTC")
@@ -130,7 +130,7 @@ def test_what_a_target_that_cannot_be_reached_says_of_itself_is_the_fault(
     assert "1 problem" == people.out.splitlines()[-1]
 
 
-def test_where_no_other_engine_may_be_started_none_is_the_mend(
+def test_a_second_engine_is_not_suggested_where_none_may_start(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = sqlite3.connect(bench.url)

@@ -50,7 +50,7 @@ def test_a_service_gets_more_time_and_what_was_promised_stays(watched: Bench) ->
     assert "by ann: files come late" in shown
 
 
-def test_what_was_given_is_taken_back(watched: Bench) -> None:
+def test_an_extension_can_be_withdrawn(watched: Bench) -> None:
     with watched.reads() as reads:
         before = reads.services.service("supply").deadline
     extend(watched, "--until", f"{before + timedelta(hours=1):%H:%M}", "--why", "late")
@@ -81,6 +81,6 @@ def test_a_time_that_was_before_the_deadline_is_a_slip_and_no_day_more(watched: 
         (["--off", "--why", "x", "--date", "2020-01-01"], Exit.REFUSED, "has no promise on 2020-01-01"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_the_mend(watched: Bench, words: list[str], code: Exit, told: str) -> None:
+def test_an_invalid_extension_is_refused_with_the_fix(watched: Bench, words: list[str], code: Exit, told: str) -> None:
     done, said = extend(watched, *words)
     assert (code, True) == (done, told in said), said

@@ -52,7 +52,7 @@ def proposed(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *words:
 
 
 @pytest.mark.parametrize("words, deadline", [(("",), "05:45"), (("soon", "7:45"), "07:45")])
-def test_it_is_taken_with_its_deadline_or_another(
+def test_the_proposed_deadline_is_accepted_or_replaced(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], deadline: str
 ) -> None:
     text, services = proposed(store, tmp_path, monkeypatch, *words)

@@ -45,9 +45,7 @@ def test_a_forecast_names_its_odds_its_path_and_what_it_rests_on(
     assert "evidence  declared durations (too few runs)" in words
 
 
-def test_the_alarm_of_the_first_days_is_told_where_the_odds_are(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_alarms_of_the_first_days_are_shown_with_the_odds(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     red(bench)
     alarm = (
         "\nat risk   from 25 % risk  now: 0 of 30 days without a miss known"
@@ -58,7 +56,7 @@ def test_the_alarm_of_the_first_days_is_told_where_the_odds_are(
     assert alarm in capsys.readouterr().out
 
 
-def test_as_data_it_is_what_services_and_why_tell(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_matches_services_and_why(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     red(bench)
     own = json.loads(told(bench, capsys, "supply", "--json"))
     (listed,) = json.loads(told(bench, capsys, "--json"))
@@ -74,7 +72,9 @@ def test_as_data_it_is_what_services_and_why_tell(bench: Bench, capsys: pytest.C
     assert (own["p_late"], own["p50"], own["why"]) == (why["p_late"], why["end"], why["reason"])
 
 
-def test_a_job_below_a_service_is_told_what_that_leaves_to_it(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_upstream_of_a_service_is_shown_with_its_remaining_slack(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
     red(bench)
     own = json.loads(told(bench, capsys, "supply", "--json"))
     job = json.loads(told(bench, capsys, "fake/extract", "--json"))
@@ -172,7 +172,7 @@ def test_what_if_refuses_an_option_that_would_say_nothing(
     assert words in capsys.readouterr().err
 
 
-def test_two_days_of_a_service_are_told_apart() -> None:
+def test_two_dates_of_a_service_are_distinguished() -> None:
     """Two rows of one name, of which one had no time at all."""
     tonight = ahead("supply-plan", EXTRACT, act_by=None)
     tomorrow = replace(tonight, business_date="2026-11-20", deadline=tonight.deadline + timedelta(days=1))

@@ -32,7 +32,7 @@ def failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
-def test_a_note_stands_in_the_incident_the_handover_the_report_and_the_audit(failed: Bench) -> None:
+def test_a_note_appears_in_incident_handover_report_and_audit(failed: Bench) -> None:
     done = headway(failed.url, "incident", "note", "INC-0001", "the disk of db07\nwas full")
     assert (Exit.OK, "INC-0001: note added\n") == (done.code, done.out)
     for line in (("incident", "1"), ("incident", "handover", "--since", "1h"), ("incident", "report", "1")):
@@ -52,7 +52,7 @@ def test_a_note_stands_in_the_incident_the_handover_the_report_and_the_audit(fai
         (("incident", "handover", "--since", "tonight"), Exit.USAGE, "write 22:00, 8h"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_the_mend(
+def test_an_invalid_extension_is_refused_with_the_fix(
     failed: Bench, line: tuple[str, ...], code: Exit, words: str
 ) -> None:
     done = headway(failed.url, *line)
@@ -72,7 +72,7 @@ def test_the_handover_has_the_open_incident_with_both_clocks_and_who_is_on_it(fa
     )
 
 
-def test_the_handover_tells_a_freeze_that_is_over_too(failed: Bench) -> None:
+def test_the_handover_includes_an_ended_freeze(failed: Bench) -> None:
     headway(failed.url, "freeze", "--why", "the network is moved")
     headway(failed.url, "freeze", "--off")
     text = headway(failed.url, "incident", "handover").out
@@ -83,7 +83,7 @@ def test_the_handover_tells_a_freeze_that_is_over_too(failed: Bench) -> None:
     assert ["freeze", "thaw"] == [one["verb"] for one in view["mode_changes"]]
 
 
-def test_a_service_that_an_open_incident_hurts_is_told_though_nobody_can_tell_by_how_much(failed: Bench) -> None:
+def test_a_service_affected_by_an_open_incident_is_listed_even_when_the_delay_is_unknown(failed: Bench) -> None:
     """The next shift read "Services at risk: (none)" beside a tier-1 service on stale data."""
     with open_queries(failed.url) as reads:
         view = reads.handover.handover_since(datetime.now(UTC) - timedelta(hours=1))
@@ -98,14 +98,14 @@ def test_a_service_that_an_open_incident_hurts_is_told_though_nobody_can_tell_by
     assert (1, 0) == (len(told[True]), len(told[False]))
 
 
-def test_what_is_repaired_is_told_as_closed(failed: Bench) -> None:
+def test_a_repaired_incident_is_shown_as_closed(failed: Bench) -> None:
     failed.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, datetime.now(UTC))
     failed.turn()
     view = headway(failed.url, "incident", "handover", "--since", "1h", "--json").data
     assert ([], [1], [1]) == tuple([one["id"] for one in view[name]] for name in ("open", "opened", "closed"))
 
 
-def test_a_report_is_the_same_twice_and_no_word_from_outside_is_markup(failed: Bench) -> None:
+def test_a_report_is_reproducible_and_escapes_outside_text(failed: Bench) -> None:
     first, second = (headway(failed.url, "incident", "report", "INC-0001").out for _ in range(2))
     assert first.split("## Timeline")[1] == second.split("## Timeline")[1]
     assert first.startswith("# INC-0001: fake/extract failed: disk \\<b\\>full")
@@ -151,7 +151,7 @@ def test_what_would_begin_a_list_or_a_link_does_not(words: str, shown: str) -> N
     assert shown == escape_markdown(words)
 
 
-def test_a_page_says_where_there_is_nothing_and_keeps_a_log_as_it_is() -> None:
+def test_a_page_marks_empty_sections_and_prints_a_log_verbatim() -> None:
     page = [ReportSection("Held", []), ReportSection("Log", block="*a*\n  b")]
     assert ["# T", "", "## Held", "", "*none*", "", "## Log", "", "    *a*", "      b"] == as_markdown("T", page)
     assert ["T", "", "Held", "  (none)", "", "Log", "  | *a*", "  |   b"] == as_text("T", page)

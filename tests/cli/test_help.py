@@ -48,9 +48,7 @@ def test_help_ends_with_the_example(name: str, capsys: pytest.CaptureFixture[str
         ("plan backfill fake/load --why x", "--from"),
     ],
 )
-def test_what_a_command_refuses_to_be_without_stands_unbracketed_in_its_usage(
-    bench: Bench, line: str, wanted: str
-) -> None:
+def test_a_required_option_is_unbracketed_in_the_usage_line(bench: Bench, line: str, wanted: str) -> None:
     done = headway(bench.url, *line.split())
     assert (Exit.USAGE, True) == (done.code, wanted in done.err)
     usage = usage_of(with_full_name(line.split())[0])

@@ -111,7 +111,7 @@ def test_the_tab_key_offers_to_let_go_what_is_held_and_nothing_else(night: Night
         )
 
 
-def test_a_job_that_nobody_holds_cannot_be_let_go(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_without_a_hold_cannot_be_released(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.NOT_FOUND == run(night, "hold", "release", JOB, "--yes")
     assert f"headway: {JOB} is not held; headway hold lists what is\n" == capsys.readouterr().err
 
@@ -149,7 +149,7 @@ def test_a_hold_says_when_it_was_last_seen_at_its_source(night: Night, capsys: p
     assert ("released", None) == (told["state"], told["seen"])
 
 
-def test_who_lets_go_before_the_upstream_is_good_is_told_what_it_will_read(
+def test_releasing_before_the_upstream_succeeded_warns_what_it_will_read(
     night: Night, capsys: pytest.CaptureFixture[str]
 ) -> None:
     night.at("03:51").rounds()
@@ -214,7 +214,7 @@ def test_a_gate_says_red_unless_it_is_repaired_in_time(
     assert [Exit.OK] == codes
 
 
-def test_a_gate_shuts_where_nobody_can_tell_unless_it_is_told_to_open(
+def test_a_gate_closes_on_unknown_unless_configured_to_open(
     night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gate_command, "GATE_UNKNOWN_SECONDS", 0.0)
@@ -262,7 +262,7 @@ def test_a_gate_knows_no_date_that_does_not_exist(night: Night, capsys: pytest.C
 
 
 @pytest.mark.deep
-def test_a_gate_becomes_its_command_word_for_word(night: Night) -> None:
+def test_a_gate_becomes_its_command_verbatim(night: Night) -> None:
     """No shell: what looks like one is an argument; streams and exit code are the command's own."""
     repair(night, "03:20")
     night.at("04:00").rounds()
@@ -342,7 +342,7 @@ def test_marks_are_listed_and_let_go_without_a_store(
     (tmp_path / "gone.db").rename(night.bench.folder / "headway.db")
 
 
-def test_a_mark_that_a_person_undid_is_shown_as_left_and_taken_away_alone(
+def test_a_mark_undone_by_a_person_is_shown_as_left_and_removed_alone(
     tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A pause that comes between the list and the send is that person's, and stays."""
@@ -362,7 +362,7 @@ def test_a_mark_that_a_person_undid_is_shown_as_left_and_taken_away_alone(
     assert "fake/one load: mark removed: accepted" in capsys.readouterr().err
 
 
-def test_a_target_that_cannot_be_asked_is_named(
+def test_an_unreachable_target_is_named(
     tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from console.config import loading as configs
@@ -375,7 +375,7 @@ def test_a_target_that_cannot_be_asked_is_named(
     assert "fake/one could not be read: no route to host" in capsys.readouterr().out
 
 
-def test_an_expired_hold_is_shown_as_over_only_when_asked_for(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_expired_hold_is_listed_only_on_request(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     night.at("03:51").rounds()
     night.at("10:01").rounds(6)
     night.now += timedelta(minutes=2)

@@ -137,7 +137,7 @@ default_route = "oncall"
 """
 
 
-def test_a_config_that_is_there_keeps_its_text_and_gets_what_is_new(home: Home) -> None:
+def test_an_existing_config_keeps_its_text_and_gains_the_new_entries(home: Home) -> None:
     put(home.config, CONFIGURED)
     words = ("--yes", "--only", "cron", "--host", "db08", "--airflow", "http://127.0.0.1:1", "--route", "ONCALL_MAIL")
     done = home.run(*words)
@@ -195,7 +195,7 @@ def test_no_secret_of_a_full_home_is_printed_or_written(home: Home) -> None:
     assert ["headway.toml"] == home.made
 
 
-def test_what_is_named_and_not_there_is_told_with_what_is(home: Home) -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones(home: Home) -> None:
     done = home.run("--yes", "--only", "airflow")
     assert Exit.NOT_FOUND == done.code
     assert "--only airflow: no such finding; found: cron" in done.err
@@ -249,7 +249,7 @@ def test_a_person_who_leaves_in_the_middle_leaves_nothing(home: Home) -> None:
 
 
 @pytest.mark.deep
-def test_a_person_who_ends_the_input_has_taken_nothing(home: Home) -> None:
+def test_ending_the_input_accepts_nothing(home: Home) -> None:
     with home.terminal() as terminal:
         terminal.wait_for("Which?")
         terminal.press("\x04")
@@ -273,7 +273,7 @@ def test_who_leaves_during_the_first_poll_has_a_whole_config_and_no_engine(home:
 
 
 @pytest.mark.deep
-def test_a_person_may_begin_anew_and_keeps_the_old_config(home: Home) -> None:
+def test_starting_over_preserves_the_old_config(home: Home) -> None:
     put(home.config, MINE)
     with home.terminal("--no-poll") as terminal:
         terminal.wait_for("n new (it is moved to")
@@ -306,7 +306,7 @@ def test_a_person_may_add_to_a_config_and_keep_an_airflow_that_does_not_answer(h
         terminal.wait_for(ends_with("Add (Enter to continue):"))
         terminal.press("http://127.0.0.1:1", "enter")
         terminal.wait_for("Airflow at http://127.0.0.1:1 is already listed")
-        terminal.press("enter")  # no route is asked for: there is one
+        terminal.press("enter")  # no route is requested: there is one
         terminal.wait_for("Added 2 systems to")
         assert Exit.OK == terminal.wait_for_end()
     assert home.config.read_text().startswith(CONFIGURED)
@@ -315,7 +315,7 @@ def test_a_person_may_add_to_a_config_and_keep_an_airflow_that_does_not_answer(h
 
 
 @pytest.mark.deep
-def test_headway_without_an_estate_shows_the_ways_on_and_goes_the_chosen_one(home: Home) -> None:
+def test_headway_without_an_estate_offers_the_next_steps_and_takes_the_chosen_one(home: Home) -> None:
     env = {name: "" for name in os.environ if name.startswith(("PG", "AWS", "HEADWAY", "XDG"))}
     with Terminal(INIT, env={**env, **home.environment}) as terminal:
         seen = terminal.wait_for("1, 2, or Enter to leave:")
@@ -350,7 +350,7 @@ def ends_with(prompt: str) -> Callable[[str], bool]:
 
 
 @pytest.mark.deep
-def test_what_is_elsewhere_is_asked_for_tried_and_tried_again_after_its_fix(home: Home) -> None:
+def test_a_remote_system_is_prompted_for_tried_and_tried_again_after_its_fix(home: Home) -> None:
     with home.terminal("--no-poll") as terminal:
         terminal.wait_for("Which? Enter for none")
         terminal.press("1", "enter")
@@ -448,7 +448,7 @@ def airflow_server(version: str) -> Iterator[str]:
         yield address
 
 
-def test_an_account_is_asked_for_only_where_an_airflow_answers(
+def test_an_account_is_prompted_for_only_where_an_airflow_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with airflow_server("") as other, airflow_server("3.3.0") as airflow:
@@ -474,7 +474,9 @@ def test_an_account_is_asked_for_only_where_an_airflow_answers(
     assert "plain_http" in shown, shown
 
 
-def test_an_airflow_that_is_only_unreachable_now_can_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_airflow_that_is_unreachable_now_can_be_added_anyway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is asked about once: its password is not tried."""
     answers, typed = iter(["http://127.0.0.1:1", ""]), iter(["", "k", "ops"])
     monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
@@ -681,7 +683,7 @@ def test_a_route_that_accepts_nothing_leaves_no_config(home: Home) -> None:
     assert (Exit.USAGE, []) == (done.code, home.made)
 
 
-def test_a_named_system_that_lets_nobody_in_comes_with_the_commands_to_copy(home: Home) -> None:
+def test_a_system_that_refuses_access_comes_with_the_commands_to_copy(home: Home) -> None:
     home.env["DWH_DSN"] = f"postgresql://headway:{SECRET}@127.0.0.1:1/ops"
     done = home.run("--yes", "--no-poll", "--host", "ann@127.0.0.1:1", "--user", "etl", "--dsn", "DWH_DSN")
     assert (Exit.PROBLEM, []) == (done.code, home.made)

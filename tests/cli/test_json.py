@@ -70,7 +70,7 @@ WAITING = (
 )
 
 
-def test_every_command_is_asked_or_says_why_it_has_no_json() -> None:
+def test_every_command_supports_json_or_states_why_not() -> None:
     assert set() == unknown()
     assert set() == set(LINES) & set(NO_JSON)
 
@@ -93,18 +93,18 @@ def test_stdout_is_one_json_document(bench: Bench, tmp_path: Path, line: tuple[s
 @pytest.mark.parametrize(
     "line", [("nope", "--json"), ("job list", "--odd", "--json"), ("store grants", "--json", "--odd")]
 )
-def test_a_line_that_cannot_be_read_is_told_in_json_too(bench: Bench, tmp_path: Path, line: tuple[str, ...]) -> None:
+def test_a_usage_error_is_reported_in_json_too(bench: Bench, tmp_path: Path, line: tuple[str, ...]) -> None:
     done = asked(bench, tmp_path, line)
     assert (2, 2, "USAGE") == (done.code, done.data["error"]["exit"], done.data["error"]["name"])
 
 
-def test_a_store_that_is_not_there_is_told_in_json(tmp_path: Path) -> None:
+def test_a_missing_store_is_reported_in_json(tmp_path: Path) -> None:
     done = headway(str(tmp_path / "none.db"), "status", "--json")
     assert (done.code, True) == (done.data["error"]["exit"], "none.db" in done.data["error"]["message"])
     assert 0 != done.code
 
 
-def test_what_is_known_when_a_command_is_refused_stands_beside_the_error(bench: Bench, tmp_path: Path) -> None:
+def test_a_refusal_includes_the_known_data_beside_the_error(bench: Bench, tmp_path: Path) -> None:
     """Without --yes and without a terminal nothing is sent, and the preview is still told."""
     done = asked(bench, tmp_path, ("rerun", "{job}", "--json"))
     assert ("USAGE", True) == (done.data["error"]["name"], "summary" in done.data)

@@ -34,7 +34,7 @@ def told(url: str, capsys: pytest.CaptureFixture[str], *words: str, code: Exit =
     return capsys.readouterr().out
 
 
-def test_a_blast_tells_the_services_first_then_the_jobs_by_system(
+def test_a_blast_radius_lists_services_first_then_jobs_by_system(
     served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(failed())
@@ -102,7 +102,7 @@ def test_many_jobs_are_counted_by_system_and_what_is_red_is_named(
 @pytest.mark.parametrize(
     "when, expected", [("03:12", "planned 8m ago"), ("07:30", "planned in 4h10m"), (None, "planned –")]
 )
-def test_what_is_still_to_come_is_not_said_to_be_past(when: str | None, expected: str) -> None:
+def test_a_future_run_is_not_shown_as_past(when: str | None, expected: str) -> None:
     """A planned run was "planned -23h45m ago"."""
     one = LineageJob(1, EXTRACT, "etl-hosts", "planned", False, "", None if when is None else at(when))
     assert expected == job_state_text(one, at("03:20"))
@@ -149,7 +149,7 @@ def load_runs(
     return f"{due:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def test_which_run_read_which_is_told(
+def test_the_run_that_read_each_upstream_run_is_shown(
     served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is downstream started after tonight's upstream had failed: what it read is from the evening before."""
@@ -165,7 +165,7 @@ def test_which_run_read_which_is_told(
     assert ["times"] == [one["from"] for one in document["reads"]]
 
 
-def test_what_a_source_says_that_it_read_is_told_as_its_word(
+def test_inputs_reported_by_a_source_are_attributed_to_it(
     served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(run(period="01:10"), run(attempt="2"))

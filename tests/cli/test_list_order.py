@@ -47,7 +47,7 @@ def test_a_list_of_a_store_without_an_engine_says_how_old_it_is(
     assert told.out.splitlines()[0].endswith(fresh.out.splitlines()[0])
 
 
-def test_the_age_is_told_by_real_time() -> None:
+def test_ages_use_real_time() -> None:
     ended = EngineView("", None, NOON - timedelta(minutes=2), alive=False)
     assert "no engine has run since 2026-11-20 11:58:00Z; this data is 2m old" == staleness_text(ended, NOON)
     assert "no engine has run" in staleness_text(ended._replace(heartbeat=None), NOON)
@@ -73,8 +73,8 @@ def harmed(
                         failed_since=NIGHT - age, closed=NIGHT if closed else None)  # fmt: skip
 
 
-def test_incidents_stand_by_what_they_hurt_everywhere() -> None:
-    """Tier before act-by before age; one that hurts nobody below all that hurt, though it is the oldest."""
+def test_incidents_are_ordered_by_impact_everywhere() -> None:
+    """Tier before act-by before age; one that affects nobody below all that hurt, though it is the oldest."""
     hour = timedelta(hours=1)
     ordered = [harmed(4, 1, hour, hour), harmed(2, 1, None, hour), harmed(5, 2, hour / 4, hour),
                harmed(1, None, None, 9 * hour), harmed(3, None, None, 2 * hour),
@@ -100,17 +100,17 @@ def test_a_list_of_no_rows_is_no_list(words: list[str], bench: Bench, capsys: py
 
 
 @pytest.mark.parametrize("words", [["version"], ["--version"]])
-def test_the_version_is_told_both_ways(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed_by_option_and_by_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == main(words)
     assert capsys.readouterr().out.startswith("headway ")
 
 
-def test_the_version_is_told_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_available_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == main(["version", "--json"])
     assert '"version": "' in capsys.readouterr().out
 
 
-def test_an_incident_of_a_target_says_what_keeps_it_away_and_since_when(
+def test_an_incident_of_a_target_shows_why_and_since_when_it_is_unreachable(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with bench.store.write(None) as connection:

@@ -47,7 +47,7 @@ def in_shadow(bench: Bench) -> None:
 
 
 # -- freeze -----------------------------------------------------------------------------------------------------------
-def test_a_freeze_stops_what_was_asked_before_it_and_what_is_asked_after(bench: Bench) -> None:
+def test_a_freeze_stops_requests_made_before_and_during_it(bench: Bench) -> None:
     run_id, before = failed(bench), new_action_key()
     bench.requests().act(ActionRequest(Verb.RERUN, run_id), before)
     assert Exit.OK == headway(bench, "freeze", "--why", "the network is being moved")
@@ -60,7 +60,7 @@ def test_a_freeze_stops_what_was_asked_before_it_and_what_is_asked_after(bench: 
         bench.requests().act(ActionRequest(Verb.RERUN, run_id), new_action_key())
 
 
-def test_a_freeze_that_comes_after_the_last_look_lets_no_intent_through(bench: Bench) -> None:
+def test_a_freeze_after_the_last_evaluation_stops_every_intent(bench: Bench) -> None:
     """The intent and the freeze are rows of one store: one of them is first."""
     key = new_action_key()
     bench.requests().act(ActionRequest(Verb.RERUN, failed(bench)), key)
@@ -91,7 +91,7 @@ def test_a_thaw_lets_actions_leave_again_and_both_are_in_the_audit(bench: Bench)
     assert [("freeze", "freeze", "a test"), ("thaw", "freeze", "")] == told
 
 
-def test_a_freeze_outlives_the_engine_and_stands_in_the_status(
+def test_a_freeze_outlives_the_engine_and_appears_in_the_status(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     headway(bench, "freeze", "--why", "a test")
@@ -122,7 +122,7 @@ def test_what_left_before_the_freeze_is_named(bench: Bench, capsys: pytest.Captu
 
 
 # -- shadow -----------------------------------------------------------------------------------------------------------
-def test_in_shadow_nobody_is_told_and_what_would_have_been_is_in_the_report(
+def test_in_shadow_nobody_is_notified_and_the_report_lists_the_notifications_withheld(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     in_shadow(bench)
@@ -159,7 +159,7 @@ def test_a_freeze_is_no_shadow(bench: Bench, capsys: pytest.CaptureFixture[str])
     assert 0 == json.loads(capsys.readouterr().out)["refused"]
 
 
-def test_what_is_open_when_the_shadow_ends_is_told_then(bench: Bench) -> None:
+def test_an_incident_open_when_shadow_ends_is_notified_then(bench: Bench) -> None:
     in_shadow(bench)
     failed(bench)
     headway(bench, "shadow", "off")
@@ -169,7 +169,7 @@ def test_what_is_open_when_the_shadow_ends_is_told_then(bench: Bench) -> None:
     assert 1 == len(bench.sink.got)
 
 
-def test_one_service_turned_live_has_its_routes_told(bench: Bench) -> None:
+def test_a_single_live_service_has_its_routes_notified(bench: Bench) -> None:
     in_shadow(bench)
     assert Exit.OK == headway(bench, "shadow", "off", "--service", "supply")
     failed(bench)

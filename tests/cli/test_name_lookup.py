@@ -95,7 +95,7 @@ def test_the_full_name_of_a_job_never_seen_is_no_short_name_of_another_systems(b
     assert (Exit.NOT_FOUND, "") == (done.code, done.out), done
 
 
-def test_an_empty_word_asks_for_no_action(bench: Bench) -> None:
+def test_an_empty_name_requests_no_action(bench: Bench) -> None:
     done = headway(bench.url, "--config", str(bench.folder / "headway.toml"), "action", "")
     assert (Exit.OK, "") == (done.code, done.err)
 
@@ -199,7 +199,7 @@ def test_every_command_is_in_one_of_the_tables() -> None:
 
 
 @pytest.mark.parametrize("line, helps", [one for each in NOT_THERE.values() for one in each])
-def test_what_is_not_there_is_told_with_what_may_have_been_meant(bench: Bench, line: str, helps: str) -> None:
+def test_an_unknown_name_is_refused_with_suggestions(bench: Bench, line: str, helps: str) -> None:
     done = typed(bench, line)
     assert (Exit.NOT_FOUND, "") == (done.code, done.out), done
     assert helps in done.err
@@ -222,9 +222,7 @@ def flat(text: str) -> str:
         ("alert retry x", 'no parked delivery "x"; none exists'),
     ],
 )
-def test_a_number_or_step_that_there_is_not_is_told_with_those_that_there_are(
-    bench: Bench, line: str, words: str
-) -> None:
+def test_an_unknown_number_or_step_is_refused_with_the_existing_ones(bench: Bench, line: str, words: str) -> None:
     done = typed(bench, line)
     assert (Exit.USAGE if " x" in line else Exit.NOT_FOUND, "") == (done.code, done.out)
     assert words in done.err

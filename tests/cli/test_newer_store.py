@@ -112,7 +112,7 @@ def test_a_copy_does_not_take_its_place(newer: Path, tmp_path: Path) -> None:
     assert before == newer.read_bytes()
 
 
-def test_no_mark_is_taken_away_past_its_rights(newer: Path) -> None:
+def test_a_mark_is_never_removed_without_permission(newer: Path) -> None:
     desk = _ReleaseAudit(argparse.Namespace(store=str(newer), config=None, why="", anyway=True))
     with pytest.raises(StoreTooNew, match="schema 9999"):
         desk.refusal(MarkedJob("fake/t", "extract", "headway-h1", "alice", None, ""))

@@ -75,7 +75,7 @@ def test_a_job_opens_the_console_on_it_and_with_a_date_on_its_run(red: Bench) ->
 @pytest.mark.parametrize("words, env", few([
     (("--plain",), {}), ((), {"HEADWAY_PLAIN": "1"}), ((), {"TERM": "dumb"}), (("--json",), {}),
 ], 1), ids=["asked", "for good", "a terminal that shows no screen", "as JSON"])  # fmt: skip
-def test_at_a_terminal_it_is_printed_where_lines_are_asked_for(
+def test_output_that_is_requested_as_lines_is_printed_at_a_terminal(
     red: Bench, words: tuple[str, ...], env: dict[str, str]
 ) -> None:
     with Terminal(headway(red, "incident", "1", *words), size=(120, 60), env=env) as terminal:
@@ -92,7 +92,7 @@ def test_a_pipe_gets_lines(red: Bench) -> None:
 
 
 @pytest.mark.parametrize("words", [("incident", "99"), ("job", "fake/extrct"), ("job", JOB, "--date", "2020-01-01")])
-def test_what_there_is_not_is_said_and_no_screen_opens(red: Bench, words: tuple[str, ...]) -> None:
+def test_an_unknown_name_is_reported_without_opening_a_screen(red: Bench, words: tuple[str, ...]) -> None:
     with Terminal(headway(red, *words)) as terminal:
         assert Exit.NOT_FOUND == terminal.wait_for_end()
         assert b"\x1b[?1049h" not in terminal.received
@@ -107,6 +107,8 @@ def test_a_date_prints_the_runs_of_that_date_with_every_attempt(red: Bench, caps
     assert ["failed"] == [one["row"]["state"] for one in json.loads(capsys.readouterr().out)]
 
 
-def test_a_date_without_a_run_is_told_with_those_that_have_one(red: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_date_without_a_run_is_refused_with_the_dates_that_have_one(
+    red: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert Exit.NOT_FOUND == main(["--store", red.url, "job", JOB, "--date", "2020-01-01"])
     assert f"{JOB} has no run of 2020-01-01; latest: {date_of(red)}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Options that contradict each other, or that no command has, are refused with the mend; nothing is done meanwhile."""
+"""Options that contradict each other, or that no command has, are refused with the fix; nothing is done meanwhile."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_meant_is_refused_with_the_usage_and_the_example_of_its_c
         ("--problems job list -- -tmp", "--problems", "headway job list --problems -- -tmp"),
     ],
 )
-def test_an_option_before_its_command_is_told_with_the_line_that_is_read(
+def test_an_option_before_its_command_is_refused_with_the_correct_line(
     bench: Bench, capsys: pytest.CaptureFixture[str], line: str, first: str, mend: str
 ) -> None:
     assert Exit.USAGE == main(["--store", bench.url, *line.split()])
@@ -93,9 +93,7 @@ def test_an_option_that_the_command_does_not_have_is_unknown_before_it_too(
     assert (Exit.USAGE, True) == (ended.value.code, "unrecognized arguments: --ascii" in capsys.readouterr().err)
 
 
-def test_a_job_that_there_is_not_is_told_before_a_date_that_is_none(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_job_is_reported_before_an_invalid_date(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.turn()
     assert Exit.NOT_FOUND == main(["--store", bench.url, "job", "fake/none", "--date", "soon"])
     assert '"fake/none" not found' in capsys.readouterr().err
@@ -137,12 +135,12 @@ def test_an_option_of_another_verb_and_an_unknown_verb_are_refused(
     assert (Exit.USAGE, "", True) == (ended.value.code, told.out, words in " ".join(told.err.split()))
 
 
-def test_a_command_line_of_somebody_else_keeps_its_own_words(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_foreign_command_line_is_passed_through_verbatim(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.NOT_FOUND == main(["--store", bench.url, "gate", "fake/none", "--", "/bin/echo", "--for", "-3m", "--x"])
     assert '"fake/none" not found' in capsys.readouterr().err
 
 
-def test_a_filter_that_cannot_be_read_names_the_word_and_the_mend(bench: Bench) -> None:
+def test_an_invalid_filter_names_the_term_and_the_fix(bench: Bench) -> None:
     """In one argument, as it is typed into the console, or in several."""
     for words in (["state:fail system:"], ["state:fail", "system:"]):
         done = headway(bench.url, "job", "list", *words)
@@ -151,7 +149,7 @@ def test_a_filter_that_cannot_be_read_names_the_word_and_the_mend(bench: Bench) 
         assert '"system:" in the filter is invalid: system: wants a value, as in system:airflow' in said
 
 
-def test_every_word_of_a_filter_that_cannot_be_read_is_told_and_what_is_a_word_of_a_name(
+def test_every_invalid_filter_term_is_reported_but_not_terms_within_names(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for words in (["state:succeeded zz:qq age:<2x tier:9"], ["state:succeeded", "zz:qq", "age:<2x", "tier:9"]):
@@ -183,7 +181,7 @@ def test_an_unknown_field_is_refused_and_part_of_a_name_is_not(
     assert Exit.OK == main(["--store", bench.url, "job", "list", '"foo:bar"'])
 
 
-def test_the_mend_for_a_word_with_a_dash_before_it_is_a_line_that_is_read(bench: Bench) -> None:
+def test_the_fix_for_a_term_with_a_leading_dash_is_a_valid_line(bench: Bench) -> None:
     bench.scheduler.job("a-tmp")
     bench.turn()
     every = {"fake/a-tmp", "fake/extract", "fake/load"}

@@ -56,7 +56,7 @@ def test_the_widest_is_shortened_before_the_least_is_left_out(width: int, row: s
     assert row == lines[1]
 
 
-def test_a_row_that_no_shortening_fits_is_told_line_by_line() -> None:
+def test_a_row_too_wide_to_shorten_is_printed_line_by_line() -> None:
     """Nothing of it is lost, and no line is wider; what says nothing is left out."""
     assert [
         "job", ROW[0], "state  failed", "owner  data-platform", "why    No space left", "    on device",
@@ -77,7 +77,7 @@ def test_a_pipe_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyPatch, colu
     assert (width, None) == (terminal_width(), terminal_width(io.StringIO()))
 
 
-def test_what_is_cut_keeps_both_ends_or_its_beginning() -> None:
+def test_shortened_text_preserves_both_ends_or_its_start() -> None:
     assert ("ab…yz", "abcd…", "abc") == (
         truncate("abcdwxyz", 5, middle=True),
         truncate("abcdefgh", 5),
@@ -91,7 +91,7 @@ def test_a_long_line_breaks_between_words_and_hangs_below_its_text() -> None:
     assert ["  why      it read what its upstream", "           had not finished by then"] == wrap(line, 37)
 
 
-def test_a_word_that_is_longer_than_the_terminal_stays_whole() -> None:
+def test_a_word_longer_than_the_terminal_stays_whole() -> None:
     path = "/var/spool/etl/" + "x" * 60
     assert path in "\n".join(wrap(f"note {path} is full", 40))
 
@@ -178,7 +178,7 @@ def night(bench: Bench) -> tuple[Bench, str]:
 
 
 @pytest.mark.parametrize("line", PAGES)
-def test_every_page_of_one_thing_is_told_a_fact_a_line(
+def test_every_detail_page_prints_one_fact_per_line(
     night: tuple[Bench, str], line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench, key = night
@@ -195,7 +195,9 @@ def test_every_page_of_one_thing_is_told_a_fact_a_line(
 
 
 @pytest.mark.parametrize("line", ["job list", "job", "run", "service", "system", "action", "incident list --all"])
-def test_every_list_is_told_a_row_a_line(night: tuple[Bench, str], line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_list_prints_one_row_per_line(
+    night: tuple[Bench, str], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench, _ = night
     printed = headway(bench.url, *line.split(), "--plain")
     first = next(one for one in printed.out.splitlines() if one)
@@ -209,7 +211,7 @@ def without_ages(text: str) -> str:
     return re.sub(r"\d+", "0", text)
 
 
-def test_what_a_source_said_is_left_as_it_is() -> None:
+def test_text_from_a_source_is_unchanged() -> None:
     lines = ["owner       data-platform", "runbook     –", "  | owner    of  the log", "etl/db07:x  failed", ""]
     assert ["owner: data-platform", "runbook: none", "| owner    of  the log", "etl/db07:x, failed", ""] == list(
         name_value_lines(lines)

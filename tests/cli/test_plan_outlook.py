@@ -40,7 +40,7 @@ def _in_berlin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock_format, "_shared_zone", DAY.zone)
 
 
-def test_the_ways_stand_beside_each_other_on_the_wall_of_the_service(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_options_are_shown_side_by_side_on_the_clock_of_the_service(capsys: pytest.CaptureFixture[str]) -> None:
     print_parts(*outlook_table(FOUND))
     assert [
         "",
@@ -67,7 +67,7 @@ def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_other_th
     ] == capsys.readouterr().out.splitlines()
 
 
-def test_in_a_narrow_terminal_the_last_ways_are_left_out(
+def test_in_a_narrow_terminal_the_last_options_are_omitted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
@@ -77,6 +77,6 @@ def test_in_a_narrow_terminal_the_last_ways_are_left_out(
     assert "nothing done" not in told
 
 
-def test_a_plan_that_is_for_no_service_has_no_ways(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_without_a_service_has_no_options(capsys: pytest.CaptureFixture[str]) -> None:
     print_parts(*outlook_table(NO_OUTLOOK))
     assert "" == capsys.readouterr().out

@@ -150,7 +150,7 @@ def test_a_changed_plan_promises_nothing_that_it_cannot_keep(
 
 
 @pytest.mark.deep
-def test_what_went_wrong_beside_a_plan_is_said_at_its_end(
+def test_errors_beside_a_plan_are_printed_at_its_end(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """load read too early while the plan went on."""
@@ -225,7 +225,7 @@ def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
         ((), Exit.USAGE, "nothing was sent. Fix: --yes to start it without a terminal"),
     ],
 )
-def test_what_a_plan_cannot_be_changed_to_is_said_and_nothing_leaves(
+def test_an_invalid_plan_change_is_refused_and_nothing_is_sent(
     bench: Bench, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], code: Exit, words: str
 ) -> None:
     fail(bench)
@@ -259,7 +259,7 @@ def test_a_refused_step_is_one_document_that_says_why(tmp_path: Path) -> None:
     assert (Exit.REFUSED, "never") == (done.returncode, document["safety"]), done.stderr
 
 
-def test_where_no_plan_is_under_way_the_way_to_those_that_are_over_is_said(
+def test_without_a_running_plan_the_command_for_finished_plans_is_printed(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hint = "no open plan; headway plan --all includes ended ones"
@@ -268,7 +268,7 @@ def test_where_no_plan_is_under_way_the_way_to_those_that_are_over_is_said(
         assert is_said == (hint in capsys.readouterr().err)
 
 
-def test_a_plan_that_there_is_not_is_said_plainly(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_plan_is_reported(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     for verb in ((), ("abort",)):
         assert Exit.NOT_FOUND == main(["--store", bench.url, "plan", *verb, "9"])
         assert "headway: there is no plan 9; headway plan --all lists them\n" == capsys.readouterr().err
@@ -345,7 +345,7 @@ def test_a_plan_is_paused_and_aborted_without_an_engine(bench: Bench, capsys: py
 
 
 @pytest.mark.parametrize("moves_on", [False, True])
-def test_a_plan_whose_yes_came_late_is_worked_out_anew_and_another_one_is_not_started(
+def test_a_plan_confirmed_late_is_computed_again_and_a_different_one_is_not_started(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, moves_on: bool
 ) -> None:
     def late_yes(*_: object) -> bool:

@@ -12,7 +12,7 @@ from tests.hostile.commands import headway
 __all__ = ["bench"]
 
 
-def test_the_report_is_one_file_that_asks_nobody_for_anything(bench: Bench, tmp_path: Path) -> None:
+def test_the_report_is_a_self_contained_file(bench: Bench, tmp_path: Path) -> None:
     bench.turn()
     page = tmp_path / "report.html"
     assert Exit.OK == headway(bench.url, "report", "supply", "--month", "2026-10", "--html", str(page)).code

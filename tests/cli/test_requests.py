@@ -38,7 +38,7 @@ def hold(bench: Bench, holder: str) -> None:
 
 
 @pytest.mark.parametrize("words", [["rerun", "fake/extract"], ["recover", "INC-0001"]])
-def test_an_engine_that_does_not_answer_is_waited_for_no_longer_than_asked(
+def test_an_unresponsive_engine_is_waited_for_no_longer_than_requested(
     words: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed(bench)
@@ -49,7 +49,7 @@ def test_an_engine_that_does_not_answer_is_waited_for_no_longer_than_asked(
     assert [] == bench.scheduler.acted
 
 
-def test_an_answer_that_comes_at_the_end_of_a_wait_is_taken(bench: Bench) -> None:
+def test_an_answer_at_the_end_of_a_wait_is_accepted(bench: Bench) -> None:
     class Late(EngineClient):
         """Its wait ends a moment before the answer is there."""
 
@@ -80,7 +80,7 @@ def test_an_engine_that_dies_before_its_answer_is_not_waited_for(
     other.wait(60)
 
 
-def test_who_watches_is_told_every_minute_what_it_waits_for(
+def test_a_watching_command_prints_every_minute_what_it_waits_for(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed(bench)

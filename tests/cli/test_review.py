@@ -13,7 +13,7 @@ from tests.hostile.commands import headway
 __all__ = ["bench"]
 
 
-def test_gaps_are_told_the_worst_first_with_what_mends_them(bench: Bench) -> None:
+def test_gaps_are_listed_worst_first_with_their_fix(bench: Bench) -> None:
     bench.scheduler.attempt("extract", "a1", RunState.SUCCEEDED, datetime.now(UTC) - timedelta(minutes=1))
     bench.turn()
     done = headway(bench.url, "service", "review", "supply")
@@ -26,6 +26,6 @@ def test_gaps_are_told_the_worst_first_with_what_mends_them(bench: Bench) -> Non
     assert {"level", "about", "what", "written", "observed", "fix"} == set(gaps[0])
 
 
-def test_a_service_that_nobody_knows_is_not_found(bench: Bench) -> None:
+def test_an_unknown_service_is_not_found(bench: Bench) -> None:
     done = headway(bench.url, "service", "review", "suply")
     assert (Exit.NOT_FOUND, True) == (done.code, "did you mean supply" in done.err)

@@ -129,7 +129,7 @@ def test_several_runs_are_one_plan(able: Bench, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("command", ["skip", "backfill"])
-def test_a_plan_whose_yes_came_late_is_asked_for_anew_and_another_one_is_not_started(
+def test_a_plan_confirmed_late_is_requested_again_and_a_different_one_is_not_started(
     able: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     """It started what was repaired while the question stood."""
@@ -178,7 +178,7 @@ def test_a_cancel_of_what_runs_is_not_in_its_own_way(able: Bench) -> None:
     assert [("cancel", "extract")] == able.scheduler.done
 
 
-def test_who_sends_is_told_at_once_how_long_the_command_stays(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sending_prints_at_once_how_long_the_command_watches(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """One that waits for a person's approval at its source held a script for an hour without a word."""
     with at_work(able):
         main(["--store", able.url, "job", "start", "fake/extract", "--yes", "--timeout", "1"])
@@ -230,7 +230,7 @@ def test_a_backfill_is_shown_with_what_it_leaves_out(able: Bench, capsys: pytest
     assert "  note       no run of it is known on these dates, and without a schedule" in capsys.readouterr().out
 
 
-def test_a_range_that_ends_before_it_begins_is_told(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_range_that_ends_before_it_starts_is_refused(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.USAGE == headway(able, "plan", "backfill", "fake/extract", "--from", "2026-11-20", "--to", "2026-11-19")
     assert "--to 2026-11-19 is before --from 2026-11-20" in capsys.readouterr().err
 
@@ -243,7 +243,7 @@ def test_a_rerun_says_what_of_the_run_is_to_run_again(able: Bench, capsys: pytes
     capsys.readouterr()
 
 
-def test_the_newest_code_is_asked_for_only_where_there_are_versions(
+def test_the_newest_code_is_requested_only_where_versions_exist(
     able: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = len(able.scheduler.asks)
@@ -257,7 +257,7 @@ def test_the_newest_code_is_asked_for_only_where_there_are_versions(
 OF_ITS_OWN = ("--from", "2026-11-12", "--to", "2026-11-14", "--native")
 
 
-def test_a_backfill_of_the_schedulers_own_is_asked_for_once_and_changed_by_its_number(
+def test_a_native_backfill_is_requested_once_and_changed_by_its_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scheduler = FakeScheduler(capabilities=frozenset(Capability), verbs={Verb.BACKFILL: "backfill"})

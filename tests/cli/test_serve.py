@@ -85,7 +85,7 @@ def test_what_would_let_somebody_in_unproved_is_refused(
     assert told.format(folder) in "".join(capsys.readouterr().err.replace("\n", " "))
 
 
-def test_where_nothing_is_permitted_nobody_behind_a_proxy_may_do_everything(
+def test_without_permissions_nobody_behind_a_proxy_may_do_everything(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "headway.toml").write_text(SYSTEM)
@@ -100,7 +100,7 @@ def test_a_value_that_means_nothing_is_refused(folder: Path, words: tuple[str, .
     assert Exit.USAGE == end.value.code
 
 
-def test_a_port_that_is_taken_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_occupied_port_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import socket
 
     with socket.socket() as taken:
@@ -111,7 +111,7 @@ def test_a_port_that_is_taken_is_said(folder: Path, capsys: pytest.CaptureFixtur
     assert f"--port {port}: " in capsys.readouterr().err
 
 
-def test_what_is_missing_where_the_extra_was_not_installed_is_said(
+def test_a_missing_extra_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in [name for name in sys.modules if name.startswith(("console.web.", "textual_serve", "aiohttp"))]:

@@ -55,16 +55,14 @@ def test_what_is_meant_is_one_target_with_a_shell(
     assert told in capsys.readouterr().err
 
 
-def test_without_a_store_there_is_a_session_all_the_same_and_the_person_is_told(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_store_a_session_opens_with_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == main(["--config", str(config), "system", "shell", "etl/db07"])
     told = capsys.readouterr().err
     assert "this session is not in the audit: there is no store" in told
     assert "headway@db07" == (config.parent / "seen").read_text().splitlines()[-1]
 
 
-def test_a_session_that_ends_badly_is_told(
+def test_a_failed_session_is_reported(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENDS", "255")

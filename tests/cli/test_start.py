@@ -66,7 +66,7 @@ def test_a_dry_run_shows_it_and_sends_nothing(able: Bench, capsys: pytest.Captur
         ("hunter2", "a word has no name"),
     ],
 )
-def test_a_conf_that_cannot_be_given_is_refused_before_anything_is_asked(
+def test_an_invalid_conf_is_refused_before_anything_is_sent(
     able: Bench, capsys: pytest.CaptureFixture[str], conf: str, words: str
 ) -> None:
     asked = len(able.scheduler.asks)

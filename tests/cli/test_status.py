@@ -86,9 +86,7 @@ def test_an_act_by_that_has_passed_says_so(act_by: int, cell: str) -> None:
     assert cell == act_by_text(NOON + timedelta(minutes=act_by), NOON)
 
 
-def test_what_a_target_may_no_longer_read_stands_in_the_status(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rights_lost_on_a_target_appear_in_the_status(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     with bench.store.write(None) as connection:
         connection.rows("UPDATE system SET poll_every_s = 600")
     bench.turn()
@@ -102,9 +100,7 @@ def test_what_a_target_may_no_longer_read_stands_in_the_status(
     assert "fake/one: /var/log/cron.log: denied: usermod -a -G adm headway" in after
 
 
-def test_a_right_that_is_missing_stands_in_the_status_with_its_mend(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_right_appears_in_the_status_with_its_fix(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.scheduler.rights = (
         SourcePermission("rerun as etl", False, "sudo asks for a password", "Add a rule.", "act"),
     )
@@ -114,7 +110,7 @@ def test_a_right_that_is_missing_stands_in_the_status_with_its_mend(
     assert "fake/one: cannot act: rerun as etl is missing: sudo asks for a password. Add a rule." in told
 
 
-def test_evidence_that_is_lost_stands_in_the_status(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lost_evidence_appears_in_the_status(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.turn()
     [one] = bench.reads().estate.systems()
     assert one.last_ok is not None
@@ -126,7 +122,7 @@ def test_evidence_that_is_lost_stands_in_the_status(bench: Bench, capsys: pytest
     assert words in capsys.readouterr().out
 
 
-def test_a_dependency_that_the_clock_contradicts_stands_in_the_status(
+def test_a_dependency_contradicted_by_the_schedule_appears_in_the_status(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each of its runs would be told as a stale read, and nothing would say why."""

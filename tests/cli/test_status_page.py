@@ -47,7 +47,7 @@ def board(**changes: object) -> StatusPage:
     return replace(given, **changes)  # type: ignore[arg-type]
 
 
-def test_what_is_in_danger_stands_in_the_title_and_first() -> None:
+def test_services_at_risk_come_first_and_in_the_title() -> None:
     words = Words(render_page(board()))
     told = "\n".join(words.text)
     assert re.search(r"\d of \d+ services? at risk", told)
@@ -55,7 +55,7 @@ def test_what_is_in_danger_stands_in_the_title_and_first() -> None:
     assert "at risk" in told
 
 
-def test_what_to_do_and_until_when_stands_second_and_nothing_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_step_and_its_time_come_second_and_nothing_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """No countdown, for the page gets older; a column that no row fills is not there."""
     monkeypatch.setattr(clock_format, "_shared_zone", "Europe/Berlin")
     text = render_page(board(action="Restart extract by 04:07 CET (in 54 min), saves Supply plan"))
@@ -92,11 +92,11 @@ def test_each_cell_bears_its_heading_for_a_narrow_screen() -> None:
     assert (set(headings), text.count("<td")) == (set(found), len(found))
 
 
-def test_every_way_in_which_a_promise_stands_has_its_colour() -> None:
+def test_every_promise_status_has_its_color() -> None:
     assert set(Timeliness) == set(STYLES)
 
 
-def test_a_calm_night_says_so_and_nobody_watching_is_no_calm_night() -> None:
+def test_a_calm_night_is_reported_unless_nothing_is_watched() -> None:
     calm, whole = [one for one in services() if one.timeliness == "on_time"], header()._replace(silent_targets=())
     assert calm
     assert "All services on time" in render_page(board(services=calm, incidents=[], header=whole))
@@ -117,7 +117,7 @@ def test_a_calm_night_says_so_and_nobody_watching_is_no_calm_night() -> None:
         ({"timeliness": "met_late", "delivered": NOW}, (), "1 of 1 service met late"),
     ],
 )
-def test_what_cannot_be_seen_or_was_late_is_no_promise_that_stands(
+def test_an_unreachable_or_late_service_is_not_shown_as_on_time(
     changes: dict[str, Any], sick: tuple[tuple[str, None], ...], words: str
 ) -> None:
     one = next(one for one in services() if one.timeliness == "on_time")
@@ -128,13 +128,13 @@ def test_what_cannot_be_seen_or_was_late_is_no_promise_that_stands(
     assert "All services on time" not in told
 
 
-def test_without_a_service_no_promise_is_told() -> None:
+def test_without_a_service_no_promise_is_shown() -> None:
     told = render_page(board(services=[], incidents=[], header=header()._replace(silent_targets=())))
     assert "No service is configured" in told
     assert "All services on time" not in told
 
 
-def test_every_word_from_outside_is_escaped() -> None:
+def test_all_outside_text_is_escaped() -> None:
     hostile = [replace(one, title=EVIL, cause=EVIL, reasons=(Reason(EVIL),)) for one in services()]
     told = render_page(
         board(services=hostile, banners=[EVIL], engine=EVIL, incidents=[replace(incident_row(), title=EVIL)])
@@ -177,7 +177,7 @@ def test_the_command_writes_it_and_ends_as_the_page_in_the_terminal(
     assert re.search(r'<p class="action">as of \d\d:\d\d \S+: ', place.read_text())
 
 
-def test_a_heading_is_never_broken_within_a_word_a_long_name_may_be() -> None:
+def test_a_heading_breaks_between_words_but_a_long_name_may_be_split() -> None:
     rules = re.findall(r"([^{}]+)\{([^}]*)\}", re.search(r"<style>(.*)</style>", render_page(board()), re.S)[1])  # type: ignore[index]
     of = {one: " ".join(body for names, body in rules if one in re.split(r"[,\s]+", names)) for one in ("th", "td")}
     assert ("nowrap" in of["th"], "anywhere" in of["th"], "anywhere" in of["td"]) == (True, False, True)

@@ -12,14 +12,14 @@ from tests.hostile.commands import headway
 __all__ = ["bench"]
 
 
-def test_one_is_told_whole_and_a_near_name_is_meant(bench: Bench) -> None:
+def test_one_system_is_shown_in_full_and_a_near_name_is_matched(bench: Bench) -> None:
     done = headway(bench.url, "system", "fake")
     assert (0, True) == (done.code, "polled" in done.out and "every 1m" in done.out)
     done = headway(bench.url, "system", "fak")
     assert (6, True) == (done.code, "did you mean fake" in done.err)
 
 
-def test_one_that_fails_tells_when_it_was_asked_and_when_it_is_asked_again(bench: Bench) -> None:
+def test_a_failing_target_shows_its_last_and_next_poll(bench: Bench) -> None:
     """ "polled 1m42s ago, every 5s" was the last good poll, and nothing told of the longer pause."""
     well = headway(bench.url, "system", "fake").out
     assert "last answered" not in well
@@ -54,7 +54,7 @@ def test_a_pause_wants_a_reason_and_an_end(bench: Bench) -> None:
         assert (2, True) == (done.code, "nothing was paused" in done.err), done.err
 
 
-def test_a_probe_is_asked_of_the_running_engine(bench: Bench) -> None:
+def test_a_probe_is_requested_from_the_running_engine(bench: Bench) -> None:
     with answering(bench):
         done = headway(bench.url, "system", "probe", "fake")
     assert (0, True) == (done.code, "fake/" in done.out and "answers in" in done.out), done.err

@@ -38,7 +38,7 @@ def test_where_the_minutes_went_fits_with_a_minute_in_each_column(width: int) ->
 @pytest.mark.parametrize(
     "seconds, words", [(0, "0s"), (45, "45s"), (4159, "1h9m19s"), (93_600, "1d2h"), (86_401, "1d1s")]
 )
-def test_minutes_are_told_to_the_second_so_that_they_add_up(seconds: int, words: str) -> None:
+def test_minutes_are_shown_with_seconds_so_that_they_add_up(seconds: int, words: str) -> None:
     assert words == service_delay.delay_text(timedelta(seconds=seconds))
 
 

@@ -79,7 +79,7 @@ def test_a_time_that_is_shown_twice_is_the_next_one_ahead(
     assert datetime(2026, 10, 26, 1, 30, tzinfo=UTC) == read("02:30", datetime(2026, 10, 25, 1, 31, tzinfo=UTC))
 
 
-def test_which_of_two_is_meant_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_ambiguous_time_is_reported_with_its_interpretation(capsys: pytest.CaptureFixture[str]) -> None:
     forecast.next_clock_reading("02:30", datetime(2026, 10, 25, 0, 40, tzinfo=UTC))
     assert "02:30 occurs twice tonight; using the next one, 02:30 CET" in capsys.readouterr().err
     forecast.next_clock_reading("03:30", datetime(2026, 10, 25, 0, 40, tzinfo=UTC))

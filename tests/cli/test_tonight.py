@@ -51,7 +51,7 @@ def test_a_document_has_every_bar_with_its_instants(
     ].items()
 
 
-def test_at_an_earlier_moment_nothing_is_told_that_came_later(
+def test_an_earlier_moment_shows_nothing_that_came_later(
     served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.ingest(failed())
@@ -60,7 +60,7 @@ def test_at_an_earlier_moment_nothing_is_told_that_came_later(
     assert "running" in told(store_url, capsys, "--at", "04:12")
 
 
-def test_what_is_no_time_of_day_is_said_with_what_to_write(
+def test_an_invalid_time_of_day_is_refused_with_an_example(
     served: Estate, reads: Queries, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["--store", store_url, "forecast", "tonight", "--at", "3 o'clock"])
@@ -79,7 +79,7 @@ def _run(number: int, due: str, ends: str | None = None) -> TimelineRun:
     return TimelineRun(number, timeline.at(due), timeline.at(due), "succeeded" if ends else "planned", tries)
 
 
-def test_of_a_job_that_runs_often_the_run_that_did_not_begin_is_told_apart_from_those_that_ran() -> None:
+def test_a_frequent_job_shows_the_missing_run_apart_from_the_others() -> None:
     ran = (_run(1, "03:04", "03:05"), _run(2, "03:07", "03:08"), _run(3, "03:08", "03:09"))
     ahead = _run(4, "03:20")
     assert ["03:20 not started", "03:20", "before 03:07–03:08, 03:08–03:09"] == _often(*ran, ahead, now="03:12")

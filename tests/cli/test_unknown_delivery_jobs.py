@@ -35,7 +35,7 @@ def row(bench: Bench) -> dict[str, object]:
     return dict(one)
 
 
-def test_it_is_told_once_the_system_has_shown_its_jobs_and_no_sooner(bench: Bench) -> None:
+def test_an_unknown_delivery_job_is_reported_once_the_system_has_listed_its_jobs(bench: Bench) -> None:
     """Before the first poll every name is one that nobody has seen."""
     assert "nobody has seen" not in json.dumps(row(bench))
     with capture_logs() as logs:

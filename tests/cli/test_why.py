@@ -127,7 +127,7 @@ def test_a_service_whose_jobs_are_done_names_the_check_it_waits_for(
     assert ["supply-rows"] == json.loads(capsys.readouterr().out)["awaits"]
 
 
-def test_a_service_day_that_nobody_judged_says_so(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_date_without_a_verdict_says_so(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == main(["--store", bench.url, "why", "supply", "--date", "2020-01-01"])
     assert "no critical path is known for that date" in capsys.readouterr().out
 

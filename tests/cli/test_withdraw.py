@@ -1,4 +1,4 @@
-"""`headway action withdraw`: what was asked for and not sent is taken back, once and for all; what was sent is not."""
+"""`headway action withdraw`: what was requested and not sent is taken back, once and for all; what was sent is not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["bench", "key"]
 
 @pytest.fixture
 def own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What alice asked for, who sits here again."""
+    """What alice requested, who sits here again."""
     monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
     return key
 
@@ -40,7 +40,7 @@ def taken_back(bench: Bench, key: str) -> tuple[int, str]:
     return done.code, done.out + done.err
 
 
-def test_what_waits_is_listed_and_taken_back_by_who_asked_and_never_sent(bench: Bench, own: str) -> None:
+def test_a_waiting_action_is_listed_and_withdrawn_by_its_requester_and_never_sent(bench: Bench, own: str) -> None:
     assert [own] == [one["key"] for one in headway(bench.url, "action", "withdraw", "--json").data]
     code, words = taken_back(bench, own)
     assert (0, True) == (code, f"{own}: withdrawn" in words), words
@@ -66,7 +66,7 @@ def test_another_one_takes_it_back_only_as_an_admin(bench: Bench, key: str) -> N
     assert 0 == taken_back(bench, key)[0]
 
 
-def test_what_nobody_asked_for_and_what_is_over_is_not_found(bench: Bench, own: str) -> None:
+def test_an_unrequested_or_finished_action_is_not_found(bench: Bench, own: str) -> None:
     assert 6 == headway(bench.url, "action", "withdraw", "headway-nothing", "--yes").code
     assert 0 == taken_back(bench, own)[0]
     assert 6 == headway(bench.url, "action", "withdraw", own, "--yes").code
@@ -110,18 +110,20 @@ def during(bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[st
     return made, said[0]
 
 
-def test_taken_back_right_before_its_intent_it_never_leaves(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_action_withdrawn_right_before_its_intent_is_never_sent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made, said = during(bench, "preview", monkeypatch)
     assert ("", "refused", []) == (said, ended(bench, made)[0], bench.scheduler.acted)
 
 
-def test_what_is_on_the_wire_is_not_taken_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_action_being_sent_cannot_be_withdrawn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     made, said = during(bench, "act", monkeypatch)
     assert "it was sent already; headway run cancel ends a running run" == said
     assert ("sent", [made]) == (ended(bench, made)[0], bench.scheduler.acted)
 
 
-def test_what_nobody_can_tell_of_is_given_up_by_a_person_and_may_be_asked_for_anew(
+def test_an_action_with_an_unknown_outcome_is_abandoned_by_a_person_and_may_be_requested_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = ask(bench)

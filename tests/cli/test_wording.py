@@ -74,7 +74,7 @@ def test_until_when_a_job_is_held_names_the_day_where_it_is_another(until: datet
         ("somebody", "somebody"),
     ],
 )
-def test_a_holder_is_told_as_host_and_process(holder: str, words: str) -> None:
+def test_a_holder_is_shown_as_host_and_process(holder: str, words: str) -> None:
     assert words == lease_holder_text(holder)
 
 
@@ -100,7 +100,7 @@ def test_what_is_held_back_says_until_when(until: datetime | None, words: str) -
     assert words == suppressed_until(notice, NOON)
 
 
-def test_one_system_is_not_told_as_many() -> None:
+def test_one_system_is_not_shown_in_the_plural() -> None:
     assert ("1 system", "2 systems", "0 systems", "1 run", "2,000 runs") == (
         counted("a", "system"),
         counted("ab", "system"),
@@ -119,7 +119,7 @@ def incident() -> IncidentView:
     return IncidentView(row, (), (), (), (), "", "")
 
 
-def test_an_incident_that_hurts_nobody_and_was_told_to_nobody_says_so() -> None:
+def test_an_incident_without_impact_or_notification_says_so() -> None:
     lines = incident_lines(incident(), NOON)
     assert ["  (none)", "  (none)"] == [lines[lines.index(head) + 1] for head in ("affected services", "notified")]
 
@@ -147,7 +147,7 @@ def test_an_incident_of_services_in_two_zones_is_in_the_zone_of_the_most_urgent_
     assert "CET" not in lines
 
 
-def test_an_incident_as_lines_tells_what_each_fact_rests_on_and_what_worked_before() -> None:
+def test_an_incident_as_lines_shows_the_source_of_each_fact_and_past_repairs() -> None:
     view = FakeReads().incident_
     lines = incident_lines(view, NOW)
     runs = lines[lines.index("runs") + 1 : lines.index("log")]
@@ -158,14 +158,14 @@ def test_an_incident_as_lines_tells_what_each_fact_rests_on_and_what_worked_befo
     assert told[0].endswith("  rerun by mara, succeeded after 18m  (same failure)"), told[0]
 
 
-def test_what_never_became_green_is_not_told_as_what_worked() -> None:
+def test_a_repair_that_never_succeeded_is_not_shown_as_one_that_worked() -> None:
     view = FakeReads().incident_
     stayed = tuple(replace(one, how="", by="", took_s=None) for one in view.repairs)
     lines = incident_lines(replace(view, repairs=stayed), NOW)
     assert ("past failures" in lines, "past repairs" in lines) == (True, False)
 
 
-def test_of_a_cause_that_is_no_run_the_same_name_tells_when_it_was_a_cause_before() -> None:
+def test_a_cause_that_is_no_run_shows_earlier_incidents_of_the_same_name() -> None:
     view = replace(FakeReads().incident_, repairs=(), seen_before=((NOON, "it answers again"),))
     assert ["past repairs", "  2026-11-20 12:00:00Z  it answers again"] == incident_lines(view, NOW)[-2:]
 
@@ -195,7 +195,7 @@ def test_the_gate_of_a_system_has_its_settings(tmp_path: Path, capsys: pytest.Ca
     "said, is_sent",
     [("extract", True), ("db07:extract", True), ("etl/db07:extract", True), ("act", False), ("", False), ("y", False)],
 )
-def test_the_shortest_name_that_only_this_job_has_is_asked_for_and_a_longer_one_will_do(
+def test_the_shortest_unique_name_is_suggested_and_a_longer_one_works(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str, is_sent: bool
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
@@ -205,7 +205,7 @@ def test_the_shortest_name_that_only_this_job_has_is_asked_for_and_a_longer_one_
     assert "not declared safe: type extract to confirm: " == capsys.readouterr().err
 
 
-def test_who_leaves_the_console_is_told_of_the_engine_that_it_started(
+def test_leaving_the_console_prints_which_engine_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "headway.toml"
@@ -245,7 +245,7 @@ def test_an_engine_that_was_not_needed_is_not_mentioned_on_leaving(tmp_path: Pat
 
 
 @pytest.mark.parametrize("more", [{}, {"no_engine": True}, {"wallboard": True}], ids=["started", "none", "wall"])
-def test_whoever_leaves_a_store_on_which_no_engine_works_is_told(
+def test_leaving_a_store_without_an_engine_prints_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: dict[str, bool]
 ) -> None:
     """Also who has not started the engine that is dead now."""
@@ -272,7 +272,7 @@ def test_a_shared_store_gets_no_engine_from_a_console(tmp_path: Path) -> None:
     assert engine_starter(arguments, "postgresql://db/headway", []) is None
 
 
-def test_an_engine_that_ended_counts_as_gone_though_its_parent_has_not_looked() -> None:
+def test_an_ended_engine_counts_as_stopped_before_its_parent_reaps_it() -> None:
     """A console that started an engine is its parent until it is left."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     assert is_alive(child.pid)
@@ -306,7 +306,7 @@ def test_a_state_that_there_is_none_of_is_refused_with_those_that_there_are(
     assert "unknown state broken; known: planned, waiting," in capsys.readouterr().err
 
 
-def test_an_attempt_that_there_is_none_of_is_said_also_without_an_engine(
+def test_an_unknown_attempt_is_reported_even_without_an_engine(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = next(one.name for one in FakeReads().jobs_ if one.run_id is not None and "extract_orders" in one.name)
@@ -314,7 +314,7 @@ def test_an_attempt_that_there_is_none_of_is_said_also_without_an_engine(
     assert "no attempt 99; the run has" in capsys.readouterr().err
 
 
-def test_the_kept_tail_of_the_newest_attempt_is_not_shown_for_another(
+def test_the_stored_tail_of_the_newest_attempt_is_not_shown_for_another(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reads = FakeReads()

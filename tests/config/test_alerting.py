@@ -1,4 +1,4 @@
-"""What config says of alerts: read as it is meant, and refused with file, line, key and mend where it cannot be."""
+"""What config says of alerts: read as it is meant, and refused with file, line, key and fix where it cannot be."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def loaded(tmp_path: Path, text: str) -> object:
     return load_config(file).declared.alerting
 
 
-def test_a_route_says_when_and_in_which_words_it_is_told(tmp_path: Path) -> None:
+def test_a_route_states_when_and_in_which_style_it_is_notified(tmp_path: Path) -> None:
     file = tmp_path / "headway.toml"
     file.write_text(
         BASE
@@ -98,7 +98,7 @@ def test_one_time_to_escalate_is_that_of_every_tier(tmp_path: Path) -> None:
         ('[alerts]\nnoise_report = "nobody"', 'alerts.noise_report: no route "nobody"'),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_its_mend(tmp_path: Path, text: str, expected: str) -> None:
+def test_ambiguous_alerting_settings_are_refused_with_a_fix(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(ConfigFaults) as raised:
         loaded(tmp_path, text)
     assert expected in str(raised.value)

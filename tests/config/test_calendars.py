@@ -1,4 +1,4 @@
-"""`[calendars]`: what config says comes to the calendar that decisions read; every fault names its place and mend."""
+"""`[calendars]`: what config says comes to the calendar that decisions read; every fault names its place and fix."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_calendar_of_nothing_but_its_name_is_monday_to_friday(tmp_path: Path) 
     assert Calendar("plain", (0, 1, 2, 3, 4)) == calendar(tmp_path, "plain", "[calendars.plain]\n")
 
 
-def test_every_word_of_a_calendar_is_kept(tmp_path: Path) -> None:
+def test_every_calendar_setting_is_stored(tmp_path: Path) -> None:
     text = """
 [calendars.a]
 weekdays = ["sat", "Monday"]
@@ -91,17 +91,17 @@ def test_the_example_has_a_calendar_of_each_kind(tmp_path: Path) -> None:
         ('onn = "last friday"', 'calendars.x.onn: unknown key. Did you mean "on"?'),
     ],
 )
-def test_a_wrong_calendar_is_told_with_its_mend(tmp_path: Path, text: str, expected: str) -> None:
+def test_an_invalid_calendar_is_reported_with_its_fix(tmp_path: Path, text: str, expected: str) -> None:
     found = faults(tmp_path, f"{GOOD}[calendars.x]\n{text}\n")
     assert [] != [line for line in found if line.startswith("headway.toml:") and expected in line], found
 
 
 @pytest.mark.parametrize("top", ['jobs."dwh/a"', "services.s"])
-def test_a_calendar_that_is_not_there_is_told_where_it_is_named(tmp_path: Path, top: str) -> None:
+def test_an_unknown_calendar_is_reported_where_it_is_referenced(tmp_path: Path, top: str) -> None:
     text = GOOD.replace(f"[{top}]", f'[{top}]\ncalendar = "busy-days"') + "[calendars.busy-day]\n"
     assert f'{top}.calendar: no calendar "busy-days". Did you mean "busy-day"?' in faults(tmp_path, text)[0]
 
 
-def test_a_detour_back_to_itself_is_told_with_its_way(tmp_path: Path) -> None:
+def test_a_reference_cycle_is_reported_with_its_path(tmp_path: Path) -> None:
     text = '[calendars.a]\ninclude = ["b"]\n[calendars.b]\nexclude = ["a"]\n'
     assert any("calendars.b.exclude: calendar cycle: a → b → a." in one for one in faults(tmp_path, GOOD + text))

@@ -1,4 +1,4 @@
-"""`[checks.NAME]`: what may be asked, and each fault with file, key, value and mend."""
+"""`[checks.NAME]`: what may be asked, and each fault with file, key, value and fix."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_check_becomes_what_decisions_see(tmp_path: Path) -> None:
     assert (timedelta(minutes=5), CheckSeverity.FAIL, "Europe/Berlin") == (check.every, check.severity, check.zone)
 
 
-def test_values_are_asked_for_as_they_are_written(tmp_path: Path) -> None:
+def test_values_are_compared_as_written(tmp_path: Path) -> None:
     file = tmp_path / "h.toml"
     more = '[checks.q]\nkind = "sql"\nsystem = "dwh"\nquery = "SELECT 1"\nexpect = { is_not = true, at_most = 3 }\n'
     file.write_text(GOOD + more)
@@ -128,7 +128,7 @@ def test_values_are_asked_for_as_they_are_written(tmp_path: Path) -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_its_mend(tmp_path: Path, text: str, expected: str) -> None:
+def test_invalid_check_settings_are_reported_with_their_fix(tmp_path: Path, text: str, expected: str) -> None:
     assert any(fault.startswith(expected) for fault in faults(tmp_path, text)), faults(tmp_path, text)
 
 
@@ -197,7 +197,7 @@ def test_what_no_data_can_pass_is_refused(tmp_path: Path, text: str, expected: s
         "VALUES (1)",
     ],
 )
-def test_a_query_that_can_be_asked_is_taken_as_it_is(tmp_path: Path, query: str) -> None:
+def test_a_valid_query_is_accepted_unchanged(tmp_path: Path, query: str) -> None:
     file = tmp_path / "h.toml"
     file.write_text(f"{GOOD}{ASKED}expect = {{ equals = 1 }}\nquery = '''{query}'''\n")
     assert query == load_config(file).checks["x"].query

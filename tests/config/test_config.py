@@ -1,4 +1,4 @@
-"""Config names every fault at once, with file, line, key, value and mend; and bad config changes nothing."""
+"""Config names every fault at once, with file, line, key, value and fix; and bad config changes nothing."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
     )
 
 
-def test_a_relative_path_lies_beside_the_config_wherever_one_stands(
+def test_a_relative_path_is_resolved_against_the_config_from_any_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person's shell and the engine's unit read two files by the same words."""
@@ -220,7 +220,7 @@ def test_a_relative_path_lies_beside_the_config_wherever_one_stands(
         ),
     ],
 )
-def test_a_fault_names_place_value_and_mend(tmp_path: Path, text: str, expected: str) -> None:
+def test_an_error_names_place_value_and_fix(tmp_path: Path, text: str, expected: str) -> None:
     found = faults(tmp_path, text + "\n" + GOOD)
     assert any(expected in one for one in found), found
 
@@ -242,7 +242,7 @@ def every_settings_class() -> Iterator[type[BaseModel]]:
 
 
 @pytest.mark.parametrize("model", dict.fromkeys(every_settings_class()), ids=lambda one: one.__name__)
-def test_a_value_of_the_wrong_shape_is_told_in_plain_words_with_its_mend(model: type[BaseModel]) -> None:
+def test_a_value_of_the_wrong_type_is_reported_in_plain_words_with_its_fix(model: type[BaseModel]) -> None:
     """No word of the library that checks, and nothing that stands there beside the keys of the file."""
     for name, field in model.model_fields.items():
         key = field.alias or name
@@ -288,7 +288,7 @@ def test_a_fault_within_a_table_names_its_line_and_what_may_be_meant(tmp_path: P
     assert any(expected in one for one in found), found
 
 
-def test_a_table_with_one_fault_still_tells_the_others_each_under_its_own_number(tmp_path: Path) -> None:
+def test_a_table_with_one_error_still_reports_the_others_under_their_own_numbers(tmp_path: Path) -> None:
     more = """
 [[dependencies]]
 upstream = "nope/x"
@@ -351,7 +351,7 @@ def edge(up: str, down: str, *more: str) -> str:
     return "\n".join(["[[dependencies]]", f'upstream = "dwh/{up}"', f'downstream = "dwh/{down}"', *more, ""])
 
 
-def test_a_circle_is_told_job_by_job_with_the_place_of_each_step(tmp_path: Path) -> None:
+def test_a_cycle_is_reported_job_by_job_with_the_place_of_each_edge(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, edge("a", "b") + edge("x", "a") + edge("b", "c") + edge("c", "a") + GOOD)
     here, _, words = found.partition(": dependencies.")
     assert "dependency cycle: " in words
@@ -423,7 +423,7 @@ def test_no_engine_means_one_thing_for_one_downstream(tmp_path: Path) -> None:
         ('[[permissions]]\nwho = ["root"]\nrole = "admin"\n', False),
     ],
 )
-def test_an_approval_that_nobody_may_give_is_a_fault(tmp_path: Path, permissions: str, is_fault: bool) -> None:
+def test_an_approval_without_an_approver_is_an_error(tmp_path: Path, permissions: str, is_fault: bool) -> None:
     text = f"[acting]\napproval_tiers = [1]\n{permissions}{GOOD}"
     if is_fault:
         (found,) = faults(tmp_path, text)
@@ -462,7 +462,7 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
         load_config(tmp_path / "none.toml")
 
 
-def test_a_folder_is_one_estate_and_a_name_stands_in_one_file_only(tmp_path: Path) -> None:
+def test_a_folder_is_one_estate_and_a_name_is_defined_in_one_file_only(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(GOOD)
     (tmp_path / "b.toml").write_text('[jobs."dwh/a"]\nowner = "other"\n')
     with pytest.raises(ConfigFaults) as raised:

@@ -1,4 +1,4 @@
-"""What `[[dependencies]]` may say of conditions, gates and periods; every fault with its line, value and mend."""
+"""What `[[dependencies]]` may say of conditions, gates and periods; every fault with its line, value and fix."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def gate(ups: str, *more: str) -> str:
         ("need = 2", 'need: 2 of 1 upstreams cannot be. Write at most 1, or "all".'),
     ],
 )
-def test_a_dependency_that_contradicts_itself_is_told_with_the_mend(tmp_path: Path, more: str, words: str) -> None:
+def test_a_contradictory_dependency_is_reported_with_the_fix(tmp_path: Path, more: str, words: str) -> None:
     found = faults(tmp_path, edge("a", "b", more) + GOOD)
     assert [words] == [words for one in found if words in one], found
 
@@ -70,12 +70,12 @@ def test_one_upstream_or_several_and_neither_both_nor_none(tmp_path: Path) -> No
         ),
     ],
 )
-def test_a_gate_that_cannot_be_is_told(tmp_path: Path, text: str, words: str) -> None:
+def test_an_impossible_gate_is_reported(tmp_path: Path, text: str, words: str) -> None:
     found = faults(tmp_path, text + GOOD)
     assert any(words in one for one in found), found
 
 
-def test_a_loop_through_the_previous_period_is_none_and_any_other_is_told_with_its_path(tmp_path: Path) -> None:
+def test_a_loop_through_the_previous_period_is_valid_and_any_other_is_reported_with_its_path(tmp_path: Path) -> None:
     looped = edge("a", "b") + edge("b", "a", 'period = "previous"') + edge("c", "c", 'period = "previous"')
     (tmp_path / "headway.toml").write_text(looped + GOOD)
     assert 3 == len(load_config(tmp_path / "headway.toml").dependencies)

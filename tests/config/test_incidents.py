@@ -43,5 +43,5 @@ def test_what_flaps_waits_no_longer_than_its_incident_can_come_back(tmp_path: Pa
         ('shared_whithin = "5m"', 'unknown key. Did you mean "shared_within"?'),
     ],
 )
-def test_a_wrong_value_names_file_key_value_and_mend(tmp_path: Path, text: str, expected: str) -> None:
+def test_an_invalid_value_names_file_key_value_and_fix(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in "\n".join(map(str, faults(tmp_path, f"[incidents]\n{text}\n")))

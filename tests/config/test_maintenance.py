@@ -1,4 +1,4 @@
-"""`[[maintenance]]` and `[[exceptions]]`: what config says, and every fault with its place and mend."""
+"""`[[maintenance]]` and `[[exceptions]]`: what config says, and every fault with its place and fix."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_a_window_without_an_offset_is_in_its_zone(tmp_path: Path) -> None:
     assert (datetime(2026, 11, 21, 21, tzinfo=UTC), datetime(2026, 11, 22, 3, tzinfo=UTC)) == (found.since, found.until)
 
 
-def test_an_exception_keeps_its_days_and_what_it_moves(tmp_path: Path) -> None:
+def test_an_exception_stores_its_days_and_what_it_moves(tmp_path: Path) -> None:
     [found] = declared(tmp_path).exceptions
     assert ("close", (date(2026, 12, 30),), timedelta(minutes=90)) == (found.calendar, found.dates, found.more_time)
 
 
-def test_the_store_keeps_all_of_it(tmp_path: Path) -> None:
+def test_the_store_holds_every_maintenance_setting(tmp_path: Path) -> None:
     said = declared(tmp_path)
     assert said == parse_declared(declared_json(said))
 
@@ -121,7 +121,7 @@ def test_the_store_keeps_all_of_it(tmp_path: Path) -> None:
         ("[maintenance]\na = 1", "maintenance: is not a list of tables. Write [[maintenance]] above each why"),
     ],
 )
-def test_a_wrong_word_is_told_with_its_mend(tmp_path: Path, text: str, expected: str) -> None:
+def test_an_invalid_setting_is_reported_with_its_fix(tmp_path: Path, text: str, expected: str) -> None:
     found = faults(tmp_path, f"{GOOD}[calendars.c]\n{text}\n")
     assert [] != [line for line in found if expected in line], found
 

@@ -1,4 +1,4 @@
-"""Every fault of a person's own `console.toml` at once: whoever mends it wants to open it once."""
+"""Every fault of a person's own `console.toml` at once: whoever fixes it wants to open it once."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def check(own: Path) -> tuple[int, str]:
     return done.code, "\n".join(done.data["remarks"])
 
 
-def test_check_tells_all_faults_of_the_file_with_their_lines(own: Path) -> None:
+def test_check_reports_all_errors_of_the_file_with_their_lines(own: Path) -> None:
     own.write_text(OWN)
     code, told = check(own)
     lines = told.splitlines()

@@ -1,4 +1,4 @@
-"""`[pools.NAME]`: what config says, and every fault with its place and mend."""
+"""`[pools.NAME]`: what config says, and every fault with its place and fix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.config.test_config import GOOD, faults
 TEXT = '\n[pools.etl02]\njobs = ["dwh/*"]\nslots = 4\n'
 
 
-def test_a_pool_has_jobs_and_slots_and_the_store_keeps_them(tmp_path: Path) -> None:
+def test_a_pool_has_jobs_and_slots_and_is_stored(tmp_path: Path) -> None:
     file = tmp_path / "headway.toml"
     file.write_text(GOOD + TEXT)
     config = load_config(file)

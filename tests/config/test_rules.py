@@ -1,4 +1,4 @@
-"""What config says of the rules: read whole, every fault with its place, value and mend."""
+"""What config says of the rules: read whole, every fault with its place, value and fix."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_rules_are_read_with_their_exceptions_in_order(tmp_path: Path) -> None:
         ('rules = "off"', "rules: is not a table of names. Write [rules.NAME] with its keys below."),
     ],
 )
-def test_a_fault_names_place_value_and_mend(tmp_path: Path, text: str, expected: str) -> None:
+def test_an_error_names_place_value_and_fix(tmp_path: Path, text: str, expected: str) -> None:
     (fault,) = faults(tmp_path, text + "\n" + GOOD if text.startswith("rules") else GOOD + text)
     assert expected in fault
 

@@ -17,7 +17,7 @@ HEAD = (
 )
 
 
-def test_a_promise_is_read_in_each_of_its_ways(tmp_path: Path) -> None:
+def test_a_promise_is_read_in_each_of_its_forms(tmp_path: Path) -> None:
     more = 'slo = { objective = 0.99, over = "90d" }\nsla = { time = "08:00", misses = 2 }\n'
     ways = {
         '"06:30"': DeadlineRule(),
@@ -59,7 +59,7 @@ def test_a_promise_is_read_in_each_of_its_ways(tmp_path: Path) -> None:
         ('deadline = "06:30"\nslo = 0.99', "services.s.slo: "),
     ],
 )
-def test_a_wrong_promise_names_place_value_and_mend(tmp_path: Path, written: str, expected: str) -> None:
+def test_an_invalid_promise_names_place_value_and_fix(tmp_path: Path, written: str, expected: str) -> None:
     found = faults(tmp_path, f"{HEAD}{written}\n")
     assert any(expected in one for one in found), found
 
@@ -72,6 +72,6 @@ def test_a_wrong_promise_names_place_value_and_mend(tmp_path: Path, written: str
         ('{ money = "5" }', 'jobs."dwh/a".budget.money: unknown key.'),
     ],
 )
-def test_a_wrong_budget_names_place_value_and_mend(tmp_path: Path, written: str, expected: str) -> None:
+def test_an_invalid_budget_names_place_value_and_fix(tmp_path: Path, written: str, expected: str) -> None:
     text = f'{HEAD}deadline = "06:30"\n[jobs."dwh/a"]\nbudget = {written}\n'
     assert any(expected in one for one in faults(tmp_path, text))

@@ -14,7 +14,7 @@ from tests.connectors.page import PAGE, TESTED, conformance_classes, page, stand
 AGAIN = "run: python -m tests.connectors.page"
 
 
-def test_every_conformance_class_says_what_it_stands_on() -> None:
+def test_every_conformance_class_names_its_basis() -> None:
     unsaid = [klass.__name__ for klass in conformance_classes() if klass.against.partition(": ")[0] not in TEST_LEVELS]
     assert [] == unsaid, 'a class says against = "real: Airflow 3.3.2", as in Hooks.against'
     assert [] == [klass.__name__ for klass in conformance_classes() if not klass.against.partition(": ")[2]]
@@ -47,6 +47,6 @@ def test_a_kind_whose_package_is_missing_is_listed_with_the_reason(monkeypatch: 
     }
 
 
-def test_a_class_may_inherit_what_it_stands_on() -> None:
+def test_a_class_may_inherit_its_basis() -> None:
     assert "real: Airflow 3.3.2" in stands_on()["airflow"]
     assert any(item.startswith("recorded: ") for item in stands_on()["airflow"])

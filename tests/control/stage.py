@@ -1,7 +1,7 @@
 """A night with two schedulers that can be held: what they do by themselves, what is decided, and what comes of it.
 
 Time goes in steps. In each the world moves (the upstream ends, a clock starts what is neither held nor paused), what
-was asked for arrives, a poll tells it, unless it is late, and an evaluation is kept whole or, at a crash, not at all.
+was requested arrives, a poll tells it, unless it is late, and an evaluation is kept whole or, at a crash, not at all.
 """
 
 from __future__ import annotations

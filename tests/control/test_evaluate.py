@@ -39,12 +39,12 @@ def test_an_empty_estate_decides_nothing() -> None:
     assert Decisions() == evaluate(estate(), at("03:00"))
 
 
-def test_the_next_look_is_due_when_the_first_run_may_be_given_up() -> None:
+def test_the_next_evaluation_is_due_when_the_first_run_may_be_missed() -> None:
     extract = job(1, "hosts/extract", "03:10")
     assert at("03:15:15") == evaluate(estate(extract), at("03:00")).next_at
 
 
-def test_the_next_look_is_due_when_an_act_by_passes_and_at_the_deadline() -> None:
+def test_the_next_evaluation_is_due_when_an_act_by_passes_and_at_the_deadline() -> None:
     extract = job(1, "hosts/extract", "02:10", expected=minutes(20))
     promise = service("daily", "03:00", extract)
     failed = run(1, extract, "02:10", RunState.FAILED)
@@ -57,7 +57,7 @@ def test_the_next_look_is_due_when_an_act_by_passes_and_at_the_deadline() -> Non
     assert done.next_at > at("03:00")
 
 
-def test_while_a_target_is_away_the_next_look_is_due_when_work_on_it_comes_near() -> None:
+def test_while_a_target_is_unreachable_the_next_evaluation_is_due_when_work_on_it_comes_near() -> None:
     extract = job(1, "hosts/db07:extract", "10:10", target_id=1)
     promise = service("daily", "11:30", extract)
     away = target(failing_since=at("01:00"), last_ok_at=at("01:00"), seen_until=at("01:00"))
@@ -166,7 +166,7 @@ def test_the_order_in_which_an_estate_is_given_does_not_matter(seed: int) -> Non
 
 @ANY_NIGHT
 @given(SEEDS, st.lists(st.sampled_from(["05:10", "05:11", "06:40", "08:00"]), max_size=3))
-def test_judging_again_tells_nothing_again(seed: int, looks: list[str]) -> None:
+def test_evaluating_again_notifies_nothing_again(seed: int, looks: list[str]) -> None:
     """`Ledger.look` evaluates three times and refuses a second notice, event, row or judgement."""
     ledger = Ledger(some_night(random.Random(seed)))
     for clock in sorted(looks, key=at):

@@ -55,7 +55,7 @@ def test_before_anything_fails_every_service_is_on_time() -> None:
     assert at("05:55") == night.day("daily-revenue").expected_at
 
 
-def test_one_failure_is_one_incident_with_its_two_clocks_for_each_service_it_hurts() -> None:
+def test_one_failure_is_one_incident_with_two_times_for_each_affected_service() -> None:
     night = failed_at_night()
     incident = night.incident()
     assert "etl-hosts/db07:extract_orders failed: exit 1" == incident.title
@@ -126,7 +126,7 @@ Supply plan  06:30      at risk, act by 03:58
 """
 
 
-def test_until_it_is_acted_on_time_alone_tells_nothing_until_the_act_by_passes() -> None:
+def test_until_somebody_acts_time_alone_notifies_nothing_before_the_act_by_passes() -> None:
     night = failed_at_night()
     night.look("03:40")
     assert ((), "") == (night.incident().notices, night.incident().event)

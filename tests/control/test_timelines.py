@@ -54,6 +54,6 @@ def test_a_line_that_is_not_understood_fails_with_its_number(line: str, why: str
         ("at 03:40 nothing happens", "at the end of timeline: told, and not expected"),
     ],
 )
-def test_what_is_not_so_and_what_is_told_unexpectedly_fails(line: str, why: str) -> None:
+def test_a_false_expectation_and_an_unexpected_notification_fail(line: str, why: str) -> None:
     with pytest.raises(AssertionError, match=why):
         Player([*OPENING, "at 03:12 extract fails: exit 1", line]).play()

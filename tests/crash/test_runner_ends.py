@@ -67,7 +67,7 @@ ALIKE = [
 
 
 @pytest.mark.parametrize("alerts, repeats", [one[1:] for one in ALIKE], ids=[one[0] for one in ALIKE])
-def test_two_alerts_about_two_things_may_read_the_same_and_one_thing_told_twice_is_a_repeat(
+def test_alerts_about_two_things_may_read_the_same_and_one_thing_notified_twice_is_a_repeat(
     tmp_path: Path, alerts: list[tuple[str, str, int]], repeats: int
 ) -> None:
     with closing(open_ready(str(tmp_path / "headway.db"))) as store, store.write(None) as connection:
@@ -80,18 +80,18 @@ def test_two_alerts_about_two_things_may_read_the_same_and_one_thing_told_twice_
     copies = [Alert("url", "t", "b")] * 2
     with open_queries(str(tmp_path / "headway.db")) as reads:
         twice, thrice = Seen("sqlite", POINT), Seen("sqlite", POINT)
-        twice.judge_alerts(copies, (), reads)
-        thrice.judge_alerts([*copies, Alert("url", "t", "b")], (), reads)
+        twice.verify_alerts(copies, (), reads)
+        thrice.verify_alerts([*copies, Alert("url", "t", "b")], (), reads)
     assert (repeats, repeats + 1) == (twice.unmarked_repeats, thrice.unmarked_repeats)
     assert (repeats, repeats + 1) == (twice.repeats, thrice.repeats)
 
 
-def test_a_night_that_was_cut_short_is_told_apart_from_one_that_was_too_slow() -> None:
+def test_an_interrupted_night_is_distinguished_from_one_that_was_too_slow() -> None:
     found = values([Seen("sqlite", POINT, unjudged=NO_TIME), Seen("sqlite", POINT, unjudged=TOO_SLOW)])
     assert (1, 1) == (found["nights_without_time"], found["unjudged"])
 
 
-def test_a_night_that_breaks_the_bench_leaves_all_others_standing(
+def test_a_night_that_breaks_the_bench_leaves_all_others_intact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
@@ -115,7 +115,7 @@ def test_a_night_that_breaks_the_bench_leaves_all_others_standing(
     assert [("alert", BROKEN), ("plan", "")] == sorted((one.point.night, one.unjudged) for one in runner.found)
 
 
-def test_of_a_run_beside_faults_that_is_cut_short_the_half_without_them_is_told() -> None:
+def test_of_an_interrupted_run_beside_faults_the_half_without_them_is_reported() -> None:
     found = list(faults.told({"calm": [0.1, 0.3], "faulty": []}, {"calm": 0, "faulty": 0}, 60))
     assert [("good_poll_delay_max_without_faults", 0.3)] == [(one.name, one.value) for one in found][1:2]
     whole = list(faults.told({"calm": [0.1], "faulty": [0.2]}, {"calm": 0, "faulty": 6}, 60))
@@ -163,7 +163,7 @@ def idle(folder: Path) -> Iterator[Child]:
         made.close()
 
 
-def test_patience_is_counted_in_looks_so_that_a_busy_machine_is_given_more_time(
+def test_patience_is_counted_in_polls_so_that_a_busy_machine_is_given_more_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with idle(tmp_path) as engine:

@@ -46,7 +46,7 @@ def test_what_was_committed_stays_whatever_ends_the_move_of_the_log(
     assert ["note 1", "note 2"] == sorted(notes(store))
 
 
-def test_a_write_is_not_told_as_failed_because_its_log_could_not_be_moved(
+def test_a_write_is_not_reported_as_failed_because_its_log_could_not_be_moved(
     store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a full disk the file cannot grow. The row is committed: whoever heard of a failure would write it again."""

@@ -44,7 +44,7 @@ def test_an_engine_that_has_ended_gets_no_signal_whoever_has_its_number_now(
 
 
 @pytest.mark.parametrize("words", ["session {pid} {begun}", "signal 9 {pid} {begun}"])
-def test_the_guard_ends_what_it_was_told_of_and_no_stranger_with_its_number(
+def test_the_guard_ends_the_process_it_was_given_and_no_other_with_its_number(
     stranger: subprocess.Popen[bytes], words: str
 ) -> None:
     begun = guard.begun(stranger.pid)
@@ -54,7 +54,7 @@ def test_the_guard_ends_what_it_was_told_of_and_no_stranger_with_its_number(
     assert -signal.SIGKILL == stranger.wait(60)
 
 
-def test_a_host_of_the_lab_that_has_ended_is_not_looked_for_under_its_number(
+def test_an_ended_host_of_the_lab_is_not_searched_for_under_its_number(
     tmp_path: Path, stranger: subprocess.Popen[bytes]
 ) -> None:
     """Whoever stops all processes of the stranger's namespace stops those of the whole machine."""

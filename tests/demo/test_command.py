@@ -74,7 +74,7 @@ def test_without_a_terminal_it_prints_board_and_incident_and_leaves_nothing(tmp_
     assert [] == engines_of(tmp_path)
 
 
-def test_a_demo_that_is_told_to_end_takes_its_engine_and_its_folder_with_it(tmp_path: Path) -> None:
+def test_a_terminated_demo_ends_its_engine_and_removes_its_folder(tmp_path: Path) -> None:
     process = demo(tmp_path, "--rate", "0.01")
     wait_for("an engine works", lambda: engines_of(tmp_path))
     process.send_signal(signal.SIGTERM)
@@ -84,7 +84,7 @@ def test_a_demo_that_is_told_to_end_takes_its_engine_and_its_folder_with_it(tmp_
     wait_for("the folder is gone", lambda: not list(tmp_path.iterdir()))
 
 
-def test_the_night_begins_when_its_first_picture_is_painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_night_begins_when_its_first_screen_is_painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a slow machine the failure would else have come before anybody saw the calm night."""
     told: list[str] = []
 
@@ -112,7 +112,7 @@ def test_the_night_begins_when_its_first_picture_is_painted(tmp_path: Path, monk
     assert ["painted", "the clock goes"] == told
 
 
-def test_a_look_that_a_stopped_terminal_kept_for_longer_than_the_patience_is_no_failure(tmp_path: Path) -> None:
+def test_a_refresh_delayed_by_a_stopped_terminal_is_no_failure(tmp_path: Path) -> None:
     looks = iter([False])
 
     def kept() -> bool:
@@ -128,7 +128,7 @@ def test_a_look_that_a_stopped_terminal_kept_for_longer_than_the_patience_is_no_
     (("--at", "3 o'clock"), '--at "3 o\'clock" is not a time of day; write 03:11'),
     (("--rate", "0"), "--rate 0 is out of range"),
 ])  # fmt: skip
-def test_what_cannot_be_played_is_said_before_anything_starts(
+def test_an_unplayable_demo_is_reported_before_anything_starts(
     tmp_path: Path, more: tuple[str, ...], words: str
 ) -> None:
     process = demo(tmp_path, *more)

@@ -302,7 +302,7 @@ def test_a_late_rerun_leaves_followers_that_are_rerun_one_by_one(night: Night) -
 
 
 @pytest.mark.deep  # its course, decided: tests/demo/test_night.py and tests/forecast/test_golden_nights.py
-def test_when_nobody_acts_both_services_are_lost_and_it_stays_one_incident(night: Night) -> None:
+def test_without_any_action_both_services_are_lost_and_it_stays_one_incident(night: Night) -> None:
     night.at("03:13")
     night.at("03:59")
     night.expect("will_miss", "supply-plan")
@@ -364,7 +364,7 @@ def test_plans_repair_the_night_across_all_systems_after_nobody_acted(night: Nig
 
 
 def asked(night: Night, job: str) -> list[tuple[str, str]]:
-    """(verb, key) of all that the replay was asked for this job, in that order."""
+    """(verb, key) of all that the replay was requested this job, in that order."""
     text = night.play.actions.read_text() if night.play.actions.exists() else ""
     rows = [json.loads(line) for line in text.splitlines() if line]
     return [(row.get("verb", "rerun"), row["key"]) for row in rows if "/".join(row["job"]) == job]

@@ -28,7 +28,7 @@ SECONDS_PER_KEY = 2.0
 
 
 def opens_it(screen: str) -> bool:
-    """The header tells of an incident a moment before the table has the services that it hurts."""
+    """The header tells of an incident a moment before the table has the services that it affects."""
     return "TOUR 2/5" in screen and re.search(r"^\s*! (Supply plan|Daily revenue) ", screen, re.MULTILINE) is not None
 
 

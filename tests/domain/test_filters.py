@@ -1,4 +1,4 @@
-"""The filter language: what is typed and what it means; what cannot be read says place, value and mend."""
+"""The filter language: what is typed and what it means; what cannot be read says place, value and fix."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def test_what_is_typed_has_one_meaning(typed: str, meant: dict[str, Any]) -> Non
         ("business_date:yesterday", 'business_date: "yesterday" is not a date; write business_date:2026-11-19'),
     ],
 )
-def test_what_cannot_be_read_says_place_value_and_mend_in_one_line(typed: str, said: str) -> None:
+def test_an_unreadable_filter_is_reported_with_place_value_and_fix_in_one_line(typed: str, said: str) -> None:
     with pytest.raises(FilterError) as caught:
         parse_filter(typed, NOW, BERLIN)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_shells_words_mean_the_same_as_a_typed_line() -> None:
+def test_arguments_of_a_shell_mean_the_same_as_a_typed_line() -> None:
     assert parse_filter('owner:"a b" ~x', NOW) == parse_terms(["owner:a b", "~x"], NOW)
 
 
@@ -134,7 +134,7 @@ def test_what_is_not_in_force_while_it_is_typed_is_named(typed: str, counts: dic
         ("", [""]),
     ],
 )
-def test_an_argument_of_a_command_line_is_one_word_unless_it_plainly_holds_several(
+def test_an_argument_of_a_command_line_is_one_term_unless_it_plainly_holds_several(
     argument: str, words: list[str]
 ) -> None:
     assert words == argument_terms(argument)

@@ -318,7 +318,7 @@ def test_a_bad_argument_is_refused_with_its_place_value_and_fix(
     assert fix in document[UNTRUSTED]["fix"]
 
 
-def test_an_unexpected_error_tells_a_client_nothing_of_its_text(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_hides_its_text_from_a_client(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def raise_outside_text(_: str) -> None:
         raise ValueError("CANARY <system> password=hunter2")
 
@@ -380,7 +380,7 @@ def test_a_client_reads_that_nothing_was_requested_where_the_engine_does_not_ans
     assert (True, "nothing was requested: ask again later") == (is_error, document[UNTRUSTED]["fix"])
 
 
-def test_a_log_that_is_cut_keeps_the_error_at_its_end(bench: Bench) -> None:
+def test_a_shortened_log_ends_with_the_error(bench: Bench) -> None:
     fail(bench, log="\N{PILE OF POO}" * 8_100 + " disk full", message="x" * 500)
     bench.turn()
     tools = AssistantTools(bench.url)

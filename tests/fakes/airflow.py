@@ -304,7 +304,7 @@ class FakeAirflow(FakeActs):
 
 
 def is_dated(row: Row, query: Row) -> bool:
-    """Whether the logical date of a run is in the span that is asked for; one without a date is in none."""
+    """Whether the logical date of a run is in the span that is requested; one without a date is in none."""
     at = str(row["logical_date"] or "")[:19]
     return bool(at) and query.get("logical_date_gte", "")[:19] <= at <= query.get("logical_date_lte", "9999")[:19]
 

@@ -1,4 +1,4 @@
-"""One process that answers for all fake tools: a script of ours calls them hundreds of times, and to start Python anew
+"""One process that answers for all fake tools: a script of ours calls them hundreds of times, and to start Python again
 for each call took nine tenths of these tests' time.
 
 Its standard input is the test process: with that it ends. A tool is a module whose `run` is called with the tool's
@@ -36,7 +36,7 @@ def shim(module: str, tool: str, state: Path) -> str:
 
 @cache
 def _port() -> int:
-    """Of the process, which is started with the first tool that is asked for."""
+    """Of the process, which is started with the first tool that is requested."""
     words = [sys.executable, "-c", "from tests.fakes.answering import serve; serve()"]
     process = subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], start_new_session=True

@@ -257,7 +257,7 @@ class FakeDatabricks:
         return self._page("runs", told, asked, 25)
 
     def _crowded(self, asked: Row, since: int, until: int) -> httpx.Response:
-        """`crowd` green runs, one each half minute until an hour ago, made as they are asked for."""
+        """`crowd` green runs, one each half minute until an hour ago, made as they are requested."""
         newest, step = ms(self.now) - 3_600_000, 30_000
         low, high = max(0, -(-(newest - until) // step)), min(self.crowd, (newest - since) // step + 1)
         numbers = range(low, high) if asked.get("active_only") != "true" else range(0)

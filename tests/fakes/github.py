@@ -305,7 +305,7 @@ class FakeGitHub:
         return self._reply(200, {"total_count": len(chosen), "workflow_runs": told}, request)
 
     def _crowded(self, request: httpx.Request) -> httpx.Response:
-        """`crowd` green runs, one a minute until an hour ago, made as they are asked for."""
+        """`crowd` green runs, one a minute until an hour ago, made as they are requested."""
         asked, until = request.url.params, self.now - timedelta(hours=1)
         minutes = range(self.crowd)  # ago, newest first
         if "status" in asked:

@@ -43,7 +43,7 @@ class HomeGrown:
         return self.runs[-1]
 
     def tick(self) -> None:
-        """Time goes on, and what waits or was asked for is done."""
+        """Time goes on, and what waits or was requested is done."""
         self.now += timedelta(seconds=30)
         for row in self.runs:
             if row["status"] == "waiting":

@@ -13,7 +13,7 @@ def stamp(at: datetime) -> str:
 
 
 def crowded(cronjobs: dict[tuple[str, str], Row], crowd: int, asked: Row, version: str) -> Row:
-    """A page of `crowd` green Jobs of the first CronJob, made as they are asked for."""
+    """A page of `crowd` green Jobs of the first CronJob, made as they are requested."""
     first, limit = int(asked.get("continue", 0)), int(asked["limit"])
     (namespace, cronjob), row = next(iter(cronjobs.items()))
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": cronjob, "uid": row["metadata"]["uid"]}

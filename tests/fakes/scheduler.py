@@ -76,7 +76,7 @@ class FakeScheduler:
     unread: tuple[SkippedRecord, ...] = ()
     """What inventories could not read."""
     on_log: Callable[[str], None] | None = None
-    """Called when the log of an attempt is asked for, with its key."""
+    """Called when the log of an attempt is requested, with its key."""
     broken_close: bool = False
     """Closing a connection raises what no contract foresees."""
     opened: int = 0
@@ -103,7 +103,7 @@ class FakeScheduler:
     done: list[tuple[str, str]] = field(default_factory=list)
     """(verb, job) of what arrived."""
     asks: list[ActionSpec] = field(default_factory=list)
-    """What previews were asked for."""
+    """What previews were requested."""
     backfills: list[NativeBackfill] = field(default_factory=list)
     """Its own, that are under way."""
 

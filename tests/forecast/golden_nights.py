@@ -1,4 +1,4 @@
-"""Whole nights as they are foreseen, in text: `python -m tests.forecast.golden_nights` writes `golden/*.txt` anew.
+"""Whole nights as they are foreseen, in text: `python -m tests.forecast.golden_nights` writes `golden/*.txt` again.
 
 EXTRACT 03:10 feeds LOAD, which its clock starts at 04:00, feeds MART. `daily` waits for MART, `feed` for LOAD. Their
 past varies, and jobs of a night are slow together.

@@ -124,7 +124,7 @@ def later(takes: tuple[float, float, float], told: datetime, number: int, factor
 
 
 @pytest.mark.parametrize("clock, running", [("03:00", 0), ("03:30", 1), ("04:10", 2), ("05:00", 3)])
-def test_it_is_what_the_engine_would_have_told_then(clock: str, running: int) -> None:
+def test_a_back_test_is_what_the_engine_would_have_forecast_then(clock: str, running: int) -> None:
     """The same night as an evaluation sees it that has polled until then."""
     back = 1
     takes = slow(back, 45.0)
@@ -222,7 +222,7 @@ def _run(history: RunHistory, place: int) -> SuccessfulRun:
                    history.delays[place], UNKNOWN, 1, UNKNOWN, "", history.days[place])  # fmt: skip
 
 
-def test_what_the_histories_do_not_tell_makes_a_night_unknown() -> None:
+def test_a_night_without_history_is_unknown() -> None:
     """One on which a job failed for good, one without a run of it, one on which its clock was another."""
     others: tuple[Callable[[list[SuccessfulRun], int], tuple[list[SuccessfulRun], list[int]]], ...] = (
         lambda runs, at_: (runs, [runs[at_].day]),

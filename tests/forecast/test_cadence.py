@@ -64,7 +64,7 @@ def test_a_nightly_job_is_learned_with_its_time_and_its_days() -> None:
 
 @pytest.mark.deep
 def test_what_was_learned_takes_little_memory_however_often_jobs_start() -> None:
-    """Each start asks anew, with another past: all that is remembered stays below 40 MB. It came to 400."""
+    """Each start asks again, with another past: all that is remembered stays below 40 MB. It came to 400."""
     asked, first = 500, seconds(late(nights(9), 4))
     tracemalloc.start()
     try:
@@ -82,7 +82,7 @@ def test_the_next_start_after_a_friday_is_on_monday() -> None:
     assert datetime(2026, 11, 23, 3, 10, tzinfo=UTC) == cadence(nights(6)).next_after(friday)
 
 
-def test_a_time_of_day_is_kept_over_a_change_of_the_clocks() -> None:
+def test_a_time_of_day_is_preserved_over_a_clock_change() -> None:
     """02:40 in Berlin is another instant before and after 2026-10-25."""
     found = cadence(nights(8, "02:40", tuple(range(7)), BERLIN), BERLIN)
     assert "daily about 02:40 Europe/Berlin" in found.text
@@ -120,11 +120,11 @@ def test_what_a_person_starts_now_and_then_is_not_learned() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_few_starts_tell_nothing(count: int) -> None:
+def test_too_few_starts_yield_no_cadence(count: int) -> None:
     assert None is learn_cadence(seconds(nights(6)[:count]), "UTC")
 
 
-def test_one_week_does_not_tell_the_days_of_the_week() -> None:
+def test_one_week_yields_no_days_of_the_week() -> None:
     assert None is learn_cadence(seconds(nights(1, days=tuple(range(7)))), "UTC")
 
 
@@ -203,11 +203,11 @@ def test_a_plan_that_a_start_has_overtaken_is_withdrawn() -> None:
         replace(BY_HAND, parent_id=7),
     ],
 )
-def test_a_job_that_is_paused_gone_or_a_task_is_expected_by_nobody(of: JobFacts) -> None:
+def test_a_paused_or_removed_job_and_a_task_are_not_expected(of: JobFacts) -> None:
     assert [] == expected("03:40", of=of)
 
 
-def test_a_job_that_an_upstream_starts_is_expected_by_nobody() -> None:
+def test_a_job_started_by_an_upstream_is_not_expected() -> None:
     assert [] == expected("03:40", fed=True)
 
 
@@ -224,7 +224,7 @@ def test_what_stopped_long_ago_is_expected_no_more() -> None:
     assert () == expect_runs(replace(seen, history={1: history(old)}), at("03:40")).runs
 
 
-def test_what_was_learned_and_did_not_come_is_told_once_and_says_where_it_is_known_from() -> None:
+def test_a_learned_start_that_did_not_come_is_notified_once_with_its_source() -> None:
     night = Ledger(replace(estate(BY_HAND), history={1: history(DAILY)}))
     assert () == night.look("03:20").incidents
     told = night.look("03:40").incidents[0]
@@ -233,7 +233,7 @@ def test_what_was_learned_and_did_not_come_is_told_once_and_says_where_it_is_kno
     night.look("03:41")
 
 
-def test_a_source_that_proves_no_absence_is_given_a_while_to_tell() -> None:
+def test_a_source_that_proves_no_absence_is_given_a_while_to_report() -> None:
     """Step Functions never say until when they have told everything."""
     found = {}
     for now in ("03:30", "03:45"):
@@ -243,7 +243,7 @@ def test_a_source_that_proves_no_absence_is_given_a_while_to_tell() -> None:
     assert {"03:30": RunState.PLANNED, "03:45": RunState.MISSED} == found
 
 
-def test_a_target_that_does_not_answer_makes_nobody_miss_anything() -> None:
+def test_an_unresponsive_target_makes_no_run_missed() -> None:
     silent = target(last_ok_at=at("03:00"), seen_until=at("03:00"), failing_since=at("03:01"))
     seen = estate(BY_HAND, targets=[silent])
     [usual] = expect_runs(replace(seen, history={1: history(DAILY)}), at("05:00")).runs

@@ -18,12 +18,12 @@ LATE = [ForecastNight(np.array([0.3, 0.4]), was_late=True, night=night) for nigh
 CALM = [ForecastNight(np.array([0.6, 0.7]), was_late=False, night=night) for night in range(60)]
 
 
-def test_the_past_corrects_both_ways() -> None:
+def test_the_past_corrects_in_both_directions() -> None:
     assert recalibrated(0.3, fit_slopes(LATE)) > 0.31
     assert recalibrated(0.7, fit_slopes(CALM)) < 0.69
 
 
-def test_without_a_past_it_is_told_as_it_is() -> None:
+def test_without_a_past_the_forecast_is_unchanged() -> None:
     assert (0.0, 0.3, 1.0) == tuple(recalibrated(each, PRIOR) for each in (0.0, 0.3, 1.0))
 
 
@@ -32,7 +32,7 @@ SHARES = np.linspace(0.01, 0.99, 99)
 
 
 @given(late=st.floats(0.01, 0.99), deadline=st.floats(1700, 2200))
-def test_quantiles_pass_the_deadline_where_what_is_told_says_so(late: float, deadline: float) -> None:
+def test_quantiles_pass_the_deadline_where_the_probability_says_so(late: float, deadline: float) -> None:
     promise = replace(PROMISE, deadline=deadline)
     told = reweight(SEEN, promise, late)
     both = told.outcome(promise)
@@ -50,7 +50,7 @@ def test_what_no_sample_shows_is_hardly_feared_and_what_all_show_hardly_hoped_fo
 
 
 @pytest.mark.parametrize("late", [0.05, 0.3, 0.6, 0.95])
-def test_slack_and_act_by_are_of_the_odds_that_are_told(late: float) -> None:
+def test_slack_and_act_by_belong_to_the_shown_odds(late: float) -> None:
     """The more likely late, the sooner must be acted; the median slack is below nothing from even odds on."""
     jobs = [int(each) for each in np.flatnonzero(SEEN.tonight.phase == 0)][:1]
     promise = replace(PROMISE, deadline=float(np.median(SEEN.outcome(PROMISE).finish)))

@@ -53,7 +53,7 @@ def test_what_failed_on_a_quarter_of_the_nights_is_about_as_likely_late_and_says
     assert "dwh/mart failed on 7 of 30 nights, and was restarted after " in verdict.reason, verdict.reason
 
 
-def test_nights_on_which_nobody_restarted_it_count_as_well() -> None:
+def test_nights_without_a_restart_count_as_well() -> None:
     verdict = told(past(is_mended=False))
     assert verdict.p_late is not None
     assert 0.1 < verdict.p_late < 0.3
@@ -106,7 +106,7 @@ def test_what_failed_tonight_does_not_fail_again_once_it_is_repaired() -> None:
     assert first.p_late > 0.1, "one that did not fail yet still may"
 
 
-def test_a_restart_at_its_act_by_leaves_the_risk_that_the_act_by_was_told_for() -> None:
+def test_a_restart_at_its_act_by_leaves_the_risk_that_the_act_by_states() -> None:
     act_by = tonight("04:40", RED).act_by
     assert act_by is not None
     assert at("04:58") < act_by <= at("05:00")
@@ -116,7 +116,7 @@ def test_a_restart_at_its_act_by_leaves_the_risk_that_the_act_by_was_told_for() 
         assert (told <= 0.1) == is_kept
 
 
-def test_a_plan_the_restart_that_it_asks_for_and_the_run_that_comes_of_it_are_told_alike() -> None:
+def test_a_plan_its_restart_and_the_resulting_run_are_forecast_equally() -> None:
     """What a job waited for its repair is none of the waits for its first start that earlier nights tell of: it moved
     all that is still to come."""
 

@@ -1,4 +1,4 @@
-"""Every figure that is told of a few whole nights, held as text: whoever moves one sees all that it moves."""
+"""Every figure that is notified of a few whole nights, held as text: whoever moves one sees all that it moves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.forecast.golden_nights import FOLDER, GOLDEN, told
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_a_night_is_told_as_it_was(name: str) -> None:
+def test_a_night_is_forecast_as_recorded(name: str) -> None:
     """On purpose? `python -m tests.forecast.golden_nights`, and read what it changed."""
     assert (FOLDER / f"{name}.txt").read_text(encoding="utf-8") == told(name)
 

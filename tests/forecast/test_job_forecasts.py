@@ -35,7 +35,7 @@ def jobs(one: ServiceDayVerdict) -> dict[int, JobForecast]:
     return {each.job_id: each for each in one.jobs}
 
 
-def test_each_job_that_runs_or_waits_is_told_and_what_is_done_is_not() -> None:
+def test_each_job_that_runs_or_waits_is_forecast_and_a_finished_one_is_not() -> None:
     calm = jobs(day("02:00"))
     assert [EXTRACT.id, LOAD.id, MART.id] == list(calm)
     assert (at("03:30"), at("03:30")) == (calm[EXTRACT.id].p50, calm[EXTRACT.id].p95)
@@ -54,7 +54,7 @@ def test_the_terminals_own_figures_are_the_services() -> None:
 
 
 @pytest.mark.parametrize("every", [3, 4, 5, 7])
-def test_what_may_fail_is_told_alike_of_a_service_and_of_the_jobs_on_its_way(every: int) -> None:
+def test_the_failure_risk_of_a_service_equals_that_of_the_jobs_on_its_path(every: int) -> None:
     """EXTRACT fails on some nights: what is read of it, and of MART, comes from a quarter of the samples."""
     failing = past(EXTRACT, "03:10", [19.0, 20.0, 22.0])
     repairs = array("d", [1500.0 + 90 * back if back % every == 0 else -1.0 for back in range(30)])
@@ -68,7 +68,7 @@ def test_what_may_fail_is_told_alike_of_a_service_and_of_the_jobs_on_its_way(eve
     assert extract.late <= mart.late
 
 
-def test_where_every_sample_is_late_a_job_is_no_likelier_late_than_its_service_is_told() -> None:
+def test_where_every_sample_is_late_a_job_is_no_likelier_late_than_its_service() -> None:
     takes = np.full((20, 1), 600.0)
     nothing = np.array([np.nan])
     of_night = prepare_night(
@@ -81,7 +81,7 @@ def test_where_every_sample_is_late_a_job_is_no_likelier_late_than_its_service_i
     assert part.late == pytest.approx(0.98)
 
 
-def test_a_job_with_room_makes_nobody_late_though_the_service_will_be() -> None:
+def test_a_job_with_slack_makes_nothing_late_though_the_service_will_be() -> None:
     """EXTRACT has until 04:00, when LOAD starts by the clock."""
     late = jobs(day("03:15", run(1, EXTRACT, "03:10", RunState.RUNNING), due="05:20"))
     assert (0.0, 0.0) == (late[EXTRACT.id].late, late[EXTRACT.id].decides)

@@ -239,7 +239,7 @@ def test_one_night_on_which_everything_was_late_does_not_turn_forecasts_round() 
     assert 0.02 < at[0] < 0.5 < at[2] < at[3] < 0.95
 
 
-def test_an_outage_that_hurt_every_service_of_a_night_is_one_outage() -> None:
+def test_an_outage_that_affected_every_service_of_a_night_is_one_outage() -> None:
     """Else the next night, of which next to nothing is feared, is at risk for all of them."""
     lost = [ForecastNight(np.append(np.full(10, 0.02), [0.9] * 2), True, night=6)] * 50
     calm = [ForecastNight(np.full(12, 0.02), False, night) for night in range(6) for _ in range(50)]
@@ -307,7 +307,7 @@ def test_the_way_goes_by_who_decides_most_often_not_by_who_is_done_last_on_a_usu
     assert (first in (1, 2), last) == (True, 3)
 
 
-def test_a_gap_takes_a_night_that_stands_for_tonight_and_where_these_are_few_any_night_of_the_job() -> None:
+def test_a_gap_is_filled_by_a_comparable_night_or_where_these_are_few_by_any_night_of_the_job() -> None:
     ran, night_of = np.ones((12, 2), bool), np.arange(11, 3, -1)
     ran[[6, 9], 0] = False
     ran[[3, 4, 6, 7, 8, 9, 11], 1] = False

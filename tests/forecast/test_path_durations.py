@@ -48,7 +48,7 @@ def test_it_waits_from_when_all_that_it_follows_is_done() -> None:
     assert PathJobBaseline() == usual(past([21.0] * 15, [10.0] * 15, clocked=False, repaired=True), above)
 
 
-def test_a_level_that_moved_is_its_usual_and_is_told() -> None:
+def test_a_shifted_level_is_the_typical_duration_and_is_reported() -> None:
     found = usual(past([0.0] * 30, [18.0, 18.1, 17.9] + [10.0, 10.2, 9.8] * 9))
     assert PathJobBaseline(18 * 60, 0.0, "etl/load is slower since Monday: 18m instead of 10m") == found
     faster = usual(past([0.0] * 30, [5.0, 5.1, 4.9] + [10.0, 10.2, 9.8] * 9))
@@ -57,7 +57,7 @@ def test_a_level_that_moved_is_its_usual_and_is_told() -> None:
     assert (12.0, "") == (little.takes, little.moved), "six seconds more are not worth a word"
 
 
-def test_nights_after_the_one_that_is_asked_about_say_nothing() -> None:
+def test_nights_after_the_forecast_one_are_ignored() -> None:
     told = past([0.0] * 30, [18.0, 18.1, 17.9] + [10.0, 10.2, 9.8] * 9)
     assert PathJobBaseline() == path_usual("etl/load", told, (), NIGHT - timedelta(days=3))
     assert PathJobBaseline() == usual(build_history(()))

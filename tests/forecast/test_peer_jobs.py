@@ -37,7 +37,7 @@ def day(seen: Estate, now: str = "02:00", simulated: bool = True) -> ServiceDayV
     return next(each for each in found if each.business_date == NIGHT)
 
 
-def test_without_a_word_from_anybody_nothing_is_guessed() -> None:
+def test_without_any_data_nothing_is_guessed() -> None:
     assert (Timeliness.NO_ESTIMATE, None, None) == (day(SEEN).timeliness, day(SEEN).expected_at, day(SEEN).p_late)
 
 

@@ -60,9 +60,7 @@ def test_what_never_varies_is_a_mark_and_says_nothing_about_a_job() -> None:
 
 
 @pytest.mark.parametrize("spread, told", [(1e-6, LEAST_SPREAD), (3.0, UNKNOWN_SPREAD)])
-def test_others_are_never_taken_to_vary_less_than_any_job_or_more_than_an_unknown_one(
-    spread: float, told: float
-) -> None:
+def test_peers_never_vary_less_than_any_job_or_more_than_an_unknown_one(spread: float, told: float) -> None:
     assert (told, 5) == peer_spread(np.full(5, spread), np.full(5, 40))
 
 
@@ -121,7 +119,7 @@ def test_what_is_declared_varies_as_the_jobs_do_that_ran_often(known: float) -> 
     assert drawn(wild, 5, declared) == pytest.approx(3.3 * 0.2, rel=0.3), "nine tenths of a normal distribution"
 
 
-def test_what_is_declared_is_taken_at_its_word_where_hardly_a_job_shows_how_nights_vary() -> None:
+def test_a_declared_duration_is_trusted_where_hardly_a_job_shows_how_nights_vary() -> None:
     takes = nights(FEWEST_JOBS, 0.2)
     takes[:, -1] = 600.0
     assert 0.0 == drawn(takes, FEWEST_JOBS - 1, np.append(np.full(FEWEST_JOBS - 1, np.nan), 600.0))

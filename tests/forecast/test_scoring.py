@@ -20,7 +20,7 @@ def day(*late: float, was: bool = False, service: str = "daily", spread: int = 2
     return ForecastDay(service, DUE, DUE + timedelta(minutes=5 if was else -5), told)
 
 
-def test_a_forecast_that_knows_is_perfect_and_one_that_tells_the_base_rate_has_no_skill() -> None:
+def test_a_perfect_forecast_scores_full_and_the_base_rate_has_no_skill() -> None:
     sure = score_forecasts([day(0.0)] * 3 + [day(1.0, was=True)])
     assert (4, 1, 0.0, 1.0, 0.0) == (sure.days, sure.late, sure.brier, sure.skill, sure.ece)
     base = score_forecasts([day(0.25)] * 3 + [day(0.25, was=True)])
@@ -38,7 +38,7 @@ def test_what_was_never_delivered_was_late_and_what_was_never_forecast_is_not_sc
     assert (1, 1, None, None) == (found.days, found.late, found.skill, found.sharpness)
 
 
-def test_bins_tell_how_often_it_came_true_and_the_spread_is_the_median() -> None:
+def test_bins_show_how_often_it_came_true_and_the_spread_is_the_median() -> None:
     found = score_forecasts(
         [day(0.3, spread=10), day(0.3, spread=30), day(0.3, was=True, spread=50), day(1.0, was=True)]
     )
@@ -60,6 +60,6 @@ def test_services_are_scored_apart() -> None:
     assert [("a", 0.0), ("b", 0.81)] == [(one.service, round(one.brier or 0.0, 2)) for one in found]
 
 
-def test_nothing_told_is_no_score() -> None:
+def test_without_forecasts_there_is_no_score() -> None:
     found = score_forecasts([])
     assert (0, None, None, "") == (found.days, found.brier, found.ece, found.trouble)

@@ -56,7 +56,7 @@ def test_where_nothing_varies_the_simulation_says_what_the_sums_say(now: str, ru
     assert 1.0 == simulated.critical[-1]
 
 
-def test_a_red_job_is_restarted_after_somebody_has_looked_and_its_clocks_stay() -> None:
+def test_a_failed_job_is_restarted_after_a_person_reacts_and_its_schedule_stays() -> None:
     summed, simulated = both("03:30", run(1, EXTRACT, "03:10", RunState.FAILED))
     assert (summed.act_by, summed.green_by, summed.timeliness) == (
         simulated.act_by, simulated.green_by, simulated.timeliness,
@@ -168,7 +168,7 @@ def test_under_an_open_cause_a_service_says_how_likely_it_is_late_and_why() -> N
 
 
 def test_a_repair_that_runs_as_a_run_of_its_own_is_what_the_service_waits_for() -> None:
-    """The last job failed at 04:50; it was started anew after the deadline, and takes an hour."""
+    """The last job failed at 04:50; it was started again after the deadline, and takes an hour."""
     red = run(3, MART, "04:30", RunState.FAILED, ended_at=at("04:50"))
     again = run(
         4,
@@ -187,7 +187,7 @@ def test_a_repair_that_runs_as_a_run_of_its_own_is_what_the_service_waits_for() 
     assert verdict.p95_at <= at("07:45"), "nobody has to look first"
 
 
-def test_a_job_that_hangs_is_told_long_before_its_deadline() -> None:
+def test_a_hung_job_is_reported_long_before_its_deadline() -> None:
     """It took 56 to 64 minutes on thirty nights, and runs for 95 now; it has 30 more until it is late."""
     runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
     known = [56.0, 60.0, 64.0]
@@ -235,7 +235,7 @@ def test_a_job_that_is_skipped_says_nothing_of_how_fast_a_night_it_is() -> None:
     assert at("05:30") <= expected, "by its recent nights; forty minutes less as on the fastest"
 
 
-def test_what_takes_longer_since_some_nights_is_told_and_reckoned_with() -> None:
+def test_a_job_that_takes_longer_since_some_nights_is_reported_and_included() -> None:
     as_ever = [58.0, 60.0, 62.0, 59.0, 61.0] * 6
     calm, slower = told("02:00", as_ever, due="05:50"), told("02:00", as_ever[:25] + [90.0] * 5, due="05:50")
     assert "since" not in calm.reason
@@ -263,7 +263,7 @@ def test_at_risk_is_from_the_services_risk_on_and_stays_until_half_of_it() -> No
     assert Timeliness.ON_TIME is judge_risk(0.06, 0.1, LastVerdict(Timeliness.AT_RISK, has_cause=True))
 
 
-def test_what_was_told_as_missed_is_saved_only_by_clearly_better_odds() -> None:
+def test_a_verdict_of_missed_is_reversed_only_by_clearly_better_odds() -> None:
     assert Timeliness.WILL_MISS is judge_risk(0.51, 0.1, LastVerdict(Timeliness.AT_RISK))
     assert Timeliness.WILL_MISS is judge_risk(0.4, 0.1, LastVerdict(Timeliness.WILL_MISS))
     assert Timeliness.AT_RISK is judge_risk(0.4, 0.1, LastVerdict(Timeliness.AT_RISK))
@@ -291,13 +291,13 @@ def test_the_alarm_is_raised_where_it_would_cry_wolf_more_often_than_one_day_in_
     assert 0.5 == alarm([(0.9, False)] * 40)
 
 
-def test_who_puts_up_with_more_false_alarms_is_told_sooner_and_after_fewer_days() -> None:
+def test_accepting_more_false_alarms_gives_earlier_notifications_and_after_fewer_days() -> None:
     known = [(0.02, False)] * 6 + [(0.2, False), (0.3, False), (0.4, False)]
     assert 0.25 == alarm(known)
     assert [0.21, 0.31, 0.31] == [pytest.approx(alarm(known, budget=days)) for days in (4, 5, 9)]
 
 
-def test_who_puts_up_with_a_false_alarm_on_every_day_is_told_from_its_risk_on() -> None:
+def test_accepting_a_false_alarm_on_every_day_notifies_from_its_risk_on() -> None:
     assert 0.1 == alarm([(0.3, False)], budget=1)
     assert 0.1 == alarm([(0.3, False)] * 40, budget=1)
 
@@ -335,7 +335,7 @@ def looks(foresight: Forecaster, now: str, *runs: RunFacts) -> ServiceDayVerdict
     return next(each for each in found.service_days if each.business_date == NIGHT)
 
 
-def test_what_is_kept_between_two_looks_changes_no_answer() -> None:
+def test_the_cache_between_two_evaluations_changes_no_result() -> None:
     kept, running = Forecaster(), run(1, EXTRACT, "03:10", RunState.RUNNING)
     nights: list[tuple[str, tuple[RunFacts, ...]]] = [
         ("02:00", ()), ("02:30", ()), ("03:09:59", ()), ("03:15", ()), ("03:16", (running,)), ("03:28", (running,)),
@@ -345,7 +345,7 @@ def test_what_is_kept_between_two_looks_changes_no_answer() -> None:
         assert looks(Forecaster(), now, *runs) == looks(kept, now, *runs)
 
 
-def test_what_was_made_of_a_night_serves_its_later_looks_to_the_same_figures() -> None:
+def test_the_simulated_night_yields_the_same_figures_in_later_evaluations() -> None:
     kept, runs = Forecaster(), [done(EXTRACT, "03:10"), done(LOAD, "04:00")]
     mart = run(3, MART, "04:30", RunState.RUNNING, period_at=None)
     seen = estate(EXTRACT, LOAD, MART, runs=[*runs, mart], feeds=CHAIN, services=[service("daily", "06:06", MART)],
@@ -394,7 +394,7 @@ def test_nothing_is_simulated_again_where_all_is_still_to_come(monkeypatch: pyte
     assert first < len(asked)
 
 
-def test_a_job_that_nobody_can_estimate_spoils_no_figure_of_what_can_do_without_it() -> None:
+def test_a_job_without_an_estimate_spoils_no_figure_that_does_not_need_it() -> None:
     """A gate that opens with one of two: the other has no estimate."""
     unknown = job(4, "hosts/by_hand")
     deps = [*gate(1, LOAD, EXTRACT, unknown), *feeds(LOAD, MART)]
@@ -428,7 +428,7 @@ def test_a_service_whose_forecasts_are_not_to_be_trusted_says_so() -> None:
         assert (f"; its forecasts are not to be trusted: {why}" in told.reason) == bool(why)
 
 
-def test_what_was_told_too_high_or_too_low_for_long_is_told_otherwise() -> None:
+def test_a_lasting_bias_of_the_forecast_is_corrected() -> None:
     """Three in ten were told again and again, and all of those days were in time, or none."""
     night = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
     latest = tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)

@@ -83,7 +83,7 @@ def test_of_those_that_come_at_one_moment_who_waited_least_before_is_served_firs
     assert [250.0, 350.0, 150.0] == pytest.approx(done, abs=20.0)
 
 
-def test_where_a_slot_is_free_in_time_nobody_waits_and_nothing_is_linked() -> None:
+def test_with_a_free_slot_nothing_waits_and_nothing_is_linked() -> None:
     graph = SimulationGraph([[], []], np.array([0.0, 800.0]), pools=[SlotPool(1, [0, 1])])
     slack, path = told(seen(graph, [400.0, 100.0], [0, 1], 0), 1, 2000.0)
     assert ([1], (1,)) == (slack.jobs.tolist(), path)
@@ -106,7 +106,7 @@ def chains(random: np.random.Generator, jobs: int) -> tuple[SimulationGraph, Any
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_whoever_decides_and_was_kept_waiting_has_one_before_it_that_does_and_has_no_more_slack(number: int) -> None:
+def test_a_decisive_job_that_waited_has_a_decisive_one_before_it_without_more_slack(number: int) -> None:
     """In every sample, over graphs with two pools drawn at random."""
     graph, takes = chains(np.random.default_rng(number), 24)
     found = seen(graph, takes, list(range(24)))

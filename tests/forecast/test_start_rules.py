@@ -50,7 +50,7 @@ def test_a_gate_opens_with_as_many_as_it_needs(need: int, opened: list[float]) -
     )
 
 
-def test_what_a_gate_can_do_without_may_be_as_late_as_it_likes() -> None:
+def test_an_upstream_that_a_gate_does_not_need_may_be_late() -> None:
     finish = np.array([[10.0, 10.0], [20.0, 70.0]])
     first, second = (
         by for _, by in GateRule([GateThreshold(1, (0, 1), ())]).back(finish, np.array([50.0, 50.0]), finish[0])

@@ -1,4 +1,4 @@
-"""Only what lies below a change is computed anew, and comes out to the last bit as if all were; what nothing touched
+"""Only what lies below a change is computed again, and comes out to the last bit as if all were; what nothing touched
 stays as it was."""
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def same(one: SimulationRun, other: SimulationRun) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_computed_below_a_change_is_what_a_whole_look_finds(seed: int) -> None:
+def test_computing_below_a_change_finds_what_a_full_computation_finds(seed: int) -> None:
     of_night = an_estate(seed)
     tonight = as_it_stands(of_night, seed)
     seen = run_simulation(tonight, NOW, of_night)
@@ -120,7 +120,7 @@ def test_the_same_night_has_the_same_samples_and_nothing_jitters() -> None:
     assert before.tobytes() == seen.finish.tobytes()
 
 
-def test_what_does_not_lie_below_keeps_every_sample() -> None:
+def test_jobs_outside_the_change_keep_every_sample() -> None:
     of_night = an_estate(2)
     tonight = as_it_stands(of_night, 2)
     seen = run_simulation(tonight, NOW, of_night)
@@ -137,7 +137,7 @@ def test_what_does_not_lie_below_keeps_every_sample() -> None:
     assert {int(of_night.plan.order[place]) for place in moved} <= below
 
 
-def test_a_run_that_keeps_one_chunk_has_the_same_service_finishes() -> None:
+def test_a_run_that_holds_one_chunk_has_the_same_service_finishes() -> None:
     of_night = an_estate(0)
     tonight = as_it_stands(of_night, 0)
     whole, part = run_simulation(tonight, NOW, of_night), run_simulation(tonight, NOW, of_night, chunks=1)

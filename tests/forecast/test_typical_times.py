@@ -28,7 +28,7 @@ def of(times: list[float], tonight: str = "Monday", enough: int = 8) -> UsualVal
     return found
 
 
-def test_rules_and_forecasts_weigh_the_past_alike() -> None:
+def test_rules_and_forecasts_weigh_the_past_equally() -> None:
     assert (past_nights.OWN_NIGHTS, past_views.MISSED_HALF_LIFE) == (OWN_NIGHTS, HALF_LIFE)
 
 
@@ -84,7 +84,7 @@ def found(*minutes_late: float, first: datetime | None = None) -> datetime | Non
     return UsualStarts().start(EstateIndex(seen, at("02:00")), 3, NIGHT)
 
 
-def test_nights_that_begin_at_one_time_of_day_tell_of_a_clock() -> None:
+def test_nights_that_begin_at_one_time_of_day_reveal_a_schedule() -> None:
     assert at("05:00") == found(*[0.0] * 6)
     assert at("05:00:12") == found(0.2, 0.3, 0.4, 0.5, 90.0, 0.5, 0.6, 0.7, 0.8, 0.9)
 

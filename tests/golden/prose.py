@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parent
 BUDGET = GOLDEN / "prose_budget.toml"
 CODE = ("console", "connectors")
 SLACK = 10
-"""A count lower than its budget by more than this, and by more than a fifth, asks for a lower budget."""
+"""A count lower than its budget by more than this, and by more than a fifth, requests a lower budget."""
 
 
 class Denied(NamedTuple):

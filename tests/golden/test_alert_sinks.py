@@ -79,7 +79,7 @@ def test_no_message_shows_the_markup_of_another_sink(sink: str) -> None:
         assert None is found, (name, found)
 
 
-def test_the_incident_stands_last_and_once_in_each_first_line() -> None:
+def test_the_incident_comes_last_and_once_in_each_first_line() -> None:
     for name, (title, _) in all_messages().items():
         incidents = re.findall(r"\{incident\}|INC-\d+", title)
         bracket = re.search(r"[\[(]((?:\{incident\}|INC-\d+)[^\[(]*)[\])]$", title)

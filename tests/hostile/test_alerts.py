@@ -26,7 +26,7 @@ def test_titles_and_bodies_hold_nothing_that_acts(world: World) -> None:
         assert "\n" not in title
 
 
-def test_every_incident_was_told_once(world: World) -> None:
+def test_every_incident_was_notified_once(world: World) -> None:
     """Though many of their names look alike."""
     with world.bench.reads() as reads:
         incidents = {one.id for one in reads.incidents.list_incidents()}
@@ -37,7 +37,7 @@ def test_every_incident_was_told_once(world: World) -> None:
     assert len(incidents) == len(world.bench.sink.got)
 
 
-def test_markup_of_the_receivers_stands_there_as_it_is(world: World) -> None:
+def test_markup_of_the_receivers_is_shown_verbatim(world: World) -> None:
     """Titles are plain text; which receivers read `<!channel>` otherwise is theirs, and bodies are sent as text."""
     titles = "\n".join(title for _, title, _ in world.bench.sink.got)
     red = [name for number, name in enumerate(world.names) if number % 2 and name in MARKUP]

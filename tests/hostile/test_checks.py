@@ -19,7 +19,7 @@ SECRET = "pa55-w0rd-of-dwh"
 VALUE = replace(ROWS, every=timedelta(0), asks=CheckCriteria(value=(Comparison(Comparator.EQUALS, 1),)))
 
 
-def test_what_was_measured_and_what_a_server_said_is_harmless_everywhere(tmp_path: Path) -> None:
+def test_measurements_and_server_messages_are_harmless_everywhere(tmp_path: Path) -> None:
     with world(tmp_path, VALUE) as made:
         for text in [*TEXTS[::5], WORST]:
             columns = ((text, text),)
@@ -42,7 +42,7 @@ def test_what_a_failing_check_says_reaches_an_alert_as_text(tmp_path: Path) -> N
         assert [] == [one for _, *texts in made.bench.sink.got for text in texts for one in harmful(text)]
 
 
-def test_a_secret_in_a_servers_words_is_masked_before_it_is_kept(tmp_path: Path) -> None:
+def test_a_secret_in_a_servers_message_is_masked_before_it_is_stored(tmp_path: Path) -> None:
     with world(tmp_path, VALUE) as made:
         secrets = SecretStore()
         secrets.add(SECRET)

@@ -65,7 +65,7 @@ def test_every_hostile_job_is_json(world: World, command: str) -> None:
         assert done.data or command == "run"
 
 
-def test_every_incident_is_shown_harmlessly_with_its_log_and_what_was_told(world: World) -> None:
+def test_every_incident_is_shown_harmlessly_with_its_log_and_notifications(world: World) -> None:
     for row in headway(world.url, "incident", "list", "--json").data[::3]:
         shown = harmless(headway(world.url, "incident", str(row["id"])))
         assert 0 == shown.code
@@ -129,14 +129,14 @@ def test_every_name_is_a_job_of_its_own(world: World) -> None:
     assert len(set(NAMES + TWINS)) == len(headway(world.url, "job", "list", "--limit", "1000", "--json").data)
 
 
-def test_names_that_look_alike_are_told_apart_and_none_is_guessed(world: World) -> None:
+def test_similar_names_are_distinguished_and_none_is_guessed(world: World) -> None:
     ids = job_ids(world)
     assert [ids["same"]] == [headway(world.url, "job", "hostile/same", "--json").data["row"]["id"]]
     typed = headway(world.url, "job", f"hostile/{ESC}[31msame", "--json")
     assert ids[f"{ESC}[31msame"] == typed.data["row"]["id"]
 
 
-def test_a_name_that_only_looks_right_names_the_jobs_that_look_so(world: World) -> None:
+def test_a_name_that_only_resembles_others_names_those_jobs(world: World) -> None:
     ids = job_ids(world)
     looks = Counter(clean_line(name) for name in ids)
     look = next(text for text, count in looks.most_common() if count > 1 and text and text not in ids)

@@ -16,14 +16,14 @@ from tests.hostile.commands import headway
 from tests.hostile.world import TWINS, WORST, World, harmful, running_world
 
 
-def test_what_an_inventory_could_not_read_is_said_where_a_person_looks(world: World) -> None:
+def test_the_unreadable_part_of_an_inventory_is_reported_where_a_person_sees_it(world: World) -> None:
     with world.bench.reads() as reads:
         (target,) = reads.estate.systems()
     assert "[bold]" in target.warnings[0]
     assert target.skipped > 0
 
 
-def test_a_name_too_long_to_be_kept_is_named_as_not_watched(tmp_path: Path) -> None:
+def test_a_name_too_long_to_be_stored_is_named_as_not_watched(tmp_path: Path) -> None:
     with running_world(tmp_path, ["x" * 1_001, *TWINS]) as world, world.bench.reads() as reads:
         (target,) = reads.estate.systems()
         told = [one for one in target.warnings if "longer than 1,000 bytes" in one]

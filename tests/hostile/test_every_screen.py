@@ -212,7 +212,7 @@ async def to_the_end(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-def test_every_step_of_a_plan_tells_its_details_as_text(written: World, size: tuple[int, int]) -> None:
+def test_every_step_of_a_plan_prints_its_details_as_text(written: World, size: tuple[int, int]) -> None:
     async def steps(desk: Desk) -> None:
         await plan(desk)
         await desk.see("PLAN")

@@ -49,7 +49,7 @@ def test_every_hostile_job_has_a_screen(world: World) -> None:
     drive(world.url, steps)
 
 
-def test_f51_markup_in_a_name_stands_on_the_screen_as_it_is(world: World) -> None:
+def test_f51_markup_in_a_name_is_shown_verbatim(world: World) -> None:
     plain = [text for text in MARKUP if clean_line(text) == text and len(text) < 40]
 
     async def steps(desk: Desk) -> None:

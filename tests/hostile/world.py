@@ -143,7 +143,7 @@ def _service(name: str, deadline: time, cutoff: time) -> ServiceSettings:
 
 @contextmanager
 def running_world(folder: Path, names: list[str]) -> Iterator[World]:
-    """The estate, polled until everybody was told; questions are answered for as long as the context lasts."""
+    """The estate, polled until everybody was notified; questions are answered for as long as the context lasts."""
     url = folder / "url"
     url.write_text("json://sink.example/token")
     url.chmod(0o600)

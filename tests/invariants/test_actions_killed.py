@@ -133,7 +133,7 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
     assert ([], "failed") == (World(tmp_path, "good").sent, action(tmp_path, asked).state)
 
 
-def test_f02_a_first_write_that_lands_after_the_look_up_stays_the_only_one(tmp_path: Path, asked: str) -> None:
+def test_f02_a_first_write_that_lands_after_the_lookup_stays_the_only_one(tmp_path: Path, asked: str) -> None:
     """A request in the socket of a proxy is proved absent, and lands then: so nothing is sent again by itself."""
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", "action.before_wire:kill") as armed:
@@ -160,7 +160,7 @@ def found(folder: Path, key: str) -> bool:
         return run_id is not None and any(one.action_key == key for one in reads.runs.run(run_id).attempts)
 
 
-def test_a_person_reads_why_it_failed_and_that_asking_again_sends_it(tmp_path: Path, asked: str) -> None:
+def test_a_person_reads_why_it_failed_and_that_requesting_again_sends_it(tmp_path: Path, asked: str) -> None:
     with child(tmp_path, "armed", "action.intent_committed:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20)
     with successor(tmp_path):

@@ -51,7 +51,7 @@ def is_held(folder: Path) -> bool:
         return ["group"] == [one.stage for one in reads.alerts.suppressed()]
 
 
-def test_f01_what_a_stage_holds_back_is_told_once_though_the_engine_dies_meanwhile(tmp_path: Path) -> None:
+def test_f01_a_suppressed_notification_is_sent_once_though_the_engine_dies_meanwhile(tmp_path: Path) -> None:
     (tmp_path / PATIENT).touch()
     World(tmp_path, "good").fail("extract")
     with child(tmp_path, "first") as first:

@@ -20,7 +20,7 @@ from tests.hostile.console import Desk, drive
 
 @pytest.fixture
 def asked() -> Iterator[tuple[str, list[str]]]:
-    """An address inside, and what it was asked for."""
+    """An address inside, and what it was requested."""
     paths: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

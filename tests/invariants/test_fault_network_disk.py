@@ -47,7 +47,7 @@ def test_f18_a_store_on_a_network_file_system_is_refused_and_not_made(
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "9p", "virtiofs", "fuseblk"])
-def test_f18_a_local_disk_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_f18_a_local_disk_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     mounted(monkeypatch, tmp_path, (str(tmp_path), kind))
     open_database(str(tmp_path / "headway.db")).close()
     assert (tmp_path / "headway.db").exists()
@@ -71,7 +71,9 @@ def test_f18_the_innermost_and_latest_mount_counts_also_through_a_link(
     )
 
 
-def test_f18_where_no_kernel_tells_it_the_store_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f18_where_the_kernel_does_not_name_the_disk_the_store_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(location, "MOUNTS", tmp_path / "none")
     assert "" == network_type(tmp_path)
 

@@ -72,7 +72,7 @@ def test_f07_a_record_that_breaks_the_evaluation_hides_no_other_failure(bench: B
     assert "fake/job077" in bench.parts.trouble("")
 
 
-def test_f07_what_happens_later_is_told_too_without_a_search_each_time(bench: Bench, poisoned: list[int]) -> None:
+def test_f07_later_incidents_are_notified_too_without_a_search_each_time(bench: Bench, poisoned: list[int]) -> None:
     fail(bench, "job077")
     bench.turn()
     bench.turn()
@@ -120,7 +120,7 @@ def test_f07_it_is_one_alert_about_headway_itself(bench: Bench, poisoned: list[i
     assert {PARTS: bench.parts.evaluator.trouble} == lasting
 
 
-def test_f07_where_no_part_of_the_estate_is_the_reason_the_evaluator_breaks_and_is_told(
+def test_f07_a_failure_outside_the_estate_stops_the_evaluator_and_is_notified(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaking(estate: Estate, now: datetime, **more: Any) -> Decisions:

@@ -1,4 +1,4 @@
-"""A command that is asked for a secret and hangs, floods or fails: told by its name, within its limits (F62)."""
+"""A command that is requested a secret and hangs, floods or fails: told by its name, within its limits (F62)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def is_gone(pid: int) -> Callable[[], bool]:
     return look
 
 
-def test_f62_a_secret_command_gives_its_words_less_one_newline() -> None:
+def test_f62_a_secret_command_provides_its_output_less_one_newline() -> None:
     assert "s3cret\n" == SecretStore()(command("printf 's3cret\\n\\n'"))
 
 
@@ -47,7 +47,7 @@ def test_a_secret_command_that_prints_nothing_is_named(script: str) -> None:
     assert "secret command sh: it printed nothing. Run it by hand to see why; it must print the secret." == text
 
 
-def test_f62_arguments_are_no_shell_words(tmp_path: Path) -> None:
+def test_f62_arguments_are_not_interpreted_by_a_shell(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     assert f"; touch {canary}" == SecretStore()(SecretRef(command=("printf", "%s", f"; touch {canary}")))
     assert not canary.exists()
@@ -83,7 +83,7 @@ def test_f62_a_secret_command_that_floods_is_cut_and_our_memory_stays() -> None:
     assert grown < 64 * 1024, "KiB"
 
 
-def test_f62_a_secret_command_that_fails_is_told_by_its_exit_and_not_by_its_words() -> None:
+def test_f62_a_failing_secret_command_is_reported_by_its_exit_and_not_by_its_output() -> None:
     words = refusal(command("echo CANARY-out; echo CANARY-err >&2; exit 3", "CANARY-argument"))
     why = "Run it by hand to see why; pass_env must name the variables that it needs."
     assert f"secret command sh: exit 3. {why}" == words

@@ -132,7 +132,7 @@ def test_a_kill_at_any_point_of_a_hold_loses_doubles_and_strands_nothing(
 
 @pytest.mark.parametrize("point", ["evaluate.before_commit"])
 def test_a_kill_around_a_decision_loses_doubles_and_strands_nothing(world: HeldWorld, point: str) -> None:
-    """Killed anew at every third evaluation, until one engine lives long enough."""
+    """Killed again at every third evaluation, until one engine lives long enough."""
     for number in range(3):
         with engine(world, f"armed {number}", f"{point}:kill:3") as armed:
             assert -signal.SIGKILL == armed.ended(LIMIT_SECONDS)

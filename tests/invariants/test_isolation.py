@@ -152,7 +152,7 @@ def test_a_flood_that_was_cut_between_two_bites_is_whole_after_the_next_poll(
     assert [(CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, "{}")] == bites[:5]
 
 
-def test_f08_of_many_that_flood_at_once_one_stands_in_the_line_for_the_store(
+def test_f08_of_many_that_flood_at_once_one_waits_for_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a lease, an alert and every small poll would wait for all of them; all that they tell arrives."""

@@ -27,7 +27,7 @@ WHY = ("lease lost, waiting for the lease", "the lease was not renewed in time; 
 """What an engine says that comes back too late: whichever it notices first, and once."""
 
 
-def test_f04_an_engine_that_was_stopped_longer_than_its_lease_sends_nothing_and_stands_by(tmp_path: Path) -> None:
+def test_f04_an_engine_stopped_longer_than_its_lease_sends_nothing_and_goes_to_standby(tmp_path: Path) -> None:
     sink = Sink(tmp_path)
     open_ready(str(tmp_path / "headway.db")).close()
     with child(tmp_path, "first") as first:
@@ -169,8 +169,8 @@ def said(events: list[str]) -> bool:
     return "working" in events or "waiting for the lease" in events
 
 
-def test_an_engine_whose_store_stood_still_too_long_works_again_by_itself(tmp_path: Path) -> None:
-    """Its parts stop by their own clock before the lease can pass on; once the store answers, they all start anew."""
+def test_an_engine_whose_store_hung_too_long_recovers_by_itself(tmp_path: Path) -> None:
+    """Its parts stop by their own clock before the lease can pass on; once the store answers, they all start again."""
     good = World(tmp_path, "good")
     with running(tmp_path, good, lease=1.5) as engine:
         wait_until(lambda: len(good.polled) > 2, "its polls", 10)

@@ -137,7 +137,7 @@ def test_what_is_no_kind_of_request_is_refused(bench: Bench, be: Be) -> None:
 
 
 READS = {"answer", "wait"}
-"""What asks for nothing."""
+"""What requests nothing."""
 CONFIG_WRITES = {"record_dependency_decision"}
 """Records of what a person wrote into the config: the rights on its file decide."""
 
@@ -154,7 +154,7 @@ def test_every_request_checks_a_right_first() -> None:
 
 
 # -- asked twice -----------------------------------------------------------------------------------------------------
-def test_who_may_act_acts_and_it_is_told_from_the_request_to_the_outcome(bench: Bench, be: Be) -> None:
+def test_an_operator_can_act_and_it_is_recorded_from_the_request_to_the_outcome(bench: Bench, be: Be) -> None:
     be("alice")
     key = ask(bench)
     step(bench)
@@ -166,7 +166,7 @@ def test_who_may_act_acts_and_it_is_told_from_the_request_to_the_outcome(bench: 
     assert ("headway", "verified rerun") == verbs(bench)[-1]
 
 
-def test_who_may_only_look_is_refused_at_once_and_told_whom_to_ask(bench: Bench, be: Be) -> None:
+def test_a_viewer_is_refused_at_once_and_learns_who_can_grant_it(bench: Bench, be: Be) -> None:
     be("vera")
     with pytest.raises(NotAllowed, match=r"needs role act on fake \(tier 1 \(supply\)\); you \(vera\) have view; ask "):
         ask(bench)
@@ -175,7 +175,7 @@ def test_who_may_only_look_is_refused_at_once_and_told_whom_to_ask(bench: Bench,
     assert [("vera", "refuse rerun")] == verbs(bench)
 
 
-def test_a_right_that_is_taken_away_in_between_refuses_when_it_is_sent(bench: Bench, be: Be) -> None:
+def test_a_right_removed_in_between_refuses_at_sending(bench: Bench, be: Be) -> None:
     be("alice")
     key = ask(bench)
     permit(bench, alice="view", carol="approve")
@@ -186,7 +186,7 @@ def test_a_right_that_is_taken_away_in_between_refuses_when_it_is_sent(bench: Be
     assert ("headway", "refuse rerun") == verbs(bench)[-1]
 
 
-def test_a_right_that_is_taken_away_while_the_source_is_asked_refuses_too(
+def test_a_right_removed_during_the_query_of_the_source_refuses_too(
     bench: Bench, be: Be, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     be("alice")
@@ -227,7 +227,7 @@ def test_a_question_that_was_put_past_the_requests_is_refused_too(bench: Bench, 
 
 
 @pytest.mark.parametrize("more", [{"run_ids": [2, 1]}, {"run_ids": [2]}, {"incident_id": 1}, {"job_id": 1}])
-def test_a_plan_is_shown_to_who_may_look_at_every_run_in_it_whatever_else_was_named(
+def test_a_plan_is_shown_to_whom_may_view_every_run_in_it_whatever_else_was_named(
     tmp_path: Path, more: dict[str, Any]
 ) -> None:
     """A console that somebody changed names a job that they may see beside the runs that they may not."""
@@ -253,7 +253,7 @@ def test_a_plan_is_shown_to_who_may_look_at_every_run_in_it_whatever_else_was_na
         assert ok or "needs role view on fake" in error
 
 
-def test_a_plan_with_a_step_that_who_asks_may_not_look_at_is_not_shown(tmp_path: Path, be: Be) -> None:
+def test_a_plan_with_a_step_outside_the_requesters_view_is_not_shown(tmp_path: Path, be: Be) -> None:
     other = FakeScheduler()
     other.job("report")
     with two_systems(tmp_path, other) as bench:
@@ -269,7 +269,7 @@ def test_a_plan_with_a_step_that_who_asks_may_not_look_at_is_not_shown(tmp_path:
         assert (False, True) == (ok, error.startswith("needs role view on fake"))
 
 
-def test_who_is_named_nowhere_may_not_even_look(bench: Bench, be: Be) -> None:
+def test_a_person_without_a_permission_may_not_even_view(bench: Bench, be: Be) -> None:
     be("mallory")
     requests = bench.requests()
     questions: tuple[Callable[[], int], ...] = (
@@ -283,12 +283,12 @@ def test_who_is_named_nowhere_may_not_even_look(bench: Bench, be: Be) -> None:
     assert [("mallory", "refuse accept drift")] == verbs(bench)
 
 
-def test_who_may_look_gets_an_answer(bench: Bench, be: Be) -> None:
+def test_a_viewer_gets_an_answer(bench: Bench, be: Be) -> None:
     be("vera")
     assert (True, "") == answer(bench, bench.requests().preview(rerun_of(1)))
 
 
-def test_an_accepted_drift_is_told_with_who_and_from_where(bench: Bench, be: Be) -> None:
+def test_an_accepted_drift_is_recorded_with_who_and_from_where(bench: Bench, be: Be) -> None:
     be("alice")
     assert (True, "") == answer(bench, bench.requests().accept_drift(1, 0))
     assert ("alice", "accept drift") == verbs(bench)[-1]
@@ -358,7 +358,7 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
 
 
 @pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.MARK_OK, Verb.SKIP, Verb.HOLD])
-def test_that_an_approval_is_wanted_is_told_once_for_every_verb_and_across_engines(
+def test_a_needed_approval_is_notified_once_for_every_verb_and_across_engines(
     strict: Bench, be: Be, verb: Verb
 ) -> None:
     be("alice")
@@ -374,7 +374,7 @@ def test_that_an_approval_is_wanted_is_told_once_for_every_verb_and_across_engin
     assert [True] == [one.endswith(f": {what} fake/extract") for one, _ in alerts(strict, "Approval required")]
 
 
-def test_who_approves_before_the_engine_has_looked_is_not_asked_again(strict: Bench, be: Be) -> None:
+def test_an_approval_before_the_engine_evaluated_is_not_requested_again(strict: Bench, be: Be) -> None:
     be("alice")
     key = ask(strict)
     be("carol")
@@ -383,7 +383,7 @@ def test_who_approves_before_the_engine_has_looked_is_not_asked_again(strict: Be
     assert ([], [key]) == (alerts(strict, "Approval required"), strict.scheduler.acted)
 
 
-def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: Be) -> None:
+def test_f65_an_action_not_approved_within_an_hour_is_refused(strict: Bench, be: Be) -> None:
     be("alice")
     key = ask(strict)
     step(strict)
@@ -473,9 +473,7 @@ MORE = (
 )
 
 
-def test_a_person_who_asks_for_too_much_within_the_hour_is_stopped_at_the_request_and_at_the_send(
-    bench: Bench, be: Be
-) -> None:
+def test_a_person_above_the_hourly_limit_is_stopped_at_the_request_and_at_the_send(bench: Bench, be: Be) -> None:
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), per_hour=2))
     bench.parts.config_sync.sync(bench.fence)
     be("alice")
@@ -518,7 +516,7 @@ def states(bench: Bench) -> list[str]:
         return list(connection.rows(sql)[0])
 
 
-def test_who_may_only_look_sees_a_plan_and_cannot_start_it(bench: Bench, be: Be) -> None:
+def test_a_viewer_sees_a_plan_and_cannot_start_it(bench: Bench, be: Be) -> None:
     be("vera")
     draft = planned(bench)
     with pytest.raises(NotAllowed, match="needs role act on fake"):
@@ -526,7 +524,7 @@ def test_who_may_only_look_sees_a_plan_and_cannot_start_it(bench: Bench, be: Be)
     assert ("vera", "refuse start plan") in verbs(bench)
 
 
-def test_who_may_only_look_starts_no_plan_that_only_waits_either(bench: Bench, be: Be) -> None:
+def test_a_viewer_cannot_start_a_plan_that_only_waits_either(bench: Bench, be: Be) -> None:
     """It sends nothing, but stands in the way of everybody's plan for the incident."""
     be("vera")
     draft = planned(bench)
@@ -553,7 +551,7 @@ def test_no_plan_starts_or_goes_on_while_nothing_may_be_sent(bench: Bench, be: B
     assert "aborted" == EngineClient(bench.url).steer_plan(number, RequestKind.ABORT_PLAN)
 
 
-def test_the_steps_of_a_plan_count_as_what_its_starter_asked_for(bench: Bench, be: Be) -> None:
+def test_the_steps_of_a_plan_count_as_requests_of_its_starter(bench: Bench, be: Be) -> None:
     """Planned or sent: else a hundred runs an hour are one key press each."""
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), per_hour=1))
     bench.parts.config_sync.sync(bench.fence)
@@ -635,7 +633,7 @@ def test_a_policy_holds_only_where_config_says_so(bench: Bench, mode: str, state
     assert state == found
 
 
-def test_a_config_that_is_another_one_is_told_with_both_digests(bench: Bench) -> None:
+def test_a_changed_config_is_reported_with_both_digests(bench: Bench) -> None:
     settings = replace(bench.parts.config, digest="another")
     bench.parts.config = settings
     bench.parts.config_sync.sync(bench.fence)

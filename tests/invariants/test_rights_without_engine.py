@@ -57,7 +57,7 @@ def restore(bench: Bench) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("door, ask", [(RequestKind.RELEASE_NATIVELY, release), (RequestKind.RESTORE, restore)])
-def test_each_door_without_an_engine_opens_from_its_role_on(
+def test_each_command_without_an_engine_is_permitted_from_its_role_on(
     bench: Bench,
     be: Be,
     role: str,
@@ -104,7 +104,7 @@ def test_a_copy_takes_more_than_letting_go() -> None:
     )
 
 
-def test_in_a_freeze_nothing_is_let_go_natively_unless_told_anyway(bench: Bench, be: Be) -> None:
+def test_in_a_freeze_nothing_is_released_natively_without_an_override(bench: Bench, be: Be) -> None:
     be("alice")
     bench.requests().turn(FREEZE, "on", "an audit")
     with pytest.raises(NotAllowed, match=r"frozen by alice.*: nothing is released\. Fix: --anyway releases it"):
@@ -147,7 +147,7 @@ def test_who_may_act_lets_go_natively_and_both_ends_are_in_the_audit(
     assert [requested, done] == told
 
 
-def test_who_may_only_look_lets_nothing_go_natively(
+def test_a_viewer_releases_nothing_natively(
     bench: Bench,
     be: Be,
     command: list[str],

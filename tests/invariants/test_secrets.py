@@ -300,7 +300,7 @@ default_route = "oncall"
 
 @pytest.mark.parametrize("url", STORES.values(), ids=STORES)
 @pytest.mark.parametrize("command", [("status",), ("engine",), ("check",), ("job", "list", "--json")], ids=" ".join)
-def test_f58_a_store_out_of_reach_is_told_in_one_message_without_its_password(
+def test_f58_an_unreachable_store_is_reported_in_one_message_without_its_password(
     tmp_path: Path,
     canaries: None,
     monkeypatch: pytest.MonkeyPatch,

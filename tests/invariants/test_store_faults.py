@@ -74,7 +74,7 @@ def integrity(url: str) -> str:
 
 
 @pytest.mark.parametrize("write, arrives", [("mark_sending", 1), ("record_sent", 1)])
-def test_f12_a_delivery_that_the_store_was_not_told_of_is_told_later_and_not_sent_again(
+def test_f12_a_delivery_missing_from_the_store_is_recorded_later_and_not_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str, arrives: int
 ) -> None:
     """Full just before the wire: it leaves later. Full just after it: what was sent is written later."""

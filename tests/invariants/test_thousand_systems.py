@@ -65,7 +65,7 @@ def poll_once(of: poller.TargetPoller, fence: int) -> None:
             time.sleep(0.02)
 
 
-def test_f40_of_a_thousand_systems_three_hundred_are_gone_at_once(tmp_path: Path) -> None:
+def test_f40_of_a_thousand_systems_three_hundred_become_unreachable_at_once(tmp_path: Path) -> None:
     gone = threading.Event()
 
     def is_gone(_: float) -> Sequence[RunRecord]:

@@ -51,7 +51,7 @@ def breaking_once(monkeypatch: pytest.MonkeyPatch, part: type, method: str, erro
 
 
 @pytest.mark.parametrize("part", [Evaluator, Outbox])
-def test_f09_a_part_that_breaks_is_told_by_status_and_works_again(
+def test_f09_a_crashed_worker_is_shown_by_status_and_works_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: type
 ) -> None:
     good = World(tmp_path, "good")
@@ -73,7 +73,7 @@ def test_f09_a_part_that_breaks_is_told_by_status_and_works_again(
         (Outbox, "no alerts, the outbox keeps failing"),
     ],
 )
-def test_f07_a_part_that_keeps_breaking_is_one_alert_about_headway_itself(
+def test_f07_a_worker_that_crashes_repeatedly_is_one_alert_about_headway_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: type, words: str
 ) -> None:
     """Also where it is the outbox, which cannot send it."""
@@ -101,7 +101,7 @@ def test_f07_a_part_that_keeps_breaking_is_one_alert_about_headway_itself(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_f09_a_thread_that_ends_for_good_is_noticed_and_all_parts_start_anew(
+def test_f09_a_thread_that_ends_for_good_is_noticed_and_all_workers_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = World(tmp_path, "good")
@@ -145,7 +145,7 @@ def test_i11_an_engine_that_works_badly_is_a_banner_on_every_screen(tmp_path: Pa
     assert " engine error, see its log: outbox broke: RuntimeError" == header_footer.banner_text(header, "", look)
 
 
-def test_i11_an_engine_that_stands_by_says_who_works(tmp_path: Path) -> None:
+def test_i11_an_engine_on_standby_names_the_working_one(tmp_path: Path) -> None:
     with running(tmp_path, World(tmp_path, "good")) as engine:
         at_work(engine)
         with child(tmp_path, "second") as second:

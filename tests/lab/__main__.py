@@ -1,6 +1,6 @@
 """`make lab`: the real estate with a night's worth of trouble in a few minutes, and the console on it.
 
-extract_orders fails and hurts what follows · import_prices works · rebuild_index hangs · archive_invoices loses its
+extract_orders fails and affects what follows · import_prices works · rebuild_index hangs · archive_invoices loses its
 crontab line and is missed · Airflow, pg_cron and Step Functions have neighbours of each sort. Leaving the console
 (or Ctrl-C) takes everything down again.
 """

@@ -1,6 +1,6 @@
 """A real Airflow 3 on SQLite with the LocalExecutor: four processes of ours, the two APIs in one each.
 
-Its start takes 17 s of CPU, so it is begun in the background before the cheap parts are asked for. In one process the
+Its start takes 17 s of CPU, so it is begun in the background before the cheap parts are requested. In one process the
 two APIs stand still for as long as SQLite waits: a request notes itself in Airflow's log table from the event loop,
 which then waits for a task's report that has written and needs the same loop for its commit (3.3.2, read and seen).
 """
@@ -239,7 +239,7 @@ class AirflowServer:
             self._wait(f"schedule {cron} of {dag_id}", lambda: self._reread_cron_of(dag_id) == cron)
 
     def reread(self) -> None:
-        """Returns when Airflow has read every DAG anew: one without catch-up is due at the instant that was its latest
+        """Returns when Airflow has read every DAG again: one without catch-up is due at the instant that was its latest
         when it was read last."""
         began = self._parsed()
         self._touch()

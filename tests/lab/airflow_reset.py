@@ -32,7 +32,7 @@ def anew(server: AirflowServer) -> AirflowServer:
 
 def is_quiet(server: AirflowServer) -> bool:
     """Whether no run is open and none is about to be made. What an asset has queued becomes a run in one transaction,
-    so it is asked for first."""
+    so it is requested first."""
     queued = server.call("GET", f"dags/{BY_ASSET}/assets/queuedEvents")["total_entries"]
     return not queued and not runs(server, "&state=queued&state=running")
 

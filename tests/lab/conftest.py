@@ -57,7 +57,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Begins the start of Airflow with the first test of a group that asks for it; the other tests run meanwhile."""
+    """Begins the start of Airflow with the first test of a group that requests it; the other tests run meanwhile."""
     if runner.group_name(item) in _groups_with_airflow and _can_start():
         shared_estate().airflow  # noqa: B018  looking starts it
 

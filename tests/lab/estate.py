@@ -1,4 +1,4 @@
-"""The whole lab as one value: each part starts when it is first asked for, all are ended together."""
+"""The whole lab as one value: each part starts when it is first requested, all are ended together."""
 
 from __future__ import annotations
 

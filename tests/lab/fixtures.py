@@ -1,5 +1,5 @@
 """The fixtures of the lab. Test folders outside of tests/lab may import single ones into their conftest: all
-share one estate, and a part starts when the first test asks for it. An estate lives as long as its group of files
+share one estate, and a part starts when the first test requests it. An estate lives as long as its group of files
 (`tests.runner`); `end_shared` ends it."""
 
 from __future__ import annotations

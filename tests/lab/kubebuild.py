@@ -36,7 +36,7 @@ def is_built() -> bool:
 
 
 def missing() -> str | None:
-    """Why no cluster can be started here, and the mend; None where one can."""
+    """Why no cluster can be started here, and the fix; None where one can."""
     if shutil.which("etcd") is None:
         return "a Kubernetes control plane needs etcd: apt-get install -y --no-install-recommends etcd-server"
     if not is_built():

@@ -190,7 +190,7 @@ class KubeCluster:
         return any(row["reason"] == "SawCompletedJob" and f" {job}," in row["message"] for row in rows)
 
     def forget_changes(self) -> None:
-        """Compacts etcd: what happened before cannot be asked for any more, as after five minutes."""
+        """Compacts etcd: what happened before cannot be requested any more, as after five minutes."""
         found = self._etcd("kv/range", {"key": "AA=="})
         self._etcd("kv/compaction", {"revision": found["header"]["revision"]})
 

@@ -1,6 +1,6 @@
 """pgAgent 4.2 in a database of its own in the lab's PostgreSQL: the extension, the grants, and the agent as a process.
 
-The agent polls each second (`-t 1`), so that a job asked for now starts within seconds.
+The agent polls each second (`-t 1`), so that a job requested now starts within seconds.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class PgAgent:
             self._daemon.stop(10, signal.SIGKILL if kill else signal.SIGTERM)
             self._daemon = None
 
-    def wait_gone(self) -> None:
+    def wait_until_ended(self) -> None:
         """Until the agent has left by itself, as it does when PostgreSQL goes away."""
         daemon = self._daemon
         if daemon is None:

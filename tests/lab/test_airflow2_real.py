@@ -141,7 +141,7 @@ def test_the_inventory_has_schedules_tasks_and_the_edges_airflow_knows(
     assert "@task (mapped)" == jobs["mapped.regions.count_region"].definition
 
 
-def test_a_failed_run_tells_its_tasks_and_the_log_of_the_one_that_failed(
+def test_a_failed_run_reports_its_tasks_and_the_log_of_the_failed_one(
     airflow2: Airflow2Server, connector: Connector
 ) -> None:
     run = ran(airflow2, "load_orders", "fail", "failed")
@@ -256,7 +256,7 @@ def ended_by_clock(connector: Connector, dag: str) -> RunRecord | None:
     return next((one for one in runs if not one.state.is_open), None)
 
 
-def test_a_deleted_run_is_not_taken_for_ended(airflow2: Airflow2Server, connector: Connector) -> None:
+def test_a_deleted_run_is_not_reported_as_ended(airflow2: Airflow2Server, connector: Connector) -> None:
     run = ran(airflow2, "stock_count", "succeed", "success")
     told = attempt(connector, "stock_count", run)
     airflow2.call("DELETE", f"dags/stock_count/dagRuns/{run}")
@@ -265,7 +265,7 @@ def test_a_deleted_run_is_not_taken_for_ended(airflow2: Airflow2Server, connecto
     assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
 
 
-def test_a_viewer_sees_everything_and_is_told_that_it_cannot_act(airflow2: Airflow2Server) -> None:
+def test_a_viewer_sees_everything_and_learns_that_it_cannot_act(airflow2: Airflow2Server) -> None:
     viewer = connect(airflow2.url, "viewer")
     try:
         rights = {right.name: right.held for right in viewer.probe(20).rights}

@@ -242,7 +242,7 @@ def test_a_run_under_way_stops_after_its_task_while_its_dag_is_held(
 # marks in notes
 
 
-def test_a_hold_keeps_what_people_wrote_and_its_release_leaves_nothing(
+def test_a_hold_preserves_the_notes_of_people_and_its_release_leaves_nothing(
     airflow: AirflowServer, connector: Connector
 ) -> None:
     run = ran(airflow, "stock_count", "succeed", "success")
@@ -270,7 +270,7 @@ def test_a_person_who_resumes_a_held_dag_wins_and_the_release_takes_only_the_mar
 
 
 @pytest.mark.parametrize("lost", [b"PATCH /api/v2/dags/stock_count HTTP", b"PATCH /api/v2/dags/stock_count/dagRuns/"])
-def test_a_hold_whose_answer_is_lost_is_looked_up(airflow: AirflowServer, connector: Connector, lost: bytes) -> None:
+def test_a_hold_with_a_lost_answer_is_looked_up(airflow: AirflowServer, connector: Connector, lost: bytes) -> None:
     """The pause's answer: it is held. The mark's answer: nothing is paused, and the mark is taken away again."""
     run = ran(airflow, "stock_count", "succeed", "success")
     preview, key = allowed(connector, hold_ask("stock_count")), new_key()
@@ -366,7 +366,7 @@ def test_a_cancel_whose_answer_is_lost_is_found_by_its_note(airflow: AirflowServ
 
 
 @pytest.mark.parametrize("verb, state", [(Verb.MARK_OK, RunState.SUCCEEDED), (Verb.SKIP, RunState.SKIPPED)])
-def test_a_marked_run_is_what_was_said_and_runs_nothing(
+def test_a_marked_run_has_the_requested_state_and_runs_nothing(
     airflow: AirflowServer, connector: Connector, verb: Verb, state: RunState
 ) -> None:
     failed = attempt(connector, "load_orders", ran(airflow, "load_orders", "fail", "failed"))
@@ -402,7 +402,7 @@ def test_a_task_that_is_marked_ok_lets_what_failed_after_it_run(airflow: Airflow
         connector.act(preview, new_key(), CALL_SECONDS)
 
 
-def test_a_skipped_last_task_leaves_its_run_failed_and_that_is_said_before(
+def test_skipping_the_last_task_warns_before_that_its_run_stays_failed(
     airflow: AirflowServer, connector: Connector
 ) -> None:
     run = ran(airflow, "stock_count", "fail", "failed")

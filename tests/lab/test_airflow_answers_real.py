@@ -51,7 +51,7 @@ def answerable(connector: Connector, task: RunRecord, verb: Verb) -> Preview:
     return until("the question to be old enough", allowed)
 
 
-def test_a_question_is_told_and_approved_once(airflow: AirflowServer, connector: Connector) -> None:
+def test_a_question_is_reported_and_approved_once(airflow: AirflowServer, connector: Connector) -> None:
     run, task = asking(airflow, connector)
     assert (RunState.WAITING, "awaiting_input") == (task.state, task.native_state)
     assert "asks: Release the numbers? (Approve, Reject)" == task.message
@@ -76,7 +76,7 @@ def test_a_rejection_skips_what_follows(airflow: AirflowServer, connector: Conne
     assert RunState.SKIPPED == attempt(connector, "figures.publish", run).state
 
 
-def test_a_viewer_is_told_the_question_and_may_not_answer(airflow: AirflowServer, connector: Connector) -> None:
+def test_a_viewer_sees_the_question_and_may_not_answer(airflow: AirflowServer, connector: Connector) -> None:
     run, task = asking(airflow, connector)
     viewer = connect(airflow.url, "viewer")
     try:
@@ -105,7 +105,7 @@ def test_a_run_by_an_asset_names_the_run_that_wrote_it(airflow: AirflowServer, c
     assert [{"job": "load_orders", "period_key": run}] == until("the run of supply_plan and its input", follower)
 
 
-def test_the_newest_code_is_taken_where_it_is_asked_for(airflow: AirflowServer, connector: Connector) -> None:
+def test_the_newest_code_is_used_where_requested(airflow: AirflowServer, connector: Connector) -> None:
     airflow.behave("stock_count", "fail")
     run = f"lab__{new_key()}"
     airflow.trigger("stock_count", run)

@@ -151,7 +151,7 @@ def test_a_changed_schedule_is_seen_in_the_next_inventory(airflow: AirflowServer
     assert before.definition_hash != after.definition_hash
 
 
-def test_a_failed_run_tells_its_tasks_and_the_log_of_the_one_that_failed(
+def test_a_failed_run_reports_its_tasks_and_the_log_of_the_failed_one(
     airflow: AirflowServer, connector: Connector
 ) -> None:
     run = ran(airflow, "load_orders", "fail", "failed")
@@ -373,7 +373,7 @@ def test_a_missed_run_of_a_paused_dag_says_that_it_would_wait(connector: Connect
     assert preview.notes == ("parked is paused: the run stays queued until the DAG is resumed",)
 
 
-def test_a_deleted_run_is_not_taken_for_ended(airflow: AirflowServer, connector: Connector) -> None:
+def test_a_deleted_run_is_not_reported_as_ended(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "stock_count", "succeed", "success")
     told = attempt(connector, "stock_count", run)
     airflow.call("DELETE", f"dags/stock_count/dagRuns/{run}")
@@ -382,7 +382,7 @@ def test_a_deleted_run_is_not_taken_for_ended(airflow: AirflowServer, connector:
     assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
 
 
-def test_a_viewer_sees_everything_and_is_told_that_it_cannot_act(airflow: AirflowServer) -> None:
+def test_a_viewer_sees_everything_and_learns_that_it_cannot_act(airflow: AirflowServer) -> None:
     run = ran(airflow, "load_orders", "fail", "failed")
     viewer = connect(airflow.url, "viewer")
     try:

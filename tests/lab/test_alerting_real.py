@@ -98,7 +98,7 @@ def test_alert_test_reaches_mail_and_hook_and_says_so(
     assert 3 == morning.headway.run("alert", "test", "oncall").exit_status
 
 
-def test_f66_a_mail_server_that_refuses_for_good_is_given_up_told_on_the_fallback_and_asked_again(
+def test_f66_a_delivery_refused_by_a_mail_server_is_abandoned_notified_on_the_fallback_and_retried(
     evening: Path, tmp_path: Path, smtp: SmtpSink, http_sink: HttpSink
 ) -> None:
     routes = '[routes.oncall]\nurls = [{ env = "MAIL" }]\nfallback = "boss"\nfallback_after = "6h"\n'
@@ -124,7 +124,7 @@ def test_f66_a_mail_server_that_refuses_for_good_is_given_up_told_on_the_fallbac
         wait_until(lambda: "given up" not in morning.headway.look("status").stdout, "the status to be well", 20)
 
 
-def test_f66_where_every_url_is_down_the_fallback_is_told_once_and_a_broken_sink_delays_no_other(
+def test_f66_where_every_url_is_down_the_fallback_is_notified_once_and_a_broken_sink_delays_no_other(
     evening: Path, tmp_path: Path, smtp: SmtpSink, http_sink: HttpSink
 ) -> None:
     routes = '[routes.oncall]\nurls = [{ env = "HOOK" }]\nfallback = "boss"\nfallback_after = "1m"\n'
@@ -147,7 +147,7 @@ def test_f66_where_every_url_is_down_the_fallback_is_told_once_and_a_broken_sink
         assert ROOT in http_sink.posts[-1].data["title"]
 
 
-def test_f12_a_full_store_is_told_from_memory_and_recorded_when_there_is_space_again(
+def test_f12_a_full_store_is_notified_from_memory_and_recorded_when_there_is_space_again(
     evening: Path, tmp_path: Path, http_sink: HttpSink
 ) -> None:
     routes = '[routes.oncall]\nurls = [{ env = "HOOK" }]\n'

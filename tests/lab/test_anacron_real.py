@@ -61,7 +61,7 @@ def test_a_rerun_goes_through_anacron_and_is_one_attempt(host: CronHost, job: st
     assert [None, run.action_key] == told, "anacron's own start and ours: what its log says of ours is no third one"
 
 
-def test_without_the_right_to_act_as_root_a_rerun_is_refused_with_its_mend(host: CronHost) -> None:
+def test_without_the_right_to_act_as_root_a_rerun_is_refused_with_its_fix(host: CronHost) -> None:
     ask = ActionSpec(Verb.RERUN, RunRef("anahost:anacron/job.good", "", "", ""), RunState.FAILED)
     refused = connect(host).preview(ask, 30).refused
     assert refused is not None

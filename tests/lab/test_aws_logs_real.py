@@ -66,7 +66,7 @@ def written(moto: MotoServer) -> Iterator[Written]:
     found.door.close()
 
 
-def test_what_is_written_later_is_told_once_and_in_order(written: Written) -> None:
+def test_lines_written_later_are_reported_once_and_in_order(written: Written) -> None:
     written.write("out", 0, "one", "two", "größer")
     written.door.deadline = Deadline(20)
     tail = chunk(written.door, written.streams, None, 65536, is_open=True)

@@ -88,7 +88,7 @@ def test_a_backfill_of_airflows_own_is_made_listed_paused_resumed_and_cancelled(
 
 
 @pytest.mark.timeout(1500)
-def test_the_runs_of_a_backfill_are_told_as_those_of_its_nights(headway: Headway, airflow: AirflowServer) -> None:
+def test_the_runs_of_a_backfill_are_reported_as_those_of_its_nights(headway: Headway, airflow: AirflowServer) -> None:
     airflow.behave("stock_count", "succeed")
     airflow.schedule("stock_count", "30 2 * * *")
     words = (COUNT, "--native", "--from", "2026-03-03", "--to", "2026-03-04")

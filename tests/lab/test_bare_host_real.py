@@ -37,7 +37,7 @@ def test_there_is_no_python_and_the_start_file_prints(bare: CronHost) -> None:
     assert bare.run("root", "cat /tmp/start-file").startswith("ran\n")
 
 
-def test_its_jobs_are_seen_and_the_missing_log_is_told(bare: CronHost) -> None:
+def test_its_jobs_are_seen_and_the_missing_log_is_reported(bare: CronHost) -> None:
     connector = connect(bare)
     poll = connector.poll("", (), 30)
     assert poll.inventory is not None

@@ -78,7 +78,7 @@ def test_what_runs_is_seen_to_run_and_is_not_started_again(alpine: CronHost) -> 
     assert any("already running: sleep 600" in words for words in connect(alpine).poll("", (), 30).warnings)
 
 
-def test_the_wrapper_tells_all_there_too(alpine: CronHost) -> None:
+def test_the_wrapper_reports_all_there_too(alpine: CronHost) -> None:
     told = {run.job.partition(":")[2]: (run.state, run.exit_code) for run in connect(alpine).poll("", (), 30).runs}
     assert told["good_job"] == (RunState.SUCCEEDED, 0)
     assert told["bad_job"] == (RunState.FAILED, 3)
@@ -100,7 +100,7 @@ def test_what_busybox_makes_of_a_crontab_is_what_we_say(alpine: CronHost) -> Non
     assert "chown root /var/spool/cron/crontabs/headway" in reasons
 
 
-def test_no_start_is_missed_where_the_log_tells_starts(alpine: CronHost) -> None:
+def test_no_start_is_missed_where_the_log_records_starts(alpine: CronHost) -> None:
     poll = connect(alpine).poll("", (), 30)
     assert poll.seen_until is not None
     assert not any("has no line of it" in words for words in poll.warnings)
@@ -135,8 +135,8 @@ class TestBusyboxConformance(Reads, Logs, Deadlines):
         return self.connector()
 
 
-def test_a_log_without_times_proves_nothing_and_is_told(alpine: CronHost) -> None:
-    """Last: crond is started anew, with a file of its own."""
+def test_a_log_without_times_proves_nothing_and_is_reported(alpine: CronHost) -> None:
+    """Last: crond is started again, with a file of its own."""
     alpine.run("root", "kill $(cat /run/crond.pid); /usr/local/sbin/crond -l 8 -L /var/log/own.log")
     alpine.write_crontab_unchecked("root", "* * * * * sleep 20\n")
     connector = connect(alpine, logs=["/var/log/own.log"])

@@ -46,7 +46,7 @@ urls = ["mailto://somebody:hunter2-in-clear@example.org"]
 [alerts]
 default_route = "nobody"
 """
-FAULTS = [  # line, key, the value or what is wrong with it, the mend
+FAULTS = [  # line, key, the value or what is wrong with it, the fix
     (2, "estate.nme", "unknown key", 'Did you mean "name"?'),
     (7, "systems.etl-hosts.poll_every", "15 is not a duration", '"15s"'),
     (8, "systems.etl-hosts.known_host", "unknown key", 'Did you mean "known_hosts"?'),
@@ -136,7 +136,7 @@ def broken(tmp_path: Path) -> Headway:
     return Headway(tmp_path / "headway.toml")
 
 
-def test_all_faults_come_at_once_with_file_line_key_value_and_mend(broken: Headway) -> None:
+def test_all_errors_are_listed_at_once_with_file_line_key_value_and_fix(broken: Headway) -> None:
     answer = broken.run("check")
     lines = answer.stderr.splitlines()[1:]
     assert (2, "") == (answer.exit_status, answer.stdout)
@@ -216,7 +216,7 @@ def test_an_unknown_host_key_names_its_fingerprint_and_the_known_hosts_file(seen
     assert "ssh-keyscan -p" in seen.words["strange/strange01"]
 
 
-def test_a_host_where_nobody_listens_is_unreachable(seen: Seen) -> None:
+def test_a_host_without_a_listener_is_unreachable(seen: Seen) -> None:
     assert "unreachable" == seen.verdicts["dead/dead01"]
     assert "127.0.0.1" in seen.words["dead/dead01"]
 
@@ -242,7 +242,7 @@ def test_that_command_grants_them_all(estate: Estate, seen: Seen, tmp_path: Path
         estate.postgres.run_script(b"REVOKE headway_act FROM headway_blind")
 
 
-def test_a_cron_host_without_group_adm_and_without_sudo_names_each_right_with_its_mend(seen: Seen) -> None:
+def test_a_cron_host_without_group_adm_and_without_sudo_names_each_right_with_its_fix(seen: Seen) -> None:
     assert "missing rights" == seen.verdicts["poor/poor01"]
     mends = {name: right["fix"] for name, right in seen.rights["poor/poor01"].items() if right["held"] is False}
     assert "usermod -a -G adm headway" == mends["read cron's log"]

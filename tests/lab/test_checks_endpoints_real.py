@@ -34,7 +34,7 @@ def address(host: CronHost) -> SshAddress:
     return SshAddress(host.name, "127.0.0.1", host.port, "headway", host.known_hosts, key_file=host.key)
 
 
-def test_a_file_of_another_host_tells_its_size_and_when_it_was_written(db07: CronHost) -> None:
+def test_a_file_on_another_host_reports_its_size_and_modification_time(db07: CronHost) -> None:
     db07.run("headway", "printf 12345 > '/tmp/o r;d$(x).csv'")
     found = file.measure_remote(address(db07), "/tmp/o r;d$(x).csv", 10)
     assert (True, 5) == (found.exists, found.size)
@@ -44,13 +44,13 @@ def test_a_file_of_another_host_tells_its_size_and_when_it_was_written(db07: Cro
     assert Measurement(exists=False) == file.measure_remote(address(db07), "/tmp", 10)
 
 
-def test_a_folder_that_the_user_may_not_search_is_refused_with_the_mend(db07: CronHost) -> None:
+def test_a_folder_that_the_user_may_not_search_is_refused_with_the_fix(db07: CronHost) -> None:
     db07.run("root", "mkdir -p /srv/closed && chmod 700 /srv/closed && touch /srv/closed/x")
     with pytest.raises(AccessRefused, match=r'user "headway" may not read /srv/closed/x'):
         file.measure_remote(address(db07), "/srv/closed/x", 10)
 
 
-def test_a_host_key_that_nobody_trusts_is_refused(db07: CronHost, etl02: CronHost) -> None:
+def test_an_untrusted_host_key_is_refused(db07: CronHost, etl02: CronHost) -> None:
     with pytest.raises(AccessRefused, match="host key"):
         file.measure_remote(replace(address(db07), known_hosts=etl02.known_hosts), "/tmp/x", 10)
 
@@ -82,7 +82,7 @@ def look(moto: MotoServer, seconds: float = 10, session: dict[str, str] = SESSIO
     return objects.measure(question, session, {"endpoint_url": moto.endpoint}, seconds)
 
 
-def test_an_object_tells_its_size_and_when_it_was_written(moto: MotoServer, store: Any) -> None:
+def test_an_object_reports_its_size_and_modification_time(moto: MotoServer, store: Any) -> None:
     found = look(moto, key="orders/day=2026-11-19/0")
     assert (True, 10) == (found.exists, found.size)
     assert found.modified is not None
@@ -112,13 +112,13 @@ def test_a_bucket_that_is_not_there_needs_a_person(moto: MotoServer, store: Any)
         look(moto, bucket="pond", prefix="x/")
 
 
-def test_a_store_that_does_not_answer_is_unreachable_and_tells_no_key() -> None:
+def test_an_unresponsive_store_is_unreachable_and_reveals_no_key() -> None:
     with pytest.raises(SystemUnreachable) as raised:
         objects.measure(ObjectQuery("lake", key="x"), SESSION, {"endpoint_url": "http://127.0.0.1:9"}, 2)
     assert "lab-secret" not in str(raised.value)
 
 
-def test_configs_checks_look_through_the_doors_that_they_name(
+def test_checks_of_the_config_use_the_connections_that_they_name(
     tmp_path: Path,
     db07: CronHost,
     postgres: PostgresServer,

@@ -53,7 +53,7 @@ def look(dsn: str, timeout: float = 10, **asked: object) -> Measurement:
 ROWS = ("supply", "rows")
 
 
-def test_all_that_is_asked_of_a_table_comes_from_one_look(dsn: str) -> None:
+def test_all_measurements_of_a_table_come_from_one_query(dsn: str) -> None:
     found = look(
         dsn, table=ROWS, where="day = {business_date}", counts=True, fresh="loaded_at", unique=(("id",), ("order id",
         "line")),
@@ -67,7 +67,7 @@ def test_all_that_is_asked_of_a_table_comes_from_one_look(dsn: str) -> None:
     assert ("sku", "character varying(40)") in (found.columns or ())
 
 
-def test_nothing_is_told_that_was_not_asked(dsn: str) -> None:
+def test_only_requested_values_are_reported(dsn: str) -> None:
     assert Measurement(rows=12) == look(dsn, table=ROWS, counts=True)
 
 
@@ -151,7 +151,7 @@ def test_names_are_names_whatever_is_in_them(dsn: str, column: str) -> None:
             look(dsn, table=ROWS, not_null=(column,))
 
 
-def test_a_look_that_takes_too_long_is_ended_by_the_server(dsn: str, postgres: PostgresServer) -> None:
+def test_a_query_that_takes_too_long_is_cancelled_by_the_server(dsn: str, postgres: PostgresServer) -> None:
     began = time.monotonic()
     with pytest.raises(SystemUnreachable, match=r"statement timeout|within"):
         look(dsn, timeout=0.5, query="SELECT pg_sleep(30)::text")
@@ -173,7 +173,7 @@ def test_a_locked_table_is_not_waited_for_longer_than_two_seconds(dsn: str) -> N
         assert time.monotonic() - began < 6
 
 
-def test_what_the_role_may_not_see_is_refused_with_the_mend(dsn: str) -> None:
+def test_a_table_the_role_may_not_read_is_refused_with_the_fix(dsn: str) -> None:
     own = dsn.replace("lab@", "looker:looker-pw@")
     assert 12 == look(own, table=ROWS, counts=True).rows
     with pytest.raises(AccessRefused, match="permission denied for table secret") as raised:
@@ -181,7 +181,7 @@ def test_what_the_role_may_not_see_is_refused_with_the_mend(dsn: str) -> None:
     assert "looker-pw" not in str(raised.value)
 
 
-def test_a_table_that_is_not_there_is_told_by_name(dsn: str) -> None:
+def test_a_missing_table_is_reported_by_name(dsn: str) -> None:
     with pytest.raises(NotSupported, match=r'relation "supply.nothing" does not exist'):
         look(dsn, table=("supply", "nothing"), counts=True)
     assert () == look(dsn, table=("supply", "nothing"), columns=True).columns

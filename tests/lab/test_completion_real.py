@@ -27,7 +27,7 @@ def test_fish_offers_what_fits_with_its_meaning(shell: dict[str, str]) -> None:
     assert [f"incident\t{COMMANDS['incident'].help}", "fake/extract"] == (done.stdout.splitlines())
 
 
-def test_zsh_completes_the_word_as_it_is_typed(shell: dict[str, str]) -> None:
+def test_zsh_completes_the_token_as_it_is_typed(shell: dict[str, str]) -> None:
     zsh = shutil.which("zsh")
     assert zsh, "tools/apt-packages.txt names it"
     process, terminal = pty.fork()

@@ -31,7 +31,7 @@ def server() -> Iterator[PostgresServer]:
     shutil.rmtree(folder)
 
 
-def test_a_postgresql_that_stops_under_an_open_console_is_told_and_found_again(server: PostgresServer) -> None:
+def test_a_postgresql_that_stops_under_an_open_console_is_reported_and_reconnected(server: PostgresServer) -> None:
     dsn = server.create_database()
     open_database(dsn).close()
     argv = [sys.executable, "-m", "console", "console", "--no-engine", "--store", dsn]
@@ -56,7 +56,7 @@ def stopped(server: PostgresServer, terminal: Terminal) -> Iterator[None]:
     terminal.wait_for(lambda text: not is_old(text))
 
 
-def test_a_postgresql_that_stops_under_every_screen_is_told_and_found_again(
+def test_a_postgresql_that_stops_under_every_screen_is_reported_and_reconnected(
     server: PostgresServer, tmp_path: Path
 ) -> None:
     dsn = server.create_database()

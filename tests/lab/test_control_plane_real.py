@@ -161,14 +161,14 @@ def test_with_its_rows_it_is_delivered_and_complete(night: Night) -> None:
         night.delivered["data_state"], night.delivered["timeliness"], night.delivered["cause"])  # fmt: skip
 
 
-def test_more_time_moves_the_deadline_and_keeps_the_promise_in_sight(night: Night) -> None:
+def test_an_extension_moves_the_deadline_and_still_shows_the_promise(night: Night) -> None:
     assert night.short["deadline"] == night.extended["promised"]
     assert night.extended["promised"] < night.extended["deadline"]
     assert night.extended["extension"].endswith(": the bank was late")
 
 
 # -- who is told ----------------------------------------------------------------------------------------------------
-def test_the_check_is_one_incident_told_once_and_recovered_once(night: Night) -> None:
+def test_the_check_is_one_incident_notified_once_and_recovered_once(night: Night) -> None:
     assert ["opened", "recovered"] == [
         one["kind"] for one in night.closed["deliveries"] if one["receiver"].endswith("oncall-mail")
     ]

@@ -167,7 +167,7 @@ def test_comments_that_crontab_hides_are_part_of_its_own_users_crontab(host: Cro
         assert text_of(host, "etl") == text.encode()
 
 
-def test_user_who_may_not_use_crontab_is_named_with_the_mend(host: CronHost) -> None:
+def test_a_user_who_may_not_use_crontab_is_named_with_the_fix(host: CronHost) -> None:
     host.run("root", "echo root >/etc/cron.allow")
     try:
         connector = opened(host)
@@ -192,7 +192,7 @@ def test_crontab_that_cannot_be_read_makes_no_short_list_of_holds(host: CronHost
         opened(host).holds(30)
 
 
-def test_run_of_which_only_the_start_is_logged_is_cancelled_and_told_so(host: CronHost) -> None:
+def test_a_run_with_only_its_start_logged_is_cancelled_with_a_notice(host: CronHost) -> None:
     """cron -L 1, no wrapper: the process is proved as cron's job of that moment, its end by its absence."""
     connector = opened(host)
     wait_until(lambda: starts(host, "sleep 600") > 0, "the long job", 75)

@@ -195,7 +195,7 @@ def test_files_that_real_cron_ignores_are_those_that_we_say_it_ignores(hosts: di
     assert inventory.complete
 
 
-def test_line_that_cron_ignores_is_a_warning_with_file_line_and_mend(hosts: dict[str, CronHost]) -> None:
+def test_a_line_ignored_by_cron_is_a_warning_with_file_line_and_fix(hosts: dict[str, CronHost]) -> None:
     warnings = "\n".join(connect(hosts["lvl15"]).poll("", (), 30).warnings)
     assert "/etc/cron.d/half:2: bad day-of-month: cron ignores this whole file. Fix" in warnings
     assert "will be ignored" in warnings
@@ -305,7 +305,7 @@ def poor(lab: Estate) -> Iterator[CronHost]:
     lab.drop("poor")
 
 
-def test_missing_rights_are_named_one_by_one_with_their_mend(poor: CronHost) -> None:
+def test_missing_rights_are_named_one_by_one_with_their_fix(poor: CronHost) -> None:
     rights = {right.name: right for right in connect(poor).probe(30).rights}
     assert rights["read crontabs"].held is False
     assert "/var/spool/cron/crontabs/etl" in rights["read crontabs"].why
@@ -439,7 +439,7 @@ def test_restarted_sshd_costs_no_poll(hosts: dict[str, CronHost]) -> None:
     assert connector.poll(cursor, (), 30).complete
 
 
-def test_removed_line_is_gone_from_the_next_inventory(hosts: dict[str, CronHost]) -> None:
+def test_a_removed_line_is_missing_from_the_next_inventory(hosts: dict[str, CronHost]) -> None:
     host = hosts["lvl5"]
     connector = connect(host)
     cursor = connector.poll("", (), 30).cursor

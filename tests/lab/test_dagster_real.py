@@ -121,7 +121,7 @@ class TestDagsterConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         return found
 
 
-def test_schedules_owners_and_edges_by_assets_are_told(dagster: DagsterServer, connector: Connector) -> None:
+def test_schedules_owners_and_edges_by_assets_are_reported(dagster: DagsterServer, connector: Connector) -> None:
     jobs = {job.native_id: job for job in connector.inventory("", 30).jobs}
     assert ("dagster", "0 6 * * *", "Europe/Berlin") == (
         jobs[STOCK].schedule.dialect,
@@ -133,7 +133,7 @@ def test_schedules_owners_and_edges_by_assets_are_told(dagster: DagsterServer, c
     assert ("lab/orders_job",) == jobs["lab/report_job"].upstreams
 
 
-def test_how_many_runs_go_at_once_is_told_to_whom_may_only_look(dagster: DagsterServer) -> None:
+def test_the_number_of_concurrent_runs_is_shown_to_a_viewer(dagster: DagsterServer) -> None:
     looking = connect(dagster.read_only_url)
     pools = {(one.pool, one.slots) for one in looking.inventory("", 30).jobs}
     looking.close()

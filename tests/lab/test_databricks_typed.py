@@ -65,7 +65,7 @@ def test_tasks_of_every_type_and_beyond_a_hundred_keep_the_types(judge: TypeJudg
     assert [] == judge.faults
 
 
-def test_the_judge_finds_what_is_wrong_with_an_answer_and_with_a_request(judge: TypeJudge) -> None:
+def test_the_validator_finds_errors_in_an_answer_and_in_a_request(judge: TypeJudge) -> None:
     judge.faults.clear()
     base = "/api/2.2/jobs"
     judge.judge("GET", f"{base}/runs/list", {"limit": "24", "since": "1"}, 200, {"runs": [{"run_id": "7", "odd": 1}]})

@@ -106,7 +106,7 @@ class TestDbtConformance(Reads, Logs, Reruns, Starts):
         return sorted((self.dbt.folder / "home").glob("acts/*"))
 
 
-def test_a_failed_model_is_partial_and_a_retry_mends_it(dbt: DbtProjects) -> None:
+def test_a_failed_model_is_partial_and_a_retry_fixes_it(dbt: DbtProjects) -> None:
     """dbt overwrites its artefact in between: the retry uses the state that was kept."""
     connector = dbt.connected()
     dbt.break_it("bad")

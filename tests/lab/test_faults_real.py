@@ -175,7 +175,9 @@ def field(
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_f24_real_systems_in_trouble_are_told_by_place_and_the_others_are_polled_on(field: Field, fault: Fault) -> None:
+def test_f24_real_systems_in_trouble_are_reported_by_place_and_the_others_are_polled_on(
+    field: Field, fault: Fault
+) -> None:
     field.until_well()
     for proxy in field.proxies.values():
         proxy.fault = fault
@@ -357,7 +359,7 @@ def deliveries(bench: Bench) -> list[tuple[str, int]]:
         return [(row[0], row[1]) for row in connection.rows("SELECT state, tries FROM delivery")]
 
 
-def test_f36_after_all_that_both_ways_to_a_host_have_told_the_same_runs(field: Field) -> None:
+def test_f36_afterwards_both_connections_to_a_host_have_reported_the_same_runs(field: Field) -> None:
     """Nothing lost, nothing doubled, though every fault fell into polls of it."""
     field.until_well()
 

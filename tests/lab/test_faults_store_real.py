@@ -162,7 +162,7 @@ def stands_by(engine: Child) -> bool:
     return bool({"waiting for the lease", "lease lost, waiting for the lease"} & set(engine.events()))
 
 
-def test_f06_a_silent_store_is_given_up_and_tried_anew(
+def test_f06_a_silent_store_is_abandoned_and_tried_again(
     store_url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("console.store.db.postgres.ANSWER_SECONDS", 0.5)

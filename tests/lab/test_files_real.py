@@ -95,7 +95,7 @@ def test_names_that_are_no_text_links_and_folders_leave_the_rest_alone(db07: Cro
         reader.close()
 
 
-def test_a_kept_connection_that_ended_is_made_again(db07: CronHost) -> None:
+def test_a_pooled_connection_that_ended_is_reopened(db07: CronHost) -> None:
     reader = reader_of(db07)
     try:
         assert reader._signed_in()

@@ -174,13 +174,13 @@ def test_there_is_one_incident_with_the_failed_cron_job_as_its_root(night: Night
     assert [EXTRACT] == [one["root_job"] for one in night.incidents]
 
 
-def test_the_incident_hurts_two_services_with_act_by_times_from_declared_durations(night: Night) -> None:
+def test_the_incident_affects_two_services_with_act_by_times_from_declared_durations(night: Night) -> None:
     hurt = {one["name"]: one for one in night.opened["services"]}
     assert {"supply-plan", "daily-revenue"} == set(hurt)
     assert all(one["act_by"] is not None and "declared" == one["basis"]["kind"] for one in hurt.values()), hurt
 
 
-def test_one_alert_per_url_of_the_route_tells_all_that_is_needed(night: Night) -> None:
+def test_one_alert_per_url_of_the_route_contains_all_that_is_needed(night: Night) -> None:
     (mail,) = night.opening_mails
     for words in (
         "at risk: restart ", "extract_orders", "etl-hosts/db07", "Business date", "Since ",
@@ -221,7 +221,7 @@ def test_a_rerun_is_attempt_two_of_the_same_run_in_every_kind(night: Night, job:
     assert ("succeeded", 2) == (newest["state"], newest["attempts"]), night.attempts[job]
 
 
-def test_the_incident_closes_and_the_same_route_is_told(night: Night) -> None:
+def test_the_incident_closes_and_the_same_route_is_notified(night: Night) -> None:
     assert night.closed["row"]["closed"] is not None
     assert night.all_mails[-1].subject.startswith("Resolved: ")
     assert night.all_mails[0].recipients == night.all_mails[-1].recipients

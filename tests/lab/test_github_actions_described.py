@@ -50,7 +50,7 @@ class TestGitHubAsDescribed(fast.TestGitHubOnTheFake):
         return opened(self.fake)  # past the judge: a crowd has short rows
 
 
-def test_the_judge_finds_what_is_wrong_with_an_answer_and_with_a_request(judge: Judge) -> None:
+def test_the_validator_finds_errors_in_an_answer_and_in_a_request(judge: Judge) -> None:
     fake = repository()
     fake.start(ORDERS)
     latest_records(opened(fake, judge.transport(fake)))

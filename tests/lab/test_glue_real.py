@@ -108,7 +108,7 @@ def test_a_rerun_names_the_run_that_it_repeats_and_keeps_its_arguments(jobs: Job
     connector.close()
 
 
-def test_triggers_are_told_in_words_and_as_upstreams(jobs: Jobs) -> None:
+def test_triggers_are_described_and_reported_as_upstreams(jobs: Jobs) -> None:
     load, mart = jobs.create("load"), jobs.create("mart")
     given = {"Type": "SCHEDULED", "Schedule": "cron(15 4 * * ? *)", "StartOnCreation": True}
     jobs.glue.create_trigger(Name=f"{load}-nightly", Actions=[{"JobName": load}], **given)

@@ -120,7 +120,7 @@ def test_what_was_answered_is_ingested_though_the_engine_was_killed_before(place
         assert ["succeeded"] == states(place)
 
 
-def test_a_config_that_changes_refuses_nobody(place: Place) -> None:
+def test_a_changing_config_refuses_no_report(place: Place) -> None:
     place.write("1s")
     with place.headway.running_engine() as engine:
         assert 0 == place.curl("/start?rid=first").returncode
@@ -136,7 +136,7 @@ def test_a_config_that_changes_refuses_nobody(place: Place) -> None:
         assert 2 == tail(engine.log, 500).count(WORKING), "the config was not taken up"
 
 
-def test_an_address_that_another_program_has_is_told(place: Place) -> None:
+def test_an_occupied_address_is_reported(place: Place) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", place.port)), place.headway.running_engine():

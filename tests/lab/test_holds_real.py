@@ -187,5 +187,5 @@ def test_every_definition_is_as_it_was_and_nothing_is_drift(night: Night) -> Non
     assert [] == [name for name in MODES if name in night.drift]
 
 
-def test_nobody_was_told_that_a_held_job_did_not_start(night: Night) -> None:
+def test_a_held_job_was_not_notified_as_missed(night: Night) -> None:
     assert [] == night.missed

@@ -45,7 +45,7 @@ def test_its_database_is_found_by_the_documented_roles(
     assert one.jobs
 
 
-def test_only_what_is_really_missing_is_told(
+def test_only_missing_objects_are_reported(
     postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = found(postgres, tmp_path, monkeypatch, "headway_blind")

@@ -26,7 +26,7 @@ PLAIN, PROVED, NIGHTLY = "etl-hosts/db07:plain_job", "etl-hosts/etl02:proved_job
 EACH_MINUTE, HELD, ASLEEP = "dwh/each_minute", "dwh/held_job", "dwh/sleeping_job"
 LOAD, SUPPLY, COUNT = "warehouse-airflow/load_orders", "warehouse-airflow/supply_plan", "warehouse-airflow/stock_count"
 A_MINUTE_AND_A_BIT = 75.0
-INVENTORY_LIMIT = 90.0  # an inventory that does not ride the poll is asked for each minute
+INVENTORY_LIMIT = 90.0  # an inventory that does not ride the poll is requested each minute
 GRACE = "".join(f'\n[jobs."{job}"]\ngrace = "10m"\n' for job in (HELD, COUNT))
 
 
@@ -159,11 +159,11 @@ def test_every_kind_brings_its_jobs_and_none_is_drift_at_first_sight(met: Met) -
 
 
 @pytest.mark.parametrize("job", [PLAIN, PROVED, EACH_MINUTE])
-def test_a_schedule_stands_in_words(met: Met, job: str) -> None:
+def test_a_schedule_is_described_in_plain_english(met: Met, job: str) -> None:
     assert met.jobs[job]["schedule"].startswith("every minute")
 
 
-def test_a_schedule_of_each_kind_stands_in_words(met: Met) -> None:
+def test_a_schedule_of_each_kind_is_described_in_plain_english(met: Met) -> None:
     assert f"daily at {met.nightly_at:%H:%M}" == met.jobs[NIGHTLY]["schedule"]
     assert f"daily at {met.second_minute:%H:%M} UTC" == met.jobs[HELD]["schedule"]
     assert f"{met.second_minute:%H:%M}" in met.jobs[COUNT]["schedule"]
@@ -214,7 +214,7 @@ def test_a_run_by_the_clock_has_the_instant_as_its_period_and_one_by_hand_its_na
 
 # -- a minute later ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("job", [PLAIN, PROVED, EACH_MINUTE])
-def test_new_runs_follow_and_nothing_old_is_told_twice(met: Met, job: str) -> None:
+def test_new_runs_follow_and_nothing_old_is_reported_twice(met: Met, job: str) -> None:
     minutes = {f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (met.first_minute, met.second_minute)}
     started = [one for one in met.later[job] if one["started"] is not None]
     keys = [one["period_key"] for one in started]

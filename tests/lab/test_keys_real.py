@@ -154,7 +154,7 @@ def test_a_jump_goes_to_a_job_by_a_part_of_its_name(headway: Headway) -> None:
 
 
 # -- acting -----------------------------------------------------------------------------------------------------------
-def test_of_two_consoles_that_start_the_same_plan_the_second_is_told_who_did(lab: Estate, headway: Headway) -> None:
+def test_of_two_consoles_that_start_the_same_plan_the_second_learns_who_did(lab: Estate, headway: Headway) -> None:
     jobs = CronJobs(lab.db07)
     jobs.behave("extract_orders", "hang")
     with opened(headway) as one, opened(headway) as other:

@@ -49,7 +49,7 @@ def test_with_the_right_to_view_an_act_is_refused_by_the_source_and_the_probe_na
     assert viewer.holds(30) == ()
 
 
-def test_without_pods_and_events_the_rest_is_read_and_what_is_missing_is_told(
+def test_without_pods_and_events_the_rest_is_read_and_the_gap_is_reported(
     kubernetes: KubeCluster, connect: Connect
 ) -> None:
     rules = [("batch", "jobs", ["get", "list", "watch"]), ("batch", "cronjobs", ["get", "list"])]

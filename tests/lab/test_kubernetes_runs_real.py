@@ -41,7 +41,7 @@ def test_the_period_of_a_run_is_the_instant_for_which_the_controller_made_it(
     assert (run.state, run.attempt_key) == (RunState.SUCCEEDED, waiting.attempt_key)
 
 
-def test_run_that_was_deleted_between_two_polls_is_told_with_its_end(kubernetes: KubeCluster, connect: Connect) -> None:
+def test_a_run_deleted_between_two_polls_is_reported_with_its_end(kubernetes: KubeCluster, connect: Connect) -> None:
     cursor = polled(connect()).cursor
     job = started(kubernetes, "brief")
     kubernetes.end(job, 4)
@@ -50,7 +50,7 @@ def test_run_that_was_deleted_between_two_polls_is_told_with_its_end(kubernetes:
     assert (run.state, run.native_state) == (RunState.FAILED, "Failed: BackoffLimitExceeded")
 
 
-def test_job_whose_time_to_live_is_nought_is_told_with_its_end(kubernetes: KubeCluster, connect: Connect) -> None:
+def test_a_job_without_time_to_live_is_reported_with_its_end(kubernetes: KubeCluster, connect: Connect) -> None:
     cursor = polled(connect()).cursor
     job = kubernetes.job("fleeting", kubernetes.cronjob("fleeting"), DUE, ttlSecondsAfterFinished=0)["metadata"]["name"]
     kubernetes.play(job, 0)
@@ -70,7 +70,9 @@ def test_job_that_is_deleted_while_it_runs_is_cancelled(kubernetes: KubeCluster,
     assert (ended.state, ended.native_state, ended.evidence) == (RunState.CANCELLED, "deleted", RunEvidence.NATIVE)
 
 
-def test_open_run_is_told_at_every_poll_and_also_by_a_new_connector(kubernetes: KubeCluster, connect: Connect) -> None:
+def test_an_open_run_is_reported_at_every_poll_and_also_by_a_new_connector(
+    kubernetes: KubeCluster, connect: Connect
+) -> None:
     job = kubernetes.job("slow", kubernetes.cronjob("slow"), DUE)["metadata"]["name"]
     kubernetes.play(job, None)
     connector = connect()
@@ -82,7 +84,7 @@ def test_open_run_is_told_at_every_poll_and_also_by_a_new_connector(kubernetes: 
     kubernetes.end(job)
 
 
-def test_what_a_cronjob_did_not_start_is_not_told_as_run_but_with_the_controllers_reason(
+def test_a_cronjob_that_did_not_start_is_no_run_but_the_controllers_reason(
     kubernetes: KubeCluster, connect: Connect
 ) -> None:
     started(kubernetes, "busy")
@@ -140,7 +142,7 @@ def test_job_made_by_hand_while_it_is_held_is_not_the_start_that_fell_due(
     assert not CONNECTOR.starts_held
 
 
-def test_what_vanished_unseen_is_told_by_events_or_lost(kubernetes: KubeCluster, connect: Connect) -> None:
+def test_a_run_that_vanished_unseen_is_reported_by_events_or_lost(kubernetes: KubeCluster, connect: Connect) -> None:
     """While nobody watched: one was made and ended, one was open and is gone, one had ended and is deleted."""
     open_job = kubernetes.job("lost", kubernetes.cronjob("lost"), DUE)["metadata"]["name"]
     old_job = kubernetes.job("old", kubernetes.cronjob("old"), DUE)["metadata"]["name"]
@@ -198,9 +200,7 @@ def test_job_over_its_own_deadline_is_timed_out(kubernetes: KubeCluster, connect
     assert (run.state, run.native_state) == (RunState.TIMED_OUT, "Failed: DeadlineExceeded")
 
 
-def test_cancel_of_a_job_that_was_made_anew_under_its_name_is_refused(
-    kubernetes: KubeCluster, connect: Connect
-) -> None:
+def test_cancelling_a_recreated_job_of_the_same_name_is_refused(kubernetes: KubeCluster, connect: Connect) -> None:
     job = kubernetes.job("twin")["metadata"]
     connector = connect(lone_jobs=["*"])
     (run,) = of(polled(connector), "default/job/twin")

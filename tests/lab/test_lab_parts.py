@@ -78,7 +78,7 @@ def test_a_login_that_knows_only_another_hosts_key_is_refused(db07: CronHost, et
         login(db07, foreign)
 
 
-def test_sudo_rules_of_a_host_can_be_taken_away_and_given_back(db07: CronHost) -> None:
+def test_sudo_rules_of_a_host_can_be_removed_and_restored(db07: CronHost) -> None:
     assert "etl\n" == printed(db07, "echo id -un | sudo -n -u etl /bin/sh -s")
     db07.allow()
     try:
@@ -138,7 +138,7 @@ def test_a_rotation_moves_the_old_lines_away(
         assert keeps_inode == (inode == etl02.log_path.stat().st_ino)
 
 
-def test_a_frozen_host_keeps_silent_and_comes_back(etl02: CronHost) -> None:
+def test_a_frozen_host_stays_silent_and_returns(etl02: CronHost) -> None:
     etl02.freeze()
     try:
         with pytest.raises((paramiko.SSHException, TimeoutError)):
@@ -216,7 +216,7 @@ def test_a_viewer_may_not_clear_tasks(airflow: AirflowServer) -> None:
         airflow.call("POST", "dags/stock_count/clearTaskInstances", {"dry_run": True, "dag_run_id": "x"}, user="viewer")
 
 
-def test_a_frozen_airflow_keeps_silent_and_comes_back(airflow: AirflowServer) -> None:
+def test_a_frozen_airflow_stays_silent_and_returns(airflow: AirflowServer) -> None:
     airflow.freeze()
     try:
         with pytest.raises(httpx.TimeoutException):
@@ -231,7 +231,7 @@ def send_mail(sink: SmtpSink) -> None:
         client.sendmail("headway@example.org", ["ops@example.org"], "Subject: late\r\n\r\nextract_orders failed\r\n")
 
 
-def test_a_mail_arrives_with_its_words(smtp: SmtpSink) -> None:
+def test_a_mail_arrives_with_its_text(smtp: SmtpSink) -> None:
     send_mail(smtp)
     (mail,) = smtp.wait_for(1)
     assert ("late", "extract_orders failed", ("ops@example.org",)) == (mail.subject, mail.text.strip(), mail.recipients)
@@ -248,7 +248,7 @@ def test_a_mail_server_may_refuse_or_keep_the_mail_and_hang_up(smtp: SmtpSink) -
     assert 1 == len(smtp.mails)
 
 
-def test_a_web_hook_keeps_the_post_whatever_it_answers(http_sink: HttpSink) -> None:
+def test_a_webhook_stores_the_post_whatever_it_answers(http_sink: HttpSink) -> None:
     http_sink.behaviour = Behaviour(status=500)
     request = urllib.request.Request(f"http://127.0.0.1:{http_sink.port}/hook", json.dumps({"title": "late"}).encode())
     with pytest.raises(urllib.error.HTTPError) as refused:

@@ -29,7 +29,7 @@ def records(lab: Estate) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def test_extract_orders_fails_when_told_and_the_wrapper_keeps_status_and_output(lab: Estate, story: Story) -> None:
+def test_extract_orders_fails_on_request_and_the_wrapper_preserves_status_and_output(lab: Estate, story: Story) -> None:
     story.cron.behave("extract_orders", "fail")
     story.schedule(next_minute())
     wait_until(lambda: "\tE\t" in records(lab), "the end of extract_orders", 2 * A_MINUTE_AND_A_BIT)
@@ -41,7 +41,7 @@ def test_extract_orders_fails_when_told_and_the_wrapper_keeps_status_and_output(
     assert "orders.csv" in lab.db07.run("headway", f"cat /var/spool/headway/etl/out/{output.name}")
 
 
-def test_a_job_told_to_hang_goes_on_when_told_to_succeed(story: Story) -> None:
+def test_a_job_set_to_hang_continues_when_set_to_succeed(story: Story) -> None:
     story.cron.install("extract_orders")
     story.cron.behave("extract_orders", "hang")
     host = story.cron.host
@@ -52,7 +52,7 @@ def test_a_job_told_to_hang_goes_on_when_told_to_succeed(story: Story) -> None:
     wait_until(lambda: "written" in (host.fs / "tmp/hanging").read_text(), "the job to end", 10)
 
 
-def test_refresh_revenue_fails_when_told(lab: Estate, story: Story) -> None:
+def test_refresh_revenue_fails_on_request(lab: Estate, story: Story) -> None:
     story.database.behave("refresh_revenue", "fail")
     with pytest.raises(psycopg.errors.RaiseException, match="refresh_revenue: table orders"):
         lab.postgres.execute("SELECT etl.obey('refresh_revenue')", role="etl")
@@ -60,7 +60,7 @@ def test_refresh_revenue_fails_when_told(lab: Estate, story: Story) -> None:
     assert [("4711 rows",)] == lab.postgres.execute("SELECT etl.obey('refresh_revenue')", role="etl")
 
 
-def test_a_state_machine_fails_until_it_is_deployed_anew(story: Story) -> None:
+def test_a_state_machine_fails_until_it_is_deployed_again(story: Story) -> None:
     server = story.machines.server
     story.machines.behave("fail")
     bad = story.machines.execute("story-1")

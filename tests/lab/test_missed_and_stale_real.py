@@ -219,7 +219,7 @@ def test_at_its_time_and_grace_the_run_is_missed_without_any_row_from_the_host(n
     assert night.missed["reason"].startswith("crontab line gone since ")
 
 
-def test_a_missed_run_is_an_incident_no_sooner_than_its_grace_and_is_told(night: Night) -> None:
+def test_a_missed_run_is_an_incident_no_sooner_than_its_grace_and_is_notified(night: Night) -> None:
     [incident] = night.missed_incidents
     assert f"{REMOVED} did not start: {night.missed['reason']}" == incident["title"]
     late = datetime.fromisoformat(incident["opened"]) - night.first
@@ -279,7 +279,7 @@ def test_no_run_of_a_silent_host_is_an_incident_of_its_own(night: Night) -> None
 
 
 # -- and back ---------------------------------------------------------------------------------------------------------
-def test_a_start_that_nobody_could_see_is_read_back_and_was_never_missed(night: Night) -> None:
+def test_an_unobserved_start_is_read_back_and_was_never_missed(night: Night) -> None:
     [run] = night.back[SEEN]
     assert (f"{night.second:%Y-%m-%dT%H:%M:%SZ}", "succeeded", "native") == (
         run["period_key"], run["state"], run["evidence"],
@@ -287,7 +287,7 @@ def test_a_start_that_nobody_could_see_is_read_back_and_was_never_missed(night: 
     assert SEEN not in {one["root_job"] for one in night.incidents}
 
 
-def test_only_the_look_after_its_return_proves_the_miss(night: Night) -> None:
+def test_only_the_poll_after_its_return_proves_the_miss(night: Night) -> None:
     [run] = night.back[LOST]
     assert ("missed", 0, None) == (run["state"], run["attempts"], run["stale_since"])
     assert run["reason"].startswith("nothing in the log by ")
@@ -300,7 +300,7 @@ def test_the_open_run_is_fresh_again(night: Night) -> None:
     assert ("running", "native", None) == (run["state"], run["evidence"], run["stale_since"])
 
 
-def test_the_incident_of_the_host_is_closed_keeps_its_title_and_is_told(night: Night) -> None:
+def test_the_incident_of_the_host_is_closed_keeps_its_title_and_is_notified(night: Night) -> None:
     [closed] = [one for one in night.incidents if one["root_job"] == DARK]
     assert closed["closed"] is not None
     assert f"{DARK} does not answer" == closed["title"]

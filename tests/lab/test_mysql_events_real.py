@@ -148,7 +148,7 @@ class TestMariaDbConformance(Reads, Logs, Deadlines, Reruns, Starts, Holds):
         """Each second event is due meanwhile; `fast.often` shows that the scheduler was awake."""
         starts_of_often(self.server, 4)
 
-    def test_the_end_of_a_long_message_is_told(self) -> None:
+    def test_the_end_of_a_long_message_is_shown(self) -> None:
         """The first 4,000 characters were, and nobody was told that there are more. Not 50 MB: a packet holds 16."""
         run = self.latest(self.make_failure())
         message = "CONCAT(REPEAT('ä', 3000000), ' the last word')"
@@ -226,14 +226,14 @@ def test_starts_between_two_polls_are_a_gap(view: Connector, events: MariaDb) ->
     assert ["fast.often may have started between two polls: an event keeps its last start only"] == gaps
 
 
-def test_the_log_table_tells_end_outcome_rows_and_error(view: Connector) -> None:
+def test_the_log_table_contains_end_outcome_rows_and_error(view: Connector) -> None:
     good, bad = runs_of(view, "ops.good")[0], runs_of(view, "ops.bad")[0]
     assert (RunState.SUCCEEDED, {"rows": 2}) == (good.state, dict(good.context))
     assert (RunState.FAILED, "Table 'ops.nosuch' doesn't exist") == (bad.state, bad.message)
     assert "-- failed\nTable 'ops.nosuch' doesn't exist\n" == view.log(ref(bad), None, 1000, 10).text
 
 
-def test_view_may_look_and_is_refused_by_the_server(view: Connector, events: MariaDb) -> None:
+def test_the_view_role_can_read_and_is_refused_by_the_server(view: Connector, events: MariaDb) -> None:
     run = runs_of(view, "ops.bad")[-1]
     preview = view.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert preview.refused is not None
@@ -249,8 +249,8 @@ def test_view_may_look_and_is_refused_by_the_server(view: Connector, events: Mar
                 events.execute(statement, role=role)
 
 
-def test_no_right_is_told_as_denied_and_never_as_no_events(events: MariaDb) -> None:
-    """The server answers an empty list and no error; the mend that is told opens the eyes."""
+def test_a_missing_right_is_reported_as_denied_and_never_as_no_events(events: MariaDb) -> None:
+    """The server answers an empty list and no error; the fix that is told opens the eyes."""
     assert () == events.execute("SELECT event_name FROM information_schema.events", role="headway_blind")
     connector = connect(events, "headway_blind", log_table=None)
     with pytest.raises(AccessRefused, match="hidden from headway_blind@%, without an error"):
@@ -325,7 +325,7 @@ def test_a_killed_body_is_lost(act: Connector, events: MariaDb) -> None:
     assert RunEvidence.INFERRED == runs_of(act, "ops.sleeper")[0].evidence
 
 
-def test_a_scheduler_that_is_off_is_told_and_starts_nothing(act: Connector, events: MariaDb) -> None:
+def test_a_disabled_scheduler_is_reported_and_starts_nothing(act: Connector, events: MariaDb) -> None:
     """Its events all say ENABLED."""
     events.execute("SET GLOBAL event_scheduler = OFF")
     try:

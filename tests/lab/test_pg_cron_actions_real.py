@@ -176,7 +176,7 @@ def test_what_a_person_changes_under_a_hold_stays_after_the_release(
     postgres.execute("SELECT cron.alter_job(%s, command := 'select 1')", jobs["plain"])
 
 
-def test_a_job_that_was_scheduled_anew_under_a_hold_is_told_and_left(
+def test_a_job_rescheduled_under_a_hold_is_reported_and_left(
     act: Connector, postgres: PostgresServer, jobs: dict[str, int]
 ) -> None:
     """cron.schedule under the same name overwrites the command and leaves the entry inactive: no mark, no release."""
@@ -206,7 +206,7 @@ def test_a_held_job_is_rerun_without_our_mark(act: Connector, postgres: Postgres
     release(act, "acts-plain", key)
 
 
-def test_a_locked_job_costs_the_deadline_and_the_look_up_tells_what_came_of_it(
+def test_a_locked_job_costs_the_deadline_and_the_lookup_finds_the_outcome(
     act: Connector, postgres: PostgresServer, jobs: dict[str, int]
 ) -> None:
     preview, key = act.preview(hold_ask("acts-plain"), 10), new_key()
@@ -294,7 +294,7 @@ def test_view_may_neither_hold_nor_cancel(
     assert ("select 1", True) == entry(postgres, jobs["plain"])
 
 
-def test_a_server_with_functions_of_an_older_version_names_the_mend(
+def test_a_server_with_functions_of_an_older_version_names_the_fix(
     postgres: PostgresServer, jobs: dict[str, int]
 ) -> None:
     options = CONNECTOR.options(host="127.0.0.1", port=postgres.port, dbname="ops", user="lab", act_schema="nowhere")
@@ -322,7 +322,7 @@ def test_a_mark_that_cannot_be_written_is_refused(act: Connector, by: str, until
     assert "cannot be written down" in refused
 
 
-def test_the_door_itself_refuses_what_is_no_mark(postgres: PostgresServer, jobs: dict[str, int]) -> None:
+def test_the_server_functions_themselves_refuse_an_invalid_mark(postgres: PostgresServer, jobs: dict[str, int]) -> None:
     """Whoever has EXECUTE may call it without Headway: nothing of the caller's gets into a command."""
     for values in ((new_key(), "*/ drop table t; /*", "2026-11-20T06:30:00Z"), ("x", "bob", "2026-11-20T06:30:00Z")):
         with pytest.raises(psycopg.errors.InvalidParameterValue):

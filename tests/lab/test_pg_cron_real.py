@@ -262,7 +262,7 @@ def test_a_database_without_pg_cron_says_where_it_is(postgres: PostgresServer) -
     connector.close()
 
 
-def test_view_may_look_and_is_told_what_reruns_need(view: Connector) -> None:
+def test_the_view_role_can_read_and_learns_what_reruns_need(view: Connector) -> None:
     run = runs_of(view, "bad")[-1]
     preview = view.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert preview.refused is not None
@@ -306,7 +306,7 @@ def test_a_rerun_of_seconds_ends_unharmed_and_its_entry_goes(
     assert [(0,)] == postgres.execute(entries, entry)
 
 
-def test_an_entry_that_missed_its_minute_is_taken_away(
+def test_an_entry_that_missed_its_minute_is_removed(
     act: Connector, postgres: PostgresServer, jobs: dict[str, int]
 ) -> None:
     """PostgreSQL was down at its minute: pg_cron catches nothing up, and the entry would run in a year."""

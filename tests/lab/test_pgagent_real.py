@@ -127,8 +127,8 @@ class TestPgAgentConformance(Reads, Logs, Deadlines, Reruns, Starts, Holds):
         )  # fmt: skip
         return self.connector(), run
 
-    def test_the_end_of_a_long_output_is_told(self) -> None:
-        """The first 200,000 characters were, and nobody was told that there are more."""
+    def test_the_end_of_a_long_output_is_shown(self) -> None:
+        """The first 200,000 characters were, and nobody was notified that there are more."""
         connector, run = self.long_log(10_000_000)
         with self.opened(connector):
             tail = connector.log(ref(run), None, 4096, self.timeout_seconds)
@@ -180,7 +180,7 @@ def test_least_privilege_sees_every_job_with_its_steps_and_its_next_start(view: 
     assert f"-- step 1 (SQL in {DATABASE})\nselect 1/0\n-- step 2 (batch)\nexit 4" in found["partly"].definition
 
 
-def test_each_outcome_is_told_by_its_own_proof(view: Connector) -> None:
+def test_each_outcome_is_determined_by_its_own_evidence(view: Connector) -> None:
     told = {name: runs_of(view, name)[0] for name in ("good", "bad", "script", "partly", "empty")}
     states = {name: run.state for name, run in told.items()}
     assert {
@@ -202,7 +202,7 @@ def test_the_log_has_every_step_with_its_result(view: Connector) -> None:
     assert "-- failed, result 3\n-- job failed\n" in text
 
 
-def test_view_may_look_and_is_refused_by_the_server(view: Connector) -> None:
+def test_the_view_role_can_read_and_is_refused_by_the_server(view: Connector) -> None:
     run = runs_of(view, "bad")[-1]
     preview = view.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     assert preview.refused is not None
@@ -226,7 +226,7 @@ def test_view_may_write_nothing_and_read_no_connection_string(agent: PgAgent, jo
 
 
 def test_a_role_without_rights_is_refused_with_the_sql_that_gives_them(agent: PgAgent, jobs: dict[str, int]) -> None:
-    """Each mend is run as it was told, and opens the eyes."""
+    """Each fix is run as it was told, and opens the eyes."""
     connector = connect(agent.postgres, "headway_blind")
     with pytest.raises(AccessRefused, match="GRANT USAGE ON SCHEMA pgagent TO headway_blind;"):
         connector.inventory("", 10)
@@ -325,7 +325,7 @@ def test_restart_in_mid_poll_loses_nothing_and_the_agent_that_left_is_named(
     with pytest.raises(SystemUnreachable):
         view.poll(cursor, (), 2)
     with suppress(LabError):
-        agent.wait_gone()
+        agent.wait_until_ended()
     agent.stop()
     postgres.start()
     told = view.poll(cursor, (), 10)

@@ -42,7 +42,7 @@ def steps(night: Night) -> dict[str, dict[str, Any]]:
     return {one["job"]: one for one in night.headway.json("plan", "1")["steps"]}
 
 
-def test_the_plan_is_shown_in_each_schedulers_own_words(repaired: tuple[Night, Answer]) -> None:
+def test_the_plan_is_shown_in_each_schedulers_own_terms(repaired: tuple[Night, Answer]) -> None:
     _, answer = repaired
     assert 0 == answer.exit_status, answer.stdout + answer.stderr
     for words in ("run once: etl-hosts/", "clear failed tasks: ", "start again: ", "refresh_revenue"):

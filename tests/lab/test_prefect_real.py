@@ -244,7 +244,7 @@ def test_an_automation_that_runs_a_deployment_after_another_is_an_edge(
         prefect.call("DELETE", f"automations/{made['id']}")
 
 
-def test_a_wrong_password_is_refused_in_words(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password_is_refused_with_a_message(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADWAY_PREFECT", "wrong")
     opened = connect(prefect.url)
     with pytest.raises(AccessRefused, match="401"):

@@ -1,4 +1,4 @@
-"""Real sshd, PostgreSQL and MariaDB that do not let anybody in: each says why in its own way, and is told apart."""
+"""Real sshd, PostgreSQL and MariaDB that do not let anybody in: each says why in its own way, and is distinguished."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_database_says_apart_whether_it_is_there_lets_in_allows_and_has_room(p
     assert look(postgres)()
 
 
-def test_what_is_no_database_is_told_as_failing() -> None:
+def test_a_server_that_is_no_database_is_reported_as_failing() -> None:
     """A web server has the port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

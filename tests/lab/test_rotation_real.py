@@ -131,7 +131,7 @@ def look(headway: Headway, busy: Busy) -> Told:
     return Told(busy.started, sorted(runs(), key=lambda one: str(one["started"])), target)
 
 
-def test_every_start_is_one_run_and_none_is_told_twice(told: Told) -> None:
+def test_every_start_is_one_run_and_none_is_reported_twice(told: Told) -> None:
     assert RUNS_BETWEEN * (len(WAYS) * ROUNDS + 1) <= len(told.pids)
     assert len(told.pids) == len(told.runs)
     assert {1} == {one["attempts"] for one in told.runs}

@@ -123,7 +123,7 @@ def basic(name: str) -> str:
     return f"Basic {base64.b64encode(f'{name}:{PASSWORD}'.encode()).decode()}"
 
 
-def test_nobody_comes_in_beside_the_proxy_or_under_anothers_name(bench: Bench, tmp_path: Path) -> None:
+def test_nobody_gets_access_beside_the_proxy_or_under_anothers_name(bench: Bench, tmp_path: Path) -> None:
     with proxied(bench, tmp_path) as (seen, behind):
         assert 401 == asked(seen)[0]
         status, page = asked(seen, Authorization=basic("ann"))
@@ -135,7 +135,7 @@ def test_nobody_comes_in_beside_the_proxy_or_under_anothers_name(bench: Bench, t
         assert 401 == asked(seen, X_Forwarded_User="ann", X_Headway_Secret=SECRET)[0]
 
 
-def test_a_person_signs_in_at_the_proxy_and_is_who_asks(bench: Bench, tmp_path: Path) -> None:
+def test_a_person_signed_in_at_the_proxy_is_the_requester(bench: Bench, tmp_path: Path) -> None:
     bench.turn()
     permit(bench, PermissionRule("*", Role.VIEW), PermissionRule("ann", Role.ACT))
     with proxied(bench, tmp_path) as (seen, _), Browser("--ignore-certificate-errors") as browser:

@@ -60,7 +60,7 @@ def test_a_person_presses_keys_copies_and_closes_the_tab(bench: Bench, browser: 
         asyncio.run(gone(console))
 
 
-def test_who_leaves_the_console_is_told_so_and_comes_again(bench: Bench, browser: Browser) -> None:
+def test_leaving_the_console_prints_a_notice_and_a_return_works(bench: Bench, browser: Browser) -> None:
     with serving(bench) as (process, _):
         assert process.stdout is not None
         browser.open(process.stdout.readline().strip())

@@ -60,7 +60,7 @@ def test_the_console_steps_aside_for_a_session_and_is_back_where_it_was(headway:
     assert "etl-hosts/db07" in [row["object"] for row in told if row["verb"] == "shell"]
 
 
-def test_no_secret_stands_in_the_arguments_of_a_program(headway: Headway, lab: Estate, tmp_path: Path) -> None:
+def test_no_secret_appears_in_the_arguments_of_a_program(headway: Headway, lab: Estate, tmp_path: Path) -> None:
     spy = tmp_path / "bin" / "psql"
     spy.parent.mkdir()
     spy.write_text('#!/bin/sh\nprintf "%s\\n" "$*" >"$SPY"\nprintf "%s" "$PGPASSWORD" >"$SPY.password"\n')

@@ -186,7 +186,7 @@ def test_an_array_is_one_run_with_parts_and_its_failed_tasks_alone_are_requeued(
     connector.close()
 
 
-def test_what_waits_for_what_can_never_come_is_blocked_and_told(cluster: SlurmCluster) -> None:
+def test_a_job_that_waits_for_the_impossible_is_blocked_and_reported(cluster: SlurmCluster) -> None:
     bad = NIGHT["upper"]
     lower = cluster.submit("lower", "true", f"--dependency=afterok:{bad}")
     after = ended(cluster, "after", "true", "COMPLETED", f"--dependency=afterany:{bad}")
@@ -261,7 +261,7 @@ def test_a_plain_user_sees_all_and_is_refused_by_slurm_itself(cluster: SlurmClus
         cluster.host.run("root", f"scancel {job}")
 
 
-def test_a_plain_user_is_told_how_many_jobs_of_a_qos_run_at_once(cluster: SlurmCluster) -> None:
+def test_a_plain_user_learns_how_many_jobs_of_a_qos_run_at_once(cluster: SlurmCluster) -> None:
     cluster.host.run("root", "sacctmgr -i add qos nightly set GrpJobs=2")
     cluster.host.run("root", "sacctmgr -i modify user etl set qos+=nightly")
     accounted(cluster, cluster.submit("pooled", "true", "--qos=nightly"))
@@ -315,7 +315,7 @@ def start_of(connector: Connector, name: str) -> Preview:
     return connector.preview(ActionSpec(Verb.START, ref(run), RunState.PLANNED), 30)
 
 
-def test_output_and_errors_that_went_to_two_files_are_one_log_and_no_stranger_s_file_is_read(
+def test_output_and_errors_in_two_files_are_one_log_and_no_foreign_file_is_read(
     cluster: SlurmCluster,
 ) -> None:
     secret = cluster.host.fs / "home/headway/secret"
@@ -354,7 +354,7 @@ def test_a_node_that_fails_is_a_failure_and_what_slurm_requeues_by_itself_a_furt
     connector.close()
 
 
-def test_without_accounting_the_queue_is_told_and_nothing_is_lost_when_it_is_back(cluster: SlurmCluster) -> None:
+def test_without_accounting_the_queue_is_reported_and_nothing_is_lost_when_it_is_back(cluster: SlurmCluster) -> None:
     connector = connect(cluster)
     cursor = polled(connector).cursor
     cluster.stop_dbd()
@@ -382,7 +382,7 @@ def test_without_accounting_the_queue_is_told_and_nothing_is_lost_when_it_is_bac
     connector.close()
 
 
-def test_without_slurmctld_history_is_told_and_what_waits_is_not_known(cluster: SlurmCluster) -> None:
+def test_without_slurmctld_history_is_reported_and_the_queue_is_unknown(cluster: SlurmCluster) -> None:
     connector = connect(cluster)
     cluster.host.run("root", "kill $(cat /run/slurmctld.pid)")
     wait_until(lambda: "DOWN" in cluster.host.run("root", "scontrol ping || true"), "slurmctld to be gone", 30, 0.2)

@@ -89,7 +89,7 @@ def view(postgres: PostgresServer, jobs: None, monkeypatch: pytest.MonkeyPatch) 
     connector.close()
 
 
-def test_what_was_understood_is_told_line_by_line(view: Connector) -> None:
+def test_the_parsed_mapping_is_printed_line_by_line(view: Connector) -> None:
     found = try_target(view, "nightly-db/127.0.0.1", 10)
     told = "\n".join(trial_lines(found))
     assert found.is_understood, told

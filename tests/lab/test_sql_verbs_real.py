@@ -204,9 +204,7 @@ def test_a_value_is_bound_and_never_a_part_of_the_statement(batch: Batch, opened
     assert [(name, key)] == batch.sql("SELECT job, request FROM batch.runs WHERE request IS NOT NULL")
 
 
-def test_a_no_of_the_database_is_told_in_its_words_and_rolled_back(
-    batch: Batch, opened: Callable[..., Connector]
-) -> None:
+def test_an_error_of_the_database_is_quoted_and_rolled_back(batch: Batch, opened: Callable[..., Connector]) -> None:
     connector = opened()
     with pytest.raises(NotSupported, match=r"run 1 has not failed \(SQLSTATE P0001\)"):
         connector.act(
@@ -234,7 +232,7 @@ def test_a_procedure_that_commits_by_itself_is_refused_whole(batch: Batch, opene
     )  # fmt: skip
 
 
-def test_what_fails_at_the_commit_is_unknown_and_looked_up(batch: Batch, opened: Callable[..., Connector]) -> None:
+def test_a_failed_commit_is_unknown_and_looked_up(batch: Batch, opened: Callable[..., Connector]) -> None:
     batch.sql("INSERT INTO batch.runs (job, status, request) VALUES ('x', 'ok', 'taken')")
     connector = opened(
         **verb("INSERT INTO batch.runs (job, status, request) VALUES ({job}, left({key}, 0) || 'x', 'taken')")
@@ -288,7 +286,7 @@ def test_a_run_that_row_security_may_hide_is_not_called_absent(batch: Batch, ope
     assert isinstance(connector.look_up(preview, key, 10), ActionUnknown)
 
 
-def test_a_role_that_may_only_look_is_told_so_before_and_refused_by_the_database(
+def test_a_read_only_role_is_reported_before_and_refused_by_the_database(
     batch: Batch, opened: Callable[..., Connector], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = opened().preview(FAILED, 10)

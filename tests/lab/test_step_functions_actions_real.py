@@ -70,7 +70,7 @@ def test_every_field_of_a_schedule_is_the_same_after_a_hold(machines: Machines, 
     assert before == machines.written(schedule)
 
 
-def test_the_inventory_tells_schedules_in_words_and_expects_nothing(machines: Machines, connector: Connector) -> None:
+def test_the_inventory_describes_schedules_and_expects_nothing(machines: Machines, connector: Connector) -> None:
     name = machines.create("mart")
     bare = machines.create("bare")
     machines.schedule("mart")
@@ -125,7 +125,7 @@ def test_a_description_without_room_is_refused(machines: Machines, connector: Co
     assert "leaves no room for our mark" in refused
 
 
-def test_a_hold_is_looked_up_by_its_mark_and_its_release_by_the_mark_that_is_gone(
+def test_a_hold_is_looked_up_by_its_mark_and_its_release_by_the_missing_mark(
     machines: Machines, connector: Connector
 ) -> None:
     name = machines.create("mart")

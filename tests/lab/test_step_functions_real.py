@@ -230,7 +230,7 @@ def test_a_redrive_that_the_server_does_not_have_is_not_called_throttling(machin
     connector.close()
 
 
-def test_the_log_tells_every_step_and_the_cause(machines: Machines) -> None:
+def test_the_log_contains_every_step_and_the_cause(machines: Machines) -> None:
     machines.run("load", "night-1", "fail", "FAILED")
     connector = machines.connect()
     (run,), _ = poll_all(connector)
@@ -282,7 +282,7 @@ def test_probe_tries_the_calls_that_watching_needs(machines: Machines) -> None:
     assert any("asks as arn:aws:sts::" in note for note in probe.notes)
 
 
-def test_look_up_finds_what_was_sent(machines: Machines) -> None:
+def test_a_lookup_finds_what_was_sent(machines: Machines) -> None:
     machines.run("load", "night-1", "fail", "FAILED")
     connector = machines.connect()
     (run,), _ = poll_all(connector)

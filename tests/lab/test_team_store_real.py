@@ -256,7 +256,7 @@ def test_a_console_that_lies_about_its_name_gains_nothing(shared: Team) -> None:
     assert "you (mallory) have no role there" in words
 
 
-def test_a_question_in_another_name_is_refused_and_its_answer_is_nobody_elses(shared: Team) -> None:
+def test_a_request_in_another_name_is_refused_and_its_answer_is_private(shared: Team) -> None:
     number = shared.call("mallory", "headway_ask", "accept drift", '{"job_id": 1, "by": "alice", "from": "here"}')
     assert [("mallory", "pending")] == shared.rows("SELECT requested_by, state FROM request")
     silent = shared.call("mallory", "headway_ask", "accept drift", '{"job_id": 1}')
@@ -342,7 +342,7 @@ FUNCTIONS: Mapping[str, tuple[Any, ...]] = {
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_login_that_may_only_look_calls_no_function(shared: Team, function: str) -> None:
+def test_a_read_only_login_calls_no_function(shared: Team, function: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         shared.call("vera", function, *FUNCTIONS[function])
 
@@ -409,7 +409,7 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
     assert [("ada", "on")] == shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'")
 
 
-def test_a_login_that_may_only_look_is_told_who_gives_the_right(shared: Team) -> None:
+def test_a_read_only_login_learns_who_grants_the_right(shared: Team) -> None:
     words = r"^the login vera may only read this store: to do this it needs the role headway_store_act\. The store's"
     vera = shared.requests("vera")
     for ask in (
@@ -442,7 +442,7 @@ def test_a_login_that_may_only_look_is_told_who_gives_the_right(shared: Team) ->
         ("alice", "CREATE FUNCTION headway_is(name) RETURNS boolean LANGUAGE sql AS 'SELECT true'"),
     ],
 )  # fmt: skip
-def test_nobody_has_more_than_their_role(shared: Team, login: str, statement: LiteralString) -> None:
+def test_no_login_exceeds_its_role(shared: Team, login: str, statement: LiteralString) -> None:
     shared.ask("alice")
     url = shared.url(login) if login != "lab" else shared.postgres.dsn(shared.database)
     with psycopg.connect(url, autocommit=True) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -810,7 +810,7 @@ def test_each_tool_of_the_mcp_server_works_for_a_restricted_login(shared: Team) 
     assert "headway store grants" in refused[-1][1][UNTRUSTED]["error"]
 
 
-def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_act(shared: Team) -> None:
+def test_a_plan_is_requested_executed_paused_resumed_and_aborted_by_operators(shared: Team) -> None:
     """Through the same triggers that keep a changed console out."""
     alice = shared.requests("alice")
     question = alice.propose_bulk([1], Verb.RERUN)
@@ -842,7 +842,7 @@ def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_a
     assert None is shared.verdict().bad
 
 
-def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(shared: Team) -> None:
+def test_a_role_of_the_database_is_a_group_and_approves_requests_of_others(shared: Team) -> None:
     shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
     shared.parts.config_sync.sync(shared.fence)
     key = shared.ask("alice")
@@ -863,7 +863,7 @@ def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(s
     assert 1 == len(places)  # one login of this machine is one place, whatever it did
 
 
-def test_what_was_not_sent_is_taken_back_by_who_asked_through_the_engine_alone(shared: Team) -> None:
+def test_an_unsent_action_is_withdrawn_by_its_requester_through_the_engine_alone(shared: Team) -> None:
     """A console has no UPDATE on actions; on PostgreSQL too the sender finds it gone."""
     key = shared.ask("alice")
     with shared.connect("alice") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -923,7 +923,7 @@ def test_people_and_the_engine_who_write_at_once_make_one_chain(shared: Team) ->
     assert (before + 30, None) == (found.rows, found.bad)
 
 
-def test_the_audit_is_read_and_chosen_from_by_who_may_only_look(shared: Team) -> None:
+def test_the_audit_is_read_and_filtered_by_a_viewer(shared: Team) -> None:
     key = shared.ask("alice")
     shared.step()
     with open_queries(shared.url("vera")) as reads:

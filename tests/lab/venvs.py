@@ -30,7 +30,7 @@ INSTALL_LIMIT_SECONDS = 1200
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A virtual environment of one scheduler: what is asked for, and the frozen resolution of all it needs."""
+    """A virtual environment of one scheduler: what is requested, and the frozen resolution of all it needs."""
 
     name: str
     wanted: tuple[str, ...]
@@ -41,7 +41,7 @@ class Environment:
         return CACHE / self.name
 
     def fingerprint(self) -> str:
-        """What the environment was made from; another one means: make it anew."""
+        """What the environment was made from; another one means: make it again."""
         return hashlib.sha256(self.constraints.read_bytes() + sys.version.encode()).hexdigest()
 
     def is_whole(self) -> bool:

@@ -28,7 +28,7 @@ from tests.onboarding.homes import SECRET, machine
 NOW = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
 
 
-def test_what_is_taken_is_a_system_and_the_rest_a_comment_with_its_reason(tmp_path: Path) -> None:
+def test_an_accepted_candidate_is_a_system_and_the_rest_a_comment_with_its_reason(tmp_path: Path) -> None:
     default, prod, *_ = aws(machine(tmp_path))
     text = first_config_text(
         "vm", "vm", NOW, [ConfiguredScheduler(default), ConfiguredScheduler(prod, "refused; the token has expired")]
@@ -42,7 +42,7 @@ def test_what_is_taken_is_a_system_and_the_rest_a_comment_with_its_reason(tmp_pa
     assert SECRET not in text
 
 
-def test_a_reason_stands_once(tmp_path: Path) -> None:
+def test_a_reason_appears_once(tmp_path: Path) -> None:
     words = "no cron daemon runs on this machine"
     found = DetectedScheduler("cron", "crontabs", "/etc/crontab", WatchReadiness.NEEDS, words, 3, "cron", "cron", {})
     text = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(found, words)])
@@ -60,7 +60,7 @@ def test_every_fault_has_its_line_and_what_is_to_be_copied_is_not_folded() -> No
     assert "".join(f"# {line}\n" for line in [*expected, "down. Fix:", "    start it"]) in text
 
 
-def test_the_comment_becomes_a_system_when_its_marks_are_taken_away(tmp_path: Path) -> None:
+def test_the_comment_becomes_a_system_when_uncommented(tmp_path: Path) -> None:
     _, prod, *_ = aws(machine(tmp_path))
     text = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(prod, "not now")])
     block = text[text.index("# [systems.aws-prod]") :].split("\n\n")[0]
@@ -103,7 +103,7 @@ def test_a_file_that_is_given_up_stays_beside_it(tmp_path: Path) -> None:
 
 
 def test_every_file_that_is_given_up_stays(tmp_path: Path) -> None:
-    """Who begins anew twice does not lose what a person wrote first."""
+    """Who starts again twice does not lose what a person wrote first."""
     path = tmp_path / "headway.toml"
     path.write_text("mine")
     for text in ("first", "second"):

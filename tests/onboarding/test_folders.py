@@ -72,7 +72,7 @@ def test_a_login_of_gh_is_a_reference_to_its_command(tmp_path: Path) -> None:
     assert SECRET not in str(found)
 
 
-def test_without_a_login_no_repository_is_told(tmp_path: Path) -> None:
+def test_without_a_login_no_repository_is_reported(tmp_path: Path) -> None:
     put(tmp_path / "src/etl/.github/workflows/load.yml", "on: push\n")
     assert [] == list(local_files.github(machine(tmp_path)))
 

@@ -55,21 +55,23 @@ def test_keys_of_the_environment_are_a_finding_without_their_values(tmp_path: Pa
     assert SECRET not in str(found)
 
 
-def test_an_airflow_home_tells_its_address_and_its_dag_files(tmp_path: Path) -> None:
+def test_an_airflow_home_yields_its_address_and_its_dag_files(tmp_path: Path) -> None:
     [found] = local_files.airflow(machine(tmp_path))
     assert "http://localhost:8080" == found.settings["url"]
     assert (WatchReadiness.NEEDS, True) == (found.ready, "3 DAG files" in found.note)
     assert "set AIRFLOW_PASSWORD" in found.note
 
 
-def test_airflow_with_its_password_in_the_environment_is_asked_and_the_password_is_a_reference(tmp_path: Path) -> None:
+def test_airflow_with_its_password_in_the_environment_is_queried_and_the_password_is_a_reference(
+    tmp_path: Path,
+) -> None:
     [found] = local_files.airflow(machine(tmp_path, AIRFLOW_PASSWORD=SECRET, AIRFLOW_USERNAME="admin"))
     assert (WatchReadiness.ON_CONSENT, "admin") == (found.ready, found.settings["username"])
     assert {"env": "AIRFLOW_PASSWORD"} == found.settings["password"]
     assert SECRET not in str(found)
 
 
-def test_what_else_aws_starts_jobs_with_is_taken_by_name_alone(tmp_path: Path) -> None:
+def test_other_aws_schedulers_are_listed_by_name_alone(tmp_path: Path) -> None:
     found = by_key(list(local_files.aws(machine(tmp_path))))
     assert {"glue", "batch", "emr", "eventbridge"} == {one.kind for one in found.values() if not one.is_wanted} - {
         "step_functions"
@@ -93,13 +95,13 @@ def test_each_databricks_profile_is_found_and_its_token_stays_where_it_is(tmp_pa
     assert SECRET not in str(found)
 
 
-def test_a_databricks_address_that_is_none_is_a_mend(tmp_path: Path) -> None:
+def test_an_invalid_databricks_address_is_reported_with_a_fix(tmp_path: Path) -> None:
     machine_ = Machine(tmp_path, {"DATABRICKS_HOST": "https://[odd", "DATABRICKS_TOKEN": SECRET})
     [found] = local_files.databricks(machine_)
     assert (WatchReadiness.NEEDS, "'https://[odd' is not an address") == (found.ready, found.note)
 
 
-def test_contexts_of_a_kubeconfig_are_taken_by_name_alone(tmp_path: Path) -> None:
+def test_contexts_of_a_kubeconfig_are_listed_by_name_alone(tmp_path: Path) -> None:
     found = list(local_files.kube(machine(tmp_path)))
     assert ["kube:prod-admin", "kube:batch"] == [one.key for one in found]
     assert [(WatchReadiness.ON_CONSENT, False)] * 2 == [(one.ready, one.is_wanted) for one in found]
@@ -109,7 +111,7 @@ def test_contexts_of_a_kubeconfig_are_taken_by_name_alone(tmp_path: Path) -> Non
     assert SECRET not in str(found)
 
 
-def test_a_kubeconfig_without_the_package_that_reads_it_names_the_mend(
+def test_a_kubeconfig_without_the_package_that_reads_it_names_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_files, "find_spec", lambda name: None)
@@ -146,7 +148,7 @@ def test_a_kubeconfig_may_be_in_flow_style(tmp_path: Path, text: str, contexts: 
     assert [*contexts] == [one.settings["context"] for one in local_files.kube(Machine(tmp_path, {}))]
 
 
-def test_a_kubeconfig_whose_contexts_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_kubeconfig_with_unreadable_contexts_is_reported(tmp_path: Path) -> None:
     put(tmp_path / ".kube/config", "contexts:\n-\n  ? name\n  : odd\n")
     [found] = local_files.kube(Machine(tmp_path, {}))
     assert (WatchReadiness.NEEDS, True) == (found.ready, "cannot be read" in found.note)

@@ -26,7 +26,7 @@ def asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("owner, ports", [("mallory", []), ("postgres", [5432])])
-def test_a_socket_of_another_user_is_not_told_the_password(
+def test_a_socket_of_another_user_does_not_get_the_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str, ports: list[int]
 ) -> None:
     (tmp_path / ".s.PGSQL.5432").touch()

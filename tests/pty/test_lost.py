@@ -59,7 +59,7 @@ OF_EACH_KIND = ("incident", "jobs", "lineage", "ask")
 
 @dataclass
 class Lost:
-    """A console on a store, beside an engine that is killed and begins anew."""
+    """A console on a store, beside an engine that is killed and starts again."""
 
     folder: Path
     terminal: Terminal
@@ -148,7 +148,7 @@ def test_every_screen_has_a_way() -> None:
 @pytest.mark.parametrize(
     "names", [OF_EACH_KIND, pytest.param(tuple(WAYS), marks=pytest.mark.deep)], ids=["of each kind", "every"]
 )
-def test_the_engine_killed_and_the_store_gone_under_every_screen(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_the_engine_killed_and_the_store_deleted_under_every_screen(tmp_path: Path, names: tuple[str, ...]) -> None:
     with opened(tmp_path) as lost:
         for name in names:
             lost.go(name)
@@ -166,7 +166,9 @@ def test_the_wallboard_says_both_too(tmp_path: Path) -> None:
             pass
 
 
-def test_another_file_in_the_stores_place_is_not_written_by_the_engine_nor_its_log_taken_away(tmp_path: Path) -> None:
+def test_another_file_in_the_place_of_the_store_is_not_written_nor_its_log_removed_by_the_engine(
+    tmp_path: Path,
+) -> None:
     with opened(tmp_path) as lost:
         store = Path(store_of(tmp_path))
         aside, other = store.with_name("aside.db"), store.with_name("other.db")

@@ -56,7 +56,7 @@ def test_the_answer_to_a_key_is_timed() -> None:
         assert terminal.rss_mib > 1
 
 
-def test_leaving_ends_a_program_that_ignores_being_asked() -> None:
+def test_leaving_ends_a_program_that_ignores_sigterm() -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     with Terminal(_python(code)) as terminal:
         terminal.wait_for("up")
@@ -64,7 +64,7 @@ def test_leaving_ends_a_program_that_ignores_being_asked() -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_picture_of_which_half_has_come_is_not_looked_at() -> None:
+def test_a_half_received_screen_is_not_evaluated() -> None:
     """What else stands on a screen was asserted of halves."""
     code = r"""
 import sys, time

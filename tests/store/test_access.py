@@ -89,12 +89,12 @@ def test_a_long_chain_and_a_ring_of_dependencies_are_walked_to_their_end(served:
         assert 1 == len(access.action_subject(lines, 1_000).services)
 
 
-def test_a_job_that_is_gone_is_nothing(served: Estate) -> None:
+def test_a_removed_job_has_no_effect_on_access(served: Estate) -> None:
     with looking(served) as run:
         assert "" == access.action_subject(run, 4_711).system
 
 
-def test_the_modes_that_lead_into_a_job_are_told(served: Estate) -> None:
+def test_the_modes_that_apply_to_a_job_are_listed(served: Estate) -> None:
     with served.store.write(None) as connection:
         connection.rows("UPDATE dependency SET mode = 'hold'")
         lines = connection
@@ -117,7 +117,7 @@ def test_a_person_is_who_the_kernel_says_with_the_groups_of_this_machine(
         assert frozenset() == access.person_by_name(run, "no such person", is_postgres=False).groups
 
 
-def test_whom_a_proxy_signed_in_has_no_groups_of_an_account_with_the_same_name(
+def test_a_user_signed_in_by_a_proxy_has_no_groups_of_an_account_with_the_same_name(
     served: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a proxy calls root is not this machine's root."""
@@ -131,6 +131,6 @@ def test_whom_a_proxy_signed_in_has_no_groups_of_an_account_with_the_same_name(
         assert [own] == access.own_names(run, is_postgres=False)
 
 
-def test_nobody_is_asked_for_groups_where_no_permission_names_one(served: Estate) -> None:
+def test_groups_are_not_looked_up_where_no_permission_names_one(served: Estate) -> None:
     with looking(served) as run:
         assert frozenset() == access.current_person(run, is_postgres=False).groups

@@ -46,14 +46,14 @@ def test_what_waits_is_not_claimed_before_it_is_let_out(night: Estate) -> None:
     ]
 
 
-def test_an_urgent_alert_stands_before_what_waits_for_the_same_url(night: Estate) -> None:
+def test_an_urgent_alert_is_sent_before_others_for_the_same_url(night: Estate) -> None:
     late, urgent = made(night, waits=False, title="late"), made(night, waits=False, urgent=True, title="urgent")
     assert late < urgent
     assert ["urgent", "urgent"] == [one.title for one in outbox.claim_due(night.store, FENCE, 5, frozenset())]
     assert ["late", "late"] == [one.title for one in outbox.claim_due(night.store, FENCE, 5, frozenset())]
 
 
-def test_of_one_incident_nothing_leaves_before_what_was_said_earlier(night: Estate) -> None:
+def test_alerts_of_one_incident_are_sent_in_order(night: Estate) -> None:
     """Else the last word that a person gets says: act now, on an incident that is over."""
     decide(night, incidents=(incident(notices=()),))
     opened = made(night, waits=False, title="opened", incident_id=1)
@@ -100,7 +100,7 @@ def test_what_all_urls_gave_up_is_handed_on_at_once(night: Estate) -> None:
     assert [alert] == [one.id for one in alert_routing.undelivered_alerts(night.store, "oncall", 0, -1)]
 
 
-def test_parked_deliveries_are_counted_by_route_and_leave_again_when_asked_for(night: Estate, store_url: str) -> None:
+def test_parked_deliveries_are_counted_by_route_and_sent_on_request(night: Estate, store_url: str) -> None:
     alert, own = made(night, waits=False, kind="opened"), made(night, waits=False)
     first, second = outbox.claim_due(night.store, FENCE, 5, frozenset())
     outbox.park(night.store, FENCE, first.id, "400", 7, False, 3)
@@ -124,14 +124,14 @@ def test_parked_deliveries_are_counted_by_route_and_leave_again_when_asked_for(n
     assert [False, True] == [due[one.id].maybe_repeat for one in (first, second)]
 
 
-def test_trouble_of_our_own_that_could_not_be_told_is_no_news(night: Estate) -> None:
+def test_an_undeliverable_problem_of_our_own_is_no_news(night: Estate) -> None:
     made(night, waits=False)
     for one in outbox.claim_due(night.store, FENCE, 5, frozenset()):
         outbox.park(night.store, FENCE, one.id, "400", 7, False, 3)
     assert [(2, 0)] == [(one.count, one.news_us) for one in alert_routing.parked_deliveries(night.store)]
 
 
-def test_what_waits_for_a_url_that_is_gone_is_parked_with_the_reason(night: Estate) -> None:
+def test_deliveries_for_a_removed_url_are_parked_with_the_reason(night: Estate) -> None:
     alert = made(night, kind="opened")
     alert_routing.park_strays(night.store, FENCE, {"oncall": ("env CHAT",)}, 5)
     assert ["parked", "pending"] == states(night, alert)
@@ -154,5 +154,5 @@ def test_what_left_from_memory_is_recorded_as_it_went(night: Estate) -> None:
 @pytest.mark.parametrize(
     "words, index, known", [("env CHAT", 7, True), ("env GONE", 0, False), ("", 1, True), ("", 2, False)]
 )
-def test_a_url_is_known_by_its_words_wherever_it_stands(words: str, index: int, known: bool) -> None:
+def test_a_url_is_identified_by_its_text_wherever_it_is_placed(words: str, index: int, known: bool) -> None:
     assert known == alert_routing.is_configured_url(ROUTES, "oncall", words, index)

@@ -41,7 +41,7 @@ def noted(store: Database) -> str:
         return str(connection.rows("SELECT value FROM meta WHERE name = 'audit_head'")[0][0])
 
 
-def test_a_chain_that_nobody_touched_is_whole(store: Database) -> None:
+def test_an_unmodified_chain_is_intact(store: Database) -> None:
     write(store, "request rerun", "send rerun", "verified rerun")
     found = rows_of(store)
     assert [1, 2, 3] == [row[0] for row in found]
@@ -95,7 +95,7 @@ def test_a_row_that_is_appended_while_the_chain_is_verified_is_no_cut(
     assert (2, None) == (found.rows, found.bad), found.text
 
 
-def test_a_request_that_waits_to_be_chained_is_not_taken_for_a_removed_row(store: Database) -> None:
+def test_a_request_that_waits_to_be_chained_is_not_mistaken_for_a_removed_row(store: Database) -> None:
     """A login that may only ask leaves its entry to the engine."""
     with store.write(None) as session:
         session.rows("INSERT INTO event (at_us, kind, text, actor) VALUES (1, 'note', 'seen', 'ann')")
@@ -118,7 +118,7 @@ def test_rows_beyond_the_recorded_last_one_were_added_and_not_cut() -> None:
     assert audit.verify_chain(CHAIN[:6], NOTED).text.endswith("rows were cut")
 
 
-def test_a_row_and_the_change_it_tells_of_come_together_or_not_at_all(
+def test_a_row_and_its_change_are_written_together_or_not_at_all(
     store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "audit.before_append:raise")
@@ -147,7 +147,7 @@ def test_many_who_write_at_once_make_one_chain(store: Database) -> None:
 
 
 @pytest.mark.parametrize("words", HOSTILE[::9])
-def test_hostile_words_are_kept_clean_and_sealed(store: Database, words: str) -> None:
+def test_hostile_text_is_stored_clean_and_sealed(store: Database, words: str) -> None:
     with store.write(None) as connection:
         audit.append(
             connection, 1, words, words, words, words, {"said": words.encode("utf-8", "replace").decode()}, words
@@ -171,7 +171,7 @@ def flipped(row: list[Any], column: int) -> list[Any]:
 
 
 def resealed(rows: Rows, start: int) -> Rows:
-    """As somebody would who knows how the seal is made: all hashes from there on are made anew."""
+    """As somebody would who knows how the seal is made: all hashes from there on are made again."""
     made = [list(row) for row in rows]
     for at in range(start, len(made)):
         made[at][8] = made[at - 1][9] if at else ""
@@ -212,7 +212,7 @@ def test_what_is_cut_at_the_end_is_found_by_the_stores_note(place: int) -> None:
 
 
 @given(places)
-def test_a_cut_whose_note_was_mended_too_is_found_by_the_head_kept_elsewhere(place: int) -> None:
+def test_a_cut_whose_note_was_forged_too_is_found_by_the_head_stored_elsewhere(place: int) -> None:
     left = CHAIN[:place]
     mended = f"{place} {left[-1][9]}" if left else ""
     assert None is audit.verify_chain(left, mended).bad
@@ -220,7 +220,7 @@ def test_a_cut_whose_note_was_mended_too_is_found_by_the_head_kept_elsewhere(pla
 
 
 @given(places, st.integers(1, 7))
-def test_a_chain_made_anew_is_found_by_a_head_kept_elsewhere(place: int, column: int) -> None:
+def test_a_rebuilt_chain_is_found_by_a_head_stored_elsewhere(place: int, column: int) -> None:
     rows = [list(row) for row in CHAIN]
     rows[place] = flipped(rows[place], column)
     forged = resealed(rows, place)

@@ -32,7 +32,7 @@ def peaks(served: Estate) -> dict[str, list[PeakForecast]]:
     return {name: list(each) for name, each in load_estate(served.store, NOW, EvaluationSettings()).peaks.items()}
 
 
-def test_a_night_is_kept_once_and_known_to_the_next_evaluation_at_once(served: Estate) -> None:
+def test_a_night_is_stored_once_and_known_to_the_next_evaluation_at_once(served: Estate) -> None:
     assert {} == peaks(served)
     keep(served, night(1), night(2, 0.7, was_late=True), night(3, None), night(4, service="gone"))
     assert {
@@ -46,7 +46,7 @@ def test_a_night_is_kept_once_and_known_to_the_next_evaluation_at_once(served: E
     )
 
 
-def test_what_was_told_of_a_night_counts_and_its_back_test_does_not(served: Estate) -> None:
+def test_the_recorded_forecast_of_a_night_counts_and_its_back_test_does_not(served: Estate) -> None:
     keep(served, night(0, 0.05), night(1))
     apply_decisions(served.store, Decisions(service_days=(verdict(0.4),)), at("03:00"), 7, None, ROUTES)
     assert [PeakForecast(0.2, False, False), PeakForecast(0.05, False, False)] == peaks(served)["supply"], (

@@ -35,7 +35,7 @@ def card(night: Estate) -> dict[str, tuple[str, str]]:
         return {one.field: (one.value, one.said_by) for one in reads.jobs.job(LOAD).card}
 
 
-def test_what_config_leaves_open_a_person_says_and_a_later_sync_keeps_it(night: Estate) -> None:
+def test_a_field_left_open_by_the_config_is_set_by_a_person_and_survives_a_sync(night: Estate) -> None:
     sync(night)
     assert "" == told(night, owner="platform", runbook="wiki/load", rerun="safe")
     wanted = {"owner": ("platform", "mara"), "runbook": ("wiki/load", "mara"), "rerun": ("safe", "mara")}
@@ -47,7 +47,7 @@ def test_what_config_leaves_open_a_person_says_and_a_later_sync_keeps_it(night: 
     )
 
 
-def test_what_config_says_nobody_else_says_and_its_word_goes_before_theirs(night: Estate) -> None:
+def test_a_field_set_by_the_config_cannot_be_overridden(night: Estate) -> None:
     sync(night)
     told(night, owner="platform", rerun="safe")
     sync(night, replace(OPEN, jobs=(JobSetting("airflow/*", owner="dwh", rerun=Safety.NEVER),)))
@@ -66,7 +66,7 @@ def test_what_people_may_not_say_any_more_counts_no_more(night: Estate) -> None:
     assert 'config does not let people set it: [acting] cards has no "rerun"' in told(night, rerun="safe")
 
 
-def test_an_empty_word_takes_back_what_was_said(night: Estate) -> None:
+def test_an_empty_text_withdraws_the_field(night: Estate) -> None:
     sync(night)
     told(night, rerun="never")
     assert "" == told(night, rerun="")
@@ -95,7 +95,7 @@ def test_what_cannot_stand_on_a_card_is_refused(night: Estate, given: dict[str, 
     assert words in told(night, **given)
 
 
-def test_each_word_stands_in_the_audit_with_what_was_there(night: Estate) -> None:
+def test_each_change_is_in_the_audit_with_the_previous_value(night: Estate) -> None:
     sync(night)
     told(night, rerun="never")
     rows = night.rows("SELECT actor, verb, object, detail, why FROM audit WHERE verb = 'edit card'")

@@ -45,7 +45,7 @@ def seq(night: Estate) -> int:
     return night.store.changed_seq()
 
 
-def test_looks_in_a_row_that_came_to_the_same_are_one_stretch(night: Estate) -> None:
+def test_equal_results_in_a_row_are_one_stretch(night: Estate) -> None:
     assert look(night.store, CheckState.FAILED, at("03:00"))
     before = seq(night)
     assert not look(night.store, CheckState.FAILED, at("03:05"), rows=130)
@@ -59,7 +59,7 @@ def test_looks_in_a_row_that_came_to_the_same_are_one_stretch(night: Estate) -> 
     ] == [(one.state, one.since, one.at, one.text) for one in facts.stretches]
 
 
-def test_a_pass_that_somebody_waits_for_is_told_each_time(night: Estate) -> None:
+def test_a_pass_that_somebody_waits_for_is_recorded_each_time(night: Estate) -> None:
     """A stretch that began before the jobs were done proves the service only by a look after that."""
     look(night.store, CheckState.PASSED, at("03:00"))
     assert look(night.store, CheckState.PASSED, at("03:05"), awaited=True)
@@ -115,7 +115,7 @@ def test_a_downstream_that_starts_soon_waits_for_its_check(served: Estate) -> No
     assert {("gate", BD)} == checks.awaited_checks(served.store, at("05:00"))
 
 
-def test_readers_see_the_last_look_and_who_waits(served: Estate, reads: Queries) -> None:
+def test_readers_see_the_last_result_and_who_waits(served: Estate, reads: Queries) -> None:
     sync_config(served.store, READY, MIDNIGHT, None)
     [before] = reads.checks.list_checks()
     assert (None, ("supply",), None) == (before.last, before.waits, before.next_at)

@@ -164,7 +164,7 @@ def test_an_expected_run_that_starts_is_the_same_run(served: Estate) -> None:
     assert "running" == served.one("SELECT state FROM latest_run WHERE job_id = 1")
 
 
-def test_a_withdrawn_expectation_is_gone_and_one_that_began_stays(served: Estate) -> None:
+def test_a_withdrawn_expectation_is_deleted_and_one_that_began_stays(served: Estate) -> None:
     decide(served, expected=(expected("04:10"), expected("05:10")))
     served.ingest(running(period="04:10"), now="04:11")
     assert 2 == len(load_estate(served.store, at("04:12"), EvaluationSettings()).runs)
@@ -173,7 +173,7 @@ def test_a_withdrawn_expectation_is_gone_and_one_that_began_stays(served: Estate
     assert [1] == [one.id for one in load_estate(served.store, at("04:12"), EvaluationSettings()).runs]
 
 
-def test_the_number_of_a_run_that_is_gone_is_never_another_runs(served: Estate) -> None:
+def test_the_number_of_a_deleted_run_is_never_reused(served: Estate) -> None:
     """Somebody may still have its preview open: the rerun would be another job's."""
     decide(served, expected=(expected("04:10"), expected("05:10")))
     decide(served, withdrawn=(2,))
@@ -182,7 +182,7 @@ def test_the_number_of_a_run_that_is_gone_is_never_another_runs(served: Estate) 
 
 
 # -- judgements and service days --------------------------------------------------------------------------------------
-def test_a_judgement_stands_beside_the_state_and_survives_the_next_poll(served: Estate) -> None:
+def test_a_judgement_is_stored_beside_the_state_and_survives_the_next_poll(served: Estate) -> None:
     served.ingest(run())
     decide(served, judgements=(RunJudgement(1, Timeliness.MET, True),))
     assert ("succeeded", "met", True) == served.one("SELECT state, timeliness, stale_read FROM run")
@@ -275,7 +275,7 @@ def test_an_update_keeps_the_key_and_is_a_further_alert(served: Estate) -> None:
     assert ["opened", "updated"] == [one for (one,) in served.rows("SELECT kind FROM event ORDER BY id")]
 
 
-def test_a_closed_incident_says_why_and_tells_the_same_route(served: Estate) -> None:
+def test_a_closed_incident_has_a_reason_and_notifies_the_same_route(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
     closing = incident(
@@ -287,7 +287,7 @@ def test_a_closed_incident_says_why_and_tells_the_same_route(served: Estate) -> 
     assert () == load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
 
 
-def test_of_what_is_open_again_the_time_before_it_is_escalated_begins_anew(served: Estate) -> None:
+def test_the_time_to_escalation_of_a_reopened_incident_restarts(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "oncall", "t", "b"),)),))
     decide(served, now="04:00", incidents=(incident(incident_id=1, closed=True, close_reason="green again"),))
@@ -297,7 +297,7 @@ def test_of_what_is_open_again_the_time_before_it_is_escalated_begins_anew(serve
     assert at("04:20") == told.first_at
 
 
-def test_what_each_route_was_told_is_remembered_with_its_alert_also_of_what_was_merged(served: Estate) -> None:
+def test_the_notification_of_each_route_is_stored_with_its_alert_also_for_merged_incidents(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]))
     symptom = (Notice(AlertKind.OPENED, "second", "t", "b", fingerprint="s"),)
     decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=symptom),))
@@ -310,7 +310,7 @@ def test_what_each_route_was_told_is_remembered_with_its_alert_also_of_what_was_
     }
 
 
-def test_a_notice_that_is_held_back_is_a_row_until_it_was_told(served: Estate) -> None:
+def test_a_suppressed_notification_is_a_row_until_it_is_sent(served: Estate) -> None:
     served.ingest(failed())
     until = at("06:00")
     held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "quiet hours", "quiet hours until 06:00", until),)
@@ -356,7 +356,7 @@ def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(ser
     assert 2 == served.one("SELECT count(DISTINCT dedup_key) FROM alert")
 
 
-def test_a_symptom_that_was_told_first_is_merged_into_its_cause_silently(served: Estate) -> None:
+def test_a_symptom_notified_first_is_merged_into_its_cause_silently(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]))
     decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2),))
     assert AppliedDecisions((2,), (1,), (2,)) == decide(served, incidents=(incident(merges={1: "load"}),))
@@ -365,7 +365,7 @@ def test_a_symptom_that_was_told_first_is_merged_into_its_cause_silently(served:
     )
 
 
-def test_what_is_merged_twice_is_remembered_as_told_and_holds_nothing_back(served: Estate) -> None:
+def test_an_incident_merged_twice_counts_as_notified_and_suppresses_nothing(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]), failed(JOBS[2]))
     held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "group", "w", at("06:00")),)
     for number, merges in ((3, {}), (2, {1: "a"}), (1, {2: "b"})):
@@ -381,7 +381,7 @@ def test_what_is_merged_twice_is_remembered_as_told_and_holds_nothing_back(serve
     assert [] == served.rows("SELECT 1 FROM alert_suppressed WHERE ended_us IS NULL")
 
 
-def test_a_route_without_a_url_is_told_in_the_timeline(served: Estate) -> None:
+def test_a_route_without_a_url_is_recorded_in_the_timeline(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "nobody", "t", "b"),)),))
     assert 0 == served.one("SELECT count(*) FROM delivery")
@@ -446,7 +446,7 @@ def test_drift_is_seen_with_its_reason(served: Estate) -> None:
     assert DetectedDrift("gone", "line gone") == DetectedDrift("gone", job.drift_reason)
 
 
-def test_an_open_incident_is_seen_with_the_runs_that_it_hurts(served: Estate) -> None:
+def test_an_open_incident_comes_with_the_runs_it_affects(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
     [one] = load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
@@ -455,8 +455,8 @@ def test_an_open_incident_is_seen_with_the_runs_that_it_hurts(served: Estate) ->
     )  # fmt: skip
 
 
-def test_a_look_that_reads_only_what_changed_sees_what_a_fresh_look_sees(served: Estate) -> None:
-    """Run by run through a night: the remembered estate equals one that is read anew each time."""
+def test_an_incremental_read_equals_a_full_read(served: Estate) -> None:
+    """Run by run through a night: the remembered estate equals one that is read again each time."""
 
     def fresh(now: str) -> tuple[Any, ...]:
         from console.store.snapshot import estate as module
@@ -545,7 +545,7 @@ def kept(served: Estate) -> list[tuple[Any, ...]]:
         return [*connection.rows("SELECT at_us, p_late, p50_us, p95_us FROM forecast ORDER BY id")]
 
 
-def test_a_forecast_is_kept_when_it_changes_much_and_now_and_then_besides(served: Estate) -> None:
+def test_a_forecast_is_stored_when_it_changes_much_and_now_and_then_besides(served: Estate) -> None:
     for now, late in (("03:00", 0.2), ("03:01", 0.22), ("03:02", 0.3), ("03:31", 0.31), ("03:33", 0.31)):
         decide(served, now, service_days=(verdict(late),))
     decide(served, "05:31", service_days=(verdict(1.0),))
@@ -561,7 +561,7 @@ def test_the_highest_forecast_of_a_day_stays_known(served: Estate) -> None:
         assert [(1.0, 0.6)] == connection.rows("SELECT p_late, peak_late FROM service_day")
 
 
-def test_what_was_not_simulated_is_not_kept(served: Estate) -> None:
+def test_a_forecast_without_a_simulation_is_not_stored(served: Estate) -> None:
     decide(served, "03:00", service_days=(verdict(None),))
     assert [] == kept(served)
 
@@ -575,7 +575,7 @@ def test_how_a_day_in_danger_was_judged_last_is_known_to_the_next_evaluation(ser
     assert {} == dict(load_estate(served.store, at("03:03"), EvaluationSettings()).last_verdicts)
 
 
-def test_what_was_told_in_time_of_days_that_are_over_is_known_to_later_evaluations(served: Estate) -> None:
+def test_forecasts_given_in_time_for_past_dates_are_known_to_later_evaluations(served: Estate) -> None:
     decide(served, "03:00", service_days=(verdict(0.4),))
     done = verdict(0.0, delivered_at=at("05:20"), timeliness=Timeliness.MET)
     decide(served, "05:21", service_days=(done,))
@@ -596,7 +596,7 @@ def test_of_a_day_that_was_not_proved_late_nothing_is_learned(served: Estate, st
     assert ({}, ()) == (dict(later.peaks), later.forecasts)
 
 
-def test_what_is_learned_from_is_what_the_simulation_itself_said_of_days_that_are_over(served: Estate) -> None:
+def test_calibration_uses_the_raw_simulation_of_past_dates(served: Estate) -> None:
     decide(served, "03:30", service_days=(verdict(0.4, p_own=0.2),))
     decide(served, "05:21", service_days=(verdict(0.0, delivered_at=at("05:35"), timeliness=Timeliness.MET_LATE),))
     assert () == load_estate(served.store, at("05:36"), EvaluationSettings()).forecasts

@@ -47,7 +47,7 @@ def judged(night: Estate, clock: str) -> None:
     apply_decisions(night.store, evaluate(estate, at(clock)), at(clock), 0, None, {"oncall": ("env ONCALL",)})
 
 
-def test_the_past_is_read_newest_first_with_what_its_source_told(served: Estate) -> None:
+def test_the_past_is_read_newest_first_with_the_fields_of_its_source(served: Estate) -> None:
     past(served, 9, context={"rows": 1200})
     served.ingest(failed())
     known = load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()]
@@ -76,7 +76,7 @@ def later(good: RunRecord, hours: int) -> RunRecord:
     return replace(good, attempt_key=key, period_key=key, started_at=began, ended_at=began + timedelta(minutes=5))
 
 
-def test_a_run_of_its_own_that_made_good_a_red_one_of_its_date_tells_what_was_lost(served: Estate) -> None:
+def test_a_separate_run_that_repaired_a_failed_one_of_its_date_shows_the_lost_time(served: Estate) -> None:
     past(served, 9)
     for number, is_mended in ((11, True), (12, True), (13, False), (14, True)):
         served.ingest(*red_then_good(number, is_mended))
@@ -105,7 +105,7 @@ def test_what_changed_is_read_again_and_nothing_else(served: Estate) -> None:
     assert 10 == len(load_estate(served.store, at("03:21"), SETTINGS).history[served.job_id()])
 
 
-def test_of_a_large_estate_a_bite_is_read_in_each_look_and_at_once_what_a_finding_is_open_of(
+def test_a_large_estate_is_read_in_pages_and_jobs_with_an_open_finding_at_once(
     served: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = served.job_id("load_orders")
@@ -137,7 +137,7 @@ def test_a_finding_is_opened_once_and_closed_when_it_is_over(served: Estate) -> 
     assert ("rule", "too_long", True, "the finding no longer holds") == served.one(incident, job=served.job_id())
 
 
-def test_a_finding_wakes_nobody(served: Estate) -> None:
+def test_a_finding_wakes_nothing(served: Estate) -> None:
     past(served)
     served.ingest(running(period="02:10"))
     judged(served, "02:30")
@@ -192,7 +192,7 @@ def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Que
     assert [] == reads.findings.list_findings(rule="drift")
 
 
-def test_those_that_are_over_are_shown_where_they_are_asked_for(served: Estate, reads: Queries) -> None:
+def test_ended_findings_are_shown_on_request(served: Estate, reads: Queries) -> None:
     past(served)
     served.ingest(running(period="02:10"))
     judged(served, "02:30")

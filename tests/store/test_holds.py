@@ -82,7 +82,7 @@ def test_what_is_decided_twice_is_one_hold_with_one_action(night: Estate) -> Non
     assert [("headway", "request hold", f"etl-hosts/{STOCK}")] == night.rows("SELECT actor, verb, object FROM audit")
 
 
-def test_a_decision_that_saw_another_state_writes_and_asks_nothing(night: Estate) -> None:
+def test_a_decision_on_another_state_writes_and_requests_nothing(night: Estate) -> None:
     decide(night, placed(night))
     job = night.job_id(STOCK)
     late = HoldDecision(
@@ -93,7 +93,7 @@ def test_a_decision_that_saw_another_state_writes_and_asks_nothing(night: Estate
     assert 1 == night.one("SELECT count(*) FROM action")
 
 
-def test_a_start_is_about_the_run_that_was_kept_back_and_told_in_its_incident(night: Estate) -> None:
+def test_a_start_belongs_to_the_held_run_and_appears_in_its_incident(night: Estate) -> None:
     night.ingest(failed(STOCK, "03:10"))
     run_id = night.one("SELECT id FROM run WHERE state = 'failed'")
     member = MemberVerdict(night.job_id(STOCK), instant_key(at("03:10")), "red", run_id)
@@ -114,7 +114,7 @@ def test_a_try_of_last_week_for_a_start_that_is_still_ahead_is_not_forgotten(nig
     assert [KEY] == [one.key for one in stored(night)]
 
 
-def test_an_action_that_was_withdrawn_is_taken_up_by_nobody(night: Estate) -> None:
+def test_a_withdrawn_action_is_claimed_by_no_engine(night: Estate) -> None:
     decide(night, placed(night))
     over = hold(
         night, state=HoldState.FAILED, ended_at=at("03:10"), reason=HoldReason.OTHER, detail="nobody could send it"
@@ -165,13 +165,13 @@ def held(night: Estate) -> None:
     decide(night, HoldDecision(hold(night, state=HoldState.HELD, placed_at=at("03:01")), HoldState.PLACING))
 
 
-def test_a_look_that_finds_what_is_held_changes_nothing(night: Estate) -> None:
+def test_a_poll_that_finds_the_hold_changes_nothing(night: Estate) -> None:
     held(night)
     assert not look(night, mark())
     assert [] == events(night)
 
 
-def test_a_hold_whose_mark_two_looks_miss_was_released_by_a_person(night: Estate) -> None:
+def test_a_hold_whose_mark_is_missing_from_two_polls_was_released_by_a_person(night: Estate) -> None:
     held(night)
     none = reconcile_marks(night.store, night.host, (), frozenset(), at("03:01"), at("03:30"), None)
     assert frozenset() == none.missed  # it was placed while this look went on
@@ -185,7 +185,7 @@ def test_a_hold_whose_mark_two_looks_miss_was_released_by_a_person(night: Estate
     assert not look(night, looked="03:31", missed=KEY)
 
 
-def test_a_mark_that_one_look_missed_is_held_on(night: Estate) -> None:
+def test_a_mark_missing_from_one_poll_stays_held(night: Estate) -> None:
     """A source that told half of what it has ends no hold."""
     held(night)
     assert not look(night)
@@ -224,7 +224,7 @@ def test_a_pause_after_a_person_enabled_it_is_not_ours_while_the_mark_is_there(n
     assert HoldState.RELEASED is stored(night)[0].state
 
 
-def test_a_mark_that_our_own_release_left_is_taken_away_after_all(night: Estate) -> None:
+def test_a_mark_left_by_our_own_release_is_removed_after_all(night: Estate) -> None:
     """Airflow was resumed, and its note could not be written any more."""
     held(night)
     over = hold(night, state=HoldState.RELEASED, placed_at=at("03:01"), released_at=at("03:20"), ended_at=at("03:21"))
@@ -254,7 +254,7 @@ def test_a_mark_of_ours_on_another_target_is_a_copy_and_moves_nothing(night: Est
         assert (False, before, []) == (looked.changed, stored(night), events(night))
 
 
-def test_a_mark_that_was_kept_meanwhile_is_told_once(night: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mark_retained_meanwhile_is_reported_once(night: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two engines looked at the same moment."""
     strange = mark("headway-zzzzzzzzzzzz", by="other.store")
     monkeypatch.setattr("console.store.holds._stored_holds", lambda *_: ([], set()))
@@ -262,7 +262,7 @@ def test_a_mark_that_was_kept_meanwhile_is_told_once(night: Estate, monkeypatch:
     assert 1 == len(events(night))
 
 
-def test_a_bare_mark_that_nobody_here_made_holds_nothing(night: Estate) -> None:
+def test_a_foreign_mark_without_a_pause_holds_nothing(night: Estate) -> None:
     assert not look(night, mark("headway-zzzzzzzzzzzz", bare=True))
     assert () == stored(night)
 
@@ -275,7 +275,7 @@ def test_what_is_being_placed_or_let_go_is_judged_by_its_action(night: Estate) -
     assert not look(night, missed=KEY)
 
 
-def test_a_mark_that_nobody_here_made_is_kept_as_found_until_it_is_gone(night: Estate) -> None:
+def test_a_foreign_mark_is_recorded_as_found_until_it_is_removed(night: Estate) -> None:
     strange = mark("headway-zzzzzzzzzzzz", by="other.store")
     assert look(night, strange)
     assert not look(night, strange)
@@ -330,7 +330,7 @@ def ask(night: Estate, key: str, verb: str, parameters: str) -> None:
         connection.rows(f"INSERT INTO action ({columns}) VALUES ({values})")
 
 
-def test_what_a_person_asked_for_is_a_hold_of_that_person_and_so_is_its_end(night: Estate) -> None:
+def test_a_hold_requested_by_a_person_belongs_to_that_person_and_so_does_its_end(night: Estate) -> None:
     ask(night, KEY, "hold", '{"by": "alice", "until": "2026-11-20T05:00:00Z"}')
     decide(night)
     [one] = stored(night)
@@ -346,7 +346,7 @@ def test_what_a_person_asked_for_is_a_hold_of_that_person_and_so_is_its_end(nigh
     assert seq == night.one("SELECT changed_seq FROM hold")
 
 
-def test_a_mark_that_is_seen_before_its_hold_has_a_row_is_no_strangers(night: Estate) -> None:
+def test_a_mark_seen_before_its_hold_has_a_row_is_not_foreign(night: Estate) -> None:
     """The action was sent and a look found its mark, all before the next evaluation: it was kept as found, and the plan
     that had placed it did not start the job that it let go."""
     ask(night, KEY, "hold", '{"by": "alice", "until": "2026-11-20T05:00:00Z"}')
@@ -493,7 +493,7 @@ def test_a_rerun_that_awaits_approval_is_known_of_its_run_until_it_is_approved(s
         assert ({run_id: ApprovalFacts(job_id, key)} if waiting else {}) == approvals
 
 
-def test_a_hold_or_release_that_nobody_can_read_breaks_no_evaluation(night: Estate) -> None:
+def test_an_unreadable_hold_or_release_breaks_no_evaluation(night: Estate) -> None:
     """Whoever may write the store may write this."""
     for verb, words in (("hold", "no json"), ("release", "["), ("hold", "[]")):
         ask(night, f"headway-{verb}{words}", verb, words)
@@ -501,7 +501,7 @@ def test_a_hold_or_release_that_nobody_can_read_breaks_no_evaluation(night: Esta
     assert [KEY] == [one.key for one in stored(night) if one.held_by == "headway"]
 
 
-def test_what_is_held_at_a_system_that_left_the_config_is_said(served: Estate, reads: Queries) -> None:
+def test_holds_on_a_system_that_left_the_config_are_reported(served: Estate, reads: Queries) -> None:
     held(served)
     assert [] == [one for one in reads.warnings.list_warnings() if KEY in one]
     with served.store.write(None) as connection:

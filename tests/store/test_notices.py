@@ -37,7 +37,7 @@ def test_a_silence_that_ends_when_no_calendar_does_stops_no_evaluation(served: E
     found.until.astimezone(ZoneInfo("Pacific/Kiritimati"))
 
 
-def test_a_reason_of_several_lines_is_told_on_one_without_a_replaced_letter(store: Database) -> None:
+def test_a_reason_of_several_lines_is_shown_on_one_without_a_replaced_letter(store: Database) -> None:
     """PostgreSQL gives its CONTEXT on a line of its own."""
     why = "table orders is empty\nCONTEXT: PL/pgSQL function obey(text)"
     need = AttentionRequest("plan:2", "plan 2 stopped", "repair", why, (), "mara", None, None)

@@ -43,7 +43,7 @@ def leave_as(served: Estate, now: str) -> list[tuple[str, bool]]:
     return found
 
 
-def test_that_it_was_over_is_told_to_nobody_once_it_is_back_and_keeps_nothing_urgent_waiting(served: Estate) -> None:
+def test_a_resolution_is_not_sent_once_the_incident_is_back_and_delays_nothing_urgent(served: Estate) -> None:
     """Said at the end of the quiet hours it would be false by then, and what is urgent would wait until then too."""
     served.ingest(failed())
     decide(served, incidents=(incident(notices=says(AlertKind.OPENED)),), now="03:30")
@@ -102,7 +102,7 @@ def two_fail(served: Estate) -> None:
     decide(served, incidents=(incident(notices=says(AlertKind.OPENED)), second), now="03:30")
 
 
-def test_what_a_digest_tells_as_over_is_not_told_as_open_after_it(served: Estate) -> None:
+def test_an_incident_resolved_in_a_digest_is_not_sent_as_open_after_it(served: Estate) -> None:
     """The receiver put the first word off, and takes the digest. Of what is still open the first word leaves."""
     two_fail(served)
     let_out(served)
@@ -133,7 +133,7 @@ def test_a_digest_leaves_after_an_earlier_one_about_the_same_incident(served: Es
     assert ["digest", "digest"] == leave(served, "05:01")
 
 
-def test_what_is_told_of_an_incident_names_the_threads_of_those_merged_into_it(served: Estate) -> None:
+def test_a_notification_names_the_threads_of_the_incidents_merged_into_it(served: Estate) -> None:
     two_fail(served)
     leave(served, "03:31")
     whole = incident(incident_id=1, merges={2: "load"}, notices=says(AlertKind.UPDATED))

@@ -91,7 +91,7 @@ class Kept:
 
 @examples(100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(NIGHT)
-def test_a_night_is_kept_alike_by_the_store_and_by_its_double(
+def test_a_night_is_stored_equally_by_the_store_and_by_its_fake(
     served: Estate, night: list[tuple[int, tuple[str, list[tuple[str, str]], list[tuple[tuple[str, str], str, str]]]]]
 ) -> None:
     kept = Kept(served, next(_nights))
@@ -100,7 +100,7 @@ def test_a_night_is_kept_alike_by_the_store_and_by_its_double(
         assert kept.by_double() == kept.by_store()
 
 
-def test_a_stage_that_holds_it_anew_does_so_from_then_on(served: Estate) -> None:
+def test_a_stage_that_suppresses_it_again_does_so_from_then_on(served: Estate) -> None:
     """It waited for company, then for the morning, then for company again: that is a new wait."""
     kept = Kept(served, next(_nights))
     for stage in ("group", "wait", "group"):
@@ -109,7 +109,7 @@ def test_a_stage_that_holds_it_anew_does_so_from_then_on(served: Estate) -> None
     assert [at("01:03")] == [one.since for each in held.values() for one in each]
 
 
-def test_who_was_told_of_a_part_was_told_of_the_whole_since_then(served: Estate) -> None:
+def test_a_route_notified_of_a_part_counts_as_notified_of_the_whole_since_then(served: Estate) -> None:
     kept = Kept(served, next(_nights))
     kept.play(0, "goes on", [("oncall", "technical")], [])
     kept.play(1, "goes on", [], [])

@@ -149,7 +149,9 @@ def test_a_second_plan_for_an_incident_that_has_one_is_refused(served: Estate, d
     assert number < start(served, about)
 
 
-def test_asking_a_step_makes_its_action_in_the_same_transaction_and_only_once(served: Estate, draft: PlanDraft) -> None:
+def test_requesting_a_step_creates_its_action_in_the_same_transaction_and_only_once(
+    served: Estate, draft: PlanDraft
+) -> None:
     number = start(served, draft)
     [plan] = plans.active_plans(served.store, {})
     assert [number] == [plan.id]
@@ -166,7 +168,7 @@ def test_asking_a_step_makes_its_action_in_the_same_transaction_and_only_once(se
     )
 
 
-def test_a_plan_that_is_paused_meanwhile_asks_nothing(served: Estate, draft: PlanDraft) -> None:
+def test_a_plan_paused_meanwhile_requests_nothing(served: Estate, draft: PlanDraft) -> None:
     number = start(served, draft)
     [plan] = plans.active_plans(served.store, {})
     requests(served).steer_plan(number, RequestKind.PAUSE_PLAN)
@@ -189,7 +191,7 @@ def test_steps_wait_and_end_and_the_plan_with_them(served: Estate, draft: PlanDr
     assert [("plan done",)] == rows(served, "SELECT verb FROM audit WHERE verb LIKE 'plan d%'")
 
 
-def test_resumed_what_failed_is_planned_anew_and_what_is_over_is_not(served: Estate, draft: PlanDraft) -> None:
+def test_resuming_plans_failed_steps_again_and_leaves_finished_ones(served: Estate, draft: PlanDraft) -> None:
     number = start(served, draft)
     [plan] = plans.active_plans(served.store, {})
     plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
@@ -270,9 +272,7 @@ def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Es
     assert [(past, "2026-11-11")] == rows(served, sql)
 
 
-def test_the_release_of_a_plan_knows_the_hold_that_it_lets_go_also_one_that_was_asked_anew(
-    served: Estate, draft: PlanDraft
-) -> None:
+def test_the_release_of_a_plan_knows_its_hold_also_one_requested_again(served: Estate, draft: PlanDraft) -> None:
     until = {"until": "2026-11-20T10:00:00Z", "by": "mara"}
     [first, second] = draft.steps
     hold = replace(second, place=1, verb="hold", run_id=None, period_key="", parameters=until, after=(), wait_s=60.0)

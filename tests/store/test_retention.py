@@ -363,7 +363,9 @@ def test_a_merged_incident_stays_with_the_one_it_is_part_of(served: Estate) -> N
     assert 2 == prune(served)["incident"]
 
 
-def test_a_young_log_tail_of_an_old_attempt_keeps_no_older_one(served: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_young_log_tail_of_an_old_attempt_retains_no_older_one(
+    served: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(retention, "BATCH_ROWS", 5)
     many_nights(served, 1)
     with served.store.write(None) as session:

@@ -68,7 +68,7 @@ def test_a_promise_comes_back_as_config_has_it_with_the_number_of_its_job(served
     assert replace(KEPT, deadline=replace(KEPT.deadline, of_id=served.job_id())) == found.promise
 
 
-def test_the_last_word_on_more_time_is_what_an_evaluation_sees(served: Estate) -> None:
+def test_the_last_extension_is_what_an_evaluation_sees(served: Estate) -> None:
     judged(served, day())
     assert "" == give(served, at("06:00"), "late\x1b[2J files")
     assert "" == give(served, at("06:30"), "later")
@@ -115,7 +115,7 @@ def test_a_date_without_a_promise_counts_for_nothing_and_gets_no_time(served: Es
     assert (False, None) == (shown.is_promised, service_document(shown)["deadline"])
 
 
-def test_a_job_owes_nothing_on_a_date_without_a_promise(served: Estate, reads: Queries) -> None:
+def test_a_job_is_not_expected_on_a_date_without_a_promise(served: Estate, reads: Queries) -> None:
     judged(served, past(0, None, Timeliness.AT_RISK))
     assert {served.job_id()} <= reads.services.promised().keys()
     judged(served, left_out())
@@ -144,13 +144,13 @@ def test_what_was_pending_is_promised_no_more_and_what_was_delivered_stays(serve
 
 
 def test_a_changed_config_forgets_which_dates_were_left_out(served: Estate, reads: Queries) -> None:
-    """Nothing of it may run on a date that counts again, and then nobody would judge it anew."""
+    """Nothing of it may run on a date that counts again, and then nobody would judge it again."""
     judged(served, left_out())
     promise(served, KEPT)
     assert "not judged yet" == reads.services.service("supply", BD.isoformat()).reason
 
 
-def test_days_in_time_and_what_is_left_are_told(served: Estate, reads: Queries) -> None:
+def test_dates_in_time_and_the_remaining_budget_are_shown(served: Estate, reads: Queries) -> None:
     promise(served, KEPT)
     late = past(3, at("05:31"), Timeliness.MET_LATE)
     never = past(2, None, Timeliness.BREACHED)
@@ -209,7 +209,7 @@ def test_runs_carry_the_keys_of_services_that_are_promised_end_to_end(served: Es
     assert [{"customer_id": value} for value in ("4711", "4712", "4713")] == [found[key] for key in sorted(found)]
 
 
-def test_each_submission_is_a_row_of_its_own_and_the_most_urgent_one_stands_for_the_service(
+def test_each_submission_is_a_separate_row_and_the_most_urgent_one_represents_the_service(
     served: Estate, reads: Queries
 ) -> None:
     promise(served, ONBOARDING)
@@ -233,14 +233,12 @@ def test_each_submission_is_a_row_of_its_own_and_the_most_urgent_one_stands_for_
     assert 2 == kept.attainment.windows[0].kept
 
 
-def test_a_service_that_nobody_submitted_to_says_so(served: Estate, reads: Queries) -> None:
+def test_a_service_without_a_submission_says_so(served: Estate, reads: Queries) -> None:
     promise(served, ONBOARDING)
     assert ["no submission yet"] == [view.reason for view in reads.services.list_services()]
 
 
-def test_an_incident_names_each_instance_that_it_hurts_until_it_hurts_it_no_more(
-    served: Estate, reads: Queries
-) -> None:
+def test_an_incident_names_each_affected_instance_until_it_no_longer_affects_it(served: Estate, reads: Queries) -> None:
     """The keys of two submissions may be the same: what tells them apart is which run each was."""
     served.ingest(failed())
     promise(served, ONBOARDING)
@@ -262,7 +260,7 @@ def test_an_incident_names_each_instance_that_it_hurts_until_it_hurts_it_no_more
     assert ["4711 (03:20)"] == [one.title.partition("#")[2] for one in reads.handover.nights_of_incident(1)]
 
 
-def test_what_the_attempts_of_a_run_cost_is_summed_where_a_budget_asks_for_it(served: Estate) -> None:
+def test_the_cost_of_the_attempts_of_a_run_is_summed_where_a_budget_needs_it(served: Estate) -> None:
     served.ingest(
         failed(context={"cost": 1.5}),
         run(attempt="2", started_at=at("03:20"), ended_at=at("03:25"), context={"cost": 2, "tokens": 9}),

@@ -21,21 +21,21 @@ def test_the_corpus_is_large_enough_and_says_nothing_twice() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_nothing_that_acts_on_a_terminal_leaves_the_door(text: str) -> None:
+def test_no_terminal_control_remains_after_cleaning(text: str) -> None:
     assert [] == DANGEROUS.findall(clean(text))
     assert "\n" not in clean_line(text)
     clean(text).encode()
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=0x10FFFF, categories=None)))
-def test_any_text_leaves_the_door_harmless_and_unchanged_the_second_time(text: str) -> None:
+def test_any_cleaned_text_is_harmless_and_unchanged_the_second_time(text: str) -> None:
     once = clean(text)
     assert [] == DANGEROUS.findall(once)
     assert once == clean(once)
 
 
 @given(st.binary())
-def test_any_bytes_leave_the_door_as_text_that_can_be_written(raw: bytes) -> None:
+def test_any_cleaned_bytes_are_text_that_can_be_written(raw: bytes) -> None:
     clean(raw).encode()
 
 

@@ -55,7 +55,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_X
         ("https://hooks.slack.com/services/T0/B0/abcdefgh", "https://hooks.slack.com/services/***"),
     ],
 )
-def test_a_secret_shape_is_masked_and_what_stands_around_it_stays(text: str, expected: str) -> None:
+def test_a_secret_shape_is_masked_and_the_text_around_it_stays(text: str, expected: str) -> None:
     assert expected == mask_secrets(text)
 
 
@@ -86,7 +86,7 @@ def test_the_fingerprint_of_a_public_key_stays_readable_where_masking_is_strict(
     assert "token=***" == mask_secrets(f"token={text}")
 
 
-def test_strictly_personal_data_and_random_words_are_masked_as_well() -> None:
+def test_strict_mode_masks_personal_data_and_random_words_as_well() -> None:
     text = "mail ann@bank.example from db07:/srv/x, card 4111 1111 1111 1111, DE89370400440532013000"
     text += ", 9aF3kQ0zLmX7tBv2RyU8wEoPiNcD"
     assert "mail ***@bank.example from db07:/srv/x, card ***, ***, ***" == mask_strictly(text)
@@ -140,5 +140,5 @@ def test_the_worst_that_fits_into_64_kib_is_read_in_time(piece: str) -> None:
         ("", False),
     ],
 )
-def test_a_name_tells_whether_what_stands_under_it_is_a_secret(name: str, secret: bool) -> None:
+def test_the_name_of_a_field_decides_whether_its_value_is_a_secret(name: str, secret: bool) -> None:
     assert secret is is_secret_name(name)

@@ -182,7 +182,7 @@ def test_the_fifth_of_a_weekday_is_left_out_of_a_month_that_has_four() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "business day", "0th day", "2th moonday", "last", "first business day of week"])
-def test_what_names_no_day_is_told_with_what_would(text: str) -> None:
+def test_a_calendar_without_a_day_is_reported_with_the_fix(text: str) -> None:
     with pytest.raises(ValueError, match='names no day; write "first business day"'):
         DayRule.read(text)
 

@@ -26,7 +26,7 @@ def test_a_replay_runs_at_its_rate_from_its_origin() -> None:
     assert 60 == clock(hand, STARTED).rate
 
 
-def test_a_paused_replay_stands_still() -> None:
+def test_a_paused_replay_does_not_move() -> None:
     hand = ClockSetting(ORIGIN, STARTED, rate=60, paused=True)
     assert ORIGIN == clock(hand, STARTED + timedelta(hours=1)).now()
     assert 0 == clock(hand, STARTED).rate
@@ -50,5 +50,5 @@ def test_what_is_put_off_waits_in_real_seconds_whatever_the_rate() -> None:
     assert ORIGIN + timedelta(minutes=5) == clock(ClockSetting(ORIGIN, STARTED, rate=60), STARTED).after(5)
 
 
-def test_what_is_put_off_while_a_replay_stands_still_is_not_due_at_once() -> None:
+def test_a_timer_set_during_a_paused_replay_is_not_due_at_once() -> None:
     assert ORIGIN + timedelta(seconds=5) == clock(ClockSetting(ORIGIN, STARTED, paused=True), STARTED).after(5)

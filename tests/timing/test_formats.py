@@ -46,7 +46,7 @@ def test_what_was_written_for_one_zone_reads_as_if_written_for_the_other(later: 
     assert in_zone(written, zone, "UTC", NOW) in (dated, zoned_time(instant, "UTC"))
 
 
-def test_the_hour_that_an_autumn_night_has_twice_is_told_by_its_label() -> None:
+def test_the_repeated_hour_of_an_autumn_night_is_distinguished_by_its_label() -> None:
     autumn = at("04:00").replace(month=10, day=25)
     for instant in ("00:30", "01:30"):
         both = autumn.replace(hour=int(instant[:2]), minute=30)

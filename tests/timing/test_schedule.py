@@ -259,7 +259,7 @@ def test_a_question_over_years_ends_at_the_limit() -> None:
         (cron("what [bold]"), "what [bold]"),
     ],
 )
-def test_a_schedule_is_told_in_words(schedule: Schedule, words: str) -> None:
+def test_a_schedule_is_described_in_plain_english(schedule: Schedule, words: str) -> None:
     assert words == schedule_text(schedule)
 
 
@@ -273,7 +273,7 @@ SCHEDULES = st.builds(
 
 
 @given(SCHEDULES, WHEN)
-def test_stepping_and_listing_tell_the_same_instants(schedule: Schedule, start: datetime) -> None:
+def test_stepping_and_listing_yield_the_same_instants(schedule: Schedule, start: datetime) -> None:
     listed = instants(schedule, start, start + timedelta(days=3))
     stepped, at = [], start
     while (nearest := next_instant(schedule, at)) is not None and nearest <= start + timedelta(days=3):
@@ -373,7 +373,7 @@ def test_a_start_of_a_denser_schedule_belongs_to_no_accepted_instant() -> None:
     assert accepted_instant(cron("0 * * * *", "UTC"), cron("*/30 * * * *", "UTC"), half_past) is None
 
 
-def test_an_hourly_job_keeps_its_starts_in_the_hour_that_comes_twice() -> None:
+def test_an_hourly_job_starts_twice_in_the_repeated_hour() -> None:
     accepted, seen = cron("0 * * * *"), cron("40 * * * *")
     dues = instants(accepted, *AUTUMN)
     assert [due - timedelta(minutes=20) for due in dues] == [seen_instant(accepted, seen, due) for due in dues]

@@ -1,5 +1,5 @@
 """`OnCalendar=`: what systemd itself says of each expression (recorded from `systemd-analyze calendar` of systemd 252),
-and what is asked of it live where it is installed. Nights of changed clocks are among the instants asked for."""
+and what is asked of it live where it is installed. Nights of changed clocks are among the instants requested."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ def test_several_expressions_of_a_timer_are_one_schedule() -> None:
     assert datetime(2026, 11, 16, 10, tzinfo=UTC) == last_instant(both, at)
 
 
-def test_expressions_in_two_zones_are_told() -> None:
+def test_expressions_in_two_zones_are_reported() -> None:
     assert "several zones" in str(schedule_fault(systemd("02:00 UTC; 03:00 Europe/Berlin")))
 
 
-def test_its_words_are_the_expression() -> None:
+def test_its_text_is_the_expression() -> None:
     assert "Mon..Fri 02:30" == schedule_text(systemd("Mon..Fri 02:30"))

@@ -75,7 +75,7 @@ class Night:
         for text in texts:
             await self.until(lambda wanted=text: wanted in self.text, repr(text))  # type: ignore[misc]
 
-    async def see_gone(self, text: str) -> None:
+    async def wait_until_hidden(self, text: str) -> None:
         await self.until(lambda: text not in self.text, f"the end of {text!r}")
 
     async def typing(self) -> None:
@@ -95,9 +95,9 @@ class Night:
         quiet = 0
         while quiet < 2:
             await self.pilot.pause()
-            quiet = 0 if any(desk._waiting or desk._doing for desk in self._desks()) else quiet + 1
+            quiet = 0 if any(desk._waiting or desk._doing for desk in self._resource_threads()) else quiet + 1
 
-    def _desks(self) -> list[ResourceThread[Any]]:
+    def _resource_threads(self) -> list[ResourceThread[Any]]:
         return [one for one in vars(self.app).values() if isinstance(one, ResourceThread)]
 
     def widget(self, query: str) -> Widget:

@@ -1,4 +1,4 @@
-"""What was asked for, the audit and the shadow of the fake night."""
+"""What was requested, the audit and the shadow of the fake night."""
 
 from __future__ import annotations
 

@@ -939,8 +939,8 @@ class FakeRequests:
         )  # fmt: skip
         self.reads.changed()
 
-    def asked_before(self, run_id: int, key: str) -> None:
-        """Somebody asked for a rerun of that run already."""
+    def requested_before(self, run_id: int, key: str) -> None:
+        """Somebody requested a rerun of that run already."""
         self.act(ActionRequest(Verb.RERUN, run_id, incident_id=412), key)
         self.sent.clear()
 

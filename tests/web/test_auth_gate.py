@@ -87,7 +87,7 @@ def forwarded(peer: str = PROXY, is_socket: bool = False, **more: str) -> Access
     return request(peer, is_socket=is_socket, **{name: value for name, value in said.items() if value})
 
 
-def test_the_proxys_word_is_who_somebody_is() -> None:
+def test_the_proxys_header_identifies_the_person() -> None:
     assert Visitor("ann", "browser on 192.0.2.7") == proxy().admit(
         forwarded(X_Forwarded_For="6.6.6.6, 192.0.2.7", is_socket=True)
     )
@@ -122,12 +122,12 @@ def test_a_name_that_the_browser_sent_beside_the_proxys_is_turned_away() -> None
         proxy().admit(twice)
 
 
-def test_where_the_proxy_tells_no_address_its_own_is_kept() -> None:
+def test_where_the_proxy_sends_no_address_its_own_is_kept() -> None:
     assert "browser on 10.0.0.5" == proxy().admit(forwarded(X_Forwarded_For="six, <script>")).place
 
 
 @given(st.text())
-def test_whatever_name_comes_is_one_that_the_audit_can_tell(name: str) -> None:
+def test_any_accepted_name_is_valid_in_the_audit(name: str) -> None:
     found, why = "", ""
     try:
         found = proxy().admit(forwarded(X_Forwarded_User=name)).name

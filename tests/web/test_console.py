@@ -117,7 +117,7 @@ def told(bench: Bench) -> list[tuple[str, str, str]]:
         return [(row.actor, row.origin, row.verb) for row in reads.audit.list_entries()]
 
 
-def test_what_a_visitor_asks_for_is_asked_in_their_name_with_their_rights(bench: Bench) -> None:
+def test_a_visitors_request_runs_in_their_name_with_their_rights(bench: Bench) -> None:
     permit(bench, PermissionRule("*", Role.VIEW), PermissionRule("ann", Role.ACT))
     with behind_a_proxy(bench) as (_, at):
         asyncio.run(freeze(at, "bob", "not done"))
@@ -127,7 +127,7 @@ def test_what_a_visitor_asks_for_is_asked_in_their_name_with_their_rights(bench:
     assert ("ann", "browser on 192.0.2.7", "freeze") in found
 
 
-def test_who_is_signed_in_stands_in_the_header_and_the_tab_says_what_is_at_risk(bench: Bench) -> None:
+def test_the_signed_in_person_is_in_the_header_and_the_tab_shows_what_is_at_risk(bench: Bench) -> None:
     async def drive(at: str) -> None:
         async with (
             aiohttp.ClientSession() as browser,
@@ -185,7 +185,7 @@ def test_a_config_that_permits_nothing_any_more_closes_the_console_until_it_does
             assert (status == 503) is ("without [[permissions]]" in said)
 
 
-def test_who_serves_for_themself_is_who_asks(bench: Bench) -> None:
+def test_a_person_serving_themself_is_the_requester(bench: Bench) -> None:
     async def drive(at: str, link: str) -> None:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
             async with browser.get(link) as page:

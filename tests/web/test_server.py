@@ -129,7 +129,7 @@ async def test_a_file_with_a_name_that_is_too_long_is_not_found(served: Served) 
 
 
 @on_server()
-async def test_the_browser_is_told_to_fetch_nothing_from_elsewhere(served: Served) -> None:
+async def test_the_browser_is_instructed_to_fetch_nothing_from_elsewhere(served: Served) -> None:
     await served.sign_in()
     async with served.browser.get(f"{served.at}{served.gate.base}") as answer:
         policy = dict(each.strip().split(" ", 1) for each in answer.headers["Content-Security-Policy"].split(";"))
@@ -163,7 +163,7 @@ async def test_nobody_else_gets_anything(served: Served) -> None:
 
 
 @on_server()
-async def test_a_look_ahead_uses_up_no_link(served: Served) -> None:
+async def test_a_prefetch_uses_up_no_link(served: Served) -> None:
     link = served.gate.link
     async with served.browser.head(link) as answer:
         assert (403, link) == (answer.status, served.gate.link)
@@ -262,7 +262,7 @@ async def test_there_are_no_more_consoles_than_allowed(served: Served) -> None:
 
 
 @on_server(NAMED)
-async def test_the_tab_is_called_what_the_console_says_in_clean_words(served: Served) -> None:
+async def test_the_title_of_the_tab_is_the_clean_title_of_the_console(served: Served) -> None:
     await served.sign_in()
     async with served.socket() as socket:
         await heard(socket)

@@ -14,7 +14,7 @@ from tests.connectors.airflow.support import night, opened
 
 
 class Crowd(httpx.BaseTransport):
-    """An Airflow 3 with many ended runs of one DAG: a page of them is made when it is asked for."""
+    """An Airflow 3 with many ended runs of one DAG: a page of them is made when it is requested."""
 
     def __init__(self, runs: int) -> None:
         self.fake, self.runs = night(), runs

@@ -108,7 +108,7 @@ def test_a_task_is_not_cancelled_by_itself() -> None:
 
 
 @pytest.mark.parametrize("verb, state", [(Verb.MARK_OK, RunState.SUCCEEDED), (Verb.SKIP, RunState.SKIPPED)])
-def test_a_marked_run_is_what_was_said_and_its_tasks_stay(verb: Verb, state: RunState) -> None:
+def test_a_marked_run_has_the_requested_state_and_its_tasks_stay(verb: Verb, state: RunState) -> None:
     fake, connector, run = ended_night()
     preview = allowed(connector, of(verb, run))
     assert "nothing runs: its tasks stay as they are (load, publish not green)" == preview.notes[0]
@@ -142,7 +142,7 @@ def test_a_run_that_airflow_has_no_row_of_cannot_be_marked() -> None:
         connector.preview(missed, 5)
 
 
-def test_a_task_is_marked_and_what_failed_after_it_runs_as_was_said() -> None:
+def test_a_marked_task_releases_the_tasks_that_failed_after_it() -> None:
     fake, connector, _ = ended_night()
     task = latest(connector, "load_orders.load")
     preview, key = allowed(connector, of(Verb.MARK_OK, task)), new_key()
@@ -162,7 +162,7 @@ def test_a_task_is_marked_and_what_failed_after_it_runs_as_was_said() -> None:
     assert "nothing to do: load is success" in str(connector.preview(of(Verb.MARK_OK, task), 5).refused)
 
 
-def test_the_last_task_that_is_skipped_leaves_its_run_failed_and_that_is_said() -> None:
+def test_skipping_the_last_task_warns_that_its_run_stays_failed() -> None:
     fake, connector, _ = ended_night()
     fake.dags = {"load_orders": ("check", "load")}
     task = latest(connector, "load_orders.load")
@@ -217,7 +217,7 @@ def test_downstream_takes_what_succeeded_after_the_failed_task_too() -> None:
 
 
 def test_a_clear_that_never_came_takes_its_mark_away_again() -> None:
-    """The run's note is written before: it would claim the next clear, whoever asked for that."""
+    """The run's note is written before: it would claim the next clear, whoever requested that."""
     fake, connector, run = ended_night()
     fake.runs[0]["note"] = "seen by Ada"
     preview, key = allowed(connector, of(Verb.RERUN, run, scope="downstream")), new_key()

@@ -33,7 +33,7 @@ def preview(connector: AirflowConnector, task: RunRecord, verb: Verb = Verb.MARK
     return connector.preview(ActionSpec(verb, ref(task), task.state), 5)
 
 
-def test_a_task_that_waits_for_an_answer_says_what_it_asks_and_the_question_is_read_once() -> None:
+def test_a_task_waiting_for_input_shows_its_question_which_is_read_once() -> None:
     fake, connector, task = asking()
     assert (RunState.WAITING, "approval", "awaiting_input") == (task.state, task.reason, task.native_state)
     assert "asks: Release the numbers? (Approve, Reject)" == task.message
@@ -110,7 +110,7 @@ def test_without_the_right_to_read_questions_the_task_waits_all_the_same() -> No
     assert (RunState.WAITING, "approval") == (task.state, task.reason)
 
 
-def test_what_was_asked_a_moment_ago_is_not_answered_yet() -> None:
+def test_a_question_from_a_moment_ago_is_not_yet_answered() -> None:
     """Airflow 3.3.2 fails a task whose answer comes before its scheduler has seen that it waits."""
     fake, connector, task = asking(created_at=stamp(START + timedelta(seconds=1)))
     assert "is new: Airflow fails" in str(preview(connector, task).refused)

@@ -56,7 +56,7 @@ def opened(transport: httpx.BaseTransport, outside: Answer, url: str = URL, **op
 
 
 # -- Astronomer -------------------------------------------------------------------------------------------------------
-def test_astronomer_takes_the_token_of_a_deployment_at_its_door_and_under_its_path() -> None:
+def test_astronomer_uses_the_token_of_a_deployment_at_its_host_and_under_its_path() -> None:
     def known(request: httpx.Request) -> bool:
         assert request.url.path.startswith("/d123/api/")
         return str(request.headers.get("authorization")) == "Bearer astro-token"
@@ -94,7 +94,7 @@ def google(asked: list[httpx.Request], **answer: Any) -> Answer:
     return handle
 
 
-def test_composer_gets_a_token_for_a_signed_assertion_and_keeps_it() -> None:
+def test_composer_exchanges_a_signed_assertion_for_a_token_and_caches_it() -> None:
     asked: list[httpx.Request] = []
     seen: list[str] = []
 
@@ -123,7 +123,7 @@ def _bytes(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
-def test_composer_without_a_key_asks_the_machine_it_runs_on() -> None:
+def test_composer_without_a_key_queries_the_metadata_of_its_machine() -> None:
     asked: list[httpx.Request] = []
     connector = opened(behind(lambda one: one.headers["authorization"] == "Bearer ya29.1"), google(asked), google={})
     assert connector.poll("", (), 5).complete
@@ -154,7 +154,7 @@ def test_dots_that_fill_a_token_up_are_no_part_of_it() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "[]", "{}", json.dumps({**json.loads(KEY), "private_key": "hunter2"})])
-def test_what_is_no_key_is_refused_without_its_words(key: str) -> None:
+def test_an_invalid_key_is_refused_without_printing_it(key: str) -> None:
     connector = opened(behind(lambda _: False), _nobody, google={"key": {"env": "K"}}, secret=key)
     with pytest.raises(AccessRefused, match="does not refer to the key of a service account") as caught:
         connector.poll("", (), 5)
@@ -254,6 +254,6 @@ def test_a_session_is_renewed_before_aws_ends_it() -> None:
         ({"mwaa": {"region": "eu-central-1"}}, "environment"),
     ],
 )
-def test_two_ways_to_sign_in_are_refused(options: dict[str, Any], words: str) -> None:
+def test_two_sign_in_methods_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         AirflowOptions.model_validate({"url": URL, **options})

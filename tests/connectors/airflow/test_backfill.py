@@ -120,7 +120,7 @@ def test_one_with_many_open_runs_hides_no_other(fake: FakeAirflow, connector: Ai
     assert () == preview.notes
 
 
-def test_more_open_runs_than_are_looked_through_are_said(
+def test_exceeding_the_limit_of_open_runs_is_reported(
     fake: FakeAirflow, connector: AirflowConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start, "MAX_OPEN_RUN_PAGES", 1)

@@ -61,7 +61,7 @@ def test_rows_that_move_between_two_pages_are_not_lost() -> None:
     assert moved[0]
 
 
-def test_a_server_that_counts_what_it_does_not_list_is_told() -> None:
+def test_a_server_that_counts_more_than_it_lists_is_reported() -> None:
     fake = crowd(1)
     server = FakeAirflow2(fake)
 

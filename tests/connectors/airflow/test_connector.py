@@ -72,7 +72,7 @@ def test_an_account_or_a_token_is_enough() -> None:
         ({"dags": []}, "at least 1 item"),
     ],
 )
-def test_settings_that_cannot_work_say_what_to_mend(change: dict[str, Any], words: str) -> None:
+def test_invalid_settings_name_their_fix(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError) as caught:
         AirflowOptions.model_validate({**GOOD, **change})
     assert words in str(caught.value)
@@ -196,7 +196,7 @@ def test_another_password_is_sent_to_airflow_2_at_once_and_forgives_the_refusals
 
 
 @pytest.mark.parametrize("answers, looks", [([500, 200], 2), ([500, 500, 200], 2)], ids=["once", "for longer"])
-def test_a_look_at_a_locked_database_is_made_once_more(
+def test_a_poll_of_a_locked_database_is_retried_once(
     monkeypatch: pytest.MonkeyPatch, answers: list[int], looks: int
 ) -> None:
     monkeypatch.setattr(client, "BUSY_PAUSE_SECONDS", 0.0)
@@ -233,7 +233,7 @@ def test_a_static_token_is_sent_and_read_again_once_refused() -> None:
         (422, {"detail": [{"loc": ["body", "password"], "msg": "odd", "input": "s3cret-value"}]}, "was refused"),
     ],
 )
-def test_a_door_that_gives_no_token_is_named(
+def test_an_endpoint_that_returns_no_token_is_named(
     monkeypatch: pytest.MonkeyPatch, status: int, body: Any, words: str
 ) -> None:
     monkeypatch.setattr(sign_in, "_REFUSALS", {})
@@ -300,7 +300,7 @@ def test_an_empty_list_is_incomplete_because_rights_may_be_missing() -> None:
     assert "Airflow lists no DAG: none exists, or this account may not read any" == found.skipped[0].reason
 
 
-def test_without_time_for_all_definitions_the_rest_comes_with_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_definitions_that_exceed_the_time_limit_come_with_the_next_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "RESERVE_SECONDS", 1e9)
     connector = opened(night())
     found = connector.inventory("", 5)
@@ -355,7 +355,7 @@ def test_a_slow_server_is_read_over_several_calls_each_definition_once(monkeypat
     assert 1 == len([path for _, path in fake.requests if path == "/api/v2/dags"])
 
 
-def test_an_answer_that_is_late_in_the_middle_keeps_what_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timeout_in_the_middle_preserves_what_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
     _, connector = slow_night(monkeypatch, late=20)
     first = connector.inventory("", 50)
     assert first.more
@@ -414,7 +414,7 @@ def test_a_list_of_dags_that_ends_early_is_incomplete() -> None:
     assert not answering(fake, "/api/v2/dags", 200, body).inventory("", 5).complete
 
 
-def test_files_that_cannot_be_imported_are_told_beside_the_jobs() -> None:
+def test_import_errors_are_reported_beside_the_jobs() -> None:
     found = answering(night(), "/importErrors", 200, recorded("importErrors")).inventory("", 5)
     assert found.complete
     assert "DAG file etl.py cannot be imported" in found.skipped[0].reason
@@ -462,7 +462,7 @@ def test_a_blocked_task_says_why_it_has_no_log() -> None:
     assert "Task did not run because upstream task(s) failed." in chunk.text
 
 
-def test_a_blocked_task_of_airflow_2_is_not_asked_for_its_try_0() -> None:
+def test_try_0_of_a_blocked_task_of_airflow_2_is_not_requested() -> None:
     fake, _ = failed()
     connector = opened(fake, FakeAirflow2(fake).transport)
     with pytest.raises(NotSupported, match=r"no log of load_orders\.publish, try 1: "):
@@ -527,7 +527,7 @@ def test_a_missed_run_has_no_log() -> None:
         connector.log(RunRef("stock_count", "2026-11-20T03:00:00Z", "", ""), None, 100, 5)
 
 
-def test_a_run_that_is_gone_has_no_log() -> None:
+def test_a_deleted_run_has_no_log() -> None:
     fake, connector = failed()
     run = ref(latest(connector, "load_orders"))
     with pytest.raises(NotSupported, match="Airflow no longer has the run"):
@@ -545,7 +545,7 @@ def test_the_probe_names_version_and_rights() -> None:
 
 
 def test_a_new_timetable_without_a_new_version_is_another_definition_at_once() -> None:
-    """Airflow changes a DAG that did not run since in place, and a look reads only a few definitions anew."""
+    """Airflow changes a DAG that did not run since in place, and a look reads only a few definitions again."""
     fake = FakeAirflow(**{f"dag_{number}": ("one",) for number in range(9)})
     connector = opened(fake)
     first = {job.native_id: job.definition_hash for job in connector.inventory("", 5).jobs}
@@ -554,7 +554,7 @@ def test_a_new_timetable_without_a_new_version_is_another_definition_at_once() -
     assert {"dag_8"} == {name for name in first if first[name] != second[name]}
 
 
-def test_a_viewer_is_told_which_right_is_missing_for_reruns() -> None:
+def test_a_viewer_learns_which_right_is_missing_for_reruns() -> None:
     fake = night()
     fake.role = "viewer"
     missing = [right for right in opened(fake).probe(5).rights if not right.held]
@@ -581,7 +581,7 @@ def test_airflow_3_0_hides_whether_an_account_may_start_runs() -> None:
     assert "the first start shows" in rights["start runs"].fix
 
 
-def test_without_any_dag_the_rights_to_act_cannot_be_told() -> None:
+def test_without_any_dag_the_rights_to_act_are_unknown() -> None:
     probe = opened(FakeAirflow()).probe(5)
     assert ("no DAG is listed: none exists, or this account may not read any",) == probe.notes
     assert [None] * 4 == [right.held for right in probe.rights if right.needed_for == "act"]
@@ -599,7 +599,7 @@ def test_a_triggerer_that_is_not_deployed_is_not_down_and_a_dead_scheduler_is() 
     assert lacking.why.startswith("the scheduler is unhealthy: it sends no heartbeat (the last 2026-11-20T05:02:38")
 
 
-def test_a_dead_scheduler_is_the_first_warning_of_polls_and_is_asked_for_once_a_minute(
+def test_a_dead_scheduler_is_the_first_warning_of_polls_and_is_checked_once_a_minute(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What cannot be had says nothing."""

@@ -44,21 +44,21 @@ def estate(followers: int = 1) -> FakeAirflow:
 
 
 @pytest.mark.parametrize("version", ON)
-def test_a_run_by_an_asset_tells_the_run_that_wrote_it(version: int) -> None:
+def test_an_asset_triggered_run_names_the_run_that_wrote_it(version: int) -> None:
     fake = estate()
     found, _ = inputs(ON[version](fake))
     period = fake.runs[0]["run_after"]
     assert {"asset_triggered__0": [{"job": "load", "period_key": period.replace(".000000", "")}]} == found
 
 
-def test_a_writer_that_was_not_seen_is_asked_for_and_one_that_is_gone_is_left_out() -> None:
+def test_an_unseen_upstream_run_is_requested_and_a_deleted_one_is_omitted() -> None:
     fake = estate()
     fake.written_by["plan", "asset_triggered__0"] = [("load", "scheduled__gone"), ("load", fake.runs[0]["dag_run_id"])]
     found, _ = inputs(opened(fake))
     assert 1 == len(found["asset_triggered__0"])
 
 
-def test_many_followers_are_told_with_their_inputs_by_later_polls_and_each_is_asked_for_once() -> None:
+def test_many_downstream_runs_report_their_inputs_in_later_polls_and_each_is_requested_once() -> None:
     fake = estate(8)
     connector = opened(fake)
     found, cursor = inputs(connector)
@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_imported_changes_the_definition_of_its_dags(versi
 
 
 @pytest.mark.parametrize("version", ON)
-def test_a_dag_that_airflow_drops_since_its_file_cannot_be_imported_keeps_its_definition(version: int) -> None:
+def test_a_dag_dropped_by_airflow_for_an_import_error_retains_its_definition(version: int) -> None:
     """Both versions drop it from their list at once: without a reason it was gone."""
     fake = estate()
     connector = ON[version](fake)
@@ -143,7 +143,7 @@ def test_what_only_says_more_of_a_run_fails_no_poll(broken: str) -> None:
     assert not connector.poll(poll.cursor, (), 5).warnings
 
 
-def test_a_run_by_an_asset_is_asked_about_once_it_has_begun() -> None:
+def test_an_asset_triggered_run_is_queried_once_it_has_started() -> None:
     fake = estate()
     fake.paused.add("plan")
     fake.start("plan", "asset_triggered__waits", run_type="asset_triggered")

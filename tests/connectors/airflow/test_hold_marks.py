@@ -39,11 +39,11 @@ def test_what_people_add_below_a_hold_stays() -> None:
     assert "b" == without_hold(f"{LINE}\nb", KEY)
 
 
-def test_another_hold_is_not_taken_away() -> None:
+def test_another_hold_is_not_removed() -> None:
     assert LINE == without_hold(LINE, OTHER)
 
 
-def test_a_new_hold_stands_in_the_place_of_one_that_was_left_behind() -> None:
+def test_a_new_hold_replaces_one_that_was_left_behind() -> None:
     assert f"a\n{HOLD.text}" == note_with_hold(f"a\n{hold_mark(OTHER, 'bob', UNTIL).text}", HOLD)
 
 
@@ -59,7 +59,7 @@ def test_a_name_is_written_so_that_it_can_be_read_again(by: str, written: str) -
     assert (written, mark) == (mark.by, HoldMark.read(mark.text))
 
 
-def test_a_mark_never_cuts_a_hold_and_cuts_peoples_words_at_their_end() -> None:
+def test_a_mark_never_cuts_a_hold_and_cuts_the_text_of_people_at_their_end() -> None:
     long = note_with_mark(action_mark(KEY), f"{'x' * 990}\n{LINE}")
     assert 1000 == len(long)
     assert long.startswith(f"{action_mark(KEY)}\nxxx")
@@ -85,7 +85,7 @@ def test_the_mark_of_a_rerun_stays_beside_that_of_a_cancel() -> None:
         ("failed", "skip", "Q", RunState.FAILED, ""),
     ],
 )
-def test_an_end_that_we_made_is_told_by_our_word_for_that_attempt_only(
+def test_an_end_caused_by_headway_is_attributed_to_that_attempt_only(
     native: str, word: str, was: str, state: RunState, message: str
 ) -> None:
     row = {**recorded("dagRuns_updated_since")["dag_runs"][0], "state": native}
@@ -119,7 +119,7 @@ def held_anew() -> tuple[FakeAirflow, AirflowConnector, str, str]:
     return fake, connector, old, new
 
 
-def test_a_mark_below_a_newer_hold_is_told_as_left_and_not_as_gone() -> None:
+def test_a_mark_below_a_newer_hold_is_reported_as_left_and_not_as_removed() -> None:
     fake, connector, old, new = held_anew()
     assert [(new, False), (old, True)] == [(one.mark.id, one.bare) for one in connector.holds(5, ["stock_count"])]
     preview = allowed(connector, replace(release(old), parameters={"hold": old, "enable": "no"}))
@@ -128,7 +128,7 @@ def test_a_mark_below_a_newer_hold_is_told_as_left_and_not_as_gone() -> None:
     assert {"stock_count"} == fake.paused
 
 
-def test_each_mark_of_a_dag_that_a_person_resumed_is_told() -> None:
+def test_each_mark_of_a_dag_resumed_by_a_person_is_reported() -> None:
     fake, connector, old, new = held_anew()
     fake.paused.clear()
     assert [(new, True), (old, True)] == [(one.mark.id, one.bare) for one in connector.holds(5, ["stock_count"])]
@@ -146,7 +146,7 @@ def test_a_hold_is_not_written_below_the_mark_of_another() -> None:
     assert "whose note has room" in str(connector.preview(longer, 5).refused)
 
 
-def test_a_dag_that_does_not_tell_whether_it_is_paused_is_neither_held_nor_called_free() -> None:
+def test_a_dag_of_unknown_pause_state_is_neither_held_nor_free() -> None:
     fake, connector, key = held_night()
     preview = allowed(connector, release(key))
     fake.paused.clear()

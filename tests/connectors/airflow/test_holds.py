@@ -70,13 +70,13 @@ def test_a_hold_says_where_its_mark_will_stand_and_what_a_pause_does() -> None:
         ({"timetable_periodic": False, "asset_expression": None}, "it has no schedule: after its release nothing"),
     ],
 )
-def test_what_a_release_will_bring_is_said_before_the_hold(details: dict[str, Any], words: str) -> None:
+def test_the_effect_of_a_release_is_shown_before_the_hold(details: dict[str, Any], words: str) -> None:
     fake, connector = quiet_night()
     fake.details_of["stock_count"] = details
     assert allowed(connector, hold()).notes[-1].startswith(words)
 
 
-def test_a_run_under_way_is_said_to_stop_after_its_task() -> None:
+def test_cancelling_a_running_run_states_that_it_stops_after_its_task() -> None:
     fake, connector = quiet_night()
     fake.start("stock_count", "manual__2")
     words = (
@@ -208,7 +208,7 @@ def test_a_pause_that_is_refused_leaves_the_note_as_it_was() -> None:
     assert ("seen by Ada", set()) == (fake.runs[0]["note"], fake.paused)
 
 
-def test_a_release_whose_answer_is_lost_is_found_and_its_mark_is_taken_away_then() -> None:
+def test_a_release_with_a_lost_answer_is_found_and_its_mark_removed_then() -> None:
     fake, connector, key = held_night()
     preview, mine = allowed(connector, release(key)), new_key()
     assert isinstance(connector.look_up(preview, mine, 5), ActionAbsent)
@@ -248,7 +248,7 @@ def test_a_release_says_what_airflow_does_then(details: dict[str, Any], words: s
     assert preview.notes[1].startswith(words)
 
 
-def test_too_many_paused_dags_are_told_and_not_half_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_paused_dags_are_reported_and_not_partly_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     fake, connector, _ = held_night()
     monkeypatch.setattr(airflow_hold, "MAX_PAUSED_DAGS", 1)
     fake.paused.add("load_orders")

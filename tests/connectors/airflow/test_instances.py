@@ -56,7 +56,7 @@ def without(rows: list[Any], *tasks: str) -> list[Any]:
     return [row for row in rows if row["task_id"] not in tasks]
 
 
-def test_a_task_that_never_reads_keeps_no_other_open() -> None:
+def test_a_task_that_never_reads_holds_no_other_open() -> None:
     fake, cursor, tasks = an_old_night()
     assert {LOAD, COUNT} == gone(
         fake, cursor, tasks, lambda rows: [row | {"id": 7} for row in without(rows, "load", "count")]
@@ -76,14 +76,14 @@ def test_a_row_that_names_nothing_may_be_any(row: Any) -> None:
     assert set() == gone(fake, cursor, tasks, lambda _: [row])
 
 
-def test_pages_that_are_left_out_prove_nothing_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_omitted_pages_prove_no_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "MAX_LISTED", 1)
     fake, cursor, tasks = an_old_night()
     assert set() == gone(fake, cursor, tasks, lambda rows: without(rows, "load", "count") * 100, cut=True)
     assert {LOAD, COUNT} == gone(fake, cursor, tasks, lambda rows: without(rows, "load", "count"))
 
 
-def test_a_page_that_its_server_cut_short_proves_nothing_gone_before_the_others_are_read() -> None:
+def test_a_truncated_page_proves_no_deletion_before_the_others_are_read() -> None:
     """[api] maximum_page_limit: of two tasks one comes in each page."""
     fake, cursor, tasks = an_old_night()
     fake.page_limit = 1

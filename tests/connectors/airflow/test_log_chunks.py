@@ -16,7 +16,7 @@ from tests.connectors.airflow.test_requests import BY_VERSION
 
 
 @pytest.mark.parametrize("version", BY_VERSION)
-def test_the_end_of_a_long_log_is_shown_and_said_to_be_its_end(version: int) -> None:
+def test_the_end_of_a_long_log_is_shown_and_labeled_as_its_end(version: int) -> None:
     fake = night()
     fake.start("load_orders")
     fake.tick(30)
@@ -31,7 +31,7 @@ def test_the_end_of_a_long_log_is_shown_and_said_to_be_its_end(version: int) -> 
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_of_an_answer_no_more_than_its_end_is_kept(packed: bool) -> None:
+def test_only_the_end_of_a_long_answer_is_stored(packed: bool) -> None:
     text = b"".join(b"%07d\n" % number for number in range(400_000))
     headers = {"content-encoding": "gzip"} if packed else {}
     parts = httpx.ByteStream(gzip.compress(text) if packed else text)
@@ -42,7 +42,7 @@ def test_of_an_answer_no_more_than_its_end_is_kept(packed: bool) -> None:
     assert (text, False) == ((whole := endpoint.call("GET", "/log", Deadline(5), end_bytes=10**7)).body, whole.cut)
 
 
-def test_a_short_log_is_asked_for_as_ever() -> None:
+def test_a_short_log_is_requested_as_before() -> None:
     fake = night()
     fake.start("load_orders")
     fake.tick(30)

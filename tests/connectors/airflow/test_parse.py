@@ -83,7 +83,7 @@ def test_many_failed_tasks_are_named_up_to_twelve() -> None:
         ("failed", RunState.FAILED),
     ],
 )
-def test_every_state_of_a_run_has_its_word(native: str, state: RunState) -> None:
+def test_every_run_state_is_mapped(native: str, state: RunState) -> None:
     run = parse.run_record(run_row(state=native), BASE)
     assert (state, native, RunEvidence.NATIVE) == (run.state, run.native_state, run.evidence)
     assert state.is_open == (run.ended_at is None)
@@ -131,7 +131,7 @@ def test_the_attempt_that_we_made_is_known_by_its_mark(run_id: str, note: str, q
 
 
 @pytest.mark.parametrize("native", [*parse.TASK_STATES, "awaiting_moon"])
-def test_every_state_of_a_task_has_its_word(native: str) -> None:
+def test_every_task_state_is_mapped(native: str) -> None:
     raw = None if native == "none" else native
     one = task(task_row("transform", state=raw))
     expected = parse.TASK_STATES.get(native, (RunState.UNKNOWN, ""))
@@ -163,7 +163,7 @@ def test_each_try_is_an_attempt_and_a_clear_of_a_task_that_never_ran_is_one() ->
     assert all(one.formerly.endswith("#1") for one in blocked)
 
 
-def test_an_id_that_is_no_uuid7_tells_no_time() -> None:
+def test_an_id_other_than_uuid7_yields_no_time() -> None:
     assert None is parse.uuid7_time("01a1f806-48e7-4f66-aa55-d27e7cd8c0a7")
     assert None is parse.uuid7_time("7" * 12)
     assert None is parse.uuid7_time("zzzzzzzz-zzzz-7zzz-zzzz-zzzzzzzzzzzz")
@@ -225,7 +225,7 @@ def test_the_producer_of_an_asset_feeds_the_dag_that_waits_for_it() -> None:
     assert {"consumer": {"producer"}} == parse.parse_asset_edges(recorded("assets")["assets"][0])
 
 
-def test_a_dag_started_by_assets_has_words_and_no_clock() -> None:
+def test_an_asset_triggered_dag_has_a_description_and_no_schedule() -> None:
     schedule = parse.parse_schedule(recorded("dags")["dags"][0], "UTC")
     assert Schedule("none", "", "UTC", "Triggered by assets") == schedule
 
@@ -279,7 +279,7 @@ def test_an_alias_that_a_run_resolves_is_no_change_of_the_definition(before: str
     ],
     ids=["fits", "another zone", "no zone", "no cron", "nothing next"],
 )
-def test_an_expression_that_does_not_give_airflows_next_run_is_not_told(
+def test_an_expression_that_contradicts_airflows_next_run_is_not_used(
     summary: str, zone: str, next_at: str | None, expression: str
 ) -> None:
     row = {**recorded("dags")["dags"][1], "timetable_summary": summary, "next_dagrun_run_after": next_at}
@@ -329,7 +329,7 @@ def test_a_try_that_the_scheduler_lost_comes_before_the_next_one_of_the_same_id(
     assert queued_at >= lost
 
 
-def test_a_file_that_cannot_be_imported_is_told_by_its_last_line() -> None:
+def test_an_import_error_is_reported_by_its_last_line() -> None:
     expected = ("etl.py", "TypeError: Asset.__init__() got multiple values for argument 'name'")
     assert expected == parse.parse_import_error(recorded("importErrors")["import_errors"][0])
 

@@ -52,7 +52,7 @@ def ended(fake: FakeAirflow, dag: str = "stock_count", run: str = "") -> str:
     return run
 
 
-def test_a_run_is_told_with_its_tasks_under_one_period() -> None:
+def test_a_run_is_reported_with_its_tasks_under_one_period() -> None:
     fake = night()
     ended(fake, "load_orders")
     runs, _ = latest_records(opened(fake))
@@ -78,7 +78,7 @@ def test_a_calm_poll_costs_two_requests() -> None:
     assert ["/api/v2/dags/~/dagRuns", "/api/v2/dags/~/dagRuns/~/taskInstances"] == [path for _, path in fake.requests]
 
 
-def test_what_the_overlap_brings_again_is_not_told_again_to_who_has_it() -> None:
+def test_overlapping_records_are_not_reported_again_once_stored() -> None:
     fake = night()
     ended(fake)
     connector = opened(fake)
@@ -87,7 +87,7 @@ def test_what_the_overlap_brings_again_is_not_told_again_to_who_has_it() -> None
     assert {} == latest_records(connector, cursor)[0]
 
 
-def test_what_was_never_stored_is_told_again() -> None:
+def test_records_never_stored_are_reported_again() -> None:
     """The store failed after the poll: the engine asks with the cursor that it still has."""
     fake = night()
     connector = opened(fake)
@@ -316,7 +316,7 @@ def test_the_answer_about_another_run_is_dropped_and_counted() -> None:
     assert ["the reply is about another run than requested"] == [one.reason for one in poll.skipped]
 
 
-def test_f37_the_answer_about_other_tasks_is_dropped_and_counted_and_none_of_ours_is_called_gone() -> None:
+def test_f37_an_answer_about_other_tasks_is_dropped_and_counted_and_deletes_none_of_ours() -> None:
     fake = night()
     ended(fake)
     task = latest(opened(fake), "stock_count.count")
@@ -334,7 +334,7 @@ def test_f37_the_answer_about_other_tasks_is_dropped_and_counted_and_none_of_our
     assert [] == [one.native_state for one in poll.runs if one.native_state == "deleted"]
 
 
-def test_a_row_that_cannot_be_read_is_counted_and_the_rest_is_kept() -> None:
+def test_an_unreadable_row_is_counted_and_the_rest_is_kept() -> None:
     fake = night()
     ended(fake)
 
@@ -418,7 +418,7 @@ def test_a_cursor_that_cannot_be_read_brings_history_again_with_a_warning(cursor
     assert poll.warnings[0].startswith("the cursor cannot be read")
 
 
-def test_an_unknown_word_is_unknown_and_named_once() -> None:
+def test_an_unknown_state_is_unknown_and_named_once() -> None:
     fake = night()
     run = ended(fake)
     fake.tasks_of("stock_count", run)[0]["state"] = "awaiting_moon"
@@ -429,7 +429,7 @@ def test_an_unknown_word_is_unknown_and_named_once() -> None:
     }
 
 
-def test_only_the_dags_that_are_asked_for_are_watched() -> None:
+def test_only_the_selected_dags_are_watched() -> None:
     fake = night()
     ended(fake, "load_orders")
     ended(fake, "stock_count")

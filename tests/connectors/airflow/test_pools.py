@@ -51,7 +51,7 @@ def test_a_pool_with_room_is_not_why(pool: dict[str, object]) -> None:
     assert "" == latest(opened(waiting(pool)), "load.extract").message
 
 
-def test_pools_are_asked_for_once_in_a_poll_and_not_again_where_that_is_refused() -> None:
+def test_pools_are_requested_once_per_poll_and_not_again_after_a_refusal() -> None:
     fake = waiting()
     connector = opened(fake)
     _, cursor = latest_records(connector)
@@ -60,7 +60,7 @@ def test_pools_are_asked_for_once_in_a_poll_and_not_again_where_that_is_refused(
     assert 1 == fake.requests.count(("GET", "/api/v2/pools"))
 
 
-def test_pools_are_not_asked_for_where_nothing_waits_for_a_slot() -> None:
+def test_pools_are_not_requested_where_nothing_waits_for_a_slot() -> None:
     fake = waiting(FULL)
     fake.outcome.clear()
     fake.instances[0]["state"] = None
@@ -85,7 +85,7 @@ def test_a_chain_of_tasks_in_one_pool_takes_one_slot_of_it(version: int) -> None
     assert [("warehouse", 3), ("", None)] == [(jobs[dag].pool, jobs[dag].slots) for dag in ("load", "idle")]
 
 
-def test_tasks_of_several_pools_or_side_by_side_take_nobody_knows_how_many_slots() -> None:
+def test_tasks_in_several_pools_or_in_parallel_take_an_unknown_number_of_slots() -> None:
     one = {**recorded("tasks")["tasks"][0], "pool": "warehouse"}
     first, last = {**one, "task_id": "a", "downstream_task_ids": ["b"]}, {**one, "task_id": "b"}
     last["downstream_task_ids"] = []
@@ -94,7 +94,7 @@ def test_tasks_of_several_pools_or_side_by_side_take_nobody_knows_how_many_slots
     assert "" == parse.parse_definition("etl", {}, [{**first, "downstream_task_ids": []}, last]).pool
 
 
-def test_an_account_that_may_not_read_pools_tells_no_limit() -> None:
+def test_an_account_without_the_right_to_read_pools_reports_no_limit() -> None:
     fake = waiting()
     fake.pool_of = {"load": "warehouse"}
     [dag] = [one for one in opened(fake).inventory("", 5).jobs if one.native_id == "load"]

@@ -40,7 +40,7 @@ def estate() -> FakeAirflow:
 
 
 @pytest.mark.parametrize("version", BY_VERSION)
-def test_a_quiet_poll_takes_ten_requests_at_most_and_tells_every_open_run(version: int) -> None:
+def test_a_quiet_poll_makes_at_most_ten_requests_and_reports_every_open_run(version: int) -> None:
     fake = estate()
     connector = BY_VERSION[version](fake)
     runs, cursor = latest_records(connector)
@@ -57,7 +57,7 @@ def test_a_quiet_poll_takes_ten_requests_at_most_and_tells_every_open_run(versio
 
 
 @pytest.mark.parametrize("version", BY_VERSION)
-def test_open_runs_that_were_deleted_are_told_although_no_list_has_them(version: int) -> None:
+def test_deleted_open_runs_are_reported_although_no_list_contains_them(version: int) -> None:
     fake = estate()
     connector = BY_VERSION[version](fake)
     runs, cursor = latest_records(connector)
@@ -73,7 +73,7 @@ def test_open_runs_that_were_deleted_are_told_although_no_list_has_them(version:
     assert [("deleted", False)] == sorted({(one.native_state, one.state.is_open) for one in ended})
 
 
-def test_a_list_that_answers_more_than_was_asked_for_is_held_against_the_question() -> None:
+def test_a_list_with_more_than_was_requested_is_checked_against_the_request() -> None:
     """As Airflow 2 does with a filter that it does not know."""
     fake = estate()
 

@@ -99,7 +99,7 @@ def test_what_cannot_be_rerun_now_says_why(change: dict[str, Any], words: str) -
     assert words in refused
 
 
-def test_nothing_to_clear_is_said_and_not_sent() -> None:
+def test_an_empty_clear_is_reported_and_not_sent() -> None:
     fake, connector, run = failed_night()
     fake.instances.clear()
     preview = connector.preview(asking(run), 5)
@@ -174,7 +174,7 @@ def test_a_lost_answer_is_unknown_and_found_by_the_key(how: str) -> None:
     assert not isinstance(connector.look_up(preview, new_key(), 5), ActionFound)
 
 
-def test_a_clear_that_arrives_while_we_look_is_found() -> None:
+def test_a_clear_that_arrives_during_the_lookup_is_found() -> None:
     """The sender is gone, the server still works on the request: absent at first, then there."""
     fake, connector, run = failed_night()
     preview, key, looks = connector.preview(asking(run), 5), new_key(), [0]
@@ -203,7 +203,7 @@ def test_a_clear_whose_second_note_was_lost_still_belongs_to_us() -> None:
     assert key == latest(connector, "load_orders").action_key
 
 
-def test_somebody_elses_clear_without_our_note_cannot_be_told() -> None:
+def test_a_clear_by_somebody_else_without_our_note_is_unknown() -> None:
     fake, connector, run = failed_night()
     preview = connector.preview(asking(run), 5)
     fake.clear_run(["load_orders", RUN], {}, {"dry_run": False, "only_failed": True})
@@ -212,7 +212,7 @@ def test_somebody_elses_clear_without_our_note_cannot_be_told() -> None:
     assert "another user cleared it" in answer.why
 
 
-def test_a_run_that_is_gone_cannot_be_told() -> None:
+def test_the_outcome_on_a_deleted_run_is_unknown() -> None:
     fake, connector, run = failed_night()
     preview = connector.preview(asking(run), 5)
     fake.runs.clear()
@@ -250,7 +250,7 @@ def test_a_task_is_cleared_with_what_follows_and_only_while_it_does_not_run() ->
     assert task.attempt_key != again.attempt_key
 
 
-def test_a_server_that_cannot_mark_the_clear_of_a_task_is_told_before() -> None:
+def test_a_server_that_cannot_mark_the_clear_of_a_task_is_reported_before() -> None:
     fake, connector, _ = failed_night()
     task = latest(connector, "load_orders.load")
     detail = [{"type": "extra_forbidden", "loc": ["body", "prevent_running_task"], "msg": "Extra inputs"}]
@@ -322,7 +322,7 @@ def test_a_run_with_a_data_interval_is_left_to_airflows_backfill() -> None:
     assert "airflow backfill create --dag-id stock_count --from-date 2026-11-20 --to-date 2026-11-20" in str(refused)
 
 
-def test_a_paused_dag_is_said_to_keep_what_is_sent() -> None:
+def test_a_paused_dag_warns_that_it_queues_what_is_sent() -> None:
     fake, _, run = failed_night()
     connector = changed(fake, "/details", {"is_paused": True})
     assert "load_orders is paused: the run stays queued" in connector.preview(asking(run), 5).notes[0]
@@ -350,7 +350,7 @@ def test_every_answer_is_sorted_by_whether_it_happened(reply: httpx.Response, er
 
 
 @pytest.mark.parametrize("scope", ["failed", "downstream", "all"])
-def test_the_newest_code_is_cleared_with_where_it_is_asked_for(scope: str) -> None:
+def test_the_newest_code_is_cleared_with_where_requested(scope: str) -> None:
     fake, connector, run = failed_night()
     sent: list[bool] = []
 

@@ -59,7 +59,7 @@ def test_a_run_that_waits_has_no_mark_and_one_that_never_started_has_its_end() -
     assert (f"{RUN['dag_run_id']}@-{RUN['end_date']}", waiting.attempt_key) == (ended.attempt_key, ended.formerly)
 
 
-def test_a_cancel_of_a_run_that_never_started_is_told_as_one() -> None:
+def test_a_cancel_of_a_run_that_never_started_is_reported_as_one() -> None:
     note = "[headway-0123456789abcdef cancel]"
     ended = parse.run_record(client_v2.translate_run({**RUN, "start_date": None, "note": note}), "https://a")
     assert (RunState.CANCELLED, "cancelled by Headway") == (ended.state, ended.message)
@@ -94,7 +94,7 @@ def test_a_task_is_known_by_its_try_and_what_ends_without_one_by_its_end(
     assert (key, formerly) == (one.attempt_key, one.formerly)
 
 
-def test_the_queue_time_of_the_try_before_is_not_told() -> None:
+def test_the_queue_time_of_the_previous_try_is_not_reported() -> None:
     assert task_instance(state="queued").queued_at is not None
     assert task_instance(state="scheduled").queued_at is None
 
@@ -111,7 +111,7 @@ def test_the_queue_time_of_the_try_before_is_not_told() -> None:
         ("@daily", None),
     ],
 )
-def test_a_schedule_is_told_in_the_words_of_airflow_3(schedule: Any, summary: str | None) -> None:
+def test_a_schedule_uses_the_notation_of_airflow_3(schedule: Any, summary: str | None) -> None:
     assert summary == client_v2.translate_dag({"schedule_interval": schedule})["timetable_summary"]
 
 
@@ -137,7 +137,7 @@ def test_a_log_that_is_not_there_says_why() -> None:
 
 
 @pytest.mark.parametrize("content", ["[('h', 'cut", "x" * 50, "(" * 500, "[1, ('a',)]", None, 5])
-def test_a_log_that_is_no_list_of_pairs_is_shown_as_it_stands(content: Any) -> None:
+def test_a_log_that_is_no_list_of_pairs_is_shown_verbatim(content: Any) -> None:
     page = client_v2.translate_log_page({"content": content, "continuation_token": "no token of ours"})
     assert isinstance(page["content"], list)
     assert (isinstance(content, str)) == bool(page["content"])

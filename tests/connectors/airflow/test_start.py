@@ -96,7 +96,7 @@ def test_the_next_run_of_a_dag_with_data_intervals_is_started_with_its_interval(
     ],
     ids=["daily", "weekly", "zone", "no instant", "odd interval", "another zone", "a delta", "the clock was changed"],
 )
-def test_an_earlier_data_interval_is_told_only_where_the_expression_explains_the_next_one(
+def test_an_earlier_data_interval_is_reported_only_where_the_expression_explains_the_next_one(
     expression: str, zone: str, following: tuple[str, str], period: str, start: str | None
 ) -> None:
     row = {

@@ -74,7 +74,7 @@ def asked(kind: str, fake: FakeAws) -> set[str]:
 
 
 def look(connector: Connector) -> None:
-    """All that watching asks for."""
+    """All that watching requests."""
     connector.inventory("", 20)
     poll = connector.poll("", (), 20)
     connector.probe(20)
@@ -98,7 +98,7 @@ def asks(case: Case, connector: Connector) -> Iterator[ActionSpec]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
-def test_what_is_allowed_for_view_is_all_that_watching_asks_and_no_more(case: Case) -> None:
+def test_the_view_grant_allows_exactly_what_watching_needs(case: Case) -> None:
     fake = case.make()
     look(fake.connector())
     view, _ = actions(case.kind)

@@ -170,7 +170,7 @@ def test_the_log_names_the_activity_that_failed() -> None:
     assert "ExampleCopyActivity: Failed ErrorCode=UserErrorFileNotFound\n" in text
 
 
-def test_a_pause_longer_than_history_is_kept_is_a_gap() -> None:
+def test_a_pause_longer_than_the_retained_history_is_a_gap() -> None:
     fake = FakeDataFactory()
     _, cursor = walked(opened(fake))
     assert () == opened(fake).poll(cursor, (), 10).gaps

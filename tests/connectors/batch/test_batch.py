@@ -57,7 +57,7 @@ def rerun(run: RunRecord) -> ActionSpec:
     return ActionSpec(Verb.RERUN, ref(run), run.state)
 
 
-def test_each_attempt_is_told_with_its_end_and_exit_code(fake: FakeBatch) -> None:
+def test_each_attempt_is_reported_with_its_end_and_exit_code(fake: FakeBatch) -> None:
     at = milliseconds(NOW)
     job = fake.job("mart", "RUNNING", NOW)
     fake.attempt(job, 137, "OutOfMemoryError", at + 1000, at + 9000, "mart/default/1")
@@ -71,7 +71,7 @@ def test_each_attempt_is_told_with_its_end_and_exit_code(fake: FakeBatch) -> Non
 
 
 @pytest.mark.parametrize("word, state", parse.STATES.items())
-def test_each_word_has_its_state(fake: FakeBatch, word: str, state: RunState) -> None:
+def test_each_native_state_is_mapped(fake: FakeBatch, word: str, state: RunState) -> None:
     job = fake.job("mart", word)
     result = runs_of(fake.connector(), "mart")[f"{job['jobId']}#1"]
     assert (state, word, state.is_open) == (result.state, result.native_state, result.ended_at is None)
@@ -85,7 +85,7 @@ def test_an_end_by_hand_and_one_by_the_clock_are_no_plain_failures(fake: FakeBat
     assert [RunState.CANCELLED, RunState.TIMED_OUT] == reported
 
 
-def test_what_a_job_depends_on_is_told_as_inputs(fake: FakeBatch) -> None:
+def test_dependencies_of_a_job_are_reported_as_inputs(fake: FakeBatch) -> None:
     load = next(job for job in fake.jobs if "load-orders" in job["jobDefinition"] and job["status"] == "FAILED")
     (mart,) = runs_of(fake.connector(), "mart").values()
     assert [{"job": "load-orders", "period_key": load["jobId"]}] == mart.context["inputs"]
@@ -220,7 +220,7 @@ def test_a_failed_job_is_what_aws_describes_by_botocores_stubber(monkeypatch: py
     assert (NOW, NOW + timedelta(seconds=5)) == (run.started_at, run.ended_at)
 
 
-def test_pages_of_which_nothing_is_told_are_no_end(fake: FakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_without_a_relevant_record_do_not_end_the_walk(fake: FakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
     """A filtered list may have empty pages in its midst, and children of arrays may fill some."""
     whole, connector = fake.connector().poll("", (), 20).runs, fake.connector()
     listed = BatchClient.listed

@@ -20,7 +20,7 @@ BD = date(2026, 11, 9)
         ("/in/plain", "/in/plain"),
     ],
 )
-def test_the_business_date_stands_where_it_is_asked_for(text: str, expected: str) -> None:
+def test_the_business_date_is_substituted_where_referenced(text: str, expected: str) -> None:
     assert expected == with_business_date(refuse_other_braces(text), BD)
 
 

@@ -13,7 +13,7 @@ from connectors.checks.queries import Measurement
 from connectors.sdk.errors import SystemUnreachable
 
 
-def test_a_file_tells_its_size_and_when_it_was_written(tmp_path: Path) -> None:
+def test_a_file_reports_its_size_and_modification_time(tmp_path: Path) -> None:
     path = tmp_path / "orders.csv"
     path.write_text("12345")
     os.utime(path, (0, 1_700_000_000))

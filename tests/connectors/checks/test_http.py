@@ -89,7 +89,7 @@ def test_times_are_read_as_people_write_them(web: Web, where: str) -> None:
     assert (expected or datetime.fromtimestamp(1763607600, UTC)) == newest.astimezone(UTC)
 
 
-def test_what_is_no_time_is_not_taken_for_one(web: Web) -> None:
+def test_an_invalid_time_is_not_accepted(web: Web) -> None:
     query = HttpQuery(web.url + "/", "data.long", is_time=True)
     with pytest.raises(RecordUnreadable, match="the value is not a time"):
         http.measure(query, {}, None, 5)
@@ -113,13 +113,13 @@ def test_a_query_arrives_as_it_is_written(web: Web) -> None:
     assert "/rows?state=done&state=ok&at=2026-11-20T03%3A00Z&flag" == web.seen[-1][0]
 
 
-def test_what_fails_is_told_without_its_query(web: Web) -> None:
+def test_a_failing_url_is_reported_without_its_query(web: Web) -> None:
     with pytest.raises(SystemUnreachable) as error:
         look(web, "/broken?key=SECRET")
     assert ("/broken" in str(error.value), "SECRET" in str(error.value)) == (True, False)
 
 
-def test_an_address_that_no_request_can_hold_is_refused_in_words(web: Web) -> None:
+def test_an_address_unfit_for_a_request_is_refused_with_a_message(web: Web) -> None:
     with pytest.raises(AccessRefused, match="its address is not valid: URL too long"):
         look(web, "/" + "a" * 70_000)
 
@@ -134,7 +134,7 @@ def test_refusals_and_silence_are_errors_that_show_no_secret(web: Web, path: str
     assert "T0KEN" not in str(raised.value)
 
 
-def test_a_header_that_cannot_be_sent_is_told_without_its_value(web: Web) -> None:
+def test_an_invalid_header_is_reported_without_its_value(web: Web) -> None:
     with pytest.raises(AccessRefused, match="header Authorization cannot be sent") as raised:
         look(web, "/", Authorization="Bearer T0K\r\nEN")
     assert "T0K" not in str(raised.value)

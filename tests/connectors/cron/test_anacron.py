@@ -100,7 +100,7 @@ def say(host: LocalHost, pid: int, words: str, at: float) -> None:
         file.write(f"{stamp} db07 anacron[{pid}]: {words}\n")
 
 
-def test_its_jobs_are_expected_at_no_minute_and_what_it_leaves_out_is_told(host: LocalHost) -> None:
+def test_anacron_jobs_are_expected_at_no_minute_and_omissions_are_reported(host: LocalHost) -> None:
     inventory = connect(host).inventory("", 20)
     (job,) = inventory.jobs
     assert (job.native_id, job.schedule.dialect, job.proof, job.run_as) == (
@@ -127,7 +127,7 @@ def test_a_job_runs_while_anacron_waits_for_it(host: LocalHost) -> None:
     ]
 
 
-def test_a_job_whose_anacron_is_gone_is_unknown(host: LocalHost) -> None:
+def test_a_job_whose_anacron_disappeared_is_unknown(host: LocalHost) -> None:
     say(host, 4194303, "Job `job.good' started", time.time() - 60)
     connector = connect(host)
     poll = connector.poll("", (), 20)
@@ -202,7 +202,7 @@ def test_one_that_another_anacron_runs_is_red_and_was_not_run(rerunnable: LocalH
     assert (RunState.FAILED, 75) == (run.state, run.exit_code)
 
 
-def test_its_log_that_is_read_in_a_later_look_makes_no_second_attempt() -> None:
+def test_a_log_read_by_a_later_poll_creates_no_second_attempt() -> None:
     book, at = AttemptBook(), datetime(2026, 11, 21, 11, 5, tzinfo=UTC)
     find = lambda *_: ("db07:anacron/job.good",)  # noqa: E731
     key = new_key()
@@ -258,7 +258,7 @@ def test_a_line_that_changed_since_the_preview_is_not_run(rerunnable: LocalHost)
         connector.act(preview, new_key(), 20)
 
 
-def test_through_a_key_that_only_looks_it_is_refused(rerunnable: LocalHost) -> None:
+def test_a_read_only_key_is_refused(rerunnable: LocalHost) -> None:
     through = connect(rerunnable, Gated(rerunnable), restricted=True)
     with pytest.raises(NotSupported, match="its key is read-only"):
         through.preview(ask(Verb.RERUN, "db07:anacron/job.good"), 20)

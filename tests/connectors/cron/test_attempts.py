@@ -124,7 +124,7 @@ def test_helper_that_feeds_input_is_not_the_job() -> None:
     assert states(book) == {"db07:cat": RunState.SUCCEEDED}
 
 
-def test_unknown_word_about_the_end_is_unknown_and_a_warning() -> None:
+def test_an_unknown_end_message_is_unknown_and_a_warning() -> None:
     book = AttemptBook()
     book.add_event(CronEvent(CronEventKind.CMD, NOW, "", 36, 37, "root", "cat"), any_job, 15)
     book.add_event(CronEvent(CronEventKind.ERROR, NOW, "", 36, 37, text="was eaten by a grue"), any_job, 15)
@@ -142,7 +142,7 @@ START = CronEvent(CronEventKind.CMD, BEGAN, "line", 38, None, "root", "true")
 
 @pytest.mark.parametrize("log_first", [True, False])
 @pytest.mark.parametrize("poll_between", [True, False])
-def test_wrapper_and_log_tell_one_attempt_in_any_order(log_first: bool, poll_between: bool) -> None:
+def test_wrapper_and_log_report_one_attempt_in_any_order(log_first: bool, poll_between: bool) -> None:
     book = AttemptBook()
     for step in (0, 1):
         if (step == 0) is log_first:
@@ -181,7 +181,7 @@ def test_wrapped_job_without_an_end_is_running_while_its_very_process_lives_and_
     assert (book.attempts[0].state, book.attempts[0].evidence) == (RunState.LOST, RunEvidence.INFERRED)
 
 
-def test_process_that_nobody_looked_for_is_not_lost() -> None:
+def test_an_unsearched_process_is_not_lost() -> None:
     """A rerun is no child of cron; what began after the table was taken is in no table."""
     book = AttemptBook()
     book.add_record(wrapped(action="headway-abcdefghij01"), any_job)
@@ -250,7 +250,7 @@ def test_classic_stamp_takes_year_and_zone_from_the_host() -> None:
     assert event.at == datetime(2026, 12, 31, 23, 59, 1, tzinfo=UTC)
 
 
-def test_lines_that_only_look_like_crons_are_left_out() -> None:
+def test_lines_that_only_resemble_those_of_cron_are_ignored() -> None:
     for line in (
         "2026-11-20T08:19:01.3+00:00 db07 sshd[9]: CRON[1]: (root) CMD (true)",
         "2026-11-20T08:19:01.3+00:00 db07 CRON: (root) CMD (true)",
@@ -346,7 +346,7 @@ def test_cancel_of_another_process_changes_nothing(pid: int, birth: str, at: int
     assert [attempt.cancel for attempt in book.attempts] == [""]
 
 
-def test_cancelled_run_is_told_as_ending_while_its_process_lives() -> None:
+def test_a_cancelled_run_is_reported_as_ending_while_its_process_lives() -> None:
     book = AttemptBook()
     book.add_record(wrapped(), any_job)
     cancelled(book)
@@ -355,7 +355,7 @@ def test_cancelled_run_is_told_as_ending_while_its_process_lives() -> None:
     assert [attempt.cancel for attempt in again.attempts] == [KEY]
 
 
-def test_cancelled_run_whose_end_nothing_tells_is_cancelled_by_deduction() -> None:
+def test_a_cancelled_run_without_a_recorded_end_is_cancelled_by_deduction() -> None:
     """At cron -L 1 nothing is logged of an end."""
     book = heard("debian12-L1.log", 1)
     attempt = book.attempts[0]
@@ -393,7 +393,7 @@ def test_an_end_is_joined_to_its_start_by_its_command_and_not_by_a_walk_through_
 
 @pytest.mark.parametrize("code", [0, 3, None])
 def test_an_exit_status_lives_through_a_cursor(code: int | None) -> None:
-    """0 was dropped with what is empty: told anew, a run that had succeeded had no exit status."""
+    """0 was dropped with what is empty: told again, a run that had succeeded had no exit status."""
     attempt = CronAttempt("1795156261.291", "db07:load", "root", 291, 1795156261.0, text=0)
     attempt.end(RunState.SUCCEEDED if code == 0 else RunState.FAILED, RunEvidence.NATIVE, "END", 1795156270.0, code)
     assert code == CronAttempt.from_json(json.loads(json.dumps(attempt.as_json()))).exit_code

@@ -61,7 +61,7 @@ def test_a_start_by_rsyslog_and_by_busyboxs_own_syslogd(line: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["user etl: process already running: sleep 90", "user etl: parse error at 61"])
-def test_what_it_does_not_do_is_told(words: str) -> None:
+def test_what_busybox_does_not_support_is_reported(words: str) -> None:
     event = read_line(f"Nov 21 11:30:01 db07 crond[95]: {words}", NOW, UTC)
     assert event is not None
     assert (event.kind, event.text) == (CronEventKind.IGNORED, words)
@@ -159,7 +159,7 @@ class BusyboxHost(LocalHost):
         return super().run(stdin, [self.busybox, *argv], timeout_seconds, once)
 
 
-def test_a_host_with_busyboxs_tools_alone_is_looked_at_and_followed(tmp_path: Path) -> None:
+def test_a_host_with_only_busyboxs_tools_is_probed_and_polled(tmp_path: Path) -> None:
     busybox = shutil.which("busybox")
     if busybox is None:
         pytest.skip("busybox is not installed: make packages, or apt-get install busybox-static")

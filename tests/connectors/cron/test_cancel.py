@@ -147,7 +147,7 @@ def test_process_that_leads_no_session_is_refused(host: LocalHost, tmp_path: Pat
     "how, error, arrived",
     [("before", SystemUnreachable, False), ("after", OutcomeUnknown, True), ("half", OutcomeUnknown, True)],
 )
-def test_lost_answer_of_a_cancel_is_looked_up(
+def test_a_lost_answer_of_a_cancel_is_looked_up(
     host: LocalHost, tmp_path: Path, how: str, error: type[Exception], arrived: bool
 ) -> None:
     ready = tmp_path / "ready"

@@ -269,7 +269,7 @@ def test_another_spool_in_the_config_leaves_the_log_the_log(local: LocalHost, tm
 
 
 def test_the_inventory_says_whose_crontabs_the_settings_ask_for(local: LocalHost) -> None:
-    """One that `users` leaves out is watched no more; its lines are not gone. Who lists them all is asked for all."""
+    """One that `users` leaves out is watched no more; its lines are not gone. Who lists them all is requested all."""
     local.crontab.write_text("# headway: job\n10 3 * * * true\n")
     assert connect(local, users=[ME]).inventory("", 20).is_selected is None
     local.shim("crontab", "echo '10 3 * * * true'")
@@ -308,7 +308,7 @@ class WithChild(LocalHost):
         return CompletedCommand(re.sub(rb"(\npids [0-9 ]*\n)", child, done.stdout), done.stderr, done.exit_status)
 
 
-def test_log_without_a_line_of_what_cron_started_proves_nothing_missed_until_it_speaks(tmp_path: Path) -> None:
+def test_a_log_without_starts_by_cron_proves_nothing_missed_until_it_has_one(tmp_path: Path) -> None:
     """rsyslog has stopped and its file stays: every job would be told missed."""
     host = WithChild(tmp_path / "db07")
     host.log_line(700, f"({ME}) CMD (true)", at=time.time() - 300)
@@ -347,7 +347,7 @@ def test_log_with_a_line_of_what_cron_started_proves_what_is_missed(tmp_path: Pa
     assert connect(host).poll("", (), 20).seen_until is not None
 
 
-def test_denied_log_is_said_and_the_poll_proves_no_absence(local: LocalHost) -> None:
+def test_a_denied_log_is_reported_and_the_poll_proves_no_absence(local: LocalHost) -> None:
     local.crontab.write_text(CRONTAB)
     connector = connect(local, logs=[str(local.folder / "none/cron.log")])
     poll = connector.poll("", (), 20)
@@ -358,7 +358,7 @@ def test_denied_log_is_said_and_the_poll_proves_no_absence(local: LocalHost) -> 
     "groups, fix",
     [(b"headway", f"usermod -a -G adm {ME}"), (b"headway adm", "chgrp adm {log} && chmod g+r {log}")],
 )
-def test_log_that_is_closed_to_us_after_the_start_is_a_warning_with_its_mend(
+def test_a_log_that_becomes_unreadable_after_the_start_is_a_warning_with_its_fix(
     local: LocalHost, monkeypatch: pytest.MonkeyPatch, groups: bytes, fix: str
 ) -> None:
     """As `chmod 600`, which does not keep root out: the script's own look whether it may read says no. A member of adm
@@ -382,7 +382,7 @@ def test_log_that_is_closed_to_us_after_the_start_is_a_warning_with_its_mend(
     assert (first.complete, second.complete, second.seen_until) == (True, False, None)
 
 
-def test_broken_line_is_told_with_place_value_and_mend_and_its_jobs_are_not_expected(local: LocalHost) -> None:
+def test_a_broken_line_is_reported_with_place_value_and_fix_and_its_jobs_are_not_expected(local: LocalHost) -> None:
     local.crontab.write_text("# headway: fine\n0 3 * * * /x\n61 3 * * * /y\n")
     inventory = connect(local).inventory("", 20)
     (skipped,) = inventory.skipped

@@ -60,7 +60,7 @@ def test_output_that_it_logs_belongs_to_the_job_of_its_child() -> None:
     ]  # fmt: skip
 
 
-def test_output_of_a_job_that_nobody_saw_start_is_left_out() -> None:
+def test_output_of_a_job_without_a_seen_start_is_ignored() -> None:
     assert heard("Nov 20 06:30:05 db07 CROND[77]: (etl) CMDOUT (x)\n").attempts == []
 
 
@@ -191,7 +191,7 @@ def test_a_file_of_another_mode_is_not_read(mode: int) -> None:
     assert (result.lines, result.faults[0].value) == ((), f"{mode:04o}")
 
 
-def test_a_line_that_leaves_no_word_is_found_again_by_its_hash_on_the_host(tmp_path: Path) -> None:
+def test_a_line_without_a_visible_name_is_found_again_by_its_hash_on_the_host(tmp_path: Path) -> None:
     """The same line by line.sh, dash and nickname and all."""
     text = f"{script('line.sh')}kind=system user=root\njob_lines\n"
     table = tmp_path / "table"
@@ -202,7 +202,7 @@ def test_a_line_that_leaves_no_word_is_found_again_by_its_hash_on_the_host(tmp_p
     assert done.stdout == b"1 - a b\n2 - c\n3 - d\n"
 
 
-def test_a_log_beside_lines_that_it_keeps_silent_of_is_not_taken_for_dead(tmp_path: Path) -> None:
+def test_a_log_beside_lines_that_it_omits_is_not_considered_dead(tmp_path: Path) -> None:
     """The crond of SUSE runs its run-crons so."""
     host = LocalHost(tmp_path / "db07")
     host.crontab.write_text("30 7 * * * /opt/load\n")

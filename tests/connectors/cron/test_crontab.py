@@ -42,7 +42,7 @@ def test_same_command_twice_gets_an_ordinal() -> None:
     assert lines[0].hash == lines[1].hash
 
 
-def test_system_file_has_a_user_column_and_keeps_further_blanks_as_cron_does() -> None:
+def test_a_system_file_has_a_user_column_and_preserves_further_blanks_as_cron_does() -> None:
     line = read_crontabs([system("* * * * *\troot  echo hi \n")], USERS).lines[0]
     assert (line.user, line.command) == ("root", " echo hi ")
 
@@ -98,7 +98,7 @@ def test_command_and_its_text_in_the_log_are_what_cron_3_0_makes_of_them(raw: st
         (user("PA\0TH=/a\n"), "/var/spool/cron/crontabs/etl:1", "bad minute"),
     ],
 )
-def test_one_fault_switches_the_whole_file_off_with_place_and_mend(table: CrontabFile, where: str, reason: str) -> None:
+def test_one_error_disables_the_whole_file_with_place_and_fix(table: CrontabFile, where: str, reason: str) -> None:
     good = user("0 1 * * * /good\n", "root")
     crontabs = read_crontabs([table, good], USERS)
     assert [line.raw for line in crontabs.lines] == ["/good"]

@@ -46,7 +46,7 @@ from console.timing.schedule import next_instant, schedule_fault
         ("*5 * * * *", "every minute"),
     ],
 )
-def test_schedule_is_told_in_words_or_as_it_stands(expression: str, expected: str) -> None:
+def test_a_schedule_is_described_or_printed_verbatim(expression: str, expected: str) -> None:
     assert expected == schedule_text(expression)
 
 
@@ -74,7 +74,7 @@ def test_schedule_is_told_in_words_or_as_it_stands(expression: str, expected: st
         ("@fortnightly", "bad time specifier"),
     ],
 )
-def test_field_that_cron_refuses_is_refused_with_its_word(expression: str, expected: str) -> None:
+def test_a_field_that_cron_refuses_is_refused_with_its_text(expression: str, expected: str) -> None:
     with pytest.raises(TimeFieldError) as caught:
         read_times(expression)
     assert expected == str(caught.value)

@@ -29,7 +29,7 @@ TEXTS = {12: "e932ed5b"}
 
 
 class Gated:
-    """A host at which sshd runs the gate, whatever is asked for."""
+    """A host at which sshd runs the gate, whatever is requested."""
 
     def __init__(self, host: LocalHost) -> None:
         self.host, self.address = host, host.address
@@ -112,7 +112,7 @@ def test_output_comes_through_the_gate_and_another_file_does_not(host: LocalHost
         (("eval", "touch {canary}"), "it only looks"),
     ],
 )
-def test_what_is_not_a_look_is_refused(host: LocalHost, gated: Gated, call: tuple[str, ...], why: str) -> None:
+def test_a_command_other_than_a_read_is_refused(host: LocalHost, gated: Gated, call: tuple[str, ...], why: str) -> None:
     canary = host.folder / "canary"
     names = {"{log}": str(host.log), "{spool}": str(host.spool), "{canary}": str(canary)}
     for name, value in names.items():
@@ -141,7 +141,7 @@ def test_no_link_that_a_user_of_the_host_makes_leads_out_of_the_spool(host: Loca
     assert (True, False) == (b"own\n" in stdout, b"SECRET" in stdout)
 
 
-def test_a_link_that_comes_between_two_looks_leads_nowhere(host: LocalHost, gated: Gated) -> None:
+def test_a_link_inserted_between_two_reads_leads_nowhere(host: LocalHost, gated: Gated) -> None:
     """The folder is its user's: the file that was looked at may be another one a moment later."""
     secret, runs = host.folder / "secret", host.spool / "etl" / "runs"
     secret.write_text("SECRET\n" * 9)
@@ -166,7 +166,7 @@ def test_a_user_who_puts_a_link_in_place_of_records_stops_nobodys_poll(host: Loc
         assert through.poll(first.cursor, (), 10).complete
 
 
-def test_the_mark_of_a_rerun_tells_nothing_but_a_number(host: LocalHost, gated: Gated) -> None:
+def test_the_mark_of_a_rerun_reveals_nothing_but_a_number(host: LocalHost, gated: Gated) -> None:
     secret = host.folder / "secret"
     secret.write_text("SECRET 1\n")
     for name, action in (("link", "a"), ("words", "b"), ("rerun", "c")):
@@ -180,7 +180,7 @@ def test_the_mark_of_a_rerun_tells_nothing_but_a_number(host: LocalHost, gated: 
 
 @pytest.mark.parametrize("restricted", [True, False])
 @pytest.mark.parametrize("name", ["a..b", "new\nline", "of\x1fseparators"])
-def test_a_folder_in_the_spool_that_is_no_users_stops_no_poll_and_is_taken_for_no_log(
+def test_a_folder_in_the_spool_of_no_user_stops_no_poll_and_is_not_read_as_a_log(
     host: LocalHost, gated: Gated, name: str, restricted: bool
 ) -> None:
     """Anybody may make one: the gate refused each poll for it, and its first line was taken for cron's log."""
@@ -195,7 +195,7 @@ def test_a_folder_in_the_spool_that_is_no_users_stops_no_poll_and_is_taken_for_n
     assert (str(host.log), [f"{host.spool}/{ME}/runs"]) == (place["log"][0], [entry[0] for entry in place["rec"]])
 
 
-def test_only_wrappers_are_looked_for(host: LocalHost, gated: Gated) -> None:
+def test_only_wrappers_are_searched_for(host: LocalHost, gated: Gated) -> None:
     """Else the key tells of any path whether it is a program."""
     answer = gated.run(for_the_gate([("wrappers", "/opt/x/headway-sh")], NONCE, 0).encode(), (), 10)
     assert "|/opt/x/headway-sh" in sections(answer.stdout, NONCE, "db07")[0].rest
@@ -204,7 +204,7 @@ def test_only_wrappers_are_looked_for(host: LocalHost, gated: Gated) -> None:
 
 
 @pytest.mark.parametrize("shell", ["headway-sh", "/opt//headway-sh", "/opt/../opt/headway-sh"])
-def test_a_crontab_that_names_an_odd_wrapper_stops_no_probe_of_a_key_that_only_looks(
+def test_a_crontab_with_an_odd_wrapper_stops_no_probe_through_a_read_only_key(
     host: LocalHost, gated: Gated, shell: str
 ) -> None:
     """The gate refused the whole look for it."""
@@ -235,13 +235,13 @@ def test_nothing_of_the_clients_environment_reaches_the_gate(host: LocalHost, tm
 
 
 @pytest.mark.parametrize("message", [b"", b"echo hi\n", b"\x00\xff", b"headway-gate 1 $(id) 0\n"])
-def test_whoever_is_not_headway_is_told_so(gated: Gated, message: bytes) -> None:
+def test_a_caller_other_than_headway_is_refused_with_a_message(gated: Gated, message: bytes) -> None:
     done = subprocess.run(["sh", str(gated.gate)], input=message, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"this key is for Headway" in done.stderr
 
 
-def test_a_gate_of_another_version_is_named_with_the_mend(gated: Gated) -> None:
+def test_a_gate_of_another_version_is_named_with_the_fix(gated: Gated) -> None:
     gated.gate.write_text(gated.gate.read_text().replace(f"VERSION={GATE_VERSION}", "VERSION=0"))
     words = f"it is of version 0, and Headway speaks {GATE_VERSION}. Install it again: headway connector cron gate"
     assert words in told(gated, ("host",))

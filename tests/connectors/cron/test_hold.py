@@ -150,7 +150,7 @@ def test_mark_and_line_are_what_a_person_reads_and_can_undo(host: LocalHost) -> 
     assert held.where == f"crontab of {ME} on db07, line 7", "the lines that crontab(1) adds count too"
 
 
-def test_file_of_the_system_keeps_owner_and_mode_and_leaves_nothing_beside_it(host: LocalHost) -> None:
+def test_a_system_file_retains_owner_and_mode_and_leaves_no_other_file(host: LocalHost) -> None:
     path = host.folder / "etc/cron.d/orders"
     data = f"# headway: job\r\n10 3 * * * {ME}  echo \u00fc\\%\t\r\n".encode("latin1")
     path.write_bytes(data)
@@ -284,7 +284,7 @@ def test_person_who_undid_it_with_an_editor_leaves_nothing_to_release(host: Loca
     assert isinstance(connect(host).look_up(previewed(host, Verb.HOLD), key, 20), ActionAbsent)
 
 
-def test_change_at_the_same_moment_is_kept_and_nothing_is_done(host: LocalHost) -> None:
+def test_a_concurrent_change_is_preserved_and_nothing_is_done(host: LocalHost) -> None:
     """Somebody's editor writes between our reading and our writing."""
     host.crontab.write_text(JOB)
     preview = previewed(host, Verb.HOLD)
@@ -294,7 +294,7 @@ def test_change_at_the_same_moment_is_kept_and_nothing_is_done(host: LocalHost) 
     assert host.crontab_text() == JOB + "# theirs\n"
 
 
-def test_change_right_after_ours_is_an_unknown_outcome_that_is_looked_up(host: LocalHost) -> None:
+def test_a_change_right_after_ours_is_an_unknown_outcome_that_is_looked_up(host: LocalHost) -> None:
     host.crontab.write_text(JOB)
     connector, key = connect(host), new_key()
     preview = previewed(host, Verb.HOLD)
@@ -305,7 +305,7 @@ def test_change_right_after_ours_is_an_unknown_outcome_that_is_looked_up(host: L
     assert isinstance(connector.look_up(preview, key, 20), ActionFound)
 
 
-def test_write_in_the_second_of_crons_look_waits_for_the_next(host: LocalHost) -> None:
+def test_a_write_in_the_second_of_crons_reload_waits_for_the_next(host: LocalHost) -> None:
     """cron compares whole seconds: two changes within the second of its look would be one to it."""
     host.crontab.write_text(JOB)
     preview = previewed(host, Verb.HOLD)
@@ -317,7 +317,7 @@ def test_write_in_the_second_of_crons_look_waits_for_the_next(host: LocalHost) -
 
 
 # -- what the host says -----------------------------------------------------------------------------------------------
-def test_crontab_that_is_not_installed_is_told_in_its_own_words(host: LocalHost) -> None:
+def test_a_missing_crontab_command_is_reported_in_its_own_words(host: LocalHost) -> None:
     host.crontab.write_text(JOB)
     preview = previewed(host, Verb.HOLD)
     install = (host.shims / "crontab").read_text().removeprefix("#!/bin/sh\n")
@@ -358,7 +358,7 @@ def test_held_line_can_be_run_once_and_stays_held(host: LocalHost, tmp_path: Pat
     [("before", SystemUnreachable, False), ("after", OutcomeUnknown, True), ("half", OutcomeUnknown, True)],
 )
 @pytest.mark.parametrize("verb", [Verb.HOLD, Verb.RELEASE])
-def test_lost_answer_is_looked_up_in_the_crontab(
+def test_a_lost_answer_is_looked_up_in_the_crontab(
     host: LocalHost, verb: Verb, how: str, error: type[Exception], arrived: bool
 ) -> None:
     host.crontab.write_text(JOB)

@@ -84,14 +84,14 @@ def test_the_journal_is_read_where_there_is_no_log_and_followed_by_its_cursor(ho
     assert f"CRON[80]: ({ME}) CMD ([81] …)" in connector.log(ref, None, 1000, 20).text
 
 
-def test_it_is_not_asked_where_a_log_can_be_read(host: JournalHost) -> None:
+def test_the_journal_is_not_read_where_a_log_can_be(host: JournalHost) -> None:
     host.log_line(7, f"({ME}) CMD (/opt/load)", time.time() - 60)
     host.says(f"({ME}) CMD (/opt/load)", 7)
     connect(host).poll(connect(host).poll("", (), 20).cursor, (), 20)
     assert host.asked() == []
 
 
-def test_a_log_that_appears_counts_and_tells_nothing_twice(host: JournalHost) -> None:
+def test_a_log_that_appears_is_used_and_repeats_nothing(host: JournalHost) -> None:
     at = time.time() - 120
     host.says(f"({ME}) CMD (/opt/load)", 7, at=at)
     first = connect(host).poll("", (), 20)
@@ -125,7 +125,7 @@ def test_a_long_journal_comes_in_bites_over_several_polls(host: JournalHost, mon
         "No journal files were opened due to insufficient permissions.",
     ],
 )
-def test_hidden_entries_are_a_denied_log_with_its_mend(host: JournalHost, hint: str) -> None:
+def test_hidden_entries_are_a_denied_log_with_its_fix(host: JournalHost, hint: str) -> None:
     (host.folder / "hint").write_text(f"{hint}\n")
     host.says(f"({ME}) CMD (/opt/load)", 7)
     poll = connect(host).poll("", (), 20)
@@ -135,13 +135,13 @@ def test_hidden_entries_are_a_denied_log_with_its_mend(host: JournalHost, hint: 
     assert (right.held, right.why, right.fix) == (False, "denied: the journal", f"usermod -a -G adm {ME}")
 
 
-def test_a_journal_without_a_word_of_cron_proves_nothing(host: JournalHost) -> None:
+def test_a_journal_without_an_entry_of_cron_proves_nothing(host: JournalHost) -> None:
     poll = connect(host).poll("", (), 20)
     assert poll.seen_until is None
     assert any("cron's log is not there" in words for words in poll.warnings)
 
 
-def test_a_cursor_that_journalctl_no_longer_knows_is_told_and_dropped(host: JournalHost) -> None:
+def test_a_cursor_unknown_to_journalctl_is_reported_and_dropped(host: JournalHost) -> None:
     host.says(f"({ME}) CMD (/opt/load)", 7, at=time.time() - 60)
     memory = CronCursor.from_json(connect(host).poll("", (), 20).cursor)
     assert memory is not None
@@ -152,7 +152,7 @@ def test_a_cursor_that_journalctl_no_longer_knows_is_told_and_dropped(host: Jour
     assert connect(host).poll(lost.cursor, (), 20).seen_until is not None
 
 
-def test_entries_of_any_shape_are_skipped_and_told(host: JournalHost) -> None:
+def test_malformed_entries_are_skipped_and_reported(host: JournalHost) -> None:
     host.says("x", 1, __REALTIME_TIMESTAMP="never")
     with (host.folder / "entries").open("a") as file:
         file.write('{"__CURSOR": \n[1]\n')

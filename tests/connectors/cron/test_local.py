@@ -66,7 +66,7 @@ def test_a_probe_names_a_folder_of_records_that_is_not_its_users(here: LocalHost
     assert right.fix.endswith(f"install -d -o {ME} -g adm -m 2750 {here.spool}/{ME}")
 
 
-def test_a_wrapper_is_looked_for_where_the_crontab_says_that_it_is(here: LocalHost, tmp_path: Path) -> None:
+def test_a_wrapper_is_searched_for_where_the_crontab_places_it(here: LocalHost, tmp_path: Path) -> None:
     opened = CONNECTOR.open(options(spool=str(here.spool), logs=[str(here.log)]), "here", no_secret)
     wrapper = tmp_path / "else where/headway-sh"
     here.crontab.write_text(f"SHELL={wrapper}\n10 3 * * * /opt/extract\n")

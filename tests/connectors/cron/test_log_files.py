@@ -158,7 +158,7 @@ def test_f35_no_line_is_lost_or_doubled_by_rotations_at_any_step(
     assert reader.gaps == 0
 
 
-def test_inode_that_comes_back_is_not_taken_for_the_old_log(host: LocalHost) -> None:
+def test_a_reused_inode_is_not_mistaken_for_the_old_log(host: LocalHost) -> None:
     host.log.write_text("one\ntwo\n")
     reader = Reader(host)
     reader.drain()
@@ -192,7 +192,7 @@ def test_truncated_log_without_a_copy_is_a_gap(host: LocalHost) -> None:
     assert (reader.lines, reader.gaps) == (["one", "two", "three", "new"], 1)
 
 
-def test_first_look_reads_what_rotated_logs_still_hold_oldest_first(host: LocalHost) -> None:
+def test_the_first_poll_reads_what_rotated_logs_still_hold_oldest_first(host: LocalHost) -> None:
     for number, how in enumerate(("gzip", "rename", "rename")):
         host.log.write_text(f"day {number}\n")
         rotate(host, how)
@@ -202,7 +202,7 @@ def test_first_look_reads_what_rotated_logs_still_hold_oldest_first(host: LocalH
     assert reader.lines == ["day 0", "day 1", "day 2", "today"]
 
 
-def test_line_longer_than_a_bite_is_left_out_and_the_rest_kept(
+def test_a_line_longer_than_a_chunk_is_skipped_and_the_rest_kept(
     host: LocalHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("connectors.cron.client.FIRST_BYTES", 1000)
@@ -264,7 +264,7 @@ def started(at: datetime) -> str:
     return f"{at.isoformat(timespec='seconds')} db07 CRON[4711]: ({ME}) CMD (/opt/extract)\n"
 
 
-def test_what_is_no_line_of_a_log_is_told_as_skipped_and_the_rest_is_read(
+def test_a_malformed_log_line_is_reported_as_skipped_and_the_rest_is_read(
     host: LocalHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Junk, an instant that no calendar has and a line of megabytes were left out without a word."""

@@ -63,7 +63,7 @@ def test_level_of_a_daemon_without_the_option_is_debians_default() -> None:
         ("", CronDaemon.DEBIAN),
     ],
 )
-def test_whose_cron_it_is_is_the_hosts_word(words: str, expected: CronDaemon) -> None:
+def test_the_host_decides_whose_cron_it_is(words: str, expected: CronDaemon) -> None:
     assert expected == processes(ScriptSection("PROC", "", f"crond 29 all\n{words}".encode())).program
 
 
@@ -78,7 +78,7 @@ def test_whose_cron_it_is_is_the_hosts_word(words: str, expected: CronDaemon) ->
         ("", "", ""),
     ],
 )
-def test_the_host_tells_whose_cron_runs_or_would_be_started(
+def test_the_host_reports_whose_cron_runs_or_would_be_started(
     tmp_path: Path, runs: str, installed: str, expected: str
 ) -> None:
     for program in {installed, "crond"} if installed else ():
@@ -163,7 +163,7 @@ def test_any_cursor_is_a_memory_or_unreadable(text: str) -> None:
 
 
 def test_every_user_of_the_systems_tables_that_exists_is_named(tmp_path: Path) -> None:
-    """As cron asks for it: any number of users, with any characters; a uid is no name."""
+    """As cron requests it: any number of users, with any characters; a uid is no name."""
     unusual = ["3com", "svc@corp.example", "CORP\\nina", "ok$", "-dash", "1001", "_apt"]
     many = [f"user{number:03}" for number in range(400)]
     (tmp_path / "etc/cron.d").mkdir(parents=True)

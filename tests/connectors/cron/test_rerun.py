@@ -115,7 +115,7 @@ def test_line_that_changed_since_the_preview_is_not_run(host: LocalHost, tmp_pat
     assert not (tmp_path / "two").exists()
 
 
-def test_second_of_two_equal_lines_is_told_as_its_own_job(host: LocalHost) -> None:
+def test_the_second_of_two_equal_lines_is_reported_as_its_own_job(host: LocalHost) -> None:
     host.crontab.write_text("# headway: night\n0 3 * * * echo x\n# headway: noon\n0 12 * * * echo x\n")
     _, attempt = rerun(host, "db07:noon")
     assert attempt.job == "db07:noon"
@@ -147,7 +147,7 @@ def test_rerun_beside_a_running_rerun_is_refused(host: LocalHost, tmp_path: Path
         ("x" * 12, "its mark is on db07"),
     ],
 )
-def test_the_status_of_a_mark_is_a_status_or_is_not_told(host: LocalHost, status: str, told: str) -> None:
+def test_the_exit_status_of_a_mark_is_a_status_or_absent(host: LocalHost, status: str, told: str) -> None:
     """The mark lies in a folder of the user's own, who may have laid a link there; root reads all."""
     host.crontab.write_text("# headway: job\n10 3 * * * true\n")
     connector, key = connect(host), new_key()
@@ -182,7 +182,7 @@ def test_rerun_is_absent_only_when_its_host_would_not_start_it_any_more(host: Lo
 
 
 @pytest.mark.parametrize("has_pid_file", [True, False])
-def test_rerun_that_runs_is_running_at_the_first_look_that_reads_of_it(
+def test_a_running_rerun_is_running_at_the_first_poll_that_reads_it(
     host: LocalHost, tmp_path: Path, has_pid_file: bool
 ) -> None:
     """No pid of it was known before, and it is no child of cron."""
@@ -218,7 +218,7 @@ def test_request_that_arrives_too_late_is_not_started(host: LocalHost, tmp_path:
     assert not (tmp_path / "ran").exists()
 
 
-def test_spool_that_cannot_be_written_is_refused_with_the_mend(host: LocalHost) -> None:
+def test_an_unwritable_spool_is_refused_with_the_fix(host: LocalHost) -> None:
     host.crontab.write_text("# headway: job\n10 3 * * * true\n")
     blocked = host.folder / "file"
     blocked.write_text("not a folder")
@@ -264,7 +264,7 @@ def test_hostile_key_and_user_never_get_to_the_host(host: LocalHost, tmp_path: P
     "how, error, arrived",
     [("before", SystemUnreachable, False), ("after", OutcomeUnknown, True), ("half", OutcomeUnknown, True)],
 )
-def test_lost_answer_is_unknown_only_if_the_host_was_reached_and_then_looked_up(
+def test_a_lost_answer_is_unknown_only_if_the_host_was_reached_and_then_looked_up(
     host: LocalHost, how: str, error: type[Exception], arrived: bool
 ) -> None:
     host.crontab.write_text("# headway: job\n10 3 * * * true\n")

@@ -108,13 +108,13 @@ def test_period_that_is_no_instant_is_refused(host: LocalHost) -> None:
 
 
 def test_plan_of_an_older_headway_still_runs_its_line(host: LocalHost, tmp_path: Path) -> None:
-    """What was asked for before an upgrade has neither verb nor period in its plan."""
+    """What was requested before an upgrade has neither verb nor period in its plan."""
     preview = start(host, last_due())
     old = {name: value for name, value in preview.plan.items() if name not in ("verb", "period_at")}
     assert connect(host).act(replace(preview, plan=old), new_key(), 20).message == f"started on db07 as {ME}"
 
 
 @pytest.mark.parametrize("verb", [Verb.MARK_OK, Verb.SKIP])
-def test_cron_keeps_no_state_that_could_be_marked(host: LocalHost, verb: Verb) -> None:
+def test_cron_has_no_state_that_could_be_marked(host: LocalHost, verb: Verb) -> None:
     with pytest.raises(NotSupported, match="it has: rerun, start, cancel, hold, release"):
         connect(host).preview(ask(verb, "db07:night"), 20)

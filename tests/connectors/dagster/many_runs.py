@@ -15,7 +15,7 @@ from tests.fakes.dagster import FakeDagster
 
 
 class Crowd(httpx.BaseTransport):
-    """A Dagster with many ended runs: a page of them is made when it is asked for."""
+    """A Dagster with many ended runs: a page of them is made when it is requested."""
 
     def __init__(self, runs: int) -> None:
         self.fake, self.runs = FakeDagster(STOCK), runs

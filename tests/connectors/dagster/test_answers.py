@@ -31,7 +31,7 @@ def test_an_error_that_may_come_after_the_run_was_created_leaves_the_outcome_unk
 
 
 @pytest.mark.parametrize("kind", ["RunConfigValidationInvalid", "PipelineNotFoundError"])
-def test_a_launch_that_was_looked_at_and_not_begun_is_refused(kind: str) -> None:
+def test_a_launch_that_was_reviewed_and_not_begun_is_refused(kind: str) -> None:
     with pytest.raises(NotSupported, match="nothing was done"):
         client(kind, 200).launch({})
 

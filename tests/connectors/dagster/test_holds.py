@@ -48,7 +48,7 @@ def marks(connector: Connector) -> list[tuple[str, bool]]:
     return [(one.mark.id, one.bare) for one in connector.holds(5)]
 
 
-def test_the_mark_is_what_its_asset_tells_last_and_names_the_schedules_that_were_stopped() -> None:
+def test_the_mark_is_the_last_state_of_its_asset_and_names_the_stopped_schedules() -> None:
     fake = dagster("nightly", by_code=("hourly",))
     connector = opened(fake)
     key = hold(connector)
@@ -80,7 +80,7 @@ def test_a_schedule_that_ran_because_its_code_says_so_does_so_again() -> None:
     assert ["startSchedule", "startSchedule", "resetSchedule"] == changes, "a reset alone makes up for what was missed"
 
 
-def test_a_held_job_of_several_schedules_keeps_the_one_that_counted() -> None:
+def test_a_held_job_with_several_schedules_retains_the_one_that_counted() -> None:
     fake = dagster("nightly", "monthly")
     fake.set_schedule("monthly", "STOPPED")
     fake.schedules["monthly"]["cronSchedule"] = "0 0 1 * *"
@@ -93,7 +93,7 @@ def test_a_held_job_of_several_schedules_keeps_the_one_that_counted() -> None:
 
 
 @pytest.mark.parametrize("stopped", [0, 1])
-def test_a_hold_that_was_cut_short_is_undone_when_it_is_looked_up_and_may_be_sent_again(stopped: int) -> None:
+def test_a_partial_hold_is_undone_by_its_lookup_and_may_be_sent_again(stopped: int) -> None:
     fake = dagster("nightly", "hourly")
     connector, key = opened(fake), new_key()
     preview = allowed(connector, hold_ask(JOB))
@@ -154,7 +154,7 @@ def test_a_job_without_a_schedule_is_not_held() -> None:
     assert f"{JOB} has no schedule that could be stopped" == refused
 
 
-def test_a_mark_of_a_job_that_is_not_loaded_stands_and_of_one_that_is_gone_is_bare_and_can_be_taken_away() -> None:
+def test_a_mark_of_an_unloaded_job_remains_and_one_of_a_removed_job_can_be_removed() -> None:
     fake = dagster("nightly")
     connector = opened(fake)
     key = hold(connector)

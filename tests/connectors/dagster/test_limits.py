@@ -75,7 +75,7 @@ def test_a_job_is_in_the_tightest_pool_that_is_its(tags: dict[str, str], pool: t
     assert ("", None) == tightest_limit((), tags)
 
 
-def test_the_inventory_tells_the_pool_of_each_job() -> None:
+def test_the_inventory_names_the_pool_of_each_job() -> None:
     fake = FakeDagster("load", "stock")
     opened = DagsterConnector(
         DagsterOptions.model_validate({"url": "https://dagster.example.com"}), lambda _: "", fake.transport, 0.0

@@ -252,7 +252,7 @@ def test_a_read_only_webserver_is_named_by_the_probe_and_refuses_itself() -> Non
         connector.act(preview, new_key(), 5)
 
 
-def test_jobs_of_a_code_location_that_cannot_be_loaded_are_not_called_gone() -> None:
+def test_jobs_of_a_code_location_that_cannot_be_loaded_are_not_removed() -> None:
     fake = FakeDagster(STOCK)
     whole = opened(fake).inventory("", 5)
     fake.broken = ["dwh"]
@@ -354,7 +354,7 @@ def through(fake: FakeDagster, change: Callable[[dict[str, Any]], None]) -> Dags
     return opened(fake, httpx.MockTransport(answer))
 
 
-def test_rows_that_cannot_be_read_are_counted_and_the_others_kept() -> None:
+def test_unreadable_rows_are_counted_and_the_others_kept() -> None:
     fake = FakeDagster(STOCK)
     good = [fake.start(STOCK)["runId"] for _ in range(2)]
     fake.tick()
@@ -380,7 +380,7 @@ def test_a_list_that_repeats_for_ever_is_an_error() -> None:
         through(fake, lambda data: data.update(results=rows)).poll("", (), 20)
 
 
-def test_the_answer_about_other_runs_is_dropped_and_nothing_is_called_gone() -> None:
+def test_an_answer_about_other_runs_is_dropped_and_deletes_nothing() -> None:
     fake = FakeDagster(STOCK)
     fake.outcome[STOCK] = "hang"
     asked, other = fake.start(STOCK), fake.start(STOCK)

@@ -75,7 +75,7 @@ def test_a_second_repair_names_the_first_and_one_from_before_it_is_refused() -> 
     assert first == fake.requests[-1][2]["latest_repair_id"]
 
 
-def test_a_repair_of_another_time_is_not_taken_for_ours() -> None:
+def test_a_repair_of_another_time_is_not_mistaken_for_ours() -> None:
     fake, connector, run = failed()
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     fake.repair(fake.runs[0], ["load"])
@@ -133,7 +133,7 @@ def test_a_start_that_cannot_show_its_key_says_so_and_is_never_called_absent() -
     assert isinstance(connector.look_up(preview, key, 10), ActionUnknown)
 
 
-def test_a_hold_keeps_the_other_tags_and_settings_and_goes_without_a_trace() -> None:
+def test_a_hold_preserves_other_tags_and_settings_and_leaves_no_trace() -> None:
     fake = workspace()
     before = dict(fake.jobs[int(STOCK)])
     connector, key = opened(fake), new_key()
@@ -165,7 +165,7 @@ def test_a_job_without_a_clock_is_not_held_and_a_refused_tag_holds_nothing() -> 
     assert "UNPAUSED" == fake.jobs[int(STOCK)]["schedule"]["pause_status"]
 
 
-def test_a_service_principal_signs_in_once_and_anew_when_its_token_is_refused() -> None:
+def test_a_service_principal_signs_in_once_and_again_when_its_token_is_refused() -> None:
     fake = workspace()
     connector = opened(fake, client_id="robot", client_secret={"env": "SECRET"})
     connector.inventory("", 10)
@@ -243,7 +243,7 @@ def test_history_is_read_whole_and_oldest_first() -> None:
 
 
 @pytest.mark.deep
-def test_a_second_with_more_runs_than_can_be_listed_is_told() -> None:
+def test_a_second_with_more_runs_than_can_be_listed_is_reported() -> None:
     fake = workspace()
     for _ in range(600):
         fake.start(int(STOCK))

@@ -37,13 +37,13 @@ def ended(code: str, result: str = "") -> dict[str, Any]:
         ("", "", RunState.UNKNOWN, "TERMINATED"),
     ],
 )
-def test_an_end_is_told_by_both_of_its_words(code: str, result: str, state: RunState, native: str) -> None:
+def test_an_end_is_determined_by_both_of_its_states(code: str, result: str, state: RunState, native: str) -> None:
     word = parse_state(ended(code, result))
     assert (state, native) == (word.state, word.native_state)
 
 
 @pytest.mark.parametrize("code, result", [("SUCCESS", "FAILED"), ("RUN_EXECUTION_ERROR", "SUCCESS")])
-def test_two_words_that_disagree_make_nothing_green(code: str, result: str) -> None:
+def test_two_contradicting_states_never_mean_success(code: str, result: str) -> None:
     word = parse_state(ended(code, result))
     assert (RunState.FAILED, RunEvidence.CONFLICT, f"{code}, {result}") == (
         word.state,
@@ -75,7 +75,7 @@ def test_quartz_is_five_fields_where_they_can_say_it(quartz: str, five: str) -> 
     assert five == parse.five_fields(quartz)
 
 
-def test_a_schedule_is_read_by_the_control_plane_and_one_that_cannot_be_is_told() -> None:
+def test_a_schedule_is_read_by_the_control_plane_and_an_unreadable_one_is_reported() -> None:
     row = {"quartz_cron_expression": "0 10 3 * * ?", "timezone_id": "Europe/Berlin"}
     good = parse.parse_schedule({"schedule": row})
     day = datetime(2026, 11, 21, tzinfo=UTC)
@@ -93,12 +93,12 @@ def test_a_schedule_is_read_by_the_control_plane_and_one_that_cannot_be_is_told(
         ({"trigger": {"file_arrival": {"url": "s3://a/"}}}, "when files arrive"),
     ],
 )
-def test_what_is_no_clock_is_told_in_words(settings: dict[str, Any], words: str) -> None:
+def test_a_trigger_other_than_a_schedule_is_described(settings: dict[str, Any], words: str) -> None:
     schedule = parse.parse_schedule(settings)
     assert ("none", words) == (schedule.dialect, schedule.text)
 
 
-def test_tasks_are_told_by_type_in_their_order_with_the_job_that_they_run_and_health_rules() -> None:
+def test_tasks_are_listed_by_type_in_order_with_the_job_they_run_and_health_rules() -> None:
     fake = workspace()
     rules = [{"metric": "RUN_DURATION_SECONDS", "op": "GREATER_THAN", "value": 3600}]
     fake.job(13, "all types", *TYPES, health={"rules": rules})
@@ -129,7 +129,7 @@ def test_a_repair_is_a_further_attempt_and_the_first_keeps_its_end() -> None:
     assert first.ended_at <= second.started_at
 
 
-def test_what_a_run_took_is_kept_with_it() -> None:
+def test_the_duration_of_a_run_is_stored_with_it() -> None:
     fake = workspace()
     run = fake.start(int(STOCK))
     fake.tick()

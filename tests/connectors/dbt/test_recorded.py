@@ -171,7 +171,7 @@ def states(poll: Poll) -> dict[str, RunState]:
     return {run.job.removeprefix("etl01:shop").lstrip("/"): run.state for run in poll.runs}
 
 
-def test_a_recorded_build_is_told_with_its_nodes_and_edges(etl01: DbtHost) -> None:
+def test_a_recorded_build_is_reported_with_its_nodes_and_edges(etl01: DbtHost) -> None:
     shop = etl01.shop.folder
     (shop / "logs").mkdir()
     for name in ("manifest.json", "run_results.json"):
@@ -248,7 +248,7 @@ def test_a_project_may_say_that_failed_nodes_are_a_failed_run(etl01: DbtHost) ->
     assert [RunState.FAILED] * 2 == [run.state for run in poll.runs if run.job == "etl01:shop"]
 
 
-def test_runs_between_two_polls_are_told_without_nodes_and_that_is_said(etl01: DbtHost) -> None:
+def test_runs_between_two_polls_are_reported_without_nodes_and_with_a_notice(etl01: DbtHost) -> None:
     first = polled(etl01)
     lost = etl01.ran(fails=[ORDERS], ago=300)
     kept = etl01.ran(ago=60)
@@ -260,7 +260,7 @@ def test_runs_between_two_polls_are_told_without_nodes_and_that_is_said(etl01: D
     assert {kept} == {run.attempt_key for run in poll.runs if run.job != "etl01:shop"}
 
 
-def test_a_half_written_artefact_is_waited_for_and_then_told(etl01: DbtHost) -> None:
+def test_a_half_written_artifact_is_waited_for_and_then_reported(etl01: DbtHost) -> None:
     etl01.ran(fails=[ORDERS])
     file = etl01.shop.folder / "target/run_results.json"
     whole = file.read_text()
@@ -301,7 +301,7 @@ def test_a_run_that_was_killed_is_lost(etl01: DbtHost) -> None:
     assert (RunState.LOST, "inferred") == (run.state, run.evidence)
 
 
-def test_a_run_whose_log_is_gone_does_not_run_for_ever(etl01: DbtHost) -> None:
+def test_a_run_whose_log_disappeared_does_not_run_for_ever(etl01: DbtHost) -> None:
     etl01.shop.begin("dbt build", time.time() - 300)
     first = polled(etl01)
     (etl01.shop.folder / "logs/dbt.log").unlink()
@@ -367,7 +367,7 @@ def test_a_log_that_was_rotated_is_read_to_its_end(etl01: DbtHost) -> None:
     assert ["shop: dbt.log was rotated or truncated"] == [one.reason for one in polled(etl01, poll.cursor).gaps]
 
 
-def test_of_a_log_that_was_rotated_nothing_is_left_out_that_is_longer_than_one_look(etl01: DbtHost) -> None:
+def test_a_rotated_log_longer_than_one_poll_is_read_completely(etl01: DbtHost) -> None:
     first = polled(etl01)
     etl01.shop.log("before all")
     first = polled(etl01)
@@ -384,7 +384,7 @@ def test_of_a_log_that_was_rotated_nothing_is_left_out_that_is_longer_than_one_l
     assert [own] == [run.attempt_key for run in (*poll.runs, *rest.runs)]
 
 
-def test_days_are_told_by_the_age_of_the_log(etl01: DbtHost) -> None:
+def test_history_days_are_the_age_of_the_log(etl01: DbtHost) -> None:
     """The text log has times of day only."""
     evening = datetime(2026, 11, 19, 23, 50, tzinfo=UTC)
     ids = [etl01.shop.begin("dbt build", (evening + timedelta(hours=9 * number)).timestamp()) for number in range(4)]
@@ -409,7 +409,7 @@ def test_stale_sources_are_a_failure(etl01: DbtHost) -> None:
     )
 
 
-def test_an_older_failed_run_is_retried_with_the_state_that_was_kept(etl01: DbtHost) -> None:
+def test_an_older_failed_run_is_retried_with_its_saved_state(etl01: DbtHost) -> None:
     etl01.ran(fails=[ORDERS], ago=300)
     connector = etl01.connected()
     first = connector.poll("", (), 20)
@@ -434,7 +434,7 @@ def test_an_older_failed_run_is_retried_with_the_state_that_was_kept(etl01: DbtH
     assert {ORDERS, "model.shop.daily_total"} == {run.job.partition("/")[2] for run in told} - {""}
 
 
-def test_a_run_whose_state_nobody_kept_is_not_retried(etl01: DbtHost) -> None:
+def test_a_run_without_saved_state_is_not_retried(etl01: DbtHost) -> None:
     etl01.ran(fails=[ORDERS], ago=300)
     connector = etl01.connected(
         projects={"shop": {"folder": str(etl01.shop.folder), "dbt": str(etl01.shop.folder / "bin/fakedbt"), "keep": 0}}
@@ -496,7 +496,7 @@ def test_over_ssh_our_program_is_its_input_and_the_command_says_nothing_of_the_c
     assert {f"sh -c 'exec {sys.executable} -I -S -'"} == {one.decode() for one in server.commands}
 
 
-def test_a_host_without_python_is_told_with_the_mend(etl01: DbtHost) -> None:
+def test_a_host_without_python_is_reported_with_the_fix(etl01: DbtHost) -> None:
     connector = etl01.connected(python="/no/such/python3")
     with pytest.raises(AccessRefused, match='no "/no/such/python3" there: set python to the path'):
         connector.poll("", (), 20)

@@ -183,7 +183,7 @@ def test_a_cluster_that_ended_is_read_once_more_and_then_left_alone() -> None:
 
 
 def after_refresh(connector: EmrConnector) -> EmrConnector:
-    """The connector, which lists the clusters anew with the next poll."""
+    """The connector, which lists the clusters again with the next poll."""
     connector._poll.__self__._cached_until = 0.0  # type: ignore[attr-defined]
     return connector
 
@@ -299,7 +299,7 @@ def test_a_long_cluster_is_read_however_old_it_is_and_an_ended_one_for_a_week() 
     assert {"lives/load"} == {run.job for run in polled(fake.connector())[0].values()}
 
 
-def test_an_open_step_of_a_cluster_that_left_the_list_is_read_by_itself_and_lost_once_it_is_gone() -> None:
+def test_an_open_step_of_a_cluster_outside_the_list_is_read_alone_and_lost_once_deleted() -> None:
     fake = FakeEmr()
     cluster = fake.cluster("nightly")
     step = fake.step(cluster, "load/orders", "RUNNING", datetime.now(UTC) - timedelta(minutes=5))

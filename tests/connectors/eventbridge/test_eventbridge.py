@@ -90,7 +90,7 @@ class TestEventBridgeConformance(AwsWorld, Reads, Deadlines, Holds, Faults):
         return json.dumps(rows, sort_keys=True, default=str)
 
 
-def test_each_schedule_is_told_in_words_with_what_it_starts(fake: FakeScheduler) -> None:
+def test_each_schedule_is_described_with_what_it_starts(fake: FakeScheduler) -> None:
     jobs = {job.native_id: job for job in fake.connector().inventory("", 20).jobs}
     nightly, hourly = jobs["default/nightly"], jobs["default/hourly"]
     assert "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin" == nightly.schedule.text
@@ -150,13 +150,13 @@ def test_no_absence_is_ever_proved(fake: FakeScheduler) -> None:
     assert ((), None, False) == (poll.runs, poll.seen_until, poll.more)
 
 
-def test_pages_that_never_end_are_told(fake: FakeScheduler) -> None:
+def test_pages_that_never_end_are_reported(fake: FakeScheduler) -> None:
     nasty = NastyAws(fake.handle_request, ENDLESS, "", "Name", endless("NextToken", stays=True), operations=LISTS)
     with pytest.raises(SystemUnreachable, match="ListSchedules never ends: its pages repeat"):
         fake.connector(nasty).inventory("", 20)
 
 
-def test_a_schedule_that_cannot_be_read_is_skipped_and_the_rest_kept(fake: FakeScheduler) -> None:
+def test_an_unreadable_schedule_is_skipped_and_the_rest_kept(fake: FakeScheduler) -> None:
     nasty = NastyAws(fake.handle_request, GARBLED, "", "Name", operations=LISTS)
     inventory = fake.connector(nasty).inventory("", 20)
     assert (["default/nightly"], False) == ([job.native_id for job in inventory.jobs], inventory.complete)
@@ -186,7 +186,7 @@ def test_a_schedule_that_ends_while_it_would_be_held_is_not_held(fake: FakeSched
     assert "ends while it would be held" in refused
 
 
-def test_what_is_gone_is_not_held(fake: FakeScheduler) -> None:
+def test_a_deleted_schedule_is_not_held(fake: FakeScheduler) -> None:
     with pytest.raises(NotSupported, match="schedule default/none no longer exists"):
         fake.connector().preview(hold_ask("default/none"), 20)
 

@@ -104,7 +104,7 @@ def test_a_young_file_of_a_first_poll_is_not_green_yet() -> None:
     assert [RunState.SUCCEEDED] == [state for _, state in folder.states()]
 
 
-def test_an_old_time_that_a_copy_kept_counts_as_the_time_of_its_poll() -> None:
+def test_an_old_time_preserved_by_a_copy_counts_as_the_time_of_its_poll() -> None:
     """Else a file copied after its deadline would have arrived in time."""
     folder = watched()
     folder.files[ORDERS] = (300, THREE - timedelta(days=2))

@@ -53,7 +53,7 @@ def test_a_rerun_is_the_next_attempt_and_is_found_by_who_started_it(scope: str, 
     assert 2 == len(fake.runs[0]["attempts"])
 
 
-def test_an_attempt_that_somebody_else_started_is_not_taken_for_ours() -> None:
+def test_an_attempt_started_by_somebody_else_is_not_mistaken_for_ours() -> None:
     fake, connector, run = failed()
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
     fake.try_again(fake.runs[0], "octocat")
@@ -149,7 +149,7 @@ def test_inputs_come_from_the_settings_and_what_is_missing_or_unknown_is_named()
     assert '"inputs": {"mode": "full"}' in right.native_calls[0]
 
 
-def test_what_nobody_can_dispatch_is_not_started() -> None:
+def test_a_workflow_without_dispatch_is_not_started() -> None:
     fake = repository()
     assert "has no workflow_dispatch trigger" in str(start(opened(fake), REPORT).refused)
     fake.state[STOCK] = "disabled_inactivity"

@@ -40,7 +40,7 @@ def test_its_schedule_is_read_by_the_control_plane() -> None:
     assert [day.replace(hour=3, minute=10)] == instants(schedule, day, day.replace(hour=23))
 
 
-def test_of_several_schedules_the_next_instant_of_all_is_told() -> None:
+def test_the_next_instant_of_several_schedules_is_reported() -> None:
     fake = repository()
     fake.now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
     fake.files[ORDERS] = 'on: { schedule: [{ cron: "0 22 * * *" }, { cron: "0 14 * * *", timezone: Europe/Berlin }] }'
@@ -53,7 +53,7 @@ def test_of_several_schedules_the_next_instant_of_all_is_told() -> None:
     assert "0 22 * * * UTC; 0 14 * * * Europe/Berlin" == schedule.text
 
 
-def test_a_workflow_that_github_put_to_sleep_is_paused_and_everybody_is_told_why() -> None:
+def test_a_workflow_disabled_by_github_is_paused_with_the_reason() -> None:
     fake = repository()
     connector = opened(fake)
     before = connector.inventory("", 10)

@@ -41,7 +41,7 @@ ROW: dict[str, Any] = {
         (None, None, RunState.UNKNOWN, "(no status)", ""),
     ],
 )
-def test_each_word_has_its_state(
+def test_each_native_state_is_mapped(
     status: str | None, conclusion: str | None, state: RunState, native: str, reason: str
 ) -> None:
     run = parse.run_record({**ROW, "status": status, "conclusion": conclusion}, "acme/etl")

@@ -24,7 +24,7 @@ def failed(event: str = "workflow_dispatch") -> tuple[FakeGitHub, int]:
     return fake, run["id"]
 
 
-def test_a_run_that_is_run_again_tells_both_attempts_and_only_the_jobs_that_ran_again() -> None:
+def test_a_repeated_run_reports_both_attempts_and_only_the_jobs_that_ran_again() -> None:
     fake, run = failed("schedule")
     cursor = latest_records(opened(fake))[1]
     fake.outcome[ORDERS] = "success"
@@ -57,7 +57,7 @@ def test_the_end_of_a_run_is_that_of_its_last_job_and_not_of_a_later_change() ->
     assert fake.runs[0]["attempts"][0]["jobs"][-1]["ended"] == found.ended_at
 
 
-def test_runs_of_pushes_and_pull_requests_stay_out_unless_they_are_asked_for() -> None:
+def test_runs_of_pushes_and_pull_requests_are_excluded_unless_selected() -> None:
     fake = repository()
     run = fake.start(STOCK, "pull_request")
     fake.tick()
@@ -103,7 +103,7 @@ def test_an_old_run_that_was_run_again_unseen_is_found_among_the_older_pages() -
     assert (ORDERS, f"{run}.2") in latest_records(connector, cursor)[0]
 
 
-def test_an_open_job_is_told_to_its_end_although_its_run_is_green() -> None:
+def test_an_open_job_is_followed_to_its_end_although_its_run_succeeded() -> None:
     fake = repository()
     fake.outcome[STOCK] = "hang"
     run = fake.start(STOCK)
@@ -168,7 +168,7 @@ def test_the_last_requests_of_the_hour_are_left_to_people() -> None:
     assert connector.probe(10).reachable
 
 
-def test_a_list_that_ignores_its_window_is_not_taken_for_history() -> None:
+def test_a_list_that_ignores_its_window_is_not_accepted_as_history() -> None:
     fake, _ = failed()
     fake.runs[0]["created"] -= timedelta(days=3)
 

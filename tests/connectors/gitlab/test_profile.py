@@ -266,7 +266,7 @@ def test_a_long_history_is_read_in_several_polls(
     assert ({str(row["id"]): str(row["schedule"]) for row in recent}, True) == (runs, poll.complete)
 
 
-def test_a_job_that_cannot_be_read_makes_its_runs_skipped_not_gone() -> None:
+def test_an_unreadable_job_makes_its_runs_skipped_not_deleted() -> None:
     fake = FakeGitLab()
     poll = opened(fake, FaultyTransport(fake.handle, GARBLED, "/pipeline_schedules$")).poll("", (), 10)
     assert ({"13"}, False) == ({run.job for run in poll.runs}, poll.complete)
@@ -275,7 +275,7 @@ def test_a_job_that_cannot_be_read_makes_its_runs_skipped_not_gone() -> None:
     }
 
 
-def test_a_rate_limit_in_the_middle_keeps_the_part_that_was_read() -> None:
+def test_a_rate_limit_in_the_middle_preserves_what_was_read() -> None:
     """The next poll goes on behind it, and waits as long as GitLab says; nothing is read twice for ever."""
     fake = FakeGitLab()
     fake.pipelines.clear()
@@ -411,7 +411,7 @@ def test_an_older_attempt_is_not_retried() -> None:
     assert "attempt 2 of the run is there, it is running" in str(connector.preview(spec, 5).refused)
 
 
-def test_a_hold_keeps_the_description_and_the_mark_is_no_change_of_the_job() -> None:
+def test_a_hold_preserves_the_description_and_the_mark_is_no_change_of_the_job() -> None:
     fake = FakeGitLab()
     world = TestGitLab()
     world.fake = fake
@@ -424,7 +424,7 @@ def test_a_hold_keeps_the_description_and_the_mark_is_no_change_of_the_job() -> 
     assert [replace(job, paused=False) for job in during.jobs] == [*before.jobs]
 
 
-def test_an_open_run_that_is_gone_is_lost() -> None:
+def test_a_deleted_open_run_is_lost() -> None:
     fake = FakeGitLab()
     row = fake.pipeline(14, "running", fake.now)
     connector = opened(fake)

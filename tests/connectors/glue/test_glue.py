@@ -48,13 +48,13 @@ def test_glues_own_retry_is_a_further_attempt_of_the_same_period(fake: FakeGlue)
 
 
 @pytest.mark.parametrize("word, state", parse.STATES.items())
-def test_each_word_has_its_state(fake: FakeGlue, word: str, state: RunState) -> None:
+def test_each_native_state_is_mapped(fake: FakeGlue, word: str, state: RunState) -> None:
     run = fake.run("mart", word)
     result = runs_of(fake.connector(), "mart")[run["Id"]]
     assert (state, word, state.is_open) == (result.state, result.native_state, result.ended_at is None)
 
 
-def test_what_a_trigger_waited_for_is_told_as_inputs(fake: FakeGlue) -> None:
+def test_runs_a_trigger_waited_for_are_reported_as_inputs(fake: FakeGlue) -> None:
     waited = fake.runs["load-orders"][0]["Id"]
     run = fake.run("mart", TriggerName="after-load", PredecessorRuns=[{"JobName": "load-orders", "RunId": waited}])
     result = runs_of(fake.connector(), "mart")[run["Id"]]

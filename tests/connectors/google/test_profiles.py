@@ -201,7 +201,7 @@ def test_each_jobs_own_list_of_runs_is_read_page_by_page(kind: str, service: typ
     ][-1:]
 
 
-def test_a_quiet_poll_of_workflows_asks_for_executions_since_the_last_one() -> None:
+def test_a_quiet_poll_of_workflows_requests_executions_since_the_last_one() -> None:
     fake = FakeWorkflows()
     connector = opened("google_workflows", fake)
     _, cursor = walked(connector)

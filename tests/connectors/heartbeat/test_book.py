@@ -53,7 +53,7 @@ def test_reports_of_one_rid_are_one_run_in_whatever_order_they_come(tmp_path: Pa
         spool.close()
 
 
-def test_a_command_that_looks_takes_no_report_along_as_it_leaves(tmp_path: Path) -> None:
+def test_a_read_only_command_removes_no_report(tmp_path: Path) -> None:
     """Door and poll have the file open in one process; `headway check` opens and closes it in another."""
     file = tmp_path / "spool.db"
     door, poll = Spool(file), Spool(file)
@@ -77,7 +77,7 @@ def test_one_rid_for_every_night_is_a_run_for_every_night(spool: Spool) -> None:
     assert 3 == len({run.rid for run in runs(spool)}), "each has a key of its own"
 
 
-def test_one_rid_of_a_job_that_tells_its_ends_only_is_a_run_for_every_end(spool: Spool) -> None:
+def test_one_rid_of_a_job_that_reports_only_ends_is_a_run_for_every_end(spool: Spool) -> None:
     for second in (0, 3600, 7200):
         spool.take([(PingRequest("a", PING_SUCCESS, "hourly"), b"", 0)], at(second))
     assert [0, 3600, 7200] == [(run.ended or 0) - 1_800_000_000 for run in runs(spool)]
@@ -147,7 +147,7 @@ def test_across_a_reboot_the_wall_clock_counts_and_never_backwards(spool: Spool)
     assert [600, 0] == [(run.ended or 0) - (run.started or 0) for run in runs(spool)]
 
 
-def test_of_a_log_the_end_is_kept_and_what_is_left_out_counted(spool: Spool) -> None:
+def test_the_end_of_a_log_is_kept_and_the_omitted_bytes_counted(spool: Spool) -> None:
     spool.take(
         [(PingRequest("a", PING_START, "r"), b"begin\n", 0), (PingRequest("a", PING_LOG, "r"), b"x" * LOG_BYTES, 0)],
         at(0),
@@ -167,7 +167,7 @@ def test_a_log_too_large_to_be_read_leaves_the_log_that_was_there(spool: Spool) 
     assert (b"no such table\n", 20_000_000) == (run.log, run.left_out)
 
 
-def test_a_log_of_no_run_is_not_kept(spool: Spool) -> None:
+def test_a_log_without_a_run_is_not_kept(spool: Spool) -> None:
     assert [False] == spool.take([(PingRequest("a", PING_LOG, "r"), b"x", 0)], at(0))
     assert [] == runs(spool)
 
@@ -189,7 +189,7 @@ def test_only_what_was_read_is_forgotten_and_numbers_never_come_again(
     assert ["new"] == [one.run.rid for one in spool.changes(last, 10)]
 
 
-def test_when_the_door_was_closed_is_known(spool: Spool) -> None:
+def test_the_downtime_of_the_endpoint_is_known(spool: Spool) -> None:
     spool.mark_listening(at(0))
     spool.mark_listening(at(10))
     spool.mark_listening(at(13))
@@ -198,7 +198,7 @@ def test_when_the_door_was_closed_is_known(spool: Spool) -> None:
     assert [(1_800_000_013, 1_800_003_600)] == [each[1:] for each in spool.closed(0)]
 
 
-def test_a_door_that_could_write_nothing_for_a_while_was_closed(spool: Spool) -> None:
+def test_an_endpoint_that_could_not_write_for_a_while_was_closed(spool: Spool) -> None:
     """The machine slept, or the disk was full and every sender got 503: what was not reported then is not missed."""
     spool.mark_listening(at(0))
     spool.mark_listening(at(3))

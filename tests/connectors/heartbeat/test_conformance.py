@@ -115,7 +115,7 @@ def test_a_start_without_an_end_is_lost_by_the_time_that_passed(tmp_path: Path) 
     assert ["succeeded"] == [run.state for run in connector.poll(first.cursor, (), 5).runs]
 
 
-def test_while_the_door_was_closed_nothing_is_missed(tmp_path: Path) -> None:
+def test_while_the_endpoint_was_closed_nothing_is_missed(tmp_path: Path) -> None:
     options = options_of(tmp_path)
     spool, at = Spool(options.spool_file), current_time()
     spool.mark_listening(type(at)(at.wall - 7200, at.boot, at.up - 7200))
@@ -131,7 +131,7 @@ def test_while_the_door_was_closed_nothing_is_missed(tmp_path: Path) -> None:
     assert () == connector.poll(first.cursor, (), 5).gaps
 
 
-def test_a_spool_that_was_lost_is_told_and_read_from_its_start(tmp_path: Path) -> None:
+def test_a_lost_spool_is_reported_and_read_from_its_start(tmp_path: Path) -> None:
     with open_at(tmp_path) as door:
         ping(door, "?rid=1")
         cursor = HeartbeatConnector(door.options, secret).poll("", (), 5).cursor

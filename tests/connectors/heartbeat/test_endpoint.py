@@ -46,7 +46,7 @@ def door(tmp_path: Path) -> Iterator[PingListener]:
         yield opened
 
 
-def test_curl_tells_a_whole_run(door: PingListener) -> None:
+def test_curl_reports_a_whole_run(door: PingListener) -> None:
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("curl is not installed: apt-get install curl")
@@ -65,7 +65,7 @@ def test_curl_tells_a_whole_run(door: PingListener) -> None:
     assert ("failed", "no such table") == (mart.state, mart.message)
 
 
-def test_the_lines_that_grants_prints_tell_a_whole_run(door: PingListener, tmp_path: Path) -> None:
+def test_the_lines_printed_by_grants_report_a_whole_run(door: PingListener, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed: apt-get install curl")
     lines = grants_text("heartbeat").replace("127.0.0.1:8787", door.options.listen)
@@ -85,7 +85,7 @@ def test_the_lines_that_grants_prints_tell_a_whole_run(door: PingListener, tmp_p
         ("printf 'a\\nb\\n' > out.csv", ("succeeded", 0, "", 2, 4)),
     ],
 )
-def test_the_lines_of_the_page_tell_a_run_whether_it_wrote_its_file_or_failed_before(
+def test_the_lines_of_the_page_report_a_run_whether_or_not_it_wrote_its_file(
     door: PingListener, tmp_path: Path, script: str, told_of_it: tuple[object, ...]
 ) -> None:
     if shutil.which("curl") is None:
@@ -100,7 +100,7 @@ def test_the_lines_of_the_page_tell_a_run_whether_it_wrote_its_file_or_failed_be
     assert told_of_it == (run.state, run.exit_code, run.message, run.context.get("rows"), run.context.get("bytes"))
 
 
-def test_a_report_is_told_at_once_and_then_no_more(tmp_path: Path) -> None:
+def test_a_report_is_delivered_at_once_and_then_no_more(tmp_path: Path) -> None:
     came: list[int] = []
     with open_at(tmp_path, lambda: came.append(1)) as door:
         assert OK == ping(door, "/start?rid=1")
@@ -113,9 +113,7 @@ def test_a_report_is_told_at_once_and_then_no_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.deep
-def test_a_slow_caller_keeps_nobody_waiting_and_is_sent_away(
-    door: PingListener, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_caller_delays_nobody_and_is_disconnected(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "REQUEST_SECONDS", 0.3)
     with calling(door) as slow, calling(door) as silent:
         slow.sendall(b"POST /ping/")
@@ -124,7 +122,7 @@ def test_a_slow_caller_keeps_nobody_waiting_and_is_sent_away(
         assert "408" in answer(silent)
 
 
-def test_where_all_places_are_taken_the_one_that_is_at_it_longest_goes(
+def test_when_all_connections_are_in_use_the_oldest_is_closed(
     door: PingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 8)
@@ -191,7 +189,7 @@ def test_a_report_that_is_cut_short_is_none(door: PingListener, cut: int) -> Non
     assert [] == latest_records(door)
 
 
-def test_a_body_that_is_no_text_is_kept_as_it_came(door: PingListener) -> None:
+def test_a_body_that_is_no_text_is_stored_as_received(door: PingListener) -> None:
     body = b"\xff\xfe\x00 \x1b[31mred\r\n\xc3"
     ping(door, "/fail", body)
     [run] = latest_records(door)
@@ -233,7 +231,7 @@ def with_jobs(door: PingListener, jobs: Mapping[str, object]) -> HeartbeatOption
     return HeartbeatOptions.model_validate({"listen": door.options.listen, "spool": door.options.spool, "jobs": jobs})
 
 
-def test_a_token_that_cannot_be_used_is_told_and_the_others_listen(door: PingListener) -> None:
+def test_an_unusable_token_is_reported_and_the_others_listen(door: PingListener) -> None:
     jobs = {"export": {"token": {"env": "export"}}, "lost": {"token": {"env": "gone"}}}
     words = door.refresh(with_jobs(door, jobs), secret)
     assert "token of lost: secret env gone: the variable is not set" in words
@@ -241,13 +239,13 @@ def test_a_token_that_cannot_be_used_is_told_and_the_others_listen(door: PingLis
     assert "HTTP/1.1 404 " == ping(door, "", job="mart")
 
 
-def test_two_jobs_with_one_token_are_told(door: PingListener) -> None:
+def test_two_jobs_with_one_token_are_reported(door: PingListener) -> None:
     jobs = {"export": {"token": {"env": "export"}}, "copy": {"token": {"env": "export"}}}
     assert "export, copy have one token: give each its own" == door.refresh(with_jobs(door, jobs), secret)
     assert "HTTP/1.1 404 " == ping(door, "")
 
 
-def test_a_door_that_is_closed_is_no_silence(door: PingListener) -> None:
+def test_a_closed_endpoint_is_not_silence(door: PingListener) -> None:
     at = door.options
     door.close()
     Spool(at.spool_file)._set_fact("listened", (0.0, "of-before", 0.0))
@@ -258,7 +256,7 @@ def test_a_door_that_is_closed_is_no_silence(door: PingListener) -> None:
     assert (False, True, 2) == (probe.reachable, probe.notes[0].startswith(why), len(probe.rights))
 
 
-def test_a_door_that_cannot_write_is_not_called_one_where_nobody_listens(door: PingListener) -> None:
+def test_an_endpoint_that_cannot_write_is_not_reported_as_not_listening(door: PingListener) -> None:
     at = current_time()
     later = PingArrival(at.wall + 60, at.boot, at.up + 60)
     [words] = HeartbeatConnector(door.options, secret, lambda: later).probe(5).notes
@@ -266,7 +264,7 @@ def test_a_door_that_cannot_write_is_not_called_one_where_nobody_listens(door: P
     assert f"the disk of {door.options.spool_file} is full" in words
 
 
-def test_nobody_has_listened_yet(tmp_path: Path) -> None:
+def test_an_endpoint_that_never_listened_says_so(tmp_path: Path) -> None:
     options = options_of(tmp_path)
     with pytest.raises(SystemUnreachable, match="no engine listens at"):
         HeartbeatConnector(options, secret).poll("", (), 5)
@@ -280,7 +278,7 @@ def test_the_spool_is_ours_alone(door: PingListener) -> None:
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:8787", "[::]:8787", "192.0.2.7:80"])
-def test_an_address_that_others_reach_wants_a_word(listen: str) -> None:
+def test_an_address_reachable_by_others_needs_an_explicit_setting(listen: str) -> None:
     jobs = {"a": {"token": {"env": "A"}}}
     with pytest.raises(ValueError, match="tokens would cross the network unencrypted"):
         HeartbeatOptions.model_validate({"listen": listen, "jobs": jobs})
@@ -290,7 +288,7 @@ def test_an_address_that_others_reach_wants_a_word(listen: str) -> None:
 
 @pytest.mark.deep
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_door_whose_thread_ended_is_opened_anew(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_whose_thread_ended_is_reopened(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
     def surprise(_: object) -> None:
         raise ValueError("what nobody thought of")
 
@@ -304,7 +302,7 @@ def test_a_door_whose_thread_ended_is_opened_anew(door: PingListener, monkeypatc
 
 @pytest.mark.deep
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_door_that_cannot_be_opened_anew_says_why_and_tries_again(
+def test_an_endpoint_that_cannot_be_reopened_says_why_and_tries_again(
     door: PingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def surprise(_: object) -> None:
@@ -318,7 +316,7 @@ def test_a_door_that_cannot_be_opened_anew_says_why_and_tries_again(
     assert "" == door.refresh(door.options, secret)
 
 
-def test_one_rid_for_several_runs_is_told(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_rid_for_several_runs_is_reported(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.heartbeat.parse.RID_EXPIRY_SECONDS", -1.0)
     for _ in range(2):
         assert ping(door, "?rid=nightly").startswith(OK)

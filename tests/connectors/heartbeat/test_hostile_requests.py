@@ -104,7 +104,7 @@ def test_every_nasty_reply_is_sent_or_is_none_that_can_come_here() -> None:
 
 
 @pytest.mark.parametrize("how", SENT)
-def test_what_nobody_should_report_costs_no_other_report_and_makes_nothing_green(door: PingListener, how: str) -> None:
+def test_an_invalid_report_costs_no_other_report_and_never_means_success(door: PingListener, how: str) -> None:
     sends, words, kept = SENT[how]
     ping(door, "?rid=before&rows=12")
     assert words == sends(door)
@@ -124,7 +124,7 @@ def test_the_time_of_a_report_is_that_of_its_arrival(door: PingListener) -> None
     assert abs(run.ended_at.timestamp() - current_time().wall) < 60
 
 
-def test_of_a_line_of_ten_megabytes_the_end_is_kept_and_said_to_be_cut(door: PingListener) -> None:
+def test_the_end_of_a_line_of_ten_megabytes_is_kept_and_labeled_as_cut(door: PingListener) -> None:
     ping(door, "/fail?rid=long", b"x" * LONG_BYTES + b"no space left")
     [run] = latest_records(door)
     chunk = connected(door).log(ref(run), None, 1_000_000, 5)
@@ -162,14 +162,14 @@ def test_a_number_that_is_none_is_left_out_and_named_and_its_report_counts(door:
     assert () == connected(door).poll(poll.cursor, (), 5).skipped
 
 
-def test_a_number_that_is_empty_or_stands_in_blanks_is_no_fault(door: PingListener) -> None:
+def test_a_number_that_is_empty_or_padded_with_blanks_is_valid(door: PingListener) -> None:
     answered = said(door, report("/2?rid=1&rows=&bytes=%20%2012"))
     assert answered.endswith("\r\n\r\nOK\n")
     poll = connected(door).poll("", (), 5)
     assert ([{"rid": "1", "bytes": 12}], ()) == ([run.context for run in poll.runs], poll.skipped)
 
 
-def test_a_number_that_is_none_is_told_once_however_often_its_report_comes(door: PingListener) -> None:
+def test_an_invalid_number_is_reported_once_however_often_its_report_comes(door: PingListener) -> None:
     for _ in range(3):
         ping(door, "/2?rid=1&rows=NaN")
     assert 1 == len(connected(door).poll("", (), 5).skipped)

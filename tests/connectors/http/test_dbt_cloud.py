@@ -117,7 +117,7 @@ def test_a_quiet_poll_reads_the_newest_page_alone_however_long_history_is() -> N
     assert str(late["id"]) in found
 
 
-def test_a_run_that_is_deep_in_the_list_and_open_is_looked_at_by_itself() -> None:
+def test_an_open_run_deep_in_the_list_is_read_alone() -> None:
     fake = FakeDbtCloud()
     old = fake.run(501, RUNNING, fake.now - timedelta(hours=9))
     for n in range(300, 0, -1):

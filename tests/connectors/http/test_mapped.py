@@ -245,7 +245,7 @@ class NewestFirst(HomeGrown):
         return {"runs": rows[first : first + 4], "paging": {"after": str(first + 4) if rows[first + 4 :] else None}}
 
 
-def test_a_run_that_fails_behind_a_walk_over_several_polls_is_told_by_the_next_one() -> None:
+def test_a_run_that_fails_behind_a_walk_over_several_polls_is_reported_by_the_next_one() -> None:
     fake = NewestFirst()
     connector = opened(fake)
     begun, first = fake.now, connector.poll("", (), 5)
@@ -266,7 +266,7 @@ def behind(fake: HomeGrown) -> str:
     return str(row["id"])
 
 
-def test_an_open_run_that_the_list_does_not_show_is_looked_up_by_itself() -> None:
+def test_an_open_run_missing_from_the_list_is_looked_up_alone() -> None:
     fake = HomeGrown()
     connector = opened(fake, overlap=0)
     cursor = list(TestHomeGrown().bites(connector, ""))[-1].cursor
@@ -379,7 +379,7 @@ class _ByNumber(FaultyTransport):
         return self.handler(request)
 
 
-def test_what_the_config_does_not_name_is_refused_with_the_mend() -> None:
+def test_an_unconfigured_action_is_refused_with_the_fix() -> None:
     connector = opened(HomeGrown(), verbs={})
     run = next(iter(connector.poll("", (), 5).runs))
     with pytest.raises(NotSupported, match=r"add \[systems.NAME.verbs.rerun\] with its path"):
@@ -406,7 +406,7 @@ def test_an_action_that_could_not_be_looked_up_is_refused_before_and_never_sent(
     assert not any(line.startswith("POST") for line in fake.asked)
 
 
-def test_a_list_that_fills_the_limit_without_pages_is_not_told_as_all() -> None:
+def test_a_list_that_fills_the_limit_without_pages_is_not_accepted_as_complete() -> None:
     calls = {"runs": {**settings()["runs"], "query": {}}, "jobs": {**settings()["jobs"], "query": {}}}
     del calls["runs"]["next"]
     fake = HomeGrown()
@@ -427,7 +427,7 @@ def test_a_list_that_fills_the_limit_without_pages_is_not_told_as_all() -> None:
     "change, words",
     [({"status": None}, "the state: no name or number"), ({"id": 2}, "about another run than requested")],
 )
-def test_an_open_run_whose_own_row_cannot_be_read_is_told_as_skipped(change: dict[str, Any], words: str) -> None:
+def test_an_open_run_with_an_unreadable_row_is_reported_as_skipped(change: dict[str, Any], words: str) -> None:
     fake = HomeGrown()
     connector = opened(fake, overlap=0)
     cursor = list(TestHomeGrown().bites(connector, ""))[-1].cursor
@@ -467,7 +467,7 @@ def test_a_cancel_is_found_by_the_state_alone() -> None:
     assert isinstance(connector.look_up(preview, "headway-" + "a" * 20, 5), ActionFound)
 
 
-def test_what_is_cancelled_is_not_told_as_in_its_own_way() -> None:
+def test_a_cancelled_action_is_not_reported_as_conflicting_with_itself() -> None:
     fake = HomeGrown()
     fake.run("load", "active", fake.now)
     connector = opened(fake)

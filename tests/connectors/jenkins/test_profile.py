@@ -172,7 +172,7 @@ def test_a_quiet_poll_is_one_request_however_long_history_is() -> None:
     assert ["GET /view/nightly/api/json"] == fake.requests
 
 
-def test_an_open_build_behind_newer_ones_is_looked_up_by_itself() -> None:
+def test_an_open_build_behind_newer_ones_is_looked_up_alone() -> None:
     fake = FakeJenkins()
     row = fake.build(LOAD, None, fake.now - timedelta(hours=3))
     connector = opened(fake)

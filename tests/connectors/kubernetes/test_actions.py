@@ -62,7 +62,7 @@ def cancel_ask(fake: FakeKubernetes) -> ActionSpec:
         (lambda fake: hold_ask(ORDERS), "PATCH .*/cronjobs/"),
     ],
 )
-def test_answer_that_is_lost_is_looked_up_and_found(
+def test_a_lost_answer_is_looked_up_and_found(
     fake: FakeKubernetes, ask: Callable[[FakeKubernetes], ActionSpec], call: str
 ) -> None:
     connector, key = opened(fake), new_key()
@@ -94,7 +94,7 @@ def test_job_that_ended_and_was_deleted_is_found_by_events(fake: FakeKubernetes)
     assert isinstance(connector.look_up(preview, key, 10), ActionFound)
 
 
-def test_absence_is_proved_only_where_and_while_events_would_tell(fake: FakeKubernetes) -> None:
+def test_absence_is_proved_only_where_and_while_events_would_show_it(fake: FakeKubernetes) -> None:
     """Else a Job that was made, ended and deleted by its TTL would be called absent, and made again."""
     connector, key = opened(fake), new_key()
     preview = rerun(connector)
@@ -105,7 +105,7 @@ def test_absence_is_proved_only_where_and_while_events_would_tell(fake: FakeKube
     assert isinstance(opened(fake).look_up(preview, key, 10), ActionUnknown)
 
 
-def test_cronjob_that_was_made_anew_since_the_preview_is_not_used(fake: FakeKubernetes) -> None:
+def test_a_cronjob_recreated_since_the_preview_is_not_used(fake: FakeKubernetes) -> None:
     connector = opened(fake)
     preview = rerun(connector)
     fake.cronjob("load-orders")
@@ -113,7 +113,7 @@ def test_cronjob_that_was_made_anew_since_the_preview_is_not_used(fake: FakeKube
         connector.act(preview, new_key(), 10)
 
 
-def test_right_that_is_missing_refuses_the_act_with_the_sources_words(fake: FakeKubernetes) -> None:
+def test_a_missing_right_refuses_the_action_with_the_sources_message(fake: FakeKubernetes) -> None:
     connector = opened(fake)
     preview = rerun(connector)
     fake.forbidden = "POST .*/jobs$"
@@ -127,7 +127,7 @@ def test_rerun_names_other_jobs_that_are_active(fake: FakeKubernetes) -> None:
     assert rerun(opened(fake)).overlap == f"Jobs of it are active: {row['metadata']['name']}"
 
 
-def test_cronjob_that_its_controller_changes_meanwhile_is_looked_at_again(fake: FakeKubernetes) -> None:
+def test_a_cronjob_changed_by_its_controller_meanwhile_is_read_again(fake: FakeKubernetes) -> None:
     connector, key = opened(fake), new_key()
     changed: list[bool] = []
     preview = connector.preview(hold_ask(ORDERS), 10)
@@ -148,7 +148,7 @@ def test_hold_of_a_job_without_a_clock_is_refused(fake: FakeKubernetes) -> None:
     assert "no clock of Kubernetes starts it" in str(preview.refused)
 
 
-def test_release_tells_that_kubernetes_makes_up_for_the_latest_start(fake: FakeKubernetes) -> None:
+def test_a_release_warns_that_kubernetes_catches_up_the_latest_start(fake: FakeKubernetes) -> None:
     connector, key = opened(fake), new_key()
     connector.act(connector.preview(hold_ask(ORDERS), 10), key, 10)
     notes = connector.preview(release_ask(ORDERS, key), 10).notes

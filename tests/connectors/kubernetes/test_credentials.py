@@ -1,4 +1,4 @@
-"""Ways in: a kubeconfig as the `kubernetes` package reads it, address and token; and what is refused with its mend."""
+"""Ways in: a kubeconfig as the `kubernetes` package reads it, address and token; and what is refused with its fix."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_command_of_a_kubeconfig_is_run_for_its_token(tmp_path: Path) -> None:
     assert by(cluster(), kubeconfig(tmp_path, {"exec": command})).inventory("", 10).complete
 
 
-def test_command_that_fails_is_a_refusal_and_what_it_said_is_logged(
+def test_a_failing_command_is_a_refusal_and_its_output_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     command = {"apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable, "interactiveMode": "Never",
@@ -73,7 +73,7 @@ def test_certificates_that_are_not_verified_are_refused(tmp_path: Path) -> None:
         by(cluster(), path).inventory("", 10)
 
 
-def test_proxy_of_a_kubeconfig_is_refused_with_its_mend(tmp_path: Path) -> None:
+def test_a_proxy_in_a_kubeconfig_is_refused_with_its_fix(tmp_path: Path) -> None:
     path = kubeconfig(tmp_path, {"token": "right"}, **{"proxy-url": "http://proxy:3128"})
     with pytest.raises(AccessRefused, match="proxies are not used"):
         by(cluster(), path).inventory("", 10)
@@ -98,7 +98,7 @@ def test_without_the_package_its_extra_is_named(tmp_path: Path, monkeypatch: pyt
         by(cluster(), kubeconfig(tmp_path, {"token": "right"})).inventory("", 10)
 
 
-def test_pod_of_the_cluster_asks_by_its_own_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_in_the_cluster_uses_its_own_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = tmp_path / "token"
     token.write_text("right", encoding="utf-8")
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
@@ -138,7 +138,7 @@ def test_settings_that_do_not_go_together_say_so(given: dict[str, Any], words: s
         KubernetesOptions.model_validate(given)
 
 
-def test_web_server_that_is_no_cluster_is_told_as_one() -> None:
+def test_a_web_server_that_is_no_cluster_is_reported_as_one() -> None:
     answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"hello": "world"}))
     with pytest.raises(Exception, match="is the url that of a cluster's API"):
         opened(cluster(), answer).inventory("", 10)

@@ -97,7 +97,7 @@ def test_job_that_is_being_deleted_is_cancelling() -> None:
     assert parse.run_record(job({"active": 1}, deletionTimestamp=AT)).state is RunState.CANCELLING
 
 
-def test_pods_that_wait_tell_for_what() -> None:
+def test_waiting_pods_report_their_reason() -> None:
     pulling = pod({"phase": "Pending", "containerStatuses": [
         {"name": "main", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no image"}}}]})  # fmt: skip
     found = run_with(job({"active": 1}), pulling)
@@ -164,7 +164,7 @@ def test_which_job_a_job_is_a_run_of(meta: Row, wanted: str) -> None:
     assert job({}, **meta).job == wanted
 
 
-def test_job_of_the_same_name_made_anew_is_another_attempt() -> None:
+def test_a_recreated_job_of_the_same_name_is_another_attempt() -> None:
     assert parse.run_record(job({}, uid="u1")).attempt_key != parse.run_record(job({}, uid="u2")).attempt_key
 
 
@@ -174,7 +174,7 @@ def test_row_that_cannot_be_read_says_what_is_wrong(meta: Row) -> None:
         parse.run_record(job({}, **meta))
 
 
-def test_name_of_a_job_that_we_make_fits_into_a_label_and_keeps_the_key_whole() -> None:
+def test_the_name_of_a_job_we_create_fits_into_a_label_with_the_whole_key() -> None:
     key = "headway-" + "k" * 40
     assert parse.new_job_name("a-very-long-name-of-a-cronjob", key) == f"a-very-long-na-{key}"
     assert len(parse.new_job_name("x" * 60, key)) == 63

@@ -1,4 +1,4 @@
-"""Following a cluster: lists, watches, what is deleted, what vanished, what is told of what was not started."""
+"""Following a cluster: lists, watches, what is deleted, what vanished, what is notified of what was not started."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_quiet_cluster_does_not_forget_where_we_stand() -> None:
     assert [one.attempt_key for one in connector.poll(cursor, (), 10).runs] == [row["metadata"]["uid"]]
 
 
-def test_pods_beyond_those_that_one_answer_holds_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pods_beyond_the_limit_of_one_answer_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit codes would be missing without a word."""
     monkeypatch.setattr(client, "MAX_PODS", 1)
     fake = cluster()
@@ -87,7 +87,7 @@ def test_pods_beyond_those_that_one_answer_holds_are_told(monkeypatch: pytest.Mo
         assert warns == (TOO_MANY_PODS in poll.warnings)
 
 
-def test_job_that_changes_while_the_place_is_moved_on_is_told() -> None:
+def test_a_job_that_changes_while_the_cursor_moves_is_reported() -> None:
     fake = cluster()
     connector = opened(fake)
     _, cursor = latest_records(connector)
@@ -102,7 +102,7 @@ def test_job_that_changes_while_the_place_is_moved_on_is_told() -> None:
     assert seen == {row["metadata"]["uid"] for row in fake.jobs.values()}
 
 
-def test_error_in_the_middle_of_a_watch_that_says_gone_is_the_same() -> None:
+def test_an_error_in_the_middle_of_a_watch_that_means_gone_is_the_same() -> None:
     fake = cluster()
     _, cursor = latest_records(opened(fake))
 
@@ -140,7 +140,7 @@ def test_login_page_in_place_of_a_watch_is_refused() -> None:
         opened(fake, httpx.MockTransport(answer)).poll(cursor, (), 10)
 
 
-def test_job_that_came_and_went_between_two_polls_is_told_with_its_end() -> None:
+def test_a_job_that_came_and_went_between_two_polls_is_reported_with_its_end() -> None:
     fake = cluster()
     connector = opened(fake)
     _, cursor = latest_records(connector)
@@ -152,7 +152,7 @@ def test_job_that_came_and_went_between_two_polls_is_told_with_its_end() -> None
     assert (run.job, run.state, run.native_state) == (ORDERS, RunState.FAILED, "Failed: BackoffLimitExceeded")
 
 
-def test_list_that_expires_while_it_is_read_is_begun_anew() -> None:
+def test_a_list_that_expires_while_it_is_read_is_restarted() -> None:
     fake = cluster()
     for minute in range(1200):
         fake.job("", "stock-count", at=fake.now - timedelta(minutes=minute))
@@ -173,7 +173,7 @@ def test_list_that_expires_while_it_is_read_is_begun_anew() -> None:
     assert len(runs) == 1200
 
 
-def test_vanished_run_is_told_and_one_that_never_began_is_not() -> None:
+def test_a_vanished_run_is_reported_and_one_that_never_started_is_not() -> None:
     fake = cluster()
     connector = opened(fake)
     _, cursor = latest_records(connector)
@@ -206,7 +206,7 @@ def test_vanished_run_without_an_event_is_unknown_and_never_green() -> None:
     assert (run.job, run.state, run.native_state) == (ORDERS, RunState.UNKNOWN, "lastScheduleTime")
 
 
-def test_run_that_was_told_before_it_was_deleted_is_not_told_again_as_vanished() -> None:
+def test_a_run_reported_before_its_deletion_is_not_reported_again_as_vanished() -> None:
     fake = cluster()
     fake.now = fake.now.replace(second=59)
     connector = opened(fake)
@@ -220,7 +220,7 @@ def test_run_that_was_told_before_it_was_deleted_is_not_told_again_as_vanished()
     assert connector.poll(cursor, (), 10).runs == ()
 
 
-def test_open_run_whose_job_is_gone_is_lost_or_as_its_cronjobs_event_says() -> None:
+def test_an_open_run_whose_job_was_deleted_is_lost_or_as_its_cronjobs_event_says() -> None:
     for said, state, evidence in (
         ("", RunState.LOST, RunEvidence.INFERRED),
         ("Failed", RunState.FAILED, RunEvidence.NATIVE),
@@ -259,7 +259,7 @@ def test_cronjobs_of_an_old_cluster_are_found_where_they_were() -> None:
     assert any(path.startswith("/apis/batch/v1beta1/") for _, path, _ in fake.requests)
 
 
-def test_jobs_by_themselves_are_watched_where_they_are_asked_for() -> None:
+def test_standalone_jobs_are_watched_where_configured() -> None:
     fake = cluster()
     fake.job("load-x7k2p", generateName="load-")
     fake.job("migrate")
@@ -285,7 +285,7 @@ def test_patterns_choose_by_name_and_by_namespace() -> None:
     assert {one.native_id for one in connector.inventory("", 10).jobs} == {ORDERS, STOCK}
 
 
-def test_each_namespace_is_a_target_that_asks_for_itself_alone() -> None:
+def test_each_namespace_is_a_target_that_is_polled_alone() -> None:
     fake = cluster()
     fake.cronjob("weekly", namespace="reports")
     connector = opened(fake, target="reports", namespaces=["etl", "reports"])
@@ -295,7 +295,7 @@ def test_each_namespace_is_a_target_that_asks_for_itself_alone() -> None:
     assert all("/namespaces/reports/" in path for path in scoped)
 
 
-def test_without_pods_and_events_the_rest_is_read_and_what_is_missing_is_told() -> None:
+def test_without_pods_and_events_the_rest_is_read_and_the_gap_is_reported() -> None:
     fake = cluster()
     fake.outcome["load-orders"] = "Failed"
     fake.job("", "load-orders")
@@ -309,7 +309,7 @@ def test_without_pods_and_events_the_rest_is_read_and_what_is_missing_is_told() 
         connector.log(ref(poll.runs[0]), None, 1000, 10)
 
 
-def test_log_of_deleted_pods_is_told_as_gone() -> None:
+def test_the_log_of_deleted_pods_is_reported_as_deleted() -> None:
     fake = cluster()
     fake.job("", "load-orders")
     fake.tick()
@@ -342,7 +342,7 @@ def test_log_goes_on_from_where_it_was_also_within_one_instant_and_one_line() ->
     assert read == "y" * 50 + "\nthird\n"
 
 
-def test_answer_that_is_too_large_is_asked_for_in_smaller_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_too_large_is_requested_in_smaller_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = cluster()
     for number in range(30):
         row = fake.job("", "stock-count", at=fake.now - timedelta(minutes=number))

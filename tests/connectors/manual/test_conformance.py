@@ -70,7 +70,7 @@ class TestManual(Reads):
         return "sign_off"
 
 
-def test_what_waited_while_nobody_looked_is_told_once_and_then_overdue() -> None:
+def test_a_step_that_waited_unobserved_is_reported_once_and_then_overdue() -> None:
     """An engine was down from before the step began to wait until after it was overdue."""
     runs = [(run.job, run.attempt_key, run.state.value) for run in Watched(OPTIONS, lambda: NOON).poll("", (), 5).runs]
     days = ("2026-11-18", "2026-11-19", "2026-11-20")

@@ -80,7 +80,7 @@ def test_a_time_that_comes_twice_begins_once_the_first_time() -> None:
 
 
 @pytest.mark.parametrize("key, since", [("2026-11-20", FIVE), ("again@2026-11-20T06:00:00+00:00", None)])
-def test_what_nobody_completes_is_overdue_after_its_time(key: str, since: datetime | None) -> None:
+def test_an_uncompleted_step_is_overdue_after_its_time(key: str, since: datetime | None) -> None:
     began = since or datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
     run = RunRef("sign_off", "2026-11-20T04:00:00Z", key, "")
     cursor = polled(FIVE).cursor
@@ -109,7 +109,7 @@ def test_the_same_steps_are_unchanged_and_nothing_is_ever_sent() -> None:
         ({"at": "05:00", "titel": "x"}, "Extra inputs"),
     ],
 )
-def test_a_wrong_step_is_told(step: dict[str, Any], words: str) -> None:
+def test_an_invalid_step_is_reported(step: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         ManualOptions.model_validate({"steps": {"x": step}})
 

@@ -178,7 +178,7 @@ def test_one_shots_of_ours_are_attempts_of_their_event_and_no_jobs(fake: FakeEve
     assert "headway" not in str([job.native_id for job in connector_on(fake).inventory("", 5).jobs])
 
 
-def test_a_running_row_is_lost_when_its_connection_or_its_server_is_gone(fake: FakeEvents) -> None:
+def test_a_running_row_is_lost_when_its_connection_or_its_server_ended(fake: FakeEvents) -> None:
     sleeper = ("ops.sleeper", "3")
     assert RunState.RUNNING == told(fake)[sleeper].state
     assert fake.processes is not None
@@ -211,7 +211,7 @@ def test_starts_that_lie_between_two_polls_are_a_gap(fake: FakeEvents) -> None:
     assert "fast.often may have started between two polls: an event keeps its last start only" == gap.reason
 
 
-def test_a_number_that_was_taken_first_and_committed_last_is_not_lost(fake: FakeEvents) -> None:
+def test_a_number_allocated_first_and_committed_last_is_not_lost(fake: FakeEvents) -> None:
     fake.bite_rows = 100
     fake.write("good", "succeeded", run_id=7)
     first = connector_on(fake).poll("", (), 5)
@@ -235,7 +235,7 @@ def test_rows_that_were_deleted_are_unknown_and_a_gap(fake: FakeEvents) -> None:
     assert connector_on(fake).poll(anew.cursor, (), 5).runs
 
 
-def test_numbers_that_begin_anew_are_a_gap_however_few_were_read(fake: FakeEvents) -> None:
+def test_restarted_numbers_are_a_gap_however_few_were_read(fake: FakeEvents) -> None:
     """TRUNCATE of a log table with 3 rows: the new row 1 is read, not waited for until 4."""
     fake.bite_rows = 100
     connector = connector_on(fake)
@@ -253,7 +253,7 @@ def test_numbers_that_begin_anew_are_a_gap_however_few_were_read(fake: FakeEvent
 
 
 @pytest.mark.parametrize("cursor", ["{", "[]", '{"after": "x"}', '{"after": 1, "again": []}', "null", "[" * 5000])
-def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakeEvents, cursor: str) -> None:
+def test_a_foreign_cursor_restarts_the_read_with_a_notice(fake: FakeEvents, cursor: str) -> None:
     poll = connector_on(fake).poll(cursor, (), 5)
     first = connector_on(fake).poll("", (), 5)
     assert (poll.runs, poll.cursor) == (first.runs, first.cursor)
@@ -263,7 +263,7 @@ def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakeEvents, cursor: str) 
 @pytest.mark.parametrize(
     "change", [{"event_name": None, "event_schema": None}, {"row_count": "many"}, {"connection_id": "x"}]
 )
-def test_a_row_that_cannot_be_read_is_skipped_and_the_rest_is_kept(fake: FakeEvents, change: dict[str, Any]) -> None:
+def test_an_unreadable_row_is_skipped_and_the_rest_is_kept(fake: FakeEvents, change: dict[str, Any]) -> None:
     fake.log[2 if "connection_id" in change else 0] |= change
     fake.bite_rows = 100
     poll = connector_on(fake).poll("", (), 5)
@@ -272,7 +272,9 @@ def test_a_row_that_cannot_be_read_is_skipped_and_the_rest_is_kept(fake: FakeEve
 
 
 @pytest.mark.parametrize("change", [{"started": "NaN"}, {"started": 1e300}, {"status": b"\xff\xfe"}, {"status": None}])
-def test_odd_values_are_kept_as_words_and_never_green_without_proof(fake: FakeEvents, change: dict[str, Any]) -> None:
+def test_odd_values_are_kept_as_text_and_never_mean_success_without_evidence(
+    fake: FakeEvents, change: dict[str, Any]
+) -> None:
     fake.log[0] |= change
     run = told(fake)["ops.good", "1"]
     assert run.started_at is None or run.state is RunState.UNKNOWN
@@ -300,7 +302,7 @@ def test_no_right_is_refused_and_a_part_is_incomplete(fake: FakeEvents) -> None:
     assert isinstance(connector_on(fake).look_up(preview, new_key(), 5), ActionUnknown)
 
 
-def test_mysql_is_told_what_it_cannot(fake: FakeEvents) -> None:
+def test_unsupported_features_of_mysql_are_reported(fake: FakeEvents) -> None:
     """Documented only: MySQL 8 has no mysql.event, and prepares no CREATE EVENT."""
     fake.about |= {"version": "8.4.3"}
     fake.by_table, fake.grants = False, ["GRANT USAGE ON *.* TO `headway`@`%`"]
@@ -337,7 +339,7 @@ def test_what_would_not_start_is_refused_with_its_reason(fake: FakeEvents, about
     assert words == connector_on(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5).refused
 
 
-def test_old_one_shots_are_taken_away_and_new_ones_stay(fake: FakeEvents) -> None:
+def test_old_one_shot_events_are_removed_and_new_ones_stay(fake: FakeEvents) -> None:
     client = FakeClient(fake)
     MySqlEventsConnector(client, OPTIONS).poll("", (), 5)
     assert [] == client.tidied
@@ -388,7 +390,7 @@ def test_a_start_has_no_log(fake: FakeEvents) -> None:
         ("'1:30'", "HOUR_MINUTE", ""),
     ],
 )  # fmt: skip
-def test_an_interval_is_told_as_calendar_events_where_they_can_say_it(
+def test_an_interval_is_shown_as_calendar_events_where_possible(
     fake: FakeEvents, number: str, field: str, expression: str
 ) -> None:
     starts = datetime(2026, 1, 6, 4, 15, 30, tzinfo=UTC)

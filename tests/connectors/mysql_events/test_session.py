@@ -57,7 +57,7 @@ def test_each_error_is_sorted_by_what_happens_next(number: int, expected: type[C
 
 
 @pytest.mark.parametrize("error", [ValueError("no packet"), AssertionError(), IndexError()])
-def test_what_is_no_answer_of_such_a_server_is_asked_again(error: Exception) -> None:
+def test_an_invalid_answer_of_such_a_server_is_requested_again(error: Exception) -> None:
     assert InvalidAnswer is type(session.sorted_error(error, PLACE))
     assert SystemUnreachable is type(session.sorted_error(OSError("connection reset"), PLACE))
 

@@ -61,7 +61,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("tls, asked", [("off", False), ("prefer", True), ("require", True), ("verify", True)])
-def test_tls_is_asked_for_where_the_server_offers_it(server: Server, tls: Tls, asked: bool) -> None:
+def test_tls_is_requested_where_the_server_offers_it(server: Server, tls: Tls, asked: bool) -> None:
     """`prefer` is the default: PyMySQL before 1.2 took it for none."""
     session = MySqlSession(lambda: MySqlLogin("127.0.0.1", server.port, "headway", "x", tls, None))
     with pytest.raises(ConnectorError):

@@ -64,7 +64,7 @@ def test_a_job_that_a_person_paused_says_so(fake: FakePgCron) -> None:
     assert "not by Headway: its owner must enable it" in refused(connector_on(fake), hold_ask("paused"))
 
 
-def test_a_job_that_was_written_anew_under_a_hold_comes_with_the_sql_that_wakes_it(fake: FakePgCron) -> None:
+def test_a_job_recreated_under_a_hold_comes_with_the_sql_that_resumes_it(fake: FakePgCron) -> None:
     connector = connector_on(fake)
     connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
     jobid = next(row["jobid"] for row in fake.jobs if row["command"].startswith("/* headway-hold"))
@@ -74,7 +74,7 @@ def test_a_job_that_was_written_anew_under_a_hold_comes_with_the_sql_that_wakes_
     assert () == connector.holds(5)
 
 
-def test_a_hold_that_a_person_woke_is_still_found_and_taken_away(fake: FakePgCron) -> None:
+def test_a_hold_resumed_by_a_person_is_still_found_and_removed(fake: FakePgCron) -> None:
     connector = connector_on(fake)
     connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
     jobid = next(row["jobid"] for row in fake.jobs if row["command"].startswith("/* headway-hold"))
@@ -127,7 +127,7 @@ def sent(preview: Preview, seconds_ago: float) -> Preview:
 
 
 @pytest.mark.parametrize("verb", ["start", "hold", "release", "cancel"])
-def test_a_sender_that_still_connects_has_no_session_and_only_time_proves_that_it_is_gone(
+def test_a_sender_that_still_connects_has_no_session_and_only_time_proves_that_it_ended(
     fake: FakePgCron, verb: str
 ) -> None:
     connector = connector_on(fake)
@@ -159,7 +159,7 @@ def test_hidden_jobs_prove_no_absence_and_leave_holds_unknown(fake: FakePgCron) 
         connector.holds(5)
 
 
-def test_a_missing_right_is_named_with_its_mend_by_preview_and_probe(fake: FakePgCron) -> None:
+def test_a_missing_right_is_named_with_its_fix_by_preview_and_probe(fake: FakePgCron) -> None:
     cancel = cancel_ask(fake)
     fake.access |= {"role": "watcher", "may_hold": False, "may_clear": None, "may_cancel": None}
     connector = connector_on(fake)
@@ -200,7 +200,7 @@ def test_a_standby_holds_nothing(fake: FakePgCron) -> None:
     assert "this server is a standby" in refused(connector_on(fake), hold_ask(JOB))
 
 
-def test_a_job_that_is_gone_is_not_held(fake: FakePgCron) -> None:
+def test_a_removed_job_is_not_held(fake: FakePgCron) -> None:
     connector = connector_on(fake)
     assert "mist is no longer in cron.job" == refused(connector, hold_ask("mist"))
     with pytest.raises(NotSupported, match="cannot be sent: mist is no longer in"):
@@ -226,7 +226,7 @@ def test_a_run_that_never_was_is_not_cancelled(fake: FakePgCron) -> None:
         connector_on(fake).preview(ActionSpec(Verb.CANCEL, RunRef(JOB, "x", "", ""), RunState.MISSED), 5)
 
 
-def test_a_queued_start_is_told_before_a_cancel(fake: FakePgCron) -> None:
+def test_a_queued_start_is_reported_before_a_cancel(fake: FakePgCron) -> None:
     assert any("pg_cron queues one" in note for note in allowed(connector_on(fake), cancel_ask(fake)).notes)
 
 

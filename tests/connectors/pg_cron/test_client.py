@@ -41,13 +41,13 @@ class Snapshot:
         return self.rows(statement, values)[0]
 
 
-def test_an_entry_that_was_committed_while_we_looked_is_found() -> None:
+def test_an_entry_committed_during_the_lookup_is_found() -> None:
     """Absent would have a person send it again, and it would run twice."""
     trace = PgCronClient(Busy(), "headway").trace("entry", "mark", 0, KEY)
     assert ([7], 0) == ([row["jobid"] for row in trace.entries], trace.sessions)
 
 
-def test_a_hold_that_was_committed_while_we_looked_is_found() -> None:
+def test_a_hold_committed_during_the_lookup_is_found() -> None:
     left = PgCronClient(Busy(), "headway").job_left(7, KEY)
     assert left.row is not None
     assert (7, 0) == (left.row["jobid"], left.sessions)

@@ -109,7 +109,7 @@ def test_the_zone_is_gmt_until_the_setting_exists(version: str, setting: str | N
 
 
 @pytest.mark.parametrize("text", ["Infinity", "-Infinity", "NaN", "99999999999999999", "-99999999999999", "x", ""])
-def test_times_that_no_calendar_holds_are_none_and_kept_as_words(text: str) -> None:
+def test_times_outside_every_calendar_are_none_and_kept_as_text(text: str) -> None:
     row = NIGHT.runs[2] | {"started": text}
     run = parse.run(row, BOOK)
     assert run.started_at is None
@@ -187,5 +187,5 @@ def test_any_text_is_a_cursor_or_the_first_one(text: str) -> None:
         ("1200 rows", {"rows": 1200}), ("VACUUM", {}), ("ERROR: 42 rows", {}), ("INSERT 0 42 rows", {}), ("", {}),
     ],
 )  # fmt: skip
-def test_a_return_message_tells_how_many_rows(message: str, rows: dict[str, int]) -> None:
+def test_a_return_message_yields_the_number_of_rows(message: str, rows: dict[str, int]) -> None:
     assert rows == parse.rows_of(message)

@@ -200,8 +200,8 @@ def test_an_open_run_whose_row_was_deleted_is_unknown(fake: FakePgCron) -> None:
     assert (RunState.UNKNOWN, "(row deleted)") == (reported["20"].state, reported["20"].native_state)
 
 
-def test_rows_that_were_replaced_are_a_gap_and_are_read_anew(fake: FakePgCron) -> None:
-    """An extension made anew, or a restored backup, starts its runids again below ours."""
+def test_replaced_rows_are_a_gap_and_are_read_again(fake: FakePgCron) -> None:
+    """An extension made again, or a restored backup, starts its runids again below ours."""
     connector = connector_on(fake)
     poll = connector.poll('{"after": 9000, "again": {}, "is_live": true}', (), 5)
     assert ((), True) == (poll.runs, poll.more)
@@ -212,7 +212,7 @@ def test_rows_that_were_replaced_are_a_gap_and_are_read_anew(fake: FakePgCron) -
 
 
 @pytest.mark.parametrize("cursor", ["{", "[]", '{"after": "x"}', '{"after": 1, "again": []}', "null", "[" * 5000])
-def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakePgCron, cursor: str) -> None:
+def test_a_foreign_cursor_restarts_the_read_with_a_notice(fake: FakePgCron, cursor: str) -> None:
     poll = connector_on(fake).poll(cursor, (), 5)
     first = connector_on(fake).poll("", (), 5)
     assert (poll.runs, poll.cursor) == (first.runs, first.cursor)
@@ -220,7 +220,7 @@ def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakePgCron, cursor: str) 
     assert connector_on(fake).poll(poll.cursor, (), 5).runs
 
 
-def test_a_job_that_was_removed_keeps_its_name_for_late_rows(fake: FakePgCron) -> None:
+def test_a_removed_job_keeps_its_name_for_late_rows(fake: FakePgCron) -> None:
     connector = connector_on(fake)
     connector.inventory("", 5)
     fake.jobs = [row for row in fake.jobs if row["jobname"] != "bad"]
@@ -278,13 +278,13 @@ def test_a_database_without_a_pg_cron_that_we_know(fake: FakePgCron, change: dic
         connector_on(fake).poll("", (), 5)
 
 
-def test_a_rerun_of_a_job_that_is_gone_is_refused(fake: FakePgCron) -> None:
+def test_a_rerun_of_a_removed_job_is_refused(fake: FakePgCron) -> None:
     gone = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"runid": 12, "jobid": 99}')
     preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, gone, RunState.FAILED), 5)
     assert "night_load is no longer in cron.job, nor its command" == preview.refused
 
 
-def test_a_paused_job_is_said_to_be_paused(fake: FakePgCron) -> None:
+def test_a_paused_job_is_reported_as_paused(fake: FakePgCron) -> None:
     missed = RunRef("paused", "2026-11-19T02:00:00Z", "", "")
     preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, missed, RunState.MISSED), 5)
     assert preview.refused is None
@@ -321,7 +321,7 @@ def test_the_log_of_an_open_run_may_go_on(fake: FakePgCron) -> None:
     assert ("", "0", False) == (chunk.text, chunk.next, chunk.more)
 
 
-def test_a_run_whose_row_is_gone_has_no_log(fake: FakePgCron) -> None:
+def test_a_run_whose_row_was_deleted_has_no_log(fake: FakePgCron) -> None:
     with pytest.raises(NotSupported, match="run 999 of two has no row"):
         connector_on(fake).log(RunRef("two", "x", "999", '{"runid": 999, "jobid": 8}'), None, 1000, 5)
 

@@ -164,7 +164,7 @@ class TestRecordedPgAgent(Reads, Logs, Deadlines, Reruns, Starts, Holds, Faults)
         self.fake.work()
 
 
-def test_each_recorded_end_is_told_by_its_proof(fake: FakePgAgent) -> None:
+def test_each_recorded_end_is_determined_by_its_evidence(fake: FakePgAgent) -> None:
     result = {key: (run.job, run.state) for key, run in told(fake).items()}
     assert {
         "1": ("load_orders", RunState.SUCCEEDED),
@@ -200,7 +200,7 @@ def test_a_step_failed_by_its_result_whatever_its_letter(status: str, kind: str,
     assert failed is parse.has_failed({"status": status, "kind": kind, "result": result})
 
 
-def test_an_open_run_of_an_agent_that_is_gone_is_lost_and_read_again(fake: FakePgAgent) -> None:
+def test_an_open_run_of_an_ended_agent_is_lost_and_read_again(fake: FakePgAgent) -> None:
     fake.agents[0]["alive"] = False
     fake.bite_rows = 100
     poll = connector_on(fake).poll("", (), 5)
@@ -212,7 +212,7 @@ def test_an_open_run_of_an_agent_that_is_gone_is_lost_and_read_again(fake: FakeP
     assert (RunState.LOST, RunEvidence.NATIVE) == (aborted.state, aborted.evidence)
 
 
-def test_a_number_that_was_taken_first_and_written_last_is_not_lost(fake: FakePgAgent) -> None:
+def test_a_number_allocated_first_and_written_last_is_not_lost(fake: FakePgAgent) -> None:
     """Threads of the agent take a jlgid and write its row moments later, in no order."""
     fake.bite_rows = 100
     fake.run(1, "s", jlgid=12)
@@ -225,7 +225,7 @@ def test_a_number_that_was_taken_first_and_written_last_is_not_lost(fake: FakePg
     assert {"7": None} == json.loads(third.cursor)["again"]
 
 
-def test_holes_of_old_history_are_never_asked_for(fake: FakePgAgent) -> None:
+def test_gaps_in_old_history_are_never_requested(fake: FakePgAgent) -> None:
     """A sequence has gaps, and people delete old rows: a gap means nothing."""
     fake.pass_time(3600)
     fake.runs = [row for row in fake.runs if row["jlgid"] in (2, 6)]
@@ -241,7 +241,7 @@ def test_an_open_run_whose_row_was_deleted_is_unknown(fake: FakePgAgent) -> None
     assert (RunState.UNKNOWN, "(row deleted)") == (runs["99"].state, runs["99"].native_state)
 
 
-def test_rows_that_were_replaced_are_a_gap_and_are_read_anew(fake: FakePgAgent) -> None:
+def test_replaced_rows_are_a_gap_and_are_read_again(fake: FakePgAgent) -> None:
     poll = connector_on(fake).poll('{"after": 9000, "again": {}}', (), 5)
     assert ((), True) == (poll.runs, poll.more)
     assert ["pgagent.pga_joblog ends at jlgid 8, and we had read up to 9000: rows are gone"] == [
@@ -250,7 +250,7 @@ def test_rows_that_were_replaced_are_a_gap_and_are_read_anew(fake: FakePgAgent) 
     assert connector_on(fake).poll(poll.cursor, (), 5).runs
 
 
-def test_numbers_that_begin_anew_are_a_gap_however_few_were_read(fake: FakePgAgent) -> None:
+def test_restarted_numbers_are_a_gap_however_few_were_read(fake: FakePgAgent) -> None:
     """TRUNCATE … RESTART IDENTITY of a log with 8 rows: the new rows 1 and 2 are read, not waited for until 9."""
     fake.bite_rows = 100
     connector = connector_on(fake)
@@ -268,7 +268,7 @@ def test_numbers_that_begin_anew_are_a_gap_however_few_were_read(fake: FakePgAge
 
 
 @pytest.mark.parametrize("cursor", ["{", "[]", '{"after": "x"}', '{"after": 1, "again": []}', "null", "[" * 5000])
-def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakePgAgent, cursor: str) -> None:
+def test_a_foreign_cursor_restarts_the_read_with_a_notice(fake: FakePgAgent, cursor: str) -> None:
     poll = connector_on(fake).poll(cursor, (), 5)
     first = connector_on(fake).poll("", (), 5)
     assert (poll.runs, poll.cursor) == (first.runs, first.cursor)
@@ -279,9 +279,7 @@ def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakePgAgent, cursor: str)
     "change",
     [{"jobid": None}, {"jobid": "x"}, {"jlgid": {}}, {"status": []}, {"started": "NaN"}, {"started": "9" * 400}],
 )
-def test_a_row_that_cannot_be_read_is_skipped_or_kept_without_its_times(
-    fake: FakePgAgent, change: dict[str, Any]
-) -> None:
+def test_an_unreadable_row_is_skipped_or_kept_without_its_times(fake: FakePgAgent, change: dict[str, Any]) -> None:
     """Whatever stands in a row: RecordUnreadable or a record, and never green without proof."""
     row, steps = fake.runs[0] | change, [step for step in fake.step_log if step["jlgid"] == 1]
     try:
@@ -378,13 +376,13 @@ def test_what_would_not_start_is_refused_with_its_reason(
     assert words == connector_on(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5).refused
 
 
-def test_a_rerun_of_a_job_that_is_gone_is_refused(fake: FakePgAgent) -> None:
+def test_a_rerun_of_a_removed_job_is_refused(fake: FakePgAgent) -> None:
     gone = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"jlgid": 12, "jobid": 99}')
     preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, gone, RunState.FAILED), 5)
     assert "night_load is no longer in pgagent.pga_job" == preview.refused
 
 
-def test_what_was_started_cannot_be_told_without_its_table(fake: FakePgAgent) -> None:
+def test_the_started_run_is_unknown_without_its_table(fake: FakePgAgent) -> None:
     connector = connector_on(fake)
     preview = connector.preview(ActionSpec(Verb.RERUN, RunRef("bad", "x", "", ""), RunState.FAILED), 5)
     fake.access |= {"may_read_started": False}
@@ -397,7 +395,7 @@ def test_what_pgagent_cannot_says_why(fake: FakePgAgent, verb: Verb) -> None:
         connector_on(fake).preview(ActionSpec(verb, ref(told(fake)["7"]), RunState.RUNNING), 5)
 
 
-def test_an_asked_start_is_none_of_the_schedule(fake: FakePgAgent) -> None:
+def test_a_requested_start_is_no_scheduled_one(fake: FakePgAgent) -> None:
     """jobnextrun at no full minute was set by hand: it is no expected start, or it would be missed after its run."""
     quiet = fake.named("quiet")
     by_clock = {job.native_id: job.schedule for job in connector_on(fake).inventory("", 5).jobs}["quiet"]
@@ -417,7 +415,7 @@ def test_a_bounded_schedule_is_its_next_start_alone(fake: FakePgAgent, change: d
     assert "only the next start is known" in schedule.text
 
 
-def test_day_and_weekday_and_last_day_are_told_as_calendar_events(fake: FakePgAgent) -> None:
+def test_day_and_weekday_and_last_day_are_shown_as_calendar_events(fake: FakePgAgent) -> None:
     """An array of all false means "every", as one of all true does."""
     row = fake.schedules[0] | {"weekdays": [False, True] + [False] * 5, "months": [True] * 12}
     row |= {"monthdays": [True] + [False] * 30 + [True], "hours": [False] * 24}
@@ -440,6 +438,6 @@ def test_log_chunks_of_any_size_make_the_whole_log(fake: FakePgAgent, limit: int
     assert expected == text
 
 
-def test_a_run_whose_row_is_gone_has_no_log(fake: FakePgAgent) -> None:
+def test_a_run_whose_row_was_deleted_has_no_log(fake: FakePgAgent) -> None:
     with pytest.raises(NotSupported, match="run 999 of bad has no row"):
         connector_on(fake).log(RunRef("bad", "x", "999", '{"jlgid": 999, "jobid": 2}'), None, 1000, 5)

@@ -104,7 +104,7 @@ def test_a_run_of_more_steps_than_any_reply_holds_is_not_judged(fake: FakePgAgen
 
 
 def test_open_runs_that_are_read_again_have_all_their_steps(fake: FakePgAgent) -> None:
-    """They are asked for by number, however many steps they have together; none of them is called deleted."""
+    """They are requested by number, however many steps they have together; none of them is called deleted."""
     for _ in range(3):
         add(fake, 5, "r")
     connector = PgAgentConnector(PgAgentClient(Session(fake), "headway"))

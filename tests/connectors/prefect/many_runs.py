@@ -16,11 +16,11 @@ from tests.connectors.prefect.support import STOCK, opened
 from tests.fakes.prefect import FakePrefect, public, stamp
 
 MANY_TRIES = 10
-"""One run in so many took longer than it ran, so that its history is asked for: by itself, which costs most."""
+"""One run in so many took longer than it ran, so that its history is requested: by itself, which costs most."""
 
 
 class Crowd(httpx.BaseTransport):
-    """A Prefect that has many ended runs besides: a page of them is made when it is asked for."""
+    """A Prefect that has many ended runs besides: a page of them is made when it is requested."""
 
     def __init__(self, fake: FakePrefect, runs: int) -> None:
         self.fake, self.runs = fake, runs

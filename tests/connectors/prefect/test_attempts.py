@@ -91,7 +91,7 @@ def test_a_run_whose_tasks_cannot_all_be_read_is_not_green(monkeypatch: pytest.M
 
 
 def test_a_server_too_slow_for_one_poll_is_read_to_the_end_by_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read is not asked for again, so each poll gets further though the mark stays."""
+    """What was read is not requested again, so each poll gets further though the mark stays."""
     fake = FakePrefect(ORDERS)
     connector = opened(fake)
     _, cursor = latest_records(connector)

@@ -42,7 +42,7 @@ def test_a_recorded_run_whose_history_has_a_rerun_is_two_attempts() -> None:
         ("flow_run_late", RunState.QUEUED, "Late"),
     ],
 )
-def test_recorded_runs_have_their_state_and_their_word(name: str, state: RunState, word: str) -> None:
+def test_recorded_runs_have_their_mapped_and_native_state(name: str, state: RunState, word: str) -> None:
     row = recorded(name)
     row = row[0] if isinstance(row, list) else row
     (run,) = parse.run_records(row, "etl/daily", (), (), "")
@@ -130,7 +130,7 @@ def test_a_long_history_is_walked_in_bites_each_run_once() -> None:
     assert runs == {one.attempt_key for one in first.runs} | found.keys()
 
 
-def test_without_events_runs_are_followed_by_start_and_end_and_that_is_told() -> None:
+def test_without_events_runs_are_followed_by_start_and_end_with_a_notice() -> None:
     fake = FakePrefect(ORDERS)
     connector = opened(fake)
     _, cursor = latest_records(connector)
@@ -144,7 +144,7 @@ def test_without_events_runs_are_followed_by_start_and_end_and_that_is_told() ->
     )
 
 
-def test_an_absence_longer_than_events_are_kept_is_walked_again_and_told_as_a_gap() -> None:
+def test_an_absence_longer_than_the_retained_events_is_walked_again_and_reported_as_a_gap() -> None:
     fake = FakePrefect(ORDERS)
     connector = opened(fake)
     _, cursor = latest_records(connector)
@@ -170,7 +170,7 @@ def test_a_deleted_run_is_lost_and_never_green() -> None:
     assert (RunState.LOST, RunEvidence.INFERRED) == (gone.state, gone.evidence)
 
 
-def test_an_open_run_of_a_deployment_that_is_gone_keeps_its_job() -> None:
+def test_an_open_run_of_a_deleted_deployment_keeps_its_job() -> None:
     fake = FakePrefect(ORDERS)
     fake.outcome[ORDERS] = "hang"
     run = fake.start(ORDERS)
@@ -253,7 +253,7 @@ def test_retry_after_is_handed_on() -> None:
     assert 17 == raised.value.retry_after_seconds
 
 
-def test_rows_that_cannot_be_read_are_counted_and_the_others_kept() -> None:
+def test_unreadable_rows_are_counted_and_the_others_kept() -> None:
     fake = FakePrefect(ORDERS)
     good, nan, twice, other = (fake.start(ORDERS) for _ in range(4))
     fake.tick(5)
@@ -266,7 +266,7 @@ def test_rows_that_cannot_be_read_are_counted_and_the_others_kept() -> None:
     assert ["flow_runs", "flow_runs"] == [one.where for one in poll.skipped]
 
 
-def test_the_answer_about_other_runs_is_dropped_and_nothing_is_called_gone() -> None:
+def test_an_answer_about_other_runs_is_dropped_and_deletes_nothing() -> None:
     fake = FakePrefect(ORDERS)
     fake.outcome[ORDERS] = "hang"
     asked, other = fake.start(ORDERS), fake.start(ORDERS)
@@ -293,7 +293,7 @@ def test_a_page_that_repeats_for_ever_ends_the_inventory_as_incomplete() -> None
     assert (False, (ORDERS,)) == (inventory.complete, tuple(job.native_id for job in inventory.jobs))
 
 
-def test_a_list_of_runs_that_ignores_what_was_asked_is_an_error_and_no_endless_walk() -> None:
+def test_a_list_of_runs_that_ignores_the_filter_is_an_error_and_no_endless_walk() -> None:
     fake = FakePrefect(ORDERS)
     for _ in range(200):
         fake.start(ORDERS)

@@ -18,7 +18,7 @@ def test_deployments_of_a_work_pool_with_a_limit_take_its_slots() -> None:
     assert {ORDERS: ("heavy", 2), STOCK: ("", None)} == pools(fake)
 
 
-def test_an_account_that_may_not_read_work_pools_tells_no_limit() -> None:
+def test_an_account_without_the_right_to_read_work_pools_reports_no_limit() -> None:
     fake = FakePrefect(ORDERS)
     fake.deployments[ORDERS]["work_pool_name"] = "heavy"
     assert {ORDERS: ("", None)} == pools(fake)

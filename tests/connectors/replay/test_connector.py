@@ -47,7 +47,7 @@ def the_failure(connector: ReplayConnector, job: str = "db07:extract") -> RunRec
 
 
 @given(st.lists(st.floats(0, 24), min_size=1, max_size=6), st.integers(1, 4))
-def test_polls_at_any_pace_and_bite_end_with_the_same_picture(
+def test_polls_at_any_pace_and_size_end_with_the_same_state(
     tmp_path_factory: pytest.TempPathFactory, hours: list[float], bite: int
 ) -> None:
     folder = tmp_path_factory.mktemp("night")
@@ -62,7 +62,7 @@ def test_polls_at_any_pace_and_bite_end_with_the_same_picture(
     assert {item.attempt_key: item for item in whole} == picture
 
 
-def test_a_poll_tells_only_what_changed_since_its_cursor(tmp_path: Path) -> None:
+def test_a_poll_reports_only_changes_since_its_cursor(tmp_path: Path) -> None:
     _, cursor = follow(opened(tmp_path, at(15.01)))
     reported, cursor = follow(opened(tmp_path, at(15.1)), cursor)
     assert [("db07:extract", RunState.FAILED, "exit 3")] == [
@@ -71,7 +71,7 @@ def test_a_poll_tells_only_what_changed_since_its_cursor(tmp_path: Path) -> None
     assert [] == follow(opened(tmp_path, at(15.2)), cursor)[0]
 
 
-def test_an_action_that_reached_the_file_after_its_attempt_was_due_is_told_all_the_same(tmp_path: Path) -> None:
+def test_an_action_that_reached_the_file_after_its_attempt_was_due_is_reported_all_the_same(tmp_path: Path) -> None:
     _, cursor = follow(opened(tmp_path, at(15.6)))
     ActionLog(tmp_path / "actions.jsonl").append(nights.rerun(nights.EXTRACT, 15.5))
     reported, _ = follow(opened(tmp_path, at(15.6)), cursor)
@@ -89,7 +89,7 @@ def test_starts_that_prove_no_end_stay_unknown(tmp_path: Path) -> None:
         opened(tmp_path, at(20), target="old1").log(ref(reported[0]), None, 100, 1.0)
 
 
-def test_periods_are_told_as_each_kind_tells_them(tmp_path: Path) -> None:
+def test_periods_are_reported_as_each_kind_reports_them(tmp_path: Path) -> None:
     cron, _ = follow(opened(tmp_path, at(20)))
     flow, _ = follow(opened(tmp_path, at(20), "flow", "airflow"))
     aws, _ = follow(opened(tmp_path, at(20), "aws", "eu"))
@@ -105,7 +105,7 @@ def test_the_recording_proves_no_absence_after_its_end(tmp_path: Path) -> None:
     assert ("the recording ends here",) == poll.warnings
 
 
-def test_a_preview_speaks_the_words_of_the_lent_kind(tmp_path: Path) -> None:
+def test_a_preview_uses_the_terms_of_the_replayed_kind(tmp_path: Path) -> None:
     def words(system: str, target: str, job: str) -> tuple[str, str]:
         connector = opened(tmp_path, at(20), system, target)
         preview = connector.preview(ActionSpec(Verb.RERUN, ref(the_failure(connector, job)), RunState.FAILED), 5.0)
@@ -151,7 +151,7 @@ def test_a_line_that_a_crash_cut_is_no_action_and_spoils_no_other(tmp_path: Path
     assert ("headway-0000000001",) == tuple(item.key for item in actions.read())
 
 
-def test_the_clock_runs_from_its_origin_at_its_rate_and_stands_still_before(tmp_path: Path) -> None:
+def test_the_clock_runs_from_its_origin_at_its_rate_and_is_stopped_before(tmp_path: Path) -> None:
     nights.set_clock(tmp_path, at(15))
     assert at(15) == ReplayClock(tmp_path / "clock.json").now()
     (tmp_path / "clock.json").write_text("{")

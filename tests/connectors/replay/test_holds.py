@@ -66,7 +66,7 @@ def test_what_is_let_go_before_its_instant_or_held_after_it_starts_by_its_clock(
 
 
 @pytest.mark.parametrize("job", [LOAD, CALM], ids=["scripted", "recorded"])
-def test_a_start_of_what_was_kept_back_runs_once_at_once_under_its_key(job: JobKey) -> None:
+def test_a_held_start_runs_once_at_once_under_its_key(job: JobKey) -> None:
     due = DUE[job]
     [item] = tries(job, hold(job, due - 0.1), release(job, due + 0.3), start(job, due + 0.4))
     assert (START_KEY, 1, at(due + 0.4)) == (item.action_key, item.number, item.queued_at)
@@ -138,7 +138,7 @@ def previews(folder: Path, system: str, target: str, job: str) -> tuple[Preview,
     ("hosts", "db07", "db07:calm", "comment the line out", "enable the line", "under # headway-hold id=KEY by=alice"),
     ("aws", "eu", "settle", "disable its schedules", "enable its schedules", "State=DISABLED"),
 ])  # fmt: skip
-def test_a_hold_and_its_release_speak_the_words_of_the_lent_kind(
+def test_a_hold_and_its_release_use_the_terms_of_the_replayed_kind(
     tmp_path: Path, system: str, target: str, job: str, hold_verb: str, release_verb: str, call: str
 ) -> None:
     held, released = previews(tmp_path, system, target, job)

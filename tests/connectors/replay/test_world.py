@@ -99,7 +99,7 @@ def test_a_rerun_of_a_failed_dag_begins_at_the_failed_task() -> None:
 
 
 @given(hours, hours, reruns)
-def test_what_was_seen_is_never_taken_back(item: float, other: float, actions: list[SentAction]) -> None:
+def test_seen_records_are_never_withdrawn(item: float, other: float, actions: list[SentAction]) -> None:
     earlier, later = sorted((at(item), at(other)))
     before = {(entry.job, entry.run, entry.number): entry for entry in world(NIGHT, actions, earlier)}
     after = {(entry.job, entry.run, entry.number): entry for entry in world(NIGHT, actions, later)}
@@ -126,7 +126,7 @@ def test_an_action_changes_only_its_run_and_what_follows_it(job: JobKey, sent: f
 
 
 @given(hours, hours, reruns)
-def test_since_an_instant_is_told_just_what_changed_after_it(
+def test_changes_since_an_instant_are_exactly_those_after_it(
     item: float, two: float, actions: list[SentAction]
 ) -> None:
     since, now = sorted((at(item), at(two)))

@@ -145,7 +145,7 @@ def test_a_job_that_ran_for_days_is_read_when_it_ends() -> None:
     assert RunState.FAILED is runs[row["Id"]].state
 
 
-def test_an_open_job_that_the_query_leaves_out_is_looked_up_by_its_id() -> None:
+def test_an_open_job_missing_from_the_query_is_looked_up_by_its_id() -> None:
     fake = FakeSalesforce()
     row = fake.job(LOAD, "Processing", fake.now - timedelta(days=300))
     connector = opened(fake)

@@ -174,7 +174,7 @@ def test_a_run_that_ends_is_read_and_one_whose_log_was_removed_is_lost() -> None
     assert LOAD == after[gone["runId"]].job
 
 
-def test_a_run_that_is_looked_up_by_itself_has_its_job() -> None:
+def test_a_run_looked_up_alone_has_its_job() -> None:
     """Its list does not show it any more, as where pages moved."""
     fake = FakeSapJobScheduling()
     fake.hangs.add(LOAD)
@@ -205,7 +205,7 @@ def test_the_log_is_the_text_of_the_run() -> None:
     assert RUN_TEXT == opened(fake).log(ref(run), None, 4096, 10).text == run.message
 
 
-def test_a_run_log_is_kept_for_15_days_and_a_longer_pause_is_a_gap() -> None:
+def test_a_run_log_is_retained_for_15_days_and_a_longer_pause_is_a_gap() -> None:
     fake = FakeSapJobScheduling()
     _, cursor = walked(opened(fake))
     old = fake.now - timedelta(days=20)

@@ -62,7 +62,7 @@ def test_what_is_refused_or_without_a_plan_is_not_sent(preview: Preview, why: st
         acts(Starter()).act(preview, "k")
 
 
-def test_a_plan_of_nobody_cannot_be_looked_up() -> None:
+def test_a_plan_without_a_key_cannot_be_looked_up() -> None:
     assert isinstance(acts(Starter()).look_up(planned("x"), "k"), ActionUnknown)
 
 
@@ -80,7 +80,7 @@ def test_what_is_listed_a_moment_later_is_found() -> None:
     assert 2 == starter.looks
 
 
-def test_absent_is_not_asked_for_until_the_time_is_over() -> None:
+def test_absence_is_not_checked_until_the_time_is_over() -> None:
     wire, starter = Wire(0.2), Starter(10**6)
     assert isinstance(look_up_until_settled(lambda: starter.look_up({}, "k"), wire, 60.0), ActionAbsent)
     assert wire.deadline.left > 0, "the last look needs some of it"

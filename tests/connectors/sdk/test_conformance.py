@@ -214,7 +214,7 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
         (SystemUnreachable("the answer is not UTF-8 at byte 7 of 9"), ""),
     ],
 )
-def test_of_a_byte_that_is_no_text_only_the_error_that_says_so_is_taken(error: ConnectorError, words: str) -> None:
+def test_a_byte_that_is_no_text_only_raises_the_documented_error(error: ConnectorError, words: str) -> None:
     def fails(_: Poll, __: Faulty) -> Poll:
         raise error
 

@@ -159,7 +159,7 @@ def test_checks_of_a_limited_action_are_refused(limit: str) -> None:
         Still().test_each_capability_has_its_checks_and_each_missing_one_its_reason()
 
 
-def test_a_world_whose_time_stands_still_has_no_test_of_native_starts() -> None:
+def test_a_world_with_a_stopped_clock_has_no_test_of_native_starts() -> None:
     class Still(Judge):
         limits = {"due": "this world stands still"}
 

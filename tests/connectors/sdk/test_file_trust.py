@@ -79,7 +79,7 @@ def test_a_folder_on_the_way_with_a_write_bit_for_others_is_named(
     assert f"others may write {file.parent} (mode {mode:04o})" in write_access_fault(file)
 
 
-def test_a_group_of_nobody_but_the_owner_may_write(file: Path, set_group: Callable[..., None]) -> None:
+def test_a_group_without_other_members_may_write(file: Path, set_group: Callable[..., None]) -> None:
     """What umask 002 makes where each user has a group of their own, and a git checkout there."""
     file.chmod(0o664)
     file.parent.chmod(0o2775)

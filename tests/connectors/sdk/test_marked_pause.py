@@ -42,7 +42,7 @@ def test_a_hold_notes_who_and_until_when_and_shows_its_mark() -> None:
 
 
 @pytest.mark.parametrize("parameters", [{}, {"by": "alice"}, {"by": "a b", "until": "2026-11-21T06:30:00Z"}])
-def test_what_makes_no_mark_is_told_by_its_words(parameters: dict[str, str]) -> None:
+def test_a_step_that_sets_no_mark_is_identified_by_its_text(parameters: dict[str, str]) -> None:
     plan = hold_parameters(ask_marks(Verb.HOLD, **parameters))
     words = f'a hold by "{plan["by"]}" until "{plan["until"]}" cannot be written down at its source'
     assert ("", words) == (shown_mark_of_plan(plan), mark_refusal(plan))
@@ -102,7 +102,9 @@ def ask(verb: Verb, **parameters: str) -> ActionSpec:
         (None, CLEAR, ActionUnknown),
     ],
 )
-def test_what_arrived_is_told_by_mark_and_pause(now: PauseState | None, plan: dict[str, Any], expected: type) -> None:
+def test_the_outcome_is_determined_by_mark_and_pause(
+    now: PauseState | None, plan: dict[str, Any], expected: type
+) -> None:
     assert expected is type(KUBE.look_up(now, plan, OURS))
 
 
@@ -124,7 +126,7 @@ def test_a_plan_that_makes_no_mark_is_not_sent() -> None:
 
 
 @pytest.mark.parametrize("now", [FREE, PAUSED, TAKEN])
-def test_a_hold_whose_mark_is_gone_is_not_released(now: PauseState) -> None:
+def test_a_hold_whose_mark_was_removed_is_not_released(now: PauseState) -> None:
     with pytest.raises(NotSupported) as caught:
         KUBE.check_release(now, RELEASE)
     assert "Kubernetes: no annotation of ns/load shows this hold any more; nothing was sent" == str(caught.value)
@@ -183,6 +185,6 @@ def test_a_mark_is_bare_where_nothing_is_paused_under_it() -> None:
     }
 
 
-def test_a_plan_that_makes_no_mark_is_refused_for_that_and_not_for_a_pause_that_nobody_made() -> None:
+def test_a_plan_that_sets_no_mark_is_refused_for_that_and_not_for_a_missing_pause() -> None:
     with pytest.raises(NotSupported, match='a hold by "" until "2026-11-21T06:30:00Z" cannot be written down'):
         KUBE.to_write(FREE, {**HOLD, "by": ""}, OURS)

@@ -63,6 +63,6 @@ def test_nothing_starts_is_the_first_warning_and_a_missing_right(connector: Conn
     [pgagent_on(FakePgAgent()), pg_cron_on(FakePgCron()), scheduler("ON")],
     ids=["pgagent", "pg_cron", "on"],
 )
-def test_where_jobs_start_nothing_is_said(connector: Connector) -> None:
+def test_where_jobs_start_no_notice_is_shown(connector: Connector) -> None:
     assert NOTHING_STARTS not in str(connector.poll("", (), 5).warnings)
     assert not {"jobs start here", "events start here"} & {right.name for right in connector.probe(5).rights}

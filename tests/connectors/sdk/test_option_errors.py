@@ -48,7 +48,7 @@ def test_no_option_is_judged_by_a_regular_expression_that_a_person_would_read(ki
     assert [] == list(patterns(schema))
 
 
-def test_a_repository_without_its_owner_is_told_with_one_as_it_should_be() -> None:
+def test_a_repository_without_its_owner_is_refused_with_a_correct_example() -> None:
     with pytest.raises(ValidationError) as fault:
         GitHubActionsOptions.model_validate({"repositories": ["shop"], "token": {"env": "T"}})
     assert "Value error, is not written like acme/etl" == fault.value.errors()[0]["msg"]
@@ -62,7 +62,7 @@ def test_a_form_is_tried_on_its_own_example() -> None:
 
 
 @pytest.mark.parametrize("kind", ["batch", "eventbridge", "glue", "step_functions"])
-def test_a_profile_that_is_not_there_is_told_as_that_and_not_as_missing_rights(
+def test_a_missing_profile_is_reported_as_that_and_not_as_missing_rights(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -74,7 +74,7 @@ def test_a_profile_that_is_not_there_is_told_as_that_and_not_as_missing_rights(
     connector.close()
 
 
-def test_a_web_page_in_the_place_of_aws_is_told_by_its_title() -> None:
+def test_a_web_page_in_the_place_of_aws_is_reported_by_its_title() -> None:
     page = "<!DOCTYPE html><html><head><title>503 &amp; out</title><style>b{}</style></head><body>No.</body></html>"
     stream = httpx.ByteStream(page.encode())
     answer = httpx.Response(503, headers={"content-type": "text/html"}, stream=stream)
@@ -98,7 +98,7 @@ def test_a_line_that_is_no_row_of_squeue_is_skipped_with_a_reason() -> None:
     assert "7|RUNNING squeue: a notice of its own" == parse.queue(SlurmAnswer(parts, "\x1f"))[2]
 
 
-def test_dbt_speaks_of_the_groups_that_its_grants_make_and_of_no_other() -> None:
+def test_dbt_mentions_only_the_groups_that_its_grants_create() -> None:
     grants = files("connectors.dbt").joinpath("grants.txt").read_text(encoding="utf-8")
     made = set(re.findall(r"groupadd -f (\S+)", grants))
     assert made == set(re.findall(r"(?:usermod -a -G|chgrp(?: -R)?) (\S+)", grants))

@@ -15,14 +15,14 @@ def ended(key: str) -> RunRecord:
     return RunRecord("load", key, RunState.SUCCEEDED, "COMPLETED", started_at=AT, ended_at=AT)
 
 
-def test_what_was_told_with_the_cursor_that_comes_back_is_not_told_again() -> None:
+def test_records_reported_with_a_returned_cursor_are_not_reported_again() -> None:
     reported, item, two = ReportedRuns(), ended("1"), ended("2")
     assert (item,) == reported.new([item], "a", "b")
     assert (two,) == reported.new([item, two], "b", "c")
     assert () == reported.new([item, two], "c", "c")
 
 
-def test_what_was_told_with_a_cursor_that_did_not_move_is_told_until_it_moves() -> None:
+def test_records_reported_with_an_unmoved_cursor_are_repeated_until_it_moves() -> None:
     """Within one second of a source whose cursor counts seconds: where the store was busy, it was never told again."""
     reported, item, two = ReportedRuns(), ended("1"), ended("2")
     reported.new([item], "a", "b")

@@ -87,7 +87,7 @@ def test_a_secret_is_masked_in_every_usual_form(secrets: SecretStore, name: str)
 
 
 @pytest.mark.parametrize("escape", [str, json.dumps, html.escape, quote, repr])
-def test_a_secret_that_looks_escaped_itself_is_masked(escape: Callable[[str], str]) -> None:
+def test_a_secret_that_seems_escaped_itself_is_masked(escape: Callable[[str], str]) -> None:
     secrets = SecretStore()
     value = '50%41off\\n"&amp;<x'
     secrets.add(value)

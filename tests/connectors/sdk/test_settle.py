@@ -28,7 +28,7 @@ def sent(seconds_ago: float) -> Preview:
         (ActionUnknown("why"), 181, ActionUnknown),
     ],
 )
-def test_absent_counts_once_nobody_can_work_on_it_any_more(
+def test_absent_counts_once_no_sender_can_still_act(
     answer: LookUpResult, seconds_ago: float, told: type[LookUpResult]
 ) -> None:
     assert isinstance(unless_in_flight(answer, sent(seconds_ago), NOW), told)
@@ -40,7 +40,7 @@ def test_the_person_reads_until_when_it_may_still_arrive() -> None:
 
 
 @pytest.mark.parametrize("plan", [{}, {SENT_AT: None}, {SENT_AT: "soon"}])
-def test_what_nobody_sent_is_absent(plan: dict[str, Any]) -> None:
+def test_an_unsent_action_is_absent(plan: dict[str, Any]) -> None:
     assert sent_at(plan) is None
     assert isinstance(unless_in_flight(ActionAbsent(), Preview("", "", "", plan=plan), NOW), ActionAbsent)
 

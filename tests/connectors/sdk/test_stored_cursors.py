@@ -28,7 +28,7 @@ class Position:
     inventory: str = ""
 
 
-def test_a_cursor_of_another_layout_is_not_taken_for_an_empty_one() -> None:
+def test_a_cursor_of_another_layout_is_not_mistaken_for_an_empty_one() -> None:
     warning = "the cursor cannot be read (its layout is not known: jrn, inv); all is read again"
     assert (Position(), (warning,)) == cursor_or_first(Position(), FORMER, "all is read again")
     result = PollResult()

@@ -41,7 +41,7 @@ def pools(host: SlurmHost) -> dict[str, tuple[str, int | None]]:
     return {job.title: (job.pool, job.slots) for job in jobs}
 
 
-def test_the_inventory_tells_the_pool_of_each_job_but_not_of_an_array(host: SlurmHost) -> None:
+def test_the_inventory_names_the_pool_of_each_job_but_not_of_an_array(host: SlurmHost) -> None:
     host.set(enforced="associations,limits", limits="normal|4|\nbatch||0\nodd|x|y|z")
     assert {"good": ("qos normal", 4), "bad": ("qos normal", 4), "parts": ("", None)} == pools(host)
     host.set(of_partition="batch", limits="normal|4|\nbatch|2|")

@@ -27,7 +27,7 @@ def log_of(host: SlurmHost, out: Path, start: str | None = None, limit: int = 10
     return with_log.log(ref(run), start, limit, 20)
 
 
-def test_a_path_that_leads_elsewhere_after_it_was_looked_at_tells_nothing_of_elsewhere(hpc: SlurmHost) -> None:
+def test_a_path_replaced_by_a_link_after_its_check_reveals_no_other_file(hpc: SlurmHost) -> None:
     own, secret, out = hpc.folder / "mine", hpc.folder / "secret", hpc.folder / "out"
     own.write_text("mine\n")
     secret.write_text("a secret\n")

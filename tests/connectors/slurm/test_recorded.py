@@ -169,7 +169,7 @@ def by_name(host: SlurmHost, **changes: Any) -> dict[str, RunRecord]:
     return {run.job.rpartition("/")[2]: run for run in connect(host, **changes).poll("", (), 20).runs}
 
 
-def test_a_poll_is_one_trip_and_a_quiet_one_tells_nothing(hpc: SlurmHost) -> None:
+def test_a_poll_is_one_round_trip_and_a_quiet_one_reports_nothing(hpc: SlurmHost) -> None:
     connector = connect(hpc)
     first = connector.poll("", (), 20)
     assert (1, 3) == (hpc.calls, len(first.runs))
@@ -190,7 +190,7 @@ def test_a_poll_is_one_trip_and_a_quiet_one_tells_nothing(hpc: SlurmHost) -> Non
         ("REVOKED", RunState.SKIPPED),
     ],
 )
-def test_ends_that_no_lab_makes_are_told_by_the_table(hpc: SlurmHost, word: str, state: RunState) -> None:
+def test_ends_that_no_lab_produces_are_mapped_by_the_table(hpc: SlurmHost, word: str, state: RunState) -> None:
     hpc.change("2", state=word)
     assert state is by_name(hpc)["bad"].state
 
@@ -209,7 +209,7 @@ def test_ends_that_no_lab_makes_are_told_by_the_table(hpc: SlurmHost, word: str,
         ("SomethingNew", RunState.QUEUED, ""),
     ],
 )
-def test_what_a_submission_waits_for_is_told(hpc: SlurmHost, reason: str, state: RunState, why: str) -> None:
+def test_the_reason_a_submission_waits_is_reported(hpc: SlurmHost, reason: str, state: RunState, why: str) -> None:
     hpc.change(hpc.submit("later", "wait"), reason=reason)
     run = by_name(hpc)["later"]
     assert (state, why, None) == (run.state, run.reason, run.ended_at)
@@ -237,7 +237,7 @@ def test_a_job_that_accounting_thinks_running_and_slurmctld_does_not_know_is_unk
     assert "slurmctld does not know it" in run.message
 
 
-def test_accounting_that_is_off_is_told_and_what_is_forgotten_meanwhile_is_a_gap(hpc: SlurmHost) -> None:
+def test_disabled_accounting_is_reported_and_forgotten_runs_are_a_gap(hpc: SlurmHost) -> None:
     hpc.set(accounts="none")
     connector = connect(hpc)
     poll = connector.poll("", (), 20)
@@ -254,7 +254,7 @@ def test_accounting_that_is_off_is_told_and_what_is_forgotten_meanwhile_is_a_gap
 
 
 @pytest.mark.parametrize("accounts", ["none", "slurmdbd"])
-def test_an_open_run_that_nobody_knows_any_more_is_lost(hpc: SlurmHost, accounts: str) -> None:
+def test_an_open_run_that_is_unknown_everywhere_is_lost(hpc: SlurmHost, accounts: str) -> None:
     hpc.set(accounts=accounts)
     number, connector = hpc.submit("long", "hang"), connect(hpc)
     first = connector.poll("", (), 20)
@@ -289,7 +289,7 @@ def test_names_that_carry_their_date_are_one_job(hpc: SlurmHost) -> None:
     assert {"good", "bad", "parts", "load"} == jobs
 
 
-def test_only_what_is_asked_for_is_watched(hpc: SlurmHost) -> None:
+def test_only_selected_jobs_are_watched(hpc: SlurmHost) -> None:
     hpc.submit("good", "true", user="bob")
     assert {"hpc:etl/good"} == {
         job.native_id for job in connect(hpc, users=["etl"], jobs=["g*"]).inventory("", 20).jobs

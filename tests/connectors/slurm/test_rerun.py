@@ -32,7 +32,7 @@ def rerun(connector: SlurmConnector, name: str, **parameters: Any) -> Preview:
     return connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state, parameters), 20)
 
 
-def test_a_job_that_slurmctld_forgot_is_submitted_anew_from_the_script_that_accounting_keeps(hpc: SlurmHost) -> None:
+def test_a_job_forgotten_by_slurmctld_is_submitted_from_the_script_in_accounting(hpc: SlurmHost) -> None:
     hpc.change("2", forgotten=True)
     connector, key = connect(hpc), new_key()
     preview = rerun(connector, "bad")
@@ -53,7 +53,7 @@ def test_of_a_forgotten_array_the_failed_tasks_alone_are_submitted_or_all_that_t
     assert "--array=1-3%2" == rerun(connector, "parts", scope="all").plan["options"][-1]
 
 
-def test_a_script_that_nobody_keeps_is_told_and_nothing_is_sent(hpc: SlurmHost) -> None:
+def test_a_missing_script_is_reported_and_nothing_is_sent(hpc: SlurmHost) -> None:
     hpc.change("2", forgotten=True, script="")
     connector = connect(hpc)
     preview = rerun(connector, "bad")
@@ -63,7 +63,7 @@ def test_a_script_that_nobody_keeps_is_told_and_nothing_is_sent(hpc: SlurmHost) 
         connector.act(preview, new_key(), 20)
 
 
-def test_a_later_requeue_by_hand_is_not_taken_for_ours(hpc: SlurmHost) -> None:
+def test_a_later_manual_requeue_is_not_mistaken_for_ours(hpc: SlurmHost) -> None:
     connector, key = connect(hpc), new_key()
     connector.act(rerun(connector, "bad"), key, 20)
     world = hpc.world
@@ -97,7 +97,7 @@ def test_what_private_data_hides_is_not_called_absent(hpc: SlurmHost) -> None:
     assert isinstance(connector.look_up(preview, key, 20), ActionAbsent)
 
 
-def test_a_job_that_may_not_be_requeued_is_submitted_anew(hpc: SlurmHost) -> None:
+def test_a_job_that_may_not_be_requeued_is_submitted_again(hpc: SlurmHost) -> None:
     hpc.put("scontrol.real", (hpc.shims / "scontrol").read_text())
     hpc.put("scontrol", '#!/bin/sh\nscontrol.real "$@" | sed s/Requeue=1/Requeue=0/\n')
     assert "submit again" == rerun(connect(hpc), "bad").verb

@@ -175,7 +175,7 @@ def test_rows_in_later_partitions_of_a_result_are_reported_as_missing() -> None:
     assert not inventory.complete
 
 
-def test_a_pause_longer_than_history_is_kept_is_a_gap() -> None:
+def test_a_pause_longer_than_the_retained_history_is_a_gap() -> None:
     fake = FakeSnowflake()
     since = (fake.now - timedelta(days=9)).isoformat()
     [gap] = opened(fake).poll(json.dumps({"since": since}), (), 10).gaps

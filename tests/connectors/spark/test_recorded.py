@@ -120,7 +120,7 @@ def test_attempts_of_an_application_are_attempts_of_its_run() -> None:
     assert {app["id"]} == {run.period_key for run in runs}
 
 
-def test_a_quiet_poll_asks_for_the_list_alone_and_a_change_for_its_jobs() -> None:
+def test_a_quiet_poll_requests_the_list_alone_and_a_change_its_jobs() -> None:
     history = FakeHistory()
     connector = connect(history.transport)
     cursor = connector.poll("", (), 20).cursor

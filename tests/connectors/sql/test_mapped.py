@@ -196,7 +196,7 @@ class Crowd(FakeTables):
         return SqlRows(rows, len(rows) == BITE_ROWS, self._clock(), "15.20")
 
 
-def test_an_open_run_is_read_again_until_it_ends_and_is_unknown_once_its_row_is_gone() -> None:
+def test_an_open_run_is_read_again_until_it_ends_and_is_unknown_once_its_row_is_deleted() -> None:
     tables = FakeTables(bite_rows=1000)
     tables.run_rows[-1] |= {"status": "running", "end_time": None}
     key, connector = str(tables.run_rows[-1]["runid"]), SqlConnector(tables)
@@ -220,14 +220,14 @@ def test_more_open_rows_than_a_bite_do_not_keep_the_newer_ones_away() -> None:
     assert {str(row["runid"]) for row in tables.run_rows} == bites
 
 
-def test_a_full_bite_that_leads_nowhere_is_never_told_as_all() -> None:
+def test_a_full_page_that_leads_nowhere_is_never_reported_as_complete() -> None:
     tables = FakeTables(bite_rows=5, runs={**settings()["runs"], "cursor": "nowhere"})
     tables.run_rows = [{**row, "nowhere": "x"} for row in tables.run_rows]
     with pytest.raises(NotSupported, match="have no whole number above 0 as nowhere: correct cursor"):
         SqlConnector(tables).poll("", (), 5)
 
 
-def test_a_row_whose_number_was_taken_first_and_committed_second_is_told() -> None:
+def test_a_row_whose_number_was_allocated_first_and_committed_second_is_reported() -> None:
     tables = FakeTables(bite_rows=1000)
     late, connector = tables.run_rows.pop(-2), SqlConnector(tables)
     cursor = connector.poll("", (), 5).cursor
@@ -238,7 +238,7 @@ def test_a_row_whose_number_was_taken_first_and_committed_second_is_told() -> No
     assert str(late["runid"]) not in [run.attempt_key for run in connector.poll(poll.cursor, (), 5).runs]
 
 
-def test_a_number_that_never_comes_is_asked_for_no_longer_than_a_commit_may_take() -> None:
+def test_a_number_that_never_comes_is_requested_no_longer_than_a_commit_may_take() -> None:
     tables = FakeTables(bite_rows=1000, overlap=30)
     late, connector = tables.run_rows.pop(-2), SqlConnector(tables)
     cursor = connector.poll("", (), 5).cursor
@@ -256,7 +256,7 @@ def read(text: str) -> SqlCursor:
 TIMES = {"query": "SELECT * FROM r WHERE end_time >= {cursor}", "cursor": "end_time", "cursor_is": "time"}
 
 
-def test_a_row_whose_time_is_older_than_what_was_read_is_told_within_the_overlap() -> None:
+def test_a_row_with_a_time_before_the_last_read_is_reported_within_the_overlap() -> None:
     """A transaction's now() is its beginning; a bite is far smaller than what the overlap holds."""
     tables = FakeTables(bite_rows=5, runs={**settings()["runs"], **TIMES})
     first = tables.clock - timedelta(hours=1)
@@ -304,7 +304,7 @@ def test_jobs_are_read_as_the_config_says() -> None:
     assert item.definition
 
 
-def test_what_the_config_does_not_name_is_refused_with_the_mend() -> None:
+def test_an_unconfigured_action_is_refused_with_the_fix() -> None:
     connector = SqlConnector(FakeTables())
     with pytest.raises(NotSupported, match=r"add \[systems.NAME.verbs.rerun\] with its query"):
         connector.preview(ActionSpec(Verb.RERUN, RunRef("x", "", "1", "1"), RunState.FAILED), 5)

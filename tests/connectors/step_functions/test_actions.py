@@ -108,7 +108,7 @@ def test_what_is_not_there_a_moment_after_it_was_sent_may_still_come(fake: FakeS
     assert isinstance(fake.connector().look_up(sent, new_key(), 20), ActionUnknown)
 
 
-def test_a_hold_of_two_schedules_that_is_half_done_is_unknown_and_told(fake: FakeStates) -> None:
+def test_a_partial_hold_of_two_schedules_is_unknown_and_reported(fake: FakeStates) -> None:
     """The second is refused for good after the first was written: not "nothing happened"."""
     fake.schedule("noon")
     connector, key = fake.connector(), new_key()
@@ -213,7 +213,7 @@ def test_a_field_that_we_do_not_know_is_never_lost(fake: FakeStates) -> None:
     assert ["NewThing"] == schedules.unknown_fields({"Name": "x", "Arn": "y", "NewThing": 1})
 
 
-def test_a_stop_says_by_whom(fake: FakeStates) -> None:
+def test_a_stop_names_its_requester(fake: FakeStates) -> None:
     preview, key, connector = ask_to(fake, Verb.CANCEL), new_key(), fake.connector()
     connector.act(preview, key, 20)
     stopped = next(
@@ -256,7 +256,7 @@ def test_a_state_cannot_be_set(fake: FakeStates, verb: Verb) -> None:
         fake.connector().preview(ActionSpec(verb, RunRef("mart", "x", "", ""), RunState.FAILED), 20)
 
 
-def test_a_machine_that_is_gone_says_so(fake: FakeStates) -> None:
+def test_a_deleted_state_machine_is_reported(fake: FakeStates) -> None:
     with pytest.raises(NotSupported, match="state machine mist no longer exists"):
         fake.connector().preview(hold_ask("mist"), 20)
 
@@ -269,7 +269,7 @@ def test_a_description_is_the_same_after_our_mark(description: str) -> None:
     assert before == schedules.without_mark(held)
 
 
-def test_words_behind_our_mark_stay() -> None:
+def test_text_after_our_mark_is_preserved() -> None:
     held = {"Description": f"the load {MARK.text} (ask Bob)", "State": "DISABLED"}
     assert "the load (ask Bob)" == schedules.without_mark(held)["Description"]
 

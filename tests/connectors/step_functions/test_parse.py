@@ -50,7 +50,7 @@ EXECUTION: dict[str, Any] = {
         ("succeeded", RunState.UNKNOWN),
     ],
 )
-def test_each_native_word_has_its_state(status: str, expected: RunState) -> None:
+def test_each_native_state_of_an_execution_is_mapped(status: str, expected: RunState) -> None:
     run = parse.run(EXECUTION | {"status": status}, "load-orders", "eu-central-1")
     assert (expected, status) == (run.state, run.native_state)
     check_run(run)
@@ -75,7 +75,7 @@ def test_an_execution_named_by_us_carries_our_key() -> None:
     assert ("headway-0123456789abcdef", None) == (ours.action_key, result.action_key)
 
 
-def test_times_are_told_in_utc_whatever_the_zone() -> None:
+def test_times_are_in_utc_whatever_the_zone() -> None:
     berlin = EXECUTION | {"startDate": AT.astimezone(timezone(timedelta(hours=1)))}
     assert AT == parse.run(berlin, "x", "eu-central-1").started_at
     assert instant(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))) is None

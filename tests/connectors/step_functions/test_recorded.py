@@ -165,7 +165,7 @@ def test_recorded_executions_become_runs(fake: FakeStates) -> None:
     assert datetime(2026, 11, 20, 8, 47, 48, 268000, tzinfo=UTC) == runs["night-1"].started_at
 
 
-def test_a_poll_with_nothing_new_lists_and_tells_only_what_is_open(fake: FakeStates) -> None:
+def test_a_poll_without_news_lists_and_reports_only_open_runs(fake: FakeStates) -> None:
     connector = fake.connector()
     _, cursor = poll_all(connector)
     fake.calls.clear()
@@ -199,7 +199,7 @@ def test_pages_that_repeat_for_ever_are_cut(fake: FakeStates) -> None:
         fake.connector().inventory("", 20)
 
 
-def test_a_page_token_that_is_too_old_begins_anew(fake: FakeStates) -> None:
+def test_an_expired_page_token_restarts_the_read(fake: FakeStates) -> None:
     for number in range(20):
         fake.add(f"more-{number}", "SUCCEEDED")
     connector = fake.connector()
@@ -274,7 +274,7 @@ def test_the_input_is_sent_and_never_shown(fake: FakeStates) -> None:
     assert "s3cr3t-input" not in repr((run, preview, connector.look_up(preview, key, 20)))
 
 
-def test_a_name_that_is_taken_means_that_it_arrived(fake: FakeStates) -> None:
+def test_a_name_in_use_means_that_the_start_arrived(fake: FakeStates) -> None:
     connector, key = fake.connector(), new_key()
     run = failed(connector)
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
@@ -299,12 +299,12 @@ def test_an_open_run_that_aws_forgot_is_lost_unless_it_may_have_ended_long_ago(
 def test_f37_the_answer_about_another_execution_is_dropped_and_counted(
     fake: FakeStates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kept, it would be the run of the job that was asked for."""
+    """Kept, it would be the run of the job that was requested."""
     connector = fake.connector()
     runs, cursor = poll_all(connector)
     run = next(item for item in runs if item.state == RunState.RUNNING)
     mixed_up(fake, run)
-    monkeypatch.setattr(fake, "_ListExecutions", lambda body: {"executions": []})  # so it is asked for by its ARN
+    monkeypatch.setattr(fake, "_ListExecutions", lambda body: {"executions": []})  # so it is requested by its ARN
     poll = connector.poll(cursor, (ref(run),), 20)
     assert [] == [item for item in poll.runs if item.attempt_key == run.attempt_key]
     assert ["the answer is about arn:" in item.reason for item in poll.skipped] == [True]
@@ -370,7 +370,7 @@ def test_throttling_says_when_to_come_back(fake: FakeStates) -> None:
     assert 7.0 == caught.value.retry_after_seconds
 
 
-def test_throttling_in_the_middle_keeps_what_was_read(fake: FakeStates) -> None:
+def test_throttling_in_the_middle_preserves_what_was_read(fake: FakeStates) -> None:
     connector = fake.connector()
     connector.poll("", (), 20)
     fake.page_size = 100
@@ -417,7 +417,7 @@ def test_an_action_whose_answer_is_lost_is_unknown_and_never_repeated(
     assert 1 == [operation for operation, _ in fake.calls].count("StartExecution")
 
 
-def test_a_dead_kept_connection_is_replaced_once_for_reads(fake: FakeStates) -> None:
+def test_a_dead_pooled_connection_is_replaced_once_for_reads(fake: FakeStates) -> None:
     fake.faults.append(lost)
     assert fake.connector().inventory("", 20).jobs
     fake.faults += [lost, lost]
@@ -453,7 +453,7 @@ def test_a_missing_right_is_named_by_the_probe(fake: FakeStates) -> None:
     ]
 
 
-def test_without_any_identity_the_mend_is_named(fake: FakeStates, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_identity_the_fix_is_named(fake: FakeStates, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -495,7 +495,7 @@ def test_a_redrive_is_well_formed_for_aws(fake: FakeStates) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["{", "[]", '{"turn": "x"}', '{"turn": 1, "marks": []}', "null"])
-def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakeStates, cursor: str) -> None:
+def test_a_foreign_cursor_restarts_the_read_with_a_notice(fake: FakeStates, cursor: str) -> None:
     poll = fake.connector().poll(cursor, (), 20)
     first = fake.connector().poll("", (), 20)
     assert (poll.runs, poll.cursor) == (first.runs, first.cursor)

@@ -68,11 +68,11 @@ def told(*row: dict[str, Any]) -> str:
         ("", "UTC", ""),
     ],
 )
-def test_the_next_start_is_told_where_the_expression_can_be_read(expression: str, zone: str, expected: str) -> None:
+def test_the_next_start_is_reported_where_the_expression_can_be_read(expression: str, zone: str, expected: str) -> None:
     assert expected == told(schedule(expression, zone))
 
 
-def test_the_first_of_several_counts_and_one_that_cannot_be_read_leaves_nothing_to_tell() -> None:
+def test_the_first_of_several_counts_and_an_unreadable_one_leaves_the_next_start_unknown() -> None:
     first, second = schedule("cron(0 6 * * ? *)"), schedule("cron(0 5 * * ? *)")
     assert "20 05:00" == told(first, second)
     assert "" == told(first, schedule("rate(5 minutes)"))
@@ -125,5 +125,5 @@ def test_what_starts_somewhere_in_a_window_names_no_instant() -> None:
         ),
     ],
 )
-def test_what_names_no_instant_is_said(row: dict[str, Any], words: str) -> None:
+def test_an_expression_without_an_instant_is_reported(row: dict[str, Any], words: str) -> None:
     assert words == unreadable(row, NOW)

@@ -151,7 +151,7 @@ def changed(host: SystemdHost, unit: str, **values: Any) -> None:
     world.save()
 
 
-def test_a_poll_is_one_trip_and_a_quiet_one_tells_nothing(db07: SystemdHost) -> None:
+def test_a_poll_is_one_round_trip_and_a_quiet_one_reports_nothing(db07: SystemdHost) -> None:
     db07.ran("backup")
     first = polled(db07)
     assert (1, {"backup.service": RunState.SUCCEEDED}) == (db07.calls, states(first))
@@ -212,7 +212,7 @@ def test_a_main_process_that_was_killed_by_hand_is_no_success(db07: SystemdHost)
     assert (RunState.CANCELLED, "its main process was ended by signal 15") == (run.state, run.message)
 
 
-def test_an_end_that_the_journal_lost_is_told_by_the_manager(db07: SystemdHost) -> None:
+def test_an_end_lost_by_the_journal_is_reported_by_the_manager(db07: SystemdHost) -> None:
     db07.ran("long")
     first = polled(db07)
     ended = {"ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "ExecMainCode": "1"}
@@ -221,7 +221,7 @@ def test_an_end_that_the_journal_lost_is_told_by_the_manager(db07: SystemdHost) 
     assert (RunState.FAILED, 4) == (run.state, run.exit_code)
 
 
-def test_an_end_that_nobody_knows_any_more_is_unknown(db07: SystemdHost) -> None:
+def test_an_end_that_is_unknown_everywhere_is_unknown(db07: SystemdHost) -> None:
     db07.ran("long")
     first = polled(db07)
     changed(db07, "long.service", InvocationID="f" * 32, ActiveState="inactive", SubState="dead")
@@ -260,7 +260,7 @@ def test_what_no_start_answered_is_no_mark_of_a_later_run(db07: SystemdHost) -> 
 @pytest.mark.parametrize(
     "line", [b"{torn", b'{"__CURSOR": 7}', b'{"__CURSOR": "x", "__REALTIME_TIMESTAMP": "NaN"}', b"\xff\xfe", b"{}"]
 )
-def test_a_line_that_cannot_be_read_is_skipped_and_the_rest_is_kept(db07: SystemdHost, line: bytes) -> None:
+def test_an_unreadable_line_is_skipped_and_the_rest_is_kept(db07: SystemdHost, line: bytes) -> None:
     with (db07.folder / "journal.jsonl").open("ab") as file:
         file.write(line + b"\n")
     db07.ran("backup")
@@ -284,7 +284,7 @@ def test_a_bite_that_is_cut_goes_on_where_it_was_cut(db07: SystemdHost, monkeypa
     assert (8, True) == (len({run.attempt_key for run in seen if run.state is RunState.SUCCEEDED}), bites > 2)
 
 
-def test_a_journal_that_hides_entries_is_refused_with_its_mend(db07: SystemdHost) -> None:
+def test_a_journal_that_hides_entries_is_refused_with_its_fix(db07: SystemdHost) -> None:
     hint = "Hint: You are currently not seeing messages from other users and the system."
     (db07.shims / "journalctl").write_text(f"#!/bin/sh\necho '{hint}' >&2\n")
     with pytest.raises(AccessRefused, match="systemd-journal"):
@@ -293,14 +293,14 @@ def test_a_journal_that_hides_entries_is_refused_with_its_mend(db07: SystemdHost
     assert rights["read the journal"] is False
 
 
-def test_a_host_without_systemd_is_told_so(db07: SystemdHost) -> None:
+def test_a_host_without_systemd_is_reported(db07: SystemdHost) -> None:
     words = "System has not been booted with systemd as init system (PID 1). Can't operate."
     (db07.shims / "systemctl").write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 1\n')
     with pytest.raises(NotSupported, match="systemd does not run there"):
         polled(db07)
 
 
-def test_a_cut_answer_is_asked_again(db07: SystemdHost) -> None:
+def test_a_truncated_answer_is_requested_again(db07: SystemdHost) -> None:
     (db07.shims / "systemctl").write_text("#!/bin/sh\nkill -9 $PPID\n")
     with pytest.raises(SystemUnreachable, match="cut short"):
         polled(db07)

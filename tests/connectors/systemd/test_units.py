@@ -49,7 +49,7 @@ def test_a_run_whose_timer_is_disabled_meanwhile_is_followed_to_its_end(db07: Sy
     ]
 
 
-def test_a_run_whose_timer_is_removed_and_whose_end_is_in_no_journal_is_told_by_the_manager(db07: SystemdHost) -> None:
+def test_a_run_with_a_removed_timer_and_no_journaled_end_is_reported_by_the_manager(db07: SystemdHost) -> None:
     db07.ran("long")
     running = polled(db07)
     world = db07.world
@@ -61,7 +61,7 @@ def test_a_run_whose_timer_is_removed_and_whose_end_is_in_no_journal_is_told_by_
     assert {"long.service": RunState.FAILED} == states(polled(db07, running.cursor))
 
 
-def test_a_timer_that_is_disabled_and_stopped_is_paused_and_not_gone(db07: SystemdHost) -> None:
+def test_a_disabled_and_stopped_timer_is_paused_and_not_removed(db07: SystemdHost) -> None:
     changed(db07, "backup.timer", **DISABLED)
     inventory = connect(db07).inventory("", 20)
     assert (True, {"db07:backup.service": True, "db07:broken.service": False, "db07:long.service": False}) == (

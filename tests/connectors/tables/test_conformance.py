@@ -173,7 +173,7 @@ def test_more_commits_between_two_polls_than_are_read_are_a_gap(
     connector.close()
 
 
-def test_commits_that_are_gone_from_the_log_are_a_gap(lake: Lake) -> None:
+def test_commits_missing_from_the_log_are_a_gap(lake: Lake) -> None:
     connector = lake.connector()
     cursor = polled(connector).cursor
     connector.close()
@@ -203,7 +203,7 @@ def test_snapshots_that_expired_between_two_polls_are_a_gap(lake: Lake) -> None:
     connector.close()
 
 
-def test_a_table_that_was_made_anew_is_read_from_its_beginning(lake: Lake) -> None:
+def test_a_recreated_table_is_read_from_its_start(lake: Lake) -> None:
     connector = lake.connector()
     cursor = polled(connector).cursor
     connector.close()

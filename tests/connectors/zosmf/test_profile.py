@@ -160,7 +160,7 @@ def test_the_log_is_each_spool_file_under_its_name() -> None:
     assert "rejected\n" == opened(fake).log(ref(run), None, 9, 10).text
 
 
-def test_a_cancel_of_an_ended_job_is_refused_by_its_own_words() -> None:
+def test_a_cancel_of_an_ended_job_is_refused_by_its_own_message() -> None:
     fake = FakeZosmf()
     row = fake.job("PAYMART", None, fake.now - timedelta(minutes=5), "ACTIVE")
     connector = opened(fake)

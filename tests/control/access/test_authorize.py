@@ -56,7 +56,7 @@ def test_without_any_permission_in_config_every_operation_is_permitted() -> None
     assert set(OPERATIONS) == {name for name in OPERATIONS if may(name, EXTRACT)}
 
 
-def test_a_person_whom_no_permission_names_may_do_nothing() -> None:
+def test_a_person_without_a_permission_may_do_nothing() -> None:
     others = PermissionRule("bob", Role.ADMIN), PermissionRule("group:finance", Role.ADMIN)
     assert set() == {name for name in OPERATIONS if may(name, EXTRACT, *others)}
 
@@ -65,7 +65,7 @@ def test_every_verb_and_every_kind_of_request_has_its_role() -> None:
     assert {*Verb, *RequestKind} == set(OPERATIONS)
 
 
-def test_looking_needs_view_acting_act_and_letting_loose_admin() -> None:
+def test_viewing_needs_view_acting_act_and_releasing_admin() -> None:
     wanted = {
         RequestKind.PREVIEW: Role.VIEW,
         RequestKind.FREEZE: Role.ACT,
@@ -123,7 +123,7 @@ def test_the_highest_role_counts() -> None:
     assert Role.APPROVE is role_of(ALICE, EXTRACT, several)
 
 
-def test_a_refusal_says_what_is_needed_what_there_is_and_whom_to_ask() -> None:
+def test_a_refusal_names_the_needed_role_the_present_one_and_who_can_grant_it() -> None:
     several = (
         PermissionRule("*", Role.VIEW),
         PermissionRule("carol", Role.ACT),
@@ -155,7 +155,7 @@ def test_a_tier_that_wants_an_approval_is_granted_on_condition() -> None:
     assert AccessGranted() == authorize(ALICE, RequestKind.PREVIEW, EXTRACT, (), rules)
 
 
-def test_one_person_asks_for_so_much_an_hour_and_no_more() -> None:
+def test_one_person_may_request_so_much_an_hour_and_no_more() -> None:
     rules = ActingRules((), (), per_hour=20)
     assert may(Verb.RERUN, replace(EXTRACT, recent=19), rules=rules)
     assert reason(Verb.RERUN, replace(SCRATCH, recent=20), rules=rules) == (
@@ -184,17 +184,17 @@ def test_config_s_modes_ask_for_so_much_an_hour_but_always_let_go() -> None:
         ("system etl-hosts", "shadow", RequestKind.SHADOW_ON),
     ],
 )
-def test_a_switch_is_turned_through_the_door_of_what_it_does(name: str, value: str, door: Verb | RequestKind) -> None:
+def test_a_switch_needs_the_permission_of_what_it_does(name: str, value: str, door: Verb | RequestKind) -> None:
     assert (door, True) == (switch_request(name, value), door in OPERATIONS)
 
 
 @pytest.mark.parametrize("name, value", [("freeze", "shadow"), ("freeze", "live"), ("mode", "on"), ("mode", "")])
-def test_a_switch_has_no_door_to_what_it_cannot_say(name: str, value: str) -> None:
+def test_a_switch_grants_no_permission_beyond_its_values(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         switch_request(name, value)
 
 
-def test_nobody_approves_what_they_asked_for() -> None:
+def test_a_requester_cannot_approve_their_own_action() -> None:
     admin = PermissionRule("alice", Role.ADMIN)
     assert "alice requested it: another person must approve it" == reason(
         RequestKind.APPROVE, replace(EXTRACT, requested_by="alice"), admin
@@ -210,7 +210,7 @@ def test_a_name_in_another_case_is_the_same_person() -> None:
     assert may(RequestKind.WITHDRAW, asked, acts)
 
 
-def test_who_asked_or_an_admin_takes_it_back_and_nobody_else() -> None:
+def test_only_the_requester_or_an_admin_may_withdraw_an_action() -> None:
     acts, admin = PermissionRule("alice", Role.ACT), PermissionRule("alice", Role.ADMIN)
     assert may(RequestKind.WITHDRAW, replace(EXTRACT, requested_by="alice"), acts)
     assert may(RequestKind.WITHDRAW, replace(EXTRACT, requested_by="bob"), admin)

@@ -46,17 +46,17 @@ SHADOW = Modes(estate_live=False)
     ],
     ids=["live", "shadow", "service live", "system live", "another system live", "system in shadow", "frozen"],
 )
-def test_each_route_is_told_where_what_names_it_is_live(
+def test_each_route_is_notified_where_its_owner_is_live(
     modes: Modes, expected: tuple[list[str], tuple[str, ...]]
 ) -> None:
     assert expected == told(night(modes))
 
 
-def test_without_a_shadow_route_nobody_is_told() -> None:
+def test_without_a_shadow_route_nobody_is_notified() -> None:
     assert ([], ("team", "oncall")) == told(night(SHADOW, shadow_route=""))
 
 
-def test_the_shadow_route_reads_who_would_have_been_told() -> None:
+def test_the_shadow_route_lists_who_would_have_been_notified() -> None:
     [incident] = evaluate(night(SHADOW), at("03:20")).incidents
     [notice] = incident.notices
     assert notice.title.startswith("Shadow: Supply 06:30 at risk: ")

@@ -96,7 +96,7 @@ def test_the_clock_of_a_downstream_names_its_day_in_the_evening_before() -> None
         )
 
 
-def test_what_may_be_late_tomorrow_is_told_with_its_day() -> None:
+def test_a_possible_delay_tomorrow_is_shown_with_its_date() -> None:
     extract = job(1, "hosts/extract", "21:10", expected=minutes(20))
     load = job(2, "warehouse/load", target_id=2, expected=minutes(20))
     ledger = Ledger(estate(extract, load, feeds=feeds(extract, load), services=[service("plan", "00:10", load)]))

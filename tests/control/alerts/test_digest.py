@@ -72,13 +72,13 @@ def test_the_next_single_alert_over_the_limit_waits_for_others_or_for_a_minute()
     assert DigestPlan((), tuple(pair)) == plan_digest(pair, 2, None, 1, NOON + seconds(5))
 
 
-def test_the_first_word_about_a_tier_1_service_waits_for_no_limit() -> None:
+def test_the_first_notification_about_a_tier_1_service_ignores_every_limit() -> None:
     flood = [waiting(1), waiting(2, urgent=True)]
     assert DigestPlan((2,)) == plan_digest(flood, 99, NOON, 2, NOON)
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(0, 20), st.integers(1, 20), st.integers(0, 120))
-def test_nothing_is_lost_or_told_twice(urgent: list[bool], let: int, limit: int, later: int) -> None:
+def test_nothing_is_lost_or_notified_twice(urgent: list[bool], let: int, limit: int, later: int) -> None:
     flood = [waiting(number, urgent=one) for number, one in enumerate(urgent)]
     found = plan_digest(flood, let, None, limit, NOON + seconds(later))
     left = [*found.alone, *(one.id for one in found.together)]

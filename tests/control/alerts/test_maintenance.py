@@ -49,7 +49,7 @@ def test_a_start_that_is_due_in_maintenance_is_not_missed_while_it_lasts(who: di
     assert (RunState.PLANNED, "in maintenance until 04:00 UTC: kernel patches") == told(until_four(**who), "03:30")
 
 
-def test_an_end_on_another_day_is_told_with_its_date() -> None:
+def test_an_end_on_another_day_is_shown_with_its_date() -> None:
     patches = MaintenanceWindow("kernel patches", targets=("etl-hosts/db07",), since=at("03:00"), until=at("00:00", 1))
     words = "in maintenance until 21 Nov 00:00 UTC: kernel patches"
     assert (RunState.PLANNED, words) == told(Declared(maintenance=(patches,)), "03:30")
@@ -99,7 +99,7 @@ def ledger(declared: Declared) -> Ledger:
     return found
 
 
-def test_an_incident_in_maintenance_is_written_and_nobody_is_told() -> None:
+def test_an_incident_in_maintenance_is_recorded_and_not_notified() -> None:
     night = ledger(until_four())
     first = night.look("03:30")
     assert 1 == len(first.incidents)
@@ -109,7 +109,7 @@ def test_an_incident_in_maintenance_is_written_and_nobody_is_told() -> None:
     assert ([()], [""]) == ([one.notices for one in again.incidents], [one.event for one in again.incidents])
 
 
-def test_an_incident_that_outlives_its_maintenance_is_told_then() -> None:
+def test_an_incident_that_outlives_its_maintenance_is_notified_then() -> None:
     night = ledger(until_four())
     night.look("03:30")
     after = night.look("04:01").incidents[0]
@@ -118,7 +118,7 @@ def test_an_incident_that_outlives_its_maintenance_is_told_then() -> None:
     assert [()] == [one.notices for one in night.look("04:02").incidents]
 
 
-def test_an_incident_that_ends_within_its_maintenance_is_never_told() -> None:
+def test_an_incident_that_ends_within_its_maintenance_is_never_notified() -> None:
     night = ledger(until_four())
     night.look("03:30")
     night.target(1, last_ok_at=at("03:45"), failing_since=None, error="", error_kind="", seen_until=at("03:45"))
@@ -126,7 +126,7 @@ def test_an_incident_that_ends_within_its_maintenance_is_never_told() -> None:
     assert (True, ()) == (closed.closed, closed.notices)
 
 
-def test_who_was_told_before_a_maintenance_hears_of_the_end_within_it() -> None:
+def test_routes_notified_before_a_maintenance_are_notified_of_the_end_within_it() -> None:
     night = ledger(Declared())
     assert 1 == len(night.look("03:15").incidents[0].notices)
     night.estate = replace(night.estate, declared=until_four())
@@ -211,7 +211,7 @@ OTHER = service("other", "06:30", LOAD, ready=("rows",))
         ([PLAN], {"systems": ("warehouse",)}, False),
     ],
 )
-def test_what_a_check_finds_in_maintenance_is_not_told_while_it_lasts(
+def test_a_failed_check_in_maintenance_is_not_notified_while_it_lasts(
     services: list[ServiceFacts], who: dict[str, tuple[str, ...]], is_quiet: bool
 ) -> None:
     """Of the system that it asks, or of what every service that waits for it is made by; then it is told."""
@@ -228,7 +228,7 @@ def test_what_a_check_finds_in_maintenance_is_not_told_while_it_lasts(
     assert is_quiet == bool(ledger.incident().notices)
 
 
-def test_what_many_jobs_share_is_not_told_while_all_of_them_are_in_maintenance() -> None:
+def test_a_shared_root_is_not_notified_while_all_its_jobs_are_in_maintenance() -> None:
     """One of them outside of it is enough to tell."""
     jobs = [job(number, f"etl-hosts/db07:j{number}", "03:10", notify=("oncall",)) for number in (1, 2, 3)]
     gone = 'connection to server at "db09", port 5432 failed: Connection refused'

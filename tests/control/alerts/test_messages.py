@@ -51,13 +51,13 @@ def test_a_locked_phone_shows_a_service_and_its_deadline() -> None:
         assert re.search(CLOCK, shown), (night, notice.title)
 
 
-def test_the_number_of_the_incident_stands_last() -> None:
+def test_the_number_of_the_incident_comes_last() -> None:
     for night, _, notice in notices():
         assert re.search(r"(\[\{incident\}\]|\(\{incident\}, [^()]+\))$", notice.title), (night, notice.title)
         assert 1 == notice.title.count("{incident}")
 
 
-def test_a_resolved_one_never_has_the_word_failed_in_its_first_line() -> None:
+def test_a_resolved_incident_never_says_failed_in_its_first_line() -> None:
     ends = [notice for _, _, notice in notices() if notice.kind is AlertKind.RECOVERED]
     assert 10 < len(ends)
     assert [] == [notice.title for notice in ends if "failed" in notice.title]
@@ -74,7 +74,7 @@ def test_one_message_has_one_zone() -> None:
     assert {"UTC", "CET"} == found
 
 
-def test_nothing_is_empty_and_nothing_is_said_twice() -> None:
+def test_nothing_is_empty_and_nothing_is_repeated() -> None:
     for night, incident, notice in notices():
         body = notice.body
         lines = [line.strip() for line in body.split("\n") if line.strip() and line != RULE]
@@ -84,7 +84,7 @@ def test_nothing_is_empty_and_nothing_is_said_twice() -> None:
             assert 1 >= f"{notice.title}\n{body}".count(incident.reason), (night, notice.title, body)
 
 
-def test_what_was_looked_for_and_not_found_is_no_part_of_a_message() -> None:
+def test_a_fact_without_a_value_is_no_part_of_a_message() -> None:
     said = "\n".join(notice.body for _, _, notice in notices())
     for nothing in ("not available", "nothing that Headway sees", "nothing to compare", "nobody"):
         assert nothing not in said
@@ -121,7 +121,7 @@ def test_an_act_by_that_has_passed_is_in_no_table() -> None:
     assert not re.search(r"act by|green by", notice.body)
 
 
-def test_an_unmet_promise_is_said_by_the_title_and_the_table_alone() -> None:
+def test_an_unmet_promise_appears_in_title_and_table_alone() -> None:
     opened = next(notice for night, _, notice in notices() if night == "nobody_starts_the_last_job")
     assert "Supply plan 06:30 will miss: load has not started, expected 06:31, 1 min late [{incident}]" == opened.title
     assert BAR not in opened.body

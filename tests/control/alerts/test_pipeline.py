@@ -87,7 +87,7 @@ def only(of: Ledger) -> IncidentDecision:
     return of.incident()
 
 
-def test_without_a_rule_a_failure_is_told_at_once_and_once() -> None:
+def test_without_a_rule_a_failure_is_notified_at_once_and_once() -> None:
     one = night()
     fails(one)
     assert [("opened", "oncall")] == told(one, "03:12")
@@ -106,7 +106,7 @@ def test_a_condition_that_has_not_held_for_long_enough_waits_and_says_so() -> No
     assert [] == held(one)
 
 
-def test_what_was_over_before_its_for_is_not_told_and_the_timeline_says_why() -> None:
+def test_an_incident_that_ended_before_its_for_is_not_notified_and_the_timeline_says_why() -> None:
     one = night(RouteRule("oncall", wait=timedelta(minutes=30)))
     fails(one)
     told(one, "03:13")
@@ -115,7 +115,7 @@ def test_what_was_over_before_its_for_is_not_told_and_the_timeline_says_why() ->
     assert ["resolved before it had lasted that long"] == [why for _, why in only(one).dropped]
 
 
-def test_a_condition_that_held_longer_than_its_for_while_nobody_looked_is_told_all_the_same() -> None:
+def test_a_condition_that_lasted_longer_than_its_for_without_an_evaluation_is_notified_all_the_same() -> None:
     one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
     fails(one)
     told(one, "03:13")
@@ -123,7 +123,7 @@ def test_a_condition_that_held_longer_than_its_for_while_nobody_looked_is_told_a
     assert [("recovered", "oncall")] == told(one, "03:40")
 
 
-def test_what_was_over_before_its_for_is_not_told_either_when_somebody_looks_later() -> None:
+def test_an_incident_that_ended_before_its_for_is_not_notified_by_a_later_evaluation_either() -> None:
     one = night(RouteRule("oncall", wait=timedelta(minutes=30)))
     fails(one)
     told(one, "03:13")
@@ -166,7 +166,7 @@ EACH_OTHER = (
 )
 
 
-def test_two_that_explain_each_other_by_two_rules_are_told_by_the_older_one() -> None:
+def test_two_incidents_inhibited_by_each_other_are_notified_as_the_older_one() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("03:30"), "ann")
     one = night(inhibit=EACH_OTHER, notifications=NotificationState(silences=(mute,)))
     fails(one)
@@ -176,7 +176,7 @@ def test_two_that_explain_each_other_by_two_rules_are_told_by_the_older_one() ->
     assert [("inhibit", "INC-0001: inhibited by a rule of the config")] == held(one)
 
 
-def test_two_that_explain_each_other_and_wait_first_are_told_by_the_older_one() -> None:
+def test_two_inhibited_incidents_that_wait_first_are_notified_as_the_older_one() -> None:
     one = night(RouteRule("oncall", wait=timedelta(minutes=5)), inhibit=EACH_OTHER)
     fails(one)
     fails(one, OTHER)
@@ -184,7 +184,7 @@ def test_two_that_explain_each_other_and_wait_first_are_told_by_the_older_one() 
     assert [("opened", "oncall")] == told(one, "03:18")
 
 
-def test_a_circle_of_rules_around_a_target_still_tells_the_target() -> None:
+def test_a_cycle_of_rules_around_a_target_still_notifies_the_target() -> None:
     circle = InhibitRule((("job", "hosts/*"),), (("system", "hosts"),))
     one = night(inhibit=(circle,))
     one.target(1, failing_since=at("02:30"), error="no route to host", error_kind="unreachable")
@@ -194,7 +194,7 @@ def test_a_circle_of_rules_around_a_target_still_tells_the_target() -> None:
     assert [] == [route for _, route in told(one, "03:13") if route == "oncall"]
 
 
-def test_a_rule_explains_what_opens_in_the_same_look() -> None:
+def test_a_rule_inhibits_what_opens_in_the_same_evaluation() -> None:
     rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),))
     one = night(inhibit=(rule,))
     fails(one)
@@ -269,7 +269,7 @@ def test_a_silence_mutes_what_fits_all_of_its_matchers(matchers: dict[str, str],
     assert ([("silence", "silence 4 of ann: disk swap")] if mutes else []) == held(one)
 
 
-def test_what_is_still_broken_when_its_silence_ends_is_told_then() -> None:
+def test_an_incident_still_open_when_its_silence_ends_is_notified_then() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann")
     one = night(notifications=NotificationState(silences=(mute,)))
     fails(one)
@@ -277,7 +277,7 @@ def test_what_is_still_broken_when_its_silence_ends_is_told_then() -> None:
     assert [("opened", "oncall")] == told(one, "05:00")
 
 
-def test_what_recovers_while_it_is_silenced_is_not_told_and_that_is_noted() -> None:
+def test_an_incident_resolved_while_silenced_is_not_notified_and_that_is_recorded() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann")
     one = night(notifications=NotificationState(silences=(mute,)))
     fails(one)
@@ -287,7 +287,7 @@ def test_what_recovers_while_it_is_silenced_is_not_told_and_that_is_noted() -> N
     assert ["resolved while silenced"] == [why for _, why in only(one).dropped]
 
 
-def test_whoever_was_told_before_the_silence_is_told_that_it_is_over() -> None:
+def test_a_route_notified_before_the_silence_is_notified_of_the_end() -> None:
     one = night()
     fails(one)
     assert [("opened", "oncall")] == told(one, "03:12")
@@ -296,7 +296,7 @@ def test_whoever_was_told_before_the_silence_is_told_that_it_is_over() -> None:
     assert [("recovered", "oncall")] == told(one, "03:26")
 
 
-def test_what_was_red_beyond_its_silence_is_told_though_nobody_looked_before_it_was_over() -> None:
+def test_an_incident_that_outlasted_its_silence_is_notified_by_a_later_evaluation() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("03:30"), "ann")
     one = night(notifications=NotificationState(silences=(mute,)))
     fails(one)
@@ -305,7 +305,7 @@ def test_what_was_red_beyond_its_silence_is_told_though_nobody_looked_before_it_
     assert [("recovered", "oncall")] == told(one, "03:50")
 
 
-def test_whoever_was_told_nothing_is_not_told_through_a_silence_that_it_is_over() -> None:
+def test_a_route_that_was_never_notified_gets_no_resolution_through_a_silence() -> None:
     one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
     fails(one)
     told(one, "03:13")
@@ -317,7 +317,7 @@ def test_whoever_was_told_nothing_is_not_told_through_a_silence_that_it_is_over(
 
 
 # what held it ended while no engine worked
-def test_what_was_red_beyond_its_maintenance_is_told_though_nobody_looked_before_it_was_over() -> None:
+def test_an_incident_that_outlasted_its_maintenance_is_notified_by_a_later_evaluation() -> None:
     one = in_maintenance()
     fails(one)
     assert [] == told(one, "03:13")
@@ -325,7 +325,7 @@ def test_what_was_red_beyond_its_maintenance_is_told_though_nobody_looked_before
     assert [("recovered", "oncall")] == told(one, "04:30")
 
 
-def test_what_recovers_in_its_maintenance_is_not_told_by_whoever_looks_later_either() -> None:
+def test_an_incident_resolved_in_its_maintenance_is_not_notified_by_a_later_evaluation_either() -> None:
     one = in_maintenance()
     fails(one)
     assert [] == told(one, "03:13")
@@ -351,14 +351,14 @@ def explained_by_extract() -> Ledger:
     return one
 
 
-def test_what_was_red_beyond_what_explained_it_is_told_though_nobody_looked_before_it_was_over() -> None:
+def test_an_incident_that_outlasted_its_inhibition_is_notified_by_a_later_evaluation() -> None:
     one = explained_by_extract()
     recovers(one, started="03:20")
     recovers(one, OTHER, started="03:40")
     assert [("recovered", "oncall"), ("recovered", "oncall")] == told(one, "04:30")
 
 
-def test_what_was_over_before_what_explained_it_is_not_told_by_whoever_looks_later_either() -> None:
+def test_an_incident_resolved_before_its_inhibition_ended_is_not_notified_by_a_later_evaluation_either() -> None:
     one = explained_by_extract()
     recovers(one, started="03:40")
     recovers(one, OTHER, started="03:20")
@@ -367,14 +367,14 @@ def test_what_was_over_before_what_explained_it_is_not_told_by_whoever_looks_lat
     assert ["resolved with its parent incident"] == dropped
 
 
-def test_what_an_open_incident_explains_still_is_not_told_when_it_is_over() -> None:
+def test_an_incident_that_is_still_inhibited_is_not_notified_when_resolved() -> None:
     one = explained_by_extract()
     recovers(one, OTHER, started="03:20")
     assert [] == told(one, "04:30")
 
 
 # repeat, acknowledge, escalate
-def test_what_nobody_takes_is_told_again_until_somebody_does() -> None:
+def test_an_unacknowledged_incident_is_repeated_until_acknowledged() -> None:
     one = night(RouteRule("oncall", repeat_every=timedelta(minutes=30)))
     fails(one)
     told(one, "03:12")
@@ -386,7 +386,7 @@ def test_what_nobody_takes_is_told_again_until_somebody_does() -> None:
     assert [("repeated", "oncall")] == told(one, "05:00")
 
 
-def test_what_nobody_takes_goes_on_to_the_next_routes_one_after_the_other() -> None:
+def test_an_unacknowledged_incident_escalates_to_the_next_routes_in_order() -> None:
     rule = RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager", "head"))
     one = night(rule)
     fails(one)
@@ -407,7 +407,7 @@ def test_the_tier_says_how_soon_it_goes_on() -> None:
         assert ("escalated", "manager") in told(one, clock)
 
 
-def test_who_was_told_only_what_it_means_is_called_to_mend_it_once() -> None:
+def test_a_route_notified_of_the_impact_alone_is_called_to_fix_it_once() -> None:
     one = night(
         RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",)), notify=("boss",)
     )
@@ -420,7 +420,7 @@ def test_who_was_told_only_what_it_means_is_called_to_mend_it_once() -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_who_is_called_by_both_kinds_of_routes_hears_what_broke_in_whatever_order_they_were_told(order: int) -> None:
+def test_a_receiver_on_both_kinds_of_routes_learns_the_cause_in_any_order(order: int) -> None:
     rules = (RouteRule(name, escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",))
              for name in ("oncall", "planning"))  # fmt: skip
     one = night(*rules, notify=("planning",))
@@ -441,7 +441,7 @@ def test_an_escalation_pauses_while_somebody_is_on_it_and_goes_on_when_that_laps
     assert [("escalated", "manager")] == told(one, "04:20")
 
 
-def test_who_is_on_it_beyond_midnight_is_told_with_the_date() -> None:
+def test_an_acknowledgement_beyond_midnight_is_shown_with_its_date() -> None:
     one = night(RouteRule("oncall", repeat_every=timedelta(minutes=10)))
     fails(one)
     told(one, "03:12")
@@ -450,7 +450,7 @@ def test_who_is_on_it_beyond_midnight_is_told_with_the_date() -> None:
     assert [("acknowledgement", "acknowledged by ann until 21 Nov 00:00 UTC")] == held(one)
 
 
-def test_what_is_new_is_told_although_somebody_is_on_it() -> None:
+def test_news_is_notified_although_the_incident_is_acknowledged() -> None:
     one = night()
     fails(one)
     told(one, "03:12")
@@ -459,7 +459,7 @@ def test_what_is_new_is_told_although_somebody_is_on_it() -> None:
     assert [("recovered", "oncall")] == told(one, "03:26")
 
 
-def test_what_is_red_again_has_its_time_anew_before_it_goes_on() -> None:
+def test_an_incident_that_failed_again_restarts_its_time_to_escalation() -> None:
     one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
     fails(one)
     told(one, "03:12")
@@ -747,7 +747,7 @@ def test_a_reopened_incident_is_unacknowledged_and_escalates_again() -> None:
     assert [("escalated", "manager")] == told(one, "03:58")
 
 
-def test_the_escalation_of_an_acknowledged_incident_with_another_error_begins_anew() -> None:
+def test_the_escalation_of_an_acknowledged_incident_with_another_error_restarts() -> None:
     rule = RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",))
     one = acknowledged_with_a_stale_load(rule)
     rerun(one, "03:30", RunState.SUCCEEDED)
@@ -781,7 +781,7 @@ def test_an_error_that_is_new_in_maintenance_is_listed_as_suppressed() -> None:
     assert [("updated", "oncall")] == told(one, "04:31")
 
 
-def test_what_was_told_in_business_words_goes_on_too_and_to_each_route_once() -> None:
+def test_a_business_notification_escalates_too_and_to_each_route_once() -> None:
     rules = (RouteRule(name, "business", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",))
              for name in ("oncall", "supply"))  # fmt: skip
     one = night(*rules, notify=("supply",))
@@ -816,7 +816,7 @@ def test_quiet_hours_hold_until_the_morning_what_is_still_so_then() -> None:
     assert [("opened", "oncall")] == told(one, "06:00")
 
 
-def test_what_recovers_in_quiet_hours_wakes_nobody_and_is_told_as_over_in_the_morning() -> None:
+def test_a_recovery_in_quiet_hours_pages_nobody_and_is_notified_as_resolved_in_the_morning() -> None:
     one = night(RouteRule("oncall", quiet=NIGHTS))
     fails(one)
     told(one, "03:12")
@@ -826,7 +826,7 @@ def test_what_recovers_in_quiet_hours_wakes_nobody_and_is_told_as_over_in_the_mo
     assert [] == list(only(one).dropped)
 
 
-def test_what_comes_and_goes_twice_in_quiet_hours_wakes_nobody() -> None:
+def test_two_flaps_in_quiet_hours_page_nobody() -> None:
     one = night(RouteRule("oncall", quiet=NIGHTS))
     fails(one)
     told(one, "03:12")
@@ -839,7 +839,7 @@ def test_what_comes_and_goes_twice_in_quiet_hours_wakes_nobody() -> None:
     assert [("recovered", at("06:00"))] == [(each.kind.value, each.not_before) for each in only(one).notices]
 
 
-def test_what_was_red_beyond_the_quiet_hours_is_told_though_nobody_looked_before_it_was_over() -> None:
+def test_an_incident_that_outlasted_quiet_hours_is_notified_by_a_later_evaluation() -> None:
     one = night(RouteRule("oncall", quiet=NIGHTS))
     fails(one)
     told(one, "03:12")
@@ -858,7 +858,7 @@ def test_a_services_owner_who_was_not_woken_hears_in_the_morning_how_it_ended() 
     assert ("recovered", "supply") in told(one, "03:40")
 
 
-def test_whoever_was_told_before_the_quiet_hours_hears_of_the_end_when_they_are_over() -> None:
+def test_a_route_notified_before_the_quiet_hours_is_notified_of_the_end_after_them() -> None:
     one = night(RouteRule("oncall", quiet=QuietHours(time(3, 20), time(6), "UTC")))
     fails(one)
     assert [("opened", "oncall")] == told(one, "03:12")
@@ -905,7 +905,7 @@ def test_one_that_waited_for_company_and_found_none_leaves_alone() -> None:
     assert [""] == [each.group for each in only(one).notices]
 
 
-def test_what_is_over_before_its_company_came_is_told_as_over() -> None:
+def test_an_incident_resolved_before_its_group_is_complete_is_notified_as_resolved() -> None:
     one = night(RouteRule("oncall", group_wait=timedelta(minutes=30)))
     fails(one)
     told(one, "03:12")
@@ -920,7 +920,7 @@ def rota(*shifts: OnCallShift, **more: Any) -> Ledger:
     return night(routes, rotas=tuple(rules), notifications=NotificationState(shifts={"primary": shifts}), **more)
 
 
-def test_whoever_is_on_call_is_told_and_at_the_change_of_shift_the_next_one() -> None:
+def test_the_person_on_call_is_notified_and_the_next_one_at_the_change_of_shift() -> None:
     one = rota(OnCallShift("ann", at("00:00"), at("04:00")), OnCallShift("bob", at("04:00"), at("08:00")))
     fails(one)
     assert [("opened", "ann-phone")] == told(one, "03:12")
@@ -929,13 +929,13 @@ def test_whoever_is_on_call_is_told_and_at_the_change_of_shift_the_next_one() ->
     assert [("recovered", "bob-phone"), ("recovered", "ann-phone")] == told(one, "04:16")
 
 
-def test_in_a_gap_of_the_rota_its_fallback_is_told() -> None:
+def test_in_a_gap_of_the_rota_its_fallback_is_notified() -> None:
     one = rota(OnCallShift("ann", at("05:00"), at("06:00")))
     fails(one)
     assert [("opened", "manager")] == told(one, "03:12")
 
 
-def test_somebody_whom_config_does_not_know_is_a_gap() -> None:
+def test_a_person_unknown_to_the_config_is_a_gap() -> None:
     one = rota(OnCallShift("carol", at("00:00"), at("06:00")))
     fails(one)
     assert [("opened", "manager")] == told(one, "03:12")
@@ -947,7 +947,7 @@ def test_a_swap_lies_over_the_regular_shift() -> None:
 
 
 # business words
-def test_a_services_owner_is_told_in_business_words_when_it_is_in_danger_and_when_it_is_not_any_more() -> None:
+def test_the_owner_of_a_service_is_notified_in_business_style_when_it_is_at_risk_and_no_longer_at_risk() -> None:
     one = night(notify=("supply",))
     fails(one)
     assert [("opened", "oncall"), ("opened", "supply")] == told(one, "03:12")
@@ -973,7 +973,7 @@ def test_a_service_owner_reads_when_the_owner_was_notified_of_this_failure_not_o
     assert "Cause        a job of etl failed; its owner was notified at 03:43 UTC\n" in business.body
 
 
-def test_a_route_that_owns_both_the_cause_and_the_service_is_told_once_and_technically() -> None:
+def test_a_route_of_both_cause_and_service_is_notified_once_and_technically() -> None:
     one = night(notify=("oncall",))
     fails(one)
     one.look("03:12")
@@ -981,14 +981,14 @@ def test_a_route_that_owns_both_the_cause_and_the_service_is_told_once_and_techn
     assert "SERVICE  DUE (UTC)  STATUS\nDaily    06:30      at risk, act by 05:40\n" in only(one).notices[0].body
 
 
-def test_a_roots_route_in_business_words_is_told_of_all_that_it_hurts_though_no_service_names_it() -> None:
+def test_the_business_route_of_a_root_is_notified_of_every_affected_service_though_none_names_it() -> None:
     one = night(RouteRule("oncall", style="business"))
     fails(one)
     assert [("opened", "oncall")] == told(one, "03:12")
     assert "SERVICE  DUE (UTC)  STATUS\nDaily    06:30      at risk, act by 05:40\n" in only(one).notices[0].body
 
 
-def test_a_route_may_choose_the_words_it_is_told_in() -> None:
+def test_a_route_may_choose_its_style() -> None:
     one = night(RouteRule("supply", style="technical"), notify=("supply",))
     fails(one)
     one.look("03:12")
@@ -997,7 +997,7 @@ def test_a_route_may_choose_the_words_it_is_told_in() -> None:
     ]
 
 
-def test_the_services_owner_hears_that_those_who_can_mend_it_are_not_told_yet() -> None:
+def test_the_service_owner_learns_that_the_owners_of_the_cause_are_not_yet_notified() -> None:
     one = night(RouteRule("oncall", quiet=NIGHTS), notify=("supply",))
     fails(one)
     assert [("opened", "supply")] == told(one, "03:12")
@@ -1174,7 +1174,7 @@ def test_a_miss_is_announced_by_the_other_incident_while_the_first_is_silenced()
 
 
 # what cannot be seen, and answers
-def test_a_source_that_asks_for_patience_is_a_matter_of_those_who_keep_it() -> None:
+def test_an_announced_wait_of_a_source_concerns_its_own_routes() -> None:
     """Its jobs go on as far as anybody knows: nothing is to be restarted by a minute, and no owner of a service is
     called for half a minute of 429."""
     one = night(notify=("supply",))
@@ -1187,7 +1187,7 @@ def test_a_source_that_asks_for_patience_is_a_matter_of_those_who_keep_it() -> N
     assert [("recovered", "default")] == told(one, "03:05")
 
 
-def test_services_owners_are_told_that_nobody_sees_a_system_once_that_lasts() -> None:
+def test_service_owners_are_notified_of_an_unreachable_system_once_that_lasts() -> None:
     one = night(notify=("supply",))
     one.target(2, failing_since=at("02:59"), last_ok_at=at("02:59"), error="(503)", error_kind="failing")
     assert [("opened", "default")] == told(one, "03:02")
@@ -1210,7 +1210,7 @@ def test_an_all_clear_does_not_sound_like_one_where_the_service_is_late_all_the_
     assert "Cause resolved: Daily 06:30 will still miss, expected 06:37 [{incident}]" in said
 
 
-def test_an_all_clear_says_where_the_promise_is_kept_by_less_than_a_minute() -> None:
+def test_a_resolution_states_a_margin_of_less_than_a_minute() -> None:
     """A finish is told by the full minute after it: it stood there as the deadline itself."""
     one = night(notify=("supply",))
     recovers(one)

@@ -46,7 +46,7 @@ def told(
         (("etl", "ops"), ("ops", "finance"), [("etl", "technical"), ("ops", "technical"), ("finance", "business")]),
     ],
 )
-def test_the_root_causes_routes_are_told_what_broke_and_the_services_what_that_means_each_once(
+def test_the_routes_of_the_root_cause_are_notified_of_it_and_those_of_services_of_the_impact_each_once(
     of_job: tuple[str, ...], of_service: tuple[str, ...], expected: list[tuple[str, str]]
 ) -> None:
     root = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=of_job)
@@ -54,17 +54,17 @@ def test_the_root_causes_routes_are_told_what_broke_and_the_services_what_that_m
     assert expected == [(each.route, each.style) for each in incident.notices]
 
 
-def test_without_a_route_for_the_root_and_a_default_the_services_are_told_what_broke() -> None:
+def test_without_a_route_for_the_root_and_a_default_the_services_are_notified_of_the_cause() -> None:
     incident = told(services=[service("daily", "06:30", LOAD, notify=("finance",))], settings=EvaluationSettings())
     assert [("finance", "technical")] == [(each.route, each.style) for each in incident.notices]
 
 
-def test_without_any_route_nobody_is_told_and_the_incident_stands() -> None:
+def test_without_any_route_nobody_is_notified_and_the_incident_remains() -> None:
     incident = told(settings=EvaluationSettings())
     assert ((), "opened: hosts/extract failed") == (incident.notices, incident.event)
 
 
-def test_deadlines_are_told_in_the_zone_of_their_service_with_its_label() -> None:
+def test_deadlines_are_shown_in_the_zone_of_their_service_with_its_label() -> None:
     (notice,) = told(services=[service("daily", "07:30", LOAD, zone="Europe/Berlin", title="Daily revenue")]).notices
     assert "SERVICE        DUE (CET)  STATUS\nDaily revenue  07:30      at risk, act by 06:40\n" in notice.body
     assert "Daily revenue  green by 07:00; estimated from declared duration\n" in notice.body
@@ -86,14 +86,14 @@ def test_what_is_missing_takes_no_room() -> None:
     assert [] == [word for word in ("Owner", "Runbook", "SERVICE", "log", "not set", "–") if word in notice.body]
 
 
-def test_the_tail_of_a_failed_task_stands_for_that_of_its_dag() -> None:
+def test_the_tail_of_a_failed_task_is_that_of_its_dag() -> None:
     task = job(3, "hosts/extract.publish", parent_id=1)
     runs = [run(6, EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2)), run(7, task, "03:10", RunState.FAILED)]
     found = evaluate(estate(EXTRACT, task, runs=runs), at("03:20"), log_tails={7: "KeyError: 'amount'"})
     assert "  | KeyError: 'amount'\n" in found.incidents[0].notices[0].body
 
 
-def test_only_the_end_of_a_long_log_is_told() -> None:
+def test_only_the_end_of_a_long_log_is_sent() -> None:
     body = told(tail="\n".join(f"line {number}" for number in range(100))).notices[0].body
     assert "  | line 99\n" in body
     assert "line 79\n" not in body
@@ -122,7 +122,7 @@ def test_an_update_says_what_is_new_and_a_recovery_why_it_is_over() -> None:
     assert "Rate           headway alert rate {alert} yes|no\n" in first.notices[0].body
 
 
-def test_link_texts_hold_no_word_that_a_job_said() -> None:
+def test_link_texts_contain_no_text_of_a_job() -> None:
     said = [failed(EXTRACT, message="SECRET of the customer", native_state="ODD WORD")]
     (notice,) = told(runs=said, tail="SECRET in its log").notices
     assert "SECRET of the customer" in notice.title + notice.body
@@ -133,7 +133,7 @@ def test_link_texts_hold_no_word_that_a_job_said() -> None:
         assert words in notice.plain_body
 
 
-def test_of_many_causes_that_hurt_one_tier_1_service_the_first_word_alone_is_urgent() -> None:
+def test_of_many_causes_that_affect_one_tier_1_service_the_first_notification_alone_is_urgent() -> None:
     other = job(3, "hosts/other", "03:10", expected=minutes(20))
     runs = [failed(EXTRACT), run(8, other, "03:10", RunState.FAILED, **ended("03:10", 2))]
     edges = [*feeds(EXTRACT, LOAD), *feeds(other, LOAD)]

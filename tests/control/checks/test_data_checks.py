@@ -98,7 +98,7 @@ def test_every_broken_thing_is_named() -> None:
     )
 
 
-def test_what_was_asked_and_not_measured_does_not_hold() -> None:
+def test_a_missing_measurement_does_not_pass() -> None:
     state, words = verdict(Measurement(), rows_min=1, unique=(("a", "b"),), not_null=("c",), there=False, size_min=1)
     assert state is CheckState.FAILED
     assert words == (
@@ -237,7 +237,7 @@ def test_a_service_is_proved_when_its_jobs_are_done_and_the_check_passes_on() ->
     assert proved_at(world(passing("04:00", "05:31")), "supply-rows", NIGHT, at("05:30")) == at("05:30")
 
 
-def test_a_look_before_the_jobs_were_done_proves_nothing() -> None:
+def test_a_check_before_the_jobs_were_done_proves_nothing() -> None:
     estate = world(passing("04:00", "05:29"))
     assert proved_at(estate, "supply-rows", NIGHT, at("05:30")) is None
     [one] = pending_checks_of(estate, ["supply-rows"], NIGHT, at("05:30"))
@@ -254,18 +254,18 @@ def test_what_was_proved_once_stays_delivered() -> None:
     assert all_proved_at(estate, ["supply-rows"], NIGHT, at("05:30")) == at("05:31")
 
 
-def test_a_failing_check_keeps_the_day_waiting_since_its_jobs_were_done() -> None:
+def test_a_failing_check_delays_the_date_since_its_jobs_were_done() -> None:
     [one] = pending_checks_of(world(failing("03:00", "05:40")), ["supply-rows"], NIGHT, at("05:30"))
     assert (one.check, one.text, one.since) == (
         "supply-rows", "check supply-rows: 12 rows, fewer than 100", at("05:30"),
     )  # fmt: skip
 
 
-def test_a_band_that_does_not_exist_yet_keeps_no_service_back() -> None:
+def test_a_band_without_data_delays_no_service() -> None:
     estate = world(failing("05:31", "05:40", CheckState.LEARNING))
     assert all_proved_at(estate, ["supply-rows"], NIGHT, at("05:30")) == at("05:31")
 
 
-def test_a_check_that_only_warns_keeps_no_service_back() -> None:
+def test_a_check_that_only_warns_delays_no_service() -> None:
     estate = world(failing("05:31", "05:40"), severity=CheckSeverity.WARN)
     assert all_proved_at(estate, ["supply-rows"], NIGHT, at("05:30")) == at("05:30")

@@ -50,7 +50,7 @@ def test_the_hours_until_somebody_repaired_it_are_on_no_budget() -> None:
     assert [] == told("09:40", replace(done, ended_at=at("09:10")))
 
 
-def test_what_costs_too_much_is_told_before_it_takes_too_long() -> None:
+def test_an_excessive_cost_is_reported_before_an_excessive_duration() -> None:
     [words] = told("03:15", RUNNING, costs={1: 5.2})
     assert f"has cost 5.20, more than 5.00; threshold 5.00, {SOURCE}" == words
     assert [] == told("03:15", RUNNING, costs={1: 5.0})
@@ -66,6 +66,6 @@ def test_without_a_budget_nothing_is_over_it() -> None:
     assert [] == told("09:00", RUNNING, costs={1: 1e9}, budget_time=None, budget_cost=None)
 
 
-def test_another_cost_is_looked_at_at_once() -> None:
+def test_another_cost_is_evaluated_at_once() -> None:
     before = estate(AGENT, runs=[RUNNING])
     assert {AGENT.id} == changed_jobs(before, replace(before, costs={RUNNING.id: 7.0}))

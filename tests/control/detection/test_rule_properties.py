@@ -68,7 +68,9 @@ def test_a_threshold_lies_off_all_that_is_usual(taken: list[float]) -> None:
 
 
 @given(PASTS, st.integers(0, 180), st.integers(0, 180))
-def test_what_runs_too_long_is_found_at_every_later_look(pasts: list[RunHistory], first: int, later: int) -> None:
+def test_a_run_that_takes_too_long_is_found_by_every_later_evaluation(
+    pasts: list[RunHistory], first: int, later: int
+) -> None:
     def found(minutes: int) -> bool:
         clock = f"{3 + (10 + minutes) // 60:02}:{(10 + minutes) % 60:02}"
         whole = looked(clock, RUNNING, known=pasts[0])
@@ -110,7 +112,7 @@ ENDED_AHEAD_OF_OUR_CLOCK: list[list[tuple[int, RunState, int]]] = [[(3, RunState
 @example([RunHistory()] * 4, UPSTREAM_IS_OVER)
 @example([RunHistory()] * 4, ENDED_AHEAD_OF_OUR_CLOCK)
 @given(PASTS, NIGHTS)
-def test_a_second_look_finds_tells_and_writes_nothing(
+def test_a_second_evaluation_finds_notifies_and_writes_nothing(
     pasts: list[RunHistory], night: list[list[tuple[int, RunState, int]]]
 ) -> None:
     play(Ledger(whole_of(pasts)), night)

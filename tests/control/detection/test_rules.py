@@ -153,7 +153,7 @@ def test_seven_runs_are_no_history_and_then_only_what_is_declared_counts(
     assert expected == words(looked("04:00", RUNNING, of=of, known=known), "04:00", DetectionRule.TOO_LONG)
 
 
-def test_what_config_declares_wins_and_says_where_it_stands() -> None:
+def test_a_declared_limit_wins_and_names_its_place() -> None:
     more = said(
         DetectionRule.TOO_LONG, RuleException(RuleThresholds(threshold=300.0), jobs=("etl-*",)), threshold=7200.0
     )
@@ -221,7 +221,7 @@ def test_a_start_that_has_not_come_is_late_before_it_is_missed() -> None:
     )
 
 
-def test_what_our_own_hold_kept_back_is_not_late() -> None:
+def test_a_run_delayed_by_our_own_hold_is_not_late() -> None:
     late = run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:40"), first_started_at=at("03:40"))
     hold = HoldFacts(
         "k",
@@ -345,14 +345,14 @@ def test_drift_is_what_the_drift_rows_say() -> None:
     assert ("differs from what was accepted: 10 3 became 10 4", at("01:00")) == (one.text, one.since)
 
 
-def test_words_from_outside_are_one_clean_line_in_words_and_evidence() -> None:
+def test_outside_text_is_one_clean_line_in_summary_and_evidence() -> None:
     moved = replace(EXTRACT, drift_reason="10 3\x1b[31m\nbecame [red]10 4", drift_since=at("01:00"))
     (one,) = found(looked("02:00", of=moved), "02:00", DetectionRule.DRIFT)
     for shown in (one.text, one.evidence.seen):
         assert ("\x1b" in shown, "\n" in shown) == (False, False)
 
 
-def test_nothing_new_is_found_where_nobody_can_look_and_nothing_ends() -> None:
+def test_an_unreachable_target_opens_no_finding_and_ends_none() -> None:
     ledger = Ledger(looked("03:30", RUNNING))
     ledger.look("03:30")
     known = ledger.finding(DetectionRule.TOO_LONG)
@@ -405,7 +405,7 @@ def night(*runs: tuple[JobFacts, str, RunState], services: bool = True, **more: 
     return ledger
 
 
-def test_a_run_that_hangs_before_a_service_is_told_once_with_rule_figures_and_source_and_ends_by_itself() -> None:
+def test_a_hung_run_before_a_service_is_notified_once_with_rule_figures_and_source_and_resolves_itself() -> None:
     ledger = night((EXTRACT, "03:10", RunState.RUNNING))
     assert () == ledger.look("03:24").incidents
     ledger.look("03:26")
@@ -426,7 +426,7 @@ def test_a_run_that_hangs_before_a_service_is_told_once_with_rule_figures_and_so
     assert None is ledger.finding(DetectionRule.TOO_LONG)
 
 
-def test_a_green_run_with_too_few_rows_is_told_to_the_service_that_it_feeds() -> None:
+def test_a_successful_run_with_too_few_rows_is_notified_to_the_service_it_feeds() -> None:
     usual = past(*[600.0] * 20, output=1000)
     few = replace(usual, output=array("d", [100.0, *usual.output[1:]]), run_ids=array("q", [1, *usual.run_ids[1:]]))
     ledger = night(services=False)
@@ -463,7 +463,7 @@ def test_config_decides_whether_a_rule_notifies(notify: bool, services: bool, in
     assert incidents == len(ledger.look("03:26").incidents)
 
 
-def test_what_hangs_and_then_fails_is_one_incident_that_is_told_again() -> None:
+def test_a_run_that_hangs_and_then_fails_is_one_incident_notified_again() -> None:
     ledger = night((EXTRACT, "03:10", RunState.RUNNING))
     ledger.look("03:26")
     ledger.run(EXTRACT, "03:10", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:30"), exit_code=1)
@@ -482,7 +482,7 @@ def test_what_an_upstreams_failure_explains_opens_nothing_of_its_own() -> None:
     assert ledger.finding(DetectionRule.TOO_LONG) is not None
 
 
-def test_of_two_that_hang_the_upstream_is_told() -> None:
+def test_of_two_hung_runs_the_upstream_is_notified() -> None:
     ledger = night((EXTRACT, "03:10", RunState.RUNNING), (LOAD, "04:00", RunState.RUNNING))
     ledger.look("04:30")
     assert (
@@ -491,7 +491,7 @@ def test_of_two_that_hang_the_upstream_is_told() -> None:
     )
 
 
-def test_a_host_that_falls_silent_does_not_end_what_was_told() -> None:
+def test_a_host_that_falls_silent_does_not_end_a_notified_finding() -> None:
     ledger = night((EXTRACT, "03:10", RunState.RUNNING))
     ledger.look("03:26")
     ledger.target(1, failing_since=at("03:30"), error="no route", last_ok_at=at("03:29"), seen_until=at("03:29"))
@@ -499,7 +499,7 @@ def test_a_host_that_falls_silent_does_not_end_what_was_told() -> None:
     assert "too_long" in {each.rule for each in ledger.decisions.incidents if not each.closed}
 
 
-def test_the_finding_that_an_incident_tells_goes_on_when_a_second_rule_finds_something() -> None:
+def test_the_notified_finding_of_an_incident_remains_when_a_second_rule_finds_something() -> None:
     ledger = night((LOAD, "04:00", RunState.RUNNING))
     run = next(one for one in ledger.estate.runs if one.job_id == LOAD.id)
     since = at("03:00") - timedelta(days=1)
@@ -529,7 +529,7 @@ def test_the_finding_that_an_incident_tells_goes_on_when_a_second_rule_finds_som
     assert [second] == [one.finding for one in causes_from_findings(without, [], [second, told])]
 
 
-def test_until_when_a_restart_saves_the_service_is_told_of_what_hangs() -> None:
+def test_the_act_by_time_of_a_restart_is_notified_for_a_hung_run() -> None:
     """It stood without any act-by in incident and mail, and with one in the forecast."""
     promised = estate(EXTRACT, services=[service("plan", "04:00", EXTRACT)], durations={EXTRACT.id: (600.0,) * 20})
     ledger = Ledger(replace(promised, history={EXTRACT.id: TEN_MINUTES}))

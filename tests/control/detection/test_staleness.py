@@ -58,11 +58,11 @@ def test_what_has_not_started_has_read_nothing() -> None:
     assert set() == stale(run(1, U, "03:10", RunState.FAILED), run(2, D, "04:00", RunState.PLANNED))
 
 
-def test_an_upstream_that_has_no_run_of_that_date_makes_nobody_stale() -> None:
+def test_an_upstream_without_a_run_of_that_date_makes_nothing_stale() -> None:
     assert set() == stale(good(D, "04:00"))
 
 
-def test_an_open_upstream_whose_target_is_out_of_sight_makes_nobody_stale() -> None:
+def test_an_open_upstream_on_an_unreachable_target_makes_nothing_stale() -> None:
     gone = [target(1, last_ok_at=at("03:00"), failing_since=at("03:00")), target(2)]
     assert set() == stale(run(1, U, "03:10", RunState.RUNNING), good(D, "04:00"), targets=gone)
 
@@ -80,7 +80,7 @@ def test_staleness_is_carried_down_until_everything_was_rerun_in_order() -> None
     )
 
 
-def test_a_rerun_of_what_was_good_makes_nobody_stale_unless_it_fails() -> None:
+def test_a_rerun_of_a_successful_run_makes_nothing_stale_unless_it_fails() -> None:
     first, second = (at("03:10"), at("03:20")), (at("05:10"), at("05:20"))
     again = good(U, "03:10", began="05:10", attempt=2, successes=(first, second))
     assert set() == stale(again, good(D, "04:00"))
@@ -105,7 +105,7 @@ def test_the_last_run_before_it_counts_of_an_upstream_that_runs_often() -> None:
     assert {2} == stale(run(5, OFTEN, "03:45", RunState.FAILED), good(OFTEN, "04:00"), good(D, "04:00"), deps=deps)
 
 
-def test_a_rerun_looks_back_from_its_own_start() -> None:
+def test_a_rerun_reads_upstreams_as_of_its_own_start() -> None:
     deps = feeds(OFTEN, D)
     runs = [run(5, OFTEN, "03:45", RunState.FAILED), good(OFTEN, "04:30", takes=1)]
     assert set() == stale(*runs, good(D, "04:00", began="04:40", attempt=2), deps=deps)
@@ -129,7 +129,7 @@ def test_another_night_is_another_matter() -> None:
     assert set() == stale(yesterday, good(U, "03:10"), good(D, "04:00"))
 
 
-def test_clocks_that_differ_by_a_second_make_nobody_stale() -> None:
+def test_clocks_that_differ_by_a_second_make_nothing_stale() -> None:
     early = good(D, "04:00", began="03:19:59")
     assert set() == stale(good(U, "03:10"), early)
     assert {2} == stale(good(U, "03:10"), good(D, "04:00", began="03:19:50"))

@@ -80,7 +80,7 @@ def test_a_service_whose_calendar_has_no_more_days_says_so() -> None:
     assert days.service_days[0].reason.endswith("none within five years")
 
 
-def test_what_fails_on_a_date_without_a_promise_hurts_no_service() -> None:
+def test_a_failure_on_a_date_without_a_promise_affects_no_service() -> None:
     """The job's own incident is there, and names nobody's promise."""
     extract = job(1, "etl-hosts/db07:x", "03:10", accepted_at=at("12:00", day=-2))
     promised = service("supply", "06:30", extract, calendar="closed", notify=("oncall",))

@@ -60,7 +60,7 @@ def test_nothing_is_expected_of_the_time_before_a_schedule_was_accepted() -> Non
         ("05:00", "03:15", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
     ],
 )
-def test_a_run_is_missed_once_a_look_after_its_grace_proves_that_it_never_started(
+def test_a_run_is_missed_once_an_evaluation_after_its_grace_proves_that_it_never_started(
     now: str, seen: str, expected: tuple[RunState, RunEvidence, str]
 ) -> None:
     assert expected == told(of(now, seen=seen))
@@ -150,7 +150,7 @@ def test_a_removal_that_was_accepted_withdraws_the_plan_and_leaves_what_was_miss
     assert Expectations((), (8,), None) == of("04:30", *rows, job=ended)
 
 
-def test_a_plan_that_has_come_due_stands_though_the_source_names_another_next_run() -> None:
+def test_a_plan_that_came_due_remains_though_the_source_names_another_next_run() -> None:
     moved = job(1, "warehouse/load", Schedule("airflow", next_at=at("05:00", day=1)), accepted_at=at("02:00"))
     plan = run(7, EXTRACT, "03:10", RunState.PLANNED)
     assert (RunState.MISSED, INFERRED, "no run by 03:15 UTC") == told(of("03:16", plan, job=moved))
@@ -164,7 +164,7 @@ def test_a_plan_ahead_that_a_new_accepted_schedule_no_longer_names_goes() -> Non
     assert "2026-11-20T03:40:00Z" == found.runs[0].period_key
 
 
-def test_what_already_reads_so_is_not_told_again() -> None:
+def test_an_unchanged_record_is_not_reported_again() -> None:
     first = of("03:16")
     rows = [run(number, EXTRACT, each.period_at, each.state, reason=each.reason)
             for number, each in enumerate(first.runs, start=1)]  # fmt: skip
@@ -241,7 +241,7 @@ def told_of(now: str, hold: HoldFacts, of_job: JobFacts = EXTRACT) -> dict[str, 
     return {f"{one.period_at:%H:%M}": (one.state, one.reason) for one in found.runs if one.business_date == NIGHT}
 
 
-def test_what_is_held_by_us_is_held_and_never_missed_and_nobody_elses_pause() -> None:
+def test_a_run_held_by_us_is_held_and_never_missed_nor_paused_by_others() -> None:
     paused = replace(EXTRACT, paused_since=at("03:01"))
     waits = "held by Headway (hold headway-0123456789)"
     for now in ("03:05", "03:30", "08:00"):
@@ -277,7 +277,7 @@ def test_of_several_that_were_held_back_the_earlier_ones_are_skipped() -> None:
 @pytest.mark.parametrize(
     "kind, text", [("cron", "nothing in the log"), ("heartbeat", "no report"), ("slurm", "no run"), ("http", "no run")]
 )
-def test_what_is_missing_of_a_start_is_named_as_its_kind_tells_starts(kind: str, text: str) -> None:
+def test_a_missing_start_is_named_as_its_kind_reports_starts(kind: str, text: str) -> None:
     """A door has no log in which nobody found anything."""
     assert (RunState.MISSED, INFERRED, f"{text} by 03:15 UTC") == told(of("03:16", job=replace(EXTRACT, kind=kind)))
 

@@ -117,7 +117,7 @@ def test_the_slot_of_what_failed_and_was_started_again_counts_as_long_as_its_fir
 
 
 @pytest.mark.parametrize("state", [RunState.LOST, RunState.UNKNOWN, RunState.QUEUED])
-def test_what_has_no_slot_any_more_keeps_nobody_waiting(state: RunState) -> None:
+def test_a_run_that_lost_its_slot_delays_nothing(state: RunState) -> None:
     """Lost, nobody knows when; or it waits to be run again."""
     assert RunState.MISSED is told(seen("03:20", replace(ran(1, "03:10", None), state=state)), "03:20")[0]
 
@@ -142,7 +142,7 @@ def test_without_a_pool_it_is_missed_however_much_runs() -> None:
     assert RunState.MISSED is told(seen("03:20", ran(1, "03:10", None), declared=Declared()), "03:20")[0]
 
 
-def test_what_is_remembered_of_it_is_judged_again_when_another_job_frees_the_slot() -> None:
+def test_a_cached_pool_verdict_is_evaluated_again_when_another_job_frees_the_slot() -> None:
     memory = EvaluationMemo()
     for now, runs, state in (
         ("03:16", (ran(1, "03:10", None),), RunState.PLANNED),

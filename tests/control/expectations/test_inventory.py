@@ -65,7 +65,7 @@ def test_a_job_that_the_settings_leave_out_is_not_watched_any_more_and_no_drift(
     assert [2, 4] == [one.job_id for one in match_inventory([A, B, task], asked).gone]
 
 
-def test_a_job_that_is_asked_for_again_is_as_at_first_sight() -> None:
+def test_a_job_selected_again_is_as_at_first_sight() -> None:
     """Nobody looked meanwhile: what changed is no drift, and nothing is expected of that time."""
     asleep = replace(B, unwatched=True, open_drift=frozenset({"paused"}))
     assert InventoryChanges(hash="h") == match_inventory([A, asleep], inventory(found(A)))
@@ -90,7 +90,7 @@ def test_a_job_never_seen_is_new() -> None:
     assert InventoryChanges(new=(record,), hash="h") == match_inventory([A], inventory(found(A), record))
 
 
-def test_a_vanished_line_is_gone_in_a_complete_inventory_only() -> None:
+def test_a_vanished_line_is_removed_in_a_complete_inventory_only() -> None:
     for kind, words in (("cron", "crontab line gone"), ("sql", "gone from its source"), ("prefect", "deployment gone")):
         changes = match_inventory([A, B], inventory(found(A)), kind=kind)
         assert [(2, words)] == [(each.job_id, each.text) for each in changes.gone]
@@ -98,12 +98,12 @@ def test_a_vanished_line_is_gone_in_a_complete_inventory_only() -> None:
     assert ((), False) == (partial.gone, partial.complete)
 
 
-def test_a_vanished_task_is_told_as_a_task() -> None:
+def test_a_vanished_task_is_reported_as_a_task() -> None:
     task = known(2, "dag.publish", parent_id=1, accepted=Schedule("none"), seen=Schedule("none"))
     assert ["task gone"] == [each.text for each in match_inventory([task], inventory()).gone]
 
 
-def test_a_job_that_was_gone_already_is_not_gone_again() -> None:
+def test_a_removed_job_is_not_removed_again() -> None:
     assert InventoryChanges(hash="h") == match_inventory([replace(A, gone_since=at("02:00"))], inventory())
 
 
@@ -113,7 +113,7 @@ def test_a_job_that_comes_back_ends_its_drift() -> None:
     assert (1, (), ("gone",), False) == (change.job_id, change.drift, change.ended, change.accept_again)
 
 
-def test_a_changed_schedule_is_drift_in_words_until_it_is_as_accepted_again() -> None:
+def test_a_changed_schedule_is_described_drift_until_it_is_as_accepted_again() -> None:
     moved = found(A, schedule=daily("03:15"))
     change = only_change(match_inventory([A], inventory(moved)))
     assert (DetectedDrift("schedule", "daily at 03:10 UTC became daily at 03:15 UTC"),) == change.drift
@@ -143,7 +143,7 @@ BARE = Schedule("none")
         (UNREAD, RATE, ""),
     ],
 )
-def test_a_clock_that_only_words_tell_is_drift_when_it_comes_or_goes(
+def test_a_schedule_known_only_as_text_is_drift_when_it_appears_or_disappears(
     before: Schedule, after: Schedule, drift: str
 ) -> None:
     one = replace(A, accepted=before, seen=before)
@@ -154,7 +154,7 @@ def test_a_clock_that_only_words_tell_is_drift_when_it_comes_or_goes(
     assert [()] == [each.ended for each in match_inventory([told], inventory(found(told, schedule=later))).changed]
 
 
-def test_a_clock_that_nobody_could_read_this_time_is_no_drift_and_neither_is_its_pause() -> None:
+def test_a_schedule_unreadable_this_time_is_no_drift_and_neither_is_its_pause() -> None:
     one = replace(A, accepted=RATE, seen=RATE)
     assert () == match_inventory([one], inventory(found(one, schedule=UNREAD))).changed
     disabled = replace(RATE, text=f"{RATE.text} (disabled)", next_at=None)
@@ -167,7 +167,7 @@ def test_spaces_in_an_expression_are_no_drift() -> None:
     assert () == match_inventory([A], inventory(record)).changed
 
 
-def test_a_definition_that_the_store_keeps_cleaned_is_no_change() -> None:
+def test_a_definition_cleaned_by_the_store_is_no_change() -> None:
     hostile = JobRecord("a", schedule=Schedule("debian-cron", "\x1b[1m bad"), definition="\x1b]8;;x\x07 rm")
     shown = known(1, "a", definition=" rm", definition_hash="", match_keys=(),
                   seen=Schedule("debian-cron", " bad"), accepted=Schedule("debian-cron", " bad"))  # fmt: skip
@@ -196,7 +196,7 @@ def test_a_job_that_slept_at_first_sight_is_accepted_again_when_it_wakes() -> No
     assert only_change(match_inventory([asleep], inventory(found(asleep, paused=False)))).accept_again
 
 
-def test_two_jobs_that_share_a_key_are_told_apart_by_a_weaker_one() -> None:
+def test_two_jobs_that_share_a_key_are_distinguished_by_a_weaker_one() -> None:
     first = replace(A, match_keys=("user etl 10 3 * * *", "line 1"))
     second = replace(B, match_keys=("user etl 10 3 * * *", "line 2"))
     changed = [
@@ -207,7 +207,7 @@ def test_two_jobs_that_share_a_key_are_told_apart_by_a_weaker_one() -> None:
     assert [(2, "x"), (1, "y")] == [(each.job_id, each.record.native_id) for each in changes.changed]
 
 
-def test_a_stronger_key_is_asked_before_a_weaker_one() -> None:
+def test_a_stronger_key_is_compared_before_a_weaker_one() -> None:
     moved = found(A, native_id="a2", match_keys=("command a", "line 2"))
     other = found(B, native_id="b2", match_keys=("command new", "line 1"))
     changes = match_inventory([A, B], inventory(moved, other))
@@ -222,7 +222,7 @@ def test_a_job_that_has_its_own_id_is_never_given_to_another_record() -> None:
     assert ((twin,), ()) == (changes.new, changes.changed)
 
 
-def test_a_target_that_lost_nearly_everything_is_believed_at_the_second_look() -> None:
+def test_a_target_that_lost_nearly_everything_is_believed_at_the_second_inventory() -> None:
     many = [known(number, f"job{number}") for number in range(12)]
     doubted = match_inventory(many, inventory(found(many[0]), digest="small"))
     assert ((), "", False) == (doubted.gone, doubted.hash, doubted.complete)
@@ -239,7 +239,7 @@ def test_f32_a_list_that_is_ninety_percent_shorter_is_doubted_and_one_of_a_fifth
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.randoms(use_true_random=False))
-def test_every_job_and_every_record_is_told_once(jobs: int, records: int, dice: random.Random) -> None:
+def test_every_job_and_every_record_is_reported_once(jobs: int, records: int, dice: random.Random) -> None:
     def some_keys() -> tuple[str, ...]:
         return tuple(f"k{dice.randrange(12)}" for _ in range(dice.randrange(4)))
 
@@ -252,8 +252,8 @@ def test_every_job_and_every_record_is_told_once(jobs: int, records: int, dice: 
     assert set(range(jobs)) == set(changed)
 
 
-def test_our_own_hold_is_no_drift_and_its_end_accepts_nothing_anew() -> None:
-    """Accepted anew, the schedule would demand nothing of the time that the job was held."""
+def test_our_own_hold_is_no_drift_and_its_end_accepts_nothing_again() -> None:
+    """Accepted again, the schedule would demand nothing of the time that the job was held."""
     ours = replace(A, held=True)
     assert () == only_change(match_inventory([ours], inventory(found(ours, paused=True)))).drift
     paused = replace(ours, paused_since=at("03:50"))

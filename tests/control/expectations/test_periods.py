@@ -68,12 +68,12 @@ def test_a_second_start_in_one_period_has_its_own_key_and_no_scheduled_instant()
     assert ("start:2026-11-20T09:40:00Z", None) == (second.period_key, second.period_at)
 
 
-def test_a_period_that_another_attempt_took_earlier_is_not_taken_again() -> None:
+def test_a_period_of_an_earlier_attempt_is_not_assigned_again() -> None:
     taken = {("db07:extract", "2026-11-20T03:10:00Z"): "earlier"}
     assert ["start:2026-11-20T03:20:00Z"] == keys([record("db07:extract", at("03:20"), "later")], taken)
 
 
-def test_an_attempt_that_is_seen_again_keeps_its_period() -> None:
+def test_an_attempt_seen_again_keeps_its_period() -> None:
     taken = {("db07:quarters", "2026-11-20T03:00:00Z"): "a"}
     assert ["2026-11-20T03:00:00Z"] == keys(
         [record("db07:quarters", at("03:16"), "a", state=RunState.SUCCEEDED)], taken
@@ -140,7 +140,7 @@ def early(
         ("03:10:01", EXPORT[0]),
     ],
 )
-def test_a_start_some_minutes_early_is_its_instants_run_though_nobody_saw_the_night_before(
+def test_a_start_some_minutes_early_is_the_run_of_its_instant_though_the_night_before_was_unobserved(
     start: str, wanted: str
 ) -> None:
     """A clock that is ahead, or a person: the night's run was told as missed, the one that ran as yesterday's."""

@@ -108,7 +108,7 @@ def test_the_chain_goes_across_systems_down_to_the_failed_root() -> None:
     assert 'observed 2026-11-20 03:21 UTC, native state "exit 1", evidence native' in root.evidence
 
 
-def test_a_hold_says_who_keeps_it_back_since_when_for_what() -> None:
+def test_a_hold_names_its_owner_its_start_and_its_reason() -> None:
     hold = HoldFacts(
         "headway-2",
         2,
@@ -130,7 +130,7 @@ def test_a_hold_says_who_keeps_it_back_since_when_for_what() -> None:
     assert "headway hold release warehouse/load" == first.act
 
 
-def test_a_freeze_is_told_with_the_hold_that_it_keeps() -> None:
+def test_a_freeze_is_explained_with_the_hold_that_it_retains() -> None:
     hold = HoldFacts(
         "headway-2", 2, None, None, "person", DependencyMode.HOLD, HoldState.HELD, "mara", "", at("08:00"),
         at("04:00"), "2026-11-20T04:00:00Z", placed_at=at("03:30"),
@@ -140,7 +140,7 @@ def test_a_freeze_is_told_with_the_hold_that_it_keeps() -> None:
     assert ("freeze", "alice", "headway freeze --off") == (found[1].kind, found[1].by, found[1].act)
 
 
-def test_a_pause_at_the_source_is_told_with_its_beginning_and_nothing_upstream() -> None:
+def test_a_pause_at_the_source_is_explained_with_its_start_and_nothing_upstream() -> None:
     paused = replace(LOAD, paused_since=at("02:10"))
     found = chain(LOAD, night(jobs=(EXTRACT, paused, MART)))
     assert ("pause", at("02:10")) == (found[0].kind, found[0].since)
@@ -158,13 +158,13 @@ def test_a_target_that_does_not_answer_comes_first_and_explains_the_rest() -> No
     assert "etl-hosts/db07 does not answer, so its status is unknown: connection refused" == found[0].text
 
 
-def test_a_target_that_answers_with_a_fault_is_not_said_to_be_silent() -> None:
+def test_a_target_that_answers_with_an_error_is_not_reported_as_silent() -> None:
     failing = replace(HOSTS[0], last_ok_at=at("03:00"), failing_since=at("03:01"), error="(500)", error_kind="failing")
     found = chain(EXTRACT, night(targets=[failing, *HOSTS[1:]]))
     assert "etl-hosts/db07 answers with a fault, so its status is unknown: (500)" == found[0].text
 
 
-def test_no_clock_starts_a_job_that_is_gone() -> None:
+def test_no_schedule_starts_a_removed_job() -> None:
     gone = replace(EXTRACT, gone_since=at("01:00"), drift_reason="line gone")
     assert ["gone"] == [one.kind for one in chain(gone, night(jobs=(gone, LOAD, MART)))]
 
@@ -177,7 +177,7 @@ def test_no_clock_starts_a_job_that_is_gone() -> None:
         ("", "waits", "is queued at its scheduler, which does not say for what"),
     ],
 )
-def test_what_its_scheduler_says_it_waits_for_is_told_in_its_word(reason: str, kind: str, text: str) -> None:
+def test_the_schedulers_own_reason_for_waiting_is_quoted(reason: str, kind: str, text: str) -> None:
     queued = run(2, LOAD, "04:00", RunState.QUEUED, reason=reason, native_state="queued", started_at=None)
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), queued))
     assert (kind, text) == (found[0].kind, found[0].text)
@@ -215,7 +215,7 @@ def test_a_job_by_the_clock_says_when_it_is_due() -> None:
     )
 
 
-def test_a_day_that_does_not_count_is_told_with_its_calendar() -> None:
+def test_a_day_that_does_not_count_is_explained_with_its_calendar() -> None:
     closed = Calendar("own", tuple(range(7)), closed=(date(2026, 11, 19), date(2026, 11, 20)))
     later = replace(LOAD, calendar="own")
     found = chain(LOAD, night(jobs=(EXTRACT, later, MART), declared=Declared(calendars=(closed,))), "05:00")
@@ -285,7 +285,7 @@ def test_a_job_that_nothing_starts_says_so() -> None:
     assert None is actionable_reason(found)
 
 
-def test_a_gone_job_says_what_became_of_it() -> None:
+def test_a_removed_job_says_what_became_of_it() -> None:
     gone = replace(EXTRACT, gone_since=at("01:00"), drift_reason="line gone", schedule=Schedule("none"))
     found = chain(EXTRACT, night(jobs=(gone, LOAD, MART)))
     assert ("gone", "line gone", "headway system drift accept etl-hosts/db07:extract") == (
@@ -312,7 +312,7 @@ def test_a_due_start_of_a_changed_schedule_is_missed_only_after_its_changed_star
     assert "08:35 UTC" in following
 
 
-def test_a_maintenance_is_told_with_its_end() -> None:
+def test_a_maintenance_is_explained_with_its_end() -> None:
     patches = MaintenanceWindow("kernel patches", jobs=("warehouse/*",), since=at("03:00"), until=at("06:00"))
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), declared=Declared(maintenance=(patches,))))
     assert ("maintenance", at("06:00")) == (found[0].kind, found[0].until)

@@ -159,7 +159,7 @@ def test_what_it_always_waits_for_a_slot_is_its_usual_and_no_lateness() -> None:
     assert (at("04:59"), minutes(50)) == (after.end, after.late)
 
 
-def test_what_is_expected_beyond_the_usual_is_told_of_the_job_that_it_is_expected_of() -> None:
+def test_a_longer_duration_is_attributed_to_the_job_expected_to_take_it() -> None:
     """Extract is red, and green by 04:10 as repairs go here; load runs half an hour after it, and mart one."""
     red = replace(EXTRACT, tries=(attempt("03:10", "03:14", good=False),), expected=at("04:10"))
     load = replace(LOAD, due=None, tries=(), expected=at("04:40:40"))

@@ -22,7 +22,7 @@ NO_RIGHT = "no right to do this"
 
 
 class Telling(Stage):
-    """A night that keeps what a person was told; every release is refused until `mended`."""
+    """A night that keeps what a person was told; every release is refused until `fixed`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def refused_from(clock: str) -> Telling:
 
 
 @pytest.mark.parametrize("text", [NO_RIGHT, "not sent: no route to host"])
-def test_a_release_that_is_refused_or_fails_is_told_once_for_its_hold(text: str) -> None:
+def test_a_refused_or_failed_release_is_notified_once_for_its_hold(text: str) -> None:
     stage = refused_from("04:10")
     stage.text = text
     stage.until("04:12")
@@ -57,7 +57,7 @@ def test_a_release_that_is_refused_or_fails_is_told_once_for_its_hold(text: str)
     assert ([text], HoldState.HELD) == (stage.told, stage.hold().state)
 
 
-def test_it_is_asked_again_after_pauses_that_double_up_to_an_hour() -> None:
+def test_a_release_is_requested_again_after_pauses_that_double_up_to_an_hour() -> None:
     stage = refused_from("04:10")
     stage.until("09:50")
     pauses = stage.releases()
@@ -87,7 +87,7 @@ def test_it_is_let_go_and_started_once_the_right_is_there() -> None:
     assert (1, HoldState.RELEASED, [NO_RIGHT]) == (len(stage.source.starts), stage.hold().state, stage.told)
 
 
-def test_its_words_name_the_refusal_and_no_upstream_that_is_good() -> None:
+def test_its_text_names_the_refusal_and_no_successful_upstream() -> None:
     stage = refused_from("04:10")
     stage.until("04:08")
     assert (RunState.HELD, f"held by Headway until {EXTRACT.name} is good (hold {stage.hold().key})") == reason(stage)
@@ -100,7 +100,7 @@ def test_its_words_name_the_refusal_and_no_upstream_that_is_good() -> None:
     assert [] == [words for words in seen if "until" in words]
 
 
-def test_it_is_missed_by_its_hold_and_nobody_elses_pause() -> None:
+def test_the_run_is_missed_for_its_hold_and_not_for_a_pause_by_others() -> None:
     stage = refused_from("04:10")
     stage.until("10:20")
     assert (RunState.MISSED, f"held by Headway, it cannot be released: {NO_RIGHT} (hold {stage.hold().key})") == reason(
@@ -134,7 +134,7 @@ def kept(stage: Stage) -> str:
     return held_start_reason(replace(stage.estate, holds=stage._facts()), LOAD.id, at("04:00"), stage.now)
 
 
-def test_an_upstream_that_is_red_again_is_what_it_waits_for_and_is_told_once() -> None:
+def test_an_upstream_that_failed_again_is_awaited_and_notified_once() -> None:
     stage = refused_from("04:10")
     stage.when(
         "04:30", lambda: stage.run(EXTRACT, "03:10", RunState.FAILED, started_at=at("04:28"), ended_at=at("04:30"))
@@ -147,7 +147,7 @@ def test_an_upstream_that_is_red_again_is_what_it_waits_for_and_is_told_once() -
     assert stage.hold().text.endswith(NO_RIGHT)
 
 
-def test_what_a_freeze_stopped_calls_nobody() -> None:
+def test_a_release_stopped_by_a_freeze_pages_nobody() -> None:
     stage = refused_from("04:10")
     stage.text = "not sent: alice froze it"
     stage.latency = timedelta(seconds=30)

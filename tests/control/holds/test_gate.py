@@ -1,4 +1,4 @@
-"""What a gate makes of an upstream that has no run on the date it is asked for."""
+"""What a gate makes of an upstream that has no run on the date it is requested."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_date_on_which_a_known_schedule_has_no_instant_is_good() -> None:
 
 @pytest.mark.parametrize("business_date", ["0001-01-01", "2020-01-01", "2026-11-18"])
 @pytest.mark.parametrize("clock", [DAILY, SATURDAYS])
-def test_nobody_can_tell_of_a_date_before_the_schedule_was_known(business_date: str, clock: ScheduleView) -> None:
+def test_a_date_before_the_schedule_was_known_is_unknown(business_date: str, clock: ScheduleView) -> None:
     assert GateStatus.UNKNOWN == standing(business_date, clock)
     assert "before its schedule was known" in told(business_date, clock).text
 
@@ -58,7 +58,7 @@ def test_what_is_due_on_that_date_is_waited_for() -> None:
     assert GateStatus.WAITING == standing("2026-11-22", every)
 
 
-def test_nobody_can_tell_of_what_was_due_and_left_no_run() -> None:
+def test_a_due_start_without_a_run_is_unknown() -> None:
     assert GateStatus.UNKNOWN == standing("2026-11-21", DAILY)
     late = replace(DAILY, accepted_at=datetime(2026, 11, 22, 18, tzinfo=UTC))
     assert GateStatus.UNKNOWN == standing("2026-11-22", late)
@@ -99,7 +99,7 @@ def test_a_run_that_is_seen_counts_whatever_its_date() -> None:
     )
 
 
-def test_a_run_that_keeps_the_gate_shut_is_named() -> None:
+def test_a_run_that_closes_the_gate_is_named() -> None:
     red = UpstreamView(
         1, "etl/extract", "hold", DAILY, 7, "p1", RunState.MISSED, "native", "no run by 16:22", False, None
     )

@@ -32,7 +32,7 @@ def stands(of: Ledger) -> tuple[Timeliness, str]:
     return day.timeliness, day.data_state
 
 
-def test_one_red_feed_of_two_hurts_nobody_while_the_other_is_good() -> None:
+def test_one_failed_input_of_two_affects_nothing_while_the_other_succeeds() -> None:
     told = night(*gate(1, RATES, EU, US))
     told.run(EU, "03:00", FAILED, **ended("03:00", 2))
     told.look("03:05")

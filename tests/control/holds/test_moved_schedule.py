@@ -85,7 +85,7 @@ class Moving(Stage):
 
 
 @pytest.mark.parametrize("moved", ["03:40", "04:40"])
-def test_a_standing_hold_lets_its_clock_start_it_by_the_schedule_that_was_accepted(moved: str) -> None:
+def test_a_standing_hold_is_started_by_the_accepted_schedule(moved: str) -> None:
     stage = Moving().good("03:20").moves("03:25", moved)
     stage.until("05:00")
     assert [(at(moved), "clock")] == stage.started()
@@ -93,7 +93,7 @@ def test_a_standing_hold_lets_its_clock_start_it_by_the_schedule_that_was_accept
 
 
 @pytest.mark.parametrize("moved, starts", [("", []), ("04:40", [(at("04:40"), "clock")])])
-def test_what_was_taken_back_while_no_engine_worked_is_not_started(
+def test_an_action_withdrawn_while_no_engine_worked_is_not_started(
     moved: str, starts: list[tuple[datetime, str]]
 ) -> None:
     stage = Moving().moves("03:53", moved).good("03:35")
@@ -119,7 +119,7 @@ def test_the_start_that_is_held_is_shown_by_the_schedule_that_was_accepted() -> 
     assert stage.hold().until == at("03:30") + STANDING.hold_for
 
 
-def test_what_runs_out_of_time_under_a_moved_hold_is_missed_and_told() -> None:
+def test_a_start_that_expires_under_a_moved_hold_is_missed_and_notified() -> None:
     stage = Moving(replace(STANDING, hold_for=timedelta(hours=1))).moves("03:25", "03:30")
     stage.until("05:00")
     [run] = [run for run in stage.estate.runs if run.job_id == LOAD.id and run.period_at == at("03:30")]
@@ -127,7 +127,7 @@ def test_what_runs_out_of_time_under_a_moved_hold_is_missed_and_told() -> None:
     assert any("not started" in event for event in stage.events)
 
 
-def test_what_came_due_before_the_schedule_moved_stays_owed_and_is_missed_when_its_time_is_over() -> None:
+def test_a_start_due_before_the_schedule_moved_stays_pending_and_is_missed_when_it_expires() -> None:
     stage = Moving(hold_edge(hold_for=timedelta(hours=1))).moves("04:20", "11:00")
     stage.until("04:30")
     [run] = [run for run in stage.estate.runs if run.job_id == LOAD.id and run.period_at == at("04:00")]

@@ -81,7 +81,7 @@ def test_a_hold_that_ends_before_its_start_costs_nothing(foresee: Forecaster | N
 
 
 @EVERY
-def test_what_started_before_the_hold_is_not_kept_back(foresee: Forecaster | None) -> None:
+def test_a_run_started_before_the_hold_is_not_held(foresee: Forecaster | None) -> None:
     runs = [done(EXTRACT, "03:10"), run(2, LOAD, "04:00", RunState.RUNNING)]
     assert Timeliness.ON_TIME is told(foresee, held("09:50", placed_at=at("04:05")), "04:10", runs).timeliness
 

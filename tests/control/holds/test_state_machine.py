@@ -94,7 +94,7 @@ def test_what_is_let_go_after_its_instant_is_started_once() -> None:
     assert HoldState.RELEASED is stage.hold().state
 
 
-def test_a_start_of_ours_that_its_source_does_not_tell_yet_is_awaited_and_not_missed() -> None:
+def test_a_start_of_ours_not_yet_reported_by_its_source_is_awaited_and_not_missed() -> None:
     """pg_cron begins within the next minute, Airflow when a slot is free."""
     stage = repaired(failed(Stage()), "04:30")
     stage.tells_after = minutes(2)
@@ -134,7 +134,7 @@ def test_nothing_is_started_before_the_source_was_seen_after_the_release() -> No
     assert ([(at("04:32"), "clock")], [Verb.HOLD, Verb.RELEASE]) == (stage.started(), stage.sent())
 
 
-def test_one_hold_stands_for_all_upstreams_and_ends_when_the_last_is_good() -> None:
+def test_one_hold_covers_all_upstreams_and_ends_when_the_last_succeeds() -> None:
     stock = job(3, "etl-hosts/db07:stock", "03:15")
     stage = repaired(failed(Stage(hold_edge(), hold_edge(up=stock), extra=(stock,))), "04:10")
     stage.when(
@@ -189,7 +189,7 @@ def ran_itself(stage: Stage, clock: str) -> Stage:
     return stage
 
 
-def test_a_start_that_waits_past_its_time_is_withdrawn_and_told() -> None:
+def test_a_start_that_waits_past_its_time_is_withdrawn_and_notified() -> None:
     stage = waiting(repaired(failed(Stage(hold_edge(hold_for=HOUR))), "04:30"), "05:30")
     stage.until("05:04")
     assert HoldState.STARTING is stage.hold().state
@@ -198,7 +198,7 @@ def test_a_start_that_waits_past_its_time_is_withdrawn_and_told() -> None:
     assert f"{LOAD.name} was released at 04:30 UTC and not started; it was too late to start it" == stage.events[-1]
 
 
-def test_a_start_that_waits_is_withdrawn_when_the_run_that_was_kept_back_comes() -> None:
+def test_a_waiting_start_is_withdrawn_when_the_held_run_appears() -> None:
     stage = ran_itself(waiting(repaired(failed(Stage()), "04:30"), "05:30"), "04:50")
     stage.until("05:00")
     assert (HoldState.RELEASED, "its run has started") == (stage.hold().state, stage.hold().text)
@@ -229,7 +229,7 @@ def test_a_start_before_its_clock_that_waits_does_not_follow_the_run_that_a_pers
     assert ([(at("03:40"), "clock")], HoldState.RELEASED) == (stage.started(), stage.hold().state)
 
 
-def test_a_start_waits_for_a_look_at_a_source_that_was_out_of_sight() -> None:
+def test_a_start_waits_for_a_poll_of_a_source_that_was_unreachable() -> None:
     """It answers again to whoever sends; what it ran meanwhile the next poll tells."""
     stage = ran_itself(waiting(repaired(failed(Stage()), "04:30"), "05:30"), "05:10")
     stage.late = lambda now: at("05:00") <= now < at("05:40")
@@ -305,7 +305,7 @@ def test_a_persons_hold_that_is_longer_than_the_dependencys_is_not_started_on_wh
 
 
 @pytest.mark.deep
-def test_a_persons_hold_that_runs_out_starts_what_no_dependency_holds_and_the_stale_read_is_told() -> None:
+def test_an_expired_hold_of_a_person_starts_what_no_dependency_holds_and_the_stale_read_is_notified() -> None:
     stage = by_mara(failed(Stage(hold_edge(DependencyMode.OBSERVE))), 1)
     stage.whole = True
     stage.until("06:00")
@@ -316,7 +316,7 @@ def test_a_persons_hold_that_runs_out_starts_what_no_dependency_holds_and_the_st
 
 
 @pytest.mark.deep
-def test_what_a_person_lets_go_before_its_upstream_is_good_is_started_and_said_to_read_it() -> None:
+def test_a_run_released_before_its_upstream_succeeded_is_started_with_a_warning() -> None:
     """Whoever releases it by hand decides that; Headway tells what it means."""
     stage = failed(Stage())
 
@@ -333,7 +333,7 @@ def test_what_a_person_lets_go_before_its_upstream_is_good_is_started_and_said_t
     assert stage.events[-1].endswith(f"no start of its own came after its release; {EXTRACT.name} is not good")
 
 
-def test_what_nobody_can_let_go_counts_as_missed_once_its_time_is_over() -> None:
+def test_a_start_that_cannot_be_released_is_missed_once_its_time_is_over() -> None:
     stage = failed(Stage(hold_edge(hold_for=HOUR)))
     stage.reply = lambda action: "no right to do this" if action.verb is Verb.RELEASE else None
     stage.until("05:14")
@@ -385,7 +385,7 @@ def test_a_hold_that_a_person_undid_loses_its_mark_and_a_later_pause_stays_their
     assert (HoldState.RELEASED, told) == (stage.hold().state, stage.hold().text)
 
 
-def test_a_mark_that_cannot_be_taken_away_yet_is_asked_away_again() -> None:
+def test_a_mark_that_cannot_be_removed_yet_is_removed_later() -> None:
     stage = failed(Stage())
     answers = iter([None, "no right to write the note"])
     stage.reply = lambda action: next(answers, None)
@@ -414,7 +414,7 @@ def test_a_run_that_goes_on_is_not_held_in_mid_run() -> None:
     assert {} == stage.held
 
 
-def test_what_was_not_looked_at_lately_is_not_held_unseen() -> None:
+def test_a_job_without_a_recent_poll_is_not_held_unseen() -> None:
     """An engine that starts again knows yesterday's runs: first it looks."""
     stage = failed(Stage())
     stage.late = lambda now: at("03:45") <= now < at("03:55")
@@ -424,7 +424,7 @@ def test_what_was_not_looked_at_lately_is_not_held_unseen() -> None:
     assert HoldState.HELD is stage.hold().state
 
 
-def test_a_hold_that_nobody_could_place_in_time_is_withdrawn() -> None:
+def test_a_hold_that_could_not_be_placed_in_time_is_withdrawn() -> None:
     stage = failed(Stage())
     stage.latency = minutes(15)
     stage.until("06:00")
@@ -441,7 +441,7 @@ def test_a_hold_that_never_arrived_is_placed_again_while_there_is_time() -> None
     assert [] == stage.source.starts
 
 
-def test_a_hold_that_was_refused_is_tried_again_with_growing_pauses_and_told_once() -> None:
+def test_a_refused_hold_is_tried_again_with_growing_pauses_and_notified_once() -> None:
     stage = failed(Stage())
     answers = iter(["it is locked by another"] * 3)
     stage.reply = lambda action: next(answers, None)
@@ -454,7 +454,7 @@ def test_a_hold_that_was_refused_is_tried_again_with_growing_pauses_and_told_onc
     ]
 
 
-def test_a_start_that_nothing_keeps_back_is_told_a_minute_before_it_and_tried_to_the_end() -> None:
+def test_a_start_without_a_hold_is_notified_a_minute_before_it_and_tried_to_the_end() -> None:
     stage = failed(Stage())
     stage.reply = lambda action: "it has no run yet" if action.verb is Verb.HOLD else None
     stage.until("03:58:30")
@@ -466,7 +466,7 @@ def test_a_start_that_nothing_keeps_back_is_told_a_minute_before_it_and_tried_to
     assert 4 <= len(stage.asked) <= 7
 
 
-def test_a_start_that_is_not_kept_back_because_nobody_sees_its_source_is_told() -> None:
+def test_a_start_not_held_because_its_source_is_unreachable_is_notified() -> None:
     stage = failed(Stage())
     stage.late = lambda now: at("03:45") <= now < at("04:10")
     stage.until("04:30")
@@ -475,7 +475,7 @@ def test_a_start_that_is_not_kept_back_because_nobody_sees_its_source_is_told() 
     assert told.endswith("it starts at 04:00 UTC by its schedule and is not suppressed: it was unobserved")
 
 
-def test_a_person_who_undid_a_hold_is_not_told_that_nothing_keeps_it_back() -> None:
+def test_a_person_who_undid_a_hold_is_not_notified_that_it_is_missing() -> None:
     stage = failed(Stage())
     stage.when("03:55", lambda: setattr(stage.source, "mark", None))
     stage.when("03:56", stage.reconciled)
@@ -483,7 +483,7 @@ def test_a_person_who_undid_a_hold_is_not_told_that_nothing_keeps_it_back() -> N
     assert [] == [one for one in stage.events if "nothing holds" in one]
 
 
-def test_a_release_that_is_refused_is_asked_for_again() -> None:
+def test_a_refused_release_is_requested_again() -> None:
     stage = repaired(failed(Stage()), "04:10")
     answers = iter([None, "no right to do this"])
     stage.reply = lambda action: next(answers, None)
@@ -502,7 +502,7 @@ def test_a_start_is_repeated_only_where_it_is_proved_that_it_never_arrived(text:
     assert (starts, HoldState.RELEASED) == (len(stage.source.starts), stage.hold().state)
 
 
-def test_a_standing_hold_is_there_long_before_and_let_go_at_the_lead_where_the_upstream_is_good() -> None:
+def test_a_standing_hold_is_placed_long_before_and_released_at_the_lead_where_the_upstream_succeeded() -> None:
     stage = good(Stage(hold_edge(engine_down=EngineDown.CLOSED)))
     stage.until("03:49")
     assert (HoldState.HELD, "standing", at("03:00:30")) == (
@@ -538,7 +538,7 @@ def test_nothing_is_placed_in_a_freeze_and_what_is_held_stays_held() -> None:
     assert 1 == len(held.source.starts)
 
 
-def test_in_shadow_it_is_told_once_what_would_have_been_held() -> None:
+def test_in_shadow_a_hold_not_placed_is_reported_once() -> None:
     stage = failed(Stage())
     stage.freeze(Modes(estate_live=False))
     stage.until("05:00")
@@ -685,7 +685,7 @@ def test_a_late_trigger_starts_on_completion() -> None:
     assert {"hold", "trigger"} == {one.action.origin for one in stage.asked.values()}
 
 
-def test_a_skipped_upstream_holds_nobody() -> None:
+def test_a_skipped_upstream_holds_nothing() -> None:
     stage = failed(Stage())
     stage.when("04:10", lambda: stage.run(EXTRACT, "03:10", RunState.SKIPPED))
     stage.until("06:00")
@@ -735,7 +735,7 @@ def test_of_an_upstream_of_every_hour_the_next_green_run_lets_go() -> None:
     assert ("headway", True, False) == (by, started < at("04:20"), stage.state(LOAD, "04:00").stale_read)
 
 
-def test_of_an_upstream_of_every_hour_another_red_run_keeps_it_shut() -> None:
+def test_another_failed_run_of_an_hourly_upstream_closes_the_gate() -> None:
     stage = hourly(("03:10", RunState.FAILED), ("04:10", RunState.FAILED), ("05:10", RunState.SUCCEEDED))
     stage.until("05:14")
     assert HoldState.HELD is stage.hold().state

@@ -18,12 +18,12 @@ EXTRACT = job(1, "hosts/extract", "03:10")
 
 
 @pytest.mark.parametrize("starts, told", [("04:00", 0), ("03:10", 0), ("02:00", 1), ("14:00", 1)])
-def test_a_downstream_that_starts_before_its_upstream_is_told(starts: str, told: int) -> None:
+def test_a_downstream_that_starts_before_its_upstream_is_reported(starts: str, told: int) -> None:
     load = job(2, "warehouse/load", starts)
     assert told == len(list(contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00"))))
 
 
-def test_the_words_name_both_starts_and_the_cutoff() -> None:
+def test_the_text_names_both_starts_and_the_cutoff() -> None:
     load = job(2, "warehouse/load", "14:00")
     [words] = contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00"))
     assert (
@@ -68,11 +68,11 @@ def told(load: JobFacts, mode: DependencyMode) -> list[str]:
     ],
     ids=["a clock", "a clock that names its next start", "paused by a person", "gone"],
 )
-def test_what_can_be_held_or_never_starts_is_not_told(load: JobFacts, mode: DependencyMode) -> None:
+def test_a_job_that_can_be_held_or_never_starts_is_not_reported(load: JobFacts, mode: DependencyMode) -> None:
     assert [] == told(load, mode)
 
 
-def test_a_clock_that_names_no_start_cannot_be_held_and_the_way_out_is_said() -> None:
+def test_a_schedule_without_a_start_time_cannot_be_held_and_the_fix_is_named() -> None:
     [words] = told(job(2, "aws/mart", RATE), DependencyMode.HOLD)
     assert (
         "aws/mart cannot be held until hosts/extract is good: EventBridge Scheduler: rate(1 hour), and its next start"
@@ -95,10 +95,10 @@ def test_what_only_people_or_events_start_has_no_clock(text: str) -> None:
     assert "airflow/load cannot be held until hosts/extract is good: it has no clock. Its mode can be trigger." == found
 
 
-def test_a_trigger_beside_a_clock_that_names_no_start_is_told_to_start_it_twice() -> None:
+def test_a_trigger_beside_a_schedule_without_a_start_time_is_reported_to_start_it_twice() -> None:
     [words] = told(job(2, "aws/mart", RATE), DependencyMode.TRIGGER)
     assert "by its schedule as well: EventBridge Scheduler: rate(1 hour)" in words
 
 
-def test_what_only_watches_is_not_told() -> None:
+def test_a_watch_only_job_is_not_reported() -> None:
     assert [] == told(job(2, "aws/mart", RATE), DependencyMode.OBSERVE)

@@ -58,7 +58,7 @@ def told(**past: Any) -> tuple[str, ...]:
         ),
     ],
 )
-def test_a_change_is_told_with_both_values(past: dict[str, Any], text: str) -> None:
+def test_a_change_is_shown_with_both_values(past: dict[str, Any], text: str) -> None:
     assert (text,) == told(**past)
 
 
@@ -86,7 +86,7 @@ def test_a_plain_number_that_differs_is_a_change() -> None:
     )
 
 
-def test_without_a_look_at_its_past_nothing_is_said() -> None:
+def test_without_its_history_no_change_is_reported() -> None:
     assert RunComparison() == compare_runs(EstateIndex(estate(EXTRACT, runs=[FAILED]), at("03:20")), [FAILED], "UTC")
     assert RunComparison() == compare_runs(EstateIndex(estate(EXTRACT), at("03:20")), [], "UTC")
 
@@ -99,7 +99,7 @@ def told_of_three(*pasts: dict[str, Any]) -> tuple[str, ...]:
     return compare_runs(EstateIndex(replace(estate(*jobs, runs=runs), pasts=known), at("03:20")), runs, "UTC").lines
 
 
-def test_of_many_that_fail_together_what_changed_for_most_of_them_stands_first() -> None:
+def test_the_change_shared_by_most_failed_jobs_comes_first() -> None:
     restarted = {"booted_at": at("02:50"), "target": "hosts/db07"}
     assert (
         "host hosts/db07 was restarted 2026-11-20 02:50 UTC (3 of 3 jobs)",
@@ -107,7 +107,7 @@ def test_of_many_that_fail_together_what_changed_for_most_of_them_stands_first()
     ) == told_of_three(restarted, {"context": {"version": 12}, "good_context": {"version": 11}, **restarted}, restarted)
 
 
-def test_of_many_it_is_said_that_nothing_changed_or_is_known() -> None:
+def test_for_many_jobs_an_absent_or_unknown_change_is_stated() -> None:
     assert ("nothing that Headway sees changed since they were last green, 2026-11-19 03:20 UTC",) == told_of_three(
         {}, {"good_at": None}, {}
     )

@@ -90,7 +90,7 @@ def test_config_says_how_many_are_many() -> None:
     assert "user etl is refused" in [one.title for one in ledger.decisions.incidents]
 
 
-def test_the_end_of_a_log_speaks_where_there_is_no_message() -> None:
+def test_the_end_of_a_log_is_used_where_there_is_no_message() -> None:
     ledger = Ledger(estate(*JOBS))
     for number in (1, 3, 5):
         ledger.run(JOBS[number - 1], "03:10", RunState.FAILED, tail=f"begin\n{GONE}\n", **ended("03:10", 1))
@@ -98,7 +98,7 @@ def test_the_end_of_a_log_speaks_where_there_is_no_message() -> None:
     assert {"connection:db09:5432"} == {one.root_shared for one in ledger.decisions.incidents if one.root_shared}
 
 
-def test_a_shared_root_that_comes_back_is_the_same_incident_and_one_word_a_time() -> None:
+def test_a_shared_root_that_returns_is_the_same_incident_with_one_notification_each_time() -> None:
     """The promise of an alert: told once when it opens, once when it is over, once when it is back."""
     ledger = Ledger(estate(*JOBS[:3]))
     told = []

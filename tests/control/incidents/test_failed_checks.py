@@ -40,7 +40,7 @@ def passed(since: str, until: str) -> ResultSpan:
     return ResultSpan(CheckState.PASSED, at(since), at(until), "120 rows")
 
 
-def test_a_service_whose_jobs_are_done_waits_for_the_look() -> None:
+def test_a_service_whose_jobs_are_done_waits_for_the_check() -> None:
     ledger = night()
     ledger.look("03:21")
     day = ledger.day("supply-plan")
@@ -50,7 +50,7 @@ def test_a_service_whose_jobs_are_done_waits_for_the_look() -> None:
     assert () == ledger.decisions.incidents
 
 
-def test_before_its_jobs_are_done_nothing_is_looked_at() -> None:
+def test_before_its_jobs_are_done_nothing_is_checked() -> None:
     ledger = night()
     ledger.run(PUBLISH, "03:10", RunState.RUNNING, ended_at=None, successes=())
     ledger.look("03:12")
@@ -66,7 +66,7 @@ def test_a_check_that_passes_delivers_it() -> None:
     assert day.data_state == "complete"
 
 
-def test_a_failing_check_is_a_root_cause_and_is_told_once() -> None:
+def test_a_failing_check_is_a_root_cause_and_is_notified_once() -> None:
     ledger = night()
     ledger.look("03:21")
     looked(ledger, failed("03:22", "03:22"))
@@ -84,7 +84,7 @@ def test_a_failing_check_is_a_root_cause_and_is_told_once() -> None:
     assert () == ledger.incident().notices
 
 
-def test_a_check_that_cannot_be_measured_keeps_it_back_too() -> None:
+def test_a_check_that_cannot_be_measured_delays_the_service_too() -> None:
     ledger = night()
     looked(ledger, failed("03:22", "03:22")._replace(state=CheckState.ERROR, text="dwh: no answer within 30 s"))
     ledger.look("03:23")
@@ -102,7 +102,7 @@ def test_past_the_deadline_it_is_breached_with_the_check_as_its_reason() -> None
     assert day.reason == "not delivered by 06:30 UTC; check supply-rows: 12 rows, fewer than 100"
 
 
-def test_a_check_that_nobody_looked_at_is_the_cause_once_the_deadline_is_over() -> None:
+def test_a_check_that_never_ran_is_the_cause_once_the_deadline_is_over() -> None:
     ledger = night()
     ledger.look("06:29")
     assert () == ledger.decisions.incidents
@@ -143,7 +143,7 @@ def test_an_incident_of_a_check_is_over_when_no_service_waits_for_it() -> None:
     assert "Closed: check supply-rows [{incident}]" == notice.plain_title
 
 
-def test_one_check_that_keeps_two_services_back_is_one_incident() -> None:
+def test_one_check_that_delays_two_services_is_one_incident() -> None:
     ledger = night()
     second = service("report", "07:00", OTHER, ready=("supply-rows",))
     ledger.estate = replace(
@@ -156,7 +156,7 @@ def test_one_check_that_keeps_two_services_back_is_one_incident() -> None:
     assert {1, 2} == part_with(ledger.estate, {1}).jobs.keys()
 
 
-def test_a_new_look_touches_the_services_that_wait_for_it_and_nothing_else() -> None:
+def test_a_new_result_affects_the_services_that_wait_for_it_and_nothing_else() -> None:
     ledger = night()
     aside = job(3, "etl-hosts/db07:aside", "03:10", target_id=2)
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 3: aside})

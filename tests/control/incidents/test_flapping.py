@@ -64,7 +64,7 @@ class Night:
         self.ends(at(clock), RunState.SUCCEEDED)
         return self.look(at(clock))
 
-    def told_by(self, clock: str) -> list[tuple[datetime, str]]:
+    def sent_by(self, clock: str) -> list[tuple[datetime, str]]:
         """What had been put off and leaves by then."""
         return [one for one in self._put_off if one[0] <= at(clock)]
 
@@ -83,7 +83,7 @@ def flapping(*routes: RouteRule, **more: Any) -> Night:
     return night
 
 
-def test_the_first_return_is_told_and_the_second_held_with_the_reason() -> None:
+def test_the_first_return_is_notified_and_the_second_suppressed_with_the_reason() -> None:
     night = flapping()
     why = "flapping: red 3 times since 03:00 UTC; notified again once stable for 30m"
     assert [("flapping", why, at("04:10"))] == night.held()
@@ -100,7 +100,7 @@ def test_what_flaps_since_before_midnight_says_since_which_day() -> None:
     assert why.startswith("flapping: red 3 times since 19 Nov 23:30 UTC; notified again")
 
 
-def test_who_heard_that_it_was_over_and_not_of_its_return_is_not_told_a_second_time() -> None:
+def test_a_route_notified_of_the_end_and_not_of_the_return_is_not_notified_a_second_time() -> None:
     night = flapping()
     assert [] == night.green("03:50")
     (over,) = night.ledger.decisions.incidents
@@ -108,7 +108,7 @@ def test_who_heard_that_it_was_over_and_not_of_its_return_is_not_told_a_second_t
     assert ([], "recovered") == (night.look(at("04:20")), night.left[-1][1])
 
 
-def test_one_word_says_that_it_stays_red() -> None:
+def test_one_notification_says_that_it_stays_failed() -> None:
     night = flapping()
     assert [] == night.look(at("04:09"))
     assert ["updated"] == night.look(at("04:10"))
@@ -116,14 +116,14 @@ def test_one_word_says_that_it_stays_red() -> None:
     assert [] == night.look(at("04:40"))
 
 
-def test_after_a_steady_time_it_is_told_at_once_again() -> None:
+def test_after_a_steady_time_notifications_are_immediate_again() -> None:
     night = flapping()
     night.look(at("04:10"))
     assert ["recovered"] == night.green("04:20")
     assert ["updated"] == night.red("04:30")
 
 
-def test_a_service_that_is_hit_for_the_first_time_is_told_at_once() -> None:
+def test_a_service_affected_for_the_first_time_is_notified_at_once() -> None:
     daily = service("daily", "06:30", LOAD, tier=2, notify=("oncall",))
     night = flapping()
     night.ledger.estate = replace(night.ledger.estate, dependencies=tuple(feeds(OFTEN, LOAD)), services=(daily,))
@@ -169,7 +169,7 @@ def test_a_resolution_revoked_in_quiet_hours_is_notified_at_their_end() -> None:
         assert [] == night.green(repaired)
         assert [] == night.red(failed)
     assert [] == night.green("03:50")
-    assert [(at("06:00"), "recovered")] == night.told_by("06:00")
+    assert [(at("06:00"), "recovered")] == night.sent_by("06:00")
 
 
 Steps = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=36)
@@ -181,7 +181,7 @@ Steps = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=3
 @example(steps=[(True, False)] * 6)
 @example(steps=[(True, False)] * 7)
 @given(steps=Steps)
-def test_whatever_flaps_and_whenever_the_engine_dies_what_lasts_is_told_and_the_rest_is_little(
+def test_however_jobs_flap_and_the_engine_dies_lasting_incidents_are_notified_and_the_rest_is_little(
     steps: list[tuple[bool, bool]],
 ) -> None:
     """The last word is right whenever it stood for a steady time since somebody saw it, and few words leave."""

@@ -29,7 +29,7 @@ NIGHTS = st.lists(st.lists(EVENT, max_size=4), max_size=8)
 @pytest.mark.deep
 @examples(150)
 @given(NIGHTS)
-def test_every_red_job_is_told_once_by_one_incident(night: list[list[tuple[object, str, RunState]]]) -> None:
+def test_every_failed_job_is_notified_once_by_one_incident(night: list[list[tuple[object, str, RunState]]]) -> None:
     ledger = Ledger(WHOLE)
     told: dict[int, list[AlertKind]] = defaultdict(list)
     for step, events in enumerate(night):

@@ -52,7 +52,7 @@ def repaired(ledger: Ledger, one: JobFacts, minute: int) -> None:
 
 
 def open_incidents(decisions: Decisions) -> Open:
-    """Cause, root, what is red, and whom it hurts."""
+    """Cause, root, what is red, and whom it affects."""
     return {
         (one.cause, one.root_job_id, one.business_date,
          frozenset(each.job_id for each in one.members if each.role in ("root", "red", "stale")),
@@ -106,7 +106,7 @@ def played(order: list[Seen], looks: list[bool]) -> tuple[Ledger, Told]:
         if looked:
             ledger.look(f"05:{minute:02}")
             told.hear(ledger)
-    for clock in ("05:30", "05:50"):  # what is late is told anew a while after its cause is over
+    for clock in ("05:30", "05:50"):  # what is late is told again a while after its cause is over
         ledger.look(clock)
         told.hear(ledger)
     return ledger, told
@@ -131,7 +131,7 @@ def test_what_is_seen_in_any_order_ends_in_the_same_open_incidents(
 @pytest.mark.deep
 @examples(25)
 @given(ENDS, st.data())
-def test_whoever_was_told_that_it_began_is_told_once_that_it_is_over(
+def test_a_route_notified_of_the_start_is_notified_once_of_the_end(
     ends: dict[int, RunState | None], data: st.DataObject
 ) -> None:
     """All is repaired, in any order, and looked at in between."""

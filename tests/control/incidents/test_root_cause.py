@@ -65,7 +65,7 @@ def test_three_red_jobs_in_a_chain_are_one_incident_with_its_symptoms() -> None:
     assert [("oncall", AlertKind.OPENED)] == notices(ledger.decisions)
 
 
-def test_a_message_of_several_lines_is_told_on_one() -> None:
+def test_a_message_of_several_lines_is_shown_on_one() -> None:
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, message="orders is empty\nCONTEXT:  line 3", **ended("03:10", 5))
     ledger.look("03:20")
@@ -100,7 +100,7 @@ def test_each_red_run_of_a_job_of_many_names_the_open_service_that_waits_for_it(
     assert (True, Timeliness.ON_TIME) == (ledger.incident().closed, ledger.day("flap").timeliness)
 
 
-def test_jobs_whose_names_look_alike_are_incidents_of_their_own() -> None:
+def test_jobs_with_similar_names_are_separate_incidents() -> None:
     """Names that are the same once cleaned, or in their first 300 letters, must not share a key: they would take turns
     in one incident, and each turn is an alert."""
     names = [
@@ -149,7 +149,7 @@ def test_a_merge_names_the_root_cause_only_if_it_was_not_notified() -> None:
     assert f"root cause is hosts/extract; {text}" == event_text(merged, other)
 
 
-def test_a_target_that_failed_before_its_polls_were_paused_has_to_fail_anew_after_it() -> None:
+def test_a_target_that_failed_before_its_polls_were_paused_has_to_fail_again_after_it() -> None:
     ledger = night()
     silent(ledger, "03:05:50")
     pause = SystemPause("hosts", "mara", "a new disk", at("03:06"), at("03:50"))
@@ -178,7 +178,7 @@ def test_two_incidents_that_turn_out_to_be_one_keep_the_older() -> None:
     assert 1 == len(ledger.estate.incidents)
 
 
-def test_a_failed_task_is_told_with_its_dag() -> None:
+def test_a_failed_task_is_notified_with_its_dag() -> None:
     ledger = night(EXTRACT, LOAD, MART, TASK)
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 5))
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
@@ -223,7 +223,7 @@ def test_what_is_not_proved_red_is_no_incident(state: RunState) -> None:
         (RunState.BLOCKED, "hosts/extract was blocked by its upstream: exit 3"),
     ],
 )
-def test_every_red_end_is_an_incident_in_its_own_words(state: RunState, title: str) -> None:
+def test_every_failed_end_is_an_incident_with_its_own_text(state: RunState, title: str) -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.run(EXTRACT, "03:10", state, **ended("03:10", 1, exit_code=3))
     ledger.look("03:14")
@@ -443,7 +443,7 @@ def test_an_incident_whose_root_is_out_of_view_is_closed_and_not_called_recovere
     [("refused", "refuses Headway"), ("broken", "cannot be read"), ("failing", "answers with a fault"),
      ("limited", "limits our requests")],
 )  # fmt: skip
-def test_a_target_that_answers_otherwise_is_not_said_to_be_silent(kind: str, text: str) -> None:
+def test_a_target_that_answers_otherwise_is_not_reported_as_silent(kind: str, text: str) -> None:
     ledger = night()
     ledger.look("02:00")
     silent(ledger, "03:00", error_kind=kind)
@@ -451,7 +451,7 @@ def test_a_target_that_answers_otherwise_is_not_said_to_be_silent(kind: str, tex
     assert f"etl-hosts/db07 {text}" == ledger.incident().title
 
 
-def test_a_target_that_does_not_answer_is_one_incident_with_the_services_it_hurts() -> None:
+def test_a_target_that_does_not_answer_is_one_incident_with_its_affected_services() -> None:
     ledger = night()
     ledger.look("02:00")
     silent(ledger, "03:00")
@@ -479,7 +479,7 @@ def test_what_turned_red_while_its_target_was_silent_belongs_to_the_target() -> 
     }
 
 
-def test_an_incident_that_a_silent_target_explains_keeps_its_key_and_gets_the_target_as_root() -> None:
+def test_an_incident_explained_by_a_silent_target_keeps_its_key_and_gets_the_target_as_root() -> None:
     ledger = night()
     ledger.look("02:00")
     silent(ledger, "03:59:50", seen="03:05")
@@ -511,7 +511,7 @@ def test_an_idle_target_that_nothing_needs_is_no_incident() -> None:
     assert () == ledger.look("04:00").incidents
 
 
-def test_a_service_that_was_told_stays_told_until_the_incident_closes() -> None:
+def test_a_notified_service_stays_notified_until_the_incident_closes() -> None:
     ledger = night(EXTRACT, LOAD, MART, services=[service("daily", "07:30", MART), service("early", "05:30", LOAD)])
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 5))
     ledger.look("03:20")
@@ -528,7 +528,7 @@ def test_a_service_that_was_told_stays_told_until_the_incident_closes() -> None:
     assert [(True, EXTRACT.id), (False, MART.id)] == [(each.closed, each.root_job_id) for each in (closed, opened)]
 
 
-def test_a_newly_hurt_service_is_one_update() -> None:
+def test_a_newly_affected_service_is_one_update() -> None:
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 5))
     ledger.look("03:20")
@@ -566,7 +566,7 @@ def cancelled(ledger: Ledger, of: JobFacts, clock: str) -> None:
     ledger.run(of, clock, RunState.CANCELLED, started_at=at(clock), ended_at=sent, native_state="ABORTED")
 
 
-def test_what_was_cancelled_through_headway_says_by_whom_and_why() -> None:
+def test_a_cancel_through_headway_names_requester_and_reason() -> None:
     ledger = night()
     cancelled(ledger, EXTRACT, "03:10")
     ledger.look("03:13")
@@ -577,7 +577,7 @@ def test_what_was_cancelled_through_headway_says_by_whom_and_why() -> None:
     assert "hosts/extract failed: exit 1" == ledger.incident().title
 
 
-def test_a_cancel_that_a_service_hangs_on_pages_nobody_before_the_service_is_nearly_lost() -> None:
+def test_a_cancel_that_affects_a_service_pages_nobody_before_the_service_is_nearly_lost() -> None:
     """Who cancelled it knows; that it was forgotten is told in time for a restart, with who did it."""
     ledger = night()
     cancelled(ledger, EXTRACT, "03:10")
@@ -594,7 +594,7 @@ def test_a_cancel_that_a_service_hangs_on_pages_nobody_before_the_service_is_nea
     assert "hosts/extract was cancelled by root through Headway" in found.incidents[0].notices[0].plain_title
 
 
-def test_a_cancel_whose_rerun_goes_well_is_told_to_nobody_and_one_that_fails_is() -> None:
+def test_a_cancel_is_not_notified_when_its_rerun_succeeds_and_notified_when_it_fails() -> None:
     for state, told in ((RunState.SUCCEEDED, []), (RunState.FAILED, [("oncall", AlertKind.OPENED)])):
         ledger = night()
         cancelled(ledger, EXTRACT, "03:10")
@@ -605,7 +605,7 @@ def test_a_cancel_whose_rerun_goes_well_is_told_to_nobody_and_one_that_fails_is(
         assert told == notices(ledger.look("03:18"))
 
 
-def test_a_cancel_that_nothing_hangs_on_pages_nobody_until_the_job_fails_by_itself() -> None:
+def test_a_cancel_that_affects_nothing_pages_nobody_until_the_job_fails_by_itself() -> None:
     ledger = night(OTHER, deps=[])
     cancelled(ledger, OTHER, "03:00")
     found = ledger.look("03:05")

@@ -28,14 +28,14 @@ from console.text.normalize import normalize_line
         ("ORA-01017: invalid username/password; logon denied", ""),
     ],
 )
-def test_the_words_of_a_failure_name_what_they_blame(said: str, shared: str) -> None:
+def test_the_text_of_a_failure_names_its_cause(said: str, shared: str) -> None:
     found = failure_signature(f"starting\n{said}\nrolled back")
     assert found is not None
     assert shared == signature_identity(found, "etl-hosts/db07")
 
 
 @pytest.mark.parametrize("said", ["", "exit 1", 'relation "orders" does not exist', "KeyError: 'vat'", "Traceback"])
-def test_words_that_nobody_knows_have_no_signature(said: str) -> None:
+def test_an_unknown_text_has_no_signature(said: str) -> None:
     assert failure_signature(said) is None
 
 

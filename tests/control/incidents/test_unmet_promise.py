@@ -45,7 +45,7 @@ def kinds(ledger: Ledger) -> list[AlertKind]:
     return [notice.kind for one in ledger.decisions.incidents for notice in one.notices]
 
 
-def test_what_nobody_starts_is_told_before_the_deadline_and_not_again_at_it() -> None:
+def test_a_start_that_is_missing_is_notified_before_the_deadline_and_not_again_at_it() -> None:
     ledger = night()
     ledger.look("06:09")
     assert [] == kinds(ledger)
@@ -66,7 +66,7 @@ def test_what_nobody_starts_is_told_before_the_deadline_and_not_again_at_it() ->
     )
 
 
-def test_a_night_that_nobody_watched_is_told_late_but_told() -> None:
+def test_an_unobserved_night_is_notified_late() -> None:
     ledger = night()
     ledger.look("09:00")
     assert [AlertKind.OPENED] == kinds(ledger)
@@ -116,7 +116,7 @@ def test_its_job_that_fails_after_all_goes_on_as_the_same_incident() -> None:
     assert [AlertKind.UPDATED] == kinds(ledger)
 
 
-def test_a_day_that_a_failure_hurts_has_its_cause_already() -> None:
+def test_a_date_affected_by_a_failure_already_has_its_cause() -> None:
     ledger = night()
     ends(ledger, RunState.FAILED)
     ledger.look("03:31")
@@ -129,7 +129,7 @@ def test_a_day_that_a_failure_hurts_has_its_cause_already() -> None:
     assert (["run"], []) == ([one.cause for one in ledger.decisions.incidents], kinds(ledger))
 
 
-def test_a_failure_that_was_repaired_in_time_does_not_hide_that_nobody_goes_on() -> None:
+def test_a_failure_repaired_in_time_does_not_hide_that_the_rest_was_not_started() -> None:
     ledger = night()
     ends(ledger, RunState.FAILED)
     ledger.look("03:31")
@@ -142,7 +142,7 @@ def test_a_failure_that_was_repaired_in_time_does_not_hide_that_nobody_goes_on()
 
 
 @pytest.mark.parametrize("stood, told", [(Timeliness.WILL_MISS, False), (Timeliness.AT_RISK, True), (None, True)])
-def test_a_day_that_turns_late_after_an_outage_of_seconds_is_told_before_its_deadline(
+def test_a_date_that_turns_late_after_an_outage_of_seconds_is_notified_before_its_deadline(
     stood: Timeliness | None, told: bool
 ) -> None:
     """Whatever had hurt it before muted it until its deadline had passed: ten minutes of "will miss" in silence. What
@@ -161,7 +161,7 @@ def test_a_day_that_turns_late_after_an_outage_of_seconds_is_told_before_its_dea
     assert told is (AlertKind.OPENED not in kinds(ledger))
 
 
-def test_a_late_day_that_nobody_goes_on_with_after_the_repair_is_told_after_a_while() -> None:
+def test_a_late_date_that_is_not_continued_after_the_repair_is_notified_after_a_while() -> None:
     """The all-clear of what failed left after the deadline: without this the service is lost and nobody is on it."""
     ledger = night()
     ends(ledger, RunState.FAILED)
@@ -187,7 +187,7 @@ def told(ledger: Ledger, clock: str) -> list[tuple[str, str, str]]:
     return [(one.kind.value, one.route, one.plain_title) for each in ledger.decisions.incidents for one in each.notices]
 
 
-def test_whoever_heard_that_it_is_late_is_told_once_that_it_was_delivered_though_its_cause_was_over_before() -> None:
+def test_a_route_notified_of_a_delay_is_notified_once_of_the_delivery_though_its_cause_ended_before() -> None:
     """The incident closed with its cause: no word of the delivery, "is late" twice, and a late service without any."""
     plan = service("supply-plan", "06:30", LOAD, notify=("biz",))
     ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
@@ -259,7 +259,7 @@ def test_a_part_of_the_estate_comes_to_the_same() -> None:
     assert 1 == len(part_with(ledger.estate, {1}).incidents)
 
 
-def test_a_schedule_that_cannot_keep_the_promise_is_told_when_its_night_begins() -> None:
+def test_a_schedule_that_cannot_meet_the_promise_is_notified_when_its_night_begins() -> None:
     slow = replace(LOAD, expected=minutes(240))
     ledger = Ledger(estate(EXTRACT, slow, feeds=feeds(EXTRACT, slow), services=[PLAN]))
     ledger.look("03:09")
@@ -308,7 +308,7 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
     assert ": extract has not finished, expected 07:" in notice.plain_title
 
 
-def test_the_owner_of_the_job_that_lost_the_minutes_is_told_what_it_is() -> None:
+def test_the_owner_of_the_job_that_lost_the_minutes_is_notified_of_its_part() -> None:
     incident, _ = lost_by_the_extraction("05:30", owner="etl", notify=("etl-team",))
     assert "etl" == incident.owner
     assert [("etl-team", "technical")] == [(each.route, each.style) for each in incident.notices]
@@ -318,7 +318,7 @@ CALM = [PeakForecast(0.05, was_late=False, is_published=False)] * 30
 
 
 @pytest.mark.parametrize("peaks, told", [(CALM[1:], False), (CALM, True)], ids=["29 days", "30 days"])
-def test_whoever_is_at_risk_is_called_for_once_the_alarm_keeps_its_budget(
+def test_a_service_at_risk_is_notified_once_the_alarm_is_within_its_budget(
     peaks: Sequence[PeakForecast], told: bool
 ) -> None:
     found = slow_extraction("05:30", time(7, 7), peaks)

@@ -46,7 +46,7 @@ def within(focus: int, edges: list[tuple[int, int]], steps: int) -> set[int]:
 
 @examples(300)
 @given(EDGES, WANTED)
-def test_every_job_within_the_steps_stands_in_one_spot(edges: list[tuple[int, int]], wanted: LayoutRequest) -> None:
+def test_every_job_within_the_steps_has_one_position(edges: list[tuple[int, int]], wanted: LayoutRequest) -> None:
     layout = lay_out(edges, wanted)
     near = within(wanted.focus, edges, wanted.down) | within(wanted.focus, [pair[::-1] for pair in edges], wanted.up)
     shown = [job for spot in layout.spots for job in spot.jobs]
@@ -68,7 +68,7 @@ def test_what_is_joined_is_what_an_edge_joins(edges: list[tuple[int, int]], want
 
 @examples(200)
 @given(EDGES, WANTED)
-def test_a_layer_has_a_limit_until_it_is_opened_and_what_is_kept_is_folded_last(
+def test_a_layer_has_a_limit_until_it_is_expanded_and_pinned_jobs_are_folded_last(
     edges: list[tuple[int, int]], wanted: LayoutRequest
 ) -> None:
     layout = lay_out(edges, wanted)

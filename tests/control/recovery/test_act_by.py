@@ -143,7 +143,7 @@ def test_the_cause_that_has_no_figure_itself_is_named_with_its_runs() -> None:
     assert verdict.reason.endswith('[jobs."hosts/extract"]')
 
 
-def test_the_source_of_the_clocks_is_said() -> None:
+def test_the_source_of_the_schedules_is_stated() -> None:
     assert EstimateBasis(EstimateKind.DECLARED) == hurt(load(30)).basis
     history = {number: (600.0,) * (number + 10) for number in (1, 2, 3)}
     assert EstimateBasis(EstimateKind.HISTORY, 11) == hurt(load(30), durations=history).basis
@@ -156,7 +156,7 @@ def test_the_first_of_two_broken_jobs_sets_the_clocks() -> None:
     assert "restart hosts/extract, then warehouse/load by 04:40 UTC, green by 05:00 UTC" == found.reason
 
 
-def test_after_its_deadline_nothing_is_left_to_act_by_but_the_breach_is_told() -> None:
+def test_after_its_deadline_there_is_no_act_by_but_the_breach_is_shown() -> None:
     assert Timeliness.BREACHED == hurt(load(30), now="06:31").timeliness
 
 
@@ -167,7 +167,7 @@ def night(*runs: RunFacts, now: str = "05:20") -> Ledger:
     return ledger
 
 
-def test_once_the_root_is_repaired_the_words_name_what_is_to_be_restarted_now() -> None:
+def test_once_the_root_is_repaired_the_text_names_what_to_restart_now() -> None:
     """ "extract: restart by 04:40" would have a person restart what is green."""
     second = load(30)
     deps = [*feeds(EXTRACT, second), *feeds(second, MART)]

@@ -45,7 +45,7 @@ def moves(told: PlanProgress, now: Any = NOW) -> list[tuple[str, Any]]:
 GOOD = StepRun("succeeded", "native", False, at("03:40"), at("03:50"))
 
 
-def test_the_first_step_is_asked_and_those_that_wait_for_it_are_not() -> None:
+def test_the_first_step_is_requested_and_those_that_wait_for_it_are_not() -> None:
     assert [("RequestStep", 1)] == moves(plan(step(1), step(2, 1), step(3, 2)))
 
 
@@ -59,7 +59,7 @@ def test_while_an_action_is_under_way_its_step_waits() -> None:
         assert [] == moves(plan(step(1, state="requested", action_state=state), step(2, 1)))
 
 
-def test_the_first_red_step_stops_the_plan_and_nothing_more_is_asked() -> None:
+def test_the_first_failed_step_stops_the_plan_and_nothing_more_is_requested() -> None:
     red = step(1, state="requested", action_state="failed", action_text="exit 1")
     told = plan(red, step(2, 1), step(3, system="other"))
     assert [("failed", 1), ("plan", "stopped")] == moves(told)
@@ -84,7 +84,7 @@ def test_a_paused_plan_of_which_nothing_is_left_is_done() -> None:
     assert [("verified", 2), ("plan", "done")] == moves(plan(step(1, state="verified"), last, state="paused"))
 
 
-def test_an_aborted_plan_gives_up_what_it_has_not_asked() -> None:
+def test_an_aborted_plan_drops_the_steps_it_has_not_requested() -> None:
     assert [("abandoned", 2)] == moves(
         plan(step(1, state="requested", action_state="sent"), step(2, 1), state="aborted")
     )
@@ -173,7 +173,7 @@ def looked(found: StepRun) -> StepProgress:
     return replace(FOLLOWS, due=at("04:00:30"), polled=at("04:01"), newest=found)
 
 
-def test_what_a_scheduler_starts_itself_is_looked_at_before_it_is_asked() -> None:
+def test_a_native_start_is_awaited_before_a_step_is_requested() -> None:
     [move] = next_moves(plan(LOADED, FOLLOWS), NOW)
     assert isinstance(move, BeginWait)
     assert (NOW + minutes(0.5), "looks first whether its own scheduler starts it now") == (move.until, move.text)
@@ -181,13 +181,13 @@ def test_what_a_scheduler_starts_itself_is_looked_at_before_it_is_asked() -> Non
     assert BeginWait(slow.steps[1], NOW + minutes(2), move.text) == next_moves(slow, NOW)[0]
 
 
-def test_it_is_asked_only_once_a_poll_after_that_has_seen_no_start() -> None:
+def test_a_step_is_requested_only_once_a_later_poll_has_seen_no_start() -> None:
     waiting = replace(FOLLOWS, due=at("04:00:30"))
     assert [] == moves(plan(LOADED, waiting), at("04:05"))
     assert [("RequestStep", 2)] == moves(plan(LOADED, replace(waiting, polled=at("04:01"))), at("04:01"))
 
 
-def test_a_run_that_its_own_scheduler_started_stands_in_for_the_step() -> None:
+def test_a_native_run_replaces_the_step() -> None:
     begun = StepRun("running", "native", False, at("03:59"), None)
     assert [] == moves(plan(LOADED, looked(begun)), at("04:10"))
     assert [] == moves(plan(LOADED, looked(replace(begun, state="queued", started=None))), at("04:10"))
@@ -248,7 +248,7 @@ def holding(hold: dict[str, Any] | None = None, rerun: str = "requested", **more
 HELD = {"state": "verified", "action_key": "headway-1", "action_state": "verified", "hold_state": "held"}
 
 
-def test_a_hold_is_placed_shortly_before_the_start_that_it_keeps_back() -> None:
+def test_a_hold_is_placed_shortly_before_the_start_that_it_prevents() -> None:
     assert [("BeginWait", 1)] == moves(holding())
     due = {"due": at("04:10")}
     assert [] == moves(holding(due))
@@ -285,7 +285,7 @@ def test_what_is_held_is_let_go_once_what_it_reads_is_good_and_it_is_known_to_be
     assert [("verified", 3)] == moves(holding({**HELD, "hold_state": "released"}, rerun="verified"))
 
 
-def test_a_plan_lets_go_what_it_held_though_a_person_asks_for_a_hold_beside_it() -> None:
+def test_a_plan_releases_its_hold_though_a_person_requests_another_beside_it() -> None:
     """Theirs is refused while its own stands: the plan was done, and its hold lasted for hours."""
     beside = {"held_by": "mara until 2026-11-20 12:00Z"}
     assert [("RequestStep", 3)] == moves(holding({**HELD, **beside}, rerun="verified"))
@@ -312,17 +312,15 @@ def test_a_plan_that_ends_early_says_what_it_leaves_held() -> None:
         ({**HELD, "hold_state": "releasing"}, "failed"),
     ],
 )
-def test_what_is_on_its_way_to_be_held_and_what_could_not_be_let_go_is_said_to_stay_held(
-    hold: dict[str, Any], release: str
-) -> None:
+def test_pending_holds_and_failed_releases_are_reported_to_stay_held(hold: dict[str, Any], release: str) -> None:
     told = holding(hold, rerun="failed")
     third = replace(told.steps[2], action_state=release)
     stopped = replace(told, steps=(*told.steps[:2], third, told.steps[3]))
     assert "s/load stays held meanwhile" in next_moves(stopped, NOW)[-1].text  # type: ignore[union-attr]
 
 
-def test_a_hold_that_is_asked_anew_is_not_put_off_behind_the_start_that_it_keeps_back() -> None:
-    """Its wait began anew with each resume."""
+def test_a_hold_requested_again_is_not_put_off_behind_the_start_that_it_prevents() -> None:
+    """Its wait began again with each resume."""
     told = holding({"wait_s": 600.0})
     assert [told.requested + timedelta(seconds=600)] == [
         move.until for move in next_moves(told, told.requested + timedelta(seconds=300)) if isinstance(move, BeginWait)
@@ -330,7 +328,7 @@ def test_a_hold_that_is_asked_anew_is_not_put_off_behind_the_start_that_it_keeps
     assert [("RequestStep", 1)] == moves(told, told.requested + timedelta(seconds=601))
 
 
-def test_what_became_good_in_the_same_look_needs_no_hold_any_more() -> None:
+def test_an_upstream_that_succeeded_in_the_same_evaluation_needs_no_hold() -> None:
     """After an engine was away both come at once: it was held for nothing."""
     told = holding({"due": NOW})
     second = replace(told.steps[1], action_state="verified")

@@ -65,13 +65,13 @@ def test_each_way_has_its_own_finish() -> None:
     assert [("daily", "2026-11-20T06:30:00Z")] == [(day.service, day.deadline) for day in found.days]
 
 
-def test_the_ways_are_those_of_the_step_that_is_looked_at() -> None:
+def test_the_options_are_those_of_the_selected_step() -> None:
     found = table(plan_outlook(proposal(), DraftChanges(), 3))
     assert ["as planned", "nothing done", "3 skip", "3 mark-ok", "3 left out"] == [*found]
     assert (PARTIAL, "06:00") == found["3 skip"], "what it takes counts for those before it: never too early"
 
 
-def test_how_much_of_a_step_runs_is_a_way_and_what_finishes_alike_stands_in_one_column() -> None:
+def test_the_part_of_a_step_that_runs_is_an_option_and_equal_finishes_share_a_column() -> None:
     """A part of it counts whole, so no way is told too early."""
     plan = proposal()
     assert ("downstream", "all", "mark-ok", "skip") == plan.steps[0].alternatives
@@ -81,13 +81,13 @@ def test_how_much_of_a_step_runs_is_a_way_and_what_finishes_alike_stands_in_one_
     assert ["as changed", "as planned", "nothing done", "1 downstream"] == [way.name for way in chosen.variants][:4]
 
 
-def test_what_a_person_changed_stands_beside_what_was_proposed() -> None:
+def test_a_changed_plan_is_shown_beside_the_proposed_one() -> None:
     found = plan_outlook(proposal(), DraftChanges(waits={1: 3600.0}))
     assert {"as changed": (LATE, "07:00"), "as planned": (ON_TIME, "06:00")} == dict([*table(found).items()][:2])
     assert ["as changed"] == [way.name for way in found.variants if way.is_present]
 
 
-def test_a_way_that_was_chosen_is_told_once_and_is_the_present_one() -> None:
+def test_a_chosen_option_is_shown_once_as_the_present_one() -> None:
     found = plan_outlook(proposal(), DraftChanges(alternatives={1: "skip"}))
     ways = ["as changed", "as planned", "nothing done", "1 downstream/all", "1 mark-ok", "1 left out"]
     assert ways == [way.name for way in found.variants]
@@ -107,14 +107,14 @@ def test_a_finish_agrees_with_the_verdict_of_the_plan() -> None:
         assert in_time == all(save.saved for step in plan.steps for save in step.saves), now
 
 
-def test_where_an_estimate_is_missing_nobody_can_tell() -> None:
+def test_without_an_estimate_the_finish_is_unknown() -> None:
     mart = job(3, "dwh/mart")
     _, plan = night(FAILED, STALE_LOAD, run(3, mart, "05:00", RunState.SUCCEEDED), now="05:20",
                     jobs=(EXTRACT, LOAD, mart, AUDIT))  # fmt: skip
     assert (UNKNOWN, "") == table(plan_outlook(plan, DraftChanges()))["as planned"]
 
 
-def test_a_proposal_of_before_the_deadlines_were_told_has_no_ways() -> None:
+def test_a_proposal_without_recorded_deadlines_has_no_options() -> None:
     plan = proposal()
     bare = tuple(replace(step, saves=tuple(replace(s, deadline="") for s in step.saves)) for step in plan.steps)
     assert PlanOutlook((), ()) == plan_outlook(replace(plan, steps=bare), DraftChanges())

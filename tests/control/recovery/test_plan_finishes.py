@@ -196,7 +196,7 @@ def test_what_is_red_and_no_step_of_the_plan_is_repaired_as_repairs_go_here() ->
     assert other == planned(other)
 
 
-def test_a_plan_asks_for_the_services_that_share_a_job_or_a_pool_with_those_that_it_is_for_and_no_others() -> None:
+def test_a_plan_queries_the_services_that_share_a_job_or_a_pool_with_its_own_and_no_others() -> None:
     known = [job(number, f"dwh/j{number}", "04:00", expected=minutes(30)) for number in range(1, 8)]
     services = [service(one.native_id, "06:30", one) for one in known[1:]]
     declared = Declared(pools=(DeclaredPool("host", ("dwh/j3", "dwh/j5"), 1),))
@@ -216,7 +216,7 @@ def test_a_plan_asks_for_the_services_that_share_a_job_or_a_pool_with_those_that
     assert [("j2", NIGHT), ("j3", NIGHT), ("j5", NIGHT)] == [(day.service.name, day.business_date) for day in found]
 
 
-def test_a_plan_that_only_waits_tells_the_finish_that_the_forecast_tells() -> None:
+def test_a_plan_that_only_waits_shows_the_finish_of_the_forecast() -> None:
     """Of what hangs it told no estimate, and an unknown finish, beside a forecast of 30 runs."""
     history = past(EXTRACT, "03:10", [20.0] * 20)
     seen = estate(EXTRACT, services=[service("daily", "07:45", EXTRACT)], durations={EXTRACT.id: (1200.0,) * 20})

@@ -130,7 +130,7 @@ TRIGGERED = "Headway starts it once its upstreams have succeeded; not while no e
         (DependencyMode.TRIGGER, EngineDown.OPEN, "", TRIGGERED),
     ],
 )
-def test_what_headway_keeps_back_is_said_with_what_becomes_of_it_without_an_engine(
+def test_a_held_job_is_shown_with_what_becomes_of_it_without_an_engine(
     mode: DependencyMode, engine_down: EngineDown, due: str, text: str
 ) -> None:
     kept = job(2, "warehouse/load", due, expected=minutes(30))
@@ -139,7 +139,7 @@ def test_what_headway_keeps_back_is_said_with_what_becomes_of_it_without_an_engi
     assert text == left(plan)["warehouse/load"]
 
 
-def test_what_could_not_be_held_is_said_to_start_all_the_same() -> None:
+def test_a_job_that_could_not_be_held_is_reported_to_start_all_the_same() -> None:
     no_run = HoldActionFacts("refused", "it has no run yet", at("03:52"), unsent=False, origin="hold")
     failed = HoldFacts(
         "headway-1",
@@ -188,7 +188,7 @@ def test_a_manual_step_is_completed_by_a_person_and_started_by_no_scheduler() ->
     assert "a person completes it: headway action complete dwh/mart" == left(plan)["dwh/mart"]
 
 
-def test_what_its_own_scheduler_keeps_back_goes_on_by_itself() -> None:
+def test_a_job_held_by_its_own_scheduler_continues_by_itself() -> None:
     blocked = run(3, MART, "05:00", RunState.BLOCKED)
     native = [*feeds(EXTRACT, LOAD), *feeds(LOAD, MART, origin=DependencyOrigin.NATIVE)]
     _, plan = night(FAILED, STALE_LOAD, blocked, now="05:20", feeds=native)
@@ -249,7 +249,7 @@ def test_of_red_runs_that_all_work_for_now_the_newest_alone_is_run_again() -> No
     assert {"hosts/poll": "03:10 and 03:15: superseded by the rerun of 03:20 UTC"} == left(plan)
 
 
-def test_the_newest_stands_for_the_run_that_a_hit_service_reads_and_keeps_what_it_saves() -> None:
+def test_the_newest_run_replaces_the_one_an_affected_service_reads_and_retains_what_it_saves() -> None:
     thrice = replace(OFTEN, schedule=Schedule("debian-cron", "10-20/5 3 * * *", "UTC"))
     ledger, plan = night(*RED_RUNS, now="03:24", jobs=(thrice, LOAD, MART, AUDIT))
     assert [("hosts/poll", 3, True)] == [(step.job, step.run_id, step.saves[0].saved) for step in plan.steps]
@@ -264,7 +264,7 @@ def test_runs_with_a_period_of_their_own_are_all_run_again() -> None:
     assert [(1, ()), (2, (1,)), (3, (2,))] == [(step.run_id, step.after) for step in plan.steps]
 
 
-def test_each_step_says_how_long_it_takes_how_safe_it_is_and_whom_it_saves() -> None:
+def test_each_step_shows_its_duration_its_safety_and_the_services_it_saves() -> None:
     _, plan = night(FAILED, now="03:20", durations={1: (600.0,) * 14})
     [step] = plan.steps
     assert (600.0, EstimateBasis(EstimateKind.HISTORY, 14), "safe") == (step.expected_s, step.basis, step.safety)
@@ -274,14 +274,14 @@ def test_each_step_says_how_long_it_takes_how_safe_it_is_and_whom_it_saves() -> 
 @pytest.mark.parametrize(
     "now,text", [("06:00", "its act-by 04:40 UTC has passed"), ("06:40", "its deadline 06:30 UTC has passed")]
 )
-def test_a_service_that_cannot_be_saved_any_more_is_said(now: str, text: str) -> None:
+def test_a_service_that_cannot_be_saved_is_named(now: str, text: str) -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now=now)
     assert {(False, text)} == {(one.saved, one.text) for one in plan.steps[0].saves}
     assert ("Daily cannot be saved any more; the plan repairs it for those who read it late",) == plan.notes
 
 
 @pytest.mark.parametrize("deadline, is_lost", [(time(7, 30), False), (time(6), True)])
-def test_past_its_act_by_a_service_is_told_with_the_chance_that_is_left(deadline: time, is_lost: bool) -> None:
+def test_past_its_act_by_a_service_is_shown_with_the_remaining_chance(deadline: time, is_lost: bool) -> None:
     """ "Cannot be saved any more" sends people back to bed: with one chance in eight that is wrong."""
     takes = [60.0, 70.0, 80.0, 90.0, 100.0, 110.0, 120.0]
     seen = estate(
@@ -299,7 +299,7 @@ def test_past_its_act_by_a_service_is_told_with_the_chance_that_is_left(deadline
     assert is_lost or (told is not None and save.text.endswith(f" has passed, {told[0]}"))
 
 
-def test_without_an_estimate_nobody_can_tell_whom_it_saves() -> None:
+def test_without_an_estimate_the_saved_services_are_unknown() -> None:
     _, plan = night(FAILED, now="03:20", jobs=(EXTRACT, LOAD, job(3, "dwh/mart"), AUDIT))
     assert [None] == [one.saved for one in plan.steps[0].saves]
 
@@ -308,7 +308,7 @@ def verdicts(draft: PlanDraft) -> set[tuple[bool | None, str, str]]:
     return {(one.saved, one.label, one.text) for step in draft.steps for one in step.saves}
 
 
-def test_a_plan_that_waits_too_long_saves_nobody() -> None:
+def test_a_plan_that_waits_too_long_saves_nothing() -> None:
     """All three must run again: 110 minutes before 06:30."""
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
     assert {(True, "saves", "act by 04:40 UTC")} == verdicts(plan)
@@ -355,7 +355,7 @@ def test_a_step_left_out_leaves_the_service_that_it_feeds_unsaved() -> None:
     assert verdicts(late) == verdicts(apply_changes(late, DraftChanges(leave_out=frozenset({2}))))
 
 
-def test_a_service_that_no_step_helps_any_more_is_told_as_unsaved() -> None:
+def test_a_service_that_no_step_helps_is_shown_as_unsaved() -> None:
     """Left out with the only step that would have saved it, it would be told nowhere."""
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
     for out, words in (({1, 2, 3}, "hosts/extract is left out"), ({2}, "warehouse/load is left out"), (set(), "")):
@@ -450,7 +450,7 @@ def test_what_its_clock_would_start_in_the_middle_of_a_repair_is_held_and_let_go
         ("03:40", "04:00", can_start, {"origin": DependencyOrigin.NATIVE}),
     ],
 )
-def test_what_the_repair_does_not_reach_or_cannot_hold_or_something_else_keeps_back_is_not_held(
+def test_a_job_out_of_reach_of_the_repair_or_not_holdable_or_otherwise_delayed_is_not_held(
     now: str, start: Schedule | str, ability: Any, more: dict[str, Any]
 ) -> None:
     load = job(2, "warehouse/load", start, expected=minutes(30), accepted_at=at("03:30"))
@@ -546,7 +546,7 @@ def test_what_waits_for_one_of_several_that_read_each_other_is_held_until_the_fi
 
 
 @pytest.mark.parametrize("start, verbs", [("11:00", ["rerun"]), ("05:00", ["hold", "rerun", "release", "wait"])])
-def test_what_nobody_can_estimate_is_taken_to_need_as_long_as_a_hold_lasts(start: str, verbs: list[str]) -> None:
+def test_a_job_without_an_estimate_is_assumed_to_need_as_long_as_a_hold_lasts(start: str, verbs: list[str]) -> None:
     """It counted as never ending, and whatever read it was held, however late it starts."""
     extract = job(1, "hosts/extract", "03:10", rerun=Safety.SAFE)
     load = job(2, "warehouse/load", start, expected=minutes(10))
@@ -562,7 +562,7 @@ def test_who_leaves_a_hold_out_leaves_its_release_and_its_wait_out() -> None:
         assert [(1, "rerun", "hosts/extract", ())] == shown(shaped)
 
 
-def test_only_ways_that_change_something_are_offered() -> None:
+def test_only_options_that_change_something_are_offered() -> None:
     """A red run is proposed with what failed in it, a task with what follows it; a green one has nothing failed."""
     marks = ("mark-ok", "skip")
     task = replace(LOAD, id=5, native_id="load.t", parent_id=2)
@@ -591,7 +591,7 @@ def test_an_incident_that_is_closed_or_was_never_there_has_no_plan() -> None:
     assert propose_recovery(estate(EXTRACT), 7, at("03:20"), can) is None
 
 
-def test_a_target_that_does_not_answer_is_said() -> None:
+def test_an_unresponsive_target_is_named() -> None:
     ledger = Ledger(estate(EXTRACT, LOAD, MART, AUDIT, feeds=DEPS, services=[DAILY]))
     ledger.target(1, failing_since=at("03:00"), last_ok_at=at("03:00"), seen_until=at("03:00"))
     ledger.look("03:30")
@@ -660,7 +660,7 @@ def test_a_backfill_starts_no_period_again_that_ran_by_a_schedule_not_accepted()
     ] == [(step.verb, step.period_key) for step in plan.steps]  # fmt: skip
 
 
-def test_a_backfill_leaves_out_what_is_still_to_come_and_what_nobody_knows_of() -> None:
+def test_a_backfill_omits_future_and_unknown_dates() -> None:
     ahead = [run(1, EXTRACT, "06:10", RunState.PLANNED), run(2, EXTRACT, "04:59", RunState.PLANNED)]
     plan = propose_backfill(estate(EXTRACT), 1, DAYS[2:], ahead, None, at("05:00"), can_start, since=at("12:00", -1))
     assert ["2026-11-19T03:10:00Z", "2026-11-20T03:10:00Z"] == [step.period_key for step in plan.steps]
@@ -694,7 +694,7 @@ def test_a_backfill_of_a_job_whose_source_names_its_next_start_has_what_was_due_
     assert 2 == len(found)
 
 
-def test_a_backfill_of_a_job_that_tells_only_its_next_start_says_so() -> None:
+def test_a_backfill_of_a_job_that_reports_only_its_next_start_says_so() -> None:
     clock = replace(EXTRACT.schedule, expression="", next_at=at("06:00"))
     plan = propose_backfill(estate(replace(EXTRACT, schedule=clock)), 1, [], [], None, at("05:00"), can_start)
     words = "no run of it is known on these dates, and its source names only its next start: it is unknown what was due"
@@ -767,7 +767,7 @@ def test_a_step_gets_a_wait_and_another_way() -> None:
         (DraftChanges(waits={1: -1.0}), "step 1 cannot wait less than no time"),
     ],
 )
-def test_what_a_step_does_not_have_is_refused_in_words(changes: DraftChanges, text: str) -> None:
+def test_an_invalid_step_change_is_refused_with_a_message(changes: DraftChanges, text: str) -> None:
     with pytest.raises(PlanRefused, match=text):
         apply_changes(CHAIN, changes)
 
@@ -833,7 +833,7 @@ def test_every_plan_repairs_what_it_can_and_none_of_its_steps_is_idle(drawn: Any
 
 
 @given(st.lists(st.sampled_from([(a, b) for a in range(1, 7) for b in range(a + 1, 8)]), unique=True), st.data())
-def test_leaving_steps_out_keeps_every_order_among_the_others(
+def test_omitting_steps_preserves_every_order_among_the_others(
     edges: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     draft = plan_of(edges, 7)
@@ -881,7 +881,7 @@ def _delivered(ledger: Ledger, plan: PlanDraft, without: int | None, services: l
     return {one.service for one in days if one.delivered_at is not None}
 
 
-def test_the_slack_of_each_step_is_of_the_simulation_that_its_service_is_told_by() -> None:
+def test_the_slack_of_each_step_is_of_the_simulation_shown_for_its_service() -> None:
     """MART takes 40 to 90 minutes, as each night shows."""
     takes = [40.0, 60.0, 90.0]
     seen = estate(

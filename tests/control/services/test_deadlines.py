@@ -79,7 +79,7 @@ def test_a_deadline_after_a_start_that_nothing_names_is_as_late_as_it_can_be() -
     assert at("13:00", day=1) == of_night(night(promised(rule)), "02:00").deadline
 
 
-def test_more_time_moves_what_is_judged_and_keeps_what_was_promised_and_agreed() -> None:
+def test_an_extension_moves_the_judged_deadline_and_preserves_the_promised_and_agreed_one() -> None:
     late = night(
         service("daily", "04:15", MART, promise=Promise(sla=ServiceAgreement(misses=1, days=90, at=time(4, 20))))
     )
@@ -101,7 +101,7 @@ def test_more_time_is_for_its_business_date_alone_and_less_time_is_none() -> Non
     assert changed_jobs(more, less) is None
 
 
-def test_a_day_whose_runs_are_not_looked_at_any_more_is_judged_no_more() -> None:
+def test_a_date_whose_runs_are_no_longer_evaluated_is_not_judged() -> None:
     """Else what was delivered would be breached two days later, in the history that attainment counts."""
     done = [run(number, LATE, at("09:00", day=number - 3)) for number in range(1, 6)]
     promise = service("late", "11:30", LATE)

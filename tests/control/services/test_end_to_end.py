@@ -83,7 +83,7 @@ def test_an_instance_that_is_not_delivered_in_time_is_breached() -> None:
     assert Timeliness.BREACHED is found["4711"].timeliness
 
 
-def test_what_breaks_hurts_the_instance_whose_run_it_is_and_no_other() -> None:
+def test_a_failure_affects_the_instance_of_its_run_and_no_other() -> None:
     broken = [*through("4711", "02:00", until=2), (ran(2, "02:20", RunState.FAILED), "4711")]
     other = through("4712", "02:02", until=3)
     found = evaluate(played(*broken, *other), at("02:36"))
@@ -95,7 +95,7 @@ def test_what_breaks_hurts_the_instance_whose_run_it_is_and_no_other() -> None:
     assert any("Onboarding #4711" in notice.body for notice in incident.notices)
 
 
-def test_a_system_that_carries_no_key_is_taken_in_order_and_says_so() -> None:
+def test_a_system_without_a_key_is_matched_in_order_with_a_notice() -> None:
     one, other = through("4711", "02:00", keyless=(3,)), through("4712", "02:05", keyless=(3,))
     found = verdicts(played(*one, *other), "03:30")
     assert [at("02:58"), at("03:03")] == [found[key].delivered_at for key in ("4711", "4712")]
@@ -121,7 +121,7 @@ def test_a_second_submission_of_the_same_customer_leaves_the_first_its_name_and_
     assert "run crm/submitted 02:20" == after["4711 (02:20)"].submission
 
 
-def test_of_many_hurt_instances_the_first_five_are_named_and_the_others_counted() -> None:
+def test_of_many_affected_instances_the_first_five_are_named_and_the_others_counted() -> None:
     keys = [f"c{number:02}" for number in range(17)]
     runs = [each for number, key in enumerate(keys) for each in through(key, f"02:{number:02}", until=2)]
     runs += [(replace(ran(2, "02:30", RunState.FAILED), period_key=f"open {key}"), key) for key in keys]
@@ -134,13 +134,13 @@ def test_of_many_hurt_instances_the_first_five_are_named_and_the_others_counted(
     assert "onboarding: 12 more  –          –" in lines
 
 
-def test_looking_again_without_a_change_tells_nothing() -> None:
+def test_evaluating_again_without_a_change_notifies_nothing() -> None:
     made = played(*through("4711", "02:00", until=4), (ran(4, "02:40", RunState.FAILED), "4711"))
     assert evaluate(made, at("02:50")) == evaluate(made, at("02:50"))
 
 
 @given(st.permutations(range(3)), st.lists(st.integers(1, 6), min_size=3, max_size=3), st.integers(0, 30))
-def test_instances_are_told_apart_whatever_runs_beside_them(order: list[int], steps: list[int], gap: int) -> None:
+def test_instances_are_distinguished_whatever_runs_beside_them(order: list[int], steps: list[int], gap: int) -> None:
     """Each alone is judged as it is among the others, as long as all systems carry the key."""
     walks = []
     for number in range(3):

@@ -47,7 +47,7 @@ def test_a_service_that_is_as_written_has_no_gap() -> None:
     assert () == gaps()
 
 
-def test_what_nobody_wrote_down_is_missed_the_important_things_first() -> None:
+def test_missing_declarations_are_listed_the_important_ones_first() -> None:
     bare = service("daily", "06:30", LOAD)
     levels = ["high", "high", "high", "medium", "low", "low", "low"]
     about = ["owner", "route", "runbook", "checks", "calendar", "objective", "output"]
@@ -55,7 +55,7 @@ def test_what_nobody_wrote_down_is_missed_the_important_things_first() -> None:
     assert "medium" == gaps(promised=replace(bare, tier=4))[0].level
 
 
-def test_what_delivers_and_tells_how_much_it_wrote_has_no_gap_there() -> None:
+def test_a_job_that_delivers_and_reports_its_rows_has_no_gap() -> None:
     """A check that looks at what it wrote is as good."""
     unchecked = replace(GOOD, ready=())
     assert [("medium", "daily", "checks"), ("low", LOAD.name, "output")] == told(gaps(promised=unchecked))
@@ -82,11 +82,11 @@ def test_a_member_that_is_not_as_written_is_a_gap(changes: dict[str, Any], level
     assert (level, "hosts/extract", what) in told(gaps(extract=replace(EXTRACT, **changes)))
 
 
-def test_a_step_that_people_complete_is_not_asked_whether_it_may_run_twice() -> None:
+def test_a_manual_step_needs_no_rerun_setting() -> None:
     assert () == gaps(extract=replace(EXTRACT, rerun=Safety.ASK, kind="manual"))
 
 
-def test_a_declared_duration_that_misleads_stands_beside_what_is_observed() -> None:
+def test_a_misleading_declared_duration_is_shown_beside_the_observed_one() -> None:
     [gap] = gaps(extract=replace(EXTRACT, expected=minutes(41)))
     assert ("41m", "p50 10m, p90 10m (9 runs)") == (gap.written, gap.observed)
 
@@ -98,12 +98,12 @@ def test_without_history_and_declaration_there_is_no_estimate() -> None:
     )  # fmt: skip
 
 
-def test_a_member_that_never_ran_is_told() -> None:
+def test_a_member_that_never_ran_is_reported() -> None:
     found = gaps(runs=RUNS[1:], durations={2: TAKEN[2]})
     assert ("high", "hosts/extract", "runs") in told(found)
 
 
-def test_what_started_before_its_upstream_was_good_is_told_with_how_often() -> None:
+def test_starts_before_a_successful_upstream_are_reported_with_their_number() -> None:
     late = run(1, EXTRACT, "03:10", started_at=at("03:55"), ended_at=at("04:30"))
     [gap] = gaps(runs=[late, RUNS[1]])
     assert ("order", "1 of 1 runs lately started before it was good") == (gap.what, gap.observed)

@@ -82,7 +82,7 @@ def test_what_runs_longer_than_usual_may_end_at_any_moment() -> None:
     assert [BarKind.RUNS] == [bar.kind for bar in of(found, 1).bars]
 
 
-def test_behind_a_job_that_nobody_can_estimate_nothing_is_expected() -> None:
+def test_behind_a_job_without_an_estimate_nothing_is_expected() -> None:
     found = timeline_lanes(night(job(1, usual=None, late=None), job(2)), at("03:20"))
     assert [None, None] == [of(found, 1).expected, of(found, 2).expected]
     assert of(found, 2).bars == ()
@@ -105,7 +105,7 @@ def test_an_earlier_moment_knows_nothing_of_what_came_later() -> None:
     assert (at("03:40"), "met") == (now[0].done, now[0].state)
 
 
-def test_an_earlier_moment_says_how_it_stood_then() -> None:
+def test_an_earlier_moment_shows_the_status_at_that_time() -> None:
     late = night(job(1, ran("06:10", "07:00")), now="08:00", delivered=at("07:00"), timeliness="met_late")
     deadline = late.services[0].deadline
     assert "will_miss" == timeline_lanes(late, at("05:20"))[0].state
@@ -123,7 +123,7 @@ def test_a_date_without_a_promise_was_never_late_and_its_deadline_stretches_noth
 
 
 @pytest.mark.parametrize("late, last", [("07:30", "07:30"), ("15:53", "08:30")])
-def test_a_finish_that_nobody_knows_takes_not_the_whole_screen(late: str, last: str) -> None:
+def test_an_unknown_finish_does_not_take_the_whole_screen(late: str, last: str) -> None:
     found = night(job(1, ran("03:00", None)), expected=at("05:00"), late=at(late), deadline=at("06:30"))
     assert at(last) == timeline_span(found, timeline_lanes(found, at("03:20")))[1]
 
@@ -147,7 +147,7 @@ def test_of_the_present_its_jobs_are_expected_as_the_service_is_and_of_an_earlie
     assert at("03:36") == of(timeline_lanes(whole, at("03:06")), 1).expected
 
 
-def test_a_job_of_two_services_is_told_once_under_the_one_that_is_due_first() -> None:
+def test_a_job_of_two_services_is_shown_once_under_the_one_due_first() -> None:
     one = job(1, ran("03:00", "03:10"))
     due = replace(service(2, "revenue", "Revenue", 1, "05:30"), expected=None)
     supply = night(one).services[0]
@@ -184,7 +184,7 @@ def test_nothing_that_ran_is_later_than_the_moment_and_nothing_expected_is_earli
         assert lane.late is None or (lane.expected is not None and lane.late >= lane.expected)
 
 
-def test_an_earlier_moment_looks_as_it_was_told_then() -> None:
+def test_an_earlier_moment_shows_the_forecast_of_that_time() -> None:
     """What was told by then, not what was told later, nor what usual times make of it afterwards."""
     said = (
         PublishedForecast(at("02:00"), 0.01, at("05:00"), at("05:40")),

@@ -1,4 +1,4 @@
-"""What is kept from one look to the next changes no decision: it only saves finding anew what is the same."""
+"""What is kept from one look to the next changes no decision: it only saves finding again what is the same."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ from tests.properties import examples
 
 @pytest.mark.deep
 @given(lively(), st.lists(st.lists(THINGS, max_size=3), min_size=1, max_size=len(CLOCKS)))
-def test_what_is_remembered_of_the_look_before_decides_as_a_fresh_look(
-    begins: Estate, nights: list[list[tuple[Any, ...]]]
-) -> None:
+def test_an_evaluation_with_a_cache_decides_as_one_without(begins: Estate, nights: list[list[tuple[Any, ...]]]) -> None:
     ledger, kept = Ledger(begins), None
     for clock, things in zip(CLOCKS, nights, strict=False):
         for thing in things:
@@ -57,7 +55,7 @@ def test_what_is_remembered_of_the_look_before_decides_as_a_fresh_look(
 
 @pytest.mark.deep
 @given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
-def test_gates_and_loops_are_remembered_as_well(nights: list[list[tuple[int, RunState, bool]]]) -> None:
+def test_gates_and_loops_are_cached_as_well(nights: list[list[tuple[int, RunState, bool]]]) -> None:
     kept = None
     for whole, clock in play(nights, GATED):
         kept = build_cache(whole, kept)
@@ -65,7 +63,7 @@ def test_gates_and_loops_are_remembered_as_well(nights: list[list[tuple[int, Run
 
 
 @given(lively(), st.lists(st.lists(THINGS, max_size=3), min_size=1, max_size=len(CLOCKS)))
-def test_parts_that_were_judged_meanwhile_are_remembered_by_the_whole(
+def test_components_evaluated_meanwhile_are_in_the_cache_of_the_whole(
     begins: Estate, nights: list[list[tuple[Any, ...]]]
 ) -> None:
     ledger, kept = Ledger(begins), None
@@ -123,7 +121,7 @@ PASTS = st.lists(st.sampled_from([None, past(*[600.0] * 9), past(*[60.0] * 16, d
 @pytest.mark.deep
 @examples(150)
 @given(PASTS, STEPS)
-def test_the_clock_alone_ends_what_is_remembered_at_the_very_instant(
+def test_time_alone_expires_a_cache_entry_at_the_very_instant(
     pasts: list[RunHistory | None], steps: list[tuple[float, list[tuple[int, RunState]], str]]
 ) -> None:
     known = {number: one for number, one in enumerate(pasts, 1) if one is not None}
@@ -203,7 +201,7 @@ def starts(ledger: Ledger, of: JobFacts, state: RunState, now: datetime) -> None
 
 @pytest.mark.deep
 @pytest.mark.parametrize("settles", some([True, False], False))
-def test_minute_by_minute_nothing_remembered_outlives_its_time(settles: bool) -> None:
+def test_minute_by_minute_no_cache_entry_outlives_its_time(settles: bool) -> None:
     """A morning on which little starts, and the target is looked at every fourth minute. `settles`: what is decided is
     written."""
     known = {1: past(*[600.0] * 12), 2: past(*[600.0] * 12), 3: past(*[60.0] * 9), 5: past(*[60.0] * 16)}
@@ -224,7 +222,7 @@ def test_minute_by_minute_nothing_remembered_outlives_its_time(settles: bool) ->
 
 
 def test_an_evaluation_that_breaks_on_the_way_hides_no_change_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source is told late to have failed: its downstream was judged anew, what reads that not yet."""
+    """A source is told late to have failed: its downstream was judged again, what reads that not yet."""
     source, middle, *ends = every = [job(number, f"etl/job{number}") for number in (1, 2, 3, 4)]
     ledger = Ledger(estate(*every, feeds=[*feeds(source, middle), *feeds(middle, *ends)]))
     ledger.run(middle, "01:10", RunState.SUCCEEDED, started_at=at("01:10"), ended_at=at("01:15"))

@@ -83,7 +83,7 @@ RUNS = st.lists(
 
 
 @given(st.lists(RUNS, min_size=1, max_size=4))
-def test_updates_find_what_a_new_look_finds(snapshots: list[list[tuple[object, RunState, int]]]) -> None:
+def test_updates_find_what_a_full_evaluation_finds(snapshots: list[list[tuple[object, RunState, int]]]) -> None:
     none = estate(*JOBS, targets=[target(1)])
     ends = TargetEnds(none)
     for number, drawn in enumerate(snapshots):

@@ -124,7 +124,7 @@ def test_what_is_awaited_is_what_is_left_of_the_gates_that_are_shut(
     assert (left, text) == ([each.upstream_id for each in found], unmet_condition_text(seen.estate.jobs, found))
 
 
-def test_a_gate_is_told_in_words_with_how_many_it_needs() -> None:
+def test_a_gate_is_described_with_how_many_it_needs() -> None:
     seen = index(deps=[])
     assert "2 of s/a and s/b and s/c is good" == condition_text(seen.estate.jobs, TWO)
     ended_before = wanting(A, D, condition=UpstreamCondition.COMPLETION, period=UpstreamPeriod.PREVIOUS)
@@ -227,21 +227,21 @@ def test_the_latest_before_is_read_whatever_its_date_and_a_window_wants_a_good_o
     assert set() == stale(index(*before, good(A, "03:00"), good(D, "04:00"), deps=window, jobs=known))
 
 
-# ── whom a red one hurts
-def test_a_red_upstream_under_a_gate_that_others_open_hurts_nobody() -> None:
+# ── whom a red one affects
+def test_a_failed_upstream_under_a_gate_opened_by_others_affects_nothing() -> None:
     runs = [red(A, "03:00"), good(B, "03:10"), good(D, "04:00"), good(E, "05:00")]
     assert set() == affected_below(index(*runs, deps=ANY + feeds(D, E)), [1], NIGHT)
     assert {(4, NIGHT), (5, NIGHT)} == affected_below(index(*runs, deps=feeds(A, D) + feeds(D, E)), [1], NIGHT)
 
 
-def test_while_an_alternative_may_still_come_a_red_one_hurts_nobody() -> None:
+def test_while_an_alternative_may_still_come_a_failed_one_affects_nothing() -> None:
     still = index(red(A, "03:00"), run(2, B, "03:10", RunState.RUNNING), deps=ANY, clock="03:30")
     assert set() == affected_below(still, [1], NIGHT)
     nobody = index(red(A, "03:00"), red(B, "03:10"), deps=gate(1, D, A, B), clock="03:30")
     assert {(4, NIGHT)} == affected_below(nobody, [1], NIGHT)
 
 
-def test_a_red_run_hurts_the_later_date_that_reads_it() -> None:
+def test_a_failed_run_affects_the_later_date_that_reads_it() -> None:
     found = index(yesterday(A, "03:00", FAILED), good(D, "04:00"), deps=reads(UpstreamPeriod.PREVIOUS))
     assert {(4, NIGHT)} == affected_below(found, [1], NIGHT - timedelta(days=1))
     assert set() == affected_below(found, [1], NIGHT)
@@ -279,7 +279,7 @@ def test_the_reader_of_a_reader_is_partial_until_it_has_read_the_whole_one() -> 
     assert {} == partial_of(shrunk)
 
 
-def test_a_partial_one_of_a_gate_that_whole_ones_open_makes_nobody_partial() -> None:
+def test_a_partial_run_under_a_gate_opened_by_complete_ones_makes_nothing_partial() -> None:
     part = run(1, A, "03:00", RunState.PARTIAL)
     assert {} == partial_of(index(part, good(B, "03:10"), good(D, "04:00"), deps=ANY))
     assert {4: WORDS} == partial_of(index(part, red(B, "03:10"), good(D, "04:00"), deps=ANY))
@@ -328,7 +328,7 @@ def judged(found: EstateIndex) -> dict[tuple[int, str], object]:
 
 
 @given(estates(), st.randoms())
-def test_the_picture_does_not_depend_on_the_order_of_runs_and_dependencies(whole: Estate, order: Any) -> None:
+def test_the_index_does_not_depend_on_the_order_of_runs_and_dependencies(whole: Estate, order: Any) -> None:
     runs, deps = list(whole.runs), list(whole.dependencies)
     order.shuffle(runs)
     order.shuffle(deps)

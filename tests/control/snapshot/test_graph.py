@@ -35,7 +35,7 @@ def test_members_of_a_service_are_everything_upstream_of_its_terminals() -> None
     assert {1, 2} == graph(*CHAIN).members([3])
 
 
-def test_a_task_stands_in_the_graph_as_its_dag_and_the_edge_says_what_it_reads() -> None:
+def test_a_task_is_in_the_graph_as_its_dag_and_the_edge_says_what_it_reads() -> None:
     found = graph(*CHAIN, DependencyFacts(2, 4, DependencyOrigin.NATIVE))
     assert [DependencyEdge(2, 4, reads=(2, 3), native=True)] == list(found.into(4))
     assert {4, 5} == found.descendants(2)
@@ -65,11 +65,11 @@ def test_a_dependency_on_a_job_that_is_not_there_is_left_out() -> None:
     ],
     ids=["none", "what lies within one job", "three jobs", "through a DAG and its task"],
 )
-def test_a_cycle_is_told_job_by_job(dependencies: list[DependencyFacts], paths: list[list[int]]) -> None:
+def test_a_cycle_is_reported_job_by_job(dependencies: list[DependencyFacts], paths: list[list[int]]) -> None:
     assert paths == graph(*dependencies).cycles
 
 
-def test_every_knot_is_told() -> None:
+def test_every_strongly_connected_component_is_reported() -> None:
     knots = [*feeds(EXTRACT, LOAD), *feeds(LOAD, EXTRACT), *feeds(REFRESH, REPORT), *feeds(REPORT, REFRESH)]
     assert 2 == len(graph(*knots).cycles)
 
@@ -80,7 +80,7 @@ def test_a_graph_with_a_cycle_leaves_its_edges_out_and_names_it() -> None:
     assert ({2}, {5}) == (found.descendants(1), found.descendants(4))
 
 
-def test_f48_a_chain_of_a_many_thousand_jobs_is_walked_and_its_cycle_told() -> None:
+def test_f48_a_chain_of_many_thousand_jobs_is_walked_and_its_cycle_reported() -> None:
     jobs, dependencies = chain(20_000)
     found = DependencyGraph(jobs, dependencies)
     assert 19_999 == len(found.ancestors(20_000))
@@ -98,7 +98,7 @@ def test_a_loop_through_the_previous_period_is_no_cycle_and_its_jobs_are_judged_
     assert (True, False, [1]) == (found.is_loop(4, 1), found.is_loop(1, 2), list(found.looped_out_of(4)))
 
 
-def test_what_config_says_of_a_pair_counts_over_its_schedulers_word() -> None:
+def test_config_overrides_the_scheduler_about_a_pair() -> None:
     ended = Requirement(UpstreamCondition.COMPLETION)
     native, declared = (
         DependencyFacts(1, 2, DependencyOrigin.NATIVE),

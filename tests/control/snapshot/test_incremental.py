@@ -155,7 +155,7 @@ def test_a_changed_config_touches_everything() -> None:
     assert changed_jobs(WHOLE, replace(WHOLE, services=WHOLE.services[:1])) is None
 
 
-def test_a_hold_keeps_its_job_together_with_what_it_waits_for() -> None:
+def test_a_hold_is_in_the_component_of_what_it_waits_for() -> None:
     """The dependency has left the config, and it is still held: its words name the upstream."""
     hold = HoldFacts(
         "headway-0123456789", 7, 4, NIGHT, "reactive", DependencyMode.HOLD, HoldState.HELD, "headway", "", at("09:10"),

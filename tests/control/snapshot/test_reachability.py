@@ -101,13 +101,13 @@ def test_what_failed_or_runs_still_was_not_read() -> None:
     )
 
 
-def test_of_what_has_not_begun_nothing_is_told() -> None:
+def test_a_run_that_has_not_started_reads_nothing() -> None:
     assert {} == runs_read_by_edge([(1, 2)], {1: [ran(1, "19", 3)], 2: []}, NAMES)
     assert {} == runs_read_by_edge([(1, 2)], {1: [], 2: [ran(2, "19", 4)]}, NAMES)
 
 
 @pytest.mark.parametrize("called", ["etl-hosts/db07:extract", "db07:extract"])
-def test_what_a_source_tells_of_what_it_read_goes_before_the_times(called: str) -> None:
+def test_inputs_reported_by_a_source_override_the_times(called: str) -> None:
     """By the times it read the run that ended last before it started."""
     newest, named = ran(1, "19", 3), replace(ran(1, "18", 2), period_key="2026-11-18")
     reader = replace(ran(2, "19", 4), inputs=((called, "2026-11-18"),))

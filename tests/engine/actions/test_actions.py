@@ -119,7 +119,7 @@ def test_an_action_that_breaks_the_engine_is_put_off_and_the_others_go_on(bench:
     assert ("sent", [second]) == (told(bench, second)[0], bench.scheduler.acted)
 
 
-def test_an_answer_that_nobody_can_read_is_looked_up_as_a_lost_one(bench: Bench) -> None:
+def test_an_unreadable_answer_is_looked_up_like_a_lost_one(bench: Bench) -> None:
     """It had arrived: "not sent" would have a person send it twice."""
     key = ask(bench, fail(bench, bench.scheduler))
     bench.scheduler.on_act = lose(RecordUnreadable("the reply is not JSON"))
@@ -129,7 +129,7 @@ def test_an_answer_that_nobody_can_read_is_looked_up_as_a_lost_one(bench: Bench)
     assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
 
 
-def test_the_intent_says_when_it_was_sent_for_whoever_looks_it_up(bench: Bench) -> None:
+def test_the_intent_records_when_it_was_sent_for_a_later_lookup(bench: Bench) -> None:
     """So that its connector knows for how long the source may still work on it."""
     key = ask(bench, fail(bench, bench.scheduler))
     seen: list[Any] = []
@@ -144,8 +144,8 @@ def test_the_intent_says_when_it_was_sent_for_whoever_looks_it_up(bench: Bench) 
     assert ("sending", True) == (seen[0], sent is not None and abs(sent - datetime.now(UTC)) < timedelta(minutes=1))
 
 
-def test_a_target_out_of_reach_does_not_use_up_the_look_ups(bench: Bench) -> None:
-    """Given up, it would be asked for again, and run twice once the host is back."""
+def test_an_unreachable_target_does_not_use_up_the_lookups(bench: Bench) -> None:
+    """Given up, it would be requested again, and run twice once the host is back."""
     key = ask(bench, fail(bench, bench.scheduler))
     bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
     bench.parts.actions.step(bench.fence)
@@ -169,10 +169,10 @@ def unable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
     return key
 
 
-def test_an_outcome_that_nobody_can_tell_stays_unknown_and_a_person_is_told_once(
+def test_an_unknown_outcome_stays_unknown_and_a_person_is_notified_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Called failed, it would be asked for again, and run twice."""
+    """Called failed, it would be requested again, and run twice."""
     key = unable(bench, monkeypatch)
     assert ("unknown", "unknown whether it arrived: its list was cut") == told(bench, key)
     bench.send()
@@ -195,7 +195,7 @@ def test_evidence_that_comes_late_still_ends_an_unknown_outcome(bench: Bench, mo
     assert ("verified", "succeeded (native)") == told(bench, key)
 
 
-def test_a_rerun_that_never_arrived_is_told_to_people_who_may_have_gone(
+def test_a_rerun_that_never_arrived_is_reported_to_people_who_may_have_left(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask(bench, fail(bench, bench.scheduler))
@@ -224,7 +224,7 @@ def test_what_could_not_be_sent_for_hours_is_not_sent_any_more_and_says_why(benc
     assert key != ask(bench, run_id)
 
 
-def test_what_may_have_left_is_looked_up_however_long_its_target_stays_away(bench: Bench) -> None:
+def test_an_action_that_may_have_been_sent_is_looked_up_however_long_its_target_stays_unreachable(bench: Bench) -> None:
     key = ask(bench, fail(bench, bench.scheduler))
     bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
     bench.parts.actions.step(bench.fence)
@@ -299,7 +299,7 @@ def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: 
 
 
 @pytest.mark.parametrize("state", [RunState.FAILED, RunState.PARTIAL])
-def test_a_rerun_that_ends_otherwise_than_well_is_failed_in_the_schedulers_word(bench: Bench, state: RunState) -> None:
+def test_a_rerun_without_success_is_failed_in_the_schedulers_term(bench: Bench, state: RunState) -> None:
     key = ask(bench, fail(bench, bench.scheduler))
     bench.parts.actions.step(bench.fence)
     more = {"action_key": key, "period_key": None, "message": "no space left"}
@@ -325,7 +325,7 @@ def statements() -> Iterator[list[str]]:
 
 @pytest.mark.deep
 @pytest.mark.parametrize("under_way", [False, True], ids=["at rest", "a rerun under way"])
-def test_an_engine_asks_for_actions_once_a_second_though_one_is_under_way_for_hours(
+def test_an_engine_polls_for_actions_once_a_second_though_one_is_in_flight_for_hours(
     bench: Bench, under_way: bool
 ) -> None:
     """Each tick would be dozens of questions to a database that others share."""
@@ -364,7 +364,7 @@ def test_what_a_busy_thread_turned_away_is_due_once_it_is_free_again() -> None:
     lanes.close()
 
 
-def test_what_is_asked_of_an_engine_at_rest_is_sent_by_its_next_tick(bench: Bench) -> None:
+def test_a_request_to_an_idle_engine_is_sent_by_its_next_tick(bench: Bench) -> None:
     run_id = fail(bench, bench.scheduler)
     sent, over = threading.Event(), threading.Event()
     bench.scheduler.on_act = lambda _: sent.set()

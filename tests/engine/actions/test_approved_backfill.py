@@ -26,7 +26,7 @@ NIGHTS = 3
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """alice asked for three nights of what hangs on tier 1; from then on this process is carol's."""
+    """alice requested three nights of what hangs on tier 1; from then on this process is carol's."""
     scheduler = FakeScheduler(capabilities=frozenset(Capability) - {Capability.MARK})
     scheduler.job("load_orders", Schedule("debian-cron", "10 3 * * *", "UTC"))
     scheduler.job("extract")
@@ -122,7 +122,7 @@ def test_one_approval_shows_the_whole_range_and_lets_each_period_run_once(bench:
     assert ["carol"] * NIGHTS == sent
 
 
-def test_the_wish_for_an_approval_is_told_once_for_the_whole_range(bench: Bench) -> None:
+def test_the_need_for_an_approval_is_notified_once_for_the_whole_range(bench: Bench) -> None:
     turn(bench)
     bench.send()
     [(_, title, body)] = [one for one in bench.sink.got if "Approval required" in one[1]]
@@ -134,7 +134,7 @@ def test_the_wish_for_an_approval_is_told_once_for_the_whole_range(bench: Bench)
     assert 1 == len([one for one in bench.sink.got if "Approval required" in one[1]])
 
 
-def test_an_approval_that_never_came_stops_the_plan_and_is_told(bench: Bench) -> None:
+def test_an_approval_that_never_came_stops_the_plan_and_is_notified(bench: Bench) -> None:
     turn(bench)
     later(bench, 2)
     turn(bench)

@@ -78,7 +78,7 @@ def over(night: Night) -> None:
     night.at("04:17").rounds(1)
 
 
-def test_what_an_older_thread_still_sends_is_neither_looked_up_nor_sent_again(
+def test_an_action_an_older_thread_still_sends_is_neither_looked_up_nor_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = Line()
@@ -152,7 +152,7 @@ def test_an_engine_whose_config_changes_while_it_sends_sends_once(
         assert ([key], 0) == (watch.scheduler.acted, watch.scheduler.look_ups)
 
 
-def test_who_holds_the_turn_of_a_system_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_thread_that_holds_the_lock_of_a_system_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = Line()
     with while_it_connects(tmp_path, line, monkeypatch) as night:
         underway = night.bench.parts.actions.underway
@@ -163,7 +163,7 @@ def test_who_holds_the_turn_of_a_system_keeps_it(tmp_path: Path, monkeypatch: py
         assert ["sending to fake/one"] == list(told)
 
 
-def test_an_end_that_could_not_be_written_is_kept_until_it_is() -> None:
+def test_an_end_that_could_not_be_written_is_retried_until_it_is() -> None:
     underway = ActionsInFlight(1)
 
     def send() -> None:

@@ -32,7 +32,7 @@ def test_a_preview_of_another_version_is_refused() -> None:
     "preview, why",
     [(OF_BEFORE, "another version"), ({**OF_BEFORE, "summary": "pause load"}, "cannot be read: it lacks 'job'")],
 )
-def test_a_look_up_by_it_is_unknown_with_the_reason(preview: dict[str, Any], why: str) -> None:
+def test_a_lookup_by_it_is_unknown_with_the_reason(preview: dict[str, Any], why: str) -> None:
     class Connector:
         def look_up(self, preview: Any, key: str, timeout_seconds: float) -> object:
             return preview.plan["job"]

@@ -93,7 +93,7 @@ def told(bench: Bench, key: str) -> tuple[str, str]:
     return str(state), str(words)
 
 
-def test_what_nobody_previewed_is_asked_from_the_connector_right_before_it_leaves(able: Bench) -> None:
+def test_an_action_without_a_preview_is_previewed_right_before_it_is_sent(able: Bench) -> None:
     run_id = run_of(able, RunState.RUNNING)
     key = act(able, ActionRequest(Verb.CANCEL, run_id, parameters={"hard": True}, why="it hangs"))
     assert [("cancel", "extract")] == able.scheduler.done
@@ -108,7 +108,7 @@ def test_what_the_connector_refuses_in_that_preview_is_refused_and_nothing_leave
     assert (("refused", "it has ended already"), []) == (told(able, key), able.scheduler.done)
 
 
-def test_a_target_out_of_reach_keeps_what_nobody_previewed_waiting(able: Bench) -> None:
+def test_an_unreachable_target_delays_an_action_without_a_preview(able: Bench) -> None:
     run_id = run_of(able, RunState.FAILED)
     able.scheduler.refuse = SystemUnreachable("no route to host")
     key = act(able, ActionRequest(Verb.RERUN, run_id))
@@ -265,7 +265,7 @@ def test_an_asserted_success_repairs_its_incident(unmarked: Bench) -> None:
         assert [] == list(reads.incidents.list_incidents())
 
 
-def test_a_hold_and_its_release_are_verified_at_once_by_a_look_at_the_source(able: Bench) -> None:
+def test_a_hold_and_its_release_are_verified_at_once_by_a_poll_of_the_source(able: Bench) -> None:
     run_of(able, RunState.FAILED)
     [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
     held = act(able, ActionRequest(Verb.HOLD, job_id=job_id, parameters=by_mara()))
@@ -284,7 +284,7 @@ def test_a_hold_and_its_release_are_verified_at_once_by_a_look_at_the_source(abl
     ],
     ids=["over", "endless"],
 )
-def test_a_hold_for_no_time_or_for_ever_is_not_asked_for(able: Bench, length: timedelta, said: str) -> None:
+def test_a_hold_for_no_time_or_for_ever_is_not_requested(able: Bench, length: timedelta, said: str) -> None:
     run_of(able, RunState.FAILED)
     [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
     with pytest.raises(NotAllowed, match=said):
@@ -294,7 +294,7 @@ def test_a_hold_for_no_time_or_for_ever_is_not_asked_for(able: Bench, length: ti
 
 
 @pytest.mark.parametrize("error", [SystemUnreachable("no route"), RecordUnreadable("no JSON")], ids=["away", "odd"])
-def test_a_source_that_cannot_say_whether_it_holds_is_not_asked_again_at_once(able: Bench, error: Exception) -> None:
+def test_a_source_that_cannot_report_its_holds_is_not_queried_again_at_once(able: Bench, error: Exception) -> None:
     """Four look-ups a second, over SSH, for ten minutes."""
     run_of(able, RunState.FAILED)
     [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
@@ -332,7 +332,7 @@ def test_a_request_that_may_not_queue_is_refused_while_its_job_runs(able: Bench)
 
 
 @pytest.mark.parametrize("shown, sent", [("", "refused"), ("extract runs since 03:05", "sent")])
-def test_an_overlap_counts_as_it_stands_when_it_is_sent_unless_the_person_was_shown_one(
+def test_an_overlap_is_evaluated_when_sending_unless_the_person_was_shown_one(
     able: Bench, shown: str, sent: str
 ) -> None:
     """Between the look and the key somebody else may have started it."""
@@ -370,7 +370,7 @@ def test_a_run_is_not_sent_beside_another_of_its_job_that_was_sent_and_has_not_b
     assert ("sent", [sent, queued]) == (told(able, queued)[0], able.scheduler.acted)
 
 
-def test_what_is_sent_is_what_was_shown_though_the_source_was_looked_at_again(able: Bench) -> None:
+def test_the_shown_action_is_sent_though_the_source_was_read_again(able: Bench) -> None:
     run_id, key = run_of(able, RunState.FAILED), new_action_key()
     able.requests().act(rerun_of(run_id, {**SHOWN, "plan": {"job": "as shown"}}), key)
     able.parts.actions.step(able.fence)
@@ -392,7 +392,7 @@ def test_what_needs_approval_waits_for_it(able: Bench) -> None:
     assert "sent" == told(able, key)[0]
 
 
-def test_a_rerun_under_way_can_be_cancelled_but_not_asked_for_twice(able: Bench) -> None:
+def test_a_running_rerun_can_be_cancelled_but_not_requested_twice(able: Bench) -> None:
     run_id = run_of(able, RunState.FAILED)
     act(able, ActionRequest(Verb.RERUN, run_id))
     with pytest.raises(AlreadyRequested):
@@ -444,7 +444,7 @@ def test_one_write_at_most_is_in_flight_at_a_system_whatever_its_targets(
     assert [systems_own] * 2 == most
 
 
-def test_a_right_that_was_asked_for_one_job_reaches_no_other_jobs_run(able: Bench) -> None:
+def test_a_right_requested_for_one_job_reaches_no_run_of_another_job(able: Bench) -> None:
     """Whoever writes rows by hand may name a job of his own and a run of somebody else's."""
     run_of(able, RunState.FAILED)
     theirs = run_of(able, RunState.FAILED, "load")
@@ -468,7 +468,7 @@ def test_a_right_that_was_asked_for_one_job_reaches_no_other_jobs_run(able: Benc
     ],
 )
 @pytest.mark.parametrize("needs_approval", [False, True])
-def test_a_row_that_no_program_of_ours_wrote_is_refused_and_keeps_no_other_from_being_sent(
+def test_a_row_of_another_program_is_refused_and_delays_no_other(
     able: Bench, change: str, needs_approval: bool
 ) -> None:
     odd, good = new_action_key(), new_action_key()
@@ -483,7 +483,7 @@ def test_a_row_that_no_program_of_ours_wrote_is_refused_and_keeps_no_other_from_
 
 
 @pytest.mark.parametrize("state", ["sending", "sent", "unknown"])
-def test_what_may_have_left_and_cannot_be_read_any_more_is_over_and_can_be_asked_anew(able: Bench, state: str) -> None:
+def test_an_unreadable_action_that_may_have_been_sent_ends_and_can_be_requested_again(able: Bench, state: str) -> None:
     """It would be under way for ever, and keep everybody from that run."""
     run_id = run_of(able, RunState.FAILED)
     key = act(able, ActionRequest(Verb.RERUN, run_id))
@@ -497,7 +497,7 @@ def test_what_may_have_left_and_cannot_be_read_any_more_is_over_and_can_be_asked
     assert 2 == len(able.scheduler.acted)
 
 
-def test_a_question_that_nobody_can_read_is_refused(able: Bench) -> None:
+def test_an_unreadable_request_is_refused(able: Bench) -> None:
     with able.store.write(None) as connection:
         for arguments in ("[]", "no json", "[" * 50_000):
             sql = "INSERT INTO request (kind, arguments, requested_by, requested_us, state, answer)"
@@ -555,7 +555,7 @@ def test_an_overlap_that_was_shown_is_no_choice_to_stand_beside_anothers_rerun(a
         able.requests().act(rerun_of(run_id, {**SHOWN, "overlap": "extract runs since 03:05"}), new_action_key())
 
 
-def test_a_preview_shows_what_is_under_way_for_its_run_and_lets_nothing_else_be_stood_beside(able: Bench) -> None:
+def test_a_preview_shows_what_is_in_flight_for_its_run_and_blocks_any_other(able: Bench) -> None:
     run_id, first = sent_once(able)
     question = able.requests().preview(ActionRequest(Verb.RERUN, run_id))
     able.parts.answers.step(able.fence)

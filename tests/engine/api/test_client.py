@@ -23,7 +23,7 @@ from tests.store.ready import open_ready
 PREVIEW = {"verb": "run again", "summary": "run it again", "scope": "1 run"}
 
 
-def test_an_answer_is_looked_for_while_somebody_writes(bench: Bench) -> None:
+def test_an_answer_is_polled_for_while_somebody_writes(bench: Bench) -> None:
     """A console looks ten times a second: it must neither wait for the engine's ingest nor hold it up."""
     question = bench.requests().log(1)
     with bench.store.write(None):
@@ -32,20 +32,20 @@ def test_an_answer_is_looked_for_while_somebody_writes(bench: Bench) -> None:
         assert time.monotonic() - before < 1
 
 
-def test_a_rerun_of_a_run_that_is_gone_is_refused_and_not_watched_for_ever(bench: Bench) -> None:
+def test_a_rerun_of_a_deleted_run_is_refused_and_not_watched_for_ever(bench: Bench) -> None:
     with pytest.raises(NotFound, match="run 4711"):
         bench.requests().act(rerun_of(4711, PREVIEW), new_action_key())
 
 
 @pytest.mark.parametrize("name", ["50% done#1.db", "what?.db"])
-def test_a_store_with_an_odd_name_is_the_one_that_is_asked(tmp_path: Path, name: str) -> None:
+def test_a_store_with_an_odd_name_is_the_one_that_is_used(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     open_ready(str(path)).close()
     for url in (str(path), f"sqlite:///{path}"):
         assert EngineClient(url).answer(EngineClient(url).log(1)) is None
 
 
-def test_a_store_that_is_locked_is_told_in_one_line_with_its_place(
+def test_a_locked_store_is_reported_in_one_line_with_its_place(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.poller.poll_once(bench.fence)
@@ -61,7 +61,7 @@ def test_a_store_that_is_locked_is_told_in_one_line_with_its_place(
     assert f"headway: the store at {bench.url}: database is locked\n" == capsys.readouterr().err
 
 
-def test_a_rerun_stands_in_the_timeline_of_the_incident_that_its_run_is_part_of(bench: Bench) -> None:
+def test_a_rerun_appears_in_the_timeline_of_the_incident_of_its_run(bench: Bench) -> None:
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
     bench.turn()
     bench.requests().act(rerun_of(1, PREVIEW), new_action_key())

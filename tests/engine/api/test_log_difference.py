@@ -36,7 +36,7 @@ def diff(bench: Bench, *words: str) -> Any:
         return headway(bench.url, "log", "fake/extract", "--diff", *words)
 
 
-def test_new_and_missing_lines_are_told_with_the_first_error(failed: Bench) -> None:
+def test_new_and_missing_lines_are_shown_with_the_first_error(failed: Bench) -> None:
     done = diff(failed)
     assert (Exit.OK, "first error: 11:01 ERROR no disk\n\n+ 11:01 ERROR no disk\n- 10:01 done\n") == (
         done.code,
@@ -46,7 +46,7 @@ def test_new_and_missing_lines_are_told_with_the_first_error(failed: Bench) -> N
     assert (["11:01 ERROR no disk"], ["10:01 done"]) == (data["new"], data["missing"])
 
 
-def test_a_good_log_that_is_gone_is_said_to_be(failed: Bench) -> None:
+def test_a_deleted_log_of_a_successful_run_is_reported_as_deleted(failed: Bench) -> None:
     failed.scheduler.logs["a0"] = ""
     done = diff(failed)
     assert "the scheduler no longer has the log of the last successful run" in done.err

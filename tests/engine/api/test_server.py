@@ -77,7 +77,7 @@ def test_a_preview_says_the_shortest_name_that_only_this_job_has(bench: Bench) -
     assert "fake/extract" == answer(bench, bench.requests().preview(rerun_of(run_id)))["confirm"]
 
 
-def test_answers_are_forgotten_once_nobody_can_wait_for_them(bench: Bench) -> None:
+def test_answers_are_dropped_once_no_client_can_wait_for_them(bench: Bench) -> None:
     run_id = failed(bench)
     old, fresh = bench.requests().log(run_id), bench.requests().log(run_id)
     answer(bench, old)

@@ -44,7 +44,7 @@ def services(bench: Bench, *ways: dict[str, Any], job: str = "fake/extract") -> 
     return parse_what_if(found.data)
 
 
-def test_several_ways_are_told_beside_what_is_forecast_now(bench: Bench) -> None:
+def test_several_options_are_shown_beside_the_present_forecast(bench: Bench) -> None:
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, present() - timedelta(minutes=30))
     bench.turn()
     later = {"how": "restart", "at": (datetime.now(UTC) + timedelta(minutes=100)).isoformat()}
@@ -73,14 +73,14 @@ def test_a_job_that_no_service_waits_for_changes_nothing(bench: Bench) -> None:
         {"how": "restart", "at": "2026-11-20T04:00:00"},
     ],
 )  # fmt: skip
-def test_what_is_no_way_is_refused_in_words(bench: Bench, way: dict[str, Any]) -> None:
+def test_an_invalid_option_is_refused_with_a_message(bench: Bench, way: dict[str, Any]) -> None:
     bench.turn()
     found = asked(bench, way)
     assert not found.ok
     assert "known are restart, skip, faster" in found.error
 
 
-def test_an_incident_tells_of_the_services_that_it_hurts_how_likely_they_are_late(bench: Bench) -> None:
+def test_an_incident_shows_for_each_affected_service_how_likely_it_is_late(bench: Bench) -> None:
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, present() - timedelta(minutes=30))
     bench.turn()
     with bench.reads() as reads:

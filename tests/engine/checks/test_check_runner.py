@@ -96,14 +96,14 @@ def load_ends(bench: Bench) -> None:
         bench.scheduler.end(name, RunState.SUCCEEDED, now - timedelta(minutes=ago - 2))
 
 
-def test_a_check_that_nobody_waits_for_is_looked_at_each_interval(tmp_path: Path) -> None:
+def test_a_check_without_a_waiting_service_runs_each_interval(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
         assert ["rows"] == [name for name, _ in made.step()]
         assert [] == made.step()
         assert [("rows", "passed", 1, "120 rows")] == made.rows()
 
 
-def test_looks_that_come_to_the_same_are_one_row_and_wake_nobody(tmp_path: Path) -> None:
+def test_equal_results_in_a_row_are_one_row_and_wake_nothing(tmp_path: Path) -> None:
     with world(tmp_path, replace(ROWS, every=timedelta(0))) as made:
         made.step()
         assert made.woken.is_set()
@@ -118,14 +118,14 @@ def test_looks_that_come_to_the_same_are_one_row_and_wake_nobody(tmp_path: Path)
         assert made.woken.is_set()
 
 
-def test_an_answer_that_never_came_is_an_error_in_cleaned_words(tmp_path: Path) -> None:
+def test_an_answer_that_never_came_is_an_error_with_cleaned_text(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
         made.data.found = SystemUnreachable("dwh: \x1b[31mno answer\nwithin 30 s")
         made.step()
         assert [("rows", "error", 1, "dwh: no answer�within 30 s")] == made.rows()
 
 
-def test_a_surprise_in_a_look_is_an_error_of_that_check(tmp_path: Path) -> None:
+def test_an_unexpected_exception_in_a_check_is_an_error_of_that_check(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
         made.data.found = ZeroDivisionError("x")
         made.step()
@@ -133,7 +133,7 @@ def test_a_surprise_in_a_look_is_an_error_of_that_check(tmp_path: Path) -> None:
         assert ("error", "the check failed (ZeroDivisionError); the engine's log has the details") == (state, words)
 
 
-def test_a_look_that_hangs_delays_no_other_and_is_an_error_when_its_time_is_over(
+def test_a_check_that_hangs_delays_no_other_and_is_an_error_when_its_time_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("console.engine.checks.scheduler.GRACE_SECONDS", 0.2)
@@ -152,7 +152,7 @@ def test_a_look_that_hangs_delays_no_other_and_is_an_error_when_its_time_is_over
         assert looks + 1 == len([one for one in made.data.looks if one[0] == "slow"])
 
 
-def test_what_is_due_while_a_look_hangs_is_an_error_of_its_own_date(
+def test_a_check_due_while_another_hangs_is_an_error_of_its_own_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("console.engine.checks.scheduler.GRACE_SECONDS", 0.1)
@@ -192,7 +192,7 @@ def test_what_cannot_be_judged_is_an_error_of_that_check(tmp_path: Path) -> None
         assert [("error", "the check failed (TypeError); the engine's log has the details")] == made.rows("state, text")
 
 
-def test_who_asks_gets_a_look_at_once_and_it_is_kept(tmp_path: Path) -> None:
+def test_a_requested_check_runs_at_once_and_is_stored(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
         business_date = present().date().isoformat()
         answer = made.checks.run_now({"check": "rows", "business_date": business_date, "fence": made.bench.fence})
@@ -215,7 +215,7 @@ def test_a_question_that_broke_on_the_store_leaves_its_check_free(
         assert "passed" == w.checks.run_now(asked)["state"]
 
 
-def test_a_look_for_which_there_is_no_thread_is_begun_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_without_a_free_thread_is_started_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with world(tmp_path, ROWS) as w:
         with monkeypatch.context() as broken:
             broken.setattr(threading.Thread, "start", raises(RuntimeError("can't start new thread")))
@@ -273,7 +273,7 @@ def test_a_service_day_is_delivered_once_its_check_passed(tmp_path: Path) -> Non
         assert [] == made.step()
 
 
-def test_the_engines_own_checks_look_by_configs_doors(tmp_path: Path) -> None:
+def test_the_engines_own_checks_use_the_connections_of_the_config(tmp_path: Path) -> None:
     """Nothing faked: the parts as they are wired, and a file of this machine."""
     (tmp_path / "orders.csv").write_text("x")
     scheduler = FakeScheduler()

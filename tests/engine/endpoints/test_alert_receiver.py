@@ -67,7 +67,7 @@ def fail(bench: Bench) -> datetime:
     return failed
 
 
-def test_an_alert_about_the_target_stands_beside_the_incident_of_its_job(bench: Bench, url: str) -> None:
+def test_an_alert_about_the_target_is_shown_beside_the_incident_of_its_job(bench: Bench, url: str) -> None:
     failed = fail(bench)
     [target] = bench.reads().estate.systems()
     sent = alert(f"{target.name}.example.com:9100", failed - timedelta(minutes=2))

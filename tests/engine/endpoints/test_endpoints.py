@@ -101,7 +101,7 @@ def test_a_request_is_refused_by_its_head(bench: Bench, monkeypatch: pytest.Monk
         assert 200 == httpx.get(f"{url}/metrics", headers=bearer).status_code
 
 
-def test_a_token_that_is_missing_or_short_is_a_trouble_and_nobody_is_let_in(
+def test_a_missing_or_short_token_is_a_problem_and_nobody_gets_access(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.05)

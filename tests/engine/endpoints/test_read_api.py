@@ -287,7 +287,7 @@ def check(document: Any, schema: Any, value: Any) -> None:
     OAS31Validator(components | schema, format_checker=oas31_format_checker).validate(value)
 
 
-def test_outside_text_reaches_nobody_unescaped(api: httpx.Client, bench: Bench) -> None:
+def test_outside_text_is_escaped_everywhere(api: httpx.Client, bench: Bench) -> None:
     bench.scheduler.attempt("load", "z", RunState.FAILED, datetime.now(UTC), message="\x1b[31mred\u202e")
     bench.turn()
     reply = api.get(f"/runs?filter={quote('load')}")

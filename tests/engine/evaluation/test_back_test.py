@@ -82,7 +82,7 @@ def nights(bench: Bench) -> dict[date, tuple[float | None, bool]]:
     return {date.fromisoformat(business_date): (peak, bool(was_late)) for business_date, peak, was_late in rows}
 
 
-def test_nights_before_headway_came_are_known_to_the_engine_and_the_command_line_alike(
+def test_nights_before_headway_was_installed_are_known_to_engine_and_command_line(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lived(bench)
@@ -123,7 +123,7 @@ def test_each_night_is_back_tested_once(bench: Bench, monkeypatch: pytest.Monkey
     assert known == nights(bench)
 
 
-def test_what_was_told_of_a_night_takes_precedence(bench: Bench) -> None:
+def test_the_recorded_forecast_of_a_night_takes_precedence(bench: Bench) -> None:
     lived(bench)
     bench.parts.back_testing.round(bench.fence)
     some = max(business_date for business_date, (peak, _) in nights(bench).items() if peak is not None)
@@ -155,7 +155,7 @@ def with_service(bench: Bench, **changes: object) -> None:
 
 
 @pytest.mark.deep
-def test_a_promise_that_is_another_is_back_tested_anew_and_another_risk_is_not(bench: Bench) -> None:
+def test_a_changed_promise_is_back_tested_again_and_a_changed_risk_is_not(bench: Bench) -> None:
     lived(bench)
     bench.parts.back_testing.round(bench.fence)
     assert {False} == {was_late for peak, was_late in nights(bench).values() if peak is not None}
@@ -168,7 +168,7 @@ def test_a_promise_that_is_another_is_back_tested_anew_and_another_risk_is_not(b
     assert 1 == sum(was_late for _, was_late in nights(bench).values()), "the one on which the extraction took an hour"
 
 
-def test_it_waits_while_an_evaluation_is_under_way_and_stops_when_asked(bench: Bench) -> None:
+def test_it_waits_while_an_evaluation_is_running_and_stops_on_request(bench: Bench) -> None:
     lived(bench)
     evaluator, judging = bench.parts.evaluator, [True] * 5
     looked: list[bool] = []
@@ -183,7 +183,7 @@ def test_it_waits_while_an_evaluation_is_under_way_and_stops_when_asked(bench: B
     assert {} == nights(bench)
 
 
-def test_a_service_of_too_many_jobs_rests_on_what_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_of_too_many_jobs_uses_the_recorded_forecasts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     lived(bench)
     monkeypatch.setattr("console.engine.evaluation.back_testing.MAX_JOBS", 1)
     assert bench.parts.back_testing.round(bench.fence)

@@ -41,7 +41,7 @@ def counts() -> Counter[str]:
 
 
 @pytest.mark.deep
-def test_after_twenty_thousand_runs_the_engine_keeps_as_many_objects_as_after_five_thousand(tmp_path: Path) -> None:
+def test_after_twenty_thousand_runs_the_engine_holds_as_many_objects_as_after_five_thousand(tmp_path: Path) -> None:
     scheduler, kept, began = FakeScheduler(), {}, present() - SPAN - timedelta(days=30)
     for number in range(JOBS):
         scheduler.job(f"job{number}")

@@ -29,7 +29,7 @@ def looked_again(bench: Bench, definition: str, schedule: Schedule | None = None
     bench.turn()
 
 
-def test_a_change_that_is_seen_only_after_the_failure_is_told_in_its_open_incident(bench: Bench) -> None:
+def test_a_change_seen_only_after_the_failure_is_added_to_its_open_incident(bench: Bench) -> None:
     now = present()
     looked_again(bench, "extract.sh")
     bench.scheduler.attempt("extract", "good", RunState.SUCCEEDED, now - timedelta(days=1, minutes=3))

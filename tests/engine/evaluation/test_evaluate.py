@@ -14,7 +14,7 @@ from tests.engine.bench import Bench
 from tests.present import present
 
 
-def test_log_ends_are_read_for_what_is_told_and_not_at_every_look(
+def test_log_tails_are_read_for_notifications_and_not_at_every_evaluation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that fails every minute for a weekend leaves thousands of them."""
@@ -37,7 +37,7 @@ def test_log_ends_are_read_for_what_is_told_and_not_at_every_look(
     assert ["  | line of attempt 2"] == [line for line in body.splitlines() if "line of attempt" in line]
 
 
-def test_a_failed_tasks_log_is_told_with_its_dag(bench: Bench) -> None:
+def test_a_failed_tasks_log_is_notified_with_its_dag(bench: Bench) -> None:
     bench.scheduler.job("dag")
     bench.scheduler.job("dag.publish", parent="dag")
     bench.scheduler.attempt("dag", "d1", RunState.FAILED, present(), period_key="p")

@@ -25,7 +25,7 @@ AGO = timedelta(minutes=1)
 
 
 def failed(bench: Bench) -> int:
-    """extract has failed and everybody was told; its run's id."""
+    """extract has failed and everybody was notified; its run's id."""
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, present() - AGO, exit_code=1, message="exit 1")
     bench.scheduler.logs["a1"] = "connecting\nERROR no space left\n"
     bench.turn()
@@ -62,7 +62,7 @@ def test_one_failure_is_one_incident_and_one_alert_with_its_log(bench: Bench) ->
     assert "headway incident INC-0001" in body
 
 
-def test_a_rerun_is_verified_by_the_scheduler_and_the_recovery_is_told(bench: Bench) -> None:
+def test_a_rerun_is_verified_by_the_scheduler_and_the_recovery_is_notified(bench: Bench) -> None:
     key = ask_rerun(bench, failed(bench))
     bench.parts.actions.step(bench.fence)
     assert ([key], "sent") == (bench.scheduler.acted, state_of(bench, key))
@@ -150,7 +150,7 @@ def test_a_refused_action_says_so_and_changes_nothing(bench: Bench) -> None:
     assert "refused" == state_of(bench, key)
 
 
-def test_a_second_person_is_told_who_asked_already(bench: Bench) -> None:
+def test_a_second_person_learns_who_requested_it_already(bench: Bench) -> None:
     run_id = failed(bench)
     ask_rerun(bench, run_id)
     with pytest.raises(AlreadyRequested, match=r"already requested by .* ago; it is requested"):
@@ -205,7 +205,7 @@ def test_secrets_never_reach_the_store_or_an_error(bench: Bench) -> None:
     assert b"SECRET-TOKEN" not in (bench.folder / "headway.db").read_bytes()
 
 
-def test_a_target_out_of_reach_is_told_with_its_reason_and_what_ended_stays(bench: Bench) -> None:
+def test_an_unreachable_target_is_reported_with_its_reason_and_ended_runs_stay(bench: Bench) -> None:
     run_id = failed(bench)
     bench.scheduler.refuse = SystemUnreachable("fake: no route to host")
     bench.poller.poll_once(bench.fence)

@@ -46,8 +46,8 @@ def test_the_next_start_is_a_row_that_a_start_replaces(bench: Bench) -> None:
     assert now + HALF_HOUR == datetime.fromtimestamp(next_at[0] / 1e6, UTC)
 
 
-def test_one_that_does_not_come_is_missed_by_inference_and_told_once(bench: Bench) -> None:
-    """Of what was due before the job was first seen nobody is told, so it was seen before."""
+def test_a_learned_run_that_does_not_come_is_missed_by_inference_and_notified_once(bench: Bench) -> None:
+    """Of what was due before the job was first seen nobody is notified, so it was seen before."""
     bench.poller.poll_once(bench.fence)
     with bench.store.write(None) as connection:
         connection.rows("UPDATE schedule SET accepted_us = accepted_us - 7200000000")

@@ -81,7 +81,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         yield made[0]
 
 
-def test_a_step_waits_for_a_person_and_is_done_on_their_word(desk: Desk) -> None:
+def test_a_step_waits_for_a_person_and_is_completed_by_them(desk: Desk) -> None:
     desk.poll(desk.at)
     assert (RunState.WAITING, "approval") == (RunState(desk.run().state), desk.run().reason)
     listed = headway(desk.bench.url, "action", "complete", "--json").data
@@ -109,7 +109,7 @@ def test_a_step_that_is_not_done_after_all_waits_again(desk: Desk) -> None:
     assert "succeeded" == desk.run().state
 
 
-def test_what_nobody_completes_in_time_is_told_to_its_owner_and_ends_with_their_word(desk: Desk) -> None:
+def test_a_step_not_completed_in_time_is_notified_to_its_owner_and_ends_with_their_completion(desk: Desk) -> None:
     desk.poll(desk.at)
     assert [] == desk.bench.sink.got
     desk.poll(desk.at + timedelta(minutes=2))
@@ -121,9 +121,7 @@ def test_what_nobody_completes_in_time_is_told_to_its_owner_and_ends_with_their_
     assert "succeeded" == desk.run().state
 
 
-def test_what_is_told_of_a_step_is_one_document_and_how_it_came_out(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_is_notified_with_one_document_and_its_outcome(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal stood behind a document that called the step done."""
     desk.poll(desk.at)
     with at_work(desk.bench):
@@ -136,7 +134,7 @@ def test_what_is_told_of_a_step_is_one_document_and_how_it_came_out(
     assert (Exit.REFUSED, "bob asked for it already") == (again.code, again.data["error"]["message"])
 
 
-def test_a_step_that_was_done_on_stale_data_says_how_it_is_done_anew(desk: Desk) -> None:
+def test_a_step_completed_on_stale_data_says_how_to_complete_it_again(desk: Desk) -> None:
     """The plan of the incident says "headway action complete STEP", which only said that it waits for nobody."""
     desk.poll(desk.at)
     assert Exit.OK == desk.say("sign_off")[0]

@@ -111,7 +111,7 @@ def test_what_breaks_in_one_system_names_the_customer_whose_hour_it_costs(night:
     assert before == len(night.bench.sink.got)
 
 
-def test_without_a_submission_no_deadline_is_told(night: Night) -> None:
+def test_without_a_submission_no_deadline_is_shown(night: Night) -> None:
     """The end of the business date's window was shown as one."""
     night.turn()
     assert "no promise  –" in headway(night.bench.url, "service").out
@@ -146,7 +146,7 @@ def test_one_customer_gets_more_time_and_the_others_do_not(night: Night) -> None
     assert "onboarding #4711" in [one["object"] for one in headway(night.bench.url, "audit", "--json").data]
 
 
-def test_more_submissions_than_are_judged_are_told(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_submissions_than_are_judged_are_reported(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("console.control.snapshot.estate_index", "console.store.queries.warnings"):
         monkeypatch.setattr(f"{module}.MAX_INSTANCES", 2)
     for number in range(3):
@@ -159,7 +159,7 @@ def test_more_submissions_than_are_judged_are_told(night: Night, monkeypatch: py
     assert any(one.startswith(words) for one in headway(night.bench.url, "status", "--json").data["remarks"])
 
 
-def test_the_minutes_of_one_customer_are_told(night: Night) -> None:
+def test_the_minutes_of_one_customer_are_shown(night: Night) -> None:
     night.went("4711", since=50, steps=6)
     night.turn()
     data = headway(night.bench.url, "why", "onboarding", "--json").data
@@ -168,7 +168,7 @@ def test_the_minutes_of_one_customer_are_told(night: Night) -> None:
     assert {"queued": 5.0} == {kind: value for kind, value in data["added_minutes"].items() if value}
 
 
-def test_the_minutes_of_the_customer_who_was_named_are_told(night: Night) -> None:
+def test_the_minutes_of_the_named_customer_are_shown(night: Night) -> None:
     night.went("4711", since=50, steps=6)
     night.turn()
     assert "4711" == headway(night.bench.url, "why", "onboarding", "--instance", "4711", "--json").data["instance"]

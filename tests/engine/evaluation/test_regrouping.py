@@ -24,7 +24,7 @@ def told(bench: Bench) -> list[tuple[int, str, str, int]]:
         return [tuple(row) for row in reads.link.rows(sql)]
 
 
-def test_a_root_that_is_red_again_reopens_its_incident_and_a_new_engine_tells_it_once(bench: Bench) -> None:
+def test_a_root_that_failed_again_reopens_its_incident_and_a_new_engine_notifies_it_once(bench: Bench) -> None:
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, ago(30))
     bench.turn()
     bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, ago(20), period_key=f"extract@{ago(30):%Y-%m-%d}")

@@ -76,7 +76,7 @@ def test_an_unmet_promise_without_a_failure_has_nothing_to_restart(bench: Bench,
     assert ([(at_risk, "bad"), (f", expected {done}, 1 min late", "plain")], ()) == ([*verdict.parts], verdict.saves)
 
 
-def test_around_even_odds_and_around_its_alarm_it_stands_as_it_stood(bench: Bench, wavering: Wavering) -> None:
+def test_around_even_odds_and_around_its_alarm_the_verdict_stays(bench: Bench, wavering: Wavering) -> None:
     near = [0.45, 0.55, 0.45, 0.51, 0.4, 0.6, 0.36]
     assert [Timeliness.AT_RISK, *[Timeliness.WILL_MISS] * 6] == [look(bench, wavering, late) for late in near]
     calmer = [0.3, 0.2, 0.26, 0.13]

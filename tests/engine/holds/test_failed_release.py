@@ -61,7 +61,7 @@ def through(night: Night, until: str, step: timedelta) -> None:
         night.now += step
 
 
-def test_a_person_is_told_once_long_before_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_is_notified_once_long_before_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with a_refusing_night(tmp_path, monkeypatch) as night:
         night.at("04:11").rounds(4)
         [(key,)] = night.rows("SELECT key FROM hold")
@@ -81,7 +81,7 @@ def test_a_person_is_told_once_long_before_the_deadline(tmp_path: Path, monkeypa
 
 
 @pytest.mark.deep
-def test_it_is_asked_again_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_is_retried_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every five minutes were 36 refusals in these three hours."""
     with a_refusing_night(tmp_path, monkeypatch) as night:
         night.at("04:11").rounds(4)

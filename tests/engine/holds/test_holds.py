@@ -96,7 +96,7 @@ def a_night(
     folder: Path, mode: str = "hold", clock: str = "0 4 * * *", promised: ServiceSettings | None = None,
     **edge_more: str,
 ) -> Iterator[Night]:  # fmt: skip
-    """`load` is due at 04:00, or whenever it is asked for, and held for `extract`, which failed at 03:12. `promised`: a
+    """`load` is due at 04:00, or whenever it is requested, and held for `extract`, which failed at 03:12. `promised`: a
     service of that night."""
     scheduler = FakeScheduler(capabilities=ABLE)
     scheduler.job("extract")
@@ -134,7 +134,7 @@ def started(night: Night) -> list[tuple[str, str]]:
     return [one for one in night.bench.scheduler.done if one[0] == "start"]
 
 
-def test_a_downstream_is_held_started_once_and_told(night: Night) -> None:
+def test_a_downstream_is_held_started_once_and_notified(night: Night) -> None:
     scheduler = night.bench.scheduler
     night.at("03:51").rounds()
     [(key,)] = night.rows("SELECT key FROM hold")
@@ -178,7 +178,7 @@ def test_an_engine_that_dies_between_any_two_steps_goes_on_with_the_same_hold(ni
     assert [("hold", "load"), ("release", "load"), ("start", "load")] == night.bench.scheduler.done
 
 
-def test_an_engine_that_dies_while_a_mark_is_taken_away_takes_it_away_once(night: Night) -> None:
+def test_an_engine_that_dies_while_a_mark_is_removed_removes_it_once(night: Night) -> None:
     night.at("03:51").rounds()
     night.bench.scheduler.undone.add("load")
     for clock in ("03:55", "03:56", "03:57", "03:58"):
@@ -197,7 +197,7 @@ def test_a_mark_that_a_person_took_away_ends_the_hold_for_its_period(night: Nigh
     assert "planned" == night.load()[0]
 
 
-def test_a_mark_that_one_look_misses_ends_nothing(night: Night) -> None:
+def test_a_mark_missing_from_one_poll_ends_nothing(night: Night) -> None:
     night.at("03:51").rounds()
     mark = night.bench.scheduler.marks.pop("load")
     night.at("03:55").rounds(1)
@@ -210,7 +210,7 @@ def test_a_mark_that_one_look_misses_ends_nothing(night: Night) -> None:
     assert "released" == night.hold()[0]
 
 
-def test_a_person_who_enables_a_held_job_keeps_it_and_a_later_pause_is_theirs(night: Night) -> None:
+def test_a_held_job_enabled_by_a_person_stays_enabled_and_a_later_pause_is_theirs(night: Night) -> None:
     scheduler = night.bench.scheduler
     night.at("03:51").rounds()
     scheduler.undone.add("load")
@@ -230,7 +230,7 @@ def test_a_person_who_enables_a_held_job_keeps_it_and_a_later_pause_is_theirs(ni
     assert ("request release", "a person enabled it at its source") == requested[-1]
 
 
-def test_a_mark_that_comes_back_over_and_over_is_taken_away_each_time(night: Night) -> None:
+def test_a_mark_that_returns_repeatedly_is_removed_each_time(night: Night) -> None:
     """An old crontab is put back, and the job enabled below our mark."""
     scheduler = night.bench.scheduler
     night.at("03:51").rounds()
@@ -243,7 +243,7 @@ def test_a_mark_that_comes_back_over_and_over_is_taken_away_each_time(night: Nig
     assert [("hold", "load"), *[("release", "load")] * 3] == scheduler.done
 
 
-def test_a_mark_that_the_store_does_not_know_is_told_and_left_alone(night: Night) -> None:
+def test_a_mark_unknown_to_the_store_is_reported_and_left_alone(night: Night) -> None:
     mark = HoldMark("headway-0123456789abcdef", "other-store", at("09:00"))
     night.bench.scheduler.marks["load"] = mark
     night.at("03:51").rounds()
@@ -335,7 +335,7 @@ def test_a_hold_whose_time_is_over_before_it_is_placed_is_refused(night: Night) 
     )
 
 
-def test_nothing_that_was_not_sent_is_taken_for_lost(night: Night) -> None:
+def test_an_unsent_action_is_not_reported_as_lost(night: Night) -> None:
     """The words by which the store knows that an action never arrived are those that the engine writes."""
     scheduler = night.bench.scheduler
 
@@ -391,7 +391,7 @@ def test_a_start_that_waited_does_not_leave_after_the_run_that_came_by_itself(
         assert ([], "released") == (started(night), night.hold()[0])
 
 
-def test_a_start_waits_until_a_source_that_was_away_has_told_what_it_ran(tmp_path: Path) -> None:
+def test_a_start_waits_until_a_source_that_was_unreachable_has_reported_its_runs(tmp_path: Path) -> None:
     with a_night(tmp_path, "trigger", clock="") as night:
         scheduler = night.bench.scheduler
         night.at("03:20").rounds()

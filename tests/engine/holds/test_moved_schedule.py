@@ -40,7 +40,7 @@ def moves(night: Night, clock: str) -> None:
     night.rounds()
 
 
-def test_a_standing_hold_follows_the_schedule_that_was_accepted_and_starts_it_once(night: Night) -> None:
+def test_a_standing_hold_follows_the_accepted_schedule_and_starts_it_once(night: Night) -> None:
     moves(night, "0 4 * * *")
     assert [("held", "standing", "2026-11-20T04:00:00Z")] == open_holds(night)
     night.at("04:05").rounds()

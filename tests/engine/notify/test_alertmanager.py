@@ -77,7 +77,7 @@ def sinks() -> Iterator[tuple[HttpSink, HttpSink]]:
 
 @pytest.fixture
 def bench(tmp_path: Path, sinks: tuple[HttpSink, HttpSink], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """An engine whose route names both as Alertmanagers, refreshed whenever the test asks for it."""
+    """An engine whose route names both as Alertmanagers, refreshed whenever the test requests it."""
     scheduler = FakeScheduler()
     for job in ("extract", "load"):
         scheduler.job(job)

@@ -72,7 +72,7 @@ def failed(bench: Bench) -> None:
     bench.turn()
 
 
-def test_the_command_counts_what_was_told_and_judged(bench: Bench) -> None:
+def test_the_command_counts_notifications_and_judgements(bench: Bench) -> None:
     failed(bench)
     said = audit.ChangeOrigin("ann", "here", "", micros(datetime.now(UTC)))
     alert_responses.rate_alert(bench.store, bench.fence, 1, True, said)
@@ -84,7 +84,7 @@ def test_the_command_counts_what_was_told_and_judged(bench: Bench) -> None:
     assert "1 of 1 rated useful" in text
 
 
-def test_the_week_is_told_once_whoever_restarts(bench: Bench) -> None:
+def test_the_weekly_summary_is_notified_once_whoever_restarts(bench: Bench) -> None:
     failed(bench)
     routes = {"oncall": ("env BENCH_URL",)}
     next_monday = monday_before(datetime.now(UTC)) + timedelta(days=7, hours=1)

@@ -48,7 +48,7 @@ def web_hook(answer: Callable[[str], int]) -> Iterator[str]:
         "ntfy://a-topic",
     ],
 )
-def test_a_token_in_the_place_of_the_host_is_not_looked_for_on_the_network(
+def test_a_token_in_the_place_of_the_host_is_not_resolved_on_the_network(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Looked for, it is never found: no such alert would ever leave, and the token would be told as an error."""
@@ -62,7 +62,7 @@ def _refuse(*_: object) -> None:
     raise OSError("nobody is asked")
 
 
-def test_a_server_of_ones_own_behind_a_proxy_is_not_looked_for_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_server_behind_a_proxy_is_not_resolved_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     import apprise
 
     monkeypatch.setenv("http_proxy", "http://proxy.internal:3128")
@@ -72,7 +72,7 @@ def test_a_server_of_ones_own_behind_a_proxy_is_not_looked_for_directly(monkeypa
     )
 
 
-def test_where_nobody_listens_the_wire_was_not_touched() -> None:
+def test_where_no_server_listens_nothing_was_sent() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as gone:
         port = gone.server_address[1]
     sent = send_by_apprise(f"json://127.0.0.1:{port}/", "title", "body", Page("incident"))
@@ -223,7 +223,7 @@ def test_a_receiver_that_is_down_for_a_month_is_tried_on(bench: Bench) -> None:
     assert ("pending", 3001, 0) == (delivery.state, delivery.tries, delivery.repeats)
 
 
-def test_a_refusal_that_the_store_could_not_be_told_is_no_repeat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_that_could_not_be_stored_is_no_repeat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     put_off = rows.postpone
     full = iter([StoreUnusable("the disk is full")])
 
@@ -238,7 +238,7 @@ def test_a_refusal_that_the_store_could_not_be_told_is_no_repeat(bench: Bench, m
     assert [False, False] == [body.startswith("May be a duplicate") for _, _, body in bench.sink.got]
 
 
-def test_a_receivers_words_are_cleaned_before_they_are_kept(bench: Bench) -> None:
+def test_a_receivers_text_is_cleaned_before_it_is_stored(bench: Bench) -> None:
     fail_and_tell(bench, SendResult(False, "error=500\x1b[2J\nno"))
     with bench.reads() as reads:
         (delivery,) = reads.incidents.incident(1).deliveries

@@ -141,7 +141,7 @@ def test_incidents_that_are_resolved_with_another_are_resolved_at_the_service(in
     assert [("resolve", other), ("resolve", KEY)] == [event(body) for body in internet.bodies]
 
 
-def test_a_url_keeps_its_own_key_and_action(internet: FakeInternet) -> None:
+def test_a_url_retains_its_own_key_and_action(internet: FakeInternet) -> None:
     internet.status = 202
     send(f"{PAGERS['pagerduty']}?dedup=ours&action=trigger", PageAction.RESOLVE)
     assert [("trigger", "ours")] == [event(body) for body in internet.bodies]
@@ -160,7 +160,7 @@ def test_the_severity_of_a_page_is_that_of_its_tier(
     assert priority == (body["payload"]["severity"] if "payload" in body else body["priority"])
 
 
-def test_an_incident_that_affects_no_service_pages_like_tier_3_and_a_digest_keeps_its_severity(
+def test_an_incident_without_an_affected_service_pages_like_tier_3_and_a_digest_retains_its_severity(
     tmp_path: Path,
 ) -> None:
     jobs = ["extract", "one", "two"]

@@ -86,7 +86,7 @@ def test_an_event_that_comes_back_all_the_time_is_refused_before_it_is_counted(r
         parse_shifts(text, ("ann",), BEGIN, BEGIN + DAY)
 
 
-def test_more_shifts_than_are_kept_are_refused_rather_than_cut() -> None:
+def test_more_shifts_than_the_limit_are_refused_rather_than_cut() -> None:
     hourly = [event(f"Ann {n}", BEGIN, BEGIN + timedelta(hours=1), "RRULE:FREQ=HOURLY") for n in range(8)]
     with pytest.raises(RotaParseError, match="it has more than 5,000 shifts within 30 days"):
         parse_shifts(calendar(*hourly), ("ann",), BEGIN, BEGIN + 30 * DAY)
@@ -148,7 +148,7 @@ def told(bench: Bench) -> list[str]:
         return [one.route for one in reads.incidents.incident(1).deliveries]
 
 
-def test_whoever_is_on_call_by_the_calendar_is_told(bench: Bench, server: Server) -> None:
+def test_the_person_on_call_by_the_calendar_is_notified(bench: Bench, server: Server) -> None:
     server.text = calendar(event("ann", present() - DAY, present() + DAY))
     bench.parts.rotas.step(bench.fence)
     assert ["/cal/SECRET-TOKEN.ics?key=1"] == server.asked
@@ -184,7 +184,7 @@ def test_calendars_that_time_out_are_read_one_per_step_in_turn(bench: Bench, mon
     assert [1, 2, 3, 4] == failed
 
 
-def test_of_a_calendar_only_the_shifts_are_kept(bench: Bench, server: Server) -> None:
+def test_of_a_calendar_only_the_shifts_are_stored(bench: Bench, server: Server) -> None:
     """All of its text was, up to 4 MiB, for nobody; PostgreSQL takes no NUL in it."""
     server.text = calendar(event("ann", present() - DAY, present() + DAY, "DESCRIPTION:back from the\x00clinic"))
     bench.parts.rotas.step(bench.fence)
@@ -194,7 +194,7 @@ def test_of_a_calendar_only_the_shifts_are_kept(bench: Bench, server: Server) ->
     assert "clinic" not in repr(row)
 
 
-def test_in_a_gap_the_routes_own_urls_are_told_and_the_trouble_says_it(bench: Bench, server: Server) -> None:
+def test_in_a_gap_the_routes_own_urls_are_notified_and_the_problem_says_so(bench: Bench, server: Server) -> None:
     server.text = calendar(event("ann", present() + DAY, present() + 2 * DAY))
     bench.parts.rotas.step(bench.fence)
     fails(bench)
@@ -202,13 +202,13 @@ def test_in_a_gap_the_routes_own_urls_are_told_and_the_trouble_says_it(bench: Be
     assert 'rota "primary" has a gap: no one is on call' in bench.parts.trouble("")
 
 
-def test_a_stranger_in_the_calendar_is_trouble(bench: Bench, server: Server) -> None:
+def test_an_unknown_person_in_the_calendar_is_a_problem(bench: Bench, server: Server) -> None:
     server.text = calendar(event("carol", present() - DAY, present() + DAY))
     bench.parts.rotas.step(bench.fence)
     assert 'rota "primary" names "carol", who is not in its people' == bench.parts.rotas.trouble()
 
 
-def test_a_calendar_that_fails_keeps_what_was_read_last_and_says_so_without_its_address(
+def test_a_failing_calendar_serves_its_last_content_and_says_so_without_its_address(
     bench: Bench, server: Server
 ) -> None:
     server.text = calendar(event("ann", present() - DAY, present() + DAY))
@@ -229,10 +229,10 @@ def test_a_calendar_that_fails_keeps_what_was_read_last_and_says_so_without_its_
 
 
 @pytest.mark.parametrize("otherwise", [str.upper, lambda url: f"{url}#SECRET-TOKEN"])
-def test_no_part_of_a_calendars_address_is_told_however_it_is_written(
+def test_no_part_of_a_calendars_address_is_shown_however_it_is_written(
     bench: Bench, server: Server, monkeypatch: pytest.MonkeyPatch, otherwise: Callable[[str], str]
 ) -> None:
-    """Only the whole secret is masked, and what is asked is spelled anew."""
+    """Only the whole secret is masked, and what is asked is spelled again."""
     monkeypatch.setenv("ONCALL_CALENDAR", otherwise(server.url))
     server.status = 503
     again(bench)
@@ -240,9 +240,7 @@ def test_no_part_of_a_calendars_address_is_told_however_it_is_written(
     assert ("(503)" in trouble, "SECRET-TOKEN" in trouble) == (True, False)
 
 
-def test_a_calendar_that_keeps_failing_is_logged_when_it_is_lost_and_when_it_is_back(
-    bench: Bench, server: Server
-) -> None:
+def test_a_failing_calendar_is_logged_when_lost_and_when_back(bench: Bench, server: Server) -> None:
     server.status = 503
     with structlog.testing.capture_logs() as logged:
         again(bench)

@@ -111,7 +111,7 @@ def test_f66_one_of_two_urls_that_refuses_is_tried_on_alone(tmp_path: Path) -> N
         assert ["pending", "sent"] == [row[3] for row in deliveries(bench)]
 
 
-def test_f66_a_refusal_for_good_three_times_is_parked_and_told_on_the_fallback_route(tmp_path: Path) -> None:
+def test_f66_a_delivery_refused_three_times_is_parked_and_notified_on_the_fallback_route(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE", fallback="boss", fallback_after="1h"), boss=route("BOSS")) as bench:
         post_of(bench).answers["one"] = BAD
         fail(bench, "extract")
@@ -136,7 +136,7 @@ def test_f66_what_a_url_did_not_accept_for_a_day_is_parked_and_never_tried_again
         assert [] == [one for one in post_of(bench).got[tried:] if "INC-0001" in one[1]]
 
 
-def test_a_parked_delivery_leaves_when_somebody_asks_for_it(tmp_path: Path) -> None:
+def test_a_parked_delivery_is_sent_on_request(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         post_of(bench).answers["one"] = BAD
         fail(bench, "extract")
@@ -169,7 +169,7 @@ def test_a_delivery_whose_url_left_the_config_is_parked_at_once_with_the_reason(
         assert ['1 alert not delivered: route "oncall"'] == [title for title, _ in post_of(bench).to("two")][1:]
 
 
-def test_a_url_that_changed_its_place_in_the_config_keeps_its_deliveries(tmp_path: Path) -> None:
+def test_a_url_that_moved_within_the_config_retains_its_deliveries(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
         post_of(bench).answers["two"] = SendResult(False, "error=500")
         fail(bench, "extract")

@@ -34,7 +34,7 @@ def decided(subject: str, body: str = "") -> IncidentDecision:
     return found
 
 
-def test_a_notice_leaves_in_the_words_of_its_route() -> None:
+def test_a_notification_uses_the_template_of_its_route() -> None:
     (notice,) = decided(
         "{{ kind }}: {{ cause }}", "{{ title }}\nby {{ owner or 'nobody' }}\n{{ services | length }}"
     ).notices
@@ -46,7 +46,9 @@ def test_a_notice_leaves_in_the_words_of_its_route() -> None:
     "templated, wanted",
     [(("oncall", "ann-phone"), "ann-phone"), (("oncall",), "oncall"), (("ann-phone",), "ann-phone")],
 )
-def test_whoever_is_on_call_is_told_in_the_words_of_their_own_route(templated: tuple[str, ...], wanted: str) -> None:
+def test_the_person_on_call_is_notified_with_the_template_of_their_own_route(
+    templated: tuple[str, ...], wanted: str
+) -> None:
     """Those of the route with the rota are for who has none of their own."""
     root = job(1, "hosts/extract", "03:10", notify=("oncall",))
     routes = (RouteRule("oncall", rota="primary"), RouteRule("ann-phone"))
@@ -78,12 +80,12 @@ def test_what_a_job_says_is_a_value_and_never_a_template() -> None:
     assert "\x1b" not in notice.title + notice.body
 
 
-def test_for_a_link_route_the_template_is_given_no_outside_word() -> None:
+def test_for_a_link_route_the_template_gets_no_outside_text() -> None:
     (notice,) = decided("{{ cause }} {{ reason }}", "{{ reason }}{{ log | length }}").notices
     assert ("hosts/extract ", "0") == (notice.plain_title.rstrip() + " ", notice.plain_body)
 
 
-def test_a_template_that_fails_at_night_leaves_headways_own_words() -> None:
+def test_a_template_that_fails_at_night_falls_back_to_the_built_in_text() -> None:
     (notice,) = decided("{{ services[0].title }}").notices
     assert notice.title.startswith("hosts/extract failed, no service affected")
 

@@ -63,7 +63,7 @@ def service_day(night: Night) -> tuple[str, str]:
 
 
 def succeeds(night: Night, job: str, clock: str) -> None:
-    """The run that the plan, or its hold, asked for has ended well at that time."""
+    """The run that the plan, or its hold, requested has ended well at that time."""
     verb = "rerun" if job == "extract" else "start"
     [key] = [each for (each,) in night.rows(f"SELECT key FROM action WHERE verb = '{verb}'")]
     night.bench.scheduler.attempt(
@@ -103,7 +103,7 @@ def test_what_starts_in_the_middle_of_a_repair_is_held_and_started_once_when_it_
     assert [("done",)] == night.rows("SELECT state FROM plan")
 
 
-def test_a_plan_that_was_looked_at_for_long_holds_in_time_all_the_same(night: Night) -> None:
+def test_a_plan_reviewed_for_long_still_places_its_holds_in_time(night: Night) -> None:
     night.at("03:40").rounds()
     plan(night, looked_at_until="03:48")
     go_on(night)
@@ -148,7 +148,7 @@ def words_of_pause(night: Night) -> str:
     return str(words)
 
 
-def test_a_plan_that_is_paused_tells_what_is_about_to_be_held_and_not_what_is_let_go(night: Night) -> None:
+def test_a_paused_plan_shows_what_is_about_to_be_held_and_not_what_is_released(night: Night) -> None:
     night.at("03:40").rounds()
     plan(night)
     go_on(night)
@@ -167,7 +167,7 @@ def test_a_plan_that_is_paused_tells_what_is_about_to_be_held_and_not_what_is_le
 
 
 @pytest.mark.deep
-def test_a_hold_that_is_refused_and_asked_anew_is_placed_before_its_start(night: Night) -> None:
+def test_a_refused_hold_requested_again_is_placed_before_its_start(night: Night) -> None:
     """Resumed, it waited once more as long as at first, and its job started in the middle of the repair."""
 
     def refuse(_: str) -> None:
@@ -221,7 +221,7 @@ def test_a_plans_hold_that_runs_out_starts_nothing_while_the_repair_is_not_done(
 
 
 def held_by_a_person(night: Night, until: str) -> str:
-    """The key of a hold of load that a person asked for at 03:45, after the plan began."""
+    """The key of a hold of load that a person requested at 03:45, after the plan began."""
     night.at("03:40").rounds()
     plan(night)
     go_on(night)
@@ -262,7 +262,7 @@ def test_a_hold_of_a_persons_own_is_enough_for_a_plan_and_stays_theirs(night: Ni
     assert [("done",)] == night.rows("SELECT state FROM plan")
 
 
-def test_a_plan_lets_go_what_it_held_though_a_person_asks_for_a_hold_as_it_does(night: Night) -> None:
+def test_a_plan_releases_its_hold_though_a_person_requests_a_hold_at_the_same_time(night: Night) -> None:
     night.at("03:40").rounds()
     plan(night)
     go_on(night)
@@ -323,7 +323,7 @@ def test_a_job_that_a_person_paused_needs_no_hold_and_stops_no_plan(night: Night
     assert "it is paused at its source; nothing was sent" in steps(night)[0][2]
 
 
-def test_a_hold_that_nobody_could_send_before_its_start_is_not_sent_after_it(night: Night) -> None:
+def test_a_hold_that_could_not_be_sent_before_its_start_is_not_sent_after_it(night: Night) -> None:
     night.at("03:40").rounds()
     plan(night)
     go_on(night)

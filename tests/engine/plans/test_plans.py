@@ -112,7 +112,7 @@ def ends(bench: Bench, place: int, state: RunState = RunState.SUCCEEDED) -> None
     turn(bench)
 
 
-def test_a_plan_is_proposed_with_the_schedulers_own_words(night: Bench) -> None:
+def test_a_plan_is_proposed_in_the_schedulers_own_terms(night: Bench) -> None:
     plan = proposed(night)
     assert [("rerun", "fake/extract", ()), ("rerun", "fake/load", (1,))] == [
         (s.verb, s.job, s.after) for s in plan.steps
@@ -191,7 +191,7 @@ def test_a_plan_is_carried_out_step_by_step_and_its_incident_closes(night: Bench
     assert 1 == len(origins)
 
 
-def test_each_step_is_previewed_anew_right_before_it_leaves(night: Bench) -> None:
+def test_each_step_is_previewed_again_right_before_it_is_sent(night: Bench) -> None:
     number = started(night)
     night.scheduler.refused = "it is locked"
     turn(night)
@@ -203,7 +203,7 @@ def test_each_step_is_previewed_anew_right_before_it_leaves(night: Bench) -> Non
     assert [] == night.scheduler.done
 
 
-def test_a_red_step_stops_the_plan_and_resumed_it_is_asked_anew(night: Bench) -> None:
+def test_a_failed_step_stops_the_plan_and_is_requested_again_after_resume(night: Bench) -> None:
     number = started(night)
     turn(night)
     first = view(night).steps[0].action_key
@@ -268,7 +268,7 @@ def test_what_its_scheduler_makes_good_while_the_step_waits_its_turn_is_not_sent
     assert ("refused: good by other means: succeeded (native)",) == tuple(told)
 
 
-def test_a_paused_plan_asks_nothing_and_an_aborted_one_gives_up_the_rest(night: Bench) -> None:
+def test_a_paused_plan_requests_nothing_and_an_aborted_one_drops_the_rest(night: Bench) -> None:
     number = started(night)
     turn(night)
     assert "paused" == requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
@@ -281,7 +281,7 @@ def test_a_paused_plan_asks_nothing_and_an_aborted_one_gives_up_the_rest(night: 
         requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
 
 
-def test_a_paused_plan_whose_last_step_ends_well_is_done_and_stands_in_no_other_plans_way(night: Bench) -> None:
+def test_a_paused_plan_whose_last_step_succeeds_is_done_and_blocks_no_other_plan(night: Bench) -> None:
     number = started(night, apply_changes(proposed(night), DraftChanges(only=frozenset({1}))))
     turn(night)
     requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
@@ -289,7 +289,7 @@ def test_a_paused_plan_whose_last_step_ends_well_is_done_and_stands_in_no_other_
     assert ["done", "verified"] == states(night)
 
 
-def test_steps_left_out_waits_and_other_ways_are_carried_out_as_they_were_chosen(night: Bench) -> None:
+def test_omitted_steps_waits_and_other_options_are_executed_as_chosen(night: Bench) -> None:
     draft = apply_changes(proposed(night), DraftChanges(alternatives={1: "mark-ok"}, waits={2: 3600.0}))
     started(night, draft)
     turn(night)
@@ -300,7 +300,7 @@ def test_steps_left_out_waits_and_other_ways_are_carried_out_as_they_were_chosen
     assert view(night).steps[1].due is not None
 
 
-def test_a_step_that_its_system_has_no_way_for_is_told_and_not_started_until_another_way_is_chosen(
+def test_a_step_without_an_option_on_its_system_is_reported_and_not_started_until_another_is_chosen(
     night: Bench,
 ) -> None:
     """A kind that only listens: what it cannot be sent is no plan, and a mark of Headway's own goes on."""
@@ -324,7 +324,7 @@ def test_a_step_that_its_system_has_no_way_for_is_told_and_not_started_until_ano
     assert [] == night.scheduler.done
 
 
-def test_a_step_that_the_options_of_its_system_leave_out_is_told_as_one_of_its_kind_is(night: Bench) -> None:
+def test_a_step_excluded_by_the_options_of_its_system_is_reported_like_one_of_its_kind(night: Bench) -> None:
     """`http` whose config names no call: the plan offered the rerun, and stopped at it."""
     places = night.parts.connectors.places
     lacks = {Capability.RERUN: "the config names no call for it"}
@@ -457,7 +457,7 @@ def many(draft: PlanDraft, count: int) -> PlanDraft:
     return replace(draft, steps=tuple(made))
 
 
-def test_a_plan_of_many_steps_keeps_no_writer_waiting_for_its_rights(
+def test_a_plan_of_many_steps_blocks_no_writer_while_its_rights_are_checked(
     night: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On PostgreSQL each statement is a way there and back while the engine waits for its turn."""
@@ -475,7 +475,7 @@ def test_a_plan_of_many_steps_keeps_no_writer_waiting_for_its_rights(
     assert not [sql for sql in statements if "FROM service" in sql or "FROM dependency" in sql]
 
 
-def test_as_many_runs_as_one_plan_takes_are_taken_by_either_database_and_more_are_refused(night: Bench) -> None:
+def test_either_database_accepts_as_many_runs_as_one_plan_may_have_and_more_are_refused(night: Bench) -> None:
     ids = [10**15 + number for number in range(MAX_RUNS)]
     question = requests(night).propose_bulk(ids, Verb.CANCEL)
     [(arguments,)] = rows(night, "SELECT arguments FROM request")
@@ -521,7 +521,7 @@ def test_an_incident_that_is_not_open_has_no_plan(night: Bench) -> None:
     assert "INC-0077 is not open: nothing to repair" == requests(night).wait(question, 5).error
 
 
-def test_a_scheduler_that_cannot_be_asked_leaves_its_step_without_its_words(night: Bench) -> None:
+def test_an_unreachable_scheduler_leaves_its_step_without_a_preview(night: Bench) -> None:
     night.scheduler.refuse = SystemUnreachable("no route to host")
     assert {"no route to host"} == {step.trouble for step in proposed(night).steps}
 
@@ -553,7 +553,7 @@ def test_a_backfill_starts_what_has_not_run_and_shows_its_progress(night: Bench)
     )
 
 
-def test_a_plan_that_nobody_made_is_not_found(night: Bench) -> None:
+def test_an_unknown_plan_is_not_found(night: Bench) -> None:
     with pytest.raises(NotFound, match="there is no plan 9; headway plan --all lists them"):
         requests(night).steer_plan(9, RequestKind.PAUSE_PLAN)
     with pytest.raises(NotFound, match="there is no plan 9; headway plan --all lists them"):
@@ -574,9 +574,7 @@ def test_a_plan_that_nobody_made_is_not_found(night: Bench) -> None:
     ],
     ids=["text", "table", "words", "partly", "depth", "wait", "due", "job"],
 )
-def test_a_plan_that_nobody_can_read_is_given_up_and_keeps_no_other_from_going_on(
-    night: Bench, column: str, value: object
-) -> None:
+def test_an_unreadable_plan_is_abandoned_and_blocks_no_other(night: Bench, column: str, value: object) -> None:
     odd = started(night, answer(night, requests(night).propose_bulk([1], Verb.RERUN)))
     good = started(night, answer(night, requests(night).propose_bulk([2], Verb.RERUN)))
     with night.store.write(None) as connection:
@@ -593,7 +591,7 @@ def test_a_plan_that_nobody_can_read_is_given_up_and_keeps_no_other_from_going_o
     assert ["running", "requested"] == states(night, good)
 
 
-def test_a_new_engine_goes_on_where_the_old_one_stood(night: Bench) -> None:
+def test_a_new_engine_continues_where_the_old_one_stopped(night: Bench) -> None:
     started(night)
     turn(night)
     night.restart()
@@ -654,9 +652,7 @@ def test_what_its_own_scheduler_starts_once_its_upstream_ran_again_is_not_run_tw
     assert [("rerun", "extract")] == night.scheduler.done
 
 
-def test_what_its_own_scheduler_does_not_start_is_asked_after_all(
-    night: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_native_start_is_requested_after_all(night: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "PATIENCE", timedelta(seconds=0))
     draft = proposed(night)
     with night.store.write(None) as connection:
@@ -701,7 +697,7 @@ def told(bench: Bench) -> list[str]:
     return [title.partition(": ")[2] for title in titles]
 
 
-def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: Bench) -> None:
+def test_a_stopped_plan_notifies_the_route_of_its_incident_once_for_each_stop(night: Bench) -> None:
     number = started(night)
     turn(night)
     assert [] == told(night)
@@ -808,7 +804,7 @@ def test_a_stopped_plan_of_no_incident_leaves_the_header_once_what_failed_is_goo
     "notify, mode, routes",
     [("[]", "live", ["oncall"]), ('["nights"]', "live", ["nights"]), ('["nights"]', "shadow", [])],
 )
-def test_a_plan_about_no_incident_that_stops_tells_the_routes_of_its_job(
+def test_a_stopped_plan_without_an_incident_notifies_the_routes_of_its_job(
     tmp_path: Path, notify: str, mode: str, routes: list[str]
 ) -> None:
     """Or the default route; nobody where it was put in shadow meanwhile, but for a line in the timeline."""
@@ -832,7 +828,7 @@ def test_a_plan_about_no_incident_that_stops_tells_the_routes_of_its_job(
         )
 
 
-def test_a_plan_that_is_given_up_tells_a_person(night: Bench) -> None:
+def test_an_abandoned_plan_notifies_a_person(night: Bench) -> None:
     started(night)
     with night.store.write(None) as connection:
         connection.rows("UPDATE plan_step SET after = '{}'")
@@ -849,7 +845,7 @@ def run_at(bench: Bench, place: int) -> int:
     return run_id
 
 
-def test_what_a_running_plan_will_rerun_is_rerun_by_nobody_beside_it(night: Bench) -> None:
+def test_a_run_that_a_running_plan_will_rerun_cannot_be_rerun_beside_it(night: Bench) -> None:
     started(night)
     turn(night)
     words = "plan 1 of .* does it, in its step 2: headway plan 1 --watch follows it; --overlap queue waits for it"

@@ -92,7 +92,7 @@ def runs_of(bench: Bench) -> dict[str, RunFacts]:
     return {estate.jobs[run.job_id].name: run for run in estate.runs}
 
 
-def test_f45_decisions_see_our_clock_and_the_store_keeps_the_sources(tmp_path: Path) -> None:
+def test_f45_decisions_use_our_clock_and_the_store_keeps_the_times_of_the_source(tmp_path: Path) -> None:
     with two_clocks(tmp_path, HOUR, timedelta(0)) as bench:
         play(bench, ended=timedelta(minutes=10), began=timedelta(minutes=9))
         assert present() - timedelta(minutes=10) == runs_of(bench)["fake/extract"].ended_at
@@ -112,7 +112,7 @@ def test_f45_a_clock_stepped_back_in_mid_run_spoils_no_estimate(tmp_path: Path) 
         assert not any(bench.parts.evaluator.estate().durations.values())
 
 
-def test_f44_times_that_no_clock_tells_cost_their_target_nothing(tmp_path: Path) -> None:
+def test_f44_impossible_times_cost_their_target_nothing(tmp_path: Path) -> None:
     with two_clocks(tmp_path, HOUR, timedelta(0)) as bench:
         end = datetime(9999, 12, 31, tzinfo=UTC)
         bench.scheduler.attempt("extract", "e1", RunState.SUCCEEDED, datetime(1, 1, 1, tzinfo=UTC), ended_at=end)

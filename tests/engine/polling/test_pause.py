@@ -55,7 +55,7 @@ def test_a_paused_system_is_not_polled_until_the_pause_is_over_by_itself(bench: 
     assert [0] == polls
 
 
-def test_it_goes_on_when_a_person_says_so_and_a_new_engine_keeps_the_pause(bench: Bench, polls: list[int]) -> None:
+def test_polling_resumes_when_a_person_says_so_and_a_new_engine_keeps_the_pause(bench: Bench, polls: list[int]) -> None:
     bench.requests().pause_polling("fake", HOURS, "a new disk")
     bench.restart()
     bench.one_round()
@@ -68,7 +68,7 @@ def test_it_goes_on_when_a_person_says_so_and_a_new_engine_keeps_the_pause(bench
     assert [("pause polling", "fake", "a new disk"), ("resume polling", "fake", "")] == told
 
 
-def test_a_pause_that_is_over_by_itself_stands_in_the_audit_once_like_its_begin(bench: Bench, polls: list[int]) -> None:
+def test_an_expired_pause_is_in_the_audit_once_like_its_start(bench: Bench, polls: list[int]) -> None:
     bench.requests().pause_polling("fake", HOURS, "a new disk")
     ends(bench, -timedelta(seconds=1))
     bench.one_round()
@@ -81,7 +81,7 @@ def test_a_pause_that_is_over_by_itself_stands_in_the_audit_once_like_its_begin(
     assert "its time had ended" == over.why
 
 
-def test_nobody_pauses_for_longer_than_a_week_whatever_asks(bench: Bench) -> None:
+def test_no_pause_is_longer_than_a_week_whoever_requests_it(bench: Bench) -> None:
     bench.requests().pause_polling("fake", MAX_PAUSE.total_seconds(), "a new disk")
     for seconds in (MAX_PAUSE.total_seconds() + 1, 1e300):
         with pytest.raises(NotAllowed, match="at most 7d"):
@@ -108,7 +108,7 @@ def test_what_runs_there_is_unknown_at_once_with_who_paused_it(bench: Bench) -> 
         assert ((), None) == (reads.estate.header().paused, reads.estate.systems()[0].pause)
 
 
-def test_a_decision_sees_it_out_of_sight_and_says_by_whom(bench: Bench) -> None:
+def test_a_decision_treats_it_as_unreachable_and_names_the_person(bench: Bench) -> None:
     running(bench)
     bench.requests().pause_polling("fake", HOURS, "a new disk")
     bench.parts.evaluator.step(bench.fence)
@@ -119,7 +119,7 @@ def test_a_decision_sees_it_out_of_sight_and_says_by_whom(bench: Bench) -> None:
     assert "a new disk" in pause.text
 
 
-def test_nobody_pauses_without_a_reason_nor_what_is_not_there(bench: Bench) -> None:
+def test_a_pause_without_a_reason_or_of_an_unknown_target_is_refused(bench: Bench) -> None:
     with pytest.raises(ReasonNeeded, match="needs a reason"):
         bench.requests().pause_polling("fake", HOURS, " ")
     with pytest.raises(NotFound, match="nothing"):
@@ -128,7 +128,7 @@ def test_nobody_pauses_without_a_reason_nor_what_is_not_there(bench: Bench) -> N
         assert () == reads.estate.header().paused
 
 
-def test_who_may_only_look_pauses_nothing_and_probes_nothing(bench: Bench) -> None:
+def test_a_viewer_cannot_pause_or_probe(bench: Bench) -> None:
     allowed = (PermissionSettings(who=("*",), role="view"),)
     object.__setattr__(bench.parts.config, "permissions", allowed)
     bench.parts.config_sync.sync(bench.fence)
@@ -157,7 +157,7 @@ def test_a_probe_of_what_cannot_be_reached_says_why(bench: Bench, monkeypatch: p
     assert (False, "the door is closed") == (found["reachable"], found["error"])
 
 
-def test_a_probe_tells_version_and_rights_keeps_them_and_stands_in_the_audit(
+def test_a_probe_reports_version_and_rights_stores_them_and_is_in_the_audit(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = Probe(True, "fake 7", (SourcePermission("read all", False, fix="GRANT it"),))
@@ -177,7 +177,7 @@ def test_a_probe_of_what_does_not_answer_says_why(bench: Bench, monkeypatch: pyt
     assert (False, "port 22: no answer in 10 s") == ((found := asked(bench))["reachable"], found["error"])
 
 
-def test_a_probe_of_what_nobody_polls_names_the_list(bench: Bench) -> None:
+def test_a_probe_of_an_unpolled_target_names_the_list(bench: Bench) -> None:
     question = bench.requests().probe("elsewhere")
     bench.parts.answers.step(bench.fence)
     assert "headway system lists" in bench.requests().wait(question, 10).error

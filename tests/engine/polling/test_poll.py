@@ -44,7 +44,7 @@ def tails(bench: Bench) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def test_a_log_that_breaks_its_reader_does_not_keep_the_failure_from_being_told(bench: Bench) -> None:
+def test_a_log_that_breaks_its_reader_does_not_prevent_the_notification(bench: Bench) -> None:
     def broken(_: str) -> None:
         raise ZeroDivisionError
 
@@ -82,7 +82,7 @@ def test_the_business_date_of_the_source_counts_before_the_one_of_the_start(benc
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), AccessRefused("no right to ask")])
-def test_a_look_at_the_rights_that_fails_spoils_no_poll_and_is_made_again_soon(
+def test_a_failing_check_of_rights_spoils_no_poll_and_is_repeated_soon(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     asked: list[float] = []
@@ -138,7 +138,7 @@ def test_a_source_that_answers_is_not_called_silent(bench: Bench, error: Excepti
     assert target.fix.startswith(fix)
 
 
-def test_a_server_that_asks_for_a_pause_has_it(bench: Bench) -> None:
+def test_a_pause_requested_by_a_server_is_respected(bench: Bench) -> None:
     """429 with Retry-After: asked again after a second, it would refuse again, and count that too."""
     bench.scheduler.refuse = SystemUnreachable("too many requests", 120.0)
     bench.poller.poll_once(bench.fence)
@@ -168,7 +168,7 @@ def test_after_a_surprise_what_people_ask_uses_a_new_connection(bench: Bench) ->
         assert first is not second
 
 
-def test_a_poll_that_tells_nothing_new_wakes_nobody(bench: Bench) -> None:
+def test_a_poll_without_news_wakes_nothing(bench: Bench) -> None:
     """Two hundred quiet hosts would have the whole estate judged thirteen times a second."""
     ends_red(bench)
     bench.turn()
@@ -183,7 +183,7 @@ def test_a_poll_that_tells_nothing_new_wakes_nobody(bench: Bench) -> None:
 def test_config_is_matched_again_for_new_jobs_and_not_for_every_next_instant(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Airflow names the next run of each DAG anew all day long."""
+    """Airflow names the next run of each DAG again all day long."""
     matched: list[int] = []
 
     def match(*_: object) -> SyncResult:
@@ -200,7 +200,7 @@ def test_config_is_matched_again_for_new_jobs_and_not_for_every_next_instant(
     assert [1, 1] == matched
 
 
-def test_a_target_taken_over_is_polled_without_an_inventory_until_that_is_due(bench: Bench) -> None:
+def test_a_target_of_a_failed_engine_is_polled_without_an_inventory_until_that_is_due(bench: Bench) -> None:
     bench.poller.poll_once(bench.fence)
     bench.scheduler.job("new")
     successor = TargetPoller(bench.parts.polling, bench.poller._place)
@@ -238,7 +238,7 @@ def remarks(bench: Bench) -> list[str]:
         return list(json.loads(connection.rows("SELECT value FROM meta WHERE name = 'backwards'")[0][0]))
 
 
-def test_a_dependency_that_cannot_hold_any_more_is_told_when_its_new_clock_is_accepted_and_until_it_is_mended(
+def test_an_impossible_dependency_is_notified_when_its_new_schedule_is_accepted_and_until_it_is_fixed(
     tmp_path: Path,
 ) -> None:
     """What was true when the engine began need not be so in the afternoon."""

@@ -40,7 +40,7 @@ def kept(bench: Bench) -> dict[str, list[str]]:
     return {table: hits for table, hits in found.items() if hits}
 
 
-def test_what_polls_and_inventories_tell_is_kept_without_a_secret(
+def test_records_of_polls_and_inventories_are_stored_without_a_secret(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = told_of(bench)
@@ -86,7 +86,7 @@ def test_below_the_name_of_a_secret_every_value_is_masked_however_deep_and_whate
     } == json.loads(kept_as)  # fmt: skip
 
 
-def test_what_a_source_tells_of_a_job_besides_its_name_is_kept_without_a_secret(bench: Bench) -> None:
+def test_other_job_fields_from_a_source_are_stored_without_a_secret(bench: Bench) -> None:
     said = told_of(bench)
     url = f"https://me:{THEIRS}@air.example/dags/extract"
     bench.scheduler.job("extract", native_url=url, owner=said, run_as=said, definition_hash="2")
@@ -99,7 +99,7 @@ def test_what_a_source_tells_of_a_job_besides_its_name_is_kept_without_a_secret(
         ]
 
 
-def test_a_failure_that_names_a_secret_is_told_without_it(bench: Bench) -> None:
+def test_a_failure_that_names_a_secret_is_notified_without_it(bench: Bench) -> None:
     bench.scheduler.refuse = SystemUnreachable(f"login with {told_of(bench)} failed")
     bench.turn()
     assert {} == kept(bench)
@@ -107,7 +107,7 @@ def test_a_failure_that_names_a_secret_is_told_without_it(bench: Bench) -> None:
         assert "login with ••• password=*** failed" in str(reads.estate.systems())
 
 
-def test_a_definition_that_changes_is_told_as_drift_without_a_secret(bench: Bench) -> None:
+def test_a_changed_definition_is_reported_as_drift_without_a_secret(bench: Bench) -> None:
     bench.poller.poll_once(bench.fence)
     bench.scheduler.job("extract", definition=f"run {told_of(bench)}", definition_hash="2")
     bench.scheduler.job("another")
@@ -121,7 +121,7 @@ def test_a_definition_that_changes_is_told_as_drift_without_a_secret(bench: Benc
 
 
 @pytest.mark.parametrize("found", [True, False], ids=["found", "cannot tell"])
-def test_what_a_source_says_to_an_action_is_kept_without_a_secret(
+def test_the_answer_to_an_action_is_stored_without_a_secret(
     bench: Bench, found: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = told_of(bench)

@@ -15,7 +15,7 @@ from tests.engine.bench import Bench
 from tests.fakes.scheduler import FakeConnector
 
 
-def test_each_request_is_counted_and_what_the_answer_says_is_left_is_told() -> None:
+def test_each_request_is_counted_and_the_remaining_quota_is_reported() -> None:
     headers = {"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": "4812"}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={}, headers=headers))
     door, tally = HttpEndpoint("airflow", "https://airflow.example.com", transport=transport), RequestTally()
@@ -62,7 +62,7 @@ def test_what_nothing_leaves_for_cannot_be_counted_and_says_so(bench: Bench) -> 
     assert (None, True) == (view.requests, "not counted" in view.budget)
 
 
-def test_it_is_kept_with_the_target(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quota_is_stored_with_the_target(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     real = FakeConnector.poll
 
     def poll(self: FakeConnector, *given: object) -> object:

@@ -152,10 +152,10 @@ def approve(store: Store, key: str) -> None:
 
 
 @pytest.mark.deep
-def test_a_permission_that_is_taken_out_permits_nothing_that_was_asked_for_before(
+def test_a_removed_permission_permits_nothing_requested_before(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Withdrawn, then broken, then mended, and never restarted."""
+    """Withdrawn, then broken, then fixed, and never restarted."""
 
     def be(name: str) -> None:
         monkeypatch.setattr("console.store.access.os_user", lambda: name)
@@ -231,7 +231,7 @@ def test_an_order_that_waits_at_a_sighup_is_sent_once(config: Path, monkeypatch:
 
 
 # -- the file, look by look ------------------------------------------------------------------------------------------
-def test_what_is_still_being_written_is_not_taken(config: Path) -> None:
+def test_a_file_still_being_written_is_not_loaded(config: Path) -> None:
     file = ConfigWatcher(config, own_store=True)
     began = file.config.digest
     config.write_text(text_of(config.parent))  # valid, and without the permissions that follow
@@ -275,7 +275,7 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, mon
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_told_and_the_one_before_goes_on(
+def test_an_unusable_config_is_reported_and_the_previous_one_stays_in_use(
     config: Path, change: Callable[[Path], object], words: str
 ) -> None:
     good, file = config.read_text(), ConfigWatcher(config, own_store=True)
@@ -290,8 +290,8 @@ def test_what_cannot_be_used_is_told_and_the_one_before_goes_on(
     assert (began.digest, "") == (file.config.digest, file.trouble)
 
 
-def test_a_secret_that_was_pasted_into_the_config_is_not_told(config: Path) -> None:
-    """What is told of the config reaches the store."""
+def test_a_secret_pasted_into_the_config_is_not_printed(config: Path) -> None:
+    """What is notified of the config reaches the store."""
     file = ConfigWatcher(config, own_store=True)
     pasted = '[routes.r]\nurls = ["mailto://user:CANARY@host"]\n[systems.flow]\nkind = "airflow"\npassword = "CANARY"\n'
     config.write_text(f"{config.read_text()}{pasted}")
@@ -352,7 +352,7 @@ def test_a_profile_that_is_new_and_bad_is_read_again_once_it_is_fixed(config: Pa
 
 
 @pytest.mark.deep
-def test_files_that_do_not_answer_are_told(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_do_not_answer_are_reported(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network file system that hangs: what changes there is taken up by nobody."""
     hangs, go, ended = threading.Event(), threading.Event(), threading.Event()
 

@@ -67,7 +67,7 @@ def health(pulses: Mapping[str, Pulse] | None = None, hanging: Mapping[str, floa
     return EngineHealth(lambda: pulses or {}, lambda _: hanging or {}, dict, dict)
 
 
-def test_it_asks_for_the_address_with_its_query(watcher: Watcher) -> None:
+def test_the_ping_requests_the_address_with_its_query(watcher: Watcher) -> None:
     fetch(f"{watcher.url}?status=up")
     assert [f"/ping/{TOKEN}?status=up"] == watcher.got
 
@@ -111,7 +111,7 @@ def test_a_watcher_that_hangs_is_left_at_the_deadline(watcher: Watcher, monkeypa
     assert time.monotonic() - begun < 1.5
 
 
-def test_what_fails_is_said_without_the_address(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_reported_without_the_address(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PING_URL", watcher.url)
     watcher.answer = lambda path: (404, {})
     well = health()
@@ -144,14 +144,14 @@ def test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not(
     assert said == well.text()
 
 
-def test_a_sending_that_hangs_stops_the_ping_and_is_told() -> None:
+def test_a_hung_delivery_stops_the_ping_and_is_reported() -> None:
     assert (
         'sending to route "oncall", URL 1 hangs since '
         in health(hanging={'sending to route "oncall", URL 1': 130.0}).unhealthy_reason()
     )
 
 
-def test_a_scheduler_that_hangs_is_told_and_stops_no_ping() -> None:
+def test_a_hung_scheduler_is_reported_and_stops_no_ping() -> None:
     """Alerts leave all the same: whoever waits for the ping would be called for nothing."""
     taken = {"sending to etl-hosts/db07": 130.0}
     well = EngineHealth(dict, lambda _: {}, dict, dict, lambda _: taken)

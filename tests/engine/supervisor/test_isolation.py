@@ -91,7 +91,7 @@ def states(bench: Bench) -> dict[str, str]:
 
 
 @pytest.mark.deep
-def test_looks_at_forty_silent_hosts_delay_no_sending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polls_of_forty_silent_hosts_delay_no_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free, looking, sent = threading.Event(), threading.Semaphore(0), threading.Event()
 
     def silent(*_: object) -> ActionFound:
@@ -121,7 +121,7 @@ def test_looks_at_forty_silent_hosts_delay_no_sending(tmp_path: Path, monkeypatc
                 free.set()
 
 
-def test_a_host_that_swallows_a_write_keeps_its_systems_turn_and_no_other_systems(tmp_path: Path) -> None:
+def test_a_host_that_swallows_a_write_blocks_its_own_system_and_no_other(tmp_path: Path) -> None:
     """One write in flight at a system at most: what it does is not known before its call is over. It is told."""
     free, swallowed, elsewhere = threading.Event(), threading.Event(), threading.Event()
     with many_hosts(tmp_path) as (bench, other, runs):
@@ -204,7 +204,7 @@ def test_a_silent_host_costs_the_previews_of_a_plan_for_no_other_host(
     assert 40 == len([step for step in draft.steps if step.preview])
 
 
-def test_who_waited_long_for_the_turn_is_asked_again_whether_its_job_runs_by_now(
+def test_an_action_that_waited_long_checks_again_whether_its_job_runs_by_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state_machine, "PREVIEW_VALID_SECONDS", 0.0)
@@ -222,7 +222,7 @@ def test_who_waited_long_for_the_turn_is_asked_again_whether_its_job_runs_by_now
         assert ("refused", []) == (states(bench)[key], system.acted)
 
 
-def test_turns_are_taken_one_after_another_in_the_order_of_asking() -> None:
+def test_the_lock_of_a_system_is_granted_in_the_order_of_requests() -> None:
     turns, order, lock, most = FairLimiter(1), list[int](), threading.Lock(), list[int]()
     inside: set[int] = set()
     entered = threading.Event()
@@ -287,7 +287,7 @@ def hold_on(free: threading.Event) -> None:
         ("answers", "console.store.request_queue.claim_requests"),
     ],
 )
-def test_a_part_that_hangs_is_told_by_name_and_stops_the_ping(
+def test_a_hung_worker_is_reported_by_name_and_stops_the_ping(
     name: str, hangs_at: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "BEAT_TOLERANCE_SECONDS", 0.3)

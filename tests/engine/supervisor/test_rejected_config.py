@@ -104,7 +104,7 @@ def watching(folder: Path, monkeypatch: pytest.MonkeyPatch, *odd: str) -> Iterat
 
 
 @pytest.mark.deep
-def test_a_config_by_which_nothing_can_begin_is_told_and_the_one_before_goes_on(
+def test_a_config_without_a_usable_start_is_reported_and_the_previous_one_stays_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with watching(tmp_path, monkeypatch, "odd") as watch:
@@ -120,7 +120,7 @@ def test_a_config_by_which_nothing_can_begin_is_told_and_the_one_before_goes_on(
 
 
 @pytest.mark.deep
-def test_an_engine_that_cannot_begin_at_all_tells_somebody_and_begins_once_it_can(
+def test_an_engine_that_cannot_start_notifies_somebody_and_starts_once_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with watching(tmp_path, monkeypatch, "digest") as watch:

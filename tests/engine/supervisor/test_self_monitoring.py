@@ -33,7 +33,9 @@ def titles(bench: Bench) -> list[str]:
     return [title for _, title, _ in post_of(bench).got]
 
 
-def test_a_part_that_keeps_breaking_is_told_to_the_default_route_once_and_again_when_it_works(tmp_path: Path) -> None:
+def test_a_worker_that_crashes_repeatedly_is_notified_to_the_default_route_once_and_again_when_it_works(
+    tmp_path: Path,
+) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = at_once()
         for _ in range(3):
@@ -49,7 +51,7 @@ def test_a_part_that_keeps_breaking_is_told_to_the_default_route_once_and_again_
         )
 
 
-def test_another_engine_does_not_tell_within_the_hour_what_was_told(tmp_path: Path) -> None:
+def test_another_engine_does_not_repeat_the_notification_within_the_hour(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         for _ in range(2):
             at_once().report(bench.parts, bench.fence, {PARTS: "evaluate broke"})
@@ -57,7 +59,7 @@ def test_another_engine_does_not_tell_within_the_hour_what_was_told(tmp_path: Pa
         assert 1 == len(titles(bench))
 
 
-def test_what_is_back_after_it_was_over_is_told_again(tmp_path: Path) -> None:
+def test_a_problem_that_returns_is_notified_again(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = at_once()
         for troubles in ({PARTS: "evaluate broke"}, {}, {PARTS: "evaluate broke"}):
@@ -66,7 +68,7 @@ def test_what_is_back_after_it_was_over_is_told_again(tmp_path: Path) -> None:
         assert ["keep failing", "run again", "keep failing"] == [" ".join(one.split()[-2:]) for one in titles(bench)]
 
 
-def test_a_short_trouble_is_not_told(tmp_path: Path) -> None:
+def test_a_short_problem_is_not_notified(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = SelfMonitor()
         own.report(bench.parts, None, FULL)
@@ -75,7 +77,7 @@ def test_a_short_trouble_is_not_told(tmp_path: Path) -> None:
         assert [] == titles(bench)
 
 
-def test_a_store_that_kept_an_attempt_waiting_is_told_at_the_first_error(tmp_path: Path) -> None:
+def test_a_store_that_delayed_an_attempt_is_notified_at_the_first_error(tmp_path: Path) -> None:
     """A locked SQLite file answers after 30 s only: counted from that answer, a lock of 75 s was not told."""
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = SelfMonitor()
@@ -84,7 +86,7 @@ def test_a_store_that_kept_an_attempt_waiting_is_told_at_the_first_error(tmp_pat
         assert ["Headway bench: no alerts, store unavailable"] == titles(bench)
 
 
-def test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_again(tmp_path: Path) -> None:
+def test_f12_a_full_store_is_notified_from_memory_and_recorded_later_and_not_sent_again(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
         post_of(bench).answers["two"] = SendResult(False, "error=500")
         own = at_once()
@@ -112,7 +114,9 @@ def recorded(bench: Bench, own: SelfMonitor) -> list[tuple[object, ...]]:
     return [] if own._offline else rows(bench, "SELECT id FROM alert")
 
 
-def test_a_store_that_fails_while_it_is_told_does_not_lose_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_fails_during_the_notification_does_not_lose_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise StoreUnusable("the store at x: database or disk is full")
 
@@ -146,7 +150,7 @@ def test_an_alert_that_cannot_be_recorded_is_still_sent_from_memory(
         wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
 
 
-def test_a_receiver_that_refuses_for_good_is_not_asked_without_end(
+def test_a_receiver_that_refuses_permanently_is_not_retried_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.random", lambda: 0.0)
@@ -170,7 +174,7 @@ def test_a_repeat_from_memory_is_marked_where_the_answer_was_lost(
         assert [False, True] == [body.startswith(REPEAT_TEXT) for body in bodies]
 
 
-def test_trouble_that_lasts_is_told_again_as_the_same_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lasting_problem_is_notified_again_as_the_same_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.engine.notify.self_monitoring.RETRY_SECONDS", 0.0)
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = at_once()
@@ -180,7 +184,7 @@ def test_trouble_that_lasts_is_told_again_as_the_same_one(tmp_path: Path, monkey
         assert [f"Headway bench: {_TITLES[STORE]}", f"Reminder: Headway bench: {_TITLES[STORE]}"] == titles(bench)
 
 
-def test_without_a_default_route_it_stands_in_the_log_and_the_status_only(tmp_path: Path) -> None:
+def test_without_a_default_route_it_is_in_the_log_and_the_status_only(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         bench.parts.config = replace(bench.config, alerts=AlertSettings())
         at_once().report(bench.parts, bench.fence, FULL)
@@ -202,7 +206,7 @@ def would_have_told(bench: Bench) -> list[str]:
         return [one.text for one in reads.estate.shadow_events(present() - timedelta(days=1))[0]]
 
 
-def test_an_estate_in_shadow_records_what_it_would_have_told_of_itself_and_sends_nothing(tmp_path: Path) -> None:
+def test_an_estate_in_shadow_records_its_own_notifications_and_sends_nothing(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         in_shadow(bench)
         own = at_once()
@@ -221,7 +225,7 @@ def test_an_estate_in_shadow_records_what_it_would_have_told_of_itself_and_sends
         ] == would_have_told(bench)
 
 
-def test_an_estate_in_shadow_tells_the_shadow_route_of_itself_where_it_has_one(tmp_path: Path) -> None:
+def test_an_estate_in_shadow_notifies_the_shadow_route_of_itself_where_it_has_one(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE"), trial=route("TWO")) as bench:
         bench.parts.config = replace(bench.config, alerts=AlertSettings(default_route="oncall", shadow_route="trial"))
         in_shadow(bench)
@@ -235,7 +239,7 @@ def test_an_estate_in_shadow_tells_the_shadow_route_of_itself_where_it_has_one(t
         assert [] == post_of(bench).to("one")
 
 
-def test_an_estate_with_something_live_tells_of_itself(tmp_path: Path) -> None:
+def test_an_estate_with_something_live_notifies_of_itself(tmp_path: Path) -> None:
     """Who counts on being told of that counts on what would keep it from them."""
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         in_shadow(bench, "system fake")

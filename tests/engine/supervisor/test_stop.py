@@ -60,7 +60,7 @@ def test_the_holder_of_the_lease_is_ended(tmp_path: Path, other: subprocess.Pope
     other.wait(60)
 
 
-def test_a_store_that_is_not_there_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_store_is_reported_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.USAGE == main(["--store", str(tmp_path / "none.db"), "engine", "stop"])
     assert "there is no store at" in capsys.readouterr().err
 
@@ -136,7 +136,7 @@ def test_a_process_that_began_after_the_lease_has_only_the_number_of_its_holder(
     assert other.poll() is None
 
 
-def test_on_a_full_disk_nobody_is_told_to_start_an_engine(
+def test_on_a_full_disk_starting_an_engine_is_not_suggested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """That has never had one: it could not get its lease there."""

@@ -57,9 +57,7 @@ def test_a_copy_is_whole_for_its_owner_only_and_says_what_it_holds(path: Path, t
     assert found == inspect_copy(copy)
 
 
-def test_a_copy_is_taken_while_the_store_is_written_and_is_of_one_moment(
-    path: Path, night: Estate, tmp_path: Path
-) -> None:
+def test_a_copy_made_during_writes_is_of_one_moment(path: Path, night: Estate, tmp_path: Path) -> None:
     """Two values that change together in one transaction are never apart in a copy."""
     stop = threading.Event()
 
@@ -88,7 +86,7 @@ def test_a_copy_is_taken_while_the_store_is_written_and_is_of_one_moment(
         writer.join()
 
 
-def test_a_file_that_is_there_is_replaced_only_when_asked(path: Path, tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_on_request(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     copy.write_text("mine")
     with pytest.raises(StoreUnusable, match=r"copy\.db exists already; name another file, or say --replace"):
@@ -183,9 +181,7 @@ def test_something_else_is_no_copy(tmp_path: Path) -> None:
 
 
 # -- a store from a copy ---------------------------------------------------------------------------------------------
-def test_what_the_copy_remembers_as_under_way_is_not_done_a_second_time(
-    path: Path, night: Estate, tmp_path: Path
-) -> None:
+def test_an_action_in_flight_in_the_copy_is_not_done_a_second_time(path: Path, night: Estate, tmp_path: Path) -> None:
     for key, state in (("k1", "requested"), ("k2", "sending"), ("k3", "sent"), ("k4", "verified")):
         write(
             night.store,

@@ -25,14 +25,14 @@ def rested(store: Database) -> Iterator[ChangeDetector]:
         yield found
 
 
-def test_a_look_is_new_once_after_each_commit_of_anybody(store: Database) -> None:
+def test_a_check_reports_a_change_once_after_each_commit_of_anybody(store: Database) -> None:
     with rested(store) as one, rested(store) as other:
         assert (False, False) == (one.is_new(), other.is_new())
         write(store, "a")
         assert (True, False, True, False) == (one.is_new(), one.is_new(), other.is_new(), other.is_new())
 
 
-def test_what_is_committed_after_the_look_is_new_at_the_next_though_it_was_begun_before(store: Database) -> None:
+def test_a_commit_after_the_check_is_new_at_the_next_though_it_was_begun_before(store: Database) -> None:
     """On PostgreSQL the number of a transaction is given out when it begins to write."""
     with rested(store) as one:
         with store.write(None) as connection:
@@ -42,7 +42,7 @@ def test_what_is_committed_after_the_look_is_new_at_the_next_though_it_was_begun
         assert one.is_new()
 
 
-def test_a_console_sees_a_commit_that_had_begun_before_its_look(store: Database) -> None:
+def test_a_console_sees_a_commit_that_had_begun_before_its_refresh(store: Database) -> None:
     with open_queries(store.url) as reads:
         with store.write(None) as connection:
             connection.rows("INSERT INTO meta (name, value) VALUES ('c', '1')")
@@ -50,7 +50,7 @@ def test_a_console_sees_a_commit_that_had_begun_before_its_look(store: Database)
         assert before != reads.data_version()
 
 
-def test_what_falls_due_by_time_alone_is_looked_for_every_second(store: Database) -> None:
+def test_changes_due_by_time_alone_are_checked_every_second(store: Database) -> None:
     with open_change_detector(store) as one:
         one._every = 0.0
         assert [True, True] == [one.is_new(), one.is_new()]

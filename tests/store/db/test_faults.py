@@ -64,7 +64,7 @@ def test_f13_writers_of_one_process_queue(night: Estate) -> None:
     assert 24 == night.one("SELECT count(*) FROM run")
 
 
-def test_f12_on_a_full_disk_the_batch_is_gone_whole_and_all_goes_on_once_there_is_space(night: Estate) -> None:
+def test_f12_on_a_full_disk_the_batch_is_rolled_back_and_all_continues_once_there_is_space(night: Estate) -> None:
     night.ingest(run())
     many = [run(f"db07:job {number}", attempt=str(number), message="x" * 1_000) for number in range(500)]
     with night.store.write(None) as connection:

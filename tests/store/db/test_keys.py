@@ -22,7 +22,7 @@ def test_the_whole_corpus_comes_back_as_it_was() -> None:
     assert HOSTILE == [decode_name(encode_name(raw)) for raw in HOSTILE]
 
 
-def test_an_ordinary_name_is_kept_as_it_is() -> None:
+def test_an_ordinary_name_is_unchanged() -> None:
     assert "db07:überweisungen" == encode_name("db07:überweisungen")
 
 

@@ -26,7 +26,7 @@ def taken(store: Database, holder: str, at: float) -> HeldLease:
     return found
 
 
-def test_the_second_engine_is_told_who_holds_the_lease_and_since_when(store: Database) -> None:
+def test_the_second_engine_learns_who_holds_the_lease_and_since_when(store: Database) -> None:
     taken(store, "host-1:17", 100)
     assert LeaseHolder("host-1:17", instant(100 * SECOND), instant(110 * SECOND)) == acquire_lease(
         store, ENGINE_LEASE, "host-2:9", 10, now_us=105 * SECOND
@@ -58,7 +58,7 @@ def test_a_released_lease_is_free_at_once_and_its_fence_is_over(store: Database)
     assert isinstance(acquire_lease(store, ENGINE_LEASE, "host-3:1", 10, now_us=102 * SECOND), LeaseHolder)
 
 
-def test_a_lease_that_begins_anew_was_nobody_elses_in_between_and_ends_its_old_fence(store: Database) -> None:
+def test_a_restarted_lease_was_held_by_nobody_in_between_and_ends_its_old_fence(store: Database) -> None:
     first = taken(store, "host-1:17", 100)
     second = renew_fence(store, ENGINE_LEASE, first)
     assert (2, first.until) == (second.fence, second.until)

@@ -14,7 +14,7 @@ from console.store.queries import open_queries
 from tests.store.ready import open_ready
 
 
-def test_a_disk_that_is_too_full_for_a_store_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_full_for_a_store_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.store.db.location.free_bytes", lambda _: 12 * 1024)
     (tmp_path / "headway.db").touch()
     words = r"there is no store at .*headway\.db yet, and its disk is full \(12 KiB are free\)\. Fix: free some"
@@ -33,7 +33,7 @@ def test_a_store_that_was_moved_away_under_its_engine_is_to_be_put_back(tmp_path
     opened.close()
 
 
-def test_a_store_that_is_half_made_is_told_as_one(tmp_path: Path) -> None:
+def test_a_half_created_store_is_reported_as_one(tmp_path: Path) -> None:
     path = tmp_path / "headway.db"
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("PRAGMA journal_mode=WAL")

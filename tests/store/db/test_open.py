@@ -44,7 +44,7 @@ def test_a_store_that_is_opened_again_is_as_it_was(store: Database, store_url: s
     again.close()
 
 
-def test_a_look_stays_one_look_while_others_write(store: Database) -> None:
+def test_a_snapshot_stays_consistent_while_others_write(store: Database) -> None:
     """An evaluation that saw two states of the estate would judge one that never was."""
     seq = "SELECT value FROM meta WHERE name = 'changed_seq'"
     with store.write(None) as connection:
@@ -124,7 +124,7 @@ def test_a_database_that_holds_something_else_is_left_alone(store_url: str, stor
         open_database(store_url)
 
 
-def test_what_is_written_is_there_and_what_breaks_is_gone_whole(store: Database) -> None:
+def test_a_transaction_is_written_or_rolled_back_whole(store: Database) -> None:
     execute(store, "INSERT INTO meta (name, value) VALUES ('kept', '1')")
 
     def break_in_the_middle() -> None:
@@ -172,7 +172,7 @@ def test_a_write_with_an_old_fence_is_refused_and_writes_nothing(store: Database
         assert [] == connection.rows("SELECT value FROM meta WHERE name = 'late'")
 
 
-def test_the_clock_row_is_told_where_there_is_one(store: Database) -> None:
+def test_the_clock_row_is_read_where_there_is_one(store: Database) -> None:
     assert None is store.clock_setting()
     execute(store, "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, 0, 1000000, 60, FALSE)")
     hand = store.clock_setting()
@@ -206,7 +206,7 @@ class TestFile:
             assert [("b",)] == old.execute("SELECT value FROM meta WHERE name = 'a'").fetchall()
         old.close()
 
-    def test_a_file_that_is_no_database_is_told_with_its_place(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_no_database_is_reported_with_its_place(self, tmp_path: Path) -> None:
         path = tmp_path / "headway.db"
         path.write_text("not a database, but long enough to look like one" * 40)
         with pytest.raises(StoreUnusable, match=r"headway\.db: file is not a database"):
@@ -214,12 +214,12 @@ class TestFile:
         with pytest.raises(StoreUnusable, match=r"headway\.db.*file is not a database"):
             open_queries(str(path))
 
-    def test_a_place_that_cannot_be_written_is_told_with_the_reason(self, tmp_path: Path) -> None:
+    def test_an_unwritable_place_is_reported_with_the_reason(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(StoreUnusable, match=r"file/headway\.db: Not a directory"):
             open_database(str(tmp_path / "file" / "headway.db"))
 
-    def test_a_missing_store_is_told_to_readers_and_not_made(self, tmp_path: Path) -> None:
+    def test_a_missing_store_is_reported_to_readers_and_not_created(self, tmp_path: Path) -> None:
         with pytest.raises(StoreUnusable, match=r'there is no store at .*Fix: start "headway engine"'):
             open_queries(str(tmp_path / "headway.db"))
         assert [] == list(tmp_path.iterdir())
@@ -235,7 +235,7 @@ class TestFile:
         assert {"journal_mode": "wal", "synchronous": 1, "wal_autocheckpoint": 2_000, "busy_timeout": 30_000} == found
 
 
-def test_a_store_that_vanished_before_a_look_is_told_with_its_place_and_mend(tmp_path: Path) -> None:
+def test_a_store_that_vanished_before_a_query_is_reported_with_its_place_and_fix(tmp_path: Path) -> None:
     gone = tmp_path / "gone.db"
     with pytest.raises(StoreUnusable, match=f"file is gone: {gone} .No such file or directory.. Fix: move it back"):
         open_read_only(str(gone))
@@ -252,7 +252,7 @@ def test_a_store_that_is_current_is_opened_without_the_tools_that_migrate(tmp_pa
     assert done.stdout.strip() == "False"
 
 
-def test_a_store_that_is_opened_twice_in_one_process_keeps_its_log_as_another_process_leaves(tmp_path: Path) -> None:
+def test_a_store_opened_twice_in_one_process_keeps_its_log_as_another_process_leaves(tmp_path: Path) -> None:
     """A file that one closes loses the locks that SQLite holds on it in the same process."""
     file = tmp_path / "store.db"
     first = open_database(str(file))
@@ -267,7 +267,7 @@ def test_a_store_that_is_opened_twice_in_one_process_keeps_its_log_as_another_pr
 
 
 @pytest.mark.parametrize("is_emptied", [False, True])
-def test_a_store_whose_log_is_left_is_gone_and_not_new(tmp_path: Path, is_emptied: bool) -> None:
+def test_a_missing_store_with_a_remaining_log_is_lost_and_not_new(tmp_path: Path, is_emptied: bool) -> None:
     path = tmp_path / "headway.db"
     path.with_name("headway.db-wal").write_bytes(b"rows")
     if is_emptied:

@@ -111,14 +111,14 @@ def test_how_long_a_rerun_takes_to_begin_reaches_decisions(night: Estate) -> Non
     }
 
 
-def test_a_service_is_kept_as_config_has_it(night: Estate) -> None:
+def test_a_service_is_stored_as_in_the_config(night: Estate) -> None:
     sync(night, WHOLE)
     assert ("Supply plan", "06:30", "Europe/Berlin", "12:00", 1, '["oncall"]', 0.1) == night.one(
         "SELECT title, deadline, zone, cutoff, tier, notify, risk FROM service"
     )
 
 
-def test_what_left_config_is_marked_and_keeps_its_rows(night: Estate) -> None:
+def test_an_entry_removed_from_the_config_is_marked_and_keeps_its_rows(night: Estate) -> None:
     sync(night, WHOLE)
     sync(night, EstateSettings(systems=(SystemSetting("etl-hosts", "cron", ("etl02",)),)))
     assert [("airflow", True), ("etl-hosts", False)] == [
@@ -142,7 +142,7 @@ def test_an_owner_that_only_the_source_names_stays(night: Estate) -> None:
     assert "dba" == night.one("SELECT owner FROM job WHERE native_id = 'db07:owned'")
 
 
-def test_the_estates_name_and_the_digest_are_kept(night: Estate) -> None:
+def test_the_estates_name_and_the_digest_are_stored(night: Estate) -> None:
     sync(night, WHOLE)
     assert [("config_digest", "d1"), ("estate", "test")] == night.rows(
         "SELECT name, value FROM meta WHERE name IN ('estate', 'config_digest') ORDER BY name"
@@ -161,7 +161,7 @@ def test_a_dependency_that_holds_from_now_on_is_the_same_row(night: Estate) -> N
     assert not sync(night, replace(WHOLE, dependencies=(held,))).changed
 
 
-def test_what_a_dependency_wants_is_kept_and_seen_by_decisions(night: Estate) -> None:
+def test_the_policy_of_a_dependency_is_stored_and_seen_by_decisions(night: Estate) -> None:
     wants = Requirement(
         UpstreamCondition.COMPLETION, period=UpstreamPeriod.WINDOW, within=timedelta(hours=6), gate="2", need=1
     )
@@ -199,7 +199,7 @@ def test_a_job_says_what_its_gates_wait_for(night: Estate, reads: Queries) -> No
     assert () == reads.jobs.job(LOAD).waits
 
 
-def test_what_config_says_of_a_former_name_holds_on_and_is_told(night: Estate, reads: Queries) -> None:
+def test_a_former_name_in_the_config_stays_valid_and_is_reported(night: Estate, reads: Queries) -> None:
     """A crontab line that got another comment lost its owner, its edges and its service."""
     sync(night, WHOLE)
     job_id, edges = night.job_id(), "SELECT upstream_id, downstream_id FROM dependency WHERE origin = 'declared'"

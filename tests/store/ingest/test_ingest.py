@@ -53,7 +53,7 @@ def put_missed(night: Estate, period: str = "2026-11-20T03:10:00Z") -> int:
 
 
 # -- runs and attempts ------------------------------------------------------------------------------------------------
-def test_a_run_is_there_with_the_word_of_its_attempt(night: Estate) -> None:
+def test_a_run_has_the_state_of_its_attempt(night: Estate) -> None:
     done = night.ingest(failed())
     assert ((1,), (night.job_id(),)) == (done.changed_run_ids, done.changed_job_ids)
     assert ("failed", "native", 1, micros(at("03:10")), micros(at("03:15")), 1, "disk full") == night.one(RUN)
@@ -63,7 +63,7 @@ def test_a_run_is_there_with_the_word_of_its_attempt(night: Estate) -> None:
     assert "failed" == state(night)
 
 
-def test_a_poll_that_tells_nothing_new_writes_no_run(night: Estate) -> None:
+def test_a_poll_without_news_writes_no_run(night: Estate) -> None:
     batch = [failed(), run(JOBS[1]), running(JOBS[2])]
     night.ingest(*batch)
     before = [night.rows(f"SELECT * FROM {table}") for table in ("run", "attempt", "latest_run", "job_counts", "meta")]
@@ -86,7 +86,7 @@ def test_a_rerun_is_a_further_attempt_of_the_same_run_and_decides(night: Estate)
     )
 
 
-def test_an_earlier_attempt_that_is_told_later_is_numbered_before_and_does_not_decide(night: Estate) -> None:
+def test_an_earlier_attempt_reported_later_is_numbered_before_and_does_not_decide(night: Estate) -> None:
     night.ingest(run(attempt="2", started_at=at("03:30"), ended_at=at("03:36")), now="03:40")
     night.ingest(failed(attempt="1"), now="03:41")
     assert [("1", 1), ("2", 2)] == night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
@@ -120,7 +120,7 @@ def test_a_deduced_end_gives_way_to_the_recorded_one(night: Estate) -> None:
     assert ("succeeded", "native") == night.one("SELECT state, evidence FROM run")
 
 
-def test_an_unproved_end_is_unknown_and_stays_so_while_it_is_told_again(night: Estate) -> None:
+def test_an_unproved_end_is_unknown_and_stays_so_while_it_is_reported_again(night: Estate) -> None:
     unproved = run(
         state=RunState.UNKNOWN, evidence=RunEvidence.INFERRED, native_state="", exit_code=None, ended_at=None
     )
@@ -130,13 +130,13 @@ def test_an_unproved_end_is_unknown_and_stays_so_while_it_is_told_again(night: E
     assert ("unknown", "inferred") == night.one("SELECT state, evidence FROM run")
 
 
-def test_a_word_of_the_source_that_changed_is_kept_verbatim(night: Estate) -> None:
+def test_a_changed_native_state_is_stored_verbatim(night: Estate) -> None:
     night.ingest(running(native_state="up for retry", reason="slot"), now="03:11")
     night.ingest(running(native_state="deferred", reason="event"), now="03:12")
     assert ("deferred", "event") == night.one("SELECT native_state, reason FROM run")
 
 
-def test_what_only_one_observation_tells_is_kept(night: Estate) -> None:
+def test_a_field_of_a_single_observation_is_preserved(night: Estate) -> None:
     night.ingest(running(queued_at=at("03:09")), now="03:11")
     night.ingest(run(started_at=None), now="03:20")
     assert (micros(at("03:09")), micros(at("03:10")), micros(at("03:15"))) == night.one(
@@ -188,7 +188,7 @@ def test_an_attempt_whose_key_is_found_later_moves_to_the_run_that_it_repairs(ni
     assert (1, "succeeded") == night.one("SELECT run_id, state FROM latest_run WHERE job_id = :job", job=night.job_id())
 
 
-def test_an_attempt_with_a_key_that_nobody_asked_for_is_a_run_of_its_own(night: Estate) -> None:
+def test_an_attempt_with_a_foreign_key_is_a_separate_run(night: Estate) -> None:
     night.ingest(run(attempt="99", action_key="headway-9999999999", period_key=None, period_at=None))
     assert [("attempt:99", 1)] == night.rows("SELECT period_key, attempts FROM run")
 
@@ -251,13 +251,13 @@ def test_counts_of_states_follow_the_latest_runs(night: Estate) -> None:
 
 # -- names and words from outside -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", ["message", "native_state", "reason", "native_url"])
-def test_words_from_outside_are_cleaned_at_the_door(night: Estate, kind: str) -> None:
+def test_outside_text_is_cleaned_on_ingest(night: Estate, kind: str) -> None:
     night.ingest(*(run(attempt=f"a{number}", **{kind: words}) for number, words in enumerate(HOSTILE)))
     for (stored,) in night.rows(f"SELECT {kind} FROM attempt"):
         assert not any((ord(letter) < 32 and letter != "\n") or 0x7F <= ord(letter) < 0xA0 for letter in stored)
 
 
-def test_identities_are_kept_as_they_are_whatever_is_in_them(night: Estate) -> None:
+def test_identities_are_stored_unchanged_whatever_they_contain(night: Estate) -> None:
     keys = [text for text in HOSTILE if len(text.encode("utf-8", "surrogatepass")) <= 1_000]
     done = night.ingest(*(run(attempt=key) for key in keys))
     assert len(keys) == night.one("SELECT count(*) FROM attempt")
@@ -265,7 +265,7 @@ def test_identities_are_kept_as_they_are_whatever_is_in_them(night: Estate) -> N
     assert ((1,), ()) == (done.changed_run_ids, again.changed_run_ids)
 
 
-def test_a_record_that_cannot_be_kept_is_counted_with_its_reason_and_the_others_are_kept(night: Estate) -> None:
+def test_a_record_that_cannot_be_stored_is_counted_with_its_reason_and_the_others_are_kept(night: Estate) -> None:
     done = night.ingest(
         run(attempt="x" * 1_001),
         run(JOBS[1], started_at=datetime(2026, 11, 20, 3, 10)),  # noqa: DTZ001
@@ -302,7 +302,7 @@ def test_what_a_source_lists_again_at_each_poll_is_counted_once(night: Estate) -
     assert [1_006, 1_006] == [counted(*many), counted(*many)]
 
 
-def test_f47_times_and_codes_at_the_edges_are_kept_as_they_are(night: Estate) -> None:
+def test_f47_times_and_codes_at_the_limits_are_stored_unchanged(night: Estate) -> None:
     night.ingest(
         run(
             started_at=datetime(1, 1, 1, tzinfo=UTC),
@@ -315,7 +315,7 @@ def test_f47_times_and_codes_at_the_edges_are_kept_as_they_are(night: Estate) ->
     assert {"rows": 10**30, "tuple": [1, 2]} == json.loads(night.one("SELECT context FROM attempt"))
 
 
-def test_a_run_of_a_job_that_no_inventory_has_is_kept_under_a_job_that_is_gone(night: Estate) -> None:
+def test_a_run_of_a_job_in_no_inventory_is_stored_under_a_removed_job(night: Estate) -> None:
     night.ingest(failed("db07:deleted_last_week"))
     assert ("etl-hosts/db07:deleted_last_week", micros(at("03:20"))) == night.one(
         "SELECT name, gone_since_us FROM job WHERE native_id = 'db07:deleted_last_week'"
@@ -324,7 +324,7 @@ def test_a_run_of_a_job_that_no_inventory_has_is_kept_under_a_job_that_is_gone(n
 
 
 # -- the target -------------------------------------------------------------------------------------------------------
-def test_the_cursor_and_what_the_poll_told_of_its_target_are_kept_with_the_records(night: Estate) -> None:
+def test_the_cursor_and_the_poll_details_of_its_target_are_stored_with_the_records(night: Estate) -> None:
     night.ingest(
         failed(), cursor='{"offset": 17}', seen_until=at("03:19"), skew_s=1.5, zone="Europe/Berlin", poll_ms=12.5,
         warnings=("\x1b[31mfile ignored",), gaps=(HistoryGap(None, at("02:00"), "log truncated"),),
@@ -338,7 +338,7 @@ def test_the_cursor_and_what_the_poll_told_of_its_target_are_kept_with_the_recor
     assert "from the beginning to 2026-11-20T02:00:00+00:00: log truncated" in words
 
 
-def test_windows_of_lost_evidence_that_touch_become_one_and_of_two_apart_the_later_is_kept(night: Estate) -> None:
+def test_adjacent_windows_of_lost_evidence_are_merged_and_of_separate_ones_the_later_is_kept(night: Estate) -> None:
     columns = "SELECT lost_since_us, lost_until_us FROM target WHERE id = :id"
     told = []
     for since, until in (("01:00", "01:30"), ("01:20", "02:00"), ("03:00", "03:10")):
@@ -351,7 +351,7 @@ def test_windows_of_lost_evidence_that_touch_become_one_and_of_two_apart_the_lat
     ] == told
 
 
-def test_a_target_that_fails_is_told_once_when_lost_and_once_when_back(night: Estate) -> None:
+def test_a_failing_target_is_reported_once_when_lost_and_once_when_back(night: Estate) -> None:
     def fail(now: str) -> bool:
         return record_failure(night.store, night.host, "no route to host", "unreachable", at(now), None)
 

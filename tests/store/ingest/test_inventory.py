@@ -58,12 +58,12 @@ def test_an_inventory_that_changes_nothing_writes_only_its_hash(night: Estate) -
     assert "h9" == night.one("SELECT inventory_hash FROM target WHERE id = :id", id=night.host)
 
 
-def test_the_hash_of_an_incomplete_inventory_is_not_kept(night: Estate) -> None:
+def test_the_hash_of_an_incomplete_inventory_is_not_stored(night: Estate) -> None:
     write(night, hash="h9", complete=False)
     assert "h1" == night.one("SELECT inventory_hash FROM target WHERE id = :id", id=night.host)
 
 
-def test_a_changed_schedule_is_a_version_that_nobody_has_accepted_yet(night: Estate) -> None:
+def test_a_changed_schedule_is_a_version_not_yet_accepted(night: Estate) -> None:
     drift = DetectedDrift("schedule", "10 3 * * * became 15 3 * * *")
     change = JobChange(night.job_id(), record(JOBS[0], "15 3 * * *"), drift=(drift,))
     assert [night.job_id()] == write(night, changed=(change,))
@@ -75,7 +75,7 @@ def test_a_changed_schedule_is_a_version_that_nobody_has_accepted_yet(night: Est
     )
 
 
-def test_the_same_drift_is_told_once_however_often_it_is_seen(night: Estate) -> None:
+def test_the_same_drift_is_reported_once_however_often_it_is_seen(night: Estate) -> None:
     change = JobChange(night.job_id(), record(JOBS[0], "15 3 * * *"), drift=(DetectedDrift("schedule", "changed"),))
     write(night, changed=(change,))
     write(night, now="05:00", changed=(change,))
@@ -129,7 +129,7 @@ def test_a_job_that_is_not_watched_any_more_is_neither_expected_nor_drift_until_
     assert at("06:00") == load_estate(night.store, at("06:00"), settings).jobs[night.job_id()].accepted_at
 
 
-def test_a_job_that_is_gone_is_expected_until_somebody_accepts_it(night: Estate) -> None:
+def test_a_removed_job_is_expected_until_its_removal_is_accepted(night: Estate) -> None:
     write(night, gone=(VanishedJob(night.job_id(), "line gone"),))
     job = known(night)
     assert (at("04:00"), "10 3 * * *", frozenset({"gone"})) == (
@@ -221,14 +221,14 @@ def test_another_job_of_the_old_name_is_a_job_of_its_own(night: Estate) -> None:
     assert [(job_id, 1)] == night.rows("SELECT job_id, count(*) FROM run GROUP BY job_id")
 
 
-def test_a_name_that_another_job_has_left_runs_under_is_not_taken(night: Estate) -> None:
+def test_a_name_with_runs_of_another_job_is_not_reused(night: Estate) -> None:
     night.ingest(run("db07:extract_all"))
     job_id = renamed(night)
     assert "etl-hosts/db07:extract_orders" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
     assert "db07:extract_all" == known(night).source_id
 
 
-def test_a_job_that_was_known_by_its_runs_only_is_taken_over_as_new(night: Estate) -> None:
+def test_a_job_known_only_by_its_runs_is_accepted_as_new(night: Estate) -> None:
     night.ingest(run("db07:early"))
     assert "db07:early" not in {job.native_id for job in known_jobs(night.store, night.host)}
     [job_id] = write(night, new=(record("db07:early"),))
@@ -236,7 +236,7 @@ def test_a_job_that_was_known_by_its_runs_only_is_taken_over_as_new(night: Estat
     assert 1 == night.one("SELECT count(*) FROM run WHERE job_id = :id", id=job_id)
 
 
-def test_tasks_and_native_dependencies_are_kept_by_id(night: Estate) -> None:
+def test_tasks_and_native_dependencies_are_stored_by_id(night: Estate) -> None:
     dag, task, after = JobRecord("dag"), JobRecord("dag.task", parent="dag"), JobRecord("after", upstreams=("dag", "?"))
     ids = write_inventory(night.store, night.airflow, InventoryChanges(new=(dag, task, after)), at("04:00"), None)
     by_name = {job.native_id: job for job in known_jobs(night.store, night.airflow)}
@@ -250,7 +250,7 @@ def test_tasks_and_native_dependencies_are_kept_by_id(night: Estate) -> None:
     assert 3 == len(ids)
 
 
-def test_names_are_kept_raw_and_shown_cleaned_whatever_is_in_them(night: Estate) -> None:
+def test_names_are_stored_raw_and_shown_cleaned_whatever_they_contain(night: Estate) -> None:
     names = [name for name in HOSTILE if 0 < len(name.encode("utf-8", "surrogatepass")) <= 1_000]
     write(night, new=tuple(record(name, match_keys=(name,)) for name in names))
     found = {job.native_id: job for job in known_jobs(night.store, night.host)}
@@ -270,7 +270,7 @@ def test_the_sources_own_next_instant_moves_without_a_new_version(night: Estate)
     assert [] == json.loads(night.one("SELECT match_keys FROM job WHERE id = :id", id=night.job_id()))
 
 
-def test_a_clock_that_only_its_words_tell_is_shown_as_it_is_now(night: Estate) -> None:
+def test_a_schedule_known_only_as_text_is_shown_in_its_present_form(night: Estate) -> None:
     rate = Schedule("none", text="EventBridge Scheduler: rate(1 day)", next_at=at("05:00"))
     unread = Schedule("none", text="its schedules cannot be read: no right")
     kept = (rate.text, micros(at("05:00")))

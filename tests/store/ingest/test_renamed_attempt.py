@@ -43,7 +43,7 @@ def test_an_attempt_that_ended_under_its_former_name_is_another_one(night: Estat
     assert {"r1@-", "r1@04:00"} == {key for key, *_ in night.rows(ATTEMPTS)}
 
 
-def test_one_batch_that_tells_both_names_keeps_both(night: Estate) -> None:
+def test_one_batch_with_both_names_keeps_both(night: Estate) -> None:
     night.ingest(queued())
     night.ingest(queued(), replace(failed(attempt="r1@04:00"), formerly="r1@-"))
     assert {"r1@-", "r1@04:00"} == {key for key, *_ in night.rows(ATTEMPTS)}, "a clear came right after the end"

@@ -17,7 +17,7 @@ def filtered(reads: Queries, typed: str) -> set[str]:
     return set(names(reads, **parse_filter(typed, reads.now())._asdict()))
 
 
-def test_a_filter_has_fuzzy_words_and_leaves_out(served: Estate, reads: Queries) -> None:
+def test_a_filter_has_fuzzy_and_excluding_terms(served: Estate, reads: Queries) -> None:
     served.ingest(run(JOBS[0]), failed(JOBS[1]), running(JOBS[2]))
     assert {"extract_orders"} == filtered(reads, "~xord")
     assert set() == filtered(reads, "~orx")
@@ -100,7 +100,7 @@ def test_all_runs_are_listed_newest_first_and_filtered_as_jobs_are(served: Estat
     assert [] == run_names(reads, "age:<1s")
 
 
-def test_a_planned_run_is_listed_where_it_is_asked_for(served: Estate, reads: Queries) -> None:
+def test_a_planned_run_is_listed_on_request(served: Estate, reads: Queries) -> None:
     served.ingest(run(JOBS[0]))
     with served.store.write(None) as connection:
         connection.rows("UPDATE run SET sort_us = sort_us + 100 * 365 * 86400000000, state = 'planned'")

@@ -64,12 +64,12 @@ def test_past_nights_are_named_and_read_as_they_were(served: Estate, reads: Quer
     assert before.jobs == {job_id: before.jobs[job_id] for path in before.paths.values() for job_id in path}
 
 
-def test_a_date_that_nobody_judged_is_empty_but_for_its_promises(served: Estate, reads: Queries) -> None:
+def test_a_date_without_a_verdict_has_only_its_promises(served: Estate, reads: Queries) -> None:
     found = reads.service_days.timeline("2026-01-05")
     assert (["supply"], {0: ()}, {}) == ([one.name for one in found.services], found.paths, found.jobs)
 
 
-def test_a_night_keeps_what_was_forecast_of_each_service_at_which_moment(served: Estate, reads: Queries) -> None:
+def test_a_night_stores_each_forecast_with_its_moment(served: Estate, reads: Queries) -> None:
     for now, late, p50 in (("03:20", 0.1, "05:00"), ("03:40", 0.8, "06:40")):
         one = day(incident_key=None, p_late=late, p_own=late, expected_at=at(p50), p95_at=at("07:00"))
         apply_decisions(served.store, Decisions(service_days=(one,)), at(now), 1, None, ROUTES)

@@ -85,7 +85,7 @@ def test_jobs_are_ordered_by_name_or_start(served: Estate, reads: Queries) -> No
     assert ["clean_up", "extract_orders"] == names(reads, "age")[:2]
 
 
-def test_jobs_are_filtered_by_words_state_system_and_owner(served: Estate, reads: Queries) -> None:
+def test_jobs_are_filtered_by_text_state_system_and_owner(served: Estate, reads: Queries) -> None:
     served.ingest(run(JOBS[0]), failed(JOBS[1]), running(JOBS[2]))
     assert ["load_stock", LOAD] == names(reads, terms=("LOAD",))
     assert [LOAD] == names(reads, terms=("load",), without=("stock",))
@@ -105,7 +105,7 @@ def test_f53_a_filter_is_text_and_no_pattern_and_no_sql(served: Estate, reads: Q
     assert 4 == len(names(reads, without=(words,)))
 
 
-def test_a_line_tells_the_latest_run_the_schedule_and_the_next_instant(served: Estate, reads: Queries) -> None:
+def test_a_row_has_the_latest_run_the_schedule_and_the_next_instant(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(
         served,
@@ -146,7 +146,7 @@ def test_what_is_open_at_a_target_out_of_sight_is_unknown_with_its_age_and_what_
         assert ("failed", at("03:20")) == (own.state, own.stale_since)
 
 
-def test_a_reader_is_told_that_something_changed(served: Estate, reads: Queries) -> None:
+def test_a_reader_learns_that_something_changed(served: Estate, reads: Queries) -> None:
     version = reads.data_version()
     assert version == reads.data_version()
     served.ingest(failed(JOBS[1]))
@@ -154,7 +154,7 @@ def test_a_reader_is_told_that_something_changed(served: Estate, reads: Queries)
 
 
 # -- one job, one run -------------------------------------------------------------------------------------------------
-def test_a_job_is_told_with_its_neighbours_services_drift_and_runs(served: Estate, reads: Queries) -> None:
+def test_a_job_comes_with_its_neighbors_services_drift_and_runs(served: Estate, reads: Queries) -> None:
     served.ingest(*(run(period=f"0{hour}:10", attempt=str(hour)) for hour in (1, 2, 3)))
     decide(served, expected=(expected("04:10"),))
     write_inventory(served.store, served.host, InventoryChanges(gone=(VanishedJob(1, "line gone"),)), at("03:20"), None)
@@ -176,7 +176,7 @@ def test_a_task_belongs_to_the_services_of_its_dag(served: Estate, reads: Querie
     assert (("supply",), True) == (reads.jobs.job(job_id).services, reads.jobs.job(job_id).row.is_task)
 
 
-def test_an_unknown_job_is_told_with_near_misses(reads: Queries) -> None:
+def test_an_unknown_job_is_reported_with_near_matches(reads: Queries) -> None:
     with pytest.raises(NotFound, match="did you mean etl-hosts/db07:extract_orders") as caught:
         reads.jobs.job("etl-hosts/db07:extract_order")
     assert (EXTRACT,) == caught.value.near
@@ -186,14 +186,14 @@ def test_an_unknown_job_is_told_with_near_misses(reads: Queries) -> None:
         reads.jobs.job(99)
 
 
-def test_any_text_may_be_asked_for_and_filtered_by(reads: Queries) -> None:
+def test_any_text_may_be_looked_up_and_filtered_by(reads: Queries) -> None:
     for name in HOSTILE:
         with pytest.raises(NotFound):
             reads.jobs.job(name)
         reads.jobs.job_ids(JobFilter(terms=(name,), systems=(name,), owners=(name,), states=(name,)))
 
 
-def test_a_run_is_told_with_its_attempts_log_and_capabilities(served: Estate, reads: Queries) -> None:
+def test_a_run_comes_with_its_attempts_log_and_capabilities(served: Estate, reads: Queries) -> None:
     served.ingest(failed(), run(attempt="2", started_at=at("03:16"), ended_at=at("03:18")))
     put_log(served, 2, "all good", cut=True)
     view = reads.runs.run(1)
@@ -207,13 +207,13 @@ def test_a_run_is_told_with_its_attempts_log_and_capabilities(served: Estate, re
         reads.runs.run(99)
 
 
-def test_a_run_is_told_with_those_of_its_job_up_to_it_and_not_with_later_ones(served: Estate, reads: Queries) -> None:
+def test_a_run_comes_with_earlier_runs_of_its_job_and_not_with_later_ones(served: Estate, reads: Queries) -> None:
     served.ingest(*(run(period=period, attempt=period) for period in ("01:10", "02:10", "03:10")))
     [middle] = [one for one in reads.runs.list_runs(1) if one.period == at("02:10")]
     assert [at("02:10"), at("01:10")] == [one.period for one in reads.runs.run(middle.id).runs]
 
 
-def test_a_run_is_told_with_the_runs_of_its_tasks(served: Estate, reads: Queries) -> None:
+def test_a_run_comes_with_the_runs_of_its_tasks(served: Estate, reads: Queries) -> None:
     write_inventory(
         served.store, served.host, InventoryChanges(new=(record("db07:part", parent=JOBS[0]),)), MIDNIGHT, None
     )
@@ -222,7 +222,7 @@ def test_a_run_is_told_with_the_runs_of_its_tasks(served: Estate, reads: Queries
 
 
 # -- services, incidents, systems, header -----------------------------------------------------------------------------
-def test_a_service_is_told_on_its_current_business_date(served: Estate, reads: Queries) -> None:
+def test_a_service_is_shown_on_its_current_business_date(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     yesterday = day(business_date=BD - timedelta(days=1), timeliness=Timeliness.MET)
     decide(served, service_days=(yesterday, day()), incidents=(incident(),))
@@ -237,7 +237,7 @@ def test_a_service_is_told_on_its_current_business_date(served: Estate, reads: Q
         reads.services.service("suply")
 
 
-def test_a_service_tells_the_trouble_it_has_and_who_is_on_it_until_that_lapses(served: Estate, reads: Queries) -> None:
+def test_a_service_shows_its_incident_and_its_assignee_until_that_lapses(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))
     [view] = reads.services.list_services()
@@ -253,7 +253,7 @@ def test_a_service_tells_the_trouble_it_has_and_who_is_on_it_until_that_lapses(s
         assert by == reads.services.list_services()[0].acknowledged_by
 
 
-def test_a_service_that_nobody_judged_yet_has_its_deadline_nevertheless(reads: Queries) -> None:
+def test_a_service_without_a_verdict_has_its_deadline_nevertheless(reads: Queries) -> None:
     [view] = reads.services.list_services()
     assert ("2026-11-19", at("05:30"), "no_estimate", "not judged yet") == (
         view.business_date, view.deadline, view.timeliness, view.reason,
@@ -261,7 +261,7 @@ def test_a_service_that_nobody_judged_yet_has_its_deadline_nevertheless(reads: Q
 
 
 @pytest.mark.parametrize("mode, awaited", [("observe", ""), ("hold", EXTRACT)])
-def test_what_an_incident_keeps_from_starting_waits_for_its_root(
+def test_a_job_that_an_incident_prevents_from_starting_waits_for_its_root(
     served: Estate, reads: Queries, mode: str, awaited: str
 ) -> None:
     """What is only observed starts by its clock all the same."""
@@ -292,7 +292,7 @@ def test_a_job_that_its_upstream_starts_is_planned_after_the_upstreams_new_run(
         assert ("succeeded", None) == (found.before, found.at)
 
 
-def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Queries) -> None:
+def test_an_incident_comes_with_all_its_details(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     ingest_batch(served.store, served.airflow, poll(), None)
     put_log(served, 1, "disk full")
@@ -341,7 +341,7 @@ def test_the_services_of_a_closed_incident_are_as_they_are_now(served: Estate, r
     assert (Timeliness.MET, at("05:00"), None) == (supply.timeliness, supply.delivered, supply.expected)
 
 
-def test_earlier_incidents_of_the_same_job_are_told(served: Estate, reads: Queries) -> None:
+def test_earlier_incidents_of_the_same_job_are_listed(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
     decide(served, incidents=(incident(incident_id=1, closed=True, close_reason="rerun was good"),))
@@ -353,7 +353,7 @@ def test_earlier_incidents_of_the_same_job_are_told(served: Estate, reads: Queri
     assert ("incident", 1, reads.incidents.incident(1).row.root_job, "closed") == ended
 
 
-def test_earlier_red_runs_of_the_root_are_told_and_how_each_was_repaired(served: Estate, reads: Queries) -> None:
+def test_earlier_failed_runs_of_the_root_are_listed_with_their_repair(served: Estate, reads: Queries) -> None:
     """A job that was only ever green, or rerun although it was, has not been seen red."""
     again = run(period="02:10", attempt="r", started_at=at("02:20"), ended_at=at("02:25"))
     served.ingest(run(period="01:00", attempt="1"), failed(period="02:00", attempt="2"))
@@ -443,7 +443,7 @@ def test_an_incidents_own_runs_were_not_seen_before(served: Estate, reads: Queri
     assert [at("02:00")] == [repair.at for repair in view.repairs]
 
 
-def test_systems_are_told_with_their_health(served: Estate, reads: Queries) -> None:
+def test_systems_are_listed_with_their_health(served: Estate, reads: Queries) -> None:
     served.ingest(failed(), skew_s=2.5, zone="Europe/Berlin", poll_ms=12.0, warnings=("w",))
     record_failure(served.store, served.airflow, "401", "refused", at("03:20"), None)
     airflow, host = reads.estate.systems()
@@ -462,7 +462,7 @@ def test_what_has_no_estimate_beside_an_incident_is_counted_as_in_doubt(served: 
     assert (1, 1) == (reads.estate.header().at_risk, reads.estate.header().no_estimate)
 
 
-def test_the_header_tells_the_engine_the_danger_and_the_sick(served: Estate, reads: Queries) -> None:
+def test_the_header_shows_the_engine_the_risk_and_the_failing_targets(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))
     record_failure(served.store, served.airflow, "no route", "unreachable", at("03:20"), None)
@@ -476,7 +476,7 @@ def test_the_header_tells_the_engine_the_danger_and_the_sick(served: Estate, rea
 
 
 def test_jobs_that_are_not_watched_any_more_are_in_no_list_and_no_count(served: Estate, reads: Queries) -> None:
-    """Taken out of `hosts`, of the config, or not asked for any more; each is still told when it is named."""
+    """Taken out of `hosts`, of the config, or not requested any more; each is still told when it is named."""
     served.ingest(failed())
     assert 4 == reads.estate.header().jobs
     write_inventory(served.store, served.host, InventoryChanges(unwatched=(served.job_id(JOBS[1]),)), at("04:00"), None)
@@ -536,7 +536,7 @@ def test_drift_of_a_job_that_is_not_watched_any_more_is_not_listed(served: Estat
     assert [] == reads.estate.drift()
 
 
-def test_a_job_that_is_gone_names_no_next_start(served: Estate, reads: Queries) -> None:
+def test_a_removed_job_has_no_next_start(served: Estate, reads: Queries) -> None:
     """It stays expected until its drift is accepted; nothing will start it."""
     decide(served, expected=(expected("05:10"),))
     assert at("05:10") == reads.jobs.job(EXTRACT).row.next
@@ -546,9 +546,7 @@ def test_a_job_that_is_gone_names_no_next_start(served: Estate, reads: Queries) 
     assert (True, None, ()) == (shown.row.gone, shown.row.next, shown.coming)
 
 
-def test_a_job_that_only_a_run_has_told_of_is_gone_once_an_inventory_does_not_show_it(
-    served: Estate, reads: Queries
-) -> None:
+def test_a_job_known_only_by_a_run_is_removed_once_missing_from_an_inventory(served: Estate, reads: Queries) -> None:
     """One that was made a moment ago starts before the next inventory."""
 
     def is_there_after(now: str) -> bool:
@@ -576,7 +574,7 @@ def test_an_engine_whose_lease_is_over_is_not_alive(served: Estate, reads: Queri
     assert ("host-1:17", False) == (reads.estate.engine().holder, reads.estate.engine().alive)
 
 
-def test_actions_are_told_by_run_by_incident_and_all(served: Estate, reads: Queries) -> None:
+def test_actions_are_listed_by_run_by_incident_and_all(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     with served.store.write(None) as connection:
         connection.rows(

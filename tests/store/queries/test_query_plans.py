@@ -155,7 +155,7 @@ def test_open_runs_are_found_by_their_own_index(store: Database) -> None:
         assert targets.open_runs(session, 1) == ()
 
 
-def test_the_steps_of_plans_that_nobody_goes_on_with_are_walked_once_not_for_each_hold(night: Estate) -> None:
+def test_the_steps_of_stopped_plans_are_walked_once_not_for_each_hold(night: Estate) -> None:
     decide_holds(
         night, *(HoldDecision(replace(hold(night), key=f"headway-{number:020}"), None) for number in range(200))
     )
@@ -202,7 +202,7 @@ def test_a_job_takes_as_many_statements_however_many_services_there_are(explaini
 
 
 @pytest.mark.parametrize("sort", ["attention", "name", "age", "-age", "deadline", "-slack"])
-def test_a_page_asks_for_no_more_jobs_than_it_shows(explaining: Explaining, sort: str) -> None:
+def test_a_page_reads_no_more_jobs_than_it_shows(explaining: Explaining, sort: str) -> None:
     """PostgreSQL would send all of them."""
     reads = Queries(explaining)
     whole = list(reads.jobs.job_ids(JobFilter(), sort))

@@ -21,5 +21,5 @@ NAMES = ("etl-hosts/db07:extract_orders", "etl-hosts/db08:extract_orders", "dwh/
         ("", ()),
     ],
 )
-def test_a_slip_in_the_own_name_of_a_job_finds_it_whatever_stands_before_it(typed: str, meant: tuple[str, ...]) -> None:
+def test_a_typo_in_the_own_name_of_a_job_finds_it_whatever_precedes_it(typed: str, meant: tuple[str, ...]) -> None:
     assert meant == suggest_names(typed, NAMES)

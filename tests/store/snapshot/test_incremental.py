@@ -34,7 +34,7 @@ STEPS = 25
 
 
 class Night:
-    """Things that happen, drawn anew for each number."""
+    """Things that happen, drawn again for each number."""
 
     def __init__(self, served: Estate, number: int) -> None:
         self.served = served
@@ -94,7 +94,7 @@ def fresh(store: object, now: datetime) -> Facts:
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_what_is_remembered_is_what_a_fresh_look_sees(served: Estate, number: int) -> None:
+def test_the_cached_history_equals_a_full_read(served: Estate, number: int) -> None:
     night = Night(served, number)
     before = refresh_estate(served.store, night.now, EvaluationSettings())
     for _ in range(STEPS):
@@ -125,7 +125,7 @@ def test_judged_by_parts_or_as_a_whole_the_store_ends_up_the_same(served: Estate
             assert set(mine.service_days) == {one for one in everything.service_days if one.service in names}
 
 
-def test_an_earlier_attempt_that_changes_late_is_seen_by_the_next_look(served: Estate) -> None:
+def test_an_earlier_attempt_that_changes_late_is_seen_by_the_next_read(served: Estate) -> None:
     """It stands in no column of its run: only `changed_seq` tells that there is something to read again."""
     served.ingest(run(attempt="1", state=RunState.FAILED, exit_code=1))
     served.ingest(run(attempt="2", started_at=at("03:20"), ended_at=at("03:25")))
@@ -156,7 +156,7 @@ def test_what_runs_cost_and_belong_to_is_read_again_only_of_jobs_with_something_
 
 
 @pytest.mark.parametrize("place", ["snapshot.facts.ended_attempts", "checks.check_histories"])
-def test_a_look_that_breaks_off_loses_no_change(served: Estate, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+def test_an_interrupted_read_loses_no_change(served: Estate, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """What it had taken in it told nobody: the next look reads it once more."""
     before = refresh_estate(served.store, at("03:20"), EvaluationSettings())
     served.ingest(run(attempt="1", state=RunState.FAILED, exit_code=1), run(attempt="2", started_at=at("03:16")))
@@ -169,7 +169,7 @@ def test_a_look_that_breaks_off_loses_no_change(served: Estate, monkeypatch: pyt
     assert served.job_id() in (changed_jobs(before.estate, after.estate, after.changed) or ())
 
 
-def test_a_system_that_left_the_config_is_looked_past_and_read_again_when_it_is_back(served: Estate) -> None:
+def test_a_system_that_left_the_config_is_skipped_and_read_again_when_it_is_back(served: Estate) -> None:
     """Its jobs differ from the look before, and are none any more: an engine with the new config could not begin."""
     served.ingest(run())
     extract = served.job_id()

@@ -17,7 +17,7 @@ from tests.tui.fake_reads import FakeRequests, draft, hold, plan_of
 
 QUESTIONS = {"preview", "propose", "propose_bulk", "log", "answer", "probe", "what_if", "check"}
 """What only asks the engine, or says that one looks; all else that a console can ask for changes something."""
-OF_THE_FAKE = {"asked_before", "advance", "go_on"}
+OF_THE_FAKE = {"requested_before", "advance", "go_on"}
 CHANGES = {name for name, _ in inspect.getmembers(FakeRequests, inspect.isfunction) if name[0] != "_"}
 CHANGES -= QUESTIONS | OF_THE_FAKE
 UNDONE_BY = {("recovery", "pause"): "resume"}
@@ -73,7 +73,7 @@ def full(where: str) -> Callable[[Night], None]:
         if where == "recovery":
             night.reads.plans_ = [plan_of(draft(), 7)]
         if where in ("actions", "action"):
-            night.requests.asked_before(1, "asked-1")
+            night.requests.requested_before(1, "asked-1")
 
     return prepare
 
@@ -128,7 +128,7 @@ def test_every_action_of_the_key_table_has_a_command(where: str) -> None:
 
 @pytest.mark.deep
 @pytest.mark.parametrize("where", few(sorted(set(SCREENS) & set(WAYS)), 4))
-def test_no_key_changes_anything_before_it_is_asked_unless_another_key_undoes_it(where: str) -> None:
+def test_no_key_changes_anything_without_a_question_unless_another_key_undoes_it(where: str) -> None:
     at_once: set[str] = set()
 
     @on_the_night(size=(120, 36), prepare=full(where))

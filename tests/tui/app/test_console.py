@@ -81,7 +81,7 @@ def test_a_job_that_another_process_changed_is_repainted_in_place(store: Path) -
 
 
 @pytest.mark.deep
-def test_a_store_that_is_not_there_yet_is_said_and_the_console_waits_for_it(tmp_path: Path) -> None:
+def test_a_missing_store_is_reported_and_the_console_waits_for_it(tmp_path: Path) -> None:
     path = tmp_path / "later.db"
     with Terminal(console(path), size=(120, 30)) as terminal:
         terminal.wait_for("there is no store at")

@@ -54,7 +54,7 @@ async def test_what_the_engine_that_is_started_will_write_is_awaited_not_denied(
     await night.see("starting the engine…", "its services appear within seconds")
     _engine(night, alive=True)
     night.reads.changed()
-    await night.see_gone("starting the engine…")
+    await night.wait_until_hidden("starting the engine…")
     await night.see("its services appear within seconds")
     assert "no service is configured" not in night.text
     assert "SERVICES 0" not in night.text

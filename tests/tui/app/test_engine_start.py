@@ -30,7 +30,7 @@ begun: list[str] = []
 
 @pytest.mark.deep
 @on_the_night(prepare=lambda _: begun.clear(), on_painted=lambda: begun.append("an engine"))
-async def test_an_engine_that_dies_under_an_open_console_is_started_anew_from_there_once(night: Night) -> None:
+async def test_an_engine_that_dies_under_an_open_console_is_restarted_from_there_once(night: Night) -> None:
     """Nothing was watched until the person who looked at the banner did what it says."""
     whole = night.reads.head
 
@@ -41,7 +41,7 @@ async def test_an_engine_that_dies_under_an_open_console_is_started_anew_from_th
         await night.until(lambda: len(begun) == engines, "the engine")
         night.reads.head = whole
         night.reads.changed()
-        await night.see_gone(banner)
+        await night.wait_until_hidden(banner)
 
     await night.until(lambda: len(begun) == 1, "the engine of its start")
     await ends("", 'run "headway engine"', engines=1)  # somebody ended it
@@ -50,7 +50,7 @@ async def test_an_engine_that_dies_under_an_open_console_is_started_anew_from_th
     await ends("host-1", 'run "headway engine"', engines=2)
 
 
-def test_an_older_store_is_migrated_by_the_engine_that_was_started_and_by_nobody_else() -> None:
+def test_an_older_store_is_migrated_by_the_started_engine_alone() -> None:
     alone, starts = EngineStartup(False), EngineStartup(True)
     assert alone.explain(OLDER).endswith('older schema 0008. Fix: start "headway engine" once; it migrates the store')
     assert starts.explain(OLDER).endswith("older schema 0008: the engine started by this console is migrating it")
@@ -60,7 +60,7 @@ def test_an_older_store_is_migrated_by_the_engine_that_was_started_and_by_nobody
     assert "disk I/O error" == starts.explain(StoreUnusable("disk I/O error"))
 
 
-def test_why_the_engine_ended_that_was_to_make_the_store_is_said(tmp_path: Path) -> None:
+def test_the_error_of_the_engine_that_should_create_the_store_is_shown(tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
     log.write_text("headway: database or disk is full\n")
     missing = StoreMissing("there is no store at x yet")
@@ -81,7 +81,7 @@ def test_why_the_engine_ended_that_was_to_make_the_store_is_said(tmp_path: Path)
 
 
 @pytest.mark.parametrize("width", [0, 12, 20])
-def test_a_long_banner_keeps_its_least_width_where_there_is_none_yet(width: int) -> None:
+def test_a_long_banner_keeps_its_minimum_width_where_there_is_none_yet(width: int) -> None:
     lines = banner_lines("no engine since the network is being moved " * 9, width)
     texts = ["".join(text for text, _ in left) for left, _, _ in lines]
     assert (3, True) == (len(texts), len(texts[-1]) > LEAST_WIDTH // 2), texts

@@ -112,7 +112,7 @@ async def test_a_number_leads_to_the_row_that_one_chose_in_a_filtered_table(nigh
     await night.until(lambda: "load_orders.publish" in night.app.screen.selected_name(), "its row")  # type: ignore[attr-defined]
 
 
-def test_who_moved_nowhere_comes_back_to_the_top_and_not_to_what_stood_there() -> None:
+def test_without_a_move_a_return_goes_to_the_top_and_not_to_the_former_row() -> None:
     trail = ViewHistory()
     trail.left(("screen", "incidents"), None, 0)
     assert (None, 0) == trail.position_on_screen("incidents", ("screen", "incidents"))
@@ -134,7 +134,7 @@ async def test_the_last_view_may_be_a_log_at_the_line_where_one_was(night: Night
     await night.press("l")
     await night.see("line 299 of the log")
     await night.press("pageup", "pageup")
-    await night.see_gone("line 299 of the log")
+    await night.wait_until_hidden("line 299 of the log")
     await night.at_rest()
     seen = night.text.splitlines()[-10:-1]
     await night.press("3")
@@ -292,7 +292,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize("words", few(WORDS, 4))
-def test_every_short_word_of_the_jump_leads_there(words: str) -> None:
+def test_every_short_name_of_the_jump_leads_there(words: str) -> None:
     @on_the_night(size=(120, 36))
     async def goes(night: Night) -> None:
         await night.see("Supply plan")
@@ -307,7 +307,7 @@ def test_every_short_word_of_the_jump_leads_there(words: str) -> None:
 
 
 @on_the_night(size=(120, 36))
-async def test_a_short_word_that_this_screen_has_nothing_for_says_so(night: Night) -> None:
+async def test_a_short_name_without_a_target_on_this_screen_says_so(night: Night) -> None:
     await night.press("5")
     await night.see("SYSTEMS")
     await night.press(":", *"log")
@@ -317,7 +317,7 @@ async def test_a_short_word_that_this_screen_has_nothing_for_says_so(night: Nigh
 
 
 @on_the_night(size=(120, 36))
-async def test_the_short_words_of_acts_run_them(night: Night) -> None:
+async def test_the_short_names_of_actions_run_them(night: Night) -> None:
     await night.press("3")
     await night.see("JOBS  row 1 of 14")
     await night.press(":", *"log", "enter")
@@ -345,7 +345,7 @@ async def test_q_closes_a_text_and_then_goes_back(night: Night) -> None:
     await night.press("i")
     await night.see("record of")
     await night.press("q")
-    await night.see_gone("record of")
+    await night.wait_until_hidden("record of")
     await night.see("JOBS  row 1 of 14")
     await night.press("q")
     await night.see("SERVICES")

@@ -15,7 +15,7 @@ from tests.tui.driving import Night, on_the_night
 MANY = 2_000
 
 
-def test_a_tuple_is_looked_at_once_and_a_list_each_time() -> None:
+def test_a_tuple_is_compared_once_and_a_list_each_time() -> None:
     asked: list[int] = []
 
     @cached_by_identity
@@ -30,7 +30,7 @@ def test_a_tuple_is_looked_at_once_and_a_list_each_time() -> None:
     assert 10 == total(other)
 
 
-def test_only_the_last_few_are_kept_and_each_by_itself() -> None:
+def test_only_the_last_few_entries_are_kept_and_each_separately() -> None:
     asked: list[object] = []
 
     @cached_by_identity
@@ -45,8 +45,8 @@ def test_only_the_last_few_are_kept_and_each_by_itself() -> None:
     assert MIN_CACHED + 2 == len(asked)
 
 
-def test_the_groups_of_a_list_are_kept_beside_it_however_many_they_are() -> None:
-    """Nine owners were enough for every picture to count all services anew."""
+def test_the_groups_of_a_list_are_cached_beside_it_however_many_there_are() -> None:
+    """Nine owners were enough for every picture to count all services again."""
     asked: list[object] = []
 
     @cached_by_identity
@@ -66,7 +66,7 @@ def test_the_groups_of_a_list_are_kept_beside_it_however_many_they_are() -> None
     assert [whole] == asked
 
 
-def test_thousands_of_services_are_gone_through_in_the_readers_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thousands_of_services_are_processed_in_the_readers_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     on_the_screen: list[int] = []
     before = cast("property", vars(ServiceView)["is_endangered"])
 

@@ -69,7 +69,7 @@ def test_keys_typed_before_the_first_rows_of_a_list_wait_for_them(key: str) -> N
         await night.see("reading…  ↓ ↑ ↵ waits for it; Esc drops it")
         go.set()
         await night.see(OPENED[key])
-        await night.see_gone("waits for it")
+        await night.wait_until_hidden("waits for it")
 
     waits()
 
@@ -91,7 +91,7 @@ async def test_escape_drops_the_keys_that_wait_and_does_nothing_else(night: Nigh
     await night.press("3", "enter")
     await night.see("waits for it")
     await night.press("escape")
-    await night.see_gone("waits for it")
+    await night.wait_until_hidden("waits for it")
     go.set()
     await night.see("JOBS  row 1 of")
     await night.at_rest()
@@ -136,7 +136,7 @@ async def test_a_store_that_fails_ends_the_wait(night: Night) -> None:
     await night.see("waits for it")
     go.set()
     await night.see("disk I/O error")
-    await night.see_gone("waits for it")
+    await night.wait_until_hidden("waits for it")
 
 
 def _calm(night: Night) -> None:
@@ -146,7 +146,7 @@ def _calm(night: Night) -> None:
 
 @on_the_night(prepare=_calm)
 async def test_a_key_that_finds_no_row_says_why_and_opens_the_one_that_comes(night: Night) -> None:
-    """It said "nothing is selected", of a table that was still to be read anew."""
+    """It said "nothing is selected", of a table that was still to be read again."""
     await night.see("Stock levels")
     await night.act("problems")
     await night.see("no problem here; ! shows everything")

@@ -32,7 +32,7 @@ def _runs(night: Night) -> None:
 
 
 @on_the_night(prepare=_runs)
-async def test_a_plan_paused_from_a_screen_that_was_left_is_told_on_the_next(night: Night) -> None:
+async def test_a_plan_paused_from_a_closed_screen_is_reported_on_the_next(night: Night) -> None:
     go = slow(night, "steer_plan")
     night.app.navigation.open_plan(7)
     await night.see("PLAN 7")
@@ -44,7 +44,7 @@ async def test_a_plan_paused_from_a_screen_that_was_left_is_told_on_the_next(nig
 
 
 @pytest.mark.parametrize("name", ["turn", "steer_plan"])
-def test_an_order_refused_after_its_screen_was_left_is_told(name: str) -> None:
+def test_a_request_refused_after_its_screen_was_closed_is_reported(name: str) -> None:
     @on_the_night(prepare=_runs)
     async def tried(night: Night) -> None:
         go = slow(night, name, NotAllowed("ben may not do that"))
@@ -80,11 +80,11 @@ async def approve(night: Night) -> None:
     await night.press("enter")
     await night.see("Approve")
     await night.press("down", "enter")
-    await night.see_gone("Approve")
+    await night.wait_until_hidden("Approve")
 
 
 @on_the_night(prepare=_waits)
-async def test_an_approval_refused_after_its_screen_was_left_is_told(night: Night) -> None:
+async def test_an_approval_refused_after_its_screen_was_closed_is_reported(night: Night) -> None:
     night.requests.silent = True
     night.app.navigation.open_plan(7)
     await night.see("PLAN 7")
@@ -97,7 +97,7 @@ async def test_an_approval_refused_after_its_screen_was_left_is_told(night: Nigh
 
 
 @on_the_night(prepare=_waits)
-async def test_an_approval_that_could_not_be_written_after_its_screen_was_left_is_told(night: Night) -> None:
+async def test_an_approval_that_could_not_be_written_after_its_screen_was_closed_is_reported(night: Night) -> None:
     go = slow(night, "approve", OSError("the store is busy"))
     night.app.navigation.open_plan(7)
     await night.see("PLAN 7")

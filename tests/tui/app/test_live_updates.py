@@ -100,7 +100,7 @@ async def test_a_new_row_is_lit_like_a_changed_one_and_a_filter_that_shows_it_ag
     await night.press("/")
     await night.typing()
     await night.type("out")
-    await night.see_gone("✖ INC-0412")
+    await night.wait_until_hidden("✖ INC-0412")
     await night.press("escape")
     await night.see("✖ INC-0412")
     assert not lit_rows(night)
@@ -142,7 +142,7 @@ async def test_the_cursor_and_the_marks_stay_on_their_rows_when_the_order_change
     night.reads.changed()
     await night.see("order changed")
     night.app.screen.list.sort_again()  # type: ignore[attr-defined]
-    await night.see_gone("order changed")
+    await night.wait_until_hidden("order changed")
     assert here == night.app.screen.query_one(Grid).key
     await night.see("1 marked")
 
@@ -196,7 +196,7 @@ async def test_a_thousand_changes_are_painted_at_most_ten_times_a_second(night: 
 
 
 @on_the_night(size=(80, 24))
-async def test_an_engine_that_is_silent_is_told_with_the_age_of_what_one_sees_on_every_screen(night: Night) -> None:
+async def test_a_silent_engine_is_shown_with_the_age_of_the_data_on_every_screen(night: Night) -> None:
     await night.see("Supply plan")
     dead = EngineView("host-1", at("22:00"), at("03:15:42"), False)
     whole = night.reads.head
@@ -214,15 +214,15 @@ async def test_an_engine_that_is_silent_is_told_with_the_age_of_what_one_sees_on
         await night.see('no engine for 2m: data from 03:15:42 CET; run "headway engine"', rows)
     night.reads.head = whole._replace(engine=dead, at_risk=0, open_incidents=0)
     night.reads.changed()
-    await night.see_gone("at risk · ")
+    await night.wait_until_hidden("at risk · ")
     assert "incident" not in night.text.splitlines()[0], "nobody knows"
     night.reads.head = whole
     night.reads.changed()
-    await night.see_gone("no engine for")
+    await night.wait_until_hidden("no engine for")
 
 
 @on_the_night(size=(120, 36))
-async def test_every_list_keeps_its_rows_while_the_store_is_gone_and_goes_on_by_itself(night: Night) -> None:
+async def test_every_list_keeps_its_rows_while_the_store_is_unreachable_and_continues_by_itself(night: Night) -> None:
     for key, rows in (("3", "extract_orders"), ("2", "INC-0412"), ("5", "warehouse-airflow"), ("1", "Supply plan")):
         await night.press(key)
         await night.see(rows)
@@ -231,12 +231,12 @@ async def test_every_list_keeps_its_rows_while_the_store_is_gone_and_goes_on_by_
         await night.see("data from 03:17:42 CET: it is gone", rows)
         night.reads.broken = ""
         night.app.read_header()
-        await night.see_gone("data from")
+        await night.wait_until_hidden("data from")
         await night.see(rows)
 
 
 @on_the_night(size=(120, 36))
-async def test_a_store_that_hangs_and_never_fails_is_told_with_the_age_of_what_one_sees(night: Night) -> None:
+async def test_a_hung_store_is_shown_with_the_age_of_the_data(night: Night) -> None:
     await night.see("Supply plan")
     go, whole = threading.Event(), night.reads.header
 
@@ -250,7 +250,7 @@ async def test_a_store_that_hangs_and_never_fails_is_told_with_the_age_of_what_o
         night.app._tick()
     await night.see("data from 03:17:42 CET: the store has not answered for 30 s")
     go.set()
-    await night.see_gone("data from")
+    await night.wait_until_hidden("data from")
 
 
 @on_the_night()
@@ -276,7 +276,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.deep
-def test_a_store_that_is_moved_away_under_an_open_console_is_told_and_found_again(made: Path, tmp_path: Path) -> None:
+def test_a_store_moved_away_under_an_open_console_is_reported_and_found_again(made: Path, tmp_path: Path) -> None:
     store = tmp_path / "headway.db"
     shutil.copy(made, store)
     argv = [sys.executable, "-m", "console", "console", "--no-engine", "--store", str(store)]

@@ -82,7 +82,7 @@ async def test_each_key_of_the_footer_is_a_button(night: Night) -> None:
     await night.pilot.click(foot, offset=place_of(night, "keys", foot))
     await night.see("keys of Services")
     await night.press("escape")
-    await night.see_gone("keys of Services")
+    await night.wait_until_hidden("keys of Services")
     await night.pilot.click(foot, offset=place_of(night, "filter", foot))
     await night.typing()
     await night.press("escape")
@@ -98,7 +98,7 @@ async def test_a_click_takes_a_notice_away_and_beside_the_keys_it_does_nothing(n
     screen.notice("something was said")
     await night.see("something was said")
     await night.pilot.click(foot, offset=(3, 0))
-    await night.see_gone("something was said")
+    await night.wait_until_hidden("something was said")
     await night.pilot.click(foot, offset=(3, 0))
     await night.pilot.click(screen.query_one("#top", Bar), offset=(3, 0))
     assert screen is night.app.screen

@@ -1,4 +1,4 @@
-"""Other keys than the table's: of config, of one person, faults told with the mend, and everything that shows a key."""
+"""Other keys than the table's: of config, of one person, faults told with the fix, and everything that shows a key."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_two_acts_change_places() -> None:
         ({"down": "$"}, 'down: "$" is "shell" on Systems already'),
     ],
 )
-def test_a_wrong_line_says_value_and_mend(table: dict[str, object], words: str) -> None:
+def test_an_invalid_line_is_reported_with_value_and_fix(table: dict[str, object], words: str) -> None:
     assert problem(table).startswith(words)
 
 
@@ -98,7 +98,7 @@ def test_one_key_has_one_name_however_it_is_written() -> None:
     assert "alt+ctrl+x" == normalize_key("ctrl+alt+x")
 
 
-def test_ones_own_keys_go_before_those_of_config_and_only_ones_own_faults_are_told() -> None:
+def test_personal_keys_override_those_of_the_config_and_only_personal_errors_are_shown() -> None:
     remap, faults = read_layers({"rerun": "x", "gone_act": "y"}, {"rerun": "f5"})
     assert (("f5",), []) == (remap["jobs.rerun"], faults)
     remap, faults = read_layers({"mark": "x"}, {"rerun": "x", "wide": "ctrl+e"})
@@ -116,7 +116,7 @@ def faults_of(tmp_path: Path, text: str) -> list[str]:
     return []
 
 
-def test_config_tells_the_line_of_a_wrong_key(tmp_path: Path) -> None:
+def test_config_reports_the_line_of_an_invalid_key(tmp_path: Path) -> None:
     [wrong, taken] = faults_of(tmp_path, '[console.keys]\nrerum = "x"\nhold = "l"\n')
     assert wrong.startswith('6: console.keys.rerum: unknown action. Did you mean "rerun"?')
     assert taken.startswith('7: console.keys.hold: "l" is "log" on Jobs already')
@@ -167,7 +167,7 @@ async def test_sentences_that_name_a_key_name_the_one_that_works(night: Night) -
     await night.press("?")
     await night.see("keys of Jobs", "bulk action; F9 clears the marks")
     await night.press("escape")
-    await night.see_gone("keys of Jobs")
+    await night.wait_until_hidden("keys of Jobs")
     await night.press("g")
     await night.see("LINEAGE")
     await night.press("f8")
@@ -198,7 +198,7 @@ MINE = PersonalPreferences(
 
 
 @on_the_night(size=(120, 36), personal=MINE)
-async def test_ones_own_key_works_from_the_first_one_pressed_and_a_wrong_one_is_told(night: Night) -> None:
+async def test_a_personal_key_works_from_the_first_press_and_an_invalid_one_is_reported(night: Night) -> None:
     await night.see('console.toml:2: keys.rerun: "X" is "skip" on Incident already')
     await night.press("3")
     await night.see("JOBS  row 1 of 14")

@@ -68,7 +68,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_an_order_that_waits_is_given_when_the_desk_closes_and_a_question_is_not() -> None:
+def test_a_waiting_request_is_sent_when_the_thread_closes_and_a_query_is_not() -> None:
     one = Counter()
     one.busy()
     one.ask("services")
@@ -90,7 +90,7 @@ def test_no_order_replaces_another() -> None:
     assert ([], ["approve put", "approve put", "services"]) == (one.closed(), one.done)
 
 
-def test_an_order_that_is_refused_as_the_desk_closes_is_told() -> None:
+def test_a_request_refused_while_the_thread_closes_is_reported() -> None:
     one = Counter()
     one.busy()
     one.ask("send 1", "rerun fake/extract", error="you (vera) have the role view there")
@@ -98,14 +98,14 @@ def test_an_order_that_is_refused_as_the_desk_closes_is_told() -> None:
     assert ([], []) == (one.done, one.told)
 
 
-def test_a_refusal_that_the_screen_has_told_is_not_told_again() -> None:
+def test_a_refusal_shown_by_the_screen_is_not_shown_again() -> None:
     one = Counter()
     one.ask("send 1", "rerun fake/extract", error="no role")
     wait_until(lambda: ["no role"] == one.told)
     assert [] == one.closed()
 
 
-def test_an_order_that_could_not_be_given_in_time_is_told_and_never_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_could_not_be_sent_in_time_is_reported_and_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "ORDER_SECONDS", 0.05)
     one = Counter()
     one.busy("hold fake/load")
@@ -163,7 +163,7 @@ def test_who_leaves_the_console_has_frozen_all_the_same() -> None:
 
 
 @on_the_night(size=(120, 40))
-async def test_who_closed_the_box_is_told_that_it_was_not_sent(night: Night) -> None:
+async def test_closing_the_dialog_reports_that_it_was_not_sent(night: Night) -> None:
     free, real = threading.Event(), night.requests.act
 
     def act(wish: ActionRequest, key: str) -> None:
@@ -179,12 +179,12 @@ async def test_who_closed_the_box_is_told_that_it_was_not_sent(night: Night) -> 
     await night.press("down", "enter")
     await night.see("the sent action continues")
     await night.press("escape")
-    await night.see_gone("the sent action continues")
+    await night.wait_until_hidden("the sent action continues")
     free.set()
     await night.see(f"rerun {EXTRACT}: it was NOT sent: already requested by jo 2m ago")
 
 
-def test_what_was_not_sent_is_said_once_the_console_is_left(
+def test_unsent_requests_are_printed_once_the_console_is_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
     def run(app: HeadwayApp) -> int:
@@ -196,7 +196,7 @@ def test_what_was_not_sent_is_said_once_the_console_is_left(
     assert "headway: rerun fake/extract: it was NOT sent, the store was busy\n" == capsys.readouterr().err
 
 
-def test_what_nobody_waits_for_any_more_is_broken_off_and_nothing_is_said_of_it() -> None:
+def test_a_query_that_is_no_longer_awaited_is_cancelled_silently() -> None:
     """As one types a filter, a long look for the letters before must not hold up the next ones."""
     stopped, begun, told = threading.Event(), threading.Event(), []
     desk: ResourceThread[object] = ResourceThread(object, "test", stop=lambda _: stopped.set())
@@ -217,7 +217,7 @@ def test_what_nobody_waits_for_any_more_is_broken_off_and_nothing_is_said_of_it(
     assert [] == desk.close()
 
 
-def test_who_was_refused_while_nothing_was_there_is_told_at_once_when_it_is() -> None:
+def test_a_refusal_while_nothing_was_available_is_shown_at_once_when_it_is() -> None:
     """A store that an engine makes must not wait for the next look of the clock."""
     there, told = threading.Event(), []
 
@@ -235,7 +235,7 @@ def test_who_was_refused_while_nothing_was_there_is_told_at_once_when_it_is() ->
     assert [] == desk.close()
 
 
-def test_a_desk_beside_another_has_a_thing_of_its_own_and_is_left_without_waiting() -> None:
+def test_a_second_thread_has_its_own_resource_and_is_closed_without_waiting() -> None:
     stopped, begun, told = threading.Event(), threading.Event(), []
     desk: ResourceThread[object] = ResourceThread(object, "test", stop=lambda _: stopped.set())
     desk.attach(lambda answer: answer())

@@ -69,15 +69,15 @@ def test_a_new_tier_1_incident_rings_once() -> None:
     )
 
 
-def test_what_was_there_when_the_console_opened_rings_nobody() -> None:
+def test_incidents_present_when_the_console_opened_ring_no_bell() -> None:
     assert [] == told([hurt((1, 7), (1, 8)), hurt((1, 7))])
 
 
-def test_what_hurts_no_tier_1_service_rings_nobody_until_it_does() -> None:
+def test_an_incident_without_a_tier_1_service_rings_no_bell_until_it_affects_one() -> None:
     assert [BELL] == told([hurt(), hurt((2, 7)), hurt((2, 7), (3, 8)), hurt((1, 7))])
 
 
-def test_a_terminal_that_nobody_looks_at_is_notified_too() -> None:
+def test_an_unfocused_terminal_is_notified_too() -> None:
     note = "\x1b]9;Headway: INC-0007 affects a tier-1 service\x07"
     assert [BELL, note] == told([hurt(), hurt((1, 7))], is_watched=False)
     assert [note] == told([hurt(), hurt((1, 7))], Signals(bell=False), is_watched=False)
@@ -100,7 +100,7 @@ def test_a_flood_is_one_bell_and_one_line() -> None:
         ({}, ""),
     ],
 )
-def test_a_notification_passes_what_stands_between(environment: dict[str, str], sent: str) -> None:
+def test_a_notification_passes_through_a_multiplexer(environment: dict[str, str], sent: str) -> None:
     assert sent == notification_codes("now", environment)
 
 
@@ -243,7 +243,7 @@ def test_ones_own_file_goes_before_the_estates(tmp_path: Path) -> None:
     assert Signals() == effective_preferences("", read_preferences(tmp_path / "none")).signals
 
 
-def test_what_cannot_be_meant_is_said_and_the_rest_is_used(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_reported_and_the_rest_is_used(tmp_path: Path) -> None:
     own = tmp_path / "console.toml"
     own.write_text('[signals]\nbell = "no"\nnotfy = false\ntitle = false\n')
     found = effective_preferences("", read_preferences(own))

@@ -32,7 +32,7 @@ def seen(where: str, incidents: int = 1, only_problems: bool = False) -> TourSta
     return TourState(where, only_problems, incidents, now="03:12")
 
 
-def test_nothing_is_done_while_nobody_does_anything() -> None:
+def test_nothing_changes_without_an_action() -> None:
     found = tour()
     for _ in range(5):
         found.notice(seen("services"))
@@ -58,7 +58,7 @@ def test_who_runs_ahead_has_done_what_lies_before() -> None:
 
 
 @pytest.mark.parametrize("step", range(len(NAMES) - 1))
-def test_a_box_that_is_opened_before_its_step_is_only_looked_at(step: int) -> None:
+def test_a_dialog_opened_before_its_step_is_only_viewed(step: int) -> None:
     """Its keys are those of the box: no line may send a person to a screen that lies under it."""
     found = tour()
     found.had_incident = True
@@ -130,7 +130,7 @@ def _came_too_late(night: Night) -> None:
     night.reads.plans_ = [plan_of(draft(), 7, state="done")]
 
 
-def test_what_is_repaired_ends_it_though_the_plan_still_keeps_back_what_starts_later() -> None:
+def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:
     found = tour()
     found.notice(seen("services", 1))
     found.take_plans({1: "running"})
@@ -171,7 +171,7 @@ async def test_the_tour_ends_wherever_one_is_once_all_is_good(night: Night) -> N
     await night.see("TOUR 5/5  Done in", "Expected on time: ")
 
 
-def test_it_stops_its_clock_when_it_is_done_and_tells_what_was_skipped() -> None:
+def test_it_stops_its_clock_when_it_is_done_and_lists_the_skipped_steps() -> None:
     found = tour()
     for _ in NAMES:
         found.skip()
@@ -223,7 +223,7 @@ async def test_it_is_left_comes_back_and_can_be_skipped(night: Night) -> None:
     await night.act("tour_skip")
     await night.see("TOUR 2/5")
     await night.act("tour")
-    await night.see_gone("TOUR")
+    await night.wait_until_hidden("TOUR")
     await night.see("the tour waits; ^T comes back to it")
     await night.act("incidents")
     await night.see("INC-0412")
@@ -255,7 +255,7 @@ def _wants_why(night: Night) -> None:
 
 
 @on_the_night(tour=tour(), prepare=_wants_why)
-async def test_where_a_reason_is_asked_for_the_tour_says_that(night: Night) -> None:
+async def test_where_a_reason_is_required_the_tour_says_so(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("recover")
     await night.see("PLAN INC-0412", "4 steps")

@@ -21,7 +21,7 @@ def shown(width: int, said: str = "") -> list[str]:
     return ["  ".join("".join(text for text, _ in side) for side in line[:2] if side) for line in lines]
 
 
-def test_what_is_said_stands_beside_the_keys_where_there_is_room_and_whole_above_them_where_not() -> None:
+def test_the_message_is_beside_the_keys_where_there_is_room_and_whole_above_them_where_not() -> None:
     keys = "PgDn more below  Enter choose  Esc nothing is sent"
     assert [f"{keys}  type its name"] == shown(80, "type its name")
     assert ["a long reason that takes the whole line of this box here", keys] == shown(
@@ -54,7 +54,7 @@ def test_a_box_is_as_high_as_what_it_shows(size: tuple[int, int]) -> None:
 
 
 @on_the_night(size=LARGE)
-async def test_a_box_grows_with_what_comes_and_keeps_its_lines_while_one_types(night: Night) -> None:
+async def test_a_dialog_grows_with_its_content_and_keeps_its_lines_while_typing(night: Night) -> None:
     await night.see("Supply plan")
     await night.press(":")
     await night.typing()
@@ -74,7 +74,7 @@ async def test_a_preview_says_that_there_is_more_only_where_there_is(night: Nigh
     await night.see("AFFECTED SERVICES")
     await night.press("R")
     await night.see("Send", "failed after it", "nothing is sent")
-    await night.see_gone("more below")
+    await night.wait_until_hidden("more below")
     assert height_of(night) < 25
 
 
@@ -89,7 +89,7 @@ async def test_a_plan_with_a_reason_still_says_whole_that_it_goes_on(night: Nigh
     plan = dataclasses.replace(night.reads.plans_[0], why="")
     night.reads.plans_ = [plan]
     night.reads.changed()
-    await night.see_gone("why:")
+    await night.wait_until_hidden("why:")
     await night.see("it continues without this screen")
 
 
@@ -115,7 +115,7 @@ async def test_the_help_shows_its_texts_whole_and_q_in_its_empty_filter_closes_i
     await night.press("r", "q")
     await night.until(lambda: "rq" in str(night.widget("#narrow").value), "the filter rq")  # type: ignore[attr-defined]
     await night.press("backspace", "backspace", "q")
-    await night.see_gone("keys of Services")
+    await night.wait_until_hidden("keys of Services")
 
 
 @on_the_night()

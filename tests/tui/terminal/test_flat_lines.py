@@ -66,14 +66,14 @@ async def test_a_line_has_the_same_cells_either_way(name: str) -> None:
 
 
 @in_loop
-async def test_what_has_a_border_keeps_it() -> None:
+async def test_a_border_is_preserved() -> None:
     async with Shown().run_test(size=(60, 20)) as pilot:
         framed = pilot.app.query_one("#framed")
         assert framed.render_lines(framed.outer_size.region)[0].text.startswith("┌")
 
 
 @in_loop
-async def test_the_scrollbar_stands_where_the_table_does_though_it_is_not_painted_each_time() -> None:
+async def test_the_scrollbar_is_at_the_table_though_it_is_not_painted_each_time() -> None:
     async with Shown().run_test(size=(60, 20)) as pilot:
         grid = pilot.app.query_one(Grid)
         bar, painted = grid.vertical_scrollbar, 0

@@ -158,7 +158,7 @@ def test_what_is_not_known_is_not_moved_along() -> None:
     both.paint(ChopsUpdate(moved, [(y, 0, cut - 4) for y in range(HEIGHT)], ends))
 
 
-def test_what_stands_there_already_is_not_sent_again() -> None:
+def test_unchanged_cells_are_not_sent_again() -> None:
     both = Both()
     both.paint(whole(table(0)))
     before = both.ours.sent

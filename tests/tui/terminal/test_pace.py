@@ -32,7 +32,7 @@ def _rows(*texts: str) -> FixedRows:
 
 
 def test_only_rows_that_say_something_else_are_painted_again() -> None:
-    """A screen is read anew every second: over somebody's slow line all of it was sent each time."""
+    """A screen is read again every second: over somebody's slow line all of it was sent each time."""
     asyncio.run(_show_again())
 
 
@@ -100,7 +100,7 @@ def _changed(rows: list[TableRow], luck: Random) -> list[TableRow]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_moves_or_changes_the_table_shows_what_one_painted_anew_would(seed: int) -> None:
+def test_any_change_of_the_table_shows_what_a_full_repaint_would(seed: int) -> None:
     """A row that moved was not painted where it went: the one before stood there still, and one row stood twice."""
     asyncio.run(_move_about(Random(seed)))
 
@@ -126,7 +126,7 @@ async def _move_about(luck: Random) -> None:
             assert before == terminal.anew(), rows
 
 
-def test_every_key_of_the_table_is_shown_as_it_stands_on_a_keyboard() -> None:
+def test_every_key_of_the_table_is_shown_as_on_a_keyboard() -> None:
     names = {
         key: key_table.key_label(key) for act in (*key_table.KEY_TABLE, *key_table.CURSOR_MOVES) for key in act.keys
     }

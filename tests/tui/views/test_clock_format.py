@@ -32,7 +32,7 @@ def test_slack_is_signed() -> None:
     assert ["+1h22m", "-12m"] == [format_signed(timedelta(seconds=s)) for s in (4920, -720)]
 
 
-def test_a_deadline_stands_on_its_own_wall_clock_with_its_zone() -> None:
+def test_a_deadline_uses_its_own_wall_clock_with_its_zone() -> None:
     clock = ZonedClock(ZoneInfo("Asia/Tokyo")).at_home_in("Europe/Berlin")
     deadline = datetime(2026, 11, 20, 5, 30, tzinfo=UTC)
     assert ("06:30", "CET") == (clock.hm(deadline, NOW), clock.label(deadline))

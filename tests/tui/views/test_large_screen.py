@@ -39,7 +39,7 @@ async def test_all_columns_are_there_where_there_is_room(night: Night) -> None:
     await night.press("7")
     await night.see("RUNS  row", "native")
     await night.pilot.resize_terminal(120, 36)
-    await night.see_gone("native")
+    await night.wait_until_hidden("native")
 
 
 @on_the_night(size=HUGE)
@@ -59,7 +59,7 @@ async def test_an_incident_has_its_log_and_below_it_its_course(night: Night) -> 
     await night.see("NATIVE: recorded by its source", "ERROR could not extend file")
     assert isinstance(night.app.screen, IncidentScreen)
     await night.pilot.resize_terminal(120, 36)
-    await night.see_gone("ERROR could not extend file")
+    await night.wait_until_hidden("ERROR could not extend file")
     await night.see("FACTS  last state from each source")
 
 

@@ -32,7 +32,7 @@ async def test_the_job_under_the_cursor_is_shown_beside_the_list_with_its_runs(n
     await night.press("down")
     await night.until(lambda: "JOB pg-dwh/revenue_mart" in beside(night), "the next job")
     await night.pilot.resize_terminal(*NARROW)
-    await night.see_gone("JOB pg-dwh/revenue_mart")
+    await night.wait_until_hidden("JOB pg-dwh/revenue_mart")
 
 
 @on_the_night(size=WIDE)
@@ -144,7 +144,7 @@ async def test_the_job_or_service_under_the_cursor_is_shown_below_the_timeline_o
     await night.press("up")
     await night.until(lambda: "RUN " not in below(night), "nothing of a service as of now")
     await night.pilot.resize_terminal(80, 16)
-    await night.see_gone("─" * 80)
+    await night.wait_until_hidden("─" * 80)
 
 
 def _with_a_closed_one(night: Night) -> None:
@@ -158,7 +158,7 @@ async def test_a_wide_screen_has_closed_incidents_and_tonight_below_the_open_one
     await night.see("INC-0400", "closed 01:17", "1 closed in seven days")
     await night.see("▼ act by 03:58  ▲ green by 04:21", "! Daily revenue", "Churn scores")
     await night.act("closed")
-    await night.see_gone("INC-0400")
+    await night.wait_until_hidden("INC-0400")
     await night.pilot.resize_terminal(*NARROW)
     await night.see("▼ act by 03:58", "affects  Supply plan, Daily revenue")
 
@@ -172,7 +172,7 @@ async def test_the_step_under_the_cursor_is_shown_beside_the_plan(night: Night) 
     await night.until(lambda: "run load_orders once" in beside(night), "the second step")
     await night.see("▼ act by 03:58  ▲ green by 04:21")
     await night.pilot.resize_terminal(*NARROW)
-    await night.see_gone("▼ act by 03:58")
+    await night.wait_until_hidden("▼ act by 03:58")
     await night.until(lambda: "│" not in night.text, "the step below the plan")
     assert "run load_orders once" in night.text
 

@@ -36,14 +36,14 @@ def test_no_estimate_beside_an_open_incident_is_no_all_clear() -> None:
     assert ["plain", "strong"] == [rows.service_row(view, look, 80).cells[1][1] for view in (quiet, hurt)]
 
 
-def test_a_mark_stands_before_a_name_and_moves_it_nowhere() -> None:
+def test_a_mark_before_a_name_does_not_move_it() -> None:
     look, view = RenderContext(at("03:40"), ZonedClock(), GlyphSet()), job_row(1, "etl-hosts/db07:extract_orders")
     free, marked = (job_list.job_row(view, look, marked=each).cells for each in (False, True))
     assert ("◆", "etl-hosts/db07:extract_orders") == (marked[1][0], marked[2][0])
     assert [text for text, _ in free[2:]] == [text for text, _ in marked[2:]]
 
 
-def test_a_version_that_names_its_kind_is_not_told_with_the_kind_again() -> None:
+def test_a_version_that_names_its_kind_does_not_repeat_the_kind() -> None:
     look = RenderContext(at("03:40"), ZonedClock(), GlyphSet())
     told = {target_row(target("a", "a", kind, version=version), look).cells[2][0] for kind, version in (
         ("replay", "replay of Airflow 3.1"), ("pg_cron", "1.6"), ("cron", ""))}  # fmt: skip

@@ -91,7 +91,7 @@ def test_what_is_forgotten_takes_nothing_else_with_it(path: Path) -> None:
     "before",
     ["", "# mine\n[keys]\nrecover = 'f4'\n", "theme = 'nord'\n[keys]\n", "# no table\n", "# a\n'theme' = 'dracula'\n"],
 )
-def test_a_theme_is_kept_and_all_else_stays_as_it_was(path: Path, before: str) -> None:
+def test_a_theme_is_saved_and_all_else_stays_as_it_was(path: Path, before: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(before)
     save_theme("light", path)
@@ -145,7 +145,7 @@ def test_any_text_is_read_as_it_was_saved(tmp_path_factory: pytest.TempPathFacto
     assert {} == read_preferences(path).views
 
 
-def test_faults_name_file_line_value_and_mend_and_the_rest_is_used(path: Path) -> None:
+def test_errors_name_file_line_value_and_fix_and_the_rest_is_used(path: Path) -> None:
     hand_written(
         path,
         '[views.ok]\ntable = "runs"\n\n[views.bad]\ntable = "job"\n\n'
@@ -162,7 +162,7 @@ def test_faults_name_file_line_value_and_mend_and_the_rest_is_used(path: Path) -
     ] == list(found.faults)
 
 
-def test_config_has_views_for_all_and_tells_the_line_of_a_wrong_one(tmp_path: Path) -> None:
+def test_config_has_views_for_all_and_reports_the_line_of_an_invalid_one(tmp_path: Path) -> None:
     path = tmp_path / "headway.toml"
     path.write_text(SYSTEM + '[views.night]\ntable = "runs"\nfilter = "state:failed"\n')
     assert {"night": {"table": "runs", "filter": "state:failed"}} == json.loads(load_config(path).console)["views"]
@@ -222,7 +222,7 @@ async def test_what_is_shown_is_saved_under_a_name_and_opened_by_it_from_anywher
 
 
 @on_the_night(size=(120, 36), prepare=with_shared)
-async def test_what_is_saved_is_written_over_or_taken_away_only_after_a_question(night: Night) -> None:
+async def test_a_saved_view_is_overwritten_or_deleted_only_after_a_question(night: Night) -> None:
     path = night.app.personal.path
     save_view(SavedView("late", "jobs", "state:missed"), path)
     night.app.take_personal(read_preferences(path))
@@ -269,7 +269,7 @@ def test_only_services_are_grouped(path: Path) -> None:
 
 
 @on_the_night(size=(120, 36))
-async def test_a_file_that_is_broken_is_told_and_kept(night: Night) -> None:
+async def test_a_broken_file_is_reported_and_preserved(night: Night) -> None:
     path = night.app.personal.path
     hand_written(path, "[views.late\n")
     await night.press("3", "V", "enter")

@@ -77,7 +77,7 @@ async def test_q_on_the_first_screen_leaves_the_filter_then_the_console(night: N
     await night.press("!")
     await night.see("only problems")
     await night.press("q")
-    await night.see_gone("only problems")
+    await night.wait_until_hidden("only problems")
     await night.press("q")
     await night.until(lambda: night.app.return_value == 0, "the end")
 
@@ -149,7 +149,7 @@ async def test_escape_while_one_types_a_search_ends_it_at_once(night: Night) -> 
     await night.act("search")
     await night.typing()
     await night.press("escape")
-    await night.see_gone("/ pg-dwh")
+    await night.wait_until_hidden("/ pg-dwh")
 
 
 @on_the_night()
@@ -187,7 +187,7 @@ async def test_the_line_to_type_in_can_be_opened_again(night: Night) -> None:
 
 
 @on_the_night()
-async def test_a_filter_by_field_looks_at_the_field(night: Night) -> None:
+async def test_a_filter_by_field_matches_the_field(night: Night) -> None:
     await night.press("3", "/")
     await night.typing()
     await night.type("state:failed system:pg-dwh")
@@ -276,7 +276,7 @@ async def test_the_cursor_keeps_its_row_when_rows_move(night: Night) -> None:
 
 
 @on_the_night()
-async def test_a_cursor_that_nobody_moved_stays_on_the_most_urgent_row(night: Night) -> None:
+async def test_an_unmoved_cursor_stays_on_the_most_urgent_row(night: Night) -> None:
     night.app.navigation.go("incidents")
     await night.see("INC-0412")
     other = incident_row(id=413, act_by=at("03:30"), root_job="cloud/close-books")
@@ -288,7 +288,7 @@ async def test_a_cursor_that_nobody_moved_stays_on_the_most_urgent_row(night: Ni
 
 
 @on_the_night()
-async def test_a_dead_engine_is_said_before_anything_else(night: Night) -> None:
+async def test_a_dead_engine_is_reported_before_anything_else(night: Night) -> None:
     await night.see("Supply plan")
     dead = EngineView("host-1", at("22:00"), at("03:12"), False)
     night.reads.head = night.reads.head._replace(engine=dead)
@@ -318,7 +318,7 @@ async def test_a_banner_that_three_lines_cannot_hold_says_that_there_is_more(nig
 
 
 @on_the_night()
-async def test_a_screen_that_was_not_read_before_the_store_was_gone_says_so(night: Night) -> None:
+async def test_a_screen_not_read_before_the_store_was_lost_says_so(night: Night) -> None:
     await night.see("Supply plan")
     night.reads.broken = "disk I/O error"
     night.reads.version += 1
@@ -337,7 +337,7 @@ async def test_a_replay_is_marked_as_one(night: Night) -> None:
 
 
 @on_the_night()
-async def test_a_replays_header_keeps_its_clock_however_many_targets_are_out_of_reach(night: Night) -> None:
+async def test_a_replays_header_keeps_its_clock_however_many_targets_are_unreachable(night: Night) -> None:
     for many in (2, 9):
         sick = tuple((f"etl-hosts/etl{number:02}", NOW - timedelta(minutes=4)) for number in range(many))
         night.reads.head = night.reads.head._replace(replay=True, silent_targets=sick, late=many)
@@ -371,11 +371,11 @@ async def test_a_store_that_cannot_be_read_is_a_banner_and_the_old_rows_stay(nig
     await night.see("data from 03:17:42 CET: disk I/O error", "Supply plan")
     night.reads.broken = ""
     night.app.read_header()
-    await night.see_gone("data from")
+    await night.wait_until_hidden("data from")
 
 
 @on_the_night()
-async def test_no_question_to_the_store_is_asked_on_the_screens_thread(night: Night) -> None:
+async def test_no_query_of_the_store_runs_on_the_screens_thread(night: Night) -> None:
     for key in ("2", "3", "5", "1", "enter"):
         await night.press(key)
     await night.see("AFFECTED SERVICES")
@@ -457,7 +457,7 @@ async def test_a_system_without_logs_says_so_in_place_of_one(night: Night) -> No
 
 
 @on_the_night()
-async def test_an_engine_that_has_no_log_says_why_and_the_kept_tail_stays(night: Night) -> None:
+async def test_an_engine_without_a_log_says_why_and_the_stored_tail_stays(night: Night) -> None:
     night.requests.log_text = ""
     night.reads.runs_[1] = run_view(log="the kept tail")
     night.app.navigation.open_run(1)
@@ -497,7 +497,7 @@ async def test_help_lists_the_keys_of_the_screen_and_enter_runs_one(night: Night
 
 
 @on_the_night()
-async def test_the_record_of_a_row_is_json_with_native_words(night: Night) -> None:
+async def test_the_record_of_a_row_is_json_with_native_terms(night: Night) -> None:
     await night.press("3")
     await night.see("extract_orders")
     await night.press("i")
@@ -615,7 +615,7 @@ async def test_an_incident_that_is_not_there_says_so(night: Night) -> None:
 
 
 @on_the_night()
-async def test_a_run_whose_end_nobody_knows_does_not_grow(night: Night) -> None:
+async def test_a_run_with_an_unknown_end_does_not_grow(night: Night) -> None:
     row = dataclasses.replace(run_row(6, 6, "etl-hosts/db07:rotate"), state="unknown", ended=None, exit_code=None)
     night.reads.runs_[6] = dataclasses.replace(run_view(1), row=row)
     night.reads.jobs_ = [job_row(6, "etl-hosts/db07:rotate", state="unknown", evidence="inferred", ended=None)]
@@ -653,7 +653,7 @@ async def test_what_will_miss_is_not_counted_as_a_risk(night: Night) -> None:
 
 
 @on_the_night()
-async def test_the_clock_stays_however_much_the_header_has_to_tell(night: Night) -> None:
+async def test_the_clock_stays_however_much_the_header_shows(night: Night) -> None:
     night.reads.head = header(at_risk=3, late=1, lost=1, stopped_plans=(2,), replay=True, silent_targets=())
     night.app.read_header()
     await night.see("REPLAY  03:17:42 CET", "plan 2 stopped · 1 breached · 1 will miss · 1 at risk")
@@ -718,7 +718,7 @@ async def test_the_keys_of_jobs_explain_the_marks_beside_a_state(night: Night) -
 
 
 @on_the_night(on_painted=lambda: None)
-async def test_a_store_that_is_lost_later_is_said_to_be_unreadable_though_an_engine_was_started(night: Night) -> None:
+async def test_a_store_lost_later_is_reported_as_unreadable_though_an_engine_was_started(night: Night) -> None:
     night.app.store_failed(StoreMissing("there is no store at x"))
     await night.see("data from 03:17:42 CET: there is no store at x")
 

@@ -26,14 +26,14 @@ MEMBERS: dict[str, Iterable[str]] = {
 }
 
 
-def test_a_status_has_the_word_that_commands_and_alerts_have_for_it() -> None:
+def test_a_status_has_the_same_text_as_in_commands_and_alerts() -> None:
     assert {member: timeliness_label(member) for member in Timeliness} == {
         member: mark.label for member, mark in COLUMNS["timeliness"].items()
     }
 
 
 @pytest.mark.parametrize("column", sorted(COLUMNS))
-def test_every_member_has_a_glyph_a_letter_and_a_word(column: str) -> None:
+def test_every_member_has_a_glyph_a_letter_and_a_text(column: str) -> None:
     marks = COLUMNS[column]
     assert set(MEMBERS[column]) == set(marks)
     assert [] == [member for member, mark in marks.items() if not (mark.glyph and mark.letter and mark.label)]
@@ -48,18 +48,18 @@ def test_every_mark_is_one_cell_wide_and_its_twin_is_ascii(column: str) -> None:
 
 
 @pytest.mark.parametrize("column", sorted(COLUMNS))
-def test_no_two_marks_of_a_column_look_alike(column: str) -> None:
+def test_no_two_marks_of_a_column_are_similar(column: str) -> None:
     marks = list(COLUMNS[column].values())
     assert len(marks) == len({mark.glyph for mark in marks})
     assert len(marks) == len({mark.letter for mark in marks})
 
 
 def test_no_bad_end_shares_its_shape_with_a_good_one() -> None:
-    """Red and green are never told apart by colour alone."""
+    """Red and green are never distinguished by colour alone."""
     marks = COLUMNS["state"]
     good = marks[RunState.SUCCEEDED].glyph
     assert [] == [state for state in RunState if state.is_red and marks[state].glyph == good]
 
 
-def test_a_word_that_nobody_knows_is_shown_as_such_and_never_green() -> None:
+def test_an_unknown_state_is_shown_as_such_and_never_green() -> None:
     assert ("?", "exploded", "warn") == GlyphSet().mark("state", "exploded")

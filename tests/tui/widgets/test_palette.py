@@ -89,7 +89,7 @@ def test_every_ink_is_read_on_every_ground(theme: Theme, name: str, ground: str)
 
 @pytest.mark.parametrize("by", BLIND)
 @pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
-def test_no_two_states_look_alike_to_anybody(theme: Theme, by: str) -> None:
+def test_no_two_states_are_similar_to_anybody(theme: Theme, by: str) -> None:
     palette = made(theme)
     places = {name: seen(palette.style(name).color, by) for name in STATES}
     near = {pair: math.dist(places[pair[0]], places[pair[1]]) for pair in combinations(STATES, 2)}
@@ -110,7 +110,7 @@ def test_a_row_that_is_lit_is_seen_and_is_not_the_one_under_the_cursor(theme: Th
     assert lit != palette.style("plain", "cursor").bgcolor
 
 
-def test_a_theme_is_chosen_by_name_and_another_word_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_theme_is_chosen_by_name_and_another_text_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert THEME_ENV == THEME_VARIABLE
     for theme in ALL_THEMES:
         monkeypatch.setenv(THEME_VARIABLE, theme.name)

@@ -39,7 +39,7 @@ def test_a_hostile_cell_is_cut_to_its_width_and_carries_no_control(width: int) -
 @given(
     st.lists(st.tuples(st.text(max_size=30), st.sampled_from(["plain", "bad", "dim"])), max_size=6), st.integers(1, 60)
 )
-def test_a_line_is_always_exactly_as_wide_as_asked(runs: list[tuple[str, str]], width: int) -> None:
+def test_a_line_is_always_exactly_as_wide_as_requested(runs: list[tuple[str, str]], width: int) -> None:
     strip = Palette(COLORS).strip(runs, width)
     assert width == sum(cell_len(segment.text) for segment in strip)
     assert UNSAFE.search(strip.text) is None
@@ -79,7 +79,7 @@ def test_columns_are_dropped_by_rank_and_what_is_left_goes_to_the_flexible() -> 
     assert [(0, 5), (1, 15), (2, 8)] == column_widths(columns, 30)
 
 
-def test_a_filter_has_words_without_and_fields() -> None:
+def test_a_filter_has_terms_exclusions_and_fields() -> None:
     expected = JobFilter(("db07",), ("tmp",), ("failed",), ("etl-hosts",), (), True)
     assert expected == parse_filter("db07 -tmp state:failed system:etl-hosts", only_problems=True)
     assert JobFilter(("a:b",)) == parse_filter("a:b -")
@@ -150,7 +150,7 @@ def test_of_a_long_text_only_its_beginning_is_measured_and_what_takes_no_cell_is
     assert "x" * 8 + " …" == fit("x" * 8 + "漢" * 9_000, 10)
 
 
-def test_long_texts_from_outside_are_not_kept() -> None:
+def test_long_outside_texts_are_not_cached() -> None:
     """So many texts are kept as they were cut; each may be a log line of megabytes."""
     before = paint._fitted.cache_info().currsize, paint._cleaned.cache_info().currsize
     assert "é" * 19 + "…" == paint.fit("é" * 100_000, 20)
@@ -162,7 +162,7 @@ class Seen(NamedTuple):
     says: str = "good"
 
 
-def test_rows_that_are_asked_for_anew_are_not_forgotten_when_somebody_scrolls_meanwhile() -> None:
+def test_rows_requested_again_are_not_dropped_when_somebody_scrolls_meanwhile() -> None:
     """Both are one question at the desk, where the newer stands in for the older."""
     asked: list[list[int]] = []
     rows: PagedRows[Seen] = PagedRows(lambda view: TableRow(view.id, ((view.says, ""),)), asked.append)

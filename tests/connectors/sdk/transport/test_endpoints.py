@@ -67,7 +67,7 @@ def test_the_connection_to_the_host_between_ends_with_the_session(
     assert not transport.is_alive()
 
 
-def test_a_connection_that_ended_between_is_made_anew(
+def test_a_connection_that_ended_between_is_reopened(
     behind: tuple[StubServer, StubServer], session: SshSession
 ) -> None:
     session.run(b"", ARGV, 5)
@@ -76,7 +76,7 @@ def test_a_connection_that_ended_between_is_made_anew(
     assert behind[1].connections == 2
 
 
-def test_a_host_that_forwards_nothing_is_named_with_the_mend(
+def test_a_host_that_forwards_nothing_is_named_with_the_fix(
     behind: tuple[StubServer, StubServer], session: SshSession
 ) -> None:
     behind[1].forwards = False
@@ -93,7 +93,7 @@ def test_a_host_that_the_one_between_cannot_reach_is_tried_again_later(
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_the_host_key_of_each_is_looked_at(
+def test_the_host_key_of_each_jump_host_is_checked(
     behind: tuple[StubServer, StubServer], session: SshSession, which: int, tmp_path: Path
 ) -> None:
     (tmp_path / "known_hosts").write_text(behind[1 - which].known_hosts.read_text())
@@ -211,7 +211,7 @@ def test_what_is_set_here_counts_before_ssh_config(config: Path) -> None:
         ("-oProxyCommand=x", "ssh cannot read it|none of the key files|hostname"),
     ],
 )
-def test_what_cannot_be_followed_is_refused_with_the_mend(config: Path, target: str, words: str) -> None:
+def test_an_unsupported_ssh_setting_is_refused_with_the_fix(config: Path, target: str, words: str) -> None:
     with pytest.raises(AccessRefused, match=words):
         way(target, ssh_config=str(config))
 
@@ -244,7 +244,7 @@ def test_a_jump_that_ssh_takes_and_we_do_not_is_named(config: Path) -> None:
 
 
 @needs_ssh
-def test_a_changed_ssh_config_is_taken_up_by_the_next_connection(
+def test_a_changed_ssh_config_is_used_by_the_next_connection(
     behind: tuple[StubServer, StubServer], tmp_path: Path
 ) -> None:
     """A host that moved is found again without a restart; the kept connection is not given up for it."""
@@ -273,7 +273,7 @@ def test_a_slow_ssh_config_does_not_outlast_what_a_call_may_take(config: Path) -
 
 
 @needs_ssh
-def test_a_broken_ssh_config_is_told_in_the_words_of_ssh(config: Path) -> None:
+def test_a_broken_ssh_config_is_reported_in_the_words_of_ssh(config: Path) -> None:
     config.write_text("Nonsense yes\n")
     with pytest.raises(AccessRefused, match=r"ssh cannot read it: .*line 1.*[Nn]onsense"):
         way(ssh_config=str(config))

@@ -42,7 +42,7 @@ def of_subclasses(kind: type[ConnectorError]) -> Iterator[str]:
         yield from of_subclasses(item)
 
 
-def test_each_kind_of_failure_has_its_own_mend_and_words_in_a_title() -> None:
+def test_each_kind_of_failure_has_its_own_fix_and_title() -> None:
     assert set(of_subclasses(ConnectorError)) == KINDS
     assert KINDS | {"broken"} == set(_FIXES)
     assert KINDS | {"broken"} == {"unreachable", *NO_STATUS_REASONS}  # "does not answer"
@@ -73,7 +73,7 @@ def test_a_refusal_stays_one_however_deep_its_body_is_nested(depth: int, opening
         ("42P01", "unsupported"),
     ],
 )  # fmt: skip
-def test_what_postgres_says_is_told_apart(state: str, kind: str) -> None:
+def test_errors_of_postgres_are_distinguished(state: str, kind: str) -> None:
     assert kind == postgres.sorted_error(psycopg.errors.lookup(state)("words"), "dwh").kind
 
 
@@ -93,7 +93,7 @@ def test_what_postgres_says_is_told_apart(state: str, kind: str) -> None:
         ("received invalid response to SSL negotiation: H", "failing"),
     ],
 )
-def test_a_connect_that_failed_is_told_apart(words: str, kind: str) -> None:
+def test_connection_errors_are_distinguished(words: str, kind: str) -> None:
     assert kind == postgres.sorted_error(psycopg.OperationalError(words), "dwh").kind
 
 
@@ -107,7 +107,7 @@ def test_a_connect_that_failed_is_told_apart(words: str, kind: str) -> None:
         (1146, "unsupported"),
     ],
 )  # fmt: skip
-def test_what_mariadb_says_is_told_apart(number: int, kind: str) -> None:
+def test_errors_of_mariadb_are_distinguished(number: int, kind: str) -> None:
     assert kind == mysql_session.sorted_error(pymysql.err.OperationalError(number, "words"), "shop").kind
 
 
@@ -161,7 +161,7 @@ def test_every_error_of_an_operation_of_aws_that_is_called_has_a_row() -> None:
         ("ValidationException", 400, "unsupported"), ("StateMachineDoesNotExist", 400, "unsupported"),
     ],
 )  # fmt: skip
-def test_what_aws_says_is_told_apart(code: str, status: int, kind: str) -> None:
+def test_errors_of_aws_are_distinguished(code: str, status: int, kind: str) -> None:
     metadata: Any = {"HTTPStatusCode": status, "HTTPHeaders": {}}
     error = ClientError({"Error": {"Code": code, "Message": "words"}, "ResponseMetadata": metadata}, "ListExecutions")
     assert kind == aws.sorted_client_error(error, "Step Functions eu", "stepfunctions", once=False).kind
@@ -175,7 +175,7 @@ def test_what_aws_says_is_told_apart(code: str, status: int, kind: str) -> None:
         (429, "", "limited"), (502, "", "failing"), (404, "", "unsupported"), (302, "", "refused"),
     ],
 )  # fmt: skip
-def test_what_a_status_says_is_told_apart(status: int, detail: str, kind: str) -> None:
+def test_http_statuses_are_distinguished(status: int, detail: str, kind: str) -> None:
     body = json.dumps({"detail": detail}).encode()
     assert kind == refusal(HttpReply("X", "GET /x", status, {}, body, None)).kind
 
@@ -198,7 +198,7 @@ def test_what_a_status_says_is_told_apart(status: int, detail: str, kind: str) -
         (paramiko.SSHException("Signature verification (ssh-ed25519) failed."), "failing"),
     ],
 )
-def test_what_ssh_fails_with_is_told_apart(error: Exception, kind: str) -> None:
+def test_errors_of_ssh_are_distinguished(error: Exception, kind: str) -> None:
     assert kind == error_class(error).kind
 
 
@@ -216,7 +216,7 @@ def failed(address: SshAddress) -> SshFailed:
     return caught.value
 
 
-def test_a_door_that_closes_before_it_greets_is_told_as_limited(tmp_path: Path) -> None:
+def test_an_sshd_that_closes_before_its_banner_is_reported_as_limited(tmp_path: Path) -> None:
     """As sshd does beyond MaxStartups."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
 
@@ -232,7 +232,7 @@ def test_a_door_that_closes_before_it_greets_is_told_as_limited(tmp_path: Path) 
     assert "MaxStartups, MaxSessions and PerSourcePenalties" in str(error)
 
 
-def test_what_is_no_sshd_is_told_as_failing(tmp_path: Path) -> None:
+def test_a_server_that_is_no_sshd_is_reported_as_failing(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
 
         def speak_web() -> None:

@@ -124,7 +124,7 @@ def test_a_redirect_is_not_followed_and_names_only_its_host() -> None:
     ],
     ids=["cut", "empty", "no UTF-8", "deep", "list", "text", "endless number"],
 )
-def test_f30_what_is_no_whole_json_object_is_told_with_its_place(body: bytes, words: str) -> None:
+def test_f30_an_incomplete_json_object_is_reported_with_its_place(body: bytes, words: str) -> None:
     with pytest.raises(InvalidAnswer) as caught:
         get(answering(body=body)).table()
     assert words in str(caught.value)
@@ -155,7 +155,7 @@ def test_a_large_reply_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> No
         get(door(lambda _: raw(bytes(1024 * 1024 + 1), "")))
 
 
-def test_a_cut_packed_reply_is_not_taken_for_whole() -> None:
+def test_a_truncated_compressed_reply_is_not_accepted_as_complete() -> None:
     packed = gzip.compress(b'{"dags": []}')
     with pytest.raises(SystemUnreachable, match="ends in the middle of its packed body"):
         get(door(lambda _: raw(packed[:-4], "gzip")))
@@ -257,7 +257,7 @@ def test_a_lost_answer_is_unknown_only_where_something_was_sent(
 
 
 @pytest.mark.parametrize("once, calls", [(False, 2), (True, 1)])
-def test_a_broken_connection_is_replaced_once_for_a_look_and_never_for_an_action(once: bool, calls: int) -> None:
+def test_a_broken_connection_is_replaced_once_for_a_read_and_never_for_an_action(once: bool, calls: int) -> None:
     seen: list[httpx.Request] = []
 
     def reset(request: httpx.Request) -> httpx.Response:
@@ -284,7 +284,7 @@ def test_without_time_nothing_is_sent() -> None:
 @pytest.mark.parametrize(
     "url", ["https://af.example.com", "https://af.example.com/base/", "http://127.0.0.1:8080", "http://[::1]:8080"]
 )
-def test_a_good_origin_is_kept_without_its_last_slash(url: str) -> None:
+def test_a_valid_origin_is_stored_without_its_last_slash(url: str) -> None:
     assert url.rstrip("/") == checked_origin(url, plain_http=False)
 
 
@@ -306,7 +306,7 @@ def test_an_origin_that_could_leak_credentials_is_refused(url: str, words: str) 
         checked_origin(url, plain_http=False)
 
 
-def test_plain_http_may_be_said_in_so_many_words() -> None:
+def test_plain_http_may_be_allowed_explicitly() -> None:
     assert "http://af.lan" == checked_origin("http://af.lan", plain_http=True)
 
 

@@ -91,7 +91,7 @@ def test_an_unknown_certificate_is_refused_and_says_what_to_set(certificate: tup
         call(port, "127.0.0.1", None)
 
 
-def test_the_cas_of_the_machine_are_read_once_and_anew_when_they_have_changed(
+def test_the_cas_of_the_machine_are_read_once_and_again_after_a_change(
     certificate: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cas = tmp_path / "cas.pem"

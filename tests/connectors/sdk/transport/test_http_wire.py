@@ -147,7 +147,7 @@ def test_an_action_whose_reply_breaks_off_is_sent_once() -> None:
         assert 1 == len(accepted)
 
 
-def test_a_kept_connection_that_died_is_replaced_without_a_word() -> None:
+def test_a_dead_pooled_connection_is_replaced_silently() -> None:
     with server(at_once) as (port, accepted):
         door = HttpEndpoint("Airflow", f"http://127.0.0.1:{port}")
         replies = [door.call("GET", "/dags", Deadline(5)).table() for _ in range(3)]
@@ -201,7 +201,7 @@ def test_time_that_is_over_stops_each_operation() -> None:
         backend.cut(None, OSError)
 
 
-def test_nothing_but_our_own_errors_leaves_the_door_when_bytes_are_garbled() -> None:
+def test_garbled_bytes_raise_only_our_own_errors() -> None:
     def garbage(connection: socket.socket, over: threading.Event) -> None:
         asked(connection)
         connection.sendall(b"\x00\xff\x16\x03 not http at all\r\n\r\n")

@@ -22,5 +22,5 @@ def test_the_path_of_a_socket_is_a_local_server_but_no_host(path: str) -> None:
     assert (False, True) == (is_loopback(path), is_local_server(path))
 
 
-def test_every_loopback_address_may_be_asked_by_http() -> None:
+def test_every_loopback_address_may_be_reached_by_http() -> None:
     assert "http://127.8.0.1:80" == checked_origin("http://127.8.0.1:80", plain_http=False)

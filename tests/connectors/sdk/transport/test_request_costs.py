@@ -45,7 +45,7 @@ def test_a_secret_of_two_lines_is_masked_also_where_a_program_quotes_it(monkeypa
         assert "s3cr3t" not in store.mask(reported)
 
 
-def test_after_a_refusal_the_next_request_reads_the_account_anew() -> None:
+def test_after_a_refusal_the_next_request_reads_the_account_again() -> None:
     """Some servers answer 403 to an expired token, which the endpoint raises."""
     tokens = iter(["expired", "renewed"])
     account = HttpAccount(lambda _: next(tokens), None, None, "a reference")

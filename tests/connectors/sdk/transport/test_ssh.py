@@ -50,13 +50,13 @@ def test_script_goes_by_standard_input_and_the_command_is_fixed(server: StubServ
     assert (server.commands, server.inputs) == ([b"sh -s"], [b"echo hi\n"])
 
 
-def test_connection_is_kept_between_calls(server: StubServer, session: SshSession) -> None:
+def test_a_connection_is_reused_between_calls(server: StubServer, session: SshSession) -> None:
     for _ in range(3):
         session.run(b"", ARGV, 5)
     assert server.connections == 1
 
 
-def test_connection_that_ended_between_calls_is_made_anew(server: StubServer, session: SshSession) -> None:
+def test_a_connection_that_ended_between_calls_is_reopened(server: StubServer, session: SshSession) -> None:
     session.run(b"", ARGV, 5)
     server.hang_up()
     assert session.run(b"", ARGV, 5).stdout == b"out"
@@ -200,14 +200,14 @@ def test_a_revoked_host_key_is_refused_though_it_is_trusted_too(server: StubServ
         session.run(b"", ARGV, 5)
 
 
-def test_known_hosts_that_we_may_not_read_is_refused_with_the_mend(server: StubServer, session: SshSession) -> None:
+def test_an_unreadable_known_hosts_is_refused_with_the_fix(server: StubServer, session: SshSession) -> None:
     server.known_hosts.unlink()
     server.known_hosts.mkdir()
     with pytest.raises(AccessRefused, match=f"known_hosts {server.known_hosts}: Is a directory"):
         session.run(b"", ARGV, 5)
 
 
-def test_missing_known_hosts_is_refused_with_the_mend(server: StubServer, session: SshSession) -> None:
+def test_a_missing_known_hosts_is_refused_with_the_fix(server: StubServer, session: SshSession) -> None:
     server.known_hosts.unlink()
     with pytest.raises(AccessRefused, match="ssh-keyscan -p"):
         session.run(b"", ARGV, 5)
@@ -228,7 +228,9 @@ def test_refused_user_is_a_matter_for_a_person(server: StubServer) -> None:
         ("garbage", "cannot be read"),
     ],
 )
-def test_unfit_key_file_is_said_with_its_path(server: StubServer, session: SshSession, change: str, words: str) -> None:
+def test_an_unfit_key_file_is_reported_with_its_path(
+    server: StubServer, session: SshSession, change: str, words: str
+) -> None:
     if change == "open":
         server.key_file.chmod(0o644)
     elif change == "gone":
@@ -240,7 +242,7 @@ def test_unfit_key_file_is_said_with_its_path(server: StubServer, session: SshSe
     assert str(server.key_file) in str(caught.value)
 
 
-def test_key_from_a_reference_is_never_in_words(server: StubServer) -> None:
+def test_a_key_from_a_reference_never_appears_in_messages(server: StubServer) -> None:
     text = server.key_file.read_text()
     made = SshSession(replace(address(server), key_file=None, key_text=text))
     assert made.run(b"", ARGV, 5).stdout == b"out"
@@ -248,7 +250,7 @@ def test_key_from_a_reference_is_never_in_words(server: StubServer) -> None:
     made.close()
 
 
-def test_closed_port_is_unreachable_and_says_what_to_look_at(server: StubServer) -> None:
+def test_a_closed_port_is_unreachable_and_names_what_to_check(server: StubServer) -> None:
     gone = SshSession(replace(address(server), port=1))
     server.known_hosts.write_text("")
     with pytest.raises(SystemUnreachable, match="Is sshd running there"):

@@ -1,4 +1,4 @@
-"""Actions, the audit and the shadow report: what was asked for, what came of it, and what can be taken back."""
+"""Actions, the audit and the shadow report: what was requested, what came of it, and what can be taken back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def waiting(night: Night) -> None:
 
 
 @on_the_night(size=(120, 36))
-async def test_the_newest_stands_on_top_with_its_native_verb_and_its_proof(night: Night) -> None:
+async def test_the_newest_is_on_top_with_its_native_verb_and_its_evidence(night: Night) -> None:
     await night.press("6")
     await night.see("ACTIONS 6", "1 to approve", "1 unknown", "run once", "attempt 3 succeeded, exi")
     lines = [
@@ -37,19 +37,19 @@ async def test_a_filter_leaves_what_it_names(night: Night) -> None:
     await night.press("6", "/")
     await night.typing()
     await night.type("state:failed")
-    await night.see_gone("verified")
+    await night.wait_until_hidden("verified")
     await night.see("attempt 2 failed")
 
 
 @on_the_night()
 async def test_only_what_needs_a_person_is_left(night: Night) -> None:
     await night.press("6", "!")
-    await night.see_gone("verified")
+    await night.wait_until_hidden("verified")
     await night.see("unknown", "approve?")
 
 
 @on_the_night(size=(120, 36))
-async def test_one_that_is_open_tells_the_call_the_way_and_the_proof(night: Night) -> None:
+async def test_an_open_action_shows_call_history_and_evidence(night: Night) -> None:
     await night.press("6")
     await night.see("ACTIONS 6")
     await night.press("down", "down", "down", "enter")
@@ -60,7 +60,7 @@ async def test_one_that_is_open_tells_the_call_the_way_and_the_proof(night: Nigh
 
 
 @on_the_night()
-async def test_what_was_sent_cannot_be_taken_back_and_says_so(night: Night) -> None:
+async def test_a_sent_action_cannot_be_withdrawn_and_says_so(night: Night) -> None:
     await night.press("6")
     await night.see("ACTIONS 6")
     await night.press("down", "w")
@@ -69,7 +69,7 @@ async def test_what_was_sent_cannot_be_taken_back_and_says_so(night: Night) -> N
 
 
 @on_the_night()
-async def test_what_was_not_sent_is_taken_back_once_a_person_has_said_why(night: Night) -> None:
+async def test_an_unsent_action_is_withdrawn_with_a_reason(night: Night) -> None:
     await night.press("6")
     await night.see("ACTIONS 6")
     await night.press("w")
@@ -82,7 +82,7 @@ async def test_what_was_not_sent_is_taken_back_once_a_person_has_said_why(night:
 
 
 @on_the_night()
-async def test_what_nobody_can_tell_of_warns_that_it_may_run_twice(night: Night) -> None:
+async def test_an_unknown_outcome_warns_that_it_may_run_twice(night: Night) -> None:
     await night.press("6")
     await night.see("ACTIONS 6")
     await night.press("down", "down", "w")
@@ -105,7 +105,7 @@ async def test_what_waits_is_approved_from_its_row(night: Night) -> None:
 
 
 @on_the_night()
-async def test_what_waits_for_nobody_cannot_be_approved(night: Night) -> None:
+async def test_an_action_that_needs_no_approval_cannot_be_approved(night: Night) -> None:
     await night.press("6")
     await night.see("ACTIONS 6")
     await night.press("down", "a")
@@ -180,7 +180,7 @@ async def test_the_audit_is_newest_first_and_its_chain_is_verified(night: Night)
 
 
 @on_the_night()
-async def test_who_asks_whether_the_chain_is_whole_is_told_also_where_it_is_as_before(night: Night) -> None:
+async def test_verifying_the_chain_reports_an_unchanged_result_too(night: Night) -> None:
     await night.press(":", *"audit", "enter")
     await night.see("chain intact")
     await night.act("verify")
@@ -188,7 +188,7 @@ async def test_who_asks_whether_the_chain_is_whole_is_told_also_where_it_is_as_b
 
 
 @on_the_night()
-async def test_a_chain_that_takes_long_to_hash_keeps_no_other_question_waiting(night: Night) -> None:
+async def test_a_chain_that_takes_long_to_hash_delays_no_other_query(night: Night) -> None:
     night.reads.hashed = threading.Event()
     try:
         await night.press(":", *"audit", "enter")
@@ -221,7 +221,7 @@ PICTURES: dict[str, tuple[tuple[str, ...], str, Prepare | None]] = {
 
 @pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])
 @pytest.mark.parametrize("name", PICTURES)
-def test_what_was_asked_for_is_seen(snap_compare: SnapCompare, name: str, size: tuple[int, int]) -> None:
+def test_a_request_is_shown(snap_compare: SnapCompare, name: str, size: tuple[int, int]) -> None:
     keys, see, prepare = PICTURES[name]
     options: dict[str, Any] = {} if prepare is None else {"prepare": prepare}
     assert shot(snap_compare, keys, see, size, **options)

@@ -53,7 +53,7 @@ def _wants_why(night: Night) -> None:
 
 
 @on_the_night(prepare=_wants_why)
-async def test_what_hangs_on_tier_one_is_sent_once_a_person_has_said_why(night: Night) -> None:
+async def test_an_action_on_a_tier_one_service_is_sent_with_a_reason(night: Night) -> None:
     await _preview(night)
     await night.see("reason", "required")
     assert "optional" not in night.text
@@ -85,7 +85,7 @@ async def test_two_enters_are_one_action(night: Night) -> None:
 
 
 @on_the_night()
-async def test_a_rerun_that_failed_again_says_where_to_look(night: Night) -> None:
+async def test_a_rerun_that_failed_again_says_where_to_read_more(night: Night) -> None:
     await _preview(night)
     await night.press("down", "enter")
     await night.see("requested")
@@ -94,7 +94,7 @@ async def test_a_rerun_that_failed_again_says_where_to_look(night: Night) -> Non
 
 
 @on_the_night()
-async def test_a_lost_answer_is_said_to_be_looked_up(night: Night) -> None:
+async def test_a_lost_answer_is_reported_to_be_looked_up(night: Night) -> None:
     await _preview(night)
     await night.press("down", "enter")
     await night.see("requested")
@@ -120,7 +120,7 @@ async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> Non
     await night.see("another name was typed; type extract_orders")
     assert [] == night.requests.sent
     await night.press("backspace")
-    await night.see_gone("another name was typed")
+    await night.wait_until_hidden("another name was typed")
     for _ in "b07:extract_items":
         await night.press("backspace")
     await night.type("db07:extract_orders")
@@ -203,7 +203,7 @@ async def test_enter_before_the_preview_came_sends_nothing(night: Night) -> None
 
 
 @on_the_night()
-async def test_what_waits_before_it_is_sent_is_taken_back_from_its_box(night: Night) -> None:
+async def test_a_waiting_action_is_withdrawn_from_its_dialog(night: Night) -> None:
     await _preview(night)
     await night.press("down", "enter")
     await night.see("requested")
@@ -212,14 +212,14 @@ async def test_what_waits_before_it_is_sent_is_taken_back_from_its_box(night: Ni
     await night.see("Withdraw", "it has not been sent yet", "queued: extract_orders")
     await night.press("down", "enter")
     await night.see("refused", "withdrawn by mara")
-    await night.see_gone("Withdraw")
+    await night.wait_until_hidden("Withdraw")
     assert [("withdraw", (night.requests.sent[0][1], ""))] == night.requests.asked[-1:]
 
 
 @on_the_night()
 async def test_somebody_elses_open_rerun_is_shown_in_place_of_mine(night: Night) -> None:
     await _preview(night)
-    night.requests.asked_before(1, "headway-of-mara-01")
+    night.requests.requested_before(1, "headway-of-mara-01")
     night.requests.refuses = "already requested by mara 2m ago; it is sent"
     await night.press("down", "enter")
     await night.see("already requested by mara", "already requested")
@@ -263,7 +263,7 @@ async def test_a_system_that_cannot_rerun_says_so_in_the_footer(night: Night) ->
 
 @on_the_night()
 async def test_the_incident_shows_what_was_done(night: Night) -> None:
-    night.requests.asked_before(1, "headway-1")
+    night.requests.requested_before(1, "headway-1")
     night.reads.actions_[0] = dataclasses.replace(night.reads.actions_[0], state="verified", text="exit 0")
     night.app.navigation.open_incident(412)
     await night.see("rerun ● verified")

@@ -61,7 +61,7 @@ async def test_a_verb_that_the_kind_lacks_says_why(night: Night) -> None:
 
 
 @on_the_night()
-async def test_a_mark_is_said_of_any_kind_though_it_cannot_set_one_itself(night: Night) -> None:
+async def test_marking_is_offered_for_any_kind_though_it_cannot_set_one_itself(night: Night) -> None:
     night.reads.runs_[1] = run_view(capabilities=("rerun",))
     night.requests.shown |= {"verb": "mark OK in Headway", "summary": "record on your word that it succeeded"}
     await at_the_jobs(night)
@@ -99,7 +99,7 @@ def _on_good_inputs(night: Night) -> None:
 
 
 @on_the_night(prepare=_on_good_inputs)
-async def test_a_manual_step_on_good_inputs_is_done_without_a_further_word(night: Night) -> None:
+async def test_a_manual_step_on_good_inputs_is_completed_without_a_question(night: Night) -> None:
     await at_the_jobs(night)
     await night.press("M")
     await night.see("record on your word", "Send")
@@ -130,8 +130,8 @@ async def test_skip_of_a_job_not_declared_safe_wants_its_name(night: Night) -> N
 
 
 @on_the_night()
-async def test_who_may_not_is_told_what_is_needed_and_whom_to_ask_though_it_was_sent_before(night: Night) -> None:
-    night.requests.asked_before(1, "headway-yesterday")
+async def test_a_refusal_names_the_needed_role_and_who_can_grant_it_though_it_was_sent_before(night: Night) -> None:
+    night.requests.requested_before(1, "headway-yesterday")
     night.requests.advance("verified", "exit 0")
     words = "needs role act on etl-hosts (tier 1 (daily-revenue)); you (mara) have view; ask alice or group:oncall"
     night.requests.refuses = words
@@ -155,7 +155,7 @@ async def test_marks_are_counted_and_escape_clears_them(night: Night) -> None:
     await night.press("up", "space")
     await night.see("1 marked")
     await night.press("escape")
-    await night.see_gone("marked ")
+    await night.wait_until_hidden("marked ")
     await night.see("JOBS  row 3 of 14")
 
 
@@ -218,7 +218,7 @@ def _can_hold(night: Night) -> None:
 
 
 @on_the_night(prepare=_can_hold)
-async def test_a_job_is_held_once_a_person_has_said_how_long_and_why(night: Night) -> None:
+async def test_a_job_is_held_with_a_duration_and_a_reason(night: Night) -> None:
     await at_the_jobs(night)
     await night.press("h")
     await night.see("HOLD " + EXTRACT, "for how long", "6h")
@@ -310,7 +310,7 @@ async def test_h_on_a_job_that_is_held_lets_it_go(night: Night) -> None:
 
 
 @on_the_night()
-async def test_all_sending_is_stopped_once_a_person_has_said_why(night: Night) -> None:
+async def test_all_sending_is_stopped_with_a_reason(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("F")
     await night.see("FREEZE all sending", "╭─ reason ─")
@@ -348,7 +348,7 @@ async def test_while_all_is_frozen_a_preview_shows_what_it_would_send_and_offers
 
 
 @on_the_night(prepare=_held)
-async def test_what_was_refused_is_not_said_to_go_on(night: Night) -> None:
+async def test_a_refused_action_is_not_reported_to_continue(night: Night) -> None:
     night.app.navigation.go("holds")
     await night.see("HOLDS 2")
     await night.press("h")
@@ -375,7 +375,7 @@ async def test_a_plan_is_not_begun_while_nothing_is_sent(night: Night) -> None:
 
 
 @on_the_night()
-async def test_a_freeze_that_comes_while_a_plan_is_begun_is_said_in_its_box(night: Night) -> None:
+async def test_a_freeze_during_the_start_of_a_plan_is_shown_in_its_dialog(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("r")
     await night.see("PLAN INC-0412", "4 steps ")
@@ -400,7 +400,7 @@ async def test_what_is_frozen_is_thawed_only_once_it_was_confirmed(night: Night)
     await night.press("F")
     await night.see("Thaw")
     await night.press("down", "enter")
-    await night.see_gone("FROZEN")
+    await night.wait_until_hidden("FROZEN")
 
 
 # approvals
@@ -411,7 +411,7 @@ def _asked(night: Night) -> None:
 
 
 @on_the_night(prepare=_asked)
-async def test_what_waits_for_an_approval_stands_in_the_header_and_is_approved_once_shown(night: Night) -> None:
+async def test_a_pending_approval_appears_in_the_header_and_is_approved_once_shown(night: Night) -> None:
     await night.see("A 1 to approve")
     await night.press("A")
     await night.see("rerun " + EXTRACT, "mara: the disk was full")
@@ -429,7 +429,7 @@ async def test_what_waits_for_an_approval_stands_in_the_header_and_is_approved_o
     await night.see("Approve")
     await night.press("down", "enter")
     await night.see("is checked again and sent")
-    await night.see_gone("to approve")
+    await night.wait_until_hidden("to approve")
     assert [("approve", "headway-ask-1")] == night.requests.asked
 
 
@@ -438,7 +438,7 @@ def _asked_on_a_shared_store(night: Night) -> None:
 
 
 @on_the_night(prepare=_asked_on_a_shared_store)
-async def test_where_only_its_scheduler_can_tell_what_is_approved_it_is_asked_first(night: Night) -> None:
+async def test_a_scheduler_is_queried_first_where_only_it_knows_what_would_be_approved(night: Night) -> None:
     night.requests.silent = True
     await night.see("A 1 to approve")
     await night.press("A")
@@ -459,7 +459,7 @@ async def test_without_anything_to_approve_the_key_says_so(night: Night) -> None
 
 
 def _asked_for_the_incident(night: Night) -> None:
-    night.requests.asked_before(1, "headway-ask-1")
+    night.requests.requested_before(1, "headway-ask-1")
     night.reads.approvals_ = [approval()]
 
 

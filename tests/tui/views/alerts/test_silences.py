@@ -37,7 +37,7 @@ async def test_the_palette_changes_the_colours_of_all_that_is_open(night: Night)
 
 
 @on_the_night()
-async def test_the_word_theme_alone_opens_the_choices_and_changes_nothing(night: Night) -> None:
+async def test_theme_alone_opens_the_choices_and_changes_nothing(night: Night) -> None:
     await night.see("Supply plan")
     path = night.app.personal.path
     before = path.read_text() if path.exists() else ""
@@ -75,7 +75,7 @@ async def test_who_types_silence_mutes_a_service_a_system_or_the_job_of_an_incid
 
 
 @on_the_night()
-async def test_an_order_that_may_not_be_given_any_more_is_named_in_words_that_claim_nothing(night: Night) -> None:
+async def test_an_expired_request_is_named_without_a_claim(night: Night) -> None:
     """Whoever leaves while the store is busy read: service supply-plan is muted for 2h: it was NOT sent."""
     orders: list[str] = []
     ask = night.app.ask_engine

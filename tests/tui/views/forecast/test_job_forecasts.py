@@ -49,7 +49,7 @@ def test_the_table_leaves_out_columns_without_room(width: int, last: str) -> Non
     assert head.strip().endswith(last)
 
 
-def test_whose_word_its_time_is_is_told_where_it_is_not_its_own_past() -> None:
+def test_the_source_of_a_duration_is_named_where_it_is_not_the_jobs_own_history() -> None:
     history, declared, mixed, peers = (
         text(forecast.forecast_lines([left("supply-plan", LOAD, basis=EstimateBasis(kind, count))], LOOK, 160))
         for kind, count in (
@@ -71,12 +71,12 @@ def test_of_each_service_the_day_counts_that_is_due_first() -> None:
     assert [first, other] == forecast.tonight_segments([next_day, other, first])
 
 
-def test_two_services_of_the_same_title_are_both_told() -> None:
+def test_two_services_of_the_same_title_are_both_shown() -> None:
     one, other = left("supply-plan", LOAD), dataclasses.replace(left("supply-plan", LOAD), name="supply-plan-east")
     assert [one, other] == forecast.tonight_segments([one, other])
 
 
-def test_no_act_by_and_any_slack_are_said() -> None:
+def test_a_missing_act_by_and_any_slack_are_shown() -> None:
     told = text(forecast.forecast_lines([left("supply-plan", LOAD, slack=None, act_by=None, green_by=None)], LOOK, 160))
     assert "any    –       –  " in told
 
@@ -113,7 +113,7 @@ def test_the_share_is_shown_only_of_a_job_that_may_decide_and_does_not_deliver(
     assert f"slack +12m{share}" == shown
 
 
-def test_where_there_is_one_line_for_a_job_its_slack_stands_behind_its_name() -> None:
+def test_where_a_job_has_one_line_its_slack_follows_its_name() -> None:
     found = LineageReach(FakeReads().lineage.lineage_of(1), tuple(services()), NOW)
     drawing = draw_lineage(found, LineageOptions(), LOOK, (80, 4), None, forecast.by_job(all_ahead())).drawing
     drawn = text(drawing.line(y, None, (), lambda _: "") for y in range(drawing.height))
@@ -124,7 +124,7 @@ def test_where_there_is_one_line_for_a_job_its_slack_stands_behind_its_name() ->
 
 
 @on_the_night()
-async def test_a_jobs_page_tells_tonights_odds_and_counts_down(night: Night) -> None:
+async def test_a_jobs_page_shows_tonights_odds_and_counts_down(night: Night) -> None:
     night.app.navigation.open_job(EXTRACT)
     await night.see("act by 03:58 40m", "own risk", "Supply plan    06:30  38 %", "p95 04:41")
 
@@ -169,7 +169,7 @@ def test_a_forecast_that_rests_on_what_somebody_declared_says_so() -> None:
     )
 
 
-def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figures() -> None:
+def test_an_incident_shows_how_likely_each_service_is_late_and_why_with_figures() -> None:
     view = incident()
     rows = story_lines(view, LOOK, 120)
     told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
@@ -177,7 +177,7 @@ def test_an_incident_tells_how_likely_each_service_is_late_and_why_so_with_figur
     assert "38 % risk of being late: expected 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, LOOK))
 
 
-def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
+def test_the_evidence_of_an_incident_has_one_chance_and_one_finish() -> None:
     """What was judged then stands beside the forecast of now: only that has figures that still hold."""
     judged = (
         Reason("expected 06:01, after its deadline", ReasonKind.FINISH, p_late=0.41),
@@ -199,7 +199,7 @@ def test_the_grounds_of_an_incident_tell_one_chance_and_one_finish() -> None:
     )
 
 
-def test_an_incident_tells_how_likely_each_job_of_a_critical_path_decides() -> None:
+def test_an_incident_shows_how_likely_each_job_of_a_critical_path_decides() -> None:
     told = text(evidence_lines(incident(), LOOK, all_ahead())).splitlines()
     supply, revenue = (line for line in told if "load_orders: usually 12m" in line)
     assert supply.endswith("history, 31 runs; critical 97 %, slack +9m")
@@ -212,7 +212,7 @@ def test_an_incident_tells_how_likely_each_job_of_a_critical_path_decides() -> N
 
 
 @on_the_night()
-async def test_one_key_tells_what_would_become_of_services_if_the_job_went_otherwise(night: Night) -> None:
+async def test_one_key_shows_services_under_another_outcome_of_the_job(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("what_if")
     await night.see("WHAT IF etl-hosts/db07:extract_orders", "restarted now        18 % risk", "nothing is sent")
@@ -223,7 +223,7 @@ async def test_one_key_tells_what_would_become_of_services_if_the_job_went_other
 
 
 @on_the_night()
-async def test_a_restart_at_another_time_stands_beside_the_others(night: Night) -> None:
+async def test_a_restart_at_another_time_is_shown_beside_the_others(night: Night) -> None:
     night.app.navigation.open_job(LOAD)
     await night.see("act by 04:18")
     await night.act("what_if")
@@ -252,7 +252,7 @@ async def test_a_job_that_no_service_waits_for_says_so(night: Night) -> None:
 
 
 @on_the_night(prepare=lambda night: setattr(night.requests, "preview_error", "the store is busy"))
-async def test_why_there_is_no_answer_is_told(night: Night) -> None:
+async def test_a_missing_answer_is_explained(night: Night) -> None:
     night.app.navigation.open_job(MART)
     await night.see("evidence")
     await night.act("what_if")

@@ -20,7 +20,7 @@ async def _open(night: Night) -> None:
 
 
 @on_the_night()
-async def test_what_was_told_last_and_what_came_of_it_stands_on_top(night: Night) -> None:
+async def test_the_last_notification_and_its_outcome_are_on_top(night: Night) -> None:
     await _open(night)
     await night.see("unacknowledged", "opened: chat not notified yet, 3 attempts: connection refused")
 
@@ -46,7 +46,7 @@ async def test_one_that_is_opened_from_services_begins_at_its_top(night: Night) 
 async def test_tab_leads_through_what_happened_log_timeline_reasons_and_what_worked_before(night: Night) -> None:
     await _open(night)
     await night.press("tab")
-    await night.see_gone("AFFECTED SERVICES")
+    await night.wait_until_hidden("AFFECTED SERVICES")
     await night.see("ERROR could not extend file")
     await night.press("tab")
     await night.see("── now ──", "act by, for Supply plan", "notified data-platform: accepted 03:12 (env ONCALL_MAIL)")
@@ -113,7 +113,7 @@ async def test_a_note_that_the_store_refuses_comes_back_with_its_text(night: Nig
 
 
 @on_the_night()
-async def test_a_note_is_written_once_and_said(night: Night) -> None:
+async def test_a_note_is_written_once_and_confirmed(night: Night) -> None:
     await _open(night)
     await night.act("note")
     await night.typing()
@@ -146,7 +146,7 @@ async def test_a_page_to_hand_over_is_on_the_wall_that_z_means(night: Night) -> 
 
 
 @on_the_night(size=(120, 36))
-async def test_what_became_of_it_before_is_told_in_the_words_of_its_tab(night: Night) -> None:
+async def test_past_repairs_use_the_terms_of_their_tab(night: Night) -> None:
     await _open(night)
     [newest, *_] = incident().repairs
     await night.see("last repair: 2026-11-11 03:12:00, ", f"{newest.how} by", "after 18m, and 2 more: p")
@@ -164,7 +164,7 @@ def _with_closed(night: Night) -> None:
 
 
 @on_the_night(prepare=_with_closed)
-async def test_the_list_says_until_when_whom_who_is_on_it_and_what_was_told(night: Night) -> None:
+async def test_the_list_shows_deadline_owner_assignee_and_notification(night: Night) -> None:
     await night.press("2")
     await night.see("INC-0412", "03:58 40m", "mara", "not yet")
     await night.see("act by   03:58", "affects  Supply plan, Daily revenue", "ack by   mara until 04:15")
@@ -180,12 +180,12 @@ async def test_what_closed_within_seven_days_is_a_key_or_a_filter_away(night: Ni
     await night.see("INC-0398", "1 open  1 closed in seven days")
     assert "INC-0300" not in night.text
     await night.act("closed")
-    await night.see_gone("INC-0398")
+    await night.wait_until_hidden("INC-0398")
     await night.act("filter")
     await night.typing()
     await night.type("state:closed")
     await night.see("INC-0398")
-    await night.see_gone("✖ INC-0412")
+    await night.wait_until_hidden("✖ INC-0412")
 
 
 @on_the_night(prepare=_with_closed)
@@ -202,7 +202,7 @@ async def test_a_note_and_the_page_are_there_in_the_list_too(night: Night) -> No
 
 
 @on_the_night()
-async def test_that_there_is_no_estimate_is_said_once(night: Night) -> None:
+async def test_a_missing_estimate_is_stated_once(night: Night) -> None:
     found = night.reads.incident(412)
     assert found is not None
     [first, *_] = found.services
@@ -251,6 +251,6 @@ async def test_why_typed_in_the_help_leads_to_the_evidence_from_the_list_too(nig
     await night.press("?")
     await night.see("keys of")
     await night.type("why")
-    await night.see_gone("acknowledge")
+    await night.wait_until_hidden("acknowledge")
     await night.press("enter")
     await night.see("must find load_orders green", "declared duration")

@@ -71,7 +71,7 @@ async def _queries_of_a_move(night: Night) -> list[str]:
     await night.at_rest()
     night.reads.queries.clear()
     await night.press("down")
-    await night.see_gone("▼ act by 03:58")
+    await night.wait_until_hidden("▼ act by 03:58")
     await night.answered()
     await night.at_rest()
     return night.reads.queries
@@ -102,7 +102,7 @@ def test_a_path_of_another_height_is_read_once(size: tuple[int, int]) -> None:
 async def test_a_path_is_read_again_for_more_services_once_they_have_room(night: Night) -> None:
     await _queries_of_a_move(night)
     await night.pilot.resize_terminal(200, 20)
-    await night.see_gone("TIMELINE")
+    await night.wait_until_hidden("TIMELINE")
     await night.pilot.resize_terminal(200, 50)
     await night.see("TIMELINE of INC-0413", "Churn scores")
 

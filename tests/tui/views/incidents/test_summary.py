@@ -29,12 +29,12 @@ def of(**changes: Any) -> IncidentView:
     return dataclasses.replace(view, row=dataclasses.replace(view.row, **changes))
 
 
-def test_a_root_without_followers_is_not_told_as_nothing_red() -> None:
+def test_a_root_without_followers_is_not_shown_as_nothing_failed() -> None:
     assert "2 runs left red or stale" in told(of())
     assert "left red or stale" not in told(of(affected_runs=0))
 
 
-def test_an_incident_that_is_over_has_no_clocks_that_nobody_knows() -> None:
+def test_a_resolved_incident_has_no_unknown_times() -> None:
     view = of(closed=NOW, act_by=None)
     over = tuple(dataclasses.replace(one, act_by=None, green_by=None) for one in view.services)
     said = told(dataclasses.replace(view, services=over))
@@ -84,11 +84,11 @@ def test_what_is_red_again_does_not_read_as_recovered_while_its_alert_is_held_ba
     assert last_notified(over, look())[1] == "ok"
 
 
-def test_why_a_notice_is_held_back_is_said_once() -> None:
+def test_the_reason_for_a_suppression_is_stated_once() -> None:
     assert suppressed_text(AGAIN) == "opened to oncall suppressed by flapping: red 3 times since 02:10Z"
 
 
-def test_that_a_notice_was_accepted_stands_before_the_address_that_may_be_long() -> None:
+def test_an_accepted_notification_comes_before_its_possibly_long_address() -> None:
     assert delivery_text(ALL_CLEAR, look())[0] == "notified oncall: accepted 03:17 (file /etc/headway/oncall-mail)"
 
 

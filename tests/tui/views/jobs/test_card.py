@@ -42,12 +42,12 @@ async def test_back_is_what_enter_alone_takes(night: Night) -> None:
     await night.press("enter")
     await night.see("never; it was safe. Recorded")
     await night.press("enter")
-    await night.see_gone("never; it was safe. Recorded")
+    await night.wait_until_hidden("never; it was safe. Recorded")
     assert [] == night.requests.asked
 
 
 @on_the_night()
-async def test_what_a_person_said_is_taken_back(night: Night) -> None:
+async def test_a_field_set_by_a_person_is_withdrawn(night: Night) -> None:
     await open_card(night)
     await night.type("rerun")
     await night.press("enter")
@@ -61,7 +61,7 @@ async def test_what_a_person_said_is_taken_back(night: Night) -> None:
 
 
 @on_the_night()
-async def test_what_config_says_tells_so_and_stays(night: Night) -> None:
+async def test_a_field_set_by_the_config_says_so_and_stays(night: Night) -> None:
     await open_card(night)
     await night.type("owner")
     await night.press("enter")

@@ -11,7 +11,7 @@ async def open_jobs(night: Night) -> None:
 
 
 @on_the_night()
-async def test_a_filter_that_cannot_be_read_says_why_and_the_words_before_stay_in_force(night: Night) -> None:
+async def test_an_invalid_filter_is_explained_and_the_previous_terms_stay_in_force(night: Night) -> None:
     await open_jobs(night)
     await night.press("/")
     await night.typing()
@@ -20,11 +20,11 @@ async def test_a_filter_that_cannot_be_read_says_why_and_the_words_before_stay_i
     await night.type(" age:2h")
     await night.see('"age:2h" is ignored: age: "2h" is neither younger nor older; write age:<2h', "row 1 of 2")
     await night.press("backspace", "backspace", "backspace", "backspace", "backspace", "backspace")
-    await night.see_gone("neither younger")
+    await night.wait_until_hidden("neither younger")
 
 
 @on_the_night()
-async def test_a_word_that_is_still_being_typed_is_said_to_be_ignored(night: Night) -> None:
+async def test_a_term_still_being_typed_is_marked_as_ignored(night: Night) -> None:
     await open_jobs(night)
     await night.press("/")
     await night.typing()
@@ -52,7 +52,7 @@ async def test_sorting_by_deadline_brings_its_column(night: Night) -> None:
     await night.press("D")
     await night.see("deadline", "slack", "+40m")
     await night.press("N")
-    await night.see_gone("deadline")
+    await night.wait_until_hidden("deadline")
 
 
 @on_the_night()
@@ -63,7 +63,7 @@ async def test_columns_that_have_no_room_come_one_by_one_and_go_again(night: Nig
     for _ in range(6):
         await night.press("right")
     await night.see("owner")
-    await night.see_gone("started")
+    await night.wait_until_hidden("started")
     for _ in range(6):
         await night.press("left")
     await night.see("started")
@@ -78,7 +78,7 @@ async def test_a_range_is_marked_from_the_last_mark_to_the_cursor(night: Night) 
     await night.press("space", "down", "down", "ctrl+@")
     await night.see("4 marked")
     await night.press("ctrl+backslash")
-    await night.see_gone("marked")
+    await night.wait_until_hidden("marked")
 
 
 @on_the_night()

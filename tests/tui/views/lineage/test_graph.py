@@ -49,7 +49,7 @@ def test_with_room_a_row_has_a_second_line() -> None:
     assert lines(LayeredDrawing(layout, labels, 10, 2)) == ["o job0 ────▸o job1", "  03:12       03:12"]
 
 
-def test_what_is_said_below_is_whole_where_there_is_room_and_cut_where_there_is_none() -> None:
+def test_the_text_below_is_complete_where_there_is_room_and_cut_where_there_is_none() -> None:
     layout = lay_out([(0, 1)], LayoutRequest(0, 1, 1))
     labels = [
         NodeSign(("o", "ok"), f"job{number}", "plain", [[("waits for it, due 04:00", "dim")]]) for number in range(2)

@@ -79,7 +79,7 @@ async def test_the_cursor_walks_along_the_edges_and_prefers_the_critical_path(ni
 
 
 @on_the_night(size=WIDE)
-async def test_what_an_incident_keeps_from_starting_waits_for_its_root(night: Night) -> None:
+async def test_a_job_that_an_incident_prevents_from_starting_waits_for_its_root(night: Night) -> None:
     await open_lineage(night)
     await night.see("waits for extract_orders")
     await night.act("search")
@@ -94,7 +94,7 @@ async def test_depth_is_changed_by_keys_on_each_side_alone(night: Night) -> None
     await open_lineage(night)
     await night.act("down_less", "down_less")
     await night.see("levels: 0 up, 1 down", "4 more")
-    await night.see_gone("supply-mart")
+    await night.wait_until_hidden("supply-mart")
     await night.act("down_more")
     await night.see("levels: 0 up, 2 down", "supply-mart")
     await night.press("right")
@@ -115,7 +115,7 @@ async def test_the_job_under_the_cursor_becomes_the_centre(night: Night) -> None
 
 
 @on_the_night(size=WIDE)
-async def test_the_blast_radius_counts_jobs_systems_and_services_of_what_the_cursor_stands_on(night: Night) -> None:
+async def test_the_blast_radius_counts_jobs_systems_and_services_of_the_selected_node(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("blast")
     await night.see("blast radius", "affects 6 jobs on 3 systems, 1 red already")
@@ -133,13 +133,13 @@ async def test_jobs_are_folded_by_system_then_by_service_and_enter_unfolds(night
     await night.act("collapse")
     await night.see("by service")
     await night.act("collapse")
-    await night.see_gone("by service")
+    await night.wait_until_hidden("by service")
     await night.act("collapse")
     await night.see("pg-dwh: 2 jobs")
     await night.press("right", "right")
     await night.until(lambda: len(screen(night).canvas.here.jobs) == 2, "the fold")  # type: ignore[union-attr]
     await night.act("open")
-    await night.see_gone("pg-dwh: 2 jobs")
+    await night.wait_until_hidden("pg-dwh: 2 jobs")
     await night.see("✖ revenue_mart", "▶ refresh_stock")
 
 
@@ -165,7 +165,7 @@ async def test_a_search_goes_to_the_job_and_on_to_the_next_and_escape_ends_it(ni
     await night.act("match_next")
     assert first == standing_on(night)
     await night.press("escape")
-    await night.see_gone("/ pg-dwh")
+    await night.wait_until_hidden("/ pg-dwh")
     await night.act("match_next")
     await night.see("nothing was searched for: / does")
 
@@ -278,7 +278,7 @@ async def test_layout_and_reading_happen_in_the_readers_thread(night: Night) -> 
 
 
 @on_the_night()
-async def test_a_job_that_is_not_there_is_said(night: Night) -> None:
+async def test_an_unknown_job_is_reported(night: Night) -> None:
     await night.see("Supply plan")
     night.app.push_screen(LineageScreen("etl-hosts/nobody"))
     await night.see('LINEAGE etl-hosts/nobody  "etl-hosts/nobody" not found')
@@ -321,7 +321,7 @@ def _unseen(night: Night) -> None:
 
 
 @on_the_night(size=WIDE, prepare=_unseen)
-async def test_what_nobody_sees_is_not_green_and_says_its_age(night: Night) -> None:
+async def test_an_unreachable_job_is_not_successful_and_shows_its_age(night: Night) -> None:
     await open_lineage(night)
     await night.see("03:14 succeeded ◷ 4m", "silent for 4m")
     shown = screen(night).shown
@@ -330,8 +330,8 @@ async def test_what_nobody_sees_is_not_green_and_says_its_age(night: Night) -> N
 
 
 @on_the_night(size=WIDE)
-async def test_a_target_that_is_not_seen_any_more_is_told_though_nobody_wrote_it(night: Night) -> None:
-    """A dead engine writes nothing: what grows old by the clock alone is read anew."""
+async def test_an_unreachable_target_is_reported_though_nobody_recorded_it(night: Night) -> None:
+    """A dead engine writes nothing: what grows old by the clock alone is read again."""
     await open_lineage(night)
     await night.see("03:14 succeeded")
     _unseen(night)

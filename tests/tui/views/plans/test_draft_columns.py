@@ -24,7 +24,7 @@ def test_a_wait_is_shown_whole() -> None:
 
 
 def changes_of(**changes: Any) -> str:
-    """What is told of a plan whose second step has changed."""
+    """What is notified of a plan whose second step has changed."""
     plan = draft()
     first, second, *others = plan.steps
     after = replace(plan, steps=(first, replace(second, **changes), *others))

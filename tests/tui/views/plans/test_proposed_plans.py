@@ -53,7 +53,7 @@ def _silent(night: Night) -> None:
 
 
 @on_the_night(prepare=_silent)
-async def test_what_is_typed_while_schedulers_are_asked_runs_no_command_and_enter_is_remembered(night: Night) -> None:
+async def test_text_typed_while_schedulers_are_queried_runs_no_command_and_enter_is_queued(night: Night) -> None:
     """The letters of INC-0412 went to other screens and opened boxes."""
     await night.see("Supply plan")
     await night.press("r")
@@ -64,7 +64,7 @@ async def test_what_is_typed_while_schedulers_are_asked_runs_no_command_and_ente
     await night.see("Start the plan", "Back")
     assert [] == night.requests.started
     await night.press("escape")
-    await night.see_gone("Start the plan")
+    await night.wait_until_hidden("Start the plan")
     await night.see("4 steps ")
 
 
@@ -74,14 +74,14 @@ async def test_who_leaves_a_plan_that_is_awaited_gets_no_box(night: Night) -> No
     await night.press("r")
     await night.see("asking")
     await night.press("enter", "escape")
-    await night.see_gone("asking")
+    await night.wait_until_hidden("asking")
     night.requests.silent = False
     await night.at_rest()
     assert "Start the plan" not in night.text
 
 
 @on_the_night(size=(120, 36))
-async def test_the_step_under_the_cursor_is_told_in_its_schedulers_own_words(night: Night) -> None:
+async def test_the_selected_step_is_shown_in_its_schedulers_own_terms(night: Night) -> None:
     await planned(night)
     await night.see("run this crontab line once on db07", "headway-run 3f9c", "history (31 runs)", "act by 03:58")
     await night.press("down", "down")
@@ -163,7 +163,7 @@ def ways(night: Night, service: str) -> list[str]:
 
 
 @on_the_night(size=(80, 26))
-async def test_a_step_that_is_left_out_is_shown_as_such_and_taken_in_again(night: Night) -> None:
+async def test_an_omitted_step_is_shown_as_such_and_included_again(night: Night) -> None:
     await planned(night)
     await night.press("down", "space")
     await night.see("3 steps ", "EXCLUDED 2", "by hand; Space includes it again", "which is left out")
@@ -186,7 +186,7 @@ async def test_a_step_is_moved_where_it_breaks_no_edge_and_refused_with_the_reas
 
 
 @on_the_night()
-async def test_a_wait_is_asked_for_in_words_and_stands_before_its_step(night: Night) -> None:
+async def test_a_wait_is_prompted_for_and_comes_before_its_step(night: Night) -> None:
     await planned(night)
     await night.press("down", "w")
     await night.see("WAIT before step 2")
@@ -227,7 +227,7 @@ async def test_enter_alone_starts_nothing(night: Night) -> None:
 
 
 @on_the_night()
-async def test_the_start_box_tells_what_is_done_how_and_what_is_not_done_or_saved(night: Night) -> None:
+async def test_the_start_dialog_shows_what_is_done_how_and_what_is_not_done_or_saved(night: Night) -> None:
     """What a person says yes to is this plan, not the one that was proposed."""
     await planned(night)
     await night.press("down", "w")
@@ -265,7 +265,7 @@ async def test_the_start_box_tells_what_is_done_how_and_what_is_not_done_or_save
 @pytest.mark.parametrize(
     "key, where", [("2", "INCIDENTS"), ("q", "SERVICES"), ("escape", "SERVICES"), ("e", "5 steps")]
 )
-def test_what_a_person_changed_in_a_plan_is_dropped_only_once_he_said_so(key: str, where: str) -> None:
+def test_a_persons_plan_changes_are_discarded_only_after_confirmation(key: str, where: str) -> None:
     @on_the_night()
     async def steps(night: Night) -> None:
         await planned(night)
@@ -299,7 +299,7 @@ async def test_a_plan_without_a_step_names_the_key_that_takes_in_the_rest(night:
 
 
 @on_the_night()
-async def test_a_plan_that_nobody_changed_is_left_unasked(night: Night) -> None:
+async def test_an_unchanged_plan_is_left_without_a_question(night: Night) -> None:
     await planned(night)
     await night.press("2")
     await night.see("INCIDENTS")
@@ -403,10 +403,10 @@ async def test_a_plan_whose_first_step_its_system_cannot_do_opens_no_box_until_i
 ) -> None:
     await planned(night)
     await night.see("refused", "own cannot rerun: it only listens")
-    await night.see_gone("its scheduler is asked for it")
+    await night.wait_until_hidden("its scheduler is asked for it")
     await night.press("enter")
     await night.see("or an alternative (")
-    await night.see_gone("Start the plan")
+    await night.wait_until_hidden("Start the plan")
     assert [] == night.requests.started
 
 
@@ -465,7 +465,7 @@ async def test_a_plan_that_tier_one_hangs_on_is_started_by_its_typed_name_alone(
 
 
 @on_the_night()
-async def test_a_second_person_is_told_who_started_it_and_led_to_that_plan(night: Night) -> None:
+async def test_a_second_person_learns_who_started_it_and_is_led_to_that_plan(night: Night) -> None:
     await planned(night)
     night.reads.plans_ = [plan_of(draft(), 7)]
     night.requests.refuses = "plan 7 was started by mara 4s ago; it is running: headway plan 7 --watch follows it"
@@ -517,7 +517,7 @@ def _moves_on(night: Night) -> None:
 
 
 @on_the_night(size=(120, 36))
-async def test_a_plan_says_when_it_was_worked_out_and_is_worked_out_anew_while_one_looks(night: Night) -> None:
+async def test_a_plan_shows_when_it_was_computed_and_is_computed_again_while_open(night: Night) -> None:
     await planned(night)
     await night.see("as of 03:1")
     known = night.requests.draft
@@ -526,7 +526,7 @@ async def test_a_plan_says_when_it_was_worked_out_and_is_worked_out_anew_while_o
         await night.see("1 step ", "the plan has changed since it was shown")
         await night.see("REMOVED 3", f"rerun {LOAD}", "changed  not sent")
         night.requests.draft = known
-        await night.see_gone("REMOVED 3")
+        await night.wait_until_hidden("REMOVED 3")
         await night.press("down")
         await night.see("new since the plan was shown")
 
@@ -541,7 +541,7 @@ async def test_a_plan_is_old_by_the_clock_of_a_fast_replay(night: Night) -> None
 
 
 @on_the_night(size=(120, 36))
-async def test_what_a_person_changed_is_kept_until_the_start_which_asks_once_more(night: Night) -> None:
+async def test_a_persons_changes_are_kept_until_the_start_which_confirms_once_more(night: Night) -> None:
     await planned(night)
     await night.press("down", "down", "space")
     await night.see("EXCLUDED 2")
@@ -575,7 +575,7 @@ async def test_a_plan_that_is_still_the_same_starts_as_it_is_now(night: Night) -
 
 
 @on_the_night(size=(120, 36))
-async def test_enter_twice_works_an_old_plan_out_anew_once_and_starts_it_once(night: Night) -> None:
+async def test_enter_twice_computes_an_old_plan_again_once_and_starts_it_once(night: Night) -> None:
     """The second answer could say "nothing was started" of a plan that had just begun."""
     await planned(night)
     await night.press("enter")
@@ -592,7 +592,7 @@ async def test_enter_twice_works_an_old_plan_out_anew_once_and_starts_it_once(ni
 
 
 @on_the_night(size=(120, 36))
-async def test_who_closes_the_box_while_it_is_worked_out_anew_is_told_that_it_is_another_plan(night: Night) -> None:
+async def test_closing_the_dialog_during_the_computation_reports_that_it_is_another_plan(night: Night) -> None:
     """What a person had changed was gone without a word."""
     await planned(night)
     await night.press("down", "down", "space")
@@ -605,7 +605,7 @@ async def test_who_closes_the_box_while_it_is_worked_out_anew_is_told_that_it_is
         await night.press("down", "enter")
         await night.see("checking that the plan has not changed")
         await night.press("escape")
-        await night.see_gone("Start the plan")
+        await night.wait_until_hidden("Start the plan")
     night.requests.silent = False
     await night.see("your changes to the one before are gone", "1 step ")
     assert [] == night.requests.started

@@ -54,7 +54,7 @@ async def test_a_step_that_waits_says_for_what(night: Night) -> None:
         ({"state": "verified"}, ""),
     ],
 )
-def test_why_a_step_is_not_asked_yet(changes: dict[str, Any], words: str) -> None:
+def test_the_reason_a_step_is_not_yet_requested_is_shown(changes: dict[str, Any], words: str) -> None:
     first, second, *_ = plan_of(draft()).steps
     busy = dataclasses.replace(first, state="requested", system="cloud")
     step = dataclasses.replace(second, **{"after": (), **changes})
@@ -153,7 +153,7 @@ async def test_a_plan_that_ended_well_says_that_its_incident_is_closed_and_what_
 
 
 @on_the_night(prepare=_is_done)
-async def test_what_closes_by_itself_after_a_plan_is_told_as_that(night: Night) -> None:
+async def test_an_incident_closing_after_a_plan_is_shown_as_that(night: Night) -> None:
     view = night.reads.incident_
     night.reads.incident_ = dataclasses.replace(view, members=())
     night.app.navigation.open_plan(7)
@@ -164,12 +164,12 @@ OWN_KEYS = PersonalPreferences(Path("console.toml"), {"recover": "f4", "plan.eve
 
 
 @on_the_night(prepare=_is_done, personal=OWN_KEYS)
-async def test_what_plans_the_rest_is_told_by_the_keys_of_this_person(night: Night) -> None:
+async def test_planning_the_rest_is_shown_with_the_keys_of_this_person(night: Night) -> None:
     night.app.navigation.open_plan(7)
     await night.see("the rest: F4 on the incident plans it")
 
 
-def test_runs_of_one_job_that_are_left_are_told_apart_by_their_period() -> None:
+def test_remaining_runs_of_one_job_are_distinguished_by_their_period() -> None:
     view = incident()
     first, *_ = open_steps(view)
     left = open_reason(dataclasses.replace(view, actions=(), members=tuple(

@@ -41,7 +41,7 @@ def text(runs: list[tuple[str, str]] | tuple[list[tuple[str, str]], list[tuple[s
     return "".join(piece for piece, _ in whole)
 
 
-def test_bars_stand_oldest_first_and_the_newest_is_lit_with_its_place_in_words() -> None:
+def test_bars_are_ordered_oldest_first_and_the_newest_is_highlighted_with_a_text() -> None:
     runs = duration_plot(of(took(16), took(8, ago=2), took(4, ago=3), took(12, ago=4)), look())
     assert text(runs) == " ▇▃▅█  last 16m, longer than all 3 successful runs (4m to 12m)"
     assert ("█", "key") in runs[0]
@@ -67,7 +67,7 @@ def test_a_reference_that_only_programs_read_is_left_to_the_record() -> None:
     assert ("a2", "plain") in source_segments("exit 1", "a2", "")[1]
 
 
-def test_a_run_that_goes_on_counts_with_what_it_has_taken() -> None:
+def test_a_running_run_counts_with_its_elapsed_time() -> None:
     running = run_row(9, 1, EXTRACT, state="running", started=NOW - timedelta(minutes=20), ended=None)
     assert "last so far 20m, longer than the one successful run" in text(duration_plot(of(running, took(8)), look()))
 
@@ -91,7 +91,7 @@ def test_state_timeliness_and_evidence_stand_apart_with_the_next_runs() -> None:
     assert "   next Sat 03:10, " in text(flowing_groups(expected_text(job_view(row), look()), 200)[0])
 
 
-def test_months_before_the_runs_that_are_kept_are_a_bar_each_with_what_they_come_to() -> None:
+def test_months_before_the_stored_runs_are_a_bar_each_with_their_total() -> None:
     months = [
         JobMonth("2026-03", 31, 31, 480.0),
         JobMonth("2026-04", 30, 0, None),

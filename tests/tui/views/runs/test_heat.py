@@ -28,7 +28,7 @@ def drawn(*hours: HourlyRunCount, plain: bool = False) -> list[str]:
     ]
 
 
-def test_an_hour_stands_in_its_place_on_the_wall_clock() -> None:
+def test_an_hour_has_its_place_on_the_wall_clock() -> None:
     at = datetime(2026, 11, 19, 23, tzinfo=UTC)  # midnight of the 20th in Berlin
     lines = drawn(HourlyRunCount(at, 8, 0), HourlyRunCount(at + timedelta(hours=1), 4, 1))
     assert lines[7] == f"Fri 20 Nov █ ▄▪{' ' * 44}    12     1"
@@ -42,7 +42,7 @@ def test_what_lies_before_the_week_is_no_eighth_day() -> None:
     assert lines[8].strip() == ""
 
 
-def test_letters_tell_the_same_where_shapes_would_not_be_drawn() -> None:
+def test_letters_show_the_same_where_shapes_would_not_be_drawn() -> None:
     lines = drawn(HourlyRunCount(datetime(2026, 11, 19, 23, tzinfo=UTC), 8, 2), plain=True)
     assert lines[7].startswith("Fri 20 Nov 9!")
     assert all(line.isascii() for line in lines)

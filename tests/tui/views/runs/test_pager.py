@@ -49,7 +49,7 @@ def test_the_pager_gets_the_log_without_its_control_characters(monkeypatch: pyte
     assert [("more", "one\nNo space left\n")] == shown
 
 
-def test_a_pager_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_pager_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HeadwayApp, "suspend", _lent)
     monkeypatch.setenv("PAGER", "no-such-pager")
 
@@ -62,7 +62,7 @@ def test_a_pager_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     drive()
 
 
-def test_a_terminal_that_cannot_be_lent_is_said() -> None:
+def test_a_terminal_that_cannot_be_lent_is_reported() -> None:
     @on_the_night(size=(120, 36))
     async def drive(night: Night) -> None:
         await open_log(night)
@@ -72,7 +72,7 @@ def test_a_terminal_that_cannot_be_lent_is_said() -> None:
     drive()
 
 
-def test_a_session_goes_to_what_the_cursor_stands_on_and_says_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_opens_on_the_selected_row_and_reports_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Sequence[str]] = []
 
     def ran(argv: Sequence[str], check: bool) -> subprocess.CompletedProcess[str]:
@@ -94,7 +94,7 @@ def test_a_session_goes_to_what_the_cursor_stands_on_and_says_how_it_ended(monke
     assert [("headway", "--config", "x", "system", "shell", "etl-hosts/etl02")] == asked
 
 
-def test_a_terminal_that_cannot_be_lent_to_a_session_is_said_and_the_console_goes_on() -> None:
+def test_a_terminal_that_cannot_be_lent_to_a_session_is_reported_and_the_console_continues() -> None:
     @on_the_night()
     async def drive(night: Night) -> None:
         await night.press("5")

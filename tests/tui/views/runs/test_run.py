@@ -33,7 +33,7 @@ async def open_job(night: Night) -> None:
 
 
 @on_the_night()
-async def test_a_run_tells_state_timeliness_and_evidence_apart_and_where_its_source_shows_it(night: Night) -> None:
+async def test_a_run_shows_state_timeliness_and_evidence_separately_and_its_url(night: Night) -> None:
     night.app.navigation.open_run(1)
     await night.see("state ✖ failed   timeliness ! at risk   evidence native", 'native "exit 1"', f"web {LOG_PAGE}")
     await night.see("attempts   1 ✖ 03:10 failed   2 ✖ 03:12 failed", "extract_orders failed, exit 1")
@@ -47,7 +47,7 @@ def test_the_times_of_a_run_are_in_the_zone_of_the_header() -> None:
     assert overview.run_overview(utc, None, ctx, 160) == overview.run_overview(berlin, None, ctx, 160)
 
 
-def test_of_an_older_attempt_it_is_said_whose_the_native_words_are() -> None:
+def test_the_native_state_of_an_older_attempt_names_its_attempt() -> None:
     view = run_view()
     older, newest = (
         "\n".join(
@@ -113,7 +113,7 @@ async def test_from_a_job_a_key_opens_the_log_at_its_first_error(night: Night) -
 
 
 @on_the_night()
-async def test_what_the_store_left_out_of_a_log_is_not_said_of_the_whole_of_it(night: Night) -> None:
+async def test_a_truncated_log_in_the_store_is_not_reported_as_truncated_at_the_source(night: Night) -> None:
     night.reads.runs_[1] = run_view(1, log="the end of it", log_cut=True)
     night.requests.silent = True
     await open_job(night)
@@ -121,7 +121,7 @@ async def test_what_the_store_left_out_of_a_log_is_not_said_of_the_whole_of_it(n
     await night.see("the end of it", "earlier lines left out")
     night.requests.silent = False
     await night.see("connecting to db07")
-    await night.see_gone("earlier lines left out")
+    await night.wait_until_hidden("earlier lines left out")
 
 
 @on_the_night()

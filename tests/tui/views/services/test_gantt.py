@@ -133,7 +133,7 @@ def test_a_label_of_wide_letters_keeps_its_width() -> None:
     assert sum(cell_len(piece) for piece, _ in lanes.lane_label(lane, 20, look())) == 20
 
 
-def test_the_time_of_a_deadline_at_the_right_edge_stands_left_of_its_line() -> None:
+def test_the_time_of_a_deadline_at_the_right_edge_is_left_of_its_line() -> None:
     deadline = (SUPPLY.deadline - START) // timedelta(minutes=10)
     lane = TimelineLane(SUPPLY, None, (), "on_time", expected=START)
     for right in range(1, 6):

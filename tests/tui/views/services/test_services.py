@@ -40,7 +40,7 @@ def bar(deadline: str, expected: str, p95: str, now: str = "03:00", width: int =
     return forecast_bar(view, RenderContext(at(now), ZonedClock(), GlyphSet()), width)[0]
 
 
-def test_the_deadline_stands_in_the_same_cell_whatever_the_forecast() -> None:
+def test_the_deadline_has_the_same_cell_whatever_the_forecast() -> None:
     assert {7} == {bar(*each).index("▏") for each in (("06:30", "05:00", "05:40"), ("11:00", "03:10", "03:20"))}
 
 
@@ -83,7 +83,7 @@ def test_a_group_with_trouble_comes_before_the_others_and_its_trouble_first(by: 
 
 
 @given(st.integers(0, 60), st.integers(0, 6), st.integers(3, 40), st.sampled_from(list(ServiceGrouping)))
-def test_folding_hides_nobody_who_needs_a_person_and_loses_nothing(
+def test_folding_hides_nothing_that_needs_a_person_and_loses_nothing(
     well: int, hurt: int, lines: int, by: ServiceGrouping
 ) -> None:
     bad = [service(n, f"bad-{n}", "", 1 + n % 3, "05:00", timeliness="at_risk") for n in range(hurt)]
@@ -110,7 +110,7 @@ def test_a_calm_night_is_one_line_that_names_the_next_promise() -> None:
         (CALM._replace(engine=CALM.engine._replace(alive=False)), "", None),
     ],
 )
-def test_what_nobody_looks_at_is_never_called_well(head: object, error: str, words: str | None) -> None:
+def test_an_unwatched_service_is_never_shown_as_on_time(head: object, error: str, words: str | None) -> None:
     told = all_well_text(many(3), head, error, LOOK)  # type: ignore[arg-type]
     assert words is None if told is None else words is not None and told[0].startswith(words)
 
@@ -121,7 +121,7 @@ def test_services_without_an_estimate_are_not_promised_to_stand() -> None:
     assert told[0].startswith("no service is known to be at risk, 1 without a verified forecast")
 
 
-def test_the_cause_is_told_in_a_few_words_and_by_its_job() -> None:
+def test_the_cause_is_short_and_names_its_job() -> None:
     view = dataclasses.replace(services()[0], trouble="etl-hosts/db07:extract_orders failed: exit 1")
     assert "db07:extract_orders failed: exit 1" == rows.cause_text(view)
     cells = dict(zip([c.title for c in rows.SERVICES], rows.service_row(view, LOOK, 120).cells, strict=True))
@@ -149,7 +149,7 @@ def _crowd(night: Night) -> None:
 async def test_what_is_well_is_folded_until_somebody_wants_it(night: Night) -> None:
     await night.see("SERVICES 45", "more (z):", "Supply plan")
     await night.act("fold")
-    await night.see_gone("more (z):")
+    await night.wait_until_hidden("more (z):")
     await night.press("G")
     await night.see("Stock levels")
 
@@ -184,11 +184,11 @@ async def test_groups_are_headings_that_the_cursor_steps_over_and_stay_until_tur
     await night.act("group")
     await night.see("DATA-PLATFORM  5 services, 2 need attention")
     await night.act("group")
-    await night.see_gone("DATA-PLATFORM  5")
+    await night.wait_until_hidden("DATA-PLATFORM  5")
 
 
 @on_the_night()
-async def test_what_a_row_has_no_room_for_is_told_below_it(night: Night) -> None:
+async def test_a_fact_without_room_in_the_row_is_shown_below_it(night: Night) -> None:
     await night.see("service owner data-platform  unacknowledged · db07:extract_orders")
     await night.press("j", "j")
     await night.see("Weekly finance  – no estimate")
@@ -216,7 +216,7 @@ def _dead(night: Night) -> None:
 
 
 @on_the_night(size=(50, 12), prepare=_dead)
-async def test_nothing_is_well_on_a_strip_of_a_terminal_while_nobody_looks(night: Night) -> None:
+async def test_a_narrow_strip_shows_nothing_as_on_time_while_unwatched(night: Night) -> None:
     await night.see("no engine", "! Supply plan", "was on time")
     assert "●" not in night.text
 
@@ -236,7 +236,7 @@ def test_a_wider_screen_cuts_no_name_that_a_narrow_one_shows(size: tuple[int, in
 @pytest.mark.parametrize("zones", [("Europe/Berlin",), ("Europe/Berlin", "UTC")])
 @pytest.mark.parametrize("taken", ["", "mara"])
 @pytest.mark.parametrize("calm", [True, False])
-def test_each_mark_has_its_word_in_its_row(width: int, zones: tuple[str, ...], taken: str, calm: bool) -> None:
+def test_each_mark_has_its_text_in_its_row(width: int, zones: tuple[str, ...], taken: str, calm: bool) -> None:
     """At 80 columns it had one for the row under the cursor only, at 60 none."""
     night = many(3) if calm else services()
     views = [
@@ -256,7 +256,7 @@ def test_each_mark_has_its_word_in_its_row(width: int, zones: tuple[str, ...], t
     assert calm or width < 80 or widths[causes] >= 14
 
 
-def test_no_promise_that_is_still_to_come_is_green_while_nobody_looks() -> None:
+def test_no_future_promise_is_green_while_unwatched() -> None:
     view = many(1)[0]
     for is_old, told in ((False, [("●", "ok"), ("on time", "ok")]), (True, [("?", "dim"), ("was on time", "dim")])):
         cells = rows.service_row(view, LOOK, 120, is_old=is_old).cells
@@ -276,7 +276,7 @@ def _long_reason(night: Night) -> None:
 
 
 @on_the_night(prepare=_long_reason)
-async def test_reasons_without_an_incident_are_told_below_the_list(night: Night) -> None:
+async def test_reasons_without_an_incident_are_shown_below_the_list(night: Night) -> None:
     await night.see("Supply plan", "rerun it after", "the last words")
 
 
@@ -349,13 +349,13 @@ async def test_a_wide_screen_previews_what_is_under_the_cursor_and_its_night(nig
     await night.see("INC-0412 ✖", "AFFECTED SERVICES 2", "LOG", "extract_orders failed, exit 1", "▏06:30")
     await night.press("down", "down", "down")
     await night.see("Churn scores  ● on time", "business date 2026-11-19")
-    await night.see_gone("AFFECTED SERVICES")
+    await night.wait_until_hidden("AFFECTED SERVICES")
     await night.press("up", "up", "up")
     await night.see("AFFECTED SERVICES 2")
 
 
 @pytest.mark.parametrize("width", range(40, 121, 10))
-def test_what_is_told_of_a_service_ends_with_no_half_a_part(width: int) -> None:
+def test_the_text_of_a_service_ends_with_no_half_a_part(width: int) -> None:
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk")
     parts = {"due 06:30", "expected 05:40", "tier 2", "business date 2026-11-19"}
     look = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
@@ -372,7 +372,7 @@ def test_a_chance_in_the_table_is_no_wider_than_99() -> None:
 
 
 @pytest.mark.parametrize("late, words", [(1.0, "over 99 % risk of being late"), (0.61, "61 % risk of being late")])
-def test_a_chance_is_told_in_the_words_of_why(late: float, words: str) -> None:
+def test_a_chance_uses_the_terms_of_why(late: float, words: str) -> None:
     """A simulation is never sure: `why` and `forecast` say "over 99 %" too."""
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="will_miss", p_late=late, cause="")
     told = "".join(text for text, _ in rows.service_detail(view, LOOK, 120)[0])

@@ -39,7 +39,7 @@ async def test_services_stand_above_the_jobs_of_their_paths_with_deadline_and_fo
 
 
 @on_the_night(size=WIDE)
-async def test_what_an_incident_keeps_from_starting_waits_for_its_root(night: Night) -> None:
+async def test_a_job_that_an_incident_prevents_from_starting_waits_for_its_root(night: Night) -> None:
     await open_tonight(night)
     assert line_of(night, "supply-mart").startswith("  ◌ supply-mart")
     while screen(night).selected_name() != "cloud/supply-mart":
@@ -181,7 +181,7 @@ async def test_moments_are_stepped_through_and_the_last_is_the_present(night: Ni
     assert screen(night).at is not None
     await night.until(lambda: screen(night).drawn.at == screen(night).at, "that moment")  # type: ignore[union-attr]
     await night.act("moment_after", "moment_after")
-    await night.see_gone("as of")
+    await night.wait_until_hidden("as of")
 
 
 @on_the_night(size=WIDE)
@@ -236,7 +236,7 @@ async def test_down_to_forty_by_ten_and_back_it_is_whole_again(night: Night) -> 
 
 
 @on_the_night()
-async def test_what_is_told_of_a_lane_is_whole_on_80_columns(night: Night) -> None:
+async def test_the_text_of_a_lane_is_complete_on_80_columns(night: Night) -> None:
     """The line that says where in the night one looks gives way."""
     await open_tonight(night)
     await night.press("down")

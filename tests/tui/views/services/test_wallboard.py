@@ -54,7 +54,7 @@ def test_a_calm_night_is_green_and_says_what_comes_next() -> None:
     ],
     ids=["no engine", "no store", "no answer", "never read", "not yet read"],
 )
-def test_nothing_is_green_while_what_stands_there_is_old(changes: dict[str, object], words: str) -> None:
+def test_nothing_is_green_while_its_data_is_old(changes: dict[str, object], words: str) -> None:
     found = wallboard_lines(wall(**changes), LOOK, 120, 36)
     assert words in said(found)
     assert [] == green(found)
@@ -69,7 +69,7 @@ def test_a_service_that_needs_an_unreachable_target_is_not_green_and_says_which(
     assert [] == green(found)
 
 
-def test_what_needs_somebody_stands_on_every_page_and_all_others_have_their_turn() -> None:
+def test_services_that_need_somebody_are_on_every_page_and_all_others_take_turns() -> None:
     seen: set[str] = set()
     board = wall(services=[*services(), *many(60)], incidents=[incident_row()], header=header())
     for page in range(10):
@@ -105,14 +105,14 @@ async def test_no_key_but_those_that_leave_does_anything(night: Night) -> None:
 
 
 @on_the_night(screen="wallboard", size=(80, 24))
-async def test_a_store_that_was_gone_is_found_again_without_a_key(night: Night) -> None:
+async def test_a_lost_store_is_found_again_without_a_key(night: Night) -> None:
     await night.see("Supply plan")
     night.reads.broken = "disk gone"
     night.reads.changed()
     night.app.read_header()
     await night.see("STALE: the store cannot be read: disk gone")
     night.reads.broken = ""
-    await night.see_gone("STALE:")
+    await night.wait_until_hidden("STALE:")
     await night.see("2 services need attention")
 
 

@@ -42,7 +42,7 @@ def poor(night: Night) -> None:
 
 
 @on_the_night(size=(120, 36), prepare=poor)
-async def test_one_that_is_opened_tells_its_error_with_the_mend_and_what_it_skipped(night: Night) -> None:
+async def test_an_open_target_shows_its_error_with_the_fix_and_what_it_skipped(night: Night) -> None:
     await night.press("5")
     await night.see("SYSTEMS 1")
     await night.press("enter")
@@ -79,7 +79,7 @@ async def test_a_probe_shows_what_came_back(night: Night) -> None:
 
 
 @on_the_night()
-async def test_polls_are_paused_once_it_is_said_how_long_and_why(night: Night) -> None:
+async def test_polls_are_paused_with_a_duration_and_a_reason(night: Night) -> None:
     await night.press("5")
     await night.see("SYSTEMS 5")
     await night.press("P")
@@ -96,7 +96,7 @@ async def test_polls_are_paused_once_it_is_said_how_long_and_why(night: Night) -
 
 
 @on_the_night()
-async def test_nobody_pauses_for_ever(night: Night) -> None:
+async def test_a_pause_without_an_end_is_refused(night: Night) -> None:
     await night.press("5", "P")
     await night.see("PAUSE POLLING")
     await night.typing()
@@ -113,7 +113,7 @@ async def test_a_paused_system_is_named_in_the_banner_everywhere_and_polled_agai
     await night.press("down", "P")
     await night.see("polling of pg-dwh is paused", "Resume polling")
     await night.press("down", "enter")
-    await night.see_gone("NOT POLLED")
+    await night.wait_until_hidden("NOT POLLED")
     assert [("polling pg-dwh", "0", "")] == night.requests.turned
 
 
@@ -132,7 +132,7 @@ def test_what_is_polled_is_seen(snap_compare: SnapCompare, name: str, size: tupl
 
 
 @on_the_night(size=SMALL, prepare=paused)
-async def test_each_mark_has_its_word_in_its_row(night: Night) -> None:
+async def test_each_mark_has_its_text_in_its_row(night: Night) -> None:
     await night.see("SERVICES")
     await night.press("5")
     await night.see("SYSTEMS 5")
@@ -148,7 +148,7 @@ def dead(night: Night) -> None:
 
 
 @on_the_night(prepare=dead)
-async def test_no_target_is_green_while_nobody_watches(night: Night) -> None:
+async def test_no_target_is_green_while_unwatched(night: Night) -> None:
     await night.press("5")
     await night.see("SYSTEMS", "no engine", "etl-hosts/db07", "?")
     assert "●" not in night.text
@@ -170,7 +170,7 @@ async def test_no_target_is_green_while_the_store_cannot_be_read(night: Night) -
 
 
 @on_the_night(prepare=dead_and_well)
-async def test_a_single_target_is_not_well_while_nobody_watches(night: Night) -> None:
+async def test_a_single_target_is_not_healthy_while_unwatched(night: Night) -> None:
     await night.press("5")
     await night.see("SYSTEMS")
     await night.press("enter")
@@ -203,7 +203,7 @@ def test_the_rights_of_a_system_are_one_line_and_each_missing_right_has_its_own(
 
 
 @on_the_night(size=(200, 50))
-async def test_a_screen_that_becomes_smaller_keeps_the_rows_of_its_list(night: Night) -> None:
+async def test_a_screen_that_shrinks_keeps_the_rows_of_its_list(night: Night) -> None:
     await night.act("systems")
     await night.see("SYSTEMS", "SYSTEM ")
     await night.pilot.resize_terminal(80, 24)
