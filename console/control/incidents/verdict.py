@@ -29,8 +29,7 @@ from console.domain.service import UNMET_PROMISE, ServiceView, Timeliness, timel
 from console.timing.formats import rough_duration
 
 _HOST = re.compile(r"[\w.-]+")
-_STARTS_LATER = re.compile(rf"\d\d:\d\d \S+: start (.+){re.escape(STARTS_LATER)}")
-"""The job that waits for its changed schedule, behind the deadline in the reason of its incident."""
+_DEADLINE_AND_START = re.compile(r"\d\d:\d\d \S+: start ")
 ServiceOfVerdict = ServiceView | AffectedServiceView
 Clock = Callable[[datetime], str]
 """Formats an instant as a time of day."""
@@ -45,7 +44,7 @@ class Verdict(NamedTuple):
     proposal: str = ""
     """The plan that awaits approval beside it, with its requester and the command that approves it."""
     needs_sending: bool = False
-    """True if it names a restart, a start or a resume: what a freeze stops."""
+    """True if it names a restart, a start or a resume, which a freeze stops."""
 
     @property
     def text(self) -> str:
@@ -81,7 +80,7 @@ def incident_verdict(
     view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock, *, is_frozen: bool
 ) -> Verdict:
     """A plan in progress, a rerun in progress, the next step, or why there is nothing to do; beside these a plan that
-    awaits approval. `is_frozen`: what it names cannot be sent before it is thawed."""
+    awaits approval. `is_frozen`: nothing is sent before a thaw."""
     started = [plan for plan in plans if not plan.awaits_approval]
     verdict = _incident_verdict(view, started, now, clock)
     if is_frozen and verdict.needs_sending:
@@ -225,16 +224,23 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     return Verdict(((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now), needs_sending=True)
 
 
+def _offered_job(reason: str) -> str:
+    """The job that waits for its changed schedule, behind the deadline in the reason of its incident; else empty."""
+    before, starts_later, _ = reason.partition(STARTS_LATER)
+    deadline = _DEADLINE_AND_START.search(before) if starts_later else None
+    return before[deadline.end() :] if deadline is not None else ""
+
+
 def _unmet_verdict(root: MemberView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
     """ "Daily revenue 07:30 will miss: load has not finished, nothing to restart, expected 07:40, 10 min late"; "start
     load now: headway job start etl/load" for a job that waits for its changed schedule."""
-    offered = _STARTS_LATER.search(view.row.reason)
-    if offered is not None:
-        text = f"start {job_label(offered[1])} now: headway job start {shlex.quote(offered[1])}"
+    job = _offered_job(view.row.reason)
+    if job:
+        text = f"start {job_label(job)} now: headway job start {shlex.quote(job)}"
     else:
         text = f"{unfinished_text(root.job, root.started is not None)}, nothing to restart"
     parts = tuple(_outlook(view.services, now, clock, action=f": {text}")) or ((text, "warn"),)
-    return Verdict(parts, needs_sending=offered is not None)
+    return Verdict(parts, needs_sending=bool(job))
 
 
 def _running_verdict(
