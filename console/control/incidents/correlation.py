@@ -297,6 +297,18 @@ def _retried(index: EstateIndex, incident: IncidentFacts) -> list[RunFacts]:
     return [run for run in affected_runs(index, incident) if run.state.is_open]
 
 
+def _is_unproven(index: EstateIndex, incident: IncidentFacts) -> bool:
+    """True while a job that affected runs read is out of reach with a run open: none of them counts as stale for it."""
+    affected = affected_runs(index, incident)
+    units = {index.graph.unit(run.job_id) for run in affected}
+    last = max((run.business_date for run in affected), default=incident.business_date)
+    return any(
+        index.is_unseen(index.job(job_id))
+        and any(run.state.is_open and run.business_date <= last for run in index.runs.get(job_id, ()))
+        for job_id in units.union(*map(index.graph.ancestors, units))
+    )
+
+
 def _known_run_ids(incident: IncidentFacts) -> frozenset[int]:
     return incident.member_run_ids if incident.affected_run_ids is None else incident.affected_run_ids
 
@@ -377,7 +389,7 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
         match.close_reason, match.recovered = "the finding no longer holds", True
     elif root is None:
         match.close_reason = _out_of_view(index, incident)
-    elif not red and not _stale(index, match) and not _retried(index, incident):
+    elif not red and not _stale(index, match) and not _retried(index, incident) and not _is_unproven(index, incident):
         match.close_reason = _settled(index, root)
         match.recovered = bool(match.close_reason)
     return match

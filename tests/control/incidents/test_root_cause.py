@@ -161,6 +161,28 @@ def test_a_target_that_failed_before_its_polls_were_paused_has_to_fail_again_aft
     assert 1 == len(ledger.look("03:55").incidents)
 
 
+@pytest.mark.parametrize("lost", ["paused", "silent"])
+def test_an_incident_stays_open_while_what_its_runs_read_is_out_of_reach(lost: str) -> None:
+    extract = job(1, "hosts/extract", "03:10", expected=minutes(90))
+    ledger = night(extract, LOAD, services=[service("daily", "07:30", LOAD)])
+    ledger.run(extract, "03:10", RunState.RUNNING, started_at=at("03:10"))
+    ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
+    assert 1 == len(ledger.look("04:06").incidents)
+    ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:10", 5))
+    assert not ledger.look("04:16").incidents[0].closed
+    if lost == "paused":
+        ledger.target(1, pause=SystemPause("hosts", "mara", "a new disk", at("04:17"), at("04:40")))
+    else:
+        silent(ledger, "04:17")
+    for clock in ("04:18", "04:30"):
+        assert [False] == [incident.closed for incident in ledger.look(clock).incidents if incident.root_job_id]
+    ledger.target(1, pause=None, failing_since=None)
+    ledger.run(extract, "03:10", RunState.SUCCEEDED, **ended("03:10", 90))
+    assert not ledger.look("04:41").incidents[0].closed
+    ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:45", 5))
+    assert ledger.look("04:51").incidents[0].closed
+
+
 def test_two_incidents_that_turn_out_to_be_one_keep_the_older() -> None:
     ledger = night(EXTRACT, LOAD, OTHER, deps=feeds(EXTRACT, LOAD, OTHER))
     late = job(4, "hosts/other", "04:10", expected=minutes(5))
