@@ -18,7 +18,7 @@ from console.control.services.delivery import (
     view_of_instance,
 )
 from console.control.services.risk import distrust_reason, has_passed, judge_risk, risk_alarm_of
-from console.control.snapshot.deadlines import judged_dates, sla_deadline
+from console.control.snapshot.deadlines import clock_start, judged_dates, scheduled_starts, sla_deadline
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import weakest_basis
 from console.control.snapshot.graph import DependencyGraph
@@ -41,7 +41,7 @@ from console.forecast.finish_times import (
 )
 from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
-from console.timing.schedule import accepted_instant
+from console.timing.schedule import seen_instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +300,8 @@ class MovedStart(NamedTuple):
     """When the accepted schedule starts it."""
     due: datetime
     """When the changed schedule starts it."""
+    is_skipped: bool
+    """The changed schedule has an earlier start that had passed when the change was seen: `due` is its next one."""
 
 
 def moved_starts(index: EstateIndex, day: ServiceForecast) -> Iterator[MovedStart]:
@@ -307,9 +309,11 @@ def moved_starts(index: EstateIndex, day: ServiceForecast) -> Iterator[MovedStar
     for node in day.unfinished():
         job = index.job(node.job_id)
         if job.seen_schedule is not None and node.how is NodeState.CLOCK and node.due is not None:
-            accepted = accepted_instant(job.schedule, job.seen_schedule, node.due)
+            starts = scheduled_starts(index, job, day.business_date)
+            accepted = next((start for start in starts if clock_start(job, start) == node.due), None)
             if accepted is not None and accepted < node.due and index.now < node.due:
-                yield MovedStart(node.job_id, accepted, node.due)
+                seen = seen_instant(job.schedule, job.seen_schedule, accepted)
+                yield MovedStart(node.job_id, accepted, node.due, seen is not None and seen < accepted)
 
 
 def _moved(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
