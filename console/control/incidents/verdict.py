@@ -214,7 +214,7 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
         outlook = _outlook(late, now, clock, before=", ") or ([(f", {done}", "plain")] if done else [])
-        awaited = (service.title or service.name for service in services_in_time(view))
+        awaited = (service.title or service.name for service in services_in_time(plan, view))
         return Verdict(((state, "run"), *outlook), tuple(dict.fromkeys(awaited)))
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)
@@ -304,10 +304,12 @@ _MISSABLE = (*_LATE, Timeliness.AT_RISK)
 _WORST_FIRST = (*_MISSABLE, Timeliness.NO_ESTIMATE)
 
 
-def services_in_time(view: IncidentView) -> list[AffectedServiceView]:
-    """Those that a running plan saves: not delivered, and not expected after their deadline; by deadline."""
+def services_in_time(plan: PlanView, view: IncidentView) -> list[AffectedServiceView]:
+    """Those that the running plan saves, as it was shown: not delivered, and not expected after their deadline; by
+    deadline."""
     services = (service for service in view.services if service.delivered is None and service.timeliness not in _LATE)
-    return sorted(services, key=lambda service: service.deadline)
+    saved = (service for service in services if plan.saves(service.name, service.business_date))
+    return sorted(saved, key=lambda service: service.deadline)
 
 
 def unsafe_services(services: Sequence[ServiceOfVerdict]) -> list[ServiceOfVerdict]:

@@ -137,7 +137,23 @@ def test_a_running_plan_saves_no_service_that_is_expected_after_its_deadline() -
     view, plan = without_act_by("breached", "on_time"), plan_of(draft())
     _, in_time = view.services
     assert incident_verdict(view, (plan,), NOW, look().hm, is_frozen=False).saves == (in_time.title,)
-    assert saved_services(view, look()) == f"saves {in_time.title} {look().hm(in_time.deadline)}"
+    assert saved_services(plan, view, look()) == f"saves {in_time.title} {look().hm(in_time.deadline)}"
+
+
+def test_a_running_plan_saves_no_service_day_that_it_was_shown_not_to_save() -> None:
+    view, plan = without_act_by("no_estimate", "on_time"), draft()
+    steps = [
+        dataclasses.replace(step, saves=tuple(dataclasses.replace(save, saved=save.saved and save.service != "supply-plan")
+                                              for save in step.saves))
+        for step in plan.steps
+    ]  # fmt: skip
+    lost, started = view.services[0], plan_of(dataclasses.replace(plan, steps=tuple(steps)))
+    assert "supply-plan" == lost.name
+    assert lost.title not in incident_verdict(view, (started,), NOW, look().hm, is_frozen=False).saves
+    assert lost.title not in saved_services(started, view, look())
+    assert lost.title in saved_services(plan_of(plan), view, look())
+    yesterday = dataclasses.replace(lost, business_date="2026-11-18")
+    assert "" == saved_services(plan_of(plan), dataclasses.replace(view, services=(yesterday,)), look())
 
 
 @pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late"])
