@@ -392,8 +392,10 @@ def _is_running(run: RunFacts | None) -> bool:
 def _ahead(index: EstateIndex, job: JobFacts, starts: Sequence[datetime], run: RunFacts | None) -> list[datetime]:
     """The clock starts that have no run yet, after `run` where given."""
     begun = {known_run.period_at for known_run in index.runs.get(job.id, ()) if has_started(known_run)}
-    after = run_time(run) if run is not None else BEGINNING
-    return [start for start in starts if start not in begun and _first_start(job, start) > after]
+    ahead = [start for start in starts if run is None or start > run_time(run)]
+    if run is not None and ahead and _first_start(job, ahead[0]) <= run_time(run):
+        del ahead[0]
+    return [start for start in ahead if start not in begun]
 
 
 def _first_start(job: JobFacts, accepted: datetime) -> datetime:

@@ -366,6 +366,8 @@ def test_a_start_moved_to_an_earlier_minute_that_has_passed_is_offered_at_once()
     day = ledger.day("supply-plan")
     assert Timeliness.WILL_MISS is day.timeliness
     assert "warehouse/load starts 21 Nov 02:57 UTC by its changed schedule" in day.reason
+    tomorrow = next(each for each in ledger.decisions.service_days if each.business_date > NIGHT)
+    assert (Timeliness.ON_TIME, False) == (tomorrow.timeliness, "changed schedule" in tomorrow.reason)
 
 
 def test_a_start_moved_earlier_that_was_ahead_when_the_change_was_seen_is_awaited() -> None:
