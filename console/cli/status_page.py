@@ -16,7 +16,7 @@ from console.cli.exits import CommandError, Exit
 from console.cli.output import counted
 from console.cli.services import acknowledged_text, by_urgency, deadline_text, forecast_text, slack_text
 from console.control.incidents.verdict import urgent_service
-from console.domain.header import HeaderView
+from console.domain.header import HeaderView, unseen_targets_text
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
 from console.domain.service import ServiceView, Timeliness, is_unverified, status_label
@@ -112,8 +112,8 @@ def _page_headline(board: StatusPage) -> tuple[str, str]:
         return f"{len(endangered)} of {counted(board.services, 'service')} at risk", "bad" if lost else "warn"
     if late := [service for service in board.services if service.timeliness == Timeliness.MET_LATE]:
         return f"{len(late)} of {counted(board.services, 'service')} met late", "warn"
-    if unseen := board.header.silent_targets:
-        return f"No service is known to be at risk, but {counted(unseen, 'target')} cannot be reached", "warn"
+    if unseen := unseen_targets_text(board.header, lambda at: clock_text(at, near=board.now)):
+        return f"No service is known to be at risk, but {unseen}", "warn"
     if unknown := sum(
         service.timeliness == Timeliness.NO_ESTIMATE or is_unverified(service) for service in board.services
     ):

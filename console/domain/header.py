@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -108,3 +108,19 @@ def silenced_text(silenced: Sequence[tuple[int, str]]) -> str:
     why = f" ({silenced[0][1]})" if len(silenced) == 1 else ""
     further = " and more" if len(names) > MAX_SILENCED else ""
     return f"SILENCED: {', '.join(names[:MAX_SILENCED])}{why}{further}; list: headway silence" if names else ""
+
+
+def unseen_targets_text(header: HeaderView, clock: Callable[[datetime], str]) -> str:
+    """ "2 targets cannot be reached, 1 target not polled (paused by mara until 06:26)"; empty if all are polled."""
+    pauses = {pause.system: pause for pause in header.paused}
+    systems = [name.partition("/")[0] for name, _ in header.silent_targets]
+    paused = [pauses[system] for system in systems if system in pauses]
+    lost, by = len(systems) - len(paused), {pause.system: f"{pause.by} until {clock(pause.until)}" for pause in paused}
+    texts = [f"{_targets(lost)} cannot be reached"] if lost else []
+    if paused:
+        texts.append(f"{_targets(len(paused))} not polled (paused{f' by {by.popitem()[1]}' if len(by) == 1 else ''})")
+    return ", ".join(texts)
+
+
+def _targets(number: int) -> str:
+    return f"{number} target{'s' * (number != 1)}"

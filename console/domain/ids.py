@@ -45,6 +45,11 @@ def optional_instant(stored: int | None) -> datetime | None:
     return None if stored is None else instant(stored)
 
 
+def utc_second(at: datetime) -> str:
+    """ "2026-11-20 06:26:50Z": as `utc_minute`, to the second."""
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"
+
+
 def utc_minute(at: datetime) -> str:
     """ "2026-11-20 06:26Z": an instant in a text that is shown in every zone."""
     return f"{at:%Y-%m-%d %H:%M}Z"

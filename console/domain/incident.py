@@ -181,6 +181,7 @@ class AffectedServiceView:
     unreliable_because: str = ""
     """Why its forecasts are not trusted; empty if they are."""
     delivered: datetime | None = None
+    business_date: str = ""
 
     @property
     def reason(self) -> str:

@@ -300,6 +300,8 @@ class PlanStepView:
     """For a hold not requested yet: holder and end of the job's present hold; empty if not held."""
     saves_by: datetime | None = None
     """When the last service that it saves was expected at the plan's start."""
+    saves: tuple[tuple[str, str], ...] = ()
+    """Service and business date of the service days that the plan was shown to save with it."""
 
     @property
     def is_needless(self) -> bool:
@@ -350,6 +352,10 @@ class PlanView:
     def done(self) -> int:
         """Number of verified steps."""
         return sum(step.state == "verified" for step in self.steps)
+
+    def saves(self, service: str, business_date: str) -> bool:
+        """True for a service day that the plan was shown to save, or might save, when it was started."""
+        return any((service, business_date) in step.saves for step in self.steps)
 
     @property
     def planned_end(self) -> datetime | None:

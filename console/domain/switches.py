@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from console.domain.ids import utc_minute
+from console.domain.ids import utc_minute, utc_second
 from console.domain.request import RequestKind
 from console.domain.service import service_of_instance
 
@@ -81,8 +81,8 @@ class Modes:
 
 
 def format_freeze(frozen: SwitchState) -> str:
-    """ "frozen by alice since 2026-11-20 03:12Z: the network is being moved"."""
-    since = f" since {utc_minute(frozen.at)}" if frozen.at is not None else ""
+    """ "frozen by alice since 2026-11-20 03:12:50Z: the network is being moved"."""
+    since = f" since {utc_second(frozen.at)}" if frozen.at is not None else ""
     why = f": {frozen.why}" if frozen.why else ""
     return f"frozen by {frozen.by or 'somebody'}{since}{why}"
 

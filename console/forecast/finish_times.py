@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from connectors.sdk.states import RunState
 from console.control.snapshot.checks import readiness
-from console.control.snapshot.deadlines import extension_of, promised_at, scheduled_starts
+from console.control.snapshot.deadlines import clock_start, extension_of, promised_at, scheduled_starts
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import total_duration
 from console.control.snapshot.freshness import ReadPoint, read_point_of, run_to_read
@@ -324,8 +324,7 @@ def runs_read(
         starts = scheduled_starts(index, job, business_date)
         chosen_run = _of_many(index, job, business_date, limit, starts, job_id in ends) if len(starts) > 1 else None
         run, due = chosen_run or _of_the_day(index, job, business_date, limit, starts, job_id in ends)
-        if due is not None and job.seen_schedule is not None:  # not accepted, yet its clock goes by this one
-            due = seen_instant(job.schedule, job.seen_schedule, due) or due
+        due = clock_start(job, due) if due is not None else None
         chosen[job_id] = run, due
         seen_from = due or limit
         if run is not None:
@@ -342,9 +341,13 @@ def _of_the_day(
     is red, a later one that is still running: its rerun. A delivery by the accepted schedule stays, whatever starts by
     a changed one that is not accepted."""
     run = index.read_by(job.id, business_date, limit)
-    if delivers and job.seen_schedule is not None:
+    if job.seen_schedule is not None:
         day = index.of_day(job.id, business_date)
-        run = next((known for known in day if known.period_at in starts and index.is_green(known)), run)
+        if delivers:
+            run = next((known for known in day if known.period_at in starts and index.is_green(known)), run)
+        if run is not None and not has_started(run):
+            since = _first_start(job, run_time(run))
+            run = next((known for known in day if has_started(known) and since <= run_time(known) < limit), run)
     ahead = _ahead(index, job, starts, run)
     before = [start for start in ahead if start < limit]
     if run is None or before:
@@ -389,7 +392,16 @@ def _is_running(run: RunFacts | None) -> bool:
 def _ahead(index: EstateIndex, job: JobFacts, starts: Sequence[datetime], run: RunFacts | None) -> list[datetime]:
     """The clock starts that have no run yet, after `run` where given."""
     begun = {known_run.period_at for known_run in index.runs.get(job.id, ()) if has_started(known_run)}
-    return [start for start in starts if start not in begun and (run is None or start > run_time(run))]
+    ahead = [start for start in starts if run is None or start > run_time(run)]
+    if run is not None and ahead and _first_start(job, ahead[0]) <= run_time(run):
+        del ahead[0]
+    return [start for start in ahead if start not in begun]
+
+
+def _first_start(job: JobFacts, accepted: datetime) -> datetime:
+    """The earlier of the accepted start and its changed one: a run from then on is that start."""
+    seen = job.seen_schedule
+    return min(accepted, seen_instant(job.schedule, seen, accepted) or accepted) if seen is not None else accepted
 
 
 def _good_or_it(index: EstateIndex, run: RunFacts) -> Read:

@@ -14,10 +14,11 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.cli import clock_format
-from console.cli.clock_format import timestamp
+from console.cli.clock_format import in_display_zone, timestamp
 from console.cli.incidents import shift_start
 from console.cli.main import main
 from console.domain.ids import micros
+from console.domain.switches import SwitchState, format_freeze
 from tests.cli.lines import LINES
 from tests.cli.test_json import CONFIG, asked, logs_to_stderr
 from tests.cli.test_recover import at_work
@@ -196,3 +197,8 @@ def test_the_console_starts_in_utc_where_requested(tmp_path: Path, monkeypatch: 
         main(["--config", str(tmp_path / "headway.toml"), *words, "console", "--no-engine"])
     main(["--config", str(tmp_path / "headway.toml"), "--utc", "--no-engine"])
     assert [True, False, True] == begun
+
+
+def test_the_second_of_a_freeze_is_shown() -> None:
+    frozen = SwitchState("on", "mara", "", datetime(2026, 11, 26, 11, 43, 50, 123, tzinfo=UTC))
+    assert ":43:50" in in_display_zone(format_freeze(frozen))

@@ -217,6 +217,7 @@ def incident() -> IncidentView:
             p_late=s.p_late,
             p80=at("06:14"),
             p95=at("06:52"),
+            business_date="2026-11-19",
         )
         for s in services()[:2]
     )
@@ -540,7 +541,8 @@ def plan_of(draft: PlanDraft, number: int = 1, **changes: Any) -> PlanView:
     """The draft as it is once it was started."""
     steps = tuple(
         PlanStepView(one.place, one.verb, one.job, one.job_id, one.run_id, one.period_key, one.after, one.wait_s, None,
-                 one.safety, one.expected_s, "planned", None, "", "", None, None)
+                 one.safety, one.expected_s, "planned", None, "", "", None, None,
+                 saves=tuple(save.day for save in one.saves if save.saved is not False))
         for one in draft.steps
     )  # fmt: skip
     view = PlanView(number, f"headway-plan-{number}", draft.kind, draft.title, draft.incident_id, "running", "mara",

@@ -21,6 +21,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from connectors.sdk.records import Schedule, instant_key
 from connectors.sdk.states import RunEvidence, RunState
+from console.control.snapshot.deadlines import clock_start
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import NO_HOLDS, JobHolds
 from console.control.snapshot.incremental import EvaluationMemo, JobMemo
@@ -66,8 +67,8 @@ def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date)
         moved = seen_instant(job.schedule, job.seen_schedule, due) or due
     plain = max(due + slow, moved) + job.grace + behind
     usual_text = f"usually starts {format_duration(slow)} later" if slow else ""
-    if moved > due + slow:
-        usual_text = f"starts {zoned_time(moved, job.zone, due)} by its changed schedule"
+    if (starts := clock_start(job, due)) > due + slow:
+        usual_text = f"starts {zoned_time(starts, job.zone, due)} by its changed schedule"
     clock_text = f"its clock is {format_duration(behind)} behind" if behind else ""
     text = "; ".join(filter(None, (usual_text, clock_text)))
     if not (estate.declared.maintenance or estate.declared.exceptions):

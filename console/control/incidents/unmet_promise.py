@@ -172,11 +172,12 @@ def _has_begun(index: EstateIndex, day: ServiceForecast) -> bool:
 
 def _offered_start(index: EstateIndex, day: ServiceForecast) -> MovedStart | None:
     """The first start on its critical path that only the changed schedule delays: the accepted schedule would have
-    started it by now, and its upstreams have ended."""
+    started it by now, or the changed one no longer starts it on this date; and its upstreams have ended."""
     unfinished = {node.job_id for node in day.unfinished()}
     for start in moved_starts(index, day):
         upstreams = {edge.upstream for edge in index.graph.into(start.job_id)}
-        if start.accepted <= index.now and start.job_id in day.path and unfinished.isdisjoint(upstreams):
+        is_due = start.is_skipped or start.accepted <= index.now
+        if is_due and start.job_id in day.path and unfinished.isdisjoint(upstreams):
             return start
     return None
 

@@ -66,10 +66,11 @@ def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceVie
 def urgent_incident(
     services: Sequence[ServiceView], incidents: Sequence[IncidentRow], plans: Sequence[PlanView], now: datetime
 ) -> int | None:
-    """The open incident to act on first: that of the urgent service, else the most harmful one. Without one that of a
-    running plan, which may go on after its incident is resolved. `plans`: those that have not ended."""
+    """The open incident to act on first: that of the urgent service, and while no service is endangered the most
+    harmful one, else that of a running plan, which may go on after its incident is resolved. None if no incident
+    explains the urgent service. `plans`: those that have not ended."""
     urgent = urgent_service(services, now)
-    if urgent is not None and urgent.incident_id is not None:
+    if urgent is not None:
         return urgent.incident_id
     still_open = (incident.id for incident in sort_by_impact(incidents) if incident.closed is None)
     planned = (plan.incident_id for plan in plans if plan.incident_id is not None and plan.state == "running")
@@ -168,7 +169,8 @@ def step_verdict(
         return Verdict(((action, "bad"),), _saved_titles(services, now))
     if unsafe := unsafe_services(services):
         return Verdict(((f"{_capital(action)} (act-by unknown), {_promises(unsafe, ' due ', clock)}", "warn"),))
-    return Verdict(((f"{_capital(step)}{f' {condition}' if condition else ''}", "warn"),))
+    unaffected = "" if services else ", affects no service"
+    return Verdict(((f"{_capital(step)}{f' {condition}' if condition else ''}{unaffected}", "warn"),))
 
 
 def _outlook(
@@ -214,7 +216,7 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
         outlook = _outlook(late, now, clock, before=", ") or ([(f", {done}", "plain")] if done else [])
-        awaited = (service.title or service.name for service in services_in_time(view))
+        awaited = (service.title or service.name for service in services_in_time(plan, view))
         return Verdict(((state, "run"), *outlook), tuple(dict.fromkeys(awaited)))
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)
@@ -304,10 +306,12 @@ _MISSABLE = (*_LATE, Timeliness.AT_RISK)
 _WORST_FIRST = (*_MISSABLE, Timeliness.NO_ESTIMATE)
 
 
-def services_in_time(view: IncidentView) -> list[AffectedServiceView]:
-    """Those that a running plan saves: not delivered, and not expected after their deadline; by deadline."""
+def services_in_time(plan: PlanView, view: IncidentView) -> list[AffectedServiceView]:
+    """Those that the running plan saves, as it was shown: not delivered, and not expected after their deadline; by
+    deadline."""
     services = (service for service in view.services if service.delivered is None and service.timeliness not in _LATE)
-    return sorted(services, key=lambda service: service.deadline)
+    saved = (service for service in services if plan.saves(service.name, service.business_date))
+    return sorted(saved, key=lambda service: service.deadline)
 
 
 def unsafe_services(services: Sequence[ServiceOfVerdict]) -> list[ServiceOfVerdict]:

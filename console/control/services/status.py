@@ -18,7 +18,7 @@ from console.control.services.delivery import (
     view_of_instance,
 )
 from console.control.services.risk import distrust_reason, has_passed, judge_risk, risk_alarm_of
-from console.control.snapshot.deadlines import judged_dates, sla_deadline
+from console.control.snapshot.deadlines import clock_start, judged_dates, scheduled_starts, sla_deadline
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import weakest_basis
 from console.control.snapshot.graph import DependencyGraph
@@ -26,7 +26,7 @@ from console.control.snapshot.reachability import out_of_reach_text
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyMode
-from console.domain.estate import Estate
+from console.domain.estate import Estate, JobFacts
 from console.domain.history import MIN_RUNS, DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.service import Reason, ReasonKind, Timeliness
@@ -41,7 +41,7 @@ from console.forecast.finish_times import (
 )
 from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
-from console.timing.schedule import accepted_instant
+from console.timing.schedule import accepted_instant, next_instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +300,8 @@ class MovedStart(NamedTuple):
     """When the accepted schedule starts it."""
     due: datetime
     """When the changed schedule starts it."""
+    is_skipped: bool
+    """The changed schedule has an earlier start that had passed when the change was seen: `due` is its next one."""
 
 
 def moved_starts(index: EstateIndex, day: ServiceForecast) -> Iterator[MovedStart]:
@@ -307,9 +309,18 @@ def moved_starts(index: EstateIndex, day: ServiceForecast) -> Iterator[MovedStar
     for node in day.unfinished():
         job = index.job(node.job_id)
         if job.seen_schedule is not None and node.how is NodeState.CLOCK and node.due is not None:
-            accepted = accepted_instant(job.schedule, job.seen_schedule, node.due)
+            skipped = _skipped_start(index, job, day.business_date, node.due)
+            accepted = skipped or accepted_instant(job.schedule, job.seen_schedule, node.due)
             if accepted is not None and accepted < node.due and index.now < node.due:
-                yield MovedStart(node.job_id, accepted, node.due)
+                yield MovedStart(node.job_id, accepted, node.due, skipped is not None)
+
+
+def _skipped_start(index: EstateIndex, job: JobFacts, business_date: date, due: datetime) -> datetime | None:
+    """The accepted start of that date whose changed one had passed when the change was seen, so that `due` is next."""
+    accepted = next_instant(job.schedule, job.drift_since) if job.drift_since is not None else None
+    if accepted is None or accepted >= due or clock_start(job, accepted) != due:
+        return None
+    return accepted if accepted in scheduled_starts(index, job, business_date) else None
 
 
 def _moved(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:

@@ -17,7 +17,7 @@ from console.domain.promise import DeadlineExtension
 from console.domain.service import Reason, Timeliness, service_of_instance
 from console.timing.calendars import counts, exclusion_reason, is_start_expected
 from console.timing.durations import TICK
-from console.timing.schedule import instants
+from console.timing.schedule import instants, next_instant, seen_instant
 from console.timing.zones import business_window, date_in_window, time_in_window, zone_of
 
 
@@ -75,6 +75,17 @@ def scheduled_starts(index: EstateIndex, job: JobFacts, business_date: date) -> 
     calendar = index.estate.declared.calendar(job.calendar)
     starts = instants(job.schedule, max(opens, job.accepted_at) - TICK, closes - TICK)
     return [at for at in starts if is_start_expected(calendar, at, business_date)]
+
+
+def clock_start(job: JobFacts, accepted: datetime) -> datetime:
+    """When its clock starts the run that its accepted schedule has at that instant: by the changed schedule while that
+    is not accepted. A changed start that had passed when the change was seen comes at its next instant."""
+    if job.seen_schedule is None:
+        return accepted
+    start = seen_instant(job.schedule, job.seen_schedule, accepted) or accepted
+    if job.drift_since is not None and start < job.drift_since < accepted:
+        return next_instant(job.seen_schedule, job.drift_since) or accepted
+    return start
 
 
 _DAY = timedelta(days=1)

@@ -296,8 +296,9 @@ class IncidentQueries(ContextQueries):
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.basis, x.reasons,"
             " CASE WHEN d.id IS NULL THEN x.expected_us ELSE d.expected_us END AS expected_us, d.delivered_us,"
             " COALESCE(d.timeliness, x.timeliness) AS timeliness, d.instance, d.sources AS estimates, d.p_late,"
-            " d.p80_us, d.p95_us, d.distrust AS unreliable_because FROM incident_service x JOIN service s"
-            " ON s.id = x.service_id LEFT JOIN service_day d ON d.service_id = x.service_id"
+            " d.p80_us, d.p95_us, d.distrust AS unreliable_because, x.business_date"
+            " FROM incident_service x JOIN service s ON s.id = x.service_id"
+            " LEFT JOIN service_day d ON d.service_id = x.service_id"
             " AND d.business_date = x.business_date AND d.submission = x.submission WHERE x.incident_id = ?"
             " ORDER BY x.deadline_us, s.tier, s.name, x.submission",
             (incident_id,),

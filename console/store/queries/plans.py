@@ -60,6 +60,7 @@ def _step(row: Row) -> PlanStepView:
         after = parse_places(row.after)
     except (ValueError, RecursionError):  # not written by Headway; the engine abandons the plan
         after = ()
+    saved = _saved_days(row.saves)
     return from_row(
         PlanStepView,
         row,
@@ -67,14 +68,21 @@ def _step(row: Row) -> PlanStepView:
         after=after,
         others=(row.others or "").replace("_", " "),
         held_by=format_other_hold(row.beside),
-        saves_by=_saves_by(row.saves),
+        saves_by=max((at for _, at in saved if at is not None), default=None),
+        saves=tuple(day for day, _ in saved),
     )
 
 
-def _saves_by(stored: str) -> datetime | None:
-    """The latest finish of the saved services; None without one, and for what Headway did not write."""
+def _saved_days(stored: str) -> list[tuple[tuple[str, str], datetime | None]]:
+    """The service days that the step saves, with their expected finishes; none of what Headway did not write."""
     try:
-        expected = [datetime.fromisoformat(save["expected"]) for save in json.loads(stored) if save.get("expected")]
-        return max(expected, default=None)
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return None
+        saves = [save for save in json.loads(stored) if save["saved"] is not False]
+        return [
+            (
+                (str(save["service"]), str(save["business_date"])),
+                datetime.fromisoformat(save["expected"]) if save.get("expected") else None,
+            )
+            for save in saves
+        ]
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return []

@@ -75,9 +75,10 @@ def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -
             parts.append((f"{number} {label}", _DANGERS.get(label, "warn") if number else "dim"))
     if view.open_incidents or view.engine.alive:
         parts.append((counted(view.open_incidents, "incident"), "bad" if view.open_incidents else "dim"))
+    paused = {pause.system for pause in view.paused}
     for number, (name, last_ok) in enumerate(view.silent_targets):
         age = f"silent {format_short(ctx.now - last_ok)}" if last_ok else "never seen"
-        text = f"{name} {age}"
+        text = f"{name} {'not polled' if name.partition('/')[0] in paused else age}"
         reserve = len("+9 silent · ") if number + 1 < len(view.silent_targets) else 0
         if sum(len(part[0]) + 3 for part in parts) + len(text) + reserve > room:  # the clock is never what is cut
             parts.append((f"{'+' * bool(number)}{len(view.silent_targets) - number} silent", "warn"))

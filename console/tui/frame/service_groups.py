@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import NamedTuple, TypeVar
 
-from console.domain.header import HeaderView
+from console.domain.header import HeaderView, unseen_targets_text
 from console.domain.service import ServiceView, Timeliness, is_unverified, status_label
 from console.tui.frame.cells import RenderContext, counted
 from console.tui.frame.clock_format import CyclicChoice, format_short
@@ -187,8 +187,8 @@ def all_well_text(
     coming = next_deadline_text(views, ctx)
     tail = f", next: {coming}" if coming else ""
     if header.silent_targets:
-        blind = counted(len(header.silent_targets), "target")
-        return f"no service is known to be at risk, but {blind} cannot be reached{tail}", "warn"
+        unseen = unseen_targets_text(header, ctx.hm)
+        return f"no service is known to be at risk, but {unseen}{tail}", "warn"
     if unknown := sum(view.timeliness == Timeliness.NO_ESTIMATE or is_unverified(view) for view in views):
         return f"no service is known to be at risk, {unknown} without a verified forecast{tail}", "plain"
     promised = [view for view in views if view.is_promised]

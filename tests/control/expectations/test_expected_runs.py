@@ -306,6 +306,13 @@ def test_a_start_that_moved_earlier_is_missed_after_its_accepted_time() -> None:
     assert RunState.MISSED is tonight(of("03:15", job=earlier)).state
 
 
+def test_a_start_that_moved_to_a_minute_that_had_passed_names_its_next_start() -> None:
+    skipped = replace(LATER, seen_schedule=daily("02:50"), drift_since=at("02:55"))
+    text = "starts 21 Nov 02:50 UTC by its changed schedule"
+    assert (RunState.PLANNED, INFERRED, text) == told(of("03:14", job=skipped))
+    assert RunState.MISSED is tonight(of("03:15", job=skipped)).state
+
+
 def test_a_run_that_its_source_names_by_a_schedule_not_accepted_fulfils_the_accepted_start_of_its_day() -> None:
     """As Airflow, which names the period of each run itself."""
     moved = run(7, LATER, "05:00", state=RunState.RUNNING)

@@ -349,6 +349,48 @@ def test_a_start_that_its_changed_schedule_delays_beyond_the_deadline_is_offered
     assert "warehouse/load starts 08:35 UTC by its changed schedule" in ledger.day("supply-plan").reason
 
 
+def moved_to_a_start_that_has_passed(seen_at: str = "02:59") -> Ledger:
+    """The load moved from 03:10 to 02:57, a change that was seen at 02:59: its clock starts it tomorrow."""
+    ledger = moved_night("02:57")
+    (load,) = ledger.estate.jobs.values()
+    ledger.estate = replace(ledger.estate, jobs={load.id: replace(load, drift_since=at(seen_at))})
+    return ledger
+
+
+def test_a_start_moved_to_an_earlier_minute_that_has_passed_is_offered_at_once() -> None:
+    ledger = moved_to_a_start_that_has_passed()
+    ledger.look("02:59")
+    assert [AlertKind.OPENED] == kinds(ledger)
+    text = "Supply plan is expected after its deadline 06:30 UTC: start warehouse/load now"
+    assert f"{text}: its changed schedule starts it 21 Nov 02:57 UTC" == ledger.incident().title
+    day = ledger.day("supply-plan")
+    assert Timeliness.WILL_MISS is day.timeliness
+    assert "warehouse/load starts 21 Nov 02:57 UTC by its changed schedule" in day.reason
+    tomorrow = next(each for each in ledger.decisions.service_days if each.business_date > NIGHT)
+    assert (Timeliness.ON_TIME, False) == (tomorrow.timeliness, "changed schedule" in tomorrow.reason)
+
+
+def test_a_start_moved_earlier_that_was_ahead_when_the_change_was_seen_is_awaited() -> None:
+    ledger = moved_to_a_start_that_has_passed(seen_at="02:50")
+    for clock in ("02:51", "02:58", "03:09"):
+        ledger.look(clock)
+        assert [] == kinds(ledger)
+        assert Timeliness.ON_TIME is ledger.day("supply-plan").timeliness
+
+
+@pytest.mark.parametrize("period", ["02:57", "03:00", "03:10"])
+def test_a_run_since_the_passed_start_is_the_start_of_that_date(period: str) -> None:
+    ledger = moved_to_a_start_that_has_passed()
+    (load,) = ledger.estate.jobs.values()
+    ledger.run(load, period, RunState.RUNNING, started_at=at("03:00"), attempt=1)
+    ledger.look("03:01")
+    assert [] == kinds(ledger)
+    assert Timeliness.ON_TIME is ledger.day("supply-plan").timeliness
+    ledger.run(load, period, RunState.SUCCEEDED, started_at=at("03:00"), ended_at=at("03:20"), attempt=1)
+    ledger.look("03:21")
+    assert Timeliness.MET is ledger.day("supply-plan").timeliness
+
+
 def test_a_start_that_its_changed_schedule_delays_within_the_deadline_is_a_reason_only() -> None:
     ledger = moved_night("05:00")
     ledger.look("03:11")

@@ -146,6 +146,7 @@ def test_the_end_that_is_named_before_the_start_is_named_until_its_run_has_begun
     def ends() -> tuple[datetime | None, str, datetime | None]:
         with night.reads() as reads:
             incident, plan = reads.incidents.incident(1), reads.plans.plan(number)
+        assert plan.saves("supply", incident.services[0].business_date), "as the proposal says"
         return plan.planned_end, delivery_estimate(plan, incident, str), incident.services[0].expected
 
     turn(night)

@@ -128,7 +128,7 @@ class StartedScreen(HeadwayScreen):
         if view.ended is not None:
             parts += [(f" {text} ", style) for text in rows.plan_recap(view, self.incident, self.ctx)]
         else:
-            saves = rows.saved_services(self.incident, self.ctx)
+            saves = rows.saved_services(view, self.incident, self.ctx)
             parts += [(f" {saves} ", "strong")] if saves else []
             parts += [(" it continues without this screen ", "dim")] if view.state == "running" else []
             parts.append((f" requested by {view.requester} at {self.ctx.clock.hms(view.requested)} ", "dim"))

@@ -429,9 +429,9 @@ def _promises_text(view: IncidentView) -> str:
     return f"{text}, {unknown_text}" if unknown else text
 
 
-def saved_services(view: IncidentView | None, ctx: RenderContext) -> str:
+def saved_services(plan: PlanView, view: IncidentView | None, ctx: RenderContext) -> str:
     """ "saves Supply plan 06:30, Daily revenue 07:30": those that the running plan saves, by deadline."""
-    services = services_in_time(view) if view is not None else []
+    services = services_in_time(plan, view) if view is not None else []
     return saved_text([f"{service.title or service.name} {ctx.hm(service.deadline)}" for service in services])
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.control.incidents.verdict import incident_verdict, late_text, urgent_service
+from console.control.incidents.verdict import incident_verdict, late_text, urgent_incident, urgent_service
 from console.domain.incident import AffectedServiceView, EventView, IncidentView, JointRestart, repaired_at_end
 from console.domain.plan import PlanView
 from console.domain.service import Reason, ReasonKind
@@ -89,6 +89,14 @@ def test_a_service_that_can_still_be_saved_ranks_before_one_that_cannot() -> Non
     assert urgent_service([unknown, passed], NOW) is passed
 
 
+def test_an_incident_that_affects_no_service_does_not_stand_above_an_endangered_service() -> None:
+    calm, endangered = (service(1, "plan", "Plan", 1, "06:30", timeliness=state) for state in ("on_time", "will_miss"))
+    number = incident().row.id
+    assert number == urgent_incident([calm], [incident().row], [], NOW)
+    assert urgent_incident([endangered], [incident().row], [], NOW) is None
+    assert 7 == urgent_incident([dataclasses.replace(endangered, incident_id=7)], [incident().row], [], NOW)
+
+
 def without_act_by(*timeliness: str, expected: str = "07:34") -> IncidentView:
     """All affected services with that timeliness, and no act-by."""
     view = incident()
@@ -117,6 +125,8 @@ def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> N
     assert verdict(unknown) == " Restart extract_orders now (act-by unknown), Supply plan due 06:30"
     assert text_of(incident_title(unknown, look(), 120)[1]) == "act-by unknown "
     assert verdict(without_act_by("met_late", "on_time")) == " Restart extract_orders"
+    unaffecting = dataclasses.replace(without_act_by("on_time", "on_time"), services=())
+    assert verdict(unaffecting) == " Restart extract_orders, affects no service"
 
 
 def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
@@ -137,7 +147,22 @@ def test_a_running_plan_saves_no_service_that_is_expected_after_its_deadline() -
     view, plan = without_act_by("breached", "on_time"), plan_of(draft())
     _, in_time = view.services
     assert incident_verdict(view, (plan,), NOW, look().hm, is_frozen=False).saves == (in_time.title,)
-    assert saved_services(view, look()) == f"saves {in_time.title} {look().hm(in_time.deadline)}"
+    assert saved_services(plan, view, look()) == f"saves {in_time.title} {look().hm(in_time.deadline)}"
+
+
+def test_a_running_plan_saves_no_service_day_that_it_was_shown_not_to_save() -> None:
+    view, plan = without_act_by("no_estimate", "on_time"), draft()
+    days = {save.day: save for step in plan.steps for save in step.saves}
+    saves = tuple(dataclasses.replace(save, saved=save.service != "supply-plan") for save in days.values())
+    first, *further = (dataclasses.replace(step, saves=()) for step in plan.steps)
+    steps = (dataclasses.replace(first, saves=saves), *further)
+    lost, started = view.services[0], plan_of(dataclasses.replace(plan, steps=steps))
+    assert "supply-plan" == lost.name
+    assert lost.title not in incident_verdict(view, (started,), NOW, look().hm, is_frozen=False).saves
+    assert lost.title not in saved_services(started, view, look())
+    assert lost.title in saved_services(plan_of(plan), view, look())
+    yesterday = dataclasses.replace(lost, business_date="2026-11-18")
+    assert "" == saved_services(plan_of(plan), dataclasses.replace(view, services=(yesterday,)), look())
 
 
 @pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late"])

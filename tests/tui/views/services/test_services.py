@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.domain.service import Reason, ReasonKind, ServiceView
+from console.domain.switches import SystemPause
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
+from console.tui.frame.header_footer import header_segments
 from console.tui.frame.service_groups import ServiceGrouping, all_well_text, folded, folded_text, groups, line_count
 from console.tui.views.services import rows
 from console.tui.views.services.preview import service_lines
@@ -113,6 +115,22 @@ def test_a_calm_night_is_one_line_that_names_the_next_promise() -> None:
 def test_an_unwatched_service_is_never_shown_as_on_time(head: object, error: str, words: str | None) -> None:
     told = all_well_text(many(3), head, error, LOOK)  # type: ignore[arg-type]
     assert words is None if told is None else words is not None and told[0].startswith(words)
+
+
+def test_a_target_of_a_paused_system_is_not_polled_rather_than_unreachable() -> None:
+    (name, _), *_ = header().silent_targets
+    paused = (SystemPause(name.partition("/")[0], "mara", "", None, at("05:26")),)
+    told = all_well_text(many(3), header(at_risk=0, paused=paused), "", LOOK)
+    assert told is not None
+    assert told[0].startswith(
+        f"no service is known to be at risk, but 1 target not polled (paused by mara until {LOOK.hm(at('05:26'))})"
+    )
+    both = header(at_risk=0, paused=paused, silent_targets=((name, None), ("other/x", None)))
+    told = all_well_text(many(3), both, "", LOOK)
+    assert told is not None
+    assert "but 1 target cannot be reached, 1 target not polled (paused by mara until" in told[0]
+    _, right = header_segments(both, LOOK, 200)
+    assert {f"{name} not polled", "other/x never seen"} < {text for text, _ in right}
 
 
 def test_services_without_an_estimate_are_not_promised_to_stand() -> None:
