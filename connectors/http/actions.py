@@ -13,9 +13,10 @@ from connectors.http.client import HttpApiClient
 from connectors.http.hold import HttpHolder
 from connectors.http.options import HttpVerbCall
 from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
+from connectors.http.runs import MAX_SINGLE_READS
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
-from connectors.sdk.field_mapping import text_at, texts_at, value_at
+from connectors.sdk.field_mapping import has_field, text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, NO_HOLD, MappedActions
 from connectors.sdk.records import RunRecord
@@ -27,9 +28,10 @@ SEARCH_WINDOW = timedelta(minutes=5)
 MAX_SEARCHED_PAGES = 50
 
 
-UNNAMED_RERUN = "a rerun carries no key of ours: it is found by the run's next attempt and the account that started it"
-NUMBERED_RERUN = "a rerun carries no key of ours: it is found as the next attempt of the run"
-GROUPED_RERUN = "a rerun carries no key of ours: it is found as the one new run of the same group"
+UNNAMED_RERUN = "no run shows the key of a rerun: it is found by the run's next attempt and the account that started it"
+NUMBERED_RERUN = "no run shows the key of a rerun: where its reply is lost, the outcome stays unknown"
+GROUPED_RERUN = "no run shows the key of a rerun: it is found as the one new run of the same group"
+KEYED_RERUN = "it is found as the next attempt of the run, which shows its key"
 
 
 class HttpActions(MappedActions[HttpVerbCall]):
@@ -49,7 +51,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return preview
         plan: dict[str, Any] = {**preview.plan, "attempt": spec.run.attempt_key}
         latest = self._latest_attempt(spec.run.native_ref, spec.run.job)
-        note = NUMBERED_RERUN if self._runs.attempt else UNNAMED_RERUN
+        numbered = KEYED_RERUN if self._shows_key(call) else NUMBERED_RERUN
+        note = numbered if self._runs.attempt else UNNAMED_RERUN
         if latest is None:
             refused: str | None = f"run {spec.run.native_ref} is no longer there"
         elif latest.attempt_key != spec.run.attempt_key:
@@ -85,9 +88,9 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if "group" in plan:
             if new := self._new_in_group(plan):
                 raise NotSupported(f"the run was repeated since the preview, by run {min(new)}; nothing was sent")
-            return Receipt(str(plan["group"]), self.send(call, plan))
+            return Receipt(str(plan["group"]), self.send(call, {**plan, "key": key}))
         following = attempt_of(latest.attempt_key) + 1
-        return Receipt(f"{latest.native_ref}.{following}", self.send(call, plan))
+        return Receipt(f"{latest.native_ref}.{following}", self.send(call, {**plan, "key": key}))
 
     def find(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         if not plan:
@@ -101,10 +104,16 @@ class HttpActions(MappedActions[HttpVerbCall]):
             if len(new) > 1:
                 return ActionUnknown(f"the run was repeated by several: {', '.join(sorted(new))}")
             return ActionFound(min(new), f"run {min(new)} repeats it") if new else ActionAbsent()
-        return self._find_attempt(plan)
+        return self._find_attempt(plan, key)
 
-    def _find_attempt(self, plan: Mapping[str, Any]) -> LookUpResult:
+    def _find_attempt(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         run_id, before = str(plan["id"]), attempt_of(str(plan["attempt"]))
+        if (
+            self._runs.attempt
+            and self._runs.key
+            and key in texts_at(self._client.run(run_id, str(plan["job"])), self._runs.key)
+        ):
+            return ActionFound(f"{run_id}.{before + 1}", f"run {run_id} shows its key")
         latest = self._latest_attempt(run_id, str(plan["job"]))
         if latest is None:
             return ActionUnknown(f"run {run_id} is no longer there")
@@ -113,7 +122,9 @@ class HttpActions(MappedActions[HttpVerbCall]):
                 return ActionAbsent()
             return ActionUnknown(f"run {run_id} is {latest.native_state}: it changed, and lists no new attempt")
         if self._runs.attempt:
-            return ActionFound(f"{run_id}.{before + 1}", f"attempt {before + 1} is there")
+            return ActionUnknown(
+                f"attempt {before + 1} is there and shows no key: perhaps it was not started by Headway"
+            )
         accounts = {part.account for part in parts_of_attempt(self._reader.parts(run_id), before + 1)}
         own = self._client.account_name()
         if own and accounts == {own}:
@@ -132,9 +143,11 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return {text_at(row, self._runs.id) for row in rows if text_at(row, self._runs.first) == group}
 
     def _is_counted(self, verb: Verb, call: HttpVerbCall) -> bool:
-        """Whether a rerun is found by the attempts of its run, since it carries no key."""
-        has_attempts = self._client.options.parts is not None or bool(self._runs.first or self._runs.attempt)
-        return verb is Verb.RERUN and has_attempts and "key" not in call.places
+        """Whether a rerun is found by the attempts of its run."""
+        return verb is Verb.RERUN and self._client.options.counts_attempts(call)
+
+    def _shows_key(self, call: HttpVerbCall) -> bool:
+        return "key" in call.places and bool(self._runs.key)
 
     def _latest_attempt(self, run_id: str, job: str) -> RunRecord | None:
         row = self._client.run(run_id, job)
@@ -183,9 +196,22 @@ class HttpActions(MappedActions[HttpVerbCall]):
     def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
         since = (sent_at(plan) or datetime.now(UTC)) - SEARCH_WINDOW
         is_queued = self._client.has_queued(key)  # before the runs: a run leaves the queue for their list
-        rows = (row for row in self._recent_rows(since) if key in texts_at(row, self._runs.key))
-        run = next((text_at(row, self._runs.id) for row in rows), None)
-        return run, "it waits in the queue of its source" if run is None and is_queued else ""
+        unseen = list[str]()
+        for row in self._recent_rows(since):
+            run_id = text_at(row, self._runs.id)
+            if key in texts_at(row, self._runs.key):
+                return run_id, ""
+            if not has_field(row, self._runs.key) and text_at(row, self._runs.job) in ("", plan["job"]):
+                unseen.append(run_id)
+        for run_id in unseen[:MAX_SINGLE_READS] if self._runs.one else ():
+            row = self._client.run(run_id, str(plan["job"]))
+            if key in texts_at(row, self._runs.key):
+                return run_id, ""
+            if has_field(row, self._runs.key):
+                unseen.remove(run_id)
+        if is_queued:
+            return None, "it waits in the queue of its source"
+        return None, f"run {unseen[0]} has no field {self._runs.key} (runs.key), and may be it" if unseen else ""
 
     def run_row(self, run_id: str, job: str) -> Any | None:
         if self._runs.one:

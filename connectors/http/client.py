@@ -17,6 +17,7 @@ from httpx import QueryParams
 from connectors.http.options import (
     PLACEHOLDER,
     HttpCall,
+    HttpHeadersCall,
     HttpJobsCall,
     HttpListCall,
     HttpMapping,
@@ -141,7 +142,7 @@ class HttpApiClient(SignedClient):
         window = self.window(since) if call.places & {"since", "until"} else {}
         reply = self.request(request, {**values, **window, **(places or {})}, accept=expiries)
         if reply.status in expiries:
-            if reply.status == HTTPStatus.BAD_REQUEST and expired_text not in reply.error:
+            if reply.status == HTTPStatus.BAD_REQUEST and not has_text(reply, expired_text):
                 raise refusal(reply)
             raise PageExpired(f"{reply.place} no longer knows the next page: {reply.error or reply.status}")
         document = reply.json(float)  # an instant that is NaN is there, and unreadable
@@ -260,7 +261,7 @@ class HttpApiClient(SignedClient):
         reply = self.request(
             HttpCall.model_construct(server=runs.server, path=runs.one), {"id": native_id, "job": job}, accept=accept
         )
-        if reply.status == HTTPStatus.BAD_REQUEST and runs.gone_text not in reply.error:
+        if reply.status == HTTPStatus.BAD_REQUEST and not has_text(reply, runs.gone_text):
             raise refusal(reply)
         row = None if reply.status in accept else value_at(reply.json(float), runs.one_row) or {}
         if runs.is_nested and isinstance(row, dict) and row:
@@ -291,7 +292,7 @@ class HttpApiClient(SignedClient):
             call.method,
             self.path(call.path, values),
             accept,
-            {**self.source.fixed_headers, **self._secret_headers(), **(headers or {})},
+            {**self.source.fixed_headers, **self._secret_headers(), **(headers or {}), **filled_headers(call, values)},
             params={name: _plain(value) for name, value in fill_placeholders(call.query, values).items()} or None,
             body=None if call.body is None else fill_placeholders(call.body, values),
             once=once,
@@ -332,8 +333,9 @@ class HttpApiClient(SignedClient):
         path = self.path(call.path, {name: str(value) or f"<{name}>" for name, value in values.items()}, str)
         query = {name: _plain(value) for name, value in fill_placeholders(call.query, values).items()}
         params = f"?{unquote_plus(str(QueryParams(query)))}" if query else ""
+        headers = "".join(f" {name}: {value}" for name, value in filled_headers(call, values).items())
         body = json.dumps(fill_placeholders(call.body, values)) if call.body is not None else ""
-        return f"{call.method} {call.server or self.endpoint.base_url}{path}{params} {body}".rstrip()
+        return f"{call.method} {call.server or self.endpoint.base_url}{path}{params}{headers} {body}".rstrip()
 
     def path(self, path: str, values: Mapping[str, Any], encode: Callable[[str], str] = path_segment) -> str:
         """The path of a call, its places filled in."""
@@ -354,6 +356,11 @@ class HttpApiClient(SignedClient):
 def gone_statuses(text: str) -> set[int]:
     """The statuses of a refusal by which something is gone; 400 among them where its `text` is named."""
     return {*GONE_STATUSES, *([HTTPStatus.BAD_REQUEST] if text else [])}
+
+
+def has_text(reply: HttpReply, text: str) -> bool:
+    """Whether a refusal has a text: in its message, or anywhere in its body, as a code of the error."""
+    return text in reply.error or text in reply.body.decode("utf-8", "replace")
 
 
 def _of_job(row: Any, job: str) -> Any:
@@ -409,6 +416,12 @@ def fill_placeholders(value: Any, values: Mapping[str, Any]) -> Any:
 
 def _text_of(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def filled_headers(call: HttpCall, values: Mapping[str, Any]) -> dict[str, str]:
+    """The headers of a call alone."""
+    headers = call.headers if isinstance(call, HttpHeadersCall) else {}
+    return {name: _text_of(value) for name, value in fill_placeholders(headers, values).items()}
 
 
 def format_instant(at: datetime, fields: MappedFields) -> str | int:

@@ -6,16 +6,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from connectors.http.actions import HttpActions
 from connectors.http.client import HttpApiClient, HttpSource
 from connectors.http.hold import HttpHolder
 from connectors.http.log import HttpLogReader
-from connectors.http.options import HttpMapping, HttpOptions
+from connectors.http.options import PLACEHOLDER, HeaderName, HeaderText, HttpMapping, HttpOptions
 from connectors.http.parts import RunReader
 from connectors.http.runs import HttpPoller
-from connectors.http.sign_in import HeaderName, ProfileSignIn
+from connectors.http.sign_in import ProfileSignIn
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretResolver, SourcePermission
@@ -23,7 +23,6 @@ from connectors.sdk.errors import AccessRefused
 from connectors.sdk.field_mapping import inventory_of, value_at, with_zones
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES
-from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.records import Inventory
 from connectors.sdk.rest_options import RestOptions
 from connectors.sdk.states import Capability, ProofLevel
@@ -79,6 +78,15 @@ class HttpConnector(ComposedConnector):
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 
 
+def _fixed_text(text: str) -> str:
+    if match := PLACEHOLDER.search(text):
+        raise ValueError(
+            f"{match[0]} is not filled in here: these headers are the same in every request. "
+            "Fix: name it in the headers of its call, as verbs.rerun.headers"
+        )
+    return text
+
+
 class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     """A profile of a REST API."""
 
@@ -87,7 +95,7 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     base: Literal["http"]
     url: str = ""
     """Address of the hosted service, where there is one; else the config names it."""
-    headers: dict[HeaderName, Annotated[str, formatted_like(r"[ -~]{0,200}", "true")]] = Field(default_factory=dict)
+    headers: dict[HeaderName, Annotated[HeaderText, AfterValidator(_fixed_text)]] = Field(default_factory=dict)
     """Headers of every request, the same for each system: no secrets."""
 
     @field_validator("url")

@@ -9,12 +9,14 @@ from connectors.http.client import HttpApiClient
 from connectors.http.options import HttpHoldCall, HttpWriteCall
 from connectors.sdk.errors import InvalidAnswer
 from connectors.sdk.field_mapping import Row, text_at
+from connectors.sdk.mapped_actions import KEY_PLACEHOLDER
 from connectors.sdk.mapped_hold import MappedHolder
 
 
 class HttpHolder(MappedHolder):
     def __init__(self, client: HttpApiClient, call: HttpHoldCall) -> None:
-        super().__init__(client.source.name, client.options.jobs, call.note, call.is_reason)
+        starts = client.options.verbs.start is not None
+        super().__init__(client.source.name, client.options.jobs, call.note, call.is_reason, starts)
         self._api, self._call = client, call
 
     def read(self, job: str) -> Row | None:
@@ -43,12 +45,12 @@ class HttpHolder(MappedHolder):
         except InvalidAnswer:
             return isinstance(row, dict) and text_at(row, self._fields.id) != ""
 
-    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> None:
+    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool, key: str) -> None:
         for call in self._calls(is_enabled, was_enabled):
-            self._api.write(call, _values(job, is_enabled, note))
+            self._api.write(call, _values(job, is_enabled, note, key))
 
     def shown(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> tuple[str, ...]:
-        values = {**self._api.source.values, **_values(job, is_enabled, note)}
+        values = {**self._api.source.values, **_values(job, is_enabled, note, KEY_PLACEHOLDER)}
         return tuple(self._api.shown(call, values) for call in self._calls(is_enabled, was_enabled))
 
     def _calls(self, is_enabled: bool, was_enabled: bool) -> list[HttpWriteCall]:
@@ -62,5 +64,5 @@ class HttpHolder(MappedHolder):
         return [hold.resume, hold] if is_enabled else [hold, hold.pause]
 
 
-def _values(job: str, is_enabled: bool, note: str) -> dict[str, Any]:
-    return {"job": job, "enabled": is_enabled, "paused": not is_enabled, "note": note}
+def _values(job: str, is_enabled: bool, note: str, key: str) -> dict[str, Any]:
+    return {"job": job, "enabled": is_enabled, "paused": not is_enabled, "note": note, "key": key}

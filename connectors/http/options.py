@@ -26,6 +26,8 @@ from connectors.sdk.transport.http import checked_origin
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
 PlainValue = str | int | float | bool
+HeaderName = Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key")]
+HeaderText = Annotated[str, formatted_like(r"[ -~]{0,200}", "true")]
 
 
 def without_code(value: Any, info: ValidationInfo) -> Any:
@@ -76,6 +78,20 @@ class HttpCall(MappedCall):
 
     def _found_places(self) -> set[str]:
         return set(PLACEHOLDER.findall(json.dumps([self.path, self.query, self.body], default=str)))
+
+
+class HttpHeadersCall(HttpCall):
+    """A request with headers of its own."""
+
+    headers: dict[HeaderName, Annotated[HeaderText, AfterValidator(without_code)]] = Field(default_factory=dict)
+    """Headers of this call besides those of every request; a name in braces is filled in."""
+
+    def _found_places(self) -> set[str]:
+        return super()._found_places() | self._header_places
+
+    @property
+    def _header_places(self) -> set[str]:
+        return set(PLACEHOLDER.findall(json.dumps(self.headers)))
 
 
 class HttpListCall(HttpCall):
@@ -239,10 +255,10 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """Path of a single run, {id} in it, and {job}: open runs that the list does not show any more are looked up
     there."""
     gone_text: str = ""
-    """Text of a refusal with status 400 by which a single run is gone, as with 404."""
+    """Text in the body of a refusal with status 400 by which a single run is gone, as with 404."""
     expired_text: str = ""
-    """Text of a refusal with status 400 by which the token of a later page has expired, as with 410: the list is read
-    again from the last change that was read completely."""
+    """Text in the body of a refusal with status 400 by which the token of a later page has expired, as with 410: the
+    list is read again from the last change that was read completely."""
     one_row: FieldPath = ""
     """Path to the run in that answer; empty: the answer is the run."""
     newest_first: bool = False
@@ -277,7 +293,7 @@ class HttpLogFilesCall(HttpListCall):
     """Its name, the line before its text."""
 
 
-class HttpLogCall(HttpCall):
+class HttpLogCall(HttpHeadersCall):
     """The log of a run."""
 
     known_places = frozenset({"id", "job", "part", "file", "attempt", "since", "until", "offset"})
@@ -303,7 +319,7 @@ class HttpLogCall(HttpCall):
         return self
 
 
-class HttpWriteCall(HttpCall):
+class HttpWriteCall(HttpHeadersCall):
     """A call that changes something; it is sent once."""
 
     redirects: bool = False
@@ -324,8 +340,8 @@ class HttpVerbCall(HttpWriteCall):
 
     @property
     def secret_places(self) -> set[str]:
-        in_path = set(PLACEHOLDER.findall(self.path))
-        return set(PLACEHOLDER.findall(json.dumps([self.query, self.body], default=str))) - in_path
+        elsewhere = set(PLACEHOLDER.findall(self.path)) | self._header_places
+        return set(PLACEHOLDER.findall(json.dumps([self.query, self.body], default=str))) - elsewhere
 
     @property
     def copied(self) -> set[str]:
@@ -345,7 +361,7 @@ class HttpAccountCall(HttpCall):
 class HttpSwitchCall(HttpWriteCall):
     """A call that pauses or resumes a job and writes no text; written as its path alone, a POST."""
 
-    known_places = frozenset({"job"})
+    known_places = frozenset({"job", "key"})
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
 
 
@@ -354,7 +370,7 @@ class HttpHoldCall(HttpWriteCall):
     own do. With `resume` and no `pause` it pauses the job, and the text is the reason of the pause, which each pause
     replaces or clears."""
 
-    known_places = frozenset({"job", "enabled", "paused", "note"})
+    known_places = frozenset({"job", "enabled", "paused", "note", "key"})
     method: Literal["POST", "PUT", "PATCH"] = "PUT"
 
     job_path: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/jobs/{job}"), AfterValidator(without_code)] = ""
@@ -443,7 +459,7 @@ class HttpMapping(StrictOptions):
             raise ValueError(f"verbs.rerun: {{{min(rerun.copied)}}} is read from the run. Fix: name runs.one")
         attempts = {"[parts]": self.parts, "runs.first": self.runs.first, "runs.attempt": self.runs.attempt}
         counted_by = [name for name, setting in attempts.items() if setting]
-        is_counted = bool(counted_by) and rerun is not None and "key" not in rerun.places
+        is_counted = rerun is not None and self.counts_attempts(rerun)
         if is_counted and not self.runs.one:
             raise ValueError("verbs.rerun: its attempt could not be looked up. Fix: name runs.one")
         (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key)
@@ -458,6 +474,12 @@ class HttpMapping(StrictOptions):
         if self.log is not None and "attempt" in self.log.places and not self.runs.attempt:
             raise ValueError("log: {attempt} is the number at runs.attempt, which is missing")
         return self
+
+    def counts_attempts(self, rerun: HttpVerbCall) -> bool:
+        """Whether a rerun is found by the attempts of its run: it repeats the run under its id, or no run shows its
+        key."""
+        by_run = self.parts is not None or bool(self.runs.first)
+        return bool(self.runs.attempt) or (by_run and not ("key" in rerun.places and self.runs.key))
 
     def _require_readable_hold(self, hold: HttpHoldCall) -> None:
         """Raises ValueError for a hold that no answer could show."""

@@ -12,7 +12,7 @@ import httpx
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from connectors.http.client import fill_placeholders
-from connectors.http.options import PLACEHOLDER, HttpCall, without_code
+from connectors.http.options import PLACEHOLDER, HeaderName, HttpCall, without_code
 from connectors.sdk.aws.options import AwsIdentity
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
@@ -38,7 +38,6 @@ from connectors.sdk.transport.sign_in import (
     refused_logins,
 )
 
-HeaderName = Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key")]
 QueryName = Annotated[str, formatted_like(r"[A-Za-z0-9_.-]{1,60}", "api_key")]
 
 

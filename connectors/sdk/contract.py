@@ -107,6 +107,9 @@ STARTED_LATER = (
 )
 """Note of every release about missed starts, which the engine handles whatever the source does by itself."""
 
+NOT_STARTED_LATER = "the release starts nothing, and Headway cannot start this job: a run that was missed stays missed"
+"""The same note of a kind that cannot start a job."""
+
 
 @dataclass(frozen=True, slots=True)
 class HoldMark:

@@ -248,6 +248,21 @@ def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
     return row
 
 
+def has_field(row: Any, path: str) -> bool:
+    """Whether a row has the field at a path, be its value null. A list or null above the field counts as having it."""
+    return isinstance(row, dict) and all(_has_names(row, part) for part in BRACES.findall(path) or [path])
+
+
+def _has_names(row: Any, path: str) -> bool:
+    for _, _, _, name in _steps(path):
+        if not (name and isinstance(row, dict)):
+            return True
+        if name not in row:
+            return False
+        row = row[name]
+    return True
+
+
 def with_value(row: Row, path: str, value: Any) -> Row:
     """The row with another value at a path of names; all of them are there."""
     name, _, below = path.partition(".")

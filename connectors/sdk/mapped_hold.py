@@ -6,7 +6,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from connectors.sdk.contract import STARTED_LATER, ActionSpec, HoldMark, NativeHold, Preview
+from connectors.sdk.contract import (
+    NOT_STARTED_LATER,
+    STARTED_LATER,
+    ActionSpec,
+    HoldMark,
+    NativeHold,
+    Preview,
+    Receipt,
+)
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import MappedJobFields, Row, id_at, read_job, value_at, with_value
 from connectors.sdk.marked_pause import (
@@ -28,17 +36,21 @@ class MappedHolder(MarkedPauseActions[Row]):
     missing_job = "{job} is no longer listed"
     fix = "enable it in its scheduler"
 
-    def __init__(self, source: str, fields: MappedJobFields, note: str, is_reason: bool = False) -> None:
+    def __init__(
+        self, source: str, fields: MappedJobFields, note: str, is_reason: bool = False, starts: bool = True
+    ) -> None:
         """`note`: the path to the text of a job. `is_reason`: it is the reason of a pause, which each pause replaces or
-        clears; it counts while the job is paused, though its source may show it for longer."""
+        clears; it counts while the job is paused, though its source may show it for longer. `starts`: the kind can
+        start a job."""
         self._source, self._fields, self._note_field, self._is_reason = source, fields, note, is_reason
+        self._starts = starts
 
     def rows(self) -> Iterable[Any]:
         """All jobs. Raises InvalidAnswer where some may be missing."""
         raise NotImplementedError
 
-    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> None:
-        """Sends it once."""
+    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool, key: str) -> None:
+        """Sends it once. `key`: of the action."""
         raise NotImplementedError
 
     def shown(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> tuple[str, ...]:
@@ -48,6 +60,9 @@ class MappedHolder(MarkedPauseActions[Row]):
     @property
     def marking(self) -> MarkedPause:  # type: ignore[override]  # a class constant of other kinds
         return MarkedPause(self._source, "paused", self._note_field)
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        return super().act({**plan, "key": key}, key)
 
     def preview(self, spec: ActionSpec) -> Preview:
         if self._is_reason and spec.verb is Verb.RELEASE and not release_parameters(spec)[1]:
@@ -84,16 +99,16 @@ class MappedHolder(MarkedPauseActions[Row]):
             summary=f"resume {job}{ends}" if resumes else f"remove our mark of {job}; its pause stays",
             scope=f"every start of {job}" if resumes else f"the {self._note_field} of {job}",
             native_calls=self.shown(job, resumes or was_enabled, without_holds(self._counted_text(row)), was_enabled),
-            notes=(STARTED_LATER,) if resumes else (),
+            notes=(STARTED_LATER if self._starts else NOT_STARTED_LATER,) if resumes else (),
         )
 
     def write_hold(self, row: Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
-        self.write(str(plan["job"]), False, with_hold(self._counted_text(row), mark), not now.is_paused)
+        self.write(str(plan["job"]), False, with_hold(self._counted_text(row), mark), not now.is_paused, mark.id)
 
     def write_release(self, row: Row, now: PauseState, plan: Mapping[str, Any]) -> None:
         is_enabled = plan["how"] == "release" or not now.is_paused
         note = without_hold(self._counted_text(row), str(plan["hold"]))
-        self.write(str(plan["job"]), is_enabled, note, not now.is_paused)
+        self.write(str(plan["job"]), is_enabled, note, not now.is_paused, str(plan["key"]))
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark, bare ones too: the rows show them."""

@@ -143,6 +143,11 @@ class Inventory:
         return inventory.unless_same(previous_hash) if complete else inventory
 
 
+MAX_DIGITS = 8
+MAX_REPEATED = 20
+"""Attempts before one that are looked up as those of the same run."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """One attempt of one run, as the source reports it. All instants aware UTC by the target's clock."""
@@ -163,7 +168,8 @@ class RunRecord:
     """Former key of this attempt, from before its source had a better one (a queued run that gets its identity with its
     start). An open attempt with this key takes the new one."""
     again_of: str = ""
-    """Attempt key of the run that this one repeats: without a period of its own it has that one's."""
+    """Attempt key of the run that this one repeats: without a period of its own it has that one's. Of attempt n of a
+    numbered run ("run.1"), the attempts between count as well, since the first may be unknown (`repeated`)."""
     interval_start: datetime | None = None
     """Start of a data interval that is not empty: its date is the business date."""
     business_date: date | None = None
@@ -184,6 +190,16 @@ class RunRecord:
     context: Mapping[str, Any] = field(default_factory=dict)
     """Parameters, code version, inputs, rows: JSON-safe, small. Which upstream runs it read, where the source says so:
     "inputs": [{"job": "extract_orders" or "etl-hosts/db07:extract_orders", "period_key": …}]."""
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Keys of the attempts that this one repeats: `again_of`, and of a numbered run the attempts before it, the
+        latest first."""
+        run, _, number = self.attempt_key.rpartition(".")
+        if self.again_of != f"{run}.1" or not (number.isdecimal() and len(number) < MAX_DIGITS):
+            return (self.again_of,) if self.again_of else ()
+        before = range(int(number) - 1, max(1, int(number) - MAX_REPEATED), -1)
+        return self.again_of, *(f"{run}.{earlier}" for earlier in before)
 
 
 @dataclass(frozen=True, slots=True)

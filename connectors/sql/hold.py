@@ -14,7 +14,9 @@ from connectors.sql.options import SqlHoldQuery
 
 class SqlHolder(MappedHolder):
     def __init__(self, client: SqlClient, call: SqlHoldQuery) -> None:
-        super().__init__(client.database.product, client.options.jobs, call.note)
+        super().__init__(
+            client.database.product, client.options.jobs, call.note, starts=client.options.verbs.start is not None
+        )
         self._client, self._call = client, call
 
     def read(self, job: str) -> Row | None:
@@ -26,7 +28,8 @@ class SqlHolder(MappedHolder):
             raise InvalidAnswer(f"{self._source}: more than {MAX_JOBS} jobs: no more are read")
         return result.rows
 
-    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> None:
+    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool, key: str) -> None:
+        del key
         self._client.send(self._call, {"job": job, "enabled": int(is_enabled), "note": note, "key": "hold"})
 
     def shown(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> tuple[str, ...]:

@@ -69,7 +69,8 @@ def assign_periods(
         attempt = (record.job, record.attempt_key)
         if not _needs_period(record) or attempt in periods:
             continue
-        first = periods.get((record.job, record.again_of)) if record.again_of else None
+        repeated = ((record.job, earlier) for earlier in record.repeated)
+        first = next((periods[earlier] for earlier in repeated if earlier in periods), None)
         if first is not None:
             periods[attempt] = first
             continue

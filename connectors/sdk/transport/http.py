@@ -388,7 +388,9 @@ class HttpEndpoint:
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
         OutcomeUnknown."""
-        every, base_url = {**HEADERS, **(headers or {})}, base_url or self.base_url
+        given, base_url = {**HEADERS, **(headers or {})}, base_url or self.base_url
+        # of two names that differ in their capitals, the later one counts
+        every = dict({name.lower(): (name, value) for name, value in given.items()}.values())
         self._check(every)
         try:
             data = {"json": body, "data": form, "content": content}
@@ -421,7 +423,7 @@ class HttpEndpoint:
                 )
             if not (value.isascii() and value.isprintable() and value == value.strip()):
                 raise AccessRefused(
-                    f"{self.source}: the secret for header {name} cannot be sent: it has a line end, a space at an end,"
+                    f"{self.source}: the value of header {name} cannot be sent: it has a line end, a space at an end,"
                     " or a character that is not printable ASCII. Correct what the token or headers setting refers to."
                 )
 

@@ -296,7 +296,7 @@ def started_periods(
     timed = {job for job, schedule in schedules.items() if schedule.dialect != "none"}
     jobs = sorted({encode_name(record.job) for record in unmatched if record.job in timed})
     own = {(record.job, record.attempt_key) for record in unmatched if record.job not in timed}
-    again = {(record.job, record.again_of) for record in unmatched if record.again_of}
+    again = {(record.job, attempt) for record in unmatched for attempt in record.repeated}
     attempts = sorted((encode_name(job), encode_name(attempt)) for job, attempt in own | again)
     with store.read() as session:
         rows = session.by_keys(around, jobs, (target_id, since))

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 from connectors.http.api_description import compare
 from connectors.http.connector import HttpConnector, HttpProfile
 from connectors.sdk.conformance import Holds
-from connectors.sdk.conformance.actions import hold_ask
+from connectors.sdk.conformance.actions import hold_ask, release_ask
 from connectors.sdk.conformance.world import HOOKS, new_key
 from connectors.sdk.contract import ActionAbsent, Connector
 from tests.connectors.http.test_mapped import settings
@@ -248,3 +249,40 @@ def test_check_refuses_a_note_that_no_answer_has(change: dict[str, Any], faults:
     text = json.dumps({"openapi": "3.0.0", "info": {}, "paths": paths})
     result = compare(profile_with({**BY_REASON, **change}), "https://batch.internal", text)
     assert faults == [key for key, _ in result.faults if key[0] == "hold"]
+
+
+def test_a_pause_and_its_end_send_the_key_of_their_action_as_a_header() -> None:
+    fake, header = Pausing(), {"Idempotency-Key": "{key}"}
+    sent = list[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.extend(request.headers.get_list("idempotency-key"))
+        return fake.handle(request)
+
+    resume = {"path": "/api/jobs/{job}/resume", "headers": header}
+    profile = profile_with({**BY_REASON, "headers": header, "resume": resume})
+    options = profile.system_options().model_validate({"url": "https://batch.internal"})
+    connector = profile.open_target(options, "api", lambda _: "", httpx.MockTransport(answer))
+    keys = [new_key(), new_key()]
+    hold = connector.preview(hold_ask("load"), 5)
+    assert "Idempotency-Key: <key>" in hold.native_calls[0]
+    connector.act(hold, keys[0], 5)
+    release = connector.preview(release_ask("load", keys[0]), 5)
+    connector.act(release, keys[1], 5)
+    assert keys == sent
+    assert ("the release starts nothing, and Headway cannot start this job: a run that was missed stays missed",) == (
+        release.notes
+    )
+
+
+@pytest.mark.parametrize("word", ["{key}", "{nonsense}", "Bearer {option.token}"])
+def test_a_header_of_every_request_fills_in_no_name(word: str) -> None:
+    """It went out as it is written."""
+    with pytest.raises(ValidationError) as raised:
+        HttpProfile.model_validate(
+            {**profile_with(BY_FLAG).model_dump(exclude_unset=True), "headers": {"Idempotency-Key": word}}, context={}
+        )
+    [error] = [one for one in raised.value.errors() if one["loc"][0] == "headers"]
+    assert "Idempotency-Key" in error["loc"]
+    assert word[word.index("{") :] in error["msg"]
+    assert "Fix: name it in the headers of its call, as verbs.rerun.headers" in error["msg"]

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,15 @@ from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
 from connectors.sdk.conformance.world import identity, new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
-from connectors.sdk.field_mapping import MAX_SECONDS, MappedRunFields, instant_of, read_run, texts_at, value_at
+from connectors.sdk.field_mapping import (
+    MAX_SECONDS,
+    MappedRunFields,
+    has_field,
+    instant_of,
+    read_run,
+    texts_at,
+    value_at,
+)
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from tests.fakes.homegrown import HomeGrown
@@ -568,6 +576,12 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
             {"hold": {"path": "/{job}", "note": "on", "body": {"n": "{note}"}, "resume": "/{job}"}},
             'hold.note: "on" is the id or the pause of a job, and never returns the mark. Fix: name the field',
         ),
+        (
+            {"verbs": {"cancel": {"path": "/{id}", "headers": {"X-Why": "{nonsense}"}}}},
+            "{nonsense} means nothing here; there are {id}, {job}, {key}, {period}",
+        ),
+        ({"log.headers": {"Accept": "{key}"}}, "{key} means nothing here"),
+        ({"log.headers": {"X Y": "a"}}, "is not written like X-Api-Key"),
         ({"runs.zone": "schedule.zone"}, "name its field in jobs.schedule_zone"),
         ({"runs.attempt_counts": "starts"}, 'attempt_counts = "starts": name in attempt the field with the number'),
         ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one plain log"),
@@ -775,7 +789,7 @@ def test_what_is_not_in_a_list_that_leaves_out_rows_is_not_proved_to_have_never_
         "states": {"done": "succeeded"}, "verbs": {"start": {"path": "/start/{key}"}},
     })  # fmt: skip
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
-    preview = Preview("POST", "start", "job load", plan={"verb": "start"})
+    preview = Preview("POST", "start", "job load", plan={"verb": "start", "job": "load"})
     told = open_system(options, "api", lambda _: "", transport).look_up(preview, "headway-abcdefghijkl", 5)
     assert isinstance(told, ActionUnknown)
     assert why in told.why
@@ -816,10 +830,16 @@ class InPlace(HomeGrown):
 
     def __init__(self) -> None:
         super().__init__()
+        self.hidden, self.keys, self.sent = set[str](), list[str](), dict[str, str]()
         for row in self.runs:
             row["tries"] = 1
 
+    def _page(self, query: dict[str, Any]) -> dict[str, Any]:
+        page = super()._page(query)
+        return {**page, "runs": [_without(row, self.hidden) for row in page["runs"]]}
+
     def handle(self, request: httpx.Request) -> httpx.Response:
+        self.sent = dict(request.headers)
         if match := re.fullmatch(r"/api/runs/(\d+)/parts", request.url.path):
             row = self.runs[int(match[1]) - 1]
             part = {"id": 1, "name": "all", "state": row["status"], "end": row["finished"]}  # lists no other attempt
@@ -828,6 +848,8 @@ class InPlace(HomeGrown):
 
     def _act(self, path: str, key: str) -> tuple[int, Any]:
         row = self.runs[int(path.split("/")[3]) - 1]
+        self.keys.append(key)
+        row["request"] = key
         return 202, self.become(row, "waiting", row["tries"] + 1)
 
     def become(self, row: dict[str, Any], status: str, tries: int) -> dict[str, Any]:
@@ -841,9 +863,9 @@ OPEN = ("waiting", "active")
 
 
 def repeating(fake: HomeGrown, **runs: Any) -> HttpConnector:
-    """A connector whose rerun carries no key."""
+    """A connector whose rerun carries no key, unless `rerun` gives it one."""
     given = settings()
-    verbs = {"rerun": {"path": "/api/runs/{id}/rerun"}}
+    verbs = {"rerun": {"path": "/api/runs/{id}/rerun", **runs.pop("rerun", {})}}
     parts = runs.pop("parts", None)
     return opened(
         fake, limit=100, runs={**given["runs"], **runs}, verbs=verbs, **({"parts": parts, "log": None} if parts else {})
@@ -899,28 +921,127 @@ def test_a_rerun_that_arrived_is_not_absent_where_parts_list_no_new_attempt(goes
         connector.act(preview, new_key(), 5)
 
 
-def test_a_rerun_is_found_as_the_number_that_its_source_counts() -> None:
+@pytest.mark.parametrize("shown", ["", "in one", "other"])
+def test_a_rerun_under_the_id_of_its_run_is_found_where_the_run_shows_its_key(shown: str) -> None:
+    """A person's retry was taken for ours."""
     fake = InPlace()
-    connector = repeating(fake, attempt="tries")
+    fake.hidden = {"request"}
+    connector = repeating(fake, attempt="tries", key="request" if shown else "", rerun=KEYED if shown else {})
     row, preview = rerun_in_place(fake, connector)
     key = new_key()
     receipt = connector.act(preview, key, 5)
     assert f"{row['id']}.2" == receipt.native_ref
-    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
+    assert not shown or key == row["request"] == fake.keys[-1]
+    result = connector.look_up(preview, key if shown != "other" else new_key(), 5)
+    assert isinstance(result, ActionFound if shown == "in one" else ActionUnknown)
+    if isinstance(result, ActionFound):
+        assert receipt.native_ref == result.native_ref
+    else:
+        assert "perhaps it was not started by Headway" in result.why
+
+
+# -- headers of a call, and keys that the list does not show ----------------------------------------------------------
+KEYED = {"body": {"request": "{key}"}, "headers": {"Idempotency-Key": "{key}", "X-Job": "of {job}"}}
+
+
+def test_a_call_sends_its_own_headers_with_the_key_of_the_action() -> None:
+    """An API that requires Idempotency-Key needed a proxy that adds it."""
+    fake = InPlace()
+    connector = repeating(fake, attempt="tries", rerun=KEYED)
+    row, preview = rerun_in_place(fake, connector)
+    assert f"rerun Idempotency-Key: <key> X-Job: of {row['job']} " in preview.native_calls[0]
+    key = new_key()
+    connector.act(preview, key, 5)
+    assert (key, f"of {row['job']}") == (fake.sent["idempotency-key"], fake.sent["x-job"])
+    log = {**settings()["log"], "ranges": False, "headers": {"accept": "text/csv"}}
+    opened(fake, log=log).log(RunRef("load", "", "1", "1"), None, 100, 5)
+    assert "text/csv" == fake.sent["accept"]
+    assert "idempotency-key" not in fake.sent
+
+
+def test_a_rerun_with_a_key_that_no_run_shows_is_counted_by_attempts_alone() -> None:
+    call = {"path": "/api/runs/{id}/rerun", "headers": {"Idempotency-Key": "{key}"}}
+    with pytest.raises(ValidationError, match="the outcome of a lost reply could not be checked"):
+        HttpOptions.model_validate(settings(runs={**settings()["runs"], "key": ""}, verbs={"rerun": call}))
+
+
+class Terse(HomeGrown):
+    """Its list of runs leaves out fields; `single` is what one run alone leaves out."""
+
+    hidden, single = frozenset({"request"}), frozenset[str]()
+
+    def _page(self, query: dict[str, Any]) -> dict[str, Any]:
+        page = super()._page(query)
+        return {**page, "runs": [_without(row, self.hidden) for row in page["runs"]]}
+
+    def _row(self, number: str) -> dict[str, Any] | None:
+        row = super()._row(number)
+        return row and _without(row, self.single)
+
+
+def _without(row: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+@pytest.mark.parametrize("verb", [Verb.RERUN, Verb.START])
+@pytest.mark.parametrize("is_in_one", [True, False])
+def test_a_key_that_the_list_does_not_show_is_read_from_the_run_alone(verb: Verb, is_in_one: bool) -> None:
+    """The action was absent while its run was running, and could have been sent again."""
+    fake = Terse()
+    fake.single = frozenset() if is_in_one else frozenset({"request"})
+    connector = opened(fake)
+    run = next(iter(connector.poll("", (), 5).runs))
+    preview, key = connector.preview(replace(TestHomeGrown().ask(run), verb=verb), 5), new_key()
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    connector.act(preview, key, 5)
+    result = connector.look_up(preview, key, 5)
+    if is_in_one:
+        assert ActionFound(str(fake.runs[-1]["id"]), f"run {fake.runs[-1]['id']} carries it") == result
+        assert isinstance(connector.look_up(preview, new_key(), 5), ActionAbsent)
+    else:
+        assert isinstance(result, ActionUnknown)
+        assert f"run {fake.runs[-1]['id']} has no field request (runs.key)" in result.why
+
+
+@pytest.mark.parametrize(
+    "path, row, is_there",
+    [
+        ("a", {"a": None}, True),
+        ("a", {}, False),
+        ("a.b", {"a": {"b": None}}, True),
+        ("a.b", {"a": {"c": 1}}, False),
+        ("a.b", {"a": None}, True),
+        ("a[kind=x].b", {"a": []}, True),
+        ("a[kind=x].b", {}, False),
+        ("{a}-{b}", {"a": 1}, False),
+        ("a", None, False),
+    ],
+)
+def test_a_row_has_a_field_whatever_its_value(path: str, row: Any, is_there: bool) -> None:
+    assert is_there is has_field(row, path)
 
 
 # -- pages and logs in pieces -----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("status, text", [(400, "cursor has expired"), (410, "gone")])
-def test_a_page_token_that_expired_between_polls_starts_the_walk_again(status: int, text: str) -> None:
-    """Every later poll failed with the refusal."""
+@pytest.mark.parametrize(
+    "status, text, expired_text",
+    [
+        (400, "cursor has expired", "cursor has expired"),
+        (410, "gone", "cursor has expired"),
+        (400, "begin again", "cursor_expired"),
+    ],
+)
+def test_a_page_token_that_expired_between_polls_starts_the_walk_again(
+    status: int, text: str, expired_text: str
+) -> None:
+    """Every later poll failed with the refusal, also where its code alone names it."""
     fake, expired = HomeGrown(), set[str]()
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.params.get("after") in expired:
-            return httpx.Response(status, json={"message": text})
+            return httpx.Response(status, json={"error": {"code": "cursor_expired", "message": text}})
         return fake.handle(request)
 
-    runs = {**settings()["runs"], "expired_text": "cursor has expired"}
+    runs = {**settings()["runs"], "expired_text": expired_text}
     connector = opened(fake, FaultyTransport(answer, ""), runs=runs)
     first = connector.poll("", (), 5)
     expired.add("4")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.sdk.records import Schedule, instant_key
+from connectors.sdk.states import RunState
 from console.store.ingest import targets
 from console.timing.business_dates import assign_periods
 from tests.store.estate import Estate, at, failed, run
@@ -23,6 +24,28 @@ def test_an_attempt_of_days_later_joins_the_run_that_it_executes_again(night: Es
     records = assign_periods([again], schedules, *targets.started_periods(night.store, night.host, [again], schedules))
     night.ingest(*records)
     assert [("2026-11-20T03:10:00Z", 2)] == night.rows("SELECT period_key, attempts FROM run")
+
+
+@pytest.mark.parametrize("first, second", [(3, 4), (1, 3), (2, 7), (1, 40), (21, 40)])
+def test_attempts_of_a_numbered_run_join_whichever_was_seen_first(night: Estate, first: int, second: int) -> None:
+    """The rerun of a run that was first seen at its third attempt was a run of its own, and its action stayed sent."""
+    due = datetime(2026, 11, 20, 3, 10, tzinfo=UTC)
+    schedules = {run().job: Schedule("debian-cron", "10 3 * * *")}
+    for number, started in ((first, due), (second, due + timedelta(days=2))):
+        again_of = "r7.1" if number > 1 else ""
+        bare = run(attempt=f"r7.{number}", period_key=None, period_at=None, started_at=started, queued_at=None)
+        bare = replace(bare, again_of=again_of, ended_at=bare.started_at)
+        if number == second:
+            bare = replace(bare, state=RunState.WAITING, started_at=None, ended_at=None)
+        taken = targets.started_periods(night.store, night.host, [bare], schedules)
+        night.ingest(*assign_periods([bare], schedules, *taken))
+    assert [("2026-11-20T03:10:00Z", 2)] == night.rows("SELECT period_key, attempts FROM run")
+
+
+@pytest.mark.parametrize("key", ["r70.2", "r7.x", "r7.99999999999", "r7.²"])
+def test_only_a_further_number_of_the_same_run_repeats_those_before(key: str) -> None:
+    assert ("r7.1",) == replace(run(attempt=key), again_of="r7.1").repeated
+    assert () == run(attempt=key).repeated
 
 
 def test_a_start_on_time_joins_the_run_that_began_by_hand_just_before_its_clock(night: Estate) -> None:

@@ -26,7 +26,7 @@ def test_a_token_that_no_header_can_carry_is_refused_without_it(
     door: HttpEndpoint, token: str, header: str, once: bool
 ) -> None:
     account = HttpAccount(lambda _: token, None, None, "a reference", header)
-    with pytest.raises(AccessRefused, match=f"the secret for header {header} cannot be sent") as raised:
+    with pytest.raises(AccessRefused, match=f"the value of header {header} cannot be sent") as raised:
         door.call("GET", "/x", Deadline(2), headers=account.headers(), once=once)
     assert "s3cr3t" not in str(raised.value)
     assert raised.value.__cause__ is None
