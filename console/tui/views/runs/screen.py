@@ -185,6 +185,7 @@ class RunScreen(HeadwayScreen):
         elif text:
             ended = len(before) - len(before.rstrip("\n"))  # line ends that are not shown while nothing follows them
             self.pane.add("\n" * ended + text.rstrip("\n"))
+        self.call_after_refresh(self.incident_preview.moved)
 
     def paint_log_title(self) -> None:
         number = f" attempt {self.attempt.number}" if self.attempt else ""
