@@ -180,21 +180,22 @@ Steps = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=3
 @examples(120)
 @example(steps=[(True, False)] * 6)
 @example(steps=[(True, False)] * 7)
+@example(steps=[*[(True, False)] * 5, (True, True), (True, False)])
 @given(steps=Steps)
 def test_however_jobs_flap_and_the_engine_dies_lasting_incidents_are_notified_and_the_rest_is_little(
     steps: list[tuple[bool, bool]],
 ) -> None:
     """The last word is right whenever it stood for a steady time since somebody saw it, and few words leave."""
     night, is_red, seen = Night(), False, (False, at("02:50"))
-    now = at("03:00")
+    now = turned_at = at("03:00")
     night.ends(now, RunState.SUCCEEDED)
     for turns, is_dead in [*steps, *[(False, False)] * 14]:
         now += STEP
         if turns:
-            is_red = not is_red
+            is_red, turned_at = not is_red, now
             night.ends(now, RunState.FAILED if is_red else RunState.SUCCEEDED)
         if not is_dead:
-            seen = seen if seen[0] == is_red else (is_red, now)
+            seen = seen if seen[0] == is_red and turned_at <= seen[1] else (is_red, now)
             night.look(now)
             if now - seen[1] >= STEADY and (is_red or night.left):
                 assert is_red == (night.left[-1][1] != "recovered")

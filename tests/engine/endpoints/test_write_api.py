@@ -115,7 +115,7 @@ def test_a_requested_plan_sends_nothing_until_a_person_resumes_it(api: httpx.Cli
     assert (0, []) == (count(bench, "action"), bench.scheduler.acted)
     assert printed(bench, "plan", "1") == {**plan, "text": "nothing is sent until a person resumes it"}
     permit(bench)
-    resumed = headway(bench.url, "plan", "resume", "1")
+    resumed = headway(bench.url, "plan", "resume", "1", "--yes")
     assert "plan 1 is running" in resumed.out + resumed.err
     bench.parts.plans.step(bench.fence)
     bench.parts.actions.step(bench.fence)
