@@ -200,7 +200,7 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
     (PREVIEW, "preview", but(scope=""), "words are missing"),
     (PREVIEW, "preview", but(plan={"jobid": (1, 2)}), "does not survive JSON"),
     (UNSENT, "look_up", lambda *_: ActionFound("x"), "an unsent key was found"),
-    (RERUN, "look_up", lambda *_: ActionAbsent(), "not seen within .* the rerun is found under its key"),
+    (RERUN, "look_up", lambda *_: ActionAbsent(), "not seen within .* the rerun is found"),
     (RERUN, "act", sends_nothing, "not seen within"),
     (RERUN, "poll", each_run(misattributed), "reported as a run of headway:rerun"),
 ]
