@@ -298,7 +298,7 @@ def _retried(index: EstateIndex, incident: IncidentFacts) -> list[RunFacts]:
 
 
 def _is_unproven(index: EstateIndex, incident: IncidentFacts) -> bool:
-    """True while a job that affected runs read is out of reach with a run open: none of them counts as stale for it."""
+    """True while an open run that affected runs read is out of reach. An unseen run makes no downstream stale."""
     affected = affected_runs(index, incident)
     units = {index.graph.unit(run.job_id) for run in affected}
     last = max((run.business_date for run in affected), default=incident.business_date)

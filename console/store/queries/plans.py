@@ -74,7 +74,7 @@ def _step(row: Row) -> PlanStepView:
 
 
 def _saved_days(stored: str) -> list[tuple[tuple[str, str], datetime | None]]:
-    """The service days that the step saves, with their expected finishes; none of what Headway did not write."""
+    """The service days that the step saves, with their expected finishes; entries of another form are left out."""
     try:
         saves = [save for save in json.loads(stored) if save["saved"] is not False]
         return [
