@@ -49,15 +49,31 @@ _SELECT_MEMBERS = "SELECT name, terminals, tier FROM service WHERE NOT removed O
 class MemberQueries(ContextQueries):
     """Jobs that a service depends on; a task counts as its DAG."""
 
+    def __init__(self, store: ReadStore) -> None:
+        super().__init__(store)
+        self._ends: tuple[str | None, Mapping[int, Sequence[tuple[int, str]]]] | None = None
+        """The config for which `_services_by_terminal` was read, and its result."""
+
     def services_of(self, job_id: int) -> tuple[str, ...]:
         """Services downstream of the job, by tier and name."""
-        services = self.link.rows(_SELECT_MEMBERS)
+        services = self._services_by_terminal()
         if not services:
             return ()
         below = self._walk([job_id], "upstream_id", "downstream_id")
-        terminals = {row.name: json.loads(row.terminals) for row in services}
-        units = self._unit_of({job_id for ids in terminals.values() for job_id in ids})
-        return tuple(name for name, ids in terminals.items() if any(units.get(job_id) in below for job_id in ids))
+        jobs = below | self.tasks_of(below).keys()
+        affected = {service for terminal in jobs & services.keys() for service in services[terminal]}
+        return tuple(name for _, name in sorted(affected))
+
+    def _services_by_terminal(self) -> Mapping[int, Sequence[tuple[int, str]]]:
+        """Terminal -> its services, each with its place by tier and name. Cached until the config changes."""
+        config = self.store.meta("config_seq")
+        if self._ends is None or self._ends[0] != config:
+            services: dict[int, list[tuple[int, str]]] = defaultdict(list)
+            for place, row in enumerate(self.link.rows(_SELECT_MEMBERS)):
+                for terminal in json.loads(row.terminals):
+                    services[terminal].append((place, row.name))
+            self._ends = (config, services)
+        return self._ends[1]
 
     def members_of(self, names: Sequence[str] = (), tiers: Sequence[int] = ()) -> set[int]:
         """The jobs that services depend on, terminals included; of services whose name contains one of these texts and

@@ -19,6 +19,7 @@ from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import micros
 from console.domain.inventory import InventoryChanges, VanishedJob
 from console.domain.service import Timeliness
+from console.store.config_sync import sync_config
 from console.store.db import lease
 from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
@@ -35,6 +36,8 @@ from tests.store.estate import (
     JOBS,
     LOAD,
     MIDNIGHT,
+    SERVED,
+    SUPPLY,
     Estate,
     at,
     failed,
@@ -174,6 +177,29 @@ def test_a_task_belongs_to_the_services_of_its_dag(served: Estate, reads: Querie
     task = JobRecord("load_orders.publish", parent="load_orders")
     [job_id] = write_inventory(served.store, served.airflow, InventoryChanges(new=(task,)), MIDNIGHT, None)
     assert (("supply",), True) == (reads.jobs.job(job_id).services, reads.jobs.job(job_id).row.is_task)
+
+
+def test_the_services_of_a_job_are_those_of_the_config_in_effect(served: Estate, reads: Queries) -> None:
+    assert ("supply",) == reads.members.services_of(1)
+    board, late = replace(SUPPLY, name="board", tier=1), replace(SUPPLY, name="late", delivered_by=(EXTRACT, LOAD))
+    sync_config(served.store, replace(SERVED, services=(SUPPLY, late, board)), MIDNIGHT, None)
+    assert ("board", "late", "supply") == reads.members.services_of(1)
+    sync_config(served.store, replace(SERVED, services=()), MIDNIGHT, None)
+    assert () == reads.members.services_of(1)
+
+
+def test_a_second_job_reads_no_services_again(reads: Queries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand services cost more than everything else on the screen of a job."""
+    statements: list[str] = []
+    rows = reads.link.rows
+
+    def spy(sql: str, values: Any = ()) -> Any:
+        statements.append(sql)
+        return rows(sql, values)
+
+    monkeypatch.setattr(reads.link, "rows", spy)
+    assert (("supply",), ("supply",)) == (reads.members.services_of(4), reads.members.services_of(1))
+    assert 1 == sum("FROM service" in sql for sql in statements)
 
 
 def test_an_unknown_job_is_reported_with_near_matches(reads: Queries) -> None:
