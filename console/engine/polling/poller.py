@@ -174,7 +174,9 @@ class LogTailFetcher:
 
 
 INVENTORY_EVERY = timedelta(minutes=1)
-"""Interval of inventories for kinds whose poll does not include one."""
+"""Mean interval of inventories for kinds whose poll does not include one."""
+INVENTORY_JITTER = (0.75, 1.25)
+"""Limits of the factor of each interval: targets that start together do not read their inventories together."""
 CHUNK_RUNS = 2_000
 """Records per transaction: a flooding source holds the store for a tenth of a second, not for seconds."""
 FLOOD = 200
@@ -240,6 +242,10 @@ class TargetPoller:
         self._place = place
         self._connector: Connector | None = None
         self._failures = 0
+        self._is_spread = False
+        """Whether `_due` is at a random time within the interval, as it is from the first success."""
+        self._due = math.inf
+        """When the next poll is due, by `time.monotonic`; infinity before the first has ended."""
         self._asked_to_wait = 0.0
         """Retry-After of an overloaded server, s."""
         self._inventory_at = -math.inf
@@ -291,7 +297,7 @@ class TargetPoller:
             self._log.exception("poll broke")
             self.close()
             self._failed(fence, error, "broken")
-        pause = max(0.05, self._pause() - (time.monotonic() - started))
+        pause = max(0.05, self._next_due(started) - time.monotonic())
         self.pulse.beat(pause)
         return pause
 
@@ -330,6 +336,16 @@ class TargetPoller:
         connector, self._connector = self._connector, None
         if connector is not None:
             close_quietly(connector)
+
+    def _next_due(self, started: float) -> float:
+        """When to poll after a poll that started then. A late one shortens the pause by up to half, so that polls that
+        were late together do not stay together; the first success is followed by a random part of the interval."""
+        pause = self._pause()
+        shortest = max(pause / 2, self._asked_to_wait)
+        if not self._is_spread and not self._failures:
+            self._is_spread, self._due, shortest = True, started - pause * random.random(), 0.0
+        self._due = min(max(self._due + pause, started + shortest), started + pause)
+        return self._due
 
     def _pause(self) -> float:
         """Real seconds until the next poll, with jitter."""
@@ -384,7 +400,8 @@ class TargetPoller:
                 inventory = connector.inventory(known.inventory_hash, self._timeout)
             self._write_inventory(inventory, fence)
             pause = timedelta(0) if inventory.more else INVENTORY_EVERY
-        self._inventory_at = time.monotonic() + pause.total_seconds() / max(self._shared.clock.rate, 0.01)
+        seconds = pause.total_seconds() * random.uniform(*INVENTORY_JITTER)
+        self._inventory_at = time.monotonic() + seconds / max(self._shared.clock.rate, 0.01)
 
     def _receive(self, connector: Connector, fence: Fence, deadline: float) -> Reply:
         """The next page; its inventory is written."""

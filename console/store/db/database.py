@@ -51,7 +51,7 @@ CHECKPOINT_PAGES = 2_000
 without a pause (`QUIET_SECONDS`) has a log as large as this."""
 
 CONNECTIONS = 15
-"""To PostgreSQL, for each process."""
+"""For each process. More would be opened and closed again for single queries."""
 READ_ONLY_STANDBY = "25006"
 """SQLSTATE of a standby server: the driver classifies it as a programming error."""
 
@@ -269,7 +269,7 @@ def _make_private(path: Path) -> None:
 def _sqlite(path: Path) -> Engine:
     at = sqlite_uri(path).partition("?")[0]  # "rw": another connection never creates a missing store
     url = URL.create("sqlite", database=at, query={"mode": "rw", "uri": "true"})
-    engine = create_engine(url, hide_parameters=True)
+    engine = create_engine(url, hide_parameters=True, pool_size=CONNECTIONS, max_overflow=0, pool_use_lifo=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -148,6 +148,35 @@ def test_a_pause_requested_by_a_server_is_respected(bench: Bench) -> None:
     assert bench.poller._pause() <= 60
 
 
+def test_targets_that_start_together_are_polled_at_different_times_afterwards(bench: Bench) -> None:
+    pollers = [TargetPoller(bench.parts.polling, bench.poller._place) for _ in range(50)]
+    first = sorted(poller.step(bench.fence) for poller in pollers)
+    assert first[0] < 15 < 45 < first[-1] <= 60
+    assert all(55 < poller.step(bench.fence) <= 60 for poller in pollers[:3])
+
+
+@pytest.mark.parametrize("late, least", [(0.0, 58.0), (5.0, 53.0), (29.0, 29.0), (600.0, 29.0)])
+def test_a_late_poll_shortens_the_pause_after_it_by_half_at_most(bench: Bench, late: float, least: float) -> None:
+    """Polls that were late together would otherwise stay together, and be late again."""
+    bench.poller.step(bench.fence)
+    started = bench.poller._due + late
+    assert least < bench.poller._next_due(started) - started <= max(60 - late, 30)
+
+
+def test_a_poll_before_its_time_shortens_no_interval(bench: Bench) -> None:
+    bench.poller.step(bench.fence)
+    started = bench.poller._due - 40
+    assert 58 < bench.poller._next_due(started) - started <= 60
+
+
+def test_a_pause_requested_by_a_server_is_not_shortened_for_a_late_poll(bench: Bench) -> None:
+    bench.poller.step(bench.fence)
+    started = bench.poller._due + 600
+    bench.scheduler.refuse = SystemUnreachable("too many requests", 120.0)
+    bench.poller.poll_once(bench.fence)
+    assert 120.0 <= bench.poller._next_due(started) - started
+
+
 def test_after_a_surprise_the_next_poll_uses_a_new_connection(bench: Bench) -> None:
     bench.scheduler.broken_close = True
     bench.scheduler.refuse = ZeroDivisionError("a bug")
@@ -205,7 +234,7 @@ def test_a_target_of_a_failed_engine_is_polled_without_an_inventory_until_that_i
     bench.scheduler.job("new")
     successor = TargetPoller(bench.parts.polling, bench.poller._place)
     successor.poll_once(bench.fence)
-    assert 0 < successor._inventory_at - time.monotonic() <= 60
+    assert 0 < successor._inventory_at - time.monotonic() <= 75
     assert {"extract", "load"} == known_names(bench)
     set_config_since(bench)
     TargetPoller(bench.parts.polling, bench.poller._place).poll_once(bench.fence)
