@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar, cast
 
 from textual import events
+from textual._styles_cache import StylesCache
 from textual.actions import ActionParseResult
 from textual.app import App
 from textual.binding import BindingType
@@ -190,6 +191,10 @@ class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self.pacer = PaintPacer(self)
+
+    def on_unmount(self) -> None:
+        # its keys hold the painted lines of every widget, closed ones too: garbage collections of 0.1 s and more
+        StylesCache.get_inner_outer.cache_clear()
 
     @property
     def stops_demo(self) -> bool:

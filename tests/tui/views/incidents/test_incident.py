@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from datetime import timedelta
 
 import pytest
+from textual._styles_cache import StylesCache
 
 from console.domain.history import NO_ESTIMATE
 from console.domain.service import Reason
@@ -23,6 +25,24 @@ async def _open(night: Night) -> None:
 async def test_the_last_notification_and_its_outcome_are_on_top(night: Night) -> None:
     await _open(night)
     await night.see("unacknowledged", "opened: chat not notified yet, 3 attempts: connection refused")
+
+
+@on_the_night()
+async def test_a_closed_screen_leaves_no_painted_lines_in_memory(night: Night) -> None:
+    """Textual's cache of colors keeps up to 1,024 widgets: collections of garbage took 0.2 s in a console in use."""
+
+    def painters() -> int:
+        gc.collect()
+        return sum(isinstance(one, StylesCache) for one in gc.get_objects())
+
+    counts = []
+    for _ in range(4):
+        await _open(night)
+        await night.press("escape")
+        await night.see("Supply plan")
+        await night.at_rest()
+        counts.append(painters())
+    assert counts[0] == counts[-1]
 
 
 def _long_reasons(night: Night) -> None:
