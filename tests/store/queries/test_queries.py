@@ -237,6 +237,14 @@ def test_a_service_is_shown_on_its_current_business_date(served: Estate, reads: 
         reads.services.service("suply")
 
 
+def test_a_service_is_shown_on_the_date_of_a_deadline_that_is_still_ahead(served: Estate, reads: Queries) -> None:
+    yesterday = day(business_date=BD - timedelta(days=1), timeliness=Timeliness.AT_RISK, deadline=at("03:30"))
+    decide(served, service_days=(yesterday, day()))
+    assert ["2026-11-18"] == [view.business_date for view in reads.services.list_services()]
+    decide(served, service_days=(replace(yesterday, deadline=at("03:20")),))
+    assert ["2026-11-19"] == [view.business_date for view in reads.services.list_services()]
+
+
 def test_a_service_shows_its_incident_and_its_assignee_until_that_lapses(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))
