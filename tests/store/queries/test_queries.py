@@ -224,7 +224,8 @@ def test_a_run_comes_with_the_runs_of_its_tasks(served: Estate, reads: Queries) 
 # -- services, incidents, systems, header -----------------------------------------------------------------------------
 def test_a_service_is_shown_on_its_current_business_date(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
-    yesterday = day(business_date=BD - timedelta(days=1), timeliness=Timeliness.MET)
+    due = at("05:30") - timedelta(days=1)
+    yesterday = day(business_date=BD - timedelta(days=1), timeliness=Timeliness.MET, deadline=due)
     decide(served, service_days=(yesterday, day()), incidents=(incident(),))
     [view] = reads.services.list_services()
     assert ("supply", "2026-11-19", at("05:30"), "at_risk", at("03:58"), EXTRACT, 1, (EXTRACT, LOAD)) == (
