@@ -161,7 +161,7 @@ def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, ro
     risk = format_risk(service.p_late, is_narrow) if service.p_late is not None else ""
     return [
         (service.title or service.name, "strong"),
-        (ctx.hm(service.deadline), "plain"),
+        (ctx.due(service.deadline), "plain"),
         ("", "dim") if service.act_by is None or is_over else (f"act by {when}", urgent),
         (risk, "dim"),
         (f"tier {service.tier}", "dim"),

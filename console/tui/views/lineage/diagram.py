@@ -84,7 +84,7 @@ def _promised(service: ServiceView | str, ctx: RenderContext, is_terse: bool) ->
     if isinstance(service, str):
         return [(f"delivers {service}", "key")]
     sign, _, style = ctx.status(service)
-    due, name = ctx.hm(service.deadline), service.title or service.name
+    due, name = ctx.due(service.deadline), service.title or service.name
     text = f" {due} {name}" if is_terse else f" {name} {due}"
     return [(sign, style), (text, style if style in ("bad", "warn") else "key")]
 
@@ -347,7 +347,7 @@ def _joined(parts: Sequence[Sequence[Segment]]) -> list[Segment]:
 
 def _service_due(service: ServiceView, ctx: RenderContext) -> list[Segment]:
     mark, _, style = ctx.status(service)
-    due = f" {service.title or service.name} {ctx.hm(service.deadline)}"
+    due = f" {service.title or service.name} {ctx.due(service.deadline)}"
     return [(mark, style), (due, style if style in ("bad", "warn") else "plain")]
 
 
