@@ -18,7 +18,7 @@ from console.domain.promise import DeadlineExtension
 from console.domain.service import Reason, Timeliness, service_of_instance
 from console.timing.calendars import counts, exclusion_reason, is_start_expected
 from console.timing.durations import TICK
-from console.timing.schedule import instants, next_instant, seen_instant
+from console.timing.schedule import instants, moved_start
 from console.timing.zones import business_window, date_in_window, time_in_window, zone_of
 
 _DAY = timedelta(days=1)
@@ -115,10 +115,7 @@ def clock_start(job: JobFacts, accepted: datetime) -> datetime:
     is not accepted. A changed start that had passed when the change was seen comes at its next instant."""
     if job.seen_schedule is None:
         return accepted
-    start = seen_instant(job.schedule, job.seen_schedule, accepted) or accepted
-    if job.drift_since is not None and start < job.drift_since < accepted:
-        return next_instant(job.seen_schedule, job.drift_since) or accepted
-    return start
+    return moved_start(job.schedule, job.seen_schedule, job.drift_since, accepted)
 
 
 def judged_dates(index: EstateIndex, service: ServiceFacts, members: Sequence[int]) -> Iterator[date]:

@@ -194,15 +194,17 @@ class LineageQueries(ContextQueries):
         `dates`."""
         calm = [job.id for job in jobs.values() if _is_calm(job)]
         expected = {}
-        for row in self.link.by_keys(_EXPECTED, sorted(calm), (micros(self.store.now() + SOON),)):
-            job = jobs[row.id]
+        rows = self.link.by_keys(_EXPECTED, sorted(calm), (micros(self.store.now() + SOON),))
+        changed = self.changed_schedules(row.id for row in rows)
+        for row in rows:
+            job, at = jobs[row.id], instant(row.sort_us)
             if row.business_date > row.latest_business_date:
                 dates[row.id] = row.business_date
                 expected[row.id] = replace(
                     job,
                     state="unknown" if row.evidence == "stale" else row.state,
                     period_key=clean_name(row.period_key),
-                    at=instant(row.sort_us),
+                    at=changed[row.id].start(at) if row.id in changed else at,
                     before=job.state,
                     before_at=job.at,
                 )

@@ -17,7 +17,7 @@ from console.domain.estate import EvaluationSettings
 from console.domain.filter import JobFilter
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import micros
-from console.domain.inventory import InventoryChanges, VanishedJob
+from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, VanishedJob
 from console.domain.service import Timeliness
 from console.store.db import lease
 from console.store.decisions import apply_decisions
@@ -299,6 +299,20 @@ def test_a_job_that_its_upstream_starts_is_planned_after_the_upstreams_new_run(
     assert state == found.state
     if state == "planned":
         assert ("succeeded", None) == (found.before, found.at)
+
+
+def test_a_changed_schedule_moves_the_starts_in_lineage_and_timeline(served: Estate, reads: Queries) -> None:
+    """A run of before the change keeps the start that it had."""
+    served.ingest(run(period="-23:50", attempt="0"))
+    decide(served, expected=(expected("03:10"),), service_days=(day(),))
+    drift = DetectedDrift("schedule", "10 3 * * * became 10 6 * * *")
+    change = JobChange(served.job_id(), record(JOBS[0], "10 6 * * *"), drift=(drift,))
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE schedule SET expression = '10 4 * * *'")  # 03:10 UTC in winter
+    write_inventory(served.store, served.host, InventoryChanges(changed=(change,)), at("01:00"), None)
+    assert at("05:10") == reads.lineage.lineage_of(1).jobs[1].at
+    [due] = [known.due for known in reads.service_days.timeline().jobs[1].runs if not known.tries]
+    assert at("05:10") == due
 
 
 def test_an_incident_comes_with_all_its_details(served: Estate, reads: Queries) -> None:
