@@ -201,6 +201,8 @@ def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
         return (ctx.localized(view.reason) if is_wide else "forecast"), "plain"
     short = job_label(view.cause)
+    if not is_wide and view.has_delivered and view.data_state in INCOMPLETE_DATA:
+        return f"{view.data_state}{short and f': {short}'}", "warn"
     return cause_text(view, short) if is_wide else short, "plain"
 
 
