@@ -315,6 +315,16 @@ def test_a_changed_schedule_moves_the_starts_in_lineage_and_timeline(served: Est
     assert at("05:10") == due
 
 
+def test_a_stale_run_stays_visible_in_lineage_though_the_next_is_due_soon(served: Estate, reads: Queries) -> None:
+    served.ingest(run(period="-20:50"))
+    decide(served, expected=(expected("05:10"),))
+    assert "planned" == reads.lineage.lineage_of(1).jobs[1].state
+    with served.store.write(None) as session:
+        session.rows("UPDATE run SET stale_read = TRUE WHERE attempts > 0")
+    job = reads.lineage.lineage_of(1).jobs[1]
+    assert ("succeeded", True) == (job.state, job.stale_read)
+
+
 def test_an_incident_comes_with_all_its_details(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     ingest_batch(served.store, served.airflow, poll(), None)
