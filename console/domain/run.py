@@ -48,7 +48,7 @@ class RunRow:
 
     @property
     def planned(self) -> datetime | None:
-        """The instant of its period; its start if it was over by then, because its schedule was changed."""
+        """The instant of its period; its start if it had ended by then, because its schedule was changed."""
         is_moved = self.period is not None and self.ended is not None and self.ended < self.period
         return self.first_started if is_moved else self.period
 

@@ -297,7 +297,7 @@ class EstateIndex:
 
     def is_unknown(self, run: RunFacts, by: datetime | None = None) -> bool:
         """True for what is neither green nor red: not proved, excused, or open and unobserved. `by`: for what read it
-        then; before the last successful poll it was still open, whatever became of it since."""
+        then: until the last successful poll it was still open."""
         if run.state.is_open:
             if self.job(run.job_id).target_id in self._unseen:
                 return by is None or not self._was_open(run, by)

@@ -84,7 +84,7 @@ class ZonedClock:
         return local.strftime("%a %H:%M" if away < timedelta(days=6) else "%m-%d %H:%M")
 
     def due(self, at: datetime, now: datetime) -> str:
-        """`hm` of a deadline; with its day once that is over, so that yesterday's is not read as one ahead."""
+        """`hm` of a deadline; with its day once that has passed, so that yesterday's is not read as one ahead."""
         local = self.local(at)
         if at < now and local.date() != self.local(now).date() and now - at < timedelta(days=6):
             return local.strftime("%a %H:%M")
