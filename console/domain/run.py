@@ -50,7 +50,7 @@ class RunRow:
     def planned(self) -> datetime | None:
         """The instant of its period; its start if it had ended by then, because its schedule was changed."""
         is_moved = self.period is not None and self.ended is not None and self.ended < self.period
-        return self.first_started if is_moved else self.period
+        return self.started if is_moved else self.period
 
     @property
     def is_red(self) -> bool:
