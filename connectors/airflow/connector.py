@@ -109,6 +109,7 @@ CONNECTOR = ConnectorKind(
     options=AirflowOptions,
     targets=lambda options: [TARGET],
     open=lambda options, target, secrets: AirflowConnector(options, secrets),
+    dates_runs=True,
     capabilities=frozenset(Capability),
     proofs=frozenset({ProofLevel.FULL}),
     verbs={

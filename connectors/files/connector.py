@@ -29,6 +29,7 @@ CONNECTOR = ConnectorKind(
     missing=MISSING,
     proofs=frozenset({ProofLevel.EXIT}),
     may_start_early=True,
+    dates_runs=True,
     schedules="expression",
     shell=open_shell,
     ladder=LADDER,

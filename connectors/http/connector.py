@@ -161,6 +161,7 @@ CONNECTOR = ConnectorKind(
     proofs=frozenset({ProofLevel.EXIT, ProofLevel.FULL}),
     verbs=VERB_NAMES,
     may_start_early=True,
+    dates_runs=True,
     schedules="expression",
     ladder="Proves a run's end as the API reports it, by the values that states names; any other value is UNKNOWN. "
     "With a log it proves output as well.",

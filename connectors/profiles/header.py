@@ -161,6 +161,7 @@ class ProfileHeader(StrictOptions):
             proofs=frozenset({ProofLevel.FULL if Capability.LOG in capabilities else ProofLevel.EXIT}),
             verbs={**titles, **(holds if Capability.HOLD in capabilities else {})},
             may_start_early=True,
+            dates_runs=True,
             schedules="expression" if jobs.schedule else "next" if jobs.next_at else "",
             ladder=" ".join(self.ladder.split()),
         )

@@ -204,6 +204,7 @@ CONNECTOR = ConnectorKind(
     options=ReplayOptions,
     targets=targets,
     open=lambda options, target, secrets: ReplayConnector(options, target),
+    dates_runs=True,
     capabilities=frozenset(Capability) - {Capability.CANCEL, Capability.MARK, Capability.TASKS},
     starts_held=True,
     missing={

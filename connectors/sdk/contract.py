@@ -357,6 +357,8 @@ class ConnectorKind:
     may_start_early: bool = False
     """True where jobs start by hand or by a clock other than the one that reports their runs: a start some minutes
     before a scheduled instant belongs to that instant."""
+    dates_runs: bool = False
+    """True where its records may carry a business date or a data interval: a changed cutoff does not move these."""
     schedules: str = ""
     """The most that its inventory reports of a job's schedule: "expression" (computable), "next" (the next start only),
     "" (a description only)."""

@@ -360,6 +360,7 @@ CONNECTOR = ConnectorKind(
     proofs=frozenset({ProofLevel.EXIT, ProofLevel.FULL}),
     verbs=VERB_NAMES,
     may_start_early=True,
+    dates_runs=True,
     schedules="expression",
     profile=SqlProfile,
     ladder="Proves a run's end as the rows report it, by the values that states names; any other value is UNKNOWN. "

@@ -182,6 +182,7 @@ CONNECTOR = ConnectorKind(
     },
     proofs=frozenset({ProofLevel.EXIT}),
     may_start_early=True,
+    dates_runs=True,
     schedules="expression",
     ladder=(
         f"Proves that a commit with new rows is in the table's log, its time by the writer's clock, and its rows where"

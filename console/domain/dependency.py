@@ -213,6 +213,8 @@ class LineageJob:
     """The root of an open incident without which it does not start."""
     stale_since: datetime | None = None
     """Since when its target is unreachable."""
+    stale_read: bool = False
+    """The run read its upstream before that was good."""
 
 
 @dataclass(frozen=True, slots=True)

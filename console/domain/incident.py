@@ -17,7 +17,7 @@ from connectors.sdk.states import RED_STATES, RunState, Verb, is_open
 from console.domain.action import IN_FLIGHT_STATES, ActionView
 from console.domain.history import EstimateBasis
 from console.domain.job import Safety
-from console.domain.service import Reason, Timeliness, reasons_text
+from console.domain.service import Reason, ReasonKind, Timeliness, reasons_text
 
 if TYPE_CHECKING:
     from console.domain.alert import DeliveryView, SuppressionView
@@ -182,6 +182,14 @@ class AffectedServiceView:
     """Why its forecasts are not trusted; empty if they are."""
     delivered: datetime | None = None
     business_date: str = ""
+
+    @property
+    def incomplete_data(self) -> str:
+        """ "stale" or "partial" if all its jobs delivered, though such data; else empty."""
+        if self.delivered is not None:
+            return ""
+        texts = (reason.text for reason in self.reasons if reason.kind is ReasonKind.DELIVERY)
+        return next(("partial" if ", partial" in text else "stale" for text in texts), "")
 
     @property
     def reason(self) -> str:

@@ -47,6 +47,12 @@ class RunRow:
         return max(0.0, ((self.ended or now) - self.started).total_seconds())
 
     @property
+    def planned(self) -> datetime | None:
+        """The instant of its period; its start if it had ended by then, because its schedule was changed."""
+        is_moved = self.period is not None and self.ended is not None and self.ended < self.period
+        return self.started if is_moved else self.period
+
+    @property
     def is_red(self) -> bool:
         return self.state in set(RunState) and RunState(self.state).is_red
 

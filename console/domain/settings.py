@@ -107,6 +107,8 @@ class SystemSetting:
     """Its kind can start a held job."""
     start_within: timedelta = timedelta()
     """As `ConnectorKind` has it."""
+    dates_runs: bool = False
+    """As `ConnectorKind` has it."""
 
 
 @dataclass(frozen=True, slots=True)

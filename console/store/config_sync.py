@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from itertools import chain
 from typing import Any
 
-from console.domain.ids import job_name, micros
+from console.domain.ids import instant, job_name, micros
 from console.domain.job import CARD_FIELDS
 from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.failpoints import failpoint
@@ -22,7 +22,7 @@ from console.store import jobs as cards
 from console.store.access import write_permissions
 from console.store.db.database import Database
 from console.store.db.fence import Fence, ShardFence
-from console.store.db.session import WriteSession
+from console.store.db.session import Row, WriteSession
 from console.store.errors import LeaseLost
 from console.store.meta import get_meta, next_changed_seq, set_meta
 from console.store.names import (
@@ -38,6 +38,7 @@ from console.store.names import (
     unknown_jobs_json,
 )
 from console.text.cleaning import clean_line
+from console.timing.business_dates import business_date_of
 
 Columns = dict[str, Any]
 _JOB_DEFAULTS: Columns = {
@@ -101,7 +102,7 @@ def sync_config(store: Database, settings: EstateSettings, now: datetime, fence:
         if isinstance(fence, ShardFence) and before != settings.digest:
             raise LeaseLost("the config of this engine is not the one in effect; nothing was written")
         switches.initialize_mode(session, settings.starts_in, now_us)
-        changed = _systems(session, settings.systems)
+        changed = _systems(session, settings.systems, now)
         jobs = _known_jobs(session)
         changed |= _job_columns(session, settings, jobs)
         changed |= _dependencies(session, settings, jobs)
@@ -169,7 +170,8 @@ def _sync_rows(session: WriteSession, table: str, rows: Mapping[str, Columns]) -
     return bool(new or changed or removed)
 
 
-def _systems(session: WriteSession, systems: Sequence[SystemSetting]) -> bool:
+def _systems(session: WriteSession, systems: Sequence[SystemSetting], now: datetime) -> bool:
+    before = {row.name: row for row in session.rows("SELECT id, name, zone, cutoff FROM system")}
     rows = {
         system.name: {
             "name": system.name, "kind": system.kind, "zone": system.zone, "cutoff": system.cutoff.isoformat("minutes"),
@@ -180,6 +182,9 @@ def _systems(session: WriteSession, systems: Sequence[SystemSetting]) -> bool:
         for system in systems
     }  # fmt: skip
     changed = _sync_rows(session, "system", rows)
+    for system in systems:
+        if (old := before.get(system.name)) is not None and not system.dates_runs:
+            changed |= _redate_runs(session, old, system, now)
     ids: dict[str, int] = dict(session.rows("SELECT name, id FROM system"))
     targets = session.rows("SELECT id, system_id, name, removed FROM target")
     stored = {(row.system_id, row.name): row for row in targets}
@@ -189,6 +194,31 @@ def _systems(session: WriteSession, systems: Sequence[SystemSetting]) -> bool:
     flips = [(row.id, key not in configured) for key, row in stored.items() if bool(row.removed) == (key in configured)]
     session.update("target", ("id", "removed"), flips)
     return bool(changed or new or flips)
+
+
+REDATED_WITHIN = timedelta(days=7)
+"""Age of the runs that a changed cutoff moves to another business date."""
+
+
+def _redate_runs(session: WriteSession, old: Row, system: SystemSetting, now: datetime) -> bool:
+    """Gives the recent runs of a system the business dates of its changed cutoff or zone."""
+    cutoff = time.fromisoformat(old.cutoff)
+    if (old.zone, cutoff) == (system.zone, system.cutoff):
+        return False
+    moved = []
+    for row in session.rows(
+        "SELECT r.id, r.sort_us, r.business_date FROM run r JOIN job j ON j.id = r.job_id"
+        " WHERE j.system_id = ? AND r.sort_us >= ?",
+        (old.id, micros(now - REDATED_WITHIN)),
+    ):
+        at = instant(row.sort_us)
+        new = business_date_of(at, None, system.zone, system.cutoff).isoformat()
+        if row.business_date == business_date_of(at, None, old.zone, cutoff).isoformat() != new:
+            moved.append((row.id, new))
+    if moved:
+        seq = next_changed_seq(session)
+        session.update("run", ("id", "business_date", "changed_seq"), [(*run, seq) for run in moved])
+    return bool(moved)
 
 
 def _known_jobs(session: WriteSession) -> _JobsByName:

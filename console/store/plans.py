@@ -185,11 +185,31 @@ def move_plan(
         values = (state, text, micros(now) if is_done else None, plan.id, is_done)
         if _is_locked(session, plan.id) or not session.rows(sql, values):
             return False
+        if state == "stopped":
+            plan = _with_open_incident(session, plan)
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
         _audit(session, now, state, plan.id, {"plan": plan.id, "text": text, "requested_by": plan.requested_by})
         if state == "stopped":
             _request_attention(session, audience, plan.id, "stopped", text, now)
         return True
+
+
+_FAILED_BELOW = (
+    "SELECT m.incident_id FROM plan_step s JOIN incident_member m ON m.job_id = s.job_id AND m.period_key ="
+    " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed' AND i.closed_us"
+    " IS NULL AND EXISTS (SELECT 1 FROM incident o WHERE o.id = ? AND o.closed_us IS NOT NULL)"
+    " ORDER BY m.role <> 'root', m.incident_id LIMIT 1"
+)
+
+
+def _with_open_incident(session: WriteSession, plan: PlanProgress) -> PlanProgress:
+    """The plan; if its incident is resolved, as one of the incident that the run of its failed step has opened, so that
+    the notification and the screens of both name one repair."""
+    rows = session.rows(_FAILED_BELOW, (plan.id, plan.incident_id))
+    if not rows:
+        return plan
+    session.rows("UPDATE plan SET incident_id = ? WHERE id = ?", (rows[0].incident_id, plan.id))
+    return replace(plan, incident_id=rows[0].incident_id)
 
 
 def _is_locked(session: Session, number: int) -> bool:

@@ -150,6 +150,21 @@ def seen_instant(accepted: Schedule, seen: Schedule, due: datetime) -> datetime 
     return _counterpart(accepted, seen, due, accepted, is_later=True)
 
 
+def moved_start(accepted: Schedule, seen: Schedule, seen_since: datetime | None, due: datetime) -> datetime:
+    """When the clock starts the run that the accepted schedule has at `due`: by the changed schedule. A changed start
+    that had passed when the change was seen comes at its next instant."""
+    start = seen_instant(accepted, seen, due) or due
+    if seen_since is not None and start < seen_since < due:
+        return next_instant(seen, seen_since) or due
+    return start
+
+
+def begun_start(accepted: Schedule, seen: Schedule, seen_since: datetime | None, due: datetime) -> datetime:
+    """`moved_start` of a run that may have begun before the change was seen: then `due`."""
+    start = moved_start(accepted, seen, seen_since, due)
+    return due if seen_since is not None and max(start, due) < seen_since else start
+
+
 def accepted_instant(accepted: Schedule, seen: Schedule, start: datetime) -> datetime | None:
     """The reverse of `seen_instant`: the accepted instant of the run that the seen schedule starts then."""
     return _counterpart(seen, accepted, start, accepted, is_later=False)

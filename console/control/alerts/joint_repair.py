@@ -14,10 +14,10 @@ from console.control.incidents.verdict import Instruction, RepairStep, restart_i
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
-from console.control.snapshot.runs import run_time
+from console.control.snapshot.runs import CLOCK_SKEW, run_time
 from console.domain.alert import RouteNotification
 from console.domain.decision import AffectedServiceVerdict
-from console.domain.estate import JobFacts, RunFacts
+from console.domain.estate import JobFacts, RepairFacts, RunFacts
 from console.text.cleaning import clean_line
 
 LEAST_MOVE = timedelta(minutes=5)
@@ -32,8 +32,14 @@ def rerun_of(index: EstateIndex, run: RunFacts) -> tuple[datetime | None, dateti
     later = (known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run))
     started = next((known.started_at for known in later if known.state.is_open and known.started_at), None)
     repair = index.estate.repairs.get(run.id)
-    sent = repair.sent_at if repair is not None and repair.in_flight and repair.verb in STARTING else None
+    is_sent = repair is not None and repair.in_flight and repair.verb in STARTING and not _has_failed(run, repair)
+    sent = repair.sent_at if repair is not None and is_sent else None
     return (started, sent) if started is not None or sent is not None else None
+
+
+def _has_failed(run: RunFacts, repair: RepairFacts) -> bool:
+    """True if the repair's own attempt is the one that ended red, though its action is not settled yet."""
+    return run.state.is_red and run.started_at is not None and run.started_at + CLOCK_SKEW >= repair.sent_at
 
 
 def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:

@@ -155,8 +155,11 @@ def _other_repairs(context: AlertContext, subject: AlertSubject) -> list[AlertSu
 
 def _repair_command(index: EstateIndex, subject: AlertSubject, incident: str) -> str:
     run = subject.match.to_repair
-    approval = index.estate.approvals.get(run.id) if run is not None else None
-    return f"headway action approve {approval.action_key}" if approval is not None else f"headway recover {incident}"
+    if run is not None and (approval := index.estate.approvals.get(run.id)) is not None:
+        return f"headway action approve {approval.action_key}"
+    if run is not None and run.state.is_red and run.id in index.estate.open_plans:
+        return f"headway plan resume {index.estate.open_plans[run.id]}"
+    return f"headway recover {incident}"
 
 
 def _number(subject: AlertSubject) -> int:

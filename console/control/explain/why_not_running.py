@@ -32,7 +32,7 @@ from console.timing.calendars import day_reason, is_start_expected
 from console.timing.durations import format_duration
 from console.timing.formats import dated_time, zoned_time
 from console.timing.maintenance import maintenance_of_job
-from console.timing.schedule import instants, next_instant, schedule_text
+from console.timing.schedule import begun_start, instants, next_instant, schedule_text
 
 _WAITS = (RunState.QUEUED, RunState.WAITING)
 _UNDER_WAY = (RunState.RUNNING, RunState.RETRYING, RunState.CANCELLING)
@@ -162,16 +162,18 @@ def _running(index: EstateIndex, job: JobFacts, run: RunFacts) -> str:
 
 def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep | None:
     """Why it began so late: the last of its upstreams that was good only after it was due."""
-    begun = run.first_started_at
-    if begun is None or run.period_at is None or has_no_clock(job) or begun - run.period_at <= job.grace:
+    begun, due = run.first_started_at, run.period_at
+    if due is not None and job.seen_schedule is not None:
+        due = begun_start(job.schedule, job.seen_schedule, job.drift_since, due)
+    if begun is None or due is None or has_no_clock(job) or begun - due <= job.grace:
         return None
-    by = f"began {format_duration(begun - run.period_at)} after it was due {_at(run.period_at, job)}"
+    by = f"began {format_duration(begun - due)} after it was due {_at(due, job)}"
     ends = [
         (good, index.job(edge.upstream))
         for edge in index.graph.into(job.id)
-        if (read := index.read_by(edge.upstream, run.business_date, run.period_at)) is not None
+        if (read := index.read_by(edge.upstream, run.business_date, due)) is not None
         and (good := index.freshness(read).good_at) is not None
-        and good > run.period_at
+        and good > due
     ]
     if not ends:
         return _of(job, run, "waits", by)

@@ -1,4 +1,4 @@
-"""Warnings about dependencies: modes that cannot be enforced, and clocks that contradict them.
+"""Warnings about dependencies and deadlines: modes that cannot be enforced, and clocks that contradict them.
 
 A mode cannot be enforced if the next start of its downstream is unknown. A clock contradicts a dependency if the
 downstream starts before its upstream of the same business date; usually the cut-off is meant otherwise: with noon,
@@ -8,20 +8,21 @@ a job at 14:00 belongs to the night that follows it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 
 from console.control.holds.conditions import condition_text
 from console.control.holds.starts import next_start
+from console.control.snapshot.deadlines import clock_starts, start_after_deadline
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.runs import has_no_clock
 from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
-from console.domain.estate import Estate, JobFacts
+from console.domain.estate import Estate
 from console.domain.hold import HoldState
 from console.text.cleaning import clean_line
 from console.timing.formats import local_time, zoned_time
-from console.timing.schedule import instants, next_instant, schedule_text
-from console.timing.zones import business_window, date_in_window, zone_of
+from console.timing.schedule import next_instant, schedule_text
+from console.timing.zones import date_in_window, zone_of
 
 
 def unenforceable_holds(estate: Estate) -> Iterator[str]:
@@ -93,7 +94,7 @@ def contradicting_clocks(estate: Estate, now: datetime) -> Iterator[str]:
         if upstream is None or downstream is None or has_no_clock(upstream) or has_no_clock(downstream):
             continue
         day = date_in_window(now, zone_of(downstream.zone), downstream.cutoff)
-        feeds, reads = _starts(upstream, day), _starts(downstream, day)
+        feeds, reads = clock_starts(upstream, day), clock_starts(downstream, day)
         if feeds and reads and min(feeds) > max(reads):
             systems = dict.fromkeys(clean_line(job.system) for job in (downstream, upstream))
             starts, due = local_time(max(reads), downstream.zone), local_time(min(feeds), upstream.zone)
@@ -105,6 +106,17 @@ def contradicting_clocks(estate: Estate, now: datetime) -> Iterator[str]:
             )
 
 
-def _starts(job: JobFacts, day: date) -> list[datetime]:
-    opens, closes = business_window(day, zone_of(job.zone), job.cutoff)
-    return [at for at in instants(job.schedule, opens, closes) if at < closes]
+def contradicting_deadlines(estate: Estate, now: datetime) -> Iterator[str]:
+    """One sentence for each service whose jobs start on a later day than its deadline of the same business date."""
+    graph = DependencyGraph(estate.jobs, estate.dependencies)
+    for service in estate.services:
+        day = date_in_window(now, zone_of(service.zone), service.cutoff)
+        if (late := start_after_deadline(estate, graph, service, day)) is None:
+            continue
+        job, start = late
+        name, due, days = clean_line(service.name), f"{service.deadline:%H:%M}", service.promise.deadline.day + 1
+        yield (
+            f"services.{name}: {clean_line(job.name)} starts {local_time(start, service.zone)}, on the day after the"
+            f" deadline {due} of the same business date (cutoff {service.cutoff:%H:%M}): {due} of that day counts."
+            f' Fix: deadline = {{ time = "{due}", day = {days} }}'
+        )

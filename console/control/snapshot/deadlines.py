@@ -10,15 +10,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.runs import has_no_clock
 from console.domain.decision import ServiceDayVerdict
-from console.domain.estate import JobFacts, ServiceFacts
+from console.domain.estate import Estate, JobFacts, ServiceFacts
 from console.domain.promise import DeadlineExtension
 from console.domain.service import Reason, Timeliness, service_of_instance
 from console.timing.calendars import counts, exclusion_reason, is_start_expected
 from console.timing.durations import TICK
-from console.timing.schedule import instants, next_instant, seen_instant
+from console.timing.schedule import instants, moved_start
 from console.timing.zones import business_window, date_in_window, time_in_window, zone_of
+
+_DAY = timedelta(days=1)
 
 
 def latest_deadline(service: ServiceFacts, business_date: date) -> datetime:
@@ -30,12 +33,39 @@ def latest_deadline(service: ServiceFacts, business_date: date) -> datetime:
     return time_in_window(business_date + timedelta(days=rule.day), service.deadline, zone, service.cutoff)
 
 
+def clock_starts(job: JobFacts, business_date: date) -> list[datetime]:
+    """The instants of its accepted schedule on that business date, whether its calendar expects them or not."""
+    opens, closes = business_window(business_date, zone_of(job.zone), job.cutoff)
+    return instants(job.schedule, opens - TICK, closes - TICK)
+
+
+def start_after_deadline(
+    estate: Estate, graph: DependencyGraph, service: ServiceFacts, business_date: date
+) -> tuple[JobFacts, datetime] | None:
+    """The start of that business date from which on the service can be delivered, if it comes on a later day than the
+    deadline, because the cutoff lies between them: then the deadline of the day of that start counts. It is the first
+    of the jobs that deliver it; if these have no clock, the last of their upstreams."""
+    if service.promise.deadline.after_start is not None or service.deadline < service.cutoff:
+        return None
+    ends = {graph.unit(terminal) for terminal in service.terminals if terminal in estate.jobs}
+    timed = {end for end in ends if not has_no_clock(estate.jobs[end])}
+    members = timed or {member for member in graph.members(ends) if not has_no_clock(estate.jobs[member])}
+    starts = [(at, member) for member in members for at in clock_starts(estate.jobs[member], business_date)[:1]]
+    if not starts:
+        return None
+    start, job_id = min(starts) if timed else max(starts)
+    zone = zone_of(service.zone)
+    is_later = start.astimezone(zone).date() > latest_deadline(service, business_date).astimezone(zone).date()
+    return (estate.jobs[job_id], start) if is_later else None
+
+
 def promised_at(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> datetime:
-    """Its deadline (UTC), before any extension. If it counts from a start that has not come it counts from when that
-    is due, and is the latest possible if nothing is due."""
+    """Its deadline (UTC), before any extension; of the next day if its jobs start only then. If it counts from a start
+    that has not come it counts from when that is due, and is the latest possible if nothing is due."""
     rule = service.promise.deadline
     if rule.after_start is None:
-        return latest_deadline(service, business_date)
+        is_next_day = start_after_deadline(index.estate, index.graph, service, business_date) is not None
+        return latest_deadline(service, business_date + _DAY if is_next_day else business_date)
     counted = [rule.of_id] if rule.of else list(members)
     job_ids = [job_id for job_id in counted if job_id is not None and job_id in index.estate.jobs]
     begun = [run.first_started_at for job_id in job_ids for run in index.of_day(job_id, business_date)]
@@ -49,7 +79,10 @@ def sla_deadline(service: ServiceFacts, business_date: date, promised: datetime)
     agreed = service.promise.sla
     if agreed is None or agreed.at is None:
         return promised if agreed else None
-    day = business_date + timedelta(days=service.promise.deadline.day)
+    rule = service.promise.deadline
+    day = business_date + timedelta(days=rule.day)
+    if rule.after_start is None and promised > latest_deadline(service, business_date):
+        day += _DAY
     return time_in_window(day, agreed.at, zone_of(service.zone), service.cutoff)
 
 
@@ -82,13 +115,7 @@ def clock_start(job: JobFacts, accepted: datetime) -> datetime:
     is not accepted. A changed start that had passed when the change was seen comes at its next instant."""
     if job.seen_schedule is None:
         return accepted
-    start = seen_instant(job.schedule, job.seen_schedule, accepted) or accepted
-    if job.drift_since is not None and start < job.drift_since < accepted:
-        return next_instant(job.seen_schedule, job.drift_since) or accepted
-    return start
-
-
-_DAY = timedelta(days=1)
+    return moved_start(job.schedule, job.seen_schedule, job.drift_since, accepted)
 
 
 def judged_dates(index: EstateIndex, service: ServiceFacts, members: Sequence[int]) -> Iterator[date]:

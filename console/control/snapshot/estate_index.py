@@ -25,7 +25,7 @@ from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.incremental import EvaluationMemo
 from console.control.snapshot.pools import slot_holders_by_pool
 from console.control.snapshot.reachability import is_out_of_reach
-from console.control.snapshot.runs import BEGINNING, NEVER, Freshness, began_after, lookback_time, run_time
+from console.control.snapshot.runs import BEGINNING, NEVER, Freshness, began_after, has_started, lookback_time, run_time
 from console.domain.decision import ExpectedRun
 from console.domain.estate import Estate, JobFacts, RunFacts, ServiceFacts, failed_jobs, runs_by_job
 from console.domain.finding import DetectionRule
@@ -287,7 +287,7 @@ class EstateIndex:
     def read_good(self, run: RunFacts, upstream_id: int) -> bool:
         """False when a run that has started read this upstream before it was good."""
         upstream = self.read_by(upstream_id, run.business_date, lookback_time(run))
-        if upstream is None or self.is_unknown(upstream) or run.started_at is None:
+        if upstream is None or run.started_at is None or self.is_unknown(upstream, run.started_at):
             return True
         good_at = self.good_by(upstream, run.started_at)
         return good_at is not None and began_after(run.started_at, good_at)
@@ -295,11 +295,23 @@ class EstateIndex:
     def is_red_now(self, run: RunFacts) -> bool:
         return run.state.is_red and not self.is_excused(run) and not self.is_superseded(run)
 
-    def is_unknown(self, run: RunFacts) -> bool:
-        """True for what is neither green nor red: not proved, excused, or open and unobserved."""
+    def is_unknown(self, run: RunFacts, by: datetime | None = None) -> bool:
+        """True for what is neither green nor red: not proved, excused, or open and unobserved. `by`: for what read it
+        then: until the last successful poll it was still open."""
         if run.state.is_open:
-            return run.evidence is RunEvidence.STALE or self.job(run.job_id).target_id in self._unseen
+            if self.job(run.job_id).target_id in self._unseen:
+                return by is None or not self._was_open(run, by)
+            return run.evidence is RunEvidence.STALE
         return run.state in _NEITHER or self.is_excused(run)
+
+    def _was_open(self, run: RunFacts, by: datetime) -> bool:
+        target = self.estate.targets.get(self.job(run.job_id).target_id)
+        if target is None or target.last_ok_at is None:
+            return False
+        if has_started(run):
+            return by <= target.last_ok_at
+        is_lost = target.lost is not None and run_time(run) <= target.lost[1]
+        return target.seen_until is not None and by <= target.seen_until and not is_lost
 
     def is_unseen(self, job: JobFacts) -> bool:
         """True where its source has not answered lately."""

@@ -3,7 +3,8 @@
 Staleness. A run is good from the end of its first success that started after all of its upstreams were good. A
 downstream run that has started is stale while it has no such success: it started before its upstream of that
 business date had succeeded, or the upstream is red, or stale itself. An upstream that is UNKNOWN, PARTIAL, SKIPPED
-or unreachable is neither green nor red, and makes no downstream stale.
+or unreachable is neither green nor red, and makes no downstream stale: unless the downstream started before the last
+poll that still found it open.
 
 Partial inputs. A run that is PARTIAL, or whose output shrank, is reported by everything that read it, transitively:
 a run has a partial input until it has started after all of its inputs were whole. That alone does not make it
@@ -66,7 +67,7 @@ class EstateRuns(Protocol):
     def effective_run(self, read: RunFacts, by: datetime) -> RunFacts: ...
     def good_since(self, run: RunFacts) -> datetime | None: ...
     def whole_since(self, run: RunFacts) -> tuple[datetime, str]: ...
-    def is_unknown(self, run: RunFacts) -> bool: ...
+    def is_unknown(self, run: RunFacts, by: datetime | None = None) -> bool: ...
     def is_unseen(self, job: JobFacts) -> bool: ...
 
 
@@ -166,9 +167,9 @@ def run_freshness(
     """Freshness of a run that is read by one that started at `by`."""
     if condition is UpstreamCondition.COMPLETION:
         ended = completed_at(run)
-        good = ended or (BEGINNING if index.is_unknown(run) else NEVER)
+        good = ended or (BEGINNING if index.is_unknown(run, by) else NEVER)
         return InputFreshness(good, *index.whole_since(run)) if ended is not None else InputFreshness(good, BEGINNING)
-    if index.is_unknown(run):
+    if index.is_unknown(run, by):
         return InputFreshness(BEGINNING, *index.whole_since(run))
     read = index.effective_run(run, by)
     return InputFreshness(index.good_since(read) or NEVER, *index.whole_since(read))

@@ -48,8 +48,9 @@ from console.store.ingest import records as store_ingest
 from console.store.ingest import targets
 from console.store.ingest.batch import IngestBatch, LogTailText, PollCost, attempts_without_tail
 from console.store.ingest.inventory import known_jobs, write_inventory
-from console.timing.business_dates import assign_periods, business_date_of
+from console.timing.business_dates import EARLIEST_START, assign_periods, business_date_of
 from console.timing.clock import Clock, wait_seconds
+from console.timing.schedule import is_interval
 
 PAUSE_CHECK_SECONDS = 1.0
 """Interval of checking whether the pause has ended."""
@@ -455,6 +456,27 @@ class TargetPoller:
             self._job_changes += 1
             self._match_ended = partial(self._end_match, self._job_changes)
 
+    def _with_periods(self, runs: Sequence[RunRecord], now: datetime) -> tuple[list[RunRecord], bool]:
+        """The records with their periods; and whether a job with a clock started in the last minutes, but not at an
+        instant of its schedule."""
+        store, target_id, kind = self._shared.store, self._place.target_id, self._place.system.kind
+        without_period = any(run.period_key is None for run in runs)
+        schedules, seen = targets.known_schedules(store, target_id) if without_period else ({}, {})
+        started = targets.started_periods(store, target_id, runs, schedules)
+        records = assign_periods(runs, schedules, *started, may_start_early=kind.may_start_early, seen=seen)
+        known = {(job, attempt) for (job, _), attempt in started.owners.items()}
+        return records, any(
+            (run.job, run.attempt_key) not in known
+            and run.started_at is not None
+            and now - run.started_at < 2 * INVENTORY_EVERY
+            and (record.period_at is None or run.started_at - record.period_at > EARLIEST_START)
+            and (schedule := schedules.get(run.job)) is not None
+            and schedule.has_clock
+            and not is_interval(schedule)
+            for run, record in zip(runs, records, strict=True)
+            if run.period_key is None
+        )
+
     def _match_config(self, fence: Fence) -> None:
         """Matches config against changed jobs. Raises Unmatched if the poll must wait for that."""
         changes = self._job_changes
@@ -478,12 +500,12 @@ class TargetPoller:
     def _store(self, connector: Connector, fence: Fence, reply: Reply) -> None:
         poll, before, now, poll_ms = reply
         store, target_id = self._shared.store, self._place.target_id
-        without_period = any(run.period_key is None for run in poll.runs)
-        schedules, seen = targets.known_schedules(store, target_id) if without_period else ({}, {})
         poll = sanitize_poll(poll, self._shared.secrets.mask)
-        started = targets.started_periods(store, target_id, poll.runs, schedules)
-        may_start_early = self._place.system.kind.may_start_early
-        records = assign_periods(poll.runs, schedules, *started, may_start_early=may_start_early, seen=seen)
+        records, is_off_schedule = self._with_periods(poll.runs, now)
+        if is_off_schedule and not self._place.system.kind.inventory_rides_poll:
+            self._read_inventory(connector, fence)  # its schedule may have changed since the last one
+            self._match_config(fence)
+            records, _ = self._with_periods(poll.runs, now)
 
         def business_date(record: RunRecord) -> date:
             if record.business_date is not None:

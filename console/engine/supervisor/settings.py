@@ -91,6 +91,7 @@ def _system(name: str, config: Config) -> SystemSetting:
         missing={str(capability): why for capability, why in system.missing.items()},
         starts_held=system.kind.starts_held,
         start_within=system.kind.start_within,
+        dates_runs=system.kind.dates_runs,
     )
 
 

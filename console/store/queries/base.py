@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from connectors.sdk.records import Schedule
 from connectors.sdk.states import OPEN_STATES, RunEvidence, RunState
 from console.domain.ids import instant, optional_instant
 from console.domain.switches import SystemPause
@@ -138,12 +139,50 @@ class ReadStore:
         return {pause.system: pause for pause in pauses if pause.lasts(now)}
 
 
+_CHANGED_SCHEDULES = (
+    "SELECT s.job_id, s.dialect AS seen_dialect, s.expression AS seen_expression, s.zone AS seen_zone, s.text AS"
+    " seen_text, s.next_us AS seen_next_us, d.seen_us AS since_us, c.dialect, c.expression, c.zone FROM {keys} CROSS"
+    " JOIN drift d CROSS JOIN schedule s LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE"
+    " x.job_id = s.job_id AND x.accepted_us IS NOT NULL) WHERE d.job_id = k.a AND d.what = 'schedule' AND"
+    " d.accepted_us IS NULL AND d.ended_us IS NULL AND s.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id ="
+    " d.job_id)"
+)
+
+
+class ChangedSchedule(NamedTuple):
+    """The accepted schedule of a job, the one at its source, and since when that is seen."""
+
+    accepted: Schedule
+    seen: Schedule
+    since: datetime
+
+    def start(self, due: datetime) -> datetime:
+        """When its clock starts the run, or started it, that the accepted schedule has at `due`."""
+        from console.timing.schedule import begun_start  # noqa: PLC0415 - the first paint does not need it
+
+        return begun_start(self.accepted, self.seen, self.since, due)
+
+
 class ContextQueries:
     """Queries of one context over an open store."""
 
     def __init__(self, store: ReadStore) -> None:
         self.store = store
         self.link = store.link
+
+    def changed_schedules(self, ids: Iterable[int]) -> dict[int, ChangedSchedule]:
+        """Of these jobs: id -> both schedules, where that of its source changed and is not accepted."""
+        return {
+            row.job_id: ChangedSchedule(
+                Schedule(row.dialect or "none", decode_name(row.expression or ""), row.zone or "UTC"),
+                Schedule(
+                    row.seen_dialect, decode_name(row.seen_expression), row.seen_zone, row.seen_text,
+                    optional_instant(row.seen_next_us),
+                ),
+                instant(row.since_us),
+            )
+            for row in self.link.by_keys(_CHANGED_SCHEDULES, sorted(set(ids)))
+        }  # fmt: skip
 
     def job_names(self, ids: Iterable[int]) -> dict[int, str]:
         return dict(self.link.by_keys("SELECT j.id, j.name FROM {keys} JOIN job j ON j.id = k.a", sorted(set(ids))))

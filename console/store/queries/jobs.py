@@ -100,11 +100,6 @@ _ROW = (
     " j.id AND x.ended_us IS NULL AND x.kind <> 'trigger')"
 )
 """A job known only by a run is gone once a newer inventory does not include it."""
-_MOVED_SCHEDULES = (
-    "SELECT s.job_id, s.dialect, s.expression, s.zone, s.text, s.next_us FROM {keys} CROSS JOIN drift d CROSS JOIN"
-    " schedule s WHERE d.job_id = k.a AND d.what = 'schedule' AND d.accepted_us IS NULL AND d.ended_us IS NULL AND"
-    " s.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = d.job_id)"
-)
 _HELD = ("held", "releasing", "foreign")
 
 
@@ -335,13 +330,7 @@ class JobQueries(ContextQueries):
 
     def _moved_schedules(self, ids: Sequence[int]) -> dict[int, Schedule]:
         """Of these jobs: id -> the schedule at its source, where that changed and is not accepted."""
-        rows = self.link.by_keys(_MOVED_SCHEDULES, list(ids))
-        return {
-            row.job_id: Schedule(
-                row.dialect, decode_name(row.expression), row.zone, row.text, optional_instant(row.next_us)
-            )
-            for row in rows
-        }
+        return {job_id: changed.seen for job_id, changed in self.changed_schedules(ids).items()}
 
     def job(self, name_or_id: str | int) -> JobView:
         """One job by id, by "system/native-id", by a suffix of that unique to it, or by "id:4". Raises NotFound with

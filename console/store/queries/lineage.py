@@ -30,7 +30,8 @@ from console.store.row_values import from_row
 
 _FACTS = (
     "SELECT j.id, j.name, s.name AS system, j.target_id, r.state, r.evidence, r.period_key, r.ended_us, r.started_us,"
-    " r.sort_us, r.id AS run_id, COALESCE(r.business_date, '') AS business_date FROM {keys} JOIN job j ON j.id = k.a"
+    " r.sort_us, r.id AS run_id, COALESCE(r.stale_read, FALSE) AS stale_read,"
+    " COALESCE(r.business_date, '') AS business_date FROM {keys} JOIN job j ON j.id = k.a"
     " JOIN system s ON s.id = j.system_id"
 )
 _LATEST = f"{_FACTS} LEFT JOIN latest_run l ON l.job_id = j.id LEFT JOIN run r ON r.id = l.run_id"
@@ -78,7 +79,7 @@ _MAX_DEPTH = 50
 
 
 def _is_calm(job: LineageJob) -> bool:
-    return bool(job.state) and not job.is_red and not is_open(job.state)
+    return bool(job.state) and not job.is_red and not job.stale_read and not is_open(job.state)
 
 
 @dataclass(slots=True)
@@ -190,19 +191,21 @@ class LineageQueries(ContextQueries):
         )
 
     def _expected(self, jobs: dict[int, LineageJob], dates: dict[int, str]) -> dict[int, LineageJob]:
-        """Jobs with a run expected soon, unless the latest is open or failed: that stays visible. Puts its date into
-        `dates`."""
+        """Jobs with a run expected soon, unless the latest is open, failed or stale: that stays visible. Puts its date
+        into `dates`."""
         calm = [job.id for job in jobs.values() if _is_calm(job)]
         expected = {}
-        for row in self.link.by_keys(_EXPECTED, sorted(calm), (micros(self.store.now() + SOON),)):
-            job = jobs[row.id]
+        rows = self.link.by_keys(_EXPECTED, sorted(calm), (micros(self.store.now() + SOON),))
+        changed = self.changed_schedules(row.id for row in rows)
+        for row in rows:
+            job, at = jobs[row.id], instant(row.sort_us)
             if row.business_date > row.latest_business_date:
                 dates[row.id] = row.business_date
                 expected[row.id] = replace(
                     job,
                     state="unknown" if row.evidence == "stale" else row.state,
                     period_key=clean_name(row.period_key),
-                    at=instant(row.sort_us),
+                    at=changed[row.id].start(at) if row.id in changed else at,
                     before=job.state,
                     before_at=job.at,
                 )
@@ -320,4 +323,5 @@ def _job(row: Row, stale: dict[int, datetime | None]) -> LineageJob:
     return LineageJob(
         row.id, row.name, row.system, shown, is_red, key, optional_instant(at_us), row.run_id,
         stale_since=visible.stale_since,
+        stale_read=bool(row.stale_read),
     )  # fmt: skip

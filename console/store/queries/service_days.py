@@ -184,7 +184,7 @@ class ServiceDayQueries(ContextQueries):
     ) -> dict[int, TimelineJob]:
         awaited = roots_awaited(self.link, job_ids) if is_present else {}
         rows = self.link.by_keys(_SELECT_NIGHT_RUNS, job_ids, (_first_us(business_date), business_date))
-        runs = _runs_by_job(rows)
+        runs = self._runs_by_job(rows)
         return {
             job_id: _timeline_job(job_id, name, estimates.get(name, {}), runs[job_id], awaited.get(job_id, ""))
             for job_id, name in self.job_names(job_ids).items()
@@ -261,7 +261,9 @@ class ServiceDayQueries(ContextQueries):
         names = self.job_names(job_ids)
         own = [source["run"] for source in estimates.values() if source.get("run")] if submission else []
         since = (_first_us(business_date), business_date)
-        runs = _runs_by_job(self.link.by_keys(_OWN, own) if own else self.link.by_keys(_SELECT_RUNS, job_ids, since))
+        runs = self._runs_by_job(
+            self.link.by_keys(_OWN, own) if own else self.link.by_keys(_SELECT_RUNS, job_ids, since)
+        )
         return [
             _timeline_job(
                 job_id, names[job_id], estimates.get(names[job_id], {}), runs[job_id], "", expected.get(job_id)
@@ -270,19 +272,21 @@ class ServiceDayQueries(ContextQueries):
             if job_id in names
         ]
 
-
-def _runs_by_job(rows: Iterable[Row]) -> dict[int, list[TimelineRun]]:
-    """One run for the rows of its attempts."""
-    by_run: dict[int, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_run[row.id].append(row)
-    runs: dict[int, list[TimelineRun]] = defaultdict(list)
-    for run_id, attempts in by_run.items():
-        run = attempts[0]
-        tries = tuple(from_row(TimelineAttempt, row) for row in attempts if row.started_us is not None)
-        due = optional_instant(run.due_us)
-        runs[run.job_id].append(TimelineRun(run_id, instant(run.sort_us), due, run.run_state, tries))
-    return runs
+    def _runs_by_job(self, rows: Iterable[Row]) -> dict[int, list[TimelineRun]]:
+        """One run for the rows of its attempts; due when its clock starts it, also by a changed schedule."""
+        by_run: dict[int, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_run[row.id].append(row)
+        changed = self.changed_schedules(attempts[0].job_id for attempts in by_run.values())
+        runs: dict[int, list[TimelineRun]] = defaultdict(list)
+        for run_id, attempts in by_run.items():
+            run = attempts[0]
+            tries = tuple(from_row(TimelineAttempt, row) for row in attempts if row.started_us is not None)
+            at, due = instant(run.sort_us), optional_instant(run.due_us)
+            if due is not None and run.job_id in changed:
+                at = due = changed[run.job_id].start(due)
+            runs[run.job_id].append(TimelineRun(run_id, at, due, run.run_state, tries))
+        return runs
 
 
 def _timeline_job(

@@ -173,7 +173,11 @@ class ServiceQueries(ContextQueries):
                 on = date.fromisoformat(day.business_date) if day is not None else _business_date_of(row, now)
             else:
                 on = date.fromisoformat(business_date) if business_date else _business_date_of(row, now)
-                day = next((day for day in days[row.id] if day.business_date == on.isoformat()), None)
+                by_date = {day.business_date: day for day in days[row.id]}
+                before = by_date.get((on - timedelta(days=1)).isoformat())
+                if not business_date and before is not None and before.deadline_us > micros(now):
+                    on -= timedelta(days=1)  # its jobs start so late in its window that its deadline is still ahead
+                day = by_date.get(on.isoformat())
             shown.append((row, on, day))
         return self._views(shown)
 

@@ -348,6 +348,7 @@ def _load(
         cancels=facts.load_cancels(session, since_us),
         repairs=facts.load_repairs(session, since_us),
         approvals=facts.load_approvals(session, since_us),
+        open_plans=facts.load_open_plans(session),
         earlier=earlier,
         extensions=facts.load_extensions(session, since_us),
         last_verdicts=cache.verdicts.by_day,

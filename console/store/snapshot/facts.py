@@ -411,6 +411,16 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 
 
+def load_open_plans(session: Session) -> dict[int, int]:
+    """Run id -> number of the open plan with a requested or failed step for the run."""
+    rows = session.rows(
+        "SELECT r.id, s.plan_id FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN run r ON r.job_id = s.job_id AND"
+        " r.period_key = s.period_key WHERE p.state IN ('running', 'paused', 'stopped') AND s.state IN ('requested',"
+        " 'failed') ORDER BY p.id"
+    )
+    return {row.id: row.plan_id for row in rows}
+
+
 def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:
     """Run id -> the latest rerun or start that was requested since then and waits for approval."""
     rows = session.rows(

@@ -53,7 +53,7 @@ def what_if_lines(
         return [[(f"no open service depends on {clean_line(job)}, or none can be forecast", "plain")]]
     lines: list[list[Segment]] = []
     for outlook in outlooks:
-        due = f"{ctx.hm(outlook.deadline)}{ctx.other_zone(outlook.deadline)}"
+        due = f"{ctx.due(outlook.deadline)}{ctx.other_zone(outlook.deadline)}"
         lines += [[(clean_line(outlook.title), "strong"), (f"  due {due}", "plain")]]
         named = zip((UNCHANGED, *(way.name for way in ways)), outlook.ways, strict=True)
         lines += [_variant_line(name, odds, outlook, ctx) for name, odds in named]

@@ -54,6 +54,9 @@ class RenderContext(NamedTuple):
     def hm(self, at: datetime | None) -> str:
         return self.clock.hm(at, self.now)
 
+    def due(self, at: datetime) -> str:
+        return self.clock.due(at, self.now)
+
     def day(self, at: datetime | None) -> str:
         return self.clock.day(at, self.now)
 

@@ -83,6 +83,13 @@ class ZonedClock:
             return local.strftime("%H:%M")
         return local.strftime("%a %H:%M" if away < timedelta(days=6) else "%m-%d %H:%M")
 
+    def due(self, at: datetime, now: datetime) -> str:
+        """`hm` of a deadline; with its day once that has passed, so that yesterday's is not read as one ahead."""
+        local = self.local(at)
+        if at < now and local.date() != self.local(now).date() and now - at < timedelta(days=6):
+            return local.strftime("%a %H:%M")
+        return self.hm(at, now)
+
     def day(self, at: datetime | None, now: datetime) -> str:
         """ "06:30" today; "Sat 06:30" within six days; "30 Nov" farther away; "–" for none. At most 9 cells."""
         if at is None:

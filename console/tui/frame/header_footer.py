@@ -271,7 +271,7 @@ def small_status(
 
 def _short_line(service: ServiceView, ctx: RenderContext, width: int, is_old: bool) -> list[Segment]:
     mark, label, style = ctx.status(service, is_old)
-    when = ctx.hm(service.deadline) if service.is_promised else ""
+    when = ctx.due(service.deadline) if service.is_promised else ""
     name = max(12, min(20, width - 28))
     runs: list[Segment] = [(f"{mark} ", style), (fit(service.title or service.name, name), "plain")]
     runs.append((f" {when} {label}", style))

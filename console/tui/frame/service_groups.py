@@ -161,7 +161,7 @@ def next_deadline_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
     if place == len(promises):
         return ""
     soonest = promises[place]
-    at = ctx.hm(soonest.deadline)
+    at = ctx.due(soonest.deadline)
     return f"{soonest.title or soonest.name} {at} in {format_short(soonest.deadline - ctx.now)}"
 
 

@@ -178,7 +178,7 @@ def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list
     name = lane.service.title or lane.name if lane.service is not None else lane.name
     runs: list[Segment] = [(f" {name}  ", "strong")]
     if lane.service is not None and lane.service.is_promised:
-        runs.append((f"due {clock.hm(lane.service.deadline, now)}  ", "plain"))
+        runs.append((f"due {clock.due(lane.service.deadline, now)}  ", "plain"))
     if lane.waits_for:
         runs.append((f"waits for {lane.waits_for}  ", "warn"))
     if lane.done is not None:

@@ -206,6 +206,15 @@ def test_a_late_start_names_the_upstream_that_was_good_too_late() -> None:
     )
 
 
+@pytest.mark.parametrize("seen_since, is_late", [("02:00", False), ("04:50", True)])
+def test_a_start_by_a_schedule_that_was_moved_later_is_not_late(seen_since: str, is_late: bool) -> None:
+    """Only one that began before the change was seen is measured by the schedule of before."""
+    moved = replace(LOAD, seen_schedule=daily("04:45"), drift_since=at(seen_since))
+    begun = run(2, moved, "04:00", RunState.RUNNING, started_at=at("04:45"), first_started_at=at("04:45"))
+    found = chain(moved, night(run(1, EXTRACT, "03:10"), begun, jobs=(EXTRACT, moved, MART)), "04:55")
+    assert is_late == any("after it was due" in reason.text for reason in found)
+
+
 def test_a_job_by_the_clock_says_when_it_is_due() -> None:
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), run(2, LOAD, "04:00")), "05:00")
     assert [("load", "done"), ("load", "clock")] == kinds(found)

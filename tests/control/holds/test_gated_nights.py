@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.incidents.impact import reruns_after
@@ -10,7 +14,7 @@ from console.domain.dependency import UpstreamCondition, UpstreamPeriod
 from console.domain.estate import DependencyFacts
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
-from tests.factories import at, estate, feeds, gate, job, minutes, service, wanting
+from tests.factories import at, estate, feeds, gate, job, minutes, service, target, wanting
 
 EU = job(1, "feeds/eu", "03:00", expected=minutes(10))
 US = job(2, "feeds/us", "03:10", expected=minutes(10))
@@ -111,6 +115,43 @@ def test_what_was_delivered_stale_is_called_so_and_breaks_its_promise_unless_it_
     assert hurt.reason.startswith("delivered 05:20 UTC, stale: it read what its upstream had not finished")
     told.look("06:31")
     assert (Timeliness.BREACHED, "stale") == stands(told)
+
+
+@pytest.mark.parametrize("cause", ["hangs", "runs again", "has not started"])
+def test_stale_data_stays_stale_while_the_host_of_its_cause_is_out_of_reach(cause: str) -> None:
+    eu = replace(EU, grace=minutes(120)) if cause == "has not started" else EU
+    rates = replace(RATES, target_id=2)
+    hosts = [target(1, "feeds", "feeds"), target(2, "dwh", "dwh")]
+    told = Ledger(estate(eu, rates, feeds=feeds(eu, rates), services=[service("daily", "06:30", rates)], targets=hosts))
+    told.look("02:00")
+    if cause == "hangs":
+        told.run(eu, "03:00", RunState.RUNNING, started_at=at("03:00"))
+    if cause == "runs again":
+        told.run(eu, "03:00", FAILED, **ended("03:00", 2))
+    told.run(rates, "04:00", DONE, **ended("04:00", 20))
+    told.look("04:30")
+    if cause == "runs again":
+        told.run(eu, "03:00", RunState.RUNNING, started_at=at("04:31"))
+        told.look("04:32")
+    told.target(1, failing_since=at("04:32"), error="timed out")
+    told.look("05:30")
+    assert "stale" == told.day("daily").data_state
+    told.look("06:31")
+    assert (Timeliness.BREACHED, "stale") == stands(told)
+    assert told.state(rates, "04:00").stale_read
+
+
+def test_what_began_after_the_last_poll_of_a_running_upstream_is_not_called_stale() -> None:
+    rates = replace(RATES, target_id=2)
+    hosts = [target(1, "feeds", "feeds"), target(2, "dwh", "dwh")]
+    told = Ledger(estate(EU, rates, feeds=feeds(EU, rates), services=[service("daily", "06:30", rates)], targets=hosts))
+    told.look("02:00")
+    told.run(EU, "03:00", RunState.RUNNING, started_at=at("03:00"))
+    told.look("03:05")
+    told.target(1, failing_since=at("03:06"), error="timed out")
+    told.run(rates, "04:00", DONE, **ended("04:00", 20))
+    told.look("04:30")
+    assert not told.state(rates, "04:00").stale_read
 
 
 def test_an_intraday_loop_is_one_incident_and_what_came_after_is_stale() -> None:

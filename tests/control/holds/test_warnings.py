@@ -8,11 +8,12 @@ from datetime import time
 import pytest
 
 from connectors.sdk.records import Schedule
-from console.control.holds.warnings import contradicting_clocks, unenforceable_holds
+from console.control.holds.warnings import contradicting_clocks, contradicting_deadlines, unenforceable_holds
 from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts
+from console.domain.promise import DeadlineRule
 from tests.control.stage import hold_edge
-from tests.factories import at, estate, feeds, job
+from tests.factories import at, estate, feeds, job, service
 
 EXTRACT = job(1, "hosts/extract", "03:10")
 
@@ -102,3 +103,26 @@ def test_a_trigger_beside_a_schedule_without_a_start_time_is_reported_to_start_i
 
 def test_a_watch_only_job_is_not_reported() -> None:
     assert [] == told(job(2, "aws/mart", RATE), DependencyMode.OBSERVE)
+
+
+MORNING = job(1, "dwh/mart", "11:00")
+
+
+@pytest.mark.parametrize(
+    "deadline, cutoff, told", [("13:00", 12, 1), ("13:00", 0, 0), ("11:30", 12, 0), ("23:00", 12, 1)]
+)
+def test_a_deadline_on_the_day_before_its_jobs_start_is_reported(deadline: str, cutoff: int, told: int) -> None:
+    mart = replace(MORNING, cutoff=time(cutoff))
+    daily = service("daily", deadline, mart, cutoff=time(cutoff))
+    assert told == len(list(contradicting_deadlines(estate(mart, services=[daily]), at("03:00"))))
+
+
+def test_the_warning_of_a_deadline_names_the_start_and_a_fix_that_ends_it() -> None:
+    daily = service("daily", "13:00", MORNING)
+    [text] = contradicting_deadlines(estate(MORNING, services=[daily]), at("03:00"))
+    assert (
+        "services.daily: dwh/mart starts 11:00, on the day after the deadline 13:00 of the same business date"
+        ' (cutoff 12:00): 13:00 of that day counts. Fix: deadline = { time = "13:00", day = 1 }'
+    ) == text
+    fixed = replace(daily, promise=replace(daily.promise, deadline=DeadlineRule(day=1)))
+    assert [] == list(contradicting_deadlines(estate(MORNING, services=[fixed]), at("03:00")))

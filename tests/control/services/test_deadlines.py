@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,3 +112,23 @@ def test_a_date_whose_runs_are_no_longer_evaluated_is_not_judged() -> None:
         found = evaluate(estate(LATE, runs=seen, services=[promise]), now).service_days
         past = {each.timeliness for each in found if each.deadline <= now}
         assert past <= {Timeliness.MET}, now
+
+
+@pytest.mark.parametrize("is_triggered", [False, True])
+def test_a_deadline_after_the_cutoff_counts_on_the_day_on_which_its_jobs_start(is_triggered: bool) -> None:
+    """The job starts at 11:00 before the cutoff, the deadline comes at 13:00 after it: of the same day, not of the one
+    before."""
+    extract = job(1, "hosts/extract", "22:00", expected=minutes(20))
+    source = job(2, "dwh/source", "11:00", expected=minutes(20))
+    mart = job(3, "dwh/mart", "" if is_triggered else "11:00", expected=minutes(20))
+    terminal = mart if is_triggered else source
+    sla = ServiceAgreement(2, 90, time(14))
+    daily = service("daily", "13:00", terminal, promise=Promise(sla=sla))
+    deps = [*feeds(extract, source), *feeds(source, mart)]
+    failed = run(1, source, at("11:00"), RunState.FAILED)
+    known = estate(extract, source, mart, feeds=deps, services=[daily], runs=[failed])
+    verdict = of_night(known, "11:30")
+    assert (at("13:00", day=1), at("14:00", day=1)) == (verdict.deadline, verdict.agreed)
+    assert Timeliness.AT_RISK is verdict.timeliness
+    [incident] = evaluate(known, at("11:30")).incidents
+    assert [at("13:00", day=1)] == [affected.deadline for affected in incident.services]

@@ -887,3 +887,23 @@ def test_a_plan_of_which_only_the_reason_is_missing_is_no_refusal_in_the_audit(n
     with night.reads() as reads:
         told = [row.verb for row in reads.audit.list_entries() if "plan" in row.verb]
     assert ["start plan"] == told
+
+
+def test_a_plan_that_stops_after_its_incident_is_resolved_names_the_one_that_its_failed_step_opened(
+    night: Bench,
+) -> None:
+    number = started(night)
+    turn(night)
+    ends(night, 1)
+    night.send()
+    night.sink.got.clear()
+    ends(night, 2, RunState.FAILED)
+    night.send()
+    mails = {title: body for _, title, body in night.sink.got if not title.startswith("Cause resolved")}
+    [opened, stopped] = mails
+    assert re.fullmatch(r"Supply plan .* at risk: restart load by .* \[INC-0002\]", opened)
+    assert stopped.endswith(": plan 1 stopped: repair fake/extract [INC-0002]")
+    assert [[f"headway plan resume {number}"]] * 2 == [re.findall(r"^Do +(.*)$", body, re.M) for body in mails.values()]
+    assert "Why     fake/load failed\n" in mails[stopped]
+    with night.reads() as reads:
+        assert [number] == [plan.id for plan in reads.plans.list_plans(2)]

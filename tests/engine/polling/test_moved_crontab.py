@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from connectors.cron.connector import CONNECTOR, CronConnector
-from connectors.sdk.records import instant_key
+from connectors.sdk.records import Schedule, instant_key
+from connectors.sdk.states import RunState
 from console.config.sections import JobSettings, SystemConfig
 from console.domain.ids import micros, new_action_key
 from console.engine.api.queue import RequestAnswer
@@ -140,6 +141,29 @@ def test_the_run_of_a_moved_line_is_todays_and_its_rerun_resolves_the_incident(
         backfill = night.answer(night.bench.requests().propose_backfill(1, *dates, unseen=True)).data
         assert f"{instant_key(due)} succeeded" in {run["why"] for run in backfill["excluded"]}
         assert instant_key(due) not in {step["period_key"] for step in backfill["steps"]}
+
+
+@pytest.mark.parametrize("ran_yesterday", [True, False])
+def test_a_start_before_the_inventory_with_its_changed_schedule_is_the_run_of_that_day(
+    tmp_path: Path, ran_yesterday: bool
+) -> None:
+    """The inventory is read anew for a start that no known schedule has: it would count as a run by hand, and that of
+    the day as missed."""
+    scheduler, due, moved = FakeScheduler(), minutes_ago(-60), minutes_ago(1)
+    scheduler.job("nightly", Schedule("cronie", f"{due.minute} {due.hour} * * *", "UTC"))
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        if ran_yesterday:
+            scheduler.attempt("nightly", "0", RunState.SUCCEEDED, due - timedelta(days=1), period_key=None)
+        bench.turn()
+        with bench.store.write(None) as session:
+            session.rows("UPDATE schedule SET accepted_us = ?", (micros(present() - timedelta(hours=12)),))
+        scheduler.job("nightly", Schedule("cronie", f"{moved.minute} {moved.hour} * * *", "UTC"))
+        scheduler.attempt("nightly", "1", RunState.SUCCEEDED, moved, period_key=None)
+        bench.turn()
+        with bench.store.read() as session:
+            [*_, run] = session.rows("SELECT period_key FROM run WHERE attempts > 0 ORDER BY id")
+        assert instant_key(due) == run.period_key
+        assert [] == bench.sink.got
 
 
 def test_the_next_starts_of_a_moved_line_are_those_of_its_source(tmp_path: Path) -> None:

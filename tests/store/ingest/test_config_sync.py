@@ -227,3 +227,33 @@ def test_a_former_name_that_another_job_has_now_means_that_one(night: Estate) ->
     [other] = write_inventory(night.store, night.host, anew, MIDNIGHT, None)
     assert {} == sync(night, WHOLE).renamed
     assert [(other,)] == night.rows("SELECT upstream_id FROM dependency WHERE origin = 'declared'")
+
+
+def test_a_changed_cutoff_moves_recent_runs_to_their_new_business_date(night: Estate) -> None:
+    def stored() -> list[str]:
+        return [str(run.business_date) for run in load_estate(night.store, MIDNIGHT, EvaluationSettings()).runs]
+
+    def with_cutoff(cutoff: time, dates_runs: bool = False) -> EstateSettings:
+        return replace(
+            WHOLE, systems=tuple(replace(system, cutoff=cutoff, dates_runs=dates_runs) for system in SYSTEMS)
+        )
+
+    sync(night, WHOLE)
+    night.ingest(run())
+    assert ["2026-11-19"] == stored()
+    assert sync(night, with_cutoff(time(0))).changed
+    assert ["2026-11-20"] == stored()
+    assert not sync(night, with_cutoff(time(0))).changed
+    sync(night, with_cutoff(time(12)))
+    assert ["2026-11-19"] == stored()
+    sync(night, with_cutoff(time(0), dates_runs=True))
+    assert ["2026-11-19"] == stored()
+
+
+def test_a_changed_cutoff_leaves_old_runs_where_they_were(night: Estate) -> None:
+    sync(night, WHOLE)
+    night.ingest(run())
+    later = MIDNIGHT + timedelta(days=8)
+    midnight = replace(WHOLE, systems=tuple(replace(system, cutoff=time(0)) for system in SYSTEMS))
+    sync_config(night.store, midnight, later, None)
+    assert "2026-11-19" == night.one("SELECT business_date FROM run")

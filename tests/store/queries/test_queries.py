@@ -17,7 +17,7 @@ from console.domain.estate import EvaluationSettings
 from console.domain.filter import JobFilter
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import micros
-from console.domain.inventory import InventoryChanges, VanishedJob
+from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, VanishedJob
 from console.domain.service import Timeliness
 from console.store.config_sync import sync_config
 from console.store.db import lease
@@ -250,7 +250,8 @@ def test_a_run_comes_with_the_runs_of_its_tasks(served: Estate, reads: Queries) 
 # -- services, incidents, systems, header -----------------------------------------------------------------------------
 def test_a_service_is_shown_on_its_current_business_date(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
-    yesterday = day(business_date=BD - timedelta(days=1), timeliness=Timeliness.MET)
+    due = at("05:30") - timedelta(days=1)
+    yesterday = day(business_date=BD - timedelta(days=1), timeliness=Timeliness.MET, deadline=due)
     decide(served, service_days=(yesterday, day()), incidents=(incident(),))
     [view] = reads.services.list_services()
     assert ("supply", "2026-11-19", at("05:30"), "at_risk", at("03:58"), EXTRACT, 1, (EXTRACT, LOAD)) == (
@@ -261,6 +262,14 @@ def test_a_service_is_shown_on_its_current_business_date(served: Estate, reads: 
     assert view == reads.services.service("supply")
     with pytest.raises(NotFound, match="did you mean supply"):
         reads.services.service("suply")
+
+
+def test_a_service_is_shown_on_the_date_of_a_deadline_that_is_still_ahead(served: Estate, reads: Queries) -> None:
+    yesterday = day(business_date=BD - timedelta(days=1), timeliness=Timeliness.AT_RISK, deadline=at("03:30"))
+    decide(served, service_days=(yesterday, day()))
+    assert ["2026-11-18"] == [view.business_date for view in reads.services.list_services()]
+    decide(served, service_days=(replace(yesterday, deadline=at("03:20")),))
+    assert ["2026-11-19"] == [view.business_date for view in reads.services.list_services()]
 
 
 def test_a_service_shows_its_incident_and_its_assignee_until_that_lapses(served: Estate, reads: Queries) -> None:
@@ -316,6 +325,30 @@ def test_a_job_that_its_upstream_starts_is_planned_after_the_upstreams_new_run(
     assert state == found.state
     if state == "planned":
         assert ("succeeded", None) == (found.before, found.at)
+
+
+def test_a_changed_schedule_moves_the_starts_in_lineage_and_timeline(served: Estate, reads: Queries) -> None:
+    """A run of before the change keeps the start that it had."""
+    served.ingest(run(period="-23:50", attempt="0"))
+    decide(served, expected=(expected("03:10"),), service_days=(day(),))
+    drift = DetectedDrift("schedule", "10 3 * * * became 10 6 * * *")
+    change = JobChange(served.job_id(), record(JOBS[0], "10 6 * * *"), drift=(drift,))
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE schedule SET expression = '10 4 * * *'")  # 03:10 UTC in winter
+    write_inventory(served.store, served.host, InventoryChanges(changed=(change,)), at("01:00"), None)
+    assert at("05:10") == reads.lineage.lineage_of(1).jobs[1].at
+    [due] = [known.due for known in reads.service_days.timeline().jobs[1].runs if not known.tries]
+    assert at("05:10") == due
+
+
+def test_a_stale_run_stays_visible_in_lineage_though_the_next_is_due_soon(served: Estate, reads: Queries) -> None:
+    served.ingest(run(period="-20:50"))
+    decide(served, expected=(expected("05:10"),))
+    assert "planned" == reads.lineage.lineage_of(1).jobs[1].state
+    with served.store.write(None) as session:
+        session.rows("UPDATE run SET stale_read = TRUE WHERE attempts > 0")
+    job = reads.lineage.lineage_of(1).jobs[1]
+    assert ("succeeded", True) == (job.state, job.stale_read)
 
 
 def test_an_incident_comes_with_all_its_details(served: Estate, reads: Queries) -> None:

@@ -19,7 +19,7 @@ from console.store.db.read_connection import SqliteReadConnection
 from console.store.db.session import Row, SqliteAdapter, _sqlite_keys
 from console.store.ingest import targets
 from console.store.new_actions import SENT_BY
-from console.store.queries.jobs import _MOVED_SCHEDULES
+from console.store.queries.base import _CHANGED_SCHEDULES
 from console.store.queries.reader import Queries
 from console.store.snapshot import facts
 from tests.store.estate import JOBS, Estate, failed, run, running
@@ -105,7 +105,7 @@ def test_a_page_of_jobs_reads_the_changed_schedules_of_its_jobs_alone(explaining
     for query in (lambda: reads.jobs.jobs_by_ids([1, 2]), lambda: reads.jobs.job(1)):
         explaining.plans.clear()
         query()
-        changes = [plan for sql, plan in explaining.plans if sql == _sqlite_keys(_MOVED_SCHEDULES, 1)]
+        changes = [plan for sql, plan in explaining.plans if sql == _sqlite_keys(_CHANGED_SCHEDULES, 1)]
         assert ["SCAN json_each", "SEARCH d USING INDEX drift_job (job_id=?)"] == [
             plan.partition(" VIRTUAL")[0] for plan in changes[:2]
         ]

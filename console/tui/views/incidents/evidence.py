@@ -60,7 +60,7 @@ def _service(
     service: AffectedServiceView, by_job: Mapping[str, JobForecastView], ctx: RenderContext
 ) -> Iterator[list[Segment]]:
     mark, label, style = ctx.mark("timeliness", service.timeliness)
-    name, deadline = service.title or service.name, ctx.hm(service.deadline)
+    name, deadline = service.title or service.name, ctx.due(service.deadline)
     yield [(f" {mark} ", style), (f"{name} ", "strong"), (label, style), (f", due {deadline}", "plain")]
     yield from ([(f"   {clean_line(ctx.localized(reason))}", "plain")] for reason in _reasons(service))
     green_by = ctx.hm(service.green_by)

@@ -159,11 +159,12 @@ def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, ro
     if is_narrow and service.act_by is not None and service.act_by > ctx.now:
         when = ctx.hm(service.act_by)
     risk = format_risk(service.p_late, is_narrow) if service.p_late is not None else ""
+    data = "" if is_over else service.incomplete_data
     return [
         (service.title or service.name, "strong"),
-        (ctx.hm(service.deadline), "plain"),
+        (ctx.due(service.deadline), "plain"),
         ("", "dim") if service.act_by is None or is_over else (f"act by {when}", urgent),
-        (risk, "dim"),
+        (data or risk if is_narrow else ", ".join(filter(None, (data, risk))), "warn" if data else "dim"),
         (f"tier {service.tier}", "dim"),
     ]
 

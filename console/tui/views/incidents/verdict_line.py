@@ -48,7 +48,7 @@ def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: 
         return [(f" {urgent.trouble or urgent.reason or urgent.title}", "warn")]
     same = [view for view in services if view.incident_id == urgent.incident_id]
     step = f"fix {job_label(urgent.cause)}"
-    return _fitted(step_verdict(step, urgent.act_by, same, ctx.now, ctx.hm), width)
+    return _fitted(step_verdict(step, urgent.act_by, same, ctx.now, ctx.due), width)
 
 
 def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> list[Segment]:
@@ -58,14 +58,14 @@ def _late_deliveries(services: Sequence[ServiceView], ctx: RenderContext) -> lis
         return []
     at, view = max(late, key=lambda delivery: delivery[0])
     suffix = f", and {len(late) - 1} more" if len(late) > 1 else ""
-    due = f"{view.title or view.name} {ctx.hm(view.deadline)}"
+    due = f"{view.title or view.name} {ctx.due(view.deadline)}"
     return [(f" {due} delivered late at {ctx.hm(at)}{suffix}", "warn")]
 
 
 def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_frozen: bool) -> list[list[Segment]]:
     """The verdict of the incident, as far as it fits; the plan that awaits approval behind it, or on a second line."""
     view, plans = opened
-    verdict = incident_verdict(view, plans, ctx.now, ctx.hm, is_frozen=is_frozen)
+    verdict = incident_verdict(view, plans, ctx.now, ctx.due, is_frozen=is_frozen)
     line, proposal = _fitted(verdict, width), verdict.proposal
     if not proposal:
         return [line]

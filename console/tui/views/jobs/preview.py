@@ -47,7 +47,7 @@ def _run_cells(number: int, view: JobView, ctx: RenderContext) -> list[Segment]:
     (mark, _), _, (label, style) = state_cells(run, ctx)
     return [
         (f"{mark} {label}", style),
-        (ctx.stamp(run.period) if run.period else ctx.period(run.period_key), "plain"),
+        (ctx.stamp(run.planned) if run.planned else ctx.period(run.period_key), "plain"),
         (duration_text(run, ctx), "plain"),
         (ctx.localized(run.message or run.reason, run.period), "dim"),
     ]

@@ -84,7 +84,7 @@ def _promised(service: ServiceView | str, ctx: RenderContext, is_terse: bool) ->
     if isinstance(service, str):
         return [(f"delivers {service}", "key")]
     sign, _, style = ctx.status(service)
-    due, name = ctx.hm(service.deadline), service.title or service.name
+    due, name = ctx.due(service.deadline), service.title or service.name
     text = f" {due} {name}" if is_terse else f" {name} {due}"
     return [(sign, style), (text, style if style in ("bad", "warn") else "key")]
 
@@ -92,6 +92,8 @@ def _promised(service: ServiceView | str, ctx: RenderContext, is_terse: bool) ->
 def node_mark(job: LineageJob, ctx: RenderContext) -> Segment:
     if not job.state:
         return " ", "dim"
+    if job.stale_read and not job.is_red:
+        return ctx.sign("stale"), "warn"
     sign, _, style = ctx.mark("state", job.state)
     return sign, "dim" if job.stale_since is not None and style == "ok" else style
 
@@ -118,6 +120,8 @@ def _below(job: LineageJob, reading: Reading, runs: Runs | None, ctx: RenderCont
         return [("has not run", "dim")]
     _, label, _ = ctx.mark("state", job.state)
     at = ctx.day(job.at)
+    if job.stale_read and not job.is_red:
+        return [(f"{at} stale", "warn"), *_age(job, ctx)]
     if is_brief and job.at is not None and not job.is_red:
         label = ""
     return [(f"{at} {label}".rstrip(), "bad" if job.is_red else "dim"), *_age(job, ctx)]
@@ -283,6 +287,8 @@ def _name_line(jobs: Sequence[LineageJob], shown: LineageDiagram, ctx: RenderCon
     else:
         at = f"  {label} {ctx.day(job.at)}" if job.state else f"  {label}"
         runs.append((at, "bad" * job.is_red or "dim"))
+        if job.stale_read:
+            runs.append((", read stale data", "warn"))
     if job.stale_since is not None:
         runs.append((f"  silent for {format_short(ctx.now - job.stale_since)}", "warn"))
     if job in shown.reach.causes:
@@ -347,7 +353,7 @@ def _joined(parts: Sequence[Sequence[Segment]]) -> list[Segment]:
 
 def _service_due(service: ServiceView, ctx: RenderContext) -> list[Segment]:
     mark, _, style = ctx.status(service)
-    due = f" {service.title or service.name} {ctx.hm(service.deadline)}"
+    due = f" {service.title or service.name} {ctx.due(service.deadline)}"
     return [(mark, style), (due, style if style in ("bad", "warn") else "plain")]
 
 

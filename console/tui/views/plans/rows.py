@@ -230,7 +230,7 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
 
 
 def _promise(day: SavedService, ctx: RenderContext) -> str:
-    return f"{day.shown_title} {ctx.hm(datetime.fromisoformat(day.deadline))}"
+    return f"{day.shown_title} {ctx.due(datetime.fromisoformat(day.deadline))}"
 
 
 def changed_lines(before: PlanDraft, after: PlanDraft, ctx: RenderContext) -> SegmentLines:
@@ -339,7 +339,7 @@ def finish_lines(outlook: PlanOutlook, ctx: RenderContext, width: int) -> list[l
     """A head and a row for each service; as many alternatives as fit, the most important ones first."""
     if not outlook.variants:
         return []
-    due = ["due", *(ctx.hm(datetime.fromisoformat(day.deadline)) for day in outlook.days)]
+    due = ["due", *(ctx.due(datetime.fromisoformat(day.deadline)) for day in outlook.days)]
     is_simulated = any(finish.late is not None for way in outlook.variants for finish in way.finishes)
     names = [SIMULATED_HEAD if is_simulated else FINISH_HEAD, *(day.shown_title for day in outlook.days)]
     due_width = max(map(len, due))
@@ -432,7 +432,7 @@ def _promises_text(view: IncidentView) -> str:
 def saved_services(plan: PlanView, view: IncidentView | None, ctx: RenderContext) -> str:
     """ "saves Supply plan 06:30, Daily revenue 07:30": those that the running plan saves, by deadline."""
     services = services_in_time(plan, view) if view is not None else []
-    return saved_text([f"{service.title or service.name} {ctx.hm(service.deadline)}" for service in services])
+    return saved_text([f"{service.title or service.name} {ctx.due(service.deadline)}" for service in services])
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:
@@ -467,7 +467,7 @@ def _service_line(service: AffectedServiceView, ctx: RenderContext) -> list[Segm
     at = service.delivered or service.expected
     how = "delivered" if service.delivered is not None else "expected"
     finish = f", {how} {ctx.hm(at)}" if at is not None else ""
-    due = f"  due {ctx.hm(service.deadline)}{finish}  "
+    due = f"  due {ctx.due(service.deadline)}{finish}  "
     return [(f"   {mark} ", style), (service.title or service.name, "strong"), (due, "plain"), (label, style)]
 
 

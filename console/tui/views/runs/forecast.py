@@ -99,7 +99,7 @@ def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
     late_style = slack_style(view) if view.p_late >= FORECAST_TEXTS else "plain"
     return [
         (view.title, "strong"),
-        (clock.hm(view.deadline, now), "plain"),
+        (clock.due(view.deadline, now), "plain"),
         (format_probability(view.p_late), late_style),
         (slack, "bad" if slack.startswith("-") else "plain"),
         act_by(view.act_by, ctx),

@@ -197,7 +197,7 @@ def _around(view: JobView, titles: Mapping[str, str]) -> list[list[Segment]]:
 
 def _attempt_lines(view: RunView, ctx: RenderContext) -> list[list[Segment]]:
     row = view.row
-    period = ctx.stamp(row.period) if row.period else ctx.period(row.period_key)
+    period = ctx.stamp(row.planned) if row.planned else ctx.period(row.period_key)
     segments: list[Segment] = [(period, "plain")]
     if row.started:
         segments.append((_ran_text(row, ctx), "plain"))

@@ -33,7 +33,7 @@ RUN_COLUMNS_WIDE = widened(by_priority(RUN_COLUMNS, native=6))
 
 def run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
     mark, sign, label = state_cells(view, ctx)
-    when = ctx.stamp(view.period) if view.period else ctx.period(view.period_key)
+    when = ctx.stamp(view.planned) if view.planned else ctx.period(view.period_key)
     day = view.period or ctx.now
     return cells_row(
         view.id,
@@ -52,7 +52,9 @@ def run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
 
 def any_run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
     mark, sign, _, *cells = run_row(view, ctx, marked=marked).cells
-    period = ctx.day(view.period) if view.period else ctx.clock.period(view.period_key, ctx.day).removeprefix("start ")
+    period = (
+        ctx.day(view.planned) if view.planned else ctx.clock.period(view.period_key, ctx.day).removeprefix("start ")
+    )
     return TableRow(
         view.id,
         (mark, sign, (view.job, "key" if marked else "plain"), (period, "plain"), *cells, (view.native_state, "dim")),

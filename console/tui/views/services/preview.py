@@ -34,7 +34,7 @@ def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> Segmen
     rows = [
         ("tier", str(view.tier), "plain"),
         ("business date", view.business_date, "plain"),
-        ("due", ctx.hm(view.deadline) if view.is_promised else "", "plain"),
+        ("due", ctx.due(view.deadline) if view.is_promised else "", "plain"),
         ("expected", ctx.hm(view.expected) if view.expected and not view.delivered else "", "plain"),
         ("delivered", ctx.hm(view.delivered) if view.delivered else "", "ok"),
         ("risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),

@@ -172,7 +172,9 @@ def service_row(view: ServiceView, ctx: RenderContext, width: int, is_old: bool 
 def deadline(view: ServiceView, ctx: RenderContext) -> Segment:
     if not view.is_promised:
         return ctx.sign("dash"), "dim"
-    text = ctx.hm(view.deadline)
+    text = ctx.due(view.deadline)
+    if " " in text:  # "Th 18:00": the column has no room for "Thu 18:00"
+        return f"{text[:2]}{text[3:]}", "plain"
     return f"{text}+" if view.extension else text, "plain"
 
 
@@ -199,6 +201,8 @@ def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
         return (ctx.localized(view.reason) if is_wide else "forecast"), "plain"
     short = job_label(view.cause)
+    if not is_wide and view.has_delivered and view.data_state in INCOMPLETE_DATA:
+        return f"{view.data_state}{short and f': {short}'}", "warn"
     return cause_text(view, short) if is_wide else short, "plain"
 
 
@@ -290,7 +294,7 @@ def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool, is_old
     mark, label, style = ctx.status(view, is_old)
     known: list[Segment] = []
     if view.is_promised and not is_narrow:
-        at = f"{ctx.hm(view.deadline)}{ctx.other_zone(view.deadline)}"
+        at = f"{ctx.due(view.deadline)}{ctx.other_zone(view.deadline)}"
         known.append((f"due {at}", "plain"))
     if view.is_promised and view.delivered is not None:
         known.append((f"delivered {ctx.hm(view.delivered)}", "plain"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.incident import IncidentView
+from console.domain.service import Reason, ReasonKind
 from console.tui.views.incidents.summary import last_repair, summary_lines
 from console.tui.views.incidents.timeline import (
     delivery_text,
@@ -111,3 +112,15 @@ def test_two_deadlines_of_one_service_are_counted_as_rows_too() -> None:
     next_day = dataclasses.replace(first, instance="2026-11-20", deadline=first.deadline + timedelta(days=1))
     assert "AFFECTED SERVICES 1 · 2 deadlines" in told(dataclasses.replace(view, services=(first, next_day)))
     assert "AFFECTED SERVICES 2  2 runs" in told(view)
+
+
+def test_stale_data_is_named_beside_the_service_until_it_is_delivered() -> None:
+    given = Reason("delivered 05:20 CET, stale: it read what its upstream had not finished", ReasonKind.DELIVERY)
+    view = incident()
+    first = dataclasses.replace(view.services[0], reasons=(given,))
+    assert "stale" == first.incomplete_data
+    assert "" == dataclasses.replace(first, delivered=NOW).incomplete_data
+    stale = dataclasses.replace(view, services=(first, *view.services[1:]))
+    for width in (80, 120):
+        lines = ["".join(text for text, _ in row.cells) for row in summary_lines(stale, look(), width)]
+        assert any(first.title in line and " stale" in line for line in lines), (width, lines)

@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from console.domain.dependency import LineageJob
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock
+from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.lineage import diagram
 from console.tui.views.lineage.diagram import LineageDiagram
 from console.tui.views.lineage.screen import LineageScreen
@@ -339,3 +343,10 @@ async def test_an_unreachable_target_is_reported_though_nobody_recorded_it(night
     night.reads.head = night.reads.head._replace(silent_targets=seen)
     night.app.read_header()
     await night.see("03:14 succeeded ◷ 4m")
+
+
+def test_a_run_that_read_stale_data_has_the_mark_of_it() -> None:
+    job = LineageJob(1, "dwh/load", "dwh", "succeeded", False, "", NOW)
+    ctx = RenderContext(NOW, ZonedClock(), GlyphSet())
+    assert ctx.sign("stale") != diagram.node_mark(job, ctx)[0]
+    assert (ctx.sign("stale"), "warn") == diagram.node_mark(dataclasses.replace(job, stale_read=True), ctx)

@@ -100,3 +100,11 @@ def test_months_before_the_stored_runs_are_a_bar_each_with_their_total() -> None
     assert text(months_plot(months, look())) == (" ▅ █  2026-03 to 2026-05: 92 runs, 65 % succeeded, usually 8m to 16m")
     assert text(months_plot(months, look(plain=True))).isascii()
     assert text(months_plot(months[1:2], look())).endswith("  2026-04: 30 runs, 0 % succeeded")
+
+
+def test_a_run_that_ended_before_its_accepted_instant_is_placed_by_its_start() -> None:
+    """Its schedule was moved to an earlier time."""
+    began = NOW - timedelta(hours=2)
+    row = dataclasses.replace(run_row(1, 1, EXTRACT), period=NOW, started=began, ended=NOW - timedelta(hours=1))
+    assert began == row.planned
+    assert NOW == dataclasses.replace(row, ended=NOW).planned

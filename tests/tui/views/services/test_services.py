@@ -405,3 +405,19 @@ def test_reasons_that_do_not_fit_are_rows_cut_at_the_edge_and_never_a_paragraph(
     lines = ["".join(text for text, _ in line) for line in rows.service_detail(view, LOOK, 60, 3)][2:]
     assert ["restart by", "04:00 CET ", "05:00 CET "] == [line[1:11] for line in lines]
     assert all(length_of([(line, "")]) <= 60 and line.endswith("…") for line in lines)
+
+
+def test_stale_data_is_named_on_a_narrow_screen_too() -> None:
+    given = Reason("delivered 05:20 CET, stale: it read what its upstream had not finished", ReasonKind.DELIVERY)
+    view = dataclasses.replace(services()[0], delivered=None, data_state="stale", reasons=(given,))
+    for width in (80, 120):
+        texts = [text for text, _ in rows.service_row(view, LOOK, width).cells]
+        assert any("stale" in text for text in texts), width
+
+
+def test_a_deadline_of_yesterday_has_its_day() -> None:
+    view = dataclasses.replace(services()[0], extension="")
+    yesterday = dataclasses.replace(view, deadline=NOW - timedelta(hours=20))
+    assert ("Th 06:17", "plain") == rows.deadline(yesterday, LOOK)
+    assert "Thu 06:17" == LOOK.due(yesterday.deadline)
+    assert ("22:17", "plain") == rows.deadline(dataclasses.replace(view, deadline=NOW + timedelta(hours=20)), LOOK)
