@@ -65,10 +65,10 @@ class ReportedDeadline(NamedTuple):
         """Raises ValueError, also for times without a zone or outside of 1970 to 9000."""
         deadline, _, of = text.partition(" for the ")
         kind, _, instant = of.partition(" of ")
-        times = [datetime.fromisoformat(part) for part in (deadline, instant)]
-        if not all(at.tzinfo is not None and 1970 <= at.year <= 9000 for at in times):
+        reported = cls(datetime.fromisoformat(deadline), datetime.fromisoformat(instant), kind == "data")
+        if not all(at.tzinfo is not None and 1970 <= at.year <= 9000 for at in (reported.deadline, reported.of)):
             raise ValueError(text)
-        return cls(*times, kind == "data")
+        return reported
 
 
 class ServiceInstance(NamedTuple):

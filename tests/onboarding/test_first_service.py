@@ -143,9 +143,8 @@ def test_its_block_is_config_or_a_comment(tmp_path: object, active: bool) -> Non
 def test_a_deadline_in_airflow_is_one_of_the_business_date(
     deadline: str, of: str, is_interval: bool, due: str | None
 ) -> None:
-    times = (datetime.fromisoformat(f"{at}+00:00") for at in (deadline, of))
-    reported = ReportedDeadline(*times, is_interval)
-    assert reported == ReportedDeadline.parse(reported.text)
+    reported = ReportedDeadline.parse(f"{deadline}+00:00 for the {'data' if is_interval else 'run'} of {of}+00:00")
+    assert (reported, is_interval) == (ReportedDeadline.parse(reported.text), reported.is_interval)
     found = propose_reported("air/daily_mart", reported, ZONE, time(12))
     assert due == (None if found is None else found.due)
     if found is not None:

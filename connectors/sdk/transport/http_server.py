@@ -283,7 +283,7 @@ class HttpServer(Generic[Admitted]):
             resource.close()
 
     def _accept(self) -> None:
-        """Accepts all clients that wait, as far as connections are free: what they send is then answered together."""
+        """Accepts all clients that wait, as far as connections are free: their requests are then answered together."""
         for _ in range(max(1, MAX_CONNECTIONS - len(self._connections))):
             try:
                 sock, _ = self._listener.accept()
