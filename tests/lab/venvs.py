@@ -110,6 +110,8 @@ _DATABRICKS = Environment(
     (f"databricks-sdk=={DATABRICKS_SDK_VERSION}",),
     HERE / "databricks-constraints.txt",
 )
+ROTEL = Environment("rotel-0.0.1a15", ("rotel==0.0.1a15",), HERE / "rotel-constraints.txt")
+"""An OpenTelemetry collector: the OpenTelemetry Collector itself is in no package registry that the lab has."""
 _LUIGI = Environment(f"luigi-{LUIGI_VERSION}", (f"luigi=={LUIGI_VERSION}",), HERE / "luigi-constraints.txt")
 
 
@@ -209,6 +211,7 @@ def main() -> None:
         (f"dbt {DBT_VERSION}", dbt_environment),
         (f"databricks-sdk {DATABRICKS_SDK_VERSION}", databricks_environment),
         (f"Luigi {LUIGI_VERSION}", luigi_environment),
+        ("Rotel", ROTEL.made),
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)
