@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,4 +52,8 @@ def test_a_collector_accepts_metrics_and_the_span_of_a_failed_run(bench: Bench, 
         "-> service.name: Str(headway)", "-> Name: headway_target_up", "DataType: Gauge",
         "cicd.pipeline.name: Str(fake/extract)", "cicd.pipeline.result: Str(failure)", "process.exit.code: Int(3)",
     ):  # fmt: skip
-        wait_until(lambda text=text: text in log.read_text(), text, 20)
+        wait_until(partial(prints, log, text), text, 20)
+
+
+def prints(log: Path, text: str) -> bool:
+    return text in log.read_text()
