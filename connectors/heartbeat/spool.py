@@ -161,8 +161,11 @@ class Spool:
 
     def _latest(self, ping: PingRequest) -> HeartbeatRun | None:
         first = f"{ping.rid}{RID_SEPARATOR}"
-        where = "job = ? AND (rid = ? OR (rid > ? AND rid < ?)) ORDER BY id DESC LIMIT 1"
-        return self._select_run(where, ping.job, ping.rid, first, f"{first}:")
+        where = (
+            "id = (SELECT max(id) FROM (SELECT max(id) AS id FROM run WHERE job = ? AND rid = ?"
+            " UNION ALL SELECT max(id) FROM run WHERE job = ? AND rid > ? AND rid < ?))"
+        )  # two searches by index: OR would read all runs of the job
+        return self._select_run(where, ping.job, ping.rid, ping.job, first, f"{first}:")
 
     def _put(self, run: HeartbeatRun, number: int) -> None:
         values = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from console.cli.arguments import duration, instant_with_zone, timeout, whole_number
 from console.cli.clock_format import timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, one_of, option
-from console.cli.configure import differs_in_engine
+from console.cli.configure import differs_in_engine, page_text
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, counted, print_message, print_parts, print_result, set_document, table
 from console.cli.reader import store_reader
@@ -108,7 +108,7 @@ def rate_alert(arguments: argparse.Namespace) -> int:
 
 
 def test_route(arguments: argparse.Namespace) -> int:
-    """Sends a message to each URL of a route and prints the outcomes."""
+    """Sends a message to each URL of a route; prints the outcomes, and how on-call services show it."""
     requests = require_engine(arguments)
     data = wait_for_answer(arguments, requests, requests.test_route(arguments.name))
     deliveries = _test_deliveries(arguments, int(data["alert"]))
@@ -117,7 +117,12 @@ def test_route(arguments: argparse.Namespace) -> int:
             print_message(f"sent by the engine with its own {variable}, which differs from this shell's")
     if arguments.json:
         set_document(arguments, deliveries)
-    if any(delivery.state == "parked" and not delivery.repeats for delivery in deliveries):
+    is_read = True
+    for delivery in deliveries:
+        if delivery.state == "sent" and (page := page_text(delivery.route, delivery.receiver, str(data["key"]))):
+            is_read = is_read and page[0]
+            _report(arguments, delivery, page[1])
+    if not is_read or any(delivery.state == "parked" and not delivery.repeats for delivery in deliveries):
         return Exit.PROBLEM
     return Exit.OK if all(delivery.state == "sent" for delivery in deliveries) else Exit.UNKNOWN
 
@@ -125,29 +130,29 @@ def test_route(arguments: argparse.Namespace) -> int:
 def _test_deliveries(arguments: argparse.Namespace, alert_id: int) -> Sequence[AlertDeliveryView]:
     """The deliveries of a test once all have ended or the timeout has passed; prints each as it ends."""
     until, printed = time.monotonic() + arguments.timeout, set[int]()
-
-    def report(delivery: AlertDeliveryView, outcome: str) -> None:
-        line = f"{delivery.receiver}: {outcome}"
-        if arguments.json:
-            print_message(line)  # stdout is the one document
-        else:
-            print_parts([line])
-
     with store_reader(arguments) as reads:
         while True:
             deliveries = reads.alerts.deliveries_of(alert_id)
             for delivery in deliveries:
                 if delivery.is_over and delivery.id not in printed:
                     printed.add(delivery.id)
-                    report(delivery, _delivery_outcome(delivery))
+                    _report(arguments, delivery, _delivery_outcome(delivery))
             if len(printed) == len(deliveries) or time.monotonic() > until:
                 break
             time.sleep(0.1)
     for delivery in deliveries:
         if not delivery.is_over:
             limit = format_duration(arguments.timeout)
-            report(delivery, f"no outcome after {limit}; delivery goes on. Status: headway alert")
+            _report(arguments, delivery, f"no outcome after {limit}; delivery goes on. Status: headway alert")
     return deliveries
+
+
+def _report(arguments: argparse.Namespace, delivery: AlertDeliveryView, outcome: str) -> None:
+    line = f"{delivery.receiver}: {outcome}"
+    if arguments.json:
+        print_message(line)  # stdout is the one document
+    else:
+        print_parts([line])
 
 
 def _delivery_outcome(delivery: AlertDeliveryView) -> str:

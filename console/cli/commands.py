@@ -295,6 +295,7 @@ IMPLIED_VERBS = {**dict.fromkeys(LISTS, ("list", "view")), "engine": ("run",), "
 NOUNS = tuple(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
 
 OTHER_COMMANDS = {
+    "route": "alert test",
     "attainment": "service --attainment",
     "checks": "datacheck",
     "done": "action complete STEP",

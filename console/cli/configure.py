@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from shlex import quote
 from statistics import median
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -300,6 +301,39 @@ def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -
                 " Fix: restart the engine from this shell"
             )
     return texts
+
+
+PAGE_SECONDS = 10.0
+"""Longest time after which an on-call service lists a page that it accepted."""
+
+
+def page_text(route: str, receiver: str, dedup_key: str) -> tuple[bool, str] | None:
+    """Whether an on-call service can be read with the read key of its URL, and how it shows the page. None for other
+    URLs. `receiver`: the reference to the URL, "env ONCALL"."""
+    from connectors.sdk.errors import ConnectorError
+    from connectors.sdk.secrets import SecretRef, SecretStore
+    from console.engine.notify.responses import page_at_service
+
+    kind, _, name = receiver.partition(" ")
+    if kind not in ("env", "file"):
+        return None
+    secrets, until = SecretStore(), monotonic() + PAGE_SECONDS
+    while True:
+        try:
+            page = page_at_service(route, secrets(SecretRef.model_validate({kind: name})), dedup_key, secrets)
+        except ConnectorError:
+            return None  # the engine has sent by another environment
+        if page is None:
+            return None
+        if page.error:
+            return False, page.error
+        if page.status != "unknown":
+            return True, f"{page.service} shows it as {page.status}"
+        if page.lists_acknowledged:
+            return True, f"{page.service} can be read; it lists a page once a person acknowledges it"
+        if monotonic() > until:
+            return False, f"{page.service} does not list it. Fix: write a read_key of the same account"
+        sleep(1.0)
 
 
 def differs_in_engine(arguments: argparse.Namespace, name: str) -> bool:

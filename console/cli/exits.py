@@ -37,9 +37,9 @@ MEANING = {
     "`datacheck NAME`: the check did not pass; "
     "an action failed, a plan stopped or was aborted; "
     "`recover`: the incident has no step to send; `plan backfill`: a date has no known period; "
-    "`alert test`: a URL accepted nothing; `audit verify`: the chain is "
-    "broken, or the database no longer protects it; `store backup`: the audit log of the store is broken (the copy "
-    "stays); `init`: no access, a route that accepts nothing, or an incomplete first poll; "
+    "`alert test`: a URL accepted nothing, or its read key was refused; `audit verify`: the chain is broken, or "
+    "the database no longer protects it; `store backup`: the audit log of the store is broken (the copy stays); "
+    "`init`: no access, a route that accepts nothing, or an incomplete first poll; "
     "`demo` and `engine stop`: timeout.",
     Exit.USAGE: "The command line, the config or the store is invalid; stderr names every problem.",
     Exit.NO_ENGINE: "No engine is running on this store, and the command needs one (`status`, `engine stop`); "

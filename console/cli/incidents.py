@@ -127,7 +127,7 @@ def run_incident(arguments: argparse.Namespace) -> int:
         target = targets.get(view.row.root_job)
         lines = [verdict_text(view, open_plans, header, now), *incident_lines(view, now, target)]
         lines += [
-            f"plan {plan.id} is {plan.state}, {plan.done} of {len(plan.steps)} steps done: headway plan {plan.id}"
+            f"plan {plan.id} {plan.predicate}, {plan.done} of {len(plan.steps)} steps done: headway plan {plan.id}"
             for plan in plans
         ]
         print_page(arguments, lines)

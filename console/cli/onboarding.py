@@ -11,7 +11,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from console.cli.output import counted, print_lines, print_message, print_parts,
 from console.cli.prompts import prompt, prompt_or
 from console.cli.reader import load_valid_config, valid_config
 from console.config.paths import NoStore, config_files, config_path, has_settings, store_url, user_config
+from console.domain.service import ReportedDeadline
 from console.onboarding.answers import KEY, dsn_place, with_own_key
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
@@ -46,7 +47,7 @@ from console.onboarding.config_writer import (
     write_new,
 )
 from console.onboarding.discovery import discover
-from console.onboarding.first_service import JobHistory, ServiceProposal, propose, with_deadline
+from console.onboarding.first_service import JobHistory, ServiceProposal, propose, propose_reported, with_deadline
 from console.onboarding.schedulers import (
     VERBATIM,
     DetectedScheduler,
@@ -119,6 +120,7 @@ def run_init(arguments: argparse.Namespace) -> int:
     extended = None if arguments.print else _config_to_extend(path, arguments, is_interactive)
     machine, secrets = Machine(Path.home(), os.environ), Secrets(path)
     configured = configured_systems(config_path(arguments.config)) if extended is not None else {}
+    promised = [] if extended is None or arguments.only else offer_reported(arguments, path, extended, is_interactive)
     databases = _databases_in_files(configured.values())
 
     def is_new(finding: DetectedScheduler) -> bool:
@@ -141,12 +143,14 @@ def run_init(arguments: argparse.Namespace) -> int:
     _print_findings([finding for finding in selection.findings if finding.key in detected_keys])
     if configured:
         print_parts(["", f"Already configured in {path}, unchanged: {', '.join(configured)}."])
+    if promised and not selection.chosen and not is_interactive:
+        return Exit.OK
     if not is_interactive and (early := _without_terminal(arguments, path, selection, extended)) is not None:
         return early
     if is_interactive and not arguments.only and not named and any(finding.name for finding in selection.findings):
         answer = _ask_selection(selection.findings, selection.chosen, path)
         if answer is None:
-            return _nothing_selected()
+            return Exit.OK if promised else _nothing_selected()
         selection.chosen = answer
     unopened = [finding for finding in selection.chosen if finding.key not in new_keys]
     selection.change({finding.key: with_agent(machine, finding, arguments.timeout) for finding in unopened})
@@ -168,7 +172,7 @@ def run_init(arguments: argparse.Namespace) -> int:
             )
         )  # fmt: skip
     if not selection.chosen:
-        return _nothing_selected()
+        return Exit.OK if promised else _nothing_selected()
     if not selection.active:
         raise CommandError(
             Exit.PROBLEM, "no selected system grants Headway access; no config was written. --print shows the findings"
@@ -632,9 +636,46 @@ def propose_service(url: str, path: Path, text: str, zone: str, is_interactive: 
     return accepted
 
 
-def _ask_service(proposal: ServiceProposal) -> ServiceProposal | None:
+def offer_reported(arguments: argparse.Namespace, path: Path, config: Config, is_interactive: bool) -> list[str]:
+    """Offers a service for each deadline in Airflow's OpenLineage events that no service has; the names of the added
+    ones. Raises CommandError."""
+    from console.cli.configure import stored
+
+    reported = stored(arguments, lambda reads: reads.lineage.reported_deadlines()) or {}
+    promised = {job for service in config.services.values() for job in service.delivered_by}
+    taken, added = {*config.services}, list[str]()
+    for job in sorted(reported.keys() - promised):
+        if (system := config.systems.get(job.partition("/")[0])) is None:
+            continue
+        zone, cutoff = system.settings.timezone, system.settings.cutoff
+        proposal = propose_reported(job, ReportedDeadline.parse(reported[job]), zone, cutoff)
+        if proposal is None:
+            continue
+        if proposal.name in taken:
+            proposal = replace(proposal, name=f"{job.partition('/')[0]}-{proposal.name}")
+        print_parts(["", f"Proposed service: {proposal.title}, due {proposal.due} ({proposal.zone})"])
+        print_parts([f"  reason: {proposal.reason}", *([] if is_interactive or arguments.yes else ["  --yes adds it"])])
+        accepted = _ask_service(proposal, "n leaves it out") if is_interactive else proposal if arguments.yes else None
+        if accepted is not None:
+            _add_service(arguments, path, accepted)
+            added.append(accepted.name)
+            taken.add(accepted.name)
+    return added
+
+
+def _add_service(arguments: argparse.Namespace, path: Path, proposal: ServiceProposal) -> None:
+    """Raises CommandError."""
+    text = path.read_text("utf-8")
+    extended = "\n".join([text.rstrip("\n"), "", *proposal.lines(active=True), ""])
+    valid_config(config_path(arguments.config), {path: extended})
+    if not replace_if_unchanged(path, extended, text):
+        raise CommandError(Exit.REFUSED, f"{path} was edited meanwhile. Fix: repeat the command")
+    print_parts([f"Added service {proposal.name} to {path}."])
+
+
+def _ask_service(proposal: ServiceProposal, otherwise: str = "n adds it as a comment") -> ServiceProposal | None:
     """The proposal as accepted, with the deadline that was typed, or None."""
-    question = f"Add it? Enter for {proposal.deadline}, or another time like 07:00; n adds it as a comment: "
+    question = f"Add it? Enter for {proposal.deadline}, or another time like 07:00; {otherwise}: "
     while True:
         answer = prompt_or(question, "n").lower()
         if answer in ("", "y", "yes"):

@@ -271,7 +271,7 @@ def watch_plan(arguments: argparse.Namespace, number: int) -> int:
         waited = time.monotonic() - begin
         if waited > arguments.timeout:
             after = f"after {format_duration(waited)}"
-            print_message(f"still {plan.state} {after}; the plan goes on. Status: headway plan {number}")
+            print_message(f"still {plan.status} {after}; the plan goes on. Status: headway plan {number}")
             return Exit.UNKNOWN
         if waited > minutes * PROGRESS_SECONDS:
             minutes += 1
@@ -309,5 +309,5 @@ def progress_text(plan: PlanView) -> str:
     ]
     waiting = [f"{step.place} {step.job} {why}" for step in plan.steps if (why := plan.waits_for(step))][:1]
     return "; ".join(
-        filter(None, [f"{plan.state}, {plan.done} of {len(plan.steps)} steps done", ", ".join(running or waiting)])
+        filter(None, [f"{plan.status}, {plan.done} of {len(plan.steps)} steps done", ", ".join(running or waiting)])
     )

@@ -90,7 +90,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
         plans,
         ValueColumn("id", lambda plan: str(plan.id)),
         ValueColumn("kind", lambda plan: plan.kind, drop=1),
-        ValueColumn("state", lambda plan: plan.state),
+        ValueColumn("state", lambda plan: plan.status),
         ValueColumn("steps", lambda plan: f"{plan.done}/{len(plan.steps)}"),
         ValueColumn("requested", lambda plan: age_text(plan.requested, now)),
         ValueColumn("by", lambda plan: plan.requester, drop=2),
@@ -148,9 +148,10 @@ def _show_plan(arguments: argparse.Namespace) -> int:
 def plan_lines(plan: PlanView) -> list[str]:
     """The plan with its steps."""
     incident = f"  {incident_name(plan.incident_id)}" if plan.incident_id is not None else ""
-    resume = f"  continue: headway plan resume {plan.id}, or headway plan abort {plan.id}"
+    verb = "approve" if plan.awaits_approval else "continue"
+    resume = f"  {verb}: headway plan resume {plan.id}, or headway plan abort {plan.id}"
     return [
-        f"plan {plan.id} is {plan.state}: {plan.title}{incident}",
+        f"plan {plan.id} {plan.predicate}: {plan.title}{incident}",
         *([f"  {plan.text}"] if plan.text else []),
         *([resume] if plan.state == "paused" else []),
         f"  requested by {plan.requester}{f': {plan.why}' if plan.why else ''}",

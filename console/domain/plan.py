@@ -148,8 +148,9 @@ class DraftStep:
         return f"{self.alternative}: {ALTERNATIVE_TEXT[self.alternative]}" if self.alternative else ""
 
 
-REQUESTED = "requested: nothing is sent until a person resumes it"
-"""Text of a plan that an assistant or the HTTP API requested, before a person is notified of it."""
+AWAITS_APPROVAL = "awaits approval"
+REQUESTED = f"{AWAITS_APPROVAL}: nothing is sent until a person resumes it"
+"""Text of a plan that an assistant or the HTTP API proposed, before a person is notified of it."""
 RESUMED_BY = "resumed by "
 """Start of the text of a running plan that this person resumed."""
 MCP, HTTP_API = "MCP", "HTTP API"
@@ -164,6 +165,11 @@ def _origin(requested_from: str) -> str:
 def requester_text(requested_by: str, requested_from: str) -> str:
     """ "anna"; "assistant of anna" for what her assistant requested."""
     return f"assistant of {requested_by}" if _origin(requested_from) == MCP else requested_by
+
+
+def may_await_approval(state: str, requested_from: str) -> bool:
+    """Whether a plan of this state and origin awaits approval, unless one of its steps was sent."""
+    return state == "paused" and _origin(requested_from) in (MCP, HTTP_API)
 
 
 EVEN_ODDS = 0.5
@@ -343,10 +349,20 @@ class PlanView:
 
     @property
     def awaits_approval(self) -> bool:
-        """True for a plan that an assistant or the HTTP API requested, while it is paused and no step was sent: also if
+        """True for a plan that an assistant or the HTTP API proposed, while it is paused and no step was sent: also if
         a person resumed it and paused it again before its first step."""
-        is_proposed = self.state == "paused" and _origin(self.requested_from) in (MCP, HTTP_API)
+        is_proposed = may_await_approval(self.state, self.requested_from)
         return is_proposed and all(step.state == "planned" for step in self.steps)
+
+    @property
+    def status(self) -> str:
+        """The state as shown: of a paused plan whether it awaits approval."""
+        return AWAITS_APPROVAL if self.awaits_approval else self.state
+
+    @property
+    def predicate(self) -> str:
+        """ "is running", "awaits approval"."""
+        return AWAITS_APPROVAL if self.awaits_approval else f"is {self.state}"
 
     @property
     def done(self) -> int:

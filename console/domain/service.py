@@ -43,6 +43,34 @@ MAX_NAMED = 5
 """Instances of one service that an incident names; the others are counted."""
 
 
+DEADLINE_FACET = "deadline"
+"""Name under which a job's reported deadline is stored."""
+
+
+class ReportedDeadline(NamedTuple):
+    """The deadline of a run, as an event of its scheduler reports it. Times are aware."""
+
+    deadline: datetime
+    of: datetime
+    """When the run was due, or its data interval began."""
+    is_interval: bool
+
+    @property
+    def text(self) -> str:
+        """ "2026-11-26T07:00:00+00:00 for the run of 2026-11-26T04:00:00+00:00"."""
+        return f"{self.deadline.isoformat()} for the {'data' if self.is_interval else 'run'} of {self.of.isoformat()}"
+
+    @classmethod
+    def parse(cls, text: str) -> ReportedDeadline:
+        """Raises ValueError, also for times without a zone or outside of 1970 to 9000."""
+        deadline, _, of = text.partition(" for the ")
+        kind, _, instant = of.partition(" of ")
+        reported = cls(datetime.fromisoformat(deadline), datetime.fromisoformat(instant), kind == "data")
+        if not all(at.tzinfo is not None and 1970 <= at.year <= 9000 for at in (reported.deadline, reported.of)):
+            raise ValueError(text)
+        return reported
+
+
 class ServiceInstance(NamedTuple):
     """One submission of an end-to-end service."""
 

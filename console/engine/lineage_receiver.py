@@ -7,6 +7,8 @@ they never set the state of a run; a job that Headway does not know stays unknow
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -15,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationErr
 
 from connectors.sdk.transport.http_server import ServerReply
 from console.domain.ids import EPOCH, micros
+from console.domain.service import DEADLINE_FACET, ReportedDeadline
 from console.engine.endpoints import API, Endpoint, body_fault
 from console.store.db.database import Database
 from console.store.events import DatasetUse, FacetOf, Reported, jobs_by_source_id, record_lineage
@@ -194,6 +197,7 @@ def _facet_texts(event: _Event) -> Iterator[tuple[str, str]]:
     engine = (_text(of_run or {}, "processing_engine", key) for key in ("name", "version"))
     yield "processing_engine", " ".join(filter(None, engine))
     yield "errorMessage", _text(of_run or {}, "errorMessage", "message")
+    yield DEADLINE_FACET, _deadline_text(of_run or {})
 
 
 def _text(facets: Mapping[str, Any], facet: str, key: str) -> str:
@@ -201,6 +205,23 @@ def _text(facets: Mapping[str, Any], facet: str, key: str) -> str:
     table = facets.get(facet)
     value = table.get(key) if isinstance(table, dict) else None
     return value.strip().partition("\n")[0] if isinstance(value, str) else ""
+
+
+_DAILY = frozenset({"DagRunLogicalDateDeadline", "DagRunQueuedAtDeadline"})
+"""Airflow's references of deadlines that follow each run; others are one date, or an average."""
+
+
+def _deadline_text(of_run: Mapping[str, Any]) -> str:
+    """The earliest deadline of an Airflow run (provider 2.13); empty without one, and in another form."""
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        run = of_run["airflowDagRun"]["dagRun"]
+        begin, end = run.get("data_interval_start"), run.get("data_interval_end")
+        is_interval = begin is not None and begin != end
+        of = datetime.fromisoformat(begin if is_interval else run.get("logical_date") or run["run_after"])
+        alerts = [alert for alert in run["deadlines"]["alerts"] if alert["reference"]["reference_type"] in _DAILY]
+        deadline = min(datetime.fromisoformat(alert["deadline_time"]) for alert in alerts)
+        return ReportedDeadline.parse(ReportedDeadline(deadline, of, is_interval).text).text
+    return ""
 
 
 def _owners(facets: Mapping[str, Any]) -> Iterator[str]:

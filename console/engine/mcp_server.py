@@ -1,4 +1,4 @@
-"""MCP server for assistants: tools that read the store, and one that requests a plan, which a person must approve.
+"""MCP server for assistants: tools that read the store, and one that proposes a plan, which a person must approve.
 
 The tools are those of the HTTP API and of the commands under names of their intent. Text from outside may be written to
 make an assistant act: every reply is one JSON object, and everything that comes from the store is in `UNTRUSTED`.
@@ -202,7 +202,7 @@ def read_tools(url: str) -> tuple[ReadTool, ...]:
         ),
         ReadTool(
             "recovery_plans_of",
-            "Plans that were requested or started to recover an incident, with steps and their state.",
+            "Plans that were proposed or started to recover an incident, with steps and their state.",
             (_INCIDENT, *_PAGING),
             _plans,
         ),
@@ -236,8 +236,8 @@ def read_tools(url: str) -> tuple[ReadTool, ...]:
 
 PROPOSE_PLAN = types.Tool(
     name="propose_plan",
-    description="Request a plan that recovers an open incident. It is stored paused and sends nothing: a person reads"
-    f" it and resumes or aborts it, in the console or by `headway plan resume ID`. {NOTICE}",
+    description="Propose a plan that recovers an open incident. It awaits approval and sends nothing: a person approves"
+    f" it by `headway plan resume ID` or in the console, or aborts it. {NOTICE}",
     input_schema=PlanBody.model_json_schema(),
     annotations=PROPOSES,
 )
@@ -276,10 +276,10 @@ class AssistantTools:
     def _call(self, name: str, arguments: Mapping[str, Any], cancelled: threading.Event) -> types.CallToolResult:
         if name == PROPOSE_PLAN.name:
             plan = self._proposed_plan(arguments, cancelled)
-            sent = "nothing; a person reads the plan and resumes or aborts it"
+            sent = "nothing; a person approves it by resuming it, or aborts it"
             with open_queries(self._url) as queries:
                 facts = _data_age(queries)
-            return tool_reply(DocumentPage(plan), {**facts, "plan": plan.id, "state": plan.state, "sent": sent})
+            return tool_reply(DocumentPage(plan), {**facts, "plan": plan.id, "status": plan.status, "sent": sent})
         if name not in self._tools:
             raise ApiFault(f'no tool "{name[:40]}"', f"use {', '.join([*self._tools, PROPOSE_PLAN.name])}")
         tool = self._tools[name]

@@ -51,6 +51,7 @@ NEXT = """\
 # timezone = "Europe/Berlin"
 """
 SERVICE_HEAD = "# ── the first service, proposed from history "
+REPORTED_HEAD = "# ── a service, proposed from a deadline in Airflow's OpenLineage events "
 
 
 @dataclass(frozen=True, slots=True)

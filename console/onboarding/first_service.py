@@ -1,4 +1,5 @@
-"""The first service, proposed from the history that was read: its last job, and a deadline that it would have met.
+"""Services that `headway init` proposes: of the history that was read the last job, with a deadline that it would have
+met; of OpenLineage events each DAG for which Airflow has a deadline.
 
 Values in, a proposal with its evidence out; a person decides whether it is a promise.
 """
@@ -13,7 +14,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from math import ceil
 from zoneinfo import ZoneInfo
 
-from console.onboarding.config_writer import SERVICE_HEAD, commented, toml
+from console.domain.service import MAX_DEADLINE_DAY, ReportedDeadline
+from console.onboarding.config_writer import REPORTED_HEAD, SERVICE_HEAD, commented, toml
+from console.timing.zones import date_in_window
 
 MARGIN = timedelta(minutes=30)
 """Margin after the latest end in history; more if the ends vary widely."""
@@ -50,18 +53,27 @@ class ServiceProposal:
     """ "06:30", inside of the business date's window."""
     zone: str
     reason: str
+    day: int = 0
+    """Days of the deadline after that window."""
+    head: str = SERVICE_HEAD
+
+    @property
+    def due(self) -> str:
+        """ "06:30", "06:30 a day later"."""
+        return self.deadline + (f" {'a day' if self.day == 1 else f'{self.day} days'} later" if self.day else "")
 
     def lines(self, active: bool) -> list[str]:
         """Its block in the config, as a comment unless it was accepted."""
         lead = "" if active else "# "
         origin = "headway init proposed it" + (" and you accepted it" if active else "; remove the # to promise it")
+        deadline = f"{{ time = {toml(self.deadline)}, day = {self.day} }}" if self.day else toml(self.deadline)
         return [
-            SERVICE_HEAD + "─" * (118 - len(SERVICE_HEAD)),
+            self.head + "─" * (118 - len(self.head)),
             *commented(f"{origin}: {self.reason}."),
             f"{lead}[services.{self.name}]",
             f"{lead}title = {toml(self.title)}",
             f"{lead}delivered_by = [{toml(self.job)}]",
-            f"{lead}deadline = {toml(self.deadline)}",
+            f"{lead}deadline = {deadline}",
             f"{lead}timezone = {toml(self.zone)}",
             f'{lead}owner = ""    # the team that answers; a route of the same name is notified',
         ]
@@ -77,13 +89,11 @@ def propose(jobs: Sequence[JobHistory], zone: str) -> ServiceProposal | None:
     above = {job: len(_upstreams(job, edges)) for job in nightly}
     chosen = max(nightly, key=lambda job: (above[job], last.get(job, 0), max(nightly[job].values()), job))
     ends = nightly[chosen]
-    plain = re.split(r"[/:]", chosen)[-1]
-    parts = [part for part in re.split(r"[^A-Za-z0-9]+", plain) if part]
-    name = "-".join(parts).lower() or "first-service"
+    name, title = _name_and_title(chosen)
     deadline, why = _deadline(ends)
     return ServiceProposal(
         name=name,
-        title=" ".join(parts).capitalize() or "First service",
+        title=title,
         job=chosen,
         deadline=deadline,
         zone=zone,
@@ -91,6 +101,24 @@ def propose(jobs: Sequence[JobHistory], zone: str) -> ServiceProposal | None:
             filter(None, (_reads_text(chosen, above[chosen]), _last_to_end_text(last.get(chosen, 0), len(ends)), why))
         ),
     )
+
+
+def propose_reported(job: str, reported: ReportedDeadline, zone: str, cutoff: time) -> ServiceProposal | None:
+    """A service by the deadline that the job's scheduler reports; None for one that no config can have. `zone` and
+    `cutoff`: of the job's business dates."""
+    name, title = _name_and_title(job)
+    local, at = ZoneInfo(zone), reported.deadline.astimezone(ZoneInfo(zone))
+    of = reported.of.astimezone(local).date() if reported.is_interval else date_in_window(reported.of, local, cutoff)
+    day = (date_in_window(reported.deadline, local, NOON) - of).days
+    if not 0 <= day <= MAX_DEADLINE_DAY:
+        return None
+    reason = f"Airflow's deadline of its run of {of.isoformat()} was {at:%Y-%m-%d %H:%M}"
+    return ServiceProposal(name, title, job, f"{at:%H:%M}", zone, reason, day, REPORTED_HEAD)
+
+
+def _name_and_title(job: str) -> tuple[str, str]:
+    parts = [part for part in re.split(r"[^A-Za-z0-9]+", re.split(r"[/:]", job)[-1]) if part]
+    return "-".join(parts).lower() or "first-service", " ".join(parts).capitalize() or "First service"
 
 
 def with_deadline(proposal: ServiceProposal, text: str) -> ServiceProposal | None:

@@ -198,7 +198,7 @@ DECLARE
     plan_number bigint;
     given jsonb;
     step record;
-    waits text := CASE WHEN claimed IN ('MCP', 'HTTP API') THEN 'requested: nothing is sent until a person resumes it'
+    waits text := CASE WHEN claimed IN ('MCP', 'HTTP API') THEN 'awaits approval: nothing is sent until a person resumes it'
         ELSE '' END;
 BEGIN
     SELECT p.id INTO plan_number FROM plan p WHERE p.key = key AND p.requested_by = session_user;
@@ -244,8 +244,8 @@ BEGIN
             step.safety, step.expected_s, headway_json(step.saves, 'array'), '{}', 'planned', '');
     END LOOP;
     INSERT INTO event (at_us, kind, text, incident_id, actor)
-    SELECT headway_now_us(), 'plan', 'plan ' || p.id || CASE waits WHEN '' THEN ' started: ' ELSE ' requested: ' END
-        || title, p.incident_id, session_user
+    SELECT headway_now_us(), 'plan', 'plan ' || p.id || CASE waits WHEN '' THEN ' started: ' ELSE ' awaits approval: ' END
+        || title, p.incident_id, CASE claimed WHEN 'MCP' THEN 'assistant of ' ELSE '' END || session_user
     FROM plan p WHERE p.id = plan_number;
     PERFORM headway_audit(CASE waits WHEN '' THEN 'start plan' ELSE 'propose plan' END, 'plan ' || plan_number,
         json_build_object('plan', plan_number, 'steps', (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from connectors.sdk.states import Verb
 from console.domain.hold import seconds_until_hold
 from console.domain.ids import instant
-from console.domain.plan import DraftStep, PlanDraft
+from console.domain.plan import AWAITS_APPROVAL, DraftStep, PlanDraft, requester_text
 from console.domain.request import RequestKind
 from console.store.db.session import Row, Session
 from console.store.events import record_event
@@ -28,7 +28,7 @@ _NEW_STEP = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
 _STEPS_AT_ONCE = 50
 """Rows per INSERT: starting a plan blocks every other writer meanwhile."""
 _OPEN = "('running', 'paused', 'stopped')"
-_OPEN_PLANS = f"SELECT id, requested_by, requested_us, state FROM plan WHERE state IN {_OPEN}"  # noqa: S608 - our own
+_OPEN_PLANS = f"SELECT id, requested_by, requested_from, requested_us, state FROM plan WHERE state IN {_OPEN}"  # noqa: S608 - our own
 
 
 def plan_by_key(session: Session, key: str) -> int | None:
@@ -65,8 +65,9 @@ def insert_plan(
         part = draft.steps[at : at + _STEPS_AT_ONCE]
         rows = [value for step in part for value in (number, *_step_row(step, now_us))]
         session.rows(_NEW_STEPS + ", ".join([_NEW_STEP] * len(part)), rows)
-    text = f"plan {number} {'requested' if waits else 'started'}: {draft.title}"
-    record_event(session, now_us, "plan", text, incident_id=draft.incident_id, actor=by)
+    text = f"plan {number} {AWAITS_APPROVAL if waits else 'started'}: {draft.title}"
+    requester = requester_text(by, origin)
+    record_event(session, now_us, "plan", text, incident_id=draft.incident_id, actor=requester)
     return number
 
 
@@ -95,12 +96,12 @@ def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
 
 
 def open_plan_of_incident(session: Session, incident_id: int | None) -> Row | None:
-    """`id`, `requested_by`, `requested_us` and `state` of the newest open plan for the incident."""
+    """`id`, `requested_by`, `requested_from`, `requested_us` and `state` of the newest open plan for the incident."""
     return session.first(f"{_OPEN_PLANS} AND incident_id = ? ORDER BY id DESC", (incident_id,))
 
 
 def open_plan(session: Session, number: int) -> Row:
-    """`id`, `requested_by`, `requested_us` and `state` of an open plan."""
+    """`id`, `requested_by`, `requested_from`, `requested_us` and `state` of an open plan."""
     return session.rows(f"{_OPEN_PLANS} AND id = ?", (number,))[0]
 
 

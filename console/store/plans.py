@@ -9,7 +9,15 @@ from typing import Any
 
 from connectors.sdk.states import Verb
 from console.domain.ids import instant, micros
-from console.domain.plan import REQUESTED, EndStep, PlanProgress, StepProgress, parse_places, requester_text
+from console.domain.plan import (
+    AWAITS_APPROVAL,
+    REQUESTED,
+    EndStep,
+    PlanProgress,
+    StepProgress,
+    parse_places,
+    requester_text,
+)
 from console.store import alerts, approvals, audit
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
@@ -224,21 +232,20 @@ def _audit(session: Session, now: datetime, state: str, number: int, detail: dic
 
 
 def notify_requested(store: Database, fence: int | None, now: datetime, audience: AlertRouting) -> None:
-    """Notifies a person once of each plan that was requested over HTTP and waits to be resumed."""
+    """Notifies a person once of each plan that an assistant or the HTTP API proposed."""
     with store.read() as session:
-        numbers = [int(row.id) for row in session.rows(_REQUESTED, (REQUESTED,))]
+        numbers = [int(row.id) for row in session.rows(_REQUESTED)]
     for number in numbers:
         with store.write(fence) as session:
-            text = REQUESTED.removeprefix("requested: ")
-            if not _is_locked(session, number) and session.rows(_SET_TEXT, (text, REQUESTED, number)):
-                _request_attention(session, audience, number, "requested", text, now)
+            text = REQUESTED.removeprefix(f"{AWAITS_APPROVAL}: ")
+            if not _is_locked(session, number) and session.rows(_SET_TEXT, (text, number)):
+                _request_attention(session, audience, number, AWAITS_APPROVAL, text, now)
 
 
-_REQUESTED = "SELECT id FROM plan WHERE state = 'paused' AND text = ?"
-_SET_TEXT = (
-    "UPDATE plan SET text = ?, changed_seq = changed_seq + 1"
-    " WHERE state = 'paused' AND text = ? AND id = ? RETURNING id"
-)
+_IS_NEW = "state = 'paused' AND text LIKE '%: nothing is sent until a person resumes it'"
+"""An older grants.sql begins the text with another word."""
+_REQUESTED = f"SELECT id FROM plan WHERE {_IS_NEW}"  # noqa: S608 - our own
+_SET_TEXT = f"UPDATE plan SET text = ?, changed_seq = changed_seq + 1 WHERE {_IS_NEW} AND id = ? RETURNING id"  # noqa: S608
 _STOPPED = (
     "SELECT title, requested_by, requested_from, incident_id, why, (SELECT COALESCE(NULLIF(i.reason, ''), i.title) FROM"
     " incident i WHERE i.id = p.incident_id) AS reason, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
@@ -248,7 +255,7 @@ _STOPPED = (
 
 _RESUMING = {
     "stopped": "Resuming requests the failed steps again",
-    "requested": "Resuming starts it, with the approvals that its steps need",
+    AWAITS_APPROVAL: "Resuming starts it, with the approvals that its steps need",
 }
 
 

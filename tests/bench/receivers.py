@@ -6,8 +6,8 @@ Webhooks of one and of 50 alerts, and requests of one and of 50 OpenLineage even
 come from eight senders in another process; the engine's endpoint answers once they are in its SQLite store. Beside it:
 the same requests to a path that stores nothing. Then pages of 100 jobs are read, of more than are cached; and one page
 whose reader has it already. CPU time is that of the endpoint's process. At last a whole engine polls 200 systems, first
-alone, then beside 1,000 events a second, one in a request: how late polls get. The engine has one core, the senders
-have another.
+alone, then beside 1,000 events or alerts a second, one in a request: how late polls get. The engine has one core, the
+senders have another.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from tests.invariants.worlds import Sink
 from tests.lab.process import accepts, free_port, private_folder, remove_folder, wait_until
 
 SENDERS, SENDERS_AT_RATE = 8, 32
+ALERTS_PATH = "/alerts"
 EVENTS_PER_SECOND = 1000
 POLLED_SYSTEMS = 200
 POLL_SECONDS = 2.0
@@ -146,7 +147,7 @@ def _request_figures(requests: int) -> Iterator[Figure]:
                 frozenset({"GET", "POST"}), lambda bodies, _: [ServerReply.of_text(200, "")] * len(bodies)
             )
             lineage = LineageReceiver(bench.store, bench.parts.clock)
-            paths = {"/alerts": receiver.endpoint, LINEAGE_PATH: lineage.endpoint, "/nothing": nothing}
+            paths = {ALERTS_PATH: receiver.endpoint, LINEAGE_PATH: lineage.endpoint, "/nothing": nothing}
             settings = EndpointSettings(listen=f"127.0.0.1:{port}", token=SecretRef(env=TOKEN_ENV))
             worker = EndpointWorker(settings, paths, SecretStore(), ReadApi(bench.url).endpoints)
             thread = threading.Thread(target=worker.run, args=(bench.fence, ending.is_set))
@@ -157,7 +158,7 @@ def _request_figures(requests: int) -> Iterator[Figure]:
                     url = f"http://127.0.0.1:{port}"
                     for count in (1, 50):
                         alerts = bodies_of(target.name, count)
-                        yield from _received_figures(sender, f"{url}/alerts", alerts, requests, count, "alert")
+                        yield from _received_figures(sender, f"{url}{ALERTS_PATH}", alerts, requests, count, "alert")
                         events = events_of([("fake", f"other{number:04}") for number in range(JOBS)], count)
                         yield from _received_figures(sender, f"{url}{LINEAGE_PATH}", events, requests, count, "event")
                     yield from _read_figures(sender, url, requests)
@@ -207,9 +208,9 @@ def _read_figures(sender: ProcessPoolExecutor, url: str, requests: int) -> Itera
     yield Figure("known_reads_per_s", requests / sent.took, "pages/s, readers included")
 
 
-def send_at_rate(port: int, bodies: list[bytes], seconds: float) -> tuple[float, int]:
+def send_at_rate(port: int, path: str, bodies: list[bytes], seconds: float) -> tuple[float, int]:
     """Answered requests a second, and those that were not accepted; runs in a process of its own."""
-    head = f"POST {LINEAGE_PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: "
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: "
     requests = [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
     began = time.monotonic()
 
@@ -236,16 +237,20 @@ def _poll_figures(seconds: float) -> Iterator[Figure]:
         with in_thread(engine_of(config, store, Sink(folder), lease=60.0), 120):
             wait_until(lambda: all(len(world.polled) > 1 for world in worlds), "two polls of each system", 300)
             yield from _lateness("alone", worlds, seconds)
-            bodies = events_of([(world.name, "extract") for world in worlds], 1)
+            received = {
+                "event": (LINEAGE_PATH, events_of([(world.name, "extract") for world in worlds], 1)),
+                "alert": (ALERTS_PATH, bodies_of(worlds[0].name, 1)),
+            }
             with ProcessPoolExecutor(1, get_context("spawn"), os.sched_setaffinity, (0, {cores[-1]})) as sender:
-                sending = sender.submit(send_at_rate, port, bodies, seconds)
-                cpu = time.process_time()
-                yield from _lateness("receiving", worlds, seconds)
-                cores_used = (time.process_time() - cpu) / seconds
-                rate, refused = sending.result()
-                assert not refused
-                yield Figure("receiving_events_per_s", rate, "events/s, one in a request")
-                yield Figure("receiving_cores", cores_used, "cores of the engine")
+                for noun, (path, bodies) in received.items():
+                    sending = sender.submit(send_at_rate, port, path, bodies, seconds)
+                    cpu = time.process_time()
+                    yield from _lateness(f"{noun}s", worlds, seconds)
+                    cores_used = (time.process_time() - cpu) / seconds
+                    rate, refused = sending.result()
+                    assert not refused
+                    yield Figure(f"received_{noun}s_per_s", rate, f"{noun}s/s, one in a request")
+                    yield Figure(f"received_{noun}s_cores", cores_used, "cores of the engine")
     finally:
         os.sched_setaffinity(0, cores)
         store.close()

@@ -11,14 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from connectors.sdk.transport.http import HttpEndpoint
 from console.cli import configure
 from console.cli.exits import Exit
 from console.cli.main import main
+from console.engine.notify import responses
+from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from tests.engine.bench import Bench
+from tests.engine.notify.test_paging import PAGERS
 from tests.engine.notify.test_routing import BAD, bench_of, fail, later, post_of, route, rows
+from tests.fakes.on_call import READ_KEY, FakeIncident, FakeOnCall
 from tests.hostile.commands import headway
 from tests.lab.process import wait_until
 
@@ -80,6 +86,41 @@ def test_a_route_test_reports_the_outcome_of_each_url(
         )
         verbs = [verb for (verb,) in rows(bench, "SELECT verb FROM audit") if verb == "test alert"]
         assert ["test alert"] == verbs
+
+
+@pytest.mark.parametrize(
+    "name, read_key, code, shown",
+    [
+        ("pagerduty", READ_KEY, Exit.OK, "env ROUTE_PAGER: PagerDuty shows it as triggered"),
+        ("opsgenie", READ_KEY, Exit.OK, "env ROUTE_PAGER: Opsgenie shows it as triggered"),
+        ("splunk", READ_KEY, Exit.OK, "env ROUTE_PAGER: Splunk On-Call shows it as triggered"),
+        ("ilert", READ_KEY, Exit.OK, "env ROUTE_PAGER: ilert shows it as triggered"),
+        ("incidentio", READ_KEY, Exit.OK, "env ROUTE_PAGER: incident.io can be read; it lists a page once a person"),
+        ("pagerduty", "", Exit.OK, "env ROUTE_PAGER: accepted in"),
+        ("pagerduty", "stale", Exit.PROBLEM, 'env ROUTE_PAGER: route "oncall", PagerDuty: the answer to GET '),
+    ],
+)
+def test_a_route_test_shows_what_the_on_call_service_has_of_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    name: str, read_key: str, code: Exit, shown: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("ROUTE_PAGER", PAGERS[name] + (f"?read_key={read_key}" if read_key else ""))
+    service = FakeOnCall()
+    with bench_of(tmp_path, oncall=route("PAGER")) as bench, at_work(bench):
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            [(key,)] = rows(bench, "SELECT dedup_key FROM alert")
+            service.incidents = {Page(key).steps[0][0]: FakeIncident(17)}
+            return service(request)
+
+        def endpoint(source: str, origin: str, **_: Any) -> HttpEndpoint:
+            return HttpEndpoint(source, origin, transport=httpx.MockTransport(answer))
+
+        monkeypatch.setattr(responses, "HttpEndpoint", endpoint)
+        assert code == main(["--store", bench.url, "alert", "test", "oncall", "--timeout", "20"])
+        *_, last = (line for line in capsys.readouterr().out.splitlines() if line.startswith("env "))
+        assert last.startswith(shown)
+        assert [] == service.acknowledged
 
 
 def test_a_test_is_tried_once_and_is_no_trouble_of_the_outbox(

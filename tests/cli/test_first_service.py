@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 
 from connectors.sdk.states import RunState
-from console.cli.onboarding import propose_service
+from console.cli.onboarding import offer_reported, propose_service
 from console.config.loading import load_config
+from console.domain.service import DEADLINE_FACET
+from console.store.events import FacetOf, Reported, record_lineage
 from tests.engine.bench import estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -31,6 +34,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 end = start + timedelta(minutes=10)
                 scheduler.attempt(name, f"{name}{night}", RunState.SUCCEEDED, start, ended_at=end)
         made.turn()
+        mart = made.reads().jobs.job("fake/mart").row.id
+        text = f"{midnight + timedelta(hours=12, minutes=30)} for the run of {midnight + timedelta(hours=5)}"
+        with made.store.write(made.fence) as session:
+            record_lineage(session, [], [(FacetOf(mart, DEADLINE_FACET), Reported("airflow", 1, text))])
     return folder / "headway.db"
 
 
@@ -68,3 +75,34 @@ def test_it_stays_a_comment_for_who_declines_or_leaves(
     text, services = proposed(store, tmp_path, monkeypatch, *words)
     assert [] == services
     assert "# [services.mart]" in text
+
+
+@pytest.mark.parametrize(
+    "words, is_interactive, yes, deadline",
+    [
+        (("",), True, False, '{ time = "12:30", day = 1 }'),
+        (("13:00",), True, False, '{ time = "13:00", day = 1 }'),
+        (("n",), True, False, ""),
+        ((), False, True, '{ time = "12:30", day = 1 }'),
+        ((), False, False, ""),
+    ],
+    ids=["enter", "another", "no", "--yes", "without a terminal"],
+)
+def test_a_deadline_in_airflows_events_is_offered_as_a_service(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...], is_interactive: bool, yes: bool, deadline: str,
+) -> None:  # fmt: skip
+    path, answers = tmp_path / "headway.toml", iter(words)
+    path.write_text(SYSTEMS)
+    monkeypatch.setattr("builtins.input", lambda: next(answers))
+    arguments = argparse.Namespace(config=str(path), store=str(store), yes=yes)
+    added = offer_reported(arguments, path, load_config(path), is_interactive)
+    text, config = path.read_text(), load_config(path)
+    assert "Proposed service: Mart, due 12:30 a day later (UTC)" in capsys.readouterr().out
+    if not deadline:
+        assert (SYSTEMS, []) == (text, added)
+        return
+    assert ["mart"] == added == list(config.services)
+    assert f'delivered_by = ["fake/mart"]\ndeadline = {deadline}\n' in text
+    assert "you accepted it: Airflow's deadline of its run of " in " ".join(text.replace("#", "").split())
+    assert [] == offer_reported(arguments, path, config, is_interactive), "a promised job is not offered again"

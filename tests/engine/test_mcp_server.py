@@ -133,7 +133,7 @@ def test_a_client_lists_the_tools_and_calls_each_on_the_demos_night(tmp_path: Pa
         assert ({"offset": 3}, 3) == (documents["deadlines_today"]["next"], len(outside["deadlines_today"]))
         assert "Restart extract_orders by 2026-11-20 02:58 UTC" in outside["explain_incident"]["verdict"]
         assert "No space left on device" in outside["run_log"]["untrusted_text"]
-        assert "paused" == documents["propose_plan"]["state"] == outside["propose_plan"]["state"]
+        assert ("awaits approval", "paused") == (documents["propose_plan"]["status"], outside["propose_plan"]["state"])
         [plan] = json.loads(night.run("plan", "--json").out)
         assert ("paused", "the disk is free again") == (plan["state"], plan["why"])
         assert sent == night.sent
@@ -245,7 +245,8 @@ def test_a_proposed_plan_sends_nothing_until_a_person_resumes_it(bench: Bench) -
         [proposed, again] = in_memory(bench, *[("propose_plan", {**INCIDENT, "why": "disk is free"})] * 2)
     is_error, document, _ = proposed
     plan = document[UNTRUSTED]
-    assert (False, 1, "paused", REQUESTED) == (is_error, document["plan"], plan["state"], plan["text"])
+    assert (False, 1, "awaits approval") == (is_error, document["plan"], document["status"])
+    assert ("paused", REQUESTED) == (plan["state"], plan["text"])
     bench.parts.plans.step(bench.fence)
     bench.parts.actions.step(bench.fence)
     bench.send()

@@ -1,6 +1,6 @@
 """The export by OTLP, against an HTTP server of this test that decodes requests with opentelemetry-proto's messages.
 
-It is no collector: what a collector or a vendor accepts beyond the protocol is not tested.
+It is no collector: `tests/lab/test_otlp_real.py` has one. What a vendor accepts beyond the protocol is not tested.
 """
 
 from __future__ import annotations

@@ -669,10 +669,11 @@ def test_what_was_approved_is_what_was_shown(shared: Team) -> None:
 def test_a_plan_requested_by_an_assistant_waits_for_a_person_who_is_notified(shared: Team) -> None:
     number, plan = proposed_by_assistant(shared)
     assert (True, "assistant of alice") == (plan.awaits_approval, plan.requester)
-    assert [(f"plan {number} requested: {plan.title}",)] == shared.rows("SELECT text FROM event WHERE kind = 'plan'")
-    assert [(REQUESTED.removeprefix("requested: "),)] == shared.rows("SELECT text FROM plan")
+    event = (f"plan {number} awaits approval: {plan.title}", "assistant of alice")
+    assert [event] == shared.rows("SELECT text, actor FROM event WHERE kind = 'plan'")
+    assert [(REQUESTED.removeprefix("awaits approval: "),)] == shared.rows("SELECT text FROM plan")
     [(title,)] = shared.rows("SELECT title FROM alert WHERE kind = 'person'")
-    assert f"lan {number} requested: {plan.title}" in title
+    assert f"lan {number} awaits approval: {plan.title}" in title
     with shared.store.write(shared.fence) as session:
         audit.chain_waiting(session)
     assert [("propose plan", "alice")] == shared.rows("SELECT verb, actor FROM audit WHERE object LIKE 'plan %'")

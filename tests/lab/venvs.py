@@ -79,6 +79,17 @@ AIRFLOWS = {
 }
 AIRFLOW_VERSION, AIRFLOW2_VERSION = "3.3.2", "2.11.0"
 """Those that most tests start; `tests.lab.airflow_versions` starts each."""
+AIRFLOW_LINEAGE = Environment(
+    f"airflow-{AIRFLOW_VERSION}-openlineage",
+    (
+        f"apache-airflow=={AIRFLOW_VERSION}",
+        "apache-airflow-providers-openlineage==2.20.3",
+        *(f"openlineage-{part}=={OPENLINEAGE_VERSION}" for part in ("integration-common", "python", "sql")),
+        *("httpcore2==2.16.2", "httpx2==2.16.2", "truststore==0.10.5"),
+    ),
+    AIRFLOWS[AIRFLOW_VERSION].constraints,
+)
+"""With OpenLineage's provider; what is not in the constraints of Airflow is pinned here."""
 _PREFECT = Environment(f"prefect-{PREFECT_VERSION}", (f"prefect=={PREFECT_VERSION}",), HERE / "prefect-constraints.txt")
 _DAGSTER = Environment(
     f"dagster-{DAGSTER_VERSION}",
@@ -99,6 +110,8 @@ _DATABRICKS = Environment(
     (f"databricks-sdk=={DATABRICKS_SDK_VERSION}",),
     HERE / "databricks-constraints.txt",
 )
+ROTEL = Environment("rotel-0.0.1a15", ("rotel==0.0.1a15",), HERE / "rotel-constraints.txt")
+"""An OpenTelemetry collector: the OpenTelemetry Collector itself is in no package registry that the lab has."""
 _LUIGI = Environment(f"luigi-{LUIGI_VERSION}", (f"luigi=={LUIGI_VERSION}",), HERE / "luigi-constraints.txt")
 
 
@@ -192,11 +205,13 @@ def main() -> None:
     """Makes what is missing and says where it is."""
     for name, make in (
         *((f"Airflow {version}", environment.made) for version, environment in AIRFLOWS.items()),
+        ("Airflow with OpenLineage", AIRFLOW_LINEAGE.made),
         (f"Prefect {PREFECT_VERSION}", prefect_environment),
         (f"Dagster {DAGSTER_VERSION}", dagster_environment),
         (f"dbt {DBT_VERSION}", dbt_environment),
         (f"databricks-sdk {DATABRICKS_SDK_VERSION}", databricks_environment),
         (f"Luigi {LUIGI_VERSION}", luigi_environment),
+        ("Rotel", ROTEL.made),
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)

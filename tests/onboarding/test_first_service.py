@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from console.config.loading import load_config
-from console.onboarding.first_service import JobHistory, propose, with_deadline
+from console.domain.service import ReportedDeadline
+from console.onboarding.first_service import JobHistory, propose, propose_reported, with_deadline
 
 ZONE = "Europe/Berlin"
 FIRST = date(2026, 11, 2)
@@ -125,3 +126,26 @@ def test_its_block_is_config_or_a_comment(tmp_path: object, active: bool) -> Non
     systems = '[systems.etl]\nkind = "cron"\nhosts = [{ name = "here", local = true }]\n'
     path.write_text(systems + "\n".join(found.lines(active)))
     assert (["a"] if active else []) == list(load_config(path).services)
+
+
+@pytest.mark.parametrize(
+    "deadline, of, is_interval, due",
+    [
+        ("2026-11-26T06:00", "2026-11-26T03:00", False, "07:00"),  # both in the night of the 25th
+        ("2026-11-26T06:00", "2026-11-24T23:00", True, "07:00"),  # the data of the 25th
+        ("2026-11-26T12:30", "2026-11-26T03:00", False, "13:30 a day later"),
+        ("2026-11-26T22:30", "2026-11-26T21:00", False, "23:30"),
+        ("2026-11-28T12:30", "2026-11-26T03:00", False, "13:30 3 days later"),
+        ("2026-12-06T12:30", "2026-11-26T03:00", False, None),
+        ("2026-11-26T02:00", "2026-11-28T03:00", False, None),
+    ],
+)
+def test_a_deadline_in_airflow_is_one_of_the_business_date(
+    deadline: str, of: str, is_interval: bool, due: str | None
+) -> None:
+    reported = ReportedDeadline.parse(f"{deadline}+00:00 for the {'data' if is_interval else 'run'} of {of}+00:00")
+    assert (reported, is_interval) == (ReportedDeadline.parse(reported.text), reported.is_interval)
+    found = propose_reported("air/daily_mart", reported, ZONE, time(12))
+    assert due == (None if found is None else found.due)
+    if found is not None:
+        assert ("daily-mart", "air/daily_mart", ZONE) == (found.name, found.job, found.zone)

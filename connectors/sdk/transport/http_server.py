@@ -283,19 +283,21 @@ class HttpServer(Generic[Admitted]):
             resource.close()
 
     def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except BlockingIOError:
-            return
-        except OSError:  # too many open files: the oldest connection is closed to accept the next one
-            self._drop_oldest()
-            return
-        if len(self._connections) >= MAX_CONNECTIONS:
-            self._drop_oldest()
-        sock.setblocking(False)
-        exchange = HttpExchange(self._admit, self.limits)
-        self._connections[sock] = _Connection(sock, exchange, time.monotonic() + REQUEST_SECONDS)
-        self._selector.register(sock, selectors.EVENT_READ)
+        """Accepts all clients that wait, as far as connections are free: their requests are then answered together."""
+        for _ in range(max(1, MAX_CONNECTIONS - len(self._connections))):
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:  # too many open files: the oldest connection is closed to accept the next one
+                self._drop_oldest()
+                return
+            if len(self._connections) >= MAX_CONNECTIONS:
+                self._drop_oldest()
+            sock.setblocking(False)
+            exchange = HttpExchange(self._admit, self.limits)
+            self._connections[sock] = _Connection(sock, exchange, time.monotonic() + REQUEST_SECONDS)
+            self._selector.register(sock, selectors.EVENT_READ)
 
     def _read(self, connection: _Connection[Admitted]) -> None:
         try:

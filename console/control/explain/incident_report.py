@@ -165,9 +165,7 @@ def _event(event: EventView, at: FormatInstant) -> str:
 
 
 def _plan(plan: PlanView) -> str:
-    return (
-        f"plan {plan.id}, requested by {plan.requested_by}: {plan.state}, {plan.done} of {len(plan.steps)} steps done"
-    )
+    return f"plan {plan.id}, requested by {plan.requester}: {plan.status}, {plan.done} of {len(plan.steps)} steps done"
 
 
 def action_line(action: ActionView, at: FormatInstant = timestamp_text) -> str:

@@ -119,7 +119,7 @@ class AlertRouteHandlers:
         change = (micros(now), by, str(arguments.get("from", "")))
         alert_id = alert_routing.create_route_test(self._store, arguments["fence"], self._urls, alert, *change)
         self._wake()
-        return {"alert": alert_id, "urls": list(self._urls[route])}
+        return {"alert": alert_id, "urls": list(self._urls[route]), "key": alert.dedup_key}
 
     def retry(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Makes one parked delivery, or all, due again; their ids."""

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from connectors.sdk.states import Verb
 from console.control.access.authorization import AccessGranted, AccessRefusal
 from console.domain.access import Person
-from console.domain.plan import REQUESTED, STEERING, WAIT, DraftStep, PlanDraft, PlanRefused
+from console.domain.plan import (
+    AWAITS_APPROVAL,
+    REQUESTED,
+    STEERING,
+    WAIT,
+    DraftStep,
+    PlanDraft,
+    PlanRefused,
+    may_await_approval,
+    requester_text,
+)
 from console.domain.request import RequestKind
 from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import EXCLUSIVE_VERBS, AlreadyRequested
@@ -142,8 +152,11 @@ def _exclusive_verbs(verb: str) -> tuple[str, ...]:
 
 def _open_plan_text(plan: Row, now_us: int) -> str:
     ago = format_duration((now_us - plan.requested_us) / 1e6)
-    how = "requested" if plan.state == "paused" else "started"
-    started = f"plan {plan.id} was {how} by {plan.requested_by} {ago} ago; it is {plan.state}"
+    is_proposed = may_await_approval(plan.state, plan.requested_from)
+    how, status = ("requested", f"it {AWAITS_APPROVAL}") if is_proposed else ("started", f"it is {plan.state}")
+    started = (
+        f"plan {plan.id} was {how} by {requester_text(plan.requested_by, plan.requested_from)} {ago} ago; {status}"
+    )
     return f"{started}: headway plan {plan.id}, plan {'pause' if plan.state == 'running' else 'resume'} or abort"
 
 

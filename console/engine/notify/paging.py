@@ -23,6 +23,10 @@ _READ_KEY = "read_key"
 """Our parameter of such a URL: the key by which the service's incidents are read."""
 _SEVERITIES = {1: "critical", 2: "error", 3: "warning"}
 """PagerDuty's, by tier; further tiers: info."""
+_URGENCIES = {1: "critical", 2: "high", 3: "medium"}
+"""PagerTree's, by tier; further tiers: low."""
+_HIGH = (1, 2)
+"""Tiers of high priority where there is only high and low."""
 _OPENING = {"map", "new", "create", "trigger", "critical", "warning"}
 """Values of apprise's parameter `action` with which a new incident pages."""
 
@@ -70,13 +74,24 @@ def page_url(url: str, key: str, plugin: Any, tier: int | None = None) -> str:
     are created each time: their service counts a known alias up."""
     parameters = {name: key for name in _KEYS if name in type(plugin).template_args}
     parameters["action"] = "new" if "alias" in parameters else "map"
-    if tier is not None and "severity" in type(plugin).template_args:
-        parameters["severity"] = _SEVERITIES.get(tier, "info")
-    if tier is not None and "alias" in parameters:
-        parameters["priority"] = str(tier)
+    if tier is not None:
+        parameters |= _levels(type(plugin).template_args, tier)
     own = _own_parameters(url)
     added = urlencode({name: value for name, value in parameters.items() if name not in own})
     return f"{url}{'&' if '?' in url else '?'}{added}" if added else url
+
+
+def _levels(known: Mapping[str, Any], tier: int) -> dict[str, str]:
+    """apprise's parameters of a plugin that have the severity of this tier; none: the service takes no severity."""
+    levels: dict[str, str] = {}
+    if "severity" in known:
+        levels["severity"] = _SEVERITIES.get(tier, "info")
+    if "urgency" in known:
+        levels["urgency"] = _URGENCIES.get(tier, "low")
+    if "priority" in known:
+        is_number = "high" not in known["priority"]["values"]
+        levels["priority"] = str(tier) if is_number else "high" if tier in _HIGH else "low"
+    return levels
 
 
 def names_own_key(url: str) -> bool:

@@ -92,6 +92,8 @@ class OnCallService(NamedTuple):
     """(key, state) of each incident in a reply to the query for this key. Raises KeyError, TypeError, ValueError or
     AttributeError."""
     is_list: bool = False
+    lists_acknowledged: bool = False
+    """Its list has acknowledged incidents alone."""
     paged: str = ""
     """Name of the list in a reply, where it may have further pages; pagination_meta.after names the next one."""
 
@@ -223,7 +225,7 @@ SERVICES = {
     "jira": OnCallService("Jira Service Management", _genie_acknowledge),
     "ilert": OnCallService("ilert", _ilert_acknowledge, _ilert_query, _ilert_states, is_list=True),
     "incidentio": OnCallService(
-        "incident.io", None, _incidentio_query, _incidentio_states, is_list=True, paged="escalations"
+        "incident.io", None, _incidentio_query, _incidentio_states, True, lists_acknowledged=True, paged="escalations"
     ),
     "splunk": _SPLUNK,
     "victorops": _SPLUNK,
@@ -305,6 +307,99 @@ class _Receiver:
         return keys[start:] + keys[:start]
 
 
+def _receiver_of(route: str, reference: str, url: str) -> _Receiver | None:
+    """None for a URL of no service, or one whose incidents share a key of its own."""
+    import apprise  # noqa: PLC0415 - 136 ms, and only where incidents are open
+
+    service = SERVICES.get(url.partition("://")[0].lower())
+    if service is None or names_own_key(url) or (plugin := apprise.Apprise.instantiate(url)) is None:
+        return None
+    integration = url.partition("?")[0]  # without the read key, whose change makes no response a new one
+    mark = f"on-call-{hashlib.sha256(integration.encode()).hexdigest()[:16]}-"
+    name = f'{service.name}, route "{route}", {reference}'
+    return _Receiver(route, name, service, url, plugin, read_key_of(url), mark)
+
+
+class ServiceClient:
+    """Requests to on-call services."""
+
+    def __init__(self, secrets: SecretStore, transport: Transport = None) -> None:
+        """`transport`: see `HttpEndpoint`."""
+        self._secrets, self.transport = secrets, transport
+        self._endpoints: dict[str, HttpEndpoint] = {}
+        """By origin."""
+        self.lists: dict[tuple[str, str], dict[str, ServiceState]] = {}
+        """(service, read key) -> states of all incidents, as read before."""
+
+    def close(self) -> None:
+        for endpoint in self._endpoints.values():
+            endpoint.close()
+        self._endpoints.clear()
+
+    def states(self, receiver: _Receiver, key: str) -> dict[str, ServiceState]:
+        """By key, at least of this one; of a service that lists all incidents, as read in this step. Raises
+        ConnectorError."""
+        service, read_key = receiver.service, receiver.read_key
+        if service.is_list and (service.name, read_key) in self.lists:
+            return self.lists[service.name, read_key]
+        source = f'route "{receiver.route}", {service.name}'
+        assert service.query is not None
+        assert service.states is not None
+        if fault := read_key_fault(receiver.url):
+            raise AccessRefused(f"{source}: {fault}")
+        try:
+            reply = self._reply(receiver, service.query(receiver.plugin, read_key, key))
+            states = {} if reply is None else dict(service.states(reply, key))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidAnswer(clean_line(f"{source}: the reply has an unknown form ({error!r})")) from None
+        if service.is_list:
+            self.lists[service.name, read_key] = states
+        return states
+
+    def _reply(self, receiver: _Receiver, request: ServiceRequest) -> Any:
+        """As `_call`, with the rows of all pages. Raises as OnCallService.states too."""
+        reply = page = self.call(receiver, request)
+        if page is None or not (rows := receiver.service.paged):
+            return reply
+        for _ in range(1, MAX_PAGES):
+            if not (after := page["pagination_meta"].get("after")):
+                return reply
+            page = self.call(receiver, request._replace(params={**request.params, "after": after}))
+            reply[rows] += page[rows]
+        if not page["pagination_meta"].get("after"):
+            return reply
+        what = f"more than {len(reply[rows])} acknowledged {rows}, none is compared. Fix: resolve old ones there"
+        raise InvalidAnswer(f'route "{receiver.route}", {receiver.service.name}: {what}')
+
+    def call(self, receiver: _Receiver, request: ServiceRequest) -> Any:
+        """The document of the reply; None: the incident is unknown there. Raises ConnectorError."""
+        is_read = request.method == "GET"
+        endpoint = self._endpoints.get(request.origin)
+        if endpoint is None:
+            source = f'route "{receiver.route}", {receiver.service.name}'
+            endpoint = HttpEndpoint(source, request.origin, transport=self.transport)
+            self._endpoints[request.origin] = endpoint
+        reply = endpoint.call(
+            request.method,
+            request.path,
+            Deadline(SECONDS),
+            params=request.params,
+            body=request.body,
+            headers=request.headers,
+            accept=REFUSED | ({404} if is_read else set()),
+            shown="/…",
+        )
+        if reply.status in REFUSED:
+            key = "a key that may read incidents as read_key=" if is_read else "a valid integration key"
+            raise AccessRefused(
+                f"{reply.place} is a refusal: {reply.error or 'no reason'}. Fix: write {key} in its URL"
+            )
+        return reply.json() if is_read and reply.status != 404 else None
+
+    def clean(self, error: ConnectorError) -> str:
+        return clean_line(self._secrets.mask(str(error)))
+
+
 class OnCallResponses:
     """Compares acknowledgements with the on-call services that page for open incidents."""
 
@@ -319,17 +414,13 @@ class OnCallResponses:
     ) -> None:
         """`changed`: wakes the evaluator. `transport`: see `HttpEndpoint`."""
         self._store, self._clock, self._secrets = store, clock, secrets
-        self._changed, self._transport = changed, transport
+        self._changed, self.client = changed, ServiceClient(secrets, transport)
         self._references = {(name, url.text): url for name, route in routes.items() for url in route.urls}
         """By route and text; those of other receivers are dropped."""
         self._receivers: dict[str, _Receiver] = {}
         """By URL: those that page for open incidents."""
         self._recorded: set[tuple[int, str]] = set()
         """(incident, key) of responses that are in the store."""
-        self._endpoints: dict[str, HttpEndpoint] = {}
-        """By origin, while a receiver is compared."""
-        self._lists: dict[tuple[str, str], dict[str, ServiceState]] = {}
-        """(service, read key) -> states of all incidents, as read in this step."""
 
     def step(self, fence: int, beat: Callable[[], None] = lambda: None) -> None:
         """Compares all receivers, the one that waited longest first; `beat` is called before each. Those that do not
@@ -340,7 +431,7 @@ class OnCallResponses:
             incident_id for receiver in self._receivers.values() for incident_id in receiver.incidents.values()
         }
         self._recorded = {(incident_id, key) for incident_id, key in self._recorded if incident_id in incidents}
-        self._lists.clear()
+        self.client.lists.clear()
         acknowledgements = active_acknowledgements(self._store, self._now()) if incidents else {}
         for receiver in sorted(self._receivers.values(), key=attrgetter("compared_at")):
             if deadline.left <= 0:
@@ -350,9 +441,7 @@ class OnCallResponses:
             try:
                 self._compare(fence, receiver, acknowledgements)
             finally:
-                for endpoint in self._endpoints.values():
-                    endpoint.close()
-                self._endpoints.clear()
+                self.client.close()
 
     def trouble(self) -> str:
         """Services that cannot be read, or refuse acknowledgements, with the fix."""
@@ -389,20 +478,10 @@ class OnCallResponses:
 
     def _receiver(self, route: str, reference: str, url: str) -> _Receiver | None:
         """Without incidents. None for a URL of no service, or one whose incidents share a key of its own."""
-        import apprise  # noqa: PLC0415 - 136 ms, and only where incidents are open
-
-        service = SERVICES.get(url.partition("://")[0].lower())
-        if service is None or names_own_key(url):
-            return None
         if (receiver := self._receivers.get(url)) is not None:
             receiver.incidents = {}
             return receiver
-        if (plugin := apprise.Apprise.instantiate(url)) is None:
-            return None
-        integration = url.partition("?")[0]  # without the read key, whose change makes no response a new one
-        mark = f"on-call-{hashlib.sha256(integration.encode()).hexdigest()[:16]}-"
-        name = f'{service.name}, route "{route}", {reference}'
-        return _Receiver(route, name, service, url, plugin, read_key_of(url), mark)
+        return _receiver_of(route, reference, url)
 
     def _compare(self, fence: int, receiver: _Receiver, acknowledgements: Mapping[int, ActiveAcknowledgement]) -> None:
         """Reads one incident after the other, and records its response or sends ours, until SECONDS have passed.
@@ -424,48 +503,13 @@ class OnCallResponses:
         """Triggered where it cannot be read, so that an acknowledgement is sent; unknown for an unknown incident."""
         if receiver.read_key and receiver.service.query is not None and receiver.reads.are_due:
             try:
-                state = self._states(receiver, key).get(key, ServiceState("unknown"))
+                state = self.client.states(receiver, key).get(key, ServiceState("unknown"))
             except ConnectorError as error:
-                receiver.reads.failed(error, self._clean(error))
+                receiver.reads.failed(error, self.client.clean(error))
             else:
                 receiver.reads.succeeded()
                 return state
         return ServiceState("triggered")
-
-    def _states(self, receiver: _Receiver, key: str) -> dict[str, ServiceState]:
-        """By key, at least of this one; of a service that lists all incidents, as read in this step. Raises
-        ConnectorError."""
-        service, read_key = receiver.service, receiver.read_key
-        if service.is_list and (service.name, read_key) in self._lists:
-            return self._lists[service.name, read_key]
-        source = f'route "{receiver.route}", {service.name}'
-        assert service.query is not None
-        assert service.states is not None
-        if fault := read_key_fault(receiver.url):
-            raise AccessRefused(f"{source}: {fault}")
-        try:
-            reply = self._reply(receiver, service.query(receiver.plugin, read_key, key))
-            states = {} if reply is None else dict(service.states(reply, key))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidAnswer(clean_line(f"{source}: the reply has an unknown form ({error!r})")) from None
-        if service.is_list:
-            self._lists[service.name, read_key] = states
-        return states
-
-    def _reply(self, receiver: _Receiver, request: ServiceRequest) -> Any:
-        """As `_call`, with the rows of all pages. Raises as OnCallService.states too."""
-        reply = page = self._call(receiver, request)
-        if page is None or not (rows := receiver.service.paged):
-            return reply
-        for _ in range(1, MAX_PAGES):
-            if not (after := page["pagination_meta"].get("after")):
-                return reply
-            page = self._call(receiver, request._replace(params={**request.params, "after": after}))
-            reply[rows] += page[rows]
-        if not page["pagination_meta"].get("after"):
-            return reply
-        what = f"more than {len(reply[rows])} acknowledged {rows}, none is compared. Fix: resolve old ones there"
-        raise InvalidAnswer(f'route "{receiver.route}", {receiver.service.name}: {what}')
 
     def _record(self, fence: int, receiver: _Receiver, incident_id: int, state: ServiceState) -> None:
         """Writes the response at the service as an acknowledgement, once."""
@@ -485,42 +529,42 @@ class OnCallResponses:
         """Sends an acknowledgement; one that is refused for this incident is not sent again."""
         outcome = "acknowledgement sent"
         try:
-            self._call(receiver, request)
+            self.client.call(receiver, request)
         except NotSupported as error:
-            outcome = f"acknowledgement refused ({self._clean(error)})"
+            outcome = f"acknowledgement refused ({self.client.clean(error)})"
             log.warning("an on-call service refused an acknowledgement", error=outcome)
         except ConnectorError as error:
-            receiver.sends.failed(error, self._clean(error))
+            receiver.sends.failed(error, self.client.clean(error))
             return
         else:
             log.info(outcome, route=receiver.route, service=receiver.service.name)
         receiver.sends.succeeded()
         record_sent_acknowledgement(self._store, fence, incident_id, receiver.name, outcome, self._now())
 
-    def _call(self, receiver: _Receiver, request: ServiceRequest) -> Any:
-        """The document of the reply; None: the incident is unknown there. Raises ConnectorError."""
-        is_read = request.method == "GET"
-        endpoint = self._endpoints.get(request.origin)
-        if endpoint is None:
-            source = f'route "{receiver.route}", {receiver.service.name}'
-            endpoint = HttpEndpoint(source, request.origin, transport=self._transport)
-            self._endpoints[request.origin] = endpoint
-        reply = endpoint.call(
-            request.method,
-            request.path,
-            Deadline(SECONDS),
-            params=request.params,
-            body=request.body,
-            headers=request.headers,
-            accept=REFUSED | ({404} if is_read else set()),
-            shown="/…",
-        )
-        if reply.status in REFUSED:
-            key = "a key that may read incidents as read_key=" if is_read else "a valid integration key"
-            raise AccessRefused(
-                f"{reply.place} is a refusal: {reply.error or 'no reason'}. Fix: write {key} in its URL"
-            )
-        return reply.json() if is_read and reply.status != 404 else None
 
-    def _clean(self, error: ConnectorError) -> str:
-        return clean_line(self._secrets.mask(str(error)))
+class PageAtService(NamedTuple):
+    """A page as an on-call service shows it."""
+
+    service: str
+    status: str
+    """As `ServiceState.status`; "unknown" if the service does not list it."""
+    lists_acknowledged: bool
+    error: str = ""
+
+
+def page_at_service(
+    route: str, url: str, dedup_key: str, secrets: SecretStore, transport: Transport = None
+) -> PageAtService | None:
+    """Reads a page with the read key of its URL; None where the URL has none, or is of no on-call service."""
+    receiver = _receiver_of(route, "", url)
+    if receiver is None or not receiver.read_key or receiver.service.query is None:
+        return None
+    [*_, (key, _)] = Page(dedup_key).steps
+    client = ServiceClient(secrets, transport)
+    try:
+        state = client.states(receiver, key).get(key, ServiceState("unknown"))
+    except ConnectorError as error:
+        return PageAtService(receiver.service.name, "unknown", False, client.clean(error))
+    finally:
+        client.close()
+    return PageAtService(receiver.service.name, state.status, receiver.service.lists_acknowledged)

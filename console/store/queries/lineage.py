@@ -20,6 +20,7 @@ from console.domain.dependency import (
     SharedDataset,
 )
 from console.domain.ids import instant, micros, optional_instant
+from console.domain.service import DEADLINE_FACET
 from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
 from console.store.errors import NotFound
@@ -176,6 +177,15 @@ class LineageQueries(ContextQueries):
     def rejected_pairs(self) -> set[tuple[str, str]]:
         """(upstream, downstream) that are not to be suggested, by name."""
         return set(self.store.declared().rejected_dependencies)
+
+    def reported_deadlines(self) -> dict[str, str]:
+        """Job -> deadline of its latest run, as `ReportedDeadline.text`."""
+        rows = self.link.rows(
+            "SELECT j.name, f.text FROM job_facet f JOIN job j ON j.id = f.job_id"
+            " WHERE f.name = ? AND NOT j.unwatched AND j.gone_since_us IS NULL ORDER BY j.name",
+            (DEADLINE_FACET,),
+        )
+        return {clean_name(row.name): row.text for row in rows}
 
     def _reported(self, job_id: int) -> tuple[tuple[JobDatasetView, ...], tuple[JobFacetView, ...]]:
         """Datasets and facets of a job by OpenLineage events, datasets of its tasks included."""

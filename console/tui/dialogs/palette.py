@@ -332,7 +332,7 @@ class JumpChoices(ChoiceSource):
             *screen_choices(),
             *(PaletteChoice("incident", f"{incident_name(view.id)} {view.root_job or view.title}", view.reason,
                             ("incident", view.id)) for view in incidents),
-            *(PaletteChoice("plan", f"{view.id} {view.title}", f"{view.state}, by {view.requester}",
+            *(PaletteChoice("plan", f"{view.id} {view.title}", f"{view.status}, by {view.requester}",
                             ("plan", view.id)) for view in plans),
             *(PaletteChoice("service", view.title or view.name, view.name, ("service", view.name))
               for view in services),

@@ -33,10 +33,10 @@ TOKEN = "canary-0123456789abcdef"
 
 
 @contextmanager
-def listening(worker: EndpointWorker) -> Iterator[str]:
+def listening(worker: EndpointWorker, fence: int = 1) -> Iterator[str]:
     """The worker on its thread; its base URL."""
     ended = threading.Event()
-    thread = threading.Thread(target=worker.run, args=(1, ended.is_set))
+    thread = threading.Thread(target=worker.run, args=(fence, ended.is_set))
     thread.start()
     port = int(worker._settings.listen.rpartition(":")[2])
     try:

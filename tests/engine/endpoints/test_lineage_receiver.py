@@ -144,6 +144,37 @@ def test_the_tasks_of_two_airflow_dags_join_the_dags(bench: Bench, dags: None, u
     assert "AIRFLOW TASK" in [facet.text for facet in reported(bench, "fake/consumer.use_orders").facets]
 
 
+def recorded_deadline() -> dict[str, Any]:
+    """The end of a DAG's run with a deadline, as the provider 2.20.3 of Airflow 3.3.2 sent it."""
+    event: dict[str, Any] = json.loads(Path(__file__).with_name("airflow_deadline.json").read_text())
+    return event
+
+
+def test_the_deadline_of_an_airflow_dag_is_a_property_of_its_job(bench: Bench, dags: None, url: str) -> None:
+    assert "1 received, 1 about a known job\n" == send(url, recorded_deadline()).text
+    text = "2026-11-26T07:00:00+00:00 for the run of 2026-11-26T04:00:00+00:00"
+    assert text in [facet.text for facet in reported(bench, "fake/producer").facets]
+    assert {"fake/producer": text} == bench.reads().lineage.reported_deadlines()
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("deadline_time", "soon"), ("deadline_time", None), ("deadline_time", "2026-11-26T07:00:00"),
+        ("deadline_time", "0001-01-01T00:00:00+00:00"), ("reference", "odd"),
+        ("reference", {"reference_type": "AverageRuntimeDeadline"}),
+        ("reference", {"reference_type": "FixedDatetimeDeadline"}),
+    ],
+)  # fmt: skip
+def test_a_deadline_that_no_service_can_have_is_left_out(
+    bench: Bench, dags: None, url: str, field: str, value: Any
+) -> None:
+    event = recorded_deadline()
+    event["run"]["facets"]["airflowDagRun"]["dagRun"]["deadlines"]["alerts"][0][field] = value
+    assert 200 == send(url, event).status_code
+    assert {} == bench.reads().lineage.reported_deadlines()
+
+
 def test_an_unknown_job_counts_as_the_job_that_started_it_or_is_left_out(bench: Bench, url: str) -> None:
     parent = {"job": {"namespace": "airflow", "name": "spark"}, "root": {"job": {"namespace": "x", "name": "extract"}}}
     run = {"runId": str(uuid.uuid4()), "facets": {"parent": parent, "environmentVariables": {"KEY": "canary"}}}

@@ -147,9 +147,28 @@ def test_a_url_retains_its_own_key_and_action(internet: FakeInternet) -> None:
     assert [("trigger", "ours")] == [event(body) for body in internet.bodies]
 
 
+def levels_in(body: Any) -> Iterator[str]:
+    """Severities anywhere in a request."""
+    if isinstance(body, dict):
+        yield from (body[name] for name in ("severity", "priority", "urgency") if name in body)
+        for part in body.values():
+            yield from levels_in(part)
+
+
 @pytest.mark.parametrize(
     "name, tier, priority",
-    [("pagerduty", 1, "critical"), ("pagerduty", 3, "warning"), ("opsgenie", 1, "P1"), ("jira", 4, "P4")],
+    [
+        ("pagerduty", 1, "critical"),
+        ("pagerduty", 3, "warning"),
+        ("opsgenie", 1, "P1"),
+        ("jira", 4, "P4"),
+        ("ilert", 2, "HIGH"),
+        ("ilert", 3, "LOW"),
+        ("squadcast", 1, "P1"),
+        ("squadcast", 5, "P5"),
+        ("pagertree", 2, "high"),
+        ("pagertree", 5, "low"),
+    ],
 )
 def test_the_severity_of_a_page_is_that_of_its_tier(
     internet: FakeInternet, name: str, tier: int, priority: str
@@ -157,7 +176,7 @@ def test_the_severity_of_a_page_is_that_of_its_tier(
     internet.status = 202
     send_by_apprise(PAGERS[name], "INC-0001", "load failed\n", Page(INCIDENT, tier=tier))
     [body] = internet.bodies
-    assert priority == (body["payload"]["severity"] if "payload" in body else body["priority"])
+    assert [priority] == [*levels_in(body)]
 
 
 def test_an_incident_without_an_affected_service_pages_like_tier_3_and_a_digest_retains_its_severity(

@@ -49,7 +49,7 @@ def paged(folder: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[t
     monkeypatch.setenv("ROUTE_PAGER", url)
     with bench_of(folder, oncall=route("PAGER")) as bench:
         service = FakeOnCall()
-        bench.parts.on_call._transport = httpx.MockTransport(service)
+        bench.parts.on_call.client.transport = httpx.MockTransport(service)
         fail(bench, "extract")
         [(dedup_key,)] = rows(bench, "SELECT dedup_key FROM alert")
         [(key, _)] = Page(dedup_key).steps
@@ -182,7 +182,7 @@ def three_paged(
     jobs = ["extract", "one", "two"]
     with bench_of(folder, jobs, oncall=route(*names, **more)) as bench:
         service = FakeOnCall()
-        bench.parts.on_call._transport = httpx.MockTransport(service)
+        bench.parts.on_call.client.transport = httpx.MockTransport(service)
         fail(bench, *jobs)
         later(bench, timedelta(seconds=6))
         for number, (dedup_key,) in enumerate(rows(bench, "SELECT dedup_key FROM alert WHERE incident_id > 0")):
@@ -327,7 +327,7 @@ def test_a_rotated_read_key_records_no_response_again(tmp_path: Path, monkeypatc
 def test_retry_after_is_the_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, pause: int) -> None:
     with paged(tmp_path, monkeypatch, URLS["pagerduty"]) as (bench, _, _incident):
         reply = httpx.Response(429, headers={"Retry-After": str(seconds)}, json={})
-        bench.parts.on_call._transport = httpx.MockTransport(lambda _: reply)
+        bench.parts.on_call.client.transport = httpx.MockTransport(lambda _: reply)
         compare(bench)
         [receiver] = bench.parts.on_call._receivers.values()
         assert pause - 5 < receiver.reads._due_at - monotonic() <= pause
@@ -378,7 +378,7 @@ def test_a_service_that_hangs_delays_no_notification(tmp_path: Path, monkeypatch
             released.wait(20)
             return service(request)
 
-        bench.parts.on_call._transport = httpx.MockTransport(hang)
+        bench.parts.on_call.client.transport = httpx.MockTransport(hang)
         thread = threading.Thread(target=compare, args=(bench,))
         thread.start()
         assert requested.wait(20)
@@ -396,7 +396,7 @@ def test_a_reply_of_unknown_form_is_reported_and_acknowledges_nothing(
 ) -> None:
     with paged(tmp_path, monkeypatch, URLS["pagerduty"]) as (bench, _, _incident):
         odd = {"incidents": [{"id": "P1", "status": "acknowledged", "acknowledgements": [{"acknowledger": 1}]}]}
-        bench.parts.on_call._transport = httpx.MockTransport(lambda _: httpx.Response(200, json=odd))
+        bench.parts.on_call.client.transport = httpx.MockTransport(lambda _: httpx.Response(200, json=odd))
         compare(bench)
         assert "unknown form" in bench.parts.on_call.trouble()
         assert [] == rows(bench, ACKNOWLEDGED)

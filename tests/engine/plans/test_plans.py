@@ -723,7 +723,7 @@ def test_a_plan_requested_over_http_notifies_a_person_once(night: Bench) -> None
     number = requests(night).request_plan(proposed(night), "pager-1")
     for _ in range(2):
         turn(night)
-    assert ["plan 1 requested: repair fake/extract [INC-0001]"] == told(night)
+    assert ["plan 1 awaits approval: repair fake/extract [INC-0001]"] == told(night)
     body = night.sink.got[-1][2]
     assert body.startswith("  | nothing is sent until a person resumes it\n\n")
     assert f"Do    headway plan resume {number}\nOpen  headway plan {number}\n" in body
@@ -739,9 +739,15 @@ def test_the_notification_of_a_plan_says_whose_assistant_requested_it(night: Ben
     assert "Why     fake/extract failed" == why
     assert re.fullmatch(r"Act by  [0-9:]{5} UTC", act_by)
     assert re.fullmatch(r"Saves   Supply plan [0-9:]{5} UTC", saves)
-    assert view(night).awaits_approval
+    with night.reads() as reads:
+        [proposed_event] = [event for event in reads.incidents.incident(1).events if event.kind == "plan"]
+    by = f"assistant of {getpass.getuser()}"
+    assert (by, f"plan {number} awaits approval: ") == (proposed_event.actor, proposed_event.text[:24])
+    assert "awaits approval" == view(night).status
+    with pytest.raises(AlreadyRequested, match=f"was requested by {by} .* ago; it awaits approval: "):
+        requests(night).request_plan(proposed(night), "mcp-2")
     requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
-    assert not view(night).awaits_approval
+    assert "running" == view(night).status
 
 
 def test_a_repair_names_who_requested_its_plan_and_who_approved_it(night: Bench) -> None:

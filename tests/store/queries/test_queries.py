@@ -18,12 +18,12 @@ from console.domain.filter import JobFilter
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import micros
 from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, VanishedJob
-from console.domain.service import Timeliness
+from console.domain.service import DEADLINE_FACET, Timeliness
 from console.store.config_sync import sync_config
 from console.store.db import lease
 from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
-from console.store.events import DatasetUse, Reported, record_lineage
+from console.store.events import DatasetUse, FacetOf, Reported, record_lineage
 from console.store.ingest.inventory import write_inventory
 from console.store.ingest.records import ingest_batch, record_failure
 from console.store.queries import lineage, open_queries
@@ -694,6 +694,16 @@ def test_a_dataset_of_too_many_pairs_of_jobs_joins_none(
         with open_queries(served.store.url) as fresh:
             shared, _ = fresh.lineage.shared_datasets()
         assert expected_pairs == sum(map(len, shared.values()))
+
+
+def test_the_latest_reported_deadline_of_each_watched_job_is_read(served: Estate, reads: Queries) -> None:
+    job = sorted(reads.jobs.job_ids(JobFilter()))[0]
+    with served.store.write(None) as session:
+        for seen_us, text in ((2, "new"), (1, "old")):
+            record_lineage(session, [], [(FacetOf(job, DEADLINE_FACET), Reported("airflow", seen_us, text))])
+        record_lineage(session, [], [(FacetOf(job, "ownership"), Reported("airflow", 3, "ann"))])
+    with open_queries(served.store.url) as fresh:
+        assert ["new"] == list(fresh.lineage.reported_deadlines().values())
 
 
 def test_tasks_that_share_a_dataset_count_as_their_dag(

@@ -148,7 +148,7 @@ class StartedScreen(HeadwayScreen):
         view = self.view
         if view is None:
             return [(f" PLAN {self.number}", "key"), (f"  {self.waiting}", "warn")], []
-        title: list[Segment] = [(f" PLAN {view.id} ", "key"), (view.state, STYLES.get(view.state, "plain"))]
+        title: list[Segment] = [(f" PLAN {view.id} ", "key"), (view.status, STYLES.get(view.state, "plain"))]
         title.append((f"  {view.title}", "strong"))
         return title, rows.progress_segments(view, self.incident, self.ctx, self.size.width)
 
@@ -182,7 +182,7 @@ class StartedScreen(HeadwayScreen):
             return self.lost or "the plan is not read yet"
         if self.view.state in STEERING[how][0]:
             return ""
-        return f"plan {self.number} is {self.view.state}"
+        return f"plan {self.number} {self.view.predicate}"
 
     def pause(self) -> None:
         self._steer(RequestKind.PAUSE_PLAN)
@@ -200,7 +200,7 @@ class StartedScreen(HeadwayScreen):
         self._confirm(RequestKind.ABORT_PLAN, "Abort it", "remaining steps are not sent; steps in progress continue")
 
     def _confirm(self, how: RequestKind, name: str, says: str) -> None:
-        confirm(self, f"plan {self.number} is {self.view.state if self.view else ''}", name, says,
+        confirm(self, f"plan {self.number} {self.view.predicate if self.view else ''}", name, says,
                 lambda: self._steer(how))  # fmt: skip
 
     def _steer(self, how: RequestKind) -> None:

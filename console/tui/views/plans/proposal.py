@@ -155,7 +155,7 @@ class PlanConfirmation(Confirmation):
 
     def _others(self, plans: Sequence[PlanView]) -> None:
         if plans:
-            shown = f"plan {plans[0].id} of {plans[0].requester}, {plans[0].state}"
+            shown = f"plan {plans[0].id} of {plans[0].requester}, {plans[0].status}"
             self.box.offer([("back", "Back", "nothing was started"), (f"plan {plans[0].id}", "Show that plan", shown)])
 
     def decides(self, key: Any) -> bool:

@@ -522,7 +522,7 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
 def plan_line(plan: PlanView, ctx: RenderContext) -> list[Segment]:
     style = {"running": "run", "stopped": "bad", "paused": "warn"}.get(plan.state, "plain")
     now = next((step for step in plan.steps if step.state in ("requested", "failed")), None)
-    runs: list[Segment] = [(f" PLAN {plan.id} ", "key"), (plan.state, style)]
+    runs: list[Segment] = [(f" PLAN {plan.id} ", "key"), (plan.status, style)]
     runs.append((f"  {plan.done} of {counted(len(plan.steps), 'step')}", "plain"))
     if now is not None:
         _, label, style = step_mark(now, ctx)

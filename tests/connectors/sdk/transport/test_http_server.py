@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import socket
+import threading
 import tracemalloc
 import zlib
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sdk.transport.http_server import BodyLimits, HttpExchange, RequestHead
+from connectors.sdk.transport.http_server import BodyLimits, HttpExchange, HttpServer, RequestHead, ServerReply
+from tests.lab.process import free_port
 
 LIMIT = 1000
 
@@ -100,3 +105,28 @@ def test_a_body_that_cannot_be_unpacked_is_refused(fault: str) -> None:
     assert exchange.refused is not None
     assert status == exchange.refused.reply.status
     assert b"Fix: " in exchange.refused.reply.body
+
+
+def test_requests_that_wait_are_answered_together() -> None:
+    """A receiver stores them in one transaction: one each takes too long for many small requests."""
+    address, ending = ("127.0.0.1", free_port()), threading.Event()
+    together: list[int] = []
+
+    def respond(exchanges: Sequence[HttpExchange[RequestHead]]) -> list[ServerReply]:
+        together.append(len(exchanges))
+        return [ServerReply.of_text(200, "stored")] * len(exchanges)
+
+    server = HttpServer(address, lambda head: head, respond, BodyLimits(LIMIT, LIMIT))
+    thread = threading.Thread(target=server.serve, args=(ending.is_set, lambda: None, 0.1))
+    with ExitStack() as clients:
+        connections = [clients.enter_context(socket.create_connection(address, 20)) for _ in range(40)]
+        for connection in connections:
+            connection.sendall(head_of("Content-Length: 1") + b"x")
+        thread.start()
+        try:
+            assert all(connection.recv(4096).startswith(b"HTTP/1.1 200 ") for connection in connections)
+        finally:
+            ending.set()
+            thread.join()
+            server.close()
+    assert [40] == together

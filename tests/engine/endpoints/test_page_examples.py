@@ -1,0 +1,108 @@
+"""The examples at the end of the pages about HTTP, run as they are written, but for names, port and paths."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import RunState
+from console.config.sections import EndpointSettings
+from console.domain.access import ActingRules, PermissionRule, Role
+from console.store.access import write_permissions
+from tests.engine.bench import Bench
+from tests.engine.endpoints.test_endpoints import listening
+from tests.lab.process import free_port
+
+DOCS = Path(__file__).parents[3] / "docs"
+TOKENS = {f"HEADWAY_{name}TOKEN": f"{name.lower()}0123456789abcdef" for name in ("", "MARA_", "CALENDAR_")}
+PLACE = "127.0.0.1:9465"
+
+
+@pytest.fixture
+def place(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of an engine that answers requests; a job has failed."""
+    for name, token in TOKENS.items():
+        monkeypatch.setenv(name, token)
+    settings = EndpointSettings(
+        listen=f"127.0.0.1:{free_port()}",
+        token=SecretRef(env="HEADWAY_TOKEN"),
+        readers={"calendar": SecretRef(env="HEADWAY_CALENDAR_TOKEN")},
+        operators={"mara": SecretRef(env="HEADWAY_MARA_TOKEN")},
+    )
+    bench.config = replace(bench.config, endpoints=settings)
+    bench.scheduler.job("load_orders")
+    bench.restart()
+    bench.turn()
+    with bench.store.write(bench.fence) as session:
+        rules = (PermissionRule("mara", Role.ACT), PermissionRule("*", Role.VIEW))
+        write_permissions(session, rules, ActingRules())
+    bench.scheduler.attempt("extract", "x1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=9))
+    bench.turn()
+    ended = threading.Event()
+    answers = threading.Thread(target=bench.parts.answers.run, args=(bench.fence, ended.is_set))
+    answers.start()
+    assert bench.parts.endpoints is not None
+    try:
+        with listening(bench.parts.endpoints, bench.fence):
+            yield settings.listen
+    finally:
+        ended.set()
+        answers.join(10)
+
+
+def example(page: str, language: str) -> str:
+    """The last code of this language under the heading Example."""
+    text = (DOCS / page).read_text("utf-8").rpartition("\n## Example\n")[2]
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return found[-1]
+
+
+def curl(page: str, place: str, **names: str) -> list[str]:
+    """The replies to the page's curl commands."""
+    text = example(page, "sh").replace(PLACE, place)
+    for before, after in names.items():
+        text = text.replace(before.replace("_", "-"), after)
+    commands = re.findall(r"^curl .*(?:\n  .*)*", text, re.MULTILINE)
+    return [
+        subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=60).stdout
+        for command in commands
+    ]
+
+
+def test_the_example_of_the_http_api(place: str) -> None:
+    jobs, acknowledged, plan = map(json.loads, curl("api.md", place))
+    assert ["fake/extract"] == [job["name"] for job in jobs]
+    assert ("mara", "INC-0001") == (acknowledged["acknowledged_by"], f"INC-{acknowledged['id']:04}")
+    assert ("paused", "disk is free again") == (plan["state"], plan["why"])
+
+
+def test_the_example_of_the_calendar(place: str) -> None:
+    [feed] = curl("calendar.md", place, supply_plan="supply")
+    assert feed.startswith("BEGIN:VCALENDAR")
+    assert ": deadline" in feed
+
+
+def test_the_example_of_openlineage(place: str) -> None:
+    assert ["1 received, 1 about a known job\n"] == curl("openlineage.md", place)
+
+
+def test_the_example_of_mcp(place: str, bench: Bench, tmp_path: Path) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text('[systems.fake]\nkind = "cron"\nhosts = [{ name = "here", local = true }]\n')
+    script = example("mcp.md", "python").replace('"/etc/headway"', f'"{config}", "--store", "{bench.url}"')
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path
+    )
+    assert "untrusted_data" in json.loads(done.stdout), done.stderr
