@@ -153,6 +153,8 @@ class HostCrontabs:
     tables: CrontabSet
     denied: tuple[tuple[str, str], ...]
     zone: str
+    users: Collection[str] = ()
+    """Owners of the jobs that are watched; empty: all."""
 
 
 @dataclass(slots=True)
@@ -182,5 +184,5 @@ def crontabs(reply: CrontabReply, offset: str, daemon: CronDaemon, only: Collect
     files = [replace(file, daemon=daemon) for file in reply.files if not only or file.user in (None, *only)]
     tables = read_crontabs(files, reply.users)
     return HostCrontabs(
-        reply.checksum, tables.of_users(only) if only else tables, tuple(reply.denied), reply.zone or offset
+        reply.checksum, tables.of_users(only) if only else tables, tuple(reply.denied), reply.zone or offset, only
     )

@@ -291,6 +291,18 @@ def test_a_probe_names_no_right_over_jobs_that_the_settings_leave_out(local: Loc
     assert "nobody" in " ".join(right.name for right in connect(local).probe(20).rights)
 
 
+def test_a_start_of_a_user_that_the_settings_leave_out_is_no_problem(local: LocalHost) -> None:
+    (local.folder / "etc/crontab").write_text("* * * * * nobody sweep\n")
+    local.crontab.write_text("# headway: job\n* * * * * true\n")
+    local.log_line(701, "(nobody) CMD (sweep)")
+    local.log_line(702, f"({ME}) CMD (true)")
+    local.log_line(703, f"({ME}) CMD (gone)")
+    poll = connect(local, users=[ME]).poll("", (), 20)
+    assert [702] == [run.context["pid"] for run in poll.runs]
+    starts = [warning for warning in poll.warnings if "belongs to no crontab line" in warning]
+    assert [f"a start belongs to no crontab line that can be read: {ME}: gone"] == starts
+
+
 @pytest.mark.parametrize("users,count", [(["etl"], 0), (["etl", "root"], 1), ([], 1)])
 def test_the_jobs_of_anacron_are_those_of_root(local: LocalHost, users: list[str], count: int) -> None:
     (local.folder / "etc/anacrontab").write_text("1 5 cron.daily true\n")
