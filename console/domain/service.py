@@ -89,6 +89,10 @@ class ReasonKind(StrEnum):
         return cls.TEXT
 
 
+STALE_START = "reads stale data unless fixed before, then rerun"
+"""Consequence of a native start before the act-by: from then on its job must be restarted too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One clause of why a service has its timeliness."""
