@@ -331,7 +331,7 @@ MONTH_COLUMNS = {
     "slack": "slack      median time from delivery to the deadline",
     "incidents": "incidents  incidents opened",
     "recovered": "recovered  mean time from the failure to the end of its incident",
-    "success": "success    runs that succeeded, of those that ended, of all jobs that it needs",
+    "success": "success    runs that succeeded, of all ended runs of the jobs it needs",
     "changes": "changes    changes of schedules and definitions at the schedulers",
     "cost": "cost       sum over the runs, in the unit of the source",
 }
