@@ -90,7 +90,7 @@ class ReasonKind(StrEnum):
 
 
 STALE_START = "reads stale data unless fixed before, then rerun"
-"""Consequence of a native start before the act-by: from then on its job must be restarted too."""
+"""Consequence of a native start whose job can still be restarted in time."""
 
 
 @dataclass(frozen=True, slots=True)

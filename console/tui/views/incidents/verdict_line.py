@@ -78,15 +78,16 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
 
 
 def _later_restart(view: IncidentView, ctx: RenderContext) -> str:
-    """ ", load_orders too from 04:00": the job that starts by its clock before the act-by, and must be restarted too
-    from then on; empty without one."""
+    """ ", then load_orders unless fixed by 04:00": the job that starts by its clock at 04:00, and must be restarted too
+    if its upstream has not succeeded by then; empty without one."""
     ahead = [service for service in view.services if service.act_by is not None and service.act_by > ctx.now]
     service = min(ahead, key=lambda service: service.act_by or service.deadline, default=None)
     start = next((reason for reason in service.reasons if reason.text == STALE_START), None) if service else None
     if service is None or start is None:
         return ""
     is_same_zone = ctx.hm(service.deadline) == f"{service.deadline.astimezone(ZoneInfo(service.zone)):%H:%M}"
-    return f", {job_label(start.job)} too from {start.at.rpartition(' ')[0] if is_same_zone else start.at}"
+    at = start.at.rpartition(" ")[0] if is_same_zone else start.at
+    return f", then {job_label(start.job)} unless fixed by {at}"
 
 
 def _fitted(verdict: Verdict, width: int, later: str = "") -> list[Segment]:

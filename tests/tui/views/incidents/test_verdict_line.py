@@ -76,15 +76,15 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     first, *others = incident().services
     view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
     safe = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=()), *others))
-    assert "(in 40 min), load_orders too from 03:50, saves Supply plan" in verdict(view)
-    assert "too from" not in verdict(safe)
-    [line] = verdict_lines(OpenIncident(view, ()), look(), 68, is_frozen=False)
-    assert " Restart extract_orders by 03:58, load_orders too from 03:50" == text_of(line)
+    assert "(in 40 min), then load_orders unless fixed by 03:50, saves Supply plan" in verdict(view)
+    assert "unless fixed" not in verdict(safe)
+    [line] = verdict_lines(OpenIncident(view, ()), look(), 76, is_frozen=False)
+    assert " Restart extract_orders by 03:58, then load_orders unless fixed by 03:50" == text_of(line)
     [line] = verdict_lines(OpenIncident(view, ()), look(), 50, is_frozen=False)
-    assert "too from" not in text_of(line)
+    assert "unless fixed" not in text_of(line)
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
     [line] = verdict_lines(OpenIncident(view, ()), in_utc, 200, is_frozen=False)
-    assert "load_orders too from 03:50 CET" in text_of(line)
+    assert "then load_orders unless fixed by 03:50 CET" in text_of(line)
 
 
 @pytest.mark.parametrize("changes", [{"act_by": at("03:10")}, {"act_by": None}, {"timeliness": "no_estimate"}])
