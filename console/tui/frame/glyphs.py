@@ -130,12 +130,12 @@ SIGNS: dict[str, Glyph] = {
     "red_hour": Glyph("▪", "!", "hour with a failed run", "bad"),
 }
 
-FINISH_WORDS = (
+FINISH_LABELS = (
     Glyph("!", "!", "if good", "warn", "in time if the next scheduled starts of its jobs succeed"),
     Glyph("!", "!", "partial", "warn", "without the data of a step that is skipped"),
     Glyph("!", "!", "asserted", "warn", "by a run that is marked OK, which its scheduler does not confirm"),
 )
-"""Words in the cells of a plan's finishes."""
+"""Labels in the cells of a plan's finishes."""
 
 COLUMNS = {
     "state": STATES,
@@ -164,7 +164,7 @@ def legend() -> Iterator[tuple[str, Glyph]]:
     for column, marks in COLUMNS.items():
         title = COLUMN_TITLES.get(column, column)
         yield from ((title, mark) for mark in marks.values() if mark.glyph.strip())
-    yield from (("plan finish", word) for word in FINISH_WORDS)
+    yield from (("plan finish", mark) for mark in FINISH_LABELS)
 
 
 class GlyphSet:

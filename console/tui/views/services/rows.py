@@ -335,7 +335,7 @@ MONTH_COLUMNS = {
     "changes": "changes    changes of schedules and definitions at the schedulers",
     "cost": "cost       sum over the runs, in the unit of the source",
 }
-"""What the months count."""
+"""Meaning of each column of the months."""
 
 
 def months_text(figures: Sequence[MonthFigures], ctx: RenderContext) -> str:
