@@ -77,6 +77,9 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
     return [line, [(f" {proposal}", "mark")]]
 
 
+LATER = " unless fixed by "
+
+
 def _later_restart(view: IncidentView, ctx: RenderContext) -> str:
     """ ", then load_orders unless fixed by 04:00": the job that starts by its clock at 04:00, and must be restarted too
     if its upstream has not succeeded by then; empty without one."""
@@ -87,7 +90,7 @@ def _later_restart(view: IncidentView, ctx: RenderContext) -> str:
         return ""
     is_same_zone = ctx.hm(service.deadline) == f"{service.deadline.astimezone(ZoneInfo(service.zone)):%H:%M}"
     at = start.at.rpartition(" ")[0] if is_same_zone else start.at
-    return f", then {job_label(start.job)} unless fixed by {at}"
+    return f", then {job_label(start.job)}{LATER}{at}"
 
 
 def _fitted(verdict: Verdict, width: int, later: str = "") -> list[Segment]:
@@ -216,10 +219,12 @@ class VerdictLine(ScreenPart):
         is_needed = bool(services) or self.opened is not None or calm is not None
         self._bar.display = is_needed and (has_room or not self._is_optional)
         if self.opened is not None:
-            right = self._right(self.opened.view)
+            right, stale = self._right(self.opened.view), self._stale()
             room = width - length_of(right) - 2
-            stale = self._stale()
             first, *further = verdict_lines(self.opened, ctx, room - length_of(stale), is_frozen=self.is_frozen)
+            whole, *_ = verdict_lines(self.opened, ctx, width - 1 - length_of(stale), is_frozen=self.is_frozen)
+            if LATER in whole[0][0] and LATER not in first[0][0] and self._command(self.opened.view.row.id):
+                right, first, room = [], whole, width - 1  # the footer has the command too
             line = [*stale, *first]
             for text, style in [calm] if calm is not None and not self.opened.view.services else []:
                 line += [(f" {ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []

@@ -702,3 +702,17 @@ async def test_a_proposed_plan_is_in_the_zone_of_its_incident(night: Night) -> N
     await night.see("AFFECTED SERVICES")
     await night.act("recover")
     await night.see("PLAN", "11:17:42 JST", "Supply plan     14:30")
+
+
+def _second_restart(night: Night) -> None:
+    first, *others = night.reads.incident_.services
+    start = Reason(STALE_START, ReasonKind.NATIVE_START, at="03:50 CET", job="load_orders")
+    services = (dataclasses.replace(first, reasons=(start,)), *others)
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, services=services)
+
+
+@on_the_night(size=(80, 24), prepare=_second_restart)
+async def test_a_narrow_list_names_the_second_restart_instead_of_the_key_of_its_footer(night: Night) -> None:
+    await night.see(" Restart extract_orders by 03:58, then load_orders unless fixed by 03:50", "r recover")
+    await night.press("3")
+    await night.see("JOBS", "INC-0412")
