@@ -9,12 +9,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from connectors.cron import anacron
 from connectors.cron.actions import CronActions
 from connectors.cron.attempts import AttemptRef
 from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
 from connectors.cron.events import journal_events
-from connectors.cron.inventory import main_zone, user_of_table
+from connectors.cron.inventory import main_zone, user_of
 from connectors.cron.options import CronOptions
 from connectors.cron.parse import START_COMMANDS, HostAnswer, HostCrontabs, crontabs
 from connectors.cron.runs import WRAPPER_FIX, CronCursor, HostPoll, crontab_fix, log_fix, readable_by_adm, unseen_ends
@@ -228,11 +227,9 @@ class CronConnector(ComposedConnector):
         )
 
     def _inventory_of(self, snapshot: HostPoll) -> Inventory:
-        """The inventory of a snapshot. `users` of the settings counts for a login that cannot list all crontabs."""
+        """The inventory of a snapshot, of the users that the settings name."""
         users, result = self.options.users, snapshot.inventory()
-        if not users or snapshot.crontabs.sees_all:
-            return result
-        return replace(result, is_selected=lambda _, keys: user_of_table(keys) in (None, *users))
+        return replace(result, is_selected=lambda _, keys: user_of(keys) in (None, *users)) if users else result
 
     def _ask(self, cursor: CronCursor, known: HostCrontabs | None, search: frozenset[str]) -> HostPoll:
         unended = [attempt for attempt in cursor.book.attempts if attempt.state.is_open or attempt.is_unproved]
@@ -247,9 +244,7 @@ class CronConnector(ComposedConnector):
         answer = HostAnswer.of(parts)
         tables = answer.tables
         if tables is not None and tables.has_text:
-            if self.options.users and not tables.sees_all and anacron.USER not in self.options.users:
-                tables.files = [file for file in tables.files if not file.path.endswith(anacron.TABLE)]
-            self.crontabs = crontabs(tables, answer.host.offset_text, answer.processes.program)
+            self.crontabs = crontabs(tables, answer.host.offset_text, answer.processes.program, self.options.users)
         if self.crontabs is None:
             raise NotSupported(f"{self.address.text}: the host sent no crontabs; is its sh a POSIX shell?")
         our_time = before + (datetime.now(UTC) - before) / 4

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -187,6 +187,14 @@ class CrontabSet:
     def bare(self) -> tuple[CrontabLine, ...]:
         """Every line that cron runs below a mark of ours."""
         return tuple(line for line in self.lines if line.bare_mark)
+
+    def of_users(self, users: Collection[str]) -> CrontabSet:
+        """The same with the jobs of these users alone."""
+        lines, held = (
+            tuple(line for line in lines if line.user in users) for lines in (self.lines, self.held_in_ignored)
+        )
+        jobs = self.anacron if anacron.USER in users else ()
+        return CrontabSet(lines, self.faults, held, jobs)
 
 
 LEFT_OUT = "crond of cronie leaves this line out"

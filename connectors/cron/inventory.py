@@ -61,6 +61,10 @@ def _own_settings(line: CrontabLine) -> list[tuple[str, str]]:
     return sorted(settings.items())
 
 
+LINE_KEYS = 3
+"""Keys of a line without a name: the second begins with its user."""
+
+
 def _match_keys(line: CrontabLine) -> tuple[str, ...]:
     """Keys that identify a renamed line: the whole line, its times, unless a comment names it, and its command without
     wrappers. A line that is only in the same place is another job."""
@@ -93,13 +97,15 @@ def main_zone(lines: Iterable[CrontabLine], zone: str) -> str:
     return zones.most_common(1)[0][0] if zones else zone
 
 
-def user_of_table(match_keys: tuple[str, ...]) -> str | None:
-    """The user whose crontab has the job, by its keys: root for anacron's table; None for the system's crontabs."""
+def user_of(match_keys: tuple[str, ...]) -> str | None:
+    """The user of the job, by its keys: root for anacron's; None for a named line of the system's crontabs."""
     key = match_keys[-1] if match_keys else ""
     if key.partition("|")[0].endswith(anacron.TABLE):
         return anacron.USER
     path = key.rpartition("#")[0]
-    return path.rpartition("/")[2] if is_user_table(path) else None
+    if is_user_table(path):
+        return path.rpartition("/")[2]
+    return match_keys[1].partition("|")[0] if len(match_keys) == LINE_KEYS else None
 
 
 def host_inventory(

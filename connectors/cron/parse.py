@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
@@ -152,8 +153,8 @@ class HostCrontabs:
     tables: CrontabSet
     denied: tuple[tuple[str, str], ...]
     zone: str
-    sees_all: bool = True
-    """False where users' crontabs are read one by one."""
+    users: Collection[str] = ()
+    """Owners of the jobs that are watched; empty: all."""
 
 
 @dataclass(slots=True)
@@ -178,6 +179,10 @@ class HostAnswer:
         )  # fmt: skip
 
 
-def crontabs(reply: CrontabReply, offset: str, daemon: CronDaemon) -> HostCrontabs:
-    tables = read_crontabs([replace(file, daemon=daemon) for file in reply.files], reply.users)
-    return HostCrontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, reply.sees_all)
+def crontabs(reply: CrontabReply, offset: str, daemon: CronDaemon, only: Collection[str] = ()) -> HostCrontabs:
+    """The crontabs of an answer; with jobs of the users `only`, if it names any."""
+    files = [replace(file, daemon=daemon) for file in reply.files if not only or file.user in (None, *only)]
+    tables = read_crontabs(files, reply.users)
+    return HostCrontabs(
+        reply.checksum, tables.of_users(only) if only else tables, tuple(reply.denied), reply.zone or offset, only
+    )

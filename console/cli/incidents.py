@@ -330,7 +330,7 @@ def handover_sections(view: HandoverView) -> list[ReportSection]:
         ReportSection("Actions", [action_line(action, timestamp) for action in view.actions]),
         ReportSection("Holds", holds),
         ReportSection(
-            "Modes, silences and extensions",
+            "Modes, pauses, silences and extensions",
             [*map(_handover_open_line, view.active_overrides), *map(_handover_mode_line, view.mode_changes)],
         ),
         ReportSection("Drift not accepted", [f"{change.job}: {change.text}" for change in view.drift]),

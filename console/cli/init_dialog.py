@@ -110,17 +110,20 @@ def ask_systems(
     """Systems elsewhere, one after the other until Enter; each is tried at once, and again after its fix. Their names
     differ from `names`; one that is listed already is refused."""
     systems: list[DetectedScheduler] = []
+    corrected = ""
     print_parts(["", f"Schedulers on other machines: {FORMS}."])
-    while answer := prompt_masked("Add (Enter to continue): ", hidden_while_typed, without_password):
+    while answer := corrected or prompt_masked("Add (Enter to continue): ", hidden_while_typed, without_password):
+        corrected = ""
         try:
             system, secret = _system_of(machine, answer, timeout)
-            if is_listed(system) or any(known.key == system.key for known in systems):
-                raise ValueError(f"{system.title} is already listed")
+            if is_listed(system) or any(known.place == system.place for known in systems):
+                raise ValueError(f"{system.place} is already listed")
             outcome = _try(partial(_url_problem, system, timeout)) if is_url(answer) else ""
         except ValueError as error:
             print_message(str(error))
             continue
-        if outcome == SKIP:
+        if outcome not in ("", KEEP):
+            corrected = "" if outcome == SKIP else outcome
             continue
         if is_url(answer):
             system, secret = _with_account(system)
@@ -128,8 +131,10 @@ def ask_systems(
         with TemporaryDirectory(prefix="headway-init-") as folder:
             if outcome != KEEP:
                 outcome = _try(partial(probe, _with_secret(system, secret, Secrets(Path(folder) / "headway.toml"))))
-        if outcome != SKIP:
+        if outcome in ("", KEEP):
             systems.append(_with_secret(system, secret, secrets))
+        elif outcome != SKIP:
+            corrected = outcome
     return systems
 
 
@@ -203,14 +208,14 @@ def _url_problem(system: DetectedScheduler, seconds: float) -> str:
 
 
 KEEP, SKIP = "k", "s"
+RETRY = "[Enter] retry · k keep without access · s skip · or type it corrected: "
 
 
 def _try(probe: Callable[[], str]) -> str:
-    """Probes until there is no problem, then ""; or KEEP or SKIP, as the person decides before."""
+    """Probes until there is no problem, then ""; or before that KEEP, SKIP or a corrected answer."""
     while probe():
-        answer = prompt("[Enter] retry · k keep without access · s skip: ").lower()
-        if answer in (KEEP, SKIP):
-            return answer
+        if answer := prompt_masked(RETRY, hidden_while_typed, without_password):
+            return answer.lower() if answer.lower() in (KEEP, SKIP) else answer
     return ""
 
 
@@ -240,7 +245,7 @@ def setup_commands(system: DetectedScheduler) -> Iterator[str]:
     elif "dsn" in system.settings:
         reference: Mapping[str, object] = system.settings["dsn"]
         login = f"--dsn {reference['env']}" if "env" in reference else f"--login {_user_of(reference)}"
-        place = system.title.partition(" ")[2].partition(" as ")[0]
+        place = system.place.partition(" ")[2]
         server, _, database = place.partition("/")
         host_name, _, port_number = server.rpartition(":")
         to = f"-h {quote(host_name)} -p {port_number} -U postgres {quote(database)}"

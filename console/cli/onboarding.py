@@ -40,10 +40,12 @@ from console.onboarding.answers import KEY, dsn_place, with_own_key
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
     backup_path,
+    default_route_text,
     extended_config_text,
     first_config_text,
     replace_if_unchanged,
     replace_with_backup,
+    toml,
     write_new,
 )
 from console.onboarding.discovery import discover
@@ -121,13 +123,13 @@ def run_init(arguments: argparse.Namespace) -> int:
     machine, secrets = Machine(Path.home(), os.environ), Secrets(path)
     configured = configured_systems(config_path(arguments.config)) if extended is not None else {}
     promised = [] if extended is None or arguments.only else offer_reported(arguments, path, extended, is_interactive)
-    databases = _databases_in_files(configured.values())
+    databases = _configured_databases(configured.values(), machine.env)
 
     def is_new(finding: DetectedScheduler) -> bool:
-        is_known = finding.title.partition(" as ")[0] in databases
-        return not is_known and not is_configured(finding, configured.values())
+        return finding.place not in databases and not is_configured(finding, configured.values())
 
     named = named_systems(arguments, machine)
+    _require_same_users(named, configured, path)
     detected = _find_schedulers(machine)
     selected = [] if named and not arguments.only else _select_findings(detected, arguments.only)
     selected_keys = {finding.key for finding in selected}
@@ -163,12 +165,12 @@ def run_init(arguments: argparse.Namespace) -> int:
         )
     if is_interactive and not named:
         names = [*configured, *(finding.name for finding in selection.findings)]
-        keys = {finding.key for finding in selection.chosen}
+        places = {finding.place for finding in selection.chosen}
         probe = partial(selection.probe_typed, arguments.timeout)
         selection.add(
             ask_systems(
                 machine, secrets, arguments.timeout, probe, names,
-                lambda system: system.key in keys or not is_new(system),
+                lambda system: system.place in places or not is_new(system),
             )
         )  # fmt: skip
     if not selection.chosen:
@@ -226,9 +228,12 @@ def _write_and_poll(
         added = [ConfiguredScheduler(finding, selection.why_not.get(finding.key, "")) for finding in selection.chosen]
         text = extended_config_text(path.read_text("utf-8-sig"), added, route)
         done = f"Added {systems} to {path}; a running engine applies it in ten seconds."
-    config = valid_config(config_path(arguments.config), {path: text})
-    backup = write_config(path, text)
-    print_parts(["", done, *([f"The previous config is kept as {backup}."] if backup is not None else [])])
+    texts = {path: text}
+    if extended is not None and route is not None:
+        texts |= _with_default_route(config_path(arguments.config), texts)
+    config = valid_config(config_path(arguments.config), texts)
+    backups = [backup for file, changed in texts.items() if (backup := write_config(file, changed)) is not None]
+    print_parts(["", done, *(f"The previous config is kept as {backup}." for backup in backups)])
     is_polled = extended is None and not arguments.no_poll
     code = read_history(path, text, config.zone, is_interactive, FIRST_POLL_SECONDS) if is_polled else Exit.OK
     is_live = extended is not None and _is_live(arguments)
@@ -242,6 +247,14 @@ def _write_and_poll(
         *([] if is_live else [f"headway{own} shadow   what would have been sent so far; `shadow off` goes live"]),
     ])  # fmt: skip
     return code
+
+
+def _with_default_route(config: Path, texts: Mapping[Path, str]) -> dict[Path, str]:
+    """The text of the config's file that has [alerts], with the new route as default there; where none has, of the
+    changed file."""
+    all_texts = {file: texts.get(file) or file.read_text("utf-8-sig") for file in config_files(config)}
+    file = next((file for file, text in all_texts.items() if "alerts" in tomllib.loads(text)), next(iter(texts)))
+    return {file: default_route_text(all_texts[file])}
 
 
 def _is_live(arguments: argparse.Namespace) -> bool:
@@ -400,7 +413,7 @@ def probe_selection(
             for text in (*result.text, *result.notes):
                 _print_faults(_without_fix(text, commands), "    ")
             print_commands(commands)
-            if "url" in finding.settings and result.verdict == "unreachable":
+            if "url" in finding.settings and not any("Fix: " in text for text in result.text):
                 print_parts(
                     ["    Fix: start it, or correct the URL: the one that opens it in a browser on this machine"]
                 )
@@ -425,15 +438,35 @@ def configured_systems(path: Path) -> dict[str, Any]:
     return {name: table for text in texts for name, table in tomllib.loads(text).get("systems", {}).items()}
 
 
-def _databases_in_files(systems: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The titles, without user, of the databases whose DSN is in a file that can be read."""
-    titles = set()
+def _configured_databases(systems: Iterable[Mapping[str, Any]], env: Mapping[str, str]) -> set[str]:
+    """The places of the databases whose DSN is in a variable that is set, or in a file that can be read."""
+    places = set()
     for reference in (system.get("dsn") for system in systems):
-        if isinstance(reference, Mapping) and "file" in reference:
-            with suppress(OSError, ValueError):
+        if not isinstance(reference, Mapping):
+            continue
+        with suppress(OSError, ValueError):
+            dsn = env.get(str(reference.get("env")), "")
+            if "file" in reference:
                 dsn = Path(str(reference["file"])).expanduser().read_text("utf-8").strip()
-                titles.add(f"PostgreSQL {dsn_place(dsn)}".partition(" as ")[0])
-    return titles
+            places.add(f"PostgreSQL {dsn_place(dsn)}".partition(" as ")[0] if dsn else "")
+    return places
+
+
+def _require_same_users(named: Iterable[DetectedScheduler], configured: Mapping[str, Any], path: Path) -> None:
+    """Raises CommandError for a host that is configured with other users: init changes no configured system."""
+    for system in named:
+        for name, table in configured.items():
+            users = list(table.get("users", ()))
+            added = [user for user in system.settings.get("users", ()) if user not in users]
+            if added and is_configured(system, [table]):
+                both = {**system.settings, "users": [*users, *added]}
+                *_, grants = setup_commands(replace(system, settings=both))
+                watched = f"the jobs of {', '.join(users)}" if users else "the jobs of all users"
+                raise CommandError(
+                    Exit.REFUSED,
+                    f"{system.title} is configured as {name}, with {watched}, and is not changed; nothing was written."
+                    f" Fix: users = {toml(both['users'])} in [systems.{name}] of {path}, then {grants}",
+                )
 
 
 def write_config(path: Path, text: str) -> Path | None:

@@ -218,7 +218,8 @@ def _hang(line: str, width: int) -> int:
 
 
 def print_message(message: str) -> None:
-    """Prints a message to stderr, never to stdout."""
+    """Prints a message to stderr, never to stdout; behind what was printed before, also where both are one file."""
+    sys.stdout.flush()
     width = terminal_width(sys.stderr)
     for line in clean(message).split("\n"):
         print("\n".join(wrap(line, width)) if width else line, file=sys.stderr)

@@ -15,7 +15,7 @@ from console.cli.clock_format import in_display_zone, share_service_zone, timest
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.incidents import incident_number
-from console.cli.output import ValueColumn, print_message, print_parts, print_result, set_document, table
+from console.cli.output import PLAIN, ValueColumn, print_message, print_page, print_result, set_document, table
 from console.cli.plan_draft import (
     DRAFT_CHANGES,
     PLAN_EXITS,
@@ -138,7 +138,7 @@ def _show_plan(arguments: argparse.Namespace) -> int:
     if arguments.json:
         set_document(arguments, plan)
     else:
-        print_parts([*plan_lines(plan), *follow_up_text(arguments, plan)])
+        print_page(arguments, plan_lines(plan), follow_up_text(arguments, plan))
         if plan.state == "running" and (problem := engine_problem(arguments)) is not None:
             print_message(f"{problem}; the plan continues when one is. Fix: headway engine")
     shown = PLAN_EXITS[plan.state] if plan.state == "stopped" else Exit.OK
@@ -301,6 +301,7 @@ HANDLERS = {
         run_plan,
         option("number", "show this plan with its steps", "ID", nargs="?", type=whole_number),
         flag("--all", "include ended plans"),
+        PLAIN,
         *WATCHING,
     ),
     "plan pause": Handler(steer_plan, *STEERING_ARGUMENTS),

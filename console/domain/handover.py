@@ -45,10 +45,10 @@ class ServiceNight:
 
 @dataclass(frozen=True, slots=True)
 class ActiveOverride:
-    """A switch, silence or extension that is still in effect."""
+    """A switch, pause, silence or extension that is still in effect."""
 
     kind: str
-    """"freeze", "shadow", "silence", "extension"."""
+    """"freeze", "shadow", "pause", "silence", "extension"."""
     about: str
     by: str
     why: str
@@ -57,14 +57,14 @@ class ActiveOverride:
 
 @dataclass(frozen=True, slots=True)
 class SwitchChange:
-    """A change of a switch; it may have been changed again since."""
+    """A change of a switch or silence; it may have been changed again since."""
 
     at: datetime
     by: str
     verb: str
-    """The verb of the audit: "freeze", "thaw", "shadow off", "pause polling"."""
+    """The verb of the audit: "freeze", "thaw", "shadow off", "pause polling", "add silence"."""
     about: str
-    """Its scope; empty for the freeze."""
+    """Its scope, or the number of the silence; empty for the freeze."""
     why: str
 
 

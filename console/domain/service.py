@@ -117,6 +117,10 @@ class ReasonKind(StrEnum):
         return cls.TEXT
 
 
+STALE_START = "reads stale data unless fixed before, then rerun"
+"""Consequence of a native start whose job can still be restarted in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One clause of why a service has its timeliness."""

@@ -106,8 +106,9 @@ def outlook(view: ServiceView, now: datetime) -> tuple[str, str]:
         return f"May be late: {', '.join(filter(None, (expected, risk))) or 'no forecast'}{in_work}", "warn"
     if is_in_doubt(timeliness, view.incident_id):
         return f"Unknown: something that it needs has failed{in_work}", "warn"
-    if unverified_text(view):
-        return "Unknown: a system that it needs cannot be reached", "dim"
+    if reason := unverified_text(view):
+        is_paused = "not polled" in reason
+        return f"Unknown: a system that it needs {'is paused' if is_paused else 'cannot be reached'}", "dim"
     if timeliness == Timeliness.NO_ESTIMATE or not expected:
         return "No forecast yet", "dim"
     return (

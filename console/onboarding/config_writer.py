@@ -83,8 +83,8 @@ def first_config_text(
 def extended_config_text(
     text: str, schedulers: Sequence[ConfiguredScheduler], route: Mapping[str, object] | None
 ) -> str:
-    """The text of a config with these systems and the route behind it, and the route as default in its [alerts];
-    an earlier comment of init about one of the systems goes."""
+    """The text of a config with these systems and the route behind it; an earlier comment of init about one of the
+    systems goes."""
     for scheduler in schedulers:
         block = (
             r"(?m)^# .*\(found\b.*\n(?:#(?! \[).*\n)*# To watch it remove the # below.*\n"
@@ -93,11 +93,13 @@ def extended_config_text(
         text = re.sub(block, "", text)
     parts = [text.rstrip() + "\n"] if text.strip() else []
     parts += ["\n".join(_system(scheduler)) + "\n" for scheduler in schedulers]
-    if route is None:
-        return "\n".join(parts)
-    extended = "\n".join([*parts, ROUTES.format(lead="", url=toml(route))])
-    extended, has_alerts = re.subn(r"(?m)^\[alerts\].*\n", r'\g<0>default_route = "oncall"\n', extended, count=1)
-    return extended if has_alerts else extended + ALERTS.format(lead="").rstrip() + "\n"
+    return "\n".join(parts if route is None else [*parts, ROUTES.format(lead="", url=toml(route))])
+
+
+def default_route_text(text: str) -> str:
+    """The text of a config with the route of init as default in its [alerts]."""
+    text, has_alerts = re.subn(r"(?m)^\[alerts\].*\n", r'\g<0>default_route = "oncall"\n', text, count=1)
+    return text if has_alerts else text + ALERTS.format(lead="").rstrip() + "\n"
 
 
 def _system(scheduler: ConfiguredScheduler) -> Iterator[str]:

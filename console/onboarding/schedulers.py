@@ -54,6 +54,11 @@ class DetectedScheduler:
         return "" if self.jobs is None else f"{self.jobs:,} job{'s' * (self.jobs != 1)}"
 
     @property
+    def place(self) -> str:
+        """The title without its login: one place is watched once."""
+        return self.title.partition(" as ")[0]
+
+    @property
     def is_wanted(self) -> bool:
         """Whether it is selected by default."""
         return self.ready is WatchReadiness.NOW or (

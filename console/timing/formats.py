@@ -102,8 +102,14 @@ _UTC_STAMP = re.compile(r"(?<![\w:])(\d{4}-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d(?::
 
 
 def localized(text: str, shown: Callable[[datetime], str]) -> str:
-    """The text with each of its UTC stamps ("2026-11-20T09:00:00Z") as `shown` writes it."""
-    return _UTC_STAMP.sub(lambda stamp: shown(datetime.fromisoformat(f"{stamp[1]}Z")), text)
+    """The text with each of its UTC stamps ("2026-11-20T09:00:00Z") as `shown` writes it, full minutes without
+    seconds."""
+
+    def written(stamp: re.Match[str]) -> str:
+        at = datetime.fromisoformat(f"{stamp[1]}Z")
+        return shown(at) if at.second else re.sub(r"(:\d\d):00\b", r"\1", shown(at))
+
+    return _UTC_STAMP.sub(written, text)
 
 
 def age_text(at: datetime | None, now: datetime) -> str:

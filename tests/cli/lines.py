@@ -79,7 +79,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "oncall": ((), ("nobody",), ("--at", "odd")),
     "incident handover": ((), ("--since", "22:00"), ("--since", "odd")),
     "recover": (("1", "--dry-run"), ("1", "--yes"), ("99",), ("1", "--only", "77")),
-    "plan": ((), ("--all",), ("1",), ("1", "--watch"), ("99",)),
+    "plan": ((), ("--all",), ("1",), ("1", "--plain"), ("1", "--watch"), ("99",)),
     "plan pause": (("1",), ("99",)),
     "plan resume": (("99",),),
     "plan abort": (("99",),),

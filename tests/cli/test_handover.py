@@ -14,6 +14,7 @@ from console.cli.exits import Exit
 from console.cli.incidents import handover_sections, shift_start
 from console.control.explain.incident_report import ReportSection, as_markdown, as_text, escape_markdown
 from console.store.queries import open_queries
+from tests.cli.test_audit import answering
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
@@ -76,11 +77,24 @@ def test_the_handover_includes_an_ended_freeze(failed: Bench) -> None:
     headway(failed.url, "freeze", "--why", "the network is moved")
     headway(failed.url, "freeze", "--off")
     text = headway(failed.url, "incident", "handover").out
-    switched = text[text.index("Modes, silences and extensions") : text.index("Drift not accepted")]
+    switched = text[text.index("Modes, pauses, silences and extensions") : text.index("Drift not accepted")]
     first, second = [line.split(" ann: ")[1] for line in switched.splitlines() if " ann: " in line]
     assert ("freeze: the network is moved", "thaw") == (first, second)
     view = headway(failed.url, "incident", "handover", "--json").data
     assert ["freeze", "thaw"] == [one["verb"] for one in view["mode_changes"]]
+
+
+def test_the_handover_includes_pauses_and_ended_silences(failed: Bench) -> None:
+    with answering(failed):
+        headway(failed.url, "system", "pause", "fake", "--for", "2h", "--why", "moved")
+        headway(failed.url, "silence", "add", "--job", "fake/*", "--for", "1h", "--why", "disk swap")
+        headway(failed.url, "silence", "expire", "1")
+    text = headway(failed.url, "incident", "handover").out
+    assert " ann: add silence 1: disk swap" in text
+    assert " ann: expire silence 1" in text
+    assert "  pause: fake, by ann, until " in text
+    view = headway(failed.url, "incident", "handover", "--json").data
+    assert ["pause"] == [one["kind"] for one in view["active_overrides"]]
 
 
 def test_a_service_affected_by_an_open_incident_is_listed_even_when_the_delay_is_unknown(failed: Bench) -> None:

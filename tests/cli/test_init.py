@@ -152,6 +152,48 @@ def test_an_existing_config_keeps_its_text_and_gains_the_new_entries(home: Home)
     assert (before, ["headway.toml", "headway.toml.before-init"]) == (home.config.read_text(), home.made)
 
 
+def test_other_users_of_a_configured_host_are_named_with_the_edit_they_need(home: Home) -> None:
+    hosts = 'hosts = ["db07"]\nusers = ["etl"]\n'
+    put(home.config, CONFIGURED.replace('hosts = ["db07", { name = "db08", port = 22 }]\n', hosts))
+    done = home.run("--yes", "--only", "cron", "--host", "db07", "--user", "ann")
+    printed = " ".join(done.err.split())
+    assert (Exit.REFUSED, ["headway.toml"]) == (done.code, home.made)
+    assert "host db07 is configured as mine, with the jobs of etl, and is not changed; nothing was written." in printed
+    assert f'Fix: users = ["etl", "ann"] in [systems.mine] of {home.config}, then headway connector grants' in printed
+    assert "grants cron --user etl --user ann | ssh root@db07 sh" in printed
+    done = home.run("--yes", "--only", "cron", "--host", "db07", "--user", "etl", "--no-poll")
+    assert Exit.OK == done.code, done
+
+
+def test_the_route_becomes_the_default_in_the_file_of_a_folder_that_has_alerts(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, alerts = home.config.parent, '# how alerts go\n[alerts]\nlink = "https://headway.example.org"\n'
+    put(home.config, f"{MINE}[systems.flows]\n{AIRFLOW}")
+    put(folder / "zz-alerts.toml", alerts)
+    home.env["ONCALL_MAIL"] = "mailto://localhost/?to=oncall@example.org"
+    monkeypatch.setattr("console.cli.configure.send_test_message", lambda _: "")
+    done = home.run("--yes", "--only", "cron", "--route", "ONCALL_MAIL", "--config", str(folder))
+    assert Exit.OK == done.code, done
+    config = load_config(folder)
+    assert ("oncall", ["flows", "cron"]) == (config.alerts.default_route, list(config.systems))
+    text = (folder / "zz-alerts.toml").read_text()
+    assert alerts.replace("[alerts]\n", '[alerts]\ndefault_route = "oncall"\n') == text
+    assert alerts == (folder / "zz-alerts.toml.before-init").read_text()
+
+
+def test_a_refusal_follows_the_fix_that_it_refers_to_in_one_file(home: Home, tmp_path: Path) -> None:
+    with airflow_server("") as other, (tmp_path / "all.log").open("w+") as log:
+        words = ["init", "--yes", "--airflow", f"{other}/typo"]
+        subprocess.run(
+            [*INIT, *words], env=home.environment | {"AIRFLOW_PASSWORD": "x"}, stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, timeout=LIMIT_SECONDS, check=False,
+        )  # fmt: skip
+        log.seek(0)
+        printed = log.read()
+    assert 0 < printed.index("Fix:\n        set url to the address") < printed.index("Fix: see above"), printed
+
+
 def test_a_config_that_is_not_valid_is_not_added_to(home: Home) -> None:
     put(home.config, f"{MINE}nonsense = 1\n")
     done = home.run("--yes", "--only", "cron")
@@ -297,7 +339,7 @@ def test_a_person_may_add_to_a_config_and_keep_an_airflow_that_does_not_answer(h
         terminal.press("all", "enter")
         terminal.wait_for("Add (Enter to continue):", LIMIT_SECONDS)
         terminal.press("http://127.0.0.1:2", "enter")
-        terminal.wait_for(ends_with("s skip:"), LIMIT_SECONDS)
+        terminal.wait_for(ends_with("type it corrected:"), LIMIT_SECONDS)
         terminal.press("k", "enter")
         terminal.wait_for(ends_with("Account in Airflow (Enter for headway):"))
         terminal.press("enter")
@@ -365,7 +407,7 @@ def test_a_remote_system_is_prompted_for_tried_and_tried_again_after_its_fix(hom
         terminal.press("s", "enter")
         terminal.wait_for(ends_with("Add (Enter to continue):"))
         terminal.press("postgresql://headway:typed-pw@127.0.0.1:1/ops", "enter")
-        seen = terminal.wait_for(ends_with("s skip:"), LIMIT_SECONDS)
+        seen = terminal.wait_for(ends_with("type it corrected:"), LIMIT_SECONDS)
         assert "Add (Enter to continue): postgresql://headway:•••@127" in seen
         assert b"typed" not in terminal.received
         terminal.press("s", "enter")
@@ -416,10 +458,9 @@ def test_a_typed_route_is_a_new_secret_and_replaces_none(tmp_path: Path, monkeyp
 def test_typed_systems_have_names_of_their_own_and_secrets_only_once_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dsns = [f"postgresql://headway:{SECRET}@dwh/{name}" for name in ("ops", "bi", "skipped", "ops")]
-    answers = iter([*dsns[:2], dsns[2], "s", dsns[3], ""])
+    dsns = [f"postgresql://headway:{SECRET}@dwh/{name}" for name in ("ops", "bi", "skipped")]
+    answers = iter([*dsns, "s", f"postgresql://ann@dwh:5432/ops?user={SECRET}", ""])  # the last: a place listed already
     monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
-    monkeypatch.setattr(init_dialog, "prompt", lambda _: next(answers))
     monkeypatch.setattr(init_dialog, "agent_of", lambda *_: "pg_cron")
 
     def probe(system: DetectedScheduler) -> str:
@@ -452,21 +493,22 @@ def test_an_account_is_prompted_for_only_where_an_airflow_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with airflow_server("") as other, airflow_server("3.3.0") as airflow:
-        answers = iter(["http://127.0.0.1:1", "http://airflow.example.com", other, airflow, ""])
+        answers = iter(["http://127.0.0.1:1", "s", "http://airflow.example.com", other, f"{airflow}/", "", ""])
         asked: list[str] = []
 
         def ask(question: str) -> str:
             asked.append(question)
-            return "s" if "skip" in question else ""
+            return next(answers)
 
-        monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
+        monkeypatch.setattr("console.cli.prompts.prompt", ask)
         monkeypatch.setattr(init_dialog, "prompt", ask)
         secrets = init_dialog.Secrets(tmp_path / "headway.toml")
         ask_systems = partial(init_dialog.ask_systems, Machine(tmp_path, {}), secrets, 5.0, lambda _: "", [])
         [system] = ask_systems(lambda _: False)
     assert (f"{airflow}", "headway") == (system.settings["url"], system.settings["username"])
-    retry = "[Enter] retry · k keep without access · s skip: "
-    assert [retry, retry, "Account in Airflow (Enter for headway): "] == asked
+    add = "Add (Enter to continue): "  # not after a URL that was corrected
+    account = "Account in Airflow (Enter for headway): "
+    assert [add, init_dialog.RETRY, add, add, init_dialog.RETRY, account, add] == asked
     out, err = capsys.readouterr()
     shown = " ".join((out + err).split())
     assert "127.0.0.1:1" in shown
@@ -478,9 +520,9 @@ def test_an_airflow_that_is_unreachable_now_can_be_added_anyway(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is asked about once: its password is not tried."""
-    answers, typed = iter(["http://127.0.0.1:1", ""]), iter(["", "k", "ops"])
+    answers = iter(["http://127.0.0.1:1", "", "k", "ops", ""])
     monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
-    monkeypatch.setattr(init_dialog, "prompt", lambda _: next(typed))
+    monkeypatch.setattr(init_dialog, "prompt", lambda _: next(answers))
     secrets = init_dialog.Secrets(tmp_path / "headway.toml")
 
     def probe(system: DetectedScheduler) -> str:

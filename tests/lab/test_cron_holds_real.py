@@ -41,7 +41,7 @@ def host(lab: Estate) -> Iterator[CronHost]:
 
 
 def opened(host: CronHost, **changes: object) -> CronConnector:
-    return connect(host, **{"users": ["etl"], **changes})
+    return connect(host, **{"users": ["etl", "root"], **changes})
 
 
 def hold(connector: CronConnector, job: str) -> str:

@@ -14,6 +14,7 @@ from console.config.loading import load_config
 from console.onboarding.config_writer import (
     ConfiguredScheduler,
     backup_path,
+    default_route_text,
     extended_config_text,
     first_config_text,
     replace_if_unchanged,
@@ -142,7 +143,7 @@ def test_an_added_system_replaces_its_own_comment_and_nothing_else(tmp_path: Pat
     first = first_config_text(
         "vm", "vm", NOW, [ConfiguredScheduler(default, "refused"), ConfiguredScheduler(prod, "no")]
     )
-    text = extended_config_text(first, [ConfiguredScheduler(default)], {"env": "ONCALL_MAIL"})
+    text = default_route_text(extended_config_text(first, [ConfiguredScheduler(default)], {"env": "ONCALL_MAIL"}))
     assert {default.name} == tomllib.loads(text)["systems"].keys()
     assert (1, 1) == (text.count(f"[systems.{default.name}]"), text.count(f"# [systems.{prod.name}]"))
     own = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(default, "refused")]).splitlines()
@@ -164,7 +165,7 @@ def test_a_person_s_comments_around_the_comment_of_init_stay(tmp_path: Path) -> 
 @pytest.mark.parametrize("header", ["[alerts]", "[alerts]  # quiet"])
 def test_a_route_becomes_the_default_of_alerts_that_are_set_already(header: str) -> None:
     text = f'[estate]\nname = "x"\n\n{header}\nrepeat_after = "1h"\n'
-    config = tomllib.loads(extended_config_text(text, [], {"env": "ONCALL_MAIL"}))
+    config = tomllib.loads(default_route_text(extended_config_text(text, [], {"env": "ONCALL_MAIL"})))
     assert {"default_route": "oncall", "repeat_after": "1h"} == config["alerts"]
     assert {"oncall": {"urls": [{"env": "ONCALL_MAIL"}]}} == config["routes"]
 

@@ -131,6 +131,8 @@ PREVIEWS = {
     "run": (STATES["run"][0], "AFFECTED SERVICES"),
     "lineage": (STATES["lineage"][0], "LOG"),
     "systems": ((*STATES["systems"][0], "see:unreachable"), "JOBS etl-hosts"),
+    "system": ((*STATES["systems"][0], "enter", "see:AFFECTED"), "JOBS etl-hosts"),
+    "action": (("6", "see:ACTIONS 6", *["down"] * 3, "enter", "see:ACTION"), "RUNS"),
     "actions": (("6", "see:ACTIONS 6", *["down"] * 3, "see:RUN warehouse-airflow"), "PROOF"),
 }
 

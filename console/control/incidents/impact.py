@@ -20,7 +20,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import run_key
 from console.domain.estate import Estate, IncidentFacts, RunFacts
 from console.domain.job import Safety
-from console.domain.service import Reason, ReasonKind
+from console.domain.service import STALE_START, Reason, ReasonKind
 from console.forecast.finish_times import (
     ForecastNode,
     NodeState,
@@ -112,7 +112,7 @@ class RepairBudgets:
             return Reason(consequence, ReasonKind.NATIVE_START, at=starts_at, job=clean_line(job.native_id))
 
         if job.rerun is not Safety.NEVER and start + takes <= rerun_by:
-            return _Limit(rerun_by, True, node.job_id, start_reason("reads stale data unless fixed before, then rerun"))
+            return _Limit(rerun_by, True, node.job_id, start_reason(STALE_START))
         consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else "last safe start"
         return _Limit(min(start, start_by), True, node.job_id, start_reason(consequence))
 

@@ -30,9 +30,9 @@ def is_out_of_reach(target: TargetFacts | None, now: datetime, settings: Evaluat
 
 def out_of_reach_text(target: TargetFacts, now: datetime, clock: Callable[[datetime], str]) -> str:
     """ "etl-hosts/db07 unreachable since 03:10", "warehouse refuses Headway since 03:10", "warehouse not polled until
-    06:13" while its polls are paused; "not seen" while a poll has not ended."""
+    06:13, paused by mara" while its polls are paused; "not seen" while a poll has not ended."""
     name, since = clean_line(f"{target.system}/{target.name}"), target.failing_since or target.last_ok_at
     if (pause := target.paused(now)) is not None:
-        return f"{name} not polled until {clock(pause.until)}"
+        return f"{name} not polled until {clock(pause.until)}, paused by {pause.by or 'somebody'}"
     status = NO_STATUS_REASONS.get(target.error_kind, "unreachable") if target.failing_since else "not seen"
     return f"{name} {status}{f' since {clock(since)}' if since is not None else ''}"

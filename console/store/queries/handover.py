@@ -34,7 +34,7 @@ _BY_PEOPLE = ("note", "acknowledged", "unacknowledged")
 """Kinds of events that a person made."""
 _SWITCH_KINDS = (
     RequestKind.FREEZE, RequestKind.THAW, RequestKind.SHADOW_ON, RequestKind.SHADOW_OFF, RequestKind.PAUSE_POLLING,
-    RequestKind.RESUME_POLLING,
+    RequestKind.RESUME_POLLING, RequestKind.ADD_SILENCE, RequestKind.EXPIRE_SILENCE,
 )  # fmt: skip
 # ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
 
@@ -115,7 +115,7 @@ class HandoverQueries(ContextQueries):
         )
         changes = []
         for row in rows:
-            about = "" if row.object == FREEZE else clean_line(row.object)
+            about = "" if row.object == FREEZE else clean_line(row.object.removeprefix("silence "))
             actor, why = clean_line(row.actor), clean_line(row.why)
             changes.append(SwitchChange(instant(row.at_us), actor, row.verb, about, why))
         return tuple(changes)
@@ -125,6 +125,8 @@ class HandoverQueries(ContextQueries):
         if (freeze := modes.frozen) is not None:
             overrides.append(ActiveOverride("freeze", format_freeze(freeze), freeze.by, freeze.why, None))
         overrides += [ActiveOverride("shadow", name, "", "", None) for name in modes.in_shadow]
+        for pause in self.store.paused().values():
+            overrides.append(ActiveOverride("pause", pause.system, pause.by, pause.why, pause.until))
         for silence in self.alerts.silences():
             matchers = ", ".join(f"{key}={value}" for key, value in silence.matchers.items())
             overrides.append(ActiveOverride("silence", matchers, silence.by, silence.why, silence.until))

@@ -61,8 +61,9 @@ class RenderContext(NamedTuple):
         return self.clock.day(at, self.now)
 
     def stamp(self, at: datetime) -> str:
-        """ "2026-11-20 03:10:00"; with its zone where that is not the one of the header, as in summer."""
-        return f"{self.clock.local(at):%Y-%m-%d %H:%M:%S}{self.other_zone(at)}"
+        """ "2026-11-20 03:10", with its seconds unless they are 0, and its zone where that is not the header's."""
+        seconds = ":%S" if at.second else ""
+        return f"{self.clock.local(at):%Y-%m-%d %H:%M{seconds}}{self.other_zone(at)}"
 
     def period(self, key: str) -> str:
         """A period key with its instant, if it ends in one, as `stamp` writes it."""

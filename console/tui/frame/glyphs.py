@@ -30,7 +30,7 @@ class Glyph(NamedTuple):
 
 STATES: dict[str, Glyph] = {
     RunState.SUCCEEDED: Glyph("●", "+", "succeeded", "ok"),
-    RunState.PARTIAL: Glyph("◐", "%", "partial", "warn"),
+    RunState.PARTIAL: Glyph("◐", "%", "partial", "warn", "a part of its work failed"),
     RunState.RUNNING: Glyph("▶", ">", "running", "run"),
     RunState.CANCELLING: Glyph("▷", ")", "cancelling", "run"),
     RunState.RETRYING: Glyph("↻", "R", "retrying", "run"),
@@ -130,6 +130,13 @@ SIGNS: dict[str, Glyph] = {
     "red_hour": Glyph("▪", "!", "hour with a failed run", "bad"),
 }
 
+FINISH_LABELS = (
+    Glyph("!", "!", "if good", "warn", "in time if the next scheduled starts of its jobs succeed"),
+    Glyph("!", "!", "partial", "warn", "without the data of a step that is skipped"),
+    Glyph("!", "!", "asserted", "warn", "by a run that is marked OK, which its scheduler does not confirm"),
+)
+"""Labels in the cells of a plan's finishes."""
+
 COLUMNS = {
     "state": STATES,
     "timeliness": TIMELINESS,
@@ -157,6 +164,7 @@ def legend() -> Iterator[tuple[str, Glyph]]:
     for column, marks in COLUMNS.items():
         title = COLUMN_TITLES.get(column, column)
         yield from ((title, mark) for mark in marks.values() if mark.glyph.strip())
+    yield from (("plan finish", mark) for mark in FINISH_LABELS)
 
 
 class GlyphSet:

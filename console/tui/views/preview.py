@@ -61,7 +61,7 @@ class SubjectPane:
 
     def __init__(self, screen: HeadwayScreen, source: Callable[[], PreviewSource | None], question: str) -> None:
         """`question`: the name of its query, another one for each preview of a screen."""
-        self._screen, self._source, self._question = screen, source, question
+        self._screen, self.source, self._question = screen, source, question
         self.pane = PreviewPane(self.paint)
         self.pane.can_focus = self.pane.finds_errors = False
         self.pane.wrapped, self.pane.hang = True, 4
@@ -71,7 +71,7 @@ class SubjectPane:
 
     def follow(self) -> None:
         """Reads and shows the subject if it is another one."""
-        source = self._source() if self.pane.display else None
+        source = self.source() if self.pane.display else None
         if (source.key if source else None) != self._key:
             self._key, self._answer = source.key if source else None, None
             self.fetch()
@@ -82,7 +82,7 @@ class SubjectPane:
         return self._answer[1] if self._answer is not None else None
 
     def fetch(self) -> None:
-        source = self._source() if self.pane.display else None
+        source = self.source() if self.pane.display else None
         if source is None:
             return
 
@@ -155,7 +155,8 @@ class LinesAbove(Protocol):
 
 
 class PreviewBelow(ScreenPart):
-    """The preview in the lines that the rows `above` leave empty, on a screen of `least_width` columns or more."""
+    """The preview in the lines that the rows `above` leave empty, on a screen of `least_width` columns or more; none
+    without a subject."""
 
     def __init__(
         self,
@@ -186,7 +187,8 @@ class PreviewBelow(ScreenPart):
             return
         lines = self._above.page + self.height - self._above.row_count
         is_wide = self._screen.size.width >= self._least_width
-        pane.display = is_wide and lines >= LEAST_BELOW and self._above.row_count > 0
+        has_room = lines >= LEAST_BELOW and self._above.row_count > 0
+        pane.display = is_wide and has_room and self._subject.source() is not None
         pane.styles.height = lines
         self._subject.follow()
 

@@ -31,10 +31,11 @@ from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
+from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs.preview import jobs_source
 from console.tui.views.lists import ViewList
-from console.tui.views.preview import PreviewBelow, PreviewBeside, PreviewSource
+from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewBeside, PreviewSource
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -416,11 +417,18 @@ class SystemScreen(HeadwayScreen):
         self.verdict = VerdictLine(self, is_optional=True)
         self.text = DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else [])
         self.jobs_preview = PreviewBeside(self, lambda: jobs_source(self.view.system) if self.view else None)
-        self.parts = (self.verdict, self.text, self.jobs_preview)
+        self.incident_preview = PreviewBelow(self, self._incident_source, self.text.pane, PREVIEW_FROM)
+        self.parts = (self.verdict, self.text, self.jobs_preview, self.incident_preview)
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
-        yield from self.jobs_preview.beside(self.text.widgets())
+        yield from self.jobs_preview.beside(self.text.widgets(), self.incident_preview.widgets())
+
+    def _incident_source(self) -> PreviewSource | None:
+        """The incident of the verdict line, if it began in this system."""
+        incident = self.verdict.view.row if self.verdict.view else None
+        is_its = self.view is not None and incident and incident.root_job.startswith(f"{self.view.system}/")
+        return incident_source(incident.id, self.verdict) if incident and is_its else None
 
     def commands(self) -> Sequence[ScreenCommand]:
         own = polling_commands(self, lambda: self.view)
@@ -436,6 +444,7 @@ class SystemScreen(HeadwayScreen):
         self.tick()
         self.verdict.fetch()
         self.jobs_preview.fetch()
+        self.incident_preview.fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         view = self.view

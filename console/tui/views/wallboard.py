@@ -203,6 +203,9 @@ def _systems(wall: WallboardState, ctx: RenderContext, width: int) -> list[BarLi
 
 def _target(target: TargetView, ctx: RenderContext, is_old: bool) -> list[Segment]:
     age = format_short(max(ctx.now - target.last_ok, timedelta(0))) if target.last_ok is not None else "never"
+    if target.pause is not None:
+        until = f"paused by {target.pause.by or 'somebody'} until {ctx.hm(target.pause.until)}"
+        return [(f"  {ctx.sign('silent')} {target_name(target)} {until}", "warn")]
     if target.failing_since is not None:
         return [(f"  {ctx.sign('silent')} {target_name(target)} silent {age}", "warn")]
     if target.stopped_reason:

@@ -269,19 +269,38 @@ def test_another_spool_in_the_config_leaves_the_log_the_log(local: LocalHost, tm
 
 
 def test_the_inventory_says_whose_crontabs_the_settings_ask_for(local: LocalHost) -> None:
-    """One that `users` leaves out is watched no more; its lines are not gone. Who lists them all is requested all."""
+    """One that `users` leaves out is watched no more; its lines are not gone."""
+    (local.folder / "etc/crontab").write_text(
+        f"1 1 * * * nobody sweep\n2 2 * * * {ME} dump\n# headway: x\n* * * * * nobody x\n"
+    )
     local.crontab.write_text("# headway: job\n10 3 * * * true\n")
-    assert connect(local, users=[ME]).inventory("", 20).is_selected is None
-    local.shim("crontab", "echo '10 3 * * * true'")
-    local.crontab.unlink()
-    local.crontab.parent.rmdir()
-    assert connect(local).inventory("", 20).is_selected is None
+    everybody = connect(local).inventory("", 20)
+    assert (4, None) == (len(everybody.jobs), everybody.is_selected)
     inventory = connect(local, users=[ME]).inventory("", 20)
+    assert {"db07:job", f"db07:{ME}-dump"} == {job.native_id for job in inventory.jobs}
     assert inventory.is_selected is not None
-    assert [True, True, False] == [
-        inventory.is_selected("db07:x", ("a key", path))
-        for path in (f"/var/spool/cron/crontabs/{ME}#1", "/etc/cron.d/crontabs#1", "/var/spool/cron/crontabs/other#2")
-    ]
+    selected = {job.native_id: inventory.is_selected(job.native_id, job.match_keys) for job in everybody.jobs}
+    assert {"db07:job": True, f"db07:{ME}-dump": True, "db07:nobody-sweep": False, "db07:x": True} == selected
+
+
+def test_a_probe_names_no_right_over_jobs_that_the_settings_leave_out(local: LocalHost) -> None:
+    (local.folder / "etc/crontab").write_text("1 1 * * * nobody sweep\n")
+    local.crontab.write_text("# headway: job\n10 3 * * * true\n")
+    probe = connect(local, users=[ME]).probe(20)
+    assert "nobody" not in " ".join([*(right.name for right in probe.rights), *probe.notes])
+    assert "nobody" in " ".join(right.name for right in connect(local).probe(20).rights)
+
+
+def test_a_start_of_a_user_that_the_settings_leave_out_is_no_problem(local: LocalHost) -> None:
+    (local.folder / "etc/crontab").write_text("* * * * * nobody sweep\n")
+    local.crontab.write_text("# headway: job\n* * * * * true\n")
+    local.log_line(701, "(nobody) CMD (sweep)")
+    local.log_line(702, f"({ME}) CMD (true)")
+    local.log_line(703, f"({ME}) CMD (gone)")
+    poll = connect(local, users=[ME]).poll("", (), 20)
+    assert [702] == [run.context["pid"] for run in poll.runs]
+    starts = [warning for warning in poll.warnings if "belongs to no crontab line" in warning]
+    assert [f"a start belongs to no crontab line that can be read: {ME}: gone"] == starts
 
 
 @pytest.mark.parametrize("users,count", [(["etl"], 0), (["etl", "root"], 1), ([], 1)])

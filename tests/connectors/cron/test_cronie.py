@@ -228,7 +228,7 @@ def test_crontabs_in_its_own_folder_are_the_users(tmp_path: Path) -> None:
     line = read_crontabs([table], None).lines[0]
     assert (line.user, line.is_system) == ("etl", False)
     keys = inventory.job_record("db07", line, "UTC", 1).match_keys
-    assert inventory.user_of_table(keys) == "etl"
+    assert inventory.user_of(keys) == "etl"
 
 
 def test_its_log_through_the_whole_connector(tmp_path: Path) -> None:

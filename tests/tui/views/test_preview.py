@@ -28,7 +28,7 @@ async def test_the_job_under_the_cursor_is_shown_beside_the_list_with_its_runs(n
     await night.press("3")
     await night.until(lambda: "JOB etl-hosts/db07:extract_orders" in beside(night), "the job")
     assert "act by" in beside(night)
-    assert "failed     2026-11-20 03:10:00" in beside(night).partition("RUNS")[2]
+    assert "failed     2026-11-20 03:10" in beside(night).partition("RUNS")[2]
     await night.press("down")
     await night.until(lambda: "JOB pg-dwh/revenue_mart" in beside(night), "the next job")
     await night.pilot.resize_terminal(*NARROW)

@@ -23,7 +23,7 @@ from console.tui.views.details import DetailText
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs.preview import job_source
 from console.tui.views.lists import ViewList
-from console.tui.views.preview import PreviewBelow, PreviewBeside, PreviewSource
+from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewBeside, PreviewSource
 from console.tui.views.runs.preview import run_source
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
@@ -300,10 +300,15 @@ class ActionScreen(HeadwayScreen):
         self.history: Sequence[ActionHistoryEntry] = ()
         self.text = DetailText(lambda: action_lines(self.view, self.history, self.ctx) if self.view else [])
         self.run_preview = PreviewBeside(self, lambda: _run_or_job(self.view))
-        self.parts = (self.text, self.run_preview)
+        self.job_preview = PreviewBelow(self, self._job_source, self.text.pane, PREVIEW_FROM)
+        self.parts = (self.text, self.run_preview, self.job_preview)
 
     def body(self) -> ComposeResult:
-        yield from self.run_preview.beside(self.text.widgets())
+        yield from self.run_preview.beside(self.text.widgets(), self.job_preview.widgets())
+
+    def _job_source(self) -> PreviewSource | None:
+        """Its job, unless that is beside it."""
+        return job_source(self.view.job_id) if self.view and _run_id(self.view) is not None else None
 
     def commands(self) -> Sequence[ScreenCommand]:
         own = action_commands(self, lambda: self.view)
@@ -316,6 +321,7 @@ class ActionScreen(HeadwayScreen):
         self.view, self.history = answer
         self.tick()
         self.run_preview.fetch()
+        self.job_preview.fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         view = self.view

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from textual.app import ComposeResult
 
@@ -19,7 +21,7 @@ from console.control.incidents.verdict import (
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView, open_steps
 from console.domain.plan import PlanView
-from console.domain.service import ServiceView
+from console.domain.service import STALE_START, ServiceView
 from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
 from console.tui.frame.cells import RenderContext, counted
@@ -66,7 +68,8 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
     """The verdict of the incident, as far as it fits; the plan that awaits approval behind it, or on a second line."""
     view, plans = opened
     verdict = incident_verdict(view, plans, ctx.now, ctx.due, is_frozen=is_frozen)
-    line, proposal = _fitted(verdict, width), verdict.proposal
+    later = _later_restart(view, ctx) if verdict.needs_sending and not plans else ""
+    line, proposal = _fitted(verdict, width, later), verdict.proposal
     if not proposal:
         return [line]
     if length_of(both := [*line, (f"; {proposal}", "mark")]) <= width:
@@ -74,10 +77,29 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
     return [line, [(f" {proposal}", "mark")]]
 
 
-def _fitted(verdict: Verdict, width: int) -> list[Segment]:
-    """With its further parts that fit; and with the names of the services that it still saves if they fit, else their
-    number, else nothing."""
+LATER = " unless fixed by "
+
+
+def _later_restart(view: IncidentView, ctx: RenderContext) -> str:
+    """ ", then load_orders unless fixed by 04:00": the job that starts by its clock at 04:00, and must be restarted too
+    if its upstream has not succeeded by then; empty without one."""
+    ahead = [service for service in view.services if service.act_by is not None and service.act_by > ctx.now]
+    service = min(ahead, key=lambda service: service.act_by or service.deadline, default=None)
+    start = next((reason for reason in service.reasons if reason.text == STALE_START), None) if service else None
+    if service is None or start is None:
+        return ""
+    is_same_zone = ctx.hm(service.deadline) == f"{service.deadline.astimezone(ZoneInfo(service.zone)):%H:%M}"
+    at = start.at.rpartition(" ")[0] if is_same_zone else start.at
+    return f", then {job_label(start.job)}{LATER}{at}"
+
+
+def _fitted(verdict: Verdict, width: int, later: str = "") -> list[Segment]:
+    """With `later`, even if the time left must go; with its further parts that fit; and with the names of the services
+    that it still saves if they fit, else their number, else nothing."""
     (first, style), *further = verdict.parts
+    if later:
+        short = re.sub(r" \(in [^)]*\)$", "", first)
+        first = next((text for text in (first + later, short + later) if len(text) < width), first)
     line: list[Segment] = [(f" {first}", style)]
     for part in further:
         line += [part] if length_of([*line, part]) <= width else []
@@ -197,10 +219,12 @@ class VerdictLine(ScreenPart):
         is_needed = bool(services) or self.opened is not None or calm is not None
         self._bar.display = is_needed and (has_room or not self._is_optional)
         if self.opened is not None:
-            right = self._right(self.opened.view)
+            right, stale = self._right(self.opened.view), self._stale()
             room = width - length_of(right) - 2
-            stale = self._stale()
             first, *further = verdict_lines(self.opened, ctx, room - length_of(stale), is_frozen=self.is_frozen)
+            whole, *_ = verdict_lines(self.opened, ctx, width - 1 - length_of(stale), is_frozen=self.is_frozen)
+            if LATER in whole[0][0] and LATER not in first[0][0] and self._command(self.opened.view.row.id):
+                right, first, room = [], whole, width - 1  # the footer has the command too
             line = [*stale, *first]
             for text, style in [calm] if calm is not None and not self.opened.view.services else []:
                 line += [(f" {ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []

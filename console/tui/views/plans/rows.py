@@ -511,7 +511,7 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
             ("period", ctx.period(step.period_key), "plain"),
             ("at", times, "plain"),
             ("since", since, "plain"),
-            ("waits", f"until {ctx.clock.hms(step.due)}" if step.due else "", "plain"),
+            ("waits", f"until {ctx.hm(step.due)}" if step.due else "", "plain"),
             ("after", ", ".join(map(str, step.after)), "plain"),
             ("expected", format_duration(step.expected_s) if step.expected_s is not None else "", "plain"),
             ("under", step.action_key or "", "dim"),

@@ -5,7 +5,7 @@ The forecast cell: the present at the left edge, the deadline always in the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -330,14 +330,31 @@ def _people(view: ServiceView, ctx: RenderContext) -> list[Segment]:
     return runs
 
 
+MONTH_COLUMNS = {
+    "in time": "in time    days delivered by the deadline, of the days with a known result",
+    "slack": "slack      median time from delivery to the deadline",
+    "incidents": "incidents  incidents opened",
+    "recovered": "recovered  mean time from the failure to the end of its incident",
+    "success": "success    runs that succeeded, of all ended runs of the jobs it needs",
+    "changes": "changes    changes of schedules and definitions at the schedulers",
+    "cost": "cost       sum over the runs, in the unit of the source",
+}
+"""Meaning of each column of the months."""
+
+
 def months_text(figures: Sequence[MonthFigures], ctx: RenderContext) -> str:
     """The months as a table with a bar for the share of days in time, as `headway report` has them."""
     head = ("month", "in time", "", "slack", "incidents", "recovered", "success", "changes", "cost")
     lines = [head, *(_month_cells(month, ctx) for month in figures)]
     if all(month.cost is None for month in figures):
         lines = [cells[:-1] for cells in lines]
+    key = [line for name, line in MONTH_COLUMNS.items() if name in lines[0]]
+    return "\n".join([*_aligned(lines), "", *key])
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in lines)
+    return ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in lines)
 
 
 def _month_cells(month: MonthFigures, ctx: RenderContext) -> tuple[str, ...]:

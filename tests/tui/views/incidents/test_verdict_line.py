@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from console.control.incidents.verdict import incident_verdict, late_text, urgent_incident, urgent_service
 from console.domain.incident import AffectedServiceView, EventView, IncidentView, JointRestart, repaired_at_end
 from console.domain.plan import PlanView
-from console.domain.service import Reason, ReasonKind
+from console.domain.service import STALE_START, Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -69,6 +69,22 @@ def with_root(**changes: Any) -> IncidentView:
 
 def closed(view: IncidentView, **changes: Any) -> IncidentView:
     return dataclasses.replace(view, row=dataclasses.replace(view.row, closed=NOW, **changes))
+
+
+def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() -> None:
+    start = Reason(STALE_START, ReasonKind.NATIVE_START, at="03:50 CET", job="load_orders")
+    first, *others = incident().services
+    view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
+    safe = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=()), *others))
+    assert "(in 40 min), then load_orders unless fixed by 03:50, saves Supply plan" in verdict(view)
+    assert "unless fixed" not in verdict(safe)
+    [line] = verdict_lines(OpenIncident(view, ()), look(), 76, is_frozen=False)
+    assert " Restart extract_orders by 03:58, then load_orders unless fixed by 03:50" == text_of(line)
+    [line] = verdict_lines(OpenIncident(view, ()), look(), 50, is_frozen=False)
+    assert "unless fixed" not in text_of(line)
+    in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
+    [line] = verdict_lines(OpenIncident(view, ()), in_utc, 200, is_frozen=False)
+    assert "then load_orders unless fixed by 03:50 CET" in text_of(line)
 
 
 @pytest.mark.parametrize("changes", [{"act_by": at("03:10")}, {"act_by": None}, {"timeliness": "no_estimate"}])
@@ -686,3 +702,17 @@ async def test_a_proposed_plan_is_in_the_zone_of_its_incident(night: Night) -> N
     await night.see("AFFECTED SERVICES")
     await night.act("recover")
     await night.see("PLAN", "11:17:42 JST", "Supply plan     14:30")
+
+
+def _second_restart(night: Night) -> None:
+    first, *others = night.reads.incident_.services
+    start = Reason(STALE_START, ReasonKind.NATIVE_START, at="03:50 CET", job="load_orders")
+    services = (dataclasses.replace(first, reasons=(start,)), *others)
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, services=services)
+
+
+@on_the_night(size=(80, 24), prepare=_second_restart)
+async def test_a_narrow_list_names_the_second_restart_instead_of_the_key_of_its_footer(night: Night) -> None:
+    await night.see(" Restart extract_orders by 03:58, then load_orders unless fixed by 03:50", "r recover")
+    await night.press("3")
+    await night.see("JOBS", "INC-0412")

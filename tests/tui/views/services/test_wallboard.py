@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from console.domain.header import EngineView
 from console.domain.service import Reason, ReasonKind, ServiceView
+from console.domain.switches import SystemPause
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -41,6 +42,14 @@ def test_a_calm_night_is_green_and_says_what_comes_next() -> None:
     assert "every service is on schedule, next: Service 0 03:00 in 42m" in said(found)
     assert " on time" not in green(found)
     assert ["on time     "] * 4 == [text for text in green(found) if "on time" in text]
+
+
+def test_a_paused_system_says_who_paused_it_until_when() -> None:
+    pause = SystemPause("pg-dwh", "mara", "it is moved", NOW - timedelta(minutes=9), at("05:00"))
+    silent = [dataclasses.replace(one, failing_since=at("02:00"), pause=pause) for one in targets()]
+    text = said(wallboard_lines(wall(targets=silent), LOOK, 120, 36))
+    assert f"paused by mara until {LOOK.hm(at('05:00'))}" in text
+    assert "silent" not in text
 
 
 @pytest.mark.parametrize(
