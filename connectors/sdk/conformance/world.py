@@ -158,7 +158,8 @@ class ConformanceWorld:
         return self.a_holdable_job()
 
     def pause_by_hand(self, job_id: str) -> None:
-        """Pauses a holdable job as a person would, at its source, without Headway."""
+        """Pauses a holdable job as a person would, at its source, without Headway. Give no text where the source takes
+        a pause without one: so a source is found that keeps the mark of an ended hold as the reason of this pause."""
         raise NotImplementedError
 
     def resume_by_hand(self, job_id: str) -> None:
