@@ -32,6 +32,7 @@ PACKAGE_OF = {
     "slurmdbd": "slurmdbd",
     "sbatch": "slurm-client",
     str(FAKETIME_LIBRARY): "libfaketime",
+    "java": "openjdk-17-jre-headless",
     "/usr/share/zoneinfo/Europe/Berlin": "tzdata",
 }
 NAMESPACES = ("--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")

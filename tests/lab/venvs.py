@@ -71,6 +71,7 @@ DBT_VERSION, DBT_DUCKDB_VERSION = "1.11.16", "1.11.1"
 OPENLINEAGE_VERSION = "1.54.0"
 DATABRICKS_SDK_VERSION = "0.156.0"
 LUIGI_VERSION = "3.8.1"
+SPARK_VERSION = "4.3.0"
 AIRFLOWS = {
     version: Environment(
         f"airflow-{version}", (f"apache-airflow=={version}",), HERE / f"airflow-{version}-constraints.txt"
@@ -100,6 +101,7 @@ _DATABRICKS = Environment(
     HERE / "databricks-constraints.txt",
 )
 _LUIGI = Environment(f"luigi-{LUIGI_VERSION}", (f"luigi=={LUIGI_VERSION}",), HERE / "luigi-constraints.txt")
+_SPARK = Environment(f"spark-{SPARK_VERSION}", (f"pyspark=={SPARK_VERSION}",), HERE / "spark-constraints.txt")
 
 
 def airflow_environment(version: str) -> Path:
@@ -146,6 +148,11 @@ def databricks_environment() -> Path:
 def luigi_environment() -> Path:
     """The folder of a whole Luigi environment."""
     return _LUIGI.made()
+
+
+def spark_environment() -> Path:
+    """The folder of an environment that has pyspark, and with it the history server."""
+    return _SPARK.made()
 
 
 @contextmanager
@@ -197,6 +204,7 @@ def main() -> None:
         (f"dbt {DBT_VERSION}", dbt_environment),
         (f"databricks-sdk {DATABRICKS_SDK_VERSION}", databricks_environment),
         (f"Luigi {LUIGI_VERSION}", luigi_environment),
+        (f"Spark {SPARK_VERSION}", spark_environment),
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)

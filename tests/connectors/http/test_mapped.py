@@ -961,10 +961,10 @@ def test_a_run_keeps_the_start_of_its_first_attempt_where_no_other_is_listed(cou
 
     assert {"1": (RunState.FAILED, began)} == starts()
     fake.become(row, "done", 3)
-    assert {"1": (RunState.LOST, began), "3": (RunState.SUCCEEDED, None)} == starts()
+    assert [("1", (RunState.LOST, began)), ("3", (RunState.SUCCEEDED, None))] == [*starts().items()], "oldest first"
     fake.become(row, "waiting", 3)
     number = "4" if counts == "starts" else "3"
-    assert {"1": (RunState.LOST, began), number: (RunState.QUEUED, None)} == starts()
+    assert [("1", (RunState.LOST, began)), (number, (RunState.QUEUED, None))] == [*starts().items()]
 
 
 # -- headers of a call, and keys that the list does not show ----------------------------------------------------------
