@@ -30,7 +30,7 @@ from connectors.sdk.states import Capability, ProofLevel
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, checked_origin
 
 TARGET = "api"
-KEPT_REASON = (
+STALE_REASON = (
     "A job that is not paused still shows the reason of its last pause: if a pause without a reason keeps it, name in "
     "[hold] a call pause as well, and at path the call that writes the text"
 )
@@ -80,7 +80,7 @@ class HttpConnector(ComposedConnector):
                 place = f"{hold.note}{'' if seen else ', which no job of the first page shows now'}"
             fix = f"permit {hold.method} {hold.path}; its mark is read at {place}"
             if self._holder is not None and any(map(self._holder.keeps_reason, jobs.rows)):
-                fix += f". {KEPT_REASON}"
+                fix += f". {STALE_REASON}"
             rights.append(SourcePermission("hold", None, "unknown until first sent", fix, "act"))
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 

@@ -250,7 +250,7 @@ class Faults(ConformanceWorld):
         reported = states(trace.runs)
         missing = {key for key, state in states(truth).items() if reported.get(key) != state}
         message = f"one record is odd, and these are gone or changed: {sorted(missing)}"
-        rows = {(key[0], truth[key].native_ref or key[1]) for key in missing}  # a row may tell several attempts
+        rows = {(key[0], truth[key].native_ref or key[1]) for key in missing}  # a row may have several attempts
         assert len(rows) <= self.lists_of_records, message
         assert silent or trace.is_reported, "no warning"
         assert not missing or trace.is_reported, f"{sorted(missing)} changed without a warning"

@@ -236,7 +236,7 @@ class ConformanceWorld:
         return {identity(run): run for poll in self.bites(connector, "") for run in poll.runs if run.job == job_id}
 
     def latest(self, job_id: str) -> RunRecord:
-        with self.opened() as connector:  # of a run that is told by attempts, the last one
+        with self.opened() as connector:  # the last attempt of a run that has several
             last = {run.native_ref or run.attempt_key: run for run in self.runs_of(connector, job_id).values()}
         runs = [run for run in last.values() if run.state.is_red]
         assert runs, f"no failed run of {job_id}"
