@@ -1,50 +1,97 @@
-"""Two applications of a real Spark, and its history server on a free port."""
+"""A Spark history server on a free port, and the applications of `spark_night.py`, whose event logs it reads."""
 
 from __future__ import annotations
 
-import subprocess
+import re
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from tests.lab.process import Daemon, LabError, clean_environment, free_port
+from tests.lab.needs import JAVA_HOME
+from tests.lab.process import Daemon, clean_environment, free_port, wait_until
 from tests.lab.venvs import spark_environment
 
 NIGHT = Path(__file__).with_name("spark_night.py")
-RUN_LIMIT_SECONDS = 600
+LAST = "load_stock"
+SETTINGS = """\
+spark.driver.memory 512m
+spark.ui.enabled false
+spark.eventLog.enabled true
+spark.eventLog.compress false
+spark.eventLog.dir {events}
+spark.history.fs.logDirectory {events}
+spark.history.fs.update.interval 1s
+spark.history.ui.port {port}
+"""
+"""Logs are not compressed, so that `add_earlier_log` can change the instants in one."""
 
 
 class SparkHistory:
     def __init__(self, folder: Path) -> None:
         self._folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._python = spark_environment() / "bin/python"
-        find = [str(self._python), "-c", "import pyspark; print(pyspark.__path__[0])"]
-        home = subprocess.run(find, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
-        self._own = {"HOME": str(folder), "SPARK_HOME": home, "SPARK_LOCAL_IP": "127.0.0.1"}
-        settings = {"fs.logDirectory": f"file://{folder}", "ui.port": str(self.port), "fs.update.interval": "1s"}
-        java = " ".join(f"-Dspark.history.{name}={value}" for name, value in settings.items())
-        argv = [f"{home}/bin/spark-class", "org.apache.spark.deploy.history.HistoryServer"]
-        environment = clean_environment(**self._own, SPARK_HISTORY_OPTS=java)
-        self._server = Daemon(argv, folder.with_suffix(".log"), environment)
+        self._events, self._stock = folder / "events", folder / "stock.csv"
+        environment = spark_environment()
+        [home] = environment.glob("lib/python3*/site-packages/pyspark")
+        python = str(environment / "bin/python")
+        own = clean_environment(
+            HOME=str(folder), JAVA_HOME=str(JAVA_HOME), SPARK_HOME=str(home), SPARK_CONF_DIR=str(folder),
+            SPARK_LOG_DIR=str(folder), SPARK_NO_DAEMONIZE="1", SPARK_LOCAL_IP="127.0.0.1", PYSPARK_PYTHON=python,
+            SPARK_DAEMON_MEMORY="256m", JDK_JAVA_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        )  # fmt: skip
+        self._server = Daemon([str(home / "sbin/start-history-server.sh")], folder / "server.log", own)
+        self._night = Daemon([python, str(NIGHT), str(self._stock)], folder / "night.log", own)
 
     def start(self) -> None:
-        """Runs load_orders, which ends well, and load_stock, which fails; then serves both."""
-        argv = [str(self._python), str(NIGHT), str(self._folder)]
-        done = subprocess.run(
-            argv, env=clean_environment(**self._own), capture_output=True, text=True, timeout=RUN_LIMIT_SECONDS
-        )
-        if done.returncode != 0:
-            raise LabError(f"the applications failed: {done.stderr[-2000:]}")
+        """Starts the server and the applications; all but the last have ended, and that runs, when this returns."""
+        self._events.mkdir()
+        settings = SETTINGS.format(events=self._events.as_uri(), port=self.port)
+        (self._folder / "spark-defaults.conf").write_text(settings)
         self._server.start()
-        self._server.wait_ready(self._lists_both, "the history server to list both applications", 120)
+        self._night.start()
+        self._server.wait_ready(self._answers, "the history server to answer", 60)
+        self._night.wait_ready(lambda: LAST in self._is_completed(), f"{LAST} to be listed", 120)
+
+    def end_night(self) -> None:
+        """Lets the last application die, and waits until the server has read so."""
+        self._stock.touch()
+        wait_until(lambda: all(self._is_completed().values()), "all applications to be listed as completed", 60)
+
+    def add_earlier_log(self, application_id: str, earlier: timedelta) -> str:
+        """Adds a copy of an application's log with earlier instants, and returns its id once it is listed."""
+        milliseconds = earlier // timedelta(milliseconds=1)
+
+        def moved(text: str) -> str:
+            return re.sub(r"\b\d{13}\b", lambda instant: str(int(instant[0]) - milliseconds), text)
+
+        log, copied_id = self._events / f"eventlog_v2_{application_id}", moved(application_id)
+        copy = self._folder / "copy"
+        copy.mkdir()
+        for path in log.glob("[!.]*"):
+            (copy / moved(path.name)).write_text(moved(path.read_text()))
+        copy.rename(self._events / moved(log.name))
+        wait_until(lambda: copied_id in {row["id"] for row in self.applications()}, f"{copied_id} to be listed", 60)
+        return copied_id
 
     def stop(self) -> None:
+        self._night.stop()
         self._server.stop()
 
-    def _lists_both(self) -> bool:
+    def applications(self) -> list[dict[str, Any]]:
+        """As the server lists them."""
+        reply = httpx.get(f"{self.url}/api/v1/applications", timeout=60, trust_env=False)
+        rows: list[dict[str, Any]] = reply.raise_for_status().json()
+        return rows
+
+    def _answers(self) -> bool:
+        """Whether its API does: a server that starts answers 200 without a body for a moment."""
         try:
-            reply = httpx.get(f"{self.url}/api/v1/applications", timeout=5, trust_env=False)
-            return reply.status_code == 200 and len(reply.json()) == 2
-        except (httpx.TransportError, ValueError):
+            return "spark" in httpx.get(f"{self.url}/api/v1/version", timeout=5, trust_env=False).text
+        except httpx.TransportError:
             return False
+
+    def _is_completed(self) -> dict[str, bool]:
+        """Application name -> whether it is listed as completed."""
+        return {row["name"]: row["attempts"][0]["completed"] for row in self.applications()}

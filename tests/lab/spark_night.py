@@ -1,25 +1,43 @@
-"""Two applications of Spark, one after the other in one JVM; run by tests.lab.spark with its own Python.
+"""Applications of one night in one JVM, one after another; run by tests.lab.spark with its own Python.
 
-The second one's action fails, and it is stopped like the first: its event log says completed.
+load_orders succeeds, idle runs no job, mart catches the failure of a job and goes on, and load_stock waits for the file
+that the argument names, then dies of an exception that nobody catches.
 """
 
 import sys
-from contextlib import suppress
+import time
+from pathlib import Path
 
-from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
-
-CHECK = "assert_true('{}' = 'load_orders' OR id < 0, 'no such file')"
-
-
-def main(events: str) -> None:
-    for name in ("load_orders", "load_stock"):
-        builder = SparkSession.builder.master("local[1]").appName(name).config("spark.ui.enabled", "false")
-        logged = builder.config("spark.eventLog.enabled", "true").config("spark.eventLog.dir", f"file://{events}")
-        spark = logged.getOrCreate()
-        with suppress(PySparkException):
-            spark.range(3).selectExpr(CHECK.format(name)).collect()
-        spark.stop()
+from py4j.protocol import Py4JJavaError
+from pyspark import SparkConf, SparkContext
 
 
-main(sys.argv[1])
+def begun(name: str) -> SparkContext:
+    return SparkContext(conf=SparkConf().setMaster("local[1]").setAppName(name))
+
+
+def load(context: SparkContext) -> None:
+    context.parallelize([1], 1).map(abs).count()
+
+
+def load_without_rows(context: SparkContext) -> None:
+    def read(_: int) -> int:
+        raise ValueError("stock.csv has no rows")
+
+    context.parallelize([1], 1).map(read).count()
+
+
+with begun("load_orders") as orders:
+    load(orders)
+with begun("idle"):
+    pass
+with begun("mart") as mart:
+    try:
+        load_without_rows(mart)
+    except Py4JJavaError:
+        load(mart)
+stock = begun("load_stock")
+load(stock)
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.05)
+load_without_rows(stock)
