@@ -3,6 +3,7 @@ profile that makes it a kind of its own."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -29,6 +30,10 @@ from connectors.sdk.states import Capability, ProofLevel
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, checked_origin
 
 TARGET = "api"
+STALE_REASON = (
+    "A job that is not paused still shows the reason of its last pause: if a pause without a reason keeps it, name in "
+    "[hold] a call pause as well, and at path the call that writes the text"
+)
 
 
 class HttpConnector(ComposedConnector):
@@ -74,6 +79,8 @@ class HttpConnector(ComposedConnector):
                 seen = any(value_at(row, hold.note) is not None for row in jobs.rows)
                 place = f"{hold.note}{'' if seen else ', which no job of the first page shows now'}"
             fix = f"permit {hold.method} {hold.path}; its mark is read at {place}"
+            if self._holder is not None and any(map(self._holder.keeps_reason, jobs.rows)):
+                fix += f". {STALE_REASON}"
             rights.append(SourcePermission("hold", None, "unknown until first sent", fix, "act"))
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 
@@ -119,7 +126,8 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         def targets(options: Any) -> list[str]:
             return list(getattr(options, self.targets)) if self.targets else [TARGET]
 
-        return self.kind_of(self.verbs, self.jobs, targets, self.open_target)
+        ends = self.hold is not None and self.hold.is_reason
+        return replace(self.kind_of(self.verbs, self.jobs, targets, self.open_target), mark_ends_with_pause=ends)
 
     def open_target(
         self, options: RestOptions, target: str, secrets: SecretResolver, transport: Transport = None

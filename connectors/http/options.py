@@ -235,6 +235,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """The number of its latest attempt, where a rerun repeats a run under its id and no other attempt is listed."""
     attempt_counts: Literal["attempts", "starts"] = "attempts"
     """"starts": the number at attempt rises when an attempt begins, so one that waits or is queued is the next."""
+    first_started: FieldPath = ""
+    """When its first attempt began, in place of started, where the list does not show when the latest one began."""
     only_with: FieldPath = ""
     """Rows without a value here are of no job, and left out."""
     open: HttpOpenRunsCall | None = None
@@ -273,6 +275,11 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
             raise ValueError("newest_first: say in queued or started when a run was made")
         if self.attempt_counts == "starts" and not self.attempt:
             raise ValueError('attempt_counts = "starts": name in attempt the field with the number')
+        if self.first_started and (self.started or not self.attempt):
+            raise ValueError(
+                "first_started: name in attempt the number of the latest attempt, and leave out started, which is when "
+                "that one began"
+            )
         if self.oldest_first and not ({"since", "page"} <= self.places and self.changed):
             raise ValueError("oldest_first: send {since} and {page}, and say in changed when a row changed")
         if self.queue is not None and not self.key:
@@ -296,7 +303,7 @@ class HttpLogFilesCall(HttpListCall):
 class HttpLogCall(HttpHeadersCall):
     """The log of a run."""
 
-    known_places = frozenset({"id", "job", "part", "file", "attempt", "since", "until", "offset"})
+    known_places = frozenset({"id", "job", "part", "file", "attempt", "since", "until", "offset", "cursor"})
 
     files: HttpLogFilesCall | None = None
     """The list of its files; the log is then each {file}, one after the other."""
@@ -305,6 +312,9 @@ class HttpLogCall(HttpHeadersCall):
     """Path to it in a JSON answer; empty: the answer is the log."""
     parts: FieldPath = ""
     """Path to a list of parts, together the log; text is then a field of each."""
+    next: FieldPath = ""
+    """Path to the token of the next parts, for {cursor}: a number of a line, or a text. The first ones are requested
+    without it; an answer without parts, or with the token of before, is the last one."""
     ranges: bool = False
     """The server answers Range requests, so that a long log is read in pieces."""
 
@@ -312,6 +322,10 @@ class HttpLogCall(HttpHeadersCall):
     def text_of_each_part(self) -> Self:
         if self.parts and not self.text:
             raise ValueError("parts: say in text which field of each part is the log")
+        if (not self.parts and self.next) or ("cursor" in self.places) != bool(self.next):
+            raise ValueError(
+                "log: {cursor} and next belong together, for a log in parts: {cursor} is the value at next"
+            )
         if ("file" in self.places) != (self.files is not None) or (self.files and (self.text or self.ranges)):
             raise ValueError("log.files: send {file} in the path of the log, and leave out text, parts and ranges")
         if "offset" in self.places and (self.text or self.ranges or {"file", "part"} & self.places):

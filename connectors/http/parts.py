@@ -17,9 +17,11 @@ from connectors.http.options import HttpJobRunsCall, HttpPartsCall
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, id_at, instant_at, jobs_of, read_run, state_of, text_at, value_at
 from connectors.sdk.fields import EPOCH, clean, digest, listed
-from connectors.sdk.records import RunRecord, TargetClock
+from connectors.sdk.records import RunRecord, RunRef, TargetClock
 from connectors.sdk.states import ProofLevel, RunState
+from connectors.sdk.vanished_runs import no_longer_listed
 
+SUPERSEDED_MESSAGE = "a later attempt of the run began; the end of this one was not observed"
 MAX_ATTEMPTS = 20
 MAX_STARTS = 1_000_000
 MAX_CACHED_RUNS = 2000
@@ -93,6 +95,12 @@ def _counted(run: RunRecord, count: Any, counts_starts: bool) -> RunRecord:
     return _numbered(run, max(count, 1))
 
 
+def _first_attempt(run: RunRecord, started: datetime) -> RunRecord:
+    """The attempt with which the run began, where the list has only a later one."""
+    first = RunRef(run.job, run.period_key or "", run.again_of, run.native_ref, started)
+    return no_longer_listed(first, "superseded", SUPERSEDED_MESSAGE)
+
+
 def _earlier_attempt(run: RunRecord, number: int, tries: list[list[PartTry]]) -> RunRecord:
     repeated = [parts[number - 1] for parts in tries if len(parts) > number]
     worst = min(repeated, key=lambda part: (not part.state.is_red, part.id))
@@ -137,7 +145,8 @@ class RunReader:
     """The records of a row of runs: one, or one for each attempt where the mapping names the parts of a run."""
 
     def __init__(self, client: HttpApiClient) -> None:
-        self._api, self._options = client, client.options
+        self._api, self._options, runs = client, client.options, client.options.runs
+        self._fields = runs.model_copy(update={"started": runs.first_started}) if runs.first_started else runs
         self._jobs = RunJobs(client, client.options.runs.of_job) if client.options.runs.of_job else None
         self._ended: OrderedDict[str, tuple[str, list[RunRecord]]] = OrderedDict()
         """Run -> digest of its row, and its records."""
@@ -175,16 +184,20 @@ class RunReader:
         job = "" if self._jobs is None else known_job or self._jobs.job_of(row)
         if job is None:
             return None
-        run = read_run(row, fields, self._options.states, clock, job)
+        run = read_run(row, self._fields, self._options.states, clock, job)
         if not fields.attempt:
             return run
-        return _counted(run, value_at(row, fields.attempt), fields.attempt_counts == "starts")
+        run = _counted(run, value_at(row, fields.attempt), fields.attempt_counts == "starts")
+        return replace(run, started_at=None) if fields.first_started and run.again_of else run
 
     def records(self, row: Any, clock: TargetClock | None, known_job: str = "") -> list[RunRecord]:
         """All attempts of the run in a row, the oldest first; the rest as `run`."""
         run = self.run(row, clock, known_job)
-        if run is None or self._options.parts is None:
-            return [] if run is None else [run]
+        if run is None:
+            return []
+        if self._options.parts is None:
+            started = instant_at(row, self._options.runs.first_started, self._options.runs)
+            return [run] if started is None or not run.again_of else [_first_attempt(run, started), run]
         fingerprint = digest(row)
         if self._ended.get(run.native_ref, ("", []))[0] == fingerprint:
             return self._ended[run.native_ref][1]

@@ -119,6 +119,8 @@ class TrialResult:
     inventory: Inventory | None = None
     poll: Poll | None = None
     error: str = ""
+    requests: Counter[str] = field(default_factory=Counter)
+    """HTTP request -> how often it was sent."""
     states: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(native state, our state) -> number of runs."""
 
@@ -134,13 +136,15 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
     """Probes, lists the jobs, and polls once from the beginning. `error` holds an expected failure. `works`: an engine
     runs; without one, a listener that it would open is not polled."""
     from connectors.sdk.errors import ConnectorError
+    from connectors.sdk.transport.call_limits import RequestTally, counting
 
     result = TrialResult(target)
     try:
-        result.probe = connector.probe(timeout_seconds)
-        result.inventory = connector.inventory("", timeout_seconds)
-        if works or not result.probe.opens_with_engine:
-            result.poll = connector.poll("", (), timeout_seconds)
+        with counting(RequestTally(calls=result.requests)):
+            result.probe = connector.probe(timeout_seconds)
+            result.inventory = connector.inventory("", timeout_seconds)
+            if works or not result.probe.opens_with_engine:
+                result.poll = connector.poll("", (), timeout_seconds)
         if result.poll is not None and result.poll.inventory is not None:
             result.inventory = result.poll.inventory
     except ConnectorError as error:
@@ -153,6 +157,8 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
 def trial_lines(result: TrialResult) -> Iterator[str]:
     from connectors.sdk.records import instant_key
 
+    for request, count in result.requests.most_common(SHOWN):
+        yield f"  request  {request}{f' × {count}' if count > 1 else ''}"
     if result.probe is not None:
         silent = "; ".join(result.probe.notes) or "unreachable"
         version = f", {result.probe.version}" if result.probe.version else ""
@@ -164,7 +170,8 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
         yield f"  jobs     {len(result.inventory.jobs)}{'' if result.inventory.complete else ', not all could be read'}"
         for job in result.inventory.jobs[:SHOWN]:
             clock = f"{job.schedule.dialect} {job.schedule.expression!r} {job.schedule.zone}"
-            schedule = clock if job.schedule.expression else "no schedule"
+            named = f"next start {instant_key(job.schedule.next_at)}" if job.schedule.next_at else "no schedule"
+            schedule = clock if job.schedule.expression else named
             yield f"    {job.native_id}  {schedule}{'  paused' if job.paused else ''}"
         yield from _skipped(result.inventory)
     if result.poll is not None:
@@ -198,6 +205,8 @@ def _skipped(part: Inventory | Poll) -> Iterator[str]:
 def list_kinds(arguments: argparse.Namespace) -> int:
     from connectors.sdk.registry import entries
 
+    if str(arguments.kind).endswith(".toml"):
+        return _print_profile(arguments)
     kinds = entries()
     if arguments.kind is not None:
         return _print_kind(arguments, kinds)
@@ -227,6 +236,17 @@ def _print_kind(arguments: argparse.Namespace, entries: list[KindEntry]) -> int:
         hint = f'did you mean "{near[0]}"?' if near else f"installed: {', '.join(names)}"
         raise CommandError(Exit.NOT_FOUND, f'no kind "{arguments.kind}"; {hint}')
     entry = entries[names.index(arguments.kind)]
+    return print_result(arguments, _kind_document(entry), _kind_lines(entry))
+
+
+def _print_profile(arguments: argparse.Namespace) -> int:
+    from connectors.sdk.registry import describe_kind
+    from console.config.profiles import read_profile
+
+    kind, faults = read_profile(Path(arguments.kind).expanduser())
+    if kind is None:
+        raise CommandError(Exit.PROBLEM, "\n".join(map(str, faults)))
+    entry = describe_kind(kind, ())
     return print_result(arguments, _kind_document(entry), _kind_lines(entry))
 
 

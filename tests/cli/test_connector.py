@@ -59,6 +59,7 @@ def test_one_kind_is_shown_in_full_and_a_near_match_is_suggested() -> None:
 def test_the_parsed_mapping_is_printed_line_by_line(tmp_path: Path, url: str) -> None:
     done = tried(tmp_path, url, "batch")
     assert (Exit.OK, "") == (done.code, done.err)
+    assert f"request  GET {url}/api/jobs × 2" in done.out
     assert "right    read runs: held" in done.out
     assert "load  debian-cron '10 3 * * *' Europe/Berlin" in done.out
     assert "'crashed' -> failed" in done.out
@@ -109,6 +110,24 @@ def test_a_new_profile_is_valid_and_an_existing_file_is_kept(tmp_path: Path) -> 
     assert (Exit.REFUSED, True) == (again.code, "File exists; nothing was written" in again.err)
     checked = headway("none.db", "connector", "check", str(path))
     assert (Exit.OK, True) == (checked.code, "kind nightly (Nightly): log, rerun" in checked.out)
+
+
+def test_a_profile_is_shown_in_full_like_a_kind(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    headway("none.db", "connector", "new", "nightly", "--profile", "--into", str(tmp_path))
+    path = tmp_path / "nightly.toml"
+    done = headway("none.db", "connector", "list", str(path))
+    assert (Exit.OK, True) == (done.code, "rerun     yes: run again" in done.out)
+    path.write_text(path.read_text().replace("limit = 100", "limit = 0"))
+    done = headway("none.db", "connector", "list", str(path))
+    assert (Exit.PROBLEM, True) == (done.code, "nightly.toml:8: limit: 0 is too small" in " ".join(done.err.split()))
+
+
+def test_a_job_without_an_expression_shows_its_next_start(tmp_path: Path, url: str, fake: HomeGrown) -> None:
+    fake.jobs[0]["next"] = "2026-11-27T03:10:00Z"
+    done = tried(tmp_path, url, "batch", wrong=('schedule = "cron"', 'next_at = "next"'))
+    assert "load  next start 2026-11-27T03:10:00Z" in done.out
+    assert "mart  no schedule" in done.out
 
 
 def test_a_profile_with_faults_is_a_problem_with_the_line_of_each(tmp_path: Path) -> None:

@@ -192,8 +192,6 @@ class Holds(ConformanceWorld):
     """HOLD and RELEASE."""
 
     checks = "hold"
-    mark_ends_with_pause: ClassVar[bool] = False
-    """The mark is the reason of a pause and ends with it: a job that a person enables has no mark."""
 
     def test_preview_of_a_hold_sends_nothing(self) -> None:
         job_id = self.a_holdable_job()
@@ -287,7 +285,7 @@ class Holds(ConformanceWorld):
         job_id = self.a_holdable_job()
         with self.held(job_id) as (key, _), self.opened() as connector:
             self.resume_by_hand(job_id)
-            ends = self.mark_ends_with_pause
+            ends = self.kind.mark_ends_with_pause
             self.wait(
                 "no mark" if ends else "the bare mark",
                 lambda: not self.holds_of(connector, job_id) if ends else [key] == self.bare_marks(connector, job_id),

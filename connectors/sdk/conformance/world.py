@@ -158,7 +158,8 @@ class ConformanceWorld:
         return self.a_holdable_job()
 
     def pause_by_hand(self, job_id: str) -> None:
-        """Pauses a holdable job as a person would, at its source, without Headway."""
+        """Pauses a holdable job as a person would, at its source, without Headway. Give no text where the source takes
+        a pause without one: so a source is found that keeps the mark of an ended hold as the reason of this pause."""
         raise NotImplementedError
 
     def resume_by_hand(self, job_id: str) -> None:
@@ -235,8 +236,9 @@ class ConformanceWorld:
         return {identity(run): run for poll in self.bites(connector, "") for run in poll.runs if run.job == job_id}
 
     def latest(self, job_id: str) -> RunRecord:
-        with self.opened() as connector:
-            runs = [run for run in self.runs_of(connector, job_id).values() if run.state.is_red]
+        with self.opened() as connector:  # the last attempt of a run that has several
+            last = {run.native_ref or run.attempt_key: run for run in self.runs_of(connector, job_id).values()}
+        runs = [run for run in last.values() if run.state.is_red]
         assert runs, f"no failed run of {job_id}"
         return runs[-1]
 

@@ -175,13 +175,14 @@ def merge_content(old: AttemptContent, old_us: int, new: AttemptContent, new_us:
     return filled, min(old_us, new_us) if filled == old else new_us
 
 
-def start_order(row: StoredAttempt) -> tuple[int, str]:
-    """Order of a run's attempts: by start, else queue, else end; attempts that have begun nothing come last."""
-    content = row.content
+def start_order(row: StoredAttempt) -> tuple[int, int, str]:
+    """Order of a run's attempts: by start, else queue, else end, then by key, "run.9" before "run.10"; attempts that
+    have begun nothing come last."""
+    content, key = row.content, row.attempt_key
     for instant in (content.started_us, content.queued_us, content.ended_us):
         if instant is not None:
-            return instant, row.attempt_key
-    return (MAX_INTEGER if content.state in _OPEN else -MAX_INTEGER), row.attempt_key
+            return instant, len(key), key
+    return (MAX_INTEGER if content.state in _OPEN else -MAX_INTEGER), len(key), key
 
 
 def number_attempts(attempts: list[StoredAttempt]) -> list[StoredAttempt]:

@@ -583,6 +583,12 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
         ({"log.headers": {"Accept": "{key}"}}, "{key} means nothing here"),
         ({"log.headers": {"X Y": "a"}}, "is not written like X-Api-Key"),
         ({"runs.zone": "schedule.zone"}, "name its field in jobs.schedule_zone"),
+        ({"runs.first_started": "began"}, "first_started: name in attempt the number of the latest attempt"),
+        ({"log.next": "seq"}, "log: {cursor} and next belong together, for a log in parts"),
+        (
+            {"log": {"path": "/{id}", "parts": "lines", "text": "text", "query": {"from": "{cursor}"}}},
+            "log: {cursor} and next belong together, for a log in parts",
+        ),
         ({"runs.attempt_counts": "starts"}, 'attempt_counts = "starts": name in attempt the field with the number'),
         ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one plain log"),
         (
@@ -940,6 +946,27 @@ def test_a_rerun_under_the_id_of_its_run_is_found_where_the_run_shows_its_key(sh
         assert "perhaps it was not started by Headway" in result.why
 
 
+@pytest.mark.parametrize("counts", ["attempts", "starts"])
+def test_a_run_keeps_the_start_of_its_first_attempt_where_no_other_is_listed(counts: str) -> None:
+    """The repeated attempt began with the run: it took hours."""
+    fake = InPlace()
+    row = fake.become(fake.run("load", "crashed", fake.now), "crashed", 1)
+    connector = repeating(fake, attempt="tries", attempt_counts=counts, started="", first_started="began")
+    began = datetime.fromisoformat(row["began"])
+
+    def starts() -> dict[str, tuple[RunState, datetime | None]]:
+        records = [run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs]
+        own = [run for run in records if run.native_ref == str(row["id"])]
+        return {run.attempt_key.partition(".")[2]: (run.state, run.started_at) for run in own}
+
+    assert {"1": (RunState.FAILED, began)} == starts()
+    fake.become(row, "done", 3)
+    assert [("1", (RunState.LOST, began)), ("3", (RunState.SUCCEEDED, None))] == [*starts().items()], "oldest first"
+    fake.become(row, "waiting", 3)
+    number = "4" if counts == "starts" else "3"
+    assert [("1", (RunState.LOST, began)), (number, (RunState.QUEUED, None))] == [*starts().items()]
+
+
 # -- headers of a call, and keys that the list does not show ----------------------------------------------------------
 KEYED = {"body": {"request": "{key}"}, "headers": {"Idempotency-Key": "{key}", "X-Job": "of {job}"}}
 
@@ -1114,6 +1141,57 @@ def test_a_log_that_comes_in_pieces_is_read_to_its_end(size: int, piece: int) ->
             break
         start = str(chunk.next)
     assert fake.log == text
+
+
+class NumberedLog(HomeGrown):
+    """Answers three lines of a log behind a number. `stays`: the last answer names its own number again."""
+
+    stays = False
+
+    def _log(self, request: httpx.Request, number: int, headers: dict[str, Any]) -> httpx.Response:
+        first = int(request.url.params.get("afterSeq", 0))
+        lines = [{"text": line} for line in self.log.splitlines()[first : first + 3]]
+        following = first + len(lines) if lines or self.stays else None
+        return httpx.Response(200, json={"lines": lines, "nextAfterSeq": following})
+
+
+NUMBERED = {
+    "path": "/api/runs/{id}/log",
+    "query": {"afterSeq": "{cursor}"},
+    "parts": "lines",
+    "text": "text",
+    "next": "nextAfterSeq",
+}
+
+
+@pytest.mark.parametrize("stays", [True, False])
+@pytest.mark.parametrize("lines", [0, 1, 3, 10])
+def test_a_log_by_the_numbers_of_its_lines_is_read_to_its_end(lines: int, stays: bool) -> None:
+    """Only the first lines were read, and nothing said that the rest is missing."""
+    fake = NumberedLog()
+    fake.log, fake.stays = "".join(f"zeile {number} ä\n" for number in range(lines)), stays
+    connector, run = opened(fake, log=NUMBERED), RunRef("load", "", "1", "1")
+    assert fake.log == connector.log(run, None, 4096, 5).text
+    text, start = "", "0"
+    while True:
+        chunk = connector.log(run, start, 20, 5)
+        text += chunk.text
+        if not chunk.more:
+            break
+        start = str(chunk.next)
+    assert fake.log == text
+
+
+def test_a_log_by_numbers_that_never_ends_says_what_is_missing() -> None:
+    fake = NumberedLog()
+    fake.log = "x\n" * 10_000
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        time.sleep(0.05)
+        return fake.handle(request)
+
+    chunk = opened(fake, httpx.MockTransport(answer), log=NUMBERED).log(RunRef("load", "", "1", "1"), None, 4096, 1)
+    assert re.search(r"x\n\[the log from \d+ on could not be read in time\]\n$", chunk.text)
 
 
 def test_a_log_that_is_not_read_in_time_says_what_is_missing() -> None:
