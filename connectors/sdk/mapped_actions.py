@@ -123,7 +123,7 @@ class MappedVerbs(StrictOptions, Generic[Call]):
 
     def warnings(self, runs_key: str, states: Mapping[str, RunState]) -> list[tuple[tuple[str, ...], str]]:
         """What is allowed, and may be a mistake: the key, and the text with its fix."""
-        found = []
+        found: list[tuple[tuple[str, ...], str]] = []
         if self.cancel is not None and RunState.CANCELLED not in states.values():
             text = 'no state means "cancelled", so no cancel is ever verified. Fix: name it in states'
             found.append((("verbs", "cancel"), text))

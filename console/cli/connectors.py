@@ -7,7 +7,7 @@ import os
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -23,7 +23,6 @@ from console.cli.reader import load_valid_config
 
 if TYPE_CHECKING:
     from connectors.sdk.contract import Connector, Probe
-    from connectors.sdk.field_mapping import FieldTally
     from connectors.sdk.records import Inventory, Poll
     from connectors.sdk.registry import KindEntry
 
@@ -128,8 +127,8 @@ class TrialResult:
     """HTTP request -> how often it was sent."""
     states: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(native state, our state) -> number of runs."""
-    fields: FieldTally | None = None
-    """Which fields that a mapping names the rows have."""
+    fields: Collection[str] = ()
+    """For each field that a mapping names and no row has, a sentence."""
 
     @property
     def is_understood(self) -> bool:
@@ -146,9 +145,9 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
     from connectors.sdk.field_mapping import FieldTally, tallying
     from connectors.sdk.transport.call_limits import RequestTally, counting
 
-    result = TrialResult(target, fields=FieldTally())
+    result, tally = TrialResult(target), FieldTally()
     try:
-        with counting(RequestTally(calls=result.requests)), tallying(result.fields):
+        with counting(RequestTally(calls=result.requests)), tallying(tally):
             result.probe = connector.probe(timeout_seconds)
             result.inventory = connector.inventory("", timeout_seconds)
             if works or not result.probe.opens_with_engine:
@@ -157,6 +156,7 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
             result.inventory = result.poll.inventory
     except ConnectorError as error:
         result.error = str(error)
+    result.fields = [*tally.missing()]
     for run in result.poll.runs if result.poll else ():
         result.states[run.native_state, run.state] += 1
     return result
@@ -200,8 +200,7 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
             unlisted = Counter(run.job for run in result.poll.runs if run.job not in known)
             for name, count in unlisted.most_common(SHOWN):
                 yield f"  warning  {count} runs are of {name!r}, which is not among the jobs"
-    if result.fields is not None:
-        yield from (f"  warning  {text}" for text in result.fields.missing())
+    yield from (f"  warning  {text}" for text in result.fields)
     if result.error:
         yield f"{result.target}: FAILED: {result.error}"
 

@@ -55,7 +55,7 @@ def test_the_tenth_attempt_is_behind_the_ninth_where_both_show_the_start_of_the_
     ids=["its own", "", "other", "key"],
 )
 def test_an_attempt_has_the_number_of_its_source(night: Estate, ref: str, numbers: list[int]) -> None:
-    """Attempt 5 of the scheduler was attempt 2 in `headway log --attempt`, and attempt 5 in the preview of its rerun."""
+    """Attempt 5 of the scheduler was attempt 2 in `headway log --attempt`, and attempt 5 in a preview."""
     night.ingest(replace(failed(attempt="r7.3"), native_ref=ref))
     night.ingest(replace(run(attempt="r7.5"), native_ref=ref))
     rows = night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
