@@ -136,7 +136,7 @@ class ProfileHeader(StrictOptions):
         raise NotImplementedError
 
     def warnings(self) -> list[tuple[tuple[str, ...], str]]:
-        """What is allowed, and may be a mistake: the key, and the text with its fix."""
+        """Probable mistakes that are allowed: the key, and the text with its fix."""
         return []
 
     def missing(self) -> dict[Capability, str]:

@@ -329,7 +329,7 @@ class ProfileModel(Protocol):
     def connector_kind(self) -> ConnectorKind: ...
 
     def warnings(self) -> list[tuple[tuple[str, ...], str]]:
-        """What it may have by mistake: the key, and the text with its fix."""
+        """Probable mistakes that are allowed: the key, and the text with its fix."""
         ...
 
     def compare(self, description: str) -> ApiComparison:

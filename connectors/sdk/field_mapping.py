@@ -32,7 +32,7 @@ from connectors.sdk.states import ProofLevel, RunState
 
 STEP = re.compile(r"\[(?:(\*|-1|\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")
 """Of a path: a place, a field and its value, or a name."""
-EACH = "*"
+EVERY_ITEM = "*"
 """The place of every item of a list: of a key that is searched."""
 _ITEM = r"\[(?:\*|-1|\d{1,6}|[^=\[\]{}]+=[^=\[\]{}]+)\]"
 _PATH = re.compile(rf"([^.\[\]{{}}]+|{_ITEM})(\.[^.\[\]{{}}]+|{_ITEM})*")
@@ -301,7 +301,7 @@ def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
         items = row.split("/") if place and isinstance(row, str) else row
         if key and isinstance(row, list):
             row = next((item for item in row if isinstance(item, dict) and item.get(key) == value), missing)
-        elif place not in ("", EACH) and isinstance(items, list) and -len(items) <= int(place) < len(items):
+        elif place not in ("", EVERY_ITEM) and isinstance(items, list) and -len(items) <= int(place) < len(items):
             row = items[int(place)]
         elif name and isinstance(row, dict) and name in row:
             row = row[name]
@@ -369,7 +369,7 @@ def texts_at(row: Any, path: str) -> list[str]:
     values = [row if "{" not in path else value_at(row, path)] if path else []
     for step in STEP.finditer(path) if "{" not in path else ():
         field, name = step[2], step[0]
-        selects = field or step[1] == EACH
+        selects = field or step[1] == EVERY_ITEM
         values = [
             below
             for value in values

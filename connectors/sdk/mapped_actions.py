@@ -122,21 +122,21 @@ class MappedVerbs(StrictOptions, Generic[Call]):
                 )
 
     def warnings(self, runs_key: str, states: Mapping[str, RunState]) -> list[tuple[tuple[str, ...], str]]:
-        """What is allowed, and may be a mistake: the key, and the text with its fix."""
-        found: list[tuple[tuple[str, ...], str]] = []
+        """Probable mistakes that are allowed: the key, and the text with its fix."""
+        warnings: list[tuple[tuple[str, ...], str]] = []
         if self.cancel is not None and RunState.CANCELLED not in states.values():
             text = 'no state means "cancelled", so no cancel is ever verified. Fix: name it in states'
-            found.append((("verbs", "cancel"), text))
+            warnings.append((("verbs", "cancel"), text))
         if self.rerun is not None and runs_key and "key" not in self.rerun.places:
             text = f'it sends no {{key}}, so no run shows it at runs.key = "{runs_key}". Fix: send {{key}}'
-            found.append((("verbs", "rerun"), f"{text}, or remove runs.key"))
-        return found
+            warnings.append((("verbs", "rerun"), f"{text}, or remove runs.key"))
+        return warnings
 
     def require_places(self, run_place: str) -> None:
         """Raises ValueError for a call that names neither its run nor its job. `run_place`: name of a run's id."""
-        needed = {Verb.RERUN: (run_place, "job"), Verb.START: ("job",), Verb.CANCEL: (run_place,)}
+        needed = {Verb.RERUN: (run_place, "job"), Verb.START: ("job",)}
         for verb, call in self.calls.items():
-            call.require_place(f"verbs.{verb.value}", *needed[verb])
+            call.require_place(f"verbs.{verb.value}", *needed.get(verb, (run_place,)))
 
 
 def missing_call(verb: Verb, what: str, setting: str) -> str:

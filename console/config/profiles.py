@@ -56,7 +56,7 @@ def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[Conn
 
 
 def profile_warnings(path: Path) -> list[ConfigFault]:
-    """What a valid profile may have by mistake."""
+    """Probable mistakes in a valid profile."""
     reading = ConfigDocument({}, default=path, find_line=line_in_tables)
     document = _document(path, reading)
     assert document is not None, "the profile is valid"

@@ -75,7 +75,7 @@ def fault_text(error: Any, place: FaultLocation, also: Sequence[str]) -> str:
         known = _known_keys(place, also)
         return f"unknown key. {suggestion(place.keys[-1], known) if known else 'Remove it.'}"
     if kind == "enum" and error["loc"][-1] == "[key]":
-        return f"unknown key. {suggestion(str(value), _words(str(error['ctx']['expected'])))}"
+        return f"unknown key. {suggestion(str(value), _expected_values(str(error['ctx']['expected'])))}"
     if kind == "missing":
         example = _example(place)
         return f"is missing. Add it: {place.keys[-1]} = {example}." if example else "is missing. Add it."
@@ -127,7 +127,7 @@ def _shape_text(kind: str, value: Any, context: Mapping[str, Any], place: FaultL
         return _SHAPE_FAULTS[kind].format(shown=shown, **context)
     if kind == "literal_error":
         expected = str(context.get("expected", "the known words"))
-        meant = suggestion(value, _words(expected)) if isinstance(value, str) and value else ""
+        meant = suggestion(value, _expected_values(expected)) if isinstance(value, str) and value else ""
         return f"{shown} is not one of {expected}.{f' {meant}' if meant.startswith('Did') else ''}"
     if kind in ("model_type", "dict_type", "mapping_type", "model_attributes_type"):
         return f"{shown} is {_table_text(place.shapes)}."
@@ -136,8 +136,8 @@ def _shape_text(kind: str, value: Any, context: Mapping[str, Any], place: FaultL
     return ""
 
 
-def _words(expected: str) -> list[str]:
-    """The words of "'a', 'b' or 'c'"."""
+def _expected_values(expected: str) -> list[str]:
+    """The values of "'a', 'b' or 'c'"."""
     return [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
 
 

@@ -826,6 +826,9 @@ def test_a_key_is_each_text_that_its_path_names() -> None:
     row = {"actions": [{"kind": "cause", "causes": [*causes, {"kind": "timer", "note": "c"}, 7]}, None]}
     assert ["a", "b"] == texts_at(row, "actions[kind=cause].causes[kind=remote].note")
     assert ["a", "b", "c"] == texts_at(row, "actions[*].causes[*].note")
+    keys = [new_key(), new_key()]
+    fields = MappedRunFields(id="id", job="job", state="state", key="retries[*]")
+    assert keys[-1] == read_run({"id": 1, "job": "load", "state": "ok", "retries": keys}, fields, {}).action_key
     assert "a" == value_at({"x": [{"y": "b"}, {"y": "a"}]}, "x[-1].y")
     assert None is value_at({"x": []}, "x[-1].y") is value_at({"x": [{"y": 1}]}, "x[*].y")
     assert (["a"], ["x", "2"], ["1-x"]) == (
