@@ -26,13 +26,11 @@ from connectors.http.options import (
 )
 from connectors.http.sign_in import SessionCall
 from connectors.sdk.contract import ApiComparison
-from connectors.sdk.field_mapping import BRACES, STEP, is_field_path
+from connectors.sdk.field_mapping import BRACES, OF_THE_ANSWER, STEP, is_field_path
 
 Schema = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_DEPTH = 30
-OF_THE_ANSWER = frozenset({"rows", "columns", "count", "next", "one_row", "parts"})
-"""Paths that begin at the answer; all others begin at a row of it."""
 
 
 class Undescribed(Exception):

@@ -114,6 +114,9 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     def capabilities(self) -> frozenset[Capability]:
         return self.verbs.capabilities(self.log, self.hold)
 
+    def warnings(self) -> list[tuple[tuple[str, ...], str]]:
+        return self.verbs.warnings(self.runs.key, self.states)
+
     def compare(self, description: str) -> ApiComparison:
         from connectors.http.api_description import compare  # for start-up time
 

@@ -15,13 +15,24 @@ from typing import Any
 from connectors.http.client import RESERVED_SHARE, HttpApiClient, PageWalk
 from connectors.http.options import HttpJobRunsCall, HttpPartsCall
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
-from connectors.sdk.field_mapping import changed_at, id_at, instant_at, jobs_of, read_run, state_of, text_at, value_at
+from connectors.sdk.field_mapping import (
+    changed_at,
+    has_field,
+    id_at,
+    instant_at,
+    jobs_of,
+    read_run,
+    state_of,
+    text_at,
+    value_at,
+)
 from connectors.sdk.fields import EPOCH, clean, digest, listed
 from connectors.sdk.records import RunRecord, RunRef, TargetClock
 from connectors.sdk.states import ProofLevel, RunState
 from connectors.sdk.vanished_runs import no_longer_listed
 
 SUPERSEDED_MESSAGE = "a later attempt of the run began; the end of this one was not observed"
+NOT_BEGUN = (RunState.WAITING, RunState.QUEUED)
 MAX_ATTEMPTS = 20
 MAX_STARTS = 1_000_000
 MAX_CACHED_RUNS = 2000
@@ -89,7 +100,7 @@ def _counted(run: RunRecord, count: Any, counts_starts: bool) -> RunRecord:
     yet has no times: those of its row are of the attempt before. Raises RecordUnreadable."""
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < MAX_STARTS:
         raise RecordUnreadable(f"its number of attempts is {str(count)[:60]!a}")
-    if run.state in (RunState.WAITING, RunState.QUEUED):
+    if run.state in NOT_BEGUN:
         number = count + 1 if counts_starts else max(count, 1)
         return _numbered(run, number, started_at=None, ended_at=None)
     return _numbered(run, max(count, 1))
@@ -195,20 +206,37 @@ class RunReader:
         run = self.run(row, clock, known_job)
         if run is None:
             return []
-        if self._options.parts is None:
-            started = instant_at(row, self._options.runs.first_started, self._options.runs)
-            return [run] if started is None or not run.again_of else [_first_attempt(run, started), run]
+        runs, has_parts = self._options.runs, self._options.parts is not None
+        if not has_parts and not (runs.first_started and run.again_of):
+            return [run]
         fingerprint = digest(row)
         if self._ended.get(run.native_ref, ("", []))[0] == fingerprint:
             return self._ended[run.native_ref][1]
-        self.requests += 1
-        changed = changed_at(row, self._options.runs, run)
-        records = attempt_records(run, self.parts(run.native_ref), changed)
+        if has_parts:
+            self.requests += 1
+            records = attempt_records(run, self.parts(run.native_ref), changed_at(row, runs, run))
+        else:
+            first = instant_at(row, runs.first_started, runs)
+            latest = replace(run, started_at=self._latest_start(row, run))
+            records = [latest] if first is None else [_first_attempt(run, first), latest]
         if not run.state.is_open:
             self._ended[run.native_ref] = fingerprint, records
             while len(self._ended) > MAX_CACHED_RUNS:
                 self._ended.popitem(last=False)
         return records
+
+    def _latest_start(self, row: Any, run: RunRecord) -> datetime | None:
+        """When the latest attempt of a repeated run began, by the run alone where the list does not show it; None where
+        that is unknown. Raises RecordUnreadable."""
+        runs = self._options.runs
+        if not runs.started or run.state in NOT_BEGUN:
+            return None
+        if not has_field(row, runs.started):
+            self.requests += 1
+            row = self._api.run(run.native_ref, run.job)
+        started = instant_at(row, runs.started, runs)
+        is_its_own = started is not None and (run.ended_at is None or started <= run.ended_at)
+        return started if is_its_own else None
 
     def parts(self, run_id: str) -> list[PartTry]:
         """All tries of the parts of a run. Raises RecordUnreadable."""

@@ -328,6 +328,10 @@ class ProfileModel(Protocol):
 
     def connector_kind(self) -> ConnectorKind: ...
 
+    def warnings(self) -> list[tuple[tuple[str, ...], str]]:
+        """Probable mistakes that are allowed: the key, and the text with its fix."""
+        ...
+
     def compare(self, description: str) -> ApiComparison:
         """With an OpenAPI or discovery document. Raises ValueError for any other text."""
         ...

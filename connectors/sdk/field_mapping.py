@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
@@ -26,9 +30,11 @@ from connectors.sdk.option_errors import StrictOptions, checked_zone
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
 from connectors.sdk.states import ProofLevel, RunState
 
-STEP = re.compile(r"\[(?:(\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")
+STEP = re.compile(r"\[(?:(\*|-1|\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")
 """Of a path: a place, a field and its value, or a name."""
-_ITEM = r"\[(?:\d{1,6}|[^=\[\]{}]+=[^=\[\]{}]+)\]"
+EVERY_ITEM = "*"
+"""The place of every item of a list: of a key that is searched."""
+_ITEM = r"\[(?:\*|-1|\d{1,6}|[^=\[\]{}]+=[^=\[\]{}]+)\]"
 _PATH = re.compile(rf"([^.\[\]{{}}]+|{_ITEM})(\.[^.\[\]{{}}]+|{_ITEM})*")
 BRACES = re.compile(r"\{([^{}]*)\}")
 PROFILE_PLACES = "profile places"
@@ -48,6 +54,8 @@ def _checked_path(text: str, info: ValidationInfo) -> str:
     is_plain = PROFILE_PLACES not in (info.context or {}) or _PLAIN_PATH.fullmatch(text)
     if text and not (is_plain and parts and all(_PATH.fullmatch(part) for part in parts)):
         raise ValueError(f'{text!r} is not a path into a row; write "status", "run.result[0].code" or "{{a}}/{{b}}"')
+    if "[*]" in text and info.field_name != "key":
+        raise ValueError(f"{text!r} has no single value. Fix: write [0] or [-1] for [*], the first or the last item")
     return text
 
 
@@ -127,7 +135,8 @@ class MappedFields(StrictOptions):
     """Settings of all rows."""
 
     times: Literal["iso", "seconds", "milliseconds", "compact"] = "iso"
-    """How instants are written: ISO 8601, a number since 1970, or YYYYMMDDhhmmss."""
+    """How instants are written: ISO 8601, a number since 1970, or YYYYMMDDhhmmss. Where they are numbers, ISO 8601 with
+    a zone is read as well: some APIs have both."""
     zone: ZoneOrOption = "UTC"
     """In which zone an instant without one is meant, and a job's schedule."""
 
@@ -196,11 +205,64 @@ class MappedRunFields(MappedFields):
     first: FieldPath = ""
     """The id of the first run of its group, where a rerun is a run of its own that names it."""
     key: FieldPath = ""
-    """Our action's id, as `verbs` send it: identifies a run that we requested. Of a list each item counts: a source may
-    merge several requests into one run."""
+    """Our action's id, as `verbs` send it: identifies a run that we requested. Of a list ("retries[*].reason") each
+    item counts: a run may be repeated several times, and a source may merge several requests into one run."""
 
 
 Row = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class FieldTally:
+    """Which fields that a mapping names the rows have, while it counts."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    """Table ("jobs", "runs") -> number of its rows."""
+    having: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """(table, key, path) -> number of rows with that field."""
+    names: dict[str, list[str]] = field(default_factory=dict)
+    """Table -> the names in its first row."""
+    known: set[str] = field(default_factory=set)
+    """Digests of the rows that are counted: a row may be read twice."""
+
+    def missing(self) -> Iterator[str]:
+        """For each field that no row has, a sentence with its key, its value and the fix."""
+        for (table, key, path), count in self.having.items():
+            if not count:
+                near = get_close_matches(path, self.names[table], n=1)
+                fix = f'did you mean "{near[0]}"?' if near else "correct it, or remove the key"
+                alone = " A run that is read alone may have it." if key == "key" else ""
+                rows = f"none of {self.rows[table]} rows has" if self.rows[table] > 1 else "the only row does not have"
+                yield f'{table}.{key}: {rows} "{path}".{alone} Fix: {fix}'
+
+
+_tally: ContextVar[FieldTally | None] = ContextVar("field tally", default=None)
+
+
+@contextmanager
+def tallying(tally: FieldTally) -> Iterator[None]:
+    token = _tally.set(tally)
+    try:
+        yield
+    finally:
+        _tally.reset(token)
+
+
+def _note_fields(table: str, row: Row, fields: MappedFields) -> None:
+    tally = _tally.get()
+    if tally is None or not isinstance(row, dict) or (fingerprint := digest([table, row])) in tally.known:
+        return
+    tally.known.add(fingerprint)
+    tally.rows[table] += 1
+    tally.names.setdefault(table, list(row))
+    for key in type(fields).model_fields:
+        path = getattr(fields, key) if is_field_path(type(fields), key) and key not in OF_THE_ANSWER else ""
+        if path:
+            tally.having[table, key, path] += has_field(row, path)
+
+
+OF_THE_ANSWER = frozenset({"rows", "columns", "count", "next", "one_row", "parts"})
+"""Paths that begin at the answer; all others begin at a row of it."""
 
 MAX_ID_CHARACTERS = 500
 MAX_TEXT_CHARACTERS = 4000
@@ -235,11 +297,11 @@ def _steps(path: str) -> tuple[tuple[str, str, str, str], ...]:
 
 def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
     """The same for a path without templates: a brace in it is part of a name."""
-    for place, field, value, name in _steps(path):
+    for place, key, value, name in _steps(path):
         items = row.split("/") if place and isinstance(row, str) else row
-        if field and isinstance(row, list):
-            row = next((item for item in row if isinstance(item, dict) and item.get(field) == value), missing)
-        elif place and isinstance(items, list) and int(place) < len(items):
+        if key and isinstance(row, list):
+            row = next((item for item in row if isinstance(item, dict) and item.get(key) == value), missing)
+        elif place not in ("", EVERY_ITEM) and isinstance(items, list) and -len(items) <= int(place) < len(items):
             row = items[int(place)]
         elif name and isinstance(row, dict) and name in row:
             row = row[name]
@@ -302,23 +364,25 @@ def text_at(row: Row, path: str, most: int = MAX_TEXT_CHARACTERS) -> str:
 
 
 def texts_at(row: Any, path: str) -> list[str]:
-    """The texts at a path: a step "[field=value]" selects every such item of a list, and a list has a text for each
-    item."""
+    """The texts at a path: a step "[field=value]" selects every such item of a list, "[*]" every one, and a list has a
+    text for each item."""
     values = [row if "{" not in path else value_at(row, path)] if path else []
     for step in STEP.finditer(path) if "{" not in path else ():
         field, name = step[2], step[0]
+        selects = field or step[1] == EVERY_ITEM
         values = [
             below
             for value in values
-            for below in (_items_with(value, field, step[3]) if field else [value_at_names(value, name)])
+            for below in (_items_with(value, field, step[3]) if selects else [value_at_names(value, name)])
         ]
     items = [item for value in values for item in (value if isinstance(value, list) else [value])]
     return [_text_of(item)[:MAX_TEXT_CHARACTERS] for item in items if item is not None]
 
 
 def _items_with(row: Any, field: str, value: str) -> list[Any]:
+    """Those with a value in a field; all of them without a field."""
     items = row if isinstance(row, list) else ()
-    return [item for item in items if isinstance(item, dict) and item.get(field) == value]
+    return [item for item in items if not field or (isinstance(item, dict) and item.get(field) == value)]
 
 
 def _text_of(value: Any) -> str:
@@ -345,7 +409,7 @@ def instant_at(row: Row, path: str, fields: MappedFields) -> datetime | None:
 
 def instant_of(value: Any, what: str, fields: MappedFields) -> datetime:
     try:
-        if fields.times in ("seconds", "milliseconds"):
+        if fields.times in ("seconds", "milliseconds") and not (isinstance(value, str) and _ZONED.fullmatch(value)):
             number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
             seconds = number if fields.times == "seconds" or number is None else number / 1000
             return datetime.fromtimestamp(seconds, UTC)  # type: ignore[arg-type]  # None is refused below
@@ -353,7 +417,19 @@ def instant_of(value: Any, what: str, fields: MappedFields) -> datetime:
         return (at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(fields.zone))).astimezone(UTC)
     except (ValueError, TypeError, OverflowError, OSError):
         text = f"{str(value)[:60]!a} at {what!r} is not an instant"
-        raise RecordUnreadable(f"{text} written as {fields.times} (times = …)") from None
+        fix = f'times = "{near}"' if (near := _likely_times(value)) else "name another field, or correct times"
+        raise RecordUnreadable(f"{text} written as {fields.times} (times = …). Fix: {fix}") from None
+
+
+_ZONED = re.compile(r"\d{4}-\d\d-\d\dT.{1,20}(?:Z|[+-]\d\d:?\d\d)")
+
+
+def _likely_times(value: Any) -> str:
+    """The setting of `times` by which a value would be an instant; "" without one."""
+    digits = str(value).partition(".")[0]
+    if digits.isascii() and digits.isdigit():
+        return {10: "seconds", 13: "milliseconds", 14: "compact"}.get(len(digits), "")
+    return "iso" if isinstance(value, str) and re.match(r"\d{4}-?\d\d-?\d\dT", value) else ""
 
 
 def date_at(row: Row, path: str) -> date | None:
@@ -377,6 +453,7 @@ def truth_at(row: Row, path: str) -> bool | None:
 
 def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
     """One job. Raises RecordUnreadable."""
+    _note_fields("jobs", row, fields)
     native_id = id_at(row, fields.id, "the job's id")
     expression, next_at = text_at(row, fields.schedule), instant_at(row, fields.next_at, fields)
     values = fields.paused_if
@@ -417,6 +494,7 @@ def read_run(
     job: str = "",
 ) -> RunRecord:
     """The run in a row. `clock`: the source's; `job`: of a row that does not name it. Raises RecordUnreadable."""
+    _note_fields("runs", row, fields)
     native_state = native_state_at(row, fields)
     state = state_of(native_state, states)
     started, ended = _times(row, fields, clock)
@@ -438,7 +516,7 @@ def read_run(
         message=text_at(row, fields.message),
         native_ref=native_id,
         native_url=text_at(row, fields.url, 500),
-        action_key=next(filter(ACTION_KEY.fullmatch, keys), None),
+        action_key=next(filter(ACTION_KEY.fullmatch, reversed(keys)), None),
         business_date=date_at(row, fields.business_date),
         again_of=first if first != native_id else "",
     )

@@ -6,6 +6,7 @@ The config names a call for each verb. A call carries our key, and a run shows i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import ValidationInfo, model_validator
@@ -38,6 +39,8 @@ class MappedCall(StrictOptions):
     """A call of the config with names in braces."""
 
     known_places: ClassVar[frozenset[str]]
+    setting: ClassVar[str] = "path"
+    """The text that says what is called."""
 
     @property
     def places(self) -> Collection[str]:
@@ -54,8 +57,10 @@ class MappedCall(StrictOptions):
         known = self.known_places | profile_places(info)
         unknown = sorted({*self.places} - known)
         if unknown:
+            near = [f"did you mean {{{name}}}? " for name in get_close_matches(unknown[0], known, n=1)]
             names = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none"
-            raise ValueError(f"{{{unknown[0]}}} means nothing here; there are {names}")
+            key = self._key_with(f"{{{unknown[0]}}}")
+            raise ValueError(f"{key}{{{unknown[0]}}} means nothing here; {''.join(near)}there are {names}")
         secrets = {*self.places} & set((info.context or {}).get(PROFILE_SECRETS, ()))
         if misplaced := sorted(secrets - set(self.secret_places)):
             raise ValueError(
@@ -63,6 +68,23 @@ class MappedCall(StrictOptions):
                 "Fix: remove it here, or make its option another type"
             )
         return self
+
+    def _key_with(self, place: str) -> str:
+        """The key of the text that has a place, with a colon; "" where it is in a list or a table below."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+        values |= {f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()}
+        return next((f"{key}: " for key, value in values.items() if isinstance(value, str) and place in value), "")
+
+    def require_place(self, key: str, *names: str) -> None:
+        """Raises ValueError where it names none of these places, and so is about another run or job. `key`: of it."""
+        if not {*names} & {*self.places}:
+            missing = " and no ".join(f"{{{name}}}" for name in names)
+            where = "in the statement" if self.setting == "query" else "in path, query, body or headers"
+            raise ValueError(
+                f'{key}.{self.setting}: "{getattr(self, self.setting)}" names no {missing}: it would be about another. '
+                f"Fix: send {{{names[0]}}} {where}"
+            )
 
 
 Call = TypeVar("Call", bound=MappedCall)
@@ -98,6 +120,23 @@ class MappedVerbs(StrictOptions, Generic[Call]):
                     f"verbs.{verb.value}: the outcome of a lost reply could not be checked. "
                     "Fix: send {key}, and name in runs.key where a run shows it"
                 )
+
+    def warnings(self, runs_key: str, states: Mapping[str, RunState]) -> list[tuple[tuple[str, ...], str]]:
+        """Probable mistakes that are allowed: the key, and the text with its fix."""
+        warnings: list[tuple[tuple[str, ...], str]] = []
+        if self.cancel is not None and RunState.CANCELLED not in states.values():
+            text = 'no state means "cancelled", so no cancel is ever verified. Fix: name it in states'
+            warnings.append((("verbs", "cancel"), text))
+        if self.rerun is not None and runs_key and "key" not in self.rerun.places:
+            text = f'it sends no {{key}}, so no run shows it at runs.key = "{runs_key}". Fix: send {{key}}'
+            warnings.append((("verbs", "rerun"), f"{text}, or remove runs.key"))
+        return warnings
+
+    def require_places(self, run_place: str) -> None:
+        """Raises ValueError for a call that names neither its run nor its job. `run_place`: name of a run's id."""
+        needed = {Verb.RERUN: (run_place, "job"), Verb.START: ("job",)}
+        for verb, call in self.calls.items():
+            call.require_place(f"verbs.{verb.value}", *needed.get(verb, (run_place,)))
 
 
 def missing_call(verb: Verb, what: str, setting: str) -> str:

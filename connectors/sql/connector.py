@@ -331,6 +331,9 @@ class SqlProfile(ProfileHeader, SqlMapping):
             raise ValueError("targets: a database is one target. Remove it")
         return self
 
+    def warnings(self) -> list[tuple[tuple[str, ...], str]]:
+        return self.verbs.warnings(self.runs.key, self.states)
+
     def capabilities(self) -> frozenset[Capability]:
         return self.verbs.capabilities(self.log, self.hold)
 

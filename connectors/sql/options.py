@@ -28,6 +28,7 @@ class SqlSelect(MappedCall):
     known_places: ClassVar[frozenset[str]] = frozenset()
     begins: ClassVar[re.Pattern[str]] = _QUERY
     what: ClassVar[str] = "SELECT (or WITH)"
+    setting = "query"
 
     query: str
     """Run in a read-only transaction, inside of a SELECT of ours."""
@@ -164,6 +165,7 @@ class SqlMapping(StrictOptions):
                 "verbs.cancel: its end could not be looked up. Add to runs.query: "
                 f"OR {self.runs.id}::text = ANY({{open}})"
             )
+        self.verbs.require_places("run")
         return self
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -53,7 +53,7 @@ def _new_profile(arguments: argparse.Namespace, path: Path) -> int:
 
 
 def check_profile(arguments: argparse.Namespace) -> int:
-    from console.config.profiles import compare_profile, read_profile
+    from console.config.profiles import compare_profile, profile_warnings, read_profile
 
     path, compared, counts = Path(arguments.file).expanduser(), [], None
     kind, faults = read_profile(path)
@@ -65,15 +65,19 @@ def check_profile(arguments: argparse.Namespace) -> int:
         calls, names, undescribed = comparison.calls, comparison.names, comparison.undescribed
         counts = {"calls": calls, "names": names, "undescribed": undescribed}
         compared = [f"{arguments.api}: {calls} calls, {names} parameters and fields, {undescribed} not described"]
-    report = {
+    report: dict[str, Any] = {
         "file": str(path),
+        "warnings": [],
         "faults": [{"line": fault.line, "key": fault.key, "problem": fault.problem} for fault in faults],
         "compared": counts,
     }
     if kind is None or faults:
         return print_result(arguments, report, [*map(str, faults), *compared], code=Exit.PROBLEM)
+    warnings = profile_warnings(path)
+    report["warnings"] = [{"line": item.line, "key": item.key, "problem": item.problem} for item in warnings]
     can = ", ".join(sorted(capability.value for capability in kind.capabilities)) or "observe only"
-    return print_result(arguments, report, [f"{path}: kind {kind.kind} ({kind.title}): {can}", *compared])
+    texts = [f"{path}: kind {kind.kind} ({kind.title}): {can}", *(f"warning: {item}" for item in warnings)]
+    return print_result(arguments, report, [*texts, *compared])
 
 
 def try_connector(arguments: argparse.Namespace) -> int:
@@ -123,6 +127,8 @@ class TrialResult:
     """HTTP request -> how often it was sent."""
     states: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(native state, our state) -> number of runs."""
+    fields: Collection[str] = ()
+    """For each field that a mapping names and no row has, a sentence."""
 
     @property
     def is_understood(self) -> bool:
@@ -136,11 +142,12 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
     """Probes, lists the jobs, and polls once from the beginning. `error` holds an expected failure. `works`: an engine
     runs; without one, a listener that it would open is not polled."""
     from connectors.sdk.errors import ConnectorError
+    from connectors.sdk.field_mapping import FieldTally, tallying
     from connectors.sdk.transport.call_limits import RequestTally, counting
 
-    result = TrialResult(target)
+    result, tally = TrialResult(target), FieldTally()
     try:
-        with counting(RequestTally(calls=result.requests)):
+        with counting(RequestTally(calls=result.requests)), tallying(tally):
             result.probe = connector.probe(timeout_seconds)
             result.inventory = connector.inventory("", timeout_seconds)
             if works or not result.probe.opens_with_engine:
@@ -149,6 +156,7 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
             result.inventory = result.poll.inventory
     except ConnectorError as error:
         result.error = str(error)
+    result.fields = [*tally.missing()]
     for run in result.poll.runs if result.poll else ():
         result.states[run.native_state, run.state] += 1
     return result
@@ -192,6 +200,7 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
             unlisted = Counter(run.job for run in result.poll.runs if run.job not in known)
             for name, count in unlisted.most_common(SHOWN):
                 yield f"  warning  {count} runs are of {name!r}, which is not among the jobs"
+    yield from (f"  warning  {text}" for text in result.fields)
     if result.error:
         yield f"{result.target}: FAILED: {result.error}"
 

@@ -162,7 +162,8 @@ def difference_lines(data: dict[str, Any]) -> list[str]:
 def _attempt_id(view: RunView, number: int | None) -> int | None:
     attempt = next((attempt.id for attempt in view.attempts if attempt.number == number), None)
     if number is not None and attempt is None:
-        raise CommandError(Exit.NOT_FOUND, f"no attempt {number}; the run has {len(view.attempts)}")
+        known = ", ".join(str(attempt.number) for attempt in view.attempts) or "none"
+        raise CommandError(Exit.NOT_FOUND, f"no attempt {number}; the run has {known}")
     return attempt
 
 

@@ -80,6 +80,19 @@ def test_what_was_not_understood_is_named(tmp_path: Path, url: str, fake: HomeGr
     assert ("batch/api", False) == (whole["target"], whole["understood"])
 
 
+def test_a_field_that_no_row_has_is_named_with_its_near_match(tmp_path: Path, url: str) -> None:
+    """A job kept no title, and nothing said why."""
+    done = tried(tmp_path, url, "batch", wrong=('title = "label"', 'title = "labell"'))
+    words = " ".join(done.out.split())
+    assert 'warning jobs.title: none of 2 rows has "labell". Fix: did you mean "label"?' in words
+    assert Exit.OK == done.code
+
+
+def test_a_path_that_is_not_there_names_its_key(tmp_path: Path, url: str) -> None:
+    done = tried(tmp_path, url, "batch", wrong=('path = "/api/jobs"', 'path = "/api/jobz"'))
+    assert "(jobs.path). Fix: correct it in the profile" in " ".join(done.out.split())
+
+
 def test_a_wrong_path_says_which(tmp_path: Path, url: str) -> None:
     done = tried(tmp_path, url, "batch", wrong=('rows = "jobs"', 'rows = "items"'))
     assert (Exit.PROBLEM, True) == (done.code, "has no list at rows = 'items'" in " ".join(done.out.split()))
@@ -108,6 +121,8 @@ def test_a_new_profile_is_valid_and_an_existing_file_is_kept(tmp_path: Path) -> 
     assert (Exit.OK, True) == (done.code, "headway connector check" in done.out)
     again = headway("none.db", *new)
     assert (Exit.REFUSED, True) == (again.code, "File exists; nothing was written" in again.err)
+    nowhere = headway("none.db", *new[:-1], str(tmp_path / "none"))
+    assert (Exit.REFUSED, True) == (nowhere.code, "Fix: make the folder" in " ".join(nowhere.err.split()))
     checked = headway("none.db", "connector", "check", str(path))
     assert (Exit.OK, True) == (checked.code, "kind nightly (Nightly): log, rerun" in checked.out)
 

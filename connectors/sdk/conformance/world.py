@@ -141,6 +141,10 @@ class ConformanceWorld:
         """Native id of a job whose latest run failed and may be rerun, as often as tests ask."""
         return self.make_failure()
 
+    def a_run_that_fails_again(self) -> str:
+        """Native id of a job whose latest run failed, and fails again when it is rerun. By default it may succeed."""
+        return self.a_rerunnable_failure()
+
     def a_startable_job(self) -> str:
         """Native id of a job that may be started out of turn, as often as tests ask, and then ends by itself."""
         return self.make_success()
@@ -237,9 +241,12 @@ class ConformanceWorld:
 
     def latest(self, job_id: str) -> RunRecord:
         with self.opened() as connector:  # the last attempt of a run that has several
-            last = {run.native_ref or run.attempt_key: run for run in self.runs_of(connector, job_id).values()}
+            polls = list(self.bites(connector, ""))
+            last = {run.native_ref or run.attempt_key: run for poll in polls for run in poll.runs if run.job == job_id}
         runs = [run for run in last.values() if run.state.is_red]
-        assert runs, f"no failed run of {job_id}"
+        skipped = [record for poll in polls for record in poll.skipped]
+        why = f"; {len(skipped)} rows skipped, {skipped[0].where}: {skipped[0].reason}" if skipped else ""
+        assert runs, f"no failed run of {job_id} among {len(last)}{why}"
         return runs[-1]
 
     def ask(self, run: RunRecord) -> ActionSpec:

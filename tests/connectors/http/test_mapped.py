@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -62,7 +62,7 @@ def opened(fake: HomeGrown, transport: Any = None, **more: Any) -> HttpConnector
 
 def test_a_system_can_what_its_config_names_a_call_for() -> None:
     """Plans, `why` and keys offered a rerun that the connector then refused."""
-    calls = {"path": "/x/{key}", "method": "POST"}
+    calls = {"path": "/x/{job}/{key}", "method": "POST"}
     assert CONNECTOR.lacks is not None
     for given, lacked in (({}, {"rerun", "start", "cancel"}), ({"rerun": calls}, {"start", "cancel"})):
         found = CONNECTOR.lacks(HttpOptions.model_validate(settings(verbs=given)))
@@ -298,9 +298,9 @@ def test_an_instant_of_nan_is_skipped_with_its_reason_and_the_rest_is_kept() -> 
                               content=body.replace(f'"{fake.runs[0]["began"]}"'.encode(), b"NaN"))  # fmt: skip
 
     polls = [*TestHomeGrown().bites(opened(fake, FaultyTransport(answer, "")), "")]
-    assert ["'nan' at 'began' is not an instant written as iso (times = …)"] == [
-        one.reason for poll in polls for one in poll.skipped
-    ]
+    assert [
+        "'nan' at 'began' is not an instant written as iso (times = …). Fix: name another field, or correct times"
+    ] == [one.reason for poll in polls for one in poll.skipped]
     told = {run.attempt_key for poll in polls for run in poll.runs}
     assert {str(row["id"]) for row in fake.runs[1:]} == told
 
@@ -528,8 +528,11 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
     [
         ({"states": {"done": "success"}}, 'is not a state that a source reports; did you mean "succeeded"?'),
         ({"states": {"bad": "failed"}}, "no run could ever be green"),
-        ({"runs.next": ""}, "{cursor} and next belong together"),
-        ({"runs.query": {"since": "{sinc}"}, "runs.next": ""}, "{sinc} means nothing here; there are {cursor}"),
+        ({"runs.next": ""}, "query.after: {cursor} is the token of the next page. Fix: name in next"),
+        (
+            {"runs.query": {"since": "{sinc}"}, "runs.next": ""},
+            "query.since: {sinc} means nothing here; did you mean {since}? there are {cursor}",
+        ),
         ({"states": {"done": "succeeded", "CC *": "succeeded"}}, "so that no other is green"),
         ({"states": {"done": "succeeded", "C* 4": "failed"}}, "has a * before its end"),
         ({"runs.next_path": "/runs/more"}, "next_path: send {cursor} in it"),
@@ -584,10 +587,10 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
         ({"log.headers": {"X Y": "a"}}, "is not written like X-Api-Key"),
         ({"runs.zone": "schedule.zone"}, "name its field in jobs.schedule_zone"),
         ({"runs.first_started": "began"}, "first_started: name in attempt the number of the latest attempt"),
-        ({"log.next": "seq"}, "log: {cursor} and next belong together, for a log in parts"),
+        ({"log.next": "seq"}, "next: {cursor} and next belong together, for a log in parts"),
         (
             {"log": {"path": "/{id}", "parts": "lines", "text": "text", "query": {"from": "{cursor}"}}},
-            "log: {cursor} and next belong together, for a log in parts",
+            "next: {cursor} and next belong together, for a log in parts",
         ),
         ({"runs.attempt_counts": "starts"}, 'attempt_counts = "starts": name in attempt the field with the number'),
         ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one plain log"),
@@ -792,7 +795,7 @@ def test_what_is_not_in_a_list_that_leaves_out_rows_is_not_proved_to_have_never_
     answer = {"rows": [{"id": number, "job": "load", "state": "done"} for number in range(100)], "next": "again"}
     options = HttpOptions.model_validate({
         "url": "http://127.0.0.1:1", "jobs": {"path": "/jobs", "id": "id"}, "runs": {**RUNS, **runs},
-        "states": {"done": "succeeded"}, "verbs": {"start": {"path": "/start/{key}"}},
+        "states": {"done": "succeeded"}, "verbs": {"start": {"path": "/{job}/start/{key}"}},
     })  # fmt: skip
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
     preview = Preview("POST", "start", "job load", plan={"verb": "start", "job": "load"})
@@ -822,6 +825,12 @@ def test_a_key_is_each_text_that_its_path_names() -> None:
     causes = [{"kind": "remote", "note": note} for note in ("a", None, "b")]
     row = {"actions": [{"kind": "cause", "causes": [*causes, {"kind": "timer", "note": "c"}, 7]}, None]}
     assert ["a", "b"] == texts_at(row, "actions[kind=cause].causes[kind=remote].note")
+    assert ["a", "b", "c"] == texts_at(row, "actions[*].causes[*].note")
+    keys = [new_key(), new_key()]
+    fields = MappedRunFields(id="id", job="job", state="state", key="retries[*]")
+    assert keys[-1] == read_run({"id": 1, "job": "load", "state": "ok", "retries": keys}, fields, {}).action_key
+    assert "a" == value_at({"x": [{"y": "b"}, {"y": "a"}]}, "x[-1].y")
+    assert None is value_at({"x": []}, "x[-1].y") is value_at({"x": [{"y": 1}]}, "x[*].y")
     assert (["a"], ["x", "2"], ["1-x"]) == (
         texts_at(row, "actions[0].causes[0].note"),
         texts_at({"tags": ["x", 2]}, "tags"),
@@ -1222,3 +1231,133 @@ def test_a_token_with_a_slash_that_is_not_a_link_stays_whole() -> None:
     runs = {**settings()["runs"], "next_path": "/api/more?token={cursor}"}
     [*_] = TestHomeGrown().bites(opened(fake, FaultyTransport(answer, ""), runs=runs), "")
     assert ["ab/cd+e="] == tokens
+
+
+# -- a run that is repeated twice -------------------------------------------------------------------------------------
+class Retried(InPlace):
+    """The keys of a run's reruns and the starts of its attempts are lists, which one run alone shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = {"retries", "attempts"}
+        for row in self.runs:
+            row |= {"retries": [], "attempts": [{"began": row["began"]}]}
+
+    def _act(self, path: str, key: str) -> tuple[int, Any]:
+        row = self.runs[int(path.split("/")[3]) - 1]
+        row["retries"].append({"reason": key})
+        return 202, self.become(row, "waiting", row["tries"] + 1)
+
+    def tick(self) -> None:
+        self.now += timedelta(seconds=30)
+        for row in self.runs:
+            if row["status"] == "waiting":
+                row["attempts"].append({"began": self.now.strftime("%Y-%m-%dT%H:%M:%SZ")})
+                self.become(row, "crashed", row["tries"])
+
+
+IN_ORDER = {"attempt": "tries", "started": "attempts[-1].began", "first_started": "began", "key": "retries[*].reason"}
+
+
+class TestRetried(Reruns):
+    """The second rerun of one run was not found, or called absent: it could have been sent again."""
+
+    kind = CONNECTOR
+    against = "fake: a home-grown scheduler of ours, by the example in the docs"
+    runs: ClassVar[dict[str, str]] = IN_ORDER
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.fake = Retried()
+
+    def connector(self) -> Connector:
+        return repeating(self.fake, rerun=KEYED, **self.runs)
+
+    def make_failure(self) -> str:
+        return "mart"
+
+    def native_trace(self) -> object:
+        return [dict(row) for row in self.fake.runs]
+
+    def advance(self) -> None:
+        self.fake.tick()
+
+
+@pytest.mark.parametrize("key, is_found", [("retries[*].reason", True), ("retries[0].reason", False)])
+def test_a_second_rerun_that_arrived_is_not_absent_without_the_number_of_attempts(key: str, is_found: bool) -> None:
+    fake = Retried()
+    connector = repeating(fake, rerun=KEYED, key=key)
+    for _ in range(2):
+        row, preview = rerun_in_place(fake, connector)
+        sent = new_key()
+        assert isinstance(connector.look_up(preview, sent, 5), ActionAbsent)
+        connector.act(preview, sent, 5)
+        fake.tick()
+        result = connector.look_up(preview, sent, 5)
+    assert isinstance(result, ActionFound if is_found else ActionUnknown), result
+    assert is_found or "changed since the preview" in str(result)
+    assert row["retries"][-1] == {"reason": sent}
+
+
+def test_a_repeated_attempt_begins_when_the_run_alone_says_and_takes_no_request_again() -> None:
+    """It began with the first attempt, hours before, and was longer than all successful runs."""
+    fake = Retried()
+    connector = repeating(fake, rerun=KEYED, **IN_ORDER)
+    row, preview = rerun_in_place(fake, connector)
+    connector.act(preview, new_key(), 5)
+    fake.tick()
+    began = datetime.fromisoformat(row["attempts"][-1]["began"])
+    for _ in range(2):
+        runs = {run.attempt_key: run for poll in TestRetried().bites(connector, "") for run in poll.runs}
+    assert (began, RunState.FAILED) == (runs[f"{row['id']}.2"].started_at, runs[f"{row['id']}.2"].state)
+    assert datetime.fromisoformat(row["began"]) == runs[f"{row['id']}.1"].started_at
+    assert 1 == fake.asked.count(f"GET /api/runs/{row['id']}") - 2, "the preview and the action read it as well"
+
+
+# -- fields that no answer has ----------------------------------------------------------------------------------------
+class Plain(HomeGrown):
+    """`leaves_out`: the last page has no token at all."""
+
+    leaves_out = False
+
+    def _page(self, query: dict[str, Any]) -> dict[str, Any]:
+        page = super()._page(query)
+        return {"runs": page["runs"]} if self.leaves_out and page["paging"]["after"] is None else page
+
+
+@pytest.mark.parametrize("leaves_out", [True, False])
+@pytest.mark.parametrize("next_at", ["paging.after", "paging.afters"])
+def test_a_full_page_without_the_field_of_the_next_page_is_no_whole_list(next_at: str, leaves_out: bool) -> None:
+    """A typo in next: later pages were lost in silence. The last page of some APIs has no such field."""
+    fake = Plain()
+    fake.leaves_out = leaves_out
+    poll = opened(fake, limit=len(fake.runs), runs={**settings()["runs"], "next": next_at}).poll("", (), 5)
+    assert len(fake.runs) == len(poll.runs)
+    is_typo = next_at == "paging.afters"
+    assert poll.complete is not is_typo
+    text = '/api/runs gave 10 rows, and no answer has the field "paging.afters" (runs.next): later pages are not read'
+    assert [is_typo] == [any(text in warning for warning in poll.warnings)]
+
+
+@pytest.mark.parametrize(
+    "value, times, fix",
+    [
+        (1795686000140, "iso", 'Fix: times = "milliseconds"'),
+        ("1795686000", "compact", 'Fix: times = "seconds"'),
+        ("20261126T094001Z", "seconds", 'Fix: times = "iso"'),
+        (20261126094001, "iso", 'Fix: times = "compact"'),
+        ("soon", "milliseconds", "Fix: name another field, or correct times"),
+    ],
+)
+def test_an_instant_in_another_form_says_in_which(value: Any, times: str, fix: str) -> None:
+    with pytest.raises(RecordUnreadable) as raised:
+        instant_of(value, "began", MappedRunFields(id="id", job="job", state="state", times=times))
+    assert fix in str(raised.value)
+
+
+def test_an_instant_with_a_zone_is_read_among_numbers() -> None:
+    fields = MappedRunFields(id="id", job="job", state="state", times="milliseconds")
+    instants = {instant_of(value, "at", fields) for value in (1795686001311, "2026-11-26T09:40:01.311Z")}
+    assert {datetime(2026, 11, 26, 9, 40, 1, 311000, UTC)} == instants
+    with pytest.raises(RecordUnreadable, match="written as milliseconds"):
+        instant_of("2026-11-26T09:40:01", "at", fields)

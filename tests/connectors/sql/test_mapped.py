@@ -340,12 +340,12 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
         ({"verbs": {"rerun": {"query": "DROP TABLE runs"}}}, "SELECT, WITH, CALL, EXEC, INSERT, UPDATE or DELETE"),
         ({"verbs": {"cancel": {"query": "SELECT stop({id})"}}}, "{id} means nothing here"),
         (
-            {"verbs": {"start": {"query": "SELECT s({key})"}}, "runs.key": "detail.key"},
+            {"verbs": {"start": {"query": "SELECT s({job}, {key})"}}, "runs.key": "detail.key"},
             "runs.key = 'detail.key' is not a column",
         ),
         (
             {
-                "verbs": {"start": {"query": "SELECT s({key})"}},
+                "verbs": {"start": {"query": "SELECT s({job}, {key})"}},
                 "runs": {**settings()["runs"], "key": "k", "query": settings()["runs"]["query"] + " LIMIT 500"},
             },
             "runs.query ends with LIMIT 500: a requested run may be behind it",
