@@ -391,7 +391,7 @@ def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | No
         ("account",): profile.account, ("hold",): profile.hold,
         ("hold", "pause"): profile.hold.pause if profile.hold else None,
         ("hold", "resume"): profile.hold.resume if profile.hold else None,
-        **{("verbs", name): getattr(profile.verbs, name) for name in ("rerun", "start", "cancel")},
+        **{("verbs", name): getattr(profile.verbs, name) for name in ("rerun", "start", "cancel", "mark")},
     }  # fmt: skip
     try:
         api = ApiDescription(text)

@@ -467,7 +467,7 @@ class HttpMapping(StrictOptions):
     @model_validator(mode="after")
     def actions_are_found_again(self) -> Self:
         rerun = self.verbs.rerun
-        if any(call is not None and call.copied for call in (self.verbs.start, self.verbs.cancel)):
+        if any(call is not None and call.copied for call in (self.verbs.start, self.verbs.cancel, self.verbs.mark)):
             raise ValueError("verbs: only rerun sends a field of a run ({run.…}) again")
         if rerun is not None and rerun.copied and not self.runs.one:
             raise ValueError(f"verbs.rerun: {{{min(rerun.copied)}}} is read from the run. Fix: name runs.one")
@@ -476,7 +476,7 @@ class HttpMapping(StrictOptions):
         is_counted = rerun is not None and self.counts_attempts(rerun)
         if is_counted and not self.runs.one:
             raise ValueError("verbs.rerun: its attempt could not be looked up. Fix: name runs.one")
-        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key)
+        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key, "id")
         if len(counted_by) > 1:
             raise ValueError(f"attempts of a run are counted by {' and by '.join(counted_by)}. Fix: keep one of them")
         if self.runs.attempt and not self.runs.one:
