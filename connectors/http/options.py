@@ -212,6 +212,9 @@ class HttpPartsCall(HttpListCall, MappedFields):
     """Why it failed."""
     account: FieldPath = ""
     """The account that started this try."""
+    children: HttpPartsCall | None = None
+    """The list of the runs that the run started, as parts without a log; one without a state started none. A run that
+    succeeded counts as running until they have ended, and as partial where one of them failed."""
 
     @model_validator(mode="after")
     def tries_share_a_name(self) -> Self:
