@@ -412,7 +412,7 @@ def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
 
 
 def _upstreams(row: Row, path: str) -> tuple[str, ...]:
-    """The ids at a path as they are, in JSON where one is no text: `_known_relations` keeps those of jobs."""
+    """The ids at a path as they are, in JSON where one is not a text: `_known_relations` keeps those of jobs."""
     values = values_at(row, path)
     if len(values) == 1 and isinstance(values[0], str) and values[0].lstrip().startswith("["):
         with suppress(ValueError, RecursionError):  # another text
@@ -590,17 +590,17 @@ def _known_relations(jobs: Iterable[JobRecord]) -> tuple[list[JobRecord], list[S
     jobs = list(jobs)
     known, related, unrelated = {job.native_id for job in jobs}, list[JobRecord](), list[SkippedRecord]()
     for job in jobs:
-        others, faults = known - {job.native_id}, list[str]()
+        candidates, faults = known - {job.native_id}, list[str]()
         for name, times in Counter(job.upstreams).items():
-            if name not in others:
+            if name not in candidates:
                 faults.append("it waits for itself" if name in known else f"upstream {name[:60]!a} is not a job here")
             elif times > 1:
                 faults.append(f"upstream {name[:60]!a} is named {times} times")
-        if job.parent is not None and job.parent not in others:
+        if job.parent is not None and job.parent not in candidates:
             is_own = job.parent == job.native_id
             faults.append("it is its own parent" if is_own else f"parent {job.parent[:60]!a} is not a job here")
         if faults:
             unrelated.append(SkippedRecord(f"job {job.native_id[:200]}", listed(faults, 10)))
-        parent = job.parent if job.parent in others else None
-        related.append(replace(job, parent=parent, upstreams=tuple(sorted(others & {*job.upstreams}))))
+        parent = job.parent if job.parent in candidates else None
+        related.append(replace(job, parent=parent, upstreams=tuple(sorted(candidates & {*job.upstreams}))))
     return related, unrelated
