@@ -590,17 +590,21 @@ def _known_relations(jobs: Iterable[JobRecord]) -> tuple[list[JobRecord], list[S
     jobs = list(jobs)
     known, related, unrelated = {job.native_id for job in jobs}, list[JobRecord](), list[SkippedRecord]()
     for job in jobs:
-        candidates, faults = known - {job.native_id}, list[str]()
+        faults = list[str]()
         for name, times in Counter(job.upstreams).items():
-            if name not in candidates:
-                faults.append("it waits for itself" if name in known else f"upstream {name[:60]!a} is not a job here")
+            if name == job.native_id:
+                faults.append("it waits for itself")
+            elif name not in known:
+                faults.append(f"upstream {name[:60]!a} is not a job here")
             elif times > 1:
                 faults.append(f"upstream {name[:60]!a} is named {times} times")
-        if job.parent is not None and job.parent not in candidates:
-            is_own = job.parent == job.native_id
-            faults.append("it is its own parent" if is_own else f"parent {job.parent[:60]!a} is not a job here")
+        if job.parent == job.native_id:
+            faults.append("it is its own parent")
+        elif job.parent is not None and job.parent not in known:
+            faults.append(f"parent {job.parent[:60]!a} is not a job here")
         if faults:
             unrelated.append(SkippedRecord(f"job {job.native_id[:200]}", listed(faults, 10)))
-        parent = job.parent if job.parent in candidates else None
-        related.append(replace(job, parent=parent, upstreams=tuple(sorted(candidates & {*job.upstreams}))))
+        upstreams = tuple(sorted(known.intersection(job.upstreams) - {job.native_id}))
+        parent = job.parent if job.parent in known and job.parent != job.native_id else None
+        related.append(replace(job, parent=parent, upstreams=upstreams))
     return related, unrelated
