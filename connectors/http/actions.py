@@ -16,7 +16,7 @@ from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
 from connectors.http.runs import MAX_SINGLE_READS
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
-from connectors.sdk.field_mapping import has_field, text_at, texts_at, value_at
+from connectors.sdk.field_mapping import RESULTS, has_field, text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, NO_HOLD, MappedActions
 from connectors.sdk.records import RunRecord
@@ -193,7 +193,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return f"{values['job']} has no run at its source whose {names} could be sent again"
         if missing := self._client.missing_secret(call):
             return missing
-        if verb is Verb.CANCEL or "since" in self._runs.places or self._is_counted(verb, call):
+        if verb in RESULTS or "since" in self._runs.places or self._is_counted(verb, call):
             return None
         try:
             deque(self._recent_rows(datetime.now(UTC) - SEARCH_WINDOW), maxlen=0)

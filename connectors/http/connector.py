@@ -23,7 +23,13 @@ from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretR
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.field_mapping import inventory_of, value_at, with_zones
 from connectors.sdk.fields import EPOCH
-from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES
+from connectors.sdk.mapped_actions import (
+    EXPLAINED_CAPABILITIES,
+    MAPPED_CAPABILITIES,
+    MISSING_CAPABILITIES,
+    NO_HOLD,
+    VERB_NAMES,
+)
 from connectors.sdk.records import Inventory
 from connectors.sdk.rest_options import RestOptions
 from connectors.sdk.states import Capability, ProofLevel
@@ -69,8 +75,8 @@ class HttpConnector(ComposedConnector):
         except AccessRefused as error:
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))
         rights += [
-            SourcePermission(verb.value, None, "unknown until first sent", f"permit {call.method} {call.path}", "act")
-            for verb, call in options.verbs.calls.items()
+            SourcePermission(name, None, "unknown until first sent", f"permit {call.method} {call.path}", "act")
+            for name, call in {verb.needs.value: call for verb, call in options.verbs.calls.items()}.items()
         ]
         if (hold := options.hold) is not None:
             if hold.note_in == "job":
@@ -97,7 +103,7 @@ def _fixed_text(text: str) -> str:
 class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     """A profile of a REST API."""
 
-    possible = frozenset({*MAPPED_CAPABILITIES, Capability.HOLD})
+    possible = frozenset({*EXPLAINED_CAPABILITIES, Capability.HOLD})
 
     base: Literal["http"]
     url: str = ""
@@ -112,7 +118,7 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         return url and checked_origin(url, plain_http=True)
 
     def capabilities(self) -> frozenset[Capability]:
-        return self.verbs.capabilities(self.log, self.hold)
+        return self.verbs.capabilities(self.log, self.hold, self.jobs)
 
     def warnings(self) -> list[tuple[tuple[str, ...], str]]:
         return self.verbs.warnings(self.runs.key, self.states)
@@ -167,8 +173,8 @@ CONNECTOR = ConnectorKind(
     open=open_system,
     profile=HttpProfile,
     capabilities=MAPPED_CAPABILITIES,
-    missing=MISSING_CAPABILITIES,
-    lacks=lambda options: HttpActions.missing_capabilities(options.verbs, options.log),
+    missing={name: why for name, why in MISSING_CAPABILITIES.items() if name not in MAPPED_CAPABILITIES},
+    lacks=lambda options: HttpActions.missing_capabilities(options.verbs, options.log, options.jobs),
     proofs=frozenset({ProofLevel.EXIT, ProofLevel.FULL}),
     verbs=VERB_NAMES,
     may_start_early=True,

@@ -42,7 +42,7 @@ class HttpLogReader:
             parts = parts_of_attempt(self._reader.parts(run.native_ref), attempt_of(run.attempt_key))
         except RecordUnreadable as error:
             raise NotSupported(f"the log of run {run.attempt_key}: {error}") from None
-        begun = [part for part in parts if part.started_at is not None]
+        begun = [part for part in parts if part.started_at is not None and not part.is_child]
         shown = [part for part in begun if part.state.is_red] or begun
         if not shown:
             raise NotSupported(f"run {run.attempt_key} of {run.job} has no log: no part has begun")

@@ -229,6 +229,9 @@ class HttpPartsCall(HttpListCall, MappedFields):
     """Why it failed."""
     account: FieldPath = ""
     """The account that started this try."""
+    children: HttpPartsCall | None = None
+    """The list of the runs that the run started, as parts without a log; one without a state started none. A run that
+    succeeded counts as running until they have ended, and as partial where one of them failed."""
 
     @model_validator(mode="after")
     def tries_share_a_name(self) -> Self:
@@ -491,7 +494,7 @@ class HttpMapping(StrictOptions):
     @model_validator(mode="after")
     def actions_are_found_again(self) -> Self:
         rerun = self.verbs.rerun
-        if any(call is not None and call.copied for call in (self.verbs.start, self.verbs.cancel)):
+        if any(call is not None and call.copied for call in (self.verbs.start, self.verbs.cancel, self.verbs.mark)):
             raise ValueError("verbs: only rerun sends a field of a run ({run.…}) again")
         if rerun is not None and rerun.copied and not self.runs.one:
             raise ValueError(f"verbs.rerun: {{{min(rerun.copied)}}} is read from the run. Fix: name runs.one")
@@ -504,7 +507,7 @@ class HttpMapping(StrictOptions):
                 "verbs.rerun: its attempt could not be looked up. "
                 'Fix: name in runs.one the path of a single run, as "/api/runs/{id}"'
             )
-        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key)
+        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key, "id")
         if len(counted_by) > 1:
             key = counted_by[-1] if counted_by[-1] != "[parts]" else "parts"
             raise ValueError(

@@ -55,6 +55,8 @@ class PartTry:
     message: str
     account: str
     """The account that started this try; empty where unknown."""
+    is_child: bool = False
+    """Whether it is a run that the run started: it may end after the run, and has no log."""
 
 
 def attempt_of(attempt_key: str) -> int:
@@ -135,12 +137,20 @@ def _latest_attempt(run: RunRecord, number: int, tries: list[list[PartTry]], cha
     starts = [parts[number - 1].started_at for parts in tries if len(parts) >= number]
     started = min((at for at in starts if at is not None), default=run.started_at)
     ends = [part.ended_at for part in latest if part.ended_at is not None]
-    ended = None if run.state.is_open else max(ends, default=run.ended_at or changed)
-    has_red = any(part.state.is_red for part in latest)
+    unproved = [part for part in latest if part.is_child and (part.state.is_open or part.state is RunState.UNKNOWN)]
+    state, native_state = run.state, run.native_state
+    if state is RunState.SUCCEEDED and unproved:
+        child = min(unproved, key=lambda part: (part.state.is_open, part.id))
+        state = RunState.RUNNING if child.state.is_open else RunState.UNKNOWN
+        native_state = f"{native_state}, {child.name}: {child.native_state}"
+    elif state is RunState.SUCCEEDED and any(part.state.is_red or part.state is RunState.PARTIAL for part in latest):
+        state = RunState.PARTIAL
+    ended = None if state.is_open else max(ends, default=run.ended_at or changed)
     return _numbered(
         run,
         number,
-        state=RunState.PARTIAL if run.state is RunState.SUCCEEDED and has_red else run.state,
+        state=state,
+        native_state=native_state,
         started_at=started,
         ended_at=max(ended, started) if ended and started else ended,
         message=run.message or _red_parts(latest),
@@ -219,7 +229,7 @@ class RunReader:
             first = instant_at(row, runs.first_started, runs)
             latest = replace(run, started_at=self._latest_start(row, run))
             records = [latest] if first is None else [_first_attempt(run, first), latest]
-        if not run.state.is_open:
+        if not records[-1].state.is_open:
             self._ended[run.native_ref] = fingerprint, records
             while len(self._ended) > MAX_CACHED_RUNS:
                 self._ended.popitem(last=False)
@@ -242,20 +252,28 @@ class RunReader:
         """All tries of the parts of a run. Raises RecordUnreadable."""
         call = self._options.parts
         assert call is not None, "only a mapping with parts has any"
+        parts = [self._part(row, call) for row in self._part_rows(call, run_id)]
+        if (of_children := call.children) is None:
+            return parts
+        rows = [row for row in self._part_rows(of_children, run_id) if value_at(row, of_children.state) is not None]
+        return [*parts, *(replace(self._part(row, of_children), is_child=True) for row in rows)]
+
+    def _part_rows(self, call: HttpPartsCall, run_id: str) -> list[Any]:
         rows, _, cut = self._api.all_rows(call, call.id, {"id": run_id})
         if cut:
             raise RecordUnreadable(f"its parts: {cut}")
-        return [self._part(row, call) for row in rows]
+        return list(rows)
 
     def _part(self, row: Any, call: HttpPartsCall) -> PartTry:
         native_state = id_at(row, call.state, "the state of a part")
+        state = state_of(native_state, self._options.states)
         return PartTry(
             id_at(row, call.id, "the id of a part"),
             id_at(row, call.name, "the name of a part"),
-            state_of(native_state, self._options.states),
+            state,
             native_state,
             instant_at(row, call.started, call),
-            instant_at(row, call.ended, call),
+            None if state.is_open else instant_at(row, call.ended, call),
             text_at(row, call.message, 200),
             text_at(row, call.account, 200),
         )

@@ -12,9 +12,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
@@ -25,10 +25,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionUnknown, LookUpResult
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import digest
+from connectors.sdk.fields import digest, listed
 from connectors.sdk.option_errors import StrictOptions, checked_zone
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
-from connectors.sdk.states import ProofLevel, RunState
+from connectors.sdk.states import ProofLevel, RunState, Verb
 
 STEP = re.compile(r"\[(?:(\*|-1|\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")
 """Of a path: a place, a field and its value, or a name."""
@@ -168,6 +168,11 @@ class MappedJobFields(MappedFields):
     """Its owner."""
     url: FieldPath = ""
     """Its page."""
+    parent: FieldPath = ""
+    """The id of the job that it is a task of: a flow or a group that is listed as a job too."""
+    upstreams: FieldPath = ""
+    """The ids of the jobs for which the source makes it wait: a list, its JSON, or one id. Of a list of objects, the
+    field with the id: "needs.job"."""
 
 
 class MappedRunFields(MappedFields):
@@ -364,19 +369,24 @@ def text_at(row: Row, path: str, most: int = MAX_TEXT_CHARACTERS) -> str:
 
 
 def texts_at(row: Any, path: str) -> list[str]:
-    """The texts at a path: a step "[field=value]" selects every such item of a list, "[*]" every one, and a list has a
-    text for each item."""
+    """The texts at a path, as `values_at`; null has none."""
+    return [_text_of(item)[:MAX_TEXT_CHARACTERS] for item in values_at(row, path) if item is not None]
+
+
+def values_at(row: Any, path: str) -> list[Any]:
+    """The values at a path: a step "[field=value]" selects every such item of a list, "[*]" and a name every one, and a
+    list at the end has a value for each item."""
     values = [row if "{" not in path else value_at(row, path)] if path else []
     for step in STEP.finditer(path) if "{" not in path else ():
-        field, name = step[2], step[0]
-        selects = field or step[1] == EVERY_ITEM
-        values = [
-            below
-            for value in values
-            for below in (_items_with(value, field, step[3]) if selects else [value_at_names(value, name)])
-        ]
-    items = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    return [_text_of(item)[:MAX_TEXT_CHARACTERS] for item in items if item is not None]
+        values = [below for value in values for below in _values_below(value, step)]
+    return [item for value in values for item in (value if isinstance(value, list) else [value])]
+
+
+def _values_below(value: Any, step: re.Match[str]) -> list[Any]:
+    if step[2] or step[1] == EVERY_ITEM:
+        return _items_with(value, step[2], step[3])
+    items = value if step[4] and isinstance(value, list) else [value]
+    return [value_at_names(item, step[0]) for item in items]
 
 
 def _items_with(row: Any, field: str, value: str) -> list[Any]:
@@ -469,7 +479,20 @@ def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
         proof=proof,
         native_url=text_at(row, fields.url, 500),
         owner=text_at(row, fields.owner, 200),
+        parent=text_at(row, fields.parent, MAX_ID_CHARACTERS) or None,
+        upstreams=_upstreams(row, fields.upstreams),
     )
+
+
+def _upstreams(row: Row, path: str) -> tuple[str, ...]:
+    """The ids at a path as they are, in JSON where one is not a text: `_known_relations` keeps those of jobs."""
+    values = values_at(row, path)
+    if len(values) == 1 and isinstance(values[0], str) and values[0].lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):  # another text
+            values = json.loads(values[0])
+    if values in ([None], [""]):
+        return ()
+    return tuple((value if isinstance(value, str) else json.dumps(value))[:MAX_ID_CHARACTERS] for value in values)
 
 
 def _schedule(row: Row, fields: MappedJobFields, expression: str, next_at: datetime | None) -> Schedule:
@@ -522,8 +545,19 @@ def read_run(
     )
 
 
-def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Mapping[str, RunState]) -> LookUpResult:
-    """Whether a cancel arrived, by the row of its run. A run with any other end than CANCELLED was not ended by us."""
+RESULTS = {
+    Verb.CANCEL: (RunState.CANCELLED,),
+    Verb.MARK_OK: (RunState.SUCCEEDED,),
+    Verb.SKIP: (RunState.SKIPPED, RunState.SUCCEEDED),
+}
+"""The states of a run by which a verb that changes it is found."""
+
+
+def has_result(
+    verb: Verb, row: Row | None, run_id: str, fields: MappedRunFields, states: Mapping[str, RunState]
+) -> LookUpResult:
+    """Whether a cancel or a mark arrived, by the row of its run: a run with any other result does not have it from
+    us."""
     if row is None:
         return ActionUnknown(f"run {run_id} is not listed any more")
     try:
@@ -533,8 +567,9 @@ def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Map
     state = state_of(native_state, states)
     if state.is_open:
         return ActionUnknown(f"run {run_id} is still {native_state}")
-    if state is not RunState.CANCELLED:
-        return ActionUnknown(f"run {run_id} is {native_state}: it ended by itself, or before the cancel came")
+    if state not in RESULTS[verb]:
+        why = "it ended by itself, or before the cancel came" if verb is Verb.CANCEL else "it does not show the mark"
+        return ActionUnknown(f"run {run_id} is {native_state}: {why}")
     return ActionFound(run_id, f"it has ended: {native_state}")
 
 
@@ -613,9 +648,37 @@ def inventory_of(
     rows: Iterable[Any], fields: MappedJobFields, proof: ProofLevel, previous_hash: str, clock: TargetClock | None,
     cut: str,
 ) -> Inventory:  # fmt: skip
-    """The jobs of a whole list. `cut`: why rows may be missing, or "". Not complete where a row cannot be read."""
+    """The jobs of a whole list. `cut`: why rows may be missing, or "". Not complete where a row cannot be read; a
+    relation to no job is left out and reported."""
     jobs, unread = jobs_of(rows, fields, proof)
     unread += [SkippedRecord("jobs", cut)] if cut else []
-    jobs_hash = digest([[str(job) for job in jobs], [str(record) for record in unread]])
-    inventory = Inventory(tuple(jobs), not unread, jobs_hash, clock=clock, skipped=tuple(unread))
+    jobs, unrelated = _known_relations(jobs)
+    skipped = (*unread, *unrelated)
+    jobs_hash = digest([[str(job) for job in jobs], [str(record) for record in skipped]])
+    inventory = Inventory(tuple(jobs), not unread, jobs_hash, clock=clock, skipped=skipped)
     return inventory.unless_same(previous_hash)
+
+
+def _known_relations(jobs: Iterable[JobRecord]) -> tuple[list[JobRecord], list[SkippedRecord]]:
+    """The jobs with those parents and upstreams that are other jobs of the list, each once; and what is left out."""
+    jobs = list(jobs)
+    known, related, unrelated = {job.native_id for job in jobs}, list[JobRecord](), list[SkippedRecord]()
+    for job in jobs:
+        faults = list[str]()
+        for name, times in Counter(job.upstreams).items():
+            if name == job.native_id:
+                faults.append("it waits for itself")
+            elif name not in known:
+                faults.append(f"upstream {name[:60]!a} is not a job here")
+            elif times > 1:
+                faults.append(f"upstream {name[:60]!a} is named {times} times")
+        if job.parent == job.native_id:
+            faults.append("it is its own parent")
+        elif job.parent is not None and job.parent not in known:
+            faults.append(f"parent {job.parent[:60]!a} is not a job here")
+        if faults:
+            unrelated.append(SkippedRecord(f"job {job.native_id[:200]}", listed(faults, 10)))
+        upstreams = tuple(sorted(known.intersection(job.upstreams) - {job.native_id}))
+        parent = job.parent if job.parent in known and job.parent != job.native_id else None
+        related.append(replace(job, parent=parent, upstreams=upstreams))
+    return related, unrelated

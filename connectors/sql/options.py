@@ -152,7 +152,7 @@ class SqlMapping(StrictOptions):
 
     @model_validator(mode="after")
     def actions_are_found_again(self) -> Self:
-        self.verbs.require_key(self.runs.key)
+        self.verbs.require_key(self.runs.key, "run")
         if (self.verbs.rerun or self.verbs.start) and not COLUMN.fullmatch(self.runs.key):
             raise ValueError(f"runs.key = {self.runs.key!r} is not a column: name it in the query, with AS")
         if (self.verbs.rerun or self.verbs.start) and (cut := _CUT.search(self.runs.query)):
@@ -160,9 +160,10 @@ class SqlMapping(StrictOptions):
                 f"runs.query ends with {cut[1]}: a requested run may be behind it, and would be called "
                 "absent. Leave it out: 1,000 rows are read at a time"
             )
-        if self.verbs.cancel is not None and "open" not in self.runs.places:
+        changed = "verbs.cancel" if self.verbs.cancel else "verbs.mark" if self.verbs.mark else ""
+        if changed and "open" not in self.runs.places:
             raise ValueError(
-                "verbs.cancel: its end could not be looked up. Add to runs.query: "
+                f"{changed}: its result could not be looked up. Add to runs.query: "
                 f"OR {self.runs.id}::text = ANY({{open}})"
             )
         self.verbs.require_places("run")

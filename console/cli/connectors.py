@@ -181,6 +181,8 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
             named = f"next start {instant_key(job.schedule.next_at)}" if job.schedule.next_at else "no schedule"
             schedule = clock if job.schedule.expression else named
             yield f"    {job.native_id}  {schedule}{'  paused' if job.paused else ''}"
+        count = sum(len(job.upstreams) for job in result.inventory.jobs)
+        yield from [f"  native dependencies {count}"] if count else []
         yield from _skipped(result.inventory)
     if result.poll is not None:
         yield f"  runs     {len(result.poll.runs)} in the first poll{', more to come' if result.poll.more else ''}"

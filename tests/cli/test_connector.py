@@ -124,7 +124,7 @@ def test_a_new_profile_is_valid_and_an_existing_file_is_kept(tmp_path: Path) -> 
     nowhere = headway("none.db", *new[:-1], str(tmp_path / "none"))
     assert (Exit.REFUSED, True) == (nowhere.code, "Fix: make the folder" in " ".join(nowhere.err.split()))
     checked = headway("none.db", "connector", "check", str(path))
-    assert (Exit.OK, True) == (checked.code, "kind nightly (Nightly): log, rerun" in checked.out)
+    assert (Exit.OK, True) == (checked.code, "kind nightly (Nightly): log, native_dependencies, rerun" in checked.out)
 
 
 def test_a_profile_is_shown_in_full_like_a_kind(tmp_path: Path) -> None:
@@ -139,10 +139,10 @@ def test_a_profile_is_shown_in_full_like_a_kind(tmp_path: Path) -> None:
 
 
 def test_a_job_without_an_expression_shows_its_next_start(tmp_path: Path, url: str, fake: HomeGrown) -> None:
-    fake.jobs[0]["next"] = "2026-11-27T03:10:00Z"
+    fake.jobs[0]["next"], fake.jobs[1]["needs"] = "2026-11-27T03:10:00Z", ["load"]
     done = tried(tmp_path, url, "batch", wrong=('schedule = "cron"', 'next_at = "next"'))
     assert "load  next start 2026-11-27T03:10:00Z" in done.out
-    assert "mart  no schedule" in done.out
+    assert "mart  no schedule\n  native dependencies 1\n" in done.out
 
 
 def test_a_profile_with_faults_is_a_problem_with_the_line_of_each(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_profile_with_faults_is_a_problem_with_the_line_of_each(tmp_path: Path
     done = headway("none.db", "connector", "check", str(path))
     assert (Exit.PROBLEM, []) == (done.code, harmful(done.out))
     report = headway("none.db", "connector", "check", str(path), "--json").data
-    assert [(8, "limit"), (43, "states.done")] == [(fault["line"], fault["key"]) for fault in report["faults"]]
+    assert [(8, "limit"), (44, "states.done")] == [(fault["line"], fault["key"]) for fault in report["faults"]]
 
 
 def test_a_profile_is_compared_with_a_description_of_its_api(tmp_path: Path) -> None:

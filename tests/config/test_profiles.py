@@ -66,6 +66,11 @@ HOSTILE = [
     ('sign_in = "bearer"', 'sign_in = "cookie"', "sign_in =", "'cookie' is not one of 'bearer', 'basic', 'header'"),
     ('title = "Nightly"', 'title = "Nightly"\noauth2 = { form = { client_secret = "hunter2" } }', "oauth2", "a secret"),
     ('title = "Nightly"', 'title = "Nightly"\ntargets = "hosts"', "targets =", 'no option "hosts". Known: tenant.'),
+    # a relation that is no path, a mark of no run
+    ('upstreams = "needs"', 'upstreams = ["load"]', "upstreams =", "jobs.upstreams: a list is not text"),
+    ('upstreams = "needs"', 'upstreams = "needs[].job"', "upstreams =", "jobs.upstreams: 'needs[].job' is not a path"),
+    ('upstreams = "needs"', 'parent = "a..b"', "parent =", "jobs.parent: 'a..b' is not a path into a row"),
+    ('[lacks]', '[verbs.mark]\npath = "/api/mark"\n\n[lacks]', None, "sets the result of one run. Fix: send {id}"),
     # a secret that a path would show, a list in a list
     ('default = "main"', 'type = "secret"', "[jobs]", "{option.tenant} is a secret, which only query and body"),
     ('rows = "jobs"', 'rows = "a.*.b"', "rows =", "jobs.rows: 'a.*.b': only runs has the rows of every row of a list"),

@@ -34,9 +34,11 @@ from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Actio
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.field_mapping import (
     MAX_SECONDS,
+    MappedJobFields,
     MappedRunFields,
     has_field,
     instant_of,
+    inventory_of,
     read_run,
     texts_at,
     value_at,
@@ -64,12 +66,14 @@ def test_a_system_can_what_its_config_names_a_call_for() -> None:
     """Plans, `why` and keys offered a rerun that the connector then refused."""
     calls = {"path": "/x/{job}/{key}", "method": "POST"}
     assert CONNECTOR.lacks is not None
-    for given, lacked in (({}, {"rerun", "start", "cancel"}), ({"rerun": calls}, {"start", "cancel"})):
+    for given, lacked in (({}, {"rerun", "start", "cancel", "mark"}), ({"rerun": calls}, {"start", "cancel", "mark"})):
         found = CONNECTOR.lacks(HttpOptions.model_validate(settings(verbs=given)))
         assert lacked == set(found)
     assert "the config names no call for it: add [systems.NAME.verbs.start] with its path" == found[Capability.START]
     without = {name: value for name, value in settings().items() if name != "log"}
     assert {Capability.LOG} == set(CONNECTOR.lacks(HttpOptions.model_validate(without)))
+    alone = settings(jobs={name: value for name, value in settings()["jobs"].items() if name != "upstreams"})
+    assert {Capability.NATIVE_DEPENDENCIES} == set(CONNECTOR.lacks(HttpOptions.model_validate(alone)))
 
 
 class TestHomeGrown(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
@@ -96,6 +100,10 @@ class TestHomeGrown(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     def connector_with_an_unknown_state(self) -> Connector:
         self.fake.run("load", "hibernating", self.fake.now)
         return opened(self.fake)
+
+    def odd_upstreams(self) -> tuple[Connector, str]:
+        self.fake.jobs[1]["needs"] = ["no-such-job", "mart", "load", {}, "load"]
+        return opened(self.fake), "mart"
 
     def a_running_run(self) -> RunRecord:
         row = self.fake.run("load", "active", self.fake.now)
@@ -229,6 +237,70 @@ def test_jobs_are_read_as_the_config_says() -> None:
         load.schedule.dialect, load.schedule.expression, load.schedule.zone,
     )  # fmt: skip
     assert not load.paused
+
+
+@pytest.mark.parametrize(
+    "path, needs, upstreams, reason",
+    [
+        ("needs", ["load", "stock"], ("load", "stock"), ""),
+        ("needs.job", [{"job": "stock", "mode": "all"}, {"job": "load"}], ("load", "stock"), ""),
+        ("needs[type=job].job", [{"type": "job", "job": "load"}, {"type": "file", "job": "stock"}], ("load",), ""),
+        ("needs", '["load"]', ("load",), ""),
+        ("needs", "load", ("load",), ""),
+        ("needs", 7, ("7",), ""),
+        ("needs", None, (), ""),
+        ("needs", [], (), ""),
+        ("none", ["load"], (), ""),
+        ("needs", ["load", None], ("load",), "upstream 'null' is not a job here"),
+        ("needs", "[load", (), "upstream '[load' is not a job here"),
+        ("needs", "[" * 100_000, (), "is not a job here"),
+        ("needs", [["load"]], (), "upstream '[\"load\"]' is not a job here"),
+        ("needs", ["x" * 5000, "\ud800"], (), "is not a job here"),
+        ("needs.job", [{"task": "load"}], (), ""),
+    ],
+)
+def test_upstreams_are_read_as_a_list_of_ids_or_of_objects(path: str, needs: Any, upstreams: Any, reason: str) -> None:
+    rows = [{"name": "mart", "needs": needs}, {"name": "load"}, {"name": "stock"}, {"name": 7}]
+    fields = MappedJobFields(id="name", upstreams=path)
+    inventory = inventory_of(rows, fields, ProofLevel.EXIT, "", None, "")
+    [mart] = [job for job in inventory.jobs if job.native_id == "mart"]
+    assert (upstreams, True) == (mart.upstreams, inventory.complete)
+    assert reason in " ".join(record.reason for record in inventory.skipped)
+    assert bool(reason) == bool(inventory.skipped)
+
+
+def test_a_parent_is_another_job_of_the_list_or_reported() -> None:
+    rows = [{"name": name, "flow": flow} for name, flow in (("a", None), ("a.1", "a"), ("b", "b"), ("c", "gone"))]
+    inventory = inventory_of(rows, MappedJobFields(id="name", parent="flow"), ProofLevel.EXIT, "", None, "")
+    assert {"a": None, "a.1": "a", "b": None, "c": None} == {job.native_id: job.parent for job in inventory.jobs}
+    assert [("job b", "it is its own parent"), ("job c", "parent 'gone' is not a job here")] == [
+        (record.where, record.reason) for record in inventory.skipped
+    ]
+    same = inventory_of(rows, MappedJobFields(id="name", parent="flow"), ProofLevel.EXIT, inventory.hash, None, "")
+    assert same.unchanged
+
+
+@pytest.mark.parametrize("verb", [Verb.MARK_OK, Verb.SKIP])
+def test_a_mark_sets_the_result_of_an_ended_run_once(verb: Verb) -> None:
+    fake, key = HomeGrown(), new_key()
+    connector = opened(fake)
+    runs = {run.attempt_key: run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs}
+    failed = next(run for run in runs.values() if run.state is RunState.FAILED)
+    spec = replace(TestHomeGrown().ask(failed), verb=verb)
+    preview = connector.preview(spec, 5)
+    assert (None, ("POST https://batch.internal/api/runs/2/mark {\"status\": \"done\"}",)) == (
+        preview.refused, preview.native_calls,
+    )  # fmt: skip
+    told = connector.look_up(preview, key, 5)
+    assert isinstance(told, ActionUnknown)
+    assert "run 2 is crashed: it does not show the mark" in told.why
+    connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
+    assert ["POST /api/runs/2/mark"] == [call for call in fake.asked if call.startswith("POST")]
+    for state, why in ((RunState.RUNNING, "cancel it first, or let it end"), (RunState.SUCCEEDED, "nothing to do")):
+        assert why in str(connector.preview(replace(spec, state=state), 5).refused)
+    with pytest.raises(NotSupported, match=r"add \[systems.NAME.verbs.mark\] with its path"):
+        opened(fake, verbs={}).preview(spec, 5)
 
 
 def test_history_comes_page_by_page_and_then_only_what_changed() -> None:
@@ -512,7 +584,8 @@ def test_the_tables_of_the_guide_make_a_profile(example: str) -> None:
     lists = {name: settings()[name] for name in ("jobs", "runs", "states")}
     lists["jobs"]["paging"] = "none"
     profile = HttpProfile.model_validate({**document, **lists, **tables}, context={})
-    assert {*tables.get("verbs", {}), *({"log", "hold"} & {*tables})} == profile.capabilities()
+    needs = {Capability.NATIVE_DEPENDENCIES} if profile.jobs.upstreams else set()
+    assert {*tables.get("verbs", {}), *({"log", "hold"} & {*tables}), *needs} == profile.capabilities()
 
 
 @pytest.mark.parametrize("call", [HttpJobsCall, HttpRunsCall, HttpPartsCall, HttpLogCall, HttpHoldCall, OAuth2Grant])
@@ -539,6 +612,9 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
         ({"runs.state": "a..b"}, "is not a path into a row"),
         ({"runs.zone": "Europe/Belin"}, '"Europe/Belin" is not a time zone'),
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
+        ({"jobs.upstreams": "needs..job"}, "is not a path into a row"),
+        ({"verbs": {"mark": {"path": "/api/mark"}}}, "verbs.mark: it sets the result of one run. Fix: send {id}"),
+        ({"verbs": {"mark": {"path": "/{id}", "body": {"why": "{run.why}"}}}}, "only rerun sends a field of a run"),
         (
             {"hold": {"path": "/{job}", "job_path": "/{job}", "note": "n", "body": {"on": "{enabled}", "n": "{note}"}}},
             "hold: only a profile holds",
@@ -825,7 +901,7 @@ def test_a_key_is_each_text_that_its_path_names() -> None:
     causes = [{"kind": "remote", "note": note} for note in ("a", None, "b")]
     row = {"actions": [{"kind": "cause", "causes": [*causes, {"kind": "timer", "note": "c"}, 7]}, None]}
     assert ["a", "b"] == texts_at(row, "actions[kind=cause].causes[kind=remote].note")
-    assert ["a", "b", "c"] == texts_at(row, "actions[*].causes[*].note")
+    assert ["a", "b", "c"] == texts_at(row, "actions[*].causes[*].note") == texts_at(row, "actions.causes.note")
     keys = [new_key(), new_key()]
     fields = MappedRunFields(id="id", job="job", state="state", key="retries[*]")
     assert keys[-1] == read_run({"id": 1, "job": "load", "state": "ok", "retries": keys}, fields, {}).action_key

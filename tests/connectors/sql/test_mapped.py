@@ -316,7 +316,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
     assert CONNECTOR.lacks is not None
     stop = {"cancel": {"query": "SELECT stop({run})"}}
     lacked = CONNECTOR.lacks(SqlOptions.model_validate(settings(verbs=stop)))
-    assert {Capability.RERUN, Capability.START} == set(lacked)
+    assert {Capability.RERUN, Capability.START, Capability.MARK, Capability.NATIVE_DEPENDENCIES} == set(lacked)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,15 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
         ),
         (
             {"verbs": {"cancel": {"query": "SELECT s({run})"}}, "runs": {**settings()["runs"], **TIMES}},
-            "verbs.cancel: its end could not be looked up. Add to runs.query: OR runid::text = ANY({open})",
+            "verbs.cancel: its result could not be looked up. Add to runs.query: OR runid::text = ANY({open})",
+        ),
+        (
+            {"verbs": {"mark": {"query": "SELECT m({run})"}}, "runs": {**settings()["runs"], **TIMES}},
+            "verbs.mark: its result could not be looked up",
+        ),
+        (
+            {"verbs": {"mark": {"query": "SELECT m({job})"}}},
+            "it sets the result of one run. Fix: send {run}",
         ),
         ({"states": {"ok": "suceeded"}}, 'did you mean "succeeded"?'),
         ({"host": None}, "either dsn, or host and user"),
