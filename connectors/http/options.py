@@ -507,7 +507,7 @@ class HttpMapping(StrictOptions):
                 "verbs.rerun: its attempt could not be looked up. "
                 'Fix: name in runs.one the path of a single run, as "/api/runs/{id}"'
             )
-        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key, "id")
+        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key)
         if len(counted_by) > 1:
             key = counted_by[-1] if counted_by[-1] != "[parts]" else "parts"
             raise ValueError(

@@ -127,11 +127,8 @@ class MappedVerbs(StrictOptions, Generic[Call]):
         given = (capability for capability, part in parts.items() if part is not None)
         return frozenset({*(verb.needs for verb in self.calls), *given})
 
-    def require_key(self, runs_key: str, id_place: str) -> None:
-        """Raises ValueError for a call whose lost answer could not be looked up. `id_place`: name in braces of a run's
-        id."""
-        if self.mark is not None and id_place not in self.mark.places:
-            raise ValueError(f"verbs.mark: it sets the result of one run. Fix: send {{{id_place}}}")
+    def require_key(self, runs_key: str) -> None:
+        """Raises ValueError for a call whose lost answer could not be looked up."""
         for verb, call in self.calls.items():
             if verb in STARTING and ("key" not in call.places or not runs_key):
                 raise ValueError(
@@ -154,7 +151,7 @@ class MappedVerbs(StrictOptions, Generic[Call]):
         """Raises ValueError for a call that names neither its run nor its job. `run_place`: name of a run's id."""
         needed = {Verb.RERUN: (run_place, "job"), Verb.START: ("job",)}
         for verb, call in self.calls.items():
-            call.require_place(f"verbs.{verb.value}", *needed.get(verb, (run_place,)))
+            call.require_place(f"verbs.{verb.needs.value}", *needed.get(verb, (run_place,)))
 
 
 def missing_call(verb: Verb, what: str, setting: str) -> str:

@@ -152,7 +152,7 @@ class SqlMapping(StrictOptions):
 
     @model_validator(mode="after")
     def actions_are_found_again(self) -> Self:
-        self.verbs.require_key(self.runs.key, "run")
+        self.verbs.require_key(self.runs.key)
         if (self.verbs.rerun or self.verbs.start) and not COLUMN.fullmatch(self.runs.key):
             raise ValueError(f"runs.key = {self.runs.key!r} is not a column: name it in the query, with AS")
         if (self.verbs.rerun or self.verbs.start) and (cut := _CUT.search(self.runs.query)):

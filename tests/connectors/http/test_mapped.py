@@ -613,7 +613,7 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
         ({"runs.zone": "Europe/Belin"}, '"Europe/Belin" is not a time zone'),
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
         ({"jobs.upstreams": "needs..job"}, "is not a path into a row"),
-        ({"verbs": {"mark": {"path": "/api/mark"}}}, "verbs.mark: it sets the result of one run. Fix: send {id}"),
+        ({"verbs": {"mark": {"path": "/api/mark"}}}, 'verbs.mark.path: "/api/mark" names no {id}'),
         ({"verbs": {"mark": {"path": "/{id}", "body": {"why": "{run.why}"}}}}, "only rerun sends a field of a run"),
         (
             {"hold": {"path": "/{job}", "job_path": "/{job}", "note": "n", "body": {"on": "{enabled}", "n": "{note}"}}},
