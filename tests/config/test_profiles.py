@@ -70,7 +70,7 @@ HOSTILE = [
     ('upstreams = "needs"', 'upstreams = ["load"]', "upstreams =", "jobs.upstreams: a list is not text"),
     ('upstreams = "needs"', 'upstreams = "needs[].job"', "upstreams =", "jobs.upstreams: 'needs[].job' is not a path"),
     ('upstreams = "needs"', 'parent = "a..b"', "parent =", "jobs.parent: 'a..b' is not a path into a row"),
-    ('[lacks]', '[verbs.mark]\npath = "/api/mark"\n\n[lacks]', None, '"/api/mark" names no {id}: it would be about another. Fix: send {id}'),
+    ('[lacks]', '[verbs.mark]\npath = "/api/mark"\n\n[lacks]', None, '"/api/mark" names no {id}'),
     # a secret that a path would show, a list in a list
     ('default = "main"', 'type = "secret"', "[jobs]", "{option.tenant} is a secret, which only query and body"),
     ('rows = "jobs"', 'rows = "a.*.b"', "rows =", "jobs.rows: 'a.*.b': only runs has the rows of every row of a list"),
