@@ -82,3 +82,4 @@ def test_month_ends_count_no_more_than_their_median_and_not_where_as_many_are_sh
 def test_month_ends_that_agree_count_in_full_and_fewer_than_three_not_at_all() -> None:
     assert month_end_effect([3.0, 3.1, 2.9, 3.0]) == pytest.approx(np.log(3), rel=0.01)
     assert 0 == month_end_effect([3.0, 3.0])
+    assert 0 < month_end_effect([1.0, 2.0, 3.0, 4.0]) < 0.9 * np.log(6) / 2, "the less they agree, the less"

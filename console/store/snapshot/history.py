@@ -74,10 +74,11 @@ NIGHTS_BEFORE = timedelta(days=14)
 MIN_SECONDS = 1.0
 """Shorter durations are not compared."""
 _MONTH_ENDS = (
-    "SELECT k.a AS job_id, e.p50_s, (SELECT AVG(d.p50_s) FROM job_day d WHERE d.job_id = k.a AND d.business_date >= k.c"
-    " AND d.business_date < k.b) AS usual_s FROM {keys} JOIN job_day e ON e.job_id = k.a AND e.business_date = k.b"
-    " WHERE e.p50_s IS NOT NULL ORDER BY k.a, k.b DESC"
+    "SELECT k.a AS job_id, (SELECT e.p50_s FROM job_day e WHERE e.job_id = k.a AND e.business_date = k.b) AS p50_s,"
+    " (SELECT AVG(d.p50_s) FROM job_day d WHERE d.job_id = k.a AND d.business_date >= k.c AND d.business_date < k.b)"
+    " AS usual_s FROM {keys} ORDER BY k.a, k.b DESC"
 )
+"""Without a join, for which PostgreSQL reads the whole table."""
 _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
 _OWN_FAILURES = f"'{RunState.FAILED.value}', '{RunState.TIMED_OUT.value}'"
@@ -156,7 +157,7 @@ def _read_month_ends(session: Session, newest: Mapping[int, date | None]) -> dic
     ]
     ratios: dict[int, array[float]] = defaultdict(lambda: array("d"))
     for row in session.by_keys(_MONTH_ENDS, keys):
-        if row.usual_s is not None and min(row.p50_s, row.usual_s) >= MIN_SECONDS:
+        if min(row.p50_s or 0.0, row.usual_s or 0.0) >= MIN_SECONDS:
             ratios[row.job_id].append(row.p50_s / row.usual_s)
     return ratios
 
