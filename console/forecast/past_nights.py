@@ -153,7 +153,7 @@ def _past_dates(pasts: Sequence[JobPast], business_date: date) -> Integers:
 def _night_matrices(
     index: EstateIndex, jobs: Sequence[int], pasts: Sequence[JobPast], dates: Integers, steps: Integers
 ) -> NightMatrices:
-    """`steps`: by night, 1 to scale an ordinary night to a month end, -1 the other way round, 0 as it was."""
+    """`steps`: by night, 1 to scale an ordinary night to a month end, -1 for the reverse, 0 for neither."""
     nights = NightMatrices(*(np.full((len(dates), len(jobs)), np.nan) for _ in range(5)))
     for column, (job_id, past) in enumerate(zip(jobs, pasts, strict=True)):
         estimate = index.estimate(job_id)
