@@ -37,8 +37,8 @@ def night_similarity(classes: Sequence[str], tonight: str) -> Floats:
 
 
 MIN_MONTH_ENDS = 3
-MEDIAN_ERROR = 1.25
-"""Standard error of a median, in those of a mean (normal distribution)."""
+MEDIAN_ERROR = 2.5
+"""Two standard errors of a median, in those of a mean (normal distribution): a job without month ends shows none."""
 
 
 def month_end_effect(ratios: Sequence[float]) -> float:
