@@ -84,7 +84,7 @@ def test_the_example_of_the_http_api(place: str) -> None:
     jobs, acknowledged, plan = map(json.loads, curl("api.md", place))
     assert ["fake/extract"] == [job["name"] for job in jobs]
     assert ("mara", "INC-0001") == (acknowledged["acknowledged_by"], f"INC-{acknowledged['id']:04}")
-    assert ("paused", "disk is free again") == (plan["state"], plan["why"])
+    assert ("paused", True, "disk is free again") == (plan["state"], plan["awaits_approval"], plan["why"])
 
 
 def test_the_example_of_the_calendar(place: str) -> None:
