@@ -758,8 +758,8 @@ def test_a_repair_names_who_requested_its_plan_and_who_approved_it(night: Bench)
     ends(night, 2)
     title, body = night.sink.got[-1][1:]
     assert title.startswith("Resolved: ")
-    assert title.endswith("rerun by anna, approved by ben)")
-    assert "Repaired       rerun by anna, approved by ben, good at " in body
+    assert title.endswith("rerun by assistant of anna, approved by ben)")
+    assert "Repaired       rerun by assistant of anna, approved by ben, good at " in body
 
 
 def test_a_repair_by_its_only_requester_names_one_person(night: Bench) -> None:
