@@ -111,15 +111,16 @@ def test_route(arguments: argparse.Namespace) -> int:
     """Sends a message to each URL of a route; prints the outcomes, and how on-call services show it."""
     requests = require_engine(arguments)
     data = wait_for_answer(arguments, requests, requests.test_route(arguments.name))
-    deliveries = _test_deliveries(arguments, int(data["alert"]))
+    until = time.monotonic() + arguments.timeout
+    deliveries = _test_deliveries(arguments, int(data["alert"]), until)
     for variable in sorted({delivery.receiver.removeprefix("env ") for delivery in deliveries}):
         if differs_in_engine(arguments, variable):
             print_message(f"sent by the engine with its own {variable}, which differs from this shell's")
     if arguments.json:
         set_document(arguments, deliveries)
-    is_read = True
-    for delivery in deliveries:
-        if delivery.state == "sent" and (page := page_text(delivery.route, delivery.receiver, str(data["key"]))):
+    is_read, key = True, data.get("key")  # without one: an engine of the version before
+    for delivery in deliveries if key else ():
+        if delivery.state == "sent" and (page := page_text(delivery.route, delivery.receiver, str(key), until)):
             is_read = is_read and page[0]
             _report(arguments, delivery, page[1])
     if not is_read or any(delivery.state == "parked" and not delivery.repeats for delivery in deliveries):
@@ -127,9 +128,9 @@ def test_route(arguments: argparse.Namespace) -> int:
     return Exit.OK if all(delivery.state == "sent" for delivery in deliveries) else Exit.UNKNOWN
 
 
-def _test_deliveries(arguments: argparse.Namespace, alert_id: int) -> Sequence[AlertDeliveryView]:
-    """The deliveries of a test once all have ended or the timeout has passed; prints each as it ends."""
-    until, printed = time.monotonic() + arguments.timeout, set[int]()
+def _test_deliveries(arguments: argparse.Namespace, alert_id: int, until: float) -> Sequence[AlertDeliveryView]:
+    """The deliveries of a test once all have ended or it is `until`; prints each as it ends."""
+    printed = set[int]()
     with store_reader(arguments) as reads:
         while True:
             deliveries = reads.alerts.deliveries_of(alert_id)

@@ -303,13 +303,10 @@ def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -
     return texts
 
 
-PAGE_SECONDS = 10.0
-"""Longest time after which an on-call service lists a page that it accepted."""
-
-
-def page_text(route: str, receiver: str, dedup_key: str) -> tuple[bool, str] | None:
+def page_text(route: str, receiver: str, dedup_key: str, until: float) -> tuple[bool, str] | None:
     """Whether an on-call service can be read with the read key of its URL, and how it shows the page. None for other
-    URLs. `receiver`: the reference to the URL, "env ONCALL"."""
+    URLs. `receiver`: the reference to the URL, "env ONCALL". `until`: by the monotonic clock, how long a service may
+    take to list the page."""
     from connectors.sdk.errors import ConnectorError
     from connectors.sdk.secrets import SecretRef, SecretStore
     from console.engine.notify.responses import page_at_service
@@ -317,7 +314,7 @@ def page_text(route: str, receiver: str, dedup_key: str) -> tuple[bool, str] | N
     kind, _, name = receiver.partition(" ")
     if kind not in ("env", "file"):
         return None
-    secrets, until = SecretStore(), monotonic() + PAGE_SECONDS
+    secrets = SecretStore()
     while True:
         try:
             page = page_at_service(route, secrets(SecretRef.model_validate({kind: name})), dedup_key, secrets)

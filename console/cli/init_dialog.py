@@ -208,14 +208,16 @@ def _url_problem(system: DetectedScheduler, seconds: float) -> str:
 
 
 KEEP, SKIP = "k", "s"
+_CHOICES = {"": "", "r": "", "retry": "", "k": KEEP, "keep": KEEP, "s": SKIP, "skip": SKIP}
 RETRY = "[Enter] retry · k keep without access · s skip · or type it corrected: "
 
 
 def _try(probe: Callable[[], str]) -> str:
     """Probes until there is no problem, then ""; or before that KEEP, SKIP or a corrected answer."""
     while probe():
-        if answer := prompt_masked(RETRY, hidden_while_typed, without_password):
-            return answer.lower() if answer.lower() in (KEEP, SKIP) else answer
+        answer = prompt_masked(RETRY, hidden_while_typed, without_password)
+        if choice := _CHOICES.get(answer.lower(), answer):
+            return choice
     return ""
 
 

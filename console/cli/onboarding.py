@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,6 @@ def run_init(arguments: argparse.Namespace) -> int:
     extended = None if arguments.print else _config_to_extend(path, arguments, is_interactive)
     machine, secrets = Machine(Path.home(), os.environ), Secrets(path)
     configured = configured_systems(config_path(arguments.config)) if extended is not None else {}
-    promised = [] if extended is None or arguments.only else offer_reported(arguments, path, extended, is_interactive)
     databases = _configured_databases(configured.values(), machine.env)
 
     def is_new(finding: DetectedScheduler) -> bool:
@@ -130,6 +130,9 @@ def run_init(arguments: argparse.Namespace) -> int:
 
     named = named_systems(arguments, machine)
     _require_same_users(named, configured, path)
+    promised = list[str]()
+    if extended is not None and not arguments.only and not named:
+        promised = offer_reported(arguments, path, extended, is_interactive)
     detected = _find_schedulers(machine)
     selected = [] if named and not arguments.only else _select_findings(detected, arguments.only)
     selected_keys = {finding.key for finding in selected}
@@ -458,13 +461,13 @@ def _require_same_users(named: Iterable[DetectedScheduler], configured: Mapping[
         for name, table in configured.items():
             users = list(table.get("users", ()))
             added = [user for user in system.settings.get("users", ()) if user not in users]
-            if added and is_configured(system, [table]):
+            if users and added and is_configured(system, [table]):
                 both = {**system.settings, "users": [*users, *added]}
                 *_, grants = setup_commands(replace(system, settings=both))
-                watched = f"the jobs of {', '.join(users)}" if users else "the jobs of all users"
                 raise CommandError(
                     Exit.REFUSED,
-                    f"{system.title} is configured as {name}, with {watched}, and is not changed; nothing was written."
+                    f"{system.title} is configured as {name}, with the jobs of {', '.join(users)}, and is not changed;"
+                    " nothing was written."
                     f" Fix: users = {toml(both['users'])} in [systems.{name}] of {path}, then {grants}",
                 )
 
@@ -684,8 +687,9 @@ def offer_reported(arguments: argparse.Namespace, path: Path, config: Config, is
         proposal = propose_reported(job, ReportedDeadline.parse(reported[job]), zone, cutoff)
         if proposal is None:
             continue
-        if proposal.name in taken:
-            proposal = replace(proposal, name=f"{job.partition('/')[0]}-{proposal.name}")
+        long = f"{job.partition('/')[0]}-{proposal.name}"
+        names = chain((proposal.name, long), (f"{long}-{number}" for number in count(2)))
+        proposal = replace(proposal, name=next(name for name in names if name not in taken))
         print_parts(["", f"Proposed service: {proposal.title}, due {proposal.due} ({proposal.zone})"])
         print_parts([f"  reason: {proposal.reason}", *([] if is_interactive or arguments.yes else ["  --yes adds it"])])
         accepted = _ask_service(proposal, "n leaves it out") if is_interactive else proposal if arguments.yes else None
@@ -699,7 +703,7 @@ def offer_reported(arguments: argparse.Namespace, path: Path, config: Config, is
 def _add_service(arguments: argparse.Namespace, path: Path, proposal: ServiceProposal) -> None:
     """Raises CommandError."""
     text = path.read_text("utf-8")
-    extended = "\n".join([text.rstrip("\n"), "", *proposal.lines(active=True), ""])
+    extended = "\n".join([text.removeprefix("\ufeff").rstrip("\n"), "", *proposal.lines(active=True), ""])
     valid_config(config_path(arguments.config), {path: extended})
     if not replace_if_unchanged(path, extended, text):
         raise CommandError(Exit.REFUSED, f"{path} was edited meanwhile. Fix: repeat the command")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
@@ -57,18 +57,24 @@ class ReportedDeadline(NamedTuple):
 
     @property
     def text(self) -> str:
-        """ "2026-11-26T07:00:00+00:00 for the run of 2026-11-26T04:00:00+00:00"."""
-        return f"{self.deadline.isoformat()} for the {'data' if self.is_interval else 'run'} of {self.of.isoformat()}"
+        """ "2026-11-26T07:00:00Z for the run of 2026-11-26T04:00:00Z". Raises ValueError as `parse`."""
+        deadline, of = (f"{_as_utc(at):%Y-%m-%dT%H:%M:%SZ}" for at in (self.deadline, self.of))
+        return f"{deadline} for the {'data' if self.is_interval else 'run'} of {of}"
 
     @classmethod
     def parse(cls, text: str) -> ReportedDeadline:
         """Raises ValueError, also for times without a zone or outside of 1970 to 9000."""
         deadline, _, of = text.partition(" for the ")
         kind, _, instant = of.partition(" of ")
-        reported = cls(datetime.fromisoformat(deadline), datetime.fromisoformat(instant), kind == "data")
-        if not all(at.tzinfo is not None and 1970 <= at.year <= 9000 for at in (reported.deadline, reported.of)):
-            raise ValueError(text)
-        return reported
+        ends, begins = (_as_utc(datetime.fromisoformat(stamp)) for stamp in (deadline, instant))
+        return cls(ends, begins, kind == "data")
+
+
+def _as_utc(at: datetime) -> datetime:
+    """Raises ValueError for a time without a zone or outside of 1970 to 9000."""
+    if at.tzinfo is None or not 1970 <= at.year <= 9000:
+        raise ValueError(at)
+    return at.astimezone(UTC)
 
 
 class ServiceInstance(NamedTuple):

@@ -84,9 +84,10 @@ class AlertReceiver:
         severity = clean_line(alert.labels.get("severity", ""), NAME_LIMIT)
         texts = (alert.annotations.get(key, "").strip() for key in ("summary", "description", "message"))
         summary = clean_line(next(filter(None, texts), "").partition("\n")[0], SUMMARY_LIMIT)
+        fingerprint = clean_line(alert.fingerprint, NAME_LIMIT)
         ended = alert.ended if alert.status == "resolved" else None
         return [
-            ExternalAlert(target_id, alert.fingerprint, name, severity, summary, alert.started, ended)
+            ExternalAlert(target_id, fingerprint, name, severity, summary, alert.started, ended)
             for target_id in self._names.targets_of(alert.labels)
         ]
 

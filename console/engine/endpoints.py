@@ -304,9 +304,11 @@ class EndpointWorker:
     def _answer(
         self, admitted: Sequence[tuple[_Admitted, bytes]], fence: int
     ) -> Sequence[ServerReply | Future[ServerReply]]:
-        """The replies of one endpoint. Raises LeaseLost."""
+        """The replies of one endpoint; where it fails for several requests, of each alone. Raises LeaseLost."""
         endpoint = admitted[0][0].endpoint
         is_api = not isinstance(endpoint, Endpoint)
+        if is_api and len(admitted) > 1:
+            return [reply for one in admitted for reply in self._answer([one], fence)]
         try:
             if isinstance(endpoint, WriteEndpoint | PageEndpoint):
                 return [endpoint.write(request, body) for (_, request), body in admitted]
@@ -321,6 +323,8 @@ class EndpointWorker:
             log.warning("a request waits for the store", error=str(error))
             return [_refusal(is_api, 503, "the store cannot be used now", "ask again")] * len(admitted)
         except Exception:
+            if len(admitted) > 1:
+                return [reply for one in admitted for reply in self._answer([one], fence)]
             log.exception("a request failed")
             return [_refusal(is_api, 500, "failed", "the engine's log has the details")] * len(admitted)
 

@@ -220,7 +220,7 @@ def _deadline_text(of_run: Mapping[str, Any]) -> str:
         of = datetime.fromisoformat(begin if is_interval else run.get("logical_date") or run["run_after"])
         alerts = [alert for alert in run["deadlines"]["alerts"] if alert["reference"]["reference_type"] in _DAILY]
         deadline = min(datetime.fromisoformat(alert["deadline_time"]) for alert in alerts)
-        return ReportedDeadline.parse(ReportedDeadline(deadline, of, is_interval).text).text
+        return ReportedDeadline(deadline, of, is_interval).text
     return ""
 
 

@@ -145,7 +145,8 @@ SYNCED_KEY = "config_synced"
 
 
 def record_dependency_faults(store: Database, faults: Sequence[str], synced: str, fence: int | None) -> None:
-    """Messages about dependencies that contradict the schedule, or cannot hold. `synced`: of SYNCED_KEY."""
+    """Messages about dependencies and deadlines that contradict the schedule, or cannot hold. `synced`: of
+    SYNCED_KEY."""
     with store.write(fence) as session:
         set_meta(session, {"backwards": json.dumps(list(faults)), SYNCED_KEY: synced})
 

@@ -193,10 +193,12 @@ def move_plan(
         values = (state, text, micros(now) if is_done else None, plan.id, is_done)
         if _is_locked(session, plan.id) or not session.rows(sql, values):
             return False
-        if state == "stopped":
-            plan = _with_open_incident(session, plan)
+        detail = {"plan": plan.id, "text": text, "requested_by": plan.requested_by}
+        if state == "stopped" and (moved := _with_open_incident(session, plan)) != plan:
+            detail |= {"incident": moved.incident_id, "incident_before": plan.incident_id}
+            plan = moved
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
-        _audit(session, now, state, plan.id, {"plan": plan.id, "text": text, "requested_by": plan.requested_by})
+        _audit(session, now, state, plan.id, detail)
         if state == "stopped":
             _request_attention(session, audience, plan.id, "stopped", text, now)
         return True
@@ -204,8 +206,9 @@ def move_plan(
 
 _FAILED_BELOW = (
     "SELECT m.incident_id FROM plan_step s JOIN incident_member m ON m.job_id = s.job_id AND m.period_key ="
-    " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed' AND i.closed_us"
-    " IS NULL AND EXISTS (SELECT 1 FROM incident o WHERE o.id = ? AND o.closed_us IS NOT NULL)"
+    " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed'"
+    " AND m.role IN ('root', 'red') AND i.closed_us IS NULL"
+    " AND EXISTS (SELECT 1 FROM incident o WHERE o.id = ? AND o.closed_us IS NOT NULL)"
     " ORDER BY m.role <> 'root', m.incident_id LIMIT 1"
 )
 

@@ -128,7 +128,7 @@ def _strictly_once(text: str) -> str:
 def _named_value(match: re.Match[str]) -> str:
     """Stars for the value after a name; not for what is said of an address: "POST https://host/token: refused"."""
     before = match.string[max(0, match.start() - 300) : match.start()]
-    is_address = re.search(r":\s+$", match[1]) and re.search(r"https?://[^\s?#=@]*$", before)
+    is_address = re.search(r":\s+$", match[1]) and re.search(r"https?://[\w.:%~/-]*$", before)
     return match[0] if is_address else match[1] + _quoted(match[2])
 
 

@@ -106,3 +106,18 @@ def test_a_deadline_in_airflows_events_is_offered_as_a_service(
     assert f'delivered_by = ["fake/mart"]\ndeadline = {deadline}\n' in text
     assert "you accepted it: Airflow's deadline of its run of " in " ".join(text.replace("#", "").split())
     assert [] == offer_reported(arguments, path, config, is_interactive), "a promised job is not offered again"
+
+
+def test_offered_services_get_names_that_no_other_has(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a file with a byte order mark."""
+    path = tmp_path / "headway.toml"
+    path.write_text(f"\ufeff{SYSTEMS}")
+    text = "2026-11-26T07:00:00Z for the run of 2026-11-26T04:00:00Z"
+    jobs = {f"fake/{name}": text for name in ("a.b", "a-b", "a_b", "ä", "ö")}
+    monkeypatch.setattr("console.cli.configure.stored", lambda *_: jobs)
+    arguments = argparse.Namespace(config=str(path), store=str(store), yes=True)
+    added = offer_reported(arguments, path, load_config(path), is_interactive=False)
+    assert ["a-b", "fake-a-b", "fake-a-b-2", "first-service", "fake-first-service"] == added
+    assert added == list(load_config(path).services)

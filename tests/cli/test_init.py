@@ -165,6 +165,28 @@ def test_other_users_of_a_configured_host_are_named_with_the_edit_they_need(home
     assert Exit.OK == done.code, done
 
 
+def test_a_host_without_users_is_configured_for_all(home: Home) -> None:
+    put(home.config, CONFIGURED)
+    done = home.run("--yes", "--host", "db07", "--user", "ann")
+    assert Exit.OK == done.code, done
+    assert f"Nothing to add; {home.config} was not changed." in done.out
+
+
+def test_nothing_is_written_before_an_argument_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(home.config, CONFIGURED)
+    offered: list[Path] = []
+
+    def offer(_: Namespace, path: Path, *rest: object) -> list[str]:
+        offered.append(path)
+        return []
+
+    monkeypatch.setattr(onboarding, "offer_reported", offer)
+    assert Exit.USAGE == home.run("--yes", "--host", "db 07").code
+    assert (Exit.OK, []) == (home.run("--yes", "--host", "db07").code, offered)
+    home.run("--yes")
+    assert [home.config] == offered
+
+
 def test_the_route_becomes_the_default_in_the_file_of_a_folder_that_has_alerts(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -493,7 +515,7 @@ def test_an_account_is_prompted_for_only_where_an_airflow_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with airflow_server("") as other, airflow_server("3.3.0") as airflow:
-        answers = iter(["http://127.0.0.1:1", "s", "http://airflow.example.com", other, f"{airflow}/", "", ""])
+        answers = iter(["http://127.0.0.1:1", "skip", "http://airflow.example.com", other, f"{airflow}/", "", ""])
         requests: list[str] = []
 
         def ask(question: str) -> str:

@@ -108,10 +108,10 @@ def contradicting_clocks(estate: Estate, now: datetime) -> Iterator[str]:
 
 def contradicting_deadlines(estate: Estate, now: datetime) -> Iterator[str]:
     """One sentence for each service whose jobs start on a later day than its deadline of the same business date."""
-    graph = DependencyGraph(estate.jobs, estate.dependencies)
+    index = EstateIndex(estate, now)
     for service in estate.services:
         day = date_in_window(now, zone_of(service.zone), service.cutoff)
-        if (late := start_after_deadline(estate, graph, service, day)) is None:
+        if (late := start_after_deadline(index, service, index.members(service), day)) is None:
             continue
         job, start = late
         name, due, days = clean_line(service.name), f"{service.deadline:%H:%M}", service.promise.deadline.day + 1

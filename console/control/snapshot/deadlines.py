@@ -7,13 +7,13 @@ excludes are reported with the reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.runs import has_no_clock
 from console.domain.decision import ServiceDayVerdict
-from console.domain.estate import Estate, JobFacts, ServiceFacts
+from console.domain.estate import JobFacts, ServiceFacts
 from console.domain.promise import DeadlineExtension
 from console.domain.service import Reason, Timeliness, service_of_instance
 from console.timing.calendars import counts, exclusion_reason, is_start_expected
@@ -34,29 +34,39 @@ def latest_deadline(service: ServiceFacts, business_date: date) -> datetime:
 
 
 def clock_starts(job: JobFacts, business_date: date) -> list[datetime]:
-    """The instants of its accepted schedule on that business date, whether its calendar expects them or not."""
+    """The instants of its accepted schedule on that business date, whether its calendar expects them or not; by its
+    expression once the next start that its source names is of a later date."""
     opens, closes = business_window(business_date, zone_of(job.zone), job.cutoff)
-    return instants(job.schedule, opens - TICK, closes - TICK)
+    ahead = job.schedule.next_at
+    schedule = job.schedule if ahead is None or ahead < closes else replace(job.schedule, next_at=None)
+    return instants(schedule, opens - TICK, closes - TICK)
 
 
 def start_after_deadline(
-    estate: Estate, graph: DependencyGraph, service: ServiceFacts, business_date: date
+    index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date
 ) -> tuple[JobFacts, datetime] | None:
     """The start of that business date from which on the service can be delivered, if it comes on a later day than the
     deadline, because the cutoff lies between them: then the deadline of the day of that start counts. It is the first
     of the jobs that deliver it; if these have no clock, the last of their upstreams."""
     if service.promise.deadline.after_start is not None or service.deadline < service.cutoff:
         return None
-    ends = {graph.unit(terminal) for terminal in service.terminals if terminal in estate.jobs}
-    timed = {end for end in ends if not has_no_clock(estate.jobs[end])}
-    members = timed or {member for member in graph.members(ends) if not has_no_clock(estate.jobs[member])}
-    starts = [(at, member) for member in members for at in clock_starts(estate.jobs[member], business_date)[:1]]
+    jobs = index.estate.jobs
+    ends = {index.graph.unit(terminal) for terminal in service.terminals if terminal in jobs}
+    timed = {end for end in ends if not has_no_clock(jobs[end])}
+    counted = timed or {member for member in members if not has_no_clock(jobs[member])}
+    starts = [(at, job_id) for job_id in counted if (at := _first_start(index, jobs[job_id], business_date))]
     if not starts:
         return None
     start, job_id = min(starts) if timed else max(starts)
     zone = zone_of(service.zone)
     is_later = start.astimezone(zone).date() > latest_deadline(service, business_date).astimezone(zone).date()
-    return (estate.jobs[job_id], start) if is_later else None
+    return (jobs[job_id], start) if is_later else None
+
+
+def _first_start(index: EstateIndex, job: JobFacts, business_date: date) -> datetime | None:
+    """By its clock; where its source names only the next start, of its runs of that date."""
+    runs = (run.period_at or run.first_started_at for run in index.of_day(job.id, business_date))
+    return next(iter(clock_starts(job, business_date)), None) or next(filter(None, runs), None)
 
 
 def promised_at(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> datetime:
@@ -64,7 +74,7 @@ def promised_at(index: EstateIndex, service: ServiceFacts, members: Iterable[int
     that has not come it counts from when that is due, and is the latest possible if nothing is due."""
     rule = service.promise.deadline
     if rule.after_start is None:
-        is_next_day = start_after_deadline(index.estate, index.graph, service, business_date) is not None
+        is_next_day = start_after_deadline(index, service, members, business_date) is not None
         return latest_deadline(service, business_date + _DAY if is_next_day else business_date)
     counted = [rule.of_id] if rule.of else list(members)
     job_ids = [job_id for job_id in counted if job_id is not None and job_id in index.estate.jobs]

@@ -357,7 +357,8 @@ class ServiceClient:
         return states
 
     def _reply(self, receiver: _Receiver, request: ServiceRequest) -> Any:
-        """As `_call`, with the rows of all pages. Raises as OnCallService.states too."""
+        """The reply, with the rows of all pages; None where `call` has none. Raises as `call` and
+        OnCallService.states."""
         reply = page = self.call(receiver, request)
         if page is None or not (rows := receiver.service.paged):
             return reply
@@ -477,7 +478,7 @@ class OnCallResponses:
         return receivers
 
     def _receiver(self, route: str, reference: str, url: str) -> _Receiver | None:
-        """Without incidents. None for a URL of no service, or one whose incidents share a key of its own."""
+        """The receiver of before, without its incidents, else `_receiver_of`."""
         if (receiver := self._receivers.get(url)) is not None:
             receiver.incidents = {}
             return receiver

@@ -175,6 +175,8 @@ class LogTailFetcher:
 
 
 INVENTORY_EVERY = timedelta(minutes=1)
+EXTRA_INVENTORY_SECONDS = 30.0
+"""Least time between two inventories that are read because of a start off the schedule."""
 """Mean interval of inventories for kinds whose poll does not include one."""
 INVENTORY_JITTER = (0.75, 1.25)
 """Limits of the factor of each interval: targets that start together do not read their inventories together."""
@@ -251,6 +253,8 @@ class TargetPoller:
         """Retry-After of an overloaded server, s."""
         self._inventory_at = -math.inf
         """When to read the next inventory; minus infinity before the first."""
+        self._extra_inventory_at = -math.inf
+        """When a start off the schedule may cause the next inventory."""
         self._job_changes = self._matched_changes = 0
         """Inventories that changed jobs; up to which of them config is matched."""
         self._match_ended: Callable[[bool], None] = lambda _: None
@@ -502,7 +506,9 @@ class TargetPoller:
         store, target_id = self._shared.store, self._place.target_id
         poll = sanitize_poll(poll, self._shared.secrets.mask)
         records, is_off_schedule = self._with_periods(poll.runs, now)
-        if is_off_schedule and not self._place.system.kind.inventory_rides_poll:
+        may_read = not self._place.system.kind.inventory_rides_poll and time.monotonic() >= self._extra_inventory_at
+        if is_off_schedule and may_read:
+            self._extra_inventory_at = time.monotonic() + EXTRA_INVENTORY_SECONDS / max(self._shared.clock.rate, 0.01)
             self._read_inventory(connector, fence)  # its schedule may have changed since the last one
             self._match_config(fence)
             records, _ = self._with_periods(poll.runs, now)

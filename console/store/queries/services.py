@@ -175,8 +175,8 @@ class ServiceQueries(ContextQueries):
                 on = date.fromisoformat(business_date) if business_date else _business_date_of(row, now)
                 by_date = {day.business_date: day for day in days[row.id]}
                 before = by_date.get((on - timedelta(days=1)).isoformat())
-                if not business_date and before is not None and before.deadline_us > micros(now):
-                    on -= timedelta(days=1)  # its jobs start so late in its window that its deadline is still ahead
+                if not business_date and before is not None and _is_current(row, before, now):
+                    on -= timedelta(days=1)  # its jobs start so late in its window that its deadline is in the next one
                 day = by_date.get(on.isoformat())
             shown.append((row, on, day))
         return self._views(shown)
@@ -250,6 +250,13 @@ def current_business_date(now: datetime, zone: str, cutoff: time) -> date:
 def _business_date_of(row: Row, now: datetime) -> date:
     cutoff = time.fromisoformat(row.cutoff)
     return current_business_date(now, row.zone, cutoff) - timedelta(days=days_after(row.promise))
+
+
+def _is_current(row: Row, day: Row, now: datetime) -> bool:
+    """True for the business date of before until its deadline; if undelivered, until the window of that ends."""
+    cutoff = time.fromisoformat(row.cutoff)
+    opens = datetime.combine(current_business_date(now, row.zone, cutoff), cutoff, ZoneInfo(row.zone))
+    return bool(day.deadline_us > micros(now) or (day.delivered_us is None and day.deadline_us >= micros(opens)))
 
 
 def is_end_to_end(promise: str) -> bool:

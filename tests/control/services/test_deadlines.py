@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.snapshot.deadlines import latest_deadline
@@ -134,3 +135,15 @@ def test_a_deadline_after_the_cutoff_counts_on_the_day_on_which_its_jobs_start(i
     assert Timeliness.AT_RISK is verdict.timeliness
     [incident] = evaluate(known, at("11:30")).incidents
     assert [at("13:00", day=1)] == [affected.deadline for affected in incident.services]
+
+
+@pytest.mark.parametrize("expression", ["0 11 * * *", ""])
+def test_a_deadline_stays_where_it_is_once_the_source_names_the_next_start(expression: str) -> None:
+    """Its job starts at 11:00 before the cutoff, the deadline comes at 13:00 after it."""
+    ahead = Schedule("airflow", expression, "UTC", next_at=at("11:00"))
+    source = job(1, "dwh/source", ahead, expected=minutes(20), accepted_at=at("12:00", day=-9))
+    begun = replace(source, schedule=replace(ahead, next_at=at("11:00", day=1)))
+    running = run(1, source, "11:00", RunState.RUNNING)
+    for dag, now, runs in ((source, "10:55", ()), (begun, "11:05", (running,))):
+        verdict = of_night(estate(dag, runs=runs, services=[service("daily", "13:00", dag)]), now)
+        assert (at("13:00", day=1), Timeliness.ON_TIME) == (verdict.deadline, verdict.timeliness), now

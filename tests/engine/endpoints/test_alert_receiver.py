@@ -112,6 +112,16 @@ def test_alerts_of_headway_itself_and_of_unknown_hosts_are_not_stored(bench: Ben
     assert () == bench.reads().incidents.incident(1).external_alerts
 
 
+def test_a_fingerprint_is_stored_without_control_characters(bench: Bench, url: str) -> None:
+    """PostgreSQL stores no NUL."""
+    failed = fail(bench)
+    [target] = bench.reads().estate.systems()
+    assert httpx.post(url, content=webhook({**alert(target.name, failed), "fingerprint": "a\0b"})).is_success
+    with bench.store.read() as session:
+        [row] = session.rows("SELECT fingerprint FROM external_alert")
+    assert row.fingerprint.isprintable()
+
+
 FAULTS = {
     "empty": (b"", "body: Invalid JSON"),
     "list": (b"[]", "body: "),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from connectors.sdk.states import RunState
 from connectors.sdk.transport.http_server import ServerReply
 from console.config.sections import EndpointSettings
 from console.engine import endpoints as module
-from console.engine.endpoints import Endpoint, EndpointWorker
+from console.engine.endpoints import ApiRequest, Endpoint, EndpointWorker
 from console.engine.metrics import MetricsEndpoint
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
@@ -171,6 +171,20 @@ def test_a_store_that_fails_is_503_and_a_surprise_500_without_its_text(bench: Be
         broken = httpx.get(f"{url}/broken")
         assert 500 == broken.status_code
         assert TOKEN not in broken.text
+
+
+def test_a_body_that_fails_is_answered_alone(bench: Bench) -> None:
+    def answer(bodies: Sequence[bytes], fence: int) -> list[ServerReply]:
+        if b"bad" in bodies:
+            raise ValueError
+        return [ServerReply(200, body) for body in bodies]
+
+    worker, endpoint = worker_of(bench), Endpoint(frozenset({"POST"}), answer)
+    admitted = [
+        (module._Admitted(endpoint, ApiRequest("/x", "", "", "")), body) for body in (b"first", b"bad", b"last")
+    ]
+    replies = [reply for reply in worker._answer(admitted, 1) if isinstance(reply, ServerReply)]
+    assert [200, 500, 200] == [reply.status for reply in replies]
 
 
 def test_a_large_reply_reaches_a_client_that_reads_slowly(bench: Bench) -> None:

@@ -152,7 +152,7 @@ def recorded_deadline() -> dict[str, Any]:
 
 def test_the_deadline_of_an_airflow_dag_is_a_property_of_its_job(bench: Bench, dags: None, url: str) -> None:
     assert "1 received, 1 about a known job\n" == send(url, recorded_deadline()).text
-    text = "2026-11-26T07:00:00+00:00 for the run of 2026-11-26T04:00:00+00:00"
+    text = "2026-11-26T07:00:00Z for the run of 2026-11-26T04:00:00Z"
     assert text in [facet.text for facet in reported(bench, "fake/producer").facets]
     assert {"fake/producer": text} == bench.reads().lineage.reported_deadlines()
 

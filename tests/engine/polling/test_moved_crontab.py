@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from connectors.cron.connector import CONNECTOR, CronConnector
-from connectors.sdk.records import Schedule, instant_key
+from connectors.sdk.records import Inventory, Schedule, instant_key
 from connectors.sdk.states import RunState
 from console.config.sections import JobSettings, SystemConfig
 from console.domain.ids import micros, new_action_key
 from console.engine.api.queue import RequestAnswer
 from tests.action_requests import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
-from tests.fakes.scheduler import FakeScheduler
+from tests.fakes.scheduler import FakeConnector, FakeScheduler
 from tests.fakes.ssh_local import ME, LocalHost
 from tests.present import present
 
@@ -164,6 +164,23 @@ def test_a_start_before_the_inventory_with_its_changed_schedule_is_the_run_of_th
             [*_, run] = session.rows("SELECT period_key FROM run WHERE attempts > 0 ORDER BY id")
         assert instant_key(due) == run.period_key
         assert [] == bench.sink.got
+
+
+def test_starts_by_hand_cause_few_extra_inventories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler, calls, inventory = FakeScheduler(), list[str](), FakeConnector.inventory
+
+    def listed(self: FakeConnector, previous_hash: str, timeout_seconds: float) -> Inventory:
+        calls.append(previous_hash)
+        return inventory(self, previous_hash, timeout_seconds)
+
+    monkeypatch.setattr(FakeConnector, "inventory", listed)
+    scheduler.job("nightly", Schedule("cronie", f"0 {minutes_ago(-600).hour} * * *", "UTC"))
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        bench.turn()
+        for number in range(3):
+            scheduler.attempt("nightly", str(number), RunState.SUCCEEDED, minutes_ago(3 - number), period_key=None)
+            bench.turn()
+    assert 2 == len(calls)
 
 
 def test_the_next_starts_of_a_moved_line_are_those_of_its_source(tmp_path: Path) -> None:

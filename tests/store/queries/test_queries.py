@@ -268,8 +268,13 @@ def test_a_service_is_shown_on_the_date_of_a_deadline_that_is_still_ahead(served
     yesterday = day(business_date=DATE - timedelta(days=1), timeliness=Timeliness.AT_RISK, deadline=at("03:30"))
     decide(served, service_days=(yesterday, day()))
     assert ["2026-11-18"] == [view.business_date for view in reads.services.list_services()]
-    decide(served, service_days=(replace(yesterday, deadline=at("03:20")),))
+    missed = replace(yesterday, deadline=at("03:20"))
+    decide(served, service_days=(missed,))
+    assert ["2026-11-18"] == [view.business_date for view in reads.services.list_services()], "undelivered"
+    decide(served, service_days=(replace(missed, delivered_at=at("03:10")),))
     assert ["2026-11-19"] == [view.business_date for view in reads.services.list_services()]
+    decide(served, service_days=(replace(missed, deadline=at("05:30") - timedelta(days=1)),))
+    assert ["2026-11-19"] == [view.business_date for view in reads.services.list_services()], "before the cutoff"
 
 
 def test_a_service_shows_its_incident_and_its_assignee_until_that_lapses(served: Estate, reads: Queries) -> None:

@@ -172,10 +172,11 @@ def service_row(view: ServiceView, ctx: RenderContext, width: int, is_old: bool 
 def deadline(view: ServiceView, ctx: RenderContext) -> Segment:
     if not view.is_promised:
         return ctx.sign("dash"), "dim"
-    text = ctx.due(view.deadline)
-    if " " in text:  # "Th 18:00": the column has no room for "Thu 18:00"
-        return f"{text[:2]}{text[3:]}", "plain"
-    return f"{text}+" if view.extension else text, "plain"
+    extended = "+" if view.extension else ""
+    if abs(view.deadline - ctx.now) >= timedelta(days=6):
+        return f"{ctx.day(view.deadline)}{extended}", "plain"
+    day, gap, shown = ctx.due(view.deadline).rpartition(" ")  # the column has no room for "Thu 18:00" or "Th 18:00+"
+    return f"{day[:2]}{'' if extended else gap}{shown}{extended}", "plain"
 
 
 def time_left(view: ServiceView, ctx: RenderContext) -> Segment:
@@ -331,13 +332,13 @@ def _people(view: ServiceView, ctx: RenderContext) -> list[Segment]:
 
 
 MONTH_COLUMNS = {
-    "in time": "in time    days delivered by the deadline, of the days with a known result",
-    "slack": "slack      median time from delivery to the deadline",
-    "incidents": "incidents  incidents opened",
-    "recovered": "recovered  mean time from the failure to the end of its incident",
-    "success": "success    runs that succeeded, of all ended runs of the jobs it needs",
-    "changes": "changes    changes of schedules and definitions at the schedulers",
-    "cost": "cost       sum over the runs, in the unit of the source",
+    "in time": "days delivered by the deadline, of the days with a known result",
+    "slack": "median time from delivery to the deadline",
+    "incidents": "incidents opened",
+    "recovered": "mean time from the failure to the end of its incident",
+    "success": "runs that succeeded, of all ended runs of the jobs it needs",
+    "changes": "changes of schedules and definitions at the schedulers",
+    "cost": "sum over the runs, in the unit of the source",
 }
 """Meaning of each column of the months."""
 
@@ -348,7 +349,7 @@ def months_text(figures: Sequence[MonthFigures], ctx: RenderContext) -> str:
     lines = [head, *(_month_cells(month, ctx) for month in figures)]
     if all(month.cost is None for month in figures):
         lines = [cells[:-1] for cells in lines]
-    key = [line for name, line in MONTH_COLUMNS.items() if name in lines[0]]
+    key = [f"{name:<9}  {text}" for name, text in MONTH_COLUMNS.items() if name in lines[0]]
     return "\n".join([*_aligned(lines), "", *key])
 
 

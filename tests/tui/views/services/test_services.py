@@ -421,3 +421,13 @@ def test_a_deadline_of_yesterday_has_its_day() -> None:
     assert ("Th 06:17", "plain") == rows.deadline(yesterday, CONTEXT)
     assert "Thu 06:17" == CONTEXT.due(yesterday.deadline)
     assert ("22:17", "plain") == rows.deadline(dataclasses.replace(view, deadline=NOW + timedelta(hours=20)), CONTEXT)
+
+
+def test_an_extended_deadline_and_one_far_ahead_fit_into_their_column() -> None:
+    view = dataclasses.replace(services()[0], extension="by ann")
+    for away, shown in ((2, "Su02:17"), (7, "27 Nov")):
+        later = dataclasses.replace(view, deadline=NOW + timedelta(days=away))
+        assert (f"{shown}+", "plain") == rows.deadline(later, CONTEXT)
+        assert rows.deadline(dataclasses.replace(later, extension=""), CONTEXT)[0].replace(" ", "") == (
+            shown.replace(" ", "")
+        )
