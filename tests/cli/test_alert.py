@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,6 +122,15 @@ def test_a_route_test_shows_what_the_on_call_service_has_of_the_page(
         *_, last = (line for line in capsys.readouterr().out.splitlines() if line.startswith("env "))
         assert last.startswith(shown)
         assert [] == service.acknowledged
+
+
+def test_an_on_call_service_that_lists_no_page_is_not_awaited_past_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = responses.PageAtService("PagerDuty", "unknown", lists_acknowledged=False)
+    monkeypatch.setenv("ROUTE_PAGER", PAGERS["pagerduty"])
+    monkeypatch.setattr(responses, "page_at_service", lambda *_: page)
+    begun = time.monotonic()
+    found = configure.page_text("oncall", "env ROUTE_PAGER", "key", begun)
+    assert (False, True) == (found is not None and found[0], time.monotonic() - begun < 5.0)
 
 
 def test_a_test_is_tried_once_and_is_no_trouble_of_the_outbox(

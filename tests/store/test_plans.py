@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -204,6 +205,33 @@ def test_resuming_plans_failed_steps_again_and_leaves_finished_ones(served: Esta
     requests(served).steer_plan(number, RequestKind.ABORT_PLAN)
     with pytest.raises(PlanRefused, match=f"plan {number} is aborted: it cannot be paused"):
         requests(served).steer_plan(number, RequestKind.PAUSE_PLAN)
+
+
+@pytest.mark.parametrize("role, moves_to", [("root", 8), ("red", 8), ("stale", 7), ("threatened", 7)])
+def test_a_stopped_plan_moves_only_to_an_incident_of_its_red_step(
+    served: Estate, draft: PlanDraft, role: str, moves_to: int
+) -> None:
+    start(served, draft)
+    with served.store.write(None) as session:
+        session.many(
+            "INSERT INTO incident (id, key, title, cause, root_period_key, business_date, reason, owner, runbook,"
+            " failed_since_us, opened_us, closed_us, close_reason, fingerprint, version, changed_seq)"
+            " VALUES (?, ?, 'a', 'run', '', '2026-11-19', '', '', '', 0, 0, ?, '', '', 1, 0)",
+            [(7, "old", 1), (8, "new", None)],
+        )
+        session.rows("UPDATE plan SET incident_id = 7")
+        session.rows(
+            "INSERT INTO incident_member (incident_id, job_id, period_key, role, place)"
+            " SELECT 8, job_id, period_key, ?, 0 FROM plan_step WHERE place = 1",
+            (role,),
+        )
+    [plan] = plans.active_plans(served.store, {})
+    plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
+    plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "failed", "exit 1"), at("03:31"))
+    plans.move_plan(served.store, None, plan, "stopped", "step 1: exit 1", at("03:31"))
+    assert [(moves_to,)] == rows(served, "SELECT incident_id FROM plan")
+    [(detail,)] = rows(served, "SELECT detail FROM audit WHERE verb = 'plan stopped'")
+    assert (7 if moves_to == 8 else None) == json.loads(detail).get("incident_before")
 
 
 def test_a_step_says_who_else_is_at_its_run(served: Estate, draft: PlanDraft) -> None:
