@@ -94,7 +94,7 @@ class WarningQueries(ContextQueries):
                     )
 
     def dependency_faults(self) -> list[str]:
-        """Dependencies and deadlines that contradict the schedule or cannot hold, as the engine last found them, and those with a
+        """Dependencies that contradict the schedule or cannot hold, as the engine last found them, and those with a
         refused last hold."""
         rows = self.link.rows(_REFUSED, (micros(self.store.now() - REFUSED_SHOWN_FOR),))
         faults: list[str] = json.loads(self.store.meta("backwards") or "[]")
