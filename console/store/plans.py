@@ -293,17 +293,16 @@ _SAVED_DAYS = (
 def _decision_facts(session: Session, number: int, plan: Row, now: datetime) -> tuple[tuple[str, str], ...]:
     """Reason of the plan, latest time to resume it, and the services that it saves; unknown ones are left out."""
     steps = session.rows("SELECT saves FROM plan_step WHERE plan_id = ?", (number,))
-    saves = {
-        (save["service"], save["business_date"]): save["saved"] for step in steps for save in json.loads(step.saves)
-    }
+    saves = {(save["service"], save["business_date"]): save for step in steps for save in json.loads(step.saves)}
     days = session.rows(_SAVED_DAYS, (plan.incident_id,))
     saved, act_by = list[str](), ""
     for day in days:
-        is_saved = saves.get((day.name, day.business_date), False)
-        if is_saved is False:
+        save = saves.get((day.name, day.business_date))
+        if save is None or save["saved"] is False:
             continue
+        condition = "" if save["saved"] else f" ({save['text'].removeprefix('unknown: ')})"
         at = zoned_time(instant(day.deadline_us), day.zone, now)
-        saved.append(f"{clean_line(day.title or day.name)} {at}{'' if is_saved else ' (no estimate)'}")
+        saved.append(f"{clean_line(day.title or day.name)} {at}{condition}")
         if day.act_by_us is not None:
             act_by = act_by or zoned_time(instant(day.act_by_us), day.zone, now)
     named = (("Why", clean_line(plan.why or plan.reason or "")), ("Act by", act_by), ("Saves", ", ".join(saved)))
