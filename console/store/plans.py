@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.domain.ids import instant, micros
+from console.domain.ids import incident_name, instant, micros
 from console.domain.plan import (
     AWAITS_APPROVAL,
     REQUESTED,
@@ -194,7 +194,7 @@ def move_plan(
         if _is_locked(session, plan.id) or not session.rows(sql, values):
             return False
         if state == "stopped":
-            plan = _with_open_incident(session, plan)
+            plan = _with_open_incident(session, plan, now)
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
         _audit(session, now, state, plan.id, {"plan": plan.id, "text": text, "requested_by": plan.requested_by})
         if state == "stopped":
@@ -210,13 +210,14 @@ _FAILED_BELOW = (
 )
 
 
-def _with_open_incident(session: WriteSession, plan: PlanProgress) -> PlanProgress:
+def _with_open_incident(session: WriteSession, plan: PlanProgress, now: datetime) -> PlanProgress:
     """The plan; if its incident is resolved, as one of the incident that the run of its failed step has opened, so that
-    the notification and the screens of both name one repair."""
+    the notification and the screens of both name one repair. The resolved one says where it continues."""
     rows = session.rows(_FAILED_BELOW, (plan.id, plan.incident_id))
     if not rows:
         return plan
     session.rows("UPDATE plan SET incident_id = ? WHERE id = ?", (rows[0].incident_id, plan.id))
+    _record_event(session, plan, f"its plan {plan.id} continues at {incident_name(rows[0].incident_id)}", now)
     return replace(plan, incident_id=rows[0].incident_id)
 
 

@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sdk.records import instant_key
@@ -51,6 +51,7 @@ from tests.control.ledger import Ledger
 from tests.control.recovery.test_proposal import DAILY, DEPS, EXTRACT, FAILED, LOAD, MART, STALE_LOAD, can, can_start
 from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service
 from tests.forecast.test_simulation import past
+from tests.properties import examples
 from tests.tui.views.runs.test_durations import look
 
 TAKES = [40.0, 60.0, 90.0]
@@ -157,7 +158,7 @@ CHANGED = st.builds(
 )
 
 
-@settings(max_examples=40)
+@examples(60)
 @given(PLANNED, st.just(DraftChanges()) | CHANGED)
 def test_the_confirmation_the_verdict_and_the_finishes_of_a_plan_name_the_same_saved_services(
     planned: dict[str, Any], changes: DraftChanges
