@@ -105,8 +105,8 @@ def _later_restart(view: IncidentView, ctx: RenderContext) -> LaterRestart | Non
     at = start.at.rpartition(" ")[0] if is_same_zone else start.at
     clock = _CLOCK.search(start.at)
     act_by = service.act_by.astimezone(ZoneInfo(service.zone))
-    ahead = (int(clock[1]) - act_by.hour) * 60 + int(clock[2]) - act_by.minute if clock is not None else 0
-    return LaterRestart(job_label(start.job), at, ahead % _DAY > _DAY / 2)
+    minutes = (int(clock[1]) - act_by.hour) * 60 + int(clock[2]) - act_by.minute if clock is not None else 0
+    return LaterRestart(job_label(start.job), at, minutes % _DAY > _DAY / 2)
 
 
 _CLOCK = re.compile(r"(\d\d):(\d\d)")
