@@ -18,6 +18,7 @@ from typing import cast
 import pytest
 from xdist.workermanage import WorkerController
 
+from tests.lab.needs import PACKAGE_OF
 from tests.runner import AIRFLOW, FAST_WORKERS, LAB, MAX_AIRFLOWS, SHARED, LabFirst
 
 ROOT = Path(__file__).parents[1]
@@ -263,3 +264,8 @@ def test_a_clock_call_at_import_is_detected_wherever_it_is(bad: str) -> None:
 
 def test_a_long_sleep_is_seen_and_a_short_one_is_left() -> None:
     assert [1] == naps(ast.parse("time.sleep(1.5)\ntime.sleep(0.02)\ntime.sleep(pause)\nserver.sleep(20)"))
+
+
+def test_make_packages_installs_what_the_lab_needs() -> None:
+    lines = (ROOT / "tools/apt-packages.txt").read_text(encoding="utf-8").splitlines()
+    assert set() == set(PACKAGE_OF.values()) - {line.partition("#")[0].strip() for line in lines}

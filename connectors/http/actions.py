@@ -16,7 +16,7 @@ from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
 from connectors.http.runs import MAX_SINGLE_READS
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
-from connectors.sdk.field_mapping import has_field, text_at, texts_at, value_at
+from connectors.sdk.field_mapping import RESULTS, has_field, text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, NO_HOLD, MappedActions
 from connectors.sdk.records import RunRecord
@@ -47,8 +47,10 @@ class HttpActions(MappedActions[HttpVerbCall]):
                 raise NotSupported(self._client.source.lacks.get(Capability.HOLD, NO_HOLD))
             return self._holder.preview(spec)
         preview, call = super().preview(spec), self._verbs.calls.get(spec.verb)
-        if preview.refused or call is None or not self._is_counted(spec.verb, call):
+        if preview.refused or call is None or spec.verb is not Verb.RERUN:
             return preview
+        if not self._is_counted(spec.verb, call):
+            return replace(preview, plan={**preview.plan, **self._seen(spec.run.native_ref, spec.run.job)})
         plan: dict[str, Any] = {**preview.plan, "attempt": spec.run.attempt_key}
         latest = self._latest_attempt(spec.run.native_ref, spec.run.job)
         numbered = KEYED_RERUN if self._shows_key(call) else NUMBERED_RERUN
@@ -98,7 +100,16 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if self._holder is not None and "how" in plan:
             return self._holder.look_up(plan, key)
         if "attempt" not in plan:
-            return super().find(plan, key)
+            result, run_id = super().find(plan, key), str(plan["id"])
+            if (
+                isinstance(result, ActionAbsent)
+                and "seen" in plan
+                and self._seen(run_id, str(plan["job"])) != {"seen": plan["seen"]}
+            ):
+                return ActionUnknown(
+                    f"run {run_id} changed since the preview and shows no key: it may be repeated itself"
+                )
+            return result
         if "group" in plan:
             new = self._new_in_group(plan)
             if len(new) > 1:
@@ -142,6 +153,11 @@ class HttpActions(MappedActions[HttpVerbCall]):
         rows = self._recent_rows(at - SEARCH_WINDOW)
         return {text_at(row, self._runs.id) for row in rows if text_at(row, self._runs.first) == group}
 
+    def _seen(self, run_id: str, job: str) -> dict[str, str]:
+        """A digest of a run as it is now, for the plan of its rerun; empty where no single run can be read."""
+        latest = self._latest_attempt(run_id, job) if self._runs.one and run_id else None
+        return {"seen": digest(str(latest))} if latest is not None else {}
+
     def _is_counted(self, verb: Verb, call: HttpVerbCall) -> bool:
         """Whether a rerun is found by the attempts of its run."""
         return verb is Verb.RERUN and self._client.options.counts_attempts(call)
@@ -177,7 +193,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return f"{values['job']} has no run at its source whose {names} could be sent again"
         if missing := self._client.missing_secret(call):
             return missing
-        if verb is Verb.CANCEL or "since" in self._runs.places or self._is_counted(verb, call):
+        if verb in RESULTS or "since" in self._runs.places or self._is_counted(verb, call):
             return None
         try:
             deque(self._recent_rows(datetime.now(UTC) - SEARCH_WINDOW), maxlen=0)

@@ -26,13 +26,11 @@ from connectors.http.options import (
 )
 from connectors.http.sign_in import SessionCall
 from connectors.sdk.contract import ApiComparison
-from connectors.sdk.field_mapping import BRACES, STEP, is_field_path
+from connectors.sdk.field_mapping import BRACES, OF_THE_ANSWER, STEP, is_field_path
 
 Schema = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_DEPTH = 30
-OF_THE_ANSWER = frozenset({"rows", "columns", "count", "next", "one_row", "parts"})
-"""Paths that begin at the answer; all others begin at a row of it."""
 
 
 class Undescribed(Exception):
@@ -387,11 +385,12 @@ def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | No
     calls: dict[tuple[str, ...], HttpCall | None] = {
         ("jobs",): profile.jobs, ("runs",): runs, ("runs", "open"): runs.open, ("runs", "of_job"): runs.of_job,
         ("runs", "queue"): runs.queue,
-        ("parts",): profile.parts, ("log",): log, ("log", "files"): log.files if log else None,
+        ("parts",): profile.parts, ("parts", "children"): profile.parts.children if profile.parts else None,
+        ("log",): log, ("log", "files"): log.files if log else None,
         ("account",): profile.account, ("hold",): profile.hold,
         ("hold", "pause"): profile.hold.pause if profile.hold else None,
         ("hold", "resume"): profile.hold.resume if profile.hold else None,
-        **{("verbs", name): getattr(profile.verbs, name) for name in ("rerun", "start", "cancel")},
+        **{("verbs", name): getattr(profile.verbs, name) for name in ("rerun", "start", "cancel", "mark")},
     }  # fmt: skip
     try:
         api = ApiDescription(text)

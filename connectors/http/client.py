@@ -26,7 +26,7 @@ from connectors.http.options import (
 )
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import InvalidAnswer, NotSupported, OutcomeUnknown, RecordUnreadable
-from connectors.sdk.field_mapping import MappedFields, instant_at, rows_at, text_at, texts_at, value_at
+from connectors.sdk.field_mapping import MappedFields, has_field, instant_at, rows_at, text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.records import TargetClock
 from connectors.sdk.states import Capability
@@ -126,6 +126,8 @@ class HttpApiClient(SignedClient):
         self, source: HttpSource, secrets: SecretResolver, endpoint: HttpEndpoint, account: HttpAccount
     ) -> None:
         self.options, self.source, self._secrets = source.mapping, source, secrets
+        self._paged: set[str] = set()
+        """Paths of the lists whose answers had the token of a next page."""
         super().__init__(endpoint, account)
 
     def page(
@@ -133,14 +135,23 @@ class HttpApiClient(SignedClient):
     ) -> HttpPage:
         """One page of a list. `places`: values of other places. Raises InvalidAnswer where the answer has no list at
         the place that the config names, PageExpired where runs refuse the token of a later page as too old."""
-        values = {"cursor": page or None, "offset": page or 0, "page": page or 1, "limit": self.options.limit}
+        values: dict[str, Any] = {
+            "cursor": page or None,
+            "offset": page or 0,
+            "page": page or 1,
+            "limit": self.options.limit,
+        }
         values["end"] = int(page or 0) + self.options.limit if "end" in call.places else None
         is_later = bool(call.next_path) and page is not None
         request = HttpCall.model_construct(server=call.server, path=call.next_path) if is_later else call
         expired_text = call.expired_text if isinstance(call, HttpRunsCall) else ""
         expiries = gone_statuses(expired_text) - {HTTPStatus.NOT_FOUND} if page is not None and call.next else set()
         window = self.window(since) if call.places & {"since", "until"} else {}
-        reply = self.request(request, {**values, **window, **(places or {})}, accept=expiries)
+        values |= {**window, **(places or {})}
+        reply = self.request(request, values, accept={*expiries, HTTPStatus.NOT_FOUND})
+        if reply.status == HTTPStatus.NOT_FOUND:
+            key = f"{call.table}.{'next_path' if is_later else 'path'}"
+            raise NotSupported(f"{refusal(reply)} ({key}). Fix: correct it in the profile, or url in the system")
         if reply.status in expiries:
             if reply.status == HTTPStatus.BAD_REQUEST and not has_text(reply, expired_text):
                 raise refusal(reply)
@@ -158,6 +169,11 @@ class HttpApiClient(SignedClient):
             cut = f"{call.path} has {total} rows and gave {count}: the rest cannot be read"
         if count and page is not None and call.next and self._token(call, document) == page:
             cut = f"{call.path} names as its next page the one that it answers: later pages cannot be read"
+        elif call.next and not (following or page) and self._never_names_next(call, request, document, count, values):
+            cut = (
+                f'{call.path} gave {count} rows, and no answer has the field "{call.next}" ({call.table}.next): later '
+                "pages are not read. Fix: name in next where an answer has the token of the next page"
+            )
         elif count >= self.options.limit and call.paging == "capped":
             cut = f"{call.path} gave {count} rows, the most that it gives: others are not seen. Watch fewer jobs"
         elif count >= self.options.limit and call.paging != "none" and not {"cursor", "offset", "page"} & call.places:
@@ -168,6 +184,19 @@ class HttpApiClient(SignedClient):
         if isinstance(call, HttpJobsCall) and call.only_with:
             rows = [row for row in rows if value_at(row, call.only_with) is not None or value_at(row, call.id) is None]
         return HttpPage(rows, following, reply.clock, cut)
+
+    def _never_names_next(
+        self, call: HttpListCall, request: HttpCall, document: Any, count: int, values: Mapping[str, Any]
+    ) -> bool:
+        """Whether a full first page without the field at `next` is not the last one, where some APIs leave it out: a
+        page of one row is read, which would have it."""
+        if has_field(document, call.next) or call.path in self._paged:
+            self._paged.add(call.path)
+            return False
+        if count < max(self.options.limit, 2) or "limit" not in call.places or call.is_nested:
+            return False
+        first = self.request(request, {**values, "limit": 1}).json(float)
+        return len(_named_rows(first, call) or ()) == 1 and not has_field(first, call.next)
 
     def runs_page(self, page: str | int | None, since: datetime) -> HttpPage:
         """One page of the list of runs; it has no following one where runs are sorted and older than `since`. Where

@@ -3,6 +3,7 @@ profile that makes it a kind of its own."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -22,13 +23,23 @@ from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretR
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.field_mapping import inventory_of, value_at, with_zones
 from connectors.sdk.fields import EPOCH
-from connectors.sdk.mapped_actions import MAPPED_CAPABILITIES, MISSING_CAPABILITIES, NO_HOLD, VERB_NAMES
+from connectors.sdk.mapped_actions import (
+    EXPLAINED_CAPABILITIES,
+    MAPPED_CAPABILITIES,
+    MISSING_CAPABILITIES,
+    NO_HOLD,
+    VERB_NAMES,
+)
 from connectors.sdk.records import Inventory
 from connectors.sdk.rest_options import RestOptions
 from connectors.sdk.states import Capability, ProofLevel
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, checked_origin
 
 TARGET = "api"
+STALE_REASON = (
+    "A job that is not paused still shows the reason of its last pause: if a pause without a reason keeps it, name in "
+    "[hold] a call pause as well, and at path the call that writes the text"
+)
 
 
 class HttpConnector(ComposedConnector):
@@ -64,8 +75,8 @@ class HttpConnector(ComposedConnector):
         except AccessRefused as error:
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))
         rights += [
-            SourcePermission(verb.value, None, "unknown until first sent", f"permit {call.method} {call.path}", "act")
-            for verb, call in options.verbs.calls.items()
+            SourcePermission(name, None, "unknown until first sent", f"permit {call.method} {call.path}", "act")
+            for name, call in {verb.needs.value: call for verb, call in options.verbs.calls.items()}.items()
         ]
         if (hold := options.hold) is not None:
             if hold.note_in == "job":
@@ -74,6 +85,8 @@ class HttpConnector(ComposedConnector):
                 seen = any(value_at(row, hold.note) is not None for row in jobs.rows)
                 place = f"{hold.note}{'' if seen else ', which no job of the first page shows now'}"
             fix = f"permit {hold.method} {hold.path}; its mark is read at {place}"
+            if self._holder is not None and any(map(self._holder.keeps_reason, jobs.rows)):
+                fix += f". {STALE_REASON}"
             rights.append(SourcePermission("hold", None, "unknown until first sent", fix, "act"))
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 
@@ -90,7 +103,7 @@ def _fixed_text(text: str) -> str:
 class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     """A profile of a REST API."""
 
-    possible = frozenset({*MAPPED_CAPABILITIES, Capability.HOLD})
+    possible = frozenset({*EXPLAINED_CAPABILITIES, Capability.HOLD})
 
     base: Literal["http"]
     url: str = ""
@@ -105,7 +118,10 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         return url and checked_origin(url, plain_http=True)
 
     def capabilities(self) -> frozenset[Capability]:
-        return self.verbs.capabilities(self.log, self.hold)
+        return self.verbs.capabilities(self.log, self.hold, self.jobs)
+
+    def warnings(self) -> list[tuple[tuple[str, ...], str]]:
+        return self.verbs.warnings(self.runs.key, self.states)
 
     def compare(self, description: str) -> ApiComparison:
         from connectors.http.api_description import compare  # for start-up time
@@ -119,7 +135,8 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         def targets(options: Any) -> list[str]:
             return list(getattr(options, self.targets)) if self.targets else [TARGET]
 
-        return self.kind_of(self.verbs, self.jobs, targets, self.open_target)
+        ends = self.hold is not None and self.hold.is_reason
+        return replace(self.kind_of(self.verbs, self.jobs, targets, self.open_target), mark_ends_with_pause=ends)
 
     def open_target(
         self, options: RestOptions, target: str, secrets: SecretResolver, transport: Transport = None
@@ -156,8 +173,8 @@ CONNECTOR = ConnectorKind(
     open=open_system,
     profile=HttpProfile,
     capabilities=MAPPED_CAPABILITIES,
-    missing=MISSING_CAPABILITIES,
-    lacks=lambda options: HttpActions.missing_capabilities(options.verbs, options.log),
+    missing={name: why for name, why in MISSING_CAPABILITIES.items() if name not in MAPPED_CAPABILITIES},
+    lacks=lambda options: HttpActions.missing_capabilities(options.verbs, options.log, options.jobs),
     proofs=frozenset({ProofLevel.EXIT, ProofLevel.FULL}),
     verbs=VERB_NAMES,
     may_start_early=True,

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from connectors.http.client import GONE_STATUSES, RESERVED_SHARE, HttpApiClient
 from connectors.http.options import HttpLogCall, HttpLogFilesCall
 from connectors.http.parts import PartTry, RunReader, attempt_of, parts_of_attempt
 from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.field_mapping import id_at, rows_at, text_at
+from connectors.sdk.field_mapping import id_at, rows_at, text_at, value_at
 from connectors.sdk.log_chunks import chunk_of, chunk_of_parts, from_character, to_character
 from connectors.sdk.mapped_actions import missing_log
 from connectors.sdk.records import LogChunk, RunRef
@@ -41,7 +42,7 @@ class HttpLogReader:
             parts = parts_of_attempt(self._reader.parts(run.native_ref), attempt_of(run.attempt_key))
         except RecordUnreadable as error:
             raise NotSupported(f"the log of run {run.attempt_key}: {error}") from None
-        begun = [part for part in parts if part.started_at is not None]
+        begun = [part for part in parts if part.started_at is not None and not part.is_child]
         shown = [part for part in begun if part.state.is_red] or begun
         if not shown:
             raise NotSupported(f"run {run.attempt_key} of {run.job} has no log: no part has begun")
@@ -79,6 +80,8 @@ def _read_run_log(
     begin = int(start) if start and start.isascii() and start.isdigit() else 0
     window = client.window((run.started_at or datetime.now(UTC)) - BEFORE_ITS_START)
     places = {"id": run.native_ref, "job": run.job, "attempt": str(attempt_of(run.attempt_key)), **window}
+    if call.next:
+        return chunk_of_parts(_pages(client, call, places), start, limit_bytes, is_open=False)
     if "offset" in call.places:
         chunk = chunk_of_parts(
             _pieces(client, call, places, begin), None if start is None else "0", limit_bytes, is_open=False
@@ -99,9 +102,7 @@ def _read_run_log(
         return _partial_chunk(reply, start, limit_bytes)
     if call.text:
         document = reply.json()
-        parts = (rows_at(document, call.parts) or []) if call.parts else [document]
-        texts = [text_at(part, call.text, MAX_LOG_CHARACTERS) for part in parts if isinstance(part, dict)]
-        text = "\n".join(line.removesuffix("\n") for line in texts if line) + "\n" if call.parts else "".join(texts)
+        text = _lines(document, call) if call.parts else text_at(document, call.text, MAX_LOG_CHARACTERS)
     else:
         text = reply.body.decode("utf-8", "surrogateescape")
     return chunk_of(text, start, limit_bytes, is_open=False)
@@ -110,7 +111,7 @@ def _read_run_log(
 def _log_reply(
     client: HttpApiClient,
     call: HttpLogCall,
-    places: Mapping[str, str],
+    places: Mapping[str, Any],
     headers: Mapping[str, str],
     end_bytes: int | None = None,
 ) -> HttpReply:
@@ -132,6 +133,28 @@ def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str],
         offset += len(reply.body)
         if client.deadline.is_below(RESERVED_SHARE):
             yield f"\n[the log from byte {offset} on could not be read in time]\n"
+            return
+
+
+def _lines(document: Any, call: HttpLogCall) -> str:
+    """The texts of the parts in an answer, a line each."""
+    texts = [text_at(part, call.text, MAX_LOG_CHARACTERS) for part in rows_at(document, call.parts) or ()]
+    return "\n".join(line.removesuffix("\n") for line in texts if line) + "\n"
+
+
+def _pages(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str]) -> Iterator[str]:
+    """The log, one answer after the other; the last line says so where the time of the call ends first."""
+    token = None
+    while True:
+        document = _log_reply(client, call, {**places, "cursor": token}, ANY_TYPE).json()
+        if not rows_at(document, call.parts):
+            return
+        yield _lines(document, call)
+        before, token = token, value_at(document, call.next)
+        if token in (None, "", before):
+            return
+        if client.deadline.is_below(RESERVED_SHARE):
+            yield f"[the log from {str(token)[:60]} on could not be read in time]\n"
             return
 
 

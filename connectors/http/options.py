@@ -60,7 +60,9 @@ class HttpCall(MappedCall):
 
     server: Annotated[str, AfterValidator(lambda url: url and checked_origin(url, plain_http=False))] = ""
     """Address of the server that answers it, where that is not `url` of the system."""
-    path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs"), AfterValidator(without_code)]
+    path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs"), AfterValidator(without_code)] = Field(
+        examples=["/api/runs"]
+    )
     """Below the address, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""
@@ -98,6 +100,8 @@ class HttpListCall(HttpCall):
     """A request that is answered with rows."""
 
     may_nest: ClassVar[bool] = False
+    table: ClassVar[str]
+    """Its key in the mapping."""
 
     rows: FieldPath = ""
     """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
@@ -143,20 +147,27 @@ class HttpListCall(HttpCall):
         if "end" in self.places and "offset" not in self.places:
             raise ValueError("{end} is {offset} and {limit} together: send {offset} as well")
         paging = sorted({"cursor", "offset", "page"} & self.places)
+        if self.next and "cursor" not in self.places:
+            raise ValueError(
+                f'next: "{self.next}" is the token of the next page, which no page is requested with. '
+                "Fix: send {cursor} in query or body, or in next_path"
+            )
+        if "cursor" in self.places and not self.next:
+            key = self._key_with("{cursor}")
+            raise ValueError(f"{key}{{cursor}} is the token of the next page. Fix: name in next where an answer has it")
         by_server = self.paging == "server" and "cursor" in self.places
         takes_limit = (paging or self.paging == "capped") and {"limit", "end"} & self.places
         is_bounded = self.paging == "none" or by_server or takes_limit
         if PROFILE_PLACES in (info.context or {}) and not is_bounded:
             raise ValueError(
-                "its pages have no bound: send {limit}, and {cursor}, {offset} or {page}; or say paging = "
+                f"{'query: ' if self.query else ''}its pages have no bound: send {{limit}}, and {{cursor}}, {{offset}} "
+                "or {page}; or say paging = "
                 '"none" where one answer is the whole list'
             )
         if len(paging) > 1:
             raise ValueError(f"it pages by {{{paging[0]}}} and by {{{paging[1]}}}: keep one")
         if paging and self.paging in ("none", "capped"):
             raise ValueError(f'paging = "{self.paging}", and it pages by {{{paging[0]}}}: keep one')
-        if ("cursor" in self.places) != bool(self.next):
-            raise ValueError("{cursor} and next belong together: {cursor} is filled with the value at next")
         if self.next_path and ("{cursor}" not in self.next_path or self.next_query):
             raise ValueError("next_path: send {cursor} in it, and leave out next_query")
         return self
@@ -164,6 +175,8 @@ class HttpListCall(HttpCall):
 
 class HttpJobsCall(HttpListCall, MappedJobFields):
     """The list of jobs; where an API has none, its list of runs."""
+
+    table = "jobs"
 
     known_places = frozenset({"limit", "cursor", "offset", "page"})
 
@@ -174,6 +187,7 @@ class HttpJobsCall(HttpListCall, MappedJobFields):
 class HttpJobRunsCall(HttpListCall):
     """The list of the runs of one job, where a run does not name its job."""
 
+    table = "runs.of_job"
     known_places = frozenset({"limit", "cursor", "offset", "page", "job"})
 
     id: FieldPath = Field(min_length=1)
@@ -183,12 +197,14 @@ class HttpJobRunsCall(HttpListCall):
 class HttpOpenRunsCall(HttpListCall):
     """The list of the open runs, whose rows are as those of runs."""
 
+    table = "runs.open"
     known_places = frozenset({"limit", "cursor", "offset", "page"})
 
 
 class HttpQueueCall(HttpListCall):
     """The list of the requested runs that have no id yet; they show our key as runs do."""
 
+    table = "runs.queue"
     known_places = frozenset()
 
 
@@ -196,6 +212,7 @@ class HttpPartsCall(HttpListCall, MappedFields):
     """The list of the parts of one run, each with all of its tries: the jobs of a pipeline. Their states are those of
     runs."""
 
+    table = "parts"
     known_places = frozenset({"limit", "cursor", "offset", "page", "id"})
 
     id: FieldPath = Field(min_length=1)
@@ -212,6 +229,9 @@ class HttpPartsCall(HttpListCall, MappedFields):
     """Why it failed."""
     account: FieldPath = ""
     """The account that started this try."""
+    children: HttpPartsCall | None = None
+    """The list of the runs that the run started, as parts without a log; one without a state started none. A run that
+    succeeded counts as running until they have ended, and as partial where one of them failed."""
 
     @model_validator(mode="after")
     def tries_share_a_name(self) -> Self:
@@ -226,6 +246,7 @@ class HttpPartsCall(HttpListCall, MappedFields):
 class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list of runs, oldest change first where the API can; with {job}, each job has its own."""
 
+    table = "runs"
     known_places = frozenset({"limit", "cursor", "offset", "page", "end", "since", "until", "job"})
     may_nest = True
 
@@ -235,6 +256,9 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """The number of its latest attempt, where a rerun repeats a run under its id and no other attempt is listed."""
     attempt_counts: Literal["attempts", "starts"] = "attempts"
     """"starts": the number at attempt rises when an attempt begins, so one that waits or is queued is the next."""
+    first_started: FieldPath = ""
+    """When its first attempt began, where the list does not show when the latest one began. started is then where a
+    single run shows that: "attempts[-1].began"."""
     only_with: FieldPath = ""
     """Rows without a value here are of no job, and left out."""
     open: HttpOpenRunsCall | None = None
@@ -243,9 +267,9 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """The queue in which a requested run waits before it is listed."""
     of_job: HttpJobRunsCall | None = None
     """The list of a job's runs, where a run does not name its job."""
-    history_days: int = Field(default=0, ge=0, le=3650)
+    history_days: int = Field(default=0, ge=0, le=3650, strict=True)
     """How far back the first poll reads; 0: all."""
-    retention_days: int = Field(default=0, ge=0, le=3650)
+    retention_days: int = Field(default=0, ge=0, le=3650, strict=True)
     """How long the source keeps runs; 0: for ever. A poll after a longer pause reports a gap."""
     oldest_first: bool = False
     """The list is sorted by change, the oldest first, and takes {since}: a poll goes on from the last change, so that
@@ -273,6 +297,13 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
             raise ValueError("newest_first: say in queued or started when a run was made")
         if self.attempt_counts == "starts" and not self.attempt:
             raise ValueError('attempt_counts = "starts": name in attempt the field with the number')
+        if self.first_started and (self.started == self.first_started or not self.attempt):
+            raise ValueError(
+                "first_started: name in attempt the number of the latest attempt, and leave out started, or name in it "
+                "when that one began"
+            )
+        if self.one and "{id}" not in self.one:
+            raise ValueError(f'one: "{self.one}" is the same for every run. Fix: send {{id}} in it')
         if self.oldest_first and not ({"since", "page"} <= self.places and self.changed):
             raise ValueError("oldest_first: send {since} and {page}, and say in changed when a row changed")
         if self.queue is not None and not self.key:
@@ -285,6 +316,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
 class HttpLogFilesCall(HttpListCall):
     """The list of the files that are together the log of a run."""
 
+    table = "log.files"
     known_places = frozenset({"limit", "cursor", "offset", "page", "id", "job"})
 
     id: FieldPath = Field(min_length=1)
@@ -296,7 +328,7 @@ class HttpLogFilesCall(HttpListCall):
 class HttpLogCall(HttpHeadersCall):
     """The log of a run."""
 
-    known_places = frozenset({"id", "job", "part", "file", "attempt", "since", "until", "offset"})
+    known_places = frozenset({"id", "job", "part", "file", "attempt", "since", "until", "offset", "cursor"})
 
     files: HttpLogFilesCall | None = None
     """The list of its files; the log is then each {file}, one after the other."""
@@ -305,6 +337,9 @@ class HttpLogCall(HttpHeadersCall):
     """Path to it in a JSON answer; empty: the answer is the log."""
     parts: FieldPath = ""
     """Path to a list of parts, together the log; text is then a field of each."""
+    next: FieldPath = ""
+    """Path to the token of the next parts, for {cursor}: a number of a line, or a text. The first ones are requested
+    without it; an answer without parts, or with the token of before, is the last one."""
     ranges: bool = False
     """The server answers Range requests, so that a long log is read in pieces."""
 
@@ -312,10 +347,14 @@ class HttpLogCall(HttpHeadersCall):
     def text_of_each_part(self) -> Self:
         if self.parts and not self.text:
             raise ValueError("parts: say in text which field of each part is the log")
+        if (not self.parts and self.next) or ("cursor" in self.places) != bool(self.next):
+            raise ValueError(
+                "next: {cursor} and next belong together, for a log in parts: {cursor} is the value at next"
+            )
         if ("file" in self.places) != (self.files is not None) or (self.files and (self.text or self.ranges)):
-            raise ValueError("log.files: send {file} in the path of the log, and leave out text, parts and ranges")
+            raise ValueError("files: send {file} in the path of the log, and leave out text, parts and ranges")
         if "offset" in self.places and (self.text or self.ranges or {"file", "part"} & self.places):
-            raise ValueError("log: {offset} is a byte of one plain log: leave out text, ranges, {file} and {part}")
+            raise ValueError("path: {offset} is a byte of one plain log: leave out text, ranges, {file} and {part}")
         return self
 
 
@@ -379,7 +418,9 @@ class HttpHoldCall(HttpWriteCall):
     """The call that pauses the job, where that is one of its own: it is sent after the text."""
     resume: HttpSwitchCall | None = None
     """The call that resumes the job: it is sent before the text. A reason ends with the pause, and is not written."""
-    note: Annotated[str, formatted_like(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", "suspension.reason")]
+    note: Annotated[str, formatted_like(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", "suspension.reason")] = Field(
+        examples=["description"]
+    )
     """Path to the text of a job."""
     note_in: Literal["list", "job"] = "list"
     """"job": the list of jobs does not show the text, so each paused job is read by job_path."""
@@ -426,9 +467,9 @@ class HttpHoldCall(HttpWriteCall):
 class HttpMapping(StrictOptions):
     """How the lists of an API are read, and the calls of actions."""
 
-    limit: int = Field(default=100, ge=1, le=10_000)
+    limit: int = Field(default=100, ge=1, le=10_000, strict=True)
     """Rows of a page: {limit}."""
-    overlap: float = Field(default=60.0, ge=0, le=86_400)
+    overlap: float = Field(default=60.0, ge=0, le=86_400, strict=True)
     """Seconds before the newest change that are read again: rows may be written late."""
     slash: Annotated[str, formatted_like(r"(/[a-z]+/)?", "/job/")] = ""
     """In a path it replaces each slash in the id of a job, where jobs are in folders. The id of a run is then that of
@@ -453,27 +494,61 @@ class HttpMapping(StrictOptions):
     @model_validator(mode="after")
     def actions_are_found_again(self) -> Self:
         rerun = self.verbs.rerun
-        if any(call is not None and call.copied for call in (self.verbs.start, self.verbs.cancel)):
+        if any(call is not None and call.copied for call in (self.verbs.start, self.verbs.cancel, self.verbs.mark)):
             raise ValueError("verbs: only rerun sends a field of a run ({run.…}) again")
         if rerun is not None and rerun.copied and not self.runs.one:
             raise ValueError(f"verbs.rerun: {{{min(rerun.copied)}}} is read from the run. Fix: name runs.one")
+        self._require_places()
         attempts = {"[parts]": self.parts, "runs.first": self.runs.first, "runs.attempt": self.runs.attempt}
         counted_by = [name for name, setting in attempts.items() if setting]
         is_counted = rerun is not None and self.counts_attempts(rerun)
         if is_counted and not self.runs.one:
-            raise ValueError("verbs.rerun: its attempt could not be looked up. Fix: name runs.one")
+            raise ValueError(
+                "verbs.rerun: its attempt could not be looked up. "
+                'Fix: name in runs.one the path of a single run, as "/api/runs/{id}"'
+            )
         (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key)
         if len(counted_by) > 1:
-            raise ValueError(f"attempts of a run are counted by {' and by '.join(counted_by)}. Fix: keep one of them")
+            key = counted_by[-1] if counted_by[-1] != "[parts]" else "parts"
+            raise ValueError(
+                f"{key}: attempts of a run are counted by {' and by '.join(counted_by)}. Fix: keep one of them"
+            )
         if self.runs.attempt and not self.runs.one:
-            raise ValueError("runs.attempt: an attempt that ended unseen could not be looked up. Fix: name runs.one")
+            raise ValueError(
+                "runs.attempt: an attempt that ended unseen could not be looked up. "
+                'Fix: name in runs.one the path of a single run, as "/api/runs/{id}"'
+            )
+        place = re.search(r"\[-?\d+\]", self.runs.key)
+        if place and rerun is not None and "key" in rerun.places and (self.runs.attempt or self.parts is not None):
+            raise ValueError(
+                f'runs.key: "{self.runs.key}" shows one rerun of a run, and a second one would not be found. '
+                f"Fix: write [*] for {place[0]}"
+            )
         if self.hold is not None:
             self._require_readable_hold(self.hold)
         if self.log is not None and ("part" in self.log.places) != (self.parts is not None):
-            raise ValueError("log: {part} and [parts] belong together")
+            raise ValueError("log.path: {part} and [parts] belong together. Fix: send {part}, or remove [parts]")
         if self.log is not None and "attempt" in self.log.places and not self.runs.attempt:
-            raise ValueError("log: {attempt} is the number at runs.attempt, which is missing")
+            raise ValueError("log: {attempt} is the number of an attempt. Fix: name it in runs.attempt, or remove it")
         return self
+
+    def _require_places(self) -> None:
+        """Raises ValueError for a call that would be about another run or job."""
+        self.verbs.require_places("id")
+        if self.verbs.rerun is not None and (self.parts is not None or self.runs.attempt):
+            self.verbs.rerun.require_place("verbs.rerun", "id")
+        if self.log is not None:
+            self.log.require_place("log", "id", "part", "file")
+            if self.log.files is not None:
+                self.log.files.require_place("log.files", "id")
+        if self.parts is not None:
+            self.parts.require_place("parts", "id")
+        if self.runs.of_job is not None:
+            self.runs.of_job.require_place("runs.of_job", "job")
+        if self.hold is not None:
+            for name, call in {"pause": self.hold.pause, "resume": self.hold.resume}.items():
+                if call is not None:
+                    call.require_place(f"hold.{name}", "job")
 
     def counts_attempts(self, rerun: HttpVerbCall) -> bool:
         """Whether a rerun is found by the attempts of its run: it repeats the run under its id, or no run shows its

@@ -15,11 +15,24 @@ from typing import Any
 from connectors.http.client import RESERVED_SHARE, HttpApiClient, PageWalk
 from connectors.http.options import HttpJobRunsCall, HttpPartsCall
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
-from connectors.sdk.field_mapping import changed_at, id_at, instant_at, jobs_of, read_run, state_of, text_at, value_at
+from connectors.sdk.field_mapping import (
+    changed_at,
+    has_field,
+    id_at,
+    instant_at,
+    jobs_of,
+    read_run,
+    state_of,
+    text_at,
+    value_at,
+)
 from connectors.sdk.fields import EPOCH, clean, digest, listed
-from connectors.sdk.records import RunRecord, TargetClock
+from connectors.sdk.records import RunRecord, RunRef, TargetClock
 from connectors.sdk.states import ProofLevel, RunState
+from connectors.sdk.vanished_runs import no_longer_listed
 
+SUPERSEDED_MESSAGE = "a later attempt of the run began; the end of this one was not observed"
+NOT_BEGUN = (RunState.WAITING, RunState.QUEUED)
 MAX_ATTEMPTS = 20
 MAX_STARTS = 1_000_000
 MAX_CACHED_RUNS = 2000
@@ -42,6 +55,8 @@ class PartTry:
     message: str
     account: str
     """The account that started this try; empty where unknown."""
+    is_child: bool = False
+    """Whether it is a run that the run started: it may end after the run, and has no log."""
 
 
 def attempt_of(attempt_key: str) -> int:
@@ -87,10 +102,16 @@ def _counted(run: RunRecord, count: Any, counts_starts: bool) -> RunRecord:
     yet has no times: those of its row are of the attempt before. Raises RecordUnreadable."""
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < MAX_STARTS:
         raise RecordUnreadable(f"its number of attempts is {str(count)[:60]!a}")
-    if run.state in (RunState.WAITING, RunState.QUEUED):
+    if run.state in NOT_BEGUN:
         number = count + 1 if counts_starts else max(count, 1)
         return _numbered(run, number, started_at=None, ended_at=None)
     return _numbered(run, max(count, 1))
+
+
+def _first_attempt(run: RunRecord, started: datetime) -> RunRecord:
+    """The attempt with which the run began, where the list has only a later one."""
+    first = RunRef(run.job, run.period_key or "", run.again_of, run.native_ref, started)
+    return no_longer_listed(first, "superseded", SUPERSEDED_MESSAGE)
 
 
 def _earlier_attempt(run: RunRecord, number: int, tries: list[list[PartTry]]) -> RunRecord:
@@ -116,12 +137,20 @@ def _latest_attempt(run: RunRecord, number: int, tries: list[list[PartTry]], cha
     starts = [parts[number - 1].started_at for parts in tries if len(parts) >= number]
     started = min((at for at in starts if at is not None), default=run.started_at)
     ends = [part.ended_at for part in latest if part.ended_at is not None]
-    ended = None if run.state.is_open else max(ends, default=run.ended_at or changed)
-    has_red = any(part.state.is_red for part in latest)
+    unproved = [part for part in latest if part.is_child and (part.state.is_open or part.state is RunState.UNKNOWN)]
+    state, native_state = run.state, run.native_state
+    if state is RunState.SUCCEEDED and unproved:
+        child = min(unproved, key=lambda part: (part.state.is_open, part.id))
+        state = RunState.RUNNING if child.state.is_open else RunState.UNKNOWN
+        native_state = f"{native_state}, {child.name}: {child.native_state}"
+    elif state is RunState.SUCCEEDED and any(part.state.is_red or part.state is RunState.PARTIAL for part in latest):
+        state = RunState.PARTIAL
+    ended = None if state.is_open else max(ends, default=run.ended_at or changed)
     return _numbered(
         run,
         number,
-        state=RunState.PARTIAL if run.state is RunState.SUCCEEDED and has_red else run.state,
+        state=state,
+        native_state=native_state,
         started_at=started,
         ended_at=max(ended, started) if ended and started else ended,
         message=run.message or _red_parts(latest),
@@ -137,7 +166,8 @@ class RunReader:
     """The records of a row of runs: one, or one for each attempt where the mapping names the parts of a run."""
 
     def __init__(self, client: HttpApiClient) -> None:
-        self._api, self._options = client, client.options
+        self._api, self._options, runs = client, client.options, client.options.runs
+        self._fields = runs.model_copy(update={"started": runs.first_started}) if runs.first_started else runs
         self._jobs = RunJobs(client, client.options.runs.of_job) if client.options.runs.of_job else None
         self._ended: OrderedDict[str, tuple[str, list[RunRecord]]] = OrderedDict()
         """Run -> digest of its row, and its records."""
@@ -175,46 +205,75 @@ class RunReader:
         job = "" if self._jobs is None else known_job or self._jobs.job_of(row)
         if job is None:
             return None
-        run = read_run(row, fields, self._options.states, clock, job)
+        run = read_run(row, self._fields, self._options.states, clock, job)
         if not fields.attempt:
             return run
-        return _counted(run, value_at(row, fields.attempt), fields.attempt_counts == "starts")
+        run = _counted(run, value_at(row, fields.attempt), fields.attempt_counts == "starts")
+        return replace(run, started_at=None) if fields.first_started and run.again_of else run
 
     def records(self, row: Any, clock: TargetClock | None, known_job: str = "") -> list[RunRecord]:
         """All attempts of the run in a row, the oldest first; the rest as `run`."""
         run = self.run(row, clock, known_job)
-        if run is None or self._options.parts is None:
-            return [] if run is None else [run]
+        if run is None:
+            return []
+        runs, has_parts = self._options.runs, self._options.parts is not None
+        if not has_parts and not (runs.first_started and run.again_of):
+            return [run]
         fingerprint = digest(row)
         if self._ended.get(run.native_ref, ("", []))[0] == fingerprint:
             return self._ended[run.native_ref][1]
-        self.requests += 1
-        changed = changed_at(row, self._options.runs, run)
-        records = attempt_records(run, self.parts(run.native_ref), changed)
-        if not run.state.is_open:
+        if has_parts:
+            self.requests += 1
+            records = attempt_records(run, self.parts(run.native_ref), changed_at(row, runs, run))
+        else:
+            first = instant_at(row, runs.first_started, runs)
+            latest = replace(run, started_at=self._latest_start(row, run))
+            records = [latest] if first is None else [_first_attempt(run, first), latest]
+        if not records[-1].state.is_open:
             self._ended[run.native_ref] = fingerprint, records
             while len(self._ended) > MAX_CACHED_RUNS:
                 self._ended.popitem(last=False)
         return records
 
+    def _latest_start(self, row: Any, run: RunRecord) -> datetime | None:
+        """When the latest attempt of a repeated run began, by the run alone where the list does not show it; None where
+        that is unknown. Raises RecordUnreadable."""
+        runs = self._options.runs
+        if not runs.started or run.state in NOT_BEGUN:
+            return None
+        if not has_field(row, runs.started):
+            self.requests += 1
+            row = self._api.run(run.native_ref, run.job)
+        started = instant_at(row, runs.started, runs)
+        is_its_own = started is not None and (run.ended_at is None or started <= run.ended_at)
+        return started if is_its_own else None
+
     def parts(self, run_id: str) -> list[PartTry]:
         """All tries of the parts of a run. Raises RecordUnreadable."""
         call = self._options.parts
         assert call is not None, "only a mapping with parts has any"
+        parts = [self._part(row, call) for row in self._part_rows(call, run_id)]
+        if (of_children := call.children) is None:
+            return parts
+        rows = [row for row in self._part_rows(of_children, run_id) if value_at(row, of_children.state) is not None]
+        return [*parts, *(replace(self._part(row, of_children), is_child=True) for row in rows)]
+
+    def _part_rows(self, call: HttpPartsCall, run_id: str) -> list[Any]:
         rows, _, cut = self._api.all_rows(call, call.id, {"id": run_id})
         if cut:
             raise RecordUnreadable(f"its parts: {cut}")
-        return [self._part(row, call) for row in rows]
+        return list(rows)
 
     def _part(self, row: Any, call: HttpPartsCall) -> PartTry:
         native_state = id_at(row, call.state, "the state of a part")
+        state = state_of(native_state, self._options.states)
         return PartTry(
             id_at(row, call.id, "the id of a part"),
             id_at(row, call.name, "the name of a part"),
-            state_of(native_state, self._options.states),
+            state,
             native_state,
             instant_at(row, call.started, call),
-            instant_at(row, call.ended, call),
+            None if state.is_open else instant_at(row, call.ended, call),
             text_at(row, call.message, 200),
             text_at(row, call.account, 200),
         )

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from connectors.http.client import ENDLESS_PAGES, RESERVED_SHARE, HttpApiClient, HttpPage, PageExpired, PageWalk
-from connectors.http.parts import JobSearch, RunReader, attempt_of
+from connectors.http.parts import SUPERSEDED_MESSAGE, JobSearch, RunReader, attempt_of
 from connectors.sdk.errors import RateLimited, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
@@ -19,7 +19,6 @@ from connectors.sdk.records import HistoryGap, Poll, RunRef, SkippedRecord, Targ
 from connectors.sdk.vanished_runs import no_longer_listed
 
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
-SUPERSEDED_MESSAGE = "a later attempt of the run began; the end of this one was not observed"
 UNCOUNTED_MESSAGE = "its source no longer counts this attempt: an earlier one is the latest"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
 MAX_PART_READS = 80  # runs whose parts one poll reads

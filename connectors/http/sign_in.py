@@ -129,7 +129,10 @@ class ProfileSignIn(StrictOptions):
     def settings_of_its_sign_in(self) -> Self:
         for name, setting in _SETTINGS.items():
             if (self.sign_in == name) != (getattr(self, setting) is not None):
-                raise ValueError(f'{setting} and sign_in = "{name}" belong together')
+                belong = f'{setting} and sign_in = "{name}" belong together. Fix:'
+                if self.sign_in == name:
+                    raise ValueError(f"sign_in: {belong} add {setting}")
+                raise ValueError(f'{setting}: {belong} set sign_in = "{name}", or remove it')
         return self
 
     def account_fields(self) -> dict[str, Any]:

@@ -77,15 +77,15 @@ class ProfileHeader(StrictOptions):
     possible: ClassVar[frozenset[Capability]]
     """Capabilities that a profile of this base has, or says why not."""
 
-    kind: Annotated[str, formatted_like(r"[a-z][a-z0-9_]{1,30}", "gitlab")]
+    kind: Annotated[str, formatted_like(r"[a-z][a-z0-9_]{1,30}", "gitlab")] = Field(examples=["nightly"])
     """Name of the kind, as a config has it."""
     base: str
     """The kind that reads it."""
-    title: Annotated[str, Field(min_length=2, max_length=60)]
+    title: Annotated[str, Field(min_length=2, max_length=60, examples=["Nightly"])]
     """Name of the scheduler for people."""
-    ladder: Sentence
+    ladder: Sentence = Field(examples=["Proves a run's end as its source reports it."])
     """How much the kind proves, and by which evidence."""
-    grants: Annotated[str, Field(min_length=10, max_length=20_000)]
+    grants: Annotated[str, Field(min_length=10, max_length=20_000, examples=["# A token that may read jobs and runs."])]
     """The least rights of the account, for `headway connector grants`."""
     options: dict[OptionName, ProfileOption] = Field(default_factory=dict)
     """Options of a system besides those of its base."""
@@ -124,7 +124,9 @@ class ProfileHeader(StrictOptions):
     def missing_capabilities_have_reasons(self) -> Self:
         present = self.capabilities()
         for name in sorted(self.possible - present - set(self.lacks)):
-            raise ValueError(f'it has no {name.value}: add its call, or say why in [lacks], as {name.value} = "…"')
+            raise ValueError(
+                f'lacks: it has no {name.value}: add its call, or say why in [lacks], as {name.value} = "…"'
+            )
         for name in sorted(present & set(self.lacks)):
             raise ValueError(f"lacks.{name.value}: it has a call for it: remove the one or the other")
         return self
@@ -132,6 +134,10 @@ class ProfileHeader(StrictOptions):
     def capabilities(self) -> frozenset[Capability]:
         """Those that its calls give."""
         raise NotImplementedError
+
+    def warnings(self) -> list[tuple[tuple[str, ...], str]]:
+        """Probable mistakes that are allowed: the key, and the text with its fix."""
+        return []
 
     def missing(self) -> dict[Capability, str]:
         """Why each other capability is missing."""

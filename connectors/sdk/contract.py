@@ -328,6 +328,10 @@ class ProfileModel(Protocol):
 
     def connector_kind(self) -> ConnectorKind: ...
 
+    def warnings(self) -> list[tuple[tuple[str, ...], str]]:
+        """Probable mistakes that are allowed: the key, and the text with its fix."""
+        ...
+
     def compare(self, description: str) -> ApiComparison:
         """With an OpenAPI or discovery document. Raises ValueError for any other text."""
         ...
@@ -352,6 +356,8 @@ class ConnectorKind:
     inventory_rides_poll: bool = False
     starts_held: bool = False
     """True where START runs a held job and leaves it held; it may then start before its schedule."""
+    mark_ends_with_pause: bool = False
+    """True where the mark of a hold is the reason of a pause and ends with it: a job that a person enables has none."""
     start_within: timedelta = timedelta()
     """The longest time from a RERUN or START until its run begins; zero where it begins at once."""
     may_start_early: bool = False

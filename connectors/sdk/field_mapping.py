@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
@@ -21,14 +25,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionUnknown, LookUpResult
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import digest
+from connectors.sdk.fields import digest, listed
 from connectors.sdk.option_errors import StrictOptions, checked_zone
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
-from connectors.sdk.states import ProofLevel, RunState
+from connectors.sdk.states import ProofLevel, RunState, Verb
 
-STEP = re.compile(r"\[(?:(\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")
+STEP = re.compile(r"\[(?:(\*|-1|\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")
 """Of a path: a place, a field and its value, or a name."""
-_ITEM = r"\[(?:\d{1,6}|[^=\[\]{}]+=[^=\[\]{}]+)\]"
+EVERY_ITEM = "*"
+"""The place of every item of a list: of a key that is searched."""
+_ITEM = r"\[(?:\*|-1|\d{1,6}|[^=\[\]{}]+=[^=\[\]{}]+)\]"
 _PATH = re.compile(rf"([^.\[\]{{}}]+|{_ITEM})(\.[^.\[\]{{}}]+|{_ITEM})*")
 BRACES = re.compile(r"\{([^{}]*)\}")
 PROFILE_PLACES = "profile places"
@@ -48,6 +54,8 @@ def _checked_path(text: str, info: ValidationInfo) -> str:
     is_plain = PROFILE_PLACES not in (info.context or {}) or _PLAIN_PATH.fullmatch(text)
     if text and not (is_plain and parts and all(_PATH.fullmatch(part) for part in parts)):
         raise ValueError(f'{text!r} is not a path into a row; write "status", "run.result[0].code" or "{{a}}/{{b}}"')
+    if "[*]" in text and info.field_name != "key":
+        raise ValueError(f"{text!r} has no single value. Fix: write [0] or [-1] for [*], the first or the last item")
     return text
 
 
@@ -127,7 +135,8 @@ class MappedFields(StrictOptions):
     """Settings of all rows."""
 
     times: Literal["iso", "seconds", "milliseconds", "compact"] = "iso"
-    """How instants are written: ISO 8601, a number since 1970, or YYYYMMDDhhmmss."""
+    """How instants are written: ISO 8601, a number since 1970, or YYYYMMDDhhmmss. Where they are numbers, ISO 8601 with
+    a zone is read as well: some APIs have both."""
     zone: ZoneOrOption = "UTC"
     """In which zone an instant without one is meant, and a job's schedule."""
 
@@ -159,6 +168,11 @@ class MappedJobFields(MappedFields):
     """Its owner."""
     url: FieldPath = ""
     """Its page."""
+    parent: FieldPath = ""
+    """The id of the job that it is a task of: a flow or a group that is listed as a job too."""
+    upstreams: FieldPath = ""
+    """The ids of the jobs for which the source makes it wait: a list, its JSON, or one id. Of a list of objects, the
+    field with the id: "needs.job"."""
 
 
 class MappedRunFields(MappedFields):
@@ -196,11 +210,64 @@ class MappedRunFields(MappedFields):
     first: FieldPath = ""
     """The id of the first run of its group, where a rerun is a run of its own that names it."""
     key: FieldPath = ""
-    """Our action's id, as `verbs` send it: identifies a run that we requested. Of a list each item counts: a source may
-    merge several requests into one run."""
+    """Our action's id, as `verbs` send it: identifies a run that we requested. Of a list ("retries[*].reason") each
+    item counts: a run may be repeated several times, and a source may merge several requests into one run."""
 
 
 Row = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class FieldTally:
+    """Which fields that a mapping names the rows have, while it counts."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    """Table ("jobs", "runs") -> number of its rows."""
+    having: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """(table, key, path) -> number of rows with that field."""
+    names: dict[str, list[str]] = field(default_factory=dict)
+    """Table -> the names in its first row."""
+    known: set[str] = field(default_factory=set)
+    """Digests of the rows that are counted: a row may be read twice."""
+
+    def missing(self) -> Iterator[str]:
+        """For each field that no row has, a sentence with its key, its value and the fix."""
+        for (table, key, path), count in self.having.items():
+            if not count:
+                near = get_close_matches(path, self.names[table], n=1)
+                fix = f'did you mean "{near[0]}"?' if near else "correct it, or remove the key"
+                alone = " A run that is read alone may have it." if key == "key" else ""
+                rows = f"none of {self.rows[table]} rows has" if self.rows[table] > 1 else "the only row does not have"
+                yield f'{table}.{key}: {rows} "{path}".{alone} Fix: {fix}'
+
+
+_tally: ContextVar[FieldTally | None] = ContextVar("field tally", default=None)
+
+
+@contextmanager
+def tallying(tally: FieldTally) -> Iterator[None]:
+    token = _tally.set(tally)
+    try:
+        yield
+    finally:
+        _tally.reset(token)
+
+
+def _note_fields(table: str, row: Row, fields: MappedFields) -> None:
+    tally = _tally.get()
+    if tally is None or not isinstance(row, dict) or (fingerprint := digest([table, row])) in tally.known:
+        return
+    tally.known.add(fingerprint)
+    tally.rows[table] += 1
+    tally.names.setdefault(table, list(row))
+    for key in type(fields).model_fields:
+        path = getattr(fields, key) if is_field_path(type(fields), key) and key not in OF_THE_ANSWER else ""
+        if path:
+            tally.having[table, key, path] += has_field(row, path)
+
+
+OF_THE_ANSWER = frozenset({"rows", "columns", "count", "next", "one_row", "parts"})
+"""Paths that begin at the answer; all others begin at a row of it."""
 
 MAX_ID_CHARACTERS = 500
 MAX_TEXT_CHARACTERS = 4000
@@ -235,11 +302,11 @@ def _steps(path: str) -> tuple[tuple[str, str, str, str], ...]:
 
 def value_at_names(row: Any, path: str, missing: Any = None) -> Any:
     """The same for a path without templates: a brace in it is part of a name."""
-    for place, field, value, name in _steps(path):
+    for place, key, value, name in _steps(path):
         items = row.split("/") if place and isinstance(row, str) else row
-        if field and isinstance(row, list):
-            row = next((item for item in row if isinstance(item, dict) and item.get(field) == value), missing)
-        elif place and isinstance(items, list) and int(place) < len(items):
+        if key and isinstance(row, list):
+            row = next((item for item in row if isinstance(item, dict) and item.get(key) == value), missing)
+        elif place not in ("", EVERY_ITEM) and isinstance(items, list) and -len(items) <= int(place) < len(items):
             row = items[int(place)]
         elif name and isinstance(row, dict) and name in row:
             row = row[name]
@@ -302,23 +369,30 @@ def text_at(row: Row, path: str, most: int = MAX_TEXT_CHARACTERS) -> str:
 
 
 def texts_at(row: Any, path: str) -> list[str]:
-    """The texts at a path: a step "[field=value]" selects every such item of a list, and a list has a text for each
-    item."""
+    """The texts at a path, as `values_at`; null has none."""
+    return [_text_of(item)[:MAX_TEXT_CHARACTERS] for item in values_at(row, path) if item is not None]
+
+
+def values_at(row: Any, path: str) -> list[Any]:
+    """The values at a path: a step "[field=value]" selects every such item of a list, "[*]" and a name every one, and a
+    list at the end has a value for each item."""
     values = [row if "{" not in path else value_at(row, path)] if path else []
     for step in STEP.finditer(path) if "{" not in path else ():
-        field, name = step[2], step[0]
-        values = [
-            below
-            for value in values
-            for below in (_items_with(value, field, step[3]) if field else [value_at_names(value, name)])
-        ]
-    items = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    return [_text_of(item)[:MAX_TEXT_CHARACTERS] for item in items if item is not None]
+        values = [below for value in values for below in _values_below(value, step)]
+    return [item for value in values for item in (value if isinstance(value, list) else [value])]
+
+
+def _values_below(value: Any, step: re.Match[str]) -> list[Any]:
+    if step[2] or step[1] == EVERY_ITEM:
+        return _items_with(value, step[2], step[3])
+    items = value if step[4] and isinstance(value, list) else [value]
+    return [value_at_names(item, step[0]) for item in items]
 
 
 def _items_with(row: Any, field: str, value: str) -> list[Any]:
+    """Those with a value in a field; all of them without a field."""
     items = row if isinstance(row, list) else ()
-    return [item for item in items if isinstance(item, dict) and item.get(field) == value]
+    return [item for item in items if not field or (isinstance(item, dict) and item.get(field) == value)]
 
 
 def _text_of(value: Any) -> str:
@@ -345,7 +419,7 @@ def instant_at(row: Row, path: str, fields: MappedFields) -> datetime | None:
 
 def instant_of(value: Any, what: str, fields: MappedFields) -> datetime:
     try:
-        if fields.times in ("seconds", "milliseconds"):
+        if fields.times in ("seconds", "milliseconds") and not (isinstance(value, str) and _ZONED.fullmatch(value)):
             number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
             seconds = number if fields.times == "seconds" or number is None else number / 1000
             return datetime.fromtimestamp(seconds, UTC)  # type: ignore[arg-type]  # None is refused below
@@ -353,7 +427,19 @@ def instant_of(value: Any, what: str, fields: MappedFields) -> datetime:
         return (at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(fields.zone))).astimezone(UTC)
     except (ValueError, TypeError, OverflowError, OSError):
         text = f"{str(value)[:60]!a} at {what!r} is not an instant"
-        raise RecordUnreadable(f"{text} written as {fields.times} (times = …)") from None
+        fix = f'times = "{near}"' if (near := _likely_times(value)) else "name another field, or correct times"
+        raise RecordUnreadable(f"{text} written as {fields.times} (times = …). Fix: {fix}") from None
+
+
+_ZONED = re.compile(r"\d{4}-\d\d-\d\dT.{1,20}(?:Z|[+-]\d\d:?\d\d)")
+
+
+def _likely_times(value: Any) -> str:
+    """The setting of `times` by which a value would be an instant; "" without one."""
+    digits = str(value).partition(".")[0]
+    if digits.isascii() and digits.isdigit():
+        return {10: "seconds", 13: "milliseconds", 14: "compact"}.get(len(digits), "")
+    return "iso" if isinstance(value, str) and re.match(r"\d{4}-?\d\d-?\d\dT", value) else ""
 
 
 def date_at(row: Row, path: str) -> date | None:
@@ -377,6 +463,7 @@ def truth_at(row: Row, path: str) -> bool | None:
 
 def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
     """One job. Raises RecordUnreadable."""
+    _note_fields("jobs", row, fields)
     native_id = id_at(row, fields.id, "the job's id")
     expression, next_at = text_at(row, fields.schedule), instant_at(row, fields.next_at, fields)
     values = fields.paused_if
@@ -392,7 +479,20 @@ def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
         proof=proof,
         native_url=text_at(row, fields.url, 500),
         owner=text_at(row, fields.owner, 200),
+        parent=text_at(row, fields.parent, MAX_ID_CHARACTERS) or None,
+        upstreams=_upstreams(row, fields.upstreams),
     )
+
+
+def _upstreams(row: Row, path: str) -> tuple[str, ...]:
+    """The ids at a path as they are, in JSON where one is not a text: `_known_relations` keeps those of jobs."""
+    values = values_at(row, path)
+    if len(values) == 1 and isinstance(values[0], str) and values[0].lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):  # another text
+            values = json.loads(values[0])
+    if values in ([None], [""]):
+        return ()
+    return tuple((value if isinstance(value, str) else json.dumps(value))[:MAX_ID_CHARACTERS] for value in values)
 
 
 def _schedule(row: Row, fields: MappedJobFields, expression: str, next_at: datetime | None) -> Schedule:
@@ -417,6 +517,7 @@ def read_run(
     job: str = "",
 ) -> RunRecord:
     """The run in a row. `clock`: the source's; `job`: of a row that does not name it. Raises RecordUnreadable."""
+    _note_fields("runs", row, fields)
     native_state = native_state_at(row, fields)
     state = state_of(native_state, states)
     started, ended = _times(row, fields, clock)
@@ -438,14 +539,25 @@ def read_run(
         message=text_at(row, fields.message),
         native_ref=native_id,
         native_url=text_at(row, fields.url, 500),
-        action_key=next(filter(ACTION_KEY.fullmatch, keys), None),
+        action_key=next(filter(ACTION_KEY.fullmatch, reversed(keys)), None),
         business_date=date_at(row, fields.business_date),
         again_of=first if first != native_id else "",
     )
 
 
-def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Mapping[str, RunState]) -> LookUpResult:
-    """Whether a cancel arrived, by the row of its run. A run with any other end than CANCELLED was not ended by us."""
+RESULTS = {
+    Verb.CANCEL: (RunState.CANCELLED,),
+    Verb.MARK_OK: (RunState.SUCCEEDED,),
+    Verb.SKIP: (RunState.SKIPPED, RunState.SUCCEEDED),
+}
+"""The states of a run by which a verb that changes it is found."""
+
+
+def has_result(
+    verb: Verb, row: Row | None, run_id: str, fields: MappedRunFields, states: Mapping[str, RunState]
+) -> LookUpResult:
+    """Whether a cancel or a mark arrived, by the row of its run: a run with any other result does not have it from
+    us."""
     if row is None:
         return ActionUnknown(f"run {run_id} is not listed any more")
     try:
@@ -455,8 +567,9 @@ def cancelled(row: Row | None, run_id: str, fields: MappedRunFields, states: Map
     state = state_of(native_state, states)
     if state.is_open:
         return ActionUnknown(f"run {run_id} is still {native_state}")
-    if state is not RunState.CANCELLED:
-        return ActionUnknown(f"run {run_id} is {native_state}: it ended by itself, or before the cancel came")
+    if state not in RESULTS[verb]:
+        why = "it ended by itself, or before the cancel came" if verb is Verb.CANCEL else "it does not show the mark"
+        return ActionUnknown(f"run {run_id} is {native_state}: {why}")
     return ActionFound(run_id, f"it has ended: {native_state}")
 
 
@@ -535,9 +648,37 @@ def inventory_of(
     rows: Iterable[Any], fields: MappedJobFields, proof: ProofLevel, previous_hash: str, clock: TargetClock | None,
     cut: str,
 ) -> Inventory:  # fmt: skip
-    """The jobs of a whole list. `cut`: why rows may be missing, or "". Not complete where a row cannot be read."""
+    """The jobs of a whole list. `cut`: why rows may be missing, or "". Not complete where a row cannot be read; a
+    relation to no job is left out and reported."""
     jobs, unread = jobs_of(rows, fields, proof)
     unread += [SkippedRecord("jobs", cut)] if cut else []
-    jobs_hash = digest([[str(job) for job in jobs], [str(record) for record in unread]])
-    inventory = Inventory(tuple(jobs), not unread, jobs_hash, clock=clock, skipped=tuple(unread))
+    jobs, unrelated = _known_relations(jobs)
+    skipped = (*unread, *unrelated)
+    jobs_hash = digest([[str(job) for job in jobs], [str(record) for record in skipped]])
+    inventory = Inventory(tuple(jobs), not unread, jobs_hash, clock=clock, skipped=skipped)
     return inventory.unless_same(previous_hash)
+
+
+def _known_relations(jobs: Iterable[JobRecord]) -> tuple[list[JobRecord], list[SkippedRecord]]:
+    """The jobs with those parents and upstreams that are other jobs of the list, each once; and what is left out."""
+    jobs = list(jobs)
+    known, related, unrelated = {job.native_id for job in jobs}, list[JobRecord](), list[SkippedRecord]()
+    for job in jobs:
+        faults = list[str]()
+        for name, times in Counter(job.upstreams).items():
+            if name == job.native_id:
+                faults.append("it waits for itself")
+            elif name not in known:
+                faults.append(f"upstream {name[:60]!a} is not a job here")
+            elif times > 1:
+                faults.append(f"upstream {name[:60]!a} is named {times} times")
+        if job.parent == job.native_id:
+            faults.append("it is its own parent")
+        elif job.parent is not None and job.parent not in known:
+            faults.append(f"parent {job.parent[:60]!a} is not a job here")
+        if faults:
+            unrelated.append(SkippedRecord(f"job {job.native_id[:200]}", listed(faults, 10)))
+        upstreams = tuple(sorted(known.intersection(job.upstreams) - {job.native_id}))
+        parent = job.parent if job.parent in known and job.parent != job.native_id else None
+        related.append(replace(job, parent=parent, upstreams=upstreams))
+    return related, unrelated

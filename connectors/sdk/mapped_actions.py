@@ -6,20 +6,32 @@ The config names a call for each verb. A call carries our key, and a run shows i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import ValidationInfo, model_validator
 
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.field_mapping import PROFILE_PLACES, PROFILE_SECRETS, MappedRunFields, cancelled
+from connectors.sdk.field_mapping import (
+    PROFILE_PLACES,
+    PROFILE_SECRETS,
+    RESULTS,
+    MappedJobFields,
+    MappedRunFields,
+    has_result,
+)
 from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.settle import unless_in_flight
 from connectors.sdk.states import STARTING, Capability, RunState, Verb
 
 NO_HOLD = "a hold is marked at its source, and this kind has no place for the mark: pause the job in its own scheduler"
-VERB_NAMES = {verb: f"verbs.{verb.value}" for verb in (Verb.RERUN, Verb.START, Verb.CANCEL)}
-MAPPED_CAPABILITIES = frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.LOG})
+VERB_NAMES = {
+    verb: f"verbs.{verb.needs.value}" for verb in (Verb.RERUN, Verb.START, Verb.CANCEL, Verb.MARK_OK, Verb.SKIP)
+}
+EXPLAINED_CAPABILITIES = frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.LOG})
+"""Those that a profile has, or says why not."""
+MAPPED_CAPABILITIES = EXPLAINED_CAPABILITIES | {Capability.MARK, Capability.NATIVE_DEPENDENCIES}
 MISSING_CAPABILITIES = {
     Capability.MARK: "Headway records the result as asserted",
     Capability.HOLD: NO_HOLD,
@@ -28,6 +40,7 @@ MISSING_CAPABILITIES = {
     Capability.NATIVE_DEPENDENCIES: "declare dependencies in the config",
 }
 KEY_PLACEHOLDER = "<key>"
+MARKS = (Verb.MARK_OK, Verb.SKIP)
 
 
 def profile_places(info: ValidationInfo) -> frozenset[str]:
@@ -38,6 +51,8 @@ class MappedCall(StrictOptions):
     """A call of the config with names in braces."""
 
     known_places: ClassVar[frozenset[str]]
+    setting: ClassVar[str] = "path"
+    """The text that says what is called."""
 
     @property
     def places(self) -> Collection[str]:
@@ -54,8 +69,10 @@ class MappedCall(StrictOptions):
         known = self.known_places | profile_places(info)
         unknown = sorted({*self.places} - known)
         if unknown:
+            near = [f"did you mean {{{name}}}? " for name in get_close_matches(unknown[0], known, n=1)]
             names = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none"
-            raise ValueError(f"{{{unknown[0]}}} means nothing here; there are {names}")
+            key = self._key_with(f"{{{unknown[0]}}}")
+            raise ValueError(f"{key}{{{unknown[0]}}} means nothing here; {''.join(near)}there are {names}")
         secrets = {*self.places} & set((info.context or {}).get(PROFILE_SECRETS, ()))
         if misplaced := sorted(secrets - set(self.secret_places)):
             raise ValueError(
@@ -63,6 +80,23 @@ class MappedCall(StrictOptions):
                 "Fix: remove it here, or make its option another type"
             )
         return self
+
+    def _key_with(self, place: str) -> str:
+        """The key of the text that has a place, with a colon; "" where it is in a list or a table below."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+        values |= {f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()}
+        return next((f"{key}: " for key, value in values.items() if isinstance(value, str) and place in value), "")
+
+    def require_place(self, key: str, *names: str) -> None:
+        """Raises ValueError where it names none of these places, and so is about another run or job. `key`: of it."""
+        if not {*names} & {*self.places}:
+            missing = " and no ".join(f"{{{name}}}" for name in names)
+            where = "in the statement" if self.setting == "query" else "in path, query, body or headers"
+            raise ValueError(
+                f'{key}.{self.setting}: "{getattr(self, self.setting)}" names no {missing}: it would be about another. '
+                f"Fix: send {{{names[0]}}} {where}"
+            )
 
 
 Call = TypeVar("Call", bound=MappedCall)
@@ -77,16 +111,19 @@ class MappedVerbs(StrictOptions, Generic[Call]):
     """Starts a job once; {key} as in rerun."""
     cancel: Call | None = None
     """Cancels a running run."""
+    mark: Call | None = None
+    """Sets the result of an ended run to success: of a run that is marked OK, and of one that is skipped."""
 
     @property
     def calls(self) -> dict[Verb, Call]:
         """The calls that are named, by their verbs."""
-        calls = {Verb.RERUN: self.rerun, Verb.START: self.start, Verb.CANCEL: self.cancel}
+        calls = {verb: getattr(self, verb.needs.value) for verb in VERB_NAMES}
         return {verb: call for verb, call in calls.items() if call is not None}
 
-    def capabilities(self, log: object, hold: object) -> frozenset[Capability]:
-        """The capabilities of these calls, and of those of a log and a hold, which may be None."""
-        parts = {Capability.LOG: log, Capability.HOLD: hold}
+    def capabilities(self, log: object, hold: object, jobs: MappedJobFields) -> frozenset[Capability]:
+        """The capabilities of these calls, of those of a log and a hold, which may be None, and of the fields of a
+        job."""
+        parts = {Capability.LOG: log, Capability.HOLD: hold, Capability.NATIVE_DEPENDENCIES: jobs.upstreams or None}
         given = (capability for capability, part in parts.items() if part is not None)
         return frozenset({*(verb.needs for verb in self.calls), *given})
 
@@ -99,9 +136,26 @@ class MappedVerbs(StrictOptions, Generic[Call]):
                     "Fix: send {key}, and name in runs.key where a run shows it"
                 )
 
+    def warnings(self, runs_key: str, states: Mapping[str, RunState]) -> list[tuple[tuple[str, ...], str]]:
+        """Probable mistakes that are allowed: the key, and the text with its fix."""
+        warnings: list[tuple[tuple[str, ...], str]] = []
+        if self.cancel is not None and RunState.CANCELLED not in states.values():
+            text = 'no state means "cancelled", so no cancel is ever verified. Fix: name it in states'
+            warnings.append((("verbs", "cancel"), text))
+        if self.rerun is not None and runs_key and "key" not in self.rerun.places:
+            text = f'it sends no {{key}}, so no run shows it at runs.key = "{runs_key}". Fix: send {{key}}'
+            warnings.append((("verbs", "rerun"), f"{text}, or remove runs.key"))
+        return warnings
+
+    def require_places(self, run_place: str) -> None:
+        """Raises ValueError for a call that names neither its run nor its job. `run_place`: name of a run's id."""
+        needed = {Verb.RERUN: (run_place, "job"), Verb.START: ("job",)}
+        for verb, call in self.calls.items():
+            call.require_place(f"verbs.{verb.needs.value}", *needed.get(verb, (run_place,)))
+
 
 def missing_call(verb: Verb, what: str, setting: str) -> str:
-    return f"the config names no {what} for it: add [systems.NAME.verbs.{verb.value}] with its {setting}"
+    return f"the config names no {what} for it: add [systems.NAME.{VERB_NAMES[verb]}] with its {setting}"
 
 
 def missing_log(setting: str) -> str:
@@ -122,12 +176,17 @@ class MappedActions(Generic[Call]):
         self._verbs, self._fields, self._states = verbs, fields, states
 
     @classmethod
-    def missing_capabilities(cls, verbs: MappedVerbs[Call], log: object) -> dict[Capability, str]:
-        """Capabilities for which the config names no call."""
-        missing = {
-            verb.needs: missing_call(verb, cls.what, cls.setting) for verb in VERB_NAMES if verb not in verbs.calls
+    def missing_capabilities(
+        cls, verbs: MappedVerbs[Call], log: object, jobs: MappedJobFields
+    ) -> dict[Capability, str]:
+        """Capabilities for which the config names no call or field."""
+        reasons = {
+            **MISSING_CAPABILITIES,
+            **{verb.needs: missing_call(verb, cls.what, cls.setting) for verb in (*STARTING, Verb.CANCEL)},
+            Capability.LOG: missing_log(cls.setting),
         }
-        return missing if log is not None else {**missing, Capability.LOG: missing_log(cls.setting)}
+        present = verbs.capabilities(log, None, jobs)
+        return {name: reasons[name] for name in MAPPED_CAPABILITIES - present}
 
     def shown(self, call: Call, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
         """The native verb, the call as text, and the native calls of a preview."""
@@ -169,6 +228,10 @@ class MappedActions(Generic[Call]):
             refused: str | None = f"{ref.job} {ref.period_key} has no run at its source to give as {{{self.id_place}}}"
         elif spec.verb is Verb.CANCEL and not spec.state.is_open:
             refused = f"the run has ended ({spec.state})"
+        elif spec.verb in MARKS and spec.state.is_open:
+            refused = f"the run is {spec.state}: cancel it first, or let it end"
+        elif spec.verb in MARKS and spec.state in RESULTS[spec.verb]:
+            refused = f"nothing to do: the run is {spec.state}"
         else:
             refused = self.refusal(call, spec.verb, values)
         return Preview(
@@ -188,7 +251,7 @@ class MappedActions(Generic[Call]):
         call = self._verbs.calls.get(verb)
         if call is None:
             raise NotSupported(f"the config names no {self.what} for {verb} any more")
-        run = None if verb is Verb.CANCEL else self.run_with_key(key, plan)[0]
+        run = None if verb in RESULTS else self.run_with_key(key, plan)[0]
         if run is not None:
             raise NotSupported(f"it was sent already, and is run {run}")
         return Receipt(key, self.send(call, {**plan, "key": key}))
@@ -201,11 +264,12 @@ class MappedActions(Generic[Call]):
         return unless_in_flight(result, preview)
 
     def find(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """By the run that shows our key; a cancel by its run's end. Raises NotSupported where too much would have to be
-        searched."""
-        if plan["verb"] == Verb.CANCEL.value:
+        """By the run that shows our key; a cancel or a mark by its run's result. Raises NotSupported where too much
+        would have to be searched."""
+        verb = Verb(str(plan["verb"]))
+        if verb in RESULTS:
             run_id = str(plan[self.id_place])
-            return cancelled(self.run_row(run_id, str(plan["job"])), run_id, self._fields, self._states)
+            return has_result(verb, self.run_row(run_id, str(plan["job"])), run_id, self._fields, self._states)
         run, why = self.run_with_key(key, plan)
         absent = ActionUnknown(why) if why else ActionAbsent()
         return absent if run is None else ActionFound(run, f"run {run} carries it")

@@ -81,6 +81,13 @@ class MappedHolder(MarkedPauseActions[Row]):
         except RecordUnreadable as error:
             raise InvalidAnswer(f"{self._source}: a job cannot be read: {error}") from None
 
+    def keeps_reason(self, row: Any) -> bool:
+        """Whether a job shows the reason of a pause that has ended."""
+        try:
+            return self._is_reason and self._shown_text(row) != "" and not self.is_paused(row)
+        except InvalidAnswer:
+            return False
+
     def preview_hold(self, job: str, row: Row, mark: HoldMark) -> Preview:
         note = with_hold(self._counted_text(row), mark).replace(mark.text, shown_mark(mark))
         return Preview(

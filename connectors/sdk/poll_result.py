@@ -117,6 +117,10 @@ class ReportedRuns:
         return tuple(run for run in records if run.state.is_open or (run.job, run.attempt_key) not in known)
 
 
+_OLDEST, _NEWEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+
 def _age(run: RunRecord) -> tuple[datetime, str, str]:
-    at = run.started_at or run.queued_at or run.period_at or datetime(1970, 1, 1, tzinfo=UTC)
+    without_times = _NEWEST if run.state.is_open else _OLDEST
+    at = run.started_at or run.queued_at or run.period_at or run.ended_at or without_times
     return at, run.job, run.attempt_key.zfill(20)  # numbers in their order

@@ -24,6 +24,7 @@ from connectors.sdk.contract import (
 )
 from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing, RecordUnreadable
 from connectors.sdk.field_mapping import (
+    RESULTS,
     AheadOfClock,
     Row,
     instant_at,
@@ -36,6 +37,7 @@ from connectors.sdk.field_mapping import (
 )
 from connectors.sdk.fields import as_json
 from connectors.sdk.mapped_actions import (
+    EXPLAINED_CAPABILITIES,
     KEY_PLACEHOLDER,
     MAPPED_CAPABILITIES,
     MISSING_CAPABILITIES,
@@ -147,7 +149,7 @@ class SqlActions(MappedActions[SqlVerbQuery]):
         return permission.why if permission.held is False else None
 
     def notes(self, verb: Verb) -> tuple[str, ...]:
-        unproved = "" if verb is Verb.CANCEL else self._client.run_with_key(KEY_PLACEHOLDER)[1]
+        unproved = "" if verb in RESULTS else self._client.run_with_key(KEY_PLACEHOLDER)[1]
         return (f"a lost answer would stay unknown: {unproved}",) if unproved else ()
 
     def _permission(self, name: str, call: SqlVerbQuery, setting: str) -> SourcePermission:
@@ -165,8 +167,9 @@ class SqlActions(MappedActions[SqlVerbQuery]):
         return SourcePermission(name, True, "", "", "act")
 
     def permissions(self) -> Iterator[SourcePermission]:
-        for verb, call in self._client.options.verbs.calls.items():
-            yield self._permission(verb.value, call, f"verbs.{verb.value}")
+        calls = {VERB_NAMES[verb]: call for verb, call in self._client.options.verbs.calls.items()}
+        for setting, call in calls.items():
+            yield self._permission(setting.removeprefix("verbs."), call, setting)
         if (hold := self._client.options.hold) is not None:
             yield self._permission("hold", hold, "hold")
 
@@ -319,7 +322,7 @@ class SqlConnector(ComposedConnector):
 class SqlProfile(ProfileHeader, SqlMapping):
     """A profile of tables."""
 
-    possible = MAPPED_CAPABILITIES
+    possible = EXPLAINED_CAPABILITIES
 
     base: Literal["sql"]
     scheme: Literal["", "mssql", "oracle"] = ""
@@ -331,8 +334,11 @@ class SqlProfile(ProfileHeader, SqlMapping):
             raise ValueError("targets: a database is one target. Remove it")
         return self
 
+    def warnings(self) -> list[tuple[tuple[str, ...], str]]:
+        return self.verbs.warnings(self.runs.key, self.states)
+
     def capabilities(self) -> frozenset[Capability]:
-        return self.verbs.capabilities(self.log, self.hold)
+        return self.verbs.capabilities(self.log, self.hold, self.jobs)
 
     def system_options(self) -> type[PostgresOptions] | type[DsnOptions]:
         return DsnOptions if self.scheme else PostgresOptions
@@ -355,8 +361,8 @@ CONNECTOR = ConnectorKind(
     targets=targets,
     open=lambda options, target, secrets: SqlConnector(SqlClient(options, open_database(options, secrets))),
     capabilities=MAPPED_CAPABILITIES,
-    missing=MISSING_CAPABILITIES,
-    lacks=lambda options: SqlActions.missing_capabilities(options.verbs, options.log),
+    missing={name: why for name, why in MISSING_CAPABILITIES.items() if name not in MAPPED_CAPABILITIES},
+    lacks=lambda options: SqlActions.missing_capabilities(options.verbs, options.log, options.jobs),
     proofs=frozenset({ProofLevel.EXIT, ProofLevel.FULL}),
     verbs=VERB_NAMES,
     may_start_early=True,

@@ -28,6 +28,7 @@ class SqlSelect(MappedCall):
     known_places: ClassVar[frozenset[str]] = frozenset()
     begins: ClassVar[re.Pattern[str]] = _QUERY
     what: ClassVar[str] = "SELECT (or WITH)"
+    setting = "query"
 
     query: str
     """Run in a read-only transaction, inside of a SELECT of ours."""
@@ -159,11 +160,13 @@ class SqlMapping(StrictOptions):
                 f"runs.query ends with {cut[1]}: a requested run may be behind it, and would be called "
                 "absent. Leave it out: 1,000 rows are read at a time"
             )
-        if self.verbs.cancel is not None and "open" not in self.runs.places:
+        changed = "verbs.cancel" if self.verbs.cancel else "verbs.mark" if self.verbs.mark else ""
+        if changed and "open" not in self.runs.places:
             raise ValueError(
-                "verbs.cancel: its end could not be looked up. Add to runs.query: "
+                f"{changed}: its result could not be looked up. Add to runs.query: "
                 f"OR {self.runs.id}::text = ANY({{open}})"
             )
+        self.verbs.require_places("run")
         return self
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -53,7 +53,7 @@ def _new_profile(arguments: argparse.Namespace, path: Path) -> int:
 
 
 def check_profile(arguments: argparse.Namespace) -> int:
-    from console.config.profiles import compare_profile, read_profile
+    from console.config.profiles import compare_profile, profile_warnings, read_profile
 
     path, compared, counts = Path(arguments.file).expanduser(), [], None
     kind, faults = read_profile(path)
@@ -65,15 +65,19 @@ def check_profile(arguments: argparse.Namespace) -> int:
         calls, names, undescribed = comparison.calls, comparison.names, comparison.undescribed
         counts = {"calls": calls, "names": names, "undescribed": undescribed}
         compared = [f"{arguments.api}: {calls} calls, {names} parameters and fields, {undescribed} not described"]
-    report = {
+    report: dict[str, Any] = {
         "file": str(path),
+        "warnings": [],
         "faults": [{"line": fault.line, "key": fault.key, "problem": fault.problem} for fault in faults],
         "compared": counts,
     }
     if kind is None or faults:
         return print_result(arguments, report, [*map(str, faults), *compared], code=Exit.PROBLEM)
+    warnings = profile_warnings(path)
+    report["warnings"] = [{"line": item.line, "key": item.key, "problem": item.problem} for item in warnings]
     can = ", ".join(sorted(capability.value for capability in kind.capabilities)) or "observe only"
-    return print_result(arguments, report, [f"{path}: kind {kind.kind} ({kind.title}): {can}", *compared])
+    texts = [f"{path}: kind {kind.kind} ({kind.title}): {can}", *(f"warning: {item}" for item in warnings)]
+    return print_result(arguments, report, [*texts, *compared])
 
 
 def try_connector(arguments: argparse.Namespace) -> int:
@@ -119,8 +123,12 @@ class TrialResult:
     inventory: Inventory | None = None
     poll: Poll | None = None
     error: str = ""
+    requests: Counter[str] = field(default_factory=Counter)
+    """HTTP request -> how often it was sent."""
     states: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(native state, our state) -> number of runs."""
+    fields: Collection[str] = ()
+    """For each field that a mapping names and no row has, a sentence."""
 
     @property
     def is_understood(self) -> bool:
@@ -134,17 +142,21 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
     """Probes, lists the jobs, and polls once from the beginning. `error` holds an expected failure. `works`: an engine
     runs; without one, a listener that it would open is not polled."""
     from connectors.sdk.errors import ConnectorError
+    from connectors.sdk.field_mapping import FieldTally, tallying
+    from connectors.sdk.transport.call_limits import RequestTally, counting
 
-    result = TrialResult(target)
+    result, tally = TrialResult(target), FieldTally()
     try:
-        result.probe = connector.probe(timeout_seconds)
-        result.inventory = connector.inventory("", timeout_seconds)
-        if works or not result.probe.opens_with_engine:
-            result.poll = connector.poll("", (), timeout_seconds)
+        with counting(RequestTally(calls=result.requests)), tallying(tally):
+            result.probe = connector.probe(timeout_seconds)
+            result.inventory = connector.inventory("", timeout_seconds)
+            if works or not result.probe.opens_with_engine:
+                result.poll = connector.poll("", (), timeout_seconds)
         if result.poll is not None and result.poll.inventory is not None:
             result.inventory = result.poll.inventory
     except ConnectorError as error:
         result.error = str(error)
+    result.fields = [*tally.missing()]
     for run in result.poll.runs if result.poll else ():
         result.states[run.native_state, run.state] += 1
     return result
@@ -153,6 +165,8 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
 def trial_lines(result: TrialResult) -> Iterator[str]:
     from connectors.sdk.records import instant_key
 
+    for request, count in result.requests.most_common(SHOWN):
+        yield f"  request  {request}{f' × {count}' if count > 1 else ''}"
     if result.probe is not None:
         silent = "; ".join(result.probe.notes) or "unreachable"
         version = f", {result.probe.version}" if result.probe.version else ""
@@ -164,8 +178,11 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
         yield f"  jobs     {len(result.inventory.jobs)}{'' if result.inventory.complete else ', not all could be read'}"
         for job in result.inventory.jobs[:SHOWN]:
             clock = f"{job.schedule.dialect} {job.schedule.expression!r} {job.schedule.zone}"
-            schedule = clock if job.schedule.expression else "no schedule"
+            named = f"next start {instant_key(job.schedule.next_at)}" if job.schedule.next_at else "no schedule"
+            schedule = clock if job.schedule.expression else named
             yield f"    {job.native_id}  {schedule}{'  paused' if job.paused else ''}"
+        count = sum(len(job.upstreams) for job in result.inventory.jobs)
+        yield from [f"  native dependencies {count}"] if count else []
         yield from _skipped(result.inventory)
     if result.poll is not None:
         yield f"  runs     {len(result.poll.runs)} in the first poll{', more to come' if result.poll.more else ''}"
@@ -185,6 +202,7 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
             unlisted = Counter(run.job for run in result.poll.runs if run.job not in known)
             for name, count in unlisted.most_common(SHOWN):
                 yield f"  warning  {count} runs are of {name!r}, which is not among the jobs"
+    yield from (f"  warning  {text}" for text in result.fields)
     if result.error:
         yield f"{result.target}: FAILED: {result.error}"
 
@@ -198,6 +216,8 @@ def _skipped(part: Inventory | Poll) -> Iterator[str]:
 def list_kinds(arguments: argparse.Namespace) -> int:
     from connectors.sdk.registry import entries
 
+    if str(arguments.kind).endswith(".toml"):
+        return _print_profile(arguments)
     kinds = entries()
     if arguments.kind is not None:
         return _print_kind(arguments, kinds)
@@ -227,6 +247,17 @@ def _print_kind(arguments: argparse.Namespace, entries: list[KindEntry]) -> int:
         hint = f'did you mean "{near[0]}"?' if near else f"installed: {', '.join(names)}"
         raise CommandError(Exit.NOT_FOUND, f'no kind "{arguments.kind}"; {hint}')
     entry = entries[names.index(arguments.kind)]
+    return print_result(arguments, _kind_document(entry), _kind_lines(entry))
+
+
+def _print_profile(arguments: argparse.Namespace) -> int:
+    from connectors.sdk.registry import describe_kind
+    from console.config.profiles import read_profile
+
+    kind, faults = read_profile(Path(arguments.kind).expanduser())
+    if kind is None:
+        raise CommandError(Exit.PROBLEM, "\n".join(map(str, faults)))
+    entry = describe_kind(kind, ())
     return print_result(arguments, _kind_document(entry), _kind_lines(entry))
 
 

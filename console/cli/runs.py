@@ -77,7 +77,7 @@ def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> 
         ValueColumn("period", lambda run: in_display_zone(run.period_key), 24),
         ValueColumn("state", lambda run: f"{run.state} · {run.flags}" if run.flags else run.state, 10),
         ValueColumn("evidence", lambda run: evidence_text(run.evidence), drop=2),
-        ValueColumn("started", lambda run: timestamp(run.started)),
+        ValueColumn("started", lambda run: timestamp(run.started or run.first_started)),
         ValueColumn("duration", duration),
         ValueColumn("attempts", lambda run: str(run.attempts), drop=1),
         ValueColumn("message", message, 10, drop=4),
@@ -162,7 +162,8 @@ def difference_lines(data: dict[str, Any]) -> list[str]:
 def _attempt_id(view: RunView, number: int | None) -> int | None:
     attempt = next((attempt.id for attempt in view.attempts if attempt.number == number), None)
     if number is not None and attempt is None:
-        raise CommandError(Exit.NOT_FOUND, f"no attempt {number}; the run has {len(view.attempts)}")
+        known = ", ".join(str(attempt.number) for attempt in view.attempts) or "none"
+        raise CommandError(Exit.NOT_FOUND, f"no attempt {number}; the run has {known}")
     return attempt
 
 

@@ -159,11 +159,17 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
             ConfigFault(file, None, "", f"cannot be read: {error.strerror}. Fix: make it readable for this user.")
         )
     except tomllib.TOMLDecodeError as error:
-        match = re.search(r"at line (\d+)", str(error))
-        problem = f"is not valid TOML: {error}. Fix that line; the rest was not read."
-        reading.faults.append(ConfigFault(file, int(match[1]) if match else None, "", problem))
+        line, reason = toml_fault(error)
+        problem = f"is not valid TOML: {reason}. Fix that line; the rest was not read."
+        reading.faults.append(ConfigFault(file, line, "", problem))
     reading.unread = True
     return {}
+
+
+def toml_fault(error: Exception) -> tuple[int | None, str]:
+    """The line of a fault of TOML, and its text without the line."""
+    match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
+    return (int(match[2]), f"{match[1]} at column {match[3]}") if match else (None, str(error))
 
 
 def _merge(document: Table, part: Table, file: Path, reading: ConfigDocument) -> None:
@@ -244,7 +250,8 @@ def line_in_tables(text: str, key: tuple[str, ...]) -> int | None:
         start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*\]", 1)
         if start is not None:
             return _key_line(lines, start, key[depth:]) or start + 1
-    return _key_line(lines, -1, key)
+    below = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key)}\s*\.", 1) if key else None
+    return _key_line(lines, -1, key) if below is None else below + 1
 
 
 def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 from connectors.sdk import registry
 from connectors.sdk.contract import ApiComparison, ConnectorKind
 from connectors.sdk.file_trust import write_access_fault
-from console.config.document import ConfigDocument, ConfigFault, line_in_tables, suggestion
+from console.config.document import ConfigDocument, ConfigFault, line_in_tables, suggestion, toml_fault
 from console.config.sections import SystemSettings
 from console.config.validation import validate
 from console.text.redact import is_secret_name, mask_secrets
@@ -24,8 +25,11 @@ from console.text.redact import is_secret_name, mask_secrets
 MAX_BYTES = 256 * 1024
 PROSE = ("about", "grants", "ladder", "lacks", "title")
 """Tables and keys whose texts are for people."""
-SENT = ("query", "body", "form")
+SENT = ("query", "body", "form", "headers")
 """Tables of what a call sends."""
+OF_A_SYSTEM = ("client_id", "client_secret", "username", "password", "token")
+"""Keys of the account, which a system of the config has."""
+_SIGNED = re.compile(r"\s*(bearer|basic|token|apikey|digest)\s+\S", re.IGNORECASE)
 
 
 def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[ConnectorKind | None, list[ConfigFault]]:
@@ -44,10 +48,21 @@ def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[Conn
         return None, reading.faults
     assert issubclass(model, BaseModel), "profiles are pydantic models"
     profile = validate(model, document, (), reading)
+    reading.faults = [_of_a_system(fault) for fault in reading.faults]
     _check_names(path, document, reading)
     kind = profile.connector_kind() if profile is not None and not reading.faults else None
     assert kind is None or isinstance(kind, ConnectorKind), "a profile makes a kind"
     return kind, sorted(reading.faults, key=lambda fault: fault.line or 0)
+
+
+def profile_warnings(path: Path) -> list[ConfigFault]:
+    """Probable mistakes in a valid profile."""
+    reading = ConfigDocument({}, default=path, find_line=line_in_tables)
+    document = _document(path, reading)
+    assert document is not None, "the profile is valid"
+    for key, text in registry.profile_model(document).model_validate(document, context={}).warnings():
+        reading.fault(key, f"{text}.")
+    return reading.faults
 
 
 def compare_profile(path: Path, description: Path) -> tuple[ApiComparison, list[ConfigFault]]:
@@ -82,8 +97,8 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 at byte {error.start}: save the file as UTF-8"
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        match = re.search(r"at line (\d+)", str(error))
-        line, problem = int(match[1]) if match else None, f"is not valid TOML: {error}"
+        line, reason = toml_fault(error)
+        problem = f"is not valid TOML: {reason}. Fix that line"
     reading.faults.append(ConfigFault(path, line, "", f"{problem}."))
     return None
 
@@ -101,6 +116,16 @@ def _check_names(path: Path, document: dict[str, Any], reading: ConfigDocument) 
         reading.fault(("targets",), f'no option "{targets}". {suggestion(targets, options, "options")}')
 
 
+def _of_a_system(fault: ConfigFault) -> ConfigFault:
+    """The fault of a key that the config has, and no profile."""
+    name = fault.key.rpartition(".")[2]
+    if name not in OF_A_SYSTEM or not fault.problem.startswith("unknown key"):
+        return fault
+    value = '"…"' if name in ("client_id", "username") else '{ env = "NAME" }'
+    fix = f"Fix: remove it here, and write {name} = {value} in each system of the config"
+    return replace(fault, problem=f"a profile holds no account. {fix}.")
+
+
 def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Texts that hold a secret: by their shape, and by the name of what is sent."""
     if isinstance(value, dict):
@@ -111,8 +136,14 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
             yield from _secrets(item, (*key, str(number)))
     elif isinstance(value, str):
         is_prose = any(part in PROSE for part in key)
-        is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and is_secret_name(key[-1]) and "{" not in value
+        is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and "{" not in value and _names_secret(key, value)
         texts = value.split() if is_prose else [value]
         if is_sent or any(mask_secrets(text) != text for text in texts):
             fix = "A profile holds none: declare its sign_in, and let the config refer to the token"
             yield key, f"holds a secret, or what looks like one. {fix}."
+
+
+def _names_secret(key: tuple[str, ...], value: str) -> bool:
+    """Whether what is sent under this key is a secret of any shape: by its name, or as the value of a header."""
+    is_type = key[-1].lower().endswith("type")
+    return (is_secret_name(key[-1]) and not is_type) or ("headers" in key and _SIGNED.match(value) is not None)

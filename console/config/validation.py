@@ -5,6 +5,8 @@ pydantic reports its types; these messages name the fault of the value and its f
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -29,6 +31,7 @@ EXAMPLES = {
 }  # fmt: skip
 """Of keys that must be there."""
 _LISTS = (tuple, list)
+_NAMED_KEYS = re.compile(r"([a-z_][\w-]*(?:\.[\w-]+)*): (.*)", re.DOTALL)
 _TABLES = (dict, Mapping)
 
 
@@ -71,17 +74,29 @@ def fault_text(error: Any, place: FaultLocation, also: Sequence[str]) -> str:
     if kind == "extra_forbidden":
         known = _known_keys(place, also)
         return f"unknown key. {suggestion(place.keys[-1], known) if known else 'Remove it.'}"
+    if kind == "enum" and error["loc"][-1] == "[key]":
+        return f"unknown key. {suggestion(str(value), _expected_values(str(error['ctx']['expected'])))}"
     if kind == "missing":
-        example = EXAMPLES.get(place.keys[-1], "")
+        example = _example(place)
         return f"is missing. Add it: {place.keys[-1]} = {example}." if example else "is missing. Add it."
     if plain := _shape_text(kind, value, error.get("ctx", {}), place):
         return plain
     message = str(error["msg"]).removeprefix("Value error, ")
-    is_repeated = "secret" in message or not _is_short(value) or str(value) in message
-    text = f"{message[0].lower()}{message[1:]}{'' if is_repeated else f' (it is {value!r})'}"
+    text = f"{message[0].lower()}{message[1:]}{_value_text(value, message)}"
     return text if text.endswith("?") else text.rstrip(".") + "."
 
 
+def _value_text(value: Any, message: str) -> str:
+    """The value behind a message that does not name it; nothing where it may be a secret."""
+    if "secret" in message or str(value) in message:
+        return ""
+    if address := _ADDRESS.fullmatch(value) if isinstance(value, str) else None:
+        return f" (it is an address, {address[1]}…)"
+    return f" (it is {value!r})" if _is_short(value) else ""
+
+
+_ADDRESS = re.compile(r"(https?://[\w.-]{1,80}(?::\d+)?)(?:[/?#].*)?", re.DOTALL)
+"""Its path may hold a secret, its host none."""
 _SHAPE_FAULTS = {
     **dict.fromkeys(("tuple_type", "list_type"), 'is not a list. Write it in brackets: ["…", "…"].'),
     "string_type": "{shown} is not text. Write it in quotes.",
@@ -112,14 +127,26 @@ def _shape_text(kind: str, value: Any, context: Mapping[str, Any], place: FaultL
         return _SHAPE_FAULTS[kind].format(shown=shown, **context)
     if kind == "literal_error":
         expected = str(context.get("expected", "the known words"))
-        known = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
-        meant = suggestion(value, known) if isinstance(value, str) and value else ""
+        meant = suggestion(value, _expected_values(expected)) if isinstance(value, str) and value else ""
         return f"{shown} is not one of {expected}.{f' {meant}' if meant.startswith('Did') else ''}"
     if kind in ("model_type", "dict_type", "mapping_type", "model_attributes_type"):
         return f"{shown} is {_table_text(place.shapes)}."
     if kind.startswith(("date_", "datetime_")):
         return f"{shown} is not a date. Write it without quotes: 2026-12-24."
     return ""
+
+
+def _expected_values(expected: str) -> list[str]:
+    """The values of "'a', 'b' or 'c'"."""
+    return [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
+
+
+def _example(place: FaultLocation) -> str:
+    """A value of a key that must be there: of its field, else of its name; "" without one."""
+    name = place.keys[-1]
+    fields = [model.model_fields[name] for model in _models(place.above) if name in model.model_fields]
+    examples = [json.dumps(example) for field in fields for example in field.examples or ()]
+    return next(iter(examples), EXAMPLES.get(name, ""))
 
 
 def _table_text(shapes: tuple[Any, ...]) -> str:
@@ -226,8 +253,18 @@ def validate(
             if _is_reported_deeper(fault, place, faults) or (place.has_choice and place.keys in reported):
                 continue
             reported.add(place.keys)
-            reading.fault((*key, *place.keys), fault_text(fault, place, also))
+            keys, text = _named_place(place, fault_text(fault, place, also))
+            reading.fault((*key, *keys), text)
     return None
+
+
+def _named_place(place: FaultLocation, text: str) -> tuple[tuple[str, ...], str]:
+    """The keys of a fault, and its text. One that begins with keys of its table is at these: "runs.one: send {id}"."""
+    match = _NAMED_KEYS.match(text)
+    names, shapes = match[1].split(".") if match else [], place.shapes
+    for name in names:
+        shapes = _below(shapes, name) or ()
+    return ((*place.keys, *names), match[2]) if match and shapes else (place.keys, text)
 
 
 def _location(model: type[BaseModel], error: Any) -> FaultLocation:

@@ -116,13 +116,20 @@ def _masked_once(text: str) -> str:
         text = _SHORT_OPTION.sub(lambda match: match[1] + _quoted(match[2]), text)
     if any(hint in low for hint in _HINTS):
         text = _OPTION.sub(lambda match: match[1] + _stars_for(match[2]), text)
-        text = _NAMED.sub(lambda match: match[1] + _quoted(match[2]), text)
+        text = _NAMED.sub(_named_value, text)
     return _ASSIGNED.sub(_if_random, text)
 
 
 def _strictly_once(text: str) -> str:
     text = _ANYWHERE.sub(_if_random, _masked_once(text))
     return _ADDRESS.sub(_stars, _NUMBER.sub(MASK, text))
+
+
+def _named_value(match: re.Match[str]) -> str:
+    """Stars for the value after a name; not for what is said of an address: "POST https://host/token: refused"."""
+    before = match.string[max(0, match.start() - 300) : match.start()]
+    is_address = re.search(r":\s+$", match[1]) and re.search(r"https?://[^\s?#=@]*$", before)
+    return match[0] if is_address else match[1] + _quoted(match[2])
 
 
 def _stars(match: re.Match[str]) -> str:

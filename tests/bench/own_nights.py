@@ -21,6 +21,8 @@ import numpy as np
 from console.forecast.simulation.values import NightHistory, RerunRule, SimulationGraph, SlotPool
 
 KINDS = ("fails", "clock", "slots", "shift", "new")
+MONTH_ENDS = "month_ends"
+"""A kind of `tests.bench.month_ends`, which makes its month ends itself."""
 WORKFLOWS, NIGHTS, CHAINS, LONG = 6, 130, 4, 4
 JOBS = CHAINS * LONG + 1
 DAY = 86_400.0
@@ -31,9 +33,9 @@ REPAIR, REPAIR_SPREAD = 1_500.0, 0.5
 class Workflow:
     """Chains of jobs that meet in one that delivers. `takes`: nights x jobs, s."""
 
-    def __init__(self, kind: str, number: int, topo: Callable[..., Any]) -> None:
-        self.kind, self.number, self._topo = kind, number, topo
-        self.random = np.random.default_rng([KINDS.index(kind), number])
+    def __init__(self, kind: str, number: int, topo: Callable[..., Any], nights: int = NIGHTS) -> None:
+        self.kind, self.number, self._topo, self.nights = kind, number, topo, nights
+        self.random = np.random.default_rng([(*KINDS, MONTH_ENDS).index(kind), number])
         self.parents = [[job - 1] if job % LONG else [] for job in range(JOBS - 1)]
         self.parents.append(list(range(LONG - 1, JOBS - 1, LONG)))
         self.earliest = np.zeros(JOBS)
@@ -42,12 +44,13 @@ class Workflow:
         self.slots = 3 if kind == "slots" else 0
         self.pool = list(range(1, JOBS - 1, 2)) if self.slots else []
         level = self.random.normal(6.0, 0.5, JOBS)
-        slow = 0.12 * self.random.standard_normal((NIGHTS, 1))
-        self.takes = np.exp(level + slow + 0.12 * self.random.standard_normal((NIGHTS, JOBS)))
+        slow = 0.12 * self.random.standard_normal((nights, 1))
+        self.takes = np.exp(level + slow + 0.12 * self.random.standard_normal((nights, JOBS)))
         self.fails = np.full(JOBS, 0.0)
         self.since = np.zeros(JOBS, int)
         self.declared = np.full(JOBS, np.nan)
-        getattr(self, f"_{kind}")(level)
+        if kind != MONTH_ENDS:
+            getattr(self, f"_{kind}")(level)
 
     def _fails(self, _level: Any) -> None:
         self.fails[:] = 0.002
@@ -88,7 +91,7 @@ class Workflow:
         dags = {night: self._dag(night) for night in versions}
         runs: list[dict[str, Any]] = []
         finishes: list[float] = []
-        for night in range(NIGHTS):
+        for night in range(self.nights):
             version = max(each for each in versions if each <= night)
             run = self._run(night, version, dags[version])
             if night >= PROMISED_FROM:

@@ -59,6 +59,7 @@ def test_one_kind_is_shown_in_full_and_a_near_match_is_suggested() -> None:
 def test_the_parsed_mapping_is_printed_line_by_line(tmp_path: Path, url: str) -> None:
     done = tried(tmp_path, url, "batch")
     assert (Exit.OK, "") == (done.code, done.err)
+    assert f"request  GET {url}/api/jobs × 2" in done.out
     assert "right    read runs: held" in done.out
     assert "load  debian-cron '10 3 * * *' Europe/Berlin" in done.out
     assert "'crashed' -> failed" in done.out
@@ -77,6 +78,19 @@ def test_what_was_not_understood_is_named(tmp_path: Path, url: str, fake: HomeGr
     assert "1 runs are of 'stray', which is not among the jobs" in done.out
     whole = tried(tmp_path, url, "batch", "--json").data["targets"][0]
     assert ("batch/api", False) == (whole["target"], whole["understood"])
+
+
+def test_a_field_that_no_row_has_is_named_with_its_near_match(tmp_path: Path, url: str) -> None:
+    """A job kept no title, and nothing said why."""
+    done = tried(tmp_path, url, "batch", wrong=('title = "label"', 'title = "labell"'))
+    words = " ".join(done.out.split())
+    assert 'warning jobs.title: none of 2 rows has "labell". Fix: did you mean "label"?' in words
+    assert Exit.OK == done.code
+
+
+def test_a_path_that_is_not_there_names_its_key(tmp_path: Path, url: str) -> None:
+    done = tried(tmp_path, url, "batch", wrong=('path = "/api/jobs"', 'path = "/api/jobz"'))
+    assert "(jobs.path). Fix: correct it in the profile" in " ".join(done.out.split())
 
 
 def test_a_wrong_path_says_which(tmp_path: Path, url: str) -> None:
@@ -107,8 +121,28 @@ def test_a_new_profile_is_valid_and_an_existing_file_is_kept(tmp_path: Path) -> 
     assert (Exit.OK, True) == (done.code, "headway connector check" in done.out)
     again = headway("none.db", *new)
     assert (Exit.REFUSED, True) == (again.code, "File exists; nothing was written" in again.err)
+    nowhere = headway("none.db", *new[:-1], str(tmp_path / "none"))
+    assert (Exit.REFUSED, True) == (nowhere.code, "Fix: make the folder" in " ".join(nowhere.err.split()))
     checked = headway("none.db", "connector", "check", str(path))
-    assert (Exit.OK, True) == (checked.code, "kind nightly (Nightly): log, rerun" in checked.out)
+    assert (Exit.OK, True) == (checked.code, "kind nightly (Nightly): log, native_dependencies, rerun" in checked.out)
+
+
+def test_a_profile_is_shown_in_full_like_a_kind(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    headway("none.db", "connector", "new", "nightly", "--profile", "--into", str(tmp_path))
+    path = tmp_path / "nightly.toml"
+    done = headway("none.db", "connector", "list", str(path))
+    assert (Exit.OK, True) == (done.code, "rerun     yes: run again" in done.out)
+    path.write_text(path.read_text().replace("limit = 100", "limit = 0"))
+    done = headway("none.db", "connector", "list", str(path))
+    assert (Exit.PROBLEM, True) == (done.code, "nightly.toml:8: limit: 0 is too small" in " ".join(done.err.split()))
+
+
+def test_a_job_without_an_expression_shows_its_next_start(tmp_path: Path, url: str, fake: HomeGrown) -> None:
+    fake.jobs[0]["next"], fake.jobs[1]["needs"] = "2026-11-27T03:10:00Z", ["load"]
+    done = tried(tmp_path, url, "batch", wrong=('schedule = "cron"', 'next_at = "next"'))
+    assert "load  next start 2026-11-27T03:10:00Z" in done.out
+    assert "mart  no schedule\n  native dependencies 1\n" in done.out
 
 
 def test_a_profile_with_faults_is_a_problem_with_the_line_of_each(tmp_path: Path) -> None:
@@ -119,7 +153,7 @@ def test_a_profile_with_faults_is_a_problem_with_the_line_of_each(tmp_path: Path
     done = headway("none.db", "connector", "check", str(path))
     assert (Exit.PROBLEM, []) == (done.code, harmful(done.out))
     report = headway("none.db", "connector", "check", str(path), "--json").data
-    assert [(8, "limit"), (43, "states.done")] == [(fault["line"], fault["key"]) for fault in report["faults"]]
+    assert [(8, "limit"), (44, "states.done")] == [(fault["line"], fault["key"]) for fault in report["faults"]]
 
 
 def test_a_profile_is_compared_with_a_description_of_its_api(tmp_path: Path) -> None:

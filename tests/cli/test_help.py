@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from console.cli.arguments import TIME_FORMS
-from console.cli.commands import ALSO, COMMANDS, GROUPS, NOUNS, OTHER_COMMANDS, overview
+from console.cli.commands import ALSO, COMMANDS, GROUPS, NOUNS, OTHER_COMMANDS, SAME_COMMANDS, overview
 from console.cli.exits import Exit
 from console.cli.help import TOPICS
 from console.cli.main import build_parser, with_full_name
@@ -70,6 +70,13 @@ def test_a_former_command_names_the_line_to_type() -> None:
     for line in OTHER_COMMANDS.values():
         words = with_full_name(line.replace("DATE", "2026-11-20").replace("RUN", "12").split())
         build_parser(words[0]).parse_args(words)
+
+
+def test_a_command_under_another_name_is_the_same() -> None:
+    for same, name in SAME_COMMANDS.items():
+        assert [name, "oncall"] == with_full_name([*same.split(), "oncall"])
+        assert name in COMMANDS
+    assert "use: headway alert test" in headway("none.db", "route").err
 
 
 def test_the_overview_fits_a_screen() -> None:

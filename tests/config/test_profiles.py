@@ -12,7 +12,7 @@ from connectors.sdk import registry
 from connectors.sdk.scaffold import write_profile
 from console.config.document import ConfigFaults
 from console.config.loading import load_config
-from console.config.profiles import read_profile
+from console.config.profiles import profile_warnings, read_profile
 
 CONFIG = """
 [systems.n]
@@ -48,7 +48,7 @@ def test_the_scaffolded_profile_is_valid_and_is_a_kind_in_a_config(file: Path) -
 HOSTILE = [
     # an unknown, missing or misspelled field
     ('limit = 100', 'limti = 100', "limti", 'limti: unknown key. Did you mean "limit"?'),
-    ('title = "Nightly"', "", None, "title: is missing. Add it."),
+    ('title = "Nightly"', "", None, 'title: is missing. Add it: title = "Nightly".'),
     ('schedule = "cron"', 'shedule = "cron"', "shedule", 'jobs.shedule: unknown key. Did you mean "schedule"?'),
     ('base = "http"', 'base = "cron"', "base =", 'base: a profile has no base "cron". Write base = "http" or "sql".'),
     ('base = "http"', 'base = "../http"', "base =", 'base: a profile has no base "../http"'),
@@ -64,16 +64,23 @@ HOSTILE = [
     ('[options.tenant]', "[options.poll_every]", "[options.poll_every]", "every system has this option"),
     ('done = "succeeded"', 'done = "green"', "done =", "is not a state that a source reports"),
     ('sign_in = "bearer"', 'sign_in = "cookie"', "sign_in =", "'cookie' is not one of 'bearer', 'basic', 'header'"),
-    ('sign_in = "bearer"', 'sign_in = "oauth2"', None, 'oauth2 and sign_in = "oauth2" belong together'),
     ('title = "Nightly"', 'title = "Nightly"\noauth2 = { form = { client_secret = "hunter2" } }', "oauth2", "a secret"),
     ('title = "Nightly"', 'title = "Nightly"\ntargets = "hosts"', "targets =", 'no option "hosts". Known: tenant.'),
+    # a relation that is no path, a mark of no run
+    ('upstreams = "needs"', 'upstreams = ["load"]', "upstreams =", "jobs.upstreams: a list is not text"),
+    ('upstreams = "needs"', 'upstreams = "needs[].job"', "upstreams =", "jobs.upstreams: 'needs[].job' is not a path"),
+    ('upstreams = "needs"', 'parent = "a..b"', "parent =", "jobs.parent: 'a..b' is not a path into a row"),
+    ('[lacks]', '[verbs.mark]\npath = "/api/mark"\n\n[lacks]', None, '"/api/mark" names no {id}'),
     # a secret that a path would show, a list in a list
     ('default = "main"', 'type = "secret"', "[jobs]", "{option.tenant} is a secret, which only query and body"),
     ('rows = "jobs"', 'rows = "a.*.b"', "rows =", "jobs.rows: 'a.*.b': only runs has the rows of every row of a list"),
     # pages without a bound
-    ('{ limit = "{limit}", after = "{cursor}" }', '{ after = "{cursor}" }', "[jobs]", "its pages have no bound"),
-    ('{ since = "{since}", limit = "{limit}", after = "{cursor}" }', "{ }", "[runs]", "its pages have no bound"),
-    ('{ limit = "{limit}", after = "{cursor}" }', '{ a = "{page}", b = "{offset}" }', "[jobs]", "no bound"),
+    ('{ limit = "{limit}", after = "{cursor}" }', '{ after = "{cursor}" }', "query = { after",
+     "jobs.query: its pages have no bound"),
+    ('{ since = "{since}", limit = "{limit}", after = "{cursor}" }', "{ }", "next =",
+     "runs.next: \"paging.after\" is the token of the next page"),
+    ('{ limit = "{limit}", after = "{cursor}" }', '{ a = "{page}", b = "{offset}" }', "next =",
+     "Fix: send {cursor} in query"),
     # an address that no system could have
     ('limit = 100', 'url = "ftp://n.example"\nlimit = 100', "url =", "url needs http:// or https:// and a host"),
     ('limit = 100', 'url = "not a url"\nlimit = 100', "url =", "url needs http:// or https:// and a host"),
@@ -83,22 +90,55 @@ HOSTILE = [
     ('limit = 100', 'url = "https://me:hunter2@n.example"\nlimit = 100', "hunter2", "url: holds a secret"),
     ('grants = "# Nightly:', 'grants = "# Bearer eyJhbGciOiJI.eyJzdWIiOiIxMjM0:', "eyJ", "grants: holds a secret"),
     ('body = { request = "{key}" }', 'body = { request = "{key}", password = "x" }', "password", "holds a secret"),
+    # a call that is about another run or job
+    ('runs/{id}/rerun', "runs/rerun", "/rerun",
+     'rerun.path: "/api/{option.tenant}/runs/rerun" names no {id} and no {job}'),
+    ('runs/{id}/log', "runs/log", "/log", "log.path: \"/api/{option.tenant}/runs/log\" names no {id}"),
+    ('runs/{id}/log', "jobs/{job}/log", "/log", "Fix: send {id} in path, query, body or headers"),
+    ('runs/{id}"', 'runs/latest"', "one =", 'runs.one: "/api/{option.tenant}/runs/latest" is the same for every run'),
+    ('[lacks]', '[verbs.cancel]\npath = "/api/jobs/{job}/cancel"\n[lacks]', "/cancel",
+     "cancel\" names no {id}: it would be"),
+    # its line where the table is named otherwise, its value, its fix
+    ('[verbs.rerun]', "[verb.rerun]", "[verb.rerun]", 'verb: unknown key. Did you mean "verbs"?'),
+    ('sign_in = "bearer"', 'sign_in = "oauth2"', "sign_in =", 'belong together. Fix: add oauth2.'),
+    ('sign_in = "bearer"', 'oauth2 = {}', "oauth2 =", 'belong together. Fix: set sign_in = "oauth2", or remove it.'),
+    ('sign_in = "bearer"', 'sign_in = "oauth2"\noauth2 = { client_secret = "hunter2" }', "hunter2",
+     'oauth2.client_secret: a profile holds no account. Fix: remove it here, and write client_secret = { env ='),
+    ('start = "Nightly starts', 'strat = "Nightly starts', "strat", 'lacks.strat: unknown key. Did you mean "start"?'),
+    ('start = "Nightly starts', '# "', "[lacks]", "lacks: it has no start: add its call"),
+    ('kind = "nightly"', "", None, 'kind: is missing. Add it: kind = "nightly".'),
+    ("limit = 100", 'limit = "100"', "limit =", "limit: '100' is not a whole number"),
+    ('one = "/api/{option.tenant}/runs/{id}"', 'attempt = "tries"', "[verbs.rerun]", 'runs.one the path of a single'),
+    ('after = "{cursor}" }', 'after = "{curser}" }', "{curser}",
+     "query.after: {curser} means nothing here; did you mean {cur"),
+    ('"/api/{option.tenant}/jobs"', '"https://a.example/s3cr3t"', "a.example",
+     "(it is an address, https://a.example…)."),
+    ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { Accept = "{key}" }', "Accept",
+     "log.headers.Accept: {key} means nothing"),
+    # a header with a secret
+    ("limit = 100", 'limit = 100\nheaders = { X-Api-Key = "9f8e7d6c" }', "9f8e", "headers.X-Api-Key: holds a secret"),
+    ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { X-Auth = "Bearer abcdef" }', "abcdef", "X-Auth: holds a secret"),
+    # one place of a list, where a run is repeated several times
+    ('key = "request"', 'key = "retries[0].reason"\nattempt = "tries"', "key =", "Fix: write [*] for [0]."),
+    ('id = "name"', 'id = "names[*]"', "id =", "has no single value. Fix: write [0] or [-1] for [*]"),
     # code in an expression
     ('"/api/{option.tenant}/jobs"', '"/api/{{ tenant }}/jobs"', "{{ tenant", "is not evaluated: write a name"),
     ('"/api/{option.tenant}/jobs"', '"/api/${TENANT}/jobs"', "${TENANT}", "'{' is not evaluated"),
     ('"/api/{option.tenant}/jobs"', '"/api/$(id)/jobs"', "$(id)", "'$(' is not evaluated"),
     ('"/api/{option.tenant}/jobs"', '"/api/`id`/jobs"', "`id`", "'`' is not evaluated"),
-    ('"/api/{option.tenant}/jobs"', '"/api/{option.__class__}/jobs"', "[jobs]", "__class__} means nothing here"),
+    ('"/api/{option.tenant}/jobs"', '"/api/{option.__class__}/jobs"', "__class__",
+     "jobs.path: {option.__class__} means nothing here"),
     ('"/api/{option.tenant}/jobs"', '"/api/{option.tenant.upper()}/jobs"', "upper()", "is not evaluated"),
-    ('"/api/{option.tenant}/jobs"', '"/api/{option.other}/jobs"', "[jobs]", "there are {cursor}, {limit}"),
+    ('"/api/{option.tenant}/jobs"', '"/api/{option.other}/jobs"', "option.other",
+     "did you mean {option.tenant}? there are {cursor}, {limit}"),
     ('"/api/{option.tenant}/jobs"', '"/api/{option.tenant!r:>99}/jobs"', "!r:>99", "is not evaluated"),
     ('body = { request = "{key}" }', 'body = { request = "{key}", x = [{ y = "{% if" }] }', "{% if", "not evaluated"),
     ('id = "name"', 'id = "__import__(\'os\').system(\'id\')"', "__import__", "is not a path into a row"),
     ('id = "name"', 'id = "name | upper"', "name | upper", "is not a path into a row"),
     ('id = "name"', 'id = "$.jobs[?(@.x>1)]"', "$.jobs", "is not a path into a row"),
     ('"/api/{option.tenant}/jobs"', '"https://evil.example/jobs"', "evil", "jobs.path: is not written like /api/runs"),
-    ('one = "/api/{option.tenant}/runs/{id}"', 'one = "/api/{token}/runs/{id}"', "[runs]", "{token} means nothing"),
-    ('path = "/api/{option.tenant}/runs/{id}/rerun"', 'path = "/x/{token}"', "[verbs.rerun]", "{token} means nothing"),
+    ('one = "/api/{option.tenant}/runs/{id}"', 'one = "/api/{token}/runs/{id}"', "one =", "{token} means nothing"),
+    ('path = "/api/{option.tenant}/runs/{id}/rerun"', 'path = "/x/{token}"', "/x/{token}", "{token} means nothing"),
     # an action that could not be looked up, a capability without a reason
     ('body = { request = "{key}" }', "", None, "the outcome of a lost reply could not be checked"),
     ('cancel = "Nightly ends nothing on request."', "", None, "it has no cancel: add its call, or say why in [lacks]"),
@@ -152,7 +192,11 @@ cancel = "nothing ends a run"
     "old, new, words",
     [
         ("", "", ""),
-        ("{option.queue}", "{option.quue}", "jobs: {option.quue} means nothing here; there are {option.queue}"),
+        (
+            "{option.queue}",
+            "{option.quue}",
+            "jobs.query: {option.quue} means nothing here; did you mean {option.queue}? there are {option.queue}",
+        ),
         ("{option.queue}", "'{option.queue}'", "write {option.queue} without quotes: it is bound"),
         ("{option.queue}", "{{ queue }}", "'{{' is not evaluated"),
         ('queue = {option.queue}"', 'queue = 1; DROP TABLE jobs"', "query is one SELECT (or WITH), nothing behind it"),
@@ -167,6 +211,25 @@ def test_a_profile_of_tables_is_validated_the_same_way(tmp_path: Path, old: str,
     found = faults(file, old, new)
     assert bool(found) == bool(words)
     assert not words or any(words in line for line in found), found
+
+
+WARNED = [
+    ('body = { request = "{key}" }', "", 'verbs.rerun: it sends no {key}, so no run shows it at runs.key = "request"'),
+    ("[lacks]", '[verbs.cancel]\npath = "/runs/{id}/end"\n[lacks]', 'verbs.cancel: no state means "cancelled"'),
+]
+
+
+@pytest.mark.parametrize("old, new, words", WARNED)
+def test_what_may_be_a_mistake_is_a_warning_with_its_line(file: Path, old: str, new: str, words: str) -> None:
+    assert [] == profile_warnings(file)
+    text = file.read_text().replace(old, new).replace('job = "job"', 'job = "job"\nattempt = "tries"')
+    text = text.replace('stopped = "cancelled"', 'stopped = "failed"')
+    file.write_text(text.replace('cancel = "', '# "') if "cancel" in new else text)
+    assert [] == read_profile(file)[1]
+    [warning] = profile_warnings(file)
+    assert words in str(warning)
+    assert warning.line is not None
+    assert f"[{warning.key}]" == file.read_text().splitlines()[warning.line - 1]
 
 
 def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:

@@ -63,7 +63,7 @@ class FakeGitLab:
             "source": "schedule", "ref": "main", "sha": "50f0acb76a40e34a4ff304f7347dcc6587da8a14", "name": None,
             "web_url": f"https://gitlab.example.com/{self.project}/-/pipelines/{300 + len(self.pipelines)}",
             "created_at": written(at), "updated_at": written(at + timedelta(minutes=3 if status in ENDED else 0)),
-            "schedule": schedule, "jobs": [],
+            "schedule": schedule, "jobs": [], "bridges": [],
         }  # fmt: skip
         self.pipelines.append(row)
         self.job(row, "extract", "success" if status in ("success", "failed") else status, at, "ann")
@@ -85,6 +85,22 @@ class FakeGitLab:
             job["failure_reason"] = "script_failure"
         row["jobs"].append(job)
         return job
+
+    def bridge(self, row: Row, name: str, child: str | None) -> Row:
+        """A trigger job of a pipeline without strategy: depend, and its child in this status; None: it made none."""
+        self._jobs += 1
+        pipeline = {
+            "id": self._jobs, "sha": row["sha"], "ref": "main", "status": child, "created_at": row["created_at"],
+            "updated_at": written(self.now), "web_url": f"https://gitlab.example.com/{self.project}/pipelines/{self._jobs}",
+        }  # fmt: skip
+        bridge: Row = {
+            "id": self._jobs, "name": name, "stage": "test", "status": "success" if child else "manual", "ref": "main",
+            "allow_failure": child is None, "created_at": row["created_at"], "started_at": row["created_at"],
+            "finished_at": row["created_at"], "user": {"id": 1, "username": "ann"},
+            "pipeline": {"id": row["id"], "project_id": 29}, "downstream_pipeline": pipeline if child else None,
+        }  # fmt: skip
+        row["bridges"].append(bridge)
+        return bridge
 
     def tick(self) -> None:
         """Time goes on: pending jobs begin, running ones end, and the next stage follows."""
@@ -178,6 +194,8 @@ class FakeGitLab:
             case ("GET", "jobs"):
                 jobs = row["jobs"] if request.url.params.get("include_retried") == "true" else latest_jobs(row)
                 return self._page(list(reversed(jobs)), request)
+            case ("GET", "bridges"):
+                return self._page(list(reversed(row["bridges"])), request)
             case ("POST", "retry"):
                 self.retry(row, self.me)
             case ("POST", "cancel"):
@@ -198,7 +216,7 @@ class FakeGitLab:
 
 def shown(row: Row) -> Row:
     """A pipeline as a list shows it: nothing says of which schedule it is."""
-    return {name: value for name, value in row.items() if name not in ("schedule", "jobs")}
+    return {name: value for name, value in row.items() if name not in ("schedule", "jobs", "bridges")}
 
 
 def latest_jobs(row: Row) -> list[Row]:

@@ -88,12 +88,15 @@ class HomeGrown:
     def _act(self, path: str, key: str) -> tuple[int, Any]:
         if match := re.fullmatch(r"/api/jobs/(\w+)/start", path):
             return 202, self.run(match[1], "waiting", self.now, request=key)
-        match = re.fullmatch(r"/api/runs/(\d+)/(rerun|cancel)", path)
+        match = re.fullmatch(r"/api/runs/(\d+)/(rerun|cancel|mark)", path)
         row = self._row(match[1]) if match else None
         if match is None or row is None:
             return 404, {"message": "no such run"}
         if match[2] == "rerun":
             return 202, self.run(row["job"], "waiting", self.now, request=key)
+        if match[2] == "mark":
+            row |= {"status": "done", "changed": _shown(self.now)}
+            return 200, row
         row |= {"status": "stopped", "finished": _shown(self.now), "changed": _shown(self.now)}
         return 200, row
 

@@ -47,7 +47,7 @@ class FakePgCron:
         jobs = [row["jobid"] for row in self.jobs if row["jobname"] == name]
         if jobs:
             return int(jobs[0])
-        added = 1 + max(int(row["jobid"]) for row in self.jobs)
+        added = 1 + max(int(row["jobid"]) for row in (*self.jobs, *self.runs))  # of a sequence: never again
         command = f"/* {name} */ {shown(original)['command']}"
         self.jobs.append(original | {"jobid": added, "jobname": name, "command": command, "schedule": "0 9 20 11 *"})
         return added

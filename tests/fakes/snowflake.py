@@ -24,6 +24,9 @@ SHOWN: dict[str, Callable[[Row], Any]] = {
     """"state" = 'started'""": lambda row: str(row["state"] == "started").lower(),
     '"definition"': lambda row: row["definition"],
     '"owner"': lambda row: row["owner"],
+    """REPLACE("predecessors", '"' || "database_name" || '.', '"')""": lambda row: row["predecessors"].replace(
+        f'"{row["database_name"]}.', '"'
+    ),
     IS_CRON + """ARRAY_TO_STRING(ARRAY_SLICE( SPLIT("schedule", ' '), 2, 7), ' '), NULL)""": lambda row: (
         " ".join(row["schedule"].split(" ")[2:7]) if row["schedule"].startswith("USING CRON ") else None
     ),
@@ -74,7 +77,7 @@ class FakeSnowflake:
     def _task(self, name: str, schedule: str) -> Row:
         return {
             "name": name, "database_name": "ETL", "schema_name": "PUBLIC", "owner": "LOADER", "comment": "",
-            "schedule": schedule, "state": "started", "definition": f"CALL {name}()",
+            "schedule": schedule, "state": "started", "predecessors": "[]", "definition": f"CALL {name}()",
         }  # fmt: skip
 
     def run(self, task: str, state: str, at: datetime, database: str = "ETL", attempt: int = 1) -> Row:

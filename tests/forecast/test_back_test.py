@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -16,7 +17,14 @@ from console.control.snapshot.incremental import build_cache
 from console.domain.estate import Estate, RunFacts
 from console.domain.history import UNKNOWN, RunHistory, SuccessfulRun, build_history
 from console.domain.settings import Declared, DeclaredPool
-from console.forecast.back_test import FEWEST_NIGHTS, MAX_INSTANTS, BackTest, BackTestedNight, past_shape_of
+from console.forecast.back_test import (
+    FEWEST_NIGHTS,
+    MAX_INSTANTS,
+    BackTest,
+    BackTestedNight,
+    history_known_by,
+    past_shape_of,
+)
 from console.forecast.forecaster import Forecaster
 from tests.factories import NIGHT, at, estate, feeds, job, run, service
 
@@ -92,6 +100,11 @@ def test_a_night_that_came_near_its_deadline_is_known_by_its_worst_moment() -> N
     assert not near.was_late
     assert near.peak is not None
     assert near.peak > 0.5
+
+
+def test_month_ends_older_than_all_runs_were_known_on_each_night() -> None:
+    past = replace(pasts(slow(5))[LOAD.id], month_ends=array("d", [3.0]))
+    assert past.month_ends == history_known_by(past, night(8).toordinal(), at("02:00")).month_ends
 
 
 def test_dates_are_those_with_enough_before_them_latest_first() -> None:

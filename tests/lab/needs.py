@@ -9,6 +9,7 @@ from pathlib import Path
 
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
 FAKETIME_LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("/usr/lib/faketime"))
+JAVA_HOME = next(Path("/usr/lib/jvm").glob("java-17-openjdk-*"), Path("/usr/lib/jvm/java-17"))
 
 # A file or command that the lab uses -> the Debian package that brings it.
 PACKAGE_OF = {
@@ -32,6 +33,7 @@ PACKAGE_OF = {
     "slurmdbd": "slurmdbd",
     "sbatch": "slurm-client",
     str(FAKETIME_LIBRARY): "libfaketime",
+    str(JAVA_HOME / "bin/java"): "openjdk-17-jre-headless",
     "/usr/share/zoneinfo/Europe/Berlin": "tzdata",
 }
 NAMESPACES = ("--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")

@@ -766,7 +766,7 @@ def test_who_approved_and_what_is_silenced_is_read_by_each_login(shared: Team, l
         assert ((1, "silence 1 of alice: planned"),) == queries.estate.header().silenced
         assert ["planned"] == [one.why for one in queries.alerts.silences()]
         [row] = queries.estate.link.rows(f"SELECT {SENT_BY} AS sent_by FROM action a")
-    assert "alice, approved by erin" == row.sent_by
+    assert "assistant of alice, approved by erin" == row.sent_by
 
 
 OLDER_RULE = "NOT headway_is('headway_store_admin')"

@@ -35,6 +35,10 @@ class Environment:
     name: str
     wanted: tuple[str, ...]
     constraints: Path
+    unneeded: tuple[str, ...] = ()
+    """Globs of what is large and never loaded by the tests, removed once it is installed."""
+    keeps_downloads: bool = True
+    """Whether uv and pip keep what they download and build: a source package takes several times its size."""
 
     @property
     def folder(self) -> Path:
@@ -61,6 +65,8 @@ class Environment:
             if not self.is_whole():
                 shutil.rmtree(self.folder, ignore_errors=True)
                 install(self)
+                for path in (path for pattern in self.unneeded for path in self.folder.glob(pattern)):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
                 (self.folder / WHOLE).write_text(self.fingerprint())
         return self.folder
 
@@ -71,6 +77,7 @@ DBT_VERSION, DBT_DUCKDB_VERSION = "1.11.16", "1.11.1"
 OPENLINEAGE_VERSION = "1.54.0"
 DATABRICKS_SDK_VERSION = "0.156.0"
 LUIGI_VERSION = "3.8.1"
+SPARK_VERSION = "4.3.0"
 AIRFLOWS = {
     version: Environment(
         f"airflow-{version}", (f"apache-airflow=={version}",), HERE / f"airflow-{version}-constraints.txt"
@@ -113,6 +120,19 @@ _DATABRICKS = Environment(
 ROTEL = Environment("rotel-0.0.1a15", ("rotel==0.0.1a15",), HERE / "rotel-constraints.txt")
 """An OpenTelemetry collector: the OpenTelemetry Collector itself is in no package registry that the lab has."""
 _LUIGI = Environment(f"luigi-{LUIGI_VERSION}", (f"luigi=={LUIGI_VERSION}",), HERE / "luigi-constraints.txt")
+_SPARK = Environment(
+    f"spark-{SPARK_VERSION}",
+    (f"pyspark=={SPARK_VERSION}",),
+    HERE / "spark-constraints.txt",
+    unneeded=tuple(
+        f"lib/python3*/site-packages/pyspark/jars/{name}"
+        for name in (
+            "connect-repl", "rocksdbjni-*", "spark-connect_*", "spark-mllib_*", "spark-kubernetes_*", "kubernetes-*",
+            "hive-*", "icu4j-*", "breeze_*", "spire*", "cats-*", "scala-compiler-*",
+        )
+    ),
+    keeps_downloads=False,
+)  # fmt: skip
 
 
 def airflow_environment(version: str) -> Path:
@@ -161,6 +181,11 @@ def luigi_environment() -> Path:
     return _LUIGI.made()
 
 
+def spark_environment() -> Path:
+    """The folder of an environment that has pyspark, and with it the history server."""
+    return _SPARK.made()
+
+
 @contextmanager
 def only_one(name: str = "lock") -> Iterator[None]:
     """Lets one process at a time build; the others wait and find it done. `name`: of the lock's file."""
@@ -175,16 +200,18 @@ def install(environment: Environment) -> None:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     folder, python = str(environment.folder), str(environment.folder / "bin/python")
     wanted = ["-c", str(environment.constraints), *environment.wanted]
+    caches = {} if environment.keeps_downloads else {"UV_NO_CACHE": "1", "PIP_NO_CACHE_DIR": "1"}
+    settings = {**build_environment(), **caches}
     if uv is not None:
         try:
             call([uv, "venv", "--quiet", "--python", sys.executable, folder])
-            call([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted])
+            call([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted], settings)
             return
         except LabError as error:  # pip may know a mirror or a certificate that uv does not
             print(f"{error}\nuv did not get through: trying pip", file=sys.stderr)
             shutil.rmtree(folder, ignore_errors=True)
     call([sys.executable, "-m", "venv", folder])
-    call([python, "-m", "pip", "install", "--quiet", "--compile", *wanted])
+    call([python, "-m", "pip", "install", "--quiet", "--compile", *wanted], settings)
 
 
 def build_environment() -> dict[str, str]:
@@ -212,6 +239,7 @@ def main() -> None:
         (f"databricks-sdk {DATABRICKS_SDK_VERSION}", databricks_environment),
         (f"Luigi {LUIGI_VERSION}", luigi_environment),
         ("Rotel", ROTEL.made),
+        (f"Spark {SPARK_VERSION}", spark_environment),
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)

@@ -51,8 +51,8 @@ def draft(served: Estate) -> PlanDraft:
 @pytest.mark.parametrize(
     "origin, sent_by",
     [
-        ("MCP", "anna, approved by ben"),
-        ("10.0.0.7 (MCP)", "anna, approved by ben"),
+        ("MCP", "assistant of anna, approved by ben"),
+        ("10.0.0.7 (MCP)", "assistant of anna, approved by ben"),
         ("10.0.0.7 (HTTP API)", "anna, approved by ben"),
         ("cli", "anna"),
         ("mcp-gateway01", "anna"),
@@ -65,7 +65,7 @@ def test_only_a_plan_of_an_assistant_or_the_http_api_has_an_approver(
     number, [step, *_] = start(served, replace(draft, incident_id=1)), draft.steps
     action = NewAction(
         key="a", verb=Verb.RERUN, job_id=step.job_id, run_id=step.run_id, incident_id=1, parameters={}, origin="plan",
-        requested_by="anna", overlap="", requested_us=0,
+        requested_by="anna", requested_from=origin, overlap="", requested_us=0,
     )  # fmt: skip
     with served.store.write(None) as session:
         insert_action(session, action)

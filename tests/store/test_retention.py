@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from random import Random
 from typing import Any
 
@@ -19,7 +19,9 @@ from console.domain.ids import micros
 from console.domain.settings import RetentionRules
 from console.engine.retention import StoreRetention
 from console.failpoints import VARIABLE, FailpointReached
+from console.forecast.forecaster import Forecaster
 from console.store.alerts import DIGEST, NewAlert, insert_alert
+from console.store.config_sync import sync_config
 from console.store.db import retention
 from console.store.db.retention import RetentionPass
 from console.store.decisions import apply_decisions
@@ -29,7 +31,7 @@ from console.store.jobs import last_deleted_date
 from console.store.queries.reader import Queries
 from console.store.snapshot.estate import load_estate
 from console.timing.clock import Clock
-from tests.store.estate import JOBS, Estate, at, failed, run
+from tests.store.estate import EXTRACT, JOBS, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
 from tests.store.test_decisions import incident
 
 SETTINGS = EvaluationSettings(default_route=("oncall",))
@@ -182,6 +184,52 @@ def test_figures_of_a_day_outlast_its_runs(served: Estate, reads: Queries) -> No
         month.runs for month in months
     )
     assert [(first[:7], 300.0)] == [(month.month, month.p50_s) for month in months[:1]]
+
+
+MONTH_END_AT = at("266:00")
+"""Ten minutes before the job starts in the night of 30 November."""
+
+
+def months_of_nights(night: Estate, month_end: timedelta) -> None:
+    """Fourteen months of nights of the first job, up to the one before MONTH_END_AT: five minutes each, month ends
+    this long. Runs older than 60 days are deleted. Its service is due 13 minutes after it starts."""
+    promised = replace(SUPPLY, delivered_by=(EXTRACT,), deadline=time(3, 23))
+    sync_config(night.store, replace(SERVED, jobs=(), dependencies=(), services=(promised,)), MIDNIGHT, None)
+    records = []
+    for number in range(425, -11, -1):
+        record = nights_ago(run(period="02:10"), number)
+        assert record.started_at is not None
+        if record.started_at.day == 1:
+            record = replace(record, ended_at=record.started_at + month_end)
+        records.append(record)
+    night.ingest(*records, now="265:59", seen_until=MONTH_END_AT)
+    prune(night, replace(RULES, runs=timedelta(days=60)), MONTH_END_AT)
+
+
+@pytest.mark.parametrize("minutes, expected", [(5, 0.0), (15, 1.0)])
+def test_a_month_end_is_forecast_by_the_figures_of_earlier_ones(served: Estate, minutes: int, expected: float) -> None:
+    months_of_nights(served, timedelta(minutes=minutes))
+    seen = load_estate(served.store, MONTH_END_AT, SETTINGS)
+    history = seen.history[served.job_id()]
+    assert len(history) == 60
+    assert [minutes / 5] * 11 == list(history.month_ends), "a year's, but the run of 30 September is not deleted yet"
+    days = evaluate(seen, MONTH_END_AT, foresee=Forecaster()).service_days
+    [p_late] = [day.p_late for day in days if day.business_date == date(2026, 11, 30)]
+    assert expected == pytest.approx(p_late, abs=0.02)
+
+
+def test_figures_of_month_ends_are_read_once_a_month(served: Estate) -> None:
+    months_of_nights(served, timedelta(minutes=15))
+
+    def month_ends(nights: int) -> int:
+        """How many the forecast knows after so many more nights."""
+        served.ingest(*(nights_ago(run(period="02:10"), -11 - number) for number in range(nights)), now="23:59")
+        return len(load_estate(served.store, MONTH_END_AT, SETTINGS).history[served.job_id()].month_ends)
+
+    assert 11 == month_ends(0)
+    with served.store.write(None) as session:
+        session.rows("DELETE FROM job_day WHERE business_date > '2026-07'")
+    assert [11, 11, 8] == [month_ends(1), month_ends(30), month_ends(31)]
 
 
 def test_a_run_reported_again_after_it_was_deleted_is_counted_once(served: Estate) -> None:

@@ -89,6 +89,31 @@ class Reruns(ConformanceWorld):
             assert isinstance(self.found(connector, preview, key), answer), "found once and then no more"
             assert self.shows_reruns or new.attempt_key == receipt.native_ref, "the receipt names another attempt"
 
+    def test_run_is_rerun_twice_and_each_rerun_is_found(self) -> None:
+        """A source may show the key of one rerun alone: a second one that is called absent is sent again."""
+        run = self.latest(self.a_run_that_fails_again())
+        first = self.rerun(run)
+        assert first is not None, "a failed run is not rerun"
+        self.rerun(first if first.native_ref == run.native_ref else run)
+
+    def rerun(self, run: RunRecord) -> RunRecord | None:
+        """Reruns it, and waits until that is found and has ended. Returns its attempt; None where the run is refused,
+        because it was repaired."""
+        key, answer = new_key(), ActionFound if self.shows_reruns else ActionUnknown
+        with self.opened() as connector:
+            cursor = list(self.bites(connector, ""))[-1].cursor
+            preview = through_json(connector.preview(self.ask(run), self.timeout_seconds))
+            if preview.refused:
+                return None
+            assert not self.arrived(connector, preview, key), "an unsent key was found"
+            connector.act(preview, key, self.timeout_seconds)
+        with self.opened() as connector:
+            self.wait("the rerun is found", lambda: isinstance(self.found(connector, preview, key), answer))
+            ended = self.wait("the end of the rerun", lambda: self.attempt_of(connector, cursor, run, key))
+            result = self.found(connector, preview, key)
+            assert isinstance(result, answer), f"found once and then no more: {result}"
+            return ended
+
     @requires("network")
     def test_rerun_that_may_still_arrive_is_not_absent(self) -> None:
         self.check_on_its_way(self.ask(self.latest(self.a_rerunnable_failure())))
@@ -192,8 +217,6 @@ class Holds(ConformanceWorld):
     """HOLD and RELEASE."""
 
     checks = "hold"
-    mark_ends_with_pause: ClassVar[bool] = False
-    """The mark is the reason of a pause and ends with it: a job that a person enables has no mark."""
 
     def test_preview_of_a_hold_sends_nothing(self) -> None:
         job_id = self.a_holdable_job()
@@ -287,7 +310,7 @@ class Holds(ConformanceWorld):
         job_id = self.a_holdable_job()
         with self.held(job_id) as (key, _), self.opened() as connector:
             self.resume_by_hand(job_id)
-            ends = self.mark_ends_with_pause
+            ends = self.kind.mark_ends_with_pause
             self.wait(
                 "no mark" if ends else "the bare mark",
                 lambda: not self.holds_of(connector, job_id) if ends else [key] == self.bare_marks(connector, job_id),

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -133,6 +134,8 @@ class RequestTally:
     """HTTP requests, commands over SSH, transactions of a database."""
     allowed: str = ""
     """ "4812 of 5000 left", by the last answer; empty where the API names no limit."""
+    calls: Counter[str] | None = None
+    """HTTP request -> how often it was sent: "GET https://host/api/jobs"; None where they are not listed."""
 
 
 @contextmanager
@@ -144,10 +147,13 @@ def counting(tally: RequestTally) -> Iterator[None]:
         _thread.tally = before
 
 
-def count_request() -> None:
+def count_request(call: str = "") -> None:
+    """`call`: as `RequestTally.calls` has it."""
     tally: RequestTally | None = getattr(_thread, "tally", None)
     if tally is not None:
         tally.requests += 1
+        if tally.calls is not None and call:
+            tally.calls[call] += 1
 
 
 def note_limit(headers: Mapping[str, str]) -> None:

@@ -293,7 +293,9 @@ def refusal(reply: HttpReply, once: bool = False) -> ConnectorError:
         return AccessRefused(f"{reply.place} is a redirect to {host}; redirects are not followed. Correct the url.")
     if status in REFUSED:
         is_right = status == 403 and not LOGIN_REFUSED.search(reply.error)
+        is_scope = is_right and "scope" in reply.error.lower()
         fix = "Give the account this permission" if is_right else "Check the account and its secret"
+        fix = "Request this scope for the token, or give it to the account" if is_scope else fix
         return (PermissionMissing if is_right else AccessRefused)(f"{text}. {fix}, then run: headway check")
     if status in LATER or (status >= 500 and status not in NEVER_5XX):
         if once and status >= 500:
@@ -456,7 +458,7 @@ class HttpEndpoint:
             raise httpx.ConnectTimeout("no time left", request=request)
         self._backend.deadline = deadline
         request.extensions = {**request.extensions, "timeout": httpx.Timeout(deadline.left).as_dict()}
-        count_request()
+        count_request(call)
         response = client.send(request, stream=True)
         try:
             body, cut = self._body(response, call, deadline, request.extensions.get(END_BYTES))

@@ -144,9 +144,9 @@ class ClientCredentials(RenewedAccount):
         )
         if reply.status in SIGN_IN_REFUSED:
             why = f": {reply.error}" if reply.error else ""
-            raise AccessRefused(
-                f"{reply.place} gives no token{why}. Are client_id and client_secret valid there, and not expired?"
-            )
+            is_scope = "scope" in reply.error
+            fix = "Correct the scope" if is_scope else "Are client_id and client_secret valid there, and not expired?"
+            raise AccessRefused(f"{reply.place} gives no token{why}. {fix}")
         table = reply.table()
         token = self._checked(table.get("access_token"), reply, "access_token")
         return {AUTHORIZATION: f"Bearer {token}"}, lifetime_of(table.get("expires_in"))

@@ -130,10 +130,10 @@ def _cost(facts: RuleInput, run: RunFacts) -> Iterator[Finding]:
 
 def _time(facts: RuleInput, run: RunFacts) -> Iterator[Finding]:
     most, began = facts.job.budget_time, run.first_started_at or run.started_at
-    if most is None or began is None:
+    if most is None or began is None or run.started_at is None:  # when a repeated attempt began may be unknown
         return
-    before = [ended for ended, _ in run.ends if run.started_at is not None and ended <= run.started_at]
-    rested = run.started_at - max(before) if before and run.started_at is not None else timedelta(0)
+    before = [ended for ended, _ in run.ends if ended <= run.started_at]
+    rested = run.started_at - max(before) if before else timedelta(0)
     spent = began + rested + most
     if run.ended_at is not None and run.ended_at <= spent:
         return

@@ -41,6 +41,7 @@ from console.control.holds.starts import (
     rescheduled_start,
 )
 from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.runs import has_no_clock
 from console.domain.decision import HoldDecision, PolicyAction
 from console.domain.estate import JobFacts
 from console.domain.hold import MARK_REMOVED, HoldFacts, HoldReason, HoldState
@@ -91,7 +92,8 @@ class HoldRelease(OpenHold):
         if moved := rescheduled_start(self._index, self._hold, self._job, self._policy):
             return self._to(HoldState.WATCHING, "", None, **moved)
         if hold.due_at is None:
-            return self._to(HoldState.RELEASED, detail="nothing came due while it was held")
+            named = "its source named no start that came due" if has_no_clock(self._job) else "nothing came due"
+            return self._to(HoldState.RELEASED, detail=f"{named} while it was held")
         if hold.due_at - released > NEAR:
             at = zoned_time(hold.due_at, self._job.zone, self._now)
             return self._to(HoldState.RELEASED, detail=f"its schedule starts it at {at}")

@@ -49,7 +49,7 @@ def unsupported_reason(place: ConnectorTarget, system: str, verb: Verb) -> str:
         return f"{system} has no native backfill. Fix: leave out --native; Headway then runs each period itself"
     if verb.needs in place.system.capabilities or verb in MARKS:
         return ""
-    why = place.system.missing.get(verb.needs, "")
+    why = place.system.missing.get(verb.needs, "").rstrip(".")
     instead = f"; {REPAIR_AT_SOURCE}" if verb in STARTING else ""
     return f"{system} cannot {verb}" + (f": {why}" if why else "") + instead
 

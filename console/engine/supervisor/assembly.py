@@ -192,7 +192,9 @@ class EngineAssembly:
             lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
         )
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
-        metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason)
+        settings = config.endpoints
+        jobs = settings.job_metrics if settings is not None else ""
+        metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason, jobs)
         exported = (clean_line(config.estate.name), metrics.collect)
         self.otlp = OtlpExporter(store, clock, config.otlp, secrets, *exported) if config.otlp is not None else None
         self._exporting = PeriodicTasks(self.otlp.step) if self.otlp is not None else None
@@ -202,7 +204,6 @@ class EngineAssembly:
             LINEAGE_PATH: LineageReceiver(store, clock).endpoint,
         }
         reads, writes = ReadApi(store.url, self._calendar_feed).endpoints, WriteApi(store.url).endpoints
-        settings = config.endpoints
         pages = AcknowledgePage(store.url, clock, links, config.zone).endpoints if links is not None else {}
         served = (paths, secrets, reads, writes, pages)
         self.endpoints = EndpointWorker(settings, *served) if settings is not None else None

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from connectors.sdk.records import RunRecord
+from connectors.sdk.records import MAX_DIGITS, RunRecord
 from connectors.sdk.states import OPEN_STATES, RunEvidence, RunState
 from console.domain.ids import EPOCH
 from console.store.names import encode_name
@@ -175,21 +176,33 @@ def merge_content(old: AttemptContent, old_us: int, new: AttemptContent, new_us:
     return filled, min(old_us, new_us) if filled == old else new_us
 
 
-def start_order(row: StoredAttempt) -> tuple[int, str]:
-    """Order of a run's attempts: by start, else queue, else end; attempts that have begun nothing come last."""
-    content = row.content
+def start_order(row: StoredAttempt) -> tuple[int, int, str]:
+    """Order of a run's attempts: by start, else queue, else end, then by key, "run.9" before "run.10"; attempts that
+    have begun nothing come last."""
+    content, key = row.content, row.attempt_key
     for instant in (content.started_us, content.queued_us, content.ended_us):
         if instant is not None:
-            return instant, row.attempt_key
-    return (MAX_INTEGER if content.state in _OPEN else -MAX_INTEGER), row.attempt_key
+            return instant, len(key), key
+    return (MAX_INTEGER if content.state in _OPEN else -MAX_INTEGER), len(key), key
 
 
 def number_attempts(attempts: list[StoredAttempt]) -> list[StoredAttempt]:
-    """In start order, numbers from 1."""
-    if len(attempts) == 1:
-        return attempts if attempts[0].number == 1 else [attempts[0]._replace(number=1)]
-    ordered = sorted(attempts, key=start_order)
-    return [row if row.number == number else row._replace(number=number) for number, row in enumerate(ordered, 1)]
+    """In start order, numbers from 1; those of the source where it numbers each."""
+    ordered = attempts if len(attempts) == 1 else sorted(attempts, key=start_order)
+    numbers = [_source_number(row) for row in ordered]
+    if numbers[0] < 1 or any(later <= number for number, later in pairwise(numbers)):
+        numbers = list(range(1, len(ordered) + 1))
+    return [
+        row if row.number == number else row._replace(number=number)
+        for row, number in zip(ordered, numbers, strict=True)
+    ]
+
+
+def _source_number(row: StoredAttempt) -> int:
+    """The number of an attempt by its source ("run.3" of run "run"); 0 where it has none."""
+    run, _, number = row.attempt_key.rpartition(".")
+    is_numbered = run != "" and run == row.content.native_ref and number.isdecimal() and len(number) <= MAX_DIGITS
+    return int(number) if is_numbered else 0
 
 
 class RunOrigin(NamedTuple):

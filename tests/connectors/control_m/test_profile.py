@@ -275,10 +275,10 @@ def test_a_number_of_starts_that_is_none_is_skipped(starts: Any) -> None:
             {"runs": {**DOCUMENT["runs"], "first": "folderId"}},
             "by runs.first and by runs.attempt. Fix: keep one of them",
         ),
-        ({"runs": {name: value for name, value in DOCUMENT["runs"].items() if name != "one"}}, "Fix: name runs.one"),
+        ({"runs": {name: value for name, value in DOCUMENT["runs"].items() if name != "one"}}, "Fix: name in runs.one"),
         (
             {"runs": {name: value for name, value in DOCUMENT["runs"].items() if "attempt" not in name}, "verbs": {}},
-            "log: {attempt} is the number at runs.attempt",
+            "log: {attempt} is the number of an attempt. Fix: name it in runs.attempt",
         ),
         ({"runs": {**DOCUMENT["runs"], "zone": "{option.server}x"}}, "zone"),
     ],

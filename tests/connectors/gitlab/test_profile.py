@@ -23,7 +23,7 @@ from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport.call_limits import Deadline
 from tests.connectors.polls import walked
-from tests.fakes.gitlab import PROJECT, FakeGitLab
+from tests.fakes.gitlab import PROJECT, FakeGitLab, written
 
 KIND = registry.load("gitlab")
 SETTINGS = {"url": "https://gitlab.example.com", "projects": [PROJECT], "token": {"env": "GITLAB_TOKEN"}}
@@ -200,8 +200,10 @@ def test_a_pipeline_that_its_schedule_does_not_list_yet_is_skipped_and_read_late
 
 
 def unsorted_runs() -> dict[str, Any]:
-    """A list of runs that is not sorted by change."""
-    return {"runs": PROFILE.runs.model_copy(update={"oldest_first": False})}
+    """A list of runs that is not sorted by change, and runs without children."""
+    assert PROFILE.parts is not None
+    parts = PROFILE.parts.model_copy(update={"children": None})
+    return {"runs": PROFILE.runs.model_copy(update={"oldest_first": False}), "parts": parts}
 
 
 @pytest.mark.parametrize("changes", [{}, {"limit": 2}, unsorted_runs()], ids=["by change", "of two", "not sorted"])
@@ -439,3 +441,68 @@ def test_a_start_is_refused_with_the_reason_of_the_profile() -> None:
     run = RunRef("13", "2026-11-20T03:00:00Z", "", "")
     with pytest.raises(NotSupported, match="playing a schedule takes no key of ours"):
         opened(FakeGitLab()).preview(ActionSpec(Verb.START, run, RunState.MISSED), 5)
+
+
+@pytest.mark.parametrize(
+    "child, state, message",
+    [
+        ("success", RunState.SUCCEEDED, ""),
+        ("failed", RunState.PARTIAL, "failed: deploy (failed: https://gitlab.example.com/acme/etl/pipelines/"),
+        ("canceled", RunState.PARTIAL, "failed: deploy (canceled: https://"),
+        ("skipped", RunState.SUCCEEDED, ""),
+        ("running", RunState.RUNNING, ""),
+        ("manual", RunState.RUNNING, ""),
+        ("hibernating", RunState.UNKNOWN, ""),
+        (None, RunState.SUCCEEDED, ""),
+    ],
+)
+def test_a_success_is_as_good_as_its_child_pipelines(child: str | None, state: RunState, message: str) -> None:
+    """Without strategy: depend GitLab shows the parent as a success in each case."""
+    fake = FakeGitLab()
+    row = fake.pipelines[-1]
+    fake.bridge(row, "checks", "success")
+    fake.bridge(row, "deploy", child)
+    run = walked(opened(fake))[0][f"{row['id']}.1"]
+    assert (state, state.is_open) == (run.state, run.ended_at is None)
+    assert run.message.startswith(message)
+    assert bool(message) == bool(run.message)
+    assert ("success" if not (state.is_open or child == "hibernating") else f"success, deploy: {child}") == (
+        run.native_state
+    )
+
+
+def test_a_child_pipeline_that_ends_after_its_parent_is_read_again() -> None:
+    """Its end does not change the parent, which no list of changes has again."""
+    fake = FakeGitLab()
+    row = fake.pipelines[-1]
+    bridge = fake.bridge(row, "deploy", "running")
+    connector = opened(fake)
+    runs, cursor = walked(connector)
+    known = ref(runs[f"{row['id']}.1"])
+    fake.now += timedelta(hours=3)
+    assert RunState.RUNNING is connector.poll(cursor, (known,), 10).runs[-1].state
+    bridge["downstream_pipeline"] |= {"status": "failed", "updated_at": written(fake.now)}
+    fake.now += timedelta(hours=3)
+    poll = connector.poll(cursor, (known,), 10)
+    [ended] = [run for run in poll.runs if run.attempt_key == known.attempt_key]
+    assert (RunState.PARTIAL, fake.now - timedelta(hours=3)) == (ended.state, ended.ended_at)
+    fake.requests.clear()
+    connector.poll(poll.cursor, (), 10)
+    assert ["GET /projects/acme/etl/pipelines"] == fake.requests, "a quiet poll is one request"
+
+
+def test_the_log_of_a_run_with_a_failed_child_is_that_of_its_own_jobs() -> None:
+    fake = FakeGitLab()
+    row = fake.pipelines[-1]
+    fake.bridge(row, "deploy", "failed")
+    connector = opened(fake)
+    run = walked(connector)[0][f"{row['id']}.1"]
+    assert fake.trace * 2 == connector.log(ref(run), None, 4096, 10).text
+
+
+def test_a_failed_pipeline_stays_failed_whatever_its_children_do() -> None:
+    fake = FakeGitLab()
+    row = fake.pipelines[-2]
+    fake.bridge(row, "deploy", "running")
+    run = walked(opened(fake))[0][f"{row['id']}.1"]
+    assert (RunState.FAILED, True) == (run.state, run.ended_at is not None)

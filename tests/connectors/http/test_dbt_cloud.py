@@ -160,3 +160,12 @@ def test_an_answer_without_the_run_where_config_says_is_no_lost_run() -> None:
 def test_a_mapping_that_cannot_be_followed_is_refused(part: str, more: dict[str, str], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         HttpProfile.model_validate({**DOCUMENT, part: {**DOCUMENT[part], **more}}, context={})
+
+
+def test_a_job_that_the_completion_of_another_starts_waits_for_it() -> None:
+    """The shape is that of the API: the resources of Terraform name it without `condition`."""
+    fake = FakeDbtCloud()
+    condition = {"job_id": 501, "project_id": 7, "statuses": [10]}
+    fake.jobs[1]["job_completion_trigger_condition"] = {"condition": condition}
+    fake.jobs[0]["job_completion_trigger_condition"] = None
+    assert {"501": (), "502": ("501",)} == {job.native_id: job.upstreams for job in opened(fake).inventory("", 10).jobs}

@@ -142,14 +142,30 @@ class TestHoldByCalls(HoldWorld):
 class TestHoldByReason(HoldWorld):
     kind = profile_with(BY_REASON).connector_kind()
     hold = BY_REASON
-    mark_ends_with_pause = True
 
 
 class TestHoldByReasonOfTheJobAlone(HoldWorld):
     kind = profile_with(BY_HIDDEN_REASON).connector_kind()
     hold = BY_HIDDEN_REASON
-    mark_ends_with_pause = True
     hidden = frozenset({"suspension"})
+
+
+class KeptReason(HoldWorld):
+    """A source whose pause without a reason keeps the one before."""
+
+    kind = profile_with(BY_REASON).connector_kind()
+    hold = BY_REASON
+
+    def by_hand(self, on: bool) -> None:
+        self.fake.jobs[0] |= {"on": on}
+
+
+def test_a_source_that_keeps_a_reason_fails_conformance() -> None:
+    """A release would end the pause of a person."""
+    world = KeptReason()
+    world.fake = Pausing()
+    with pytest.raises(AssertionError, match="theirs is released"):
+        world.test_job_that_a_person_enabled_loses_our_mark_alone_and_a_later_pause_is_theirs()
 
 
 def test_a_reason_is_the_mark_alone_and_counts_while_the_job_is_paused() -> None:
@@ -207,8 +223,10 @@ def test_try_shows_where_the_mark_is_read_and_whether_a_job_has_it() -> None:
         return next(right.fix for right in connector.probe(5).rights if right.name == "hold")
 
     assert fix().endswith("its mark is read at suspension.reason, which no job of the first page shows now")
-    fake.jobs[0]["suspension"] = {"reason": "disk full", "by": "ann"}
+    fake.jobs[0] |= {"on": False, "suspension": {"reason": "disk full", "by": "ann"}}
     assert fix().endswith("its mark is read at suspension.reason")
+    fake.jobs[0]["on"] = True
+    assert "A job that is not paused still shows the reason of its last pause" in fix()
     fake.hidden, connector = frozenset({"suspension"}), opened(fake, BY_HIDDEN_REASON)
     assert fix().endswith("its mark is read at suspension.reason by job_path")
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -34,9 +34,11 @@ from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Actio
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.field_mapping import (
     MAX_SECONDS,
+    MappedJobFields,
     MappedRunFields,
     has_field,
     instant_of,
+    inventory_of,
     read_run,
     texts_at,
     value_at,
@@ -62,14 +64,16 @@ def opened(fake: HomeGrown, transport: Any = None, **more: Any) -> HttpConnector
 
 def test_a_system_can_what_its_config_names_a_call_for() -> None:
     """Plans, `why` and keys offered a rerun that the connector then refused."""
-    calls = {"path": "/x/{key}", "method": "POST"}
+    calls = {"path": "/x/{job}/{key}", "method": "POST"}
     assert CONNECTOR.lacks is not None
-    for given, lacked in (({}, {"rerun", "start", "cancel"}), ({"rerun": calls}, {"start", "cancel"})):
+    for given, lacked in (({}, {"rerun", "start", "cancel", "mark"}), ({"rerun": calls}, {"start", "cancel", "mark"})):
         found = CONNECTOR.lacks(HttpOptions.model_validate(settings(verbs=given)))
         assert lacked == set(found)
     assert "the config names no call for it: add [systems.NAME.verbs.start] with its path" == found[Capability.START]
     without = {name: value for name, value in settings().items() if name != "log"}
     assert {Capability.LOG} == set(CONNECTOR.lacks(HttpOptions.model_validate(without)))
+    alone = settings(jobs={name: value for name, value in settings()["jobs"].items() if name != "upstreams"})
+    assert {Capability.NATIVE_DEPENDENCIES} == set(CONNECTOR.lacks(HttpOptions.model_validate(alone)))
 
 
 class TestHomeGrown(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
@@ -96,6 +100,10 @@ class TestHomeGrown(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     def connector_with_an_unknown_state(self) -> Connector:
         self.fake.run("load", "hibernating", self.fake.now)
         return opened(self.fake)
+
+    def odd_upstreams(self) -> tuple[Connector, str]:
+        self.fake.jobs[1]["needs"] = ["no-such-job", "mart", "load", {}, "load"]
+        return opened(self.fake), "mart"
 
     def a_running_run(self) -> RunRecord:
         row = self.fake.run("load", "active", self.fake.now)
@@ -231,6 +239,70 @@ def test_jobs_are_read_as_the_config_says() -> None:
     assert not load.paused
 
 
+@pytest.mark.parametrize(
+    "path, needs, upstreams, reason",
+    [
+        ("needs", ["load", "stock"], ("load", "stock"), ""),
+        ("needs.job", [{"job": "stock", "mode": "all"}, {"job": "load"}], ("load", "stock"), ""),
+        ("needs[type=job].job", [{"type": "job", "job": "load"}, {"type": "file", "job": "stock"}], ("load",), ""),
+        ("needs", '["load"]', ("load",), ""),
+        ("needs", "load", ("load",), ""),
+        ("needs", 7, ("7",), ""),
+        ("needs", None, (), ""),
+        ("needs", [], (), ""),
+        ("none", ["load"], (), ""),
+        ("needs", ["load", None], ("load",), "upstream 'null' is not a job here"),
+        ("needs", "[load", (), "upstream '[load' is not a job here"),
+        ("needs", "[" * 100_000, (), "is not a job here"),
+        ("needs", [["load"]], (), "upstream '[\"load\"]' is not a job here"),
+        ("needs", ["x" * 5000, "\ud800"], (), "is not a job here"),
+        ("needs.job", [{"task": "load"}], (), ""),
+    ],
+)
+def test_upstreams_are_read_as_a_list_of_ids_or_of_objects(path: str, needs: Any, upstreams: Any, reason: str) -> None:
+    rows = [{"name": "mart", "needs": needs}, {"name": "load"}, {"name": "stock"}, {"name": 7}]
+    fields = MappedJobFields(id="name", upstreams=path)
+    inventory = inventory_of(rows, fields, ProofLevel.EXIT, "", None, "")
+    [mart] = [job for job in inventory.jobs if job.native_id == "mart"]
+    assert (upstreams, True) == (mart.upstreams, inventory.complete)
+    assert reason in " ".join(record.reason for record in inventory.skipped)
+    assert bool(reason) == bool(inventory.skipped)
+
+
+def test_a_parent_is_another_job_of_the_list_or_reported() -> None:
+    rows = [{"name": name, "flow": flow} for name, flow in (("a", None), ("a.1", "a"), ("b", "b"), ("c", "gone"))]
+    inventory = inventory_of(rows, MappedJobFields(id="name", parent="flow"), ProofLevel.EXIT, "", None, "")
+    assert {"a": None, "a.1": "a", "b": None, "c": None} == {job.native_id: job.parent for job in inventory.jobs}
+    assert [("job b", "it is its own parent"), ("job c", "parent 'gone' is not a job here")] == [
+        (record.where, record.reason) for record in inventory.skipped
+    ]
+    same = inventory_of(rows, MappedJobFields(id="name", parent="flow"), ProofLevel.EXIT, inventory.hash, None, "")
+    assert same.unchanged
+
+
+@pytest.mark.parametrize("verb", [Verb.MARK_OK, Verb.SKIP])
+def test_a_mark_sets_the_result_of_an_ended_run_once(verb: Verb) -> None:
+    fake, key = HomeGrown(), new_key()
+    connector = opened(fake)
+    runs = {run.attempt_key: run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs}
+    failed = next(run for run in runs.values() if run.state is RunState.FAILED)
+    spec = replace(TestHomeGrown().ask(failed), verb=verb)
+    preview = connector.preview(spec, 5)
+    assert (None, ("POST https://batch.internal/api/runs/2/mark {\"status\": \"done\"}",)) == (
+        preview.refused, preview.native_calls,
+    )  # fmt: skip
+    told = connector.look_up(preview, key, 5)
+    assert isinstance(told, ActionUnknown)
+    assert "run 2 is crashed: it does not show the mark" in told.why
+    connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound)
+    assert ["POST /api/runs/2/mark"] == [call for call in fake.asked if call.startswith("POST")]
+    for state, why in ((RunState.RUNNING, "cancel it first, or let it end"), (RunState.SUCCEEDED, "nothing to do")):
+        assert why in str(connector.preview(replace(spec, state=state), 5).refused)
+    with pytest.raises(NotSupported, match=r"add \[systems.NAME.verbs.mark\] with its path"):
+        opened(fake, verbs={}).preview(spec, 5)
+
+
 def test_history_comes_page_by_page_and_then_only_what_changed() -> None:
     fake = HomeGrown()
     connector, cursor, sizes = opened(fake), "", []
@@ -298,9 +370,9 @@ def test_an_instant_of_nan_is_skipped_with_its_reason_and_the_rest_is_kept() -> 
                               content=body.replace(f'"{fake.runs[0]["began"]}"'.encode(), b"NaN"))  # fmt: skip
 
     polls = [*TestHomeGrown().bites(opened(fake, FaultyTransport(answer, "")), "")]
-    assert ["'nan' at 'began' is not an instant written as iso (times = …)"] == [
-        one.reason for poll in polls for one in poll.skipped
-    ]
+    assert [
+        "'nan' at 'began' is not an instant written as iso (times = …). Fix: name another field, or correct times"
+    ] == [one.reason for poll in polls for one in poll.skipped]
     told = {run.attempt_key for poll in polls for run in poll.runs}
     assert {str(row["id"]) for row in fake.runs[1:]} == told
 
@@ -512,7 +584,8 @@ def test_the_tables_of_the_guide_make_a_profile(example: str) -> None:
     lists = {name: settings()[name] for name in ("jobs", "runs", "states")}
     lists["jobs"]["paging"] = "none"
     profile = HttpProfile.model_validate({**document, **lists, **tables}, context={})
-    assert {*tables.get("verbs", {}), *({"log", "hold"} & {*tables})} == profile.capabilities()
+    needs = {Capability.NATIVE_DEPENDENCIES} if profile.jobs.upstreams else set()
+    assert {*tables.get("verbs", {}), *({"log", "hold"} & {*tables}), *needs} == profile.capabilities()
 
 
 @pytest.mark.parametrize("call", [HttpJobsCall, HttpRunsCall, HttpPartsCall, HttpLogCall, HttpHoldCall, OAuth2Grant])
@@ -528,14 +601,20 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
     [
         ({"states": {"done": "success"}}, 'is not a state that a source reports; did you mean "succeeded"?'),
         ({"states": {"bad": "failed"}}, "no run could ever be green"),
-        ({"runs.next": ""}, "{cursor} and next belong together"),
-        ({"runs.query": {"since": "{sinc}"}, "runs.next": ""}, "{sinc} means nothing here; there are {cursor}"),
+        ({"runs.next": ""}, "query.after: {cursor} is the token of the next page. Fix: name in next"),
+        (
+            {"runs.query": {"since": "{sinc}"}, "runs.next": ""},
+            "query.since: {sinc} means nothing here; did you mean {since}? there are {cursor}",
+        ),
         ({"states": {"done": "succeeded", "CC *": "succeeded"}}, "so that no other is green"),
         ({"states": {"done": "succeeded", "C* 4": "failed"}}, "has a * before its end"),
         ({"runs.next_path": "/runs/more"}, "next_path: send {cursor} in it"),
         ({"runs.state": "a..b"}, "is not a path into a row"),
         ({"runs.zone": "Europe/Belin"}, '"Europe/Belin" is not a time zone'),
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
+        ({"jobs.upstreams": "needs..job"}, "is not a path into a row"),
+        ({"verbs": {"mark": {"path": "/api/mark"}}}, 'verbs.mark.path: "/api/mark" names no {id}'),
+        ({"verbs": {"mark": {"path": "/{id}", "body": {"why": "{run.why}"}}}}, "only rerun sends a field of a run"),
         (
             {"hold": {"path": "/{job}", "job_path": "/{job}", "note": "n", "body": {"on": "{enabled}", "n": "{note}"}}},
             "hold: only a profile holds",
@@ -583,6 +662,12 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
         ({"log.headers": {"Accept": "{key}"}}, "{key} means nothing here"),
         ({"log.headers": {"X Y": "a"}}, "is not written like X-Api-Key"),
         ({"runs.zone": "schedule.zone"}, "name its field in jobs.schedule_zone"),
+        ({"runs.first_started": "began"}, "first_started: name in attempt the number of the latest attempt"),
+        ({"log.next": "seq"}, "next: {cursor} and next belong together, for a log in parts"),
+        (
+            {"log": {"path": "/{id}", "parts": "lines", "text": "text", "query": {"from": "{cursor}"}}},
+            "next: {cursor} and next belong together, for a log in parts",
+        ),
         ({"runs.attempt_counts": "starts"}, 'attempt_counts = "starts": name in attempt the field with the number'),
         ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one plain log"),
         (
@@ -786,7 +871,7 @@ def test_what_is_not_in_a_list_that_leaves_out_rows_is_not_proved_to_have_never_
     answer = {"rows": [{"id": number, "job": "load", "state": "done"} for number in range(100)], "next": "again"}
     options = HttpOptions.model_validate({
         "url": "http://127.0.0.1:1", "jobs": {"path": "/jobs", "id": "id"}, "runs": {**RUNS, **runs},
-        "states": {"done": "succeeded"}, "verbs": {"start": {"path": "/start/{key}"}},
+        "states": {"done": "succeeded"}, "verbs": {"start": {"path": "/{job}/start/{key}"}},
     })  # fmt: skip
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
     preview = Preview("POST", "start", "job load", plan={"verb": "start", "job": "load"})
@@ -816,6 +901,12 @@ def test_a_key_is_each_text_that_its_path_names() -> None:
     causes = [{"kind": "remote", "note": note} for note in ("a", None, "b")]
     row = {"actions": [{"kind": "cause", "causes": [*causes, {"kind": "timer", "note": "c"}, 7]}, None]}
     assert ["a", "b"] == texts_at(row, "actions[kind=cause].causes[kind=remote].note")
+    assert ["a", "b", "c"] == texts_at(row, "actions[*].causes[*].note") == texts_at(row, "actions.causes.note")
+    keys = [new_key(), new_key()]
+    fields = MappedRunFields(id="id", job="job", state="state", key="retries[*]")
+    assert keys[-1] == read_run({"id": 1, "job": "load", "state": "ok", "retries": keys}, fields, {}).action_key
+    assert "a" == value_at({"x": [{"y": "b"}, {"y": "a"}]}, "x[-1].y")
+    assert None is value_at({"x": []}, "x[-1].y") is value_at({"x": [{"y": 1}]}, "x[*].y")
     assert (["a"], ["x", "2"], ["1-x"]) == (
         texts_at(row, "actions[0].causes[0].note"),
         texts_at({"tags": ["x", 2]}, "tags"),
@@ -938,6 +1029,27 @@ def test_a_rerun_under_the_id_of_its_run_is_found_where_the_run_shows_its_key(sh
         assert receipt.native_ref == result.native_ref
     else:
         assert "perhaps it was not started by Headway" in result.why
+
+
+@pytest.mark.parametrize("counts", ["attempts", "starts"])
+def test_a_run_keeps_the_start_of_its_first_attempt_where_no_other_is_listed(counts: str) -> None:
+    """The repeated attempt began with the run: it took hours."""
+    fake = InPlace()
+    row = fake.become(fake.run("load", "crashed", fake.now), "crashed", 1)
+    connector = repeating(fake, attempt="tries", attempt_counts=counts, started="", first_started="began")
+    began = datetime.fromisoformat(row["began"])
+
+    def starts() -> dict[str, tuple[RunState, datetime | None]]:
+        records = [run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs]
+        own = [run for run in records if run.native_ref == str(row["id"])]
+        return {run.attempt_key.partition(".")[2]: (run.state, run.started_at) for run in own}
+
+    assert {"1": (RunState.FAILED, began)} == starts()
+    fake.become(row, "done", 3)
+    assert [("1", (RunState.LOST, began)), ("3", (RunState.SUCCEEDED, None))] == [*starts().items()], "oldest first"
+    fake.become(row, "waiting", 3)
+    number = "4" if counts == "starts" else "3"
+    assert [("1", (RunState.LOST, began)), (number, (RunState.QUEUED, None))] == [*starts().items()]
 
 
 # -- headers of a call, and keys that the list does not show ----------------------------------------------------------
@@ -1116,6 +1228,57 @@ def test_a_log_that_comes_in_pieces_is_read_to_its_end(size: int, piece: int) ->
     assert fake.log == text
 
 
+class NumberedLog(HomeGrown):
+    """Answers three lines of a log behind a number. `stays`: the last answer names its own number again."""
+
+    stays = False
+
+    def _log(self, request: httpx.Request, number: int, headers: dict[str, Any]) -> httpx.Response:
+        first = int(request.url.params.get("afterSeq", 0))
+        lines = [{"text": line} for line in self.log.splitlines()[first : first + 3]]
+        following = first + len(lines) if lines or self.stays else None
+        return httpx.Response(200, json={"lines": lines, "nextAfterSeq": following})
+
+
+NUMBERED = {
+    "path": "/api/runs/{id}/log",
+    "query": {"afterSeq": "{cursor}"},
+    "parts": "lines",
+    "text": "text",
+    "next": "nextAfterSeq",
+}
+
+
+@pytest.mark.parametrize("stays", [True, False])
+@pytest.mark.parametrize("lines", [0, 1, 3, 10])
+def test_a_log_by_the_numbers_of_its_lines_is_read_to_its_end(lines: int, stays: bool) -> None:
+    """Only the first lines were read, and nothing said that the rest is missing."""
+    fake = NumberedLog()
+    fake.log, fake.stays = "".join(f"zeile {number} ä\n" for number in range(lines)), stays
+    connector, run = opened(fake, log=NUMBERED), RunRef("load", "", "1", "1")
+    assert fake.log == connector.log(run, None, 4096, 5).text
+    text, start = "", "0"
+    while True:
+        chunk = connector.log(run, start, 20, 5)
+        text += chunk.text
+        if not chunk.more:
+            break
+        start = str(chunk.next)
+    assert fake.log == text
+
+
+def test_a_log_by_numbers_that_never_ends_says_what_is_missing() -> None:
+    fake = NumberedLog()
+    fake.log = "x\n" * 10_000
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        time.sleep(0.05)
+        return fake.handle(request)
+
+    chunk = opened(fake, httpx.MockTransport(answer), log=NUMBERED).log(RunRef("load", "", "1", "1"), None, 4096, 1)
+    assert re.search(r"x\n\[the log from \d+ on could not be read in time\]\n$", chunk.text)
+
+
 def test_a_log_that_is_not_read_in_time_says_what_is_missing() -> None:
     fake = PiecewiseLog()
     fake.log = "0123456789" * 1000
@@ -1144,3 +1307,133 @@ def test_a_token_with_a_slash_that_is_not_a_link_stays_whole() -> None:
     runs = {**settings()["runs"], "next_path": "/api/more?token={cursor}"}
     [*_] = TestHomeGrown().bites(opened(fake, FaultyTransport(answer, ""), runs=runs), "")
     assert ["ab/cd+e="] == tokens
+
+
+# -- a run that is repeated twice -------------------------------------------------------------------------------------
+class Retried(InPlace):
+    """The keys of a run's reruns and the starts of its attempts are lists, which one run alone shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = {"retries", "attempts"}
+        for row in self.runs:
+            row |= {"retries": [], "attempts": [{"began": row["began"]}]}
+
+    def _act(self, path: str, key: str) -> tuple[int, Any]:
+        row = self.runs[int(path.split("/")[3]) - 1]
+        row["retries"].append({"reason": key})
+        return 202, self.become(row, "waiting", row["tries"] + 1)
+
+    def tick(self) -> None:
+        self.now += timedelta(seconds=30)
+        for row in self.runs:
+            if row["status"] == "waiting":
+                row["attempts"].append({"began": self.now.strftime("%Y-%m-%dT%H:%M:%SZ")})
+                self.become(row, "crashed", row["tries"])
+
+
+IN_ORDER = {"attempt": "tries", "started": "attempts[-1].began", "first_started": "began", "key": "retries[*].reason"}
+
+
+class TestRetried(Reruns):
+    """The second rerun of one run was not found, or called absent: it could have been sent again."""
+
+    kind = CONNECTOR
+    against = "fake: a home-grown scheduler of ours, by the example in the docs"
+    runs: ClassVar[dict[str, str]] = IN_ORDER
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.fake = Retried()
+
+    def connector(self) -> Connector:
+        return repeating(self.fake, rerun=KEYED, **self.runs)
+
+    def make_failure(self) -> str:
+        return "mart"
+
+    def native_trace(self) -> object:
+        return [dict(row) for row in self.fake.runs]
+
+    def advance(self) -> None:
+        self.fake.tick()
+
+
+@pytest.mark.parametrize("key, is_found", [("retries[*].reason", True), ("retries[0].reason", False)])
+def test_a_second_rerun_that_arrived_is_not_absent_without_the_number_of_attempts(key: str, is_found: bool) -> None:
+    fake = Retried()
+    connector = repeating(fake, rerun=KEYED, key=key)
+    for _ in range(2):
+        row, preview = rerun_in_place(fake, connector)
+        sent = new_key()
+        assert isinstance(connector.look_up(preview, sent, 5), ActionAbsent)
+        connector.act(preview, sent, 5)
+        fake.tick()
+        result = connector.look_up(preview, sent, 5)
+    assert isinstance(result, ActionFound if is_found else ActionUnknown), result
+    assert is_found or "changed since the preview" in str(result)
+    assert row["retries"][-1] == {"reason": sent}
+
+
+def test_a_repeated_attempt_begins_when_the_run_alone_says_and_takes_no_request_again() -> None:
+    """It began with the first attempt, hours before, and was longer than all successful runs."""
+    fake = Retried()
+    connector = repeating(fake, rerun=KEYED, **IN_ORDER)
+    row, preview = rerun_in_place(fake, connector)
+    connector.act(preview, new_key(), 5)
+    fake.tick()
+    began = datetime.fromisoformat(row["attempts"][-1]["began"])
+    for _ in range(2):
+        runs = {run.attempt_key: run for poll in TestRetried().bites(connector, "") for run in poll.runs}
+    assert (began, RunState.FAILED) == (runs[f"{row['id']}.2"].started_at, runs[f"{row['id']}.2"].state)
+    assert datetime.fromisoformat(row["began"]) == runs[f"{row['id']}.1"].started_at
+    assert 1 == fake.asked.count(f"GET /api/runs/{row['id']}") - 2, "the preview and the action read it as well"
+
+
+# -- fields that no answer has ----------------------------------------------------------------------------------------
+class Plain(HomeGrown):
+    """`leaves_out`: the last page has no token at all."""
+
+    leaves_out = False
+
+    def _page(self, query: dict[str, Any]) -> dict[str, Any]:
+        page = super()._page(query)
+        return {"runs": page["runs"]} if self.leaves_out and page["paging"]["after"] is None else page
+
+
+@pytest.mark.parametrize("leaves_out", [True, False])
+@pytest.mark.parametrize("next_at", ["paging.after", "paging.afters"])
+def test_a_full_page_without_the_field_of_the_next_page_is_no_whole_list(next_at: str, leaves_out: bool) -> None:
+    """A typo in next: later pages were lost in silence. The last page of some APIs has no such field."""
+    fake = Plain()
+    fake.leaves_out = leaves_out
+    poll = opened(fake, limit=len(fake.runs), runs={**settings()["runs"], "next": next_at}).poll("", (), 5)
+    assert len(fake.runs) == len(poll.runs)
+    is_typo = next_at == "paging.afters"
+    assert poll.complete is not is_typo
+    text = '/api/runs gave 10 rows, and no answer has the field "paging.afters" (runs.next): later pages are not read'
+    assert [is_typo] == [any(text in warning for warning in poll.warnings)]
+
+
+@pytest.mark.parametrize(
+    "value, times, fix",
+    [
+        (1795686000140, "iso", 'Fix: times = "milliseconds"'),
+        ("1795686000", "compact", 'Fix: times = "seconds"'),
+        ("20261126T094001Z", "seconds", 'Fix: times = "iso"'),
+        (20261126094001, "iso", 'Fix: times = "compact"'),
+        ("soon", "milliseconds", "Fix: name another field, or correct times"),
+    ],
+)
+def test_an_instant_in_another_form_says_in_which(value: Any, times: str, fix: str) -> None:
+    with pytest.raises(RecordUnreadable) as raised:
+        instant_of(value, "began", MappedRunFields(id="id", job="job", state="state", times=times))
+    assert fix in str(raised.value)
+
+
+def test_an_instant_with_a_zone_is_read_among_numbers() -> None:
+    fields = MappedRunFields(id="id", job="job", state="state", times="milliseconds")
+    instants = {instant_of(value, "at", fields) for value in (1795686001311, "2026-11-26T09:40:01.311Z")}
+    assert {datetime(2026, 11, 26, 9, 40, 1, 311000, UTC)} == instants
+    with pytest.raises(RecordUnreadable, match="written as milliseconds"):
+        instant_of("2026-11-26T09:40:01", "at", fields)

@@ -186,6 +186,11 @@ HOSTILE: list[tuple[httpx.Response, type[ConnectorError], str]] = [
     ),
     (httpx.Response(200, content=b"[" * 99_999, headers={"content-type": "application/json"}), SystemUnreachable, ""),
     (httpx.Response(400, json={"error": "invalid_client"}), AccessRefused, "gives no token: invalid_client. Are clie"),
+    (
+        httpx.Response(400, json={"error": "invalid_scope"}),
+        AccessRefused,
+        "gives no token: invalid_scope. Correct the s",
+    ),
     (httpx.Response(401, json={"error_description": f"{SECRET} is wrong"}), AccessRefused, "gives no token"),
     (httpx.Response(403, html="<b>no</b>"), AccessRefused, "gives no token"),
     (httpx.Response(404, json={}), ConnectorError, "404"),

@@ -343,3 +343,15 @@ def test_a_redirect_of_a_call_that_answers_with_none_has_an_unknown_outcome() ->
     connector = opened(fake, httpx.MockTransport(lambda call: login if call.method == "POST" else fake.handle(call)))
     with pytest.raises(OutcomeUnknown, match="a redirect to the same host"):
         connector.act(connector.preview(failed_run(fake), 10), new_key(), 10)
+
+
+def test_the_upstream_projects_of_a_freestyle_job_are_its_upstreams() -> None:
+    fake = FakeJenkins()
+    fake.jobs[MART] |= {"_class": "hudson.model.FreeStyleProject", "upstreamProjects": [{"fullName": LOAD}]}
+    inventory = opened(fake).inventory("", 10)
+    assert {LOAD: (), MART: (LOAD,)} == {job.native_id: job.upstreams for job in inventory.jobs}
+    assert (["GET /view/nightly/api/json"], True) == (fake.requests, inventory.complete)
+    fake.jobs[MART]["upstreamProjects"] = [{"fullName": "outside/of-the-view"}]
+    inventory = opened(fake).inventory("", 10)
+    assert ["upstream 'outside/of-the-view' is not a job here"] == [record.reason for record in inventory.skipped]
+    assert inventory.complete

@@ -54,6 +54,11 @@ class TestSnowflakeTasks(Reads, Deadlines, Faults):
     def connector(self) -> Connector:
         return opened(self.fake)
 
+    def odd_upstreams(self) -> tuple[Connector, str]:
+        names = ["no-such-job", "ETL.PUBLIC.MART", "ETL.PUBLIC.LOAD_ORDERS", {}, "ETL.PUBLIC.LOAD_ORDERS"]
+        self.fake.tasks[1]["predecessors"] = json.dumps(names)
+        return opened(self.fake), MART
+
     def connector_at(self, host: str, port: int) -> Connector:
         options = KIND.options.model_validate({**SETTINGS, "url": f"http://{host}:{port}"})
         return KIND.open(options, "ETL", lambda _: "right")
@@ -194,3 +199,11 @@ def test_a_rerun_is_refused_with_the_reason_of_the_profile() -> None:
     run = next(iter(read_at_once(opened(fake))[0].values()))
     with pytest.raises(NotSupported, match="repeats whichever graph failed last"):
         opened(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
+
+
+def test_the_predecessors_of_a_task_are_its_upstreams() -> None:
+    fake = FakeSnowflake()
+    fake.tasks[1]["predecessors"] = '[\n  "ETL.PUBLIC.LOAD_ORDERS"\n]'
+    inventory = opened(fake).inventory("", 5)
+    assert {LOAD: (), MART: (LOAD,)} == {job.native_id: job.upstreams for job in inventory.jobs}
+    assert ["SHOW"] == fake.requests, "no further statement"

@@ -316,7 +316,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
     assert CONNECTOR.lacks is not None
     stop = {"cancel": {"query": "SELECT stop({run})"}}
     lacked = CONNECTOR.lacks(SqlOptions.model_validate(settings(verbs=stop)))
-    assert {Capability.RERUN, Capability.START} == set(lacked)
+    assert {Capability.RERUN, Capability.START, Capability.MARK, Capability.NATIVE_DEPENDENCIES} == set(lacked)
 
 
 @pytest.mark.parametrize(
@@ -340,19 +340,27 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
         ({"verbs": {"rerun": {"query": "DROP TABLE runs"}}}, "SELECT, WITH, CALL, EXEC, INSERT, UPDATE or DELETE"),
         ({"verbs": {"cancel": {"query": "SELECT stop({id})"}}}, "{id} means nothing here"),
         (
-            {"verbs": {"start": {"query": "SELECT s({key})"}}, "runs.key": "detail.key"},
+            {"verbs": {"start": {"query": "SELECT s({job}, {key})"}}, "runs.key": "detail.key"},
             "runs.key = 'detail.key' is not a column",
         ),
         (
             {
-                "verbs": {"start": {"query": "SELECT s({key})"}},
+                "verbs": {"start": {"query": "SELECT s({job}, {key})"}},
                 "runs": {**settings()["runs"], "key": "k", "query": settings()["runs"]["query"] + " LIMIT 500"},
             },
             "runs.query ends with LIMIT 500: a requested run may be behind it",
         ),
         (
             {"verbs": {"cancel": {"query": "SELECT s({run})"}}, "runs": {**settings()["runs"], **TIMES}},
-            "verbs.cancel: its end could not be looked up. Add to runs.query: OR runid::text = ANY({open})",
+            "verbs.cancel: its result could not be looked up. Add to runs.query: OR runid::text = ANY({open})",
+        ),
+        (
+            {"verbs": {"mark": {"query": "SELECT m({run})"}}, "runs": {**settings()["runs"], **TIMES}},
+            "verbs.mark: its result could not be looked up",
+        ),
+        (
+            {"verbs": {"mark": {"query": "SELECT m({job})"}}},
+            "names no {run}: it would be about another. Fix: send {run} in the statement",
         ),
         ({"states": {"ok": "suceeded"}}, 'did you mean "succeeded"?'),
         ({"host": None}, "either dsn, or host and user"),

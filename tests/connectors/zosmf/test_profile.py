@@ -180,8 +180,8 @@ def test_without_its_header_each_request_is_refused() -> None:
     "change, reason",
     [
         ({"headers": {"X-Key": "two\nlines"}}, "is not written like true"),
-        ({"log": {**DOCUMENT["log"], "text": "text"}}, "log.files: send {file} in the path of the log"),
-        ({"log": {"path": "/{id}/{file}"}}, "log.files: send {file} in the path of the log"),
+        ({"log": {**DOCUMENT["log"], "text": "text"}}, "files: send {file} in the path of the log"),
+        ({"log": {"path": "/{id}/{file}"}}, "files: send {file} in the path of the log"),
         ({"jobs": {"path": "/jobs", "id": "jobname", "paging": "capped"}}, "its pages have no bound"),
     ],
 )

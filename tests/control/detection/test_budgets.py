@@ -50,6 +50,12 @@ def test_the_hours_until_somebody_repaired_it_are_on_no_budget() -> None:
     assert [] == told("09:40", replace(done, ended_at=at("09:10")))
 
 
+def test_a_repeated_attempt_whose_start_is_unknown_is_on_no_budget() -> None:
+    """It began with the run, hours before."""
+    again = replace(RUNNING, attempt=2, started_at=None, ended_at=at("09:30"), state=RunState.SUCCEEDED)
+    assert [] == told("09:40", again)
+
+
 def test_an_excessive_cost_is_reported_before_an_excessive_duration() -> None:
     [words] = told("03:15", RUNNING, costs={1: 5.2})
     assert f"has cost 5.20, more than 5.00; threshold 5.00, {SOURCE}" == words

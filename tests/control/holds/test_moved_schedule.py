@@ -148,7 +148,7 @@ def test_what_nothing_starts_any_more_is_let_go_and_not_started() -> None:
     stage = Moving().moves("03:25", "").good("04:10")
     stage.until("06:00")
     assert [] == stage.started()
-    assert (None, HoldState.RELEASED, "nothing came due while it was held") == (
+    assert (None, HoldState.RELEASED, "its source named no start that came due while it was held") == (
         stage.source.mark,
         stage.hold().state,
         stage.hold().text,

@@ -328,7 +328,7 @@ def test_a_step_without_an_option_on_its_system_is_reported_and_not_started_unti
 def test_a_step_excluded_by_the_options_of_its_system_is_reported_like_one_of_its_kind(night: Bench) -> None:
     """`http` whose config names no call: the plan offered the rerun, and stopped at it."""
     places = night.parts.connectors.places
-    lacks = {Capability.RERUN: "the config names no call for it"}
+    lacks = {Capability.RERUN: "the config names no call for it."}
     night.parts.connectors.places = {
         key: replace(one, system=replace(one.system, kind=replace(one.system.kind, lacks=lambda options: lacks)))
         for key, one in places.items()
@@ -758,8 +758,8 @@ def test_a_repair_names_who_requested_its_plan_and_who_approved_it(night: Bench)
     ends(night, 2)
     title, body = night.sink.got[-1][1:]
     assert title.startswith("Resolved: ")
-    assert title.endswith("rerun by anna, approved by ben)")
-    assert "Repaired       rerun by anna, approved by ben, good at " in body
+    assert title.endswith("rerun by assistant of anna, approved by ben)")
+    assert "Repaired       rerun by assistant of anna, approved by ben, good at " in body
 
 
 def test_a_repair_by_its_only_requester_names_one_person(night: Bench) -> None:

@@ -42,6 +42,27 @@ def test_attempts_of_a_numbered_run_join_whichever_was_seen_first(night: Estate,
     assert [("2026-11-20T03:10:00Z", 2)] == night.rows("SELECT period_key, attempts FROM run")
 
 
+def test_the_tenth_attempt_is_behind_the_ninth_where_both_show_the_start_of_the_run(night: Estate) -> None:
+    """By their keys as text the ninth was the last one: a run that ended well stayed red."""
+    night.ingest(failed(attempt="r7.9"), run(attempt="r7.10"))
+    assert [("r7.9", 1), ("r7.10", 2)] == night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
+    assert "succeeded" == night.one("SELECT state FROM run")
+
+
+@pytest.mark.parametrize(
+    "ref, numbers",
+    [("r7", [3, 5]), ("", [1, 2]), ("r8", [1, 2]), ("r7.3", [1, 2])],
+    ids=["its own", "", "other", "key"],
+)
+def test_an_attempt_has_the_number_of_its_source(night: Estate, ref: str, numbers: list[int]) -> None:
+    """Attempt 5 of the scheduler was attempt 2 in `headway log --attempt`, and attempt 5 in a preview."""
+    night.ingest(replace(failed(attempt="r7.3"), native_ref=ref))
+    night.ingest(replace(run(attempt="r7.5"), native_ref=ref))
+    rows = night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
+    assert [*zip(("r7.3", "r7.5"), numbers, strict=True)] == rows
+    assert 2 == night.one("SELECT attempts FROM run")
+
+
 @pytest.mark.parametrize("key", ["r70.2", "r7.x", "r7.99999999999", "r7.²"])
 def test_only_a_further_number_of_the_same_run_repeats_those_before(key: str) -> None:
     assert ("r7.1",) == replace(run(attempt=key), again_of="r7.1").repeated
