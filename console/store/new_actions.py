@@ -22,7 +22,8 @@ SENT_BY = (
     " ''), (SELECT (SELECT e.actor FROM event e WHERE e.incident_id = COALESCE((SELECT MIN(f.incident_id) FROM"
     " plan_step t JOIN action f ON f.key = t.action_key WHERE t.plan_id = p.id), p.incident_id) AND e.kind || ':' ||"
     " e.text = 'plan:plan ' || p.id || ' resumed' ORDER BY e.id LIMIT 1) FROM plan_step s JOIN plan p ON p.id ="
-    " s.plan_id WHERE s.action_key = a.key AND (p.requested_from IN ('MCP', 'HTTP API') OR p.requested_from LIKE '% (MCP)' OR"
+    " s.plan_id WHERE s.action_key = a.key AND (p.requested_from IN ('MCP', 'HTTP API') OR"
+    " p.requested_from LIKE '% (MCP)' OR"
     f" p.requested_from LIKE '% (HTTP API)'))) AS name LIMIT 1) approver WHERE approver.name <> {_REQUESTER}), '')"
 )
 """SQL of "assistant of anna, approved by ben": the requester of action `a`, and the approver of it or of its plan.
