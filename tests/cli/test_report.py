@@ -30,9 +30,9 @@ def test_a_month_that_is_not_one_is_refused(bench: Bench) -> None:
 
 def test_the_service_may_be_an_option(bench: Bench) -> None:
     bench.turn()
-    asked = ("report", "--month", "2026-10", "--json")
-    named = headway(bench.url, *asked, "supply")
+    requested = ("report", "--month", "2026-10", "--json")
+    named = headway(bench.url, *requested, "supply")
     assert (Exit.OK, True) == (named.code, '"kind": "service"' in named.out)
     for option in ("--service", "--system"):
-        assert named.out == headway(bench.url, *asked, option, "supply").out
-    assert Exit.USAGE == headway(bench.url, *asked, "supply", "--service", "supply").code
+        assert named.out == headway(bench.url, *requested, option, "supply").out
+    assert Exit.USAGE == headway(bench.url, *requested, "supply", "--service", "supply").code
