@@ -14,7 +14,7 @@ from connectors.sdk.contract import Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.states import Verb
 from console.domain.ids import new_action_key
-from console.engine.actions.in_flight import STOPPED, ActionsInFlight
+from console.engine.actions.in_flight import STOPPED, ActionsInFlight, SendingOutcome
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
 from console.store.actions import ActionStep
@@ -167,31 +167,31 @@ def test_an_end_that_could_not_be_written_is_retried_until_it_is() -> None:
     underway = ActionsInFlight(1)
 
     def send() -> None:
-        with underway.sending(KEY) as end:
+        with underway.sending(KEY, 1) as end:
             assert ({}, True) == (underway.unwritten(), KEY in underway)
             end.step = SENT
             raise LeaseLost("fence 1 is over")
 
     with pytest.raises(LeaseLost):
         send()
-    assert ({KEY: SENT}, True) == (underway.unwritten(), KEY in underway)
+    assert ({KEY: SendingOutcome(1, SENT)}, True) == (underway.unwritten(), KEY in underway)
     underway.written(KEY)
     assert ({}, False) == (underway.unwritten(), KEY in underway)
 
 
 def test_what_broke_before_its_end_was_known_is_unknown() -> None:
     underway = ActionsInFlight(1)
-    with pytest.raises(LeaseLost), underway.sending(KEY):
+    with pytest.raises(LeaseLost), underway.sending(KEY, 1):
         raise LeaseLost("fence 1 is over")
-    assert {KEY: STOPPED} == underway.unwritten()
+    assert {KEY: SendingOutcome(1, STOPPED)} == underway.unwritten()
 
 
 def test_an_old_thread_that_gave_up_says_nothing_of_the_new_one_that_sends() -> None:
     underway = ActionsInFlight(1)
-    with underway.sending(KEY):
-        with pytest.raises(LeaseLost), underway.sending(KEY):
+    with underway.sending(KEY, 1):
+        with pytest.raises(LeaseLost), underway.sending(KEY, 1):
             raise LeaseLost("fence 1 is over")
         assert ({}, True) == (underway.unwritten(), KEY in underway)
-    with underway.sending(KEY):
+    with underway.sending(KEY, 1):
         pass
     assert ({}, False) == (underway.unwritten(), KEY in underway)
