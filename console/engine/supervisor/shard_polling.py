@@ -82,8 +82,8 @@ class ShardPolling:
         self._acting: Mapping[int, int] = {}
         """Shard -> fence, of those whose actions are sent, until `_acting_until` by `time.monotonic`."""
         self._acting_until = 0.0
-        self._acting_pulse: Pulse | None = None
-        self._end_actions: Callable[[], None] = lambda: None
+        self._actions: tuple[ActionDispatcher, WorkerSupervisor] | None = None
+        self._actions_over = threading.Event()
         self._idle = ""
         """Why this process polls nothing; empty if it polls."""
         self._trouble = ""
@@ -116,8 +116,10 @@ class ShardPolling:
                 self._report(error if isinstance(error, StoreError) else f"{type(error).__name__}: {error}", error)
             if not stopping():
                 self.wake.wait(max(0.0, min(renew_seconds, self._expiry_at + AFTER_EXPIRY_SECONDS - time.monotonic())))
-        self._end_actions()
+        until = time.monotonic() + RELEASE_SECONDS
+        self._actions_over.set()
         self._stop(list(self._polled))
+        self._end_actions(until)
         try:
             shards.leave(self._store, self._holder, self._held)
         except Exception as error:  # noqa: BLE001 - the shards are free when the lease expires
@@ -166,8 +168,10 @@ class ShardPolling:
 
     def pulses(self) -> dict[str, Pulse]:
         """Of the pollers, the dispatcher of actions, and the renewal."""
-        acting = {} if self._acting_pulse is None else {ACTIONS: self._acting_pulse}
-        return {"shards": self.pulse, "polls of shards": self._pool.pulse, **acting, **self._pool.pulses()}
+        own = {"shards": self.pulse, "polls of shards": self._pool.pulse}
+        if (actions := self._actions) is not None:
+            own[ACTIONS] = actions[0].pulse
+        return own | self._pool.pulses()
 
     def trouble(self) -> str:
         """Problems of the renewal and of the pollers, as text; empty if none."""
@@ -195,29 +199,32 @@ class ShardPolling:
             for target_id, place in estate.places.items():
                 if not place.is_local:
                     places[shards.shard_of(systems[target_id])].append(place)
-        self._end_actions()
+        self._end_actions(time.monotonic() + RELEASE_SECONDS)
         self._estate, self._places, self._acting = estate, places, {}
         self._shard_of = {place.target_id: shard for shard, of_shard in places.items() for place in of_shard}
         if estate is not None:
             self._start_actions(estate)
 
     def _start_actions(self, estate: PolledEstate) -> None:
-        context, ended = estate.context, threading.Event()
+        context, self._actions_over = estate.context, threading.Event()
         dispatcher = ActionDispatcher(
             self._store, context.clock, context.connectors, self._secrets, self.poll_now, self._underway,
             moved=self._changed, audience=audience(estate.config), fence_of=self._fence_of, leads=False,
         )  # fmt: skip
-        worker = WorkerSupervisor([(ACTIONS, dispatcher)], self.failures, ended.is_set)
-
-        def end() -> None:
-            self._acting_pulse = None
-            ended.set()
-            if worker.join(time.monotonic() + RELEASE_SECONDS):
-                log.warning("left behind", threads=ACTIONS)
-            dispatcher.close()
-
-        self._acting_pulse, self._end_actions = dispatcher.pulse, end
+        worker = WorkerSupervisor([(ACTIONS, dispatcher)], self.failures, self._actions_over.is_set)
+        self._actions = dispatcher, worker
         worker.start(0)
+
+    def _end_actions(self, until: float) -> None:
+        """Ends the dispatcher; what still hangs when `time.monotonic` reaches `until` is abandoned, and sends nothing
+        that is not on its way."""
+        self._actions_over.set()
+        if self._actions is not None:
+            dispatcher, worker = self._actions
+            if hung := worker.join(until):
+                log.warning("left behind", threads=", ".join(hung))
+            dispatcher.close()
+        self._actions = None
 
     def _fence_of(self, action: ActionRow, _: Fence) -> ShardFence | None:
         """The fence under which this process sends the action; None if it may not."""
