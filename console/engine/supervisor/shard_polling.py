@@ -216,8 +216,8 @@ class ShardPolling:
         worker.start(0)
 
     def _end_actions(self, until: float) -> None:
-        """Ends the dispatcher; what still hangs when `time.monotonic` reaches `until` is abandoned, and sends nothing
-        that is not on its way."""
+        """Ends the dispatcher. Threads that hang when `time.monotonic` reaches `until` are abandoned; they send nothing
+        new."""
         self._actions_over.set()
         if self._actions is not None:
             dispatcher, worker = self._actions
