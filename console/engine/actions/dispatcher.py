@@ -157,7 +157,7 @@ class ActionDispatcher:
                 self._lanes.take(lane, partial(self._move_all, own, tuple(rows)))
 
     def _end_unapproved(self, fence: int) -> None:
-        """Refuses actions whose time to be approved is over, and announces new ones to their approvers."""
+        """Refuses actions that were not approved in time, and announces new ones to their approvers."""
         for key, origin in actions.unapproved_since(self._store, self._actions.later(-APPROVAL_SECONDS)):
             notice = "" if origin == "plan" else "not approved in time"  # the plan stops for it and notifies
             self._actions.refuse(fence, key, approvals.EXPIRED_REASON, notice)
