@@ -39,13 +39,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield made
 
 
-def dbt_ol(project: Path, url: str, *words: str) -> None:
+def dbt_ol(project: Path, url: str, *arguments: str) -> None:
     folder = venvs.dbt_environment() / "bin"
     environment = clean_environment(
         HOME=str(project.parent), PATH=f"{folder}:/usr/bin:/bin", OPENLINEAGE_URL=url, OPENLINEAGE_API_KEY=TOKEN,
         OPENLINEAGE_NAMESPACE="fake",
     )  # fmt: skip
-    argv = [str(folder / "dbt-ol"), *words, "--openlineage-dbt-job-name", JOB]
+    argv = [str(folder / "dbt-ol"), *arguments, "--openlineage-dbt-job-name", JOB]
     done = subprocess.run(argv, cwd=project, env=environment, capture_output=True, text=True, timeout=180)
     assert 0 == done.returncode, done.stdout + done.stderr
 

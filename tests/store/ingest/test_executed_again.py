@@ -37,8 +37,8 @@ def test_attempts_of_a_numbered_run_join_whichever_was_seen_first(night: Estate,
         bare = replace(bare, again_of=again_of, ended_at=bare.started_at)
         if number == second:
             bare = replace(bare, state=RunState.WAITING, started_at=None, ended_at=None)
-        taken = targets.started_periods(night.store, night.host, [bare], schedules)
-        night.ingest(*assign_periods([bare], schedules, *taken))
+        started_periods = targets.started_periods(night.store, night.host, [bare], schedules)
+        night.ingest(*assign_periods([bare], schedules, *started_periods))
     assert [("2026-11-20T03:10:00Z", 2)] == night.rows("SELECT period_key, attempts FROM run")
 
 
@@ -49,13 +49,13 @@ def test_only_a_further_number_of_the_same_run_repeats_those_before(key: str) ->
 
 
 def test_a_start_on_time_joins_the_run_that_began_by_hand_just_before_its_clock(night: Estate) -> None:
-    """Also where the two came in different polls: the store tells when the first one began."""
+    """Also where the two came in different polls: the store has the start of the first one."""
     due = datetime(2026, 11, 20, 3, 10, tzinfo=UTC)
     schedules = {run().job: Schedule("debian-cron", "10 3 * * *")}
     for attempt, started in (("by hand", due - timedelta(minutes=6)), ("by the clock", due + timedelta(seconds=1))):
         bare = run(attempt=attempt, period_key=None, period_at=None, started_at=started, queued_at=None)
-        taken = targets.started_periods(night.store, night.host, [bare], schedules)
-        night.ingest(*assign_periods([bare], schedules, *taken, may_start_early=True))
+        started_periods = targets.started_periods(night.store, night.host, [bare], schedules)
+        night.ingest(*assign_periods([bare], schedules, *started_periods, may_start_early=True))
     assert [("2026-11-20T03:10:00Z", 2)] == night.rows("SELECT period_key, attempts FROM run")
 
 
@@ -67,9 +67,9 @@ def test_of_a_job_without_a_clock_the_periods_of_these_attempts_alone_are_read(
     bare = [run(attempt=f"a{number}", period_key=None, period_at=None) for number in range(5)]
     night.ingest(*assign_periods(bare, schedules, {}))
     late = replace(bare[3], started_at=bare[3].ended_at)
-    taken = targets.started_periods(night.store, night.host, [late], schedules)
-    assert [(late.job, f"start:{instant_key(at('03:10'))}")] == list(taken.owners)
-    assert taken.owners == dict.fromkeys(taken.owners, "a3")
-    assert {} == taken.began
-    [again] = assign_periods([late], schedules, *taken)
+    started_periods = targets.started_periods(night.store, night.host, [late], schedules)
+    assert [(late.job, f"start:{instant_key(at('03:10'))}")] == list(started_periods.owners)
+    assert started_periods.owners == dict.fromkeys(started_periods.owners, "a3")
+    assert {} == started_periods.began
+    [again] = assign_periods([late], schedules, *started_periods)
     assert again.period_key == f"start:{instant_key(at('03:10'))}", "a known attempt keeps its period"
