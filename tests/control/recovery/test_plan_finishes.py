@@ -177,7 +177,7 @@ def test_the_confirmation_the_verdict_and_the_finishes_of_a_plan_name_the_same_s
     services = [service("alpha", f"{due:%H:%M}", mart), service("beta", f"{later:%H:%M}", LOAD)]
     seen = estate(*jobs, runs=runs, feeds=[DEPS[0], DEPS[2]], services=services, durations=durations)
     night = Ledger(replace(seen, history=history))
-    night.look(now)
+    night.evaluate(now)
     plan = propose_recovery(
         night.estate, night.estate.incidents[0].id, at(now), can_start if planned["can_hold"] else can,
         simulate=Forecaster(), simulate_plan=Forecaster,
