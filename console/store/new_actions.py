@@ -19,13 +19,16 @@ _REQUESTER = (
 """As `domain.plan.requester_text`."""
 SENT_BY = (
     f"{_REQUESTER} || COALESCE((SELECT ', approved by ' || approver.name FROM (SELECT COALESCE(NULLIF(a.approved_by,"
-    " ''), (SELECT (SELECT e.actor FROM event e WHERE e.incident_id = p.incident_id AND e.kind || ':' || e.text ="
-    " 'plan:plan ' || p.id || ' resumed' ORDER BY e.id LIMIT 1) FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE"
-    " s.action_key = a.key AND (p.requested_from IN ('MCP', 'HTTP API') OR p.requested_from LIKE '% (MCP)' OR"
+    " ''), (SELECT (SELECT e.actor FROM event e WHERE e.incident_id = COALESCE((SELECT MIN(f.incident_id) FROM"
+    " plan_step t JOIN action f ON f.key = t.action_key WHERE t.plan_id = p.id), p.incident_id) AND e.kind || ':' ||"
+    " e.text = 'plan:plan ' || p.id || ' resumed' ORDER BY e.id LIMIT 1) FROM plan_step s JOIN plan p ON p.id ="
+    " s.plan_id WHERE s.action_key = a.key AND (p.requested_from IN ('MCP', 'HTTP API') OR"
+    " p.requested_from LIKE '% (MCP)' OR"
     f" p.requested_from LIKE '% (HTTP API)'))) AS name LIMIT 1) approver WHERE approver.name <> {_REQUESTER}), '')"
 )
 """SQL of "assistant of anna, approved by ben": the requester of action `a`, and the approver of it or of its plan.
 
+The plan may have moved to a later incident since: its first action has the one where it was approved.
 An incident's events are read in order, up to the first that resumes the plan: it precedes those of the plan's steps.
 For PostgreSQL, kind and text are one expression, without which it sorts them all, and LIMIT has them read once."""
 

@@ -129,7 +129,7 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
 @pytest.mark.parametrize(
     "change, text",
     [
-        (["--wait", "1=30d"], "      too late Supply plan: in this plan fake/extract starts "),
+        (["--wait", "1=30d"], "      too late Supply plan: late in this plan"),
         (["--leave-out", "1"], "  excluded   fake/extract: left out by hand"),
         (["--leave-out", "1"], "  not saved  Supply plan: not by this plan: fake/extract is left out"),
         (

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from connectors.sdk.secrets import SecretStore
 from console.domain.settings import RetentionRules
+from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.supervisor.shard_polling import ShardPolling
 from console.store.db.database import open_database
 from console.store.db.lease import ENGINE_LEASE, HeldLease, LeaseHolder, acquire_lease
@@ -158,7 +159,7 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
         worker = worker_at(build(store), NOW)
         worker.step(lease.fence)
         assert "permission denied for table external_alert. Fix: as the store's owner" in worker.trouble
-        polling = ShardPolling(store, SecretStore())
+        polling = ShardPolling(store, SecretStore(), ActionsInFlight(1))
         polling.run(lambda: bool(polling.trouble()), lambda: estate_config(tmp_path, FakeScheduler()), 15, 3)
         assert "permission denied for table engine. Fix: as the store's owner" in polling.trouble()
     with open_queries(engine_url) as queries, pytest.raises(StoreUnusable, match="Fix: as the store's owner"):

@@ -74,6 +74,9 @@ def test_only_a_plan_of_an_assistant_or_the_http_api_has_an_approver(
         session.rows("UPDATE plan_step SET action_key = 'a' WHERE place = 1")
         record_event(session, 0, "plan", f"plan {number} resumed", incident_id=1, actor="ben")
     assert [(sent_by,)] == rows(served, f"SELECT {SENT_BY} FROM action a")
+    with served.store.write(None) as session:
+        session.rows("UPDATE plan SET incident_id = NULL")
+    assert [(sent_by,)] == rows(served, f"SELECT {SENT_BY} FROM action a"), "after it moved to another incident"
 
 
 def requests(served: Estate) -> EngineClient:

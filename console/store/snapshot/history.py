@@ -143,8 +143,10 @@ class HistoryCache:
 
 
 def month_end_before(history: RunHistory) -> date | None:
-    """The last month end before the oldest run; None for a job that does not run once a night."""
-    return date.fromordinal(min(history.days)).replace(day=1) - _DAY if history.is_nightly else None
+    """The last month end before the oldest run; None for a job that does not run once a night, or has a run of before
+    1970."""
+    oldest = date.fromordinal(min(history.days)) if history.is_nightly else date.min
+    return oldest.replace(day=1) - _DAY if oldest.year >= 1970 else None
 
 
 def _read_month_ends(session: Session, newest: Mapping[int, date | None]) -> dict[int, array[float]]:

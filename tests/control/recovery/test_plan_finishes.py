@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.expectations.expected_runs import expect_runs
+from console.control.incidents.verdict import Verdict, step_verdict
 from console.control.recovery.proposal import propose_recovery
 from console.control.recovery.savings import AffectedDays
 from console.control.services.status import service_days
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import round_up_to_minute
-from console.domain.plan import WAIT, PlanDraft
+from console.domain.incident import AffectedServiceView
+from console.domain.plan import WAIT, PlanDraft, PlanRefused
 from console.domain.plan_editing import (
+    ASSERTED,
     AT_RISK,
+    IF_GOOD,
     LATE,
     NEVER,
     ON_TIME,
     PARTIAL,
+    UNKNOWN,
     DraftChanges,
     PlanOutlook,
     VariantFinish,
+    apply_changes,
     plan_outlook,
     step_starts,
 )
@@ -37,10 +46,13 @@ from console.forecast.forecaster import Forecaster
 from console.forecast.night_graph import NightPoint, with_neighbours
 from console.forecast.simulation.values import JobPhase, RerunRule
 from console.forecast.what_if import Counterfactual, PlanOutcome, WhatIf
+from console.tui.views.plans.rows import summary_lines
 from tests.control.ledger import Ledger
-from tests.control.recovery.test_proposal import DAILY, DEPS, EXTRACT, FAILED, LOAD, MART, STALE_LOAD, can
-from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
+from tests.control.recovery.test_proposal import DAILY, DEPS, EXTRACT, FAILED, LOAD, MART, STALE_LOAD, can, can_start
+from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service
 from tests.forecast.test_simulation import past
+from tests.properties import examples
+from tests.tui.views.runs.test_durations import render_context
 
 TAKES = [40.0, 60.0, 90.0]
 NOW = "05:20"
@@ -109,6 +121,88 @@ def test_no_step_saves_a_service_that_the_plan_finishes_late() -> None:
         )
         assert plan is not None
         assert labels == {save.label for step in plan.steps for save in step.saves}
+
+
+def verdict_of(night: Ledger, now: str) -> Verdict:
+    """The instruction of the incident, as the header shows it."""
+    days = [item for item in evaluate(night.estate, at(now), foresee=Forecaster()).service_days if item.cause]
+    services = [
+        AffectedServiceView(
+            day.service, "", 2, "UTC", day.deadline, day.act_by, day.green_by, day.expected_at, day.timeliness.value,
+            None, (), p_late=day.p_late, business_date=day.business_date.isoformat(),
+        )
+        for day in days
+    ]  # fmt: skip
+    act_by = min((day.act_by for day in days if day.act_by is not None), default=None)
+    return step_verdict("restart extract", act_by, services, at(now), render_context().hm)
+
+
+def shown_services(plan: PlanDraft, outlook: PlanOutlook, label: str) -> set[str]:
+    """The services behind this label in the summary that a person confirms."""
+    lines = ["".join(text for text, _ in line) for line in summary_lines(plan, outlook, render_context())]
+    reported = [line.removeprefix(label) for line in lines if line.startswith(label)]
+    return {day.service for day in outlook.days if any(re.search(rf"\b{day.shown_title}\b", line) for line in reported)}
+
+
+PLANNED = st.fixed_dictionaries(
+    {
+        "now": st.sampled_from(["03:14", "03:37", "03:50", "04:20", "05:20"]),
+        "due": st.times(time(6), time(9)),
+        "later": st.integers(0, 90),
+        "takes": st.lists(st.integers(5, 120).map(float), min_size=2, max_size=6),
+        "can_hold": st.booleans(),
+    }
+)
+CHANGED = st.builds(
+    DraftChanges,
+    waits=st.dictionaries(st.integers(1, 3), st.integers(0, 3 * 3600).map(float), max_size=2),
+    alternatives=st.dictionaries(st.just(1), st.sampled_from(["skip", "mark-ok", "all"]), max_size=1),
+    leave_out=st.frozensets(st.integers(1, 3), max_size=1),
+)
+
+
+@examples(60)
+@given(PLANNED, st.just(DraftChanges()) | CHANGED)
+def test_the_confirmation_the_verdict_and_the_finishes_of_a_plan_name_the_same_saved_services(
+    planned: dict[str, Any], changes: DraftChanges
+) -> None:
+    """At 03:37 of the demo the confirmation saved one service less than the verdict above it and its own finishes."""
+    now, due = planned["now"], planned["due"]
+    mart = replace(MART, schedule=daily("05:10"))
+    jobs = {EXTRACT: "03:10", LOAD: "04:00", mart: "05:10"}
+    later = (datetime.combine(NIGHT, due) + timedelta(minutes=planned["later"])).time()
+    runs = [FAILED, *([STALE_LOAD] if now >= "04:00" else []), *([run(3, mart, "05:10")] if now > "05:10" else [])]
+    history = {item.id: past(item, clock, planned["takes"]) for item, clock in jobs.items()}
+    durations = {job.id: tuple(takes * 60 for takes in planned["takes"] * 5) for job in jobs}
+    services = [service("alpha", f"{due:%H:%M}", mart), service("beta", f"{later:%H:%M}", LOAD)]
+    seen = estate(*jobs, runs=runs, feeds=[DEPS[0], DEPS[2]], services=services, durations=durations)
+    night = Ledger(replace(seen, history=history))
+    night.evaluate(now)
+    plan = propose_recovery(
+        night.estate, night.estate.incidents[0].id, at(now), can_start if planned["can_hold"] else can,
+        simulate=Forecaster(), simulate_plan=Forecaster,
+    )  # fmt: skip
+    assert plan is not None
+    try:
+        draft = apply_changes(plan, changes)
+    except PlanRefused:
+        return
+    outlook = plan_outlook(plan, changes)
+    present = next((way.finishes for way in outlook.variants if way.is_present), ())
+    by_status = {day.service: finish.status for day, finish in zip(outlook.days, present, strict=True)}
+    expected = {label: {name for name, status in by_status.items() if status in statuses} for label, statuses in LABELS}
+    labels = ("saves ", "may save ", "does not save ")
+    assert expected == {label: shown_services(draft, outlook, label) for label in labels}
+    if changes == DraftChanges():
+        verdict = verdict_of(night, now)
+        assert not {*verdict.saves} & expected["does not save "], verdict
+
+
+LABELS = (
+    ("saves ", (ON_TIME,)),
+    ("may save ", (AT_RISK, UNKNOWN)),
+    ("does not save ", (LATE, NEVER, PARTIAL, ASSERTED, IF_GOOD)),
+)
 
 
 def test_what_was_not_simulated_is_marked_as_a_sum() -> None:
@@ -234,6 +328,7 @@ def test_a_plan_that_only_waits_shows_the_finish_of_the_forecast() -> None:
     assert [(day.odds.late, instant_key(round_up_to_minute(day.odds.by)))] == [
         (finish.late, finish.at) for finish in draft.finishes
     ]
-    assert all(save.saved and save.text.startswith("act by 07:") for step in draft.steps for save in step.saves)
+    saves = [(save.saved, save.text) for step in draft.steps for save in step.saves]
+    assert [(None, "26 % risk of being late")] == saves, "the incident says the same"
     way = next(variant for variant in plan_outlook(draft, DraftChanges()).variants if variant.is_present)
     assert way.finishes[0].at is not None

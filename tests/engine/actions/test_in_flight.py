@@ -14,11 +14,14 @@ from connectors.sdk.contract import Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.states import Verb
 from console.domain.ids import new_action_key
-from console.engine.actions.in_flight import STOPPED, ActionsInFlight
+from console.engine.actions import sender
+from console.engine.actions.in_flight import STOPPED, ActionsInFlight, SendingOutcome
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
 from console.store.actions import ActionStep
 from console.store.errors import LeaseLost
+from tests.engine.actions.test_actions import ask, fail, state_and_text
+from tests.engine.bench import Bench
 from tests.engine.holds.test_holds import Night, a_night, repair, started
 from tests.engine.supervisor.test_rejected_config import watching
 from tests.fakes.scheduler import FakeConnector
@@ -167,31 +170,48 @@ def test_an_end_that_could_not_be_written_is_retried_until_it_is() -> None:
     underway = ActionsInFlight(1)
 
     def send() -> None:
-        with underway.sending(KEY) as end:
+        with underway.sending(KEY, 1) as end:
             assert ({}, True) == (underway.unwritten(), KEY in underway)
             end.step = SENT
             raise LeaseLost("fence 1 is over")
 
     with pytest.raises(LeaseLost):
         send()
-    assert ({KEY: SENT}, True) == (underway.unwritten(), KEY in underway)
+    assert ({KEY: SendingOutcome(1, SENT)}, True) == (underway.unwritten(), KEY in underway)
     underway.written(KEY)
     assert ({}, False) == (underway.unwritten(), KEY in underway)
 
 
 def test_what_broke_before_its_end_was_known_is_unknown() -> None:
     underway = ActionsInFlight(1)
-    with pytest.raises(LeaseLost), underway.sending(KEY):
+    with pytest.raises(LeaseLost), underway.sending(KEY, 1):
         raise LeaseLost("fence 1 is over")
-    assert {KEY: STOPPED} == underway.unwritten()
+    assert {KEY: SendingOutcome(1, STOPPED)} == underway.unwritten()
 
 
 def test_an_old_thread_that_gave_up_says_nothing_of_the_new_one_that_sends() -> None:
     underway = ActionsInFlight(1)
-    with underway.sending(KEY):
-        with pytest.raises(LeaseLost), underway.sending(KEY):
+    with underway.sending(KEY, 1):
+        with pytest.raises(LeaseLost), underway.sending(KEY, 1):
             raise LeaseLost("fence 1 is over")
         assert ({}, True) == (underway.unwritten(), KEY in underway)
-    with underway.sending(KEY):
+    with underway.sending(KEY, 1):
         pass
     assert ({}, False) == (underway.unwritten(), KEY in underway)
+
+
+def test_f04_the_fence_is_read_from_the_store_right_before_sending(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although this process still takes the lease for its own."""
+
+    def lose_lease(name: str) -> None:
+        if name == "action.before_wire":
+            with bench.store.write(None) as session:
+                session.rows("UPDATE lease SET fence = fence + 1, holder = 'other:1'")
+
+    key = ask(bench, fail(bench, bench.scheduler))
+    monkeypatch.setattr(sender, "failpoint", lose_lease)
+    with pytest.raises(LeaseLost):
+        bench.parts.actions.step(bench.fence)
+    assert ([], "sending") == (bench.scheduler.acted, state_and_text(bench, key)[0])

@@ -919,3 +919,6 @@ def test_a_plan_that_stops_after_its_incident_is_resolved_names_the_one_that_its
     assert "Why     fake/load failed\n" in mails[stopped]
     with night.reads() as reads:
         assert [number] == [plan.id for plan in reads.plans.list_plans(2)]
+        assert f"its plan {number} continues at INC-0002" in [
+            event.text for event in reads.incidents.incident(1).events
+        ]

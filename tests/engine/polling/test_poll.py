@@ -18,10 +18,11 @@ from connectors.sdk.contract import Probe
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, RateLimited, SystemUnreachable
 from connectors.sdk.records import Inventory, JobRecord, Poll, Schedule
 from connectors.sdk.states import SOURCE_SCHEDULE, Capability, RunState
+from connectors.sdk.transport.call_limits import RequestTally
 from console.config.sections import DependencySettings
 from console.domain.dependency import DependencyMode
 from console.domain.ids import micros
-from console.engine.polling.poller import MATCHING_SECONDS, TargetPoller
+from console.engine.polling.poller import MATCHING_SECONDS, PROOF_SECONDS, TargetPoller
 from console.store.config_sync import SyncResult
 from console.store.db.database import Database
 from console.store.db.fence import Fence
@@ -153,6 +154,25 @@ def test_targets_that_start_together_are_polled_at_different_times_afterwards(be
     first = sorted(poller.step(bench.fence) for poller in pollers)
     assert first[0] < 15 < 45 < first[-1] <= 60
     assert all(55 < poller.step(bench.fence) <= 60 for poller in pollers[:3])
+
+
+def test_a_target_is_polled_more_often_while_the_end_of_an_action_is_awaited(bench: Bench) -> None:
+    """Not one that fails, nor one that says how many requests it still allows."""
+    bench.poller.step(bench.fence)
+    assert 58 < bench.poller._pause()
+    bench.poller.proof_until = time.monotonic() + PROOF_SECONDS
+    assert 19 < bench.poller._pause() <= 20, "a third of its interval"
+    bench.poller._spending._tally = RequestTally(1, "12 of 60 left")
+    assert 58 < bench.poller._pause()
+    bench.poller._spending._tally = RequestTally(1)
+    bench.scheduler.refuse = SystemUnreachable("no answer")
+    bench.poller.poll_once(bench.fence)
+    assert 58 < bench.poller._pause()
+    bench.scheduler.refuse = None
+    bench.poller.poll_once(bench.fence)
+    assert bench.poller._pause() <= 20
+    bench.poller.proof_until = time.monotonic()
+    assert 58 < bench.poller._pause()
 
 
 @pytest.mark.parametrize("late, least", [(0.0, 58.0), (5.0, 53.0), (29.0, 29.0), (600.0, 29.0)])

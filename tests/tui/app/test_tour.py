@@ -100,6 +100,8 @@ def test_it_never_contradicts_the_header() -> None:
     progress.notice(seen("run", 0))
     assert progress.is_done
     assert "Failed 03:12, repaired 03:31. Expected on time: Supply plan" == progress.recap
+    progress.take_plans({1: "done"}, {"failed": "03:12", "repaired": "03:26"})
+    assert progress.recap.startswith("Failed 03:12, repaired 03:26."), "as the recap of the plan"
     assert "then headway init" in progress.text(seen("run", 0), key)
     assert "shows what needs attention now" in progress.text(at_risk, key)
 

@@ -64,11 +64,12 @@ def test_a_recap_counts_a_service_without_estimate_apart_from_late_ones() -> Non
 def test_a_service_that_the_plan_delivers_late_is_not_called_saved() -> None:
     plan = replace(draft(), excluded=(), abandoned=())
     day = next(save for step in plan.steps for save in step.saves if save.saved)
-    steps = tuple(replace(step, saves=()) for step in plan.steps)
+    late = replace(day, saved=False, text="late in this plan: 98 % risk of being late")
+    steps = tuple(replace(step, saves=(late,)) for step in plan.steps)
     way = PlanVariant("as planned", True, (VariantFinish(LATE, NOW, 0.985),))
     lines = summary_lines(replace(plan, steps=steps), PlanOutlook((day,), (way,)), render_context())
     text = "\n".join("".join(text for text, _ in line) for line in lines)
-    assert f"does not save {day.shown_title}: as planned, about 03:17, 98 %" in text
+    assert f"does not save {day.shown_title}: late in this plan: 98 % risk of being late" in text
     assert f"\nsaves {day.shown_title}" not in text
 
 
