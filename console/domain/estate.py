@@ -316,8 +316,7 @@ class Estate:
     approvals: Mapping[int, ApprovalFacts] = field(default_factory=dict)
     """By run id: requested in the lookback, and not approved yet."""
     open_plans: Mapping[int, int] = field(default_factory=dict)
-    """Run id -> open plan with a requested or failed step for this run; `headway plan resume` requests a failed step
-    again."""
+    """Run id -> the plan whose step repeated the run, and which is not done: resuming it repeats a failed one again."""
     earlier: tuple[RunFacts, ...] = ()
     """Runs before the lookback of jobs of which a dependency reads another period; no rule judges them."""
     checks: Mapping[tuple[str, date], CheckHistory] = field(default_factory=dict)

@@ -308,7 +308,7 @@ class EndpointWorker:
         endpoint = admitted[0][0].endpoint
         is_api = not isinstance(endpoint, Endpoint)
         if is_api and len(admitted) > 1:
-            return [reply for one in admitted for reply in self._answer([one], fence)]
+            return [reply for request in admitted for reply in self._answer([request], fence)]
         try:
             if isinstance(endpoint, WriteEndpoint | PageEndpoint):
                 return [endpoint.write(request, body) for (_, request), body in admitted]
@@ -324,7 +324,7 @@ class EndpointWorker:
             return [_refusal(is_api, 503, "the store cannot be used now", "ask again")] * len(admitted)
         except Exception:
             if len(admitted) > 1:
-                return [reply for one in admitted for reply in self._answer([one], fence)]
+                return [reply for request in admitted for reply in self._answer([request], fence)]
             log.exception("a request failed")
             return [_refusal(is_api, 500, "failed", "the engine's log has the details")] * len(admitted)
 

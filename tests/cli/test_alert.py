@@ -129,8 +129,8 @@ def test_an_on_call_service_that_lists_no_page_is_not_awaited_past_the_timeout(m
     monkeypatch.setenv("ROUTE_PAGER", PAGERS["pagerduty"])
     monkeypatch.setattr(responses, "page_at_service", lambda *_: page)
     begun = time.monotonic()
-    found = configure.page_text("oncall", "env ROUTE_PAGER", "key", begun)
-    assert (False, True) == (found is not None and found[0], time.monotonic() - begun < 5.0)
+    shown = configure.page_text("oncall", "env ROUTE_PAGER", "key", begun)
+    assert (False, True) == (shown is not None and shown[0], time.monotonic() - begun < 5.0)
 
 
 def test_a_test_is_tried_once_and_is_no_trouble_of_the_outbox(
