@@ -155,7 +155,7 @@ class HttpApiClient(SignedClient):
         reply = self.request(request, values, accept={*expiries, HTTPStatus.NOT_FOUND})
         if reply.status == HTTPStatus.NOT_FOUND:
             key = f"{call.table}.{'next_path' if is_later else 'path'}"
-            raise ListNotFound(f"{refusal(reply)} Fix: correct {key}, or url of the system")
+            raise ListNotFound(f"{refusal(reply)} ({key}). Fix: correct the path, or url of the system")
         if reply.status in expiries:
             if reply.status == HTTPStatus.BAD_REQUEST and not has_text(reply, expired_text):
                 raise refusal(reply)

@@ -493,7 +493,7 @@ def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
 
 
 def _upstreams(row: Row, path: str) -> tuple[str, ...]:
-    """The ids at a path, in JSON where one is not a text; null and "" are none."""
+    """The ids at a path, in JSON where one is not a text; without null and ""."""
     values = values_at(row, path)
     if len(values) == 1 and isinstance(values[0], str) and values[0].lstrip().startswith("["):
         with suppress(ValueError, RecursionError):  # another text

@@ -143,7 +143,6 @@ def describe_kind(kind: ConnectorKind, against: tuple[str, ...]) -> KindEntry:
     does = tuple(name for name, _ in FEATURES if name not in lacking)
     lacks = {name: kind.missing.get(needed, "") for name, needed in FEATURES if needed and name not in does}
     verbs = {verb.value: kind.verbs[verb] for verb in Verb if verb in kind.verbs}
-    verbs |= {"mark": kind.verbs[Verb.MARK_OK]} if Verb.MARK_OK in kind.verbs else {}
     verbs |= {"schedule": NEXT_ONLY} if kind.schedules == "next" else {}
     proofs = tuple(proof.value for proof in ProofLevel if proof in kind.proofs)
     lacks |= {"schedule": NO_CLOCK} if "schedule" in lacking else {}

@@ -266,7 +266,8 @@ def _print_profile(arguments: argparse.Namespace) -> int:
 def _kind_lines(entry: KindEntry) -> list[str]:
     if entry.error:
         return [f"{entry.kind}: {entry.error}"]
-    verbs = entry.verbs or {}
+    verbs = dict(entry.verbs or {})
+    verbs |= {"mark": verbs["mark_ok"]} if "mark_ok" in verbs else {}
     return [
         f"{entry.kind}: {entry.title}",
         *(f"  {name:<9} yes{': ' + verbs[name] if name in verbs else ''}" for name in entry.does),

@@ -29,7 +29,7 @@ from connectors.http.options import HttpHoldCall, HttpJobsCall, HttpLogCall, Htt
 from connectors.http.sign_in import OAuth2Grant
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
-from connectors.sdk.conformance.world import identity, new_key, ref
+from connectors.sdk.conformance.world import HOOKS, identity, new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.field_mapping import (
@@ -1387,6 +1387,7 @@ class TestRetried(Reruns):
 
     kind = CONNECTOR
     against = "fake: a home-grown scheduler of ours, by the example in the docs"
+    elsewhere: ClassVar[dict[str, str]] = dict.fromkeys(HOOKS, "tests/connectors/http/test_mapped.py")
     runs: ClassVar[dict[str, str]] = IN_ORDER
 
     @pytest.fixture(autouse=True)
