@@ -188,3 +188,7 @@ def test_requests_beyond_those_that_are_shown_are_counted() -> None:
     requests = Counter({f"GET /{number}": 1 for number in range(SHOWN + 3)})
     lines = [*trial_lines(TrialResult("batch/api", requests=requests))]
     assert (SHOWN + 1, "  request  3 more") == (len(lines), lines[-1])
+
+
+def test_a_kind_is_shown_with_the_call_of_its_mark() -> None:
+    assert "  mark      yes: verbs.mark" in headway("", "connector", "list", "http").out
