@@ -229,7 +229,10 @@ class CronConnector(ComposedConnector):
     def _inventory_of(self, snapshot: HostPoll) -> Inventory:
         """The inventory of a snapshot, of the users that the settings name."""
         users, result = self.options.users, snapshot.inventory()
-        return replace(result, is_selected=lambda _, keys: user_of(keys) in (None, *users)) if users else result
+        if not users:
+            return result
+        left_out = {f"{self.target}:{name}" for name in snapshot.crontabs.left_out}
+        return replace(result, is_selected=lambda job, keys: job not in left_out and user_of(keys) in (None, *users))
 
     def _ask(self, cursor: CronCursor, known: HostCrontabs | None, search: frozenset[str]) -> HostPoll:
         unended = [attempt for attempt in cursor.book.attempts if attempt.state.is_open or attempt.is_unproved]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
-from connectors.cron import log_files
+from connectors.cron import anacron, log_files
 from connectors.cron.busybox import writes_a_file
 from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, is_user_table, read_crontabs
 from connectors.cron.events import JournalEvents, journal_events
@@ -155,6 +155,8 @@ class HostCrontabs:
     zone: str
     users: Collection[str] = ()
     """Owners of the jobs that are watched; empty: all."""
+    left_out: Collection[str] = ()
+    """Names of the lines of other users in the system's crontabs."""
 
 
 @dataclass(slots=True)
@@ -181,8 +183,14 @@ class HostAnswer:
 
 def crontabs(reply: CrontabReply, offset: str, daemon: CronDaemon, only: Collection[str] = ()) -> HostCrontabs:
     """The crontabs of an answer; with jobs of the users `only`, if it names any."""
-    files = [replace(file, daemon=daemon) for file in reply.files if not only or file.user in (None, *only)]
+    files = [replace(file, daemon=daemon) for file in reply.files if not only or _is_of_users(file, only)]
     tables = read_crontabs(files, reply.users)
-    return HostCrontabs(
-        reply.checksum, tables.of_users(only) if only else tables, tuple(reply.denied), reply.zone or offset, only
-    )
+    left_out = frozenset(line.name for line in (*tables.lines, *tables.held_in_ignored) if line.user not in only)
+    tables, left_out = (tables.of_users(only), left_out) if only else (tables, frozenset())
+    return HostCrontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, only, left_out)
+
+
+def _is_of_users(file: CrontabFile, only: Collection[str]) -> bool:
+    """Whether a table may have jobs of these users; anacron's has those of root alone."""
+    is_anacron = file.path.endswith(anacron.TABLE)
+    return anacron.USER in only if is_anacron else file.user in (None, *only)

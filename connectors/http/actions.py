@@ -18,7 +18,7 @@ from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Actio
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import RESULTS, has_field, text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH, digest
-from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, NO_HOLD, MappedActions
+from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, MARKS, NO_HOLD, MappedActions
 from connectors.sdk.records import RunRecord
 from connectors.sdk.settle import sent_at
 from connectors.sdk.states import Capability, Verb
@@ -47,11 +47,17 @@ class HttpActions(MappedActions[HttpVerbCall]):
                 raise NotSupported(self._client.source.lacks.get(Capability.HOLD, NO_HOLD))
             return self._holder.preview(spec)
         preview, call = super().preview(spec), self._verbs.calls.get(spec.verb)
-        if preview.refused or call is None or spec.verb is not Verb.RERUN:
+        if preview.refused or call is None:
+            return preview
+        if spec.verb in MARKS and self._has_attempts:
+            why = self._why_not_latest(spec.run.native_ref, spec.run.job, spec.run.attempt_key)
+            plan: dict[str, Any] = {**preview.plan, "marked_attempt": spec.run.attempt_key}
+            return replace(preview, refused=why, notes=() if why else preview.notes, plan=plan)
+        if spec.verb is not Verb.RERUN:
             return preview
         if not self._is_counted(spec.verb, call):
             return replace(preview, plan={**preview.plan, **self._seen(spec.run.native_ref, spec.run.job)})
-        plan: dict[str, Any] = {**preview.plan, "attempt": spec.run.attempt_key}
+        plan = {**preview.plan, "attempt": spec.run.attempt_key}
         latest = self._latest_attempt(spec.run.native_ref, spec.run.job)
         numbered = KEYED_RERUN if self._shows_key(call) else NUMBERED_RERUN
         note = numbered if self._runs.attempt else UNNAMED_RERUN
@@ -80,6 +86,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if self._holder is not None and "how" in plan:
             return self._holder.act(plan, key)
         if "attempt" not in plan:
+            if why := self._why_other_mark(plan):
+                raise NotSupported(f"{why}; nothing was sent")
             if self._client.has_queued(key):
                 raise NotSupported("it was sent already, and waits in the queue of its source")
             return super().act(preview, key)
@@ -99,6 +107,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return ActionUnknown("the preview has no plan that could be found again")
         if self._holder is not None and "how" in plan:
             return self._holder.look_up(plan, key)
+        if why := self._why_other_mark(plan):
+            return ActionUnknown(why)
         if "attempt" not in plan:
             result, run_id = super().find(plan, key), str(plan["id"])
             if (
@@ -107,7 +117,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
                 and self._seen(run_id, str(plan["job"])) != {"seen": plan["seen"]}
             ):
                 return ActionUnknown(
-                    f"run {run_id} changed since the preview and shows no key: it may be repeated itself"
+                    f"run {run_id} changed since the preview and shows no key: "
+                    "the source may have repeated it under the same id"
                 )
             return result
         if "group" in plan:
@@ -136,7 +147,11 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return ActionUnknown(
                 f"attempt {before + 1} is there and shows no key: perhaps it was not started by Headway"
             )
-        accounts = {part.account for part in parts_of_attempt(self._reader.parts(run_id), before + 1)}
+        try:
+            parts = self._reader.parts(run_id)
+        except RecordUnreadable as error:
+            return ActionUnknown(f"run {run_id} cannot be read: {error}")
+        accounts = {part.account for part in parts_of_attempt(parts, before + 1)}
         own = self._client.account_name()
         if own and accounts == {own}:
             return ActionFound(f"{run_id}.{before + 1}", f"attempt {before + 1} was started by {own}")
@@ -157,6 +172,25 @@ class HttpActions(MappedActions[HttpVerbCall]):
         """A digest of a run as it is now, for the plan of its rerun; empty where no single run can be read."""
         latest = self._latest_attempt(run_id, job) if self._runs.one and run_id else None
         return {"seen": digest(str(latest))} if latest is not None else {}
+
+    @property
+    def _has_attempts(self) -> bool:
+        """Whether a run has several attempts under its id, and the latest one can be read."""
+        return bool(self._runs.one and (self._runs.attempt or self._client.options.parts))
+
+    def _why_other_mark(self, plan: Mapping[str, Any]) -> str | None:
+        """Why the attempt of a mark is not the ended latest one any more; None where it is, and of another action."""
+        attempt_key = str(plan.get("marked_attempt", ""))
+        return self._why_not_latest(str(plan["id"]), str(plan["job"]), attempt_key) if attempt_key else None
+
+    def _why_not_latest(self, run_id: str, job: str, attempt_key: str) -> str | None:
+        """Why an attempt is not the ended latest one of its run; None where it is."""
+        latest = self._latest_attempt(run_id, job)
+        if latest is None:
+            return f"run {run_id} is no longer there"
+        if latest.attempt_key != attempt_key:
+            return f"another attempt of the run is there: {latest.attempt_key} is {latest.native_state}"
+        return f"run {run_id} is {latest.native_state}: only an ended run is marked" if latest.state.is_open else None
 
     def _is_counted(self, verb: Verb, call: HttpVerbCall) -> bool:
         """Whether a rerun is found by the attempts of its run."""

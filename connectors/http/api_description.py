@@ -26,7 +26,7 @@ from connectors.http.options import (
 )
 from connectors.http.sign_in import SessionCall
 from connectors.sdk.contract import ApiComparison
-from connectors.sdk.field_mapping import BRACES, OF_THE_ANSWER, STEP, is_field_path
+from connectors.sdk.field_mapping import BRACES, OF_SEVERAL_VALUES, OF_THE_ANSWER, STEP, is_field_path
 
 Schema = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -75,12 +75,15 @@ class ApiDescription:
         pattern = re.compile("/".join(map(_segment, path.split("/"))))
         return [item for item in self.operations if item.method == method and pattern.fullmatch(item.path)]
 
-    def schemas_at(self, schema: Schema, path: str) -> list[Schema]:
-        """The schemas of a path; empty where there is no such field. Raises Undescribed."""
+    def schemas_at(self, schema: Schema, path: str, enters_lists: bool = False) -> list[Schema]:
+        """The schemas of a path; empty where there is no such field. `enters_lists`: a name is also a field of each
+        item of a list. Raises Undescribed."""
         schemas = [schema]
         for place, key, _, name in STEP.findall(path):
             if place and all(variant.get("type") == "string" for variant in self._variants(schemas)):
                 continue  # a part of a text
+            if name and enters_lists:
+                schemas = [variant.get("items", variant) for variant in self._variants(schemas)] or schemas
             schemas = self._below(schemas, name) if name else self.items(schemas)
             if key and not self._below(schemas, key):
                 return []
@@ -343,13 +346,15 @@ class ProfileComparison:
             path = getattr(call, name)
             if not is_field_path(type(call), name) or not path or (name in OF_THE_ANSWER and is_single):
                 continue
+            if name == "started" and isinstance(call, HttpRunsCall) and call.first_started and not is_single:
+                continue  # the single run shows it
             if name in OF_THE_ANSWER and name not in ("rows", "one_row", "parts"):
                 self._schemas(answer, (*key, name), path)
             elif name not in OF_THE_ANSWER:
                 for part in BRACES.findall(path) or [path]:
                     schema = outer if part.startswith("*.") else row
                     if schema is not None and part != "*":  # that is the name of a row
-                        self._schemas(schema, (*key, name), part.removeprefix("*."))
+                        self._schemas(schema, (*key, name), part.removeprefix("*."), name in OF_SEVERAL_VALUES)
 
     def _row(self, reached: list[Schema] | None, call: HttpListCall | HttpLogCall, is_single: bool) -> Schema | None:
         """None where fields cannot be compared: rows are lists of values, or their list is wrong itself."""
@@ -365,11 +370,13 @@ class ProfileComparison:
             return {}
         return items[0] if items else reached[0]  # some descriptions of a list name its rows alone
 
-    def _schemas(self, schema: Schema, key: tuple[str, ...], path: str) -> list[Schema] | None:
+    def _schemas(
+        self, schema: Schema, key: tuple[str, ...], path: str, enters_lists: bool = False
+    ) -> list[Schema] | None:
         """None where the description leaves the field open."""
         self.names += 1
         try:
-            schemas = self.api.schemas_at(schema, path)
+            schemas = self.api.schemas_at(schema, path, enters_lists)
         except Undescribed:
             self.undescribed += 1
             return None

@@ -78,6 +78,10 @@ TOO_MANY_PAGES = f"more than {MAX_PAGES} pages: no more are read"
 ENDLESS_PAGES = "the pages do not end: one repeated under another token, so no more are read; correct next and query"
 
 
+class ListNotFound(NotSupported):
+    """Nothing is at the path of a list: it is wrong, or what it names was deleted."""
+
+
 class PageExpired(NotSupported):
     """The token of a later page is no longer valid."""
 
@@ -151,7 +155,7 @@ class HttpApiClient(SignedClient):
         reply = self.request(request, values, accept={*expiries, HTTPStatus.NOT_FOUND})
         if reply.status == HTTPStatus.NOT_FOUND:
             key = f"{call.table}.{'next_path' if is_later else 'path'}"
-            raise NotSupported(f"{refusal(reply)} ({key}). Fix: correct it in the profile, or url in the system")
+            raise ListNotFound(f"{refusal(reply)} ({key}). Fix: correct the path, or url of the system")
         if reply.status in expiries:
             if reply.status == HTTPStatus.BAD_REQUEST and not has_text(reply, expired_text):
                 raise refusal(reply)
@@ -169,7 +173,7 @@ class HttpApiClient(SignedClient):
             cut = f"{call.path} has {total} rows and gave {count}: the rest cannot be read"
         if count and page is not None and call.next and self._token(call, document) == page:
             cut = f"{call.path} names as its next page the one that it answers: later pages cannot be read"
-        elif call.next and not (following or page) and self._never_names_next(call, request, document, count, values):
+        elif call.next and not (following or page) and self._never_names_next(call, document, count, values):
             cut = (
                 f'{call.path} gave {count} rows, and no answer has the field "{call.next}" ({call.table}.next): later '
                 "pages are not read. Fix: name in next where an answer has the token of the next page"
@@ -185,17 +189,15 @@ class HttpApiClient(SignedClient):
             rows = [row for row in rows if value_at(row, call.only_with) is not None or value_at(row, call.id) is None]
         return HttpPage(rows, following, reply.clock, cut)
 
-    def _never_names_next(
-        self, call: HttpListCall, request: HttpCall, document: Any, count: int, values: Mapping[str, Any]
-    ) -> bool:
-        """Whether a full first page without the field at `next` is not the last one, where some APIs leave it out: a
-        page of one row is read, which would have it."""
+    def _never_names_next(self, call: HttpListCall, document: Any, count: int, values: Mapping[str, Any]) -> bool:
+        """True where `next` is probably wrong: the first page is full, has no such field, and a page of one row has
+        none either."""
         if has_field(document, call.next) or call.path in self._paged:
             self._paged.add(call.path)
             return False
         if count < max(self.options.limit, 2) or "limit" not in call.places or call.is_nested:
             return False
-        first = self.request(request, {**values, "limit": 1}).json(float)
+        first = self.request(call, {**values, "limit": 1}).json(float)
         return len(_named_rows(first, call) or ()) == 1 and not has_field(first, call.next)
 
     def runs_page(self, page: str | int | None, since: datetime) -> HttpPage:

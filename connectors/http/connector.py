@@ -26,8 +26,8 @@ from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import (
     EXPLAINED_CAPABILITIES,
     MAPPED_CAPABILITIES,
-    MISSING_CAPABILITIES,
     NO_HOLD,
+    UNMAPPED_CAPABILITIES,
     VERB_NAMES,
 )
 from connectors.sdk.records import Inventory
@@ -37,8 +37,8 @@ from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, 
 
 TARGET = "api"
 STALE_REASON = (
-    "A job that is not paused still shows the reason of its last pause: if a pause without a reason keeps it, name in "
-    "[hold] a call pause as well, and at path the call that writes the text"
+    "A job that is not paused still shows the reason of its last pause. If the source keeps it for a pause without a "
+    "reason, add hold.pause, and write the text by hold.path."
 )
 
 
@@ -117,11 +117,11 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         """A system decides about plain_http."""
         return url and checked_origin(url, plain_http=True)
 
-    def capabilities(self) -> frozenset[Capability]:
-        return self.verbs.capabilities(self.log, self.hold, self.jobs)
-
     def warnings(self) -> list[tuple[tuple[str, ...], str]]:
         return self.verbs.warnings(self.runs.key, self.states)
+
+    def capabilities(self) -> frozenset[Capability]:
+        return self.verbs.capabilities(self.log, self.hold, self.jobs)
 
     def compare(self, description: str) -> ApiComparison:
         from connectors.http.api_description import compare  # for start-up time
@@ -173,7 +173,7 @@ CONNECTOR = ConnectorKind(
     open=open_system,
     profile=HttpProfile,
     capabilities=MAPPED_CAPABILITIES,
-    missing={name: why for name, why in MISSING_CAPABILITIES.items() if name not in MAPPED_CAPABILITIES},
+    missing=UNMAPPED_CAPABILITIES,
     lacks=lambda options: HttpActions.missing_capabilities(options.verbs, options.log, options.jobs),
     proofs=frozenset({ProofLevel.EXIT, ProofLevel.FULL}),
     verbs=VERB_NAMES,

@@ -139,7 +139,7 @@ def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str],
 def _lines(document: Any, call: HttpLogCall) -> str:
     """The texts of the parts in an answer, a line each."""
     texts = [text_at(part, call.text, MAX_LOG_CHARACTERS) for part in rows_at(document, call.parts) or ()]
-    return "\n".join(line.removesuffix("\n") for line in texts if line) + "\n"
+    return "".join(f"{text.removesuffix(chr(10))}\n" for text in texts)
 
 
 def _pages(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str]) -> Iterator[str]:

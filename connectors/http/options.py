@@ -208,11 +208,10 @@ class HttpQueueCall(HttpListCall):
     known_places = frozenset()
 
 
-class HttpPartsCall(HttpListCall, MappedFields):
-    """The list of the parts of one run, each with all of its tries: the jobs of a pipeline. Their states are those of
-    runs."""
+class HttpChildrenCall(HttpListCall, MappedFields):
+    """The list of the runs that one run started. Their states are those of runs."""
 
-    table = "parts"
+    table = "parts.children"
     known_places = frozenset({"limit", "cursor", "offset", "page", "id"})
 
     id: FieldPath = Field(min_length=1)
@@ -229,9 +228,6 @@ class HttpPartsCall(HttpListCall, MappedFields):
     """Why it failed."""
     account: FieldPath = ""
     """The account that started this try."""
-    children: HttpPartsCall | None = None
-    """The list of the runs that the run started, as parts without a log; one without a state started none. A run that
-    succeeded counts as running until they have ended, and as partial where one of them failed."""
 
     @model_validator(mode="after")
     def tries_share_a_name(self) -> Self:
@@ -241,6 +237,17 @@ class HttpPartsCall(HttpListCall, MappedFields):
                 "field, or leave out [parts] and name in runs.attempt the number of the latest attempt"
             )
         return self
+
+
+class HttpPartsCall(HttpChildrenCall):
+    """The list of the parts of one run, each with all of its tries: the jobs of a pipeline. Their states are those of
+    runs."""
+
+    table = "parts"
+
+    children: HttpChildrenCall | None = None
+    """The list of the runs that the run started, as parts without a log; one without a state started none. A run that
+    succeeded counts as running until they have ended, and as partial where one of them failed."""
 
 
 class HttpRunsCall(HttpListCall, MappedRunFields):
@@ -301,6 +308,11 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
             raise ValueError(
                 "first_started: name in attempt the number of the latest attempt, and leave out started, or name in it "
                 "when that one began"
+            )
+        if self.first_started and self.duration and not self.ended:
+            raise ValueError(
+                "duration: with first_started, a later attempt would end by the start of the first one. "
+                "Fix: name ended, or leave out duration"
             )
         if self.one and "{id}" not in self.one:
             raise ValueError(f'one: "{self.one}" is the same for every run. Fix: send {{id}} in it')
@@ -543,6 +555,8 @@ class HttpMapping(StrictOptions):
                 self.log.files.require_place("log.files", "id")
         if self.parts is not None:
             self.parts.require_place("parts", "id")
+            if self.parts.children is not None:
+                self.parts.children.require_place("parts.children", "id")
         if self.runs.of_job is not None:
             self.runs.of_job.require_place("runs.of_job", "job")
         if self.hold is not None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.http.client import RESERVED_SHARE, HttpApiClient, PageWalk
-from connectors.http.options import HttpJobRunsCall, HttpPartsCall
+from connectors.http.client import RESERVED_SHARE, HttpApiClient, ListNotFound, PageWalk
+from connectors.http.options import HttpChildrenCall, HttpJobRunsCall
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import (
     changed_at,
@@ -33,6 +33,7 @@ from connectors.sdk.vanished_runs import no_longer_listed
 
 SUPERSEDED_MESSAGE = "a later attempt of the run began; the end of this one was not observed"
 NOT_BEGUN = (RunState.WAITING, RunState.QUEUED)
+MAX_PART_READS = 80  # lists of parts, and runs alone, that one poll reads
 MAX_ATTEMPTS = 20
 MAX_STARTS = 1_000_000
 MAX_CACHED_RUNS = 2000
@@ -136,7 +137,8 @@ def _latest_attempt(run: RunRecord, number: int, tries: list[list[PartTry]], cha
     latest = [parts[-1] for parts in tries]
     starts = [parts[number - 1].started_at for parts in tries if len(parts) >= number]
     started = min((at for at in starts if at is not None), default=run.started_at)
-    ends = [part.ended_at for part in latest if part.ended_at is not None]
+    proving = [part for part in latest if not part.is_child or run.state is RunState.SUCCEEDED]
+    ends = [part.ended_at for part in proving if part.ended_at is not None]
     unproved = [part for part in latest if part.is_child and (part.state.is_open or part.state is RunState.UNKNOWN)]
     state, native_state = run.state, run.native_state
     if state is RunState.SUCCEEDED and unproved:
@@ -166,13 +168,17 @@ class RunReader:
     """The records of a row of runs: one, or one for each attempt where the mapping names the parts of a run."""
 
     def __init__(self, client: HttpApiClient) -> None:
-        self._api, self._options, runs = client, client.options, client.options.runs
-        self._fields = runs.model_copy(update={"started": runs.first_started}) if runs.first_started else runs
+        self._api, self._options = client, client.options
         self._jobs = RunJobs(client, client.options.runs.of_job) if client.options.runs.of_job else None
         self._ended: OrderedDict[str, tuple[str, list[RunRecord]]] = OrderedDict()
         """Run -> digest of its row, and its records."""
         self.requests = 0
-        """Lists of parts that were read."""
+        """Requests of this poll for parts, or for a run alone."""
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether this poll can send no more of these requests."""
+        return self.requests >= MAX_PART_READS or self._api.deadline.is_below(RESERVED_SHARE)
 
     def learn_jobs(self, rows: Iterable[Any], search: JobSearch | None = None) -> JobSearch | None:
         """Reads which job each of these runs is of, where the rows do not say it. Where the time of the call ends
@@ -205,7 +211,7 @@ class RunReader:
         job = "" if self._jobs is None else known_job or self._jobs.job_of(row)
         if job is None:
             return None
-        run = read_run(row, self._fields, self._options.states, clock, job)
+        run = read_run(row, fields, self._options.states, clock, job, fields.first_started)
         if not fields.attempt:
             return run
         run = _counted(run, value_at(row, fields.attempt), fields.attempt_counts == "starts")
@@ -222,14 +228,15 @@ class RunReader:
         fingerprint = digest(row)
         if self._ended.get(run.native_ref, ("", []))[0] == fingerprint:
             return self._ended[run.native_ref][1]
+        is_whole = True
         if has_parts:
-            self.requests += 1
             records = attempt_records(run, self.parts(run.native_ref), changed_at(row, runs, run))
         else:
             first = instant_at(row, runs.first_started, runs)
-            latest = replace(run, started_at=self._latest_start(row, run))
+            is_whole = not runs.started or has_field(row, runs.started) or not self.is_spent
+            latest = replace(run, started_at=self._latest_start(row, run) if is_whole else None)
             records = [latest] if first is None else [_first_attempt(run, first), latest]
-        if not records[-1].state.is_open:
+        if is_whole and not records[-1].state.is_open:
             self._ended[run.native_ref] = fingerprint, records
             while len(self._ended) > MAX_CACHED_RUNS:
                 self._ended.popitem(last=False)
@@ -258,13 +265,17 @@ class RunReader:
         rows = [row for row in self._part_rows(of_children, run_id) if value_at(row, of_children.state) is not None]
         return [*parts, *(replace(self._part(row, of_children), is_child=True) for row in rows)]
 
-    def _part_rows(self, call: HttpPartsCall, run_id: str) -> list[Any]:
-        rows, _, cut = self._api.all_rows(call, call.id, {"id": run_id})
+    def _part_rows(self, call: HttpChildrenCall, run_id: str) -> list[Any]:
+        self.requests += 1
+        try:
+            rows, _, cut = self._api.all_rows(call, call.id, {"id": run_id})
+        except ListNotFound as error:  # of a run that was deleted
+            raise RecordUnreadable(str(error)) from None
         if cut:
             raise RecordUnreadable(f"its parts: {cut}")
         return list(rows)
 
-    def _part(self, row: Any, call: HttpPartsCall) -> PartTry:
+    def _part(self, row: Any, call: HttpChildrenCall) -> PartTry:
         native_state = id_at(row, call.state, "the state of a part")
         state = state_of(native_state, self._options.states)
         return PartTry(

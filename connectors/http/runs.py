@@ -21,17 +21,18 @@ from connectors.sdk.vanished_runs import no_longer_listed
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
 UNCOUNTED_MESSAGE = "its source no longer counts this attempt: an earlier one is the latest"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
-MAX_PART_READS = 80  # runs whose parts one poll reads
 MAX_SINGLE_READS = 50  # open runs that one poll looks up by themselves
 
 
 class HttpPoller:
     def __init__(self, client: HttpApiClient, reader: RunReader) -> None:
         self._api, self._options, self._reader = client, client.options, reader
+        self._next_single = 0
+        """Where the next poll goes on among the open runs that it reads alone."""
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next page of what changed since the cursor; at the end of a walk the open runs that it did not show."""
-        result = PollResult()
+        result, self._reader.requests = PollResult(), 0
         at = result.cursor_or_first(cursor, self._first_cursor())
         self._add_gap(cursor, at, result)
         try:
@@ -128,10 +129,9 @@ class HttpPoller:
                 result.skip(f"run {number}", error, row)
                 continue
             rows.append((at or EPOCH, number, row))
-        last, requests = EPOCH, self._reader.requests
+        last = EPOCH
         for changed, number, row in sorted(rows, key=itemgetter(0, 1)):
-            is_spent = self._reader.requests - requests >= MAX_PART_READS or self._api.deadline.is_below(RESERVED_SHARE)
-            if is_spent and last > begun:
+            if self._reader.is_spent and last > begun:
                 return last, True
             try:
                 self._add_row(f"run {number}", row, page.clock, result)
@@ -188,7 +188,13 @@ class HttpPoller:
         self._add_open(clock, result)
         reported = {run.native_ref for run in result.records.values()}
         unlisted = [ref for ref in open_runs if ref.native_ref not in reported] if self._options.runs.one else []
-        for run_id, refs in [*group_by_run(unlisted).items()][:MAX_SINGLE_READS]:
+        groups = [*group_by_run(unlisted).items()]
+        first = self._next_single % max(1, len(groups))
+        self._next_single = first
+        for run_id, refs in (groups[first:] + groups[:first])[:MAX_SINGLE_READS]:
+            if self._next_single > first and self._api.deadline.is_below(RESERVED_SHARE):
+                break
+            self._next_single += 1
             row = self._api.run(run_id, refs[0].job)
             if row is None:
                 for ref in refs:
@@ -202,6 +208,10 @@ class HttpPoller:
                     result.add(record)
             except RecordUnreadable as error:
                 result.skip(f"run {run_id}", error, row)
+        if len(groups) > MAX_SINGLE_READS:
+            result.warn(
+                f"{len(groups)} open runs are not in the list, and a poll reads {MAX_SINGLE_READS} of them alone"
+            )
         self._add_superseded(open_runs, result)
 
     def _add_superseded(self, open_runs: Sequence[RunRef], result: PollResult) -> None:

@@ -137,7 +137,7 @@ class ProfileHeader(StrictOptions):
 
     def warnings(self) -> list[tuple[tuple[str, ...], str]]:
         """Probable mistakes that are allowed: the key, and the text with its fix."""
-        return []
+        raise NotImplementedError
 
     def missing(self) -> dict[Capability, str]:
         """Why each other capability is missing."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
@@ -33,7 +33,11 @@ from connectors.sdk.states import ProofLevel, RunState, Verb
 STEP = re.compile(r"\[(?:(\*|-1|\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")
 """Of a path: a place, a field and its value, or a name."""
 EVERY_ITEM = "*"
-"""The place of every item of a list: of a key that is searched."""
+"""The place of every item of a list."""
+OF_SEVERAL_VALUES = frozenset({"key", "upstreams"})
+"""Paths that may have several values: an item of a list each."""
+OF_THE_ANSWER = frozenset({"rows", "columns", "count", "next", "one_row", "parts"})
+"""Paths that begin at the answer; all others begin at a row of it."""
 _ITEM = r"\[(?:\*|-1|\d{1,6}|[^=\[\]{}]+=[^=\[\]{}]+)\]"
 _PATH = re.compile(rf"([^.\[\]{{}}]+|{_ITEM})(\.[^.\[\]{{}}]+|{_ITEM})*")
 BRACES = re.compile(r"\{([^{}]*)\}")
@@ -54,7 +58,7 @@ def _checked_path(text: str, info: ValidationInfo) -> str:
     is_plain = PROFILE_PLACES not in (info.context or {}) or _PLAIN_PATH.fullmatch(text)
     if text and not (is_plain and parts and all(_PATH.fullmatch(part) for part in parts)):
         raise ValueError(f'{text!r} is not a path into a row; write "status", "run.result[0].code" or "{{a}}/{{b}}"')
-    if "[*]" in text and info.field_name != "key":
+    if "[*]" in text and info.field_name not in OF_SEVERAL_VALUES:
         raise ValueError(f"{text!r} has no single value. Fix: write [0] or [-1] for [*], the first or the last item")
     return text
 
@@ -235,26 +239,29 @@ class FieldTally:
         for (table, key, path), count in self.having.items():
             if not count:
                 near = get_close_matches(path, self.names[table], n=1)
-                fix = f'did you mean "{near[0]}"?' if near else "correct it, or remove the key"
-                alone = " A run that is read alone may have it." if key == "key" else ""
+                fix = (
+                    f'did you mean "{near[0]}"?' if near else "correct it, or ignore this where only some rows have it"
+                )
+                alone = " A run that is read alone may have it." if key in ("key", "started") else ""
                 rows = f"none of {self.rows[table]} rows has" if self.rows[table] > 1 else "the only row does not have"
                 yield f'{table}.{key}: {rows} "{path}".{alone} Fix: {fix}'
 
 
-_tally: ContextVar[FieldTally | None] = ContextVar("field tally", default=None)
+_thread = threading.local()
 
 
 @contextmanager
 def tallying(tally: FieldTally) -> Iterator[None]:
-    token = _tally.set(tally)
+    """Counts the fields of the rows that this thread reads, as `counting` does its requests."""
+    before, _thread.tally = getattr(_thread, "tally", None), tally
     try:
         yield
     finally:
-        _tally.reset(token)
+        _thread.tally = before
 
 
 def _note_fields(table: str, row: Row, fields: MappedFields) -> None:
-    tally = _tally.get()
+    tally: FieldTally | None = getattr(_thread, "tally", None)
     if tally is None or not isinstance(row, dict) or (fingerprint := digest([table, row])) in tally.known:
         return
     tally.known.add(fingerprint)
@@ -265,9 +272,6 @@ def _note_fields(table: str, row: Row, fields: MappedFields) -> None:
         if path:
             tally.having[table, key, path] += has_field(row, path)
 
-
-OF_THE_ANSWER = frozenset({"rows", "columns", "count", "next", "one_row", "parts"})
-"""Paths that begin at the answer; all others begin at a row of it."""
 
 MAX_ID_CHARACTERS = 500
 MAX_TEXT_CHARACTERS = 4000
@@ -423,11 +427,12 @@ def instant_of(value: Any, what: str, fields: MappedFields) -> datetime:
             number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
             seconds = number if fields.times == "seconds" or number is None else number / 1000
             return datetime.fromtimestamp(seconds, UTC)  # type: ignore[arg-type]  # None is refused below
-        at = datetime.fromisoformat(f"{value[:8]}T{value[8:]}" if fields.times == "compact" else value)
+        digits = str(value) if isinstance(value, int) else value
+        at = datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}" if fields.times == "compact" else value)
         return (at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(fields.zone))).astimezone(UTC)
     except (ValueError, TypeError, OverflowError, OSError):
-        text = f"{str(value)[:60]!a} at {what!r} is not an instant"
-        fix = f'times = "{near}"' if (near := _likely_times(value)) else "name another field, or correct times"
+        text, near = f"{str(value)[:60]!a} at {what!r} is not an instant", _likely_times(value)
+        fix = f'times = "{near}"' if near not in ("", fields.times) else "name another field, or correct times"
         raise RecordUnreadable(f"{text} written as {fields.times} (times = …). Fix: {fix}") from None
 
 
@@ -469,30 +474,31 @@ def read_job(row: Row, fields: MappedJobFields, proof: ProofLevel) -> JobRecord:
     values = fields.paused_if
     is_paused = text_at(row, fields.paused) in values if values else truth_at(row, fields.paused)
     paused = is_paused or truth_at(row, fields.enabled) is False
+    definition = text_at(row, fields.definition)
+    parent, upstreams = text_at(row, fields.parent, MAX_ID_CHARACTERS), _upstreams(row, fields.upstreams)
+    relations = [parent, *sorted(upstreams)] if parent or upstreams else []
     return JobRecord(
         native_id=native_id,
         title=text_at(row, fields.title, 200),
         schedule=_schedule(row, fields, expression, next_at),
         paused=paused,
-        definition=text_at(row, fields.definition),
-        definition_hash=digest([text_at(row, fields.definition)]) if fields.definition else "",
+        definition=definition,
+        definition_hash=digest([definition, *relations]) if fields.definition or relations else "",
         proof=proof,
         native_url=text_at(row, fields.url, 500),
         owner=text_at(row, fields.owner, 200),
-        parent=text_at(row, fields.parent, MAX_ID_CHARACTERS) or None,
-        upstreams=_upstreams(row, fields.upstreams),
+        parent=parent or None,
+        upstreams=upstreams,
     )
 
 
 def _upstreams(row: Row, path: str) -> tuple[str, ...]:
-    """The ids at a path as they are, in JSON where one is not a text: `_known_relations` keeps those of jobs."""
+    """The ids at a path, in JSON where one is not a text; without null and ""."""
     values = values_at(row, path)
     if len(values) == 1 and isinstance(values[0], str) and values[0].lstrip().startswith("["):
         with suppress(ValueError, RecursionError):  # another text
             values = json.loads(values[0])
-    if values in ([None], [""]):
-        return ()
-    return tuple((value if isinstance(value, str) else json.dumps(value))[:MAX_ID_CHARACTERS] for value in values)
+    return tuple(_text_of(value)[:MAX_ID_CHARACTERS] for value in values if value not in (None, ""))
 
 
 def _schedule(row: Row, fields: MappedJobFields, expression: str, next_at: datetime | None) -> Schedule:
@@ -515,9 +521,12 @@ def read_run(
     states: Mapping[str, RunState],
     clock: TargetClock | None = None,
     job: str = "",
+    started_path: str = "",
 ) -> RunRecord:
-    """The run in a row. `clock`: the source's; `job`: of a row that does not name it. Raises RecordUnreadable."""
+    """The run in a row. `clock`: the source's; `job`: of a row that does not name it; `started_path`: the path of its
+    start where `fields` names another. Raises RecordUnreadable."""
     _note_fields("runs", row, fields)
+    fields = fields.model_copy(update={"started": started_path}) if started_path else fields
     native_state = native_state_at(row, fields)
     state = state_of(native_state, states)
     started, ended = _times(row, fields, clock)
@@ -556,8 +565,7 @@ RESULTS = {
 def has_result(
     verb: Verb, row: Row | None, run_id: str, fields: MappedRunFields, states: Mapping[str, RunState]
 ) -> LookUpResult:
-    """Whether a cancel or a mark arrived, by the row of its run: a run with any other result does not have it from
-    us."""
+    """Whether a cancel or a mark arrived, by the row of its run. Any other result is ActionUnknown."""
     if row is None:
         return ActionUnknown(f"run {run_id} is not listed any more")
     try:
@@ -648,37 +656,36 @@ def inventory_of(
     rows: Iterable[Any], fields: MappedJobFields, proof: ProofLevel, previous_hash: str, clock: TargetClock | None,
     cut: str,
 ) -> Inventory:  # fmt: skip
-    """The jobs of a whole list. `cut`: why rows may be missing, or "". Not complete where a row cannot be read; a
-    relation to no job is left out and reported."""
+    """The jobs of a whole list. `cut`: why rows may be missing, or "". Not complete where a row cannot be read."""
     jobs, unread = jobs_of(rows, fields, proof)
     unread += [SkippedRecord("jobs", cut)] if cut else []
-    jobs, unrelated = _known_relations(jobs)
+    jobs, unrelated = _related(jobs, is_complete=not unread)
     skipped = (*unread, *unrelated)
     jobs_hash = digest([[str(job) for job in jobs], [str(record) for record in skipped]])
     inventory = Inventory(tuple(jobs), not unread, jobs_hash, clock=clock, skipped=skipped)
     return inventory.unless_same(previous_hash)
 
 
-def _known_relations(jobs: Iterable[JobRecord]) -> tuple[list[JobRecord], list[SkippedRecord]]:
-    """The jobs with those parents and upstreams that are other jobs of the list, each once; and what is left out."""
+def _related(jobs: Iterable[JobRecord], is_complete: bool) -> tuple[list[JobRecord], list[SkippedRecord]]:
+    """The jobs, each with another job as its parent and with every other upstream once; and what is wrong. An id that
+    a complete list does not have is reported, and stays: it may be of a job of another target."""
     jobs = list(jobs)
-    known, related, unrelated = {job.native_id for job in jobs}, list[JobRecord](), list[SkippedRecord]()
+    known, related, faulty = {job.native_id for job in jobs}, list[JobRecord](), list[SkippedRecord]()
     for job in jobs:
         faults = list[str]()
         for name, times in Counter(job.upstreams).items():
             if name == job.native_id:
                 faults.append("it waits for itself")
-            elif name not in known:
-                faults.append(f"upstream {name[:60]!a} is not a job here")
+            elif is_complete and name not in known:
+                faults.append(f"upstream {name[:60]!a} is not in this list of jobs")
             elif times > 1:
                 faults.append(f"upstream {name[:60]!a} is named {times} times")
         if job.parent == job.native_id:
             faults.append("it is its own parent")
-        elif job.parent is not None and job.parent not in known:
-            faults.append(f"parent {job.parent[:60]!a} is not a job here")
+        elif is_complete and job.parent is not None and job.parent not in known:
+            faults.append(f"parent {job.parent[:60]!a} is not in this list of jobs")
         if faults:
-            unrelated.append(SkippedRecord(f"job {job.native_id[:200]}", listed(faults, 10)))
-        upstreams = tuple(sorted(known.intersection(job.upstreams) - {job.native_id}))
-        parent = job.parent if job.parent in known and job.parent != job.native_id else None
-        related.append(replace(job, parent=parent, upstreams=upstreams))
-    return related, unrelated
+            faulty.append(SkippedRecord(f"job {job.native_id[:200]}", listed(faults, 10), is_relation=True))
+        parent = job.parent if job.parent != job.native_id else None
+        related.append(replace(job, parent=parent, upstreams=tuple(sorted({*job.upstreams} - {job.native_id}))))
+    return related, faulty

@@ -1,4 +1,4 @@
-"""RERUN, START and CANCEL of the kinds that only the config defines (`http`, `sql`).
+"""RERUN, START, CANCEL and marks of the kinds that only the config defines (`http`, `sql`).
 
 The config names a call for each verb. A call carries our key, and a run shows it: so an action is found again.
 """
@@ -39,8 +39,10 @@ MISSING_CAPABILITIES = {
     Capability.PERIODS: "the source decides which period a rerun works on",
     Capability.NATIVE_DEPENDENCIES: "declare dependencies in the config",
 }
+UNMAPPED_CAPABILITIES = {name: why for name, why in MISSING_CAPABILITIES.items() if name not in MAPPED_CAPABILITIES}
 KEY_PLACEHOLDER = "<key>"
 MARKS = (Verb.MARK_OK, Verb.SKIP)
+SKIP_NOTE = "its source shows a success, as after mark OK"
 
 
 def profile_places(info: ValidationInfo) -> frozenset[str]:
@@ -94,8 +96,8 @@ class MappedCall(StrictOptions):
             missing = " and no ".join(f"{{{name}}}" for name in names)
             where = "in the statement" if self.setting == "query" else "in path, query, body or headers"
             raise ValueError(
-                f'{key}.{self.setting}: "{getattr(self, self.setting)}" names no {missing}: it would be about another. '
-                f"Fix: send {{{names[0]}}} {where}"
+                f'{key}.{self.setting}: "{getattr(self, self.setting)}" names no {missing}, so the call is the same '
+                f"for every run. Fix: send {{{names[0]}}} {where}"
             )
 
 
@@ -112,7 +114,7 @@ class MappedVerbs(StrictOptions, Generic[Call]):
     cancel: Call | None = None
     """Cancels a running run."""
     mark: Call | None = None
-    """Sets the result of an ended run to success: of a run that is marked OK, and of one that is skipped."""
+    """Sets the result of an ended run to success; `mark OK` and `skip` both send it."""
 
     @property
     def calls(self) -> dict[Verb, Call]:
@@ -202,7 +204,7 @@ class MappedActions(Generic[Call]):
 
     def notes(self, verb: Verb) -> tuple[str, ...]:
         """Of a preview that is not refused."""
-        return ()
+        return (SKIP_NOTE,) if verb is Verb.SKIP else ()
 
     def send(self, call: Call, values: Mapping[str, Any]) -> str:
         """Sends the call once; returns the message of its receipt."""

@@ -75,6 +75,8 @@ class SkippedRecord:
     where: str
     reason: str
     sample: str = ""
+    is_relation: bool = False
+    """Whether it was read, and only an upstream or a parent that it names is in doubt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,8 @@ from connectors.sdk.mapped_actions import (
     EXPLAINED_CAPABILITIES,
     KEY_PLACEHOLDER,
     MAPPED_CAPABILITIES,
-    MISSING_CAPABILITIES,
     NO_HOLD,
+    UNMAPPED_CAPABILITIES,
     VERB_NAMES,
     MappedActions,
     missing_log,
@@ -150,7 +150,7 @@ class SqlActions(MappedActions[SqlVerbQuery]):
 
     def notes(self, verb: Verb) -> tuple[str, ...]:
         unproved = "" if verb in RESULTS else self._client.run_with_key(KEY_PLACEHOLDER)[1]
-        return (f"a lost answer would stay unknown: {unproved}",) if unproved else ()
+        return (*super().notes(verb), *([f"a lost answer would stay unknown: {unproved}"] if unproved else []))
 
     def _permission(self, name: str, call: SqlVerbQuery, setting: str) -> SourcePermission:
         """Whether the role may run the statement, as far as the server reports it without running it."""
@@ -361,7 +361,7 @@ CONNECTOR = ConnectorKind(
     targets=targets,
     open=lambda options, target, secrets: SqlConnector(SqlClient(options, open_database(options, secrets))),
     capabilities=MAPPED_CAPABILITIES,
-    missing={name: why for name, why in MISSING_CAPABILITIES.items() if name not in MAPPED_CAPABILITIES},
+    missing=UNMAPPED_CAPABILITIES,
     lacks=lambda options: SqlActions.missing_capabilities(options.verbs, options.log, options.jobs),
     proofs=frozenset({ProofLevel.EXIT, ProofLevel.FULL}),
     verbs=VERB_NAMES,

@@ -134,7 +134,7 @@ class TrialResult:
     def is_understood(self) -> bool:
         """True where every answer was readable."""
         parts = [item for item in (self.inventory, self.poll) if item is not None]
-        unread = any(part.skipped or not part.complete for part in parts)
+        unread = any(not part.complete or any(not item.is_relation for item in part.skipped) for part in parts)
         return not self.error and not unread and all(state != RunState.UNKNOWN for _, state in self.states)
 
 
@@ -167,6 +167,8 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
 
     for request, count in result.requests.most_common(SHOWN):
         yield f"  request  {request}{f' × {count}' if count > 1 else ''}"
+    if len(result.requests) > SHOWN:
+        yield f"  request  {len(result.requests) - SHOWN} more"
     if result.probe is not None:
         silent = "; ".join(result.probe.notes) or "unreachable"
         version = f", {result.probe.version}" if result.probe.version else ""
@@ -264,7 +266,8 @@ def _print_profile(arguments: argparse.Namespace) -> int:
 def _kind_lines(entry: KindEntry) -> list[str]:
     if entry.error:
         return [f"{entry.kind}: {entry.error}"]
-    verbs = entry.verbs or {}
+    verbs = dict(entry.verbs or {})
+    verbs |= {"mark": verbs["mark_ok"]} if "mark_ok" in verbs else {}
     return [
         f"{entry.kind}: {entry.title}",
         *(f"  {name:<9} yes{': ' + verbs[name] if name in verbs else ''}" for name in entry.does),
@@ -409,7 +412,9 @@ def _gate_script(arguments: argparse.Namespace) -> tuple[str, str]:
 
 
 HANDLERS = {
-    "connector": Handler(list_kinds, option("kind", "show this kind in full", "KIND", nargs="?"), JSON),
+    "connector": Handler(
+        list_kinds, option("kind", "kind, or file of a profile (.toml), to show in full", "KIND", nargs="?"), JSON
+    ),
     "connector try": Handler(
         try_connector,
         option("system", "system of the config; system/target for one target", "SYSTEM"),

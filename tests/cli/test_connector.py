@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from connectors.sdk.registry import kinds
+from console.cli.connectors import SHOWN, TrialResult, trial_lines
 from console.cli.exits import Exit
 from tests.fakes.homegrown import HomeGrown
 from tests.fakes.web_server import web_server
@@ -90,7 +92,7 @@ def test_a_field_that_no_row_has_is_named_with_its_near_match(tmp_path: Path, ur
 
 def test_a_path_that_is_not_there_names_its_key(tmp_path: Path, url: str) -> None:
     done = tried(tmp_path, url, "batch", wrong=('path = "/api/jobs"', 'path = "/api/jobz"'))
-    assert "(jobs.path). Fix: correct it in the profile" in " ".join(done.out.split())
+    assert "(jobs.path). Fix: correct the path, or url of the system" in " ".join(done.out.split())
 
 
 def test_a_wrong_path_says_which(tmp_path: Path, url: str) -> None:
@@ -171,3 +173,22 @@ def test_a_profile_is_compared_with_a_description_of_its_api(tmp_path: Path) -> 
     assert headway("none.db", "connector", "check", str(path), "--json").data["compared"] is None
     missing = headway("none.db", "connector", "check", str(path), "--api", str(tmp_path / "none.json"))
     assert (Exit.PROBLEM, True) == (missing.code, "none.json: cannot be read: No such file" in missing.err)
+
+
+def test_a_relation_to_an_unknown_job_is_shown_and_the_mapping_is_understood(
+    tmp_path: Path, url: str, fake: HomeGrown
+) -> None:
+    fake.jobs[1]["needs"] = ["elsewhere"]
+    done = tried(tmp_path, url, "batch")
+    assert Exit.OK == done.code
+    assert "skipped  job mart: upstream 'elsewhere' is not in this list of jobs" in done.out
+
+
+def test_requests_beyond_those_that_are_shown_are_counted() -> None:
+    requests = Counter({f"GET /{number}": 1 for number in range(SHOWN + 3)})
+    lines = [*trial_lines(TrialResult("batch/api", requests=requests))]
+    assert (SHOWN + 1, "  request  3 more") == (len(lines), lines[-1])
+
+
+def test_a_kind_is_shown_with_the_call_of_its_mark() -> None:
+    assert "  mark      yes: verbs.mark" in headway("", "connector", "list", "http").out

@@ -41,7 +41,6 @@ CHECKED = ("log", "network", "rerun", "start", "cancel", "hold")
 """Values of `ConformanceWorld.checks`."""
 HOOKS = ("answering", "crowded", "long_log", "with_a_run_behind", "with_a_right_revoked")
 """The hooks that play faults: a world overrides each, or names it in `unplayed` or `elsewhere`."""
-OPTIONAL_HOOKS = ("odd_upstreams",)
 
 
 def new_key() -> str:
@@ -115,7 +114,7 @@ class ConformanceWorld:
         if not isinstance(needed, str):
             return not needed(cls.kind)
         is_action = needed in ACTS and "act" in cls.limits
-        has_no_hook = needed in (*HOOKS, *OPTIONAL_HOOKS) and getattr(cls, needed) is getattr(ConformanceWorld, needed)
+        has_no_hook = needed in HOOKS and getattr(cls, needed) is getattr(ConformanceWorld, needed)
         return is_action or has_no_hook or needed in {*cls.limits, *cls.unplayed, *cls.elsewhere}
 
     def connector(self) -> Connector:
@@ -138,18 +137,9 @@ class ConformanceWorld:
         """A connector whose first poll meets a native state word that its source does not have today."""
         raise NotImplementedError
 
-    def odd_upstreams(self) -> tuple[Connector, str]:
-        """A connector and one of its jobs, whose upstreams as its source lists them are "no-such-job", the job itself,
-        another job twice, and an empty object. For kinds that read them by a mapping."""
-        raise NotImplementedError
-
     def a_rerunnable_failure(self) -> str:
         """Native id of a job whose latest run failed and may be rerun, as often as tests ask."""
         return self.make_failure()
-
-    def a_run_that_fails_again(self) -> str:
-        """Native id of a job whose latest run failed, and fails again when it is rerun. By default it may succeed."""
-        return self.a_rerunnable_failure()
 
     def a_startable_job(self) -> str:
         """Native id of a job that may be started out of turn, as often as tests ask, and then ends by itself."""

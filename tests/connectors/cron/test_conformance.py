@@ -280,7 +280,7 @@ def test_the_inventory_says_whose_crontabs_the_settings_ask_for(local: LocalHost
     assert {"db07:job", f"db07:{ME}-dump"} == {job.native_id for job in inventory.jobs}
     assert inventory.is_selected is not None
     selected = {job.native_id: inventory.is_selected(job.native_id, job.match_keys) for job in everybody.jobs}
-    assert {"db07:job": True, f"db07:{ME}-dump": True, "db07:nobody-sweep": False, "db07:x": True} == selected
+    assert {"db07:job": True, f"db07:{ME}-dump": True, "db07:nobody-sweep": False, "db07:x": False} == selected
 
 
 def test_a_probe_names_no_right_over_jobs_that_the_settings_leave_out(local: LocalHost) -> None:
@@ -312,6 +312,13 @@ def test_the_jobs_of_anacron_are_those_of_root(local: LocalHost, users: list[str
     assert count == sum("anacron" in job.native_id for job in inventory.jobs)
     if inventory.is_selected is not None:
         assert inventory.is_selected("db07:anacron/cron.daily", ("/etc/anacrontab|cron.daily",)) is bool(count)
+
+
+@pytest.mark.parametrize("users, count", [(["etl"], 0), (["root"], 1), ([], 1)])
+def test_a_fault_of_anacron_is_that_of_root(local: LocalHost, users: list[str], count: int) -> None:
+    (local.folder / "etc/anacrontab").write_text("gibberish\n")
+    skipped = connect(local, users=users).inventory("", 20).skipped
+    assert count == sum("anacrontab" in record.where for record in skipped)
 
 
 class WithChild(LocalHost):

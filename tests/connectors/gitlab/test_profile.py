@@ -500,9 +500,37 @@ def test_the_log_of_a_run_with_a_failed_child_is_that_of_its_own_jobs() -> None:
     assert fake.trace * 2 == connector.log(ref(run), None, 4096, 10).text
 
 
-def test_a_failed_pipeline_stays_failed_whatever_its_children_do() -> None:
+@pytest.mark.parametrize("child", ["running", "success"])
+def test_a_failed_pipeline_stays_failed_whatever_its_children_do(child: str) -> None:
+    """It took the end of a child, hours after its own."""
     fake = FakeGitLab()
     row = fake.pipelines[-2]
-    fake.bridge(row, "deploy", "running")
+    alone = walked(opened(fake))[0][f"{row['id']}.1"]
+    fake.now += timedelta(hours=3)
+    fake.bridge(row, "deploy", child)
     run = walked(opened(fake))[0][f"{row['id']}.1"]
-    assert (RunState.FAILED, True) == (run.state, run.ended_at is not None)
+    assert (RunState.FAILED, alone.ended_at) == (run.state, run.ended_at)
+    assert run.ended_at is not None
+
+
+def test_a_run_that_is_deleted_before_its_parts_are_read_is_skipped_and_the_others_are_read() -> None:
+    """Its 404 ended the whole poll, with the advice to correct the profile."""
+    fake = FakeGitLab()
+    row, handle = fake.pipelines[-1], fake.handle
+
+    def without_bridges(request: httpx.Request) -> httpx.Response:
+        is_gone = request.url.path.endswith(f"/{row['id']}/bridges")
+        return httpx.Response(404, json={"message": "404 Not found"}) if is_gone else handle(request)
+
+    fake.handle = without_bridges  # type: ignore[method-assign]
+    connector = opened(fake)
+    polls = [connector.poll("", (), 10)]
+    while polls[-1].more:
+        polls.append(connector.poll(polls[-1].cursor, (), 10))
+    refs = {run.native_ref for poll in polls for run in poll.runs}
+    assert str(row["id"]) not in refs
+    assert f"{fake.pipelines[-2]['id']}" in refs
+    reasons = [record.reason for poll in polls for record in poll.skipped]
+    assert any("(parts.children.path). Fix: correct the path, or url of the system" in reason for reason in reasons), (
+        reasons
+    )

@@ -263,3 +263,32 @@ def test_rows_of_every_row_are_compared_with_the_inner_and_the_outer_list(old: s
     mapping = HttpMapping.model_validate(tomllib.loads(NESTED.replace(old, new)))
     result = compare(mapping, "https://api.example.com", json.dumps({"paths": paths}))
     assert (key.split(), 0) == ([".".join(place) for place, _ in result.faults], result.undescribed)
+
+
+def test_fields_of_the_items_of_a_list_and_of_the_run_alone_are_described() -> None:
+    """They were faults of a profile that fits its API."""
+    item = {"type": "object", "properties": {"job": {"type": "string"}}}
+    row = {"name": {"type": "string"}, "state": {"type": "string"}, "tries": {"type": "integer"}, "began": {}}
+    listed = {"type": "object", "properties": {**row, "needs": {"type": "array", "items": item}}}
+    single = {"properties": {**row, "attempts": {"type": "array", "items": {"properties": {"began": {}}}}}}
+
+    def answering(schema: Any) -> dict[str, Any]:
+        return {"get": {"responses": {"200": {"content": {"application/json": {"schema": schema}}}}}}
+
+    rows = {"type": "array", "items": listed}
+    paths = {"/jobs": answering(rows), "/runs": answering(rows), "/runs/{id}": answering(single)}
+    mapping = {
+        "jobs": {"path": "/jobs", "id": "name", "upstreams": "needs.job", "paging": "none"},
+        "runs": {
+            "path": "/runs", "one": "/runs/{id}", "paging": "none", "id": "name", "job": "name", "state": "state",
+            "attempt": "tries", "first_started": "began", "started": "attempts[-1].began",
+        },
+        "states": {"ok": "succeeded"},
+    }  # fmt: skip
+    for path, faults in (("needs.job", 0), ("needs[*].job", 0), ("needs.jobs", 1)):
+        jobs = {**mapping["jobs"], "upstreams": path}
+        result = compare(HttpMapping.model_validate({**mapping, "jobs": jobs}), "", json.dumps({"paths": paths}))
+        assert faults == len(result.faults), result.faults
+    runs = {**mapping["runs"], "started": "attempts[-1].start"}
+    result = compare(HttpMapping.model_validate({**mapping, "runs": runs}), "", json.dumps({"paths": paths}))
+    assert [("runs", "started")] == [key for key, _ in result.faults]

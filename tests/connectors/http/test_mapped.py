@@ -29,22 +29,26 @@ from connectors.http.options import HttpHoldCall, HttpJobsCall, HttpLogCall, Htt
 from connectors.http.sign_in import OAuth2Grant
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
-from connectors.sdk.conformance.world import identity, new_key, ref
+from connectors.sdk.conformance.world import HOOKS, identity, new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, Connector, Preview
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.field_mapping import (
     MAX_SECONDS,
+    FieldTally,
     MappedJobFields,
     MappedRunFields,
     has_field,
     instant_of,
     inventory_of,
     read_run,
+    tallying,
     texts_at,
     value_at,
 )
+from connectors.sdk.fields import digest
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
+from console.cli.connectors import TrialResult
 from tests.fakes.homegrown import HomeGrown
 
 PAGE = Path(__file__).parents[3] / "docs" / "connectors" / "http.md"
@@ -100,10 +104,6 @@ class TestHomeGrown(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     def connector_with_an_unknown_state(self) -> Connector:
         self.fake.run("load", "hibernating", self.fake.now)
         return opened(self.fake)
-
-    def odd_upstreams(self) -> tuple[Connector, str]:
-        self.fake.jobs[1]["needs"] = ["no-such-job", "mart", "load", {}, "load"]
-        return opened(self.fake), "mart"
 
     def a_running_run(self) -> RunRecord:
         row = self.fake.run("load", "active", self.fake.now)
@@ -251,11 +251,13 @@ def test_jobs_are_read_as_the_config_says() -> None:
         ("needs", None, (), ""),
         ("needs", [], (), ""),
         ("none", ["load"], (), ""),
-        ("needs", ["load", None], ("load",), "upstream 'null' is not a job here"),
-        ("needs", "[load", (), "upstream '[load' is not a job here"),
-        ("needs", "[" * 100_000, (), "is not a job here"),
-        ("needs", [["load"]], (), "upstream '[\"load\"]' is not a job here"),
-        ("needs", ["x" * 5000, "\ud800"], (), "is not a job here"),
+        ("needs", ["load", None, ""], ("load",), ""),
+        ("needs[*].job", [{"job": "load"}, {"job": None}, {"job": "stock"}], ("load", "stock"), ""),
+        ("needs", "[load", ("[load",), "upstream '[load' is not in this list of jobs"),
+        ("needs", "[" * 100_000, ("[" * 500,), "is not in this list of jobs"),
+        ("needs", [["load"]], ('["load"]',), "upstream '[\"load\"]' is not in this list of jobs"),
+        ("needs", ["x" * 5000, "\ud800"], ("x" * 500, "\ud800"), "is not in this list of jobs"),
+        ("needs", ["mart", "load", {}, "load"], ("load", "{}"), "waits for itself, upstream 'load' is named 2 times"),
         ("needs.job", [{"task": "load"}], (), ""),
     ],
 )
@@ -269,11 +271,36 @@ def test_upstreams_are_read_as_a_list_of_ids_or_of_objects(path: str, needs: Any
     assert bool(reason) == bool(inventory.skipped)
 
 
+def test_relations_count_in_the_hash_of_a_job_in_any_order() -> None:
+    """A known job whose upstreams or parent changed was never stored again."""
+
+    def hashed(**row: Any) -> str:
+        fields = MappedJobFields(id="name", parent="flow", upstreams="needs", definition="does")
+        return inventory_of([{"name": "a", **row}], fields, ProofLevel.EXIT, "", None, "").jobs[0].definition_hash
+
+    plain = {"does": "x"}
+    assert hashed(**plain) == digest(["x"]) == hashed(**plain, needs=[])
+    assert hashed(**plain, needs=["b", "c"]) == hashed(**plain, needs=["c", "b"])
+    assert 4 == len({hashed(**plain), hashed(**plain, needs=["b"]), hashed(flow="b"), hashed(**plain, flow="b")})
+
+
+def test_a_relation_to_a_job_that_is_not_read_stays_and_is_reported_of_a_whole_list_alone() -> None:
+    """One unreadable row deleted the stored dependencies on its job."""
+    rows: list[Any] = [{"name": "mart", "needs": ["load"], "flow": "night"}, {"name": "night"}]
+    fields = MappedJobFields(id="name", parent="flow", upstreams="needs")
+    for row, reported in (([], ["job mart"]), ([{"name": None}], ["job 3"])):
+        inventory = inventory_of(rows + row, fields, ProofLevel.EXIT, "", None, "")
+        assert ("night", ("load",)) == (inventory.jobs[0].parent, inventory.jobs[0].upstreams)
+        assert reported == [record.where for record in inventory.skipped]
+        trial = TrialResult("batch/api", inventory=inventory)
+        assert trial.is_understood is inventory.complete is not bool(row)
+
+
 def test_a_parent_is_another_job_of_the_list_or_reported() -> None:
     rows = [{"name": name, "flow": flow} for name, flow in (("a", None), ("a.1", "a"), ("b", "b"), ("c", "gone"))]
     inventory = inventory_of(rows, MappedJobFields(id="name", parent="flow"), ProofLevel.EXIT, "", None, "")
-    assert {"a": None, "a.1": "a", "b": None, "c": None} == {job.native_id: job.parent for job in inventory.jobs}
-    assert [("job b", "it is its own parent"), ("job c", "parent 'gone' is not a job here")] == [
+    assert {"a": None, "a.1": "a", "b": None, "c": "gone"} == {job.native_id: job.parent for job in inventory.jobs}
+    assert [("job b", "it is its own parent"), ("job c", "parent 'gone' is not in this list of jobs")] == [
         (record.where, record.reason) for record in inventory.skipped
     ]
     same = inventory_of(rows, MappedJobFields(id="name", parent="flow"), ProofLevel.EXIT, inventory.hash, None, "")
@@ -595,6 +622,9 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
     assert [] == [name for name in call.model_fields if not re.search(rf"(?<![a-z_]){name}(?![a-z_])", pages)]
 
 
+PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "state", "ended": "end", "paging": "none"}
+
+
 # -- what a mapping must say ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "change, text",
@@ -613,6 +643,24 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
         ({"runs.zone": "Europe/Belin"}, '"Europe/Belin" is not a time zone'),
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
         ({"jobs.upstreams": "needs..job"}, "is not a path into a row"),
+        (
+            {
+                "runs.attempt": "tries",
+                "runs.first_started": "began",
+                "runs.started": "",
+                "runs.ended": "",
+                "runs.duration": "took",
+            },
+            "duration: with first_started, a later attempt would end by the start of the first one",
+        ),
+        (
+            {"parts": {**PARTS, "children": {**PARTS, "path": "/children"}}, "log.path": "/{part}"},
+            'parts.children.path: "/children" names no {id}, so the call is the same for every run',
+        ),
+        (
+            {"parts": {**PARTS, "children": {**PARTS, "children": PARTS}}, "log.path": "/{part}"},
+            "parts.children.children",
+        ),
         ({"verbs": {"mark": {"path": "/api/mark"}}}, 'verbs.mark.path: "/api/mark" names no {id}'),
         ({"verbs": {"mark": {"path": "/{id}", "body": {"why": "{run.why}"}}}}, "only rerun sends a field of a run"),
         (
@@ -1000,8 +1048,7 @@ def rerun_in_place(fake: InPlace, connector: HttpConnector) -> tuple[dict[str, A
 def test_a_rerun_that_arrived_is_not_absent_where_parts_list_no_new_attempt(goes_on: str) -> None:
     """It was ActionAbsent, and could have been sent again."""
     fake = InPlace()
-    connector = repeating(fake, parts={"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "state",
-                                       "ended": "end", "paging": "none"})  # fmt: skip
+    connector = repeating(fake, parts=PARTS)
     row, preview = rerun_in_place(fake, connector)
     key = new_key()
     assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
@@ -1340,6 +1387,7 @@ class TestRetried(Reruns):
 
     kind = CONNECTOR
     against = "fake: a home-grown scheduler of ours, by the example in the docs"
+    elsewhere: ClassVar[dict[str, str]] = dict.fromkeys(HOOKS, "tests/connectors/http/test_mapped.py")
     runs: ClassVar[dict[str, str]] = IN_ORDER
 
     @pytest.fixture(autouse=True)
@@ -1390,6 +1438,89 @@ def test_a_repeated_attempt_begins_when_the_run_alone_says_and_takes_no_request_
     assert 1 == fake.requested.count(f"GET /api/runs/{row['id']}") - 2, "the preview and the action read it as well"
 
 
+def test_a_poll_reads_a_bounded_number_of_repeated_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of them took a request each, however many; a start that is not read is unknown."""
+    monkeypatch.setattr("connectors.http.parts.MAX_PART_READS", 2)
+    fake = Retried()
+    for row in fake.runs:
+        row |= {"tries": 2, "attempts": [{"began": row["began"]}] * 2}
+    alone = re.compile(r"GET /api/runs/\d+")
+    connector = repeating(fake, rerun=KEYED, **IN_ORDER)
+    for _ in range(2):
+        fake.requested.clear()
+        poll = connector.poll("", (), 5)
+        latest = [run for run in poll.runs if run.attempt_key.endswith(".2")]
+        assert 2 == sum(alone.fullmatch(call) is not None for call in fake.requested)
+    assert len(fake.runs) == len(latest)
+    assert 4 == sum(run.started_at is not None for run in latest), "two of each poll, and those of before are kept"
+
+
+def test_open_runs_that_no_list_has_are_read_in_turn() -> None:
+    """The first 50 were read in each poll, and the others never."""
+    fake = HomeGrown()
+    connector = opened(fake)
+    refs = tuple(RunRef("load", "", str(number), str(number)) for number in range(900, 1020))
+    reported = list[set[str]]()
+    for _ in range(3):
+        poll = connector.poll("", refs, 5)
+        while poll.more:
+            poll = connector.poll(poll.cursor, refs, 5)
+        assert "120 open runs are not in the list, and a poll reads 50 of them alone" in poll.warnings
+        reported.append({run.native_ref for run in poll.runs if int(run.native_ref) >= 900})
+    assert [50, 50, 50] == [len(runs) for runs in reported]
+    assert {ref.native_ref for ref in refs} == set().union(*reported)
+
+
+@pytest.mark.parametrize("verb", [Verb.MARK_OK, Verb.SKIP])
+def test_a_mark_of_an_attempt_that_is_not_the_latest_is_refused_and_not_found(verb: Verb) -> None:
+    """A retry that succeeded by itself was taken for the mark of the failed attempt."""
+    fake = InPlace()
+    row = fake.become(fake.run("load", "crashed", fake.now), "crashed", 1)
+    mark = {"verbs": {"mark": settings()["verbs"]["mark"]}}
+    connector = opened(fake, limit=100, runs={**settings()["runs"], "attempt": "tries"}, **mark)
+    run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs
+               if run.native_ref == str(row["id"]))  # fmt: skip
+    spec = ActionSpec(verb, ref(run), run.state)
+    preview, key = connector.preview(spec, 5), new_key()
+    assert preview.refused is None
+    assert (verb is Verb.SKIP) == ("its source shows a success, as after mark OK" in preview.notes)
+    for status in ("active", "done"):
+        fake.become(row, status, 2)
+        text = f"another attempt of the run is there: {row['id']}.2 is {status}"
+        assert text == connector.preview(spec, 5).refused
+        with pytest.raises(NotSupported, match="nothing was sent"):
+            connector.act(preview, key, 5)
+        lookup = connector.look_up(preview, key, 5)
+        assert isinstance(lookup, ActionUnknown)
+        assert text in lookup.why
+    assert [] == [call for call in fake.requested if call.startswith("POST")]
+
+
+def test_a_path_that_no_row_has_is_reported_under_its_own_key() -> None:
+    """`first_started` was counted in place of `started`, so a typo in started was not reported."""
+    fake, tally = Retried(), FieldTally()
+    connector = repeating(fake, rerun=KEYED, **IN_ORDER | {"started": "tried[-1].began", "first_started": "beganed"})
+    with tallying(tally):
+        connector.poll("", (), 5)
+    texts = [text for text in tally.missing() if "began" in text]
+    assert ["runs.first_started", "runs.started"] == sorted(text.partition(":")[0] for text in texts)
+    assert any(
+        '"tried[-1].began". A run that is read alone may have it. Fix: correct it, or ignore' in text for text in texts
+    )
+
+
+@pytest.mark.parametrize("lines", [["a", "", "b"], ["", "a\n", "\n"], [""]])
+def test_blank_lines_of_a_log_by_lines_stay(lines: list[str]) -> None:
+    answer = httpx.Response(200, json={"lines": [{"text": line} for line in lines]})
+    log = {"path": "/api/runs/{id}/log", "parts": "lines", "text": "text"}
+    text = (
+        opened(HomeGrown(), httpx.MockTransport(lambda _: answer), log=log)
+        .log(RunRef("load", "", "1", "1"), "0", 1000, 5)
+        .text
+    )
+    assert text == "".join(line.removesuffix("\n") + "\n" for line in lines)
+
+
 # -- fields that no answer has ----------------------------------------------------------------------------------------
 class Plain(HomeGrown):
     """`leaves_out`: the last page has no token at all."""
@@ -1422,6 +1553,8 @@ def test_a_full_page_without_the_field_of_the_next_page_is_no_whole_list(next_at
         ("1795686000", "compact", 'Fix: times = "seconds"'),
         ("20261126T094001Z", "seconds", 'Fix: times = "iso"'),
         (20261126094001, "iso", 'Fix: times = "compact"'),
+        (20261399094001, "compact", "Fix: name another field, or correct times"),
+        ("2026-13-26T09:40:01", "iso", "Fix: name another field, or correct times"),
         ("soon", "milliseconds", "Fix: name another field, or correct times"),
     ],
 )

@@ -353,5 +353,7 @@ def test_the_upstream_projects_of_a_freestyle_job_are_its_upstreams() -> None:
     assert (["GET /view/nightly/api/json"], True) == (fake.requests, inventory.complete)
     fake.jobs[MART]["upstreamProjects"] = [{"fullName": "outside/of-the-view"}]
     inventory = opened(fake).inventory("", 10)
-    assert ["upstream 'outside/of-the-view' is not a job here"] == [record.reason for record in inventory.skipped]
-    assert inventory.complete
+    reasons = [record.reason for record in inventory.skipped]
+    assert ["upstream 'outside/of-the-view' is not in this list of jobs"] == reasons
+    upstreams = {job.native_id: job.upstreams for job in inventory.jobs}
+    assert ({LOAD: (), MART: ("outside/of-the-view",)}, True) == (upstreams, inventory.complete), "of another view"

@@ -54,11 +54,6 @@ class TestSnowflakeTasks(Reads, Deadlines, Faults):
     def connector(self) -> Connector:
         return opened(self.fake)
 
-    def odd_upstreams(self) -> tuple[Connector, str]:
-        names = ["no-such-job", "ETL.PUBLIC.MART", "ETL.PUBLIC.LOAD_ORDERS", {}, "ETL.PUBLIC.LOAD_ORDERS"]
-        self.fake.tasks[1]["predecessors"] = json.dumps(names)
-        return opened(self.fake), MART
-
     def connector_at(self, host: str, port: int) -> Connector:
         options = KIND.options.model_validate({**SETTINGS, "url": f"http://{host}:{port}"})
         return KIND.open(options, "ETL", lambda _: "right")
