@@ -17,6 +17,7 @@ from console.domain.plan import (
     StepProgress,
     parse_places,
     requester_text,
+    resume_commands,
 )
 from console.store import alerts, approvals, audit
 from console.store.alerts import AlertRouting, AttentionRequest
@@ -24,7 +25,7 @@ from console.store.db.database import Database
 from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
 from console.store.new_actions import NewAction, insert_action
-from console.store.plan_steps import STEPS, parse_run, parse_step
+from console.store.plan_steps import STEPS, failed_waits, parse_run, parse_step
 from console.store.row_values import from_row, parse_object
 from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
@@ -263,9 +264,11 @@ def _request_attention(
     session: WriteSession, audience: AlertRouting, number: int, what: str, text: str, now: datetime
 ) -> None:
     [plan] = session.rows(_STOPPED, (number,))
-    resume = (("Do", f"headway plan resume {number}"),) if what in _RESUMING else ()
+    waits = failed_waits(session, number)
+    resume = [("Do", command) for command in resume_commands(number, waits)] if what in _RESUMING else []
     fixes = (*resume, ("Open", f"headway plan {number}"))
-    notes = (f"{_RESUMING[what]}; headway plan abort {number} drops what was not sent.",) if resume else ()
+    resuming = f"Resuming only waits again for {', '.join(waits)}" if waits else _RESUMING.get(what, "")
+    notes = (f"{resuming}; headway plan abort {number} drops what was not sent.",) if resume else ()
     why = text.partition("; to go on: ")[0]
     facts = _decision_facts(session, number, plan, now) if resume else ()
     need = AttentionRequest(

@@ -220,7 +220,8 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         return Verdict(((state, "run"), *outlook), tuple(dict.fromkeys(awaited)))
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)
-    fix = f"resume it{until_text(act_by, now, clock) or ' now'}{passed}"
+    restart = f"restart {' and '.join(map(job_label, plan.failed_waits))}, then " if plan.failed_waits else ""
+    fix = f"{restart}resume it{until_text(act_by, now, clock) or ' now'}{passed}"
     outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
     style = "bad" if plan.state == "stopped" else "warn"
     return Verdict(((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now), needs_sending=True)

@@ -23,7 +23,8 @@ _OPEN = "('running', 'paused', 'stopped')"
 _STEPS = (
     "SELECT s.place, s.verb, j.name AS job, s.job_id, COALESCE(s.run_id, r.id) AS run_id, s.period_key, s.after,"
     " s.wait_s, s.due_us, s.safety, s.expected_s, s.state, s.action_key, a.state AS action_state, CASE WHEN s.text <>"
-    " '' THEN s.text ELSE a.text END AS text, s.started_us, s.ended_us, y.name AS system, r.state AS run_state, CASE"
+    " '' THEN s.text ELSE a.text END AS text, s.started_us, s.ended_us, y.name AS system, r.state AS run_state,"
+    " r.stale_read, CASE"
     " WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id AND"
     " o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END AS others, CASE WHEN"
     f" s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves FROM plan_step s LEFT JOIN job j ON j.id = s.job_id"
@@ -70,6 +71,7 @@ def _step(row: Row) -> PlanStepView:
         held_by=format_other_hold(row.beside),
         saves_by=max((at for _, at in saved if at is not None), default=None),
         saves=tuple(day for day, _ in saved),
+        read_stale=bool(row.stale_read),
     )
 
 

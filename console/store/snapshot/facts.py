@@ -18,6 +18,7 @@ from console.domain.estate import (
     DependencyFacts,
     IncidentFacts,
     JobFacts,
+    PlannedRun,
     RepairFacts,
     RunFacts,
     ServiceFacts,
@@ -25,6 +26,7 @@ from console.domain.estate import (
 )
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import instant, optional_instant
+from console.domain.plan import WAIT
 from console.domain.promise import DeadlineExtension
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session
@@ -411,14 +413,14 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 
 
-def load_open_plans(session: Session) -> dict[int, int]:
-    """Run id -> number of the open plan with a requested or failed step for the run."""
+def load_open_plans(session: Session) -> dict[int, PlannedRun]:
+    """Run id -> the open plan with a requested or failed step for the run, or one that waits for it."""
     rows = session.rows(
-        "SELECT r.id, s.plan_id FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN run r ON r.job_id = s.job_id AND"
-        " r.period_key = s.period_key WHERE p.state IN ('running', 'paused', 'stopped') AND s.state IN ('requested',"
-        " 'failed') ORDER BY p.id"
+        "SELECT r.id, s.plan_id, s.verb FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN run r ON r.job_id ="
+        " s.job_id AND r.period_key = s.period_key WHERE p.state IN ('running', 'paused', 'stopped') AND (s.state IN"
+        " ('requested', 'failed') OR (s.verb = 'wait' AND s.state = 'planned')) ORDER BY p.id"
     )
-    return {row.id: row.plan_id for row in rows}
+    return {row.id: PlannedRun(row.plan_id, is_awaited=row.verb == WAIT) for row in rows}
 
 
 def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:
