@@ -185,6 +185,21 @@ class PlannedRun(NamedTuple):
     """True if the plan only waits for it: a failed one is rerun before the plan is resumed."""
 
 
+class PlanFacts(NamedTuple):
+    """A plan of an incident that has sent steps, has not ended, and has runs that are not good yet."""
+
+    id: int
+    incident_id: int
+    state: str
+    done: int
+    total: int
+
+    @property
+    def progress(self) -> str:
+        """ "plan 1 is at 4 of 7 steps", "plan 1 stopped at 4 of 7 steps"."""
+        return f"plan {self.id} {'is' if self.state == 'running' else self.state} at {self.done} of {self.total} steps"
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovalFacts:
     """A rerun or start of a run that waits for another person's approval."""
@@ -325,6 +340,8 @@ class Estate:
     """By run id: requested in the lookback, and not approved yet."""
     open_plans: Mapping[int, PlannedRun] = field(default_factory=dict)
     """Run id -> the plan that repeated the run or waits for it, and which is not done."""
+    plans: Mapping[int, PlanFacts] = field(default_factory=dict)
+    """By incident id."""
     earlier: tuple[RunFacts, ...] = ()
     """Runs before the lookback of jobs of which a dependency reads another period; no rule judges them."""
     checks: Mapping[tuple[str, date], CheckHistory] = field(default_factory=dict)

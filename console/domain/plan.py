@@ -351,6 +351,8 @@ class PlanView:
     steps: tuple[PlanStepView, ...]
     requested_from: str = ""
     """The host of the requester, "MCP" or "HTTP API"."""
+    standstill: str = ""
+    """Why the running plan cannot go on now: "etl-hosts/db07 cannot be reached"; empty if it can."""
 
     @property
     def requester(self) -> str:

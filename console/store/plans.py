@@ -184,7 +184,7 @@ def move_plan(
     audience: AlertRouting = alerts.NO_ROUTING,
 ) -> bool:
     """Changes the state of the running plan; False if it is no longer running (a paused one can be done). A stopped
-    one needs a person, who is notified."""
+    one needs a person, who is notified, unless by the incident of the run that it awaited."""
     is_done = state == "done"
     sql = (
         "UPDATE plan SET state = ?, text = ?, changed_seq = changed_seq + 1, ended_us = COALESCE(?, ended_us)"
@@ -198,11 +198,18 @@ def move_plan(
             plan = _with_open_incident(session, plan)
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
         _audit(session, now, state, plan.id, {"plan": plan.id, "text": text, "requested_by": plan.requested_by})
-        if state == "stopped":
+        if state == "stopped" and not session.rows(_NOTIFIED_WAIT, (plan.id,)):
             _request_attention(session, audience, plan.id, "stopped", text, now)
         return True
 
 
+_NOTIFIED_WAIT = (
+    "SELECT 1 FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN incident_member m ON m.job_id = s.job_id AND"
+    " m.period_key = s.period_key AND m.role = 'root' JOIN incident i ON i.id = m.incident_id JOIN alert_notified n ON"
+    " n.incident_id = i.id AND n.style = 'technical' WHERE p.id = ? AND s.verb = 'wait' AND s.state = 'failed' AND"
+    " i.closed_us IS NULL AND i.opened_us >= p.requested_us LIMIT 1"
+)
+"""An incident of the run that the plan awaited, whose notification has the commands that continue the plan."""
 _FAILED_BELOW = (
     "SELECT m.incident_id FROM plan_step s JOIN incident_member m ON m.job_id = s.job_id AND m.period_key ="
     " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed' AND i.closed_us"

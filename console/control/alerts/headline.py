@@ -193,23 +193,24 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
         for service in decision.services
         if service.timeliness not in SAFE and not is_only_unknown(context, service)
     ]
+    plan = index.estate.plans.get(match.incident.id) if match.incident is not None else None
     if unsafe:
         worst = min(unsafe, key=lambda service: _WORST_FIRST.index(service.timeliness))
         is_over = worst.timeliness is Timeliness.MET_LATE
         label = label if is_over else CAUSE_RESOLVED_LABEL
         status = (status_text if is_over else still_text)(worst.timeliness)
         promise = promise_text(index, decision.zone, decision.services, worst, f"{label} {status}")
-        what = f"{promise} {status}"
+        what = f"{promise} {status}{f', {plan.progress}' if plan is not None else ''}"
     elif not (safe := [service for service in decision.services if service.timeliness in SAFE]):
         what = f"{cause_name(index, match)} {_end_of(match)}"
     else:
-        what = f"{_titles(index, safe, PUSH_LENGTH - len(label) - len(_SAFE))}{_SAFE}"
+        is_to_come = plan is not None and any(service.timeliness is Timeliness.ON_TIME for service in safe)
+        label, outcome = (CAUSE_RESOLVED_LABEL, " on time") if is_to_come else (label, " safe")
+        what = f"{_titles(index, safe, PUSH_LENGTH - len(label) - len(outcome))}{outcome}"
+        what += f", {plan.progress}" if plan is not None and is_to_come else ""
     lasted = rough_duration(_recovered_at(index, match) - decision.failed_since)
     how = repair_text(index, match.group.root)
     return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})"
-
-
-_SAFE = " safe"
 
 
 def _titles(index: EstateIndex, services: Sequence[AffectedServiceVerdict], room: int) -> str:

@@ -133,7 +133,9 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
 def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
     """Commands that repair it, or show why it waits; its own repair first."""
     decision, match, index = subject.decision, subject.match, context.index
+    plan = index.estate.plans.get(decision.incident_id or 0)
     if decision.closed:
+        yield from resume_commands(plan.id, ()) if plan is not None and plan.state != "running" else ()
         return
     if needs_restart(index, match):
         yield from _repair_commands(index, subject, INCIDENT_PLACEHOLDER)

@@ -206,13 +206,17 @@ def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
     was shown at its start; empty without an estimate."""
     expected = (service.expected for service in view.services if service.expected is not None)
     end = plan.planned_end or max(expected, default=None)
-    return f"services done about {clock(end)}" if end is not None and plan.state == "running" else ""
+    is_moving = plan.state == "running" and not plan.standstill
+    return f"services done about {clock(end)}" if end is not None and is_moving else ""
 
 
 def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
     """Its progress, end and services while it runs; of a paused or stopped one what resuming it still saves."""
     state = f"Plan {plan.id} {plan.state}: {plan.done} of {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
     late = _lost_services(view.services, now)
+    if plan.standstill:
+        state = f"Plan {plan.id} waits: {plan.standstill}, {state.partition(': ')[2]}"
+        return Verdict(((state, "warn"), *_outlook(late, now, clock, before=", ")))
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
         outlook = _outlook(late, now, clock, before=", ") or ([(f", {done}", "plain")] if done else [])
@@ -311,7 +315,7 @@ def services_in_time(plan: PlanView, view: IncidentView) -> list[AffectedService
     """Those that the running plan saves, as it was shown: not delivered, and not expected after their deadline; by
     deadline."""
     services = (service for service in view.services if service.delivered is None and service.timeliness not in _LATE)
-    saved = (service for service in services if plan.saves(service.name, service.business_date))
+    saved = (service for service in services if not plan.standstill and plan.saves(service.name, service.business_date))
     return sorted(saved, key=lambda service: service.deadline)
 
 

@@ -108,13 +108,14 @@ def hold_text(hold: HoldFacts, upstream: str) -> str:
     if hold.state in (HoldState.WATCHING, HoldState.STARTING):
         return f"released by Headway: its start is awaited (hold {hold.key})"
     by = hold.held_by if hold.kind == "person" else "Headway"
+    by = f"plan {hold.plan_id}" if hold.plan_id is not None else by
     if is_stuck(hold):
         return f"held by {by}, {hold.text} (hold {hold.key})"
     if hold.state is HoldState.RELEASING:
         return f"held by {by}, it is being released (hold {hold.key})"
     if hold.kind == "person":
         why = f": {hold.why}" if hold.why else ""
-        return f"held by {hold.held_by}{why} (hold {hold.key})"
+        return f"held by {by}{why} (hold {hold.key})"
     if not upstream:
         return f"held by Headway (hold {hold.key})"
     condition = hold.text if hold.reason is HoldReason.AWAITS_UPSTREAM else f"until {upstream} is good"

@@ -18,6 +18,7 @@ from console.domain.estate import (
     DependencyFacts,
     IncidentFacts,
     JobFacts,
+    PlanFacts,
     PlannedRun,
     RepairFacts,
     RunFacts,
@@ -335,6 +336,7 @@ SELECT_HOLDS = (
     " h.due_us,"
     " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.reason, h.detail, (SELECT"
     " max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
+    " (SELECT max(t.plan_id) FROM plan_step t WHERE t.action_key = h.key) AS plan_id,"
     " w.parameters AS awaits, p.state AS place_state, p.text AS place_text, p.unsent AS place_unsent,"
     " p.ended_us AS place_ended_us, p.sent_us AS place_sent_us, p.origin AS place_origin,"
     " r.state AS release_state, r.text AS release_text, r.unsent AS release_unsent,"
@@ -421,6 +423,21 @@ def load_open_plans(session: Session) -> dict[int, PlannedRun]:
         " ('requested', 'failed') OR (s.verb = 'wait' AND s.state = 'planned')) ORDER BY p.id"
     )
     return {row.id: PlannedRun(row.plan_id, is_awaited=row.verb == WAIT) for row in rows}
+
+
+_PLANS = (
+    "SELECT p.id, p.incident_id, p.state, SUM(CASE WHEN s.state = 'verified' OR (s.state = 'requested' AND {ends}) THEN"
+    " 1 ELSE 0 END) AS done, COUNT(*) AS total FROM plan p JOIN plan_step s ON s.plan_id = p.id LEFT JOIN run r ON"
+    " r.job_id = s.job_id AND r.period_key = s.period_key AND (r.state = 'skipped' OR (r.state = 'succeeded' AND NOT"
+    " r.stale_read)) WHERE p.incident_id IS NOT NULL AND p.state IN ('running', 'paused', 'stopped') GROUP BY p.id,"
+    " p.incident_id, p.state HAVING SUM(CASE WHEN s.action_key IS NOT NULL THEN 1 ELSE 0 END) > 0 AND SUM(CASE WHEN"
+    " s.state <> 'verified' AND s.verb NOT IN ('hold', 'release') AND r.id IS NULL THEN 1 ELSE 0 END) > 0 ORDER BY p.id"
+).format(ends="s.verb NOT IN ('hold', 'release') AND r.id IS NOT NULL")
+
+
+def load_plans(session: Session) -> dict[int, PlanFacts]:
+    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good."""
+    return {row.incident_id: PlanFacts(*row) for row in session.rows(_PLANS)}
 
 
 def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:
