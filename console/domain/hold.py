@@ -196,7 +196,7 @@ class HoldFacts:
     release: HoldActionFacts | None = None
     start: HoldActionFacts | None = None
     plan_id: int | None = None
-    """The plan that placed it."""
+    """The plan that placed it and has not ended."""
     is_released_by_plan: bool = False
     """True if a step of its running plan releases it."""
     is_reported_by_plan: bool = False

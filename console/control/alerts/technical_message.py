@@ -11,7 +11,7 @@ from itertools import islice
 from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
-from console.control.alerts.headline import by_urgency, headline, most_urgent
+from console.control.alerts.headline import by_urgency, headline, most_urgent, resumed_plan
 from console.control.alerts.joint_repair import is_repaired_by_restart, needs_restart, other_repairs, repair_step
 from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
@@ -141,7 +141,9 @@ def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
         yield from _repair_commands(index, subject, INCIDENT_PLACEHOLDER)
     for repair in _other_repairs(context, subject):
         yield from _repair_commands(index, repair, _name(repair))
-    if (match.awaits or match.group.awaits) and decision.services:
+    if (held := resumed_plan(index, match)) is not None:
+        yield from resume_commands(held, ())
+    elif (match.awaits or match.group.awaits) and decision.services:
         yield f"headway why {clean_line(decision.services[0].service)}"
     target = match.group.target
     if target is not None and target.failing_since is not None:

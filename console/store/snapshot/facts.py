@@ -336,7 +336,8 @@ SELECT_HOLDS = (
     " h.due_us,"
     " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.reason, h.detail, (SELECT"
     " max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
-    " (SELECT max(t.plan_id) FROM plan_step t WHERE t.action_key = h.key) AS plan_id,"
+    " (SELECT max(g.id) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key AND g.state IN"
+    " ('running', 'paused', 'stopped')) AS plan_id,"
     " w.parameters AS awaits, p.state AS place_state, p.text AS place_text, p.unsent AS place_unsent,"
     " p.ended_us AS place_ended_us, p.sent_us AS place_sent_us, p.origin AS place_origin,"
     " r.state AS release_state, r.text AS release_text, r.unsent AS release_unsent,"
@@ -437,7 +438,8 @@ _PLANS = (
 
 def load_plans(session: Session) -> dict[int, PlanFacts]:
     """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good."""
-    return {row.incident_id: PlanFacts(*row) for row in session.rows(_PLANS)}
+    rows = session.rows(_PLANS)
+    return {row.incident_id: PlanFacts(row.id, row.incident_id, row.state, row.done, row.total) for row in rows}
 
 
 def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:

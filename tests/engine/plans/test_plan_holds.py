@@ -441,3 +441,27 @@ def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_s
     assert ", plan 1 is at 2 of 4 steps (INC-0001, " in title
     [(reason,)] = night.rows("SELECT close_reason FROM incident")
     assert reason.endswith("; plan 1 is at 2 of 4 steps")
+
+
+def test_a_cause_that_is_resolved_while_its_plan_does_not_run_names_the_resume(night: Night) -> None:
+    night.at("03:50").rounds()
+    plan(night)
+    night.at("03:51")
+    go_on(night)
+    night.at("04:05")
+    go_on(night)
+    sent(night)
+    EngineClient(night.bench.url).steer_plan(1, RequestKind.PAUSE_PLAN)
+    succeeds(night, "extract", "04:10")
+    night.at("04:11").rounds()
+    commands = {title: re.findall(r"^Do +(.*)$", body, re.M) for title, body in sent(night)}
+    resolved, opened = commands
+    assert resolved.startswith(
+        "Cause resolved: daily 06:30 will still miss, plan 1 paused at 2 of 4 steps: headway plan resume 1"
+    )
+    assert opened.startswith("daily 06:30 will miss: load is held by plan 1: headway plan resume 1 ")
+    assert [["headway plan resume 1"]] * 2 == [*commands.values()]
+    with open_queries(night.bench.url) as reads:
+        opened_incident = reads.incidents.incident(2)
+        verdict = incident_verdict(opened_incident, (), reads.now(), lambda at: f"{at:%H:%M}", is_frozen=False).text
+    assert "load is held by plan 1: headway plan resume 1, daily 06:30 will miss" == verdict
