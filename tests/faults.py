@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Fault:
     """One fault: what goes wrong, the tests that make it happen, and what they leave out."""
 
-    words: str
+    text: str
     tests: tuple[str, ...] = ()
     lacks: str = ""
 
@@ -62,6 +62,8 @@ FAULTS: dict[int, Fault] = {
             "test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_alone",
             "test_f04_a_mail_that_the_stopped_engine_had_begun_is_ended_by_the_other_alone",
             "test_f04_an_engine_that_was_stopped_longer_than_its_lease_writes_nothing_and_shares_again",
+            "test_f04_an_engine_without_the_lease_that_is_stopped_between_intent_and_sending_sends_nothing_after_its_shard",
+            "test_f04_the_fence_is_read_from_the_store_right_before_sending",
         ),
     ),
     5: Fault(

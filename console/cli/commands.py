@@ -292,10 +292,12 @@ LISTS = (
 IMPLIED_VERBS = {**dict.fromkeys(LISTS, ("list", "view")), "engine": ("run",), "shadow": ("show",)}
 """Command -> the verbs that may be written after it and change nothing."""
 
+SAME_COMMANDS = {"route test": "alert test"}
+"""A noun and a verb -> the full name of the command that they run."""
 NOUNS = tuple(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
 
 OTHER_COMMANDS = {
-    "route": "alert test",
+    "route": "alert test ROUTE",
     "attainment": "service --attainment",
     "checks": "datacheck",
     "done": "action complete STEP",
@@ -339,6 +341,8 @@ def full_name(noun: str, arguments: Sequence[str]) -> tuple[str, int]:
 
     The noun itself where there is no such command.
     """
+    if arguments and (same := SAME_COMMANDS.get(f"{noun} {arguments[0]}")):
+        return same, 1
     name, used = noun, 0
     while used < len(arguments) and f"{name} {arguments[used]}" in COMMANDS:
         name, used = f"{name} {arguments[used]}", used + 1

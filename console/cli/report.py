@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from console.cli.clock_format import timestamp
-from console.cli.commands import JSON, Handler, option
+from console.cli.commands import JSON, Handler, argument, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import Table, ValueColumn, print_result, table
 from console.cli.reader import fresh_store_reader
@@ -20,20 +20,21 @@ from console.timing.durations import format_duration
 
 
 def run_report(arguments: argparse.Namespace) -> int:
+    name = arguments.name or arguments.subject
     with fresh_store_reader(arguments) as reads:
         now, estate = reads.now(), reads.estate.header().estate
         last = arguments.month or now.date()
-        months = months_back(last, TREND_MONTHS if arguments.name else 1)
-        figures = reads.reports.months(months, arguments.name or "")
-        pools = [] if arguments.name else reads.reports.pools(months[-1])
+        months = months_back(last, TREND_MONTHS if name else 1)
+        figures = reads.reports.months(months, name or "")
+        pools = [] if name else reads.reports.pools(months[-1])
     services, systems = ([row for row in figures if row.kind == kind] for kind in ("service", "system"))
     tables = [
-        (title, figures_table(rows, bool(arguments.name)))
+        (title, figures_table(rows, bool(name)))
         for title, rows in (("Services", services), ("Systems", systems))
         if rows
     ]
     tables += [("Pools", pool_table(pools))] if pools else []
-    about = figures[0].title if arguments.name and figures else "Report"
+    about = figures[0].title if name and figures else "Report"
     headline = f"{about} {' to '.join(dict.fromkeys((months[0], months[-1])))}"
     if arguments.html:
         from importlib.resources import files
@@ -120,7 +121,10 @@ def month(text: str) -> date:
 HANDLERS = {
     "report": Handler(
         run_report,
-        option("name", f"one service or system over {TREND_MONTHS} months", "NAME", nargs="?"),
+        one_of(
+            option("name", f"one service or system over {TREND_MONTHS} months", "NAME", nargs="?"),
+            argument("--service", "--system", help=argparse.SUPPRESS, dest="subject"),  # NAME, as others write it
+        ),
         option("--month", "month, with NAME the last of six (default: the current)", "YYYY-MM", type=month),
         option("--html", "write the report to an HTML file", "FILE"),
         JSON,

@@ -26,6 +26,7 @@ from console.config.paths import STORE_URL
 from console.config.services import Deadline, SlaSettings, SloSettings
 from console.config.value_types import Duration, JobName, Pause, TimeOfDay
 from console.domain.estate import EvaluationSettings
+from console.domain.filter import parse_filter
 from console.domain.settings import NOTHING_DECLARED, Declared, DeclaredPool, IncidentGrouping, RetentionRules
 from console.text.message import LINK
 
@@ -227,9 +228,17 @@ class EndpointSettings(StrictOptions):
     """Further tokens, by login, that may only read the HTTP API; [[permissions]] must give the login the role view."""
     operators: Mapping[_Login, SecretRef] = Field(default_factory=dict)
     """As `readers`, and may acknowledge incidents and request plans where [[permissions]] give the role act."""
+    job_metrics: str = ""
+    """Filter of the jobs, at most 200, that have a series of their own on /metrics; empty: none."""
     public_url: Annotated[str, AfterValidator(_web_address)] = ""
     """Address under which phones reach these endpoints; mails and chats then have a signed link to acknowledge. Empty:
     they name the command."""
+
+    @field_validator("job_metrics")
+    @classmethod
+    def is_a_filter(cls, text: str) -> str:
+        parse_filter(text)
+        return text
 
     @model_validator(mode="after")
     def is_not_open_to_all(self) -> EndpointSettings:

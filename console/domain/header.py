@@ -42,7 +42,7 @@ class EngineShare(NamedTuple):
     """By real time, also in a replay."""
     alive: bool
     leads: bool
-    """True if it holds the lease: it decides, notifies and sends actions."""
+    """True if it holds the lease: it decides and notifies."""
     shards: int
     trouble: str = ""
     """Why it polls nothing, or what fails in its polling; empty if all is well."""

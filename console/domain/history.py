@@ -52,12 +52,19 @@ class RunHistory:
     """ "rows" or "bytes"."""
     unrepaired: array[int] = field(default_factory=_integers)
     """Business dates, like `days`, on which it failed and never succeeded."""
+    month_ends: array[float] = field(default_factory=_floats)
+    """Duration on month ends before the oldest of these runs, newest first, as a multiple of the nights before each."""
     failures: int = 0
     """Red runs since the newest success."""
     failing_since: datetime | None = None
 
     def __len__(self) -> int:
         return len(self.run_ids)
+
+    @property
+    def is_nightly(self) -> bool:
+        """True if its runs belong to business dates, about one to each."""
+        return bool(self.days) and min(self.days) > 0 and len(self.days) < MANY_A_DAY * len(set(self.days))
 
 
 NO_HISTORY = RunHistory()
@@ -110,6 +117,7 @@ def build_history(
         output=array("d", output),
         output_unit=unit,
         unrepaired=_shared("q", tuple(unrepaired)),
+        month_ends=_shared("d", ()),
         failures=failures,
         failing_since=failing_since,
     )

@@ -353,17 +353,18 @@ class PlanView:
     """The host of the requester, "MCP" or "HTTP API"."""
     standstill: str = ""
     """Why the running plan cannot go on now: "etl-hosts/db07 cannot be reached"; empty if it can."""
+    awaits_approval: bool = field(init=False, default=False)
+    """True for a plan that an assistant or the HTTP API proposed, while it is paused and no step was sent: also if a
+    person resumed it and paused it again before its first step."""
+
+    def __post_init__(self) -> None:
+        is_proposed = may_await_approval(self.state, self.requested_from)
+        awaits_approval = is_proposed and all(step.state == "planned" for step in self.steps)
+        object.__setattr__(self, "awaits_approval", awaits_approval)
 
     @property
     def requester(self) -> str:
         return requester_text(self.requested_by, self.requested_from)
-
-    @property
-    def awaits_approval(self) -> bool:
-        """True for a plan that an assistant or the HTTP API proposed, while it is paused and no step was sent: also if
-        a person resumed it and paused it again before its first step."""
-        is_proposed = may_await_approval(self.state, self.requested_from)
-        return is_proposed and all(step.state == "planned" for step in self.steps)
 
     @property
     def status(self) -> str:

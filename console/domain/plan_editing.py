@@ -25,7 +25,7 @@ from console.domain.plan import (
     PlanRefused,
     SavedService,
 )
-from console.domain.service import format_probability
+from console.domain.service import format_probability, format_risk
 from console.timing.durations import format_duration
 
 MAX_WAIT_S = 30 * 86_400.0
@@ -52,17 +52,26 @@ def apply_changes(draft: PlanDraft, changes: DraftChanges) -> PlanDraft:
     """The draft with its steps left out, reordered, delayed or replaced by alternatives, then renumbered and
     reassessed. Steps behind one that is left out wait for what it waited for. Raises PlanRefused for an unknown place
     or alternative, and for an order that puts a step before one that it waits for."""
-    return with_expected(draft, changes, _shape(draft, changes))
-
-
-def with_expected(proposed: PlanDraft, changes: DraftChanges, shaped: PlanDraft) -> PlanDraft:
-    """The changed draft, its saved services with the finishes that `plan_outlook` shows."""
-    days = _days(proposed)
-    finishes = zip(days, _finishes(proposed, changes, shaped, days), strict=True)
-    expected = {day: instant_key(finish.at) for day, finish in finishes if finish.at is not None}
-    saves = [[replace(save, expected=expected.get(save.day, "")) for save in step.saves] for step in shaped.steps]
-    steps = (replace(step, saves=tuple(saved)) for step, saved in zip(shaped.steps, saves, strict=True))
+    shaped, days = _shape(draft, changes), _days(draft)
+    finishes = dict(zip(days, _finishes(draft, changes, shaped, days), strict=True))
+    simulated = _simulated_days(draft)
+    steps = (
+        replace(step, saves=tuple(_with_finish(save, finishes.get(save.day), simulated) for save in step.saves))
+        for step in shaped.steps
+    )
     return replace(shaped, steps=tuple(steps))
+
+
+def _with_finish(save: SavedService, finish: VariantFinish | None, simulated: Collection[ServiceDay]) -> SavedService:
+    """With the finish that `plan_outlook` shows; of a simulated day that finish decides whether it is saved."""
+    save = replace(save, expected=instant_key(finish.at) if finish is not None and finish.at is not None else "")
+    if finish is None or save.waits_for or save.day not in simulated:
+        return save
+    risk = format_risk(finish.late) if finish.late is not None else ""
+    if finish.status == LATE:
+        text = save.text if save.saved is False else ": ".join(filter(None, ["late in this plan", risk]))
+        return replace(save, saved=False, text=text)
+    return replace(save, saved=None, text=risk or AT_RISK) if finish.status == AT_RISK else save
 
 
 def _shape(draft: PlanDraft, changes: DraftChanges) -> PlanDraft:
@@ -81,7 +90,7 @@ def _shape(draft: PlanDraft, changes: DraftChanges) -> PlanDraft:
     ]
     return replace(
         draft,
-        steps=reassess_steps(_numbered(remaining, order), dropped),
+        steps=_reassess_steps(_numbered(remaining, order), dropped, _simulated_days(draft)),
         excluded=(*draft.excluded, *(ExcludedRun(step.job, step.run_id, "left out by hand") for step in dropped)),
         notes=(*draft.notes, *_warnings(remaining, dropped, steps)),
         abandoned=_dropped_services(remaining.values(), dropped),
@@ -89,6 +98,8 @@ def _shape(draft: PlanDraft, changes: DraftChanges) -> PlanDraft:
 
 
 StepKey = tuple[int, str]
+ServiceDay = tuple[str, str]
+"""Name of a service and business date."""
 
 
 def step_key(step: DraftStep) -> StepKey:
@@ -210,9 +221,15 @@ def _changed(step: DraftStep, changes: DraftChanges) -> DraftStep:
 _START_VERBS = (Verb.RERUN, Verb.START)
 
 
-def reassess_steps(steps: Sequence[DraftStep], dropped: Sequence[DraftStep] = ()) -> tuple[DraftStep, ...]:
-    """The steps with the services that they save if the first start now. `left`: steps left out; this plan does not
-    save the services of those."""
+def _simulated_days(draft: PlanDraft) -> frozenset[ServiceDay]:
+    return frozenset((finish.service, finish.business_date) for finish in draft.finishes)
+
+
+def _reassess_steps(
+    steps: Sequence[DraftStep], dropped: Sequence[DraftStep], simulated: Collection[ServiceDay]
+) -> tuple[DraftStep, ...]:
+    """The steps with the services that they save if the first start now. `dropped`: steps left out; this plan does not
+    save the services of those. `simulated`: days whose finish decides instead of the sum of usual durations."""
     missing: dict[tuple[str, str], SavedService] = {}
     reasons = [(step, f"{step.job} is left out") for step in dropped]
     for step, reason in [*reasons, *((step, _runs_nothing(step)) for step in steps)]:
@@ -223,7 +240,9 @@ def reassess_steps(steps: Sequence[DraftStep], dropped: Sequence[DraftStep] = ()
     for step in steps:
         for save in step.saves:
             verdict, day = _in_time(step, save, starts[step.place]), save.day
-            if save.saved and not verdict.saved and (day not in late or late[day].saved is None):
+            if day in simulated or not save.saved or verdict.saved:
+                continue
+            if day not in late or late[day].saved is None:
                 late[day] = verdict
     return tuple(
         replace(step, saves=tuple(_current_verdict(save, late | missing) for save in step.saves)) for step in steps
@@ -402,7 +421,7 @@ def plan_outlook(proposed: PlanDraft, changes: DraftChanges, place: int = 0) -> 
     return PlanOutlook(tuple(save for save, _ in days.values()), tuple(ways) if days else ())
 
 
-Days = Mapping[tuple[str, str], tuple[SavedService, Base]]
+Days = Mapping[ServiceDay, tuple[SavedService, Base]]
 
 
 def _days(proposed: PlanDraft) -> Days:
@@ -423,9 +442,7 @@ def _finishes(proposed: PlanDraft, variant: DraftChanges, shaped: PlanDraft, day
         else _finish(shaped, day, _simulated(proposed, variant, day))
         for day in days
     )
-    return tuple(
-        _relative_to(finish, base, save.deadline) for finish, (save, base) in zip(finishes, days.values(), strict=True)
-    )
+    return tuple(_relative_to(finish, base, save) for finish, (save, base) in zip(finishes, days.values(), strict=True))
 
 
 def _merge_equal(ways: Sequence[PlanVariant]) -> list[PlanVariant]:
@@ -504,12 +521,13 @@ def _finish(draft: PlanDraft, day: tuple[str, str], simulated: PlannedFinish | N
     if verdict.waits_for and verdict.waits_for not in marks:
         return VariantFinish(NEVER)
     at, is_known = _latest(draft.steps, needed)
-    if not is_known or (verdict.saved is None):
+    is_by_sum = day not in _simulated_days(draft)
+    if not is_known or (verdict.saved is None and is_by_sum):
         return VariantFinish(UNKNOWN)
     if simulated is not None:
         return _as_simulated(simulated, verdict, marks.get(verdict.waits_for))
     is_late = at is not None and at > datetime.fromisoformat(verdict.deadline)
-    if is_late or (verdict.saved is False and not verdict.waits_for):
+    if is_by_sum and (is_late or (verdict.saved is False and not verdict.waits_for)):
         return VariantFinish(LATE, at)
     return VariantFinish(marks.get(verdict.waits_for, ON_TIME), at)
 
@@ -523,9 +541,8 @@ def _simulated(proposed: PlanDraft, changes: DraftChanges, day: tuple[str, str])
 
 
 def _as_simulated(simulated: PlannedFinish, verdict: SavedService, marked: str | None) -> VariantFinish:
-    """Never better than the verdict: a day that is too late is at risk at best."""
-    at = datetime.fromisoformat(simulated.at)
-    in_time = at <= datetime.fromisoformat(verdict.deadline) and verdict.saved is not False
+    """A day past its act-by is at risk at best."""
+    in_time = datetime.fromisoformat(simulated.at) <= datetime.fromisoformat(verdict.deadline) and verdict.saved
     status = LATE if simulated.is_late else marked or (ON_TIME if in_time else AT_RISK)
     return VariantFinish(status, datetime.fromisoformat(simulated.shown), simulated.late)
 
@@ -538,16 +555,16 @@ def _base(proposed: PlanDraft, day: tuple[str, str]) -> Base:
     return by_sum, datetime.fromisoformat(simulated.at), datetime.fromisoformat(simulated.shown)
 
 
-def _relative_to(finish: VariantFinish, base: Base, deadline: str) -> VariantFinish:
+def _relative_to(finish: VariantFinish, base: Base, proposed: SavedService) -> VariantFinish:
     """An estimate, shifted by the difference between the proposal's simulation and its estimate."""
     if base is None or finish.at is None or finish.late is not None:
         return finish
     by_sum, at_risk, usual = base
     later = max(finish.at - by_sum, timedelta(0))
-    due = datetime.fromisoformat(deadline)
+    due = datetime.fromisoformat(proposed.deadline)
     if usual + later > due:
         return VariantFinish(LATE, usual + later)
-    is_at_risk = at_risk + later > due or finish.status == LATE
+    is_at_risk = at_risk + later > due or finish.status == LATE or not proposed.saved
     return VariantFinish(AT_RISK if is_at_risk else finish.status, usual + later)
 
 

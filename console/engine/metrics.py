@@ -1,6 +1,6 @@
 """Metrics for Prometheus, from the store and from this process at the moment of the scrape.
 
-Series are per service and per target, never per job: their number stays small on any estate.
+Series are per service and per target, and per job only where a filter asks: their number stays small on any estate.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from connectors.sdk.states import RED_STATES
 from connectors.sdk.transport.http_server import ServerReply
+from console.domain.filter import parse_filter
 from console.domain.service import Timeliness
 from console.engine.endpoints import Endpoint
 from console.store.queries import open_queries
@@ -20,14 +22,17 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
+MAX_JOBS = 200
+"""That have a series of their own."""
 NOT_INSTALLED = "prometheus-client is not installed. Fix: install headway[metrics]"
 
 
 class MetricsEndpoint:
-    """Answers GET /metrics. `unhealthy_reason`: empty if the engine is healthy."""
+    """Answers GET /metrics. `unhealthy_reason`: empty if the engine is healthy. `jobs`: filter of those with a series
+    of their own; empty: none."""
 
-    def __init__(self, url: str, unhealthy_reason: Callable[[], str]) -> None:
-        self._url, self._unhealthy_reason = url, unhealthy_reason
+    def __init__(self, url: str, unhealthy_reason: Callable[[], str], jobs: str = "") -> None:
+        self._url, self._unhealthy_reason, self._jobs = url, unhealthy_reason, jobs
         self._registry: CollectorRegistry | None = None
 
     @property
@@ -60,7 +65,8 @@ class MetricsEndpoint:
     def collect(self) -> Iterable[Metric]:
         """Called by the registry, for one scrape. Raises StoreError."""
         with open_queries(self._url) as queries:
-            return [*_of_store(queries), *_of_engine(self._unhealthy_reason())]
+            of_jobs = _of_jobs(queries, self._jobs) if self._jobs else ()
+            return [*_of_store(queries), *of_jobs, *_of_engine(self._unhealthy_reason())]
 
 
 def _of_store(queries: Queries) -> Iterable[Metric]:
@@ -142,6 +148,15 @@ def _of_targets(queries: Queries, now: datetime) -> Iterable[Metric]:
         [((t.system, t.name), t.failures) for t in targets],
     )
     yield _gauge("headway_jobs", "Watched jobs.", (), [((), sum(target.jobs for target in targets))])
+
+
+def _of_jobs(queries: Queries, text: str) -> Iterable[Metric]:
+    job_filter = parse_filter(text, queries.now())
+    jobs = queries.jobs.jobs_first_page(job_filter, "name", MAX_JOBS)
+    left_out = len(queries.jobs.job_ids(job_filter, "name")) - len(jobs)
+    red = [((job.name,), float(job.state in RED_STATES)) for job in jobs]
+    yield _gauge("headway_job_needs_repair", "1 if the job's latest run must be repaired.", ("job",), red)
+    yield _gauge("headway_job_series_left_out", "Jobs of the filter above its limit.", (), [((), left_out)])
 
 
 def _of_engine(unhealthy_reason: str) -> Iterable[Metric]:

@@ -115,7 +115,7 @@ def history_known_by(history: RunHistory, night: int, opens: datetime) -> RunHis
         column = getattr(history, name)
         columns[name] = array(column.typecode, [column[place] for place in known]) if len(column) else column
     unrepaired = array(history.unrepaired.typecode, [day for day in history.unrepaired if day < night])
-    return RunHistory(**columns, output_unit=history.output_unit, unrepaired=unrepaired)
+    return RunHistory(**columns, output_unit=history.output_unit, unrepaired=unrepaired, month_ends=history.month_ends)
 
 
 VERSION = 1

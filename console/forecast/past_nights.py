@@ -2,26 +2,29 @@
 
 The rows of a job that runs many times a day are its latest runs, newest last, whatever their night. A job without
 enough runs takes its declared duration on every night, with the variation of other jobs. Nights of tonight's calendar
-class count more (shrinkage of small groups towards the whole, James & Stein 1961).
+class count more (shrinkage of small groups towards the whole, James & Stein 1961). Month ends are too few among them:
+where a year of daily figures shows what they take, each night is scaled to tonight's class.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from statistics import median, stdev
 
 import numpy as np
 
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.incremental import SourceMemo
-from console.domain.history import MANY_A_DAY, MIN_RUNS, NO_HISTORY, EstimateKind, RunHistory
+from console.domain.history import MIN_RUNS, NO_HISTORY, EstimateKind, RunHistory
 from console.forecast.night_graph import NightPoint, StartReference
 from console.forecast.simulation.draws import SHORTEST
 from console.forecast.simulation.past_views import MAX_NIGHTS, UNKNOWN_SPREAD, logs
 from console.forecast.simulation.values import Booleans, Floats, Integers, JobPhase, NightHistory
-from console.forecast.usual import night_kind
+from console.forecast.usual import LEAST_SPREAD, MONTH_END, night_kind
 
 OWN_NIGHTS = 6.0
 """Number of nights of tonight's class with which a night of another class counts half."""
@@ -31,6 +34,22 @@ def night_similarity(classes: Sequence[str], tonight: str) -> Floats:
     """Weight of each past night: 1 in tonight's class, less in others; `classes`: `usual.night_kind` of each."""
     same = np.array([night_class == tonight for night_class in classes], bool)
     return np.where(same, 1.0, OWN_NIGHTS / (OWN_NIGHTS + same.sum()))
+
+
+MIN_MONTH_ENDS = 3
+MEDIAN_ERROR = 2.5
+"""Two standard errors of a median, in those of a mean (normal distribution): a job without month ends shows none."""
+
+
+def month_end_effect(ratios: Sequence[float]) -> float:
+    """By how much month ends take longer than other nights, in logarithms, from those `ratios`: nearer to 0 the more
+    they differ among themselves; 0 for fewer than MIN_MONTH_ENDS."""
+    if len(ratios) < MIN_MONTH_ENDS:
+        return 0.0
+    logarithms = [math.log(ratio) for ratio in ratios]
+    effect = median(logarithms)
+    error = MEDIAN_ERROR * max(stdev(logarithms), LEAST_SPREAD) / math.sqrt(len(logarithms))
+    return effect * (1 - (error / effect) ** 2) if abs(effect) > error else 0.0
 
 
 FEWEST = 30
@@ -56,6 +75,8 @@ class JobPast:
     failure is estimated: after half of the duration, or half-way to the start that succeeded."""
     unrepaired: Integers
     """Business dates, like `days`, on which it failed and never succeeded."""
+    month_end: float
+    """`month_end_effect`."""
 
 
 def job_past(history: RunHistory) -> JobPast:
@@ -69,10 +90,11 @@ def job_past(history: RunHistory) -> JobPast:
     lost = begun - began
     repairs = np.where((attempts > 1) & (lost > 0), lost - np.minimum(takes, lost) / 2, np.nan)
     repairs = np.maximum(np.where(known >= 0, known, repairs), SHORTEST)
-    is_nightly = len(days) > 0 and days.min() > 0 and len(days) / len(np.unique(days)) < MANY_A_DAY
     no_days = np.empty(0, int)
-    days, unrepaired = (days.astype(int), np.array(history.unrepaired, int)) if is_nightly else (no_days, no_days)
-    return JobPast(days, takes, began, ended, delays, repairs, unrepaired)
+    days, unrepaired = (
+        (days.astype(int), np.array(history.unrepaired, int)) if history.is_nightly else (no_days, no_days)
+    )
+    return JobPast(days, takes, began, ended, delays, repairs, unrepaired, month_end_effect(history.month_ends))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +122,9 @@ class PastNights:
             self._pasts.get(job_id, (history,), partial(job_past, history)) for job_id, history in histories.items()
         ]
         dates = _past_dates(pasts, business_date)
-        nights = _night_matrices(index, jobs, pasts, dates)
+        kinds, tonight = [night_kind(date.fromordinal(int(day))) for day in dates], night_kind(business_date)
+        steps = np.array([(tonight == MONTH_END) - (kind == MONTH_END) for kind in kinds], int)
+        nights = _night_matrices(index, jobs, pasts, dates, steps)
         column = {job_id: column for column, job_id in enumerate(jobs)}
         takes = np.column_stack([_takes(nights, column[point.job_id], point) for point in points])
         waits = np.column_stack([_waits(nights, column, point, points) for point in points])
@@ -108,8 +132,7 @@ class PastNights:
         repairs = np.column_stack([nights.repairs[:, column[p.job_id]] if p.takes else never for p in points])
         ran = np.isfinite(nights.takes).sum(axis=0)
         done = np.array([ran[column[p.job_id]] if p.takes else 0 for p in points])
-        kinds = [night_kind(date.fromordinal(int(day))) for day in dates]
-        similarity = night_similarity(kinds, night_kind(business_date))
+        similarity = night_similarity(kinds, tonight)
         declared, unsure = np.array([_declared(index, point) for point in points]).T
         return NightHistory(takes, waits, repairs, similarity, declared, unsure=unsure, done=done)
 
@@ -128,8 +151,9 @@ def _past_dates(pasts: Sequence[JobPast], business_date: date) -> Integers:
 
 
 def _night_matrices(
-    index: EstateIndex, jobs: Sequence[int], pasts: Sequence[JobPast], dates: Integers
+    index: EstateIndex, jobs: Sequence[int], pasts: Sequence[JobPast], dates: Integers, steps: Integers
 ) -> NightMatrices:
+    """`steps`: by night, 1 to scale an ordinary night to a month end, -1 for the reverse, 0 for neither."""
     nights = NightMatrices(*(np.full((len(dates), len(jobs)), np.nan) for _ in range(5)))
     for column, (job_id, past) in enumerate(zip(jobs, pasts, strict=True)):
         estimate = index.estimate(job_id)
@@ -142,6 +166,7 @@ def _night_matrices(
             rows, within = _rows(dates, past.days)
             for name in ("takes", "began", "ended", "delays", "repairs"):
                 getattr(nights, name)[rows, column] = getattr(past, name)[within]
+            nights.takes[:, column] *= np.exp(past.month_end * steps)
             nights.repairs[_rows(dates, past.unrepaired)[0], column] = np.inf
         else:
             count = min(len(past.takes), len(dates))

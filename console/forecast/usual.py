@@ -19,7 +19,7 @@ from statistics import median
 
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.incremental import SourceMemo
-from console.domain.history import MANY_A_DAY, NO_HISTORY, RunHistory
+from console.domain.history import NO_HISTORY, RunHistory
 from console.domain.timeline import PathJobBaseline
 from console.timing.durations import format_duration
 from console.timing.zones import time_in_window, zone_of
@@ -138,9 +138,12 @@ def usual_values(times: Sequence[float], kinds: Sequence[str], tonight: str, eno
     return UsualValues(values, weights, f"{tonight}s" if is_own else "runs", of_its_kind)
 
 
+MONTH_END = "month end"
+
+
 def night_kind(on: date) -> str:
     """The calendar class of a night: its weekday, or "month end"."""
-    return "month end" if (on + timedelta(days=1)).day == 1 else on.strftime("%A")
+    return MONTH_END if (on + timedelta(days=1)).day == 1 else on.strftime("%A")
 
 
 START_NIGHTS = 14
@@ -194,7 +197,7 @@ def path_usual(name: str, history: RunHistory, above: Sequence[RunHistory], busi
     the job that holds its slot before it."""
     nights = [place for place, day in enumerate(history.days) if 0 <= day < business_date.toordinal()]
     waits = 0.0
-    if _is_nightly(history):
+    if history.is_nightly:
         ends = [_ends(upstream) for upstream in above]
         known = [wait for place in nights[:WAIT_NIGHTS] if (wait := _waited(history, ends, place)) is not None]
         waits = median(known) if len(known) >= WAIT_MIN_NIGHTS else 0.0
@@ -222,8 +225,4 @@ def _waited(history: RunHistory, above: Sequence[Mapping[int, int]], place: int)
 def _ends(history: RunHistory) -> dict[int, int]:
     """Business date -> its newest end; empty for a job that runs many times a day."""
     ends = dict(zip(reversed(history.days), reversed(history.ended), strict=True))
-    return ends if _is_nightly(history) else {}
-
-
-def _is_nightly(history: RunHistory) -> bool:
-    return bool(history.days) and min(history.days) > 0 and len(history.days) < MANY_A_DAY * len(set(history.days))
+    return ends if history.is_nightly else {}

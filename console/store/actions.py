@@ -12,6 +12,7 @@ from console.domain.ids import optional_instant
 from console.store import access, alerts, audit
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
+from console.store.db.fence import Fence
 from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
 from console.store.names import decode_name, shortest_suffix
@@ -76,14 +77,6 @@ def actions_in(store: Database, state: str, now_us: int, unreadable: dict[str, s
     return actions
 
 
-def sent_actions(store: Database) -> dict[str, int]:
-    """Key -> target id, of actions that await verification."""
-    with store.read() as session:
-        return dict(
-            session.rows("SELECT a.key, j.target_id FROM action a JOIN job j ON j.id = a.job_id WHERE a.state = 'sent'")
-        )
-
-
 _SELECT_UNAPPROVED = "SELECT key, origin FROM action WHERE state = 'requested' AND needs_approval AND approved_by = ''"
 
 
@@ -143,7 +136,7 @@ class ActionStep:
 
 def step_action(
     store: Database,
-    fence: int,
+    fence: Fence,
     key: str,
     was: str,
     step: ActionStep,

@@ -19,6 +19,7 @@ from console.timing.durations import format_duration
 
 if TYPE_CHECKING:
     from console.store.db.database import Database
+    from console.store.db.fence import Fence
 
 EXPIRED_REASON = f"not approved within {format_duration(APPROVAL_SECONDS)}: request it again"
 
@@ -138,7 +139,7 @@ def approve_action(store: Database, fence: int, key: str, digest: str, by: str, 
 
 
 def require_approval(
-    store: Database, fence: int, key: str, approvers: str, now_us: int, audience: AlertRouting
+    store: Database, fence: Fence, key: str, approvers: str, now_us: int, audience: AlertRouting
 ) -> None:
     """Makes the action await approval, and notifies once for all that one approval covers.
 

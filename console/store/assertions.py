@@ -11,6 +11,7 @@ from console.domain.request import RequestKind
 from console.store import audit
 from console.store.actions import ActionRow, ActionStep, move_action, run_ref
 from console.store.db.database import Database
+from console.store.db.fence import Fence
 from console.store.db.session import WriteSession
 from console.store.ingest.batch import IngestBatch, read_batch
 from console.store.ingest.records import write_runs
@@ -28,7 +29,7 @@ class AssertionRefused(Exception):
 
 
 def assert_state(
-    store: Database, fence: int | None, action: ActionRow, state: RunState, step: ActionStep, now: datetime
+    store: Database, fence: Fence | None, action: ActionRow, state: RunState, step: ActionStep, now: datetime
 ) -> bool:
     """Writes the asserted attempt, keyed by the action, and ends the action in one transaction; False if that is no
     longer "requested". Raises AssertionRefused."""

@@ -10,15 +10,25 @@ from typing import Any
 from connectors.sdk.states import Verb
 from console.store.db.session import Session
 
-SENT_BY = (
-    "a.requested_by || COALESCE((SELECT ', approved by ' || approver.name FROM (SELECT COALESCE(NULLIF(a.approved_by,"
-    " ''), (SELECT (SELECT e.actor FROM event e WHERE e.incident_id = p.incident_id AND e.kind || ':' || e.text ="
-    " 'plan:plan ' || p.id || ' resumed' ORDER BY e.id LIMIT 1) FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE"
-    " s.action_key = a.key AND (p.requested_from IN ('MCP', 'HTTP API') OR p.requested_from LIKE '% (MCP)' OR"
-    " p.requested_from LIKE '% (HTTP API)'))) AS name LIMIT 1) approver WHERE approver.name <> a.requested_by), '')"
-)
-"""SQL of "anna, approved by ben": the requester of action `a`, and the approver of it or of its proposed plan.
+# ruff: noqa: S608  (only our own names; every value is bound)
 
+_REQUESTER = (
+    "CASE WHEN a.requested_from = 'MCP' OR a.requested_from LIKE '% (MCP)' THEN 'assistant of ' ELSE '' END ||"
+    " a.requested_by"
+)
+"""As `domain.plan.requester_text`."""
+SENT_BY = (
+    f"{_REQUESTER} || COALESCE((SELECT ', approved by ' || approver.name FROM (SELECT COALESCE(NULLIF(a.approved_by,"
+    " ''), (SELECT (SELECT e.actor FROM event e WHERE e.incident_id = COALESCE((SELECT MIN(f.incident_id) FROM"
+    " plan_step t JOIN action f ON f.key = t.action_key WHERE t.plan_id = p.id), p.incident_id) AND e.kind || ':' ||"
+    " e.text = 'plan:plan ' || p.id || ' resumed' ORDER BY e.id LIMIT 1) FROM plan_step s JOIN plan p ON p.id ="
+    " s.plan_id WHERE s.action_key = a.key AND (p.requested_from IN ('MCP', 'HTTP API') OR"
+    " p.requested_from LIKE '% (MCP)' OR"
+    f" p.requested_from LIKE '% (HTTP API)'))) AS name LIMIT 1) approver WHERE approver.name <> {_REQUESTER}), '')"
+)
+"""SQL of "assistant of anna, approved by ben": the requester of action `a`, and the approver of it or of its plan.
+
+The plan may have moved to a later incident since: its first action has the one where it was approved.
 An incident's events are read in order, up to the first that resumes the plan: it precedes those of the plan's steps.
 For PostgreSQL, kind and text are one expression, without which it sorts them all, and LIMIT has them read once."""
 
@@ -58,7 +68,7 @@ def insert_action(session: Session, action: NewAction) -> bool:
         "approved_us": action.approved_us, "requested_us": action.requested_us, "native_ref": "",
         "text": action.text, "next_us": 0, "looked_up": 0, "changed_seq": 0,
     }  # fmt: skip
-    sql = f"INSERT INTO action ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608 - our names
+    sql = f"INSERT INTO action ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
     return bool(session.rows(f"{sql} ON CONFLICT (key) DO NOTHING RETURNING key", tuple(values.values())))
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.domain.ids import instant, micros
+from console.domain.ids import incident_name, instant, micros
 from console.domain.plan import (
     AWAITS_APPROVAL,
     REQUESTED,
@@ -195,7 +195,7 @@ def move_plan(
         if _is_locked(session, plan.id) or not session.rows(sql, values):
             return False
         if state == "stopped":
-            plan = _with_open_incident(session, plan)
+            plan = _with_open_incident(session, plan, now)
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
         _audit(session, now, state, plan.id, {"plan": plan.id, "text": text, "requested_by": plan.requested_by})
         if state == "stopped" and not session.rows(_NOTIFIED_WAIT, (plan.id,)):
@@ -218,13 +218,14 @@ _FAILED_BELOW = (
 )
 
 
-def _with_open_incident(session: WriteSession, plan: PlanProgress) -> PlanProgress:
+def _with_open_incident(session: WriteSession, plan: PlanProgress, now: datetime) -> PlanProgress:
     """The plan; if its incident is resolved, as one of the incident that the run of its failed step has opened, so that
-    the notification and the screens of both name one repair."""
+    the notification and the screens of both name one repair. The resolved one says where it continues."""
     rows = session.rows(_FAILED_BELOW, (plan.id, plan.incident_id))
     if not rows:
         return plan
     session.rows("UPDATE plan SET incident_id = ? WHERE id = ?", (rows[0].incident_id, plan.id))
+    _record_event(session, plan, f"its plan {plan.id} continues at {incident_name(rows[0].incident_id)}", now)
     return replace(plan, incident_id=rows[0].incident_id)
 
 
@@ -303,17 +304,16 @@ _SAVED_DAYS = (
 def _decision_facts(session: Session, number: int, plan: Row, now: datetime) -> tuple[tuple[str, str], ...]:
     """Reason of the plan, latest time to resume it, and the services that it saves; unknown ones are left out."""
     steps = session.rows("SELECT saves FROM plan_step WHERE plan_id = ?", (number,))
-    saves = {
-        (save["service"], save["business_date"]): save["saved"] for step in steps for save in json.loads(step.saves)
-    }
+    saves = {(save["service"], save["business_date"]): save for step in steps for save in json.loads(step.saves)}
     days = session.rows(_SAVED_DAYS, (plan.incident_id,))
     saved, act_by = list[str](), ""
     for day in days:
-        is_saved = saves.get((day.name, day.business_date), False)
-        if is_saved is False:
+        save = saves.get((day.name, day.business_date))
+        if save is None or save["saved"] is False:
             continue
+        condition = "" if save["saved"] else f" ({save['text'].removeprefix('unknown: ')})"
         at = zoned_time(instant(day.deadline_us), day.zone, now)
-        saved.append(f"{clean_line(day.title or day.name)} {at}{'' if is_saved else ' (no estimate)'}")
+        saved.append(f"{clean_line(day.title or day.name)} {at}{condition}")
         if day.act_by_us is not None:
             act_by = act_by or zoned_time(instant(day.act_by_us), day.zone, now)
     named = (("Why", clean_line(plan.why or plan.reason or "")), ("Act by", act_by), ("Saves", ", ".join(saved)))

@@ -26,3 +26,13 @@ def test_the_report_is_a_self_contained_file(bench: Bench, tmp_path: Path) -> No
 def test_a_month_that_is_not_one_is_refused(bench: Bench) -> None:
     done = headway(bench.url, "report", "--month", "2026-13")
     assert (Exit.USAGE, True) == (done.code, '"2026-13" is not a month; write it as 2026-10' in done.err)
+
+
+def test_the_service_may_be_an_option(bench: Bench) -> None:
+    bench.turn()
+    requested = ("report", "--month", "2026-10", "--json")
+    named = headway(bench.url, *requested, "supply")
+    assert (Exit.OK, True) == (named.code, '"kind": "service"' in named.out)
+    for option in ("--service", "--system"):
+        assert named.out == headway(bench.url, *requested, option, "supply").out
+    assert Exit.USAGE == headway(bench.url, *requested, "supply", "--service", "supply").code

@@ -1,5 +1,5 @@
-"""Several engines on one PostgreSQL: each polls its share, one decides and sends; killed, stopped and ended ones are
-replaced within a lease, and nothing is sent twice or lost."""
+"""Several engines on one PostgreSQL: each polls its share and sends its actions, one decides; killed, stopped and ended
+ones are replaced within a lease, and nothing is sent twice or lost."""
 
 from __future__ import annotations
 
@@ -9,27 +9,41 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ConnectorKind,
+    LookUpResult,
+    Preview,
+    Receipt,
+    SecretResolver,
+)
 from connectors.sdk.records import RunRecord
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import Verb
 from console.config.sections import Config
 from console.control.snapshot import incremental
-from console.domain.ids import new_action_key
+from console.domain.ids import micros, new_action_key
+from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.api.client import EngineClient
+from console.engine.connector_pool import ConnectorTarget
 from console.engine.evaluation import evaluator
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.engine import exit_process, exit_with_parent, stop_on_signals
 from console.engine.supervisor.log_setup import set_up_logs
 from console.engine.supervisor.settings import estate_settings
 from console.engine.supervisor.shard_polling import RELEASE_SECONDS, ShardPolling
+from console.failpoints import VARIABLE
 from console.store.config_sync import sync_config
 from console.store.db.database import Database
 from console.store.db.fence import ShardFence
@@ -40,8 +54,9 @@ from console.store.ingest import targets
 from console.store.new_actions import NewAction, insert_action
 from console.store.queries import open_queries
 from tests.action_requests import rerun_of
+from tests.engine.bench import poll_all
 from tests.invariants.engines import Child, engine_of, forked, in_thread
-from tests.invariants.worlds import Sink, World, config_of
+from tests.invariants.worlds import Sink, World, WorldConnector, config_of
 from tests.lab.process import wait_until
 from tests.lab.test_store_postgres import migrated, store_url
 from tests.store.ready import open_ready
@@ -88,12 +103,12 @@ def two_engines(folder: Path, url: str) -> Iterator[tuple[Child, Child]]:
 
 def pollers(folder: Path, since: float = 0.0) -> dict[str, set[int]]:
     """System -> processes that have polled it since then."""
-    found: dict[str, set[int]] = {}
+    results: dict[str, set[int]] = {}
     lines = (folder / "polls").read_text().splitlines() if (folder / "polls").exists() else []
     for pid, system, at in (line.split() for line in lines):
         if float(at) >= since:
-            found.setdefault(system, set()).add(int(pid))
-    return found
+            results.setdefault(system, set()).add(int(pid))
+    return results
 
 
 def shares(folder: Path, *engines: Child) -> tuple[int, ...]:
@@ -140,7 +155,7 @@ def fences(url: str, engine: Child) -> dict[int, int]:
     return {row.id: row.fence for row in rows if pid_of(row.holder) == engine.pid}
 
 
-def taken_over(url: str, ended: Child, heir: Child) -> dict[int, int]:
+def fences_after_takeover(url: str, ended: Child, heir: Child) -> dict[int, int]:
     """The fences of the heir's shards once it has those of the other one as well, each handed over once."""
     return fences(url, heir) | {shard: fence + 1 for shard, fence in fences(url, ended).items()}
 
@@ -153,7 +168,7 @@ def alerts(folder: Path, system: World) -> int:
     return sum(system.name in alert.title for alert in Sink(folder).got)
 
 
-def test_an_engine_that_joins_polls_its_share_while_the_first_alone_decides_and_sends(
+def test_an_engine_that_joins_polls_its_share_while_the_first_alone_decides_and_notifies(
     tmp_path: Path, store_url: str
 ) -> None:
     with two_engines(tmp_path, store_url) as (first, second):
@@ -165,10 +180,122 @@ def test_an_engine_that_joins_polls_its_share_while_the_first_alone_decides_and_
     assert [key] == world.sent
     for event in ("working", "alert sent"):
         assert (event in first.events(), event in second.events()) == (True, False)
+    assert (False, True) == ("action" in first.events(), "action" in second.events())
+
+
+class Scheduler:
+    """Counts the requests to start something that reach its HTTP endpoint."""
+
+    def __init__(self) -> None:
+        self.posts: list[str] = []
+        """The key of each, in order."""
+        posts = self.posts
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                posts.append(self.path.removeprefix("/"))
+                self._answer(200)
+
+            def do_GET(self) -> None:
+                self._answer(200 if self.path.removeprefix("/") in posts else 404)
+
+            def _answer(self, status: int) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def __enter__(self) -> Scheduler:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class HttpConnector(WorldConnector):
+    """Starts jobs by POST to a `Scheduler`."""
+
+    def __init__(self, world: World, secrets: SecretResolver, port: int) -> None:
+        super().__init__(world, secrets)
+        self._port = port
+
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        self._status("POST", key, timeout_seconds)
+        return super().act(preview, key, timeout_seconds)
+
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
+        return ActionFound("") if self._status("GET", key, timeout_seconds) == 200 else ActionAbsent()
+
+    def _status(self, method: str, key: str, timeout_seconds: float) -> int:
+        with closing(HTTPConnection("127.0.0.1", self._port, timeout=timeout_seconds)) as connection:
+            connection.request(method, f"/{key}")
+            return connection.getresponse().status
+
+
+@dataclass
+class HttpWorld(World):
+    port: int = 0
+
+    def kind(self) -> ConnectorKind:
+        return replace(super().kind(), open=lambda _options, _target, secrets: HttpConnector(self, secrets, self.port))
+
+
+def work_over_http(folder: Path, log: Path, url: str, port: int, failpoint: str) -> None:
+    exit_with_parent()
+    os.environ[VARIABLE] = failpoint
+    store, secrets = open_ready(url), SecretStore()
+    set_up_logs(secrets, log)
+    worlds = (HttpWorld(folder, name, partial(polled_by, folder, name), port=port) for name in SYSTEMS)
+    engine = engine_of(config_of(folder, *worlds), store, Sink(folder), secrets, LEASE)
+    stop_on_signals(engine)
+    engine.run()
+    store.close()
+    exit_process(0)
+
+
+@pytest.mark.parametrize("point", ["action.intent_committed", "action.before_wire"])
+def test_f04_an_engine_without_the_lease_that_is_stopped_between_intent_and_sending_sends_nothing_after_its_shard(
+    tmp_path: Path, store_url: str, point: str
+) -> None:
+    """The next holder of the shard looks the action up; requested again, it arrives once."""
+    with ExitStack() as stack:
+        scheduler = stack.enter_context(Scheduler())
+
+        def start(name: str, failpoint: str) -> Child:
+            log = tmp_path / f"{name}.log"
+            arguments = tmp_path, log, store_url, scheduler.server.server_port, failpoint
+            return stack.enter_context(forked(log, work_over_http, *arguments))
+
+        first = start("first", "")
+        wait_until(lambda: set(pollers(tmp_path)) == set(SYSTEMS), "the first to poll all", 20)
+        second = start("second", f"{point}:stop:1")
+        wait_until(lambda: shares(tmp_path, first, second) == (4, 4), "each to poll its share", 20)
+        world = system_of(tmp_path, second)
+        world.fail("extract")
+        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert", 20)
+        key = rerun(store_url)
+        wait_until(lambda: second.is_stopped, "the second to stop after the intent", 20)
+        assert "sending" == state_of(store_url, key)
+        stopped = time.monotonic()
+        wait_until(lambda: state_of(store_url, key) == "failed", "the look-up by the first", 20)
+        time.sleep(max(0.0, stopped + 3 * LEASE - time.monotonic()))
+        second.signal(signal.SIGCONT)
+        wait_until(lambda: "shards lost" in second.events(), "the second to notice", 20)
+        wait_until(lambda: shares(tmp_path, first, second) == (4, 4), "each to poll its share again", 20)
+        assert ([], "failed") == (scheduler.posts, state_of(store_url, key))
+        again = rerun(store_url)
+        wait_until(lambda: state_of(store_url, again) == "verified", "the second rerun to be verified", 30)
+        assert [again] == scheduler.posts
 
 
 def rerun(url: str) -> str:
-    """Asks for a rerun of what failed, as a console does; the action's key."""
+    """Requests a rerun of the failed run, as a console does; the action's key."""
     requests, key = EngineClient(url), new_action_key()
     with open_queries(url) as reads:
         run_id = reads.incidents.incident(1).row.root_run_id
@@ -189,7 +316,7 @@ def test_the_systems_of_a_killed_engine_are_polled_by_the_other_within_a_lease(
     with two_engines(tmp_path, store_url) as engines:
         killed, other = engines if leads else reversed(engines)
         world = system_of(tmp_path, killed)
-        after = taken_over(store_url, killed, other)
+        after = fences_after_takeover(store_url, killed, other)
         heartbeat = heartbeats(store_url)[killed.pid]
         assert LEASE * 4 / 5 == (heartbeat.until_us - heartbeat.at_us) / 1e6, "shards are free one renewal earlier"
         killed.kill()
@@ -222,7 +349,7 @@ def test_f04_an_engine_that_was_stopped_longer_than_its_lease_writes_nothing_and
 
 def test_an_engine_that_is_ended_hands_its_shards_over_at_once(tmp_path: Path, store_url: str) -> None:
     with two_engines(tmp_path, store_url) as (first, second):
-        after = taken_over(store_url, first, second)
+        after = fences_after_takeover(store_url, first, second)
         first.signal(signal.SIGTERM)
         assert 0 == first.ended(5)
         [(pid, heartbeat)] = heartbeats(store_url).items()
@@ -239,7 +366,7 @@ def start_polling() -> Iterator[StartPolling]:
     over = threading.Event()
 
     def start(store: Database) -> ShardPolling:
-        polling = ShardPolling(store, SecretStore())
+        polling = ShardPolling(store, SecretStore(), ActionsInFlight(1))
         threading.Thread(target=polling._pool.run, args=(0, over.is_set), daemon=True).start()
         return polling
 
@@ -281,40 +408,44 @@ def test_an_engine_that_does_not_stand_by_joins_no_shards_until_it_has_the_lease
     with closing(open_ready(store_url)) as store:
         held = acquire_lease(store, "engine", "elsewhere:1", 60)
         assert isinstance(held, HeldLease)
-        engine_of(estate(tmp_path), store, Sink(tmp_path), stands_by=False).run()
+        engine_of(estate(tmp_path), store, Sink(tmp_path), is_standby=False).run()
         assert not joined.is_set()
         release_lease(store, "engine", held)
-        with in_thread(engine_of(estate(tmp_path), store, Sink(tmp_path), stands_by=False)):
+        with in_thread(engine_of(estate(tmp_path), store, Sink(tmp_path), is_standby=False)):
             wait_until(joined.is_set, "the engine to join the shards", 20)
 
 
-def test_a_target_is_polled_soon_after_an_action_that_another_engine_has_sent(
-    tmp_path: Path, store_url: str, start_polling: StartPolling
+@pytest.mark.parametrize("local", [False, True])
+def test_an_action_is_sent_by_the_holder_of_its_shard_or_if_only_that_machine_has_its_target_by_the_lease(
+    tmp_path: Path, store_url: str, start_polling: StartPolling, monkeypatch: pytest.MonkeyPatch, local: bool
 ) -> None:
-    worlds = [World(tmp_path, name) for name in SYSTEMS[:2]]
-    config = config_of(tmp_path, *worlds, poll_every=600)
+    """The holder of the shard polls the target at once."""
+    world = World(tmp_path, SYSTEMS[0])
+    config, key = config_of(tmp_path, world, poll_every=600), new_action_key()
+    monkeypatch.setattr(ConnectorTarget, "is_local", local)
     with closing(open_ready(store_url)) as store:
         held = acquire_lease(store, "engine", "elsewhere:1", 600)
         assert isinstance(held, HeldLease)
-        EngineAssembly(config, store, SecretStore()).begin(held.fence)
-        polling = start_polling(store)
-        polling.step(config, LEASE)
-        wait_until(lambda: all(world.polled for world in worlds), "the first polls", 20)
+        leader = EngineAssembly(config, store, SecretStore())
+        leader.begin(held.fence)
+        poll_all(leader, held.fence)
         with store.write(None) as session:
-            [job] = session.rows("SELECT id FROM job WHERE name = ?", (f"{worlds[1].name}/extract",))
-            insert_action(session, sent_rerun(job.id))
-            session.rows("UPDATE action SET state = 'sent'")
-        polling.step(config, LEASE)
-        wait_until(lambda: len(worlds[1].polled) > 1, "a poll after the action", 20)
-        polling.step(config, LEASE)
-        polling.run(lambda: True, lambda: config, LEASE, 1)
-    assert [1, 2] == [len(world.polled) for world in worlds]
+            [job] = session.rows("SELECT id FROM job WHERE name = ?", (f"{world.name}/extract",))
+            insert_action(session, requested_rerun(key, job.id))
+        leader.actions.step(held.fence)
+        assert ([key] if local else []) == world.sent
+        if not local:
+            polling = start_polling(store)
+            polling.step(config, LEASE)
+            wait_until(lambda: state_of(store_url, key) == "verified", "the rerun to be verified", 20)
+            polling.run(lambda: True, lambda: config, LEASE, 1)
+    assert [key] == world.sent
 
 
-def sent_rerun(job_id: int) -> NewAction:
+def requested_rerun(key: str, job_id: int) -> NewAction:
     return NewAction(
-        key=new_action_key(), verb=Verb.RERUN, job_id=job_id, run_id=None, incident_id=None, parameters={},
-        origin="person", requested_by="mara", overlap="refuse", requested_us=0,
+        key=key, verb=Verb.RERUN, job_id=job_id, run_id=None, incident_id=None, parameters={}, origin="person",
+        requested_by="mara", overlap="allow", requested_us=micros(datetime.now(UTC)),
     )  # fmt: skip
 
 

@@ -7,19 +7,23 @@ from contextlib import closing
 
 import pytest
 
-from console.domain.ids import instant
+from connectors.sdk.states import Verb
+from console.domain.ids import instant, new_action_key
+from console.store.actions import ActionStep, step_action
 from console.store.db.database import Database, open_database
 from console.store.db.fence import ShardFence
 from console.store.db.shards import SHARDS, HeldShards, hold_shards, leave, poll_nothing, release_shards, shard_of
 from console.store.errors import LeaseLost, StoreTooNew
 from console.store.ingest.batch import IngestBatch
 from console.store.ingest.records import ingest_batch
+from console.store.new_actions import NewAction, insert_action
 from tests.lab.test_store_postgres import migrated, store_url
 from tests.store.estate import build
 
 __all__ = ["migrated", "store_url"]
 
 SECOND = 1_000_000
+KEY = new_action_key()
 LEASE = 15.0
 
 
@@ -31,6 +35,13 @@ def store(store_url: str) -> Iterator[Database]:
 
 def tick(store: Database, holder: str, held: HeldShards | None = None, at: float = 0) -> HeldShards:
     return hold_shards(store, holder, held.fences if held else {}, LEASE, now_us=round((1_000 + at) * SECOND))
+
+
+def requested_rerun(job_id: int) -> NewAction:
+    return NewAction(
+        key=KEY, verb=Verb.RERUN, job_id=job_id, run_id=None, incident_id=None, parameters={}, origin="person",
+        requested_by="mara", overlap="refuse", requested_us=0,
+    )  # fmt: skip
 
 
 def drop_surplus(store: Database, holder: str, held: HeldShards) -> HeldShards:
@@ -76,15 +87,44 @@ def test_a_process_that_wakes_too_late_can_write_nothing_and_gets_no_shard_back_
         [target] = session.rows("SELECT id, system_id, cursor FROM target ORDER BY id LIMIT 1")
     shard = shard_of(target.system_id)
     batch = IngestBatch((), "next", now=instant(1_000 * SECOND), business_date=lambda _: instant(0).date())
-    taken = tick(store, "two:2", at=LEASE + 1)
-    assert {2} == set(taken.fences.values())
+    held_shards = tick(store, "two:2", at=LEASE + 1)
+    assert {2} == set(held_shards.fences.values())
     with pytest.raises(LeaseLost, match=f"shard {shard} with fence 1 is lost: two:2 holds it now; nothing was written"):
         ingest_batch(store, target.id, batch, ShardFence(shard, stalled.fences[shard]))
     with store.read() as session:
         assert target.cursor == session.rows("SELECT cursor FROM target WHERE id = ?", (target.id,))[0].cursor
     release_shards(store, "one:1", stalled.fences)
     assert {} == tick(store, "one:1", stalled, at=LEASE + 2).fences
-    ingest_batch(store, target.id, batch, ShardFence(shard, taken.fences[shard]))
+    ingest_batch(store, target.id, batch, ShardFence(shard, held_shards.fences[shard]))
+
+
+def test_a_shard_stays_while_an_action_is_being_sent_there(store: Database) -> None:
+    """The engine after it would look the action up before it can have arrived."""
+    build(store)
+    first = tick(store, "one:1")
+    tick(store, "two:2", at=1)
+    surplus = set(tick(store, "one:1", first, at=2).surplus)
+    with store.write(None) as session:
+        jobs = session.rows("SELECT id, system_id FROM job ORDER BY id")
+        job = next(job for job in jobs if shard_of(job.system_id) in surplus)
+        insert_action(session, requested_rerun(job.id))
+    assert surplus == set(tick(store, "one:1", first, at=3).surplus)
+    assert step_action(store, ShardFence(shard_of(job.system_id), 1), KEY, "requested", ActionStep("sending"), 1)
+    assert surplus - {shard_of(job.system_id)} == set(tick(store, "one:1", first, at=4).surplus)
+
+
+def test_no_intent_is_committed_under_the_fence_of_a_lost_shard(store: Database) -> None:
+    build(store)
+    stalled = tick(store, "one:1")
+    with store.write(None) as session:
+        [job] = session.rows("SELECT id, system_id FROM job ORDER BY id LIMIT 1")
+        insert_action(session, requested_rerun(job.id))
+    shard = shard_of(job.system_id)
+    held_shards = tick(store, "two:2", at=LEASE + 1)
+    intent = ActionStep("sending")
+    with pytest.raises(LeaseLost, match=f"shard {shard} with fence 1 is lost: two:2 holds it now; nothing was written"):
+        step_action(store, ShardFence(shard, stalled.fences[shard]), KEY, "requested", intent, 1)
+    assert step_action(store, ShardFence(shard, held_shards.fences[shard]), KEY, "requested", intent, 1)
 
 
 def test_an_engine_that_leaves_or_polls_nothing_counts_no_more(store: Database) -> None:

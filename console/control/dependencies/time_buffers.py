@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta, tzinfo
 
 import numpy as np
@@ -29,7 +29,7 @@ CLOCK_SECONDS = 150.0
 CLOCK_SHARE = 0.6
 """Least share of such nights; the others are weekends, reruns and clock changes."""
 MAX_BUFFER_SECONDS = 6 * 3_600.0
-ENDED_BEFORE = 0.75
+ENDED_BEFORE = 0.6
 """Share of nights on which the upstream has ended before the downstream starts."""
 MAX_UPSTREAMS = 4
 """Per downstream."""
@@ -54,12 +54,14 @@ COMMON_NAME, MAX_RARITY = 1.5, 3.5
 """Rarity (log of jobs per job with that part) from which a shared part of a name is evidence, and what counts most."""
 SHORT_BUFFER_SECONDS, BUFFER_GAIN = 3_600.0, (-1.5, 1.0)
 """A buffer of this length is neither for nor against; bounds of what shorter and longer ones count."""
-OTHER_CANDIDATES = 4.0
+OTHER_CANDIDATES = 8.0
 """Added to the number of candidates: a lone one is not certain."""
 MIN_EVIDENCE = 2.0
 """From behavior and name: a short buffer alone suggests nothing."""
-MIN_CONFIDENCE = 0.7
-"""Probability of a suggested pair."""
+MIN_CONFIDENCE = 0.5
+"""Probability of a suggested pair, where as many jobs of the estate wait for others as its pairs suggest."""
+MAX_SHARE = 0.5
+"""Of jobs that wait for another by a time buffer."""
 MIN_PHRASE = 0.7
 """From which a kind of evidence is named."""
 HARMED, COUPLED, NAMED = (
@@ -78,11 +80,22 @@ def suggest_dependencies(
     if history is None:
         return []
     connected = connected_jobs(known)
-    suggestions = []
-    for downstream in map(int, np.flatnonzero(history.has_clock)):
-        pairs = _Candidates(history, downstream, connected.get(jobs[downstream].id, frozenset()))
-        suggestions += [history.suggestion(pair) for pair in pairs.accepted()]
-    return sorted(suggestions, key=lambda pair: (-pair.confidence, pair.downstream, pair.upstream))
+    downstreams = list(map(int, np.flatnonzero(history.has_clock)))
+    pairs = [
+        pair
+        for downstream in downstreams
+        for pair in _Candidates(history, downstream, connected.get(jobs[downstream].id, frozenset())).accepted()
+    ]
+    suggestions = [history.suggestion(pair) for pair in _weighed(pairs, len(downstreams))]
+    accepted = (suggestion for suggestion in suggestions if suggestion.confidence >= MIN_CONFIDENCE)
+    return sorted(accepted, key=lambda pair: (-pair.confidence, pair.downstream, pair.upstream))
+
+
+def _weighed(pairs: Sequence[_Pair], downstreams: int) -> Iterator[_Pair]:
+    """The same pairs, less likely where few of many jobs seem to wait for another: then chance gives more of them."""
+    share = min((sum(pair.confidence for pair in pairs) + 1) / (downstreams + 2), MAX_SHARE)
+    prior = float(np.log(share / (1 - share)))
+    return (replace(pair, log_odds=pair.log_odds + prior) for pair in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,10 @@ class _Pair:
     downstream: int
     log_odds: float
     evidence: tuple[str, ...]
+
+    @property
+    def confidence(self) -> float:
+        return float(1 / (1 + np.exp(-self.log_odds)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +170,7 @@ class NightMatrix:
         return SuggestedDependency(
             upstream=self.jobs[above].name,
             downstream=self.jobs[below].name,
-            confidence=round(float(1 / (1 + np.exp(-pair.log_odds))), 3),
+            confidence=round(pair.confidence, 3),
             nights=int(both.sum()),
             buffer=timedelta(seconds=round(float(np.median(-wait[both & np.isfinite(wait)])))),
             violated=tuple(self.dates[night] for night in np.flatnonzero(violated)),
@@ -247,14 +264,13 @@ class _Candidates:
         self.violated = both[self.rows] & (done[self.rows] > start)
         self.size = np.where(self.violated, np.nan, history.size[self.rows])
         self.is_bad = history.is_bad[downstream]
-        ran = ~np.isnan(start)
-        usual = (self.is_bad[ran].sum() + FAILURE_PRIOR) / (ran.sum() + FAILURE_NIGHTS)
-        self.leak = np.clip(usual * history.risk[downstream], *LEAK)
+        self.ran = ~np.isnan(start)
         self.tight = np.clip(1.0 - gap[self.rows] / SHORT_BUFFER_SECONDS, *BUFFER_GAIN)
         self.named = np.array([self._name_gain(row) for row in self.rows])
 
     def accepted(self) -> Iterator[_Pair]:
-        """The best upstream, then the best that still explains something without it, and so on."""
+        """The best upstream, then the best that still explains something without it, and so on: pairs with even odds if
+        every other job waits for one."""
         safe = np.ones(len(self.is_bad))
         """Chance of each night that no upstream taken before spoils it."""
         size = self.history.size[self.downstream]
@@ -266,7 +282,7 @@ class _Candidates:
             has_evidence = is_open & (spoiled + coupled + self.named >= MIN_EVIDENCE)
             log_odds = np.where(has_evidence, log_odds, -np.inf)
             best = int(np.argmax(log_odds))
-            if log_odds[best] < np.log(MIN_CONFIDENCE / (1 - MIN_CONFIDENCE)):
+            if log_odds[best] < 0:
                 return
             row = self.rows[best]
             gains = ((spoiled[best], HARMED), (coupled[best], COUPLED), (self.named[best], NAMED))
@@ -278,10 +294,10 @@ class _Candidates:
 
     def _outcome_gains(self, safe: Nights) -> tuple[Nights, Nights]:
         """Log likelihood gained if the nights that an upstream violated explain bad ones, and the chance of harm."""
-        fine = (1 - self.leak) * safe
-        bad, ok = self.violated & self.is_bad, self.violated & ~self.is_bad
+        alone = self._likelihood(safe[None], self._leak(safe[None]))
+        leak = self._leak(safe * ~self.violated)
         gains = np.array([
-            bad @ np.log((1 - fine * (1 - chance) + 1e-9) / (1 - fine + 1e-9)) + ok.sum(axis=1) * np.log(1 - chance)
+            self._likelihood(safe * np.where(self.violated, 1 - chance, 1.0), leak) - alone
             for chance in FAILURE_CHANCES
         ])  # fmt: skip
         best = gains.argmax(axis=0)
@@ -289,9 +305,23 @@ class _Candidates:
         chances = np.where(gain > 0, np.array(FAILURE_CHANCES)[best], 0.0)
         return np.where(self.violated.any(axis=1), np.maximum(gain - CHANCE_COST, MAX_DOUBT), 0.0), chances
 
+    def _leak(self, weights: Nights) -> Nights:
+        """Chance of a failure of its own on each night, from the nights of these weights: no other upstream's."""
+        weights = weights * self.ran
+        usual = (weights @ self.is_bad + FAILURE_PRIOR) / (weights.sum(axis=1) + FAILURE_NIGHTS)
+        leak: Nights = np.clip(usual[:, None] * self.history.risk[self.downstream], *LEAK)
+        return leak
+
+    def _likelihood(self, safe: Nights, leak: Nights) -> Nights:
+        """Log likelihood of the bad nights and the others."""
+        fine = (1 - leak) * safe
+        likelihood: Nights = np.where(self.is_bad, np.log(1 - fine + 1e-9), np.log(fine)) @ self.ran
+        return likelihood
+
     def _name_gain(self, row: int) -> float:
         shared = self.history.name_parts[row] & self.history.name_parts[self.downstream]
-        return max((min(self.history.rarity[part], MAX_RARITY) - COMMON_NAME for part in shared), default=0.0)
+        rarest = max((self.history.rarity[part] for part in shared), default=0.0)
+        return float(np.clip(rarest, COMMON_NAME, MAX_RARITY)) - COMMON_NAME
 
 
 def _coupling_gains(downstream: Nights, upstreams: Nights) -> Nights:

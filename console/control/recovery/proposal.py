@@ -44,9 +44,8 @@ from console.control.snapshot.runs import has_started, round_up_to_minute, run_k
 from console.domain.action import NOTHING_TO_MARK
 from console.domain.estate import Estate, JobFacts, RunFacts
 from console.domain.job import Safety
-from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, ExcludedRun, PlanDraft, PlannedFinish, SavedService
-from console.domain.plan_editing import DraftChanges, reassess_steps, with_expected
-from console.domain.service import format_risk
+from console.domain.plan import HOLD_VERBS, WAIT, DraftStep, ExcludedRun, PlanDraft, PlannedFinish
+from console.domain.plan_editing import DraftChanges, apply_changes
 from console.forecast.finish_times import ServiceForecast, SimulateDays
 from console.forecast.night_graph import NightPoint, with_neighbours
 from console.forecast.what_if import PlanOutcome
@@ -126,19 +125,7 @@ def with_finishes(
                        instant_key(round_up_to_minute(day.finish.p50)) if day.finish is not None else "")
             for day in forecasts if day.key in days and day.odds is not None
         ]  # fmt: skip
-    late = {(finish.service, finish.business_date): finish for finish in finishes if not finish.done and finish.is_late}
-    steps = (
-        replace(step, saves=tuple(_judged(save, late.get(save.day)) for save in step.saves)) for step in draft.steps
-    )
-    finished = replace(draft, steps=tuple(steps), finishes=tuple(finishes))
-    return with_expected(finished, DraftChanges(), finished)
-
-
-def _judged(save: SavedService, late: PlannedFinish | None) -> SavedService:
-    """Not saved if the plan's own forecast finishes it late."""
-    if late is None or save.saved is False:
-        return save
-    return replace(save, saved=False, text=f"late in this plan: {format_risk(late.late)}")
+    return replace(draft, finishes=tuple(finishes))
 
 
 def _planned(index: EstateIndex, draft: PlanDraft, sending: Sequence[DraftStep], done: DraftStep | None) -> PlanOutcome:
@@ -186,7 +173,10 @@ def propose_recovery(
     near = with_neighbours(index, service_days(index), lambda days: _undelivered(index, match, days))
     days = _undelivered(index, match, simulate(index, near) if simulate is not None else near)
     draft = _draft(index, match, days, can_act, everything)
-    return draft if simulate_plan is None else with_finishes(index, draft, near, days, simulate_plan)
+    if simulate_plan is not None:
+        draft = with_finishes(index, draft, near, days, simulate_plan)
+    notes = saving_notes(index, match, {} if simulate_plan is not None else days)  # else its finishes say it
+    return apply_changes(replace(draft, notes=notes), DraftChanges())
 
 
 def _draft(
@@ -214,13 +204,13 @@ def _draft(
     excluded += [(todo[key].run, "no affected service waits for it") for key in todo.keys() - scopes]
     excluded += [(run, "succeeded meanwhile") for run in match.broken() if index.is_green(run)]
     scopes, blocked = without_blocked(index, scopes)
-    steps = reassess_steps(with_holds(index, _steps(index, [*scopes.values(), *between.values()], can_act), clash))
+    steps = with_holds(index, _steps(index, [*scopes.values(), *between.values()], can_act), clash)
     skipped = [*(excluded_run(index, run, why) for run, why in excluded), *blocked]
     planned_jobs = {step.job for step in steps}
     unique = tuple({run.job: run for run in reversed(skipped) if run.job not in planned_jobs}.values())[::-1]
     excluded_runs = (*unique, *superseded_notes(index, runs, instead, scopes))
-    title, notes = f"repair {cause_name(index, match)}", saving_notes(index, match, days)
-    return PlanDraft("recovery", title, match.incident.id if match.incident else None, steps, excluded_runs, notes)
+    title = f"repair {cause_name(index, match)}"
+    return PlanDraft("recovery", title, match.incident.id if match.incident else None, steps, excluded_runs)
 
 
 def _undelivered(index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]) -> AffectedDays:

@@ -11,6 +11,9 @@ A request waits while another person must approve it, or, where it may queue, wh
 thread that sends and one that checks and verifies; the writes of one system take turns, so that at most one is in
 flight there. A target that does not answer is detected before its turn, in the preview; one that swallows the write
 itself keeps its turn until the deadline of the call. Other systems, polls and look-ups wait for neither.
+
+On a shared store each action is moved by the engine that holds its system's shard, under the fence of that shard; the
+engine with the lease moves those of targets on its own machine.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from functools import partial
 
 import structlog
@@ -25,7 +29,7 @@ import structlog
 from connectors.sdk.secrets import SecretStore
 from console.domain.access import APPROVAL_SECONDS
 from console.engine.actions import permission
-from console.engine.actions.in_flight import STOPPED, ActionsInFlight
+from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.actions.sender import ActionSender
 from console.engine.actions.state_machine import ActionStateMachine
 from console.engine.connector_pool import ConnectorPool
@@ -36,7 +40,8 @@ from console.store.actions import ActionRow
 from console.store.alerts import AlertRouting
 from console.store.db.change_detector import open_change_detector
 from console.store.db.database import Database
-from console.store.errors import StoreError
+from console.store.db.fence import Fence, ShardFence
+from console.store.errors import LeaseLost, StoreError
 from console.timing.clock import Clock, wait_seconds
 
 log = structlog.get_logger("headway.actions")
@@ -58,14 +63,19 @@ class ActionDispatcher:
         underway: ActionsInFlight,
         moved: Callable[[], None],
         audience: AlertRouting,
+        fence_of: Callable[[ActionRow, Fence], Fence | None],
+        leads: bool,
     ) -> None:
+        """`fence_of`: the fence under which to move an action, given that of the lease; None if another engine or
+        dispatcher moves it. `leads`: whether this one has the lease, for what concerns no target."""
+        self._fence_of, self._leads = fence_of, leads
         self._store, self._clock, self._audience = store, clock, audience
         self._stopping: Callable[[], bool] = lambda: False
         self.underway = underway
         frozen = partial(permission.freeze_reason, store)
-        sender = ActionSender(connectors, secrets, self._is_stopping, frozen, underway.in_flight)
+        sender = ActionSender(connectors, secrets, self._must_stop, frozen, underway.in_flight)
         self._actions = ActionStateMachine(
-            store, clock, connectors, sender, underway, self._is_stopping, poll_now, moved, audience
+            store, clock, connectors, sender, underway, self._must_stop, poll_now, moved, audience
         )
         self._lanes = KeyedExecutor(2 * len(connectors.places) + SPARE_THREADS, "action")
         self.wake = threading.Event()
@@ -77,25 +87,27 @@ class ActionDispatcher:
         self._write_down(fence)
         unreadable: dict[str, str] = {}
         for action in actions.actions_in(self._store, "sending", self._actions.now(), unreadable):
-            if action.key not in self.underway:
-                self._actions.step(fence, action.key, "sending", STOPPED)
+            if self._fence_of(action, fence) == fence and action.key not in self.underway:
+                self._actions.move(fence, action)
         for key, why in unreadable.items():
             if key not in self.underway:
                 self._actions.give_up(fence, key, "sending", why)
 
     def _write_down(self, fence: int) -> None:
-        """Writes outcomes that the sending threads could not write, because their workers ended or the store failed."""
-        for key, step in self.underway.unwritten().items():
-            self._actions.step(fence, key, "sending", step)
+        """Writes outcomes that the sending threads could not write, because their workers ended or the store failed.
+        That of a lost shard is dropped: its next holder looks the action up."""
+        for key, outcome in self.underway.unwritten().items():
+            of_shard = isinstance(outcome.fence, ShardFence)
+            if of_shard == self._leads:
+                continue
+            with suppress(LeaseLost) if of_shard else nullcontext():
+                self._actions.step(outcome.fence if of_shard else fence, key, "sending", outcome.step)
             self.underway.written(key)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
-        """Runs until `stopping`, then waits until everything in flight is written. After a failure, sent actions are
-        looked up first."""
+        """Runs until `stopping`, then waits until everything in flight is written."""
         self._stopping = stopping
         self.pulse.beat()
-        self._lanes.is_idle()
-        self.recover(fence)
         with open_change_detector(self._store, self._clock.rate) as changes:
             while not stopping():
                 woken = self.wake.is_set()
@@ -115,8 +127,9 @@ class ActionDispatcher:
         """Accepts no more work."""
         self._lanes.close()
 
-    def _is_stopping(self) -> bool:
-        return self._stopping()
+    def _must_stop(self, action: ActionRow, fence: Fence) -> bool:
+        """Whether nothing may be sent for the action any more under this fence."""
+        return self._stopping() or self._fence_of(action, fence) != fence
 
     def step(self, fence: int) -> None:
         """One complete round: look up unknown actions, verify sent ones, send requested ones."""
@@ -127,6 +140,24 @@ class ActionDispatcher:
         """Starts the due work of every idle target."""
         self._lanes.is_idle()
         self._write_down(fence)
+        if self._leads:
+            self._end_unapproved(fence)
+        due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
+        for state in ("sending", "unknown", "sent", "requested"):
+            unreadable: dict[str, str] = {}
+            for action in actions.actions_in(self._store, state, self._actions.now(), unreadable):
+                if state != "sending" or action.key not in self.underway:
+                    due[state == "requested", action.target_id].append(action)
+            for key, why in unreadable.items():
+                if self._leads and key not in self.underway:
+                    self._actions.give_up(fence, key, state, why)
+        for lane, rows in due.items():
+            own = self._fence_of(rows[0], fence)
+            if own is not None:
+                self._lanes.take(lane, partial(self._move_all, own, tuple(rows)))
+
+    def _end_unapproved(self, fence: int) -> None:
+        """Refuses actions that were not approved in time, and announces new ones to their approvers."""
         for key, origin in actions.unapproved_since(self._store, self._actions.later(-APPROVAL_SECONDS)):
             notice = "" if origin == "plan" else "not approved in time"  # the plan stops for it and notifies
             self._actions.refuse(fence, key, approvals.EXPIRED_REASON, notice)
@@ -135,24 +166,16 @@ class ActionDispatcher:
         for key in actions.unannounced_approvals(self._store):
             approvers = permission.approvers(self._store, key)
             approvals.require_approval(self._store, fence, key, approvers, self._actions.now(), self._audience)
-        due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
-        for state in ("unknown", "sent", "requested"):
-            unreadable: dict[str, str] = {}
-            for action in actions.actions_in(self._store, state, self._actions.now(), unreadable):
-                due[state == "requested", action.target_id].append(action)
-            for key, why in unreadable.items():
-                self._actions.give_up(fence, key, state, why)
-        for lane, rows in due.items():
-            self._lanes.take(lane, partial(self._move_all, fence, tuple(rows)))
 
-    def _move_all(self, fence: int, rows: Sequence[ActionRow]) -> None:
-        for action in rows:
-            try:
-                if self._stopping():
+    def _move_all(self, fence: Fence, rows: Sequence[ActionRow]) -> None:
+        with suppress(LeaseLost) if isinstance(fence, ShardFence) else nullcontext():  # others go on without it
+            for action in rows:
+                if self._must_stop(action, fence):
                     return  # left as it is for the next engine
-                self._actions.move(fence, action)
-            except StoreError:
-                raise
-            except Exception as error:  # one broken action must not block the others
-                log.exception("action broke", key=action.key)
-                self._actions.put_off(fence, action, type(error).__name__)
+                try:
+                    self._actions.move(fence, action)
+                except StoreError:
+                    raise
+                except Exception as error:  # one broken action must not block the others
+                    log.exception("action broke", key=action.key)
+                    self._actions.put_off(fence, action, type(error).__name__)

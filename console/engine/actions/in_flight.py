@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from console.engine.keyed_executor import CallsInFlight, FairLimiter
 from console.store.actions import ActionStep
+from console.store.db.fence import Fence
 
 STOPPED = ActionStep(
     "unknown", "stopped while sending; outcome unknown, checking the scheduler", event="outcome unknown"
@@ -22,8 +23,10 @@ STOPPED = ActionStep(
 
 @dataclass(slots=True)
 class SendingOutcome:
-    """The outcome of a send; None until known."""
+    """The outcome of a send; STOPPED until known."""
 
+    fence: Fence
+    """Under which its intent was committed."""
     step: ActionStep = STOPPED
 
 
@@ -35,14 +38,14 @@ class ActionsInFlight:
         self.in_flight = CallsInFlight()
         self.turns = FairLimiter(at_once)
         self._sending: Counter[str] = Counter()
-        self._unwritten: dict[str, ActionStep] = {}
+        self._unwritten: dict[str, SendingOutcome] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def sending(self, key: str) -> Iterator[SendingOutcome]:
+    def sending(self, key: str, fence: Fence) -> Iterator[SendingOutcome]:
         """Marks `key` as in flight from before its intent until its outcome is written; keeps an outcome that could
         not be written."""
-        outcome = SendingOutcome()
+        outcome = SendingOutcome(fence)
         with self._lock:
             self._unwritten.pop(key, None)
             self._sending[key] += 1
@@ -50,7 +53,7 @@ class ActionsInFlight:
             yield outcome
         except BaseException:
             with self._lock:
-                self._unwritten[key] = outcome.step
+                self._unwritten[key] = outcome
             raise
         finally:
             with self._lock:
@@ -61,10 +64,10 @@ class ActionsInFlight:
         with self._lock:
             return key in self._sending or key in self._unwritten
 
-    def unwritten(self) -> dict[str, ActionStep]:
+    def unwritten(self) -> dict[str, SendingOutcome]:
         """Outcomes that the sending threads could not write, by key."""
         with self._lock:
-            return {key: step for key, step in self._unwritten.items() if key not in self._sending}
+            return {key: outcome for key, outcome in self._unwritten.items() if key not in self._sending}
 
     def written(self, key: str) -> None:
         """Drops the outcome of `key`: it is written, or no longer needed."""

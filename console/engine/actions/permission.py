@@ -20,6 +20,7 @@ from console.engine.access import POLICIES, AccessRights, requester
 from console.store import access, approvals, plans, subjects, switches
 from console.store.actions import ActionRow
 from console.store.db.database import Database
+from console.store.db.fence import Fence, check_fence
 from console.store.db.session import Session
 from console.timing.durations import format_duration
 
@@ -76,9 +77,10 @@ def approvers(store: Database, key: str) -> str:
         return AccessRights(session).approvers(action.job_id, action.requested_by)
 
 
-def freeze_reason(store: Database) -> str:
-    """Why no action may be sent now; empty if actions may be sent."""
+def freeze_reason(store: Database, fence: Fence) -> str:
+    """Why no action may be sent now; empty if actions may be sent. Raises LeaseLost if the fence is lost."""
     with store.read() as session:
+        check_fence(session, fence)
         frozen = switches.load_modes(session).frozen
     return "" if frozen is None else format_freeze(frozen)
 

@@ -17,12 +17,15 @@ from console.engine.keyed_executor import CallsInFlight
 from console.engine.polling.sanitize import sanitizer
 from console.failpoints import failpoint
 from console.store.actions import ActionRow, ActionStep
+from console.store.db.fence import Fence
+from console.store.errors import LeaseLost
 
 log = structlog.get_logger("headway.actions")
 
 ACT_SECONDS = 60.0
 PREVIEW_SECONDS = 20.0
 LOOKUP_SECONDS = 20.0
+NOT_SENT = ActionStep("unknown", "the engine stopped before it was sent; checking the scheduler")
 
 
 class ActionSender:
@@ -32,12 +35,13 @@ class ActionSender:
         self,
         connectors: ConnectorPool,
         secrets: SecretStore,
-        stopping: Callable[[], bool],
-        frozen: Callable[[], str],
+        must_stop: Callable[[ActionRow, Fence], bool],
+        frozen: Callable[[Fence], str],
         in_flight: CallsInFlight,
     ) -> None:
-        """`frozen`: why no action may be sent now; empty if actions may be sent."""
-        self._connectors, self._stopping = connectors, stopping
+        """`must_stop`: whether the fence of the action may be lost. `frozen`: why no action may be sent now; empty if
+        actions may be sent; raises LeaseLost."""
+        self._connectors, self._must_stop = connectors, must_stop
         self.shown = sanitizer(secrets)
         self._frozen, self._in_flight = frozen, in_flight
 
@@ -46,17 +50,19 @@ class ActionSender:
         with self._at("asking", action) as connector:
             return previews.fetch_preview(connector, self._connectors.places[action.target_id], ask, PREVIEW_SECONDS)
 
-    def act(self, action: ActionRow, preview: dict[str, Any]) -> ActionStep:
-        """Sends the action once, after its intent is committed; the outcome."""
+    def act(self, action: ActionRow, preview: dict[str, Any], fence: Fence) -> ActionStep:
+        """Sends the action once, after its intent is committed under this fence; the outcome."""
         try:
             with self._at("sending to", action) as connector:
                 failpoint("action.before_wire")
-                if self._stopping():  # the lease may pass on while this waits, and the outcome would not be recorded
-                    return ActionStep("unknown", "the engine stopped before it was sent; checking the scheduler")
-                if frozen := self._frozen():  # frozen while this waited for the connector
+                if self._must_stop(action, fence):  # its fence may pass on, and the outcome would not be recorded
+                    return NOT_SENT
+                if frozen := self._frozen(fence):  # frozen while this waited for the connector
                     return verification.not_sent(frozen)
                 receipt = connector.act(previews.preview_from_json(preview), action.key, ACT_SECONDS)
                 failpoint("action.after_wire")
+        except LeaseLost:
+            return NOT_SENT
         except (AccessRefused, NotSupported) as error:
             return ActionStep("refused", self.error_text(error), ended=True, event=f"refused: {self.error_text(error)}")
         except SystemUnreachable as error:

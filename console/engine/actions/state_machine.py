@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ from connectors.sdk.states import STARTING, RunState, Verb
 from console.control.holds.starts import may_have_run, start_refusal
 from console.domain.ids import instant, micros
 from console.engine.actions import permission, previews, verification
-from console.engine.actions.in_flight import ActionsInFlight
+from console.engine.actions.in_flight import STOPPED, ActionsInFlight
 from console.engine.actions.permission import obsolete_reason
 from console.engine.actions.sender import ActionSender
 from console.engine.connector_pool import ConnectorPool
@@ -30,6 +31,7 @@ from console.store.actions import ActionRow, ActionStep
 from console.store.alerts import AlertRouting
 from console.store.assertions import AssertionRefused, assert_state
 from console.store.db.database import Database
+from console.store.db.fence import Fence
 from console.store.holds import pending_start
 from console.timing.clock import Clock
 
@@ -60,19 +62,23 @@ class ActionStateMachine:
         connectors: ConnectorPool,
         sender: ActionSender,
         underway: ActionsInFlight,
-        stopping: Callable[[], bool],
+        must_stop: Callable[[ActionRow, Fence], bool],
         poll_now: Callable[[int], None],
         moved: Callable[[], None],
         audience: AlertRouting,
     ) -> None:
-        """`moved`: called when an action was accepted or ended, so that its hold can proceed."""
+        """`must_stop`: whether the fence of an action may be lost. `moved`: called when an action was accepted or
+        ended, so that its hold can proceed."""
         self._store, self._clock, self._connectors, self._sender = store, clock, connectors, sender
-        self._underway, self._stopping, self._poll_now = underway, stopping, poll_now
+        self._underway, self._must_stop, self._poll_now = underway, must_stop, poll_now
         self._moved, self._audience = moved, audience
 
-    def move(self, fence: int, action: ActionRow) -> None:
-        """Looks up an unknown action, verifies a sent one, sends a requested one. Raises StoreError."""
-        if action.state == "unknown":
+    def move(self, fence: Fence, action: ActionRow) -> None:
+        """Looks up an unknown action, verifies a sent one, sends a requested one. One that a dead engine, or the holder
+        of its shard before, was sending becomes unknown. Raises StoreError."""
+        if action.state == "sending":
+            self.step(fence, action.key, "sending", STOPPED)
+        elif action.state == "unknown":
             self._resolve_unknown(fence, action)
         elif action.state == "sent":
             self._verify(fence, action)
@@ -80,7 +86,7 @@ class ActionStateMachine:
             failpoint("action.requested")
             self._send(fence, action)
 
-    def put_off(self, fence: int, action: ActionRow, error: str) -> None:
+    def put_off(self, fence: Fence, action: ActionRow, error: str) -> None:
         """After an unexpected error: retries later, or, if its intent is committed, looks it up."""
         text = f"{error} in the engine; its log has the details"
         retry = ActionStep(action.state, text, next_us=self.later(UNREACHABLE_RETRY_SECONDS))
@@ -95,14 +101,14 @@ class ActionStateMachine:
     def later(self, seconds: float) -> int:
         return micros(self._clock.after(seconds))
 
-    def step(self, fence: int, key: str, was: str, step: ActionStep) -> bool:
+    def step(self, fence: Fence, key: str, was: str, step: ActionStep) -> bool:
         """Writes the step if the action is still in state `was`; True if it was."""
         done = actions.step_action(self._store, fence, key, was, step, self.now(), self._audience)
         if done and (step.ended or was != step.state == "sent"):
             self._moved()
         return done
 
-    def _may_leave(self, fence: int, action: ActionRow) -> bool:
+    def _may_leave(self, fence: Fence, action: ActionRow) -> bool:
         """Whether the action may be sent now; otherwise it is refused or postponed."""
         right = permission.send_permission(self._store, action, self.now())
         refusal = previews.refusal_of(self._store, self._connectors.places, action)
@@ -117,7 +123,7 @@ class ActionStateMachine:
             return action.verb is not Verb.START or self._is_start_pending(fence, action)
         return False
 
-    def _is_start_pending(self, fence: int, action: ActionRow) -> bool:
+    def _is_start_pending(self, fence: Fence, action: ActionRow) -> bool:
         """Whether a start after a hold is still needed: the job may have run while it waited, and the evaluation
         that withdraws it may come later than the poll."""
         start, now = pending_start(self._store, action.key), instant(self.now())
@@ -132,7 +138,7 @@ class ActionStateMachine:
             return True
         return False
 
-    def _send(self, fence: int, action: ActionRow) -> None:
+    def _send(self, fence: Fence, action: ActionRow) -> None:
         if not self._may_leave(fence, action):
             return
         ask = previews.connector_request(self._store, action)
@@ -142,8 +148,9 @@ class ActionStateMachine:
         preview = self._preview(fence, action)
         if preview is None:
             return
-        with self._underway.turns.turn(action.system_id, self._stopping) as waited:
-            if self._stopping():
+        must_stop = partial(self._must_stop, action, fence)
+        with self._underway.turns.turn(action.system_id, must_stop) as waited:
+            if must_stop():
                 return
             if waited > PREVIEW_VALID_SECONDS:
                 preview = self._preview(fence, action)
@@ -151,22 +158,22 @@ class ActionStateMachine:
                 return
             preview = {**preview, "plan": {**preview.get("plan", {}), SENT_AT: instant_key(self._clock.now())}}
             intent = ActionStep("sending", event=f"{preview.get('verb', action.verb)}: {action.job}", preview=preview)
-            with self._underway.sending(action.key) as outcome:
+            with self._underway.sending(action.key, fence) as outcome:
                 if self.step(fence, action.key, "requested", intent):
                     failpoint("action.intent_committed")
-                    outcome.step = self._sender.act(action, preview)
+                    outcome.step = self._sender.act(action, preview, fence)
                     if self.step(fence, action.key, "sending", outcome.step):
                         state, text = outcome.step.state, outcome.step.text
                         log.info("action", key=action.key, job=action.job, state=state, text=text)
         self._poll_now(action.target_id)
 
-    def refuse(self, fence: int, key: str, why: str, notice: str = "", code: str = "") -> None:
+    def refuse(self, fence: Fence, key: str, why: str, notice: str = "", code: str = "") -> None:
         """Ends the action unsent, and notifies the requester, the incident and the audit. `notice`:
         `ActionStep.notice`; `code`: of a freeze or shadow."""
         step = ActionStep("refused", why, ended=True, event=f"refused: {why}", notice=notice, code=code)
         self.step(fence, key, "requested", step)
 
-    def give_up(self, fence: int, key: str, was: str, why: str) -> None:
+    def give_up(self, fence: Fence, key: str, was: str, why: str) -> None:
         """Ends an unreadable action: unsent, or, if it may have been sent, for a person to check."""
         if was == "requested":
             self.refuse(fence, key, f"the stored request cannot be read: {why}")
@@ -175,7 +182,7 @@ class ActionStateMachine:
         end = ActionStep("failed", text, ended=True, event="outcome stays unknown", notice="outcome stays unknown")
         self.step(fence, key, was, end)
 
-    def _assert(self, fence: int, action: ActionRow, ask: ActionSpec) -> None:
+    def _assert(self, fence: Fence, action: ActionRow, ask: ActionSpec) -> None:
         """Records an asserted mark. Nothing is sent, so intent and end are one transaction."""
         if refused := previews.assertion_preview(ask).refused:
             self.refuse(fence, action.key, refused)
@@ -188,7 +195,7 @@ class ActionStateMachine:
             self.refuse(fence, action.key, str(why))
         self._poll_now(action.target_id)
 
-    def _preview(self, fence: int, action: ActionRow) -> dict[str, Any] | None:
+    def _preview(self, fence: Fence, action: ActionRow) -> dict[str, Any] | None:
         """The request to send: as the person saw it, or previewed now. None if refused or postponed. Anything that
         makes a job run is previewed again, as the shown or approved preview may no longer hold."""
         starts = action.verb in STARTING
@@ -222,10 +229,10 @@ class ActionStateMachine:
             return action.preview if action.preview and action.overlap == "refuse" else preview
         return None
 
-    def _wait(self, fence: int, action: ActionRow, text: str, seconds: float) -> None:
+    def _wait(self, fence: Fence, action: ActionRow, text: str, seconds: float) -> None:
         self.step(fence, action.key, "requested", ActionStep("requested", text, next_us=self.later(seconds)))
 
-    def _resolve_unknown(self, fence: int, action: ActionRow) -> None:
+    def _resolve_unknown(self, fence: Fence, action: ActionRow) -> None:
         """Checks the scheduler for an action with an unknown outcome. After LOOKUPS checks without evidence they
         become rare, a person is notified once, and the outcome stays unknown until a person withdraws the action."""
         try:
@@ -255,7 +262,7 @@ class ActionStateMachine:
             )
             self.step(fence, action.key, "unknown", step)
 
-    def _verify(self, fence: int, action: ActionRow) -> None:
+    def _verify(self, fence: Fence, action: ActionRow) -> None:
         """Verifies a sent action by what the scheduler reports: holds, releases and backfills under their key, other
         verbs by polled runs."""
         is_checked = action.verb in verification.VERIFIED_BY_LOOKUP

@@ -52,6 +52,9 @@ from console.timing.business_dates import EARLIEST_START, assign_periods, busine
 from console.timing.clock import Clock, wait_seconds
 from console.timing.schedule import is_interval
 
+PROOF_SECONDS, PROOF_EVERY_SECONDS, PROOF_SPEED = 180.0, 5.0, 3.0
+"""For so long after an action a target is polled more often, so that its end is soon seen: at most so many times as
+often as configured. Not one that reports how many requests it still allows."""
 PAUSE_CHECK_SECONDS = 1.0
 """Interval of checking whether the pause has ended."""
 log = structlog.get_logger("headway.poll")
@@ -257,6 +260,8 @@ class TargetPoller:
         """Called when the last of them has been matched."""
         self._reply: Reply | None = None
         """Received, and not stored yet."""
+        self.proof_until = 0.0
+        """Until when it is polled more often, by `time.monotonic`; set by the pool."""
         self.wake: Callable[[], None] = lambda: None
         """Polls this target at once; set by the pool."""
         self._rights_at = self._begun = 0.0
@@ -350,8 +355,11 @@ class TargetPoller:
 
     def _pause(self) -> float:
         """Real seconds until the next poll, with jitter."""
-        pause = poll_interval_seconds(self._place.system.settings.poll_every.total_seconds(), self._failures)
-        rate = self._shared.clock.rate
+        every = self._place.system.settings.poll_every.total_seconds()
+        spent = self._spending.spent
+        if time.monotonic() < self.proof_until and not self._failures and not (spent and spent.allowed):
+            every = min(every, max(PROOF_EVERY_SECONDS, every / PROOF_SPEED))
+        pause, rate = poll_interval_seconds(every, self._failures), self._shared.clock.rate
         return max((pause / rate if rate else 1.0) * random.uniform(0.97, 1.0), self._asked_to_wait)
 
     @property

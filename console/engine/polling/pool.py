@@ -18,7 +18,7 @@ from functools import partial
 from itertools import count
 from queue import SimpleQueue
 
-from console.engine.polling.poller import TargetPoller
+from console.engine.polling.poller import PROOF_SECONDS, TargetPoller
 from console.engine.worker import Pulse, WorkerFailures, retry_seconds
 from console.store.db.fence import Fence
 from console.store.errors import LeaseLost
@@ -134,10 +134,12 @@ class PollPool:
         return []
 
     def poll_now(self, target_id: int) -> None:
-        """Polls the target at once if it is in the pool; right afterwards if a poll is in progress."""
+        """Polls the target at once if it is in the pool, and more often while the end of an action on it is awaited;
+        right afterwards if a poll is in progress."""
         with self._lock:
             woken = [targets[target_id] for targets in self._targets.values() if target_id in targets]
         for target in woken:
+            target.poller.proof_until = time.monotonic() + PROOF_SECONDS
             self._wake(target)
 
     def is_lost(self, fence: Fence) -> bool:

@@ -63,6 +63,7 @@ from console.engine.supervisor.health import EngineHealth
 from console.engine.supervisor.shard_polling import PolledEstate, ShardPolling
 from console.engine.worker import MonitoredWorker, Pulse, Worker, WorkerFailures
 from console.engine.write_api import WriteApi
+from console.store.actions import ActionRow
 from console.store.config_sync import SYNCED_KEY, record_dependency_faults
 from console.store.db.database import Database
 from console.store.db.fence import Fence
@@ -93,8 +94,8 @@ class EngineAssembly:
         self._underway = ActionsInFlight(WRITES_PER_SYSTEM)
         self._inbound = InboundListeners(secrets)
         self.config_sync = ConfigSync(lambda: self.config, store, self.clock, self._jobs_synced)
-        self.shards = None if store.is_sqlite else ShardPolling(store, secrets)
-        """Polls the share that this engine has of the targets of a shared store."""
+        self.shards = None if store.is_sqlite else ShardPolling(store, secrets, self._underway)
+        """Polls the share that this engine has of the targets of a shared store, and sends their actions."""
         self._joined = False
         self._fence = 0
 
@@ -192,7 +193,9 @@ class EngineAssembly:
             lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
         )
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None
-        metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason)
+        settings = config.endpoints
+        jobs = settings.job_metrics if settings is not None else ""
+        metrics = MetricsEndpoint(store.url, self.health.unhealthy_reason, jobs)
         exported = (clean_line(config.estate.name), metrics.collect)
         self.otlp = OtlpExporter(store, clock, config.otlp, secrets, *exported) if config.otlp is not None else None
         self._exporting = PeriodicTasks(self.otlp.step) if self.otlp is not None else None
@@ -202,7 +205,6 @@ class EngineAssembly:
             LINEAGE_PATH: LineageReceiver(store, clock).endpoint,
         }
         reads, writes = ReadApi(store.url, self._calendar_feed).endpoints, WriteApi(store.url).endpoints
-        settings = config.endpoints
         pages = AcknowledgePage(store.url, clock, links, config.zone).endpoints if links is not None else {}
         served = (paths, secrets, reads, writes, pages)
         self.endpoints = EndpointWorker(settings, *served) if settings is not None else None
@@ -221,7 +223,7 @@ class EngineAssembly:
         }
         self.poll_pool = PollPool(self.failures, self.pollers.values())
         if self.shards is not None:
-            self.shards.lead(PolledEstate(self.config.digest, self.polling, places))
+            self.shards.lead(PolledEstate(self.config, self.polling, places))
         self._inbound.sync_listeners(places, self._poll_now)
         measure, checks = CheckRunner(self.config, secrets).measure, self.config.declared.checks
         self.checks = CheckScheduler(store, clock, checks, measure, secrets.mask, changed)
@@ -232,8 +234,9 @@ class EngineAssembly:
         connectors, evaluator, audience = self.connectors, self.evaluator, plain.audience(self.config)
         changed = evaluator.wake.set
         self.actions = ActionDispatcher(
-            store, clock, connectors, secrets, self._poll_now, self._underway, moved=changed, audience=audience
-        )
+            store, clock, connectors, secrets, self._poll_now, self._underway,
+            moved=changed, audience=audience, fence_of=self._action_fence, leads=True,
+        )  # fmt: skip
         self.plans = PlanExecutor(store, clock, self.actions.wake.set, audience)
         self.answers = RequestServer(
             store,
@@ -340,6 +343,11 @@ class EngineAssembly:
         seen = self.evaluator.seen
         estate = seen.estate if seen is not None else self.evaluator.estate()
         return calendar_text(feed_events(estate, self.clock.now(), service), clean_line(self.config.estate.name))
+
+    def _action_fence(self, action: ActionRow, fence: Fence) -> Fence | None:
+        """The fence of the lease; None for an action that the holder of its shard sends."""
+        is_own = action.target_id in self.pollers or action.target_id not in self.connectors.places
+        return fence if is_own else None
 
     def _poll_now(self, target_id: int) -> None:
         self.poll_pool.poll_now(target_id)

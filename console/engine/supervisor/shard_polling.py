@@ -1,8 +1,10 @@
-"""Polling by several engines: this process polls the targets of the shards that it holds, with or without the lease.
+"""Several engines: this process polls the targets of the shards that it holds and sends their actions, with or without
+the lease.
 
-The engine with the lease decides, notifies and sends actions for the whole estate. Pollers write under the fence of
-their shard (`store.db.shards`), so a process that was stopped and resumes can write nothing there. An engine polls only
-while its config is the one in effect, which the engine with the lease has written to the store.
+The engine with the lease decides, notifies and plans for the whole estate. Polls and actions are written under the
+fence of their shard (`store.db.shards`), so a process that was stopped and resumes can write nothing there. It begins
+and sends actions only in the first two thirds of the time for which it holds its shards. An engine works only while
+its config is the one in effect, which the engine with the lease has written to the store.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ import structlog
 
 from connectors.sdk.secrets import SecretStore
 from console.config.sections import Config
+from console.engine.actions.dispatcher import ActionDispatcher
+from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, configured_places
 from console.engine.polling.poller import PollingContext, TargetPoller
 from console.engine.polling.pool import PollPool
 from console.engine.supervisor.config_sync import ConfigSync
+from console.engine.supervisor.settings import audience
 from console.engine.supervisor.supervisor import WorkerSupervisor
 from console.engine.worker import MESSAGE_LIMIT, Pulse, WorkerFailures
-from console.store import actions
+from console.store.actions import ActionRow
 from console.store.db import shards
 from console.store.db.database import Database
 from console.store.db.fence import Fence, ShardFence
@@ -39,6 +44,7 @@ log = structlog.get_logger("headway.poll")
 
 RELEASE_SECONDS = 2.5
 """Time for the polls of a shard to end before it is released; the fence refuses what a hanging one still returns."""
+ACTIONS = "actions of shards"
 AFTER_EXPIRY_SECONDS = 0.1
 """How soon after the expiry of another engine its shards are claimed."""
 
@@ -47,17 +53,16 @@ AFTER_EXPIRY_SECONDS = 0.1
 class PolledEstate:
     """The targets of one config, and what their pollers share."""
 
-    digest: str
-    """Of the config."""
+    config: Config
     context: PollingContext
     places: Mapping[int, ConnectorTarget]
 
 
 class ShardPolling:
-    """The pollers of this process on a shared store."""
+    """The pollers of this process on a shared store, and the dispatcher of their actions."""
 
-    def __init__(self, store: Database, secrets: SecretStore) -> None:
-        self._store, self._secrets = store, secrets
+    def __init__(self, store: Database, secrets: SecretStore, underway: ActionsInFlight) -> None:
+        self._store, self._secrets, self._underway = store, secrets, underway
         self._holder = holder_name()
         self._led: PolledEstate | None = None
         """Of the assembly that had the lease last."""
@@ -72,8 +77,13 @@ class ShardPolling:
         """Shard -> the fence under which its targets are polled."""
         self.failures = WorkerFailures(secrets)
         self._pool = PollPool(self.failures)
-        self._sent: Mapping[str, int] = {}
-        """Actions that awaited verification at the last renewal: key -> target id."""
+        self._shard_of: Mapping[int, int] = {}
+        """Target id -> shard, of the targets in `_places`."""
+        self._acting: Mapping[int, int] = {}
+        """Shard -> fence, of those whose actions are sent, until `_acting_until` by `time.monotonic`."""
+        self._acting_until = 0.0
+        self._actions: tuple[ActionDispatcher, WorkerSupervisor] | None = None
+        self._actions_over = threading.Event()
         self._idle = ""
         """Why this process polls nothing; empty if it polls."""
         self._trouble = ""
@@ -101,11 +111,15 @@ class ShardPolling:
                 self._report("")
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the polling
                 if isinstance(error, StoreTooNew | StoreOutdated):  # this version must not write there
+                    self._acting = {}
                     self._stop(list(self._polled))
                 self._report(error if isinstance(error, StoreError) else f"{type(error).__name__}: {error}", error)
             if not stopping():
                 self.wake.wait(max(0.0, min(renew_seconds, self._expiry_at + AFTER_EXPIRY_SECONDS - time.monotonic())))
+        until = time.monotonic() + RELEASE_SECONDS
+        self._actions_over.set()
         self._stop(list(self._polled))
+        self._end_actions(until)
         try:
             shards.leave(self._store, self._holder, self._held)
         except Exception as error:  # noqa: BLE001 - the shards are free when the lease expires
@@ -127,7 +141,7 @@ class ShardPolling:
             shards.poll_nothing(self._store, self._holder, self._held, f"polls nothing: {why}")
             self._held = {}
             return
-        self._idle = ""
+        self._idle, began = "", time.monotonic()
         held = shards.hold_shards(self._store, self._holder, self._held, lease_seconds, self.failures.trouble())
         shares = {shard: fence for shard, fence in held.fences.items() if shard not in held.surplus}
         if lost := [shard for shard, fence in self._held.items() if held.fences.get(shard) != fence]:
@@ -135,6 +149,7 @@ class ShardPolling:
         if self._held != shares:
             log.info("shards held", shards=len(shares), released=len(held.surplus))
         self._held, self._expiry_at = held.fences, time.monotonic() + held.expiry_s
+        self._acting, self._acting_until = shares, began + lease_seconds * 2 / 3
         self._start_all(shares)
         ended = [
             shard
@@ -146,22 +161,17 @@ class ShardPolling:
             shards.release_shards(self._store, self._holder, {shard: held.fences[shard] for shard in held.surplus})
             self._held = shares
         self._start_all(shares)
-        self._poll_after_actions()
 
     def poll_now(self, target_id: int) -> None:
         """Polls the target at once if this process polls it."""
         self._pool.poll_now(target_id)
 
-    def _poll_after_actions(self) -> None:
-        """Polls targets of actions sent since the last renewal: the engine that sends them may not poll those."""
-        sent = actions.sent_actions(self._store)
-        for target_id in {sent[key] for key in sent.keys() - self._sent.keys()}:
-            self.poll_now(target_id)
-        self._sent = sent
-
     def pulses(self) -> dict[str, Pulse]:
-        """Of the pollers, and of the renewal."""
-        return {"shards": self.pulse, "polls of shards": self._pool.pulse, **self._pool.pulses()}
+        """Of the pollers, the dispatcher of actions, and the renewal."""
+        own = {"shards": self.pulse, "polls of shards": self._pool.pulse}
+        if (actions := self._actions) is not None:
+            own[ACTIONS] = actions[0].pulse
+        return own | self._pool.pulses()
 
     def trouble(self) -> str:
         """Problems of the renewal and of the pollers, as text; empty if none."""
@@ -172,7 +182,7 @@ class ShardPolling:
         if digest is None:
             return None
         for known in (self._estate, self._led):
-            if known is not None and known.digest == digest:
+            if known is not None and known.config.digest == digest:
                 return known
         if newest.digest != digest:
             return None
@@ -180,7 +190,7 @@ class ShardPolling:
         clock, connectors = Clock(self._store.clock_setting), ConnectorPool(places, self._secrets)
         sync = ConfigSync(lambda: newest, self._store, clock, lambda _: None)
         context = PollingContext(self._store, clock, connectors, self._secrets, lambda: None, sync.sync_changed_jobs)
-        return PolledEstate(digest, context, places)
+        return PolledEstate(newest, context, places)
 
     def _adopt(self, estate: PolledEstate | None) -> None:
         places: dict[int, list[ConnectorTarget]] = defaultdict(list)
@@ -189,7 +199,40 @@ class ShardPolling:
             for target_id, place in estate.places.items():
                 if not place.is_local:
                     places[shards.shard_of(systems[target_id])].append(place)
-        self._estate, self._places = estate, places
+        self._end_actions(time.monotonic() + RELEASE_SECONDS)
+        self._estate, self._places, self._acting = estate, places, {}
+        self._shard_of = {place.target_id: shard for shard, of_shard in places.items() for place in of_shard}
+        if estate is not None:
+            self._start_actions(estate)
+
+    def _start_actions(self, estate: PolledEstate) -> None:
+        context, self._actions_over = estate.context, threading.Event()
+        dispatcher = ActionDispatcher(
+            self._store, context.clock, context.connectors, self._secrets, self.poll_now, self._underway,
+            moved=self._changed, audience=audience(estate.config), fence_of=self._fence_of, leads=False,
+        )  # fmt: skip
+        worker = WorkerSupervisor([(ACTIONS, dispatcher)], self.failures, self._actions_over.is_set)
+        self._actions = dispatcher, worker
+        worker.start(0)
+
+    def _end_actions(self, until: float) -> None:
+        """Ends the dispatcher. Threads that hang when `time.monotonic` reaches `until` are abandoned; they send nothing
+        new."""
+        self._actions_over.set()
+        if self._actions is not None:
+            dispatcher, worker = self._actions
+            if hung := worker.join(until):
+                log.warning("left behind", threads=", ".join(hung))
+            dispatcher.close()
+        self._actions = None
+
+    def _fence_of(self, action: ActionRow, _: Fence) -> ShardFence | None:
+        """The fence under which this process sends the action; None if it may not."""
+        shard = self._shard_of.get(action.target_id)
+        fence = None if shard is None else self._acting.get(shard)
+        if shard is None or fence is None or time.monotonic() > self._acting_until:
+            return None
+        return ShardFence(shard, fence)
 
     def _start_all(self, shares: Mapping[int, int]) -> None:
         """Polls these shards (shard -> fence), without those that are polled already."""
@@ -211,7 +254,7 @@ class ShardPolling:
     def _context(self) -> PollingContext | None:
         """That of the newest assembly, if its config is polled: pollers outlive assemblies."""
         led, polled = self._led, self._estate
-        estate = led if led is not None and polled is not None and led.digest == polled.digest else polled
+        estate = led if led is not None and polled is not None and led.config.digest == polled.config.digest else polled
         return None if estate is None else estate.context
 
     def _stop(self, ended: list[int]) -> None:

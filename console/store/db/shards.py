@@ -1,4 +1,4 @@
-"""Shards: which engine of a shared store polls which systems.
+"""Shards: which engine of a shared store polls which systems, and sends their actions.
 
 Every engine that polls renews its row in `engine`, by the database's clock, and holds an even share of the shards. A
 shard whose holder's row has expired goes to an engine with less than its share, under the next fence. As all writers
@@ -23,6 +23,7 @@ _RENEW = (
     "INSERT INTO engine (holder, since_us, heartbeat_us, until_us, trouble) VALUES (?, ?, ?, ?, ?) ON CONFLICT (holder)"
     " DO UPDATE SET heartbeat_us = excluded.heartbeat_us, until_us = excluded.until_us, trouble = excluded.trouble"
 )
+_SENDING = "SELECT j.system_id FROM action a JOIN job j ON j.id = a.job_id WHERE a.state = 'sending'"
 
 
 class HeldShards(NamedTuple):
@@ -31,7 +32,8 @@ class HeldShards(NamedTuple):
     fences: Mapping[int, int]
     """Shard -> fence."""
     surplus: tuple[int, ...] = ()
-    """Those of them beyond an even share, to be released once their polls have ended."""
+    """Those of them beyond an even share, to be released once their polls have ended. One with an action that is being
+    sent stays until its outcome is written."""
     expiry_s: float = math.inf
     """Seconds until the shards of the next engine are free, unless it renews."""
 
@@ -71,8 +73,10 @@ def hold_shards(
             "UPDATE shard SET holder = ?, fence = fence + 1 WHERE id = ?", [(holder, row.id) for row in claimed]
         )
         fences |= {row.id: row.fence + 1 for row in claimed}
+        busy = {shard_of(row.system_id) for row in session.rows(_SENDING)} if len(fences) > share else set()
+    surplus = tuple(shard for shard in sorted(fences)[share:] if shard not in busy)
     expiry_s = math.inf if expiry_us is None else (expiry_us - now) / 1_000_000
-    return HeldShards(fences, tuple(sorted(fences)[share:]), expiry_s)
+    return HeldShards(fences, surplus, expiry_s)
 
 
 def release_shards(store: Database, holder: str, held: Mapping[int, int]) -> None:

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import json
 import sys
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from datetime import timedelta
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from itertools import accumulate, islice
 from operator import attrgetter
 from typing import Any
 
 from connectors.sdk.states import RED_STATES, RunState
 from console.domain.estate import JobFacts
-from console.domain.history import MANY_A_DAY, UNKNOWN, LastGoodRun, RunHistory, SuccessfulRun, build_history
+from console.domain.history import (
+    MANY_A_DAY,
+    NO_HISTORY,
+    UNKNOWN,
+    LastGoodRun,
+    RunHistory,
+    SuccessfulRun,
+    build_history,
+)
 from console.domain.ids import instant, optional_instant
 from console.store.db.database import Database
 from console.store.db.session import Row, Session
@@ -59,6 +68,18 @@ _FAILURES = (
     f" r.job_id = k.a AND r.state IN ({_RED}) AND r.sort_us > COALESCE((SELECT x.sort_us FROM run x WHERE x.job_id ="
     " k.a AND x.state = 'succeeded' ORDER BY x.sort_us DESC LIMIT 1), 0) GROUP BY r.job_id"
 )
+MONTH_ENDS = 12
+NIGHTS_BEFORE = timedelta(days=14)
+"""A month end is compared with these."""
+MIN_SECONDS = 1.0
+"""Shorter durations are not compared."""
+_MONTH_ENDS = (
+    "SELECT k.a AS job_id, (SELECT e.p50_s FROM job_day e WHERE e.job_id = k.a AND e.business_date = k.b) AS p50_s,"
+    " (SELECT AVG(d.p50_s) FROM job_day d WHERE d.job_id = k.a AND d.business_date >= k.c AND d.business_date < k.b)"
+    " AS usual_s FROM {keys} ORDER BY k.a, k.b DESC"
+)
+"""Without a join, for which PostgreSQL reads the whole table."""
+_DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
 _OWN_FAILURES = f"'{RunState.FAILED.value}', '{RunState.TIMED_OUT.value}'"
 _FAILED = (
@@ -100,11 +121,47 @@ class HistoryCache:
             ahead = {job_id: skews[jobs[job_id].target_id] for job_id in job_ids if jobs[job_id].target_id in skews}
             histories: dict[int, RunHistory] = {}
             for at in range(0, len(job_ids), READ_JOBS):  # rows are larger than columns
-                histories |= read_histories(session, is_sqlite, job_ids[at : at + READ_JOBS], ahead)
+                read = read_histories(session, is_sqlite, job_ids[at : at + READ_JOBS], ahead)
+                histories.update(self._with_month_ends(session, read))
             self.known = self.known.changed(histories)
             for job_id in job_ids:
                 self.unread.pop(job_id, None)
         return set(job_ids)
+
+    def _with_month_ends(self, session: Session, read: Mapping[int, RunHistory]) -> Iterator[tuple[int, RunHistory]]:
+        """The histories with the month ends before them, which are read once a month for each job."""
+        before = {job_id: self.known.get(job_id, NO_HISTORY) for job_id in read}
+        outdated = {
+            job_id: end
+            for job_id, history in read.items()
+            if (end := month_end_before(history)) != month_end_before(before[job_id])
+        }
+        new = _read_month_ends(session, outdated)
+        for job_id, history in read.items():
+            month_ends = new.get(job_id) if job_id in outdated else before[job_id].month_ends
+            yield job_id, replace(history, month_ends=month_ends) if month_ends else history
+
+
+def month_end_before(history: RunHistory) -> date | None:
+    """The last month end before the oldest run; None for a job that does not run once a night, or has a run of before
+    1970."""
+    oldest = date.fromordinal(min(history.days)) if history.is_nightly else date.min
+    return oldest.replace(day=1) - _DAY if oldest.year >= 1970 else None
+
+
+def _read_month_ends(session: Session, newest: Mapping[int, date | None]) -> dict[int, array[float]]:
+    """`RunHistory.month_ends` by job, up to its newest one."""
+    keys = [
+        (job_id, end.isoformat(), (end - NIGHTS_BEFORE).isoformat())
+        for job_id, last in newest.items()
+        if last is not None
+        for end in accumulate(range(1, MONTH_ENDS), lambda end, _: end.replace(day=1) - _DAY, initial=last)
+    ]
+    ratios: dict[int, array[float]] = defaultdict(lambda: array("d"))
+    for row in session.by_keys(_MONTH_ENDS, keys):
+        if min(row.p50_s or 0.0, row.usual_s or 0.0) >= MIN_SECONDS:
+            ratios[row.job_id].append(row.p50_s / row.usual_s)
+    return ratios
 
 
 def read_histories(

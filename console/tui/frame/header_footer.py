@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from textual.geometry import Size
@@ -26,6 +27,7 @@ from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.paint import Segment, cut, fit, length_of, line_breaks
 
 if TYPE_CHECKING:
+    from console.domain.incident import IncidentRow
     from console.domain.plan import PlanView
     from console.tui.frame.tour import GuidedTour, TourState
     from console.tui.widgets.pane import Pane
@@ -313,19 +315,32 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
         where, only_problems, board.header.open_incidents, must_type, at_risk, now, board.clock_waits, by_key
     )
     if board.tour.awaits_plans:
-        board.query_thread.ask("tour", _plan_states, board.tour.take_plans, lambda _: None)
+        board.query_thread.ask("tour", _plan_states, partial(_take_plans, board, board.tour), lambda _: None)
     board.tour.notice(seen)
     for bar in screen.query(f"#{TOUR_BAR_ID}").results(Bar):
         bar.display = board.tour.on and not is_small(board.size)
         bar.show_lines(_tour_lines(board, board.tour, seen, bar.size.width or board.size.width))
 
 
-def _plan_states(reads: Queries) -> dict[int, str]:
-    """The state of each plan; `MORE_STEPS` if it is done and its incident needs another one."""
-    return {
+def _plan_states(reads: Queries) -> tuple[dict[int, str], IncidentRow | None]:
+    """The state of each plan, `MORE_STEPS` if it is done and its incident needs another one; and the newest incident
+    of a plan."""
+    plans = reads.plans.list_plans()
+    states = {
         plan.id: MORE_STEPS if plan.state == "done" and _needs_another_plan(plan, reads) else plan.state
-        for plan in reads.plans.list_plans()
+        for plan in plans
     }
+    incident_id = next((plan.incident_id for plan in plans if plan.incident_id is not None), None)
+    return states, reads.incidents.incident(incident_id).row if incident_id is not None else None
+
+
+def _take_plans(board: ConsoleApp, tour: GuidedTour, answer: tuple[dict[int, str], IncidentRow | None]) -> None:
+    """The times of the tour are those that the recap of the plan shows."""
+    states, incident = answer
+    closed = {} if incident is None or incident.closed is None else {
+        "failed": board.ctx.hm(incident.failed_since), "repaired": board.ctx.hm(incident.closed),
+    }  # fmt: skip
+    tour.take_plans(states, closed)
 
 
 def _needs_another_plan(plan: PlanView, reads: Queries) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from console.timing.durations import format_duration
 
@@ -19,6 +20,7 @@ NAMES = (
     "Start it, and see it verified",
 )
 Keys = Callable[[str, str], str]
+NO_TIMES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class GuidedTour:
     were_at_risk: tuple[str, ...] = ()
     """Titles of the services that were at risk at any time, in the order they were seen."""
     times: dict[str, str] = field(default_factory=dict)
-    """When the incident and its repair were first seen, in the replay's time of day."""
+    """When the incident failed and was repaired, in the replay's time of day; before it is read, when that was seen."""
     plans: frozenset[str] = frozenset()
     newest_plan: int | None = None
     skipped: int = 0
@@ -91,10 +93,12 @@ class GuidedTour:
         else:
             self._done(_reached(seen))
 
-    def take_plans(self, states: Mapping[int, str]) -> None:
-        """States of the plans by their number, the newest first."""
+    def take_plans(self, states: Mapping[int, str], times: Mapping[str, str] = NO_TIMES) -> None:
+        """States of the plans by their number, the newest first; `times` of the incident of that one."""
         self.plans = frozenset(states.values())
         self.newest_plan = next(iter(states), None)
+        if self.is_repaired:
+            self.times.update(times)
 
     @property
     def awaits_plans(self) -> bool:

@@ -1,4 +1,4 @@
-"""Time buffers are found, and what only looks like one is not."""
+"""Time buffers are found, and confounders are not."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ ESTATE = BufferedEstate()
 KINDS = {
     "as usual": ESTATE,
     "no coupling of sizes": replace(ESTATE, coupling=0.0),
+    "names say nothing": replace(ESTATE, named_alike=0.0),
+    "slow nights": replace(ESTATE, load=0.3),
     "three months": replace(ESTATE, nights=90),
     "many other jobs": replace(ESTATE, alone=120),
 }

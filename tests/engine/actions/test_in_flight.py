@@ -14,11 +14,14 @@ from connectors.sdk.contract import Preview, Receipt
 from connectors.sdk.errors import NotSupported, OutcomeUnknown
 from connectors.sdk.states import Verb
 from console.domain.ids import new_action_key
-from console.engine.actions.in_flight import STOPPED, ActionsInFlight
+from console.engine.actions import sender
+from console.engine.actions.in_flight import STOPPED, ActionsInFlight, SendingOutcome
 from console.engine.api.action_request import ActionRequest
 from console.engine.api.client import EngineClient
 from console.store.actions import ActionStep
 from console.store.errors import LeaseLost
+from tests.engine.actions.test_actions import ask, fail, state_and_text
+from tests.engine.bench import Bench
 from tests.engine.holds.test_holds import Night, a_night, repair, started
 from tests.engine.supervisor.test_rejected_config import watching
 from tests.fakes.scheduler import FakeConnector
@@ -46,7 +49,7 @@ class Line:
 
 @contextmanager
 def while_it_connects(folder: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
-    """The start that a hold owes connects slowly, and its parts have ended meanwhile."""
+    """The pending start of a hold connects slowly, and its parts have ended meanwhile."""
     arrive = FakeConnector.act
 
     def act(connector: FakeConnector, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -69,7 +72,7 @@ def while_it_connects(folder: Path, line: Line, monkeypatch: pytest.MonkeyPatch)
 
 
 def starts(night: Night) -> list[tuple[str, str]]:
-    return [(state, words) for state, words in night.rows("SELECT state, text FROM action WHERE verb = 'start'")]
+    return [(state, text) for state, text in night.rows("SELECT state, text FROM action WHERE verb = 'start'")]
 
 
 def over(night: Night) -> None:
@@ -109,7 +112,7 @@ def test_what_came_of_it_is_written_by_the_parts_after(
 
 
 def test_a_running_part_writes_it_as_soon_as_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing in the store tells it: the thread that knows can write nothing."""
+    """The store does not have it: the thread that knows can write nothing."""
     line, stop = Line(), threading.Event()
     with while_it_connects(tmp_path, line, monkeypatch) as night:
         actions = night.bench.parts.actions
@@ -136,7 +139,7 @@ def test_an_engine_whose_config_changes_while_it_sends_sends_once(
     with watching(tmp_path, monkeypatch) as watch:
         watch.scheduler.on_act = hang
         watch.fail("extract")
-        watch.wait("the alert", lambda: watch.told("extract"))
+        watch.wait("the alert", lambda: watch.has_notified("extract"))
         url, key = str(watch.store.url), new_action_key()
         EngineClient(url).act(ActionRequest(Verb.RERUN, watch.runs("extract")[0]), key)
         try:
@@ -157,41 +160,58 @@ def test_the_thread_that_holds_the_lock_of_a_system_keeps_it(tmp_path: Path, mon
     with while_it_connects(tmp_path, line, monkeypatch) as night:
         underway = night.bench.parts.actions.underway
         [(system,)] = night.rows("SELECT id FROM system")
-        told = night.bench.parts.actions.hanging(0)
+        details = night.bench.parts.actions.hanging(0)
         with underway.turns.turn(system, lambda: underway.turns._writing[system] == 1):
             assert 2 == underway.turns._writing[system]  # got only because it would not wait
-        assert ["sending to fake/one"] == list(told)
+        assert ["sending to fake/one"] == list(details)
 
 
 def test_an_end_that_could_not_be_written_is_retried_until_it_is() -> None:
     underway = ActionsInFlight(1)
 
     def send() -> None:
-        with underway.sending(KEY) as end:
+        with underway.sending(KEY, 1) as end:
             assert ({}, True) == (underway.unwritten(), KEY in underway)
             end.step = SENT
             raise LeaseLost("fence 1 is over")
 
     with pytest.raises(LeaseLost):
         send()
-    assert ({KEY: SENT}, True) == (underway.unwritten(), KEY in underway)
+    assert ({KEY: SendingOutcome(1, SENT)}, True) == (underway.unwritten(), KEY in underway)
     underway.written(KEY)
     assert ({}, False) == (underway.unwritten(), KEY in underway)
 
 
 def test_what_broke_before_its_end_was_known_is_unknown() -> None:
     underway = ActionsInFlight(1)
-    with pytest.raises(LeaseLost), underway.sending(KEY):
+    with pytest.raises(LeaseLost), underway.sending(KEY, 1):
         raise LeaseLost("fence 1 is over")
-    assert {KEY: STOPPED} == underway.unwritten()
+    assert {KEY: SendingOutcome(1, STOPPED)} == underway.unwritten()
 
 
 def test_an_old_thread_that_gave_up_says_nothing_of_the_new_one_that_sends() -> None:
     underway = ActionsInFlight(1)
-    with underway.sending(KEY):
-        with pytest.raises(LeaseLost), underway.sending(KEY):
+    with underway.sending(KEY, 1):
+        with pytest.raises(LeaseLost), underway.sending(KEY, 1):
             raise LeaseLost("fence 1 is over")
         assert ({}, True) == (underway.unwritten(), KEY in underway)
-    with underway.sending(KEY):
+    with underway.sending(KEY, 1):
         pass
     assert ({}, False) == (underway.unwritten(), KEY in underway)
+
+
+def test_f04_the_fence_is_read_from_the_store_right_before_sending(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although this process still takes the lease for its own."""
+
+    def lose_lease(name: str) -> None:
+        if name == "action.before_wire":
+            with bench.store.write(None) as session:
+                session.rows("UPDATE lease SET fence = fence + 1, holder = 'other:1'")
+
+    key = ask(bench, fail(bench, bench.scheduler))
+    monkeypatch.setattr(sender, "failpoint", lose_lease)
+    with pytest.raises(LeaseLost):
+        bench.parts.actions.step(bench.fence)
+    assert ([], "sending") == (bench.scheduler.acted, state_and_text(bench, key)[0])

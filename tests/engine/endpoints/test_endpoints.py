@@ -55,8 +55,8 @@ def worker_of(bench: Bench, reason: str = "", token: bool = False) -> EndpointWo
 
 
 def value(text: str, series: str) -> float:
-    [found] = re.findall(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
-    return float(found)
+    [result] = re.findall(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    return float(result)
 
 
 def test_metrics_say_what_services_incidents_and_targets_are_like(bench: Bench) -> None:
@@ -77,6 +77,29 @@ def test_metrics_say_what_services_incidents_and_targets_are_like(bench: Bench) 
     assert 1 == value(text, "headway_engine_healthy")
     assert value(text, f'headway_service_deadline_seconds{{service="{service.name}",tier="{service.tier}"}}') > 0
     assert "extract" not in text
+
+
+def test_jobs_have_series_only_by_a_filter_and_up_to_a_limit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.scheduler.attempt("extract", "1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=5))
+    bench.turn()
+
+    def jobs(text: str) -> dict[str, dict[str, float]]:
+        families = {family.name: family.samples for family in MetricsEndpoint(bench.url, lambda: "", text).collect()}
+        names = ("headway_job_needs_repair", "headway_job_series_left_out")
+        return {
+            name: {sample.labels.get("job", ""): sample.value for sample in families[name]}
+            for name in names
+            if name in families
+        }
+
+    assert {} == jobs("")
+    needs_repair, left_out = jobs("system:fake").values()
+    assert ({"": 0}, 1, 0) == (left_out, needs_repair.pop("fake/extract"), sum(needs_repair.values()))
+    assert (1, {"fake/extract": 1}) == (len(needs_repair), jobs("extract")["headway_job_needs_repair"])
+    monkeypatch.setattr("console.engine.metrics.MAX_JOBS", 1)
+    assert [{"fake/extract": 1}, {"": 1}] == list(jobs("system:fake").values())
+    with pytest.raises(ValidationError, match='no field "stat:"'):
+        EndpointSettings(job_metrics="stat:failed")
 
 
 def test_metrics_say_that_the_engine_is_unhealthy(bench: Bench) -> None:

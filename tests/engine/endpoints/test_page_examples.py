@@ -1,4 +1,4 @@
-"""The examples at the end of the pages about HTTP, run as they are written, but for names, port and paths."""
+"""The examples at the end of pages, run as they are written, but for names, port and paths."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,8 +22,11 @@ from console.config.sections import EndpointSettings
 from console.domain.access import ActingRules, PermissionRule, Role
 from console.store.access import write_permissions
 from tests.engine.bench import Bench
+from tests.engine.endpoints.test_acknowledge_page import MARA, mailed
 from tests.engine.endpoints.test_endpoints import listening
 from tests.lab.process import free_port
+
+__all__ = ["mailed"]
 
 DOCS = Path(__file__).parents[3] / "docs"
 TOKENS = {f"HEADWAY_{name}TOKEN": f"{name.lower()}0123456789abcdef" for name in ("", "MARA_", "CALENDAR_")}
@@ -64,8 +68,8 @@ def place(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def example(page: str, language: str) -> str:
     """The last code of this language under the heading Example."""
     text = (DOCS / page).read_text("utf-8").rpartition("\n## Example\n")[2]
-    found: list[str] = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-    return found[-1]
+    result: list[str] = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return result[-1]
 
 
 def curl(page: str, place: str, **names: str) -> list[str]:
@@ -84,7 +88,7 @@ def test_the_example_of_the_http_api(place: str) -> None:
     jobs, acknowledged, plan = map(json.loads, curl("api.md", place))
     assert ["fake/extract"] == [job["name"] for job in jobs]
     assert ("mara", "INC-0001") == (acknowledged["acknowledged_by"], f"INC-{acknowledged['id']:04}")
-    assert ("paused", "disk is free again") == (plan["state"], plan["why"])
+    assert ("paused", True, "disk is free again") == (plan["state"], plan["awaits_approval"], plan["why"])
 
 
 def test_the_example_of_the_calendar(place: str) -> None:
@@ -95,6 +99,26 @@ def test_the_example_of_the_calendar(place: str) -> None:
 
 def test_the_example_of_openlineage(place: str) -> None:
     assert ["1 received, 1 about a known job\n"] == curl("openlineage.md", place)
+
+
+def test_the_example_of_the_link_on_a_phone(mailed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINK", mailed)
+    assert [f"Acknowledge for 1h as {MARA}\n", "INC-0001 is acknowledged\n", "410\n"] == curl("phone.md", "")
+    config = tomllib.loads(example("phone.md", "toml"))
+    EndpointSettings.model_validate(config["endpoints"])
+    assert [MARA, "link"] == config["permissions"][0]["who"]
+
+
+def test_the_example_of_the_report(bench: Bench, tmp_path: Path) -> None:
+    bench.turn()
+    script = example("report.md", "sh").replace("supply-plan", "supply")
+    script = script.replace("headway ", f"{Path(sys.executable).parent}/headway --store {bench.url} ")
+    done = subprocess.run(
+        ["bash", "-ec", script], capture_output=True, text=True, check=True, timeout=120, cwd=tmp_path
+    )
+    assert done.stdout.startswith("Report 2026-10")
+    assert "Supply plan 2026-05 to 2026-10" in done.stdout
+    assert "Services" in (tmp_path / "report.html").read_text()
 
 
 def test_the_example_of_mcp(place: str, bench: Bench, tmp_path: Path) -> None:

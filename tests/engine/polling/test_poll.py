@@ -18,10 +18,11 @@ from connectors.sdk.contract import Probe
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, RateLimited, SystemUnreachable
 from connectors.sdk.records import Inventory, JobRecord, Poll, Schedule
 from connectors.sdk.states import SOURCE_SCHEDULE, Capability, RunState
+from connectors.sdk.transport.call_limits import RequestTally
 from console.config.sections import DependencySettings
 from console.domain.dependency import DependencyMode
 from console.domain.ids import micros
-from console.engine.polling.poller import MATCHING_SECONDS, TargetPoller
+from console.engine.polling.poller import MATCHING_SECONDS, PROOF_SECONDS, TargetPoller
 from console.store.config_sync import SyncResult
 from console.store.db.database import Database
 from console.store.db.fence import Fence
@@ -38,7 +39,7 @@ def ends_red(bench: Bench, attempts: int = 1) -> None:
 
 
 def tails(bench: Bench) -> list[tuple[str, str]]:
-    """(text, error) of each kept log end, by attempt."""
+    """(text, error) of each stored log end, by attempt."""
     with bench.store.read() as connection:
         rows = connection.rows("SELECT text, error FROM log_tail ORDER BY attempt_id")
     return [(row[0], row[1]) for row in rows]
@@ -54,8 +55,8 @@ def test_a_log_that_breaks_its_reader_does_not_prevent_the_notification(bench: B
     ((_, title, body),) = bench.sink.got
     assert "INC-0001" in title
     assert "Last log lines:" not in body
-    words = "its log could not be read (ZeroDivisionError); the engine's log has the details"
-    assert [("", words)] == tails(bench)
+    text = "its log could not be read (ZeroDivisionError); the engine's log has the details"
+    assert [("", text)] == tails(bench)
 
 
 def test_what_is_lost_without_an_end_has_its_log_too(bench: Bench) -> None:
@@ -85,11 +86,11 @@ def test_the_business_date_of_the_source_counts_before_the_one_of_the_start(benc
 def test_a_failing_check_of_rights_spoils_no_poll_and_is_repeated_soon(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    asked: list[float] = []
+    requests: list[float] = []
 
     def probe(_: FakeConnector, timeout_seconds: float) -> Probe:
-        asked.append(timeout_seconds)
-        if len(asked) == 1:
+        requests.append(timeout_seconds)
+        if len(requests) == 1:
             raise error
         return Probe(True, "2.1")
 
@@ -102,9 +103,9 @@ def test_a_failing_check_of_rights_spoils_no_poll_and_is_repeated_soon(
             sql = "SELECT version, failing_since_us, error FROM target WHERE id = ?"
             versions.append(tuple(connection.rows(sql, (bench.poller.target_id,))[0]))
     assert [("", None, ""), ("2.1", None, ""), ("2.1", None, "")] == versions
-    assert 2 == len(asked), "what went well is looked at again in an hour"
+    assert 2 == len(requests), "what went well is looked at again in an hour"
     every = bench.config.systems["fake"].settings.poll_every.total_seconds()
-    assert all(1.0 <= seconds <= max(1.0, every) for seconds in asked)
+    assert all(1.0 <= seconds <= max(1.0, every) for seconds in requests)
 
 
 def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
@@ -139,7 +140,7 @@ def test_a_source_that_answers_is_not_called_silent(bench: Bench, error: Excepti
 
 
 def test_a_pause_requested_by_a_server_is_respected(bench: Bench) -> None:
-    """429 with Retry-After: asked again after a second, it would refuse again, and count that too."""
+    """429 with Retry-After: polled again after a second, it would refuse again, and count that too."""
     bench.scheduler.refuse = SystemUnreachable("too many requests", 120.0)
     bench.poller.poll_once(bench.fence)
     assert 120.0 <= bench.poller._pause()
@@ -153,6 +154,25 @@ def test_targets_that_start_together_are_polled_at_different_times_afterwards(be
     first = sorted(poller.step(bench.fence) for poller in pollers)
     assert first[0] < 15 < 45 < first[-1] <= 60
     assert all(55 < poller.step(bench.fence) <= 60 for poller in pollers[:3])
+
+
+def test_a_target_is_polled_more_often_while_the_end_of_an_action_is_awaited(bench: Bench) -> None:
+    """Not one that fails, nor one that says how many requests it still allows."""
+    bench.poller.step(bench.fence)
+    assert 58 < bench.poller._pause()
+    bench.poller.proof_until = time.monotonic() + PROOF_SECONDS
+    assert 19 < bench.poller._pause() <= 20, "a third of its interval"
+    bench.poller._spending._tally = RequestTally(1, "12 of 60 left")
+    assert 58 < bench.poller._pause()
+    bench.poller._spending._tally = RequestTally(1)
+    bench.scheduler.refuse = SystemUnreachable("no answer")
+    bench.poller.poll_once(bench.fence)
+    assert 58 < bench.poller._pause()
+    bench.scheduler.refuse = None
+    bench.poller.poll_once(bench.fence)
+    assert bench.poller._pause() <= 20
+    bench.poller.proof_until = time.monotonic()
+    assert 58 < bench.poller._pause()
 
 
 @pytest.mark.parametrize("late, least", [(0.0, 58.0), (5.0, 53.0), (29.0, 29.0), (600.0, 29.0)])
@@ -283,19 +303,19 @@ def test_an_impossible_dependency_is_notified_when_its_new_schedule_is_accepted_
         again(bench)
         [(job_id,)] = [row[:1] for row in _jobs(bench) if row[1] == "load"]
         with bench.reads() as reads:
-            [shown] = [one.id for one in reads.estate.drift()]
+            [shown] = [drift.id for drift in reads.estate.drift()]
         bench.requests().accept_drift(job_id, shown)
         bench.parts.answers.step(bench.fence)
         bench.parts.answers.close()
-        [words] = remarks(bench)
-        assert words.startswith(f"fake/load cannot be held until fake/extract is good: {SOURCE_SCHEDULE}rate(1 hour)")
+        [text] = remarks(bench)
+        assert text.startswith(f"fake/load cannot be held until fake/extract is good: {SOURCE_SCHEDULE}rate(1 hour)")
         scheduler.jobs["load"] = hourly("load", next_at=present() + timedelta(hours=1))
         again(bench)
         assert [] == remarks(bench)
 
 
 def test_only_calls_to_the_target_count_as_waiting_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inventory, runs, log, holds and rights are read; whatever the store is asked meanwhile is no wait."""
+    """Inventory, runs, log, holds and rights are read; none of them waits for a query of the store."""
     scheduler = FakeScheduler(capabilities=frozenset({Capability.RERUN, Capability.LOG, Capability.HOLD}))
     scheduler.job("extract")
     scheduler.job("load")

@@ -68,7 +68,7 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
     """The verdict of the incident, as far as it fits; the plan that awaits approval behind it, or on a second line."""
     view, plans = opened
     verdict = incident_verdict(view, plans, ctx.now, ctx.due, is_frozen=is_frozen)
-    later = _later_restart(view, ctx) if verdict.needs_sending and not plans else ""
+    later = _later_restart(view, ctx) if verdict.needs_sending and not plans else None
     line, proposal = _fitted(verdict, width, later), verdict.proposal
     if not proposal:
         return [line]
@@ -77,29 +77,49 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
     return [line, [(f" {proposal}", "mark")]]
 
 
-LATER = " unless fixed by "
+class LaterRestart(NamedTuple):
+    """The job that starts by its clock at this time, and must be restarted too if its upstream has not succeeded by
+    then."""
+
+    job: str
+    at: str
+    is_first: bool
+    """True if it starts before the act-by."""
+
+    def texts(self, action: str) -> list[str]:
+        """The action with ", then load_orders unless fixed by 04:00", from the longest to the shortest; the last one
+        has only the earlier of the two times."""
+        short = re.sub(r" \(in [^)]*\)$", "", action)
+        ends = (f", then {self.job} unless fixed by {self.at}", f", {self.job} too after {self.at}")
+        earlier = re.sub(r" by \d[^(,]*(\(in [^)]*\))?", f" by {self.at}", action, count=1) if self.is_first else action
+        return [*(text + end for end in ends for text in (action, short)), earlier]
 
 
-def _later_restart(view: IncidentView, ctx: RenderContext) -> str:
-    """ ", then load_orders unless fixed by 04:00": the job that starts by its clock at 04:00, and must be restarted too
-    if its upstream has not succeeded by then; empty without one."""
+def _later_restart(view: IncidentView, ctx: RenderContext) -> LaterRestart | None:
     ahead = [service for service in view.services if service.act_by is not None and service.act_by > ctx.now]
     service = min(ahead, key=lambda service: service.act_by or service.deadline, default=None)
     start = next((reason for reason in service.reasons if reason.text == STALE_START), None) if service else None
-    if service is None or start is None:
-        return ""
+    if service is None or service.act_by is None or start is None:
+        return None
     is_same_zone = ctx.hm(service.deadline) == f"{service.deadline.astimezone(ZoneInfo(service.zone)):%H:%M}"
     at = start.at.rpartition(" ")[0] if is_same_zone else start.at
-    return f", then {job_label(start.job)}{LATER}{at}"
+    clock = _CLOCK.search(start.at)
+    act_by = service.act_by.astimezone(ZoneInfo(service.zone))
+    minutes = (int(clock[1]) - act_by.hour) * 60 + int(clock[2]) - act_by.minute if clock is not None else 0
+    return LaterRestart(job_label(start.job), at, minutes % _DAY > _DAY / 2)
 
 
-def _fitted(verdict: Verdict, width: int, later: str = "") -> list[Segment]:
+_CLOCK = re.compile(r"(\d\d):(\d\d)")
+_DAY = 24 * 60
+
+
+def _fitted(verdict: Verdict, width: int, later: LaterRestart | None = None) -> list[Segment]:
     """With `later`, even if the time left must go; with its further parts that fit; and with the names of the services
     that it still saves if they fit, else their number, else nothing."""
     (first, style), *further = verdict.parts
-    if later:
-        short = re.sub(r" \(in [^)]*\)$", "", first)
-        first = next((text for text in (first + later, short + later) if len(text) < width), first)
+    if later is not None:
+        *_, earlier = texts = later.texts(first)
+        first = next((text for text in texts if len(text) < width), earlier)
     line: list[Segment] = [(f" {first}", style)]
     for part in further:
         line += [part] if length_of([*line, part]) <= width else []
@@ -222,9 +242,6 @@ class VerdictLine(ScreenPart):
             right, stale = self._right(self.opened.view), self._stale()
             room = width - length_of(right) - 2
             first, *further = verdict_lines(self.opened, ctx, room - length_of(stale), is_frozen=self.is_frozen)
-            whole, *_ = verdict_lines(self.opened, ctx, width - 1 - length_of(stale), is_frozen=self.is_frozen)
-            if LATER in whole[0][0] and LATER not in first[0][0] and self._command(self.opened.view.row.id):
-                right, first, room = [], whole, width - 1  # the footer has the command too
             line = [*stale, *first]
             for text, style in [calm] if calm is not None and not self.opened.view.services else []:
                 line += [(f" {ctx.sign('dot')} {text}", style)] if length_of(line) + len(text) + 3 <= room else []

@@ -206,12 +206,7 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
     ends = [finish.at for finish in present if finish.at is not None]
     done = f" {ctx.sign('dot')} done about {ctx.hm(max(ends))}" if ends else ""
     lines: SegmentLines = [[(steps, "strong"), (f" in {systems}{done}", "plain")]]
-    finishes = zip(outlook.days, present, strict=False)
-    lost = {
-        day.shown_title: f"as planned{', about ' + ctx.hm(finish.at) if finish.at is not None else ''}{finish.text}"
-        for day, finish in finishes
-        if finish.status == plan_editing.LATE
-    } | {day.shown_title: day.text for day in draft.unsaved}
+    lost = {day.shown_title: day.text for day in draft.unsaved}
     uncertain = {save.day: save for step in draft.steps for save in step.saves if save.saved is None}
     saved = [day for day in outlook.days if day.shown_title not in lost]
     certain = [_promise(day, ctx) for day in saved if day.day not in uncertain]
