@@ -27,8 +27,10 @@ def run_freeze(arguments: argparse.Namespace) -> int:
         print_message(f"headway: it was {value} already")
     with store_reader(arguments) as reads:
         frozen, in_flight = reads.estate.header().frozen, reads.actions.in_flight()
+        running = [plan.id for plan in reads.plans.list_plans(ended=False) if plan.state == "running" and frozen]
     lines = [freeze_verdict(frozen) if frozen else "not frozen"]
     lines += [f"  left before: {job}, {verb}, requested by {by}" for job, verb, by in in_flight if frozen]
+    lines += [f"  plan {number} is running: a step due before the thaw is refused and stops it" for number in running]
     return print_result(arguments, {"frozen": frozen, "in_flight": in_flight}, lines)
 
 

@@ -34,6 +34,7 @@ from console.cli.prompts import confirm_or_yes
 from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
 from console.cli.requests import require_engine, wait_for_answer
 from console.cli.status import health_text
+from console.domain.plan import unpolled_warning
 from console.domain.switches import DEFAULT_PAUSE, pause_length_fault
 from console.domain.system import DriftView, TargetView, split_right
 from console.engine.api.client import EngineClient
@@ -176,12 +177,15 @@ def run_pause(arguments: argparse.Namespace) -> int:
     length = timedelta(0) if arguments.off else _pause_duration(arguments.length)
     with store_reader(arguments) as reads:
         reads.names.system_named(arguments.name)
+        plans = reads.plans.list_plans(ended=False)
+    running = (plan for plan in plans if plan.state == "running" and unpolled_warning(plan, [arguments.name]))
     pause = EngineClient(store_url_of(arguments)).pause_polling(arguments.name, length.total_seconds(), arguments.why)
     lines = [f"{pause.system}: polling resumed"]
     if not arguments.off:
         lines = [
             f"{pause.system}: polling paused until {clock_text(pause.until, near=pause.at)}",
             "  until then its runs are shown as unknown, and actions are verified only afterwards",
+            *(f"  plan {plan.id} is running: it waits there until polling resumes" for plan in running),
             f"  resume now: headway system pause {pause.system} --off",
         ]
     return print_result(arguments, {"system": pause.system, "paused": not arguments.off, "pause": pause}, lines)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from typing import overload
+from typing import NamedTuple, overload
 
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState, Verb
@@ -177,6 +177,29 @@ class RepairFacts:
     """True until its result is known."""
 
 
+class PlannedRun(NamedTuple):
+    """The plan that goes on with a run."""
+
+    plan_id: int
+    is_awaited: bool
+    """True if the plan only waits for it: a failed one is rerun before the plan is resumed."""
+
+
+class PlanFacts(NamedTuple):
+    """A plan of an incident that has sent steps, has not ended, and has runs that are not good yet."""
+
+    id: int
+    incident_id: int
+    state: str
+    done: int
+    total: int
+
+    @property
+    def progress(self) -> str:
+        """ "plan 1 is at 4 of 7 steps", "plan 1 stopped at 4 of 7 steps"."""
+        return f"plan {self.id} {'is' if self.state == 'running' else self.state} at {self.done} of {self.total} steps"
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovalFacts:
     """A rerun or start of a run that waits for another person's approval."""
@@ -315,8 +338,10 @@ class Estate:
     """Like `cancels`: reruns, starts, marks and skips."""
     approvals: Mapping[int, ApprovalFacts] = field(default_factory=dict)
     """By run id: requested in the lookback, and not approved yet."""
-    open_plans: Mapping[int, int] = field(default_factory=dict)
-    """Run id -> the plan whose step repeated the run, and which is not done: resuming it repeats a failed one again."""
+    open_plans: Mapping[int, PlannedRun] = field(default_factory=dict)
+    """Run id -> the plan that repeated the run or waits for it, and which is not done."""
+    plans: Mapping[int, PlanFacts] = field(default_factory=dict)
+    """By incident id."""
     earlier: tuple[RunFacts, ...] = ()
     """Runs before the lookback of jobs of which a dependency reads another period; no rule judges them."""
     checks: Mapping[tuple[str, date], CheckHistory] = field(default_factory=dict)

@@ -195,6 +195,8 @@ class HoldFacts:
     place: HoldActionFacts | None = None
     release: HoldActionFacts | None = None
     start: HoldActionFacts | None = None
+    plan_id: int | None = None
+    """The plan that placed it and has not ended."""
     is_released_by_plan: bool = False
     """True if a step of its running plan releases it."""
     is_reported_by_plan: bool = False

@@ -4,12 +4,13 @@ that independent branches run in parallel."""
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from connectors.sdk.states import RunState, Verb
+from connectors.sdk.states import RunState, Verb, is_open
 from console.domain.history import EstimateBasis
 from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
@@ -44,6 +45,12 @@ STEERING = {
     RequestKind.ABORT_PLAN: (("running", "paused", "stopped"), "aborted", "aborted"),
 }
 """The states in which a started plan allows the request, the state it leads to, and what is then said of the plan."""
+
+
+def resume_commands(number: int, failed_waits: Iterable[str]) -> list[str]:
+    """Commands that continue a stopped plan: a job that it waited for and that failed is rerun first, as the plan only
+    waits for it again."""
+    return [*(f"headway rerun {shlex.quote(job)}" for job in failed_waits), f"headway plan resume {number}"]
 
 
 class PlanRefused(Exception):
@@ -308,6 +315,8 @@ class PlanStepView:
     """When the last service that it saves was expected at the plan's start."""
     saves: tuple[tuple[str, str], ...] = ()
     """Service and business date of the service days that the plan was shown to save with it."""
+    read_stale: bool = False
+    """True if its run read stale data."""
 
     @property
     def is_needless(self) -> bool:
@@ -342,6 +351,8 @@ class PlanView:
     steps: tuple[PlanStepView, ...]
     requested_from: str = ""
     """The host of the requester, "MCP" or "HTTP API"."""
+    standstill: str = ""
+    """Why the running plan cannot go on now: "etl-hosts/db07 cannot be reached"; empty if it can."""
     awaits_approval: bool = field(init=False, default=False)
     """True for a plan that an assistant or the HTTP API proposed, while it is paused and no step was sent: also if a
     person resumed it and paused it again before its first step."""
@@ -369,6 +380,16 @@ class PlanView:
     def done(self) -> int:
         """Number of verified steps."""
         return sum(step.state == "verified" for step in self.steps)
+
+    @property
+    def failed_waits(self) -> list[str]:
+        """Jobs that it waited for, that failed and that are not good or running again."""
+        waits = (step for step in self.steps if step.verb == WAIT and step.state == "failed")
+        return [
+            step.job
+            for step in waits
+            if not is_open(step.run_state) and (step.run_state != RunState.SUCCEEDED or step.read_stale)
+        ]
 
     def saves(self, service: str, business_date: str) -> bool:
         """True for a service day that the plan was shown to save, or might save, when it was started."""

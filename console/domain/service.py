@@ -293,6 +293,8 @@ class ServiceView:
     """Why its forecasts are not trusted, by the outcome of earlier ones; empty if they are."""
     trouble: str = ""
     """Title of its open incident."""
+    has_plan: bool = False
+    """True if a plan for it runs or was stopped: its estimate assumes another repair."""
     acknowledged_by: str = ""
     """The person who acknowledged it; empty: unacknowledged."""
     acknowledged_until: datetime | None = None

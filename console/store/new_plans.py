@@ -153,6 +153,11 @@ def set_plan_state(session: Session, number: int, state: str, text: str, now_us:
         (state, text, state, now_us, number),
     )
     if state == "running":
+        session.rows(  # a step that waited for the plan to run
+            "UPDATE action SET text = '' WHERE state = 'requested' AND key IN"
+            " (SELECT action_key FROM plan_step WHERE plan_id = ?)",
+            (number,),
+        )
         session.rows(
             "UPDATE plan_step SET state = 'planned', action_key = NULL, due_us = NULL, ended_us = NULL"
             " WHERE plan_id = ? AND state = 'failed'",

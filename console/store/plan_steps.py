@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from connectors.sdk.states import Verb
+from connectors.sdk.states import OPEN_STATES, Verb
 from console.domain.hold import held_start
 from console.domain.ids import exact_instant, instant, optional_instant, utc_minute
 from console.domain.plan import StepProgress, StepRun, parse_places
+from console.store.db.session import Session
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot.clock_skew import corrected_instant
 from console.text.cleaning import clean_line
@@ -35,6 +36,19 @@ STEPS = (
     " p.requested_us ORDER BY x.sort_us DESC LIMIT 1) ELSE (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND"
     " x.period_key = s.period_key) END WHERE s.plan_id = ? ORDER BY s.place"
 )
+
+
+_OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
+_FAILED_WAITS = (
+    "SELECT DISTINCT j.name FROM plan_step s JOIN job j ON j.id = s.job_id WHERE s.plan_id = ? AND s.verb = 'wait' AND"
+    " s.state = 'failed' AND NOT EXISTS (SELECT 1 FROM run r WHERE r.job_id = s.job_id AND r.period_key = s.period_key"
+    f" AND (r.state IN ({_OPEN}) OR (r.state = 'succeeded' AND NOT r.stale_read))) ORDER BY j.name"
+)
+
+
+def failed_waits(session: Session, number: int) -> list[str]:
+    """Jobs that the plan waited for, that failed and that are not good or running again."""
+    return [clean_line(row.name) for row in session.rows(_FAILED_WAITS, (number,))]
 
 
 def parse_step(row: Any) -> StepProgress:

@@ -17,6 +17,7 @@ from console.domain.plan import (
     StepProgress,
     parse_places,
     requester_text,
+    resume_commands,
 )
 from console.store import alerts, approvals, audit
 from console.store.alerts import AlertRouting, AttentionRequest
@@ -24,7 +25,7 @@ from console.store.db.database import Database
 from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
 from console.store.new_actions import NewAction, insert_action
-from console.store.plan_steps import STEPS, parse_run, parse_step
+from console.store.plan_steps import STEPS, failed_waits, parse_run, parse_step
 from console.store.row_values import from_row, parse_object
 from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
@@ -183,7 +184,7 @@ def move_plan(
     audience: AlertRouting = alerts.NO_ROUTING,
 ) -> bool:
     """Changes the state of the running plan; False if it is no longer running (a paused one can be done). A stopped
-    one needs a person, who is notified."""
+    one needs a person, who is notified, unless by the incident of the run that it awaited."""
     is_done = state == "done"
     sql = (
         "UPDATE plan SET state = ?, text = ?, changed_seq = changed_seq + 1, ended_us = COALESCE(?, ended_us)"
@@ -199,11 +200,18 @@ def move_plan(
             plan = moved
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
         _audit(session, now, state, plan.id, detail)
-        if state == "stopped":
+        if state == "stopped" and not session.rows(_NOTIFIED_WAIT, (plan.id,)):
             _request_attention(session, audience, plan.id, "stopped", text, now)
         return True
 
 
+_NOTIFIED_WAIT = (
+    "SELECT 1 FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN incident_member m ON m.job_id = s.job_id AND"
+    " m.period_key = s.period_key AND m.role = 'root' JOIN incident i ON i.id = m.incident_id JOIN alert_notified n ON"
+    " n.incident_id = i.id AND n.style = 'technical' WHERE p.id = ? AND s.verb = 'wait' AND s.state = 'failed' AND"
+    " i.closed_us IS NULL AND i.opened_us >= p.requested_us LIMIT 1"
+)
+"""An incident of the run that the plan awaited, whose notification has the commands that continue the plan."""
 _FAILED_BELOW = (
     "SELECT m.incident_id FROM plan_step s JOIN incident_member m ON m.job_id = s.job_id AND m.period_key ="
     " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed'"
@@ -267,9 +275,11 @@ def _request_attention(
     session: WriteSession, audience: AlertRouting, number: int, what: str, text: str, now: datetime
 ) -> None:
     [plan] = session.rows(_STOPPED, (number,))
-    resume = (("Do", f"headway plan resume {number}"),) if what in _RESUMING else ()
+    waits = failed_waits(session, number)
+    resume = [("Do", command) for command in resume_commands(number, waits)] if what in _RESUMING else []
     fixes = (*resume, ("Open", f"headway plan {number}"))
-    notes = (f"{_RESUMING[what]}; headway plan abort {number} drops what was not sent.",) if resume else ()
+    resuming = f"Resuming only waits again for {', '.join(waits)}" if waits else _RESUMING.get(what, "")
+    notes = (f"{resuming}; headway plan abort {number} drops what was not sent.",) if resume else ()
     why = text.partition("; to go on: ")[0]
     facts = _decision_facts(session, number, plan, now) if resume else ()
     need = AttentionRequest(

@@ -367,3 +367,23 @@ def test_a_plan_confirmed_late_is_computed_again_and_a_different_one_is_not_star
 def members(bench: Bench) -> list[tuple[str, str]]:
     with bench.reads() as reads:
         return [(member.job, member.state) for member in reads.incidents.incident(1).members]
+
+
+def test_a_freeze_and_a_pause_of_polls_name_the_plan_in_progress(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(bench)
+    client = EngineClient(bench.url)
+    question = client.propose(1)
+    bench.parts.answers.step(bench.fence)
+    client.start_plan(PlanDraft.read(client.wait(question, 10).data), new_action_key())
+    assert Exit.OK == main(["--store", bench.url, "system", "pause", "fake", "--why", "a new disk"])
+    assert "plan 1 is running: it waits there until polling resumes" in capsys.readouterr().out
+    main(["--store", bench.url, "freeze", "--why", "a new disk"])
+    assert "plan 1 is running: a step due before the thaw is refused and stops it" in capsys.readouterr().out
+    bench.parts.plans.step(bench.fence)
+    bench.parts.actions.step(bench.fence)
+    bench.parts.plans.step(bench.fence)
+    with bench.reads() as reads:
+        assert "stopped" == reads.plans.plan(1).state
+    assert Exit.OK == main(["--store", bench.url, "plan", "abort", "1", "--yes"])

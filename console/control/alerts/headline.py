@@ -31,6 +31,7 @@ from console.control.incidents.verdict import (
     until_text,
 )
 from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.holds import held_by_stopped_plan
 from console.control.snapshot.runs import has_started
 from console.domain.alert import (
     CAUSE_RESOLVED_LABEL,
@@ -42,6 +43,8 @@ from console.domain.alert import (
     AlertKind,
 )
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
+from console.domain.estate import PlanFacts
+from console.domain.plan import resume_commands
 from console.domain.service import SAFE, Timeliness
 from console.text.cleaning import CUT, clean_line
 from console.timing.formats import local_time, rough_duration
@@ -153,16 +156,36 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
     if text := _rerun_text(index, match, clock):
         return f"{text}, service{late[1:]}" if late else text
     until = until_text(act_by, now, clock)
+    if resumed_plan(index, match):
+        return f"{_problem(index, match, decision, plain)}{until or ' now'}"
     end = f", fix{until}" if until else late or passed_text(act_by, now, clock)
     return f"{_problem(index, match, decision, plain)}{end}"
 
 
+def _awaited_job(match: IncidentMatch) -> int | None:
+    """The job that has not finished, of an incident without a failure."""
+    if not (match.awaits or match.group.awaits):
+        return None
+    run = match.to_repair
+    return match.group.lost_by if match.group.lost_by is not None else run.job_id if run is not None else None
+
+
+def resumed_plan(index: EstateIndex, match: IncidentMatch) -> int | None:
+    """The plan that holds the job that has not finished, and that must be resumed; None without one."""
+    job_id = _awaited_job(match)
+    return held_by_stopped_plan(index.estate, job_id) if job_id is not None else None
+
+
 def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, plain: bool) -> str:
-    run, group = match.to_repair, match.group
+    group = match.group
     if match.awaits or group.awaits:
-        waits_for = group.lost_by if group.lost_by is not None else run.job_id if run is not None else None
+        waits_for = _awaited_job(match)
         if waits_for is None:
             return unfinished_text("a job", has_started=True)
+        if plan := resumed_plan(index, match):
+            return clean_line(
+                f"{job_label(index.job(waits_for).name)} is held by plan {plan}: headway plan resume {plan}"
+            )
         is_started = any(map(has_started, index.of_day(waits_for, group.business_date)))
         return clean_line(unfinished_text(index.job(waits_for).name, is_started))
     if text := _rerun_text(index, match, lambda at: local_time(at, decision.zone, index.now)):
@@ -193,23 +216,32 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
         for service in decision.services
         if service.timeliness not in SAFE and not is_only_unknown(context, service)
     ]
+    plan = index.estate.plans.get(match.incident.id) if match.incident is not None else None
     if unsafe:
         worst = min(unsafe, key=lambda service: _WORST_FIRST.index(service.timeliness))
         is_over = worst.timeliness is Timeliness.MET_LATE
         label = label if is_over else CAUSE_RESOLVED_LABEL
         status = (status_text if is_over else still_text)(worst.timeliness)
         promise = promise_text(index, decision.zone, decision.services, worst, f"{label} {status}")
-        what = f"{promise} {status}"
+        what = f"{promise} {status}{_plan_text(plan, worst, index, decision.zone)}"
     elif not (safe := [service for service in decision.services if service.timeliness in SAFE]):
         what = f"{cause_name(index, match)} {_end_of(match)}"
     else:
-        what = f"{_titles(index, safe, PUSH_LENGTH - len(label) - len(_SAFE))}{_SAFE}"
+        is_to_come = plan is not None and any(service.timeliness is Timeliness.ON_TIME for service in safe)
+        label, outcome = (CAUSE_RESOLVED_LABEL, " on time") if is_to_come else (label, " safe")
+        what = f"{_titles(index, safe, PUSH_LENGTH - len(label) - len(outcome))}{outcome}"
+        what += _plan_text(plan, safe[0], index, decision.zone) if is_to_come else ""
     lasted = rough_duration(_recovered_at(index, match) - decision.failed_since)
     how = repair_text(index, match.group.root)
     return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})"
 
 
-_SAFE = " safe"
+def _plan_text(plan: PlanFacts | None, service: AffectedServiceVerdict, index: EstateIndex, zone: str) -> str:
+    """ ", plan 1 is at 4 of 7 steps", ", plan 1 stopped at 4 of 7 steps: headway plan resume 1 by 15:48 (in 8 min)"."""
+    if plan is None:
+        return ""
+    until = until_text(service.act_by or service.green_by, index.now, lambda at: local_time(at, zone, index.now))
+    return f", {plan.progress}{'' if plan.state == 'running' else f': {resume_commands(plan.id, ())[0]}{until}'}"
 
 
 def _titles(index: EstateIndex, services: Sequence[AffectedServiceVerdict], room: int) -> str:

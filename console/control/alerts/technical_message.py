@@ -11,7 +11,7 @@ from itertools import islice
 from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
-from console.control.alerts.headline import by_urgency, headline, most_urgent
+from console.control.alerts.headline import by_urgency, headline, most_urgent, resumed_plan
 from console.control.alerts.joint_repair import is_repaired_by_restart, needs_restart, other_repairs, repair_step
 from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
@@ -25,6 +25,7 @@ from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, AlertK
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.ids import incident_name
+from console.domain.plan import resume_commands
 from console.domain.service import ReasonKind, format_risk, limit_instances
 from console.text.cleaning import CUT, clean, clean_line
 from console.text.message import RULE, MessageText, quote, table, text_of, zoned_column
@@ -132,13 +133,17 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
 def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
     """Commands that repair it, or show why it waits; its own repair first."""
     decision, match, index = subject.decision, subject.match, context.index
+    plan = index.estate.plans.get(decision.incident_id or 0)
     if decision.closed:
+        yield from resume_commands(plan.id, ()) if plan is not None and plan.state != "running" else ()
         return
     if needs_restart(index, match):
-        yield _repair_command(index, subject, INCIDENT_PLACEHOLDER)
+        yield from _repair_commands(index, subject, INCIDENT_PLACEHOLDER)
     for repair in _other_repairs(context, subject):
-        yield _repair_command(index, repair, _name(repair))
-    if (match.awaits or match.group.awaits) and decision.services:
+        yield from _repair_commands(index, repair, _name(repair))
+    if (held := resumed_plan(index, match)) is not None:
+        yield from resume_commands(held, ())
+    elif (match.awaits or match.group.awaits) and decision.services:
         yield f"headway why {clean_line(decision.services[0].service)}"
     target = match.group.target
     if target is not None and target.failing_since is not None:
@@ -153,13 +158,14 @@ def _other_repairs(context: AlertContext, subject: AlertSubject) -> list[AlertSu
     return sorted((repair for repair in related if repair.decision.incident_id is not None), key=_number)
 
 
-def _repair_command(index: EstateIndex, subject: AlertSubject, incident: str) -> str:
+def _repair_commands(index: EstateIndex, subject: AlertSubject, incident: str) -> list[str]:
     run = subject.match.to_repair
     if run is not None and (approval := index.estate.approvals.get(run.id)) is not None:
-        return f"headway action approve {approval.action_key}"
-    if run is not None and run.state.is_red and run.id in index.estate.open_plans:
-        return f"headway plan resume {index.estate.open_plans[run.id]}"
-    return f"headway recover {incident}"
+        return [f"headway action approve {approval.action_key}"]
+    planned = index.estate.open_plans.get(run.id) if run is not None and run.state.is_red else None
+    if run is None or planned is None:
+        return [f"headway recover {incident}"]
+    return resume_commands(planned.plan_id, [clean_line(index.job(run.job_id).name)] if planned.is_awaited else [])
 
 
 def _number(subject: AlertSubject) -> int:

@@ -25,7 +25,7 @@ from console.control.incidents.root_cause import RootCause, runs_on_target, stal
 from console.control.snapshot.checks import ENOUGH
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import CLOCK_SKEW, red_since, run_time
-from console.domain.estate import IncidentFacts, RunFacts
+from console.domain.estate import IncidentFacts, PlanFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
 from console.domain.incident import GREEN_AGAIN, LATER_RUN_GOOD, FailureError
 from console.domain.service import UNMET_PROMISE
@@ -390,7 +390,7 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
     elif root is None:
         match.close_reason = _out_of_view(index, incident)
     elif not red and not _stale(index, match) and not _retried(index, incident) and not _is_unproven(index, incident):
-        match.close_reason = _settled(index, root)
+        match.close_reason = _settled(index, root, index.estate.plans.get(incident.id))
         match.recovered = bool(match.close_reason)
     return match
 
@@ -410,20 +410,22 @@ def _superseded_unseen(index: EstateIndex, incident: IncidentFacts, target_id: i
     ]
 
 
-def _settled(index: EstateIndex, root: RunFacts) -> str:
+def _settled(index: EstateIndex, root: RunFacts, plan: PlanFacts | None = None) -> str:
+    """Why the run is settled; empty if it is not. `plan`: one that still has runs to come."""
     if index.is_excused(root):
         return "the new schedule is accepted: no run is missing"
     by, took = requested_repair(index, root), repair_length(index, root)
     how = f" ({by}{f', ran {rough_duration(took)}' if took is not None else ''})" if by else ""
+    rest = f"; {plan.progress}" if plan is not None else ", with all affected runs"
     if index.is_green(root):
         if root.evidence is RunEvidence.ASSERTED:
             return f"{by or 'marked OK by a person'}, and no affected run is red or stale"
-        return f"{GREEN_AGAIN}{how}, with all affected runs"
+        return f"{GREEN_AGAIN}{how}{rest}"
     if root.state is RunState.SKIPPED and root.evidence is RunEvidence.ASSERTED:
         return f"{by or 'skipped by a person'}, and no affected run is red or stale"
     if not index.is_superseded(root):
         return ""
-    return f"{GREEN_AGAIN}{how}, with all affected runs" if by else LATER_RUN_GOOD
+    return f"{GREEN_AGAIN}{how}{rest}" if by else LATER_RUN_GOOD
 
 
 MAX_RED = 3

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from connectors.sdk.states import RunState, is_open
+from connectors.sdk.states import RunState, Verb, is_open
 from console.domain.incident import (
     RERUN_LATER,
     RERUN_NOW,
@@ -102,6 +102,10 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
         ended, reason = "Resolved" if is_good else "Closed", blocked_reason(view).removeprefix("closed: ")
         return Verdict(((f"{ended} {clock(view.row.closed)}: {reason}", "ok" if is_good else "plain"),))
     root = next((member for member in view.members if member.role == "root"), None)
+    if root is not None and root.state == RunState.HELD and ": headway plan resume " in root.reason:
+        text = f"{job_label(root.job)} is {root.reason.partition(' (hold ')[0]}"
+        status = _outlook(unsafe_services(view.services), now, clock, before=", ")[:1]  # expected without the resume
+        return Verdict(((text, "bad"), *status), needs_sending=True)
     if view.row.cause == UNMET_PROMISE and root is not None and not open_steps(view):
         return _unmet_verdict(root, view, now, clock)
     if root is not None and is_open(root.state):
@@ -206,13 +210,17 @@ def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
     was shown at its start; empty without an estimate."""
     expected = (service.expected for service in view.services if service.expected is not None)
     end = plan.planned_end or max(expected, default=None)
-    return f"services done about {clock(end)}" if end is not None and plan.state == "running" else ""
+    is_moving = plan.state == "running" and not plan.standstill
+    return f"services done about {clock(end)}" if end is not None and is_moving else ""
 
 
 def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
     """Its progress, end and services while it runs; of a paused or stopped one what resuming it still saves."""
     state = f"Plan {plan.id} {plan.state}: {plan.done} of {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
     late = _lost_services(view.services, now)
+    if plan.standstill:
+        state = f"Plan {plan.id} waits: {plan.standstill}, {state.partition(': ')[2]}"
+        return Verdict(((state, "warn"), *_outlook(late, now, clock, before=", ")))
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
         outlook = _outlook(late, now, clock, before=", ") or ([(f", {done}", "plain")] if done else [])
@@ -220,8 +228,11 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         return Verdict(((state, "run"), *outlook), tuple(dict.fromkeys(awaited)))
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)
-    fix = f"resume it{until_text(act_by, now, clock) or ' now'}{passed}"
+    restart = f"restart {' and '.join(map(job_label, plan.failed_waits))}, then " if plan.failed_waits else ""
+    fix = f"{restart}resume it{until_text(act_by, now, clock) or ' now'}{passed}"
     outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
+    if any(step.verb == Verb.RELEASE and step.state != "verified" for step in plan.steps):
+        outlook = outlook[:1]  # expected at the end of the hold, without the resume
     style = "bad" if plan.state == "stopped" else "warn"
     return Verdict(((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now), needs_sending=True)
 
@@ -310,7 +321,7 @@ def services_in_time(plan: PlanView, view: IncidentView) -> list[AffectedService
     """Those that the running plan saves, as it was shown: not delivered, and not expected after their deadline; by
     deadline."""
     services = (service for service in view.services if service.delivered is None and service.timeliness not in _LATE)
-    saved = (service for service in services if plan.saves(service.name, service.business_date))
+    saved = (service for service in services if not plan.standstill and plan.saves(service.name, service.business_date))
     return sorted(saved, key=lambda service: service.deadline)
 
 

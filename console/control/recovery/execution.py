@@ -28,6 +28,7 @@ from console.domain.plan import (
     RequestStep,
     StepProgress,
     StepRun,
+    resume_commands,
 )
 
 ENDED_BADLY = ("refused", "failed")
@@ -196,7 +197,7 @@ def _move(
         state = RunState(step.run.state)
         if state is RunState.SUCCEEDED and not step.run.stale:
             return EndStep(step, "verified", f"{state} ({step.run.evidence})")
-        if state.is_open or (state is RunState.UNKNOWN and step.run.ended is None):
+        if state.is_open or (state is RunState.UNKNOWN and step.run.ended is None) or step.others:
             return None
         return EndStep(step, "failed", f"ended {state}{' on stale data' if step.run.stale else ''}")
     if step.verb in HOLD_VERBS:
@@ -300,7 +301,9 @@ def why_obsolete(plan: PlanProgress, step: StepProgress) -> str:
 
 def _stopped(plan: PlanProgress, red: list[EndStep], states: Mapping[int, str]) -> str:
     held = left_held_text(plan)
-    further = f"{held}; to go on: headway plan resume {plan.id} (requests failed steps again), or plan abort"
+    waits = [step.job for step in plan.steps if step.verb == WAIT and states[step.place] == "failed"]
+    resume = ", then ".join(resume_commands(plan.id, waits)) + ("" if waits else " (requests failed steps again)")
+    further = f"{held}; to go on: {resume}, or plan abort"
     if red:
         return f"step {red[0].step.place}, {red[0].step.job}: {red[0].text.rstrip('.')}{further}"
     step = next(step for step in plan.steps if states[step.place] == "failed")

@@ -108,17 +108,27 @@ def hold_text(hold: HoldFacts, upstream: str) -> str:
     if hold.state in (HoldState.WATCHING, HoldState.STARTING):
         return f"released by Headway: its start is awaited (hold {hold.key})"
     by = hold.held_by if hold.kind == "person" else "Headway"
+    if hold.plan_id is not None:
+        by = f"plan {hold.plan_id}"
     if is_stuck(hold):
         return f"held by {by}, {hold.text} (hold {hold.key})"
     if hold.state is HoldState.RELEASING:
         return f"held by {by}, it is being released (hold {hold.key})"
     if hold.kind == "person":
         why = f": {hold.why}" if hold.why else ""
-        return f"held by {hold.held_by}{why} (hold {hold.key})"
+        if hold.plan_id is not None:
+            why = "" if hold.is_released_by_plan else f": headway plan resume {hold.plan_id}"
+        return f"held by {by}{why} (hold {hold.key})"
     if not upstream:
         return f"held by Headway (hold {hold.key})"
     condition = hold.text if hold.reason is HoldReason.AWAITS_UPSTREAM else f"until {upstream} is good"
     return f"held by Headway {condition} (hold {hold.key})"
+
+
+def held_by_stopped_plan(estate: Estate, job_id: int) -> int | None:
+    """The paused or stopped plan that holds the job; None without one."""
+    holds = (hold for hold in estate.holds if hold.job_id == job_id and hold.state in _PAUSING)
+    return next((hold.plan_id for hold in holds if hold.plan_id is not None and not hold.is_released_by_plan), None)
 
 
 def is_stuck(hold: HoldFacts) -> bool:

@@ -17,6 +17,7 @@ from console.domain.plan import (
     PlanRefused,
     may_await_approval,
     requester_text,
+    resume_commands,
 )
 from console.domain.request import RequestKind
 from console.engine.access import AccessRights, all_granted
@@ -28,6 +29,7 @@ from console.store.db.session import Row, Session
 from console.store.errors import PlanNotFound
 from console.store.events import record_event
 from console.store.names import encode_name
+from console.store.plan_steps import failed_waits
 from console.timing.durations import format_duration
 
 MAX_RUNS = 1_000
@@ -133,7 +135,7 @@ def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> N
     open."""
     same = new_plans.open_plan_of_incident(session, draft.incident_id)
     if draft.incident_id is not None and same is not None:
-        raise AlreadyRequested(_open_plan_text(same, now_us))
+        raise AlreadyRequested(_open_plan_text(session, same, now_us))
     planned = {
         (row.job_id, row.period_key, _exclusive_verbs(row.verb)): row.plan_id
         for row in new_plans.steps_to_come(session)
@@ -141,7 +143,7 @@ def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> N
     for step in draft.steps:
         plan_id = planned.get((step.job_id, encode_name(step.period_key), _exclusive_verbs(step.verb)))
         if plan_id is not None and step.verb != WAIT:
-            plan = _open_plan_text(new_plans.open_plan(session, plan_id), now_us)
+            plan = _open_plan_text(session, new_plans.open_plan(session, plan_id), now_us)
             raise AlreadyRequested(f"step {step.place}, {step.job}, is already in another plan: {plan}")
 
 
@@ -150,13 +152,15 @@ def _exclusive_verbs(verb: str) -> tuple[str, ...]:
     return next((group for group in EXCLUSIVE_VERBS if verb in group), (verb,))
 
 
-def _open_plan_text(plan: Row, now_us: int) -> str:
+def _open_plan_text(session: Session, plan: Row, now_us: int) -> str:
     ago = format_duration((now_us - plan.requested_us) / 1e6)
     is_proposed = may_await_approval(plan.state, plan.requested_from)
     how, status = ("requested", f"it {AWAITS_APPROVAL}") if is_proposed else ("started", f"it is {plan.state}")
     started = (
         f"plan {plan.id} was {how} by {requester_text(plan.requested_by, plan.requested_from)} {ago} ago; {status}"
     )
+    if waits := failed_waits(session, plan.id):
+        return f"{started}: {', then '.join(resume_commands(plan.id, waits))}, or plan abort"
     return f"{started}: headway plan {plan.id}, plan {'pause' if plan.state == 'running' else 'resume'} or abort"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 
 from console.domain.plan import PlanStepView, PlanView, parse_places
@@ -23,11 +24,14 @@ _OPEN = "('running', 'paused', 'stopped')"
 _STEPS = (
     "SELECT s.place, s.verb, j.name AS job, s.job_id, COALESCE(s.run_id, r.id) AS run_id, s.period_key, s.after,"
     " s.wait_s, s.due_us, s.safety, s.expected_s, s.state, s.action_key, a.state AS action_state, CASE WHEN s.text <>"
-    " '' THEN s.text ELSE a.text END AS text, s.started_us, s.ended_us, y.name AS system, r.state AS run_state, CASE"
+    " '' THEN s.text ELSE a.text END AS text, s.started_us, s.ended_us, y.name AS system, r.state AS run_state,"
+    " r.stale_read, j.target_id, CASE WHEN t.failing_since_us IS NOT NULL THEN y.name || '/' || t.name END AS failing,"
+    " CASE"
     " WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id AND"
     " o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END AS others, CASE WHEN"
     f" s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves FROM plan_step s LEFT JOIN job j ON j.id = s.job_id"
-    " LEFT JOIN system y ON y.id = j.system_id LEFT JOIN action a ON a.key = s.action_key LEFT JOIN run r ON r.job_id ="
+    " LEFT JOIN system y ON y.id = j.system_id LEFT JOIN target t ON t.id = j.target_id LEFT"
+    " JOIN action a ON a.key = s.action_key LEFT JOIN run r ON r.job_id ="
     " s.job_id AND r.period_key = s.period_key WHERE s.plan_id = ? ORDER BY s.place"
 )
 
@@ -52,7 +56,19 @@ class PlanQueries(ContextQueries):
         return self._plan(row)
 
     def _plan(self, row: Row) -> PlanView:
-        return from_row(PlanView, row, steps=tuple(map(_step, self.link.rows(_STEPS, (row.id,)))))
+        steps = self.link.rows(_STEPS, (row.id,))
+        standstill = self._standstill(steps) if row.state == "running" else ""
+        return from_row(PlanView, row, steps=tuple(map(_step, steps)), standstill=standstill)
+
+    def _standstill(self, steps: Sequence[Row]) -> str:
+        """Why no further step is sent or verified; empty if one can be."""
+        if self.link.rows("SELECT 1 FROM switch WHERE name = 'freeze' AND value = 'on'"):
+            return "frozen, thaw first"
+        paused, stale = self.store.paused(), self.store.stale_targets()
+        ahead = [step for step in steps if step.state != "verified"]
+        lost = next((step.failing for step in ahead if step.failing and step.target_id in stale), "")
+        unpolled = next((step.system for step in ahead if step.system in paused), "")
+        return f"polls of {unpolled} are paused" if unpolled else f"{lost} cannot be reached" if lost else ""
 
 
 def _step(row: Row) -> PlanStepView:
@@ -70,6 +86,7 @@ def _step(row: Row) -> PlanStepView:
         held_by=format_other_hold(row.beside),
         saves_by=max((at for _, at in saved if at is not None), default=None),
         saves=tuple(day for day, _ in saved),
+        read_stale=bool(row.stale_read),
     )
 
 

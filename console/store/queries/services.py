@@ -34,7 +34,9 @@ _DAYS = (
 )
 
 _OPEN = (
-    "SELECT i.id, i.title, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us FROM incident i"
+    "SELECT i.id, i.title, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us,"
+    " EXISTS (SELECT 1 FROM plan p WHERE p.incident_id = i.id AND p.state IN ('running', 'stopped')) AS has_plan"
+    " FROM incident i"
     " LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id)"
     " AND k.ended_us IS NULL AND k.until_us > ? WHERE i.closed_us IS NULL"
 )
@@ -322,6 +324,7 @@ def _service(
         path=tuple(names[job_id] for job_id in _parse_list(day.path) if job_id in names),
         promised=instant(day.promised_us if day.promised_us is not None else day.deadline_us),
         trouble=incident.title if incident is not None else "",
+        has_plan=incident is not None and bool(incident.has_plan),
         acknowledged_by=incident.acknowledged_by or "" if incident is not None else "",
         acknowledged_until=optional_instant(incident.acknowledged_until_us) if incident is not None else None,
     )

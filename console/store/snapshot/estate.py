@@ -349,6 +349,7 @@ def _load(
         repairs=facts.load_repairs(session, since_us),
         approvals=facts.load_approvals(session, since_us),
         open_plans=facts.load_open_plans(session),
+        plans=facts.load_plans(session),
         earlier=earlier,
         extensions=facts.load_extensions(session, since_us),
         last_verdicts=cache.verdicts.by_day,

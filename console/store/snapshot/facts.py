@@ -18,6 +18,8 @@ from console.domain.estate import (
     DependencyFacts,
     IncidentFacts,
     JobFacts,
+    PlanFacts,
+    PlannedRun,
     RepairFacts,
     RunFacts,
     ServiceFacts,
@@ -25,6 +27,7 @@ from console.domain.estate import (
 )
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import instant, optional_instant
+from console.domain.plan import WAIT
 from console.domain.promise import DeadlineExtension
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session
@@ -333,6 +336,8 @@ SELECT_HOLDS = (
     " h.due_us,"
     " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.reason, h.detail, (SELECT"
     " max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
+    " (SELECT max(g.id) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key AND g.state IN"
+    " ('running', 'paused', 'stopped')) AS plan_id,"
     " w.parameters AS awaits, p.state AS place_state, p.text AS place_text, p.unsent AS place_unsent,"
     " p.ended_us AS place_ended_us, p.sent_us AS place_sent_us, p.origin AS place_origin,"
     " r.state AS release_state, r.text AS release_text, r.unsent AS release_unsent,"
@@ -411,14 +416,30 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 
 
-def load_open_plans(session: Session) -> dict[int, int]:
-    """Run id -> number of the open plan with a requested or failed step for the run."""
+def load_open_plans(session: Session) -> dict[int, PlannedRun]:
+    """Run id -> the open plan with a requested or failed step for the run, or one that waits for it."""
     rows = session.rows(
-        "SELECT r.id, s.plan_id FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN run r ON r.job_id = s.job_id AND"
-        " r.period_key = s.period_key WHERE p.state IN ('running', 'paused', 'stopped') AND s.state IN ('requested',"
-        " 'failed') ORDER BY p.id"
+        "SELECT r.id, s.plan_id, s.verb FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN run r ON r.job_id ="
+        " s.job_id AND r.period_key = s.period_key WHERE p.state IN ('running', 'paused', 'stopped') AND (s.state IN"
+        " ('requested', 'failed') OR (s.verb = 'wait' AND s.state = 'planned')) ORDER BY p.id"
     )
-    return {row.id: row.plan_id for row in rows}
+    return {row.id: PlannedRun(row.plan_id, is_awaited=row.verb == WAIT) for row in rows}
+
+
+_PLANS = (
+    "SELECT p.id, p.incident_id, p.state, SUM(CASE WHEN s.state = 'verified' OR (s.state = 'requested' AND {ends}) THEN"
+    " 1 ELSE 0 END) AS done, COUNT(*) AS total FROM plan p JOIN plan_step s ON s.plan_id = p.id LEFT JOIN run r ON"
+    " r.job_id = s.job_id AND r.period_key = s.period_key AND (r.state = 'skipped' OR (r.state = 'succeeded' AND NOT"
+    " r.stale_read)) WHERE p.incident_id IS NOT NULL AND p.state IN ('running', 'paused', 'stopped') GROUP BY p.id,"
+    " p.incident_id, p.state HAVING SUM(CASE WHEN s.action_key IS NOT NULL THEN 1 ELSE 0 END) > 0 AND SUM(CASE WHEN"
+    " s.state <> 'verified' AND s.verb NOT IN ('hold', 'release') AND r.id IS NULL THEN 1 ELSE 0 END) > 0 ORDER BY p.id"
+).format(ends="s.verb NOT IN ('hold', 'release') AND r.id IS NOT NULL")
+
+
+def load_plans(session: Session) -> dict[int, PlanFacts]:
+    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good."""
+    rows = session.rows(_PLANS)
+    return {row.incident_id: PlanFacts(row.id, row.incident_id, row.state, row.done, row.total) for row in rows}
 
 
 def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.states import RunState, Verb
 from console.config.sections import ServiceSettings
+from console.control.incidents.verdict import incident_verdict
 from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
 from console.domain.request import RequestKind
 from console.domain.service import reasons_text
-from console.engine.api.action_request import ActionRequest
+from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.store.queries import open_queries
 from console.store.row_values import parse_reasons
@@ -361,3 +363,105 @@ def test_a_release_of_a_plan_that_is_refused_calls_a_person_once(night: Night) -
     assert "fake/load is still held: role headway may not resume load" in night.events()
     titles = [title for _, title, body in night.bench.sink.got if "A person is needed" in body]
     assert ["Plan 1 stopped: repair fake/extract [INC-0001]"] == titles
+
+
+def sent(night: Night) -> list[tuple[str, str]]:
+    """Titles and texts of the mails since the last call."""
+    night.bench.send()
+    mails = [(title, body) for _, title, body in night.bench.sink.got]
+    night.bench.sink.got.clear()
+    return mails
+
+
+def stopped_at_its_wait(night: Night) -> list[tuple[str, str]]:
+    """The plan repaired extract and started load, which failed; the mails about that."""
+    night.at("03:50").rounds()
+    plan(night)
+    night.at("03:51")
+    go_on(night)
+    night.at("04:05")
+    go_on(night)
+    succeeds(night, "extract", "04:10")
+    night.at("04:11")
+    go_on(night)
+    night.at("04:14")
+    go_on(night)
+    sent(night)
+    [key] = [key for (key,) in night.rows("SELECT key FROM action WHERE verb = 'start'")]
+    night.bench.scheduler.attempt(
+        "load", "load-again", RunState.FAILED, at("04:15"), action_key=key, period_key=None, ended_at=at("04:20")
+    )
+    night.at("04:21")
+    go_on(night)
+    assert [("stopped",)] == night.rows("SELECT state FROM plan")
+    return sent(night)
+
+
+def test_a_plan_stopped_at_a_wait_names_the_rerun_of_its_job_before_the_resume(night: Night) -> None:
+    mails = stopped_at_its_wait(night)
+    commands = ["headway rerun fake/load", "headway plan resume 1"]
+    assert [commands] == [re.findall(r"^Do +(.*)$", body, re.M) for _, body in mails], "one mail, one way"
+    with open_queries(night.bench.url) as reads:
+        view = reads.plans.plan(1)
+        assert view.incident_id is not None
+        opened = reads.incidents.incident(view.incident_id)
+        verdict = incident_verdict(opened, [view], reads.now(), lambda at: f"{at:%H:%M}", is_frozen=False).text
+    assert ["fake/load"] == view.failed_waits
+    assert view.text.endswith("; to go on: headway rerun fake/load, then headway plan resume 1, or plan abort")
+    assert verdict.startswith("Plan 1 stopped: 3 of 4 steps, restart load, then resume it by ")
+    requests = EngineClient(night.bench.url)
+    question = requests.propose(view.incident_id)
+    night.bench.parts.answers.step(night.bench.fence)
+    with pytest.raises(AlreadyRequested, match="it is stopped: headway rerun fake/load, then headway plan resume 1, "):
+        requests.start_plan(PlanDraft.read(requests.wait(question, 10).data), new_action_key())
+
+
+def test_a_resumed_plan_waits_for_a_rerun_that_is_on_its_way(night: Night) -> None:
+    stopped_at_its_wait(night)
+    requests = EngineClient(night.bench.url)
+    [run_id] = [run_id for (run_id,) in night.rows("SELECT id FROM run WHERE state = 'failed' AND job_id = 2")]
+    requests.act(ActionRequest(Verb.RERUN, run_id), new_action_key())
+    requests.steer_plan(1, RequestKind.RESUME_PLAN)
+    night.bench.parts.plans.step(night.bench.fence)
+    assert [("running",)] == night.rows("SELECT state FROM plan")
+
+
+def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_safe(night: Night) -> None:
+    night.at("03:50").rounds()
+    plan(night)
+    night.at("03:51")
+    go_on(night)
+    night.at("04:05")
+    go_on(night)
+    sent(night)
+    succeeds(night, "extract", "04:10")
+    night.at("04:11").rounds()
+    [(title, _)] = sent(night)
+    assert title.startswith("Cause resolved: daily on time, ")
+    assert ", plan 1 is at 2 of 4 steps (INC-0001, " in title
+    [(reason,)] = night.rows("SELECT close_reason FROM incident")
+    assert reason.endswith("; plan 1 is at 2 of 4 steps")
+
+
+def test_a_cause_that_is_resolved_while_its_plan_does_not_run_names_the_resume(night: Night) -> None:
+    night.at("03:50").rounds()
+    plan(night)
+    night.at("03:51")
+    go_on(night)
+    night.at("04:05")
+    go_on(night)
+    sent(night)
+    EngineClient(night.bench.url).steer_plan(1, RequestKind.PAUSE_PLAN)
+    succeeds(night, "extract", "04:10")
+    night.at("04:11").rounds()
+    commands = {title: re.findall(r"^Do +(.*)$", body, re.M) for title, body in sent(night)}
+    resolved, opened = commands
+    assert resolved.startswith(
+        "Cause resolved: daily 06:30 will still miss, plan 1 paused at 2 of 4 steps: headway plan resume 1"
+    )
+    assert opened.startswith("daily 06:30 will miss: load is held by plan 1: headway plan resume 1 ")
+    assert [["headway plan resume 1"]] * 2 == [*commands.values()]
+    with open_queries(night.bench.url) as reads:
+        opened_incident = reads.incidents.incident(2)
+        verdict = incident_verdict(opened_incident, (), reads.now(), lambda at: f"{at:%H:%M}", is_frozen=False).text
+    assert "load is held by plan 1: headway plan resume 1, daily 06:30 will miss" == verdict

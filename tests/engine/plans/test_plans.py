@@ -19,7 +19,7 @@ from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import Capability, RunState, Verb
 from console.config.sections import ActingSettings, JobSettings
-from console.control.incidents.verdict import delivery_estimate
+from console.control.incidents.verdict import delivery_estimate, incident_verdict
 from console.control.recovery import execution
 from console.domain.access import ActionSubject, Person
 from console.domain.history import EstimateBasis, EstimateKind
@@ -922,3 +922,36 @@ def test_a_plan_that_stops_after_its_incident_is_resolved_names_the_one_that_its
         assert f"its plan {number} continues at INC-0002" in [
             event.text for event in reads.incidents.incident(1).events
         ]
+
+
+def verdict_of(bench: Bench) -> str:
+    with bench.reads() as reads:
+        opened, plan = reads.incidents.incident(1), reads.plans.plan(1)
+        services = reads.services.list_services()
+        assert all(service.has_plan for service in services if service.incident_id == 1)
+        return incident_verdict(opened, [plan], reads.now(), lambda at: f"{at:%H:%M}", is_frozen=False).text
+
+
+def test_a_plan_that_cannot_go_on_says_why_and_promises_nothing(night: Bench) -> None:
+    started(night)
+    turn(night)
+    assert verdict_of(night).startswith("Plan 1 running: 0 of 2 steps, ")
+    requests(night).pause_polling("fake", 600.0, "maintenance")
+    assert "Plan 1 waits: polls of fake are paused, 0 of 2 steps" == verdict_of(night)
+    requests(night).pause_polling("fake", 0.0, "")
+    requests(night).turn("freeze", "on", "")
+    assert "Plan 1 waits: frozen, thaw first, 0 of 2 steps" == verdict_of(night)
+    requests(night).turn("freeze", "off", "")
+    with night.store.write(None) as session:
+        session.rows("UPDATE target SET failing_since_us = 1, last_ok_us = 1")
+    assert re.fullmatch("Plan 1 waits: fake/.* cannot be reached, 0 of 2 steps", verdict_of(night))
+
+
+def test_a_step_of_a_resumed_plan_no_longer_waits_for_the_resume(night: Bench) -> None:
+    number = started(night)
+    night.parts.plans.step(night.fence)
+    requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
+    night.parts.actions.step(night.fence)
+    assert "plan 1 is paused: waiting" == view(night).steps[0].text
+    requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
+    assert "" == view(night).steps[0].text

@@ -192,6 +192,8 @@ class StartedScreen(HeadwayScreen):
         says = "sends its remaining steps"
         if failed:
             says = f"retries failed steps that have not succeeded since: {', '.join(failed)}"
+        if waits := self.view.failed_waits if self.view else []:
+            says = f"only waits again for {', '.join(waits)}: rerun it first"
         paused = self.board.header.paused if self.board.header is not None else ()
         warning = unpolled_warning(self.view, [pause.system for pause in paused]) if self.view else ""
         self._confirm(RequestKind.RESUME_PLAN, "Resume it", "; ".join(filter(None, [says, warning])))

@@ -299,7 +299,7 @@ def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool, is_old
         known.append((f"due {at}", "plain"))
     if view.is_promised and view.delivered is not None:
         known.append((f"delivered {ctx.hm(view.delivered)}", "plain"))
-    elif view.is_promised and view.expected is not None:
+    elif view.is_promised and view.expected is not None and not (view.has_plan and view.act_by is not None):
         expected = f"{'if repaired' if view.act_by is not None else 'expected'} {ctx.hm(view.expected)}"
         latest = latest_finish(view)
         slip = f" to {ctx.hm(latest)}" if latest and latest > view.expected else ""

@@ -383,6 +383,15 @@ def test_the_text_of_a_service_ends_with_no_half_a_part(width: int) -> None:
     assert len(text) <= max(width, len(first))
 
 
+def test_an_estimate_of_another_repair_is_left_out_beside_a_plan() -> None:
+    view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk", act_by=at("04:00"))
+    shown, beside = (
+        "".join(text for text, _ in rows.service_detail(dataclasses.replace(view, has_plan=has_plan), CONTEXT, 120)[0])
+        for has_plan in (False, True)
+    )
+    assert ("if repaired" in shown, "if repaired" in beside) == (True, False)
+
+
 def test_a_chance_in_the_table_is_no_wider_than_99() -> None:
     """ "will miss 100…" was cut in its figure."""
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="will_miss", p_late=1.0)
