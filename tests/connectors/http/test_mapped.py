@@ -987,6 +987,21 @@ def test_the_end_of_a_run_is_not_hidden_by_an_attempt_that_its_source_does_not_l
     assert {f"{row['id']}.1": end, **extra} == own
 
 
+@pytest.mark.parametrize("counts", ["attempts", "starts"])
+def test_a_run_without_a_start_and_an_attempt_waits_for_its_first_one(counts: str) -> None:
+    """It was skipped: its number of attempts was None. One that began has a number."""
+    fake = InPlace()
+    row = fake.become(fake.run("load", "waiting", fake.now), "waiting", 1)
+    row |= {"tries": None, "began": None}
+    connector = repeating(fake, attempt="tries", attempt_counts=counts)
+    poll = connector.poll("", (), 5)
+    assert {f"{row['id']}.1": RunState.QUEUED} == {
+        run.attempt_key: run.state for run in poll.runs if run.native_ref == str(row["id"])
+    }
+    row |= {"began": row["changed"], "status": "active"}
+    assert ["its number of attempts is 'None'"] == [item.reason for item in connector.poll("", (), 5).skipped]
+
+
 def rerun_in_place(fake: InPlace, connector: HttpConnector) -> tuple[dict[str, Any], Preview]:
     row = fake.runs[-1]
     run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs
@@ -1158,7 +1173,9 @@ def test_a_page_token_that_expired_between_polls_starts_the_walk_again(
     first = connector.poll("", (), 5)
     expired.add("4")
     second = connector.poll(first.cursor, (), 5)
-    assert ["no longer knows the next page: " + text in warning for warning in second.warnings] == [True]
+    assert [f"no longer knows the next page: cursor_expired: {text}" in warning for warning in second.warnings] == [
+        True
+    ]
     assert [run.attempt_key for run in first.runs] == [run.attempt_key for run in second.runs]
     expired.clear()
     rest = [run.attempt_key for poll in TestHomeGrown().bites(connector, second.cursor) for run in poll.runs]
