@@ -1454,3 +1454,36 @@ def test_an_instant_with_a_zone_is_read_among_numbers() -> None:
     assert {datetime(2026, 11, 26, 9, 40, 1, 311000, UTC)} == instants
     with pytest.raises(RecordUnreadable, match="written as milliseconds"):
         instant_of("2026-11-26T09:40:01", "at", fields)
+
+
+@pytest.mark.parametrize(
+    "document, log, problem",
+    [
+        ({"text": "one"}, {"text": "text"}, ""),
+        ({"text": None}, {"text": "text"}, ""),
+        ({}, {"text": "text"}, ""),
+        ({"text": "one"}, {"text": "body"}, "has no 'body' (log.text). Fix: correct it"),
+        ({"lines": [{"text": "one"}]}, {"parts": "lines", "text": "text"}, ""),
+        ({"lines": []}, {"parts": "lines", "text": "text"}, ""),
+        ({"lines": [{"text": "one"}]}, {"parts": "rows", "text": "text"}, "has no 'rows' (log.parts). Fix: correct it"),
+        ({"lines": [{"text": "one"}]}, {"parts": "lines", "text": "body"}, "parts without 'body' (log.text). Fix:"),
+    ],
+)
+def test_a_log_at_a_wrong_field_is_an_error_and_no_empty_log(
+    document: dict[str, Any], log: dict[str, str], problem: str
+) -> None:
+    fake = HomeGrown()
+    run = fake.run("load", "done", fake.now)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_log = request.url.path.endswith("/log")
+        return httpx.Response(200, json=document) if is_log else fake.handle(request)
+
+    connector = opened(fake, FaultyTransport(answer, ""), log={"path": "/api/runs/{id}/log", **log})
+    ref = RunRef("load", "", str(run["id"]), str(run["id"]), None)
+    if problem:
+        with pytest.raises(InvalidAnswer) as caught:
+            connector.log(ref, None, 4096, 5)
+        assert problem in str(caught.value)
+    else:
+        connector.log(ref, None, 4096, 5)
