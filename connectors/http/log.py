@@ -80,7 +80,7 @@ def _read_run_log(
     begin = int(start) if start and start.isascii() and start.isdigit() else 0
     window = client.window((run.started_at or datetime.now(UTC)) - BEFORE_ITS_START)
     places = {"id": run.native_ref, "job": run.job, "attempt": str(attempt_of(run.attempt_key)), **window}
-    if call.next:
+    if "cursor" in call.places:
         return chunk_of_parts(_pages(client, call, places), start, limit_bytes, is_open=False)
     if "offset" in call.places:
         chunk = chunk_of_parts(
@@ -142,10 +142,15 @@ def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str],
     offset = begin
     while True:
         reply = _log_reply(client, call, {**places, "offset": str(offset)}, ANY_TYPE)
-        if reply.status == 416 or not reply.body:
+        document = _log_document(reply, call) if call.text and reply.status != 416 else None
+        body = text_at(document, call.text, MAX_LOG_CHARACTERS).encode() if call.text else reply.body
+        if reply.status == 416 or not body:
             return
-        yield reply.body.decode("utf-8", "surrogateescape")
-        offset += len(reply.body)
+        yield body.decode("utf-8", "surrogateescape")
+        following = value_at(document, call.next) if call.text else offset + len(body)
+        if not isinstance(following, int) or following <= offset:
+            return
+        offset = following
         if client.deadline.is_below(RESERVED_SHARE):
             yield f"\n[the log from byte {offset} on could not be read in time]\n"
             return

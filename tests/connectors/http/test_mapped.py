@@ -669,7 +669,11 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
             "next: {cursor} and next belong together, for a log in parts",
         ),
         ({"runs.attempt_counts": "starts"}, 'attempt_counts = "starts": name in attempt the field with the number'),
-        ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one plain log"),
+        ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one log: leave out parts"),
+        (
+            {"log": {"path": "/{id}", "text": "text", "query": {"from": "{offset}"}}},
+            "a text by {offset} needs the byte behind it. Fix: name in next",
+        ),
         (
             {"parts": {"path": "/{id}", "id": "number", "name": "number", "state": "state"}},
             'both are "number". Fix: name another field, or leave out [parts] and name in runs.attempt',
@@ -1243,6 +1247,37 @@ def test_a_log_that_comes_in_pieces_is_read_to_its_end(size: int, piece: int) ->
             break
         start = str(chunk.next)
     assert fake.log == text
+
+
+@pytest.mark.parametrize("ends", ["empty", "same", "null"])
+@pytest.mark.parametrize("piece", [9, 33, 4096])
+def test_a_log_in_json_by_the_offset_of_its_bytes_is_read_to_its_end(piece: int, ends: str) -> None:
+    """Its pieces end between characters, so the next offset is the one of the answer."""
+    fake, whole = HomeGrown(), "zeile ä\n" * 12
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/log"):
+            return fake.handle(request)
+        first = int(request.url.params["from"])
+        text = whole.encode()[first : first + 17].decode("utf-8", "ignore")
+        end = first + len(text.encode())
+        is_last = end == len(whole.encode())
+        following = None if is_last and ends == "null" else first if is_last and ends == "same" else end
+        return httpx.Response(200, json={"text": text, "next_offset": following})
+
+    log = {"path": "/api/runs/{id}/log", "query": {"from": "{offset}"}, "text": "text", "next": "next_offset"}
+    connector, run = opened(fake, FaultyTransport(answer, ""), log=log), RunRef("load", "", "1", "1")
+    tail = connector.log(run, None, piece, 5)
+    assert whole.endswith(tail.text)
+    assert (len(whole.encode()) > piece, True) == (tail.cut, bool(tail.text))
+    text, start = "", "0"
+    while True:
+        chunk = connector.log(run, start, piece, 5)
+        text += chunk.text
+        if not chunk.more:
+            break
+        start = str(chunk.next)
+    assert whole == text
 
 
 class NumberedLog(HomeGrown):
