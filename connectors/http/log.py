@@ -142,7 +142,7 @@ def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str],
     offset = begin
     while True:
         reply = _log_reply(client, call, {**places, "offset": str(offset)}, ANY_TYPE)
-        document = _log_document(reply, call) if call.text and reply.status != 416 else None
+        document = _log_document(reply, call) if call.text and reply.status != 416 else {}
         body = text_at(document, call.text, MAX_LOG_CHARACTERS).encode() if call.text else reply.body
         if reply.status == 416 or not body:
             return
