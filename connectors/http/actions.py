@@ -31,7 +31,7 @@ MAX_SEARCHED_PAGES = 50
 UNNAMED_RERUN = "no run shows the key of a rerun: it is found by the run's next attempt and the account that started it"
 NUMBERED_RERUN = "no run shows the key of a rerun: where its reply is lost, the outcome stays unknown"
 GROUPED_RERUN = "no run shows the key of a rerun: it is found as the one new run of the same group"
-KEYED_RERUN = "it is found as the next attempt of the run, which shows its key"
+KEYED_RERUN = "it is found as the next attempt if the run shows its key; otherwise a lost reply leaves it unknown"
 
 
 class HttpActions(MappedActions[HttpVerbCall]):

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from connectors.http.options import (
     PLACEHOLDER,
@@ -245,9 +245,13 @@ class ProfileComparison:
 
         self.compare_path((*key, "path"), call.method, call.path, sent_and_read)
         if isinstance(call, HttpListCall) and call.next_path:
-            self.compare_path(
-                (*key, "next_path"), "GET", call.next_path, lambda result, at: result.read(key, call, at.answer, False)
-            )
+            path, _, query = call.next_path.partition("?")
+
+            def next_read(result: ProfileComparison, operation: DescribedOperation) -> None:
+                result._parameters((*key, "next_path"), dict(parse_qsl(query, keep_blank_values=True)), operation)
+                result.read(key, call, operation.answer, False)
+
+            self.compare_path((*key, "next_path"), "GET", path, next_read)
 
     def compare_run(self, runs: HttpRunsCall, copied: Collection[str]) -> None:
         """The single run. `copied`: the fields of it that a rerun sends again."""
@@ -311,13 +315,16 @@ class ProfileComparison:
         self.names, self.undescribed = self.names + best.names, self.undescribed + best.undescribed
 
     def sent(self, key: tuple[str, ...], call: HttpCall, operation: DescribedOperation) -> None:
+        self._parameters((*key, "query"), call.query, operation)
+        self._body(operation.body, call.body, (*key, "body"))
+
+    def _parameters(self, key: tuple[str, ...], names: Collection[str], operation: DescribedOperation) -> None:
         known = {name.removesuffix("[]") for name in operation.query}
-        for name in call.query:
+        for name in names:
             self.names += 1
             if name.removesuffix("[]") not in known:
                 fix = f"use one of {', '.join(sorted(known)[:20])}" if known else "remove it: there are none"
-                self.faults.append(((*key, "query", name), f"no parameter of {operation.path}. Fix: {fix}"))
-        self._body(operation.body, call.body, (*key, "body"))
+                self.faults.append(((*key, name), f"no parameter of {operation.path}. Fix: {fix}"))
 
     def _body(self, schema: Schema, value: Any, key: tuple[str, ...]) -> None:
         items = value.items() if isinstance(value, dict) else ()

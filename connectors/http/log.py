@@ -12,8 +12,8 @@ from typing import Any
 from connectors.http.client import GONE_STATUSES, RESERVED_SHARE, HttpApiClient
 from connectors.http.options import HttpLogCall, HttpLogFilesCall
 from connectors.http.parts import PartTry, RunReader, attempt_of, parts_of_attempt
-from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.field_mapping import id_at, rows_at, text_at, value_at
+from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
+from connectors.sdk.field_mapping import has_field, id_at, rows_at, text_at, value_at
 from connectors.sdk.log_chunks import chunk_of, chunk_of_parts, from_character, to_character
 from connectors.sdk.mapped_actions import missing_log
 from connectors.sdk.records import LogChunk, RunRef
@@ -80,7 +80,7 @@ def _read_run_log(
     begin = int(start) if start and start.isascii() and start.isdigit() else 0
     window = client.window((run.started_at or datetime.now(UTC)) - BEFORE_ITS_START)
     places = {"id": run.native_ref, "job": run.job, "attempt": str(attempt_of(run.attempt_key)), **window}
-    if call.next:
+    if "cursor" in call.places:
         return chunk_of_parts(_pages(client, call, places), start, limit_bytes, is_open=False)
     if "offset" in call.places:
         chunk = chunk_of_parts(
@@ -101,7 +101,7 @@ def _read_run_log(
     if reply.status == 206 and not call.text:
         return _partial_chunk(reply, start, limit_bytes)
     if call.text:
-        document = reply.json()
+        document = _log_document(reply, call)
         text = _lines(document, call) if call.parts else text_at(document, call.text, MAX_LOG_CHARACTERS)
     else:
         text = reply.body.decode("utf-8", "surrogateescape")
@@ -122,15 +122,35 @@ def _log_reply(
     return reply
 
 
+def _log_document(reply: HttpReply, call: HttpLogCall) -> Any:
+    """The answer that has the log, as JSON. Raises InvalidAnswer where it has other fields and not that of the log; an
+    answer without any is an empty log."""
+    document = reply.json()
+    key, path = ("parts", call.parts) if call.parts else ("text", call.text)
+    if document and not (
+        has_field(document, path.removesuffix(".*")) or (call.next and has_field(document, call.next))
+    ):
+        raise InvalidAnswer(f"{reply.place} has no {path!r} (log.{key}). Fix: correct it")
+    parts = rows_at(document, call.parts) if call.parts and not call.next and "{" not in call.text else None
+    if parts and not any(has_field(part, call.text) for part in parts):
+        raise InvalidAnswer(f"{reply.place} has parts without {call.text!r} (log.text). Fix: correct it")
+    return document
+
+
 def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str], begin: int) -> Iterator[str]:
     """The log from the byte `begin` on, piece by piece; the last line says so where the time of the call ends first."""
     offset = begin
     while True:
         reply = _log_reply(client, call, {**places, "offset": str(offset)}, ANY_TYPE)
-        if reply.status == 416 or not reply.body:
+        document = _log_document(reply, call) if call.text and reply.status != 416 else {}
+        body = text_at(document, call.text, MAX_LOG_CHARACTERS).encode() if call.text else reply.body
+        if reply.status == 416 or not body:
             return
-        yield reply.body.decode("utf-8", "surrogateescape")
-        offset += len(reply.body)
+        yield body.decode("utf-8", "surrogateescape")
+        following = value_at(document, call.next) if call.text else offset + len(body)
+        if not isinstance(following, int) or following <= offset:
+            return
+        offset = following
         if client.deadline.is_below(RESERVED_SHARE):
             yield f"\n[the log from byte {offset} on could not be read in time]\n"
             return
@@ -146,7 +166,7 @@ def _pages(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str]) 
     """The log, one answer after the other; the last line says so where the time of the call ends first."""
     token = None
     while True:
-        document = _log_reply(client, call, {**places, "cursor": token}, ANY_TYPE).json()
+        document = _log_document(_log_reply(client, call, {**places, "cursor": token}, ANY_TYPE), call)
         if not rows_at(document, call.parts):
             return
         yield _lines(document, call)

@@ -351,7 +351,8 @@ class HttpLogCall(HttpHeadersCall):
     """Path to a list of parts, together the log; text is then a field of each."""
     next: FieldPath = ""
     """Path to the token of the next parts, for {cursor}: a number of a line, or a text. The first ones are requested
-    without it; an answer without parts, or with the token of before, is the last one."""
+    without it; an answer without parts, or with the token of before, is the last one. Of a text by {offset}: the byte
+    behind it."""
     ranges: bool = False
     """The server answers Range requests, so that a long log is read in pieces."""
 
@@ -359,14 +360,21 @@ class HttpLogCall(HttpHeadersCall):
     def text_of_each_part(self) -> Self:
         if self.parts and not self.text:
             raise ValueError("parts: say in text which field of each part is the log")
-        if (not self.parts and self.next) or ("cursor" in self.places) != bool(self.next):
+        is_by_offset = "offset" in self.places and bool(self.text) and not self.parts
+        if not is_by_offset and ((not self.parts and self.next) or ("cursor" in self.places) != bool(self.next)):
             raise ValueError(
                 "next: {cursor} and next belong together, for a log in parts: {cursor} is the value at next"
             )
         if ("file" in self.places) != (self.files is not None) or (self.files and (self.text or self.ranges)):
             raise ValueError("files: send {file} in the path of the log, and leave out text, parts and ranges")
-        if "offset" in self.places and (self.text or self.ranges or {"file", "part"} & self.places):
-            raise ValueError("path: {offset} is a byte of one plain log: leave out text, ranges, {file} and {part}")
+        if "offset" in self.places and (self.parts or self.ranges or {"file", "part", "cursor"} & self.places):
+            raise ValueError(
+                "path: {offset} is a byte of one log: leave out parts, ranges, {file}, {part} and {cursor}"
+            )
+        if is_by_offset and not self.next:
+            raise ValueError(
+                "next: a text by {offset} needs the byte behind it. Fix: name in next where an answer has it"
+            )
         return self
 
 

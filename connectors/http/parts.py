@@ -100,7 +100,10 @@ def _numbered(run: RunRecord, number: int, **changes: Any) -> RunRecord:
 
 def _counted(run: RunRecord, count: Any, counts_starts: bool) -> RunRecord:
     """The run as the attempt that it is, by the number of its attempts, or of those that began. One that did not begin
-    yet has no times: those of its row are of the attempt before. Raises RecordUnreadable."""
+    yet has no times: those of its row are of the attempt before. A run without a start and a number has no attempt
+    yet. Raises RecordUnreadable."""
+    if count is None and run.started_at is None:
+        count = 0
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < MAX_STARTS:
         raise RecordUnreadable(f"its number of attempts is {str(count)[:60]!a}")
     if run.state in NOT_BEGUN:

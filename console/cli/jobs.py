@@ -211,6 +211,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
     evidence = f", evidence {evidence_text(row.evidence)}" if row.state else ""
     return [
         f"{row.name}  {state_text(row, now)}",
+        *([f"title       {view.title}"] if view.title not in row.name else []),
         *([f"not watched {view.unwatched_reason}"] if view.unwatched_reason else []),
         f"timeliness  {timeliness_label(row.timeliness)}{evidence}",
         f"schedule    {row.schedule or '–'}",

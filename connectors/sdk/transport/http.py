@@ -16,6 +16,7 @@ import os
 import re
 import socket
 import ssl
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -165,6 +166,8 @@ class DeadlineTransport(httpx.HTTPTransport):
 
 
 RETRY_AFTER_CEILING_SECONDS = 15 * 60.0
+MAX_WAIT_SECONDS = 5.0
+"""For a Retry-After within a call."""
 ERROR_TEXT_LIMIT = 200
 ERROR_BYTES = 4096
 ERROR_TEXT_FIELDS = ("detail", "message", "title", "error_description", "error", "errors")
@@ -240,9 +243,9 @@ class HttpReply:
         """The server's message about a refusal, short; "" without one. Raw outside text.
 
         `detail` is text, an object, or a list of texts or of field errors, whose `input` (it may hold what we sent)
-        is left out; where it is null, `title` says it (RFC 9457). Else what an `error` (as text, or with a message of
-        its own), OAuth's `error_description` (RFC 6749) or `errors` say, or a list of errors as a whole. Of plain text,
-        the first line."""
+        is left out; where it is null, `title` says it (RFC 9457). Else what an `error` (as text, or with a code and a
+        message of its own), OAuth's `error_description` (RFC 6749) or `errors` say, or a list of errors as a whole. Of
+        plain text, the first line."""
         try:
             document = json.loads(self.body.decode("utf-8-sig"))
             fields = document if isinstance(document, dict) else {"errors": document}
@@ -272,7 +275,9 @@ def _detail_text(detail: Any) -> str:
         path = ".".join(str(part) for part in where) if isinstance(where, list) else ""
         return f"{path}: {detail['msg']}"
     if isinstance(detail, dict):
-        return str(detail.get("reason") or detail.get("message") or "")
+        named = {name: text for name, text in detail.items() if isinstance(text, str)}
+        text = next((named[name] for name in ("reason", *ERROR_TEXT_FIELDS) if named.get(name)), "")
+        return ": ".join(filter(None, (named.get("code", ""), text)))
     return ""
 
 
@@ -410,8 +415,16 @@ class HttpEndpoint:
         raise refusal(reply, once)
 
     def exchange(self, request: httpx.Request, call: str, deadline: Deadline, once: bool = False) -> HttpReply:
-        """The reply to a request, whatever its status. `call` is its name in messages; `once` as for `call`."""
-        return self._once(request, call, deadline) if once else self._read(request, call, deadline)
+        """The reply to a request, whatever its status. `call` is its name in messages; `once` as for `call`. After a
+        reply 429 with a short Retry-After it is sent again, as long as there is time."""
+        if once:
+            return self._once(request, call, deadline)
+        while True:
+            reply = self._read(request, call, deadline)
+            seconds = retry_after(reply.headers.get("retry-after"), reply.clock) if reply.status == 429 else None
+            if not seconds or seconds > MAX_WAIT_SECONDS or seconds >= deadline.left:
+                return reply
+            time.sleep(seconds)
 
     def close(self) -> None:
         self._pooled_client.close()

@@ -143,8 +143,8 @@ class ClientCredentials(RenewedAccount):
             "POST", self._path, self.deadline, headers=headers, form=form, accept=SIGN_IN_REFUSED
         )
         if reply.status in SIGN_IN_REFUSED:
-            why = f": {reply.error}" if reply.error else ""
-            is_scope = "scope" in reply.error
+            why = f": {reply.error.removesuffix('.')}" if reply.error else ""
+            is_scope = "scope" in reply.error.lower()
             fix = "Correct the scope" if is_scope else "Are client_id and client_secret valid there, and not expired?"
             raise AccessRefused(f"{reply.place} gives no token{why}. {fix}")
         table = reply.table()

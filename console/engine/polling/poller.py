@@ -22,7 +22,7 @@ from typing import NamedTuple
 import structlog
 
 from connectors.sdk.contract import Connector
-from connectors.sdk.errors import ConnectorError, SystemUnreachable
+from connectors.sdk.errors import ConnectorError, RateLimited, SystemUnreachable
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import RequestTally, counting
@@ -254,6 +254,8 @@ class TargetPoller:
         """When the next poll is due, by `time.monotonic`; infinity before the first has ended."""
         self._asked_to_wait = 0.0
         """Retry-After of an overloaded server, s."""
+        self._is_midway = False
+        """Whether this poll has stored pages, and more are announced."""
         self._inventory_at = -math.inf
         """When to read the next inventory; minus infinity before the first."""
         self._extra_inventory_at = -math.inf
@@ -314,7 +316,7 @@ class TargetPoller:
     def poll_once(self, fence: Fence) -> None:
         """Polls all pages and stores them. Expected failures are recorded, not raised."""
         failpoint("poll.before")
-        self._asked_to_wait, self._begun = 0.0, time.monotonic()
+        self._asked_to_wait, self._is_midway, self._begun = 0.0, False, time.monotonic()
         try:
             with self._spending.poll():
                 self._pages(fence)
@@ -329,7 +331,11 @@ class TargetPoller:
             self.close()
             if isinstance(error, SystemUnreachable):
                 self._asked_to_wait = error.retry_after_seconds or 0.0
-            self._failed(fence, error, error.kind)
+            self._is_midway = self._is_midway and isinstance(error, RateLimited)
+            if self._is_midway:
+                self._failures = 0  # the next poll continues at the stored cursor
+            else:
+                self._failed(fence, error, error.kind)
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -349,7 +355,10 @@ class TargetPoller:
 
     def _next_due(self, started: float) -> float:
         """When to poll after a poll that started then. A late one shortens the pause by up to half, so that polls that
-        were late together do not stay together; the first success is followed by a random part of the interval."""
+        were late together do not stay together; the first success is followed by a random part of the interval. A poll
+        that was limited between its pages continues as soon as the source allows it."""
+        if self._is_midway and self._asked_to_wait:
+            return time.monotonic() + self._asked_to_wait
         pause = self._pause()
         shortest = max(pause / 2, self._asked_to_wait)
         if not self._is_spread and not self._failures:
@@ -392,7 +401,7 @@ class TargetPoller:
             self.pulse.beat(3 * self._timeout)
             reply = self._reply or self._receive(self._connector, fence, deadline)
             self._store(self._connector, fence, reply)
-            self._reply = None
+            self._reply, self._is_midway = None, reply.poll.more
             if not reply.poll.more:
                 break
             if reply.poll.cursor == reply.before:

@@ -156,6 +156,14 @@ def test_what_is_not_in_the_description_is_named(format_name: str, old: str, new
     assert problem in faults[key]
 
 
+@pytest.mark.parametrize("name, faults", [("after", []), ("since", ["runs.next_path.since"])])
+def test_the_query_of_a_path_of_later_pages_is_compared_by_its_parameters(name: str, faults: list[str]) -> None:
+    old = 'per_page = "{limit}", after = "{cursor}" }\nrows'
+    path = f"/v1/{{option.project}}/jobs/-/runs?per_page=9&{name}={{cursor}}"
+    new = f'per_page = "{{limit}}" }}\nnext_path = "{path}"\nrows'
+    assert faults == [key for key, _ in compared(openapi(3), old, new)]
+
+
 @pytest.mark.parametrize("path, faults", [("/v1/projects/p/jobs/j:run", ["session.body.user"]), ("/login", [])])
 def test_a_login_is_compared_where_the_description_has_it(path: str, faults: list[str]) -> None:
     body = {"user": "{username}", "labels": {"password": "{password}"}}

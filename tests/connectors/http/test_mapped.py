@@ -717,7 +717,11 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             "next: {cursor} and next belong together, for a log in parts",
         ),
         ({"runs.attempt_counts": "starts"}, 'attempt_counts = "starts": name in attempt the field with the number'),
-        ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one plain log"),
+        ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one log: leave out parts"),
+        (
+            {"log": {"path": "/{id}", "text": "text", "query": {"from": "{offset}"}}},
+            "a text by {offset} needs the byte behind it. Fix: name in next",
+        ),
         (
             {"parts": {"path": "/{id}", "id": "number", "name": "number", "state": "state"}},
             'both are "number". Fix: name another field, or leave out [parts] and name in runs.attempt',
@@ -1035,6 +1039,21 @@ def test_the_end_of_a_run_is_not_hidden_by_an_attempt_that_its_source_does_not_l
     assert {f"{row['id']}.1": end, **extra} == own
 
 
+@pytest.mark.parametrize("counts", ["attempts", "starts"])
+def test_a_run_without_a_start_and_an_attempt_waits_for_its_first_one(counts: str) -> None:
+    """It was skipped: its number of attempts was None. One that began has a number."""
+    fake = InPlace()
+    row = fake.become(fake.run("load", "waiting", fake.now), "waiting", 1)
+    row |= {"tries": None, "began": None}
+    connector = repeating(fake, attempt="tries", attempt_counts=counts)
+    poll = connector.poll("", (), 5)
+    assert {f"{row['id']}.1": RunState.QUEUED} == {
+        run.attempt_key: run.state for run in poll.runs if run.native_ref == str(row["id"])
+    }
+    row |= {"began": row["changed"], "status": "active"}
+    assert ["its number of attempts is 'None'"] == [item.reason for item in connector.poll("", (), 5).skipped]
+
+
 def rerun_in_place(fake: InPlace, connector: HttpConnector) -> tuple[dict[str, Any], Preview]:
     row = fake.runs[-1]
     run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs
@@ -1205,7 +1224,9 @@ def test_a_page_token_that_expired_between_polls_starts_the_walk_again(
     first = connector.poll("", (), 5)
     expired.add("4")
     second = connector.poll(first.cursor, (), 5)
-    assert ["no longer knows the next page: " + text in warning for warning in second.warnings] == [True]
+    assert [f"no longer knows the next page: cursor_expired: {text}" in warning for warning in second.warnings] == [
+        True
+    ]
     assert [run.attempt_key for run in first.runs] == [run.attempt_key for run in second.runs]
     expired.clear()
     rest = [run.attempt_key for poll in TestHomeGrown().bites(connector, second.cursor) for run in poll.runs]
@@ -1273,6 +1294,37 @@ def test_a_log_that_comes_in_pieces_is_read_to_its_end(size: int, piece: int) ->
             break
         start = str(chunk.next)
     assert fake.log == text
+
+
+@pytest.mark.parametrize("ends", ["empty", "same", "null"])
+@pytest.mark.parametrize("piece", [9, 33, 4096])
+def test_a_log_in_json_by_the_offset_of_its_bytes_is_read_to_its_end(piece: int, ends: str) -> None:
+    """Its pieces end between characters, so the next offset is the one of the answer."""
+    fake, whole = HomeGrown(), "zeile ä\n" * 12
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/log"):
+            return fake.handle(request)
+        first = int(request.url.params["from"])
+        text = whole.encode()[first : first + 17].decode("utf-8", "ignore")
+        end = first + len(text.encode())
+        is_last = end == len(whole.encode())
+        following = None if is_last and ends == "null" else first if is_last and ends == "same" else end
+        return httpx.Response(200, json={"text": text, "next_offset": following})
+
+    log = {"path": "/api/runs/{id}/log", "query": {"from": "{offset}"}, "text": "text", "next": "next_offset"}
+    connector, run = opened(fake, FaultyTransport(answer, ""), log=log), RunRef("load", "", "1", "1")
+    tail = connector.log(run, None, piece, 5)
+    assert whole.endswith(tail.text)
+    assert (len(whole.encode()) > piece, True) == (tail.cut, bool(tail.text))
+    text, start = "", "0"
+    while True:
+        chunk = connector.log(run, start, piece, 5)
+        text += chunk.text
+        if not chunk.more:
+            break
+        start = str(chunk.next)
+    assert whole == text
 
 
 class NumberedLog(HomeGrown):
@@ -1570,3 +1622,36 @@ def test_an_instant_with_a_zone_is_read_among_numbers() -> None:
     assert {datetime(2026, 11, 26, 9, 40, 1, 311000, UTC)} == instants
     with pytest.raises(RecordUnreadable, match="written as milliseconds"):
         instant_of("2026-11-26T09:40:01", "at", fields)
+
+
+@pytest.mark.parametrize(
+    "document, log, problem",
+    [
+        ({"text": "one"}, {"text": "text"}, ""),
+        ({"text": None}, {"text": "text"}, ""),
+        ({}, {"text": "text"}, ""),
+        ({"text": "one"}, {"text": "body"}, "has no 'body' (log.text). Fix: correct it"),
+        ({"lines": [{"text": "one"}]}, {"parts": "lines", "text": "text"}, ""),
+        ({"lines": []}, {"parts": "lines", "text": "text"}, ""),
+        ({"lines": [{"text": "one"}]}, {"parts": "rows", "text": "text"}, "has no 'rows' (log.parts). Fix: correct it"),
+        ({"lines": [{"text": "one"}]}, {"parts": "lines", "text": "body"}, "parts without 'body' (log.text). Fix:"),
+    ],
+)
+def test_a_log_at_a_wrong_field_is_an_error_and_no_empty_log(
+    document: dict[str, Any], log: dict[str, str], problem: str
+) -> None:
+    fake = HomeGrown()
+    run = fake.run("load", "done", fake.now)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_log = request.url.path.endswith("/log")
+        return httpx.Response(200, json=document) if is_log else fake.handle(request)
+
+    connector = opened(fake, FaultyTransport(answer, ""), log={"path": "/api/runs/{id}/log", **log})
+    ref = RunRef("load", "", str(run["id"]), str(run["id"]), None)
+    if problem:
+        with pytest.raises(InvalidAnswer) as caught:
+            connector.log(ref, None, 4096, 5)
+        assert problem in str(caught.value)
+    else:
+        connector.log(ref, None, 4096, 5)

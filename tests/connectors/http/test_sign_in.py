@@ -191,6 +191,11 @@ HOSTILE: list[tuple[httpx.Response, type[ConnectorError], str]] = [
         AccessRefused,
         "gives no token: invalid_scope. Correct the s",
     ),
+    (
+        httpx.Response(400, json={"error": {"code": "scope_not_granted", "detail": "Not granted: jobs.pause."}}),
+        AccessRefused,
+        "gives no token: scope_not_granted: Not granted: jobs.pause. Correct the scope",
+    ),
     (httpx.Response(401, json={"error_description": f"{SECRET} is wrong"}), AccessRefused, "gives no token"),
     (httpx.Response(403, html="<b>no</b>"), AccessRefused, "gives no token"),
     (httpx.Response(404, json={}), ConnectorError, "404"),

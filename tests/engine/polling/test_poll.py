@@ -149,6 +149,30 @@ def test_a_pause_requested_by_a_server_is_respected(bench: Bench) -> None:
     assert bench.poller._pause() <= 60
 
 
+def test_a_poll_that_is_limited_between_pages_goes_on_at_its_cursor(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is stored, and it is no failure: the next poll comes as soon as the source allows it."""
+    cursors: list[str] = []
+
+    def poll(_: FakeConnector, cursor: str, open_runs: object, timeout_seconds: float) -> Poll:
+        cursors.append(cursor)
+        if len(cursors) in (2, 3):
+            raise RateLimited("(429)", 40.0)
+        return Poll((), f"page {len(cursors)}", more=len(cursors) < 4)
+
+    monkeypatch.setattr(FakeConnector, "poll", poll)
+    assert 39 < bench.poller.step(bench.fence) <= 40
+    sql = "SELECT cursor, failures, error FROM target WHERE id = ?"
+    with bench.store.read() as connection:
+        assert [("page 1", 0, "")] == [tuple(row) for row in connection.rows(sql, (bench.poller.target_id,))]
+    bench.poller.step(bench.fence)
+    assert 1 == bench.poller._failures, "nothing was read: it is a failure"
+    bench.poller.step(bench.fence)
+    assert ["", "page 1", "page 1", "page 1"] == cursors
+    assert 0 == bench.poller._failures
+
+
 def test_targets_that_start_together_are_polled_at_different_times_afterwards(bench: Bench) -> None:
     pollers = [TargetPoller(bench.parts.polling, bench.poller._place) for _ in range(50)]
     first = sorted(poller.step(bench.fence) for poller in pollers)

@@ -100,6 +100,32 @@ def test_a_busy_server_says_when_to_come_back(status: int) -> None:
     assert 120.0 == caught.value.retry_after_seconds
 
 
+@pytest.mark.parametrize(
+    "header, once, requests", [("1", False, 3), ("1", True, 1), ("6", False, 1), ("0", False, 1), ("", False, 1)]
+)
+def test_a_short_retry_after_is_waited_for_within_a_read(
+    monkeypatch: pytest.MonkeyPatch, header: str, once: bool, requests: int
+) -> None:
+    """A longer one ends the call, and nothing that is sent once is sent again."""
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    limited = httpx.Response(429, headers={"retry-after": header})
+    replies = [limited, limited, httpx.Response(200, json={})]
+    endpoint = endpoint_with(lambda _: replies.pop(0))
+    if requests == 3:
+        assert 200 == endpoint.call("GET", "/dags", Deadline(10)).status
+    else:
+        with pytest.raises(RateLimited):
+            endpoint.call("GET", "/dags", Deadline(10), once=once)
+    assert (3 - requests, [1.0] * (requests - 1)) == (len(replies), waits)
+
+
+def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
+    with pytest.raises(RateLimited) as caught:
+        endpoint_with(lambda _: httpx.Response(429, headers={"retry-after": "2"})).call("GET", "/x", Deadline(1.5))
+    assert 2.0 == caught.value.retry_after_seconds
+
+
 def test_f29_a_login_page_with_200_is_a_refused_access_and_no_empty_list() -> None:
     with pytest.raises(AccessRefused, match="is a web page, not JSON: a login"):
         get(answering(body=b"<html>Sign in</html>", content_type="text/html; charset=utf-8")).table()
@@ -196,6 +222,24 @@ def test_the_four_shapes_of_detail_are_read(detail: object, text: str) -> None:
     with pytest.raises(NotSupported) as caught:
         get(answering(400, json.dumps({"detail": detail}).encode()))
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error, text",
+    [
+        ({"code": "job_busy", "detail": "Job jb_1 is burning."}, "job_busy: Job jb_1 is burning."),
+        ({"code": 404, "message": "no such job"}, "is a refusal: no such job"),
+        ({"code": "gone", "title": "Gone"}, "gone: Gone"),
+        ({"error_description": "no such client"}, "is a refusal: no such client"),
+        ({"code": "job_busy"}, "is a refusal: job_busy"),
+        ({"detail": {"input": "hidden"}, "code": ["hidden"]}, "without a message"),
+    ],
+)
+def test_the_code_and_the_text_of_an_error_object_are_read(error: object, text: str) -> None:
+    with pytest.raises(NotSupported) as caught:
+        get(answering(409, json.dumps({"error": error}).encode()))
+    assert text in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 def test_a_list_of_errors_is_read() -> None:
