@@ -97,7 +97,7 @@ HOSTILE = [
     ('runs/{id}/log', "jobs/{job}/log", "/log", "Fix: send {id} in path, query, body or headers"),
     ('runs/{id}"', 'runs/latest"', "one =", 'runs.one: "/api/{option.tenant}/runs/latest" is the same for every run'),
     ('[lacks]', '[verbs.cancel]\npath = "/api/jobs/{job}/cancel"\n[lacks]', "/cancel",
-     "cancel\" names no {id}: it would be"),
+     "cancel\" names no {id}, so the call"),
     # its line where the table is named otherwise, its value, its fix
     ('[verbs.rerun]', "[verb.rerun]", "[verb.rerun]", 'verb: unknown key. Did you mean "verbs"?'),
     ('sign_in = "bearer"', 'sign_in = "oauth2"', "sign_in =", 'belong together. Fix: add oauth2.'),
