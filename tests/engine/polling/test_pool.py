@@ -34,7 +34,7 @@ class StubPoller:
     """Polls by `act`, every `pause` seconds."""
 
     waits_since = math.inf
-    proof_until = 0.0
+    verifying_until = 0.0
     wake: Callable[[], None]
 
     def __init__(self, number: int, act: Callable[[], None] = lambda: None, pause: float = 0.05) -> None:
