@@ -86,7 +86,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
 
 
 def _copy(connection: sqlite3.Connection, table: str, seed: str, many: int, details: Mapping[str, str]) -> None:
-    """`many` copies of the row that `seed` finds; the columns of `told` get their own expressions of n."""
+    """`many` copies of the row that `seed` finds; the columns of `details` get these expressions of n."""
     columns = _columns(connection, table)
     values = ", ".join(f"{details[name]}" if name in details else f"s.{name}" for name in columns)
     numbers = f"WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {many})"

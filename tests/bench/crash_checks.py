@@ -164,7 +164,7 @@ class Seen:
         self.lost_alerts = sum(not any(text in title for title, _ in bodies) for text in expected)
         self.repeats = sum(max(0, len(marks) - things.get(key, 1)) for key, marks in bodies.items())
         self.unmarked_repeats = sum(max(0, marks.count(False) - things.get(key, 1)) for key, marks in bodies.items())
-        self.texts.append(f"told {sorted(title for title, _ in bodies)}")
+        self.texts.append(f"delivered {sorted(title for title, _ in bodies)}")
 
 
 def doubled(keys: Sequence[str]) -> int:

@@ -183,7 +183,7 @@ class Night:
             self.seen.lost_actions += (
                 action is None or action.ended is None or (action.state == "verified") != (key in sent)
             )
-        self.seen.texts.append(f"asked {[(action.key, action.state) for action in actions.values()]}")
+        self.seen.texts.append(f"requested {[(action.key, action.state) for action in actions.values()]}")
 
 
 class PlanNight(Night):

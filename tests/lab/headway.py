@@ -1,4 +1,4 @@
-"""The `headway` command as a person or a service unit runs it: one config, a home of its own, an engine that ends."""
+"""The `headway` command as a person or a service unit runs it: one config, its own home, an engine that is ended."""
 
 from __future__ import annotations
 

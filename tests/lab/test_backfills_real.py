@@ -109,6 +109,6 @@ def test_the_runs_of_a_backfill_are_reported_as_those_of_its_nights(headway: Hea
             runs = headway.listed("run", COUNT)
             return expected <= {run["period_key"] for run in runs if run["state"] == "succeeded"}
 
-        wait_until(reported, "its runs to be told", 60)
+        wait_until(reported, "its runs in the list", 60)
     finally:
         airflow.schedule("stock_count", None)

@@ -185,7 +185,7 @@ def test_f24_real_systems_in_trouble_are_reported_by_place_and_the_others_are_po
         if fault.refuse:
             proxy.reset_all()
     try:
-        wait_until(lambda: set(BAD) <= set(field.failing()), "the bad ones to be told", 30)
+        wait_until(lambda: set(BAD) <= set(field.failing()), "the broken targets to be reported", 30)
         targets, since = field.targets(), datetime.now(UTC)
         for name, proxy in field.proxies.items():
             assert (True, True) == (str(proxy.port) in targets[name].error, "Traceback" not in targets[name].error), (

@@ -137,7 +137,7 @@ def test_long_numbers_and_ranges_that_run_backwards() -> None:
 
 
 @pytest.mark.parametrize(
-    "status, used",
+    "expression, used",
     [
         ("6~15 * * * *", "6-15 * * * *"),
         ("~ * * * *", "0-59 * * * *"),
@@ -149,14 +149,14 @@ def test_long_numbers_and_ranges_that_run_backwards() -> None:
         ("@hourly", "@hourly"),
     ],
 )
-def test_a_number_that_it_picks_may_be_any_of_the_range(status: str, used: str) -> None:
-    assert used == crontab.cronie_reading(status)
+def test_a_number_that_it_picks_may_be_any_of_the_range(expression: str, used: str) -> None:
+    assert used == crontab.cronie_reading(expression)
 
 
-@pytest.mark.parametrize("status", ["1~5/2 * * * *", "9~3 * * * *", "1-2~5 * * * *", "~~ * * * *", "60~ * * * *", "~"])
-def test_what_it_cannot_pick_from_is_refused(status: str) -> None:
+@pytest.mark.parametrize("expression", ["1~5/2 * * * *", "9~3 * * * *", "1-2~5 * * * *", "~~ * * * *", "60~ * * * *", "~"])
+def test_what_it_cannot_pick_from_is_refused(expression: str) -> None:
     with pytest.raises(TimeFieldError):
-        crontab.cronie_reading(status)
+        crontab.cronie_reading(expression)
 
 
 def test_a_line_that_it_cannot_read_is_left_out_alone() -> None:

@@ -220,14 +220,14 @@ def test_nothing_of_the_clients_environment_reaches_the_gate(host: LocalHost, tm
     (elsewhere / "crontabs" / ME).write_text("1 2 * * * SECRET\n")
     (elsewhere / "id").write_text("#!/bin/sh\necho SECRET\n")
     (elsewhere / "id").chmod(0o755)
-    client_rows = {
+    environment = {
         "HEADWAY_CRONTABS": str(elsewhere / "crontabs"),
         "HEADWAY_ETC": str(elsewhere),
         "PATH": f"{elsewhere}:{os.environ['PATH']}",
     }
     requested = for_the_gate([("processes", "", ""), ("crontabs", "-", "", ""), ("who",)], NONCE, 0).encode()
     done = subprocess.run(
-        ["sh", str(gate)], input=requested, env=client_rows, capture_output=True, timeout=20, check=True
+        ["sh", str(gate)], input=requested, env=environment, capture_output=True, timeout=20, check=True
     )
     kinds = {part.kind for part in sections(done.stdout, NONCE, "db07")}
     assert {"TABS", "ME"} <= kinds

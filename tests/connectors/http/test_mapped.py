@@ -752,12 +752,12 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )
 def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], text: str) -> None:
-    results = settings()
+    mapping = settings()
     for place, value in change.items():
         table, _, name = place.partition(".")
-        results = {**results, table: {**results[table], name: value} if name else value}
+        mapping = {**mapping, table: {**mapping[table], name: value} if name else value}
     with pytest.raises(ValidationError) as raised:
-        HttpOptions.model_validate(results)
+        HttpOptions.model_validate(mapping)
     assert text in str(raised.value)
 
 
