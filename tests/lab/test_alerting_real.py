@@ -105,7 +105,9 @@ def test_f66_a_delivery_refused_by_a_mail_server_is_abandoned_notified_on_the_fa
     morning = Morning(evening, tmp_path, routes, MAIL=smtp.url(), BOSS=http_sink.json_url())
     smtp.mode = "reject"
     with morning.fails():
-        wait_until(lambda: http_sink.posts != [] and len(http_sink.posts) >= 2, "two notifications on the fallback route", 60)
+        wait_until(
+            lambda: http_sink.posts != [] and len(http_sink.posts) >= 2, "two notifications on the fallback route", 60
+        )
         titles = sorted(post.data["title"] for post in http_sink.posts)
         assert (True, True) == (titles[0] == '1 alert not delivered: route "oncall"', ROOT in titles[1])
         handed = next(post.data["message"] for post in http_sink.posts if ROOT in post.data["title"])

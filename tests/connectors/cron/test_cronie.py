@@ -153,7 +153,9 @@ def test_a_number_that_it_picks_may_be_any_of_the_range(expression: str, used: s
     assert used == crontab.cronie_reading(expression)
 
 
-@pytest.mark.parametrize("expression", ["1~5/2 * * * *", "9~3 * * * *", "1-2~5 * * * *", "~~ * * * *", "60~ * * * *", "~"])
+@pytest.mark.parametrize(
+    "expression", ["1~5/2 * * * *", "9~3 * * * *", "1-2~5 * * * *", "~~ * * * *", "60~ * * * *", "~"]
+)
 def test_what_it_cannot_pick_from_is_refused(expression: str) -> None:
     with pytest.raises(TimeFieldError):
         crontab.cronie_reading(expression)
