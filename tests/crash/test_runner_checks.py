@@ -12,12 +12,13 @@ from unittest.mock import patch
 import pytest
 
 from connectors.sdk.states import Verb
-from console.engine.actions.dispatcher import ActionDispatcher
+from console.engine.actions import permission
 from console.engine.actions.state_machine import ActionStateMachine
 from console.engine.notify import outbox as sending
 from console.engine.plans.executor import PlanExecutor
 from console.engine.supervisor import engine
 from console.store import holds, outbox
+from console.store.actions import ActionRow
 from tests.bench import crash_holds
 from tests.bench.crash_checks import Broken, Limits, Seen
 from tests.bench.crash_holds import HeldNight
@@ -83,11 +84,19 @@ def intent_comes_after_the_wire() -> None:
 
 
 def in_flight_actions_are_not_looked_up() -> None:
-    patch.object(ActionDispatcher, "recover", lambda self, fence: None).start()
+    move = ActionStateMachine.move
+
+    def forgetful(self: ActionStateMachine, fence: Any, action: ActionRow) -> None:
+        if action.state != "sending":
+            move(self, fence, action)
+
+    patch.object(ActionStateMachine, "move", forgetful).start()
 
 
 def a_lost_lease_stops_no_engine() -> None:
+    """Neither by the time of its last renewal nor by the fence in the store; each alone stops it (test_in_flight)."""
     patch.object(engine.LeaseWatch, "stopping", lambda self: self.stop.is_set()).start()
+    patch.object(permission, "check_fence", lambda session, fence: None).start()
 
 
 def plans_stand_still() -> None:

@@ -81,18 +81,6 @@ class ActionDispatcher:
         self.wake = threading.Event()
         self.pulse = Pulse()
 
-    def recover(self, fence: int) -> None:
-        """Marks what a dead engine was sending as unknown: it is looked up, never sent again. Sends that threads of
-        this process have in flight are left alone."""
-        self._write_down(fence)
-        unreadable: dict[str, str] = {}
-        for action in actions.actions_in(self._store, "sending", self._actions.now(), unreadable):
-            if self._fence_of(action, fence) == fence and action.key not in self.underway:
-                self._actions.move(fence, action)
-        for key, why in unreadable.items():
-            if key not in self.underway:
-                self._actions.give_up(fence, key, "sending", why)
-
     def _write_down(self, fence: int) -> None:
         """Writes outcomes that the sending threads could not write, because their workers ended or the store failed.
         That of a lost shard is dropped: its next holder looks the action up."""
@@ -137,7 +125,8 @@ class ActionDispatcher:
         self._lanes.wait()
 
     def _begin(self, fence: int) -> None:
-        """Starts the due work of every idle target."""
+        """Starts the due work of every idle target. What a dead engine was sending becomes unknown: it is looked up,
+        never sent again. Sends that threads of this process have in flight are left alone."""
         self._lanes.is_idle()
         self._write_down(fence)
         if self._leads:

@@ -120,11 +120,7 @@ class EngineAssembly:
         self._join()
         if not is_synced:
             self._record_dependency_faults(fence, self._synced_jobs)
-        self.recover(fence)
-
-    def recover(self, fence: int) -> None:
-        """Recovers what a dead engine left unfinished."""
-        for worker in (self.outbox, self.actions, self.answers):
+        for worker in (self.outbox, self.answers):
             worker.recover(fence)
 
     def _sync_jobs_of_shards(self, fence: int) -> None:
