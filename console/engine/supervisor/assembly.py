@@ -120,6 +120,10 @@ class EngineAssembly:
         self._join()
         if not is_synced:
             self._record_dependency_faults(fence, self._synced_jobs)
+        self.recover(fence)
+
+    def recover(self, fence: int) -> None:
+        """Recovers what a dead engine left unfinished. The dispatcher of actions does so whenever it looks for work."""
         for worker in (self.outbox, self.answers):
             worker.recover(fence)
 
