@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MAX_TESTS = 5
+MAX_TESTS = 12
 FAILED_TESTS = Path(".pytest_cache/v/cache/lastfailed")
 """What pytest writes at the end of a session: the ids of the tests that failed, of which it forgets those that pass."""
 

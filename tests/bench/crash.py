@@ -25,7 +25,7 @@ from connectors.sdk.secrets import SecretStore
 from console.engine.supervisor.log_setup import set_up_logs
 from tests.bench.crash_checks import Deadline, Limits, Seen
 from tests.bench.crash_engine import STACKS
-from tests.bench.crash_holds import HeldNight, start_seconds
+from tests.bench.crash_holds import HeldNight
 from tests.bench.crash_night import Night, PlanNight
 from tests.bench.crash_points import Point, points
 from tests.bench.crash_report import figures, progress, report_lines
@@ -33,6 +33,7 @@ from tests.bench.crash_stores import Databases, Files, Stores
 from tests.bench.ending import Ending, say
 from tests.bench.figures import emit
 from tests.invariants.engines import server
+from tests.invariants.held_world import start_seconds
 from tests.lab.process import private_folder, remove_folder
 
 AT_ONCE = {"sqlite": 8, "postgres": 3}

@@ -5,7 +5,6 @@ A night of `tests.invariants.held_world` on a fast clock; most of it is waiting,
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,30 +13,23 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from console.domain.ids import micros
-from console.store.db.database import open_database
 from console.store.errors import StoreError
 from console.store.queries import open_queries
-from console.timing.clock import ClockSetting, real_now
 from tests.bench.crash_checks import OPENED, RESOLVED, TOO_LATE, Broken, Limits, Patience, Seen, doubled
 from tests.bench.crash_engine import hits, prepared, write_stacks
 from tests.bench.crash_points import Point
-from tests.invariants.engines import Child, server, store_of
-from tests.invariants.held_world import DUE, HeldWorld
-from tests.invariants.test_holds_killed import EVENING
+from tests.invariants.engines import Child, store_of
+from tests.invariants.held_world import DUE, HeldWorld, begin_night
 from tests.invariants.test_holds_killed import engine as engine_of
 from tests.invariants.worlds import Sink
 
 RATE = 80.0
-"""Seconds of the night in a real one, where a process starts at once; on a busy machine the night is slower, so that
-engines are there before the start that is held."""
+"""Seconds of the night in a real one, where a process starts at once (`begin_night`)."""
 CHECK_SECONDS = 0.1
 QUIET = timedelta(minutes=15)
 """Of the night, in which nothing need happen: from the failure's alert to the hold, from there to the repair."""
 ENOUGH_POLLS = 4
 """Of one engine: in between it has judged what the first one brought."""
-SLOWEST = 3.0
-"""Seconds; more is not waited for when an engine starts."""
 
 
 class HeldNight:
@@ -53,7 +45,7 @@ class HeldNight:
         self._prepare: Callable[[], None] = prepared(folder, point.name, broken)
 
     def live(self) -> Seen:
-        world, point = _world(self.folder), self.seen.point
+        world, point = begin_night(self.folder, RATE), self.seen.point
         quiet = QUIET.total_seconds() / world.hand.rate
         self._limits = replace(self._limits, patience=self._limits.patience + quiet)
         with engine_of(world, "armed", point.text, self._prepare) as armed:
@@ -133,28 +125,3 @@ class HeldNight:
 def _is_stale(world: HeldWorld) -> bool:
     """The hold came too late: `load` has read what was not repaired yet, so that the incident stays open."""
     return any(by == "clock" for by, _ in world.starts())
-
-
-def _world(folder: Path) -> HeldWorld:
-    """Its clock begins when an engine that is started now works, about."""
-    store = open_database(store_of(folder))
-    takes = min(start_seconds(), SLOWEST)
-    hand = ClockSetting(
-        EVENING, real_now() + timedelta(seconds=0.3 + 2 * takes), max(RATE / (1 + takes), RATE / 4), False
-    )
-    with store.write(None) as connection:
-        connection.rows(
-            "INSERT INTO clock (id, origin_us, started_us, rate, paused)"
-            f" VALUES (1, {micros(hand.origin)}, {micros(hand.started)}, {hand.rate}, FALSE)"
-        )
-    store.close()
-    return HeldWorld(folder, hand, DUE + timedelta(minutes=2))
-
-
-def start_seconds() -> float:
-    """How long a process needs to start and to end, just now."""
-    began = time.monotonic()
-    process = server().Process(target=os.getpid)
-    process.start()
-    process.join()
-    return time.monotonic() - began

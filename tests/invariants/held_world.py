@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -50,11 +51,15 @@ from console.config.sections import (
     SystemConfig,
     SystemSettings,
 )
+from console.domain.ids import micros
 from console.timing.clock import ClockSetting, real_now
+from tests.invariants.engines import server, store_of
 from tests.invariants.worlds import ROUTE, NoOptions
+from tests.store.ready import open_ready
 
 DUE = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
 """When `load` starts by its clock."""
+EVENING = DUE - timedelta(minutes=12)
 POLLED = "polled"
 ABLE = frozenset({Capability.RERUN, Capability.LOG, Capability.START, Capability.HOLD})
 
@@ -179,6 +184,36 @@ class HeldConnector:
 
     def close(self) -> None:
         return
+
+
+SLOWEST = 3.0
+"""Seconds; more is not waited for when an engine starts."""
+
+
+def begin_night(folder: Path, rate: float) -> HeldWorld:
+    """A store whose clock runs `rate` times as fast from EVENING on, slower on a busy machine, so that engines are
+    there before the start that is held. It begins when an engine that is started now works, about; `extract` is good
+    two minutes after DUE."""
+    store = open_ready(store_of(folder))
+    takes = min(start_seconds(), SLOWEST)
+    begin = real_now() + timedelta(seconds=0.3 + 2 * takes)
+    hand = ClockSetting(EVENING, begin, max(rate / (1 + takes), rate / 4), False)
+    with store.write(None) as connection:
+        connection.rows(
+            "INSERT INTO clock (id, origin_us, started_us, rate, paused)"
+            f" VALUES (1, {micros(hand.origin)}, {micros(hand.started)}, {hand.rate}, FALSE)"
+        )
+    store.close()
+    return HeldWorld(folder, hand, DUE + timedelta(minutes=2))
+
+
+def start_seconds() -> float:
+    """How long a process needs to start and to end, just now."""
+    began = time.monotonic()
+    process = server().Process(target=os.getpid)
+    process.start()
+    process.join()
+    return time.monotonic() - began
 
 
 def config_of(world: HeldWorld) -> Config:

@@ -128,9 +128,10 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
         with successor(tmp_path, "second") as second:
             wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the look-up of the second", 20)
             assert "failed" == action(tmp_path, approved_rerun).state
+            # on a shared store the shard, and with it the action, comes before the lease
+            wait_until(lambda: "working" in second.events(), "the second to have the lease", 20)
             first.signal(signal.SIGCONT)
             wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by", 20)
-            assert "working" in second.events()
     assert ([], "failed") == (World(tmp_path, "good").sent, action(tmp_path, approved_rerun).state)
 
 

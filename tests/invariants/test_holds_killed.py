@@ -6,30 +6,26 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from connectors.sdk.secrets import SecretStore
 from console.domain.filter import JobFilter
-from console.domain.ids import micros
 from console.engine.supervisor.engine import exit_process, exit_with_parent, stop_on_signals
 from console.engine.supervisor.log_setup import set_up_logs
 from console.failpoints import VARIABLE
 from console.store.queries import open_queries
-from console.timing.clock import ClockSetting, real_now
 from tests.deep import some
-from tests.invariants.engines import Child, engine_of, forked, server, store_of
-from tests.invariants.held_world import DUE, HeldWorld, config_of
+from tests.invariants.engines import Child, engine_of, forked, store_of
+from tests.invariants.held_world import DUE, HeldWorld, begin_night, config_of, start_seconds
 from tests.invariants.worlds import Sink
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
 
 RATE = 150.0
-"""Seconds of the night in a real one."""
+"""Seconds of the night in a real one, where a process starts at once (`begin_night`)."""
 LIMIT_SECONDS = 90.0
-EVENING = DUE - timedelta(minutes=12)
 POINTS = (
     "action.requested",
     "action.intent_committed",
@@ -50,23 +46,12 @@ SHOWN = [next(pair for pair in reversed(KILLS) if pair[1] == verb) for verb in r
 @pytest.fixture(scope="module")
 def warm() -> None:
     """What engines are forked from has imported everything before a night begins: the hold is due within seconds."""
-    first = server().Process(target=os.getpid)
-    first.start()
-    first.join(LIMIT_SECONDS * 4)
+    start_seconds()
 
 
 @pytest.fixture
 def world(tmp_path: Path, warm: None) -> HeldWorld:
-    """A store whose clock runs fast from 03:48 on; the upstream is good at 04:02."""
-    store = open_ready(store_of(tmp_path))
-    hand = ClockSetting(EVENING, real_now() + timedelta(seconds=0.5), RATE, False)
-    with store.write(None) as connection:
-        connection.rows(
-            "INSERT INTO clock (id, origin_us, started_us, rate, paused)"
-            f" VALUES (1, {micros(hand.origin)}, {micros(hand.started)}, {hand.rate}, FALSE)"
-        )
-    store.close()
-    return HeldWorld(tmp_path, hand, DUE + timedelta(minutes=2))
+    return begin_night(tmp_path, RATE)
 
 
 @contextmanager

@@ -120,15 +120,28 @@ class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         self.prefect.call("POST", f"deployments/{self.prefect.deployment(job_id)['id']}/resume_deployment")
 
     def let_it_fall_due(self, job_id: str) -> None:
-        """A second schedule of every five seconds, for as long as three of its runs take or none comes."""
-        result = self.prefect.deployment(job_id)["id"]
+        """A second schedule of every five seconds, until one of its runs has begun; none of a held job begins within
+        20 s. Returns when all have ended: they are taken up ten seconds ahead, and a start at their time is refused."""
+        deployment = self.prefect.deployment(job_id)
+        result, limit_seconds = deployment["id"], 20.0 if deployment["paused"] else self.patience_seconds
         rule = {"schedule": {"interval": 5, "anchor_date": "2026-01-01T00:00:00Z"}, "active": True}
         (made,) = self.prefect.call("POST", f"deployments/{result}/schedules", [rule])
         before = self.by_the_clock(result)
-        until = time.monotonic() + 20
+        until = time.monotonic() + limit_seconds
         while time.monotonic() < until and self.by_the_clock(result) == before:
             time.sleep(0.5)
         self.prefect.call("DELETE", f"deployments/{result}/schedules/{made['id']}")
+        wait_until(lambda: not self.due_or_running(result), "the end of the runs of the second schedule", 60, 0.5)
+
+    def due_or_running(self, deployment: str) -> list[Any]:
+        soon = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
+        where = {
+            "deployment_id": {"any_": [deployment]},
+            "state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}},
+            "expected_start_time": {"before_": soon},
+        }
+        rows: list[Any] = self.prefect.call("POST", "flow_runs/filter", {"flow_runs": where})
+        return rows
 
     def by_the_clock(self, deployment: str) -> int:
         where = {"deployment_id": {"any_": [deployment]}, "start_time": {"is_null_": False}}

@@ -46,8 +46,8 @@ CREATE FUNCTION batch.start(job text, key text) RETURNS bigint LANGUAGE sql SECU
 CREATE FUNCTION batch.stop(wanted bigint) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS
     $$ BEGIN UPDATE batch.runs SET status = 'stopped', finished = now() WHERE id = wanted AND status = 'running';
        RETURN FOUND; END $$;
-CREATE PROCEDURE batch.half(key text) LANGUAGE plpgsql SECURITY INVOKER AS
-    $$ BEGIN PERFORM batch.start('load', key); COMMIT; RAISE EXCEPTION 'half done'; END $$;
+CREATE PROCEDURE batch.half(wanted bigint, key text) LANGUAGE plpgsql SECURITY INVOKER AS
+    $$ BEGIN PERFORM batch.start('load', key); COMMIT; RAISE EXCEPTION 'half of run % done', wanted; END $$;
 """
 GRANTS = """
 REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA batch FROM PUBLIC;
@@ -222,7 +222,7 @@ def test_an_error_of_the_database_is_quoted_and_rolled_back(batch: Batch, opened
 
 def test_a_procedure_that_commits_by_itself_is_refused_whole(batch: Batch, opened: Callable[..., Connector]) -> None:
     """A procedure that commits by itself is refused before anything is committed."""
-    connector = opened(**verb("CALL batch.half({key})"))
+    connector = opened(**verb("CALL batch.half({run}, {key})"))
     with pytest.raises(NotSupported, match="invalid transaction termination"):
         connector.act(connector.preview(FAILED, 10), new_key(), 10)
     assert 0 == batch.request_count()
@@ -293,7 +293,9 @@ def test_a_read_only_role_is_reported_before_and_refused_by_the_database(
     monkeypatch.setenv("HEADWAY_SQL_TEST", PASSWORDS["headway_view"])
     connector = opened("headway_view")
     acting = {right.name: right for right in connector.probe(10).rights if right.needed_for == "act"}
-    assert {"rerun": False, "start": False, "cancel": False} == {name: right.held for name, right in acting.items()}
+    assert dict.fromkeys(("rerun", "start", "cancel", "mark"), False) == {
+        name: right.held for name, right in acting.items()
+    }
     assert "permission denied for function retry" in acting["rerun"].why
     assert "EXECUTE on its function" in acting["rerun"].fix
     assert "permission denied for function retry" in str(connector.preview(FAILED, 10).refused)
@@ -326,7 +328,8 @@ def test_the_right_that_is_missing_is_named_and_nothing_is_run(
 def test_the_probe_of_who_may_act_runs_nothing(batch: Batch, opened: Callable[..., Connector]) -> None:
     rights = opened().probe(10).rights
     assert {True} == {right.held for right in rights}
-    assert 5 == len(rights)
+    assert ["rerun", "start", "cancel", "mark"] == [right.name for right in rights if right.needed_for == "act"]
+    assert 6 == len(rights)
     assert 0 == batch.request_count()
 
 

@@ -81,10 +81,6 @@ class ActionDispatcher:
         self.wake = threading.Event()
         self.pulse = Pulse()
 
-    def recover(self, fence: int) -> None:
-        """Writes the outcomes that the workers before could not write; `_begin` looks up the rest."""
-        self._write_down(fence)
-
     def _unwritten(self) -> dict[str, SendingOutcome]:
         """Outcomes that this dispatcher must write."""
         return {
@@ -134,7 +130,8 @@ class ActionDispatcher:
         self._lanes.wait()
 
     def _begin(self, fence: int) -> None:
-        """Starts the due work of every idle target."""
+        """Starts the due work of every idle target. What a dead engine was sending becomes unknown: it is looked up,
+        never sent again. Sends that threads of this process have in flight are left alone."""
         self._lanes.is_idle()
         self._write_down(fence)
         if self._leads:

@@ -123,8 +123,8 @@ class EngineAssembly:
         self.recover(fence)
 
     def recover(self, fence: int) -> None:
-        """Recovers what a dead engine left unfinished."""
-        for worker in (self.outbox, self.actions, self.answers):
+        """Recovers what a dead engine left unfinished. The dispatcher of actions does so whenever it looks for work."""
+        for worker in (self.outbox, self.answers):
             worker.recover(fence)
 
     def _sync_jobs_of_shards(self, fence: int) -> None:

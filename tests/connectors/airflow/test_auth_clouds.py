@@ -29,6 +29,8 @@ PEM = PRIVATE.private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 ).decode()
 KEY = json.dumps({"client_email": "headway@p.iam.gserviceaccount.com", "private_key_id": "k1", "private_key": PEM})
+POLL_SECONDS = 120.0
+"""No test is about the deadline: a busy machine takes seconds to load the libraries of a cloud."""
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
@@ -74,10 +76,10 @@ def test_astronomer_uses_the_token_of_a_deployment_at_its_host_and_under_its_pat
     where, token = "https://org.astronomer.run/d123", {"env": "T"}
     connector = opened(httpx.MockTransport(handle), _no_server, where, token=token, secret="astro-token\n")
     assert connector.probe(5).version == "3.3.2"
-    assert connector.poll("", (), 5).complete
+    assert connector.poll("", (), POLL_SECONDS).complete
     unknown_user = opened(httpx.MockTransport(handle), _no_server, where, token=token, secret="other")
     with pytest.raises(AccessRefused, match="401"):
-        unknown_user.poll("", (), 5)
+        unknown_user.poll("", (), POLL_SECONDS)
 
 
 def _no_server(request: httpx.Request) -> httpx.Response:
@@ -103,8 +105,8 @@ def test_composer_exchanges_a_signed_assertion_for_a_token_and_caches_it() -> No
         return seen[-1] == "Bearer ya29.1"
 
     connector = opened(behind(known), google(requests), google={"key": {"env": "K"}}, secret=KEY)
-    assert connector.poll("", (), 5).complete
-    connector.poll("", (), 5)
+    assert connector.poll("", (), POLL_SECONDS).complete
+    connector.poll("", (), POLL_SECONDS)
     assert [("POST", "https://oauth2.googleapis.com/token")] == [
         (request.method, str(request.url)) for request in requests
     ]
@@ -130,7 +132,7 @@ def test_composer_without_a_key_queries_the_metadata_of_its_machine() -> None:
     connector = opened(
         behind(lambda request: request.headers["authorization"] == "Bearer ya29.1"), google(requests), google={}
     )
-    assert connector.poll("", (), 5).complete
+    assert connector.poll("", (), POLL_SECONDS).complete
     assert ("metadata.google.internal", "Google") == (requests[0].url.host, requests[0].headers["metadata-flavor"])
 
 
@@ -161,7 +163,7 @@ def test_dots_that_fill_a_token_up_are_no_part_of_it() -> None:
 def test_an_invalid_key_is_refused_without_printing_it(key: str) -> None:
     connector = opened(behind(lambda _: False), _no_server, google={"key": {"env": "K"}}, secret=key)
     with pytest.raises(AccessRefused, match="does not refer to the key of a service account") as caught:
-        connector.poll("", (), 5)
+        connector.poll("", (), POLL_SECONDS)
     assert "hunter2" not in str(caught.value)
 
 
@@ -171,7 +173,7 @@ def test_a_key_that_google_refuses_says_why() -> None:
         behind(lambda _: False), google([], status=400, body=body), google={"key": {"env": "K"}}, secret=KEY
     )
     with pytest.raises(AccessRefused, match=r"invalid_grant: Invalid JWT Signature\."):
-        connector.poll("", (), 5)
+        connector.poll("", (), POLL_SECONDS)
 
 
 # -- MWAA -------------------------------------------------------------------------------------------------------------
@@ -211,8 +213,8 @@ def test_mwaa_changes_a_web_login_token_for_a_session_of_either_airflow(
         return httpx.Response(302 if here else 404, headers={"set-cookie": cookie} if here else {})
 
     connector = mwaa(behind(lambda request: request.headers.get(shown[0]) == shown[1], login), aws(requests))
-    assert connector.poll("", (), 5).complete
-    connector.poll("", (), 5)
+    assert connector.poll("", (), POLL_SECONDS).complete
+    connector.poll("", (), POLL_SECONDS)
     assert (place, f"token=web-{len(logins)}") == logins[-1], "each login has a token of its own, which is good once"
     assert len(logins) == len(requests) <= 2
     assert "/webtoken/orders" in str(requests[0].url)
@@ -225,13 +227,13 @@ def test_the_token_goes_to_no_other_host_than_the_environment_s() -> None:
 
     connector = mwaa(behind(lambda _: False, login), aws([], "evil.example"))
     with pytest.raises(AccessRefused, match=r"is at evil\.example, not at"):
-        connector.poll("", (), 5)
+        connector.poll("", (), POLL_SECONDS)
 
 
 def test_an_environment_that_takes_no_token_says_what_was_tried() -> None:
     connector = mwaa(behind(lambda _: False, lambda _: httpx.Response(403)), aws([]))
     with pytest.raises(AccessRefused, match=r"/aws_mwaa/login answered 403.*airflow:CreateWebLoginToken"):
-        connector.poll("", (), 5)
+        connector.poll("", (), POLL_SECONDS)
 
 
 def test_a_session_is_renewed_before_aws_ends_it() -> None:

@@ -107,7 +107,7 @@ def test_what_came_of_it_is_written_by_the_parts_after(
     with while_it_connects(tmp_path, line, monkeypatch) as night:
         line.free.set()
         wait_until(lambda: bool(night.bench.parts.actions.underway.unwritten()), "the end of the sending", 10)
-        night.bench.parts.actions.recover(night.bench.fence)
+        night.bench.parts.actions._write_down(night.bench.fence)
         assert [(state, str(error))] == starts(night)[:1]
 
 
@@ -215,3 +215,15 @@ def test_f04_the_fence_is_read_from_the_store_right_before_sending(
     with pytest.raises(LeaseLost):
         bench.parts.actions.step(bench.fence)
     assert ([], "sending") == (bench.scheduler.acted, state_and_text(bench, key)[0])
+
+
+def test_f04_a_lease_that_was_not_renewed_in_time_is_found_right_before_sending(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the store still has its fence."""
+    is_late = threading.Event()
+    key = ask(bench, fail(bench, bench.scheduler))
+    monkeypatch.setattr(bench.parts.actions, "_stopping", is_late.is_set)
+    monkeypatch.setattr(sender, "failpoint", lambda name: is_late.set())
+    bench.parts.actions.step(bench.fence)
+    assert ([], "unknown", sender.NOT_SENT.text) == (bench.scheduler.acted, *state_and_text(bench, key))

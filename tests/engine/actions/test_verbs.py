@@ -497,7 +497,6 @@ def test_an_unreadable_action_that_may_have_been_sent_ends_and_can_be_requested_
     key = act(able, ActionRequest(Verb.RERUN, run_id))
     with able.store.write(None) as connection:
         connection.rows("UPDATE action SET preview = '[]', state = ? WHERE key = ?", (state, key))
-    able.parts.actions.recover(able.fence)
     able.parts.actions.step(able.fence)
     text = "the stored action cannot be read: invalid preview or overlap. Fix: check the job in the scheduler."
     assert ("failed", text) == state_and_text(able, key)

@@ -121,6 +121,7 @@ def test_an_action_in_flight_when_the_engine_died_is_looked_up_first(bench: Benc
     with pytest.raises(SystemExit):
         bench.parts.actions.step(bench.fence)
     bench.restart(dead=True)
+    bench.parts.actions.step(bench.fence)
     assert "unknown" == state_of(bench, key)
     bench.parts.actions.step(bench.fence)
     assert ([key], "sent") == (bench.scheduler.acted, state_of(bench, key))
