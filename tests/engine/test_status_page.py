@@ -39,8 +39,8 @@ def view_of(timeliness: Timeliness, **changes: Any) -> ServiceView:
     return replace(service(1, "supply", "Supply plan", 1, "06:30"), **{**plain, **changes})
 
 
-def unseen(text: str) -> tuple[Reason, ...]:
-    return (Reason(f"dwh/database {text}: forecast unverified", ReasonKind.UNVERIFIED),)
+def unseen(text: str, kind: ReasonKind = ReasonKind.UNVERIFIED) -> tuple[Reason, ...]:
+    return (Reason(f"dwh/database {text}: forecast unverified", kind),)
 
 
 def clock(at: datetime) -> str:
@@ -61,7 +61,9 @@ def test_each_status_is_one_plain_sentence() -> None:
         "Late: the finish is unknown": view_of(Timeliness.BREACHED),
         "Unknown: something that it needs has failed": view_of(Timeliness.NO_ESTIMATE, incident_id=3),
         "No forecast yet": view_of(Timeliness.NO_ESTIMATE),
-        "Unknown: a system that it needs is paused": view_of(Timeliness.ON_TIME, reasons=unseen(f"not polled {by}")),
+        "Unknown: a system that it needs is paused": view_of(
+            Timeliness.ON_TIME, reasons=unseen(f"not polled {by}", ReasonKind.UNPOLLED)
+        ),
         "Unknown: a system that it needs cannot be reached": view_of(
             Timeliness.ON_TIME, reasons=unseen("unreachable since 03:10")
         ),
