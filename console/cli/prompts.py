@@ -64,10 +64,10 @@ _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*[~A-Za-z]|[^\[O])")
 
 def _typed_line(descriptor: int, show: Callable[[str], None]) -> str:
     """The line that is typed at a terminal without echo; `show` is called with the text so far. Cursor keys do
-    nothing."""
+    nothing. What is typed behind Enter stays for the next question: one byte is read at a time."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text, unread = "", ""
-    while data := os.read(descriptor, 1024):
+    while data := os.read(descriptor, 1):
         unread = _ESCAPE_SEQUENCE.sub("", unread + decoder.decode(data))
         keys, escape, rest = unread.partition("\x1b")
         unread = escape + rest

@@ -55,5 +55,10 @@ def test_a_typed_answer_can_be_corrected() -> None:
     assert "answer 'db07\\xfc' x" in text
 
 
+def test_what_is_typed_ahead_answers_the_next_question() -> None:
+    """Both lines arrive in one piece, as they do on a busy machine; the second was lost."""
+    assert "answer 'db07' db08" in prompt_on_terminal("db07\rdb08\r")[0]
+
+
 def test_the_end_of_input_is_an_empty_answer() -> None:
     assert "answer '' x" in prompt_on_terminal("\x04")[0]

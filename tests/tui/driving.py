@@ -64,11 +64,14 @@ class Night:
         return "\n".join(strip.text.rstrip() for strip in strips)
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Waits for a condition; fails with the screen when it does not come."""
+        """Waits for a condition, then until the screen is laid out: a bar with one more line moves all below it a
+        moment after the line is there. Fails with the screen when the condition does not come."""
         end = time.monotonic() + LIMIT_SECONDS
         while not condition():
             assert time.monotonic() < end, f"{what} never came; the screen:\n{self.text}"
             await self.pilot.pause(0.01)
+        while self.app.is_running and (idle.is_on_its_way() or self.app.screen._layout_required):
+            await self.pilot.pause()
 
     async def see(self, *texts: str) -> None:
         """Waits until every text is on the screen."""
@@ -83,19 +86,27 @@ class Night:
         await self.until(lambda: isinstance(self.app.focused, Input), "the line to type in")
 
     async def at_rest(self) -> None:
-        """Waits until the screen has been the same for a while, and longer than a flood of changes is held back."""
+        """Waits until nothing is under way, and the screen has been the same for a while, longer than a flood of
+        changes is held back."""
         before, same = "", 0
         while same < 3:
             await self.pilot.pause(0.03)
             now = self.text
-            before, same = now, same + 1 if now == before else 0
+            before, same = now, same + 1 if now == before and not self._is_busy else 0
 
     async def answered(self) -> None:
         """Waits until all keys are processed and no request to a thread waits for its answer."""
         quiet = 0
         while quiet < 2:
             await self.pilot.pause()
-            quiet = 0 if any(thread._waiting or thread._doing for thread in self._resource_threads()) else quiet + 1
+            quiet = 0 if self._is_busy else quiet + 1
+
+    @property
+    def _is_busy(self) -> bool:
+        """True while a key or a message is on its way, or a request to a thread waits for its answer."""
+        keys = self.app._gate
+        is_asked = any(thread._waiting or thread._doing for thread in self._resource_threads())
+        return is_asked or bool(keys._held) or keys._limit is not None or idle.is_on_its_way()
 
     def _resource_threads(self) -> list[ResourceThread[Any]]:
         return [item for item in vars(self.app).values() if isinstance(item, ResourceThread)]
@@ -124,8 +135,10 @@ async def _drive(steps: Steps, night: Night, size: tuple[int, int], options: dic
         night.pilot = pilot
         await night.until(lambda: night.app.header is not None, "the header")
         await steps(night)
-        if night.app.is_running:
+        if night.app.is_running and night.app._task is not None:
             assert night.text, "nothing is painted at the end"
+            night.app.exit()  # as a person leaves: `run_test` closes the screens under keys that are still on their way
+            await night.app._task
 
 
 def on_the_night(

@@ -128,11 +128,11 @@ PREVIEWS = {
     "jobs": (("3", "see:JOBS  row 1 of 14", TIMELINE), "RUNS"),
     "runs": (("7", "see:RUNS  row 1 of", "down", TIMELINE), "LOG"),
     "plan": (STATES["plan"][0], "▲ green by 04:21"),
-    "run": (STATES["run"][0], "AFFECTED SERVICES"),
-    "lineage": (STATES["lineage"][0], "LOG"),
+    "run": ((*STATES["run"][0], "see:LOG attempt 2", "see:No space left on"), "AFFECTED SERVICES"),
+    "lineage": ((*STATES["lineage"][0], "see:root cause"), "LOG"),
     "systems": ((*STATES["systems"][0], "see:unreachable"), "JOBS etl-hosts"),
     "system": ((*STATES["systems"][0], "enter", "see:AFFECTED"), "JOBS etl-hosts"),
-    "action": (("6", "see:ACTIONS 6", *["down"] * 3, "enter", "see:ACTION"), "RUNS"),
+    "action": (("6", "see:ACTIONS 6", *["down"] * 3, "enter", "see:ACTION "), "RUNS"),
     "actions": (("6", "see:ACTIONS 6", *["down"] * 3, "see:RUN warehouse-airflow"), "PROOF"),
 }
 

@@ -118,7 +118,7 @@ class LayeredDrawing:
         return _room(channel, self._gap(channel))
 
     def _path(self, link: LayerPair) -> Iterator[tuple[Cell, Arms]]:
-        """The cells of a link, with the arms of each."""
+        """The cells of a link from its start to its end, with the arms of each."""
         start, end = (self.layout.spots[node].row for node in link)
         channel = self._channels[self._layer(link)]
         lane, width = channel.lanes.get(start), self._room(channel)
@@ -133,7 +133,8 @@ class LayeredDrawing:
         else:
             down = last > first
             yield (at, first), (not down, 0, down, 1)
-            yield from (((at, y), (1, 0, 1, 0)) for y in range(min(first, last) + 1, max(first, last)))
+            step = 1 if down else -1
+            yield from (((at, y), (1, 0, 1, 0)) for y in range(first + step, last, step))
             yield (at, last), (down, 1, not down, 0)
         yield from (((x, last), (0, 1, 0, 1)) for x in range(at + 1, width))
 

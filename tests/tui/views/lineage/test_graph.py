@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from console.control.explain.lineage_layout import LayoutRequest, LineageLayout, edge_channels, lay_out
@@ -78,6 +78,7 @@ def test_right_and_left_lead_along_the_edges_behind_all_bends() -> None:
 
 @examples(150)
 @given(EDGES, st.integers(1, 2))
+@example({(0, 1), (0, 7), (1, 6), (2, 6), (2, 7), (6, 7)}, 2)
 def test_an_edge_leads_where_it_should_cell_by_cell(edges: set[tuple[int, int]], spacing: int) -> None:
     layered_drawing = drawing(sorted(edges), 6, spacing=spacing)
     for link in layered_drawing.layout.links:
