@@ -416,11 +416,9 @@ class HttpEndpoint:
 
     def exchange(self, request: httpx.Request, call: str, deadline: Deadline, once: bool = False) -> HttpReply:
         """The reply to a request, whatever its status. `call` is its name in messages; `once` as for `call`. After a
-        reply 429 with a short Retry-After it is sent again, as long as there is time."""
-        if once:
-            return self._once(request, call, deadline)
+        reply 429 with a short Retry-After, by which nothing was done, it is sent again, as long as there is time."""
         while True:
-            reply = self._read(request, call, deadline)
+            reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)
             seconds = retry_after(reply.headers.get("retry-after"), reply.clock) if reply.status == 429 else None
             if not seconds or seconds > MAX_WAIT_SECONDS or seconds >= deadline.left:
                 return reply
