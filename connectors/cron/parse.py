@@ -185,9 +185,11 @@ def crontabs(reply: CrontabReply, offset: str, daemon: CronDaemon, only: Collect
     """The crontabs of an answer; with jobs of the users `only`, if it names any."""
     files = [replace(file, daemon=daemon) for file in reply.files if not only or _is_of_users(file, only)]
     tables = read_crontabs(files, reply.users)
+    watched = HostCrontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset)
+    if not only:
+        return watched
     left_out = frozenset(line.name for line in (*tables.lines, *tables.held_in_ignored) if line.user not in only)
-    tables, left_out = (tables.of_users(only), left_out) if only else (tables, frozenset())
-    return HostCrontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, only, left_out)
+    return replace(watched, tables=tables.of_users(only), users=only, left_out=left_out)
 
 
 def _is_of_users(file: CrontabFile, only: Collection[str]) -> bool:

@@ -320,7 +320,8 @@ class HostPoll:
             )
         for warning in self.cursor.book.warnings:
             self._warn_once(warning)
-        unmatched = [(user, text) for user, text in self.cursor.book.unmatched if user in (tables.users or (user,))]
+        starts = self.cursor.book.unmatched
+        unmatched = [(user, text) for user, text in starts if not tables.users or user in tables.users]
         for user, text in unmatched[:UNMATCHED_SHOWN]:
             self._warn_once(f"a start belongs to no crontab line that can be read: {user}: {text[:120]}")
         self.warnings += self.cursor.warned

@@ -198,7 +198,10 @@ class HttpApiClient(SignedClient):
         if count < max(self.options.limit, 2) or "limit" not in call.places or call.is_nested:
             return False
         first = self.request(call, {**values, "limit": 1}).json(float)
-        return len(_named_rows(first, call) or ()) == 1 and not has_field(first, call.next)
+        if has_field(first, call.next):
+            self._paged.add(call.path)
+            return False
+        return len(_named_rows(first, call) or ()) == 1
 
     def runs_page(self, page: str | int | None, since: datetime) -> HttpPage:
         """One page of the list of runs; it has no following one where runs are sorted and older than `since`. Where

@@ -76,7 +76,7 @@ class HttpConnector(ComposedConnector):
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))
         rights += [
             SourcePermission(name, None, "unknown until first sent", f"permit {call.method} {call.path}", "act")
-            for name, call in {verb.needs.value: call for verb, call in options.verbs.calls.items()}.items()
+            for name, call in options.verbs.named.items()
         ]
         if (hold := options.hold) is not None:
             if hold.note_in == "job":

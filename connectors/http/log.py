@@ -14,7 +14,7 @@ from connectors.http.options import HttpLogCall, HttpLogFilesCall
 from connectors.http.parts import PartTry, RunReader, attempt_of, parts_of_attempt
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import has_field, id_at, rows_at, text_at, value_at
-from connectors.sdk.log_chunks import chunk_of, chunk_of_parts, from_character, to_character
+from connectors.sdk.log_chunks import chunk_of, chunk_of_parts, from_character, join_lines, to_character
 from connectors.sdk.mapped_actions import missing_log
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.sdk.states import Capability
@@ -82,6 +82,8 @@ def _read_run_log(
     places = {"id": run.native_ref, "job": run.job, "attempt": str(attempt_of(run.attempt_key)), **window}
     if "cursor" in call.places:
         return chunk_of_parts(_pages(client, call, places), start, limit_bytes, is_open=False)
+    if "offset" in call.places and call.text:  # its bytes are not those of the source where one was replaced
+        return chunk_of_parts(_pieces(client, call, places, 0), start, limit_bytes, is_open=False)
     if "offset" in call.places:
         chunk = chunk_of_parts(
             _pieces(client, call, places, begin), None if start is None else "0", limit_bytes, is_open=False
@@ -102,7 +104,7 @@ def _read_run_log(
         return _partial_chunk(reply, start, limit_bytes)
     if call.text:
         document = _log_document(reply, call)
-        text = _lines(document, call) if call.parts else text_at(document, call.text, MAX_LOG_CHARACTERS)
+        text = _lines(document, call) if call.parts else _log_text(document, call)
     else:
         text = reply.body.decode("utf-8", "surrogateescape")
     return chunk_of(text, start, limit_bytes, is_open=False)
@@ -143,12 +145,12 @@ def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str],
     while True:
         reply = _log_reply(client, call, {**places, "offset": str(offset)}, ANY_TYPE)
         document = _log_document(reply, call) if call.text and reply.status != 416 else {}
-        body = text_at(document, call.text, MAX_LOG_CHARACTERS).encode() if call.text else reply.body
+        body = _log_text(document, call).encode() if call.text else reply.body
         if reply.status == 416 or not body:
             return
         yield body.decode("utf-8", "surrogateescape")
-        following = value_at(document, call.next) if call.text else offset + len(body)
-        if not isinstance(following, int) or following <= offset:
+        following = _byte_at(document, call, reply) if call.text else offset + len(body)
+        if following is None or following <= offset:
             return
         offset = following
         if client.deadline.is_below(RESERVED_SHARE):
@@ -158,8 +160,24 @@ def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str],
 
 def _lines(document: Any, call: HttpLogCall) -> str:
     """The texts of the parts in an answer, a line each."""
-    texts = [text_at(part, call.text, MAX_LOG_CHARACTERS) for part in rows_at(document, call.parts) or ()]
-    return "".join(f"{text.removesuffix(chr(10))}\n" for text in texts)
+    texts = [_log_text(part, call) for part in rows_at(document, call.parts) or ()]
+    return join_lines(text.removesuffix("\n") for text in texts)
+
+
+def _log_text(row: Any, call: HttpLogCall) -> str:
+    """The text of the log in an answer or a part of it, without halves of characters, which no encoding has."""
+    return text_at(row, call.text, MAX_LOG_CHARACTERS).encode("utf-8", "replace").decode()
+
+
+def _byte_at(document: Any, call: HttpLogCall, reply: HttpReply) -> int | None:
+    """Where the next piece begins; None at the end. Raises InvalidAnswer for what is not a number of a byte."""
+    value = value_at(document, call.next)
+    if value is None or value == "":
+        return None
+    if not re.fullmatch(r"\d{1,18}(\.0)?", str(value)):
+        text = f"{str(value)[:60]!a} at {call.next!r} (log.next) is not the number of a byte"
+        raise InvalidAnswer(f"{reply.place}: {text}. Fix: correct it")
+    return int(str(value).partition(".")[0])
 
 
 def _pages(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str]) -> Iterator[str]:

@@ -272,8 +272,9 @@ class RunReader:
         self.requests += 1
         try:
             rows, _, cut = self._api.all_rows(call, call.id, {"id": run_id})
-        except ListNotFound as error:  # of a run that was deleted
-            raise RecordUnreadable(str(error)) from None
+        except ListNotFound:
+            why = f"{call.path} answered 404: the run was deleted meanwhile, or {call.table}.path is wrong"
+            raise RecordUnreadable(f"its parts: {why}") from None
         if cut:
             raise RecordUnreadable(f"its parts: {cut}")
         return list(rows)

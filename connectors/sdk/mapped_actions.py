@@ -91,13 +91,14 @@ class MappedCall(StrictOptions):
         return next((f"{key}: " for key, value in values.items() if isinstance(value, str) and place in value), "")
 
     def require_place(self, key: str, *names: str) -> None:
-        """Raises ValueError where it names none of these places, and so is about another run or job. `key`: of it."""
+        """Raises ValueError where the call has no place of these names. `key`: that of the call, for the message."""
         if not {*names} & {*self.places}:
             missing = " and no ".join(f"{{{name}}}" for name in names)
+            same = "job" if names == ("job",) else "run"
             where = "in the statement" if self.setting == "query" else "in path, query, body or headers"
             raise ValueError(
                 f'{key}.{self.setting}: "{getattr(self, self.setting)}" names no {missing}, so the call is the same '
-                f"for every run. Fix: send {{{names[0]}}} {where}"
+                f"for every {same}. Fix: send {{{names[0]}}} {where}"
             )
 
 
@@ -117,10 +118,16 @@ class MappedVerbs(StrictOptions, Generic[Call]):
     """Sets the result of an ended run to success; `mark OK` and `skip` both send it."""
 
     @property
+    def named(self) -> dict[str, Call]:
+        """The calls that are named, by their keys in `verbs`."""
+        calls = {"rerun": self.rerun, "start": self.start, "cancel": self.cancel, "mark": self.mark}
+        return {key: call for key, call in calls.items() if call is not None}
+
+    @property
     def calls(self) -> dict[Verb, Call]:
-        """The calls that are named, by their verbs."""
-        calls = {verb: getattr(self, verb.needs.value) for verb in VERB_NAMES}
-        return {verb: call for verb, call in calls.items() if call is not None}
+        """The same by their verbs, of which two may have one call."""
+        named = self.named
+        return {verb: named[verb.needs.value] for verb in VERB_NAMES if verb.needs.value in named}
 
     def capabilities(self, log: object, hold: object, jobs: MappedJobFields) -> frozenset[Capability]:
         """The capabilities of these calls, of those of a log and a hold, which may be None, and of the fields of a

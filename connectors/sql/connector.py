@@ -167,9 +167,8 @@ class SqlActions(MappedActions[SqlVerbQuery]):
         return SourcePermission(name, True, "", "", "act")
 
     def permissions(self) -> Iterator[SourcePermission]:
-        calls = {VERB_NAMES[verb]: call for verb, call in self._client.options.verbs.calls.items()}
-        for setting, call in calls.items():
-            yield self._permission(setting.removeprefix("verbs."), call, setting)
+        for key, call in self._client.options.verbs.named.items():
+            yield self._permission(key, call, f"verbs.{key}")
         if (hold := self._client.options.hold) is not None:
             yield self._permission("hold", hold, "hold")
 

@@ -306,7 +306,7 @@ HANDLERS = {
     ),
     "plan pause": Handler(steer_plan, *STEERING_ARGUMENTS),
     "plan resume": Handler(steer_plan, *STEERING_ARGUMENTS, flag("--yes", "resume without asking")),
-    "plan abort": Handler(steer_plan, *STEERING_ARGUMENTS, flag("--yes", "accepted, as by resume; abort does not ask")),
+    "plan abort": Handler(steer_plan, *STEERING_ARGUMENTS, flag("--yes", "no effect: abort does not ask")),
     "plan backfill": Handler(
         run_backfill,
         option("name", JOB_HELP, "JOB", nargs="?"),

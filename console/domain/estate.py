@@ -189,7 +189,6 @@ class PlanFacts(NamedTuple):
     """A plan of an incident that has sent steps, has not ended, and has runs that are not good yet."""
 
     id: int
-    incident_id: int
     state: str
     done: int
     total: int
@@ -338,9 +337,9 @@ class Estate:
     """Like `cancels`: reruns, starts, marks and skips."""
     approvals: Mapping[int, ApprovalFacts] = field(default_factory=dict)
     """By run id: requested in the lookback, and not approved yet."""
-    open_plans: Mapping[int, PlannedRun] = field(default_factory=dict)
+    plans_by_run: Mapping[int, PlannedRun] = field(default_factory=dict)
     """Run id -> the plan that repeated the run or waits for it, and which is not done."""
-    plans: Mapping[int, PlanFacts] = field(default_factory=dict)
+    plans_by_incident: Mapping[int, PlanFacts] = field(default_factory=dict)
     """By incident id."""
     earlier: tuple[RunFacts, ...] = ()
     """Runs before the lookback of jobs of which a dependency reads another period; no rule judges them."""

@@ -47,10 +47,13 @@ STEERING = {
 """The states in which a started plan allows the request, the state it leads to, and what is then said of the plan."""
 
 
+RESUME = "headway plan resume"
+
+
 def resume_commands(number: int, failed_waits: Iterable[str]) -> list[str]:
     """Commands that continue a stopped plan: a job that it waited for and that failed is rerun first, as the plan only
     waits for it again."""
-    return [*(f"headway rerun {shlex.quote(job)}" for job in failed_waits), f"headway plan resume {number}"]
+    return [*(f"headway rerun {shlex.quote(job)}" for job in failed_waits), f"{RESUME} {number}"]
 
 
 class PlanRefused(Exception):
@@ -156,7 +159,8 @@ class DraftStep:
 
 
 AWAITS_APPROVAL = "awaits approval"
-REQUESTED = f"{AWAITS_APPROVAL}: nothing is sent until a person resumes it"
+UNTIL_RESUMED = "nothing is sent until a person resumes it"
+REQUESTED = f"{AWAITS_APPROVAL}: {UNTIL_RESUMED}"
 """Text of a plan that an assistant or the HTTP API proposed, before a person is notified of it."""
 RESUMED_BY = "resumed by "
 """Start of the text of a running plan that this person resumed."""
@@ -385,11 +389,12 @@ class PlanView:
     def failed_waits(self) -> list[str]:
         """Jobs that it waited for, that failed and that are not good or running again."""
         waits = (step for step in self.steps if step.verb == WAIT and step.state == "failed")
-        return [
+        failed = (
             step.job
             for step in waits
             if not is_open(step.run_state) and (step.run_state != RunState.SUCCEEDED or step.read_stale)
-        ]
+        )
+        return list(dict.fromkeys(failed))
 
     def saves(self, service: str, business_date: str) -> bool:
         """True for a service day that the plan was shown to save, or might save, when it was started."""

@@ -66,8 +66,8 @@ class ReportedDeadline(NamedTuple):
         """Raises ValueError, also for times without a zone or outside of 1970 to 9000."""
         deadline, _, of = text.partition(" for the ")
         kind, _, instant = of.partition(" of ")
-        ends, begins = (_as_utc(datetime.fromisoformat(stamp)) for stamp in (deadline, instant))
-        return cls(ends, begins, kind == "data")
+        deadline_at, of_at = (_as_utc(datetime.fromisoformat(stamp)) for stamp in (deadline, instant))
+        return cls(deadline_at, of_at, kind == "data")
 
 
 def _as_utc(at: datetime) -> datetime:
@@ -116,6 +116,8 @@ class ReasonKind(StrEnum):
     """A setting that would give an estimate: not for notifications."""
     UNVERIFIED = "unverified"
     """A target that it still needs is out of reach: its jobs may have failed since."""
+    UNPOLLED = "unpolled"
+    """The same, because polls of its system are paused."""
 
     @classmethod
     def _missing_(cls, value: object) -> ReasonKind:
@@ -207,7 +209,15 @@ def is_unverified(service: ServiceView, is_old: bool = False) -> bool:
 
 def unverified_text(service: ServiceView) -> str:
     """Which target that it needs is out of reach; empty without one."""
-    return next((reason.text for reason in service.reasons if reason.kind is ReasonKind.UNVERIFIED), "")
+    return next((reason.text for reason in service.reasons if reason.kind in _UNSEEN), "")
+
+
+_UNSEEN = (ReasonKind.UNVERIFIED, ReasonKind.UNPOLLED)
+
+
+def waits_for_polls(service: ServiceView) -> bool:
+    """True if polls of the system that it still needs are paused."""
+    return any(reason.kind is ReasonKind.UNPOLLED for reason in service.reasons)
 
 
 ENDANGERED = (Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 MAX_JOBS = 200
-"""That have a series of their own."""
+"""Jobs with a series of their own; further ones are counted."""
 NOT_INSTALLED = "prometheus-client is not installed. Fix: install headway[metrics]"
 
 
@@ -152,8 +152,8 @@ def _of_targets(queries: Queries, now: datetime) -> Iterable[Metric]:
 
 def _of_jobs(queries: Queries, text: str) -> Iterable[Metric]:
     job_filter = parse_filter(text, queries.now())
-    jobs = queries.jobs.jobs_first_page(job_filter, "name", MAX_JOBS)
-    left_out = len(queries.jobs.job_ids(job_filter, "name")) - len(jobs)
+    ids = queries.jobs.job_ids(job_filter, "name")
+    jobs, left_out = queries.jobs.jobs_by_ids(ids[:MAX_JOBS]), max(0, len(ids) - MAX_JOBS)
     red = [((job.name,), float(job.state in RED_STATES)) for job in jobs]
     yield _gauge("headway_job_needs_repair", "1 if the job's latest run must be repaired.", ("job",), red)
     yield _gauge("headway_job_series_left_out", "Jobs of the filter above its limit.", (), [((), left_out)])

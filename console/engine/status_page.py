@@ -29,6 +29,7 @@ from console.domain.service import (
     format_risk,
     is_in_doubt,
     unverified_text,
+    waits_for_polls,
 )
 from console.store.queries import open_queries
 from console.text.cleaning import clean_line
@@ -106,8 +107,8 @@ def outlook(view: ServiceView, now: datetime) -> tuple[str, str]:
         return f"May be late: {', '.join(filter(None, (expected, risk))) or 'no forecast'}{in_work}", "warn"
     if is_in_doubt(timeliness, view.incident_id):
         return f"Unknown: something that it needs has failed{in_work}", "warn"
-    if reason := unverified_text(view):
-        is_paused = "not polled" in reason
+    if unverified_text(view):
+        is_paused = waits_for_polls(view)
         return f"Unknown: a system that it needs {'is paused' if is_paused else 'cannot be reached'}", "dim"
     if timeliness == Timeliness.NO_ESTIMATE or not expected:
         return "No forecast yet", "dim"

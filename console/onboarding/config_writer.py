@@ -98,7 +98,7 @@ def extended_config_text(
 
 def default_route_text(text: str) -> str:
     """The text of a config with the route of init as default in its [alerts]."""
-    text, has_alerts = re.subn(r"(?m)^\[alerts\].*\n", r'\g<0>default_route = "oncall"\n', text, count=1)
+    text, has_alerts = re.subn(r"(?m)^\[\s*alerts\s*\].*$", r'\g<0>\ndefault_route = "oncall"', text, count=1)
     return text if has_alerts else text + ALERTS.format(lead="").rstrip() + "\n"
 
 

@@ -280,6 +280,8 @@ BEGIN
     RETURNING p.incident_id INTO incident;
     PERFORM headway_check(FOUND, format('no plan %s that can be %s', number, done));
     IF how = 'resume plan' THEN
+        UPDATE action a SET text = '', changed_seq = a.changed_seq + 1 WHERE a.state = 'requested'
+        AND a.key IN (SELECT s.action_key FROM plan_step s WHERE s.plan_id = number);
         UPDATE plan_step s SET state = 'planned', action_key = NULL, due_us = NULL, ended_us = NULL
         WHERE s.plan_id = number AND s.state = 'failed';
     END IF;

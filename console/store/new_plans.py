@@ -28,7 +28,10 @@ _NEW_STEP = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
 _STEPS_AT_ONCE = 50
 """Rows per INSERT: starting a plan blocks every other writer meanwhile."""
 _OPEN = "('running', 'paused', 'stopped')"
-_OPEN_PLANS = f"SELECT id, requested_by, requested_from, requested_us, state FROM plan WHERE state IN {_OPEN}"  # noqa: S608 - our own
+_OPEN_PLANS = (
+    "SELECT id, requested_by, requested_from, requested_us, state, NOT EXISTS (SELECT 1 FROM plan_step s WHERE"  # noqa: S608 - our own
+    f" s.plan_id = plan.id AND s.state <> 'planned') AS is_unsent FROM plan WHERE state IN {_OPEN}"
+)
 
 
 def plan_by_key(session: Session, key: str) -> int | None:
@@ -154,7 +157,7 @@ def set_plan_state(session: Session, number: int, state: str, text: str, now_us:
     )
     if state == "running":
         session.rows(  # a step that waited for the plan to run
-            "UPDATE action SET text = '' WHERE state = 'requested' AND key IN"
+            "UPDATE action SET text = '', changed_seq = changed_seq + 1 WHERE state = 'requested' AND key IN"
             " (SELECT action_key FROM plan_step WHERE plan_id = ?)",
             (number,),
         )

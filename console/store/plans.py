@@ -11,7 +11,7 @@ from connectors.sdk.states import Verb
 from console.domain.ids import incident_name, instant, micros
 from console.domain.plan import (
     AWAITS_APPROVAL,
-    REQUESTED,
+    UNTIL_RESUMED,
     EndStep,
     PlanProgress,
     StepProgress,
@@ -249,12 +249,11 @@ def notify_requested(store: Database, fence: int | None, now: datetime, audience
         numbers = [int(row.id) for row in session.rows(_REQUESTED)]
     for number in numbers:
         with store.write(fence) as session:
-            text = REQUESTED.removeprefix(f"{AWAITS_APPROVAL}: ")
-            if not _is_locked(session, number) and session.rows(_SET_TEXT, (text, number)):
-                _request_attention(session, audience, number, AWAITS_APPROVAL, text, now)
+            if not _is_locked(session, number) and session.rows(_SET_TEXT, (UNTIL_RESUMED, number)):
+                _request_attention(session, audience, number, AWAITS_APPROVAL, UNTIL_RESUMED, now)
 
 
-_IS_NEW = "state = 'paused' AND text LIKE '%: nothing is sent until a person resumes it'"
+_IS_NEW = f"state = 'paused' AND text LIKE '%: {UNTIL_RESUMED}'"
 """An older grants.sql begins the text with another word."""
 _REQUESTED = f"SELECT id FROM plan WHERE {_IS_NEW}"  # noqa: S608 - our own
 _SET_TEXT = f"UPDATE plan SET text = ?, changed_seq = changed_seq + 1 WHERE {_IS_NEW} AND id = ? RETURNING id"  # noqa: S608

@@ -116,7 +116,7 @@ def _masked_once(text: str) -> str:
         text = _SHORT_OPTION.sub(lambda match: match[1] + _quoted(match[2]), text)
     if any(hint in low for hint in _HINTS):
         text = _OPTION.sub(lambda match: match[1] + _stars_for(match[2]), text)
-        text = _NAMED.sub(_named_value, text)
+        text = _mask_named(text)
     return _ASSIGNED.sub(_if_random, text)
 
 
@@ -125,11 +125,19 @@ def _strictly_once(text: str) -> str:
     return _ADDRESS.sub(_stars, _NUMBER.sub(MASK, text))
 
 
-def _named_value(match: re.Match[str]) -> str:
-    """Stars for the value after a name; not for what is said of an address: "POST https://host/token: refused"."""
-    before = match.string[max(0, match.start() - 300) : match.start()]
-    is_address = re.search(r":\s+$", match[1]) and re.search(r"https?://[\w.:%~/-]*$", before)
-    return match[0] if is_address else match[1] + _quoted(match[2])
+_TOKEN_ENDPOINT = re.compile(r"https?://[\w.:%~/-]*$")
+
+
+def _mask_named(text: str) -> str:
+    """Stars for the values after names; the text after an address is no value: "POST https://host/token: refused"."""
+    parts, copied, at = list[str](), 0, 0
+    while match := _NAMED.search(text, at):
+        before = text[max(0, match.start() - 300) : match.start()]
+        at = match.end(1)
+        if not (re.fullmatch(r"tokens?:\s+", match[1], re.IGNORECASE) and _TOKEN_ENDPOINT.search(before)):
+            parts += [text[copied:at], _quoted(match[2])]
+            copied = at = match.end()
+    return "".join([*parts, text[copied:]])
 
 
 def _stars(match: re.Match[str]) -> str:

@@ -107,7 +107,7 @@ def localized(text: str, shown: Callable[[datetime], str]) -> str:
 
     def written(stamp: re.Match[str]) -> str:
         at = datetime.fromisoformat(f"{stamp[1]}Z")
-        return shown(at) if at.second else re.sub(r"(:\d\d):00\b", r"\1", shown(at))
+        return shown(at) if at.second else re.sub(r"(:\d\d):00(?!\d)", r"\1", shown(at))
 
     return _UTC_STAMP.sub(written, text)
 

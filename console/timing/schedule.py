@@ -159,8 +159,9 @@ def moved_start(accepted: Schedule, seen: Schedule, seen_since: datetime | None,
     return start
 
 
-def begun_start(accepted: Schedule, seen: Schedule, seen_since: datetime | None, due: datetime) -> datetime:
-    """`moved_start` of a run that may have begun before the change was seen: then `due`."""
+def start_of_run(accepted: Schedule, seen: Schedule, seen_since: datetime | None, due: datetime) -> datetime:
+    """When the clock started the run due at `due`: `moved_start`, but `due` if both had passed when the change was
+    seen."""
     start = moved_start(accepted, seen, seen_since, due)
     return due if seen_since is not None and max(start, due) < seen_since else start
 

@@ -42,9 +42,8 @@ def write_profile(name: str, folder: Path) -> Path:
         with path.open("x", encoding="utf-8") as file:
             file.write(_filled(files("connectors.sdk.scaffold").joinpath("profile.tmpl").read_text("utf-8"), name))
     except OSError as error:
-        fix = (
-            "name another folder with --into" if path.exists() else f"make the folder {folder}, or name one with --into"
-        )
+        missing = "" if folder.exists() else f"make the folder {folder}, or "
+        fix = f"{missing}name {'one' if missing else 'another folder'} with --into"
         raise ScaffoldError(f"{path}: {error.strerror}; nothing was written. Fix: {fix}") from None
     return path
 

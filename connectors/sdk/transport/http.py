@@ -16,7 +16,6 @@ import os
 import re
 import socket
 import ssl
-import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.records import TargetClock
+from connectors.sdk.settle import wait_seconds
 from connectors.sdk.transport.call_limits import Deadline, call_on_thread, count_request, note_limit
 from connectors.sdk.transport.loopback import is_loopback
 
@@ -299,8 +299,10 @@ def refusal(reply: HttpReply, once: bool = False) -> ConnectorError:
     if status in REFUSED:
         is_right = status == 403 and not LOGIN_REFUSED.search(reply.error)
         is_scope = is_right and "scope" in reply.error.lower()
-        fix = "Give the account this permission" if is_right else "Check the account and its secret"
-        fix = "Request this scope for the token, or give it to the account" if is_scope else fix
+        if is_scope:
+            fix = "Request this scope for the token, or give it to the account"
+        else:
+            fix = "Give the account this permission" if is_right else "Check the account and its secret"
         return (PermissionMissing if is_right else AccessRefused)(f"{text}. {fix}, then run: headway check")
     if status in LATER or (status >= 500 and status not in NEVER_5XX):
         if once and status >= 500:
@@ -422,7 +424,7 @@ class HttpEndpoint:
             seconds = retry_after(reply.headers.get("retry-after"), reply.clock) if reply.status == 429 else None
             if not seconds or seconds > MAX_WAIT_SECONDS or seconds >= deadline.left:
                 return reply
-            time.sleep(seconds)
+            wait_seconds(seconds)
 
     def close(self) -> None:
         self._pooled_client.close()

@@ -44,7 +44,7 @@ from console.domain.alert import (
 )
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import PlanFacts
-from console.domain.plan import resume_commands
+from console.domain.plan import RESUME, resume_commands
 from console.domain.service import SAFE, Timeliness
 from console.text.cleaning import CUT, clean_line
 from console.timing.formats import local_time, rough_duration
@@ -166,8 +166,9 @@ def _awaited_job(match: IncidentMatch) -> int | None:
     """The job that has not finished, of an incident without a failure."""
     if not (match.awaits or match.group.awaits):
         return None
-    run = match.to_repair
-    return match.group.lost_by if match.group.lost_by is not None else run.job_id if run is not None else None
+    if match.group.lost_by is not None:
+        return match.group.lost_by
+    return match.to_repair.job_id if match.to_repair is not None else None
 
 
 def resumed_plan(index: EstateIndex, match: IncidentMatch) -> int | None:
@@ -182,10 +183,8 @@ def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecisio
         waits_for = _awaited_job(match)
         if waits_for is None:
             return unfinished_text("a job", has_started=True)
-        if plan := resumed_plan(index, match):
-            return clean_line(
-                f"{job_label(index.job(waits_for).name)} is held by plan {plan}: headway plan resume {plan}"
-            )
+        if plan := held_by_stopped_plan(index.estate, waits_for):
+            return clean_line(f"{job_label(index.job(waits_for).name)} is held by plan {plan}: {RESUME} {plan}")
         is_started = any(map(has_started, index.of_day(waits_for, group.business_date)))
         return clean_line(unfinished_text(index.job(waits_for).name, is_started))
     if text := _rerun_text(index, match, lambda at: local_time(at, decision.zone, index.now)):
@@ -216,7 +215,7 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
         for service in decision.services
         if service.timeliness not in SAFE and not is_only_unknown(context, service)
     ]
-    plan = index.estate.plans.get(match.incident.id) if match.incident is not None else None
+    plan = index.estate.plans_by_incident.get(match.incident.id) if match.incident is not None else None
     if unsafe:
         worst = min(unsafe, key=lambda service: _WORST_FIRST.index(service.timeliness))
         is_over = worst.timeliness is Timeliness.MET_LATE
@@ -227,10 +226,10 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
     elif not (safe := [service for service in decision.services if service.timeliness in SAFE]):
         what = f"{cause_name(index, match)} {_end_of(match)}"
     else:
-        is_to_come = plan is not None and any(service.timeliness is Timeliness.ON_TIME for service in safe)
-        label, outcome = (CAUSE_RESOLVED_LABEL, " on time") if is_to_come else (label, " safe")
+        plan_continues = plan is not None and any(service.timeliness is Timeliness.ON_TIME for service in safe)
+        label, outcome = (CAUSE_RESOLVED_LABEL, " on time") if plan_continues else (label, " safe")
         what = f"{_titles(index, safe, PUSH_LENGTH - len(label) - len(outcome))}{outcome}"
-        what += _plan_text(plan, safe[0], index, decision.zone) if is_to_come else ""
+        what += _plan_text(plan, safe[0], index, decision.zone) if plan_continues else ""
     lasted = rough_duration(_recovered_at(index, match) - decision.failed_since)
     how = repair_text(index, match.group.root)
     return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})"

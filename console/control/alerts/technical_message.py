@@ -133,7 +133,7 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
 def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
     """Commands that repair it, or show why it waits; its own repair first."""
     decision, match, index = subject.decision, subject.match, context.index
-    plan = index.estate.plans.get(decision.incident_id or 0)
+    plan = index.estate.plans_by_incident.get(decision.incident_id or 0)
     if decision.closed:
         yield from resume_commands(plan.id, ()) if plan is not None and plan.state != "running" else ()
         return
@@ -162,7 +162,7 @@ def _repair_commands(index: EstateIndex, subject: AlertSubject, incident: str) -
     run = subject.match.to_repair
     if run is not None and (approval := index.estate.approvals.get(run.id)) is not None:
         return [f"headway action approve {approval.action_key}"]
-    planned = index.estate.open_plans.get(run.id) if run is not None and run.state.is_red else None
+    planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
     if run is None or planned is None:
         return [f"headway recover {incident}"]
     return resume_commands(planned.plan_id, [clean_line(index.job(run.job_id).name)] if planned.is_awaited else [])

@@ -32,7 +32,7 @@ from console.timing.calendars import day_reason, is_start_expected
 from console.timing.durations import format_duration
 from console.timing.formats import dated_time, zoned_time
 from console.timing.maintenance import maintenance_of_job
-from console.timing.schedule import begun_start, instants, next_instant, schedule_text
+from console.timing.schedule import instants, next_instant, schedule_text, start_of_run
 
 _WAITS = (RunState.QUEUED, RunState.WAITING)
 _UNDER_WAY = (RunState.RUNNING, RunState.RETRYING, RunState.CANCELLING)
@@ -164,7 +164,7 @@ def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep |
     """Why it began so late: the last of its upstreams that was good only after it was due."""
     begun, due = run.first_started_at, run.period_at
     if due is not None and job.seen_schedule is not None:
-        due = begun_start(job.schedule, job.seen_schedule, job.drift_since, due)
+        due = start_of_run(job.schedule, job.seen_schedule, job.drift_since, due)
     if begun is None or due is None or has_no_clock(job) or begun - due <= job.grace:
         return None
     by = f"began {format_duration(begun - due)} after it was due {_at(due, job)}"

@@ -390,7 +390,7 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
     elif root is None:
         match.close_reason = _out_of_view(index, incident)
     elif not red and not _stale(index, match) and not _retried(index, incident) and not _is_unproven(index, incident):
-        match.close_reason = _settled(index, root, index.estate.plans.get(incident.id))
+        match.close_reason = _settled(index, root, index.estate.plans_by_incident.get(incident.id))
         match.recovered = bool(match.close_reason)
     return match
 

@@ -24,7 +24,7 @@ from console.domain.incident import (
     open_steps,
     sort_by_impact,
 )
-from console.domain.plan import PlanView
+from console.domain.plan import RESUME, PlanView
 from console.domain.service import UNMET_PROMISE, ServiceView, Timeliness, timeliness_label
 from console.timing.formats import rough_duration
 
@@ -45,6 +45,8 @@ class Verdict(NamedTuple):
     """The plan that awaits approval beside it, with its requester and the command that approves it."""
     needs_sending: bool = False
     """True if it names a restart, a start or a resume, which a freeze stops."""
+    until: str = ""
+    """The act-by in its text: " by 04:07 (in 54 min)"."""
 
     @property
     def text(self) -> str:
@@ -90,7 +92,7 @@ def incident_verdict(
     awaits = next((plan for plan in plans if plan.awaits_approval and view.row.closed is None), None)
     if awaits is None:
         return verdict
-    proposal = f"plan {awaits.id} of {awaits.requester} awaits approval: headway plan resume {awaits.id}"
+    proposal = f"plan {awaits.id} of {awaits.requester} awaits approval: {RESUME} {awaits.id}"
     return verdict._replace(proposal=proposal)
 
 
@@ -102,7 +104,7 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
         ended, reason = "Resolved" if is_good else "Closed", blocked_reason(view).removeprefix("closed: ")
         return Verdict(((f"{ended} {clock(view.row.closed)}: {reason}", "ok" if is_good else "plain"),))
     root = next((member for member in view.members if member.role == "root"), None)
-    if root is not None and root.state == RunState.HELD and ": headway plan resume " in root.reason:
+    if root is not None and root.state == RunState.HELD and f": {RESUME} " in root.reason:
         text = f"{job_label(root.job)} is {root.reason.partition(' (hold ')[0]}"
         status = _outlook(unsafe_services(view.services), now, clock, before=", ")[:1]  # expected without the resume
         return Verdict(((text, "bad"), *status), needs_sending=True)
@@ -162,9 +164,10 @@ def step_verdict(
     late = _lost_services(services, now)
     if act_by is not None and act_by > now:
         is_near = (act_by - now).total_seconds() < LATE_MINUTES * 60
-        action = f"{_capital(step)}{until_text(act_by, now, clock)}{f', {condition}' if condition else ''}"
+        until = until_text(act_by, now, clock)
+        action = f"{_capital(step)}{until}{f', {condition}' if condition else ''}"
         outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
-        return Verdict(((action, "bad" if is_near else "warn"), *outlook), _saved_titles(services, now))
+        return Verdict(((action, "bad" if is_near else "warn"), *outlook), _saved_titles(services, now), until=until)
     action = f"{step} {condition or 'now'}"
     if late:
         return Verdict(tuple(_outlook(late, now, clock, action=f": {action}", is_simulated=True)))

@@ -284,7 +284,8 @@ def _unverified(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
             start = min((at for pending in nodes if (at := pending.at) is not None), default=index.now)
             due = f", needed from {clock(start)}" if start > index.now else ""
             text = f"{out_of_reach_text(target, index.now, clock)}{due}: forecast unverified"
-            return (Reason(text, ReasonKind.UNVERIFIED),)
+            is_paused = target.paused(index.now)
+            return (Reason(text, ReasonKind.UNPOLLED if is_paused else ReasonKind.UNVERIFIED),)
     return ()
 
 

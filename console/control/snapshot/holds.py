@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from connectors.sdk.states import RunState
 from console.domain.estate import Estate, JobFacts, runs_by_job
 from console.domain.hold import HoldFacts, HoldReason, HoldState
+from console.domain.plan import RESUME
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK
 
@@ -117,7 +118,7 @@ def hold_text(hold: HoldFacts, upstream: str) -> str:
     if hold.kind == "person":
         why = f": {hold.why}" if hold.why else ""
         if hold.plan_id is not None:
-            why = "" if hold.is_released_by_plan else f": headway plan resume {hold.plan_id}"
+            why = "" if hold.is_released_by_plan else f": {RESUME} {hold.plan_id}"
         return f"held by {by}{why} (hold {hold.key})"
     if not upstream:
         return f"held by Headway (hold {hold.key})"

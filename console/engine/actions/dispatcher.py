@@ -29,7 +29,7 @@ import structlog
 from connectors.sdk.secrets import SecretStore
 from console.domain.access import APPROVAL_SECONDS
 from console.engine.actions import permission
-from console.engine.actions.in_flight import ActionsInFlight
+from console.engine.actions.in_flight import ActionsInFlight, SendingOutcome
 from console.engine.actions.sender import ActionSender
 from console.engine.actions.state_machine import ActionStateMachine
 from console.engine.connector_pool import ConnectorPool
@@ -82,26 +82,23 @@ class ActionDispatcher:
         self.pulse = Pulse()
 
     def recover(self, fence: int) -> None:
-        """Marks what a dead engine was sending as unknown: it is looked up, never sent again. Sends that threads of
-        this process have in flight are left alone."""
+        """Writes the outcomes that the workers before could not write; `_begin` looks up the rest."""
         self._write_down(fence)
-        unreadable: dict[str, str] = {}
-        for action in actions.actions_in(self._store, "sending", self._actions.now(), unreadable):
-            if self._fence_of(action, fence) == fence and action.key not in self.underway:
-                self._actions.move(fence, action)
-        for key, why in unreadable.items():
-            if key not in self.underway:
-                self._actions.give_up(fence, key, "sending", why)
+
+    def _unwritten(self) -> dict[str, SendingOutcome]:
+        """Outcomes that this dispatcher must write."""
+        return {
+            key: outcome
+            for key, outcome in self.underway.unwritten().items()
+            if isinstance(outcome.fence, ShardFence) != self._leads
+        }
 
     def _write_down(self, fence: int) -> None:
         """Writes outcomes that the sending threads could not write, because their workers ended or the store failed.
         That of a lost shard is dropped: its next holder looks the action up."""
-        for key, outcome in self.underway.unwritten().items():
-            of_shard = isinstance(outcome.fence, ShardFence)
-            if of_shard == self._leads:
-                continue
-            with suppress(LeaseLost) if of_shard else nullcontext():
-                self._actions.step(outcome.fence if of_shard else fence, key, "sending", outcome.step)
+        for key, outcome in self._unwritten().items():
+            with nullcontext() if self._leads else suppress(LeaseLost):
+                self._actions.step(fence if self._leads else outcome.fence, key, "sending", outcome.step)
             self.underway.written(key)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
@@ -113,7 +110,7 @@ class ActionDispatcher:
                 woken = self.wake.is_set()
                 self.wake.clear()
                 self.pulse.beat()
-                if changes.is_new() or woken or self._lanes.is_free_again() or self.underway.unwritten():
+                if changes.is_new() or woken or self._lanes.is_free_again() or self._unwritten():
                     self._begin(fence)
                 self.wake.wait(0.25)
         while not self._lanes.is_idle():

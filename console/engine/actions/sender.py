@@ -39,8 +39,8 @@ class ActionSender:
         frozen: Callable[[Fence], str],
         in_flight: CallsInFlight,
     ) -> None:
-        """`must_stop`: whether the fence of the action may be lost. `frozen`: why no action may be sent now; empty if
-        actions may be sent; raises LeaseLost."""
+        """`must_stop`: whether nothing may be sent under this fence any more. `frozen`: why no action may be sent now;
+        empty if actions may be sent; raises LeaseLost."""
         self._connectors, self._must_stop = connectors, must_stop
         self.shown = sanitizer(secrets)
         self._frozen, self._in_flight = frozen, in_flight

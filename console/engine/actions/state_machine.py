@@ -67,15 +67,15 @@ class ActionStateMachine:
         moved: Callable[[], None],
         audience: AlertRouting,
     ) -> None:
-        """`must_stop`: whether the fence of an action may be lost. `moved`: called when an action was accepted or
-        ended, so that its hold can proceed."""
+        """`must_stop`: whether nothing may be sent under this fence any more. `moved`: called when an action was
+        accepted or ended, so that its hold can proceed."""
         self._store, self._clock, self._connectors, self._sender = store, clock, connectors, sender
         self._underway, self._must_stop, self._poll_now = underway, must_stop, poll_now
         self._moved, self._audience = moved, audience
 
     def move(self, fence: Fence, action: ActionRow) -> None:
-        """Looks up an unknown action, verifies a sent one, sends a requested one. One that a dead engine, or the holder
-        of its shard before, was sending becomes unknown. Raises StoreError."""
+        """Looks up an unknown action, verifies a sent one, sends a requested one. An action that a dead engine or
+        the previous holder of its shard was sending becomes unknown. Raises StoreError."""
         if action.state == "sending":
             self.step(fence, action.key, "sending", STOPPED)
         elif action.state == "unknown":

@@ -52,7 +52,7 @@ from console.timing.business_dates import EARLIEST_START, assign_periods, busine
 from console.timing.clock import Clock, wait_seconds
 from console.timing.schedule import is_interval
 
-PROOF_SECONDS, PROOF_EVERY_SECONDS, PROOF_SPEED = 180.0, 5.0, 3.0
+VERIFY_SECONDS, VERIFY_EVERY_SECONDS, VERIFY_SPEED = 180.0, 5.0, 3.0
 """For so long after an action a target is polled more often, so that its end is soon seen: at most so many times as
 often as configured. Not one that reports how many requests it still allows."""
 PAUSE_CHECK_SECONDS = 1.0
@@ -178,9 +178,9 @@ class LogTailFetcher:
 
 
 INVENTORY_EVERY = timedelta(minutes=1)
+"""Mean interval of inventories for kinds whose poll does not include one."""
 EXTRA_INVENTORY_SECONDS = 30.0
 """Least time between two inventories that are read because of a start off the schedule."""
-"""Mean interval of inventories for kinds whose poll does not include one."""
 INVENTORY_JITTER = (0.75, 1.25)
 """Limits of the factor of each interval: targets that start together do not read their inventories together."""
 CHUNK_RUNS = 2_000
@@ -266,7 +266,7 @@ class TargetPoller:
         """Called when the last of them has been matched."""
         self._reply: Reply | None = None
         """Received, and not stored yet."""
-        self.proof_until = 0.0
+        self.verifying_until = 0.0
         """Until when it is polled more often, by `time.monotonic`; set by the pool."""
         self.wake: Callable[[], None] = lambda: None
         """Polls this target at once; set by the pool."""
@@ -321,9 +321,7 @@ class TargetPoller:
             with self._spending.poll():
                 self._pages(fence)
                 self._rights(fence)
-            if self._failures:
-                self._log.info("target is back", failures=self._failures)
-            self._failures = 0
+            self._succeeded()
         except RepeatedPageError as error:
             self.close()
             self._failed(fence, error, "broken")
@@ -333,9 +331,14 @@ class TargetPoller:
                 self._asked_to_wait = error.retry_after_seconds or 0.0
             self._is_midway = self._is_midway and isinstance(error, RateLimited)
             if self._is_midway:
-                self._failures = 0  # the next poll continues at the stored cursor
+                self._succeeded()  # the next poll continues at the stored cursor
             else:
                 self._failed(fence, error, error.kind)
+
+    def _succeeded(self) -> None:
+        if self._failures:
+            self._log.info("target is back", failures=self._failures)
+        self._failures = 0
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -370,8 +373,8 @@ class TargetPoller:
         """Real seconds until the next poll, with jitter."""
         every = self._place.system.settings.poll_every.total_seconds()
         spent = self._spending.spent
-        if time.monotonic() < self.proof_until and not self._failures and not (spent and spent.allowed):
-            every = min(every, max(PROOF_EVERY_SECONDS, every / PROOF_SPEED))
+        if time.monotonic() < self.verifying_until and not self._failures and not (spent and spent.allowed):
+            every = min(every, max(VERIFY_EVERY_SECONDS, every / VERIFY_SPEED))
         pause, rate = poll_interval_seconds(every, self._failures), self._shared.clock.rate
         return max((pause / rate if rate else 1.0) * random.uniform(0.97, 1.0), self._asked_to_wait)
 

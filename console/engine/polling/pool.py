@@ -18,7 +18,7 @@ from functools import partial
 from itertools import count
 from queue import SimpleQueue
 
-from console.engine.polling.poller import PROOF_SECONDS, TargetPoller
+from console.engine.polling.poller import VERIFY_SECONDS, TargetPoller
 from console.engine.worker import Pulse, WorkerFailures, retry_seconds
 from console.store.db.fence import Fence
 from console.store.errors import LeaseLost
@@ -133,14 +133,20 @@ class PollPool:
             time.sleep(0.02)
         return []
 
-    def poll_now(self, target_id: int) -> None:
-        """Polls the target at once if it is in the pool, and more often while the end of an action on it is awaited;
-        right afterwards if a poll is in progress."""
-        with self._lock:
-            woken = [targets[target_id] for targets in self._targets.values() if target_id in targets]
-        for target in woken:
-            target.poller.proof_until = time.monotonic() + PROOF_SECONDS
+    def wake_target(self, target_id: int) -> None:
+        """Polls the target at once if it is in the pool; right afterwards if a poll is in progress."""
+        for target in self._of_id(target_id):
             self._wake(target)
+
+    def poll_now(self, target_id: int) -> None:
+        """`wake_target`, and polls it more often while the end of an action on it is awaited."""
+        for target in self._of_id(target_id):
+            target.poller.verifying_until = time.monotonic() + VERIFY_SECONDS
+            self._wake(target)
+
+    def _of_id(self, target_id: int) -> list[_Polled]:
+        with self._lock:
+            return [targets[target_id] for targets in self._targets.values() if target_id in targets]
 
     def is_lost(self, fence: Fence) -> bool:
         """Whether the store has refused a poll under this fence; it is removed then."""

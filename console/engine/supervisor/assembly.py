@@ -224,7 +224,7 @@ class EngineAssembly:
         self.poll_pool = PollPool(self.failures, self.pollers.values())
         if self.shards is not None:
             self.shards.lead(PolledEstate(self.config, self.polling, places))
-        self._inbound.sync_listeners(places, self._poll_now)
+        self._inbound.sync_listeners(places, self.poll_pool.wake_target)
         measure, checks = CheckRunner(self.config, secrets).measure, self.config.declared.checks
         self.checks = CheckScheduler(store, clock, checks, measure, secrets.mask, changed)
 

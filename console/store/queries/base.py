@@ -158,9 +158,9 @@ class ChangedSchedule(NamedTuple):
 
     def start(self, due: datetime) -> datetime:
         """When its clock starts the run, or started it, that the accepted schedule has at `due`."""
-        from console.timing.schedule import begun_start  # noqa: PLC0415 - the first paint does not need it
+        from console.timing.schedule import start_of_run  # noqa: PLC0415 - the first paint does not need it
 
-        return begun_start(self.accepted, self.seen, self.since, due)
+        return start_of_run(self.accepted, self.seen, self.since, due)
 
 
 class ContextQueries:

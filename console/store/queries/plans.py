@@ -61,27 +61,44 @@ class PlanQueries(ContextQueries):
         return from_row(PlanView, row, steps=tuple(map(_step, steps)), standstill=standstill)
 
     def _standstill(self, steps: Sequence[Row]) -> str:
-        """Why no further step is sent or verified; empty if one can be."""
-        if self.link.rows("SELECT 1 FROM switch WHERE name = 'freeze' AND value = 'on'"):
+        """Why none of the next steps can be sent or verified; empty if one can be."""
+        from console.store.switches import load_modes  # noqa: PLC0415 - the first paint does not need it
+
+        if load_modes(self.link).frozen is not None:
             return "frozen, thaw first"
-        paused, stale = self.store.paused(), self.store.stale_targets()
-        ahead = [step for step in steps if step.state != "verified"]
-        lost = next((step.failing for step in ahead if step.failing and step.target_id in stale), "")
-        unpolled = next((step.system for step in ahead if step.system in paused), "")
-        return f"polls of {unpolled} are paused" if unpolled else f"{lost} cannot be reached" if lost else ""
+        verified = {step.place for step in steps if step.state == "verified"}
+        due = [
+            step
+            for step in steps
+            if step.state in ("planned", "requested") and verified.issuperset(_places(step.after))
+        ]
+        paused = self.store.paused()
+        stale = self.store.stale_targets() if any(step.failing for step in due) else {}
+        reasons = [
+            f"polls of {step.system} are paused"
+            if step.system in paused
+            else f"{step.failing} cannot be reached"
+            if step.failing and step.target_id in stale
+            else ""
+            for step in due
+        ]
+        return reasons[0] if reasons and all(reasons) else ""
+
+
+def _places(after: str) -> tuple[int, ...]:
+    try:
+        return tuple(parse_places(after))
+    except (ValueError, RecursionError):  # not written by Headway; the engine abandons the plan
+        return ()
 
 
 def _step(row: Row) -> PlanStepView:
-    try:
-        after = parse_places(row.after)
-    except (ValueError, RecursionError):  # not written by Headway; the engine abandons the plan
-        after = ()
     saved = _saved_days(row.saves)
     return from_row(
         PlanStepView,
         row,
         period_key=decode_name(row.period_key),
-        after=after,
+        after=_places(row.after),
         others=(row.others or "").replace("_", " "),
         held_by=format_other_hold(row.beside),
         saves_by=max((at for _, at in saved if at is not None), default=None),

@@ -53,7 +53,7 @@ class MemberQueries(ContextQueries):
 
     def __init__(self, store: ReadStore) -> None:
         super().__init__(store)
-        self._ends: tuple[str | None, Mapping[int, Sequence[tuple[int, str]]]] | None = None
+        self._cached_services: tuple[str | None, Mapping[int, Sequence[tuple[int, str]]]] | None = None
         """The config for which `_services_by_terminal` was read, and its result."""
 
     def services_of(self, job_id: int) -> tuple[str, ...]:
@@ -69,13 +69,13 @@ class MemberQueries(ContextQueries):
     def _services_by_terminal(self) -> Mapping[int, Sequence[tuple[int, str]]]:
         """Terminal -> its services, each with its place by tier and name. Cached until the config changes."""
         config = self.store.meta("config_seq")
-        if self._ends is None or self._ends[0] != config:
+        if self._cached_services is None or self._cached_services[0] != config:
             services: dict[int, list[tuple[int, str]]] = defaultdict(list)
             for place, row in enumerate(self.link.rows(_SELECT_MEMBERS)):
                 for terminal in json.loads(row.terminals):
                     services[terminal].append((place, row.name))
-            self._ends = (config, services)
-        return self._ends[1]
+            self._cached_services = (config, services)
+        return self._cached_services[1]
 
     def members_of(self, names: Sequence[str] = (), tiers: Sequence[int] = ()) -> set[int]:
         """The jobs that services depend on, terminals included; of services whose name contains one of these texts and
@@ -254,11 +254,13 @@ def _business_date_of(row: Row, now: datetime) -> date:
     return current_business_date(now, row.zone, cutoff) - timedelta(days=days_after(row.promise))
 
 
-def _is_current(row: Row, day: Row, now: datetime) -> bool:
-    """True for the business date of before until its deadline; if undelivered, until the window of that ends."""
+def _is_current(row: Row, previous: Row, now: datetime) -> bool:
+    """True while the previous business date is still shown: until its deadline, or, if it was not delivered, until the
+    business date of that deadline ends."""
     cutoff = time.fromisoformat(row.cutoff)
     opens = datetime.combine(current_business_date(now, row.zone, cutoff), cutoff, ZoneInfo(row.zone))
-    return bool(day.deadline_us > micros(now) or (day.delivered_us is None and day.deadline_us >= micros(opens)))
+    is_missed = previous.delivered_us is None and previous.deadline_us >= micros(opens)
+    return bool(previous.deadline_us > micros(now) or is_missed)
 
 
 def is_end_to_end(promise: str) -> bool:

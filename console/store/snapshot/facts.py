@@ -416,7 +416,7 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 
 
-def load_open_plans(session: Session) -> dict[int, PlannedRun]:
+def load_plans_by_run(session: Session) -> dict[int, PlannedRun]:
     """Run id -> the open plan with a requested or failed step for the run, or one that waits for it."""
     rows = session.rows(
         "SELECT r.id, s.plan_id, s.verb FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN run r ON r.job_id ="
@@ -427,19 +427,20 @@ def load_open_plans(session: Session) -> dict[int, PlannedRun]:
 
 
 _PLANS = (
-    "SELECT p.id, p.incident_id, p.state, SUM(CASE WHEN s.state = 'verified' OR (s.state = 'requested' AND {ends}) THEN"
-    " 1 ELSE 0 END) AS done, COUNT(*) AS total FROM plan p JOIN plan_step s ON s.plan_id = p.id LEFT JOIN run r ON"
+    "SELECT p.id, p.incident_id, p.state, SUM(CASE WHEN s.state = 'verified' OR (s.state = 'requested' AND s.verb"
+    " NOT IN ('hold', 'release') AND r.id IS NOT NULL) THEN 1 ELSE 0 END)"
+    " AS done, COUNT(*) AS total FROM plan p JOIN plan_step s ON s.plan_id = p.id LEFT JOIN run r ON"
     " r.job_id = s.job_id AND r.period_key = s.period_key AND (r.state = 'skipped' OR (r.state = 'succeeded' AND NOT"
     " r.stale_read)) WHERE p.incident_id IS NOT NULL AND p.state IN ('running', 'paused', 'stopped') GROUP BY p.id,"
     " p.incident_id, p.state HAVING SUM(CASE WHEN s.action_key IS NOT NULL THEN 1 ELSE 0 END) > 0 AND SUM(CASE WHEN"
     " s.state <> 'verified' AND s.verb NOT IN ('hold', 'release') AND r.id IS NULL THEN 1 ELSE 0 END) > 0 ORDER BY p.id"
-).format(ends="s.verb NOT IN ('hold', 'release') AND r.id IS NOT NULL")
+)
 
 
-def load_plans(session: Session) -> dict[int, PlanFacts]:
+def load_plans_by_incident(session: Session) -> dict[int, PlanFacts]:
     """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good."""
     rows = session.rows(_PLANS)
-    return {row.incident_id: PlanFacts(row.id, row.incident_id, row.state, row.done, row.total) for row in rows}
+    return {row.incident_id: PlanFacts(row.id, row.state, row.done, row.total) for row in rows}
 
 
 def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:

@@ -79,6 +79,7 @@ _MONTH_ENDS = (
     " AS usual_s FROM {keys} ORDER BY k.a, k.b DESC"
 )
 """Without a join, for which PostgreSQL reads the whole table."""
+_WITH_DAYS = "SELECT k.a AS job_id FROM {keys} WHERE EXISTS (SELECT 1 FROM job_day d WHERE d.job_id = k.a)"
 _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
 _OWN_FAILURES = f"'{RunState.FAILED.value}', '{RunState.TIMED_OUT.value}'"
@@ -151,10 +152,12 @@ def month_end_before(history: RunHistory) -> date | None:
 
 def _read_month_ends(session: Session, newest: Mapping[int, date | None]) -> dict[int, array[float]]:
     """`RunHistory.month_ends` by job, up to its newest one."""
+    nightly = [job_id for job_id, last in newest.items() if last is not None]
+    with_days = {row.job_id for row in session.by_keys(_WITH_DAYS, nightly)}
     keys = [
         (job_id, end.isoformat(), (end - NIGHTS_BEFORE).isoformat())
         for job_id, last in newest.items()
-        if last is not None
+        if last is not None and job_id in with_days
         for end in accumulate(range(1, MONTH_ENDS), lambda end, _: end.replace(day=1) - _DAY, initial=last)
     ]
     ratios: dict[int, array[float]] = defaultdict(lambda: array("d"))

@@ -426,9 +426,10 @@ class SystemScreen(HeadwayScreen):
 
     def _incident_source(self) -> PreviewSource | None:
         """The incident of the verdict line, if it began in this system."""
-        incident = self.verdict.view.row if self.verdict.view else None
-        is_its = self.view is not None and incident and incident.root_job.startswith(f"{self.view.system}/")
-        return incident_source(incident.id, self.verdict) if incident and is_its else None
+        view, opened = self.view, self.verdict.view
+        if view is None or opened is None or opened.row.root_job.partition("/")[0] != view.system:
+            return None
+        return incident_source(opened.row.id, self.verdict)
 
     def commands(self) -> Sequence[ScreenCommand]:
         own = polling_commands(self, lambda: self.view)

@@ -22,7 +22,7 @@ from connectors.sdk.transport.call_limits import RequestTally
 from console.config.sections import DependencySettings
 from console.domain.dependency import DependencyMode
 from console.domain.ids import micros
-from console.engine.polling.poller import MATCHING_SECONDS, PROOF_SECONDS, TargetPoller
+from console.engine.polling.poller import MATCHING_SECONDS, VERIFY_SECONDS, TargetPoller
 from console.store.config_sync import SyncResult
 from console.store.db.database import Database
 from console.store.db.fence import Fence
@@ -184,7 +184,7 @@ def test_a_target_is_polled_more_often_while_the_end_of_an_action_is_awaited(ben
     """Not one that fails, nor one that says how many requests it still allows."""
     bench.poller.step(bench.fence)
     assert 58 < bench.poller._pause()
-    bench.poller.proof_until = time.monotonic() + PROOF_SECONDS
+    bench.poller.verifying_until = time.monotonic() + VERIFY_SECONDS
     assert 19 < bench.poller._pause() <= 20, "a third of its interval"
     bench.poller._spending._tally = RequestTally(1, "12 of 60 left")
     assert 58 < bench.poller._pause()
@@ -195,7 +195,7 @@ def test_a_target_is_polled_more_often_while_the_end_of_an_action_is_awaited(ben
     bench.scheduler.refuse = None
     bench.poller.poll_once(bench.fence)
     assert bench.poller._pause() <= 20
-    bench.poller.proof_until = time.monotonic()
+    bench.poller.verifying_until = time.monotonic()
     assert 58 < bench.poller._pause()
 
 

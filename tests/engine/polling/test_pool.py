@@ -34,7 +34,7 @@ class StubPoller:
     """Polls by `act`, every `pause` seconds."""
 
     waits_since = math.inf
-    proof_until = 0.0
+    verifying_until = 0.0
     wake: Callable[[], None]
 
     def __init__(self, number: int, act: Callable[[], None] = lambda: None, pause: float = 0.05) -> None:
@@ -209,6 +209,18 @@ def test_a_target_that_is_woken_while_it_is_polled_is_polled_once_more_right_aft
         wait_until(lambda: stub.polls == 2, "one more poll", SECONDS)
         made.poll_now(1)
         wait_until(lambda: stub.polls == 3, "a poll long before its interval", SECONDS)
+
+
+def test_a_target_is_polled_more_often_after_an_action_and_not_because_it_was_woken() -> None:
+    stub = StubPoller(1, lambda: None, pause=60.0)
+    with working(stub) as (made, _):
+        wait_until(lambda: stub.polls == 1, "the first poll", SECONDS)
+        made.wake_target(1)
+        wait_until(lambda: stub.polls == 2, "a poll at once", SECONDS)
+        assert 0.0 == stub.verifying_until
+        made.poll_now(1)
+        wait_until(lambda: stub.polls == 3, "a poll at once", SECONDS)
+        assert time.monotonic() < stub.verifying_until
 
 
 def test_after_a_crash_of_the_worker_each_target_is_polled_at_its_interval_by_one_poll(

@@ -86,12 +86,12 @@ class LaterRestart(NamedTuple):
     is_first: bool
     """True if it starts before the act-by."""
 
-    def texts(self, action: str) -> list[str]:
-        """The action with ", then load_orders unless fixed by 04:00", from the longest to the shortest; the last one
-        has only the earlier of the two times."""
-        short = re.sub(r" \(in [^)]*\)$", "", action)
+    def texts(self, action: str, until: str) -> list[str]:
+        """The action, which ends by `until`, with ", then load_orders unless fixed by 04:00", from the longest to the
+        shortest; the last one has only the earlier of the two times."""
+        short = action.replace(until, until.partition(" (in ")[0]) if until else action
         ends = (f", then {self.job} unless fixed by {self.at}", f", {self.job} too after {self.at}")
-        earlier = re.sub(r" by \d[^(,]*(\(in [^)]*\))?", f" by {self.at}", action, count=1) if self.is_first else action
+        earlier = action.replace(until, f" by {self.at}") if until and self.is_first else action
         return [*(text + end for end in ends for text in (action, short)), earlier]
 
 
@@ -118,7 +118,7 @@ def _fitted(verdict: Verdict, width: int, later: LaterRestart | None = None) -> 
     that it still saves if they fit, else their number, else nothing."""
     (first, style), *further = verdict.parts
     if later is not None:
-        *_, earlier = texts = later.texts(first)
+        *_, earlier = texts = later.texts(first, verdict.until)
         first = next((text for text in texts if len(text) < width), earlier)
     line: list[Segment] = [(f" {first}", style)]
     for part in further:

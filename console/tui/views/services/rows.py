@@ -21,6 +21,7 @@ from console.domain.service import (
     is_unverified,
     reason_lines,
     unverified_text,
+    waits_for_polls,
 )
 from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
@@ -198,7 +199,8 @@ def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.is_promised:
         return ctx.localized(view.reason), "dim"
     if is_unverified(view):
-        return unverified_text(view) if is_wide else "unreachable", "warn"
+        short = "paused" if waits_for_polls(view) else "unreachable"
+        return unverified_text(view) if is_wide else short, "warn"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
         return (ctx.localized(view.reason) if is_wide else "forecast"), "plain"
     short = job_label(view.cause)

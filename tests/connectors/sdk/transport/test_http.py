@@ -108,7 +108,7 @@ def test_a_short_retry_after_is_waited_for_within_a_call(
 ) -> None:
     """A longer one ends the call. By a 429 nothing was done: an action of two calls was broken off between them."""
     waits: list[float] = []
-    monkeypatch.setattr("time.sleep", waits.append)
+    monkeypatch.setattr("connectors.sdk.transport.http.wait_seconds", waits.append)
     limited = httpx.Response(429, headers={"retry-after": header})
     replies = [limited, limited, httpx.Response(200, json={})]
     endpoint = endpoint_with(lambda _: replies.pop(0))
