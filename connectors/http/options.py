@@ -408,10 +408,10 @@ class HttpVerbCall(HttpWriteCall):
         return {name for name in super()._found_places() if name.startswith("run.")}
 
 
-class HttpFoundCall(HttpListCall):
+class HttpLookupCall(HttpListCall):
     """The list of the actions that the API took under {key}: none, where it did not arrive."""
 
-    table = "verbs.found"
+    table = "verbs.lookup"
     known_places = frozenset({"limit", "cursor", "offset", "page", "key"})
 
     run: FieldPath = Field(min_length=1)
@@ -421,7 +421,7 @@ class HttpFoundCall(HttpListCall):
 class HttpVerbs(MappedVerbs[HttpVerbCall]):
     """The calls of the verbs, and the list by which an action is found."""
 
-    found: HttpFoundCall | None = None
+    lookup: HttpLookupCall | None = None
     """Where no run shows the key of an action, it is looked up here."""
 
 
@@ -559,8 +559,8 @@ class HttpMapping(StrictOptions):
                 "verbs.rerun: its attempt could not be looked up. "
                 'Fix: name in runs.one the path of a single run, as "/api/runs/{id}"'
             )
-        found_by = self.runs.key or (self.verbs.found.run if self.verbs.found else "")
-        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(found_by)
+        key_field = self.runs.key or (self.verbs.lookup.run if self.verbs.lookup else "")
+        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(key_field)
         if len(counted_by) > 1:
             key = counted_by[-1] if counted_by[-1] != "[parts]" else "parts"
             raise ValueError(
@@ -590,8 +590,8 @@ class HttpMapping(StrictOptions):
         self.verbs.require_places("id")
         if self.verbs.rerun is not None and (self.parts is not None or self.runs.attempt):
             self.verbs.rerun.require_place("verbs.rerun", "id")
-        if self.verbs.found is not None:
-            self.verbs.found.require_place("verbs.found", "key")
+        if self.verbs.lookup is not None:
+            self.verbs.lookup.require_place("verbs.lookup", "key")
             if self.verbs.rerun is not None:
                 self.verbs.rerun.require_place("verbs.rerun", "key")
         if self.log is not None:
