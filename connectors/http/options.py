@@ -408,10 +408,10 @@ class HttpVerbCall(HttpWriteCall):
         return {name for name in super()._found_places() if name.startswith("run.")}
 
 
-class HttpLookupCall(HttpListCall):
+class HttpActionListCall(HttpListCall):
     """The list of the actions that the API took under {key}: none, where it did not arrive."""
 
-    table = "verbs.lookup"
+    table = "verbs.actions"
     known_places = frozenset({"limit", "cursor", "offset", "page", "key"})
 
     run: FieldPath = Field(min_length=1)
@@ -421,7 +421,7 @@ class HttpLookupCall(HttpListCall):
 class HttpVerbs(MappedVerbs[HttpVerbCall]):
     """The calls of the verbs, and the list by which an action is found."""
 
-    lookup: HttpLookupCall | None = None
+    actions: HttpActionListCall | None = None
     """Where no run shows the key of an action, it is looked up here."""
 
 
@@ -559,7 +559,7 @@ class HttpMapping(StrictOptions):
                 "verbs.rerun: its attempt could not be looked up. "
                 'Fix: name in runs.one the path of a single run, as "/api/runs/{id}"'
             )
-        key_field = self.runs.key or (self.verbs.lookup.run if self.verbs.lookup else "")
+        key_field = self.runs.key or (self.verbs.actions.run if self.verbs.actions else "")
         (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(key_field)
         if len(counted_by) > 1:
             key = counted_by[-1] if counted_by[-1] != "[parts]" else "parts"
@@ -590,8 +590,8 @@ class HttpMapping(StrictOptions):
         self.verbs.require_places("id")
         if self.verbs.rerun is not None and (self.parts is not None or self.runs.attempt):
             self.verbs.rerun.require_place("verbs.rerun", "id")
-        if self.verbs.lookup is not None:
-            self.verbs.lookup.require_place("verbs.lookup", "key")
+        if self.verbs.actions is not None:
+            self.verbs.actions.require_place("verbs.actions", "key")
             if self.verbs.rerun is not None:
                 self.verbs.rerun.require_place("verbs.rerun", "key")
         if self.log is not None:

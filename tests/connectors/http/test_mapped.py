@@ -668,8 +668,8 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             "hold: only a profile holds",
         ),
         (
-            {"verbs.lookup": {"path": "/api/actions", "rows": "actions", "run": "run"}},
-            'verbs.lookup.path: "/api/actions" names no {key}',
+            {"verbs.actions": {"path": "/api/actions", "rows": "actions", "run": "run"}},
+            'verbs.actions.path: "/api/actions" names no {key}',
         ),
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
         (
@@ -1024,7 +1024,7 @@ OPEN = ("waiting", "active")
 def repeating(fake: HomeGrown, **runs: Any) -> HttpConnector:
     """A connector whose rerun carries no key, unless `rerun` gives it one."""
     given = settings()
-    verbs = {"rerun": {"path": "/api/runs/{id}/rerun", **runs.pop("rerun", {})}, "lookup": runs.pop("lookup", None)}
+    verbs = {"rerun": {"path": "/api/runs/{id}/rerun", **runs.pop("rerun", {})}, "actions": runs.pop("actions", None)}
     parts = runs.pop("parts", None)
     return opened(
         fake, limit=100, runs={**given["runs"], **runs}, verbs=verbs, **({"parts": parts, "log": None} if parts else {})
@@ -1073,7 +1073,9 @@ def test_a_run_without_a_start_and_an_attempt_waits_for_its_first_one(counts: st
 class WithActions(InPlace):
     """The run shows no key of a rerun; a list of actions does."""
 
-    actions: ClassVar[list[dict[str, Any]]] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions = list[dict[str, Any]]()
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/api/actions":
@@ -1082,17 +1084,17 @@ class WithActions(InPlace):
         return super().handle(request)
 
 
-LOOKUP = {"path": "/api/actions", "query": {"ref": "{key}"}, "rows": "actions", "run": "result.run"}
+ACTIONS = {"path": "/api/actions", "query": {"ref": "{key}"}, "rows": "actions", "run": "result.run"}
 
 
 @pytest.mark.parametrize("result", [None, {"run": "10"}])
 def test_an_action_that_no_run_shows_is_looked_up_by_its_key(result: dict[str, str] | None) -> None:
     """A rerun whose reply was lost stayed unknown, and a person's retry could not be told from it."""
     fake = WithActions()
-    connector = repeating(fake, attempt="tries", rerun=KEYED, key="", lookup=LOOKUP)
+    connector = repeating(fake, attempt="tries", rerun=KEYED, key="", actions=ACTIONS)
     row, preview = rerun_in_place(fake, connector)
     key = new_key()
-    assert ("where its reply is lost, it is looked up by its key in verbs.lookup",) == preview.notes
+    assert ("where its reply is lost, it is looked up by its key in verbs.actions",) == preview.notes
     fake.become(row, "active", 2)  # by a person
     assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
     fake.actions = [{"ref": key, "result": result}]
@@ -1105,7 +1107,7 @@ def test_an_action_that_no_run_shows_is_looked_up_by_its_key(result: dict[str, s
 
 def test_a_start_is_looked_up_by_its_key_in_the_list_of_actions() -> None:
     fake = WithActions()
-    connector = repeating(fake, key="", lookup=LOOKUP, rerun=KEYED)
+    connector = repeating(fake, key="", actions=ACTIONS, rerun=KEYED)
     row, preview = rerun_in_place(fake, connector)
     key = new_key()
     assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)

@@ -98,6 +98,7 @@ def test_a_busy_server_says_when_to_come_back(status: int) -> None:
     with pytest.raises(SystemUnreachable) as caught:
         get(answering(status, retry_after="120"))
     assert 120.0 == caught.value.retry_after_seconds
+    assert str(caught.value).endswith(" without a message (Retry-After: 120 s)")
 
 
 @pytest.mark.parametrize(
