@@ -47,6 +47,19 @@ def test_a_list_of_a_store_without_an_engine_says_how_old_it_is(
     assert output.out.splitlines()[0].endswith(fresh.out.splitlines()[0])
 
 
+def test_a_list_of_jobs_has_their_titles_where_names_do_not(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """A job of a source with opaque ids could not be told from others."""
+    bench.turn()
+    assert Exit.OK == main(["--store", bench.url, "job", "list"])
+    assert "title" not in capsys.readouterr().out
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE job SET title = 'pilot rota' WHERE native_id = 'extract'")
+    assert Exit.OK == main(["--store", bench.url, "job", "list", "pilot"])
+    heading, row = capsys.readouterr().out.splitlines()[-2:]
+    assert ["job", "title"] == heading.split()[:2]
+    assert ["fake/extract", "pilot", "rota"] == row.split()[:3]
+
+
 def test_ages_use_real_time() -> None:
     ended = EngineView("", None, NOON - timedelta(minutes=2), alive=False)
     assert "no engine has run since 2026-11-20 11:58:00Z; this data is 2m old" == staleness_text(ended, NOON)
