@@ -142,13 +142,31 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
     elif run.state is RunState.SUCCEEDED and not index.is_stale(run):
         yield _of(job, run, "done", f"succeeded for {run.business_date}", since=run.ended_at)
     elif run.state is RunState.SUCCEEDED:
-        text = f"succeeded for {run.business_date}, but before its upstream had finished"
-        yield _of(job, run, "stale", text, since=run.ended_at, act=_again(job))
+        text, act = f"succeeded for {run.business_date}, but before its upstream had finished", _again(job)
+        if (parted := _parted_upstream(index, job, run)) is not None:
+            text = f"succeeded for {run.business_date}, and {_name(parted)} of that date starts later: the cutoff"
+            text += f" {parted.cutoff:%H:%M} lies between its upstream's start and its own"
+            act = f"move the cutoff of {clean_line(job.system)} in the config, so that both belong to one date"
+        yield _of(job, run, "stale", text, since=run.ended_at, act=act)
     else:
         text = f"has run for {run.business_date}; how it ended is {run.state}{': ' + run.reason if run.reason else ''}"
         yield _of(job, run, "unproved", clean_line(text), since=run.ended_at)
     if late := _late(index, job, run):
         yield late
+
+
+def _parted_upstream(index: EstateIndex, job: JobFacts, run: RunFacts) -> JobFacts | None:
+    """An upstream whose nearest run is the one before, of an earlier business date, and which starts for this date only
+    later: the cutoff lies between the two. None without one."""
+    at = lookback_time(run)
+    for edge in index.graph.into(index.graph.unit(job.id)):
+        read = index.read_by(edge.upstream, run.business_date, at)
+        before = [other for other in index.all_of(edge.upstream) if run_time(other) < at and has_started(other)]
+        if read is None or has_started(read) or not before or before[-1].business_date >= run.business_date:
+            continue
+        if at - run_time(before[-1]) < run_time(read) - at:
+            return index.job(edge.upstream)
+    return None
 
 
 def _running(index: EstateIndex, job: JobFacts, run: RunFacts) -> str:
