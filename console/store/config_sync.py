@@ -221,7 +221,7 @@ def _redate_runs(session: WriteSession, systems: Sequence[tuple[Row, SystemSetti
 
 
 def _keep_read_runs(session: WriteSession, moved: dict[int, str], now: datetime) -> None:
-    """Removes from `moved` the runs that have read one another, by their present dates, and would get different ones."""
+    """Removes from `moved` the runs that read one another on their present date and would get different ones."""
     runs: dict[tuple[int, str], list[Row]] = {}
     for row in session.rows(_RECENT_RUNS, (micros(now - REDATED_WITHIN),)):
         runs.setdefault((row.unit_id, row.business_date), []).append(row)

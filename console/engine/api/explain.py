@@ -10,8 +10,8 @@ from itertools import chain, pairwise
 from connectors.sdk.states import Verb
 from console.control.expectations.expected_runs import index_with_expected
 from console.control.explain.why_not_running import actionable_reason, explain_job
-from console.control.services.review import ReviewGap, review_services
 from console.control.holds.warnings import dependency_faults, with_settings
+from console.control.services.review import ReviewGap, review_services
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import without_own_pauses
 from console.domain.estate import Estate, EvaluationSettings

@@ -243,6 +243,8 @@ class TargetPoller:
         self._place = place
         self._connector: Connector | None = None
         self._failures = 0
+        self._error_kind = ""
+        """Of the last failed poll."""
         self._is_spread = False
         """Whether `_due` is at a random time within the interval, as it is from the first success."""
         self._due = math.inf
@@ -350,7 +352,8 @@ class TargetPoller:
 
     def _pause(self) -> float:
         """Real seconds until the next poll, with jitter."""
-        pause = poll_interval_seconds(self._place.system.settings.poll_every.total_seconds(), self._failures)
+        every = self._place.system.settings.poll_every.total_seconds()
+        pause = poll_interval_seconds(every, self._failures, self._error_kind)
         rate = self._shared.clock.rate
         return max((pause / rate if rate else 1.0) * random.uniform(0.97, 1.0), self._asked_to_wait)
 
@@ -359,7 +362,7 @@ class TargetPoller:
         return self._place.system.settings.poll_timeout.total_seconds()
 
     def _failed(self, fence: Fence, error: Exception, kind: str) -> None:
-        self._failures += 1
+        self._failures, self._error_kind = self._failures + 1, kind
         text = self._shown(str(error)) or type(error).__name__
         if self._failures == 1:
             self._log.warning("target lost", error=text, error_kind=kind)

@@ -11,7 +11,7 @@ import structlog
 from connectors.sdk.secrets import SecretStore
 from console.config.references import unusable_links
 from console.config.sections import Config
-from console.control.holds.warnings import dependency_faults
+from console.control.holds.warnings import dependency_faults, empty_hold_warning
 from console.control.services.status import services_missed_by_hold
 from console.domain.request import RequestKind
 from console.engine.acknowledge_page import AcknowledgePage

@@ -84,9 +84,9 @@ class ZonedClock:
         return local.strftime("%a %H:%M" if away < timedelta(days=6) else "%m-%d %H:%M")
 
     def due(self, at: datetime, now: datetime) -> str:
-        """`hm` of a deadline; with its day once that has passed, so that yesterday's is not read as one ahead."""
+        """`hm` of a deadline; with its day if that is not today, so that tomorrow's is not read as one of today."""
         local = self.local(at)
-        if at < now and local.date() != self.local(now).date() and now - at < timedelta(days=6):
+        if local.date() != self.local(now).date() and abs(at - now) < timedelta(days=6):
             return local.strftime("%a %H:%M")
         return self.hm(at, now)
 
