@@ -201,7 +201,7 @@ REDATED_WITHIN = timedelta(days=7)
 
 def _redate_runs(session: WriteSession, systems: Sequence[tuple[Row, SystemSetting]], now: datetime) -> bool:
     """Gives the recent runs of systems, each with its row of before, the business dates of a changed cutoff or zone. A
-    run and its reader keep their date unless both move to the same one: what was delivered stays delivered."""
+    run and its reader keep their date unless both move to the same one, so that a delivered day stays delivered."""
     moved: dict[int, str] = {}
     for old, system in systems:
         cutoff = time.fromisoformat(old.cutoff)

@@ -24,6 +24,7 @@ from console.control.snapshot.runs import has_no_clock, has_started, lookback_ti
 from console.domain.action import MANUAL_KIND
 from console.domain.dependency import DependencyMode, DependencyOrigin
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts
+from console.domain.finding import accept_command
 from console.domain.job import ExplanationStep, Safety
 from console.domain.run import evidence_text
 from console.text.cleaning import clean_line, one_line
@@ -88,7 +89,7 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
         yield ExplanationStep(_name(job), "maintenance", text, until=maintenance.until, by="config")
     if job.gone_since is not None:
         text = clean_line(job.drift_reason) or "is gone from its source"
-        act = f"headway system drift accept {_name(job)}"
+        act = accept_command(_name(job), job.drift_change)
         yield ExplanationStep(_name(job), "gone", text, since=job.gone_since, evidence=_poll(index, job), act=act)
 
 
@@ -161,7 +162,7 @@ def _parted_upstream(index: EstateIndex, job: JobFacts, run: RunFacts) -> JobFac
     at = lookback_time(run)
     for edge in index.graph.into(index.graph.unit(job.id)):
         read = index.read_by(edge.upstream, run.business_date, at)
-        before = [other for other in index.all_of(edge.upstream) if run_time(other) < at and has_started(other)]
+        before = [past for past in index.all_of(edge.upstream) if run_time(past) < at and has_started(past)]
         if read is None or has_started(read) or not before or before[-1].business_date >= run.business_date:
             continue
         if at - run_time(before[-1]) < run_time(read) - at:
@@ -214,7 +215,9 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
     schedule = job.seen_schedule or job.schedule
     which = clean_line(schedule_text(schedule))
     if job.seen_schedule is not None:
-        which += f"; accepted is {clean_line(schedule_text(job.schedule))}: headway system drift accept {_name(job)}"
+        which += (
+            f"; accepted is {clean_line(schedule_text(job.schedule))}: {accept_command(_name(job), job.drift_change)}"
+        )
     at = next_instant(schedule, index.now)
     if at is None:
         yield ExplanationStep(_name(job), "clock", f"its schedule has no next start ({which})")

@@ -106,8 +106,8 @@ class WarningQueries(ContextQueries):
     def _dependency_faults(self) -> list[str]:
         """Dependencies that contradict the schedule or cannot hold, as the engine last found them, and those with a
         refused last hold."""
-        found: list[str] = json.loads(self.store.meta("backwards") or "[]")
-        return found + self.refused_holds()
+        faults: list[str] = json.loads(self.store.meta("backwards") or "[]")
+        return faults + self.refused_holds()
 
     def config_fault_count(self) -> int:
         """Number of cycles, names without a job and dependency faults: cheap, for a screen that asks often."""

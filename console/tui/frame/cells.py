@@ -67,7 +67,7 @@ class RenderContext(NamedTuple):
 
     def period(self, key: str) -> str:
         """A period key with its instant, if it ends in one, as `stamp` writes it."""
-        return self.clock.period(key, self.stamp)
+        return formats.period_text(key, self.stamp)
 
     def localized(self, text: str, near: datetime | None = None, zone: str = "") -> str:
         """The text of the engine or a scheduler with its UTC times ("2026-11-20T09:00:00Z", "05:47 UTC") and those of
