@@ -53,8 +53,8 @@ MAX_TAIL = 1500
 """Length of a log tail in decisions."""
 SELECT_DRIFT = (
     "SELECT d.id, d.job_id, d.what, d.text, d.seen_us, s.dialect, s.expression, s.zone, s.text AS schedule_text,"
-    " s.next_us FROM drift d LEFT JOIN schedule s ON d.what = 'schedule' AND s.id = (SELECT MAX(x.id) FROM schedule x WHERE"
-    " x.job_id = d.job_id) WHERE d.accepted_us IS NULL AND d.ended_us IS NULL ORDER BY d.id"
+    " s.next_us FROM drift d LEFT JOIN schedule s ON d.what = 'schedule' AND s.id = (SELECT MAX(x.id) FROM schedule x"
+    " WHERE x.job_id = d.job_id) WHERE d.accepted_us IS NULL AND d.ended_us IS NULL ORDER BY d.id"
 )
 _DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
 
