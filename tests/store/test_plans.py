@@ -151,9 +151,14 @@ def test_a_notification_of_a_plan_has_one_zone(served: Estate, draft: PlanDraft)
         )
         session.rows("UPDATE plan SET incident_id = 7")
         session.rows("UPDATE service SET name = ?", (SAVE.service,))
-        [columns] = session.rows("SELECT * FROM service WHERE id = 1")
-        tokyo = columns._asdict() | {"id": 2, "name": "tokyo-report", "title": "Tokyo", "zone": "Asia/Tokyo"}
-        session.insert("service", tuple(tokyo), [tuple(tokyo.values())])
+        columns = (
+            "deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise, ready, removed, terminals"
+        )
+        session.rows(
+            f"INSERT INTO service (id, name, title, {columns})"
+            f" SELECT 2, 'tokyo-report', 'Tokyo', {columns} FROM service"
+        )
+        session.rows("UPDATE service SET zone = 'Asia/Tokyo' WHERE id = 2")
         saved = json.dumps(
             [{"service": name, "business_date": "2026-11-19", "saved": True} for name in (SAVE.service, "tokyo-report")]
         )
